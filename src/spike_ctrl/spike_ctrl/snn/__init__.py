@@ -1,0 +1,1 @@
+"""Spiking neurons, the policy network, slope schedules and the numpy runtime."""

@@ -1,0 +1,150 @@
+"""The spiking policy network: Linear - LIF - ... - Linear - tanh, one network step per control step."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
+from spike_ctrl.snn.neuron import Neuron
+from spike_ctrl.snn.sequence import lif_sequence
+
+SIZES = (18, 256, 128, 4)
+THETA_MIN = 0.05
+
+State = tuple[LIFState, ...]
+
+
+class SpikingLayer(nn.Module):
+    """Weights and neurons of one layer: weight [H, in], bias [H], beta [H] and theta [H], all learnable."""
+
+    def __init__(self, inputs: int, width: int, generator: torch.Generator):
+        super().__init__()
+        self.weight, self.bias = _linear(inputs, width, generator)
+        self.beta = nn.Parameter(torch.rand(width, generator=generator))
+        self.theta = nn.Parameter(torch.rand(width, generator=generator))
+
+    def neurons(self) -> LIFParameters:
+        return LIFParameters(self.beta, self.theta)
+
+
+class Readout(nn.Module):
+    """The last, non-spiking layer: weight [out, H] and bias [out]."""
+
+    def __init__(self, inputs: int, width: int, generator: torch.Generator):
+        super().__init__()
+        self.weight, self.bias = _linear(inputs, width, generator)
+
+
+class SpikingNetwork(nn.Module):
+    """Policy of arXiv 2510.24461: an observation goes in, tanh of the last layer comes out, membranes are passed along.
+
+    sizes: inputs, hidden widths, outputs. output_bias: values before tanh at which training starts, [out]
+    (`atanh` of the hover action). All randomness comes from the generator.
+
+        state = network.initial_state(batch=32)
+        action, state = network.step(observation, state, slope=2.0)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int] = SIZES,
+        neuron: Neuron = Neuron(),
+        *,
+        generator: torch.Generator,
+        output_bias: Sequence[float] | None = None,
+    ):
+        super().__init__()
+        if len(sizes) < 3 or any(size < 1 for size in sizes):
+            raise ValueError(f"sizes: found {tuple(sizes)}, wanted inputs, at least one hidden width, outputs")
+        self.sizes, self.neuron = tuple(sizes), neuron
+        for index, (inputs, width) in enumerate(zip(sizes[:-2], sizes[1:-1])):
+            self.add_module(f"layer{index}", SpikingLayer(inputs, width, generator))
+        self.output = Readout(sizes[-2], sizes[-1], generator)
+        if output_bias is not None:
+            bias = torch.as_tensor(output_bias, dtype=self.output.bias.dtype)
+            if bias.shape != self.output.bias.shape:
+                raise ValueError(f"output_bias: found shape {tuple(bias.shape)}, wanted ({sizes[-1]},)")
+            self.output.bias.data.copy_(bias)
+        self.project_()
+
+    @property
+    def layers(self) -> tuple[SpikingLayer, ...]:
+        """The spiking layers, first to last."""
+        return tuple(getattr(self, f"layer{index}") for index in range(len(self.sizes) - 2))
+
+    def initial_state(self, batch: int) -> State:
+        """Zero membranes and no spikes, [batch, H] per layer."""
+        weight = self.output.weight
+        return tuple(initial_state(batch, width, dtype=weight.dtype, device=weight.device) for width in self.sizes[1:-1])
+
+    def step(self, observation: torch.Tensor, state: State, slope: float) -> tuple[torch.Tensor, State]:
+        """One control step: observation [B, in] to action [B, out] in [-1, 1], and the new state."""
+        signal, after = observation, []
+        for layer, before in zip(self.layers, state, strict=True):
+            current = linear(signal, layer.weight, layer.bias)
+            signal, new = lif_step(current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset)
+            after.append(new)
+        return torch.tanh(linear(signal, self.output.weight, self.output.bias)), tuple(after)
+
+    def unroll(
+        self, observation: torch.Tensor, state: State, slope: float
+    ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
+        """T control steps at once, equal to T calls of `step`.
+
+        observation [T, B, in] to action [T, B, out], the state after the last step, and the spike rate of each layer
+        (spikes per neuron and step, scalars without gradient).
+        """
+        signal, after, rates = observation, [], []
+        for layer, before in zip(self.layers, state, strict=True):
+            current = linear(signal, layer.weight, layer.bias)
+            signal, new = lif_sequence(
+                current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset
+            )
+            after.append(new)
+            rates.append(signal.detach().mean())
+        return torch.tanh(linear(signal, self.output.weight, self.output.bias)), tuple(after), tuple(rates)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Bring beta into [0, 1] and theta above THETA_MIN; call it after each optimiser step."""
+        for layer in self.layers:
+            layer.beta.clamp_(0.0, 1.0)
+            layer.theta.clamp_(min=THETA_MIN)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by flat name: layer0.weight, .bias, .beta, .theta, ..., output.weight, .bias."""
+        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in self.named_parameters()}
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Set all parameters from what `weights` returned; names and shapes must be the same."""
+        parameters = dict(self.named_parameters())
+        if set(weights) != set(parameters):
+            raise ValueError(f"weights: found {sorted(weights)}, wanted {sorted(parameters)}")
+        for name, parameter in parameters.items():
+            value = np.asarray(weights[name])
+            if value.shape != tuple(parameter.shape):
+                raise ValueError(f"{name}: found shape {value.shape}, wanted {tuple(parameter.shape)}")
+            parameter.copy_(torch.from_numpy(value.copy()))
+
+
+def detach(state: State) -> State:
+    """The same state with no history: where truncated back-propagation through time stops."""
+    return tuple(layer.detach() for layer in state)
+
+
+@torch.no_grad()
+def average_(target: nn.Module, source: nn.Module, rate: float) -> None:
+    """Move each parameter of target towards source: target += rate (source - target), in place."""
+    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> tuple[nn.Parameter, nn.Parameter]:
+    bound = 1 / math.sqrt(inputs)  # torch's own default for nn.Linear
+    weight = torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator)
+    bias = torch.empty(outputs).uniform_(-bound, bound, generator=generator)
+    return nn.Parameter(weight), nn.Parameter(bias)
