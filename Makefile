@@ -1,0 +1,75 @@
+# spike_ctrl: set up, train, test. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+DONE := $(VENV)/done
+PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
+
+MESSAGES := $(wildcard src/spike_ctrl_msgs/msg/*.msg src/spike_ctrl_msgs/cmake/*) \
+            $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
+PACKAGES := $(wildcard src/*/setup.py)
+
+# Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help setup sim_train test bench lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+setup: $(DONE)/packages ## make .venv: requirements, messages, packages; skips what is done
+
+sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:=64 duration:=60"
+	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)
+
+test: setup $(DONE)/test ## all tests; ARGS goes to pytest
+	$(VENV)/bin/python -m pytest tests/unit $(ARGS)
+	$(VENV)/bin/python -m pytest tests/launch $(ARGS)
+
+bench: setup $(DONE)/test ## measure speed; writes build/bench.json
+	$(VENV)/bin/spike-ctrl bench $(ARGS)
+
+lint: $(DONE)/lint ## check the style
+	$(VENV)/bin/ruff check .
+
+clean: ## remove .venv and build; runs are kept
+	rm -rf $(VENV) build install log
+
+$(DONE)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "setup: $(PYTHON) is missing or older than 3.10: install python3, or name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+	  { echo "setup: $(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@command -v g++ > /dev/null || { echo "setup: g++ is missing: apt-get install g++" >&2; exit 1; }
+	@$(PYTHON) -c 'import platform, sys; sys.exit(platform.system() != "Linux" or platform.machine() != "x86_64")' || \
+	  { echo "setup: the ROS 2 wheels are for Linux on x86-64 only; elsewhere install ROS 2 and use colcon build" >&2; exit 1; }
+	@echo "setup: $(VENV) from $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@mkdir -p $(DONE)
+	@touch $@
+
+$(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/test $(DONE)/lint: $(DONE)/%: requirements/%.txt | $(DONE)/venv
+	@echo "setup: requirements/$*.txt"
+	@$(PIP) -r $<
+	@touch $@
+
+$(DONE)/ros $(DONE)/build: requirements/constraints.txt
+
+$(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
+	@echo "setup: messages"
+	@mkdir -p $(VENV)/build
+	@{ cmake -S src/spike_ctrl_msgs -B $(VENV)/build/spike_ctrl_msgs -G Ninja -DCMAKE_BUILD_TYPE=Release \
+	    -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) && \
+	  cmake --build $(VENV)/build/spike_ctrl_msgs && cmake --install $(VENV)/build/spike_ctrl_msgs; \
+	} > $(VENV)/build/spike_ctrl_msgs.log 2>&1 || \
+	  { tail -n 40 $(VENV)/build/spike_ctrl_msgs.log >&2; echo "setup: spike_ctrl_msgs did not build; all output: $(VENV)/build/spike_ctrl_msgs.log" >&2; exit 1; }
+	@touch $@
+
+# $? holds the packages whose setup.py is newer than the stamp.
+$(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/messages
+	@echo "setup: packages $(notdir $(patsubst %/,%,$(dir $?)))"
+	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
+	@touch $@

@@ -1,0 +1,1 @@
+"""Spiking quadrotor control: simulate, train, evaluate and fly; runs without ROS."""

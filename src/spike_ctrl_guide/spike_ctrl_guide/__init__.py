@@ -1,0 +1,1 @@
+"""Node guide_policy: the privileged guide that answers every vehicle state."""

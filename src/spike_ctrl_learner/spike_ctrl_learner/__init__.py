@@ -1,0 +1,1 @@
+"""Node learner: replay buffer, TD3BC + JSRL, checkpoints."""

@@ -1,0 +1,1 @@
+"""Node snn_policy: stateful spiking inference at control rate."""

@@ -1,0 +1,1 @@
+"""What all spike_ctrl nodes share: QoS, message conversion, parameters, spinning."""
