@@ -1,0 +1,187 @@
+"""The airframe: one validated description of a quadrotor, read from YAML with units.
+
+Body frame FLU, SI units. Rotors in the order front-right, back-right, back-left, front-left. A command u in [0, 1]
+is a normalised rotor-speed set-point; a rotor at normalised speed r gives the thrust T(r) = c0 + c1 r + c2 r^2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+GRAVITY = 9.81
+ACTION_LAYOUTS = ("motors", "rates")
+
+
+class AirframeError(ValueError):
+    """An airframe file that cannot be used; the message names file, key, found and wanted."""
+
+
+def _quantity(unit: str, count: int, low: float, high: float):
+    return dataclasses.field(metadata={"unit": unit, "count": count, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class RateLoop:
+    """PX4's body-rate controller: gains on normalised torque per rad/s, filters and delay (rows roll, pitch, yaw)."""
+
+    proportional: tuple[float, ...] = _quantity("1", 3, 0.0, 100.0)
+    integral: tuple[float, ...] = _quantity("1/s", 3, 0.0, 100.0)
+    derivative: tuple[float, ...] = _quantity("s", 3, 0.0, 1.0)
+    integral_limit: tuple[float, ...] = _quantity("1", 3, 0.0, 1.0)
+    gyro_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
+    derivative_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
+    delay: float = _quantity("s", 1, 0.0, 0.05)
+
+
+@dataclass(frozen=True)
+class Airframe:
+    """Physical parameters of one quadrotor. Immutable; `hover` and `thrust_to_weight` are computed, never given."""
+
+    name: str
+    mass: float = _quantity("kg", 1, 1e-3, 100.0)
+    inertia: tuple[float, ...] = _quantity("kg m^2", 3, 1e-8, 100.0)
+    rotor_x: tuple[float, ...] = _quantity("m", 4, -10.0, 10.0)
+    rotor_y: tuple[float, ...] = _quantity("m", 4, -10.0, 10.0)
+    rotor_spin: tuple[float, ...] = _quantity("1", 4, -1.0, 1.0)
+    thrust_curve: tuple[float, ...] = _quantity("N", 3, -1e3, 1e4)
+    torque_per_thrust: float = _quantity("m", 1, 0.0, 1.0)
+    lag_up: float = _quantity("s", 1, 1e-3, 2.0)
+    lag_down: float = _quantity("s", 1, 1e-3, 2.0)
+    linear_drag: float = _quantity("N s/m", 1, 0.0, 100.0)
+    angular_drag: float = _quantity("N m s/rad", 1, 0.0, 10.0)
+    max_rates: tuple[float, ...] = _quantity("rad/s", 3, 0.1, 100.0)
+    action_layout: str = "motors"
+    rate_loop: RateLoop | None = None
+
+    def thrust(self, speed: float) -> float:
+        """Thrust of one rotor (N) at normalised speed `speed` in [0, 1]."""
+        c0, c1, c2 = self.thrust_curve
+        return c0 + c1 * speed + c2 * speed * speed
+
+    @property
+    def hover(self) -> float:
+        """Normalised rotor speed at which four rotors carry the weight."""
+        c0, c1, c2 = self.thrust_curve
+        need = self.mass * GRAVITY / 4
+        if c2 == 0:
+            return (need - c0) / c1
+        return (-c1 + np.sqrt(c1 * c1 - 4 * c2 * (c0 - need)).item()) / (2 * c2)
+
+    @property
+    def thrust_to_weight(self) -> float:
+        return 4 * self.thrust(1.0) / (self.mass * GRAVITY)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with any physical parameter."""
+        physics = dataclasses.asdict(self)
+        del physics["name"]
+        return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load(path: str | Path) -> Airframe:
+    """Read an airframe from a YAML file. Raises AirframeError on a missing file, bad YAML, key, unit, type or range."""
+    path = Path(path)
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise AirframeError(f"airframe {path}: cannot be read ({error.strerror})") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise AirframeError(f"airframe {path}: not valid YAML ({' '.join(str(error).split())})") from None
+    return from_dict(data, source=str(path))
+
+
+def from_dict(data: object, source: str = "airframe") -> Airframe:
+    """Build and validate an Airframe from a mapping as YAML gives it. `source` is named in errors."""
+    airframe = _parse(Airframe, data, source, "")
+    _validate(airframe, source)
+    return airframe
+
+
+def find(name: str) -> Airframe:
+    """The airframe of that name among config/airframes, or the one in the YAML file at that path."""
+    from spike_ctrl import resources
+
+    if name.endswith((".yaml", ".yml")):
+        return load(name)
+    folder = resources.folder("config") / "airframes"
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:
+        raise AirframeError(f"airframe '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file)")
+    return load(folder / f"{name}.yaml")
+
+
+def _parse(kind, data, source, prefix):
+    if not isinstance(data, dict):
+        raise AirframeError(f"{source}: {prefix or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values")
+    known = {field.name: field for field in fields(kind)}
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
+            raise AirframeError(f"{source}: unknown key '{prefix}{key}'{hint}")
+    values = {}
+    for name, field in known.items():
+        key = prefix + name
+        if name not in data:
+            if field.default is dataclasses.MISSING:
+                raise AirframeError(f"{source}: key '{key}' is missing")
+            continue
+        if name == "rate_loop":
+            values[name] = _parse(RateLoop, data[name], source, "rate_loop.")
+        elif "unit" in field.metadata:
+            values[name] = _parse_quantity(data[name], field.metadata, source, key)
+        elif isinstance(data[name], str):
+            values[name] = data[name]
+        else:
+            raise AirframeError(f"{source}: {key}: found {data[name]!r}, wanted a string")
+    return kind(**values)
+
+
+def _parse_quantity(value, wanted, source, key):
+    count, unit = wanted["count"], wanted["unit"]
+    shape = "a number" if count == 1 else f"{count} numbers"
+    words = str(value).split()
+    try:
+        numbers = tuple(float(word) for word in words[:count])
+        found_unit = " ".join(words[count:])
+        well_formed = len(numbers) == count and bool(found_unit)
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise AirframeError(f"{source}: {key}: found '{value}', wanted {shape} and the unit '{unit}'")
+    if found_unit != unit:
+        raise AirframeError(f"{source}: {key}: found unit '{found_unit}', wanted '{unit}'")
+    for number in numbers:
+        if not wanted["low"] <= number <= wanted["high"]:
+            raise AirframeError(f"{source}: {key}: found {number:g} {unit}, wanted {wanted['low']:g} to {wanted['high']:g}")
+    return numbers[0] if count == 1 else numbers
+
+
+def _validate(airframe: Airframe, source: str) -> None:
+    if airframe.action_layout not in ACTION_LAYOUTS:
+        raise AirframeError(f"{source}: action_layout: found '{airframe.action_layout}', wanted one of {', '.join(ACTION_LAYOUTS)}")
+    if airframe.action_layout == "rates" and airframe.rate_loop is None:
+        raise AirframeError(f"{source}: rate_loop: missing, wanted because action_layout is 'rates'")
+    quadrants = [(x > 0, y > 0) for x, y in zip(airframe.rotor_x, airframe.rotor_y)]
+    if quadrants != [(True, False), (False, False), (False, True), (True, True)]:
+        raise AirframeError(f"{source}: rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU")
+    if any(abs(spin) != 1 for spin in airframe.rotor_spin) or sum(airframe.rotor_spin) != 0:
+        raise AirframeError(f"{source}: rotor_spin: found {airframe.rotor_spin}, wanted two rotors at 1 and two at -1")
+    speeds = np.linspace(0.0, 1.0, 101)
+    if np.any(np.diff([airframe.thrust(u) for u in speeds[10:]]) <= 0) or airframe.thrust(0.0) < 0:
+        raise AirframeError(f"{source}: thrust_curve: found {airframe.thrust_curve}, wanted a thrust that is >= 0 and grows with u")
+    if airframe.thrust_to_weight < 1.1:
+        raise AirframeError(f"{source}: thrust_curve, mass: thrust/weight is {airframe.thrust_to_weight:.2f}, wanted at least 1.1")
+    if not 0.05 < airframe.hover < 0.95:
+        raise AirframeError(f"{source}: thrust_curve, mass: hover throttle is {airframe.hover:.2f}, wanted .05 to .95")

@@ -1,0 +1,258 @@
+"""Episodes of the position task over the batched dynamics, with Gymnasium's vector and single-vehicle interfaces.
+
+Autoreset is Gymnasium's NEXT_STEP: the step that ends an episode returns its final observation; the next step ignores
+its action, starts a new episode, and returns the first observation with reward 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numba import njit
+
+from spike_ctrl import dynamics
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.dynamics import (
+    AT, COMMAND, ENDED, EPISODE, FASTMATH, LANES, OBSERVATION, POSITION, QUATERNION, RATES, REWARD, ROWS, STEP, SUMS,
+    TARGET, TARGET_COS, TARGET_SIN, TERMINATED, TRUNCATED, VELOCITY, rk4_lane, unpack_arms,
+)  # fmt: skip
+from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.observation import observe
+from spike_ctrl.reward import START, TERMS, Coefficients, costs
+from spike_ctrl.starts import Randomisation, Start, draw
+
+RATE_HZ = 100.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """The position task: half-width of the box (m), steps of an episode, distribution of starts and of true plants."""
+
+    box: float = 0.6
+    episode_steps: int = 500
+    start: Start = field(default_factory=Start)
+    randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+@njit(inline="always")
+def _vector3(buffer, lane, row):
+    return buffer[lane + AT[row]], buffer[lane + AT[row + 1]], buffer[lane + AT[row + 2]]
+
+
+@njit(inline="always")
+def _observe_lane(buffer, lane):
+    o = observe(
+        (buffer[lane + AT[POSITION]], buffer[lane + AT[POSITION + 1]], buffer[lane + AT[POSITION + 2]]),
+        (buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]], buffer[lane + AT[QUATERNION + 2]],
+         buffer[lane + AT[QUATERNION + 3]]),
+        (buffer[lane + AT[VELOCITY]], buffer[lane + AT[VELOCITY + 1]], buffer[lane + AT[VELOCITY + 2]]),
+        (buffer[lane + AT[RATES]], buffer[lane + AT[RATES + 1]], buffer[lane + AT[RATES + 2]]),
+        (buffer[lane + AT[TARGET]], buffer[lane + AT[TARGET + 1]], buffer[lane + AT[TARGET + 2]]),
+        buffer[lane + AT[TARGET_COS]], buffer[lane + AT[TARGET_SIN]],
+    )  # fmt: skip
+    return o
+
+
+@njit(inline="always")
+def _score_lane(buffer, lane, weights, box, limit, hover):
+    """Observation, reward, sums over the episode and end of the episode, after the dynamics have moved the vehicle."""
+    zero, one = np.float32(0.0), np.float32(1.0)
+    o = _observe_lane(buffer, lane)
+    u = (buffer[lane + AT[COMMAND]], buffer[lane + AT[COMMAND + 1]], buffer[lane + AT[COMMAND + 2]],
+         buffer[lane + AT[COMMAND + 3]])  # fmt: skip
+    flying = one - buffer[lane + AT[ENDED]]
+    c = costs(o, u, hover)
+    reward = flying * (weights[0] - weights[1] * c[0] - weights[2] * c[1] - weights[3] * c[2] - weights[4] * c[3])
+    step = buffer[lane + AT[STEP]] + flying
+    # Written so that a NaN position leaves the box.
+    inside = one if max(abs(o[0]), max(abs(o[1]), abs(o[2]))) <= box else zero
+    terminated = flying * (one - inside)
+    truncated = flying * inside * (one if step >= limit else zero)
+    buffer[lane + AT[STEP]] = step
+    buffer[lane + AT[REWARD]] = reward
+    buffer[lane + AT[TERMINATED]] = terminated
+    buffer[lane + AT[TRUNCATED]] = truncated
+    buffer[lane + AT[SUMS]] += reward
+    buffer[lane + AT[SUMS + 1]] += flying * c[0]
+    buffer[lane + AT[SUMS + 2]] += flying * c[1]
+    buffer[lane + AT[SUMS + 3]] += flying * c[2]
+    buffer[lane + AT[SUMS + 4]] += flying * c[3]
+    _store_observation(buffer, lane, o)
+
+
+@njit(inline="always")
+def _store_observation(buffer, lane, o):
+    buffer[lane + AT[OBSERVATION]] = o[0]
+    buffer[lane + AT[OBSERVATION + 1]] = o[1]
+    buffer[lane + AT[OBSERVATION + 2]] = o[2]
+    buffer[lane + AT[OBSERVATION + 3]] = o[3]
+    buffer[lane + AT[OBSERVATION + 4]] = o[4]
+    buffer[lane + AT[OBSERVATION + 5]] = o[5]
+    buffer[lane + AT[OBSERVATION + 6]] = o[6]
+    buffer[lane + AT[OBSERVATION + 7]] = o[7]
+    buffer[lane + AT[OBSERVATION + 8]] = o[8]
+    buffer[lane + AT[OBSERVATION + 9]] = o[9]
+    buffer[lane + AT[OBSERVATION + 10]] = o[10]
+    buffer[lane + AT[OBSERVATION + 11]] = o[11]
+    buffer[lane + AT[OBSERVATION + 12]] = o[12]
+    buffer[lane + AT[OBSERVATION + 13]] = o[13]
+    buffer[lane + AT[OBSERVATION + 14]] = o[14]
+    buffer[lane + AT[OBSERVATION + 15]] = o[15]
+    buffer[lane + AT[OBSERVATION + 16]] = o[16]
+    buffer[lane + AT[OBSERVATION + 17]] = o[17]
+
+
+@njit(inline="always")
+def _start_lane(buffer, lane, seed, vehicle, start, nominal, spread, hover):
+    buffer[lane + AT[EPISODE]] += np.float32(1.0)
+    buffer[lane + AT[ENDED]] = np.float32(0.0)
+    buffer[lane + AT[STEP]] = np.float32(0.0)
+    for row in range(5):
+        buffer[lane + AT[SUMS + row]] = np.float32(0.0)
+    draw(buffer, lane, seed, vehicle, start, nominal, spread, hover)
+    _store_observation(buffer, lane, _observe_lane(buffer, lane))
+
+
+@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _start_all(buffer, vehicles, seed, start, nominal, spread, hover, observation):
+    for vehicle in range(vehicles):
+        base = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
+        _start_lane(buffer, base, seed, vehicle, start, nominal, spread, hover)
+        for i in range(OBSERVATION_SIZE):
+            observation[vehicle, i] = buffer[base + AT[OBSERVATION + i]]
+
+
+@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _step(buffer, action, dt, arms, weights, box, limit, hover, seed, start, nominal, spread, observation, reward, ends):
+    vehicles = len(action)
+    reach = unpack_arms(arms)
+    w = (weights[0], weights[1], weights[2], weights[3], weights[4])
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    for block in range(buffer.size // (ROWS * LANES)):
+        base = np.uint64(block * ROWS * LANES)
+        first = block * LANES
+        used = min(LANES, vehicles - first)
+        for k in range(used):
+            for j in range(4):
+                u = half + half * action[first + k, j]
+                buffer[base + np.uint64(k) + AT[COMMAND + j]] = min(max(u, zero), one)
+        for lane in range(np.uint64(LANES)):
+            rk4_lane(buffer, base + lane, dt, reach)
+        for lane in range(np.uint64(LANES)):
+            _score_lane(buffer, base + lane, w, box, limit, hover)
+        for k in range(used):
+            lane = base + np.uint64(k)
+            if buffer[lane + AT[ENDED]] > zero:
+                _start_lane(buffer, lane, seed, first + k, start, nominal, spread, hover)
+            else:
+                buffer[lane + AT[ENDED]] = buffer[lane + AT[TERMINATED]] + buffer[lane + AT[TRUNCATED]]
+            for i in range(OBSERVATION_SIZE):
+                observation[first + k, i] = buffer[lane + AT[OBSERVATION + i]]
+            reward[first + k] = buffer[lane + AT[REWARD]]
+            ends[0, first + k] = buffer[lane + AT[TERMINATED]] > zero
+            ends[1, first + k] = buffer[lane + AT[TRUNCATED]] > zero
+
+
+class Environment(VectorEnv):
+    """N vehicles flying the position task, each in episodes of its own.
+
+    Actions float32 (N, 4) in [-1, 1]; observations float32 (N, 18). Equal seeds give equal runs: every start is a
+    function of (seed, vehicle, episode). `info` holds the finished episodes' return, length and summed costs under
+    "episode", with the mask "_episode".
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(self, airframe: Airframe, vehicles: int, task: Task = Task(), coefficients: Coefficients = START):
+        if airframe.action_layout != "motors":
+            raise ValueError(f"airframe {airframe.name}: action_layout is '{airframe.action_layout}', this task wants 'motors'")
+        if vehicles < 1:
+            raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
+        self.airframe, self.task, self.coefficients = airframe, task, coefficients
+        self.num_envs = vehicles
+        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
+        self.buffer = dynamics.allocate(vehicles, airframe)
+        self._hover = np.float32(airframe.hover)
+        self._arms = dynamics.geometry(airframe)
+        self._nominal = dynamics.nominal_plant(airframe)
+        self._draw = (task.start.array(), self._nominal, task.randomisation.array())
+        self._seed = 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        """Begin an episode in every vehicle; with a seed, from the first episode of that seed's sequence."""
+        if seed is not None:
+            self._seed = seed
+            dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
+        observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
+        _start_all(self.buffer, self.num_envs, self._seed, *self._draw, self._hover, observation)
+        return observation, {}
+
+    def step(self, actions: np.ndarray):
+        """One control step of 10 ms for every vehicle. Actions beyond [-1, 1] are clipped, as the motors would."""
+        actions = np.ascontiguousarray(actions, np.float32)
+        if actions.shape != (self.num_envs, 4):
+            raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
+        observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
+        reward = np.empty(self.num_envs, np.float32)
+        ends = np.empty((2, self.num_envs), np.bool_)
+        _step(
+            self.buffer, actions, np.float32(1.0 / RATE_HZ), self._arms, self.coefficients.array(),
+            np.float32(self.task.box), np.float32(self.task.episode_steps), self._hover, self._seed, *self._draw,
+            observation, reward, ends,
+        )  # fmt: skip
+        terminated, truncated = ends
+        ended = terminated | truncated
+        info = {"episode": self._episodes(), "_episode": ended} if ended.any() else {}
+        return observation, reward, terminated, truncated, info
+
+    def _episodes(self) -> dict[str, np.ndarray]:
+        sums = self.read(dynamics.SUM_ROWS)
+        episodes = {"r": sums[:, 0], "l": self.read(STEP).astype(np.int64)}
+        return episodes | {f"cost_{term}": sums[:, 1 + i] for i, term in enumerate(TERMS)}
+
+    def read(self, which: slice | int) -> np.ndarray:
+        """Rows of the state, vehicle by vehicle: see the row names in `dynamics`."""
+        return dynamics.read(self.buffer, which, self.num_envs)
+
+    @property
+    def rotor_speed(self) -> np.ndarray:
+        """Normalised rotor speeds (N, 4); privileged."""
+        return self.read(dynamics.ROTOR_ROWS)
+
+    @property
+    def disturbance(self) -> np.ndarray:
+        """Force (N, world) and torque (N m, body) on each vehicle, (N, 6); privileged."""
+        return self.read(dynamics.DISTURBANCE_ROWS)
+
+    @property
+    def plant(self) -> np.ndarray:
+        """True parameters (N, PLANT_SIZE) in the order of `dynamics.nominal_plant`; privileged."""
+        return self.read(dynamics.PLANT_ROWS)
+
+
+class SingleEnvironment(gymnasium.Env):
+    """One vehicle of `Environment`, as an ordinary Gymnasium environment."""
+
+    metadata = {"render_modes": []}
+
+    def __init__(self, airframe: Airframe, task: Task = Task(), coefficients: Coefficients = START):
+        self.batch = Environment(airframe, 1, task, coefficients)
+        self.observation_space = self.batch.single_observation_space
+        self.action_space = self.batch.single_action_space
+        self.render_mode = None
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        super().reset(seed=seed)
+        observation, _ = self.batch.reset(seed=seed)
+        return observation[0], {}
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
+        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "episode"}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info

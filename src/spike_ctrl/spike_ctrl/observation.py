@@ -1,0 +1,65 @@
+"""The 18-number observation, in one place for simulation, flight and replay.
+
+All in the set-point's frame, a world ENU frame moved to the set-point and turned by its yaw:
+position (3, m), rotation matrix body FLU to set-point frame (9, row-major), velocity (3, m/s), body rates (3, rad/s).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+SIZE = 18
+LAYOUT = "setpoint_frame_18"
+_ONE, _TWO = np.float32(1.0), np.float32(2.0)
+
+
+@njit(inline="always")
+def observe(position, quaternion, velocity, rates, target, cos, sin):
+    """The observation as 18 scalars, from tuples; `cos` and `sin` are those of the set-point's yaw."""
+    qx, qy, qz, qw = quaternion
+    dx, dy, dz = position[0] - target[0], position[1] - target[1], position[2] - target[2]
+    r00, r01, r02 = _ONE - _TWO * (qy * qy + qz * qz), _TWO * (qx * qy - qw * qz), _TWO * (qx * qz + qw * qy)
+    r10, r11, r12 = _TWO * (qx * qy + qw * qz), _ONE - _TWO * (qx * qx + qz * qz), _TWO * (qy * qz - qw * qx)
+    r20, r21, r22 = _TWO * (qx * qz - qw * qy), _TWO * (qy * qz + qw * qx), _ONE - _TWO * (qx * qx + qy * qy)
+    vx, vy, vz = velocity
+    return (
+        cos * dx + sin * dy, cos * dy - sin * dx, dz,
+        cos * r00 + sin * r10, cos * r01 + sin * r11, cos * r02 + sin * r12,
+        cos * r10 - sin * r00, cos * r11 - sin * r01, cos * r12 - sin * r02,
+        r20, r21, r22,
+        cos * vx + sin * vy, cos * vy - sin * vx, vz,
+        rates[0], rates[1], rates[2],
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _build(position, quaternion, velocity, rates, target, cos, sin, out):
+    values = observe(
+        (position[0], position[1], position[2]),
+        (quaternion[0], quaternion[1], quaternion[2], quaternion[3]),
+        (velocity[0], velocity[1], velocity[2]),
+        (rates[0], rates[1], rates[2]),
+        (target[0], target[1], target[2]),
+        cos,
+        sin,
+    )
+    for i in range(SIZE):
+        out[i] = values[i]
+
+
+def build(position, quaternion, velocity, rates, target=(0.0, 0.0, 0.0), target_yaw: float = 0.0) -> np.ndarray:
+    """Observation float32 (18,) of one vehicle.
+
+    position (3, m, world ENU), quaternion (x, y, z, w; body FLU to world), velocity (3, m/s, world),
+    rates (3, rad/s, body), target (3, m, world), target_yaw (rad, counter-clockwise from east).
+    """
+    as32 = [np.asarray(x, np.float32) for x in (position, quaternion, velocity, rates, target)]
+    for name, array, size in zip(("position", "quaternion", "velocity", "rates", "target"), as32, (3, 4, 3, 3, 3)):
+        if array.shape != (size,):
+            raise ValueError(f"{name}: found shape {array.shape}, wanted ({size},)")
+    out = np.empty(SIZE, np.float32)
+    _build(*as32, np.float32(math.cos(target_yaw)), np.float32(math.sin(target_yaw)), out)
+    return out

@@ -1,0 +1,106 @@
+"""How an episode starts: initial state, true parameters and disturbance of a vehicle, drawn from counters.
+
+Every draw is a hash of (seed, vehicle, episode, index), so a start depends on nothing that happened before it: the
+same seed gives the same starts for any number of vehicles and in any order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl.dynamics import AT, EPISODE, FORCE, LANES, MASS, PLANT_SIZE, POSITION, QUATERNION, RATES, ROTORS, VELOCITY
+
+
+@dataclass(frozen=True)
+class Start:
+    """The paper's start: a share `at_target` exactly on the set-point, else uniform within these bounds."""
+
+    at_target: float = 0.1
+    position: float = 0.5  # m, each axis
+    tilt: float = math.pi / 2  # rad, angle of the rotation about a random axis
+    velocity: float = 1.0  # m/s, each axis
+    rates: float = 1.0  # rad/s, each axis
+    rotors_low: float = 0.0  # normalised speed
+    rotors_high: float = 1.0
+
+    def array(self) -> np.ndarray:
+        return np.array(astuple(self), np.float32)
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """Spread of the true plant around the nominal airframe, drawn for each episode: factors in [1 - x, 1 + x]."""
+
+    mass: float = 0.0
+    inertia: float = 0.0
+    thrust: float = 0.0
+    torque: float = 0.0
+    lag: float = 0.0
+    force: float = 0.0  # N, each axis in [-x, x], world
+    moment: float = 0.0  # N m, each axis in [-x, x], body
+
+    def array(self) -> np.ndarray:
+        return np.array(astuple(self), np.float32)
+
+    @property
+    def exact(self) -> bool:
+        """True where every vehicle is the nominal airframe without disturbance."""
+        return not any(astuple(self))
+
+
+@njit(inline="always")
+def _mix(z):
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(inline="always")
+def _uniform(key, index, low, high):
+    bits = _mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
+    return low + (high - low) * np.float32(bits >> np.uint64(40)) * np.float32(1.0 / (1 << 24))
+
+
+@njit(cache=True)
+def draw(buffer, lane, seed, vehicle, start, nominal, spread, hover):
+    """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
+    at_target, position, tilt, velocity, rates, rotors_low, rotors_high = start
+    episode = np.uint64(buffer[lane + AT[EPISODE]])
+    key = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(vehicle)) + episode)
+    zero, one = np.float32(0.0), np.float32(1.0)
+    free = zero if _uniform(key, 0, zero, one) < at_target else one
+    for i in range(3):
+        buffer[lane + AT[POSITION + i]] = free * _uniform(key, 1 + i, -position, position)
+        buffer[lane + AT[VELOCITY + i]] = free * _uniform(key, 4 + i, -velocity, velocity)
+        buffer[lane + AT[RATES + i]] = free * _uniform(key, 7 + i, -rates, rates)
+    half = np.float32(0.5) * free * _uniform(key, 10, zero, tilt)
+    z = _uniform(key, 11, -one, one)
+    azimuth = _uniform(key, 12, zero, np.float32(2 * math.pi))
+    planar = math.sqrt(one - z * z)
+    buffer[lane + AT[QUATERNION]] = math.sin(half) * planar * math.cos(azimuth)
+    buffer[lane + AT[QUATERNION + 1]] = math.sin(half) * planar * math.sin(azimuth)
+    buffer[lane + AT[QUATERNION + 2]] = math.sin(half) * z
+    buffer[lane + AT[QUATERNION + 3]] = math.cos(half)
+    for i in range(4):
+        speed = _uniform(key, 13 + i, rotors_low, rotors_high)
+        buffer[lane + AT[ROTORS + i]] = speed if free > zero else hover
+    for i in range(PLANT_SIZE):
+        buffer[lane + AT[MASS + i]] = nominal[i]
+    mass, inertia, thrust, torque, lag, force, moment = spread
+    buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
+    for i in range(3):
+        buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
+        buffer[lane + AT[FORCE + i]] = _uniform(key, 30 + i, -force, force)
+        buffer[lane + AT[FORCE + 3 + i]] = _uniform(key, 33 + i, -moment, moment)
+    thrust_factor = _uniform(key, 24, one - thrust, one + thrust)
+    for i in range(3):
+        buffer[lane + AT[MASS + 4 + i]] *= thrust_factor
+    buffer[lane + AT[MASS + 7]] *= _uniform(key, 25, one - torque, one + torque)
+    lag_factor = _uniform(key, 26, one - lag, one + lag)
+    buffer[lane + AT[MASS + 8]] *= lag_factor
+    buffer[lane + AT[MASS + 9]] *= lag_factor
