@@ -59,92 +59,85 @@ class _Sequence(torch.autograd.Function):
         if grad_final is None:
             grad_final = torch.zeros_like(membrane)
         grad_current = torch.empty_like(membranes)
-        grad_beta, grad_theta = torch.zeros_like(beta), torch.zeros_like(theta)
-        tensors = grad_spikes, grad_final, membranes, membrane, spike, beta, theta, grad_current, grad_beta, grad_theta
-        arrays = _arrays(*tensors)
+        grad_beta, grad_theta = torch.empty_like(beta), torch.empty_like(theta)
+        arrays = _arrays(grad_spikes, grad_final, membranes, beta, theta, grad_current, grad_beta, grad_theta)
         _backward(*arrays, arrays[0].dtype.type(slope), hard, detach_reset)
+        # The reset before the first step belongs to the initial state, which is not among the membranes.
         first = grad_current[0]
         if hard:
             grad_membrane, grad_spike = beta * (1 - spike) * first, -beta * membrane * first
+            grad_beta += ((1 - spike) * membrane * first).sum(0)
         else:
             grad_membrane, grad_spike = beta * first, -theta * first
-        return grad_current, grad_membrane, None if detach_reset else grad_spike, grad_beta, grad_theta, None, None, None
+            grad_beta += (membrane * first).sum(0)
+            grad_theta -= (spike * first).sum(0)
+        grad_spike = None if detach_reset else grad_spike
+        return grad_current, grad_membrane, grad_spike, grad_beta, grad_theta, None, None, None
 
 
 def _arrays(*tensors):
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-# The inner loops stay this short because the vectoriser gives up when a loop has more than eight pairs of arrays that
-# might overlap. No fastmath in the forward scan: a fused multiply-add there would change spikes.
-@njit(cache=True, nogil=True)
+# Both scans copy what belongs to a neuron into arrays of their own: the compiler knows that those overlap with nothing,
+# so that it vectorises the loop over h. Unsigned indices, no branches and no ZeroDivisionError are for the same end.
+# The two resets differ in `survives` only: the share of its membrane that a neuron keeps after a spike.
+
+
+@njit(cache=True, nogil=True)  # no fastmath: a fused multiply-add would change spikes
 def _forward(current, membrane, spike, beta, theta, spikes, membranes, hard):
     steps, batch, width = current.shape
     zero, one = current.dtype.type(0), current.dtype.type(1)
+    survives = zero if hard else one
+    beta, theta, subtracted = beta.copy(), theta.copy(), survives * theta
+    leaked, drop = np.empty_like(beta), np.empty_like(beta)
     for b in range(batch):
+        for h in range(width):
+            leaked[h] = beta[h] * (membrane[b, h] * (one - spike[b, h] * (one - survives)))
+            drop[h] = subtracted[h] * spike[b, h]
         for t in range(steps):
-            last_u = membranes[t - 1, b] if t > 0 else membrane[b]
-            last_s = spikes[t - 1, b] if t > 0 else spike[b]
-            u, s = membranes[t, b], spikes[t, b]
-            if hard:
-                for h in range(width):
-                    u[h] = beta[h] * ((one - last_s[h]) * last_u[h]) + current[t, b, h]
-            else:
-                for h in range(width):
-                    u[h] = beta[h] * last_u[h] + current[t, b, h] - last_s[h] * theta[h]
-            for h in range(width):
-                s[h] = one if u[h] > theta[h] else zero
+            inflow, u, s = current[t, b], membranes[t, b], spikes[t, b]
+            for h in range(np.uint64(width)):
+                x = leaked[h] + inflow[h] - drop[h]
+                fired = one if x > theta[h] else zero
+                u[h] = x
+                s[h] = fired
+                leaked[h] = beta[h] * x * (one - fired * (one - survives))
+                drop[h] = subtracted[h] * fired
 
 
-@njit(cache=True, nogil=True, fastmath=True)
-def _backward(
-    grad_spikes, grad_final, membranes, membrane, spike, beta, theta, du, grad_beta, grad_theta, slope, hard, detach_reset
-):
-    """With dU_T = 0, g the surrogate derivative and G the incoming gradient of the spikes:
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _backward(grad_spikes, grad_final, membranes, beta, theta, du, grad_beta, grad_theta, slope, hard, detach_reset):
+    """With G_t the incoming gradient of s_t, g_t the surrogate derivative and dU_T = 0:
 
     soft:  ds_t = G_t - theta dU_{t+1},      dU_t = g_t ds_t + beta dU_{t+1}
     hard:  ds_t = G_t - beta U_t dU_{t+1},   dU_t = g_t ds_t + beta (1 - s_t) dU_{t+1}
     """
     steps, batch, width = du.shape
     zero, one = du.dtype.type(0), du.dtype.type(1)
-    through_reset = zero if detach_reset else one
-    nothing = np.zeros_like(theta)
-    last_s = np.empty_like(theta)
+    survives = zero if hard else one
+    push = np.zeros_like(theta) if hard or detach_reset else theta.copy()
+    pull = beta.copy() if hard and not detach_reset else np.zeros_like(beta)
+    beta, theta = beta.copy(), theta.copy()
+    sum_beta, sum_theta = np.zeros_like(beta), np.zeros_like(theta)
+    later, final = np.empty_like(beta), np.empty_like(beta)
     for b in range(batch):
+        later[:] = zero
+        final[:] = grad_final[b]
         for t in range(steps - 1, -1, -1):
-            later = du[t + 1, b] if t < steps - 1 else nothing
-            last_u = membranes[t - 1, b] if t > 0 else membrane[b]
-            u, now = membranes[t, b], du[t, b]
-            if t > 0:
-                for h in range(width):
-                    last_s[h] = one if last_u[h] > theta[h] else zero
-            else:
-                last_s[:] = spike[b]
-            if hard:
-                for h in range(width):
-                    slack = one + slope * abs(u[h] - theta[h])
-                    ds = grad_spikes[t, b, h] - through_reset * beta[h] * u[h] * later[h]
-                    grad_theta[h] -= ds / (slack * slack)
-                for h in range(width):
-                    slack = one + slope * abs(u[h] - theta[h])
-                    ds = grad_spikes[t, b, h] - through_reset * beta[h] * u[h] * later[h]
-                    kept = zero if u[h] > theta[h] else beta[h] * later[h]
-                    now[h] = ds / (slack * slack) + kept
-            else:
-                for h in range(width):
-                    slack = one + slope * abs(u[h] - theta[h])
-                    ds = grad_spikes[t, b, h] - through_reset * theta[h] * later[h]
-                    now[h] = ds / (slack * slack) + beta[h] * later[h]
-                for h in range(width):
-                    grad_theta[h] -= now[h] - beta[h] * later[h]
+            incoming, u, now = grad_spikes[t, b], membranes[t, b], du[t, b]
+            for h in range(np.uint64(width)):
+                x = u[h] - theta[h]
+                fired = one if x > zero else zero
+                after = later[h]
+                kept = after * (one - fired * (one - survives))
+                slack = one + slope * abs(x)
+                through = (incoming[h] - (push[h] + pull[h] * u[h]) * after) / (slack * slack)
+                sum_beta[h] += u[h] * kept
+                sum_theta[h] -= through + fired * survives * after
+                later[h] = through + beta[h] * kept + final[h]
+                now[h] = later[h]
             if t == steps - 1:
-                for h in range(width):
-                    now[h] += grad_final[b, h]
-            if hard:
-                for h in range(width):
-                    grad_beta[h] += (one - last_s[h]) * last_u[h] * now[h]
-            else:
-                for h in range(width):
-                    grad_beta[h] += last_u[h] * now[h]
-                for h in range(width):
-                    grad_theta[h] -= last_s[h] * now[h]
+                final[:] = zero
+    grad_beta[:] = sum_beta
+    grad_theta[:] = sum_theta
