@@ -26,8 +26,8 @@ class Gains:
     position_damping: float = 0.9
     max_error: float = 1.0  # m, of position
     max_tilt: float = math.radians(60)
-    tilt_frequency: float = 12.0
-    tilt_damping: float = 0.8
+    tilt_frequency: float = 9.9
+    tilt_damping: float = 0.85
     yaw_frequency: float = 4.0
     yaw_damping: float = 1.0
     integral: float = 0.8  # 1/s, of the position error; only where the true parameters are not given

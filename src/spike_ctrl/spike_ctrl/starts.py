@@ -21,7 +21,7 @@ class Start:
 
     at_target: float = 0.1
     position: float = 0.5  # m, each axis
-    tilt: float = math.pi / 2  # rad, angle of the rotation about a random axis
+    tilt: float = math.pi / 2  # rad, largest angle, about a random horizontal axis
     velocity: float = 1.0  # m/s, each axis
     rates: float = 1.0  # rad/s, each axis
     rotors_low: float = 0.0  # normalised speed
@@ -79,12 +79,10 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread, hover):
         buffer[lane + AT[VELOCITY + i]] = free * _uniform(key, 4 + i, -velocity, velocity)
         buffer[lane + AT[RATES + i]] = free * _uniform(key, 7 + i, -rates, rates)
     half = np.float32(0.5) * free * _uniform(key, 10, zero, tilt)
-    z = _uniform(key, 11, -one, one)
-    azimuth = _uniform(key, 12, zero, np.float32(2 * math.pi))
-    planar = math.sqrt(one - z * z)
-    buffer[lane + AT[QUATERNION]] = math.sin(half) * planar * math.cos(azimuth)
-    buffer[lane + AT[QUATERNION + 1]] = math.sin(half) * planar * math.sin(azimuth)
-    buffer[lane + AT[QUATERNION + 2]] = math.sin(half) * z
+    azimuth = _uniform(key, 11, zero, np.float32(2 * math.pi))
+    buffer[lane + AT[QUATERNION]] = math.sin(half) * math.cos(azimuth)
+    buffer[lane + AT[QUATERNION + 1]] = math.sin(half) * math.sin(azimuth)
+    buffer[lane + AT[QUATERNION + 2]] = zero
     buffer[lane + AT[QUATERNION + 3]] = math.cos(half)
     for i in range(4):
         speed = _uniform(key, 13 + i, rotors_low, rotors_high)
