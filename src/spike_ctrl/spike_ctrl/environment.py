@@ -106,21 +106,21 @@ def _store_observation(buffer, lane, o):
 
 
 @njit(inline="always")
-def _start_lane(buffer, lane, seed, vehicle, start, nominal, spread, hover):
+def _start_lane(buffer, lane, seed, vehicle, start, nominal, spread):
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)
     buffer[lane + AT[STEP]] = np.float32(0.0)
     for row in range(5):
         buffer[lane + AT[SUMS + row]] = np.float32(0.0)
-    draw(buffer, lane, seed, vehicle, start, nominal, spread, hover)
+    draw(buffer, lane, seed, vehicle, start, nominal, spread)
     _store_observation(buffer, lane, _observe_lane(buffer, lane))
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _start_all(buffer, vehicles, seed, start, nominal, spread, hover, observation):
+def _start_all(buffer, vehicles, seed, start, nominal, spread, observation):
     for vehicle in range(vehicles):
         base = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
-        _start_lane(buffer, base, seed, vehicle, start, nominal, spread, hover)
+        _start_lane(buffer, base, seed, vehicle, start, nominal, spread)
         for i in range(OBSERVATION_SIZE):
             observation[vehicle, i] = buffer[base + AT[OBSERVATION + i]]
 
@@ -146,7 +146,7 @@ def _step(buffer, action, dt, arms, weights, box, limit, hover, seed, start, nom
         for k in range(used):
             lane = base + np.uint64(k)
             if buffer[lane + AT[ENDED]] > zero:
-                _start_lane(buffer, lane, seed, first + k, start, nominal, spread, hover)
+                _start_lane(buffer, lane, seed, first + k, start, nominal, spread)
             else:
                 buffer[lane + AT[ENDED]] = buffer[lane + AT[TERMINATED]] + buffer[lane + AT[TRUNCATED]]
             for i in range(OBSERVATION_SIZE):
@@ -190,7 +190,7 @@ class Environment(VectorEnv):
             self._seed = seed
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
-        _start_all(self.buffer, self.num_envs, self._seed, *self._draw, self._hover, observation)
+        _start_all(self.buffer, self.num_envs, self._seed, *self._draw, observation)
         return observation, {}
 
     def step(self, actions: np.ndarray):

@@ -26,7 +26,7 @@ class Gains:
     position_damping: float = 0.9
     max_error: float = 1.0  # m, of position
     max_tilt: float = math.radians(60)
-    tilt_frequency: float = 9.9
+    tilt_frequency: float = 9.8
     tilt_damping: float = 0.85
     yaw_frequency: float = 4.0
     yaw_damping: float = 1.0

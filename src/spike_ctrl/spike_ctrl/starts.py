@@ -17,11 +17,11 @@ from spike_ctrl.dynamics import AT, EPISODE, FORCE, LANES, MASS, PLANT_SIZE, POS
 
 @dataclass(frozen=True)
 class Start:
-    """The paper's start: a share `at_target` exactly on the set-point, else uniform within these bounds."""
+    """The paper's start: a share `at_target` level and at rest on the set-point, else uniform within these bounds."""
 
     at_target: float = 0.1
     position: float = 0.5  # m, each axis
-    tilt: float = math.pi / 2  # rad, largest angle, about a random horizontal axis
+    tilt: float = math.pi / 2  # rad
     velocity: float = 1.0  # m/s, each axis
     rates: float = 1.0  # rad/s, each axis
     rotors_low: float = 0.0  # normalised speed
@@ -67,7 +67,7 @@ def _uniform(key, index, low, high):
 
 
 @njit(cache=True)
-def draw(buffer, lane, seed, vehicle, start, nominal, spread, hover):
+def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
     at_target, position, tilt, velocity, rates, rotors_low, rotors_high = start
     episode = np.uint64(buffer[lane + AT[EPISODE]])
@@ -78,15 +78,15 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread, hover):
         buffer[lane + AT[POSITION + i]] = free * _uniform(key, 1 + i, -position, position)
         buffer[lane + AT[VELOCITY + i]] = free * _uniform(key, 4 + i, -velocity, velocity)
         buffer[lane + AT[RATES + i]] = free * _uniform(key, 7 + i, -rates, rates)
-    half = np.float32(0.5) * free * _uniform(key, 10, zero, tilt)
+    # The body's z axis is uniform over the cap of directions within `tilt` of straight up; the heading is kept.
+    half = np.float32(0.5) * free * math.acos(_uniform(key, 10, math.cos(tilt), one))
     azimuth = _uniform(key, 11, zero, np.float32(2 * math.pi))
     buffer[lane + AT[QUATERNION]] = math.sin(half) * math.cos(azimuth)
     buffer[lane + AT[QUATERNION + 1]] = math.sin(half) * math.sin(azimuth)
     buffer[lane + AT[QUATERNION + 2]] = zero
     buffer[lane + AT[QUATERNION + 3]] = math.cos(half)
     for i in range(4):
-        speed = _uniform(key, 13 + i, rotors_low, rotors_high)
-        buffer[lane + AT[ROTORS + i]] = speed if free > zero else hover
+        buffer[lane + AT[ROTORS + i]] = _uniform(key, 13 + i, rotors_low, rotors_high)
     for i in range(PLANT_SIZE):
         buffer[lane + AT[MASS + i]] = nominal[i]
     mass, inertia, thrust, torque, lag, force, moment = spread

@@ -1,0 +1,173 @@
+"""The frozen evaluation: 1024 fixed starts, 500 steps at most, no guide steps, four columns from one flight.
+
+A flight in the 1.5 m box holds the one in the .6 m box, which merely ends at its first step outside; and the reward
+follows from what was observed and commanded, so both sets of coefficients are computed from the same steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.environment import RATE_HZ, Environment, Task
+from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.reward import END, START, squared_errors
+from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.starts import Randomisation
+
+STARTS = 1024
+EPISODE_STEPS = 500
+EVALUATION_SEED = 51024461  # never used for training or for choosing a checkpoint
+VALIDATION_SEED = 1_000_003
+BOXES = {"1.5m": 1.5, "0.6m": 0.6}
+COEFFICIENTS = {"start": START, "end": END}
+COLUMNS = tuple(f"{box}_{stage}" for box in BOXES for stage in COEFFICIENTS)
+HEADLINE = "1.5m_start"
+
+
+class Controller(Protocol):
+    """Anything that can fly a batch: `begin` clears its state for N vehicles, `act` gives actions (N, 4)."""
+
+    def begin(self, vehicles: int) -> None: ...
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray: ...
+
+
+class PolicyController:
+    """A spiking policy alone; it sees the 18 numbers only. Keeps the mean spike rate of each layer."""
+
+    def __init__(self, policy: SpikingPolicy):
+        self.policy = policy
+
+    def begin(self, vehicles: int) -> None:
+        self._state = self.policy.initial_state(vehicles)
+        self._rates: list[tuple[float, ...]] = []
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        action, self._state = self.policy.step(observation, self._state)
+        self._rates.append(self.policy.spike_rates(self._state))
+        return action
+
+    @property
+    def spike_rates(self) -> tuple[float, ...]:
+        return tuple(float(rate) for rate in np.mean(self._rates, axis=0))
+
+
+class GuideController:
+    """The geometric guide; `privileged` decides whether it sees rotor speeds, true parameters and the disturbance."""
+
+    def __init__(self, guide: GeometricGuide, privileged: bool = True):
+        self.guide, self.privileged = guide, privileged
+
+    def begin(self, vehicles: int) -> None:
+        self._state = self.guide.initial_state(vehicles)
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        seen = (environment.rotor_speed, environment.disturbance, environment.plant) if self.privileged else ()
+        action, self._state = self.guide.act(observation, self._state, *seen)
+        return action
+
+
+class RaptorController:
+    """RAPTOR, the foundation policy of the `foundation-policy` wheel, with position errors clipped to `clip` metres."""
+
+    def __init__(self, clip: float = 0.5):
+        try:
+            from foundation_policy import Raptor
+        except ImportError:
+            raise ModuleNotFoundError("RAPTOR needs the package foundation-policy: pip install foundation-policy") from None
+        self.policy, self.clip = Raptor(), clip
+
+    def begin(self, vehicles: int) -> None:
+        self.policy.reset()
+        self._action = np.zeros((vehicles, 4), np.float32)
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        seen = np.concatenate([observation, self._action], axis=1)
+        seen[:, :3] = seen[:, :3].clip(-self.clip, self.clip)
+        self._action = self.policy.evaluate_step(seen).clip(-1, 1).astype(np.float32)
+        return self._action
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of the frozen evaluation: figures per column, and the hover error of the last second (m)."""
+
+    columns: dict[str, dict[str, float]]
+    hover_error_m: dict[str, float]
+    action_change: float
+    starts: int
+    spike_rates: tuple[float, ...] = ()
+
+    @property
+    def headline(self) -> float:
+        """Mean return of the headline column: 1.5 m box, start coefficients."""
+        return self.columns[HEADLINE]["return_mean"]
+
+    def to_dict(self) -> dict:
+        return {
+            "columns": self.columns,
+            "hover_error_m": self.hover_error_m,
+            "action_change": self.action_change,
+            "spike_rates": list(self.spike_rates),
+            "starts": self.starts,
+        }
+
+
+def evaluate(
+    controller: Controller,
+    airframe: Airframe,
+    *,
+    seed: int = EVALUATION_SEED,
+    starts: int = STARTS,
+    randomisation: Randomisation = Randomisation(),
+) -> Evaluation:
+    """Fly `starts` episodes of the position task and score them in all four columns."""
+    task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation)
+    environment = Environment(airframe, starts, task)
+    observation, _ = environment.reset(seed=seed)
+    controller.begin(starts)
+    inside = {name: np.ones(starts, bool) for name in BOXES}
+    returns = {column: np.zeros(starts) for column in COLUMNS}
+    lengths = {name: np.zeros(starts) for name in BOXES}
+    late_error, changes, before = np.zeros(starts), 0.0, None
+    last_second = EPISODE_STEPS - int(RATE_HZ)
+    for step in range(EPISODE_STEPS):
+        action = controller.act(observation, environment)
+        observation, _, _, _, _ = environment.step(action)
+        command = (np.clip(action, -1, 1) + 1) / 2
+        errors = squared_errors(observation, command, airframe.hover)
+        distance = np.abs(observation[:, :3]).max(axis=1)
+        for box, width in BOXES.items():
+            for stage, coefficients in COEFFICIENTS.items():
+                weights = coefficients.array()
+                returns[f"{box}_{stage}"] += inside[box] * (weights[0] - errors @ weights[1:])
+            lengths[box] += inside[box]
+            inside[box] &= distance <= width
+        if step >= last_second:
+            late_error += np.sqrt(errors[:, 0]) / RATE_HZ
+            if before is not None:
+                changes += np.abs(command - before).mean() / (RATE_HZ - 1)
+            before = command
+    columns = {
+        f"{box}_{stage}": {
+            "return_mean": float(returns[f"{box}_{stage}"].mean()),
+            "return_std": float(returns[f"{box}_{stage}"].std()),
+            "survival": float(inside[box].mean()),
+            "length_mean": float(lengths[box].mean()),
+        }
+        for box in BOXES
+        for stage in COEFFICIENTS
+    }
+    survivors = late_error[inside["1.5m"]]
+    median, p95 = np.percentile(survivors, [50, 95]) if len(survivors) else (np.nan, np.nan)
+    return Evaluation(
+        columns=columns,
+        hover_error_m={"median": float(median), "p95": float(p95)},
+        action_change=float(changes),
+        starts=starts,
+        spike_rates=getattr(controller, "spike_rates", ()),
+    )

@@ -1,0 +1,35 @@
+"""Jump start (JSRL): the guide flies the beginning of each episode, the policy the rest; the guide's share shrinks.
+
+The policy runs from the first step, so that its membranes are settled when it takes over.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class JumpStart:
+    """Hand-over of N vehicles from the guide to the policy, and the noise with which the policy explores.
+
+    horizon: steps. With `spread`, each episode draws its own hand-over uniformly up to the horizon; without, all
+    hand over exactly at it, as in the paper.
+    """
+
+    def __init__(self, vehicles: int, generator: np.random.Generator, spread: bool = True):
+        self.generator, self.spread = generator, spread
+        self.hand_over = np.zeros(vehicles)
+
+    def begin(self, first: np.ndarray, horizon: float) -> None:
+        """Draw the hand-over step of every vehicle whose episode starts (mask `first`, (N,))."""
+        share = self.generator.random(len(first)) if self.spread else 1.0
+        self.hand_over = np.where(first, share * horizon, self.hand_over)
+
+    def act(self, step: np.ndarray, policy: np.ndarray, guide: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (N, 4) in [-1, 1] that fly, and the mask (N,) of vehicles flown by the guide.
+
+        step (N,): steps of the episode flown so far. Only the policy's actions get Gaussian noise of that deviation.
+        """
+        by_guide = step < self.hand_over
+        explored = policy + noise * self.generator.standard_normal(policy.shape, np.float32)
+        action = np.where(by_guide[:, None], guide, explored)
+        return np.clip(action, -1, 1, out=action).astype(np.float32, copy=False), by_guide

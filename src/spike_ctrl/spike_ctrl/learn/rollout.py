@@ -1,0 +1,66 @@
+"""Rolling out: environment, guide, policy and jump start together, one tick at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.environment import Environment
+from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows
+from spike_ctrl.learn.jump_start import JumpStart
+
+
+class Seen(NamedTuple):
+    """All vehicles before an action: flags uint8 (N,), observation (N, 18), rotors (N, 4), disturbance (N, 6), plant or None."""
+
+    flags: np.ndarray
+    observation: np.ndarray
+    rotor_speed: np.ndarray
+    disturbance: np.ndarray
+    plant: np.ndarray | None
+
+
+class Episodes(NamedTuple):
+    """Episodes that ended at one step: return, steps, crashed, and the mean of each cost per step (n, 4)."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    crashed: np.ndarray
+
+
+class Rollout:
+    """The simulator's side of training: shows what it sees, takes the guide's and the policy's action, gives rows."""
+
+    def __init__(self, environment: Environment, seed: int, spread: bool = True):
+        self.environment = environment
+        self.jump_start = JumpStart(environment.num_envs, np.random.default_rng([seed, 1]), spread)
+        self._observation, _ = environment.reset(seed=seed)
+        self._flags = np.full(environment.num_envs, FIRST, np.uint8)
+        self._step = np.zeros(environment.num_envs)
+
+    def see(self) -> Seen:
+        environment = self.environment
+        plant = None if environment.task.randomisation.exact else environment.plant
+        return Seen(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
+
+    def fly(self, seen: Seen, policy: np.ndarray, guide: np.ndarray, horizon: float, noise: float) -> tuple[Rows, Episodes]:
+        """One step: hand over as the jump start says, move the vehicles, and return the rows of this tick."""
+        first = (seen.flags & FIRST) > 0
+        self._step = np.where(first, 0, self._step)
+        self.jump_start.begin(first, horizon)
+        action, by_guide = self.jump_start.act(self._step, policy, guide, noise)
+        final = (seen.flags & (TERMINATED | TRUNCATED)) > 0
+        self._observation, reward, terminated, truncated, info = self.environment.step(action)
+        self._step += 1
+        self._flags = (FIRST * final + TERMINATED * terminated + TRUNCATED * truncated).astype(np.uint8)
+        flags = seen.flags | (GUIDE * by_guide).astype(np.uint8)
+        rows = Rows(flags, seen.observation, seen.rotor_speed, seen.disturbance, action, guide, reward)
+        return rows, _episodes(info, terminated)
+
+
+def _episodes(info: dict, terminated: np.ndarray) -> Episodes:
+    if not info:
+        return Episodes(np.empty(0), np.empty(0), np.empty(0, bool))
+    ended = info["_episode"]
+    return Episodes(info["episode"]["r"][ended], info["episode"]["l"][ended], terminated[ended])

@@ -1,0 +1,147 @@
+"""TD3BC on sequences, as the paper means it: one actor that spikes, two critics that know more, targets of all three.
+
+    critics   y = r + gamma (1 - terminated) V'(s'),  V'(s) = min_j Q'_j(s, pi'(s) + clipped noise)
+              with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
+    actor     -alpha Q_1(s, pi(s)) / mean |Q_1| + bc |label - pi(s)|^2
+
+The network is unrolled from the zero state at the window's start. The first `burn_in` steps let its membranes settle
+and carry no loss, unless the window begins with the episode, where the zero state is the true one.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from spike_ctrl.learn.buffer import Sequences
+from spike_ctrl.learn.critic import TwinCritic
+from spike_ctrl.snn.network import SpikingNetwork, average_
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Constants of the algorithm; see the recipes for their values and reasons."""
+
+    gamma: float = 0.99
+    td_lambda: float = 0.0
+    tau: float = 0.01  # rate of the target networks
+    alpha: float = 2.0
+    policy_noise: float = 0.2
+    noise_clip: float = 0.5
+    burn_in: int = 50
+    reward_scale: float = 1.0
+    reward_shift: float = 0.0
+    crash_reward: float = 0.0
+    label: str = "buffer"  # what the actor is held to: the "buffer" action or the "guide" action
+    gradient_clip: float = 1.0
+
+
+class Batch(NamedTuple):
+    """Sequences as tensors, with the reward that the critics learn and the steps that carry a loss."""
+
+    observation: torch.Tensor
+    privileged: torch.Tensor
+    action: torch.Tensor
+    label: torch.Tensor
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    weight: torch.Tensor  # [L, B] 1 where the step carries a loss
+
+
+class TD3BC:
+    """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step."""
+
+    def __init__(self, actor: SpikingNetwork, critic: TwinCritic, settings: Settings, learning_rate: float):
+        self.settings = settings
+        self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
+        self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
+        self.actor_optimiser = torch.optim.Adam(actor.parameters(), lr=learning_rate, foreach=True)
+        self.critic_optimiser = torch.optim.Adam(critic.parameters(), lr=learning_rate, foreach=True)
+
+    def set_learning_rate(self, rate: float) -> None:
+        for optimiser in (self.actor_optimiser, self.critic_optimiser):
+            optimiser.param_groups[0]["lr"] = rate
+
+    def batch(self, sequences: Sequences) -> Batch:
+        """Tensors of a sample; the sample itself is not changed."""
+        s = self.settings
+        steps = np.arange(len(sequences.action))[:, None]
+        settled = (steps >= s.burn_in) | (sequences.age[None] == 0)
+        reward = s.reward_scale * (sequences.reward - s.reward_shift) + s.crash_reward * sequences.terminated
+        label = sequences.guide_action if s.label == "guide" else sequences.action
+        return Batch(
+            observation=torch.from_numpy(sequences.observation),
+            privileged=torch.from_numpy(sequences.privileged),
+            action=torch.from_numpy(sequences.action),
+            label=torch.from_numpy(label),
+            reward=torch.from_numpy(reward.astype(np.float32)),
+            terminated=torch.from_numpy(sequences.terminated.astype(np.float32)),
+            weight=torch.from_numpy((sequences.mask & settled).astype(np.float32)),
+        )
+
+    @torch.no_grad()
+    def targets(self, batch: Batch, slope: float, generator: torch.Generator) -> torch.Tensor:
+        """Values [L, B] that the critics are drawn to; the batch is not changed."""
+        s = self.settings
+        state = self.actor_target.initial_state(batch.observation.shape[1])
+        action, _, _ = self.actor_target.unroll(batch.observation, state, slope)
+        noise = torch.randn(action.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
+        value = self.critic_target(batch.privileged[1:], (action + noise).clamp_(-1, 1)[1:]).amin(0)
+        return lambda_returns(batch.reward, batch.terminated, value, self._following(batch), s.gamma, s.td_lambda)
+
+    @staticmethod
+    def _following(batch: Batch) -> torch.Tensor:
+        """[L, B] 1 where the next step of the window belongs to the same episode, and so may hand its return back."""
+        following = torch.zeros_like(batch.weight)
+        following[:-1] = batch.weight[1:]
+        return following
+
+    def update_critics(self, batch: Batch, slope: float, generator: torch.Generator) -> float:
+        """One step on both critics; returns the mean squared error."""
+        target = self.targets(batch, slope, generator)
+        value = self.critic(batch.privileged[:-1], batch.action)
+        loss = (batch.weight * (value - target).square()).sum() / batch.weight.sum().clamp(min=1)
+        self.critic_optimiser.zero_grad()
+        loss.backward()
+        self.critic_optimiser.step()
+        average_(self.critic_target, self.critic, self.settings.tau)
+        return loss.item() / 2
+
+    def update_actor(self, batch: Batch, bc: float, slope: float) -> tuple[float, tuple[float, ...]]:
+        """One step on the actor and its target; `bc` weighs the label. Returns the loss and the spike rate of each layer."""
+        s = self.settings
+        state = self.actor.initial_state(batch.observation.shape[1])
+        action, _, rates = self.actor.unroll(batch.observation[:-1], state, slope)
+        total = batch.weight.sum().clamp(min=1)
+        loss = bc * (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
+        if s.alpha > 0:
+            self.critic.requires_grad_(False)
+            value = self.critic(batch.privileged[:-1], action, members=1)[0]
+            scale = s.alpha * total / (batch.weight * value.detach().abs()).sum().clamp(min=1e-6)
+            loss = loss - scale * (batch.weight * value).sum() / total
+            self.critic.requires_grad_(True)
+        self.actor_optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip)
+        self.actor_optimiser.step()
+        self.actor.project_()
+        average_(self.actor_target, self.actor, s.tau)
+        return loss.item(), tuple(rate.item() for rate in rates)
+
+
+def lambda_returns(reward, terminated, next_value, following, gamma: float, td_lambda: float) -> torch.Tensor:
+    """Returns [L, B] mixed from bootstrapped values: lambda 0 is the one-step target.
+
+    `following` [L, B] is 1 where the return of the next step may be used; elsewhere the value alone bootstraps.
+    """
+    mix = td_lambda * following
+    targets = torch.empty_like(reward)
+    later = next_value[-1]
+    for t in range(len(reward) - 1, -1, -1):
+        later = reward[t] + gamma * (1 - terminated[t]) * ((1 - mix[t]) * next_value[t] + mix[t] * later)
+        targets[t] = later
+    return targets
