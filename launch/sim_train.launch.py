@@ -1,0 +1,58 @@
+"""Train in simulation: simulator, guide, spiking policy and learner, in lockstep. Ends when the learner ends."""
+
+from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
+
+ARGUMENTS = [
+    # name, type, default, description
+    ("recipe", str, "td3bc", "How to train: a name among config/recipes or a path to a YAML file."),
+    ("airframe", str, "crazyflie", "What flies: a name among config/airframes or a path to a YAML file."),
+    ("vehicles", int, "256", "Number of vehicles that fly at once, each message carries all of them."),
+    ("seed", int, "0", "Of all random numbers of the run."),
+    ("duration", float, "0", "Seconds of wall time to train; 0: as long as the recipe says."),
+    ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
+    ("resume", str, "", "Folder of an earlier run to go on with; empty: start anew."),
+    ("realtime", bool, "false", "One control step each 10 ms instead of as fast as all answer."),
+    ("model", str, "", "Checkpoint for the policy at start; empty: the learner's first."),
+]
+
+
+def generate_launch_description():
+    def node(kind, package, executable, names, **options):
+        values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
+        return kind(
+            package=package,
+            executable=executable,
+            name=executable,
+            parameters=[values],
+            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+            output="screen",
+            **options,
+        )
+
+    return LaunchDescription(
+        [
+            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            DeclareLaunchArgument(
+                "log_level",
+                default_value="info",
+                choices=["debug", "info", "warn", "error"],
+                description="The least severe messages that nodes print.",
+            ),
+            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed realtime"),
+            node(Node, "spike_ctrl_guide", "guide_policy", "airframe vehicles"),
+            node(LifecycleNode, "spike_ctrl_policy", "snn_policy", "airframe vehicles model", namespace=""),
+            node(
+                Node,
+                "spike_ctrl_learner",
+                "learner",
+                "recipe airframe vehicles seed duration run resume",
+                sigterm_timeout="20",  # s: it saves a run that can be resumed
+                on_exit=Shutdown(reason="the learner has ended"),
+            ),
+        ]
+    )

@@ -1,0 +1,311 @@
+"""Executes a launch file: arguments, visiting its actions, and its processes from start to end."""
+
+import difflib
+import importlib.util
+import os
+import selectors
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import yaml
+
+from spike_ctrl.launching import description, standin
+from spike_ctrl.launching.description import LaunchError, text
+from spike_ctrl.launching.process import Command, Process
+from spike_ctrl.launching.screen import Screen
+
+ENDED_BY_REQUEST = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> int:
+    """Run a launch file with arguments NAME:=VALUE until its processes have ended. Gives the exit code.
+
+    0: all ended well, or a process that ended well asked for the shutdown. 2: the arguments or the launch file are
+    wrong; one line on stderr says how. Else the code of the first process that failed (128 + signal if by a signal).
+    Ctrl-C, SIGTERM and SIGHUP stop all processes, last started first; a second one kills them.
+    """
+    real = _ros_has_launch()
+    try:
+        with nullcontext() if real else standin.installed():
+            found = _load(launch_file)
+            declared = found.get_launch_arguments()
+            if show_args:
+                print(_table(declared))
+                return 0
+            configurations = _parse(arguments, declared)
+            for key, value in _environment().items():
+                os.environ.setdefault(key, value)
+            if real:
+                return _run_with_ros(launch_file, configurations)
+            with tempfile.TemporaryDirectory(prefix="spike_ctrl_launch_") as scratch:
+                context = Context(launch_file.resolve().parent, configurations, Path(scratch))
+                return context.run(found)
+    except LaunchError as error:
+        print(f"launch: {error}", file=sys.stderr)
+        return 2
+
+
+def _environment() -> dict[str, str]:
+    """What every process gets where the caller has set nothing."""
+    return {
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "OMP_NUM_THREADS": "1",  # several processes share the cores
+        "PYTHONUNBUFFERED": "1",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+
+
+def _ros_has_launch() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("launch", "launch_ros"))
+
+
+def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
+    from launch.actions import IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    import launch
+
+    service = launch.LaunchService()
+    source = PythonLaunchDescriptionSource(str(launch_file))
+    include = IncludeLaunchDescription(source, launch_arguments=list(configurations.items()))
+    service.include_launch_description(launch.LaunchDescription([include]))
+    return service.run()
+
+
+def _load(launch_file: Path):
+    if not launch_file.is_file():
+        raise LaunchError(f"{launch_file}: no such launch file")
+    spec = importlib.util.spec_from_file_location("launch_file", launch_file)
+    module = importlib.util.module_from_spec(spec)
+    with _named_errors(launch_file):
+        spec.loader.exec_module(module)
+        return module.generate_launch_description()
+
+
+@contextmanager
+def _named_errors(launch_file: Path):
+    """Whatever a launch file raises becomes one line with its place."""
+    try:
+        yield
+    except LaunchError as error:
+        raise LaunchError(f"{launch_file.name}: {error}") from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in ("launch", "launch_ros"):
+            raise LaunchError(f"{launch_file.name}: {error.name} {description.UNSUPPORTED}") from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(launch_file)]
+        place = f"{launch_file}:{lines[-1]}" if lines else str(launch_file)
+        raise LaunchError(f"{place}: {type(error).__name__}: {error}") from error
+
+
+def _parse(arguments: list[str], declared) -> dict[str, str]:
+    names = {argument.name: argument for argument in declared}
+    found = {}
+    for argument in arguments:
+        name, separator, value = argument.partition(":=")
+        if not separator or not name.strip():
+            raise LaunchError(f"malformed argument '{argument}': wanted NAME:=VALUE")
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise LaunchError(f"unknown argument '{name}'; {hint}valid: {', '.join(sorted(names)) or 'none'}")
+        choices = names[name].choices
+        if choices is not None and value not in choices:
+            raise LaunchError(f"argument '{name}': found '{value}', wanted one of: {', '.join(choices)}")
+        found[name] = value
+    return found
+
+
+def _table(declared) -> str:
+    lines = []
+    for argument in declared:
+        default = argument.default_value
+        shown = "required" if default is None else f"default '{''.join(map(_shown, default))}'"
+        choices = f"; one of: {', '.join(argument.choices)}" if argument.choices else ""
+        lines.append(f"  {argument.name}:=  ({shown}{choices})\n      {argument.description or ''}".rstrip())
+    return "\n".join(["Arguments, as NAME:=VALUE", *lines] if lines else ["No arguments."])
+
+
+def _shown(substitution) -> str:
+    return substitution.text if hasattr(substitution, "text") else substitution.describe()
+
+
+class Context:
+    """What a launch file's actions act on: values of arguments, the environment, handlers and processes."""
+
+    def __init__(self, directory: Path, configurations: dict[str, str], scratch: Path):
+        self.directory = directory
+        self.launch_configurations = configurations
+        self.environment = dict(os.environ)
+        self.handlers: list[description.OnProcessExit] = []
+        self._scratch = scratch
+        self._screen = Screen(sys.stdout, time.monotonic)
+        self._waiting: list[tuple[description.Node, Command]] = []
+        self._running: list[tuple[description.Node, Process]] = []
+        self._selector = selectors.DefaultSelector()
+        self._names: dict[str, int] = {}
+        self._signals: list[int] = []
+        self._stopping = False
+        self._forgiving = False  # a process that ended well has asked for the shutdown
+        self._code = 0
+
+    # What actions call.
+
+    def log(self, message: str) -> None:
+        self._screen.line("launch", message)
+
+    def shutdown(self, reason: str) -> None:
+        """SIGINT to every process, last started first."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._waiting.clear()
+        if self._running:
+            self.log(f"stopping: {reason}")
+        for _, process in reversed(self._running):
+            process.interrupt(time.monotonic())
+
+    def start(self, node: description.Node) -> None:
+        if not self._stopping:
+            self._waiting.append((node, self._command(node)))
+
+    def prefixes(self) -> list[Path]:
+        """Where packages may be installed."""
+        found = [*self.environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+        return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
+
+    # From start to end.
+
+    def run(self, launch_description) -> int:
+        """Visit the actions, then start the processes: an error in the description starts none."""
+        handled = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            for action in launch_description.entities:
+                action.visit(self)
+            self._start_waiting()
+            while self._running:
+                self._step()
+            self._screen.settle()
+            return self._code
+        finally:
+            for _, process in self._running:  # only after an error of the runner itself
+                process.kill()
+            for number, handler in handled.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame) -> None:
+        self._signals.append(number)
+
+    def _step(self) -> None:
+        for key, _ in self._selector.select(timeout=0.05):
+            if not key.data.read():
+                self._selector.unregister(key.fileobj)
+        for node, process in list(self._running):
+            if process.popen.poll() is not None:
+                self._ended(node, process)
+        self._start_waiting()
+        if len(self._signals) > 1:
+            for _, process in self._running:
+                process.kill()
+        elif self._signals:
+            self.shutdown(signal.Signals(self._signals[0]).name)
+        for _, process in self._running:
+            process.insist(time.monotonic())
+
+    def _start_waiting(self) -> None:
+        while self._waiting and not self._signals:
+            node, command = self._waiting.pop(0)
+            process = Process(command, self._screen)
+            self._running.append((node, process))
+            self._selector.register(process, selectors.EVENT_READ, process)
+
+    def _ended(self, node: description.Node, process: Process) -> None:
+        self._running.remove((node, process))
+        if process in self._selector.get_map():
+            self._selector.unregister(process)
+        code = process.finish()
+        failed = code not in ENDED_BY_REQUEST if self._stopping else code != 0
+        if failed:
+            how = f"was ended by {signal.Signals(code - 128).name}" if code > 128 else f"failed with exit code {code}"
+            self.log(f"{process.command.name} {how}")
+            if not self._code and not self._forgiving:
+                self._code = code
+        was_stopping = self._stopping
+        own = [description.OnProcessExit(on_exit=node.on_exit)] if node.on_exit else []
+        try:
+            for handler in own + [h for h in self.handlers if h.target_action in (None, node)]:
+                handler.handle(process, self)
+        except LaunchError as error:  # the others still get their time to end
+            self.log(f"when {process.command.name} ended: {error}")
+            self._code = self._code or 2
+            self.shutdown("an error in the launch file")
+        if self._stopping and not was_stopping and code == 0:
+            self._forgiving = True
+
+    # From a node to a command.
+
+    def _command(self, node: description.Node) -> Command:
+        executable = text(self, node.executable)
+        name = text(self, node.name) if node.name else executable
+        namespace = text(self, node.namespace) if node.namespace else ""
+        where = f"node {name}"
+        ros_arguments = [text(self, argument) for argument in node.ros_arguments]
+        if node.name:
+            ros_arguments += ["-r", f"__node:={name}"]
+        if namespace:
+            ros_arguments += ["-r", f"__ns:=/{namespace.strip('/')}"]
+        for origin, target in node.remappings:
+            ros_arguments += ["-r", f"{text(self, origin)}:={text(self, target)}"]
+        for file in self._parameter_files(node.parameters, where):
+            ros_arguments += ["--params-file", str(file)]
+        program = self._executable(text(self, node.package) if node.package else None, executable)
+        arguments = [program, *(text(self, argument) for argument in node.arguments)]
+        return Command(
+            name=self._unique("/".join(filter(None, [namespace.strip("/"), name]))),
+            arguments=arguments + (["--ros-args", *ros_arguments] if ros_arguments else []),
+            environment=self.environment
+            | {text(self, key): text(self, value) for key, value in dict(node.additional_env).items()},
+            sigterm_timeout=_seconds(text(self, node.sigterm_timeout), f"{where}, sigterm_timeout"),
+            sigkill_timeout=_seconds(text(self, node.sigkill_timeout), f"{where}, sigkill_timeout"),
+        )
+
+    def _parameter_files(self, found, where: str) -> list[Path]:
+        """One file for each entry: a file's own, or a new one with the values of a dict."""
+        files = []
+        for entry in found:
+            if isinstance(entry, dict):
+                file = self._scratch / f"parameters_{len(list(self._scratch.iterdir()))}.yaml"
+                values = {"/**": {"ros__parameters": description.parameters(self, entry, where)}}
+                file.write_text(yaml.safe_dump(values, allow_unicode=True, width=float("inf")))
+            else:
+                file = Path(text(self, entry))
+                if not file.is_file():
+                    raise LaunchError(f"{where}: parameter file {file} does not exist")
+            files.append(file)
+        return files
+
+    def _executable(self, package: str | None, name: str) -> str:
+        if package is None:
+            return name
+        # Not resolved: the interpreter of a virtual environment is a link to another folder.
+        places = [prefix / "lib" / package / name for prefix in self.prefixes()] + [Path(sys.executable).parent / name]
+        for place in places:
+            if os.access(place, os.X_OK) and place.is_file():
+                return str(place)
+        searched = ", ".join(str(place) for place in places)
+        raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
+
+    def _unique(self, name: str) -> str:
+        self._names[name] = self._names.get(name, 0) + 1
+        return name if self._names[name] == 1 else f"{name}-{self._names[name]}"
+
+
+def _seconds(found: str, where: str) -> float:
+    try:
+        return float(found)
+    except ValueError:
+        raise LaunchError(f"{where}: found '{found}', wanted seconds") from None

@@ -1,0 +1,85 @@
+"""The output of several processes on one screen: prefixed lines, and live progress lines that stay at the bottom."""
+
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+LIVE_PERIOD = 10.0  # s between the live lines that are printed where there is no terminal
+COLOURS = (36, 32, 33, 35, 34, 31)
+
+
+class Screen:
+    """Where lines go. `clock` gives seconds; `colour` and `live` tell what the stream can show."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]):
+        self.stream, self.clock = stream, clock
+        self.terminal = stream.isatty()
+        self.colour = self.terminal and "NO_COLOR" not in os.environ
+        self._colours: dict[str, int] = {}
+        self._live = ""
+        self._printed: dict[str, float] = {}
+
+    def line(self, name: str, text: str) -> None:
+        self._write(self._erase() + self._prefixed(name, text) + "\n" + self._live)
+
+    def live(self, name: str, text: str) -> None:
+        """A progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
+        if self.terminal:
+            erase = self._erase()
+            width = os.get_terminal_size(self.stream.fileno()).columns - len(f"[{name}] ") - 1
+            self._live = self._prefixed(name, text[: max(width, 0)])
+            self._write(erase + self._live)
+        elif self.clock() - self._printed.get(name, float("-inf")) >= LIVE_PERIOD:
+            self._printed[name] = self.clock()
+            self.line(name, text)
+
+    def settle(self) -> None:
+        """Leave the live line where it stands, as an ordinary one."""
+        if self._live:
+            self._live = ""
+            self._write("\n")
+
+    def _erase(self) -> str:
+        return "\r\x1b[K" if self._live else ""
+
+    def _prefixed(self, name: str, text: str) -> str:
+        if not self.colour:
+            return f"[{name}] {text}"
+        colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
+        return f"\x1b[{colour}m[{name}]\x1b[0m {text}"
+
+    def _write(self, text: str) -> None:
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError:
+            pass  # a terminal that was closed must not cost the processes their orderly end
+
+
+class Lines:
+    """Cuts the bytes of one process into lines for a screen. A part that ends in a carriage return is a live line."""
+
+    def __init__(self, screen: Screen, name: str):
+        self.screen, self.name = screen, name
+        self._rest = b""
+        self._returned = b""  # a part whose carriage return may still prove to be half of a line's end
+
+    def feed(self, data: bytes) -> None:
+        *parts, self._rest = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\r\n").split(b"\n")
+        for part in parts:
+            if part.endswith(b"\r"):
+                self._returned = part[:-1] or self._returned
+                if part != b"\r":
+                    self.screen.live(self.name, _decoded(part[:-1]))
+            else:
+                self.screen.line(self.name, _decoded(part or self._returned))
+                self._returned = b""
+
+    def end(self) -> None:
+        if self._rest:
+            self.screen.line(self.name, _decoded(self._rest))
+            self._rest = b""
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace")

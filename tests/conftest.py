@@ -1,0 +1,44 @@
+"""What all tests share. The environment is set before any ROS library is loaded."""
+
+import os
+import socket
+
+import pytest
+
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    ROS_PYTHON_CHECK_FIELDS="1",  # a field of the wrong type raises; without it, it is sent as rubbish
+    ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
+    FASTDDS_BUILTIN_TRANSPORTS="UDPv4",  # a killed process leaves nothing behind in shared memory
+)
+
+
+@pytest.fixture
+def ros_domain_id(monkeypatch):
+    """A domain that no other test on this machine uses; it is in ROS_DOMAIN_ID during the test."""
+    with _reserve_domain() as reservation:
+        domain = reservation.getsockname()[1] - _FIRST_PORT
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        yield domain
+
+
+@pytest.fixture
+def two_ros_domain_ids():
+    """Two such domains, for tests of graphs that must not see each other."""
+    with _reserve_domain() as first, _reserve_domain() as second:
+        yield first.getsockname()[1] - _FIRST_PORT, second.getsockname()[1] - _FIRST_PORT
+
+
+_FIRST_PORT = 22119
+
+
+def _reserve_domain() -> socket.socket:
+    """A bound TCP socket whose port stands for the domain as long as it is open."""
+    for domain in range(1, 100):  # higher domains reach into the ports of outgoing connections
+        reservation = socket.socket()
+        try:
+            reservation.bind(("127.0.0.1", _FIRST_PORT + domain))
+            return reservation
+        except OSError:
+            reservation.close()
+    raise RuntimeError("ros_domain_id: all domains from 1 to 99 are in use")
