@@ -52,7 +52,7 @@ class SpikingPolicy:
         hidden = [f"layer{index}" for index in range(len(self.sizes) - 2)]
         edges = np.cumsum([0, *self.sizes[1:-1]])
         self._layers = [
-            (slice(start, end), np.ascontiguousarray(weights[f"{layer}.weight"]))
+            (slice(start, end), np.ascontiguousarray(weights[f"{layer}.weight"]), weights[f"{layer}.theta"])
             for layer, (start, end) in zip(hidden, pairwise(edges.tolist()), strict=True)
         ]
         bias, beta, theta = (
@@ -81,19 +81,18 @@ class SpikingPolicy:
             batch = state.membrane.shape[1:]
             raise ValueError(f"observation: found shape {observation.shape}, wanted {(*batch, self.sizes[0])}")
         # What does not depend on this step's input is done for all layers at once.
-        settled = beta * state.membrane
+        membrane = beta * state.membrane
         if self.neuron.reset is Reset.SOFT:
-            settled -= theta * state.spike
+            membrane -= theta * state.spike
         else:
-            settled *= 1 - state.spike
-        settled += bias
-        membrane, spike = np.empty_like(settled), np.empty_like(settled)
+            membrane *= 1 - state.spike
+        membrane += bias
+        spike = np.empty_like(membrane)
         signal = observation.T.astype(self.dtype, copy=False)
-        for rows, layer_weight in self._layers:
+        for rows, layer_weight, layer_theta in self._layers:
             u, s = membrane[rows], spike[rows]
-            np.dot(layer_weight, signal, out=u)
-            u += settled[rows]
-            np.greater(u, theta[rows], out=s)
+            u += np.dot(layer_weight, signal)
+            s[:] = u > (layer_theta if u.ndim == 1 else layer_theta[:, None])
             signal = s
         action = np.dot(weight, signal)
         action += output_bias
@@ -109,7 +108,7 @@ class SpikingPolicy:
 
     def spike_rates(self, state: PolicyState) -> tuple[float, ...]:
         """Share of the neurons of each layer that spiked in the last step, over the batch."""
-        return tuple(float(state.spike[rows].mean()) for rows, _ in self._layers)
+        return tuple(float(state.spike[rows].mean()) for rows, *_ in self._layers)
 
 
 class _Constants(NamedTuple):
