@@ -98,7 +98,7 @@ def dumps(
     name: str = "checkpoint",
 ) -> bytes:
     """The bytes of a checkpoint, checked as `loads` will check them. name: what errors call it."""
-    weights = {key: np.ascontiguousarray(value) for key, value in weights.items()}
+    weights = {key: np.asarray(value, order="C") for key, value in weights.items()}
     _check_weights(weights, contract.sizes, name)
     observation, action = _self_test(SpikingPolicy(weights, contract.neuron))
     tensors = weights | {OBSERVATION: observation, ACTION: action}
@@ -167,7 +167,7 @@ def save_state(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: 
         text = json.dumps(info, allow_nan=True)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: info: {error}; wanted numbers, text, lists and mappings") from None
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     _replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata={"info": text}))
 
 

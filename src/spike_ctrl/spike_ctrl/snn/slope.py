@@ -37,7 +37,7 @@ class Fixed:
     k: float = 2.0
 
     def __post_init__(self):
-        _require(self.k > 0, "fixed.k", self.k, "a number above 0")
+        _require(self.k > 0, "k", self.k, "a number above 0")
 
     def initial(self) -> SlopeState:
         return SlopeState(self.k)
@@ -56,10 +56,10 @@ class Interval:
 
     def __post_init__(self):
         object.__setattr__(self, "times", tuple(self.times))
-        _require(self.k_start > 0, "interval.k_start", self.k_start, "a number above 0")
-        _require(self.k_end > 0, "interval.k_end", self.k_end, "a number above 0")
+        _require(self.k_start > 0, "k_start", self.k_start, "a number above 0")
+        _require(self.k_end > 0, "k_end", self.k_end, "a number above 0")
         rising = all(0 <= time <= 1 for time in self.times) and list(self.times) == sorted(self.times)
-        _require(self.times and rising, "interval.times", self.times, "rising numbers in [0, 1]")
+        _require(self.times and rising, "times", self.times, "rising numbers in [0, 1]")
 
     def initial(self) -> SlopeState:
         return SlopeState(self.k_start)
@@ -85,7 +85,7 @@ class Adaptive:
     return_high: float = 500.0
 
     def __post_init__(self):
-        _require_range("adaptive", self)
+        _require_range(self)
 
     def initial(self) -> SlopeState:
         return SlopeState(self.k_min)
@@ -117,7 +117,7 @@ class AdaptiveTrend:
     return_high: float = 400.0
 
     def __post_init__(self):
-        _require_range("adaptive_trend", self)
+        _require_range(self)
 
     def initial(self) -> SlopeState:
         return SlopeState(_clamp(self.k_offset, self.k_min, self.k_max))
@@ -162,11 +162,11 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 def _require(satisfied: Any, field: str, found: Any, wanted: str) -> None:
     if not satisfied:
-        raise ValueError(f"slope: {field}: found {found!r}, wanted {wanted}")
+        raise ValueError(f"slope.{field}: found {found!r}, wanted {wanted}")
 
 
-def _require_range(kind: str, schedule: Any) -> None:
-    _require(schedule.k_min > 0, f"{kind}.k_min", schedule.k_min, "a number above 0")
-    _require(schedule.k_max > schedule.k_min, f"{kind}.k_max", schedule.k_max, f"more than k_min, {schedule.k_min}")
+def _require_range(schedule: Any) -> None:
+    _require(schedule.k_min > 0, "k_min", schedule.k_min, "a number above 0")
+    _require(schedule.k_max > schedule.k_min, "k_max", schedule.k_max, f"more than k_min, {schedule.k_min}")
     low, high = schedule.return_low, schedule.return_high
-    _require(high > low, f"{kind}.return_high", high, f"more than return_low, {low}")
+    _require(high > low, "return_high", high, f"more than return_low, {low}")

@@ -1,0 +1,389 @@
+"""Checkpoints: what was saved comes back, an interrupted save loses nothing, and nothing doubtful is loaded."""
+
+import errno
+import json
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from spike_ctrl import checkpoint
+from spike_ctrl.checkpoint import CheckpointError, Contract
+from spike_ctrl.snn.neuron import Neuron, Reset
+from spike_ctrl.snn.runtime import weight_shapes
+
+SIZES = (18, 24, 16, 4)
+CONTRACT = Contract("crazyflie", "0123abcd", "setpoint_frame_18", "motors", 100.0, SIZES)
+ORIGIN = {"recipe": "td3bc", "seed": 7, "commit": "abc", "command": "spike-ctrl train", "evaluation": {"return": 441.5}}
+
+
+def make_weights(seed=0, sizes=SIZES):
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.uniform(0.05, 1.0, shape).astype(np.float32)
+        if name.endswith(("beta", "theta"))
+        else rng.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in weight_shapes(sizes).items()
+    }
+
+
+def tamper(data, change_tensors=None, change_manifest=None, rehash=True):
+    """The file with tensors or manifest fields changed and, as a forger would do, a digest that fits again."""
+    tensors = dict(safetensors.numpy.load(data))
+    length = int.from_bytes(data[:8], "little")
+    fields = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["manifest"])
+    if change_tensors:
+        change_tensors(tensors)
+    if rehash:
+        manifest = checkpoint._parse_manifest(checkpoint._canonical(fields), "original")
+        fields["sha256"] = checkpoint._digest(tensors, manifest)
+    if change_manifest:
+        change_manifest(fields)
+    return safetensors.numpy.save(tensors, metadata={"manifest": checkpoint._canonical(fields)})
+
+
+@pytest.fixture(scope="module")
+def data():
+    return checkpoint.dumps(make_weights(), CONTRACT, **ORIGIN)
+
+
+def refused(data, match=None, **options):
+    with pytest.raises(CheckpointError, match=match) as caught:
+        checkpoint.loads(data, name="policy.safetensors", **options)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("policy.safetensors: ")
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    path, weights = tmp_path / "policy.safetensors", make_weights()
+    written = checkpoint.save(path, weights, CONTRACT, **ORIGIN)
+    assert path.read_bytes() == written
+    loaded = checkpoint.load(path)
+    assert loaded.manifest.contract == CONTRACT
+    assert {name: getattr(loaded.manifest, name) for name in ORIGIN} == ORIGIN
+    assert all(np.array_equal(loaded.weights[name], weights[name]) for name in weights)
+    action, _ = loaded.policy.step(np.zeros(18, np.float32), loaded.policy.initial_state())
+    assert action.shape == (4,)
+    assert os.listdir(tmp_path) == ["policy.safetensors"]
+
+
+def test_the_same_policy_gives_the_same_bytes(data):
+    assert checkpoint.dumps(make_weights(), CONTRACT, **ORIGIN) == data
+
+
+def test_a_hard_reset_is_remembered():
+    contract = Contract("x", "y", "setpoint_frame_18", "rates", 250.0, SIZES, Neuron(Reset.HARD))
+    loaded = checkpoint.loads(checkpoint.dumps(make_weights(), contract))
+    assert loaded.policy.neuron.reset is Reset.HARD
+
+
+def test_the_self_test_keeps_its_distance_from_thresholds(data):
+    loaded = checkpoint.loads(data)
+    observations = safetensors.numpy.load(data)[checkpoint.OBSERVATION]
+    state = loaded.policy.initial_state()
+    for observation in observations:
+        _, state = loaded.policy.step(observation, state)
+        assert np.abs(state.membrane - loaded.policy.theta).min() > checkpoint.SELF_TEST_MARGIN
+    assert len(observations) >= 100
+
+
+# --- interrupted saves ----------------------------------------------------------------------------------------------
+
+KILLED_SAVE = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+from test_checkpoint import CONTRACT, checkpoint, make_weights
+
+calls = 0
+def dying(call):
+    def wrapper(*arguments):
+        global calls
+        calls += 1
+        if calls == {nth}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments)
+    return wrapper
+
+write = os.write
+os.write = dying(lambda descriptor, rest: write(descriptor, rest[:4096]))
+for name in ("open", "close", "fsync", "replace"):
+    setattr(os, name, dying(getattr(os, name)))
+checkpoint.save({path!r}, make_weights(1), CONTRACT)
+print("saved after", calls)
+"""
+
+
+def test_a_kill_at_any_write_leaves_a_file_that_loads(tmp_path):
+    path = tmp_path / "policy.safetensors"
+    old, new = make_weights(0), make_weights(1)
+    outcomes = []
+    for nth in range(1, 40):
+        checkpoint.save(path, old, CONTRACT)
+        code = KILLED_SAVE.format(folder=os.path.dirname(__file__), nth=nth, path=str(path))
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        found = checkpoint.load(path).weights
+        outcomes.append(np.array_equal(found["output.bias"], new["output.bias"]))
+        assert outcomes[-1] or np.array_equal(found["output.bias"], old["output.bias"])
+        if result.returncode == 0:
+            assert outcomes[-1] and "saved after" in result.stdout
+            break
+        assert result.returncode == -signal.SIGKILL, result.stderr
+    assert outcomes[0] is False and outcomes[-1] is True and len(outcomes) > 8
+    checkpoint.save(path, new, CONTRACT)
+    assert os.listdir(tmp_path) == ["policy.safetensors"]  # the dead processes' leftovers are gone
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_failing_disk_is_one_line_and_the_old_file_stays(tmp_path, monkeypatch, call, code):
+    path = tmp_path / "policy.safetensors"
+    before = checkpoint.save(path, make_weights(0), CONTRACT)
+
+    def fail(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(checkpoint.os, call, fail)
+    with pytest.raises(CheckpointError, match="not saved: .*nothing was lost") as caught:
+        checkpoint.save(path, make_weights(1), CONTRACT)
+    monkeypatch.undo()
+    assert "\n" not in str(caught.value)
+    assert ("no space left" in str(caught.value)) == (code == errno.ENOSPC)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["policy.safetensors"]
+
+
+@pytest.mark.parametrize("state", [False, True])
+def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path, state):
+    """A limit on the size of files stands for the full disk; it needs no rights and no other file system."""
+    path = tmp_path / "policy.safetensors"
+    before = checkpoint.save(path, make_weights(0), CONTRACT)
+    old_limit, old_handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old_limit[1]))
+        with pytest.raises(CheckpointError, match="nothing was lost"):
+            if state:
+                checkpoint.save_state(path, {"buffer": np.zeros(10_000)}, {})
+            else:
+                checkpoint.save(path, make_weights(1), CONTRACT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
+        signal.signal(signal.SIGXFSZ, old_handler)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["policy.safetensors"]
+
+
+def test_leftovers_of_living_processes_are_left_alone(tmp_path):
+    path = tmp_path / "policy.safetensors"
+    alive = tmp_path / f".policy.safetensors.{os.getppid()}.1.tmp"
+    alive.write_bytes(b"half")
+    checkpoint.save(path, make_weights(), CONTRACT)
+    assert alive.exists()
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere/policy: not saved: No such file or directory"):
+        checkpoint.save(tmp_path / "nowhere" / "policy", make_weights(), CONTRACT)
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+def test_every_flipped_bit_is_noticed(data):
+    rng = np.random.default_rng(0)
+    header = 8 + int.from_bytes(data[:8], "little")
+    for position in np.concatenate([np.arange(header), rng.integers(header, len(data), 300)]):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        refused(bytes(damaged))
+
+
+def test_every_truncation_and_extension_is_noticed(data):
+    rng = np.random.default_rng(1)
+    for length in [*range(0, 32), *rng.integers(32, len(data), 200), len(data) - 1]:
+        refused(data[:length])
+    refused(data + b"\0")
+
+
+def test_random_bytes_are_refused(data):
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        refused(rng.bytes(int(rng.integers(0, 4096))))
+        body = rng.bytes(64)
+        refused(len(body).to_bytes(8, "little") + body)
+    refused((8).to_bytes(8, "little") + b"[[[[[[[[", "header: not a safetensors file")
+    refused((100_000).to_bytes(8, "little") + b"[" * 100_000, "header: not a safetensors file")
+
+
+class Trap:
+    def __reduce__(self):
+        return os.abort, ()
+
+
+def test_a_pickle_is_refused_and_never_run(tmp_path):
+    path = tmp_path / "policy.pt"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CheckpointError, match="header"):
+        checkpoint.load(path)
+    with pytest.raises(CheckpointError, match="not a readable training state"):
+        checkpoint.load_state(path)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "policy.safetensors"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match=r"size: found 1099511627776 bytes, wanted at most 16777216"):
+        checkpoint.load(path)
+
+
+def test_a_huge_header_is_refused():
+    refused((1 << 62).to_bytes(8, "little") + b"{}", "header: found 4611686018427387904 bytes, wanted at most")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="absent: cannot be read: No such file"):
+        checkpoint.load(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
+        checkpoint.load(tmp_path)
+
+
+def test_a_foreign_safetensors_file_is_refused(data):
+    refused(safetensors.numpy.save({"x": np.zeros(3)}), "manifest: found nothing")
+    refused(safetensors.numpy.save({"x": np.zeros(3)}, metadata={"format": "pt"}), "metadata: found other fields")
+    refused(safetensors.numpy.save({}, metadata={"manifest": "[]"}), "manifest: found list, wanted a mapping")
+    refused(safetensors.numpy.save({}, metadata={"manifest": "{"}), "manifest: not valid JSON")
+    refused(safetensors.numpy.save({}, metadata={"manifest": "[" * 100_000}), "manifest: not valid JSON")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: t.update({"extra": np.zeros(2, np.float32)}), "extra: unknown tensor"),
+        (lambda t: t.pop("layer1.theta"), r"layer1\.theta: found nothing, wanted float32 \(16,\)"),
+        (lambda t: t.update({"output.bias": np.zeros(5, np.float32)}), r"output\.bias: found float32 \(5,\), wanted float32 \(4,\)"),
+        (lambda t: t.update({"output.bias": np.zeros(4)}), r"output\.bias: found float64 \(4,\), wanted float32 \(4,\)"),
+        (lambda t: t.update({"output.bias": np.array([1, 2, np.nan, 3], np.float32)}), r"output\.bias: found NaN or infinity"),
+        (lambda t: t.update({"layer0.bias": np.full(24, -np.inf, np.float32)}), r"layer0\.bias: found NaN or infinity"),
+        (lambda t: t.update({"layer0.beta": np.full(24, 1.5, np.float32)}), r"layer0\.beta: found 1\.5 to 1\.5, wanted 0 to 1"),
+        (lambda t: t.update({"layer0.theta": np.zeros(24, np.float32)}), r"layer0\.theta: found 0\.0, wanted more than 0"),
+        (lambda t: t.pop("self_test.action"), r"self_test\.action: found nothing"),
+        (lambda t: t.pop("self_test.observation"), r"self_test\.observation: found nothing"),
+        (
+            lambda t: t.update({"self_test.observation": t["self_test.observation"][:99], "self_test.action": t["self_test.action"][:99]}),
+            r"self_test\.observation: found 99 steps, wanted at least 100",
+        ),
+        (lambda t: t.update({"self_test.observation": np.array(3, np.float32)}), r"self_test\.observation: found float32 \(\)"),
+        (lambda t: t.update({"self_test.action": t["self_test.action"] + np.float32(0.01)}), "self-test: found a difference of 0.01"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_by_name(data, change, match):
+    tensors = dict(safetensors.numpy.load(data))
+    change(tensors)
+    complete = {checkpoint.OBSERVATION, checkpoint.ACTION} <= set(tensors)
+    refused(tamper(data, change, rehash=complete), match)
+
+
+@pytest.mark.parametrize("key", ["airframe", "airframe_hash", "observation", "action", "rate_hz", "sizes", "neuron"])
+def test_a_manifest_without_a_contract_field_is_refused_by_name(data, key):
+    refused(tamper(data, change_manifest=lambda m: m["contract"].pop(key)), rf"contract\.{key}: found nothing, wanted")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda m: m.update(format=2), "format: found 2, wanted 1"),
+        (lambda m: m.pop("format"), "format: found nothing, wanted int"),
+        (lambda m: m.pop("seed"), "seed: found nothing, wanted int"),
+        (lambda m: m.update(seed="1"), "seed: found '1', wanted int"),
+        (lambda m: m.update(surprise=1), "surprise: unknown field"),
+        (lambda m: m["contract"].update(sizes=[18, 4]), r"contract\.sizes: found \[18, 4\]"),
+        (lambda m: m["contract"].update(sizes=[18, 1 << 40, 4]), r"contract\.sizes: found"),
+        (lambda m: m["contract"].update(rate_hz=-1.0), r"contract\.rate_hz: found -1\.0"),
+        (lambda m: m["contract"].update(neuron={"reset": "zero"}), r"contract\.neuron\.reset: found 'zero'"),
+        (lambda m: m["contract"].update(neuron={"tau": 1}), r"contract\.neuron: found fields \['tau'\]"),
+        (lambda m: m.update(recipe="other"), "sha256: found .* the file was altered"),
+        (lambda m: m["contract"].update(airframe="x500"), "sha256: found .* the file was altered"),
+        (lambda m: m.update(tolerance=1e9), "sha256: found .* the file was altered"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused_by_name(data, change, match):
+    refused(tamper(data, change_manifest=change), match)
+
+
+def test_a_contract_that_is_wanted_is_found_or_named(data):
+    wanted = {"airframe": "crazyflie", "sizes": SIZES, "neuron": Neuron(), "rate_hz": 100}
+    assert checkpoint.loads(data, expect=wanted).manifest.contract == CONTRACT
+    for key, value in {
+        "airframe": "x500",
+        "airframe_hash": "ffff",
+        "observation": "world_18",
+        "action": "rates",
+        "rate_hz": 250,
+        "sizes": (18, 256, 128, 4),
+        "neuron": Neuron(Reset.HARD),
+    }.items():
+        refused(data, f"{key}: found .*, wanted ", expect={key: value})
+    refused(data, "airfrme: unknown contract field", expect={"airfrme": "crazyflie"})
+
+
+@pytest.mark.parametrize("evaluation", [{"return": float("nan")}, {"return": np.float32(1)}, {"return": object()}])
+def test_an_evaluation_that_is_not_plain_is_refused_when_saving(evaluation):
+    with pytest.raises(CheckpointError, match="manifest: "):
+        checkpoint.dumps(make_weights(), CONTRACT, evaluation=evaluation)
+
+
+def test_weights_that_would_not_load_are_not_saved(tmp_path):
+    path, weights = tmp_path / "policy.safetensors", make_weights()
+    weights["layer0.weight"][3, 3] = np.nan
+    with pytest.raises(CheckpointError, match=r"policy.safetensors: layer0\.weight: found NaN"):
+        checkpoint.save(path, weights, CONTRACT)
+    assert not os.listdir(tmp_path)
+
+
+# --- training states ------------------------------------------------------------------------------------------------
+
+
+def test_a_training_state_comes_back(tmp_path):
+    path = tmp_path / "state.safetensors"
+    rng = np.random.default_rng(5)
+    arrays = {
+        "buffer.observation": rng.standard_normal((100, 18)).astype(np.float32),
+        "buffer.flags": rng.random(100) > 0.5,
+        "optimiser.step": np.int64(12),
+        "strided": rng.standard_normal((8, 8))[:, ::2],
+        "empty": np.zeros((0, 3)),
+    }
+    info = {"generator": rng.bit_generator.state, "iteration": 3, "k": 1.5}
+    checkpoint.save_state(path, arrays, info)
+    found, found_info = checkpoint.load_state(path)
+    assert found_info == info
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == np.asarray(array).dtype
+        assert np.array_equal(found[name], array)
+    resumed = np.random.default_rng()
+    resumed.bit_generator.state = found_info["generator"]
+    assert resumed.random() == rng.random()
+
+
+def test_a_damaged_training_state_is_refused(tmp_path, data):
+    path = tmp_path / "state.safetensors"
+    checkpoint.save_state(path, {"x": np.arange(1000)}, {"iteration": 3})
+    whole = path.read_bytes()
+    for length in (0, 4, 60, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="not a readable training state"):
+            checkpoint.load_state(path)
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="info: found nothing"):
+        checkpoint.load_state(path)
+    with pytest.raises(CheckpointError, match="absent: cannot be read"):
+        checkpoint.load_state(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="info: "):
+        checkpoint.save_state(path, {}, {"x": object()})
