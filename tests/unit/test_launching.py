@@ -308,7 +308,7 @@ def until(condition, seconds: float = 5.0) -> bool:
         ("import launch_ros.descriptions", "launch_ros.descriptions is not supported by this runner"),
         ("return LaunchDescription([Node(executable='ends', respawn=True)])", "Node(respawn=...) is not supported"),
         ("return LaunchDescription([Node(package='toy', executable='ghost')])", "has no executable 'ghost'; searched"),
-        ("return LaunchDescription([Node(package='toy', executable='ends', parameters=['a.yaml'])])", "a.yaml does not exist"),
+        ("return LaunchDescription([Node(executable='ends', parameters=['a.yaml'])])", "a.yaml does not exist"),
         ("return LaunchDescription([LogInfo(msg=LaunchConfiguration('x'))])", "no such argument is declared"),
         ("return 1 / 0", "toy.launch.py:13: ZeroDivisionError"),
     ],

@@ -1,1 +1,1 @@
-"""What all spike_ctrl nodes share: QoS, message conversion, parameters, spinning."""
+"""What all spike_ctrl nodes share: QoS, message conversion, parameters, and the life of a process."""

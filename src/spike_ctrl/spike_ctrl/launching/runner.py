@@ -19,6 +19,7 @@ from spike_ctrl.launching.description import LaunchError, text
 from spike_ctrl.launching.process import Command, Process
 from spike_ctrl.launching.screen import Screen
 
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDED_BY_REQUEST = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
@@ -182,7 +183,7 @@ class Context:
 
     def run(self, launch_description) -> int:
         """Visit the actions, then start the processes: an error in the description starts none."""
-        handled = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        handled = {number: signal.signal(number, self._on_signal) for number in STOP}
         try:
             for action in launch_description.entities:
                 action.visit(self)

@@ -1,0 +1,171 @@
+"""numpy and Python values to the fields of messages, and back.
+
+rclpy sends a value of the wrong type as rubbish without a word, so every field is written by `fill`, which casts it to
+the type of the message, and every array is read by `view`, which checks its shape.
+
+    message = fill(VehicleState(), stamp=now, frame_id="odom", tick=7, flags=flags, observation=observation)
+    state = view(message)           # state.observation: float32 [N,18], shares memory with the message
+"""
+
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+from builtin_interfaces.msg import Time
+
+# Columns of each array that has one row per vehicle. None: any number, for all vehicles the same; 0: no second axis.
+ROWS = {
+    "flags": 0,
+    "observation": 18,
+    "rotor_speed": 4,
+    "disturbance": 6,
+    "plant": None,
+    "action": 4,
+    "guide_action": 4,
+    "reward": 0,
+}
+OPTIONAL = {"rotor_speed", "disturbance", "plant"}  # empty in flight
+
+
+class MessageError(ValueError):
+    """A field does not fit its message; the message names the field, found and wanted."""
+
+
+def fill(message, *, stamp: int | None = None, frame_id: str | None = None, **fields):
+    """Set fields of a message and give it back. `stamp` in nanoseconds and `frame_id` go to its header.
+
+    Arrays of a message with `vehicles` have the shapes of ROWS, and `vehicles` is set from them; None or an empty array
+    leaves an optional one empty. Raises MessageError for unknown fields, wrong shapes and numbers out of range.
+    """
+    if stamp is not None:
+        message.header.stamp = time_message(stamp)
+    if frame_id is not None:
+        message.header.frame_id = str(frame_id)
+    casts = _casts(type(message))
+    if "vehicles" in casts:
+        fields["vehicles"] = _vehicles(message, fields)
+    for name, value in fields.items():
+        if name not in casts:
+            raise MessageError(f"{type(message).__name__}.{name}: no such field; there are: {', '.join(casts)}")
+        setattr(message, name, casts[name](value))
+    return message
+
+
+def view(message) -> SimpleNamespace:
+    """The arrays of a message with `vehicles` as numpy arrays [N, columns] that share its memory; None where empty.
+
+    All other fields are passed on as they are. Raises MessageError where an array does not fit the number of vehicles.
+    """
+    kind, count = type(message).__name__, message.vehicles
+    found = {}
+    for name in _casts(type(message)):
+        value = getattr(message, name)
+        if name in ROWS:
+            flat = np.frombuffer(value, np.uint8 if name == "flags" else np.float32) if len(value) else None
+            value = _rows(flat, name, count, kind)
+        found[name] = value
+    return SimpleNamespace(**found)
+
+
+def time_message(nanoseconds: int) -> Time:
+    """Nanoseconds since the epoch or since the start of the simulation."""
+    seconds, rest = divmod(int(nanoseconds), 1_000_000_000)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def nanoseconds(stamp: Time) -> int:
+    """The inverse of time_message."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def _vehicles(message, fields: dict) -> int:
+    """How many vehicles the given arrays speak of; all must agree, in rows and columns."""
+    kind, count = type(message).__name__, fields.get("vehicles")
+    for name in ROWS.keys() & fields.keys():
+        values = fields[name]
+        if values is None or (len(values) == 0 and name in OPTIONAL):
+            fields[name] = ()
+            continue
+        shape = np.shape(values)
+        count = shape[0] if count is None else count
+        columns = ROWS[name]
+        fits = len(shape) == 1 if columns == 0 else len(shape) == 2 and columns in (None, shape[1])
+        if shape[0] != count or not fits:
+            raise MessageError(f"{kind}.{name}: found shape {list(shape)}, wanted {_wanted(count, columns)}")
+    return message.vehicles if count is None else count
+
+
+def _rows(flat: np.ndarray | None, name: str, count: int, kind: str) -> np.ndarray | None:
+    columns = ROWS[name]
+    if flat is None and (name in OPTIONAL or count == 0):
+        return None
+    size = 0 if flat is None else flat.size
+    fits = count > 0 and (size % count == 0 if columns is None else size == count * max(columns, 1))
+    if not fits:
+        raise MessageError(f"{kind}.{name}: found {size} numbers, wanted {_wanted(count, columns)}")
+    return flat if columns == 0 else flat.reshape(count, -1)
+
+
+def _wanted(count: int, columns: int | None) -> str:
+    return f"[{count}]" if columns == 0 else f"[{count}, {'any' if columns is None else columns}]"
+
+
+@lru_cache
+def _casts(kind: type) -> dict[str, Callable]:
+    """For each field of a message type, what makes its exact type; nested messages pass."""
+    types = kind.get_fields_and_field_types()
+    return {name: _cast(ros, f"{kind.__name__}.{name}") for name, ros in types.items()}
+
+
+def _cast(ros: str, field: str) -> Callable:
+    if ros == "string":
+        return lambda value: _text(value, field)
+    if ros == "boolean":
+        return bool
+    if ros in ("float", "double"):
+        return lambda value: _number(value, field)
+    if ros.startswith(("uint", "int")) and ros.removeprefix("u").removeprefix("int").isdigit():
+        limits = np.iinfo(ros)
+        low, high = int(limits.min), int(limits.max)
+        return lambda value: _integer(value, low, high, field)
+    if ros == "sequence<float>":
+        return lambda values: _array("f", np.float32, values, field)
+    if ros == "sequence<uint8>":
+        return lambda values: _array("B", np.uint8, values, field)
+    return lambda value: value
+
+
+def _array(code: str, dtype, values, field: str) -> array:
+    if isinstance(values, bytes) and code == "B":
+        return array(code, values)
+    values = np.asarray(values)
+    if code == "B" and values.dtype != np.uint8 and values.size and not (0 <= values.min() and values.max() <= 255):
+        raise MessageError(f"{field}: found {values.min()}..{values.max()}, wanted 0..255")
+    found = array(code)
+    found.frombytes(np.ascontiguousarray(values, dtype).reshape(-1).view(np.uint8).data)
+    return found
+
+
+def _text(value, field: str) -> str:
+    if not isinstance(value, str):
+        raise MessageError(f"{field}: found {value!r}, wanted text")
+    return value
+
+
+def _number(value, field: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise MessageError(f"{field}: found {value!r}, wanted a number") from None
+
+
+def _integer(value, low: int, high: int, field: str) -> int:
+    try:
+        number = int(value)
+        if number == value and low <= number <= high:
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise MessageError(f"{field}: found {value!r}, wanted a whole number in {low}..{high}")

@@ -1,0 +1,100 @@
+"""Parameters of a node, declared as a dataclass: type, default, description, range, choices.
+
+    @dataclass(frozen=True)
+    class Parameters:
+        vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=65536)
+        layout: str = parameter("motors", "Action layout.", choices=("motors", "rates"))
+
+    values = declare(node, Parameters)      # an instance with the values that the node was started with
+"""
+
+import dataclasses
+import difflib
+import math
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+# What ROS itself may set on any node.
+RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown, of the wrong type or out of range; one line that names it."""
+
+
+def parameter(default, description: str, *, low=None, high=None, choices=None, read_only: bool = True):
+    """A field of a dataclass of parameters. Its type is the type of the default; units belong into the description."""
+    kept = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
+    return dataclasses.field(default=default, metadata=kept)
+
+
+def declare(node: Node, parameters: type):
+    """Declare the fields of a dataclass as parameters of the node and give an instance with their values.
+
+    Raises ParameterError for a value that does not fit and for a given parameter that the dataclass does not have.
+    """
+    fields = {field.name: field for field in dataclasses.fields(parameters)}
+    given = node._parameter_overrides  # rclpy has no public way to see what was given but not declared
+    for name in given:
+        if name not in fields and name.partition(".")[0] not in RESERVED:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise ParameterError(f"unknown parameter '{name}'; {hint}valid: {', '.join(sorted(fields))}")
+    values = {}
+    for name, field in fields.items():
+        value = given[name].value if name in given else field.default
+        values[name] = _checked(field, value)
+        given.pop(name, None)
+        node.declare_parameter(name, values[name], _descriptor(field))
+    node.add_on_set_parameters_callback(lambda changes: _check_changes(fields, changes))
+    return parameters(**values)
+
+
+def _checked(field: dataclasses.Field, value):
+    """The value with the type of the field."""
+    kind, low, high, choices = type(field.default), *(field.metadata[key] for key in ("low", "high", "choices"))
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ParameterError(f"parameter '{field.name}': found {value!r}, wanted {kind.__name__}")
+    if choices is not None and value not in choices:
+        raise ParameterError(f"parameter '{field.name}': found {value!r}, wanted one of: {', '.join(map(str, choices))}")
+    if kind is float and not math.isfinite(value):
+        raise ParameterError(f"parameter '{field.name}': found {value}, wanted a finite number")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ParameterError(f"parameter '{field.name}': found {value}, wanted {_range(low, high)}")
+    return value
+
+
+def _range(low, high) -> str:
+    return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+
+
+def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
+    about = field.metadata
+    descriptor = ParameterDescriptor(description=about["description"], read_only=about["read_only"])
+    if about["choices"] is not None:
+        descriptor.additional_constraints = f"one of: {', '.join(map(str, about['choices']))}"
+    low, high = about["low"], about["high"]
+    if low is not None or high is not None:
+        if type(field.default) is int:
+            limits = IntegerRange(from_value=-(2**63) if low is None else low, to_value=2**63 - 1 if high is None else high)
+            descriptor.integer_range = [limits]
+        else:
+            limits = FloatingPointRange()
+            limits.from_value = -1e308 if low is None else float(low)
+            limits.to_value = 1e308 if high is None else float(high)
+            descriptor.floating_point_range = [limits]
+    return descriptor
+
+
+def _check_changes(fields: dict[str, dataclasses.Field], changes: list[Parameter]) -> SetParametersResult:
+    try:
+        for change in changes:
+            if change.name in fields:
+                _checked(fields[change.name], change.value)
+    except ParameterError as error:
+        return SetParametersResult(successful=False, reason=str(error))
+    return SetParametersResult(successful=True)

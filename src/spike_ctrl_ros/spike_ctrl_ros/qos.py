@@ -1,0 +1,17 @@
+"""The four ways messages travel. Every publisher and subscription of spike_ctrl uses one of these."""
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+LOCKSTEP_DEPTH = 100  # messages; who runs further ahead of a reader than this loses some
+
+# Training in lockstep: nothing is lost; whoever misses a tick says so.
+LOCKSTEP = QoSProfile(depth=LOCKSTEP_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+# States and commands in flight: only the newest counts, a late one must never be queued.
+STREAM = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+# Status and events: rare, for people and logs.
+STATUS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+# Checkpoints and configuration: a reader that comes later gets the last one.
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

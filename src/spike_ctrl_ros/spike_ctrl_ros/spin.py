@@ -1,0 +1,76 @@
+"""The life of a node process: start, spin, orderly end, exit code.
+
+    def main():
+        sys.exit(run(Simulator))
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.experimental import EventsExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from spike_ctrl_ros.parameters import ParameterError
+
+PERIOD = 0.1  # s between looks at the signals
+
+
+class NodeError(Exception):
+    """The node cannot go on; one line says why and what to do. Raised by its constructor; in callbacks see `run`."""
+
+
+def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> int:
+    """Make the node and spin it until SIGINT, SIGTERM or its own end. Gives the exit code.
+
+    A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"` (the
+    executor logs an exception with its whole traceback before it passes it on). Its method `close`, where it has one, is
+    called while messages still go out. A second signal ends the process at once.
+
+    0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
+    other exception is a bug and passes.
+    """
+    stop = []
+
+    def on_signal(number, frame):
+        stop.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    try:
+        _init(arguments)
+        node = make_node()
+        executor = EventsExecutor()
+        executor.add_node(node)
+        try:
+            while not stop and not getattr(node, "finished", False):
+                executor.spin_once(PERIOD)
+                if getattr(node, "failure", None):
+                    raise NodeError(node.failure)
+        finally:
+            if hasattr(node, "close"):
+                node.close()
+            node.destroy_node()
+        return 0
+    except ParameterError as error:
+        return _told(error, 2)
+    except NodeError as error:
+        return _told(error, 1)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _init(arguments: list[str] | None) -> None:
+    try:
+        # rclpy's own signal handlers would close the connection before `close` could use it.
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except rclpy._rclpy_pybind11.RCLError as error:
+        raise ParameterError(str(error).partition(", at ")[0]) from None
+
+
+def _told(error: Exception, code: int) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return code
