@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     ROS_PYTHON_CHECK_FIELDS="1",  # a field of the wrong type raises; without it, it is sent as rubbish
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
+    FASTDDS_DEFAULT_PROFILES_FILE=str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"),
     FASTDDS_BUILTIN_TRANSPORTS="UDPv4",  # a killed process leaves nothing behind in shared memory
 )
 

@@ -27,7 +27,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package}"]),
         (f"share/{package}", ["package.xml"]),
         shared("launch", "*.launch.py"),
-        shared("config", "*.yaml"),
+        shared("config", "*.*"),
         shared("config/airframes", "*.yaml"),
         shared("config/recipes", "*.yaml"),
         shared("models", "*.safetensors"),

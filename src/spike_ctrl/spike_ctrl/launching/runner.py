@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from spike_ctrl import resources
 from spike_ctrl.launching import description, standin
 from spike_ctrl.launching.description import LaunchError, text
 from spike_ctrl.launching.process import Command, Process
@@ -55,6 +56,7 @@ def _environment() -> dict[str, str]:
     """What every process gets where the caller has set nothing."""
     return {
         "AMENT_PREFIX_PATH": sys.prefix,
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(resources.find("config", "fastdds.xml")),
         "OMP_NUM_THREADS": "1",  # several processes share the cores
         "PYTHONUNBUFFERED": "1",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
