@@ -11,7 +11,7 @@ ARGUMENTS = [
     # name, type, default, description
     ("recipe", str, "td3bc", "How to train: a name among config/recipes or a path to a YAML file."),
     ("airframe", str, "crazyflie", "What flies: a name among config/airframes or a path to a YAML file."),
-    ("vehicles", int, "256", "Number of vehicles that fly at once, each message carries all of them."),
+    ("vehicles", int, "256", "How many fly at once; each message carries all of them."),
     ("seed", int, "0", "Of all random numbers of the run."),
     ("duration", float, "0", "Seconds of wall time to train; 0: as long as the recipe says."),
     ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
@@ -22,13 +22,13 @@ ARGUMENTS = [
 
 
 def generate_launch_description():
-    def node(kind, package, executable, names, **options):
+    def node(kind, package, executable, names, fixed=None, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
         return kind(
             package=package,
             executable=executable,
             name=executable,
-            parameters=[values],
+            parameters=[values | (fixed or {})],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
             **options,
@@ -45,7 +45,7 @@ def generate_launch_description():
             ),
             node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed realtime"),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe vehicles"),
-            node(LifecycleNode, "spike_ctrl_policy", "snn_policy", "airframe vehicles model", namespace=""),
+            node(LifecycleNode, "spike_ctrl_policy", "snn_policy", "airframe vehicles model", {"autostart": True}, namespace=""),
             node(
                 Node,
                 "spike_ctrl_learner",
