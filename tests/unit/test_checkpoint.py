@@ -149,7 +149,7 @@ def test_a_failing_disk_is_one_line_and_the_old_file_stays(tmp_path, monkeypatch
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(checkpoint.os, call, fail)
-    with pytest.raises(CheckpointError, match="not saved: .*nothing was lost") as caught:
+    with pytest.raises(CheckpointError, match=r"not saved: .*nothing was lost") as caught:
         checkpoint.save(path, make_weights(1), CONTRACT)
     monkeypatch.undo()
     assert "\n" not in str(caught.value)
@@ -266,20 +266,37 @@ def test_a_foreign_safetensors_file_is_refused(data):
     [
         (lambda t: t.update({"extra": np.zeros(2, np.float32)}), "extra: unknown tensor"),
         (lambda t: t.pop("layer1.theta"), r"layer1\.theta: found nothing, wanted float32 \(16,\)"),
-        (lambda t: t.update({"output.bias": np.zeros(5, np.float32)}), r"output\.bias: found float32 \(5,\), wanted float32 \(4,\)"),
+        (
+            lambda t: t.update({"output.bias": np.zeros(5, np.float32)}),
+            r"output\.bias: found float32 \(5,\), wanted float32 \(4,\)",
+        ),
         (lambda t: t.update({"output.bias": np.zeros(4)}), r"output\.bias: found float64 \(4,\), wanted float32 \(4,\)"),
-        (lambda t: t.update({"output.bias": np.array([1, 2, np.nan, 3], np.float32)}), r"output\.bias: found NaN or infinity"),
+        (
+            lambda t: t.update({"output.bias": np.array([1, 2, np.nan, 3], np.float32)}),
+            r"output\.bias: found NaN or infinity",
+        ),
         (lambda t: t.update({"layer0.bias": np.full(24, -np.inf, np.float32)}), r"layer0\.bias: found NaN or infinity"),
-        (lambda t: t.update({"layer0.beta": np.full(24, 1.5, np.float32)}), r"layer0\.beta: found 1\.5 to 1\.5, wanted 0 to 1"),
+        (
+            lambda t: t.update({"layer0.beta": np.full(24, 1.5, np.float32)}),
+            r"layer0\.beta: found 1\.5 to 1\.5, wanted 0 to 1",
+        ),
         (lambda t: t.update({"layer0.theta": np.zeros(24, np.float32)}), r"layer0\.theta: found 0\.0, wanted more than 0"),
         (lambda t: t.pop("self_test.action"), r"self_test\.action: found nothing"),
         (lambda t: t.pop("self_test.observation"), r"self_test\.observation: found nothing"),
         (
-            lambda t: t.update({"self_test.observation": t["self_test.observation"][:99], "self_test.action": t["self_test.action"][:99]}),
+            lambda t: t.update(
+                {"self_test.observation": t["self_test.observation"][:99], "self_test.action": t["self_test.action"][:99]}
+            ),
             r"self_test\.observation: found 99 steps, wanted at least 100",
         ),
-        (lambda t: t.update({"self_test.observation": np.array(3, np.float32)}), r"self_test\.observation: found float32 \(\)"),
-        (lambda t: t.update({"self_test.action": t["self_test.action"] + np.float32(0.01)}), "self-test: found a difference of 0.01"),
+        (
+            lambda t: t.update({"self_test.observation": np.array(3, np.float32)}),
+            r"self_test\.observation: found float32 \(\)",
+        ),
+        (
+            lambda t: t.update({"self_test.action": t["self_test.action"] + np.float32(0.01)}),
+            "self-test: found a difference of 0.01",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused_by_name(data, change, match):

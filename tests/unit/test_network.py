@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from spike_ctrl.snn.network import THETA_MIN, SpikingNetwork, average_, detach
-from spike_ctrl.snn.neuron import Neuron, Reset
+from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
 
-def network(seed=0, sizes=(18, 32, 24, 4), neuron=Neuron(), **options):
+def network(seed=0, sizes=(18, 32, 24, 4), neuron=PAPER, **options):
     return SpikingNetwork(sizes, neuron, generator=torch.Generator().manual_seed(seed), **options)
 
 

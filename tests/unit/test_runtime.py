@@ -55,7 +55,9 @@ def test_ten_thousand_single_precision_steps_equal_torch_but_for_membranes_at_th
     state, flips = net.initial_state(1), 0
     with torch.no_grad():
         for observation in inputs:
-            mine = PolicyState(*(np.concatenate([getattr(layer, name)[0] for layer in state]) for name in PolicyState._fields))
+            mine = PolicyState(
+                *(np.concatenate([getattr(layer, name)[0] for layer in state]) for name in PolicyState._fields)
+            )
             action, mine = policy.step(observation, mine)
             wanted, state = net.step(torch.from_numpy(observation[None]), state, 2.0)
             flipped = mine.spike != np.concatenate([layer.spike[0] for layer in state])

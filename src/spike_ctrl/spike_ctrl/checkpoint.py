@@ -22,7 +22,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from spike_ctrl.snn.neuron import Neuron
+from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
 
 FORMAT = 1
@@ -55,7 +55,7 @@ class Contract:
     action: str
     rate_hz: float
     sizes: tuple[int, ...]
-    neuron: Neuron = Neuron()
+    neuron: Neuron = PAPER
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def load_state(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             info = json.loads((file.metadata() or {})["info"])
-            return {name: file.get_tensor(name) for name in file.keys()}, info  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, info
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     except KeyError:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
-from spike_ctrl.snn.neuron import Neuron
+from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.sequence import lif_sequence
 
 SIZES = (18, 256, 128, 4)
@@ -52,7 +53,7 @@ class SpikingNetwork(nn.Module):
     def __init__(
         self,
         sizes: Sequence[int] = SIZES,
-        neuron: Neuron = Neuron(),
+        neuron: Neuron = PAPER,
         *,
         generator: torch.Generator,
         output_bias: Sequence[float] | None = None,
@@ -61,7 +62,7 @@ class SpikingNetwork(nn.Module):
         if len(sizes) < 3 or any(size < 1 for size in sizes):
             raise ValueError(f"sizes: found {tuple(sizes)}, wanted inputs, at least one hidden width, outputs")
         self.sizes, self.neuron = tuple(sizes), neuron
-        for index, (inputs, width) in enumerate(zip(sizes[:-2], sizes[1:-1])):
+        for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
             self.add_module(f"layer{index}", SpikingLayer(inputs, width, generator))
         self.output = Readout(sizes[-2], sizes[-1], generator)
         if output_bias is not None:
@@ -101,9 +102,7 @@ class SpikingNetwork(nn.Module):
         signal, after, rates = observation, [], []
         for layer, before in zip(self.layers, state, strict=True):
             current = linear(signal, layer.weight, layer.bias)
-            signal, new = lif_sequence(
-                current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset
-            )
+            signal, new = lif_sequence(current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset)
             after.append(new)
             rates.append(signal.detach().mean())
         return torch.tanh(linear(signal, self.output.weight, self.output.bias)), tuple(after), tuple(rates)

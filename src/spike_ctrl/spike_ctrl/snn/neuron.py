@@ -26,3 +26,7 @@ class Neuron:
             raise ValueError(f"neuron.reset: found {self.reset!r}, wanted one of {wanted}") from None
         if not isinstance(self.detach_reset, bool):
             raise ValueError(f"neuron.detach_reset: found {self.detach_reset!r}, wanted true or false")
+
+
+PAPER = Neuron()
+"""Soft reset with gradients through it, as in arXiv 2510.24461."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.snn.neuron import Neuron, Reset
+from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
 
 class PolicyState(NamedTuple):
@@ -43,7 +43,7 @@ class SpikingPolicy:
         action, state = policy.step(observation, state)
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = Neuron()):
+    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER):
         self.sizes, self.neuron = network_sizes(weights), neuron
         for name, shape in weight_shapes(self.sizes).items():
             if name not in weights or weights[name].shape != shape:
