@@ -85,6 +85,10 @@ class SequenceBuffer:
             self.flags[at] |= FIRST
         self.count += 1
 
+    def ready(self, length: int) -> bool:
+        """Whether windows of `length` steps can be drawn."""
+        return min(self.count, self.ticks) > 2 * length + HISTORY
+
     def sample(self, batch: int, length: int, burn_in: int, generator: np.random.Generator) -> Sequences:
         """`batch` windows of `length` steps, none crossing an episode's boundary.
 
@@ -92,16 +96,17 @@ class SequenceBuffer:
         than `burn_in` steps into its episode it is moved back to the beginning, so that a network that starts from
         the zero state is exact. Episodes shorter than `length` are padded, with mask False.
         """
-        held = min(self.count, self.ticks)
-        reach = length + HISTORY
-        if held < length + reach + 1:
-            raise ValueError(f"buffer holds {held} ticks, a sample of {length} steps wants {length + reach + 1}")
+        if not self.ready(length):
+            raise ValueError(f"buffer holds {min(self.count, self.ticks)} ticks, too few for windows of {length} steps")
+        held, reach = min(self.count, self.ticks), length + HISTORY
         oldest = self.count - held
         tick = generator.integers(oldest + reach, self.count - length, batch)
         vehicle = generator.integers(0, self.vehicles, batch)
         # The first of the states after `tick` that ended an episode bounds the window.
         ahead = (tick[:, None] + np.arange(length + 1)) % self.ticks
-        ended = (self.flags[ahead, vehicle[:, None]] & (TERMINATED | TRUNCATED)) > 0
+        ahead_flags = self.flags[ahead, vehicle[:, None]]
+        ended = (ahead_flags & (TERMINATED | TRUNCATED)) > 0
+        ended[:, :-1] |= (ahead_flags[:, 1:] & FIRST) > 0  # an episode that a restart cut off
         end = np.where(ended.any(1), ended.argmax(1), length)
         age = self.age[tick % self.ticks, vehicle]
         back = np.minimum(length - end, age)
@@ -111,7 +116,9 @@ class SequenceBuffer:
         age = age - back
         at = (tick[None] + np.arange(length + 1)[:, None]) % self.ticks
         flags = self.flags[at, vehicle]
-        over = np.logical_or.accumulate((flags & (TERMINATED | TRUNCATED)) > 0, axis=0)
+        over = (flags & (TERMINATED | TRUNCATED)) > 0
+        over[:-1] |= (flags[1:] & FIRST) > 0
+        over = np.logical_or.accumulate(over, axis=0)
         observation = self.observation[at, vehicle]
         privileged = np.concatenate(
             [observation, self._histories(tick, vehicle, age, length), self.rotor_speed[at, vehicle], self.disturbance[at, vehicle]],

@@ -1,0 +1,193 @@
+"""Recipes: one YAML says how a run trains. Every key is checked: unknown, mistyped and out-of-range ones are named."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from spike_ctrl import resources
+from spike_ctrl.guide import Gains
+from spike_ctrl.learn.td3bc import Settings
+from spike_ctrl.snn import slope
+from spike_ctrl.starts import Randomisation
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; one line that names file, key, found and wanted."""
+
+
+def _within(default, low, high):
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Training episodes. The evaluation has its own, frozen ones."""
+
+    box: float = _within(0.6, 0.1, 100.0)
+    episode_steps: int = _within(500, 10, 100_000)
+    reward: str = field(default="curriculum", metadata={"choices": ("start", "end", "curriculum")})
+    randomisation: Randomisation = Randomisation()
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Hidden widths, reset and surrogate slope of the spiking network."""
+
+    hidden: tuple[int, ...] = (256, 128)
+    reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
+    detach_reset: bool = False
+    slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
+
+
+@dataclass(frozen=True)
+class JumpStartSettings:
+    """The guide's share: `horizon` steps at the start of an episode, falling linearly to `rest` at the share `until` of training."""
+
+    horizon: int = _within(500, 0, 100_000)
+    rest: int = _within(50, 0, 100_000)
+    until: float = _within(1.0, 0.0, 1.0)
+    spread: bool = False
+    noise: float = _within(0.1, 0.0, 2.0)
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """Buffer (vehicle-steps), windows (steps) and their number per update of critics and actor."""
+
+    capacity: int = _within(2_000_000, 4096, 100_000_000)
+    window: int = _within(100, 2, 1000)
+    critic_batch: int = _within(64, 1, 4096)
+    actor_batch: int = _within(64, 1, 4096)
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """An iteration is `iteration_steps` vehicle-steps; the rest says what happens in each, and what decays over the run."""
+
+    steps: int = _within(5_000_000, 1000, 10_000_000_000)
+    iteration_steps: int = _within(4096, 16, 1_000_000)
+    critic_updates: int = _within(3, 0, 1000)
+    actor_updates: int = _within(2, 0, 1000)
+    learning_rate: float = _within(1e-3, 1e-7, 1.0)
+    learning_rate_end: float = _within(1e-3, 1e-7, 1.0)
+    bc: float = _within(0.2, 0.0, 100.0)
+    bc_end: float = _within(0.05, 0.0, 100.0)
+    q_from: float = _within(0.0, 0.0, 1.0)
+    q_full: float = _within(0.0, 0.0, 1.0)
+    averaging: float = _within(0.005, 1e-5, 1.0)
+    evaluations: int = _within(20, 1, 1000)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training run needs beside airframe, number of vehicles and seed."""
+
+    name: str
+    task: TaskSettings = TaskSettings()
+    network: NetworkSettings = NetworkSettings()
+    guide: Gains = Gains()
+    jump_start: JumpStartSettings = JumpStartSettings()
+    replay: ReplaySettings = ReplaySettings()
+    td3bc: Settings = Settings()
+    critic_width: int = _within(256, 8, 4096)
+    schedule: ScheduleSettings = ScheduleSettings()
+
+
+def find(name: str) -> Recipe:
+    """The recipe of that name among config/recipes, or the one in the YAML file at that path."""
+    if name.endswith((".yaml", ".yml")):
+        return load(Path(name))
+    folder = resources.folder("config") / "recipes"
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise RecipeError(f"recipe '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file){hint}")
+    return load(folder / f"{name}.yaml")
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe from a YAML file. Raises RecipeError."""
+    try:
+        data = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {path}: not valid YAML ({' '.join(str(error).split())})") from None
+    return from_dict(data, f"recipe {path}")
+
+
+def from_dict(data: object, source: str = "recipe") -> Recipe:
+    """Build and validate a Recipe from nested mappings; missing keys take their defaults."""
+    recipe = _parse(Recipe, data, source, "")
+    try:
+        slope.from_config(recipe.network.slope)
+    except ValueError as error:
+        raise RecipeError(f"{source}: network.{error}") from None
+    schedule, replay = recipe.schedule, recipe.replay
+    if schedule.q_full < schedule.q_from:
+        raise RecipeError(f"{source}: schedule.q_full: found {schedule.q_full}, wanted at least q_from, {schedule.q_from}")
+    if recipe.td3bc.burn_in >= replay.window:
+        raise RecipeError(f"{source}: td3bc.burn_in: found {recipe.td3bc.burn_in}, wanted less than replay.window, {replay.window}")
+    return recipe
+
+
+def to_dict(recipe: Recipe) -> dict:
+    """The recipe as nested mappings of plain values, as `from_dict` takes it."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+    return plain(dataclasses.asdict(recipe))
+
+
+def _parse(kind, data, source: str, prefix: str):
+    if not isinstance(data, dict):
+        raise RecipeError(f"{source}: {prefix.rstrip('.') or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values")
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    types = typing.get_type_hints(kind)
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+            raise RecipeError(f"{source}: unknown key '{prefix}{key}'; {hint}")
+    values = {key: _value(types[key], known[key].metadata, value, source, prefix + key) for key, value in data.items()}
+    missing = [f.name for f in known.values() if f.name not in values and f.default is f.default_factory is dataclasses.MISSING]
+    if missing:
+        raise RecipeError(f"{source}: key '{prefix}{missing[0]}' is missing")
+    return kind(**values)
+
+
+def _value(kind, limits, value, source: str, key: str):
+    if dataclasses.is_dataclass(kind):
+        return _parse(kind, value, source, key + ".")
+    found = f"{source}: {key}: found {value!r}, wanted"
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as text.
+        try:
+            value = float(value)
+        except ValueError:
+            raise RecipeError(f"{found} a number") from None
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list) or not value or not all(type(item) is int and 1 <= item <= 4096 for item in value):
+            raise RecipeError(f"{found} a list of whole numbers from 1 to 4096")
+        return tuple(value)
+    if type(value) is not kind:
+        words = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping"}
+        raise RecipeError(f"{found} {words[kind]}")
+    if "choices" in limits and value not in limits["choices"]:
+        raise RecipeError(f"{found} one of {', '.join(limits['choices'])}")
+    low, high = limits.get("low", -1e12), limits.get("high", 1e12)
+    if kind in (int, float) and not low <= value <= high:
+        raise RecipeError(f"{found} {low:g} to {high:g}")
+    return value
