@@ -43,6 +43,23 @@ def test_n_single_steps_equal_one_n_step_unroll(reset, detach_reset):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 
 
+def test_a_large_batch_is_worked_off_in_tiles_that_nobody_notices(monkeypatch):
+    net, inputs = network().double(), observations(10, 7, dtype=torch.float64)
+    parameters = list(net.parameters())
+    _, start, _ = net.unroll(observations(5, 7, seed=2, dtype=torch.float64), net.initial_state(7), 2.0)
+    start = detach(start)
+    results = []
+    for rows in (6400, 30, 1):  # all at once; 3, 3 and 1 vehicles; one by one
+        monkeypatch.setattr("spike_ctrl.snn.network.TILE_ROWS", rows)
+        action, state, rates = net.unroll(inputs, start, 2.0)
+        loss = action.square().sum() + sum(layer.membrane.sum() for layer in state)
+        results.append(
+            [action, *rates, *(tensor for layer in state for tensor in layer), *torch.autograd.grad(loss, parameters)]
+        )
+    for tiled in results[1:]:
+        torch.testing.assert_close(tiled, results[0], rtol=1e-10, atol=1e-10)
+
+
 def test_an_unroll_is_the_same_network_in_snntorch():
     snntorch = pytest.importorskip("snntorch")
     from snntorch.surrogate import fast_sigmoid
