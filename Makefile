@@ -21,6 +21,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: $(DONE)/packages ## make .venv: requirements, messages, packages; skips what is done
+	@:
 
 sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:=64 duration:=60"
 	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)

@@ -45,7 +45,14 @@ def generate_launch_description():
             ),
             node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed realtime"),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe vehicles"),
-            node(LifecycleNode, "spike_ctrl_policy", "snn_policy", "airframe vehicles model", {"autostart": True}, namespace=""),
+            node(
+                LifecycleNode,
+                "spike_ctrl_policy",
+                "snn_policy",
+                "airframe vehicles model",
+                {"autostart": True},
+                namespace="",
+            ),
             node(
                 Node,
                 "spike_ctrl_learner",
