@@ -111,26 +111,34 @@ class TD3BC:
         average_(self.critic_target, self.critic, self.settings.tau)
         return loss.item() / 2
 
-    def update_actor(self, batch: Batch, bc: float, slope: float) -> tuple[float, tuple[float, ...]]:
-        """One step on the actor and its target; `bc` weighs the label. Returns the loss and the spike rate of each layer."""
-        s = self.settings
-        state = self.actor.initial_state(batch.observation.shape[1])
-        action, _, rates = self.actor.unroll(batch.observation[:-1], state, slope)
-        total = batch.weight.sum().clamp(min=1)
-        loss = bc * (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
-        if s.alpha > 0:
-            self.critic.requires_grad_(False)
-            value = self.critic(batch.privileged[:-1], action, members=1)[0]
-            scale = s.alpha * total / (batch.weight * value.detach().abs()).sum().clamp(min=1e-6)
-            loss = loss - scale * (batch.weight * value).sum() / total
-            self.critic.requires_grad_(True)
+    def update_actor(
+        self, batch: Batch, bc: float, q: float, slope: float
+    ) -> tuple[dict[str, float], tuple[float, ...]]:
+        """One step on the actor and its target: `bc` weighs the label, `q` in [0, 1] the critic's opinion.
+
+        Returns the terms of the loss and the spike rate of each layer.
+        """
+        action, _, rates = self.actor.unroll(batch.observation[:-1], self.actor.initial_state(batch.action.shape[1]), slope)
+        imitation, opinion = self.actor_losses(batch, action)
+        loss = bc * imitation + q * opinion
         self.actor_optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.settings.gradient_clip)
         self.actor_optimiser.step()
         self.actor.project_()
-        average_(self.actor_target, self.actor, s.tau)
-        return loss.item(), tuple(rate.item() for rate in rates)
+        average_(self.actor_target, self.actor, self.settings.tau)
+        losses = {"actor_loss": loss.item(), "imitation_loss": imitation.item(), "q_loss": opinion.item()}
+        return losses, tuple(rate.item() for rate in rates)
+
+    def actor_losses(self, batch: Batch, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """|label - action|^2 and -alpha Q_1(s, action) / mean |Q_1| for the actor's own actions [L, B, 4]."""
+        total = batch.weight.sum().clamp(min=1)
+        imitation = (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
+        self.critic.requires_grad_(False)
+        value = self.critic(batch.privileged[:-1], action, members=1)[0]
+        self.critic.requires_grad_(True)
+        size = (batch.weight * value.detach().abs()).sum() / total
+        return imitation, -self.settings.alpha * (batch.weight * value).sum() / total / size.clamp(min=1e-6)
 
 
 def lambda_returns(reward, terminated, next_value, following, gamma: float, td_lambda: float) -> torch.Tensor:

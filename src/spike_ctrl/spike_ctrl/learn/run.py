@@ -1,0 +1,163 @@
+"""A run's folder: what ran, its metrics, its policies, and the state from which it can go on.
+
+    recipe.yaml         the recipe as it ran, with airframe, vehicles and seed in run.json
+    metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
+    policy.safetensors  the averaged policy that validated best so far
+    state.safetensors   everything that a resumed run needs
+    evaluation.json     the frozen evaluation of the policy
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from spike_ctrl import checkpoint
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.evaluate import Evaluation, PolicyController, evaluate
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.learner import Learner
+from spike_ctrl.learn.recipe import Recipe
+
+
+class RunError(RuntimeError):
+    """A run that cannot be started or resumed; one line says why and what to do."""
+
+
+class Run:
+    """The learner of one run and its folder. `clock` gives wall seconds; the library reads none of its own."""
+
+    def __init__(self, folder: Path, learner: Learner, clock: Callable[[], float], command: str, commit: str):
+        self.folder, self.learner, self.clock = folder, learner, clock
+        self.command, self.commit = command, commit
+        self.best: float | None = None
+        self.validation: Evaluation | None = None
+        self._started, self._earlier, self._first_step = clock(), 0.0, learner.environment_steps
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
+
+    @classmethod
+    def start(cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, **kwargs) -> Run:
+        """A new run in a new folder."""
+        if (folder / "run.json").exists():
+            raise RunError(f"run {folder}: exists already; resume it (resume:={folder} or --resume {folder}) or name another")
+        learner = Learner(recipe, airframe, vehicles, seed)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
+            about = {"airframe": airframe.name, "airframe_hash": airframe.hash, "vehicles": vehicles, "seed": seed}
+            (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
+        except OSError as error:
+            raise RunError(f"run {folder}: cannot be written ({error.strerror})") from None
+        return cls(folder, learner, **kwargs)
+
+    @classmethod
+    def resume(cls, folder: Path, airframe: Airframe, vehicles: int, **kwargs) -> Run:
+        """The run in a folder, with counters, buffer, optimisers and random state as they were saved."""
+        for name in ("run.json", "recipe.yaml", "state.safetensors"):
+            if not (folder / name).exists():
+                raise RunError(f"run {folder}: {name} is missing, so there is nothing to resume")
+        about = json.loads((folder / "run.json").read_text())
+        for name, value in {"airframe_hash": airframe.hash, "vehicles": vehicles}.items():
+            if about[name] != value:
+                raise RunError(f"run {folder}: {name}: found {value}, wanted {about[name]} as when it was started")
+        learner = Learner(recipes.load(folder / "recipe.yaml"), airframe, vehicles, about["seed"])
+        arrays, info = checkpoint.load_state(folder / "state.safetensors")
+        learner.restore(arrays, info["learner"])
+        run = cls(folder, learner, **kwargs)
+        run.best, run._earlier = info["best"], info["seconds"]
+        return run
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training, over all sittings."""
+        return self._earlier + self.clock() - self._started
+
+    @property
+    def remaining(self) -> float:
+        """Wall seconds to the end at this sitting's pace; infinite before the first step."""
+        done = self.learner.environment_steps - self._first_step
+        left = max(0, self.learner.recipe.schedule.steps - self.learner.environment_steps)
+        return left * (self.clock() - self._started) / done if done else float("inf")
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Write metrics to JSONL and TensorBoard."""
+        line = {"seconds": round(self.seconds, 3)} | {name: float(f"{value:.6g}") for name, value in metrics.items()}
+        with open(self.folder / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, self.learner.environment_steps)
+
+    def validate(self) -> Evaluation:
+        """Fly the averaged policy on the validation starts and keep it as policy.safetensors if it is the best so far."""
+        self.validation = evaluation = self.learner.validate()
+        column = evaluation.columns["1.5m_start"]
+        self.report({"validation_return": column["return_mean"], "validation_survival": column["survival"],
+                     "environment_steps": self.learner.environment_steps})  # fmt: skip
+        if self.best is None or evaluation.headline > self.best:
+            self.best = evaluation.headline
+            self.save_policy({"validation": evaluation.to_dict()})
+        return evaluation
+
+    def save_policy(self, evaluation: dict, weights=None) -> None:
+        learner = self.learner
+        checkpoint.save(
+            self.policy_path, learner.averaged_weights() if weights is None else weights, learner.contract(),
+            recipe=learner.recipe.name, seed=learner.seed, commit=self.commit, command=self.command, evaluation=evaluation,
+        )  # fmt: skip
+
+    @property
+    def policy_path(self) -> Path:
+        return self.folder / "policy.safetensors"
+
+    def save(self) -> None:
+        """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
+        arrays, info = self.learner.state()
+        checkpoint.save_state(
+            self.folder / "state.safetensors", arrays, {"learner": info, "best": self.best, "seconds": self.seconds}
+        )
+
+    def finish(self) -> Evaluation:
+        """The frozen evaluation of the best policy, written into its checkpoint and to evaluation.json."""
+        self.validate()
+        saved = checkpoint.load(self.policy_path)
+        evaluation = evaluate(PolicyController(saved.policy), self.learner.airframe)
+        figures = evaluation.to_dict()
+        self.save_policy(saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, saved.weights)
+        temporary = self.folder / "evaluation.json.tmp"
+        temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        os.replace(temporary, self.folder / "evaluation.json")
+        self.close()
+        return evaluation
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def progress_line(self, metrics: dict[str, float], steps_per_second: float) -> str:
+        """One line on how it goes."""
+        parts = [
+            f"{100 * self.learner.progress:3.0f} %",
+            f"{metrics.get('environment_steps', 0) / 1e6:.2f}M steps",
+            f"{steps_per_second / 1e3:.0f}k/s",
+        ]
+        if "return" in metrics:
+            parts.append(f"return {metrics['return']:.0f} survival {metrics['survival']:.2f}")
+        parts.append(f"guide {100 * metrics['guide_share']:.0f} % k {metrics['slope']:.1f}")
+        if "critic_loss" in metrics:
+            parts.append(f"critic {metrics['critic_loss']:.3f}")
+        if "actor_loss" in metrics:
+            parts.append(f"actor {metrics['actor_loss']:.3f}")
+        if self.best is not None:
+            parts.append(f"validation best {self.best:.0f}")
+        parts.append(f"{_clock(self.remaining)} left")
+        return " | ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "--:--"
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

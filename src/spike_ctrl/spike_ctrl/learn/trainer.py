@@ -1,0 +1,74 @@
+"""Training in one process: roll out an iteration, learn from it, validate and save now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spike_ctrl import reward
+from spike_ctrl.environment import Environment, Task
+from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.learn.buffer import FIRST
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.rollout import Rollout
+from spike_ctrl.learn.run import Run
+from spike_ctrl.snn.runtime import SpikingPolicy
+
+SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
+REPORT_PERIOD = 1.0
+
+
+def training_environment(recipe: Recipe, airframe, vehicles: int) -> Environment:
+    """The vehicles that a recipe trains on."""
+    task = Task(box=recipe.task.box, episode_steps=recipe.task.episode_steps, randomisation=recipe.task.randomisation)
+    return Environment(airframe, vehicles, task)
+
+
+class Pace:
+    """When to validate and save: validations evenly over the run's progress, saves by wall time."""
+
+    def __init__(self, run: Run):
+        self.run, self._saved = run, run.clock()
+        self._next = run.learner.progress + 1 / run.learner.recipe.schedule.evaluations
+
+    def keep(self) -> None:
+        """Validate and save if it is time."""
+        run = self.run
+        if run.learner.progress >= self._next and not run.learner.finished:
+            self._next += 1 / run.learner.recipe.schedule.evaluations
+            run.validate()
+        if run.clock() - self._saved >= SAVE_PERIOD:
+            run.save()
+            self._saved = run.clock()
+
+
+def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
+    """Train until the recipe's steps are flown (True) or `stopped()` (False); `show` gets a progress line each second."""
+    learner, clock = run.learner, run.clock
+    environment = training_environment(learner.recipe, learner.airframe, learner.vehicles)
+    # A resumed run draws other starts than the ones it has flown.
+    rollout = Rollout(environment, learner.seed + learner.environment_steps, learner.recipe.jump_start.spread)
+    guide = GeometricGuide(learner.airframe, learner.recipe.guide)
+    guide_state = guide.initial_state(learner.vehicles)
+    state = SpikingPolicy(learner.flying_weights(), learner.neuron).initial_state(learner.vehicles)
+    pace, shown, shown_steps = Pace(run), clock(), learner.environment_steps
+    while not learner.finished and not stopped():
+        policy, leave = SpikingPolicy(learner.flying_weights(), learner.neuron), learner.leave()
+        environment.coefficients = reward.curriculum(leave.curriculum)
+        for _ in range(learner.ticks_per_iteration):
+            seen = rollout.see()
+            first = (seen.flags & FIRST) > 0
+            if first.any():
+                state = policy.reset_rows(state, first)
+                guide_state[first] = 0.0
+            action, state = policy.step(seen.observation, state)
+            advice, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, seen.plant)
+            rows, _ = rollout.fly(seen, action, advice, leave.horizon, leave.noise)
+            learner.receive(rows)
+        metrics = learner.iterate()
+        pace.keep()
+        if (elapsed := clock() - shown) >= REPORT_PERIOD:
+            speed = (learner.environment_steps - shown_steps) / elapsed
+            run.report(metrics | {"steps_per_second": speed})
+            show(run.progress_line(metrics, speed))
+            shown, shown_steps = clock(), learner.environment_steps
+    return learner.finished
