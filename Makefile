@@ -23,7 +23,7 @@ help: ## list the targets
 setup: $(DONE)/packages ## make .venv: requirements, messages, packages; skips what is done
 	@:
 
-sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:=64 duration:=60"
+sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:=64 steps:=500000"
 	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)
 
 test: setup $(DONE)/test ## all tests; ARGS goes to pytest

@@ -171,3 +171,27 @@ def evaluate(
         starts=starts,
         spike_rates=getattr(controller, "spike_rates", ()),
     )
+
+
+# arXiv 2510.24461 reports one return per method, on its own curriculum task and scale.
+PAPER_RETURN = 400
+
+
+def comparison(evaluation: Evaluation, airframe: Airframe) -> str:
+    """The evaluation as a table beside the guide's, flown on the same starts, and the paper's number."""
+    guide = evaluate(GuideController(GeometricGuide(airframe)), airframe, starts=evaluation.starts)
+    return table({"spiking policy": evaluation, "guide (lead cap 1.5)": guide}) + (
+        f"\npaper's TD3BC+JSRL: {PAPER_RETURN} on its own curriculum reward, box .6 m, guide-flown warm-up counted\n"
+    )
+
+
+def table(evaluations: dict[str, Evaluation]) -> str:
+    """Mean return and survival of each controller in each column, and its hover error in the last second."""
+    width = max(map(len, (*evaluations, "return (survival)"))) + 2
+    heads = "".join(f"{column.replace('_', ' '):>16}" for column in COLUMNS)
+    lines = [f"{'return (survival)':<{width}}{heads}{'hover error':>14}"]
+    for name, found in evaluations.items():
+        cells = (f"{c['return_mean']:.1f} ({c['survival']:.3f})" for c in (found.columns[column] for column in COLUMNS))
+        error = f"{100 * found.hover_error_m['median']:.1f} cm"
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>16}" for cell in cells) + f"{error:>14}")
+    return "\n".join(lines)

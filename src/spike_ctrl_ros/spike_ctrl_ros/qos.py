@@ -2,7 +2,7 @@
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-LOCKSTEP_DEPTH = 100  # messages; who runs further ahead of a reader than this loses some
+LOCKSTEP_DEPTH = 512  # messages; who runs further ahead of a reader than this loses some
 
 # Training in lockstep: nothing is lost; whoever misses a tick says so.
 LOCKSTEP = QoSProfile(depth=LOCKSTEP_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
@@ -15,3 +15,6 @@ STATUS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 # Checkpoints and configuration: a reader that comes later gets the last one.
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+# Checkpoints in training: two are on their way at times, and none may be skipped.
+CHECKPOINTS = QoSProfile(depth=8, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -31,6 +31,7 @@ from spike_ctrl.snn.runtime import SpikingPolicy
 
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
+MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the graph
 FAST_AVERAGING_UPDATES = 200  # until then the average forgets the untrained network faster
 
 
@@ -74,7 +75,7 @@ class Learner:
 
     @property
     def ticks_per_iteration(self) -> int:
-        return max(1, self.recipe.schedule.iteration_steps // self.vehicles)
+        return max(1, min(MAX_TICKS, self.recipe.schedule.iteration_steps // self.vehicles))
 
     @property
     def finished(self) -> bool:

@@ -98,6 +98,10 @@ class Recipe:
     critic_width: int = _within(256, 8, 4096)
     schedule: ScheduleSettings = ScheduleSettings()
 
+    def with_steps(self, steps: int) -> Recipe:
+        """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it."""
+        return dataclasses.replace(self, schedule=dataclasses.replace(self.schedule, steps=steps)) if steps else self
+
 
 def find(name: str) -> Recipe:
     """The recipe of that name among config/recipes, or the one in the YAML file at that path."""

@@ -6,9 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.environment import Environment
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.environment import Environment, Task
 from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows
 from spike_ctrl.learn.jump_start import JumpStart
+from spike_ctrl.learn.recipe import Recipe
+
+
+def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> Environment:
+    """The vehicles that a recipe trains on."""
+    task = Task(box=recipe.task.box, episode_steps=recipe.task.episode_steps, randomisation=recipe.task.randomisation)
+    return Environment(airframe, vehicles, task)
 
 
 class Seen(NamedTuple):

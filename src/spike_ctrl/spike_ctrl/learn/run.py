@@ -25,6 +25,9 @@ from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
 
 
+SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
+
+
 class RunError(RuntimeError):
     """A run that cannot be started or resumed; one line says why and what to do."""
 
@@ -155,6 +158,29 @@ class Run:
             parts.append(f"validation best {self.best:.0f}")
         parts.append(f"{_clock(self.remaining)} left")
         return " | ".join(parts)
+
+
+class Pace:
+    """When to validate and save: validations evenly over the run's progress, saves by wall time."""
+
+    def __init__(self, run: Run):
+        self.run, self._saved = run, run.clock()
+        self._next = run.learner.progress + 1 / run.learner.recipe.schedule.evaluations
+
+    def keep(self) -> None:
+        """Validate and save if it is time."""
+        run = self.run
+        if run.learner.progress >= self._next and not run.learner.finished:
+            self._next += 1 / run.learner.recipe.schedule.evaluations
+            run.validate()
+        if run.clock() - self._saved >= SAVE_PERIOD:
+            run.save()
+            self._saved = run.clock()
+
+
+def folder_for(recipe: Recipe, stamp: str) -> Path:
+    """Where a run goes that is given no folder."""
+    return Path("runs") / f"{recipe.name}-{stamp}"
 
 
 def _clock(seconds: float) -> str:

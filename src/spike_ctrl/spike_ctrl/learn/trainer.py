@@ -5,40 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spike_ctrl import reward
-from spike_ctrl.environment import Environment, Task
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn.buffer import FIRST
-from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.learn.rollout import Rollout
-from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl.learn.run import Pace, Run
 from spike_ctrl.snn.runtime import SpikingPolicy
 
-SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
-REPORT_PERIOD = 1.0
-
-
-def training_environment(recipe: Recipe, airframe, vehicles: int) -> Environment:
-    """The vehicles that a recipe trains on."""
-    task = Task(box=recipe.task.box, episode_steps=recipe.task.episode_steps, randomisation=recipe.task.randomisation)
-    return Environment(airframe, vehicles, task)
-
-
-class Pace:
-    """When to validate and save: validations evenly over the run's progress, saves by wall time."""
-
-    def __init__(self, run: Run):
-        self.run, self._saved = run, run.clock()
-        self._next = run.learner.progress + 1 / run.learner.recipe.schedule.evaluations
-
-    def keep(self) -> None:
-        """Validate and save if it is time."""
-        run = self.run
-        if run.learner.progress >= self._next and not run.learner.finished:
-            self._next += 1 / run.learner.recipe.schedule.evaluations
-            run.validate()
-        if run.clock() - self._saved >= SAVE_PERIOD:
-            run.save()
-            self._saved = run.clock()
+REPORT_PERIOD = 1.0  # wall seconds
 
 
 def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:

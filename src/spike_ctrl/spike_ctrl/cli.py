@@ -1,0 +1,227 @@
+"""spike-ctrl: one verb for each stage of the work. Each verb's --help has examples to copy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from spike_ctrl import __version__, checkpoint, provenance
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.checkpoint import CheckpointError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="spike-ctrl", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_bench):
+        add(verbs)
+    options = parser.parse_args(arguments)
+    try:
+        return options.do(options)
+    except (AirframeError, CheckpointError, UsageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+class UsageError(ValueError):
+    """A wrong command line; one line says what to do."""
+
+
+def _verb(verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_train(verbs) -> None:
+    parser = _verb(
+        verbs, "train", "Train in one process, without ROS.",
+        "  spike-ctrl train\n"
+        "  spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short\n"
+        "  spike-ctrl train --resume runs/short\n",
+    )  # fmt: skip
+    parser.add_argument("recipe", nargs="?", default="td3bc", help="a name among config/recipes or a path to a YAML file (default: td3bc)")
+    parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
+    parser.add_argument("--vehicles", type=int, default=256, help="vehicles that fly at once (default: 256)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--steps", type=int, default=0, help="environment steps; all schedules stretch with it (default: the recipe's)")
+    parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    parser.set_defaults(do=_train)
+
+
+def _train(options) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.evaluate import comparison
+    from spike_ctrl.learn import recipe
+    from spike_ctrl.learn.recipe import RecipeError
+    from spike_ctrl.learn.run import Run, RunError, folder_for
+    from spike_ctrl.learn.trainer import train
+
+    if not 1 <= options.vehicles <= 8192:
+        raise UsageError(f"--vehicles: found {options.vehicles}, wanted 1 to 8192")
+    vehicle = airframe.find(options.airframe)
+    about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+    try:
+        if options.resume:
+            run = Run.resume(options.resume, vehicle, options.vehicles, **about)
+        else:
+            plan = recipe.find(options.recipe).with_steps(options.steps)
+            folder = options.run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
+            run = Run.start(folder, plan, vehicle, options.vehicles, options.seed, **about)
+    except (RecipeError, RunError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    print(f"run {run.folder}", flush=True)
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.append(number))
+    if not train(run, _show, lambda: bool(stop)):
+        run.save()
+        run.close()
+        print(f"\nstopped; go on with: spike-ctrl train --resume {run.folder}")
+        return 130
+    print()
+    print(comparison(run.finish(), vehicle))
+    print(f"policy: {run.policy_path}")
+    return 0
+
+
+def _show(line: str) -> None:
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{line}", end="", flush=True)
+    else:
+        print(line, flush=True)
+
+
+def _add_eval(verbs) -> None:
+    parser = _verb(
+        verbs, "eval", "Fly the frozen evaluation: 1024 fixed starts, no guide steps, four columns.",
+        "  spike-ctrl eval models/crazyflie.safetensors\n"
+        "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
+        "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
+        "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
+    )  # fmt: skip
+    parser.add_argument("model", nargs="?", type=Path, help="a checkpoint")
+    parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the model's, or crazyflie)")
+    parser.add_argument("--guide", action="store_true", help="also the geometric guide")
+    parser.add_argument("--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's figures (without a model: the first controller's)")
+    parser.set_defaults(do=_eval)
+
+
+def _eval(options) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.evaluate import GuideController, PolicyController, RaptorController, evaluate, table
+    from spike_ctrl.guide import Gains, GeometricGuide
+
+    if not (options.model or options.guide or options.raptor):
+        raise UsageError("nothing to fly: give a model, --guide or --raptor")
+    loaded = checkpoint.load(options.model) if options.model else None
+    name = options.airframe or (loaded.manifest.contract.airframe if loaded else "crazyflie")
+    vehicle = airframe.find(name)
+    flown = {}
+    if loaded:
+        checkpoint.load(options.model, expect={"airframe_hash": vehicle.hash, "action": "motors"})
+        flown[str(options.model)] = PolicyController(loaded.policy)
+    if options.guide:
+        flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
+        flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
+    if options.raptor:
+        try:
+            flown["RAPTOR"] = RaptorController()
+        except ModuleNotFoundError as error:
+            raise UsageError(str(error)) from None
+    results = {label: evaluate(controller, vehicle) for label, controller in flown.items()}
+    first = next(iter(results.values()))
+    print(f"airframe {vehicle.name}, {first.starts} starts")
+    print(table(results))
+    if loaded:
+        print(f"hover error p95 {100 * first.hover_error_m['p95']:.1f} cm, mean change of u per step {first.action_change:.4f}, "
+              f"spike rates {' '.join(f'{rate:.2f}' for rate in first.spike_rates)}")  # fmt: skip
+    if options.json:
+        figures = first.to_dict() | {"model": str(options.model) if loaded else next(iter(results)), "airframe": vehicle.name}
+        try:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        except OSError as error:
+            raise UsageError(f"--json {options.json}: cannot be written ({error.strerror})") from None
+    return 0
+
+
+def _add_inspect(verbs) -> None:
+    parser = _verb(
+        verbs, "inspect", "Show what a checkpoint is, after all its checks and its self-test.",
+        "  spike-ctrl inspect models/crazyflie.safetensors\n",
+    )  # fmt: skip
+    parser.add_argument("model", type=Path, help="a checkpoint")
+    parser.set_defaults(do=_inspect)
+
+
+def _inspect(options) -> int:
+    import dataclasses
+
+    loaded = checkpoint.load(options.model)
+    about = dataclasses.asdict(loaded.manifest)
+    contract = about.pop("contract")
+    for name, value in {**contract, **about}.items():
+        print(f"{name:<16}{json.dumps(value, default=str)}")
+    print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
+    print(f"{'bytes':<16}{options.model.stat().st_size}")
+    return 0
+
+
+def _add_launch(verbs) -> None:
+    parser = _verb(
+        verbs, "launch", "Run a launch file, also where ROS 2's own launch is not installed.",
+        "  spike-ctrl launch sim_train\n"
+        "  spike-ctrl launch sim_train vehicles:=64 steps:=500000 run:=runs/short\n"
+        "  spike-ctrl launch sim_train resume:=runs/short\n"
+        "  spike-ctrl launch sim_train --show-args\n",
+    )  # fmt: skip
+    parser.add_argument("name", help="a name among launch/ or a path to a .launch.py file")
+    parser.add_argument("arguments", nargs="*", metavar="KEY:=VALUE", help="arguments of the launch file")
+    parser.add_argument("--show-args", action="store_true", help="show the arguments of the launch file and end")
+    parser.set_defaults(do=_launch)
+
+
+def _launch(options) -> int:
+    from spike_ctrl import launching, resources
+
+    path = Path(options.name)
+    if not options.name.endswith(".py"):
+        try:
+            path = resources.find("launch", f"{options.name}.launch.py")
+        except FileNotFoundError as error:
+            raise UsageError(str(error)) from None
+    elif not path.is_file():
+        raise UsageError(f"launch file {path}: no such file")
+    return launching.run(path, options.arguments, show_args=options.show_args)
+
+
+def _add_bench(verbs) -> None:
+    parser = _verb(
+        verbs, "bench", "Measure speed: simulator, network, graph. Writes build/bench.json.",
+        "  spike-ctrl bench\n"
+        "  spike-ctrl bench simulator snn\n",
+    )  # fmt: skip
+    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph (default: all)")
+    parser.set_defaults(do=_bench)
+
+
+def _bench(options) -> int:
+    from spike_ctrl import bench
+
+    try:
+        return bench.main(options.parts)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Where a model comes from: the command that made it and the commit of the code."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+
+def command() -> str:
+    """The command line of this process, without the folder of its program."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def commit() -> str:
+    """The git commit of the checkout this library runs from, "+" appended when files differ from it; "" outside of one."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="], cwd=Path(__file__).parent,
+            capture_output=True, text=True, timeout=5, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,54 @@
+"""guide_policy: the privileged geometric guide; answers each state with an action for every vehicle."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import VehicleAction, VehicleState
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds, view
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.learn import recipe
+from spike_ctrl.learn.recipe import RecipeError
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
+    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+
+
+class GuidePolicy(Node):
+    def __init__(self):
+        super().__init__("guide_policy")
+        p = declare(self, Parameters)
+        try:
+            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide)
+        except (AirframeError, RecipeError) as error:
+            raise ParameterError(str(error)) from None
+        self.state, self.answer = self.guide.initial_state(0), None
+        self.action_out = self.create_publisher(VehicleAction, "guide/action", qos.LOCKSTEP)
+        self.create_subscription(VehicleState, "state", self.on_state, qos.LOCKSTEP)
+
+    def on_state(self, message: VehicleState) -> None:
+        if self.answer is None or self.answer.tick != message.tick:
+            seen = view(message)
+            if len(self.state) != message.vehicles:
+                self.state = self.guide.initial_state(message.vehicles)
+            self.state[(seen.flags & VehicleState.FIRST) > 0] = 0.0
+            action, self.state = self.guide.act(seen.observation, self.state, seen.rotor_speed, seen.disturbance, seen.plant)
+            self.answer = fill(
+                VehicleAction(), stamp=nanoseconds(message.header.stamp), frame_id="base_link", tick=message.tick,
+                epoch=message.epoch, layout=self.guide.airframe.action_layout, checkpoint_id="guide", action=np.asarray(action),
+            )  # fmt: skip
+        self.action_out.publish(self.answer)
+
+
+def main():
+    sys.exit(run(GuidePolicy))

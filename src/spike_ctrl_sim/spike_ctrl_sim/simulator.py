@@ -1,0 +1,189 @@
+"""simulator: N vehicles in lockstep with guide and policy; hands each over from one to the other as the learner says.
+
+Each tick it publishes the state, waits for both answers to it, moves the vehicles and publishes the transition. A state
+that stays unanswered is sent again each second; after five the node ends with an error that names who is missing.
+Leaves of the learner say how far it may fly. Where the learner falls silent, the vehicles fly on with the last policy.
+"""
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, time_message, view
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import NodeError, run
+
+from spike_ctrl import airframe, dynamics, reward
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.environment import RATE_HZ
+from spike_ctrl.learn import recipe
+from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl.learn.rollout import Rollout, training_environment
+
+TICK = int(1e9 / RATE_HZ)  # ns of simulated time
+RESEND, PATIENCE = 1.0, 5.0  # s of wall time
+ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("td3bc", "Recipe whose training task is flown: a name or a path to a YAML file.")
+    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+    vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
+    seed: int = parameter(0, "Of all starts, disturbances and exploration.", low=0)
+    realtime: bool = parameter(False, "One control step each 10 ms instead of as fast as all answer.")
+    free_run: bool = parameter(False, "Fly without a learner, with whatever policy answers.")
+
+
+class Simulator(Node):
+    def __init__(self):
+        super().__init__("simulator")
+        p = self.parameters = declare(self, Parameters)
+        try:
+            plan, vehicle = recipe.find(p.recipe), airframe.find(p.airframe)
+            self.environment = training_environment(plan, vehicle, p.vehicles)
+        except (RecipeError, AirframeError, ValueError) as error:
+            raise ParameterError(str(error)) from None
+        self.rollout = Rollout(self.environment, p.seed, plan.jump_start.spread)
+        self.tick, self.seen, self.answers = 0, None, {}
+        self.leaves: deque[JumpStart] = deque()
+        self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
+        self.sent = self.asked = time.monotonic()
+        self.due = time.monotonic()
+        self.latencies: deque[float] = deque(maxlen=10_000)
+        self.missed = self.reported_tick = 0
+        self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
+        self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
+        self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self.clock_out = self.create_publisher(Clock, "/clock", qos.STREAM)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
+        for topic in ANSWERS:
+            self.create_subscription(VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP)
+        self.pace = self.create_timer(1 / RATE_HZ, self.on_deadline) if p.realtime else None
+        self.create_timer(0.1, self.watch)
+        self.create_timer(1.0, self.diagnose)
+        if self.count_publishers("state") > 1:
+            raise NodeError("another simulator publishes 'state' in this ROS domain: end it or set another ROS_DOMAIN_ID")
+
+    def on_leave(self, message: JumpStart) -> None:
+        self.leaves.append(message)
+        if self.seen is None:
+            self.show()
+
+    def show(self) -> None:
+        """Publish the state of this tick, where there is leave to fly it."""
+        while self.tick >= self.leave.until_tick and self.leaves:
+            self.leave = self.leaves.popleft()
+        if self.tick >= self.leave.until_tick or not self.all_there():
+            return
+        self.environment.coefficients = reward.curriculum(self.leave.curriculum)
+        self.seen, self.answers = self.rollout.see(), {}
+        self.message = fill(
+            VehicleState(), stamp=self.tick * TICK, frame_id="odom", tick=self.tick, epoch=self.leave.epoch, **self.seen._asdict()
+        )
+        self.asked = self.sent = time.monotonic()
+        self.state_out.publish(self.message)
+
+    def all_there(self) -> bool:
+        """Whether whoever must answer or listen is connected."""
+        learner = self.parameters.free_run or self.transition_out.get_subscription_count() > 0
+        return learner and self.state_out.get_subscription_count() >= len(ANSWERS)
+
+    def on_answer(self, topic: str, message: VehicleAction) -> None:
+        if self.seen is None or message.tick != self.tick or topic in self.answers:
+            return
+        answer = view(message)
+        if answer.action is None or len(answer.action) != self.parameters.vehicles or not np.isfinite(answer.action).all():
+            self.failure = f"tick {self.tick}: {topic}: wanted finite actions of {self.parameters.vehicles} vehicles"
+            return
+        self.answers[topic] = answer.action
+        if len(self.answers) == len(ANSWERS):
+            self.latencies.append(time.monotonic() - self.sent)
+            if self.pace is None:
+                self.advance()
+
+    def on_deadline(self) -> None:
+        if self.seen is not None and len(self.answers) == len(ANSWERS):
+            self.advance()
+        else:
+            self.missed += self.seen is not None
+
+    def advance(self) -> None:
+        leave = self.leave
+        rows, _ = self.rollout.fly(
+            self.seen, self.answers["policy/action"], self.answers["guide/action"], leave.horizon, leave.noise
+        )
+        self.transition_out.publish(
+            fill(Transition(), stamp=self.tick * TICK, frame_id="odom", tick=self.tick, epoch=leave.epoch, **rows._asdict())
+        )
+        self.tick += 1
+        self.seen = None
+        if self.pace is not None:
+            self.publish_vehicle()
+        self.show()
+
+    def watch(self) -> None:
+        """Repeat what got no answer; give up on who stays silent."""
+        now = time.monotonic()
+        if self.seen is None:
+            self.show()
+            if self.seen is None and self.tick > 0 and now - self.asked > PATIENCE:
+                self.get_logger().error(f"tick {self.tick}: no leave from learner for {PATIENCE:.0f} s; flying on with epoch {self.leave.epoch}")
+                self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
+                self.parameters = Parameters(**vars(self.parameters) | {"free_run": True})
+                self.show()
+            return
+        missing = [f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in self.answers]
+        if missing and now - self.asked > PATIENCE:
+            self.failure = f"tick {self.tick} (epoch {self.leave.epoch}): no {' and no '.join(missing)} for {PATIENCE:.0f} s"
+        elif missing and now - self.sent > RESEND:
+            self.sent = now
+            self.state_out.publish(self.message)
+
+    def publish_vehicle(self) -> None:
+        """Vehicle 0 for any ROS tool: /clock and odometry."""
+        x, y, z, qx, qy, qz, qw, *rest = map(float, self.environment.read(dynamics.STATE_ROWS)[0])
+        message = Odometry(child_frame_id="base_link")
+        message.header.stamp, message.header.frame_id = time_message(self.tick * TICK), "odom"
+        pose, twist = message.pose.pose, message.twist.twist
+        pose.position.x, pose.position.y, pose.position.z = x, y, z
+        pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = qx, qy, qz, qw
+        o = self.rollout.see().observation[0].astype(float)
+        # Odometry's twist is in the child frame: rotate the world velocity into the body.
+        body = o[3:12].reshape(3, 3).T @ o[12:15]
+        twist.linear.x, twist.linear.y, twist.linear.z = map(float, body)
+        twist.angular.x, twist.angular.y, twist.angular.z = rest[3], rest[4], rest[5]
+        self.odometry_out.publish(message)
+        self.clock_out.publish(Clock(clock=time_message(self.tick * TICK)))
+
+    def diagnose(self) -> None:
+        if self.pace is None:
+            self.publish_vehicle()
+        latency = np.percentile(self.latencies, [50, 99]) * 1e3 if self.latencies else (np.nan, np.nan)
+        values = {
+            "tick": self.tick,
+            "ticks_per_second": self.tick - self.reported_tick,
+            "latency_median_ms": f"{latency[0]:.3f}",
+            "latency_p99_ms": f"{latency[1]:.3f}",
+            "deadlines_missed": self.missed,
+        }
+        self.reported_tick = self.tick
+        level = DiagnosticStatus.OK if self.seen is not None or self.tick == 0 else DiagnosticStatus.WARN
+        status = DiagnosticStatus(level=level, name="simulator", message="flying" if self.seen else "waiting for the learner")
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        report = DiagnosticArray(status=[status])
+        report.header.stamp = self.get_clock().now().to_msg()
+        self.diagnostics_out.publish(report)
+
+
+def main():
+    sys.exit(run(Simulator))
