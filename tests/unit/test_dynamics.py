@@ -1,0 +1,291 @@
+"""The dynamics against the l2f simulator, against formulas by hand, and against facts that hold for any quadrotor."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from spike_ctrl import airframe, dynamics
+from spike_ctrl.dynamics import COMMAND_ROWS, FORCE, LANES, MOMENT, POSITION, QUATERNION, RATES, ROTOR_ROWS, STATE_ROWS, VELOCITY
+
+DT = 0.01
+CRAZYFLIE = airframe.find("crazyflie")
+SIH = airframe.find("sih_quadx")
+
+AT = slice(POSITION, POSITION + 3)
+ATTITUDE = slice(QUATERNION, QUATERNION + 4)
+SPEED = slice(VELOCITY, VELOCITY + 3)
+SPIN = slice(RATES, RATES + 3)
+
+
+class Flight:
+    """A few vehicles at rest, level, rotors and commands at the normalised speed `rotors`."""
+
+    def __init__(self, craft, vehicles=1, rotors=0.0):
+        self.vehicles = vehicles
+        self.buffer = dynamics.allocate(vehicles, craft)
+        self.arms = dynamics.geometry(craft)
+        self[ROTOR_ROWS] = self[COMMAND_ROWS] = np.full((vehicles, 4), rotors)
+
+    def __getitem__(self, rows):
+        return dynamics.read(self.buffer, rows, self.vehicles)
+
+    def __setitem__(self, rows, values):
+        dynamics.write(self.buffer, rows, np.broadcast_to(values, self[rows].shape))
+
+    def fly(self, seconds, dt=DT):
+        for _ in range(round(seconds / dt)):
+            dynamics.step(self.buffer, np.float32(dt), self.arms)
+        return self
+
+
+def random_states(vehicles, rng):
+    """Any attitude, up to 1 m/s, 5 rad/s and any rotor speeds, as (vehicles, 17) in the order of the state rows."""
+    attitude = rng.standard_normal((vehicles, 4))
+    attitude /= np.linalg.norm(attitude, axis=1, keepdims=True)
+    bounded = [rng.uniform(-bound, bound, (vehicles, 3)) for bound in (0.5, 1, 5)]
+    rotors = rng.uniform(0, 1, (vehicles, 4))
+    return np.concatenate([bounded[0], attitude, *bounded[1:], rotors], axis=1).astype(np.float32)
+
+
+def held_actions(steps, vehicles, rng, hold=10):
+    """Actions in [-1, 1] that change every `hold` steps: (steps, vehicles, 4)."""
+    return np.repeat(rng.uniform(-1, 1, (-(-steps // hold), vehicles, 4)), hold, axis=0)[:steps].astype(np.float32)
+
+
+# --- l2f -------------------------------------------------------------------------------------------------------------
+
+
+class L2F:
+    """The simulator of learning-to-fly with the same states."""
+
+    def __init__(self, states):
+        self.l2f = l2f = pytest.importorskip("l2f")
+        self.device, self.environment, self.parameters, self.rng = l2f.Device(), l2f.Environment(), l2f.Parameters(), l2f.Rng()
+        l2f.initialize_rng(self.device, self.rng, 0)
+        l2f.initialize_environment(self.device, self.environment)
+        l2f.initial_parameters(self.device, self.environment, self.parameters)
+        self.states = [self._state(state) for state in states]
+
+    def _state(self, numbers):
+        state = self.l2f.State()
+        self.l2f.initial_state(self.device, self.environment, self.parameters, state)
+        state.position, state.linear_velocity, state.angular_velocity = numbers[0:3], numbers[7:10], numbers[10:13]
+        state.orientation = numbers[[6, 3, 4, 5]]  # w, x, y, z
+        state.rpm = numbers[13:17]
+        return state
+
+    def step(self, actions):
+        for state, action in zip(self.states, actions, strict=True):
+            before = self.l2f.State()
+            before.assign(state)
+            self.l2f.step(self.device, self.environment, self.parameters, before, action, state, self.rng)
+
+    def numbers(self):
+        return np.array(
+            [[*s.position, *np.asarray(s.orientation)[[1, 2, 3, 0]], *s.linear_velocity, *s.angular_velocity, *s.rpm] for s in self.states]
+        )
+
+    def parameters_dict(self):
+        return json.loads(self.l2f.parameters_to_json(self.device, self.environment, self.parameters))["dynamics"]
+
+
+@pytest.fixture(scope="module")
+def flown_beside_l2f():
+    rng = np.random.default_rng(7)
+    states, actions = random_states(64, rng), held_actions(100, 64, rng)
+    ours, theirs = Flight(airframe.find("crazyflie_l2f"), 64), L2F(states)
+    ours[STATE_ROWS] = states
+    track = []
+    for action in actions:
+        ours[COMMAND_ROWS] = (action + 1) / 2
+        ours.fly(DT)
+        theirs.step(action)
+        track.append((ours[STATE_ROWS], theirs.numbers()))
+    return track
+
+
+def test_one_step_equals_l2f_within_a_micrometre(flown_beside_l2f):
+    ours, theirs = flown_beside_l2f[0]
+    assert np.abs(ours - theirs)[:, :3].max() <= 1e-6
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)  # of body rates; all else agrees better
+
+
+def test_a_second_of_tumbling_equals_l2f_within_a_tenth_of_a_millimetre(flown_beside_l2f):
+    ours, theirs = flown_beside_l2f[-1]
+    assert np.abs(ours - theirs)[:, :3].max() <= 1e-4
+    assert np.abs(ours[:, :3]).max() > 1  # they did move
+
+
+def test_the_crazyflie_of_l2f_has_the_parameters_that_l2f_prints():
+    craft, theirs = airframe.find("crazyflie_l2f"), L2F([]).parameters_dict()
+    assert craft.mass == theirs["mass"]
+    np.testing.assert_allclose(craft.inertia, 1 / np.diag(theirs["J_inv"]), rtol=1e-6)
+    np.testing.assert_array_equal(np.transpose([craft.rotor_x, craft.rotor_y]), np.array(theirs["rotor_positions"])[:, :2])
+    np.testing.assert_array_equal(craft.rotor_spin, np.array(theirs["rotor_torque_directions"])[:, 2])
+    for theirs_of_rotor in theirs["rotor_thrust_coefficients"]:
+        assert list(craft.thrust_curve) == theirs_of_rotor
+    assert craft.torque_per_thrust == theirs["rotor_torque_constants"][0]
+    assert (craft.lag_up, craft.lag_down) == (theirs["rotor_time_constants_rising"][0], theirs["rotor_time_constants_falling"][0])
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_vehicle_without_thrust_falls_by_half_g_t_squared():
+    craft = dataclasses.replace(CRAZYFLIE, thrust_curve=(0.0, 0.0, 0.12))
+    flight = Flight(craft).fly(1.0)
+    np.testing.assert_allclose(flight[AT], [[0, 0, -9.81 / 2]], rtol=1e-5)
+    np.testing.assert_allclose(flight[SPEED], [[0, 0, -9.81]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["crazyflie", "crazyflie_l2f", "sih_quadx"])
+def test_hover_throttle_holds_the_vehicle_where_it_is(name):
+    craft = airframe.find(name)
+    flight = Flight(craft, rotors=craft.hover).fly(5.0)
+    np.testing.assert_allclose(flight[AT], 0, atol=1e-3)
+    np.testing.assert_allclose(flight[ATTITUDE], [[0, 0, 0, 1]], atol=1e-4)
+
+
+def test_linear_drag_ends_a_fall_at_weight_over_drag():
+    craft = dataclasses.replace(SIH, linear_drag=2.0)
+    flight = Flight(craft).fly(1.0)
+    terminal = -SIH.mass * 9.81 / 2.0
+    assert flight[SPEED][0, 2] == pytest.approx(terminal * (1 - math.exp(-2.0)), rel=1e-5)
+    assert flight.fly(9.0)[SPEED][0, 2] == pytest.approx(terminal, rel=1e-5)
+
+
+def test_angular_drag_slows_a_spin_exponentially():
+    flight = Flight(SIH, rotors=SIH.hover)
+    flight[SPIN] = [0, 0, 2.0]
+    assert flight.fly(0.5)[SPIN][0, 2] == pytest.approx(2.0 * math.exp(-0.5 * 0.025 / 0.030), rel=1e-5)
+
+
+def test_rotors_speed_up_and_slow_down_with_their_own_lags():
+    craft = airframe.find("crazyflie_l2f")
+    flight = Flight(craft, 2)
+    flight[ROTOR_ROWS] = [[0.2] * 4, [0.8] * 4]
+    flight[COMMAND_ROWS] = [[0.8] * 4, [0.2] * 4]
+    flight.fly(0.1)
+    up, down = 0.8 - 0.6 * math.exp(-0.1 / 0.055455), 0.2 + 0.6 * math.exp(-0.1 / 0.249394)
+    np.testing.assert_allclose(flight[ROTOR_ROWS], [[up] * 4, [down] * 4], rtol=1e-4)
+
+
+def test_a_disturbing_force_accelerates_by_force_over_mass_in_the_world_frame():
+    flight = Flight(CRAZYFLIE, rotors=CRAZYFLIE.hover)
+    flight[ATTITUDE] = [0, 0, math.sin(0.5), math.cos(0.5)]  # the heading must not matter
+    force = np.array([0.01, -0.02, 0.03])
+    flight[slice(FORCE, FORCE + 3)] = force
+    np.testing.assert_allclose(flight.fly(0.5)[SPEED], [0.5 * force / 0.027], rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_disturbing_moment_turns_by_moment_over_inertia_about_its_body_axis(axis):
+    flight = Flight(CRAZYFLIE, rotors=CRAZYFLIE.hover)
+    moment = np.zeros(3)
+    moment[axis] = 1e-5
+    flight[slice(MOMENT, MOMENT + 3)] = moment
+    np.testing.assert_allclose(flight.fly(0.1)[SPIN], [0.1 * moment / CRAZYFLIE.inertia], rtol=1e-5, atol=1e-6)
+
+
+def test_mass_is_the_vehicles_own():
+    flight = Flight(CRAZYFLIE, 2, rotors=CRAZYFLIE.hover)
+    flight[dynamics.MASS] = [0.027, 0.030]
+    fall = -9.81 * (1 - 0.027 / 0.030)
+    np.testing.assert_allclose(flight.fly(0.1)[SPEED][:, 2], [0, 0.1 * fall], atol=1e-5)
+
+
+# --- facts that hold for any quadrotor in x, body FLU, world ENU -----------------------------------------------------
+
+FRONT_RIGHT, BACK_RIGHT, BACK_LEFT, FRONT_LEFT = range(4)
+
+
+def nudged(*rotors):
+    """A hovering Crazyflie .1 s after these rotors went up and the others went down by as much."""
+    flight = Flight(CRAZYFLIE, rotors=CRAZYFLIE.hover)
+    command = np.full(4, CRAZYFLIE.hover - 0.02)
+    command[list(rotors)] += 0.04
+    flight[COMMAND_ROWS] = command
+    return flight.fly(0.1)
+
+
+def test_more_thrust_on_the_left_rolls_right_and_drifts_right():
+    flight = nudged(BACK_LEFT, FRONT_LEFT)
+    (roll, pitch, yaw), (_, y, _) = flight[SPIN][0], flight[SPEED][0]
+    assert roll > 0.1 and abs(pitch) < 1e-5 and abs(yaw) < 1e-5
+    assert y < 0  # right of a nose that points east is south
+
+
+def test_more_thrust_on_the_back_pitches_the_nose_down_and_drifts_forward():
+    flight = nudged(BACK_RIGHT, BACK_LEFT)
+    (roll, pitch, yaw), (x, _, _) = flight[SPIN][0], flight[SPEED][0]
+    assert pitch > 0.1 and abs(roll) < 1e-5 and abs(yaw) < 1e-5
+    assert x > 0
+
+
+def test_a_pair_of_rotors_that_turns_clockwise_yaws_the_body_to_the_left():
+    # A rotor seen from above turning clockwise pushes the body counter-clockwise. On the Crazyflie these are back right and front left.
+    flight = nudged(BACK_RIGHT, FRONT_LEFT)
+    (roll, pitch, yaw) = flight[SPIN][0]
+    assert yaw > 0.1 and abs(roll) < 1e-5 and abs(pitch) < 1e-5
+    qx, qy, qz, qw = flight[ATTITUDE][0]
+    assert qz > 0 and abs(qx) < 1e-5 and abs(qy) < 1e-5
+
+
+def test_thrust_of_a_vehicle_that_leans_east_pushes_east():
+    flight = Flight(CRAZYFLIE, rotors=CRAZYFLIE.hover)
+    flight[ATTITUDE] = [0, math.sin(0.1), 0, math.cos(0.1)]  # nose down by .2 rad
+    np.testing.assert_allclose(flight.fly(0.1)[SPEED][0], [0.981 * math.sin(0.2), 0, 0.981 * (math.cos(0.2) - 1)], atol=1e-5)
+
+
+def test_a_free_spin_keeps_its_energy_its_angular_momentum_and_a_unit_quaternion():
+    craft = dataclasses.replace(CRAZYFLIE, thrust_curve=(0.0, 0.0, 0.12))
+    rng = np.random.default_rng(3)
+    flight = Flight(craft, 50)
+    flight[STATE_ROWS] = np.where(np.arange(17) < ROTOR_ROWS.start, random_states(50, rng), 0)
+    flight[COMMAND_ROWS] = 0
+
+    def invariants():
+        momentum = flight[SPIN] * craft.inertia
+        height, speed = flight[AT][:, 2], flight[SPEED]
+        energy = craft.mass * (9.81 * height + (speed**2).sum(1) / 2)
+        return energy, (momentum * flight[SPIN]).sum(1) / 2, turned(flight[ATTITUDE], momentum)
+
+    before = invariants()
+    flight.fly(2.0)
+    for was, found in zip(before, invariants(), strict=True):
+        np.testing.assert_allclose(found, was, rtol=1e-3, atol=2e-3 * np.abs(was).max())
+    np.testing.assert_allclose(np.linalg.norm(flight[ATTITUDE], axis=1), 1, atol=1e-6)
+
+
+def turned(quaternion, vector):
+    """Vectors turned from the body to the world: v + 2 w (u x v) + 2 u x (u x v)."""
+    u, w = quaternion[:, :3], quaternion[:, 3:]
+    return vector + 2 * w * np.cross(u, vector) + 2 * np.cross(u, np.cross(u, vector))
+
+
+# --- the buffer ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vehicles", [1, LANES - 1, LANES, 3 * LANES + 1])
+def test_reading_gives_back_what_was_written_for_any_number_of_vehicles(vehicles):
+    flight = Flight(CRAZYFLIE, vehicles)
+    states = random_states(vehicles, np.random.default_rng(0))
+    flight[STATE_ROWS] = states
+    flight[dynamics.MASS] = np.arange(vehicles)
+    np.testing.assert_array_equal(flight[STATE_ROWS], states)
+    np.testing.assert_array_equal(flight[dynamics.MASS], np.arange(vehicles))
+
+
+def test_a_vehicle_flies_the_same_alone_and_among_others():
+    rng = np.random.default_rng(1)
+    states, command = random_states(40, rng), rng.uniform(0, 1, (40, 4))
+    together = Flight(CRAZYFLIE, 40)
+    together[STATE_ROWS], together[COMMAND_ROWS] = states, command
+    together.fly(0.2)
+    for vehicle in (0, 17, 39):
+        alone = Flight(CRAZYFLIE)
+        alone[STATE_ROWS], alone[COMMAND_ROWS] = states[vehicle], command[vehicle]
+        np.testing.assert_array_equal(alone.fly(0.2)[STATE_ROWS][0], together[STATE_ROWS][vehicle])
