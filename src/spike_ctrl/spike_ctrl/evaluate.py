@@ -110,7 +110,7 @@ class Evaluation:
     def to_dict(self) -> dict:
         return {
             "columns": self.columns,
-            "hover_error_m": self.hover_error_m,
+            "hover_error_m": {name: None if np.isnan(error) else error for name, error in self.hover_error_m.items()},
             "action_change": self.action_change,
             "spike_rates": list(self.spike_rates),
             "starts": self.starts,
@@ -192,6 +192,7 @@ def table(evaluations: dict[str, Evaluation]) -> str:
     lines = [f"{'return (survival)':<{width}}{heads}{'hover error':>14}"]
     for name, found in evaluations.items():
         cells = (f"{c['return_mean']:.1f} ({c['survival']:.3f})" for c in (found.columns[column] for column in COLUMNS))
-        error = f"{100 * found.hover_error_m['median']:.1f} cm"
+        median = found.hover_error_m["median"]
+        error = "none survived" if np.isnan(median) else f"{100 * median:.1f} cm"
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>16}" for cell in cells) + f"{error:>14}")
     return "\n".join(lines)

@@ -93,7 +93,7 @@ class LearnerNode(Node):
         )
 
     def on_transition(self, message: Transition) -> None:
-        if self.learner.finished:
+        if getattr(self, "finished", False):
             return
         if self.next_tick is None:
             self.next_tick = message.tick
@@ -107,7 +107,8 @@ class LearnerNode(Node):
         self.next_tick += 1
         seen = view(message)
         self.learner.receive(Rows(*(getattr(seen, name) for name in Rows._fields)))
-        if self.learner.environment_steps // self.learner.vehicles % self.learner.ticks_per_iteration == 0:
+        boundary = self.learner.environment_steps // self.learner.vehicles % self.learner.ticks_per_iteration == 0
+        if boundary or self.learner.finished:
             self.learn()
 
     def learn(self) -> None:
