@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import COMMAND_ROWS, FORCE, LANES, MOMENT, POSITION, QUATERNION, RATES, ROTOR_ROWS, STATE_ROWS, VELOCITY
+from spike_ctrl.dynamics import (
+    COMMAND_ROWS, FORCE, LANES, MOMENT, POSITION, QUATERNION, RATES, ROTOR_ROWS, STATE_ROWS, VELOCITY,
+)  # fmt: skip
 
 DT = 0.01
 CRAZYFLIE = airframe.find("crazyflie")
@@ -63,7 +65,8 @@ class L2F:
 
     def __init__(self, states):
         self.l2f = l2f = pytest.importorskip("l2f")
-        self.device, self.environment, self.parameters, self.rng = l2f.Device(), l2f.Environment(), l2f.Parameters(), l2f.Rng()
+        self.device, self.environment, self.parameters = l2f.Device(), l2f.Environment(), l2f.Parameters()
+        self.rng = l2f.Rng()
         l2f.initialize_rng(self.device, self.rng, 0)
         l2f.initialize_environment(self.device, self.environment)
         l2f.initial_parameters(self.device, self.environment, self.parameters)
@@ -84,9 +87,10 @@ class L2F:
             self.l2f.step(self.device, self.environment, self.parameters, before, action, state, self.rng)
 
     def numbers(self):
-        return np.array(
-            [[*s.position, *np.asarray(s.orientation)[[1, 2, 3, 0]], *s.linear_velocity, *s.angular_velocity, *s.rpm] for s in self.states]
-        )
+        def of(s):
+            return *s.position, *s.orientation[[1, 2, 3, 0]], *s.linear_velocity, *s.angular_velocity, *s.rpm
+
+        return np.array([of(state) for state in self.states])
 
     def parameters_dict(self):
         return json.loads(self.l2f.parameters_to_json(self.device, self.environment, self.parameters))["dynamics"]
@@ -128,7 +132,8 @@ def test_the_crazyflie_of_l2f_has_the_parameters_that_l2f_prints():
     for theirs_of_rotor in theirs["rotor_thrust_coefficients"]:
         assert list(craft.thrust_curve) == theirs_of_rotor
     assert craft.torque_per_thrust == theirs["rotor_torque_constants"][0]
-    assert (craft.lag_up, craft.lag_down) == (theirs["rotor_time_constants_rising"][0], theirs["rotor_time_constants_falling"][0])
+    assert craft.lag_up == theirs["rotor_time_constants_rising"][0]
+    assert craft.lag_down == theirs["rotor_time_constants_falling"][0]
 
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
@@ -226,11 +231,11 @@ def test_more_thrust_on_the_back_pitches_the_nose_down_and_drifts_forward():
 
 
 def test_a_pair_of_rotors_that_turns_clockwise_yaws_the_body_to_the_left():
-    # A rotor seen from above turning clockwise pushes the body counter-clockwise. On the Crazyflie these are back right and front left.
+    # A rotor that turns clockwise, seen from above, pushes the body counter-clockwise: here back right and front left.
     flight = nudged(BACK_RIGHT, FRONT_LEFT)
     (roll, pitch, yaw) = flight[SPIN][0]
     assert yaw > 0.1 and abs(roll) < 1e-5 and abs(pitch) < 1e-5
-    qx, qy, qz, qw = flight[ATTITUDE][0]
+    qx, qy, qz, _ = flight[ATTITUDE][0]
     assert qz > 0 and abs(qx) < 1e-5 and abs(qy) < 1e-5
 
 
