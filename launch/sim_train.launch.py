@@ -21,6 +21,12 @@ ARGUMENTS = [
 ]
 
 
+def when_learner_ends(event, context):
+    """A learner that ends takes the graph with it; one that is killed does not: the vehicles fly on."""
+    killed = event.returncode < 0 or event.returncode > 128
+    return [] if killed else [Shutdown(reason="the learner has ended")]
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
@@ -43,7 +49,13 @@ def generate_launch_description():
                 choices=["debug", "info", "warn", "error"],
                 description="The least severe messages that nodes print.",
             ),
-            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed realtime"),
+            node(
+                Node,
+                "spike_ctrl_sim",
+                "simulator",
+                "recipe airframe vehicles seed realtime",
+                on_exit=Shutdown(reason="the simulator has ended"),
+            ),
             node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe"),
             node(
                 LifecycleNode,
@@ -59,7 +71,7 @@ def generate_launch_description():
                 "learner",
                 "recipe airframe vehicles seed steps run resume",
                 sigterm_timeout="20",  # s: it saves a run that can be resumed
-                on_exit=Shutdown(reason="the learner has ended"),
+                on_exit=when_learner_ends,
             ),
         ]
     )

@@ -60,6 +60,11 @@ class Process:
             self.screen.line("launch", f"{self.command.name} does not end: {step.name}")
             self.kill() if step is signal.SIGKILL else self.popen.send_signal(step)
 
+    @property
+    def returncode(self) -> int | None:
+        """As in the event of ROS's launch: negative where a signal ended the process."""
+        return self.popen.returncode
+
     def kill(self) -> None:
         """SIGKILL to the process and to all that it started."""
         try:

@@ -1,0 +1,86 @@
+"""A training graph of real processes, started as a user starts it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+
+
+class Graph:
+    """`spike-ctrl launch sim_train ARGUMENTS` in a ROS domain, with its output and its processes."""
+
+    def __init__(self, domain: int, folder: Path, arguments: list[str]):
+        self.process = subprocess.Popen(
+            [SPIKE_CTRL, "launch", "sim_train", *arguments], cwd=folder, env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str, seconds: float = 40.0) -> re.Match:
+        """The first match of a regular expression in the output; fails with the whole output when it does not come."""
+        return self.wait_until(lambda: re.search(pattern, self.output), seconds, f"no {pattern!r}")
+
+    def wait_until(self, condition, seconds: float, complaint: str):
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"{complaint} within {seconds} s in:\n{self.output}"
+            threading.Event().wait(0.02)
+        return found
+
+    def node(self, name: str) -> int:
+        """The process id of a node."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            if f"__node:={name}" in Path(f"/proc/{child}/cmdline").read_text():
+                return int(child)
+        raise AssertionError(f"no process of {name} in:\n{self.output}")
+
+    def end(self, seconds: float = 60.0) -> int:
+        """Wait for its end; gives the exit code."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds} s:\n{self.output}") from None
+        self._reader.join(5)
+        return code
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGINT)  # the second one kills the nodes
+                self.process.wait(10)
+
+
+@pytest.fixture
+def start_graph(ros_domain_id, tmp_path):
+    """start_graph("recipe:=debug", ..., domain=None) gives a Graph that is ended after the test."""
+    graphs = []
+
+    def start(*arguments: str, domain: int | None = None) -> Graph:
+        graphs.append(Graph(ros_domain_id if domain is None else domain, tmp_path, list(arguments)))
+        return graphs[-1]
+
+    yield start
+    for graph in graphs:
+        graph.kill()

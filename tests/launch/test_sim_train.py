@@ -1,0 +1,152 @@
+"""The training graph, as real processes over real DDS.
+
+- it trains with the debug recipe, ends by itself, and leaves a policy that loads
+- equal seeds give equal runs; Ctrl-C leaves a run that goes on where it was
+- a killed learner leaves the others flying; a silent guide ends the graph with an error that names it
+- a malformed parameter and a second graph in the same domain are refused; graphs in two domains do not meet
+- in real time, one vehicle flies at 100 Hz, with odometry, clock and diagnostics
+"""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from spike_ctrl import checkpoint
+
+DEBUG = ("recipe:=debug", "vehicles:=64")
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_graph_trains_and_leaves_a_policy_that_loads(start_graph, tmp_path):
+    graph = start_graph(*DEBUG, "run:=run")
+    assert graph.end() == 0, graph.output
+    assert "spiking policy" in graph.output and "guide" in graph.output and "paper" in graph.output
+    policy = checkpoint.load(tmp_path / "run" / "policy.safetensors", expect={"airframe": "crazyflie"})
+    assert policy.manifest.recipe == "debug"
+    assert policy.manifest.evaluation["frozen"]["starts"] == 1024
+    assert metrics(tmp_path / "run")[-1]["environment_steps"] >= 40_000
+
+
+def test_equal_seeds_give_equal_runs(start_graph, tmp_path):
+    for name, seed in (("one", 5), ("two", 5), ("three", 6)):
+        assert start_graph(*DEBUG, f"run:={name}", f"seed:={seed}").end() == 0
+    one, two, three = (checkpoint.load(tmp_path / name / "policy.safetensors") for name in ("one", "two", "three"))
+    assert all((one.weights[name] == two.weights[name]).all() for name in one.weights)
+    assert any((one.weights[name] != three.weights[name]).any() for name in one.weights)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(start_graph, tmp_path):
+    graph = start_graph(*DEBUG, "steps:=5000000", "run:=run")
+    graph.wait_for(r"\d % \|")
+    graph.process.send_signal(signal.SIGINT)
+    graph.end(30)
+    assert "go on with resume:=run" in graph.output
+    _, info = checkpoint.load_state(tmp_path / "run" / "state.safetensors")
+    flown = info["learner"]["environment_steps"]
+    assert flown > 0
+    graph = start_graph("vehicles:=64", "resume:=run")
+    graph.wait_until(lambda: metrics(tmp_path / "run")[-1]["environment_steps"] > flown, 40, "no further metrics")
+    assert [m for m in metrics(tmp_path / "run") if m["environment_steps"] > flown][0]["environment_steps"] < flown + 1_000_000
+
+
+def test_a_killed_learner_leaves_the_others_flying(start_graph):
+    graph = start_graph(*DEBUG, "steps:=5000000")
+    graph.wait_for(r"\d % \|")
+    others = [graph.node(name) for name in ("simulator", "guide_policy", "snn_policy")]
+    os.kill(graph.node("learner"), signal.SIGKILL)
+    graph.wait_for("no leave from learner for 5 s; flying on", 20)
+    graph.wait_for(r"tick (\d+): no leave from learner[^$]*tick (?!\1)\d+: no leave", 30)  # it did fly on
+    for process in others:
+        os.kill(process, 0)
+    assert graph.process.poll() is None
+
+
+def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
+    graph = start_graph(*DEBUG, "steps:=5000000")
+    graph.wait_for(r"\d % \|")
+    guide = graph.node("guide_policy")
+    os.kill(guide, signal.SIGSTOP)
+    try:
+        graph.wait_for(r"tick \d+ \(epoch \d+\): no guide/action from guide_policy for 5 s", 15)
+    finally:
+        os.kill(guide, signal.SIGCONT)
+    assert graph.end(40) != 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192"),
+        ("recipe:=td3bx", "recipe 'td3bx' not found; known: "),
+        ("airframe:=crazyfly", "airframe 'crazyfly' not found; known: "),
+        ("model:=missing.safetensors", "missing.safetensors: cannot be read"),
+        ("resume:=nothing", "run nothing: run.json is missing"),
+    ],
+)
+def test_a_malformed_parameter_is_refused_by_name(start_graph, argument, complaint):
+    graph = start_graph("recipe:=debug", argument)
+    assert graph.end(30) != 0
+    assert complaint in graph.output
+    assert "Traceback" not in graph.output
+
+
+def test_a_misspelt_argument_is_refused_with_the_right_one(start_graph):
+    graph = start_graph("vehicels:=64")
+    assert graph.end(20) == 2
+    assert "vehicels" in graph.output and "vehicles" in graph.output
+
+
+def test_a_second_graph_in_the_same_domain_is_refused(start_graph):
+    first = start_graph(*DEBUG, "steps:=5000000", "run:=one")
+    first.wait_for(r"\d % \|")
+    second = start_graph(*DEBUG, "run:=two")
+    assert second.end(40) != 0
+    assert "in this ROS domain" in second.output
+    assert first.process.poll() is None
+
+
+def test_graphs_in_two_domains_do_not_meet(start_graph, two_ros_domain_ids, tmp_path):
+    graphs = [start_graph(*DEBUG, "seed:=5", f"run:={domain}", domain=domain) for domain in two_ros_domain_ids]
+    assert [graph.end() for graph in graphs] == [0, 0]
+    one, two = (checkpoint.load(tmp_path / str(domain) / "policy.safetensors") for domain in two_ros_domain_ids)
+    assert all((one.weights[name] == two.weights[name]).all() for name in one.weights)
+
+
+def test_one_vehicle_flies_in_real_time(start_graph):
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+    from nav_msgs.msg import Odometry
+    from rosgraph_msgs.msg import Clock
+
+    from spike_ctrl_ros import qos
+
+    graph = start_graph("recipe:=debug", "vehicles:=1", "realtime:=true")
+    rclpy.init()
+    try:
+        node = rclpy.create_node("listener")
+        got: dict[str, list] = {"odometry": [], "/clock": [], "/diagnostics": []}
+        for topic, kind, profile in (
+            ("odometry", Odometry, qos.STREAM),
+            ("/clock", Clock, qos.STREAM),
+            ("/diagnostics", DiagnosticArray, qos.STATUS),
+        ):
+            node.create_subscription(kind, topic, lambda m, topic=topic: got[topic].append((time.monotonic(), m)), profile)
+        deadline = time.monotonic() + 40
+        while len(got["odometry"]) < 300 or len(got["/diagnostics"]) < 2:
+            assert time.monotonic() < deadline, graph.output
+            rclpy.spin_once(node, timeout_sec=0.1)
+        first, last = got["odometry"][100], got["odometry"][299]
+        rate = (last[1].header.stamp.sec - first[1].header.stamp.sec + 1e-9 * (last[1].header.stamp.nanosec - first[1].header.stamp.nanosec))
+        assert last[0] - first[0] == pytest.approx(rate, rel=0.25)  # simulated time keeps pace with wall time
+        assert last[1].header.frame_id == "odom" and last[1].child_frame_id == "base_link"
+        names = {value.key for value in got["/diagnostics"][-1][1].status[0].values}
+        assert {"latency_p99_ms", "deadlines_missed"} <= names
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
