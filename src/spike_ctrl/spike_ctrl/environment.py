@@ -65,7 +65,8 @@ def _score_lane(buffer, lane, weights, box, limit, hover):
          buffer[lane + AT[COMMAND + 3]])  # fmt: skip
     flying = one - buffer[lane + AT[ENDED]]
     c = costs(o, u, hover)
-    reward = flying * (weights[0] - weights[1] * c[0] - weights[2] * c[1] - weights[3] * c[2] - weights[4] * c[3])
+    reward = weights[0] - weights[1] * c[0] - weights[2] * c[1] - weights[3] * c[2] - weights[4] * c[3]
+    reward = reward if flying > zero else zero  # no product: after an ended flight it may be NaN
     step = buffer[lane + AT[STEP]] + flying
     # Written so that a NaN position leaves the box.
     inside = one if max(abs(o[0]), max(abs(o[1]), abs(o[2]))) <= box else zero
