@@ -21,10 +21,10 @@ ARGUMENTS = [
 ]
 
 
-def when_learner_ends(event, context):
-    """A learner that ends takes the graph with it; one that is killed does not: the vehicles fly on."""
+def when_ended(event, context):
+    """A node that ends by itself takes the graph with it. One that is killed does not: who misses it will say so."""
     killed = event.returncode < 0 or event.returncode > 128
-    return [] if killed else [Shutdown(reason="the learner has ended")]
+    return [] if killed else [Shutdown(reason="a node has ended")]
 
 
 def generate_launch_description():
@@ -37,6 +37,7 @@ def generate_launch_description():
             parameters=[values | (fixed or {})],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
+            on_exit=when_ended,
             **options,
         )
 
@@ -49,13 +50,7 @@ def generate_launch_description():
                 choices=["debug", "info", "warn", "error"],
                 description="The least severe messages that nodes print.",
             ),
-            node(
-                Node,
-                "spike_ctrl_sim",
-                "simulator",
-                "recipe airframe vehicles seed realtime",
-                on_exit=Shutdown(reason="the simulator has ended"),
-            ),
+            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed realtime"),
             node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe"),
             node(
                 LifecycleNode,
@@ -71,7 +66,6 @@ def generate_launch_description():
                 "learner",
                 "recipe airframe vehicles seed steps run resume",
                 sigterm_timeout="20",  # s: it saves a run that can be resumed
-                on_exit=when_learner_ends,
             ),
         ]
     )

@@ -107,6 +107,11 @@ class Evaluation:
         """Mean return of the headline column: 1.5 m box, start coefficients."""
         return self.columns[HEADLINE]["return_mean"]
 
+    @property
+    def score(self) -> float:
+        """Mean return over all columns: what checkpoints are chosen by."""
+        return float(np.mean([column["return_mean"] for column in self.columns.values()]))
+
     def to_dict(self) -> dict:
         return {
             "columns": self.columns,

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from spike_ctrl import checkpoint
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluate import Evaluation, PolicyController, evaluate
+from spike_ctrl.evaluate import HEADLINE, Evaluation, PolicyController, evaluate
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
@@ -38,7 +39,7 @@ class Run:
     def __init__(self, folder: Path, learner: Learner, clock: Callable[[], float], command: str, commit: str):
         self.folder, self.learner, self.clock = folder, learner, clock
         self.command, self.commit = command, commit
-        self.best: float | None = None
+        self.best: Evaluation | None = None
         self.validation: Evaluation | None = None
         self._started, self._earlier, self._first_step = clock(), 0.0, learner.environment_steps
         self._writer = SummaryWriter(str(folder), flush_secs=10)
@@ -72,7 +73,7 @@ class Run:
         arrays, info = checkpoint.load_state(folder / "state.safetensors")
         learner.restore(arrays, info["learner"])
         run = cls(folder, learner, **kwargs)
-        run.best, run._earlier = info["best"], info["seconds"]
+        run.best, run._earlier = info["best"] and Evaluation(**info["best"]), info["seconds"]
         return run
 
     @property
@@ -101,8 +102,8 @@ class Run:
         column = evaluation.columns["1.5m_start"]
         self.report({"validation_return": column["return_mean"], "validation_survival": column["survival"],
                      "environment_steps": self.learner.environment_steps})  # fmt: skip
-        if self.best is None or evaluation.headline > self.best:
-            self.best = evaluation.headline
+        if self.best is None or evaluation.score > self.best.score:
+            self.best = evaluation
             self.save_policy({"validation": evaluation.to_dict()})
         return evaluation
 
@@ -121,7 +122,7 @@ class Run:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
         checkpoint.save_state(
-            self.folder / "state.safetensors", arrays, {"learner": info, "best": self.best, "seconds": self.seconds}
+            self.folder / "state.safetensors", arrays, {"learner": info, "best": self.best and dataclasses.asdict(self.best), "seconds": self.seconds}
         )
 
     def finish(self) -> Evaluation:
@@ -155,7 +156,8 @@ class Run:
         if "actor_loss" in metrics:
             parts.append(f"actor {metrics['actor_loss']:.3f}")
         if self.best is not None:
-            parts.append(f"validation best {self.best:.0f}")
+            column = self.best.columns[HEADLINE]
+            parts.append(f"SNN alone {column['return_mean']:.0f} ({column['survival']:.3f})")
         parts.append(f"{_clock(self.remaining)} left")
         return " | ".join(parts)
 

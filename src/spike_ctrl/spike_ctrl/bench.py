@@ -1,0 +1,46 @@
+"""Measures speed: runs tests/bench/bench_*.py, prints a table and writes build/bench.json.
+
+Each of these files has `measure() -> dict[str, float]`. Figures are of this machine and this run; read ratios, not
+absolute times, and leave the machine alone while it measures.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+from pathlib import Path
+
+from spike_ctrl import resources
+
+
+def main(parts: list[str]) -> int:
+    """Measure the named parts, or all. Raises ValueError for an unknown part and outside of a checkout."""
+    checkout = resources.folder("config").parent
+    files = {file.stem.removeprefix("bench_"): file for file in sorted((checkout / "tests" / "bench").glob("bench_*.py"))}
+    if not files:
+        raise ValueError("bench: found no tests/bench, wanted a checkout of the repository")
+    for part in parts:
+        if part not in files:
+            raise ValueError(f"bench: found part '{part}', wanted among {', '.join(files)}")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    figures: dict[str, float] = {}
+    for part in parts or files:
+        print(f"{part}  ({platform.machine()}, {os.cpu_count()} cores)", flush=True)
+        found = _module(files[part]).measure()
+        for name, value in found.items():
+            print(f"  {name:<44}{value:>14.5g}", flush=True)
+        figures |= found
+    target = checkout / "build" / "bench.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"written: {os.path.relpath(target)}")
+    return 0
+
+
+def _module(file: Path):
+    specification = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module

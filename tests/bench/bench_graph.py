@@ -1,0 +1,72 @@
+"""Throughput and latency of the ROS graph: simulator, guide_policy and snn_policy as processes, without a learner.
+
+Throughput: lockstep as fast as all answer. Latency: one vehicle at 100 Hz, from the publication of a state until both
+answers to it are there, as the simulator measures it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+
+from spike_ctrl import resources
+from spike_ctrl_ros import qos
+
+MODEL = "crazyflie.safetensors"
+SETTLE, SECONDS = 4, 10  # diagnostics, one each second
+
+
+def measure() -> dict[str, float]:
+    """Environment steps per second at N = 64 and 256, and latency in ms at N = 1."""
+    os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(resources.find("config", "fastdds.xml")))
+    figures = {}
+    for vehicles in (64, 256):
+        ticks = [float(report["ticks_per_second"]) for report in _reports(vehicles, realtime=False)]
+        figures[f"graph_steps_per_second_{vehicles}"] = vehicles * sum(ticks) / len(ticks)
+    last = _reports(1, realtime=True)[-1]
+    return figures | {
+        "graph_latency_median_ms": float(last["latency_median_ms"]),
+        "graph_latency_p99_ms": float(last["latency_p99_ms"]),
+        "graph_deadlines_missed": float(last["deadlines_missed"]),
+    }
+
+
+def _reports(vehicles: int, realtime: bool) -> list[dict[str, str]]:
+    """The simulator's diagnostics, after it has settled."""
+    nodes = {
+        "guide_policy": {},
+        "snn_policy": {"model": resources.find("models", MODEL)},
+        "simulator": {"vehicles": vehicles, "realtime": str(realtime).lower(), "free_run": "true"},
+    }
+    processes = []
+    rclpy.init()
+    try:
+        for node, parameters in nodes.items():
+            arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+            command = [Path(sys.executable).parent / node, "--ros-args", *arguments]
+            processes.append(subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}))
+        listener, reports = rclpy.create_node("bench"), []
+        listener.create_subscription(DiagnosticArray, "/diagnostics", lambda message: reports.append(message), qos.STATUS)
+        deadline = time.monotonic() + 60
+        while len(reports) < SETTLE + SECONDS and time.monotonic() < deadline:
+            rclpy.spin_once(listener, timeout_sec=0.5)
+        listener.destroy_node()
+        found = [{value.key: value.value for value in report.status[0].values} for report in reports]
+        return [report for report in found if int(report["tick"]) > 0][SETTLE:]
+    finally:
+        rclpy.shutdown()
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        for process in processes:
+            process.wait(20)
+
+
+if __name__ == "__main__":
+    print(measure())
