@@ -44,6 +44,8 @@ class GeometricGuide:
     """
 
     def __init__(self, airframe: Airframe, gains: Gains = Gains(), rate_hz: float = 100.0):
+        if airframe.action_layout != "motors":
+            raise ValueError(f"airframe {airframe.name}: action_layout: found '{airframe.action_layout}', wanted 'motors'")
         self.airframe = airframe
         self._gains = np.array(astuple(gains), np.float32)
         self._nominal = dynamics.nominal_plant(airframe)[None]
