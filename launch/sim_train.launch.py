@@ -50,8 +50,8 @@ def generate_launch_description():
                 choices=["debug", "info", "warn", "error"],
                 description="The least severe messages that nodes print.",
             ),
-            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed realtime"),
-            node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe"),
+            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed resume realtime"),
+            node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe resume"),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",

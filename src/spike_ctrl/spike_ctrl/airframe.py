@@ -91,14 +91,12 @@ def load(path: str | Path) -> Airframe:
     """Read an airframe from a YAML file. Raises AirframeError on a missing file, bad YAML, key, unit, type or range."""
     path = Path(path)
     try:
-        text = path.read_text()
+        data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except OSError as error:
         raise AirframeError(f"airframe {path}: cannot be read ({error.strerror})") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AirframeError(f"airframe {path}: not valid YAML ({' '.join(str(error).split())})") from None
-    return from_dict(data, source=str(path))
+    return from_dict(data, source=f"airframe {path}")
 
 
 def from_dict(data: object, source: str = "airframe") -> Airframe:
@@ -121,9 +119,21 @@ def find(name: str) -> Airframe:
     return load(folder / f"{name}.yaml")
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which would let the second of two equal keys win in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _parse(kind, data, source, prefix):
     if not isinstance(data, dict):
-        raise AirframeError(f"{source}: {prefix or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values")
+        where = f"{source}: {prefix}".rstrip(":. ")
+        raise AirframeError(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
     known = {field.name: field for field in fields(kind)}
     for key in data:
         if key not in known:
@@ -178,6 +188,8 @@ def _validate(airframe: Airframe, source: str) -> None:
         raise AirframeError(f"{source}: rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU")
     if any(abs(spin) != 1 for spin in airframe.rotor_spin) or sum(airframe.rotor_spin) != 0:
         raise AirframeError(f"{source}: rotor_spin: found {airframe.rotor_spin}, wanted two rotors at 1 and two at -1")
+    if airframe.rotor_spin[0] != airframe.rotor_spin[2]:
+        raise AirframeError(f"{source}: rotor_spin: found {airframe.rotor_spin}, wanted the same spin on each diagonal")
     speeds = np.linspace(0.0, 1.0, 101)
     if np.any(np.diff([airframe.thrust(u) for u in speeds[10:]]) <= 0) or airframe.thrust(0.0) < 0:
         raise AirframeError(f"{source}: thrust_curve: found {airframe.thrust_curve}, wanted a thrust that is >= 0 and grows with u")

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
@@ -21,6 +22,7 @@ from spike_ctrl.learn.recipe import RecipeError
 @dataclass(frozen=True)
 class Parameters:
     recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
+    resume: str = parameter("", "Folder of a run to go on with: its recipe counts; empty: none.")
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
 
 
@@ -29,7 +31,8 @@ class GuidePolicy(Node):
         super().__init__("guide_policy")
         p = declare(self, Parameters)
         try:
-            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide)
+            plan = recipe.resumed(Path(p.resume))[0] if p.resume else recipe.find(p.recipe)
+            self.guide = GeometricGuide(airframe.find(p.airframe), plan.guide)
         except (AirframeError, RecipeError) as error:
             raise ParameterError(str(error)) from None
         self.state, self.answer = self.guide.initial_state(0), None

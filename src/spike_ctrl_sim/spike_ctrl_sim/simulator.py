@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -39,6 +40,7 @@ class Parameters:
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
     vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
     seed: int = parameter(0, "Of all starts, disturbances and exploration.", low=0)
+    resume: str = parameter("", "Folder of a run to go on with: its recipe and seed count; empty: none.")
     realtime: bool = parameter(False, "One control step each 10 ms instead of as fast as all answer.")
     free_run: bool = parameter(False, "Fly without a learner, with whatever policy answers.")
 
@@ -48,11 +50,14 @@ class Simulator(Node):
         super().__init__("simulator")
         p = self.parameters = declare(self, Parameters)
         try:
-            plan, vehicle = recipe.find(p.recipe), airframe.find(p.airframe)
+            vehicle = airframe.find(p.airframe)
+            plan, flown = recipe.resumed(Path(p.resume)) if p.resume else (recipe.find(p.recipe), {})
             self.environment = training_environment(plan, vehicle, p.vehicles)
         except (RecipeError, AirframeError, ValueError) as error:
             raise ParameterError(str(error)) from None
-        self.rollout = Rollout(self.environment, p.seed, plan.jump_start.spread)
+        # A resumed run draws other starts than the ones it has flown.
+        seed = flown.get("seed", p.seed) + flown.get("environment_steps", 0)
+        self.rollout = Rollout(self.environment, seed, plan.jump_start.spread)
         self.tick, self.seen, self.answers = 0, None, {}
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,17 @@ def find(name: str) -> Recipe:
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise RecipeError(f"recipe '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file){hint}")
     return load(folder / f"{name}.yaml")
+
+
+def resumed(folder: Path) -> tuple[Recipe, dict]:
+    """Recipe and particulars (airframe, vehicles, seed, environment_steps) of the run in a folder."""
+    for name in ("run.json", "recipe.yaml", "state.safetensors"):
+        if not (folder / name).exists():
+            raise RecipeError(f"run {folder}: {name} is missing, so there is nothing to resume")
+    try:
+        return load(folder / "recipe.yaml"), json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"run {folder}: run.json: {error}") from None
 
 
 def load(path: Path) -> Recipe:

@@ -53,8 +53,7 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
-            about = {"airframe": airframe.name, "airframe_hash": airframe.hash, "vehicles": vehicles, "seed": seed}
-            (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
+            _write_about(folder, learner)
         except OSError as error:
             raise RunError(f"run {folder}: cannot be written ({error.strerror})") from None
         return cls(folder, learner, **kwargs)
@@ -62,14 +61,11 @@ class Run:
     @classmethod
     def resume(cls, folder: Path, airframe: Airframe, vehicles: int, **kwargs) -> Run:
         """The run in a folder, with counters, buffer, optimisers and random state as they were saved."""
-        for name in ("run.json", "recipe.yaml", "state.safetensors"):
-            if not (folder / name).exists():
-                raise RunError(f"run {folder}: {name} is missing, so there is nothing to resume")
-        about = json.loads((folder / "run.json").read_text())
+        recipe, about = recipes.resumed(folder)
         for name, value in {"airframe_hash": airframe.hash, "vehicles": vehicles}.items():
             if about[name] != value:
                 raise RunError(f"run {folder}: {name}: found {value}, wanted {about[name]} as when it was started")
-        learner = Learner(recipes.load(folder / "recipe.yaml"), airframe, vehicles, about["seed"])
+        learner = Learner(recipe, airframe, vehicles, about["seed"])
         arrays, info = checkpoint.load_state(folder / "state.safetensors")
         learner.restore(arrays, info["learner"])
         run = cls(folder, learner, **kwargs)
@@ -121,9 +117,11 @@ class Run:
     def save(self) -> None:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
+        best = self.best and dataclasses.asdict(self.best)
         checkpoint.save_state(
-            self.folder / "state.safetensors", arrays, {"learner": info, "best": self.best and dataclasses.asdict(self.best), "seconds": self.seconds}
+            self.folder / "state.safetensors", arrays, {"learner": info, "best": best, "seconds": self.seconds}
         )
+        _write_about(self.folder, self.learner)
 
     def finish(self) -> Evaluation:
         """The frozen evaluation of the best policy, written into its checkpoint and to evaluation.json."""
@@ -132,9 +130,7 @@ class Run:
         evaluation = evaluate(PolicyController(saved.policy), self.learner.airframe)
         figures = evaluation.to_dict()
         self.save_policy(saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, saved.weights)
-        temporary = self.folder / "evaluation.json.tmp"
-        temporary.write_text(json.dumps(figures, indent=2) + "\n")
-        os.replace(temporary, self.folder / "evaluation.json")
+        _write_json(self.folder / "evaluation.json", figures)
         self.close()
         return evaluation
 
@@ -178,6 +174,17 @@ class Pace:
         if run.clock() - self._saved >= SAVE_PERIOD:
             run.save()
             self._saved = run.clock()
+
+
+def _write_about(folder: Path, learner: Learner) -> None:
+    about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
+    _write_json(folder / "run.json", about | {"seed": learner.seed, "environment_steps": learner.environment_steps})
+
+
+def _write_json(path: Path, data: dict) -> None:
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(data, indent=2) + "\n")
+    os.replace(temporary, path)
 
 
 def folder_for(recipe: Recipe, stamp: str) -> Path:
