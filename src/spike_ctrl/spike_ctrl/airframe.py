@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -179,21 +180,27 @@ def _parse_quantity(value, wanted, source, key):
 
 
 def _validate(airframe: Airframe, source: str) -> None:
-    if airframe.action_layout not in ACTION_LAYOUTS:
-        raise AirframeError(f"{source}: action_layout: found '{airframe.action_layout}', wanted one of {', '.join(ACTION_LAYOUTS)}")
-    if airframe.action_layout == "rates" and airframe.rate_loop is None:
-        raise AirframeError(f"{source}: rate_loop: missing, wanted because action_layout is 'rates'")
-    quadrants = [(x > 0, y > 0) for x, y in zip(airframe.rotor_x, airframe.rotor_y)]
+    for problem in _problems(airframe):
+        raise AirframeError(f"{source}: {problem}")
+
+
+def _problems(craft: Airframe) -> Iterator[str]:
+    """What no single value shows; each check may count on those before it."""
+    if craft.action_layout not in ACTION_LAYOUTS:
+        yield f"action_layout: found '{craft.action_layout}', wanted one of {', '.join(ACTION_LAYOUTS)}"
+    if craft.action_layout == "rates" and craft.rate_loop is None:
+        yield "rate_loop: missing, wanted because action_layout is 'rates'"
+    quadrants = [(x > 0, y > 0) for x, y in zip(craft.rotor_x, craft.rotor_y, strict=True)]
     if quadrants != [(True, False), (False, False), (False, True), (True, True)]:
-        raise AirframeError(f"{source}: rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU")
-    if any(abs(spin) != 1 for spin in airframe.rotor_spin) or sum(airframe.rotor_spin) != 0:
-        raise AirframeError(f"{source}: rotor_spin: found {airframe.rotor_spin}, wanted two rotors at 1 and two at -1")
-    if airframe.rotor_spin[0] != airframe.rotor_spin[2]:
-        raise AirframeError(f"{source}: rotor_spin: found {airframe.rotor_spin}, wanted the same spin on each diagonal")
-    speeds = np.linspace(0.0, 1.0, 101)
-    if np.any(np.diff([airframe.thrust(u) for u in speeds[10:]]) <= 0) or airframe.thrust(0.0) < 0:
-        raise AirframeError(f"{source}: thrust_curve: found {airframe.thrust_curve}, wanted a thrust that is >= 0 and grows with u")
-    if airframe.thrust_to_weight < 1.1:
-        raise AirframeError(f"{source}: thrust_curve, mass: thrust/weight is {airframe.thrust_to_weight:.2f}, wanted at least 1.1")
-    if not 0.05 < airframe.hover < 0.95:
-        raise AirframeError(f"{source}: thrust_curve, mass: hover throttle is {airframe.hover:.2f}, wanted .05 to .95")
+        yield "rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU"
+    if any(abs(spin) != 1 for spin in craft.rotor_spin) or sum(craft.rotor_spin) != 0:
+        yield f"rotor_spin: found {craft.rotor_spin}, wanted two rotors at 1 and two at -1"
+    if craft.rotor_spin[0] != craft.rotor_spin[2]:
+        yield f"rotor_spin: found {craft.rotor_spin}, wanted the same spin on each diagonal"
+    growing = np.diff([craft.thrust(u) for u in np.linspace(0.1, 1.0, 91)]) > 0
+    if not growing.all() or craft.thrust(0.0) < 0:
+        yield f"thrust_curve: found {craft.thrust_curve}, wanted a thrust that is >= 0 and grows with u"
+    if craft.thrust_to_weight < 1.1:
+        yield f"thrust_curve, mass: thrust/weight is {craft.thrust_to_weight:.2f}, wanted at least 1.1"
+    if not 0.05 < craft.hover < 0.95:
+        yield f"thrust_curve, mass: hover throttle is {craft.hover:.2f}, wanted .05 to .95"
