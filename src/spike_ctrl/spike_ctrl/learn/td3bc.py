@@ -2,7 +2,7 @@
 
     critics   y = r + gamma (1 - terminated) V'(s'),  V'(s) = min_j Q'_j(s, pi'(s) + clipped noise)
               with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
-    actor     -alpha Q_1(s, pi(s)) / mean |Q_1| + bc (|e|^2 + steadiness |e - e_before|^2),  e = pi(s) - label
+    actor     -alpha Q_1(s, pi(s)) / mean |Q_1| + bc |label - pi(s)|^2
 
 The network is unrolled from the zero state at the window's start. The first `burn_in` steps let its membranes settle
 and carry no loss, unless the window begins with the episode, where the zero state is the true one.
@@ -37,7 +37,6 @@ class Settings:
     reward_shift: float = 0.0
     crash_reward: float = 0.0
     label: str = "buffer"  # what the actor is held to: the "buffer" action or the "guide" action
-    steadiness: float = 0.0  # weight of the imitation error's change from step to step: spikes make outputs jitter
     gradient_clip: float = 1.0
 
 
@@ -134,12 +133,7 @@ class TD3BC:
     def actor_losses(self, batch: Batch, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """|label - action|^2 and -alpha Q_1(s, action) / mean |Q_1| for the actor's own actions [L, B, 4]."""
         total = batch.weight.sum().clamp(min=1)
-        error = action - batch.label
-        imitation = (batch.weight * error.square().sum(-1)).sum() / total
-        if self.settings.steadiness > 0:
-            both = batch.weight[1:] * batch.weight[:-1]
-            change = (both * (error[1:] - error[:-1]).square().sum(-1)).sum() / total
-            imitation = imitation + self.settings.steadiness * change
+        imitation = (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
         self.critic.requires_grad_(False)
         value = self.critic(batch.privileged[:-1], action, members=1)[0]
         self.critic.requires_grad_(True)
