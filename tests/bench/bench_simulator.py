@@ -1,0 +1,93 @@
+"""Speed of the simulator: `python tests/bench/bench_simulator.py` prints what `measure` returns.
+
+One thread, steps per CPU-second of this process, best of several runs taken in turn. An environment step is all of it:
+action in, dynamics, observation, reward, ends of episodes and new starts; for l2f the same from its functions.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before l2f is loaded
+
+import numpy as np
+
+from spike_ctrl import airframe, dynamics
+from spike_ctrl.environment import Environment
+
+SIZES = (64, 256, 1024, 8192)
+PEER_SIZES = (64, 1024, 8192)
+
+
+def measure(repeats: int = 7, steps: int = 2_000_000) -> dict[str, float]:
+    """Named figures: steps/s of the environment, of the dynamics alone and of l2f by number of vehicles, and the ratios."""
+    figures = {}
+    for vehicles in SIZES:
+        runs = {"environment": _environment(vehicles), "dynamics": _dynamics(vehicles)}
+        if vehicles in PEER_SIZES and (peer := _l2f(vehicles)):
+            runs["l2f"] = peer
+        best = dict.fromkeys(runs, 0.0)
+        for _ in range(repeats):
+            for name, run in runs.items():
+                best[name] = max(best[name], _rate(run, max(steps // vehicles // (20 if name == "l2f" else 1), 10)) * vehicles)
+        figures |= {f"simulator_{name}_{vehicles}_steps_per_s": rate for name, rate in best.items()}
+        if "l2f" in best:
+            figures[f"simulator_{vehicles}_times_l2f"] = best["environment"] / best["l2f"]
+    return figures
+
+
+def _rate(run: Callable[[], object], calls: int) -> float:
+    run()
+    start = time.process_time()
+    for _ in range(calls):
+        run()
+    return calls / (time.process_time() - start)
+
+
+def _actions(vehicles: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (vehicles, 4)).astype(np.float32)
+
+
+def _environment(vehicles: int) -> Callable[[], object]:
+    environment, actions = Environment(airframe.find("crazyflie_l2f"), vehicles), _actions(vehicles)
+    environment.reset(seed=0)
+    return lambda: environment.step(actions)
+
+
+def _dynamics(vehicles: int) -> Callable[[], object]:
+    craft = airframe.find("crazyflie_l2f")
+    buffer, arms, dt = dynamics.allocate(vehicles, craft), dynamics.geometry(craft), np.float32(0.01)
+    dynamics.write(buffer, dynamics.COMMAND_ROWS, (_actions(vehicles) + 1) / 2)
+    return lambda: dynamics.step(buffer, dt, arms)
+
+
+def _l2f(vehicles: int) -> Callable[[], object] | None:
+    try:
+        import l2f
+    except ImportError:
+        return None
+    vector = getattr(l2f, f"vector{vehicles}")
+    device, rng, environment = l2f.Device(), vector.VectorRng(), vector.VectorEnvironment()
+    parameters, state, following = vector.VectorParameters(), vector.VectorState(), vector.VectorState()
+    vector.initialize_rng(device, rng, 0)
+    vector.initialize_environment(device, environment)
+    vector.initial_parameters(device, environment, parameters)
+    vector.sample_initial_state(device, environment, parameters, state, rng)
+    actions, observation = _actions(vehicles), np.zeros((vehicles, environment.OBSERVATION_DIM), np.float32)
+    reward, ended = np.zeros(vehicles, np.float32), np.zeros(vehicles, bool)
+
+    def run():
+        nonlocal state, following
+        vector.step(device, environment, parameters, state, actions, following, rng)
+        vector.reward(device, environment, parameters, state, actions, following, reward, rng)
+        vector.terminated(device, environment, parameters, following, ended, rng)
+        vector.sample_initial_state_if_truncated(device, environment, parameters, following, ended, rng)
+        vector.observe(device, environment, parameters, following, observation, rng)
+        state, following = following, state
+
+    return run
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=1))
