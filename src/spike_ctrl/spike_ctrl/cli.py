@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -201,6 +202,7 @@ def _launch(options) -> int:
             raise UsageError(str(error)) from None
     elif not path.is_file():
         raise UsageError(f"launch file {path}: no such file")
+    os.environ[provenance.VARIABLE] = provenance.command()
     return launching.run(path, options.arguments, show_args=options.show_args)
 
 

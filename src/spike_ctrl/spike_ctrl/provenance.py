@@ -1,14 +1,18 @@
 """Where a model comes from: the command that made it and the commit of the code."""
 
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 
+VARIABLE = "SPIKE_CTRL_COMMAND"  # set by `spike-ctrl launch` for the nodes that it starts
+
+
 def command() -> str:
-    """The command line of this process, without the folder of its program."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """What the user typed: the command line of this process, or of the launch that started it."""
+    return os.environ.get(VARIABLE) or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def commit() -> str:
