@@ -85,7 +85,7 @@ def read(buffer: np.ndarray, which: slice | int, vehicles: int) -> np.ndarray:
     """A copy of some rows, vehicle by vehicle: (vehicles, rows), or (vehicles,) for one row."""
     part = rows(buffer)[:, which]
     if isinstance(which, int):
-        return part.reshape(-1)[:vehicles].copy()
+        return part.flatten()[:vehicles]
     return np.ascontiguousarray(part.transpose(0, 2, 1)).reshape(-1, part.shape[1])[:vehicles]
 
 
