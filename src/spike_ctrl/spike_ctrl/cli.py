@@ -83,13 +83,17 @@ def _train(options) -> int:
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.append(number))
-    if not train(run, _show, lambda: bool(stop)):
-        run.save()
-        run.close()
-        print(f"\nstopped; go on with: spike-ctrl train --resume {run.folder}")
-        return 130
-    print()
-    print(comparison(run.finish(), vehicle))
+    try:
+        finished = train(run, _show, lambda: bool(stop))
+        print()
+        if not finished:
+            run.save()
+            run.close()
+            print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
+            return 130
+        print(comparison(run.finish(), vehicle))
+    except RunError as error:
+        raise UsageError(str(error)) from None
     print(f"policy: {run.policy_path}")
     return 0
 

@@ -128,7 +128,7 @@ class LearnerNode(Node):
                 print(f"policy: {self.run.policy_path}", flush=True)
                 self.finished = True
                 return
-        except CheckpointError as error:
+        except (CheckpointError, RunError) as error:
             self.failure = str(error)
             return
         self.grant(self.learner.ticks_per_iteration)

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -87,10 +88,13 @@ class Run:
     def report(self, metrics: dict[str, float]) -> None:
         """Write metrics to JSONL and TensorBoard."""
         line = {"seconds": round(self.seconds, 3)} | {name: float(f"{value:.6g}") for name, value in metrics.items()}
-        with open(self.folder / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, self.learner.environment_steps)
+        try:
+            with open(self.folder / "metrics.jsonl", "a") as file:
+                file.write(json.dumps(line) + "\n")
+            for name, value in metrics.items():
+                self._writer.add_scalar(name, value, self.learner.environment_steps)
+        except OSError as error:
+            raise RunError(f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed") from None
 
     def validate(self) -> Evaluation:
         """Fly the averaged policy on the validation starts and keep it as policy.safetensors if it is the best so far."""
@@ -135,7 +139,8 @@ class Run:
         return evaluation
 
     def close(self) -> None:
-        self._writer.close()
+        with suppress(OSError):  # a full disk: what matters was saved, or refused aloud, before
+            self._writer.close()
 
     def progress_line(self, metrics: dict[str, float], steps_per_second: float) -> str:
         """One line on how it goes."""

@@ -11,7 +11,7 @@ and carry no loss, unless the window begins with the episode, where the zero sta
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -22,22 +22,27 @@ from spike_ctrl.learn.critic import TwinCritic
 from spike_ctrl.snn.network import SpikingNetwork, average_
 
 
+def _within(default, low, high):
+    return field(default=default, metadata={"low": low, "high": high})
+
+
 @dataclass(frozen=True)
 class Settings:
     """Constants of the algorithm; see the recipes for their values and reasons."""
 
-    gamma: float = 0.99
-    td_lambda: float = 0.0
-    tau: float = 0.01  # rate of the target networks
-    alpha: float = 2.0
-    policy_noise: float = 0.2
-    noise_clip: float = 0.5
-    burn_in: int = 50
-    reward_scale: float = 1.0
+    gamma: float = _within(0.99, 0.0, 1.0)
+    td_lambda: float = _within(0.0, 0.0, 1.0)
+    tau: float = _within(0.01, 1e-6, 1.0)  # rate of the target networks
+    alpha: float = _within(2.0, 0.0, 1e3)
+    policy_noise: float = _within(0.2, 0.0, 2.0)
+    noise_clip: float = _within(0.5, 0.0, 2.0)
+    burn_in: int = _within(50, 0, 1000)
+    reward_scale: float = _within(1.0, 1e-6, 1e6)
     reward_shift: float = 0.0
     crash_reward: float = 0.0
-    label: str = "buffer"  # what the actor is held to: the "buffer" action or the "guide" action
-    gradient_clip: float = 1.0
+    # What the actor is held to: the action in the buffer or the guide's.
+    label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
+    gradient_clip: float = _within(1.0, 1e-6, 1e6)
 
 
 class Batch(NamedTuple):
