@@ -1,0 +1,362 @@
+"""TD3BC on sequences: each fault of the paper's public code has its test, with targets computed by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spike_ctrl.learn.buffer import FIRST, HISTORY, PRIVILEGED_SIZE, TERMINATED, TRUNCATED, Rows, SequenceBuffer, Sequences
+from spike_ctrl.learn.critic import TwinCritic
+from spike_ctrl.learn.td3bc import TD3BC, Settings, lambda_returns
+from spike_ctrl.snn.network import SpikingNetwork
+
+SLOPE = 2.0
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def algorithm(seed=0, rate=1e-3, **settings):
+    actor = SpikingNetwork((18, 24, 16, 4), generator=generator(seed))
+    return TD3BC(actor, TwinCritic(16, generator(seed + 1)), Settings(**{"burn_in": 0} | settings), rate)
+
+
+def sequences(length=6, batch=3, seed=0, **fields):
+    """A sample of random numbers, all of it inside episodes that began before the windows."""
+    rng = np.random.default_rng(seed)
+    observation = rng.normal(size=(length + 1, batch, 18)).astype(np.float32)
+    rest = rng.normal(size=(length + 1, batch, PRIVILEGED_SIZE - 18)).astype(np.float32)
+    action, guide_action = rng.uniform(-1, 1, (2, length, batch, 4)).astype(np.float32)
+    return Sequences(
+        observation=observation,
+        privileged=np.concatenate([observation, rest], axis=2),
+        action=action,
+        guide_action=guide_action,
+        reward=rng.normal(size=(length, batch)).astype(np.float32),
+        terminated=np.zeros((length, batch), bool),
+        mask=np.ones((length, batch), bool),
+        age=np.full(batch, 100),
+    )._replace(**fields)
+
+
+class Constant(nn.Module):
+    """An actor with one output for all observations."""
+
+    def __init__(self, action):
+        super().__init__()
+        self.action = torch.tensor(action)
+
+    def initial_state(self, batch):
+        return ()
+
+    def unroll(self, observation, state, slope):
+        return self.action.expand(*observation.shape[:2], 4), (), ()
+
+
+class Linear(nn.Module):
+    """Q_j = j-th weights on the first observation number and the sum of the actions."""
+
+    def __init__(self, *weights):
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, privileged, action, members=2):
+        return torch.stack([x * privileged[..., 0] + a * action.sum(-1) for x, a in self.weights[:members]])
+
+
+class Bowl(nn.Module):
+    """Q = -|a - best|^2 in every state."""
+
+    def __init__(self, best):
+        super().__init__()
+        self.best = torch.tensor(best)
+
+    def forward(self, privileged, action, members=2):
+        return -(action - self.best).square().sum(-1).expand(members, *action.shape[:-1])
+
+
+# --- the actor ---
+
+
+def test_the_critics_opinion_reaches_every_parameter_of_the_actor():
+    learner = algorithm()
+    batch = learner.batch(sequences(30, 32))
+    action, _, _ = learner.actor.unroll(batch.observation[:-1], learner.actor.initial_state(32), SLOPE)
+    _, opinion = learner.actor_losses(batch, action)
+    for name, parameter in learner.actor.named_parameters():
+        gradient = torch.autograd.grad(opinion, parameter, retain_graph=True)[0]
+        assert gradient.abs().max() > 1e-8, name
+
+
+def test_without_imitation_the_actor_moves_to_the_best_action():
+    best = [0.6, -0.4, 0.2, 0.0]
+    learner = algorithm(rate=1e-2, alpha=1.0)
+    learner.critic = Bowl(best)
+    batch = learner.batch(sequences(20, 16))
+
+    def distance():
+        action, _, _ = learner.actor.unroll(batch.observation[:-1], learner.actor.initial_state(16), SLOPE)
+        return (action - learner.critic.best).square().sum(-1).mean().item()
+
+    before = distance()
+    for _ in range(150):
+        learner.update_actor(batch, bc=0.0, q=1.0, slope=SLOPE)
+    assert distance() < 0.2 * before
+
+
+def test_a_critic_that_learnt_the_bowl_leads_the_actor_there():
+    best = torch.tensor([0.5, -0.5, 0.0, 0.3])
+    learner = algorithm(rate=1e-2, alpha=1.0, gamma=0.0)
+    sample = sequences(20, 32)
+    sample.privileged[:] = 0  # the reward depends on the action alone
+    sample = sample._replace(reward=-np.square(sample.action - best.numpy()).sum(-1))
+    batch = learner.batch(sample)
+
+    def distance():
+        action, _, _ = learner.actor.unroll(batch.observation[:-1], learner.actor.initial_state(32), SLOPE)
+        return (action - best).square().sum(-1).mean().item()
+
+    before = distance()
+    for _ in range(150):
+        learner.update_critics(batch, SLOPE, generator())
+    for _ in range(100):
+        learner.update_actor(batch, bc=0.0, q=1.0, slope=SLOPE)
+    assert distance() < 0.5 * before
+
+
+@pytest.mark.parametrize("label", ["buffer", "guide"])
+def test_with_imitation_alone_the_actor_learns_its_label(label):
+    target = np.full((10, 8, 4), 0.5, np.float32)
+    fields = {"action": target, "guide_action": -target} if label == "buffer" else {"action": -target, "guide_action": target}
+    learner = algorithm(rate=1e-2, label=label)
+    batch = learner.batch(sequences(10, 8, **fields))
+    losses = [learner.update_actor(batch, bc=1.0, q=0.0, slope=SLOPE)[0] for _ in range(150)]
+    assert losses[-1]["imitation_loss"] < 0.1 * losses[0]["imitation_loss"]
+    assert losses[-1]["actor_loss"] == losses[-1]["imitation_loss"]
+
+
+def test_the_losses_of_the_actor_by_hand():
+    learner = algorithm(alpha=3.0)
+    learner.critic = Linear((1.0, 2.0), (100.0, 100.0))  # the second critic has no say
+    sample = sequences(2, 1, mask=np.array([[True], [True]]))
+    sample.privileged[:2, 0, 0] = [1.0, -4.0]
+    sample.action[:] = 0.5
+    action = torch.tensor([[[0.5, 0.5, 0.5, 0.0]], [[0.0, 0.0, 0.0, 0.0]]])
+    imitation, opinion = learner.actor_losses(learner.batch(sample), action)
+    assert imitation.item() == pytest.approx((0.25 + 4 * 0.25) / 2)
+    q = [1.0 + 2 * 1.5, -4.0]  # 4, -4
+    assert opinion.item() == pytest.approx(-3.0 * np.mean(q) / np.mean(np.abs(q)))
+    action[1] = 0.5  # Q 4 and 0
+    assert learner.actor_losses(learner.batch(sample), action)[1].item() == pytest.approx(-3.0 * 2 / 2)
+
+
+def test_updating_the_actor_leaves_the_critics_as_they_are_and_able_to_learn():
+    learner = algorithm()
+    batch = learner.batch(sequences())
+    before = [p.clone() for p in learner.critic.parameters()]
+    learner.update_actor(batch, bc=1.0, q=1.0, slope=SLOPE)
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.critic.parameters(), strict=True))
+    assert all(p.requires_grad and p.grad is None for p in learner.critic.parameters())
+    learner.update_critics(batch, SLOPE, generator())
+    assert not any(torch.equal(a, b) for a, b in zip(before, learner.critic.parameters(), strict=True))
+
+
+# --- targets ---
+
+
+def test_the_batch_and_the_sample_are_unchanged_by_the_updates():
+    learner = algorithm(reward_scale=0.1, reward_shift=1.0, crash_reward=-5.0, td_lambda=0.8)
+    sample = sequences()
+    copies = [array.copy() for array in sample]
+    batch = learner.batch(sample)
+    tensors = [tensor.clone() for tensor in batch]
+    learner.targets(batch, SLOPE, generator())
+    learner.update_critics(batch, SLOPE, generator())
+    learner.update_actor(batch, bc=1.0, q=1.0, slope=SLOPE)
+    assert all(np.array_equal(a, b) for a, b in zip(copies, sample, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, batch, strict=True))
+
+
+def by_hand(**settings):
+    """Targets where V'(s') = s'[0] + .5 * 4 * .25 = s'[0] + .5, the smaller of two critics."""
+    learner = algorithm(gamma=0.9, policy_noise=0.0, **settings)
+    learner.actor = Constant([1.0, 1.0, 1.0, 1.0])  # only the target actor may be asked
+    learner.actor_target = Constant([0.25, 0.25, 0.25, 0.25])
+    learner.critic = Linear((9.0, 9.0), (9.0, 9.0))  # only the target critics may be asked
+    learner.critic_target = Linear((1.0, 0.5), (1.0, 3.0))
+    return learner
+
+
+def window(terminated=(), mask=(True, True, True)):
+    """One window of three steps: states 10, 20, 30, 40, rewards 1, 2, 3, actions that must not matter."""
+    sample = sequences(3, 1, mask=np.array(mask)[:, None], action=np.full((3, 1, 4), -1, np.float32))
+    sample.privileged[:, 0, 0] = [10, 20, 30, 40]
+    sample.reward[:, 0] = [1, 2, 3]
+    for step in terminated:
+        sample.terminated[step] = True
+    return sample
+
+
+def targets(learner, sample):
+    return learner.targets(learner.batch(sample), SLOPE, generator())[:, 0].tolist()
+
+
+def test_bootstrapping_asks_the_targets_and_never_the_stored_action():
+    assert targets(by_hand(), window()) == pytest.approx([1 + 0.9 * 20.5, 2 + 0.9 * 30.5, 3 + 0.9 * 40.5])
+
+
+def test_a_crash_is_not_bootstrapped():
+    assert targets(by_hand(), window(terminated=[1]))[1] == pytest.approx(2)
+    assert targets(by_hand(td_lambda=0.5), window(terminated=[1]))[1] == pytest.approx(2)
+
+
+def test_lambda_returns_mix_backwards_along_the_window():
+    third = 3 + 0.9 * 40.5
+    second = 2 + 0.9 * (0.5 * 30.5 + 0.5 * third)
+    first = 1 + 0.9 * (0.5 * 20.5 + 0.5 * second)
+    assert targets(by_hand(td_lambda=0.5), window()) == pytest.approx([first, second, third])
+
+
+def test_lambda_of_one_gives_the_discounted_sum_of_rewards():
+    steps = targets(by_hand(td_lambda=1.0), window())
+    assert steps[0] == pytest.approx(1 + 0.9 * 2 + 0.81 * 3 + 0.729 * 40.5)
+
+
+def test_lambda_returns_do_not_reach_beyond_the_end_of_an_episode():
+    second = 2 + 0.9 * 30.5  # truncated here: the value of the final state stands in for what follows
+    found = targets(by_hand(td_lambda=0.5), window(mask=(True, True, False)))
+    assert found[:2] == pytest.approx([1 + 0.9 * (0.5 * 20.5 + 0.5 * second), second])
+    crashed = targets(by_hand(td_lambda=0.5), window(terminated=[1], mask=(True, True, False)))
+    assert crashed[:2] == pytest.approx([1 + 0.9 * (0.5 * 20.5 + 0.5 * 2), 2])
+
+
+def test_lambda_zero_is_the_one_step_target_and_equals_a_slow_recursion():
+    g = generator()
+    reward, value = torch.randn(2, 9, 5, generator=g)
+    terminated, following = (torch.rand(2, 9, 5, generator=g) < 0.3).float()
+    following[-1] = 0
+
+    def slow(t, b, mix):
+        use = mix * following[t, b].item()
+        later = slow(t + 1, b, mix) if use else 0.0
+        mixed = (1 - use) * value[t, b].item() + use * later
+        return reward[t, b].item() + 0.97 * (1 - terminated[t, b].item()) * mixed
+
+    for mix in (0.0, 0.8):
+        wanted = torch.tensor([[slow(t, b, mix) for b in range(5)] for t in range(9)])
+        torch.testing.assert_close(lambda_returns(reward, terminated, value, following, 0.97, mix), wanted)
+
+
+@pytest.mark.parametrize("end", [TERMINATED, TRUNCATED])
+def test_sampled_flights_bootstrap_at_the_time_limit_and_not_at_a_crash(end):
+    buffer, rng = SequenceBuffer(150, 1), np.random.default_rng(0)
+    for tick in range(150):  # episodes of five steps and a final state
+        flags = np.array([{0: FIRST, 5: end}.get(tick % 6, 0)], np.uint8)
+        buffer.add(Rows(flags, *(rng.normal(size=(1, width)) for width in (18, 4, 6, 4, 4)), rng.normal(size=1)))
+    sample = buffer.sample(16, 8, 0, rng)
+    learner = by_hand()
+    learner.critic_target = Linear((0.0, 25.0), (0.0, 25.0))  # V' = 25 everywhere
+    found = learner.targets(learner.batch(sample), SLOPE, generator())
+    torch.testing.assert_close(found[:4], torch.from_numpy(sample.reward[:4]) + 0.9 * 25)
+    bootstrap = 0.9 * 25 if end == TRUNCATED else 0.0
+    torch.testing.assert_close(found[4], torch.from_numpy(sample.reward[4]) + bootstrap)
+
+
+def test_the_noise_of_the_target_action_is_clipped_and_stays_within_the_actions_limits():
+    learner = by_hand()
+    learner.settings = dataclasses.replace(learner.settings, gamma=1.0, policy_noise=5.0, noise_clip=0.1)
+    learner.critic_target = Linear((0.0, 0.25), (0.0, 0.25))  # the mean of the four actions
+    sample = sequences(50, 40, reward=np.zeros((50, 40), np.float32))
+    mean = learner.targets(learner.batch(sample), SLOPE, generator())
+    assert mean.min() >= 0.25 - 0.1001 and mean.max() <= 0.25 + 0.1001
+    assert mean.std() > 0.03
+    learner.actor_target = Constant([0.99] * 4)
+    assert learner.targets(learner.batch(sample), SLOPE, generator()).max() <= 1
+
+
+# --- which steps count ---
+
+
+def test_steps_before_the_burn_in_carry_no_loss_unless_the_window_begins_with_the_episode():
+    mask = np.ones((6, 3), bool)
+    mask[4:, 2] = False
+    batch = algorithm(burn_in=2).batch(sequences(mask=mask, age=np.array([7, 0, 7])))
+    assert batch.weight.T.tolist() == [[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("update", ["critics", "actor"])
+def test_steps_without_weight_change_nothing(update):
+    mask = np.ones((6, 3), bool)
+    mask[4:, 2] = False
+    results = []
+    for junk in (0.0, 0.7):
+        learner = algorithm(burn_in=2, td_lambda=0.8)
+        sample = sequences(mask=mask)
+        for array in (sample.action, sample.guide_action, sample.reward):
+            array[:2] += junk
+            array[4:, 2] += junk
+        sample.observation[5:, 2] += junk
+        batch = learner.batch(sample)
+        if update == "critics":
+            learner.update_critics(batch, SLOPE, generator())
+        else:
+            learner.update_actor(batch, bc=1.0, q=0.0, slope=SLOPE)
+        results.append([p.clone() for p in (*learner.actor.parameters(), *learner.critic.parameters())])
+    for mine, other in zip(*results, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-7)
+
+
+def test_a_sample_without_any_step_that_counts_changes_nothing():
+    learner = algorithm(burn_in=4)
+    batch = learner.batch(sequences(6, 3, mask=np.zeros((6, 3), bool)))
+    before = [p.clone() for p in (*learner.actor.parameters(), *learner.critic.parameters())]
+    assert learner.update_critics(batch, SLOPE, generator()) == 0
+    learner.update_actor(batch, bc=1.0, q=1.0, slope=SLOPE)
+    after = [*learner.actor.parameters(), *learner.critic.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_every_window_is_unrolled_from_the_zero_state():
+    learner, sample = algorithm(), sequences()
+    seen = []
+    for actor in (learner.actor, learner.actor_target):
+        unroll = actor.unroll
+        actor.unroll = lambda o, state, slope, unroll=unroll: seen.append(state) or unroll(o, state, slope)
+    for _ in range(2):
+        learner.update_critics(learner.batch(sample), SLOPE, generator())
+        learner.update_actor(learner.batch(sample), bc=1.0, q=1.0, slope=SLOPE)
+    assert len(seen) == 4
+    assert not any(layer.membrane.any() or layer.spike.any() for state in seen for layer in state)
+
+
+# --- settings ---
+
+
+def test_the_reward_is_shifted_then_scaled_and_a_crash_costs_extra():
+    learner = algorithm(reward_scale=0.5, reward_shift=1.0, crash_reward=-5.0)
+    batch = learner.batch(window(terminated=[2]))
+    assert batch.reward[:, 0].tolist() == pytest.approx([0.0, 0.5, 1.0 - 5.0])
+
+
+def test_the_targets_follow_at_the_rate_tau():
+    learner = algorithm(tau=0.1)
+    batch = learner.batch(sequences())
+    pairs = [(learner.actor, learner.actor_target), (learner.critic, learner.critic_target)]
+    before = [[p.clone() for p in target.parameters()] for _, target in pairs]
+    learner.update_critics(batch, SLOPE, generator())
+    learner.update_actor(batch, bc=1.0, q=1.0, slope=SLOPE)
+    for (online, target), old in zip(pairs, before, strict=True):
+        for p, t, o in zip(online.parameters(), target.parameters(), old, strict=True):
+            torch.testing.assert_close(t, 0.9 * o + 0.1 * p)
+            assert not t.requires_grad
+
+
+def test_the_actor_sees_the_18_numbers_alone():
+    learner = algorithm()
+    sample = sequences()
+    batch = learner.batch(sample)
+    assert batch.observation.shape[-1] == 18
+    assert batch.privileged.shape[-1] == 18 + 4 * HISTORY + 4 + 6
