@@ -108,13 +108,13 @@ def _store_observation(buffer, lane, o):
 
 
 @njit(inline="always")
-def _start_lane(buffer, lane, seed, vehicle, start, nominal, spread):
+def _start_lane(buffer, lane, seed, vehicle, draws):
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)
     buffer[lane + AT[STEP]] = np.float32(0.0)
     for row in range(5):
         buffer[lane + AT[SUMS + row]] = np.float32(0.0)
-    draw(buffer, lane, seed, vehicle, start, nominal, spread)
+    draw(buffer, lane, seed, vehicle, draws[0], draws[1], draws[2])
     _store_observation(buffer, lane, _observe_lane(buffer, lane))
 
 
@@ -126,48 +126,63 @@ def _copy_observation(buffer, lane, observation, vehicle):
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _start_all(buffer, vehicles, seed, start, nominal, spread, observation):
+def _start_all(buffer, vehicles, seed, draws, observation):
     for vehicle in range(vehicles):
         lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
-        _start_lane(buffer, lane, seed, vehicle, start, nominal, spread)
+        _start_lane(buffer, lane, seed, vehicle, draws)
         _copy_observation(buffer, lane, observation, np.uint64(vehicle))
 
 
 @njit(inline="always")
-def _finish_block(buffer, base, first, used, weights, box, limit, hover, seed, draws, observation, reward, ends):
-    """What follows the dynamics of one block: score, restart what had ended before, and hand out the results."""
-    zero = np.float32(0.0)
+def _finish_block(buffer, base, first, used, weights, rules, seed, draws, results):
+    """What follows the dynamics of one block: score, restart what had ended before, hand out the results; ends counted."""
+    zero, finished = np.float32(0.0), 0
+    box, limit, hover = rules
+    observation, reward, ends, episode = results
     for lane in range(_LANES):
         _score_lane(buffer, base + lane, weights, box, limit, hover)
     for k in range(used):
         lane = base + k
         if buffer[lane + AT[ENDED]] > zero:
-            _start_lane(buffer, lane, seed, first + k, draws[0], draws[1], draws[2])
+            _start_lane(buffer, lane, seed, first + k, draws)
         else:
             buffer[lane + AT[ENDED]] = buffer[lane + AT[TERMINATED]] + buffer[lane + AT[TRUNCATED]]
+            if buffer[lane + AT[ENDED]] > zero:
+                finished += 1
+                episode[5, first + k] = buffer[lane + AT[STEP]]
+                for i in range(5):
+                    episode[i, first + k] = buffer[lane + AT[SUMS + i]]
     for k in range(used):
         lane = base + k
         _copy_observation(buffer, lane, observation, first + k)
         reward[first + k] = buffer[lane + AT[REWARD]]
         ends[0, first + k] = buffer[lane + AT[TERMINATED]] > zero
         ends[1, first + k] = buffer[lane + AT[TRUNCATED]] > zero
+    return finished
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _step(buffer, action, dt, arms, weights, box, limit, hover, seed, start, nominal, spread, observation, reward, ends):
+def _step(buffer, action, dt, arms, weights, rules, seed, draws, results):
+    """One control step of `motors` actions; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
-    half = np.float32(0.5)
+    half, finished = np.float32(0.5), 0
     for block in range(buffer.size // (ROWS * LANES)):
         base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
-        used = np.uint64(min(LANES, len(reward) - block * LANES))
+        used = np.uint64(min(LANES, len(action) - block * LANES))
         for k in range(used):
             for j in range(4):
                 u = half + half * action[first + k, j]
                 buffer[base + k + AT[COMMAND + j]] = min(max(u, np.float32(0.0)), np.float32(1.0))
         for lane in range(_LANES):
             rk4_lane(buffer, base + lane, dt, reach)
-        draws = (start, nominal, spread)
-        _finish_block(buffer, base, first, used, w, box, limit, hover, seed, draws, observation, reward, ends)
+        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results)
+    return finished
+
+
+def _statistics(episode: np.ndarray) -> dict[str, np.ndarray]:
+    """Return, length and summed costs of the episodes that ended; 0 where one goes on."""
+    total, *costs, length = episode
+    return {"r": total, "l": length.astype(np.int64)} | {f"cost_{term}": cost for term, cost in zip(TERMS, costs, strict=True)}
 
 
 class Environment(VectorEnv):
@@ -213,7 +228,7 @@ class Environment(VectorEnv):
             self._seed = seed
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
-        _start_all(self.buffer, self.num_envs, self._seed, *self._draw, observation.ravel())
+        _start_all(self.buffer, self.num_envs, self._seed, self._draw, observation.ravel())
         return observation, {}
 
     def step(self, actions: np.ndarray):
@@ -224,18 +239,12 @@ class Environment(VectorEnv):
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         reward = np.empty(self.num_envs, np.float32)
         ends = np.empty((2, self.num_envs), np.bool_)
-        _step(
-            self.buffer, actions, *self._plant, self._weights, *self._rules, self._seed, *self._draw,
-            observation.ravel(), reward, ends,
-        )  # fmt: skip
+        episode = np.zeros((2 + len(TERMS), self.num_envs), np.float32)
+        results = (observation.ravel(), reward, ends, episode)
+        finished = _step(self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results)
         terminated, truncated = ends
-        ended = terminated | truncated
-        info = {"episode": self._episodes(), "_episode": ended} if ended.any() else {}
+        info = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
         return observation, reward, terminated, truncated, info
-
-    def _episodes(self) -> dict[str, np.ndarray]:
-        episodes = {"r": self.read(SUMS), "l": self.read(STEP).astype(np.int64)}
-        return episodes | {f"cost_{term}": self.read(SUMS + 1 + i) for i, term in enumerate(TERMS)}
 
     def read(self, which: slice | int) -> np.ndarray:
         """Rows of the state, vehicle by vehicle: see the row names in `dynamics`."""
