@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Episodes that ended at one step: return, steps, crashed, and the mean of each cost per step (n, 4)."""
+    """Episodes that ended at one step: return, steps and whether they crashed, each (n,)."""
 
     returns: np.ndarray
     lengths: np.ndarray
