@@ -27,10 +27,11 @@ def measure(repeats: int = 7, steps: int = 2_000_000) -> dict[str, float]:
         runs = {"environment": _environment(vehicles), "dynamics": _dynamics(vehicles)}
         if vehicles in PEER_SIZES and (peer := _l2f(vehicles)):
             runs["l2f"] = peer
+        calls = {name: max(steps // vehicles // (20 if name == "l2f" else 1), 10) for name in runs}
         best = dict.fromkeys(runs, 0.0)
         for _ in range(repeats):
             for name, run in runs.items():
-                best[name] = max(best[name], _rate(run, max(steps // vehicles // (20 if name == "l2f" else 1), 10)) * vehicles)
+                best[name] = max(best[name], vehicles * _rate(run, calls[name]))
         figures |= {f"simulator_{name}_{vehicles}_steps_per_s": rate for name, rate in best.items()}
         if "l2f" in best:
             figures[f"simulator_{vehicles}_times_l2f"] = best["environment"] / best["l2f"]

@@ -39,7 +39,7 @@ class RateLoop:
     integral_limit: tuple[float, ...] = _quantity("1", 3, 0.0, 1.0)
     gyro_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
     derivative_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
-    delay: float = _quantity("s", 1, 0.0, 0.05)
+    delay: float = _quantity("s", 1, 0.0, 0.01)  # at most one control step
 
 
 @dataclass(frozen=True)

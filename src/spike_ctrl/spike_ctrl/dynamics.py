@@ -65,7 +65,10 @@ def allocate(vehicles: int, airframe: Airframe) -> np.ndarray:
 
 
 def nominal_plant(airframe: Airframe) -> np.ndarray:
-    """The parameter rows of the airframe as float32 (PLANT_SIZE,): mass, inertia 3, thrust curve 3, yaw torque per thrust, lags 2, drags 2."""
+    """The parameter rows of the airframe as float32 (PLANT_SIZE,).
+
+    Mass, inertia 3, thrust curve 3, yaw torque per thrust, lags up and down, linear and angular drag.
+    """
     return np.array(
         [airframe.mass, *airframe.inertia, *airframe.thrust_curve, airframe.torque_per_thrust,
          airframe.lag_up, airframe.lag_down, airframe.linear_drag, airframe.angular_drag], np.float32)  # fmt: skip

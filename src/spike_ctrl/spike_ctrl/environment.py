@@ -13,14 +13,15 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numba import njit
 
-from spike_ctrl import dynamics
+from spike_ctrl import dynamics, rate_loop
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.dynamics import (
-    AT, COMMAND, ENDED, EPISODE, FASTMATH, LANES, OBSERVATION, POSITION, QUATERNION, RATES, REWARD, ROWS, STEP, SUMS,
-    TARGET, TARGET_COS, TARGET_SIN, TERMINATED, TRUNCATED, VELOCITY, rk4_lane, unpack_arms,
+    AT, COMMAND, ENDED, EPISODE, FASTMATH, LANES, OBSERVATION, POSITION, QUATERNION, RATE_SETPOINT, RATES, REWARD, ROWS,
+    STEP, SUMS, TARGET, TARGET_COS, TARGET_SIN, TERMINATED, TRUNCATED, VELOCITY, rk4_lane, unpack_arms,
 )  # fmt: skip
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.observation import observe
+from spike_ctrl.rate_loop import SUBSTEPS
 from spike_ctrl.reward import START, TERMS, Coefficients, costs
 from spike_ctrl.starts import Randomisation, Start, draw
 
@@ -115,6 +116,7 @@ def _start_lane(buffer, lane, seed, vehicle, draws):
     for row in range(5):
         buffer[lane + AT[SUMS + row]] = np.float32(0.0)
     draw(buffer, lane, seed, vehicle, draws[0], draws[1], draws[2])
+    rate_loop.begin(buffer, lane)
     _store_observation(buffer, lane, _observe_lane(buffer, lane))
 
 
@@ -179,25 +181,48 @@ def _step(buffer, action, dt, arms, weights, rules, seed, draws, results):
     return finished
 
 
+@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _step_rates(buffer, action, dt, arms, loop, late, weights, rules, seed, draws, results):
+    """One control step of `rates` actions, in force after `late` substeps of `dt`; returns how many episodes ended."""
+    reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
+    c, spin = rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
+    finished = 0
+    for block in range(buffer.size // (ROWS * LANES)):
+        base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
+        used = np.uint64(min(LANES, len(action) - block * LANES))
+        for substep in range(SUBSTEPS + 1):
+            if substep == late:
+                for k in range(used):
+                    for j in range(4):
+                        a = min(max(action[first + k, j], np.float32(-1.0)), np.float32(1.0))
+                        buffer[base + k + AT[RATE_SETPOINT + j]] = a
+            if substep < SUBSTEPS:
+                for lane in range(_LANES):
+                    rate_loop.rate_lane(buffer, base + lane, c, spin)
+                for lane in range(_LANES):
+                    rk4_lane(buffer, base + lane, dt, reach)
+        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results)
+    return finished
+
+
 def _statistics(episode: np.ndarray) -> dict[str, np.ndarray]:
     """Return, length and summed costs of the episodes that ended; 0 where one goes on."""
     total, *costs, length = episode
-    return {"r": total, "l": length.astype(np.int64)} | {f"cost_{term}": cost for term, cost in zip(TERMS, costs, strict=True)}
+    named = {f"cost_{term}": cost for term, cost in zip(TERMS, costs, strict=True)}
+    return {"r": total, "l": length.astype(np.int64)} | named
 
 
 class Environment(VectorEnv):
     """N vehicles flying the position task, each in episodes of its own.
 
-    Actions float32 (N, 4) in [-1, 1]; observations float32 (N, 18). Equal seeds give equal runs: every start is a
-    function of (seed, vehicle, episode). `info` holds the finished episodes' return, length and summed costs under
-    "episode", with the mask "_episode".
+    Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18).
+    Equal seeds give equal runs: every start is a function of (seed, vehicle, episode). `info` holds return, length and
+    summed costs of the episodes that ended under "episode", with the mask "_episode".
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, airframe: Airframe, vehicles: int, task: Task = Task(), coefficients: Coefficients = START):
-        if airframe.action_layout != "motors":
-            raise ValueError(f"airframe {airframe.name}: action_layout is '{airframe.action_layout}', this task wants 'motors'")
         if vehicles < 1:
             raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
         self.airframe, self.task = airframe, task
@@ -208,7 +233,13 @@ class Environment(VectorEnv):
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
         self.buffer = dynamics.allocate(vehicles, airframe)
         self.coefficients = coefficients
-        self._plant = (np.float32(1.0 / RATE_HZ), dynamics.geometry(airframe))
+        arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
+        if airframe.action_layout == "motors":
+            self._kernel, self._plant = _step, (np.float32(dt), arms)
+        else:
+            dt /= SUBSTEPS
+            loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
+            self._kernel, self._plant = _step_rates, (np.float32(dt), arms, loop, late)
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), dynamics.nominal_plant(airframe), task.randomisation.array())
         self._seed = 0
@@ -232,7 +263,7 @@ class Environment(VectorEnv):
         return observation, {}
 
     def step(self, actions: np.ndarray):
-        """One control step of 10 ms for every vehicle. Actions beyond [-1, 1] are clipped, as the motors would."""
+        """One control step of 10 ms for every vehicle. Actions beyond [-1, 1] are clipped."""
         actions = np.ascontiguousarray(actions, np.float32)
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
@@ -241,7 +272,9 @@ class Environment(VectorEnv):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((2 + len(TERMS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        finished = _step(self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results)
+        finished = self._kernel(
+            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
+        )  # fmt: skip
         terminated, truncated = ends
         info = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
         return observation, reward, terminated, truncated, info

@@ -1,8 +1,9 @@
 """snn_policy: stateful spiking inference; a lifecycle node.
 
-configure loads the model, if one is given, and so runs its self-test; activate lets it answer. Checkpoints of the learner
-are checked, and swapped in at the first state that asks for their epoch; a vehicle's spiking state starts from zero with
-each of its episodes and, after a swap by hand in a flight, for all. A checkpoint that is refused leaves the old one flying.
+configure loads the model, if one is given, and so runs its self-test; activate lets it answer. A vehicle's spiking state
+starts from zero with each of its episodes. In training a state asks for the epoch of a checkpoint, which is swapped in at
+that tick and goes on with the spiking state. Where a state asks for none, a new checkpoint first flies in shadow, from the
+zero state through the warm-up, while the old one answers. A checkpoint that is refused leaves the old one flying.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ STATUS_PERIOD = 1.0  # s
 class Parameters:
     airframe: str = parameter("crazyflie", "The vehicle that every checkpoint must have been trained for.")
     model: str = parameter("", "Checkpoint to load when configured; empty: wait for the learner's.")
+    warm_up: int = parameter(50, "Steps that a new checkpoint flies in shadow before it answers.", low=0, high=100_000)
     autostart: bool = parameter(True, "Configure and activate without being asked.")
 
 
@@ -45,6 +47,7 @@ class SnnPolicy(LifecycleNode):
         self.waiting: dict[int, tuple[str, checkpoint.Checkpoint]] = {}
         self.name, self.policy, self.epoch = "", None, 0
         self.state, self.pending, self.answer = None, None, None
+        self.shadow, self.shadow_state, self.shadow_steps = None, None, 0
         self.active, self.reason, self.detail, self.reported = False, PolicyStatus.INACTIVE, "not active", 0.0
         self.action_out = self.create_publisher(VehicleAction, "policy/action", qos.LOCKSTEP)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
@@ -105,10 +108,15 @@ class SnnPolicy(LifecycleNode):
         if self.answer is not None and self.answer.tick == message.tick:
             self.action_out.publish(self.answer)  # asked again: the answer was lost, the state must not advance twice
             return
-        if message.epoch != 0 and message.epoch in self.waiting:
-            self.swap(*self.waiting[message.epoch], message.epoch)
-            self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > message.epoch}
-        if self.policy is None or (message.epoch not in (0, self.epoch)):
+        wanted = message.epoch or (max(self.waiting) if self.waiting else 0)
+        if wanted in self.waiting:
+            found = self.waiting[wanted]
+            self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > wanted}
+            if message.epoch or self.policy is None:
+                self.swap(*found, wanted)
+            else:
+                self.shadow, self.shadow_state, self.shadow_steps = (*found, wanted), None, 0
+        if self.policy is None or message.epoch not in (0, self.epoch):
             self.pending = message
             self.reason, self.detail = PolicyStatus.NO_CHECKPOINT, f"tick {message.tick} wants epoch {message.epoch}"
             return
@@ -120,13 +128,11 @@ class SnnPolicy(LifecycleNode):
             self.reason, self.detail = PolicyStatus.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite"
             self.report(message, None, received)
             return
-        if self.state is None or self.state.membrane.shape[-1] != message.vehicles:
-            self.state = self.policy.initial_state(message.vehicles)
         first = (seen.flags & VehicleState.FIRST) > 0
-        if first.any():
-            self.state = self.policy.reset_rows(self.state, first)
+        if self.shadow is not None:
+            self.fly_shadow(seen, first)
         started = time.monotonic()
-        action, after = self.policy.step(seen.observation, self.state)
+        action, after = step(self.policy, seen, first, self.state)
         self.inference = time.monotonic() - started
         if not np.isfinite(action).all():
             self.reason, self.detail = PolicyStatus.BAD_ACTION, "the network's answer is not finite"
@@ -139,8 +145,20 @@ class SnnPolicy(LifecycleNode):
         )  # fmt: skip
         self.action_out.publish(self.answer)
         self.reason, self.detail = PolicyStatus.OK, ""
+        if self.shadow is not None:
+            self.reason, self.detail = PolicyStatus.WARMING_UP, f"{self.shadow[0]} flies in shadow"
         if received - self.reported > STATUS_PERIOD:
             self.report(message, action[0], received, seen.observation[0])
+
+    def fly_shadow(self, seen, first) -> None:
+        """One step of the checkpoint that is to take over; with the warm-up behind it, it does so at this tick."""
+        if self.shadow_steps < self.parameters.warm_up:
+            _, self.shadow_state = step(self.shadow[1].policy, seen, first, self.shadow_state)
+            self.shadow_steps += 1
+            return
+        self.swap(*self.shadow)
+        self.state, self.shadow, self.shadow_state = self.shadow_state, None, None
+        self.get_logger().info(f"{self.name} flies after {self.parameters.warm_up} steps in shadow")
 
     def report(self, message: VehicleState, action, received: float, observation=()) -> None:
         self.reported = received
@@ -152,6 +170,15 @@ class SnnPolicy(LifecycleNode):
                 action=() if action is None else action, state_age=time.monotonic() - received, **fields,
             )  # fmt: skip
         )
+
+
+def step(policy, seen, first, state):
+    """One step of a policy for all vehicles; spiking states start from zero where an episode does, or where there is none."""
+    if state is None or state.membrane.shape[-1] != seen.vehicles:
+        state = policy.initial_state(seen.vehicles)
+    elif first.any():
+        state = policy.reset_rows(state, first)
+    return policy.step(seen.observation, state)
 
 
 def main():

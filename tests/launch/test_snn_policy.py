@@ -1,0 +1,146 @@
+"""snn_policy as a process of its own, with states from this test.
+
+- it answers each state once, and repeats an answer that is asked for again without advancing its spiking state
+- its actions equal those of the library for the same checkpoint, step by step
+- a new checkpoint flies in shadow through the warm-up and then takes over; a damaged one leaves the old one flying
+- a state that is not finite gets no answer, and the status names the field
+"""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+
+from spike_ctrl import airframe, checkpoint
+from spike_ctrl.checkpoint import Contract
+from spike_ctrl.observation import LAYOUT
+from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, view
+
+SIZES = (18, 16, 8, 4)
+VEHICLES, WARM_UP = 3, 5
+
+
+def a_checkpoint(seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    weights = {name: random.uniform(0.1, 0.9, shape).astype(np.float32) for name, shape in weight_shapes(SIZES).items()}
+    vehicle = airframe.find("crazyflie")
+    return checkpoint.dumps(weights, Contract("crazyflie", vehicle.hash, LAYOUT, "motors", 100.0, SIZES))
+
+
+class Talker:
+    """Sends states and checkpoints, keeps answers and status."""
+
+    def __init__(self, model: Path):
+        command = [Path(sys.executable).parent / "snn_policy", "--ros-args", "-p", f"model:={model}", "-p", f"warm_up:={WARM_UP}"]
+        self.process = subprocess.Popen(command)
+        self.node = rclpy.create_node("talker")
+        self.answers: list[VehicleAction] = []
+        self.status: list[PolicyStatus] = []
+        self.state_out = self.node.create_publisher(VehicleState, "state", qos.LOCKSTEP)
+        self.checkpoint_out = self.node.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+        self.node.create_subscription(VehicleAction, "policy/action", self.answers.append, qos.LOCKSTEP)
+        self.node.create_subscription(PolicyStatus, "policy/status", self.status.append, qos.STATUS)
+        self.until(lambda: self.state_out.get_subscription_count() and self.node.count_publishers("policy/action"))
+        self.tick, self.random = 0, np.random.default_rng(0)
+
+    def until(self, condition, seconds: float = 20.0):
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "nothing came"
+            rclpy.spin_once(self.node, timeout_sec=0.05)
+        return found
+
+    def ask(self, observation=None, tick=None) -> VehicleAction:
+        """Send a state, repeated each second as the simulator does, and return the answer to it."""
+        self.tick = self.tick + 1 if tick is None else tick
+        self.observation = self.random.standard_normal((VEHICLES, 18)).astype(np.float32) if observation is None else observation
+        message = fill(VehicleState(), tick=self.tick, flags=np.zeros(VEHICLES, np.uint8), observation=self.observation)
+        before = len(self.answers)
+        for _ in range(10):
+            self.state_out.publish(message)
+            deadline = time.monotonic() + 1
+            while len(self.answers) == before and time.monotonic() < deadline:
+                rclpy.spin_once(self.node, timeout_sec=0.05)
+            if len(self.answers) > before:
+                return self.answers[-1]
+        raise AssertionError("no answer")
+
+
+@pytest.fixture
+def talker(ros_domain_id, tmp_path):
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(a_checkpoint(1))
+    rclpy.init()
+    talker = Talker(model)
+    yield talker
+    talker.process.send_signal(signal.SIGINT)
+    talker.process.wait(10)
+    talker.node.destroy_node()
+    rclpy.shutdown()
+
+
+def send(talker: Talker, data: bytes, name: str, sha256: str | None = None) -> None:
+    digest = sha256 or hashlib.sha256(data).hexdigest()
+    talker.checkpoint_out.publish(fill(Checkpoint(), epoch=7, name=name, sha256=digest, data=data))
+
+
+def test_answers_equal_the_library_and_are_repeated_unchanged(talker):
+    policy = checkpoint.loads(a_checkpoint(1)).policy
+    state = policy.initial_state(VEHICLES)
+    for _ in range(20):
+        answer = talker.ask()
+        action, state = policy.step(talker.observation, state)
+        np.testing.assert_array_equal(view(answer).action, action)
+        again = talker.ask(talker.observation, tick=talker.tick)
+        assert again.action == answer.action
+
+
+def test_a_new_checkpoint_takes_over_after_its_warm_up_in_shadow(talker):
+    old, new = (checkpoint.loads(a_checkpoint(seed)).policy for seed in (1, 2))
+    talker.ask()
+    _, old_state = old.step(talker.observation, old.initial_state(VEHICLES))
+    send(talker, a_checkpoint(2), "new")
+    seen = []
+    for _ in range(100):
+        answer = talker.ask()
+        seen.append(talker.observation)
+        if answer.checkpoint_id == "new":
+            break
+        action, old_state = old.step(talker.observation, old_state)
+        np.testing.assert_array_equal(view(answer).action, action)
+    assert answer.checkpoint_id == "new" and answer.epoch == 7
+    # It has the spiking state of the observations of its warm-up, no more and no less.
+    new_state = new.initial_state(VEHICLES)
+    for observation in seen[-WARM_UP - 1 :]:
+        action, new_state = new.step(observation, new_state)
+    np.testing.assert_array_equal(view(answer).action, action)
+
+
+def test_a_damaged_checkpoint_leaves_the_old_one_flying(talker):
+    talker.ask()
+    data = bytearray(a_checkpoint(2))
+    data[-1] ^= 1
+    send(talker, bytes(data), "damaged")
+    send(talker, a_checkpoint(2), "wrong sum", sha256="0" * 64)
+    for _ in range(2 * WARM_UP):
+        assert talker.ask().checkpoint_id.endswith("model.safetensors")
+
+
+def test_a_state_that_is_not_finite_gets_no_answer_and_a_status_that_names_it(talker):
+    talker.ask()
+    observation = np.zeros((VEHICLES, 18), np.float32)
+    observation[2, 13] = np.nan
+    answers = len(talker.answers)
+    talker.state_out.publish(fill(VehicleState(), tick=99, flags=np.zeros(VEHICLES, np.uint8), observation=observation))
+    status = talker.until(lambda: [s for s in talker.status if s.reason == PolicyStatus.BAD_OBSERVATION])[0]
+    assert "observation[2,13]" in status.detail
+    assert len(talker.answers) == answers
