@@ -1,11 +1,10 @@
 """Train in simulation: simulator, guide, spiking policy and learner, in lockstep. Ends when the learner ends."""
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchDescription
 
 ARGUMENTS = [
     # name, type, default, description

@@ -19,9 +19,14 @@ class Graph:
 
     def __init__(self, domain: int, folder: Path, arguments: list[str]):
         self.process = subprocess.Popen(
-            [SPIKE_CTRL, "launch", "sim_train", *arguments], cwd=folder, env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
+            [SPIKE_CTRL, "launch", "sim_train", *arguments],
+            cwd=folder,
+            env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -14,10 +14,10 @@ import pytest
 import rclpy
 from rclpy.experimental import EventsExecutor
 from rclpy.serialization import deserialize_message, serialize_message
-from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, VehicleAction, VehicleState
+
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 
 
 def a_state(vehicles: int) -> dict:

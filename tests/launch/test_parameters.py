@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
+
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 
 

@@ -52,7 +52,9 @@ def test_ctrl_c_leaves_a_run_that_goes_on(start_graph, tmp_path):
     assert flown > 0
     graph = start_graph("vehicles:=64", "resume:=run")
     graph.wait_until(lambda: metrics(tmp_path / "run")[-1]["environment_steps"] > flown, 40, "no further metrics")
-    assert [m for m in metrics(tmp_path / "run") if m["environment_steps"] > flown][0]["environment_steps"] < flown + 1_000_000
+    assert next(m for m in metrics(tmp_path / "run") if m["environment_steps"] > flown)[
+        "environment_steps"
+    ] < flown + 1_000_000
 
 
 def test_a_killed_learner_leaves_the_others_flying(start_graph):
@@ -142,7 +144,11 @@ def test_one_vehicle_flies_in_real_time(start_graph):
             assert time.monotonic() < deadline, graph.output
             rclpy.spin_once(node, timeout_sec=0.1)
         first, last = got["odometry"][100], got["odometry"][299]
-        rate = (last[1].header.stamp.sec - first[1].header.stamp.sec + 1e-9 * (last[1].header.stamp.nanosec - first[1].header.stamp.nanosec))
+        rate = (
+            last[1].header.stamp.sec
+            - first[1].header.stamp.sec
+            + 1e-9 * (last[1].header.stamp.nanosec - first[1].header.stamp.nanosec)
+        )
         assert last[0] - first[0] == pytest.approx(rate, rel=0.25)  # simulated time keeps pace with wall time
         assert last[1].header.frame_id == "odom" and last[1].child_frame_id == "base_link"
         names = {value.key for value in got["/diagnostics"][-1][1].status[0].values}

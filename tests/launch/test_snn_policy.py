@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.checkpoint import Contract
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.runtime import weight_shapes
-from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
 
@@ -40,7 +40,14 @@ class Talker:
     """Sends states and checkpoints, keeps answers and status."""
 
     def __init__(self, model: Path):
-        command = [Path(sys.executable).parent / "snn_policy", "--ros-args", "-p", f"model:={model}", "-p", f"warm_up:={WARM_UP}"]
+        command = [
+            Path(sys.executable).parent / "snn_policy",
+            "--ros-args",
+            "-p",
+            f"model:={model}",
+            "-p",
+            f"warm_up:={WARM_UP}",
+        ]
         self.process = subprocess.Popen(command)
         self.node = rclpy.create_node("talker")
         self.answers: list[VehicleAction] = []
@@ -62,7 +69,9 @@ class Talker:
     def ask(self, observation=None, tick=None) -> VehicleAction:
         """Send a state, repeated each second as the simulator does, and return the answer to it."""
         self.tick = self.tick + 1 if tick is None else tick
-        self.observation = self.random.standard_normal((VEHICLES, 18)).astype(np.float32) if observation is None else observation
+        self.observation = (
+            self.random.standard_normal((VEHICLES, 18)).astype(np.float32) if observation is None else observation
+        )
         message = fill(VehicleState(), tick=self.tick, flags=np.zeros(VEHICLES, np.uint8), observation=self.observation)
         before = len(self.answers)
         for _ in range(10):

@@ -9,7 +9,16 @@ import pytest
 
 from spike_ctrl import airframe, dynamics
 from spike_ctrl.dynamics import (
-    COMMAND_ROWS, FORCE, LANES, MOMENT, POSITION, QUATERNION, RATES, ROTOR_ROWS, STATE_ROWS, VELOCITY,
+    COMMAND_ROWS,
+    FORCE,
+    LANES,
+    MOMENT,
+    POSITION,
+    QUATERNION,
+    RATES,
+    ROTOR_ROWS,
+    STATE_ROWS,
+    VELOCITY,
 )  # fmt: skip
 
 DT = 0.01

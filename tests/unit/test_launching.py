@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from spike_ctrl.launching.process import Process
-from spike_ctrl.launching.screen import Lines, Screen
 
 from spike_ctrl import launching, resources
+from spike_ctrl.launching.process import Process
+from spike_ctrl.launching.screen import Lines, Screen
 
 HEADER = """
 from launch import LaunchDescription

@@ -27,7 +27,9 @@ def recipe(**blocks):
         "critic_width": 16,
         "schedule": {"steps": 16000, "iteration_steps": 320, "critic_updates": 2, "actor_updates": 2},
     }
-    return recipes.from_dict({key: value | blocks.get(key, {}) if isinstance(value, dict) else value for key, value in tiny.items()})
+    return recipes.from_dict(
+        {key: value | blocks.get(key, {}) if isinstance(value, dict) else value for key, value in tiny.items()}
+    )
 
 
 def learner(seed=0, vehicles=VEHICLES, **blocks):
@@ -121,7 +123,9 @@ def test_equal_seeds_learn_alike_and_others_do_not():
     metrics = learn(mine, rows, iterations=2)
     assert metrics == learn(same, rows, iterations=2)
     assert metrics != learn(other, rows, iterations=2)
-    for a, b, c in zip(mine.flying_weights().values(), same.flying_weights().values(), other.flying_weights().values(), strict=True):
+    for a, b, c in zip(
+        mine.flying_weights().values(), same.flying_weights().values(), other.flying_weights().values(), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
         assert not np.array_equal(a, c) or len(set(a.flat)) == 1  # the output bias starts at hover for all
 
@@ -202,8 +206,18 @@ def test_an_iteration_has_its_vehicle_steps_but_not_too_many_ticks():
 
 
 def test_it_learns_what_the_guide_would_do():
-    settings = {"bc": 1, "bc_end": 1, "q_from": 1, "q_full": 1, "actor_updates": 10, "learning_rate": 1e-2, "critic_updates": 0}
-    student = learner(schedule=settings, replay={"actor_batch": 32}, network={"hidden": [64, 32], "slope": {"kind": "fixed"}})
+    settings = {
+        "bc": 1,
+        "bc_end": 1,
+        "q_from": 1,
+        "q_full": 1,
+        "actor_updates": 10,
+        "learning_rate": 1e-2,
+        "critic_updates": 0,
+    }
+    student = learner(
+        schedule=settings, replay={"actor_batch": 32}, network={"hidden": [64, 32], "slope": {"kind": "fixed"}}
+    )
     rows = flights(200)
     losses = [metrics["imitation_loss"] for metrics in learn(student, rows, iterations=10) if "imitation_loss" in metrics]
     losses += [student.iterate()["imitation_loss"] for _ in range(10)]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import spike_ctrl
 
 ROOT = Path(spike_ctrl.__file__).parent

@@ -115,7 +115,7 @@ def test_a_path_to_a_recipe_is_taken_and_a_wrong_one_named(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfe\x00name")
-    with pytest.raises(RecipeError, match="mine.yaml"):
+    with pytest.raises(RecipeError, match=r"mine\.yaml"):
         recipes.load(path)
 
 
@@ -133,7 +133,13 @@ def test_other_steps_stretch_the_schedule_and_nothing_else():
 
 def test_every_number_of_the_algorithm_and_its_schedule_has_a_range():
     free = {"reward_shift", "crash_reward"}
-    for settings in (recipes.TaskSettings, recipes.JumpStartSettings, recipes.ReplaySettings, recipes.ScheduleSettings, recipes.Settings):
+    for settings in (
+        recipes.TaskSettings,
+        recipes.JumpStartSettings,
+        recipes.ReplaySettings,
+        recipes.ScheduleSettings,
+        recipes.Settings,
+    ):
         for field in dataclasses.fields(settings):
             if isinstance(field.default, (int, float)) and not isinstance(field.default, bool) and field.name not in free:
                 assert field.metadata["low"] <= field.default <= field.metadata["high"] < math.inf, field.name

@@ -26,7 +26,9 @@ def flights(ticks, policy=-1.0, horizon=0.0, noise=0.0, seed=0, spread=True, **t
     action = np.full((VEHICLES, 4), policy, np.float32)
     for _ in range(ticks):
         seen = rollout.see()
-        advice, _ = guide.act(seen.observation, guide.initial_state(VEHICLES), seen.rotor_speed, seen.disturbance, seen.plant)
+        advice, _ = guide.act(
+            seen.observation, guide.initial_state(VEHICLES), seen.rotor_speed, seen.disturbance, seen.plant
+        )
         row, ended = rollout.fly(seen, action, advice, horizon, noise)
         rows.append(row)
         episodes.append(ended)

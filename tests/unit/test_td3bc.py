@@ -130,7 +130,9 @@ def test_a_critic_that_learnt_the_bowl_leads_the_actor_there():
 @pytest.mark.parametrize("label", ["buffer", "guide"])
 def test_with_imitation_alone_the_actor_learns_its_label(label):
     target = np.full((10, 8, 4), 0.5, np.float32)
-    fields = {"action": target, "guide_action": -target} if label == "buffer" else {"action": -target, "guide_action": target}
+    fields = (
+        {"action": target, "guide_action": -target} if label == "buffer" else {"action": -target, "guide_action": target}
+    )
     learner = algorithm(rate=1e-2, label=label)
     batch = learner.batch(sequences(10, 8, **fields))
     losses = [learner.update_actor(batch, bc=1.0, q=0.0, slope=SLOPE)[0] for _ in range(150)]

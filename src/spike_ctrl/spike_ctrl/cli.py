@@ -16,7 +16,9 @@ from spike_ctrl.checkpoint import CheckpointError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="spike-ctrl", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="spike-ctrl", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_bench):
@@ -37,22 +39,32 @@ class UsageError(ValueError):
 
 def _verb(verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
     return verbs.add_parser(
-        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def _add_train(verbs) -> None:
     parser = _verb(
-        verbs, "train", "Train in one process, without ROS.",
+        verbs,
+        "train",
+        "Train in one process, without ROS.",
         "  spike-ctrl train\n"
         "  spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short\n"
         "  spike-ctrl train --resume runs/short\n",
-    )  # fmt: skip
-    parser.add_argument("recipe", nargs="?", default="td3bc", help="a name among config/recipes or a path to a YAML file (default: td3bc)")
+    )
+    parser.add_argument(
+        "recipe", nargs="?", default="td3bc", help="a name among config/recipes or a path to a YAML file (default: td3bc)"
+    )
     parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
     parser.add_argument("--vehicles", type=int, default=256, help="vehicles that fly at once (default: 256)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    parser.add_argument("--steps", type=int, default=0, help="environment steps; all schedules stretch with it (default: the recipe's)")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="environment steps; all schedules stretch with it (default: the recipe's)"
+    )
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     parser.set_defaults(do=_train)
@@ -107,17 +119,23 @@ def _show(line: str) -> None:
 
 def _add_eval(verbs) -> None:
     parser = _verb(
-        verbs, "eval", "Fly the frozen evaluation: 1024 fixed starts, no guide steps, four columns.",
+        verbs,
+        "eval",
+        "Fly the frozen evaluation: 1024 fixed starts, no guide steps, four columns.",
         "  spike-ctrl eval models/crazyflie.safetensors\n"
         "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
         "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
         "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
-    )  # fmt: skip
+    )
     parser.add_argument("model", nargs="?", type=Path, help="a checkpoint")
     parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the model's, or crazyflie)")
     parser.add_argument("--guide", action="store_true", help="also the geometric guide")
-    parser.add_argument("--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's figures (without a model: the first controller's)")
+    parser.add_argument(
+        "--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the model's figures (without a model: the first controller's)"
+    )
     parser.set_defaults(do=_eval)
 
 
@@ -148,10 +166,15 @@ def _eval(options) -> int:
     print(f"airframe {vehicle.name}, {first.starts} starts")
     print(table(results))
     if loaded:
-        print(f"hover error p95 {100 * first.hover_error_m['p95']:.1f} cm, mean change of u per step {first.action_change:.4f}, "
-              f"spike rates {' '.join(f'{rate:.2f}' for rate in first.spike_rates)}")  # fmt: skip
+        print(
+            f"hover error p95 {100 * first.hover_error_m['p95']:.1f} cm, mean change of u {first.action_change:.4f} per step, "
+            f"spike rates {' '.join(f'{rate:.2f}' for rate in first.spike_rates)}"
+        )
     if options.json:
-        figures = first.to_dict() | {"model": str(options.model) if loaded else next(iter(results)), "airframe": vehicle.name}
+        figures = first.to_dict() | {
+            "model": str(options.model) if loaded else next(iter(results)),
+            "airframe": vehicle.name,
+        }
         try:
             options.json.write_text(json.dumps(figures, indent=2) + "\n")
         except OSError as error:
@@ -161,9 +184,11 @@ def _eval(options) -> int:
 
 def _add_inspect(verbs) -> None:
     parser = _verb(
-        verbs, "inspect", "Show what a checkpoint is, after all its checks and its self-test.",
+        verbs,
+        "inspect",
+        "Show what a checkpoint is, after all its checks and its self-test.",
         "  spike-ctrl inspect models/crazyflie.safetensors\n",
-    )  # fmt: skip
+    )
     parser.add_argument("model", type=Path, help="a checkpoint")
     parser.set_defaults(do=_inspect)
 
@@ -183,12 +208,14 @@ def _inspect(options) -> int:
 
 def _add_launch(verbs) -> None:
     parser = _verb(
-        verbs, "launch", "Run a launch file, also where ROS 2's own launch is not installed.",
+        verbs,
+        "launch",
+        "Run a launch file, also where ROS 2's own launch is not installed.",
         "  spike-ctrl launch sim_train\n"
         "  spike-ctrl launch sim_train vehicles:=64 steps:=500000 run:=runs/short\n"
         "  spike-ctrl launch sim_train resume:=runs/short\n"
         "  spike-ctrl launch sim_train --show-args\n",
-    )  # fmt: skip
+    )
     parser.add_argument("name", help="a name among launch/ or a path to a .launch.py file")
     parser.add_argument("arguments", nargs="*", metavar="KEY:=VALUE", help="arguments of the launch file")
     parser.add_argument("--show-args", action="store_true", help="show the arguments of the launch file and end")
@@ -212,10 +239,11 @@ def _launch(options) -> int:
 
 def _add_bench(verbs) -> None:
     parser = _verb(
-        verbs, "bench", "Measure speed: simulator, network, graph. Writes build/bench.json.",
-        "  spike-ctrl bench\n"
-        "  spike-ctrl bench simulator snn\n",
-    )  # fmt: skip
+        verbs,
+        "bench",
+        "Measure speed: simulator, network, graph. Writes build/bench.json.",
+        "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n",
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph (default: all)")
     parser.set_defaults(do=_bench)
 

@@ -16,8 +16,29 @@ from numba import njit
 from spike_ctrl import dynamics, rate_loop
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.dynamics import (
-    AT, COMMAND, ENDED, EPISODE, FASTMATH, LANES, OBSERVATION, POSITION, QUATERNION, RATE_SETPOINT, RATES, REWARD, ROWS,
-    STEP, SUMS, TARGET, TARGET_COS, TARGET_SIN, TERMINATED, TRUNCATED, VELOCITY, rk4_lane, unpack_arms,
+    AT,
+    COMMAND,
+    ENDED,
+    EPISODE,
+    FASTMATH,
+    LANES,
+    OBSERVATION,
+    POSITION,
+    QUATERNION,
+    RATE_SETPOINT,
+    RATES,
+    REWARD,
+    ROWS,
+    STEP,
+    SUMS,
+    TARGET,
+    TARGET_COS,
+    TARGET_SIN,
+    TERMINATED,
+    TRUNCATED,
+    VELOCITY,
+    rk4_lane,
+    unpack_arms,
 )  # fmt: skip
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.observation import observe

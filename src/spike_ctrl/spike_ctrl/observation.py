@@ -57,7 +57,8 @@ def build(position, quaternion, velocity, rates, target=(0.0, 0.0, 0.0), target_
     rates (3, rad/s, body), target (3, m, world), target_yaw (rad, counter-clockwise from east).
     """
     as32 = [np.asarray(x, np.float32) for x in (position, quaternion, velocity, rates, target)]
-    for name, array, size in zip(("position", "quaternion", "velocity", "rates", "target"), as32, (3, 4, 3, 3, 3)):
+    names, sizes = ("position", "quaternion", "velocity", "rates", "target"), (3, 4, 3, 3, 3)
+    for name, array, size in zip(names, as32, sizes, strict=True):
         if array.shape != (size,):
             raise ValueError(f"{name}: found shape {array.shape}, wanted ({size},)")
     out = np.empty(SIZE, np.float32)

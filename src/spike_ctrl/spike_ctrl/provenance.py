@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 VARIABLE = "SPIKE_CTRL_COMMAND"  # set by `spike-ctrl launch` for the nodes that it starts
 
 
@@ -19,8 +18,12 @@ def commit() -> str:
     """The git commit of the checkout this library runs from, "+" appended when files differ from it; "" outside of one."""
     try:
         return subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="], cwd=Path(__file__).parent,
-            capture_output=True, text=True, timeout=5, check=True,
-        ).stdout.strip()  # fmt: skip
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -38,7 +38,7 @@ def curriculum(progress: float) -> Coefficients:
     """Coefficients at `progress` in [0, 1]: six equal stages, linear from START to END."""
     stage = min(int(progress * CURRICULUM_STEPS), CURRICULUM_STEPS - 1)
     share = stage / (CURRICULUM_STEPS - 1)
-    return Coefficients(*(a + share * (b - a) for a, b in zip(astuple(START), astuple(END))))
+    return Coefficients(*(a + share * (b - a) for a, b in zip(astuple(START), astuple(END), strict=False)))
 
 
 _ONE, _HALF, _HALF_PI, _PI = (np.float32(x) for x in (1.0, 0.5, math.pi / 2, math.pi))
@@ -86,7 +86,8 @@ def _costs_batch(observation, command, hover, out):
 def squared_errors(observation: np.ndarray, command: np.ndarray, hover: float) -> np.ndarray:
     """The four squared errors (N, 4) in the order of TERMS, from observations (N, 18) and commands u (N, 4) in [0, 1]."""
     out = np.empty((len(observation), 4), np.float32)
-    _costs_batch(np.ascontiguousarray(observation, np.float32), np.ascontiguousarray(command, np.float32), np.float32(hover), out)
+    as32 = [np.ascontiguousarray(array, np.float32) for array in (observation, command)]
+    _costs_batch(*as32, np.float32(hover), out)
     return out
 
 

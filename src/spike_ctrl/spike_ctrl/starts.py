@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numba import njit
 
-from spike_ctrl.dynamics import AT, EPISODE, FORCE, LANES, MASS, PLANT_SIZE, POSITION, QUATERNION, RATES, ROTORS, VELOCITY
+from spike_ctrl.dynamics import AT, EPISODE, FORCE, MASS, PLANT_SIZE, POSITION, QUATERNION, RATES, ROTORS, VELOCITY
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
-from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, nanoseconds, view
-from spike_ctrl_ros.parameters import ParameterError, declare, parameter
-from spike_ctrl_ros.spin import run
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds, view
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,15 @@ class GuidePolicy(Node):
             self.state[(seen.flags & VehicleState.FIRST) > 0] = 0.0
             action, self.state = self.guide.act(seen.observation, self.state, seen.rotor_speed, seen.disturbance, seen.plant)
             self.answer = fill(
-                VehicleAction(), stamp=nanoseconds(message.header.stamp), frame_id="base_link", tick=message.tick,
-                epoch=message.epoch, layout=self.guide.airframe.action_layout, checkpoint_id="guide", action=np.asarray(action),
-            )  # fmt: skip
+                VehicleAction(),
+                stamp=nanoseconds(message.header.stamp),
+                frame_id="base_link",
+                tick=message.tick,
+                epoch=message.epoch,
+                layout=self.guide.airframe.action_layout,
+                checkpoint_id="guide",
+                action=np.asarray(action),
+            )
         self.action_out.publish(self.answer)
 
 

@@ -12,10 +12,6 @@ from pathlib import Path
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
-from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, view
-from spike_ctrl_ros.parameters import ParameterError, declare, parameter
-from spike_ctrl_ros.spin import NodeError, run
 
 from spike_ctrl import airframe, checkpoint, provenance
 from spike_ctrl.airframe import AirframeError
@@ -25,6 +21,10 @@ from spike_ctrl.learn import recipe
 from spike_ctrl.learn.buffer import Rows
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.run import Pace, Run, RunError, folder_for
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import NodeError, run
 
 REPORT_PERIOD = 1.0  # s
 
@@ -51,7 +51,7 @@ class LearnerNode(Node):
                 self.run = Run.resume(Path(p.resume), vehicle, p.vehicles, **about)
             else:
                 plan = recipe.find(p.recipe).with_steps(p.steps)
-                folder = Path(p.run) if p.run else folder_for(plan, time.strftime('%Y%m%d-%H%M%S'))
+                folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
                 self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
         except (AirframeError, RecipeError, RunError) as error:
             raise ParameterError(str(error)) from None
@@ -81,15 +81,26 @@ class LearnerNode(Node):
         self.granted += ticks
         name = f"{self.run.folder.name}/{self.epoch}"
         data = checkpoint.dumps(
-            self.learner.flying_weights(), self.learner.contract(), recipe=self.learner.recipe.name, seed=self.learner.seed, name=name
+            self.learner.flying_weights(),
+            self.learner.contract(),
+            recipe=self.learner.recipe.name,
+            seed=self.learner.seed,
+            name=name,
         )
         now = self.get_clock().now().nanoseconds
         digest = hashlib.sha256(data).hexdigest()
         self.checkpoint_out.publish(fill(Checkpoint(), stamp=now, epoch=self.epoch, name=name, sha256=digest, data=data))
         leave = self.learner.leave()
         self.leave_out.publish(
-            fill(JumpStart(), stamp=now, epoch=self.epoch, until_tick=self.granted, horizon=leave.horizon, noise=leave.noise,
-                 curriculum=leave.curriculum)  # fmt: skip
+            fill(
+                JumpStart(),
+                stamp=now,
+                epoch=self.epoch,
+                until_tick=self.granted,
+                horizon=leave.horizon,
+                noise=leave.noise,
+                curriculum=leave.curriculum,
+            )
         )
 
     def on_transition(self, message: Transition) -> None:
@@ -102,7 +113,9 @@ class LearnerNode(Node):
             self.failure = f"transition of tick {self.next_tick} from simulator was lost: found tick {message.tick}"
             return
         if message.vehicles != self.learner.vehicles:
-            self.failure = f"transition.vehicles: found {message.vehicles}, wanted {self.learner.vehicles}: give all nodes the same"
+            self.failure = (
+                f"transition.vehicles: found {message.vehicles}, wanted {self.learner.vehicles}: give all nodes the same"
+            )
             return
         self.next_tick += 1
         seen = view(message)
@@ -135,15 +148,27 @@ class LearnerNode(Node):
 
     def tell(self, metrics: dict[str, float], speed: float) -> None:
         print(self.run.progress_line(metrics, speed), end="\r", flush=True)
-        names = {"return_mean": "return", "survival": "survival", "guide_share": "guide_share", "slope": "slope",
-                 "critic_loss": "critic_loss", "actor_loss": "actor_loss"}  # fmt: skip
+        names = {
+            "return_mean": "return",
+            "survival": "survival",
+            "guide_share": "guide_share",
+            "slope": "slope",
+            "critic_loss": "critic_loss",
+            "actor_loss": "actor_loss",
+        }
         self.status_out.publish(
             fill(
-                TrainingStatus(), stamp=self.get_clock().now().nanoseconds, run=str(self.run.folder),
-                recipe=self.learner.recipe.name, environment_steps=self.learner.environment_steps, steps_per_second=speed,
-                remaining_time=self.run.remaining, updates=self.learner.critic_updates, epoch=self.epoch,
+                TrainingStatus(),
+                stamp=self.get_clock().now().nanoseconds,
+                run=str(self.run.folder),
+                recipe=self.learner.recipe.name,
+                environment_steps=self.learner.environment_steps,
+                steps_per_second=speed,
+                remaining_time=self.run.remaining,
+                updates=self.learner.critic_updates,
+                epoch=self.epoch,
                 **{field: metrics.get(name, float("nan")) for field, name in names.items()},
-            )  # fmt: skip
+            )
         )
 
     def close(self) -> None:

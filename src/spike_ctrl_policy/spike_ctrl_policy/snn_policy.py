@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
-from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, nanoseconds, view
-from spike_ctrl_ros.parameters import ParameterError, declare, parameter
-from spike_ctrl_ros.spin import run
 
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds, view
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
 
 STATUS_PERIOD = 1.0  # s
 
@@ -140,9 +140,15 @@ class SnnPolicy(LifecycleNode):
             return
         self.state = after
         self.answer = fill(
-            VehicleAction(), stamp=nanoseconds(message.header.stamp), frame_id="base_link", tick=message.tick, epoch=self.epoch,
-            layout=self.expect["action"], checkpoint_id=self.name, action=action,
-        )  # fmt: skip
+            VehicleAction(),
+            stamp=nanoseconds(message.header.stamp),
+            frame_id="base_link",
+            tick=message.tick,
+            epoch=self.epoch,
+            layout=self.expect["action"],
+            checkpoint_id=self.name,
+            action=action,
+        )
         self.action_out.publish(self.answer)
         self.reason, self.detail = PolicyStatus.OK, ""
         if self.shadow is not None:
@@ -162,18 +168,31 @@ class SnnPolicy(LifecycleNode):
 
     def report(self, message: VehicleState, action, received: float, observation=()) -> None:
         self.reported = received
-        fields = {"inference_time": self.inference, "spike_rate": self.policy.spike_rates(self.state)} if action is not None else {}
+        fields = (
+            {"inference_time": self.inference, "spike_rate": self.policy.spike_rates(self.state)}
+            if action is not None
+            else {}
+        )
         self.status_out.publish(
             fill(
-                PolicyStatus(), stamp=nanoseconds(message.header.stamp), frame_id="odom", tick=message.tick, epoch=self.epoch,
-                reason=self.reason, detail=self.detail, checkpoint_id=self.name, observation=observation,
-                action=() if action is None else action, state_age=time.monotonic() - received, **fields,
-            )  # fmt: skip
+                PolicyStatus(),
+                stamp=nanoseconds(message.header.stamp),
+                frame_id="odom",
+                tick=message.tick,
+                epoch=self.epoch,
+                reason=self.reason,
+                detail=self.detail,
+                checkpoint_id=self.name,
+                observation=observation,
+                action=() if action is None else action,
+                state_age=time.monotonic() - received,
+                **fields,
+            )
         )
 
 
 def step(policy, seen, first, state):
-    """One step of a policy for all vehicles; spiking states start from zero where an episode does, or where there is none."""
+    """One step of a policy for all vehicles; spiking states start from zero where an episode does."""
     if state is None or state.membrane.shape[-1] != seen.vehicles:
         state = policy.initial_state(seen.vehicles)
     elif first.any():

@@ -1,11 +1,11 @@
 """Parameters of a node, declared as a dataclass: type, default, description, range, choices.
 
-    @dataclass(frozen=True)
-    class Parameters:
-        vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=65536)
-        layout: str = parameter("motors", "Action layout.", choices=("motors", "rates"))
+@dataclass(frozen=True)
+class Parameters:
+    vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=65536)
+    layout: str = parameter("motors", "Action layout.", choices=("motors", "rates"))
 
-    values = declare(node, Parameters)      # an instance with the values that the node was started with
+values = declare(node, Parameters)      # an instance with the values that the node was started with
 """
 
 import dataclasses

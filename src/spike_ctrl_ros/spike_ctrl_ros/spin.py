@@ -1,7 +1,7 @@
 """The life of a node process: start, spin, orderly end, exit code.
 
-    def main():
-        sys.exit(run(Simulator))
+def main():
+    sys.exit(run(Simulator))
 """
 
 import signal

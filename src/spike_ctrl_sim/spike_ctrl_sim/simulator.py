@@ -17,10 +17,6 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
-from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, time_message, view
-from spike_ctrl_ros.parameters import ParameterError, declare, parameter
-from spike_ctrl_ros.spin import NodeError, run
 
 from spike_ctrl import airframe, dynamics, reward
 from spike_ctrl.airframe import AirframeError
@@ -28,6 +24,10 @@ from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, time_message, view
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import NodeError, run
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
 RESEND, PATIENCE = 1.0, 5.0  # s of wall time
@@ -72,7 +72,9 @@ class Simulator(Node):
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
         for topic in ANSWERS:
-            self.create_subscription(VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP)
+            self.create_subscription(
+                VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
+            )
         self.pace = self.create_timer(1 / RATE_HZ, self.on_deadline) if p.realtime else None
         self.create_timer(0.1, self.watch)
         self.create_timer(1.0, self.diagnose)
@@ -93,7 +95,12 @@ class Simulator(Node):
         self.environment.coefficients = reward.curriculum(self.leave.curriculum)
         self.seen, self.answers = self.rollout.see(), {}
         self.message = fill(
-            VehicleState(), stamp=self.tick * TICK, frame_id="odom", tick=self.tick, epoch=self.leave.epoch, **self.seen._asdict()
+            VehicleState(),
+            stamp=self.tick * TICK,
+            frame_id="odom",
+            tick=self.tick,
+            epoch=self.leave.epoch,
+            **self.seen._asdict(),
         )
         self.asked = self.sent = time.monotonic()
         self.state_out.publish(self.message)
@@ -142,7 +149,9 @@ class Simulator(Node):
         if self.seen is None:
             self.show()
             if self.seen is None and self.tick > 0 and now - self.asked > PATIENCE:
-                self.get_logger().error(f"tick {self.tick}: no leave from learner for {PATIENCE:.0f} s; flying on with epoch {self.leave.epoch}")
+                self.get_logger().error(
+                    f"tick {self.tick}: no leave from learner for {PATIENCE:.0f} s; flying on with epoch {self.leave.epoch}"
+                )
                 self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
                 self.parameters = Parameters(**vars(self.parameters) | {"free_run": True})
                 self.show()
@@ -183,7 +192,9 @@ class Simulator(Node):
         }
         self.reported_tick = self.tick
         level = DiagnosticStatus.OK if self.seen is not None or self.tick == 0 else DiagnosticStatus.WARN
-        status = DiagnosticStatus(level=level, name="simulator", message="flying" if self.seen else "waiting for the learner")
+        status = DiagnosticStatus(
+            level=level, name="simulator", message="flying" if self.seen else "waiting for the learner"
+        )
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         report = DiagnosticArray(status=[status])
         report.header.stamp = self.get_clock().now().to_msg()

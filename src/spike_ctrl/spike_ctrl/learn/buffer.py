@@ -121,7 +121,12 @@ class SequenceBuffer:
         over = np.logical_or.accumulate(over, axis=0)
         observation = self.observation[at, vehicle]
         privileged = np.concatenate(
-            [observation, self._histories(tick, vehicle, age, length), self.rotor_speed[at, vehicle], self.disturbance[at, vehicle]],
+            [
+                observation,
+                self._histories(tick, vehicle, age, length),
+                self.rotor_speed[at, vehicle],
+                self.disturbance[at, vehicle],
+            ],
             axis=2,
         )
         steps = at[:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -9,7 +10,6 @@ from torch import nn
 from torch.nn.functional import layer_norm
 
 from spike_ctrl.learn.buffer import PRIVILEGED_SIZE
-
 
 VELOCITY_SCALE, RATES_SCALE = 0.5, 0.1  # 1 / (m/s), 1 / (rad/s)
 
@@ -29,7 +29,7 @@ class TwinCritic(nn.Module):
         scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
         self.register_buffer("scale", scale)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
+        for fan_in, fan_out in itertools.pairwise(sizes):
             bound = 1 / math.sqrt(fan_in)
             self.weights.append(torch.empty(2, fan_in, fan_out).uniform_(-bound, bound, generator=generator))
             self.biases.append(torch.empty(2, 1, fan_out).uniform_(-bound, bound, generator=generator))
@@ -38,7 +38,7 @@ class TwinCritic(nn.Module):
         """Values [members, ...] of the first `members` critics."""
         shape = action.shape[:-1]
         x = (torch.cat([privileged, action], -1) * self.scale).reshape(1, -1, len(self.scale)).expand(members, -1, -1)
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases)):
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=False)):
             x = torch.baddbmm(bias[:members], x, weight[:members])
             if index < len(self.weights) - 1:
                 x = torch.relu(layer_norm(x, (self.width,)))

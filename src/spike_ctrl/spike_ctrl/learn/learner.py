@@ -7,7 +7,6 @@ flown, so that a run depends on its recipe and seed alone.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -152,7 +151,7 @@ class Learner:
     def _flight_metrics(self) -> dict[str, float]:
         metrics = {"environment_steps": self.environment_steps, "guide_share": self.guide_steps / self.vehicles}
         if self._episodes:
-            returns, lengths, crashed = (np.array(column, float) for column in zip(*self._episodes))
+            returns, lengths, crashed = (np.array(column, float) for column in zip(*self._episodes, strict=False))
             metrics |= {"return": returns.mean(), "length": lengths.mean(), "survival": 1 - crashed.mean()}
         return {name: float(value) for name, value in metrics.items()}
 
@@ -203,7 +202,9 @@ class Learner:
                 raise ValueError(f"{name}: found {getattr(self, name)}, wanted {info[name]} as in the run to resume")
         self.buffer.restore(_under(arrays, "buffer."), info["buffer_count"])
         for name, module in self._modules().items():
-            module.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in _under(arrays, f"{name}.").items()})
+            module.load_state_dict(
+                {key: torch.from_numpy(value.copy()) for key, value in _under(arrays, f"{name}.").items()}
+            )
         for name, optimiser in self._optimisers().items():
             moments: dict[int, dict[str, torch.Tensor]] = {}
             for key, value in _under(arrays, f"{name}.").items():
@@ -219,8 +220,13 @@ class Learner:
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         a = self.algorithm
-        return {"actor": a.actor, "actor_target": a.actor_target, "critic": a.critic, "critic_target": a.critic_target,
-                "average": self.average}  # fmt: skip
+        return {
+            "actor": a.actor,
+            "actor_target": a.actor_target,
+            "critic": a.critic,
+            "critic_target": a.critic_target,
+            "average": self.average,
+        }
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor_optimiser": self.algorithm.actor_optimiser, "critic_optimiser": self.algorithm.critic_optimiser}

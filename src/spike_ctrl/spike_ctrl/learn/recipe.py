@@ -48,7 +48,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class JumpStartSettings:
-    """The guide's share: `horizon` steps at the start of an episode, falling linearly to `rest` at the share `until` of training."""
+    """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training."""
 
     horizon: int = _within(500, 0, 100_000)
     rest: int = _within(50, 0, 100_000)
@@ -150,7 +150,9 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
     if schedule.q_full < schedule.q_from:
         raise RecipeError(f"{source}: schedule.q_full: found {schedule.q_full}, wanted at least q_from, {schedule.q_from}")
     if recipe.td3bc.burn_in >= replay.window:
-        raise RecipeError(f"{source}: td3bc.burn_in: found {recipe.td3bc.burn_in}, wanted less than replay.window, {replay.window}")
+        raise RecipeError(
+            f"{source}: td3bc.burn_in: found {recipe.td3bc.burn_in}, wanted less than replay.window, {replay.window}"
+        )
     return recipe
 
 
@@ -167,7 +169,9 @@ def to_dict(recipe: Recipe) -> dict:
 
 def _parse(kind, data, source: str, prefix: str):
     if not isinstance(data, dict):
-        raise RecipeError(f"{source}: {prefix.rstrip('.') or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values")
+        raise RecipeError(
+            f"{source}: {prefix.rstrip('.') or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values"
+        )
     known = {f.name: f for f in dataclasses.fields(kind)}
     types = typing.get_type_hints(kind)
     for key in data:
@@ -176,7 +180,9 @@ def _parse(kind, data, source: str, prefix: str):
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
             raise RecipeError(f"{source}: unknown key '{prefix}{key}'; {hint}")
     values = {key: _value(types[key], known[key].metadata, value, source, prefix + key) for key, value in data.items()}
-    missing = [f.name for f in known.values() if f.name not in values and f.default is f.default_factory is dataclasses.MISSING]
+    missing = [
+        f.name for f in known.values() if f.name not in values and f.default is f.default_factory is dataclasses.MISSING
+    ]
     if missing:
         raise RecipeError(f"{source}: key '{prefix}{missing[0]}' is missing")
     return kind(**values)

@@ -20,7 +20,7 @@ def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> E
 
 
 class Seen(NamedTuple):
-    """All vehicles before an action: flags uint8 (N,), observation (N, 18), rotors (N, 4), disturbance (N, 6), plant or None."""
+    """N vehicles before an action: flags uint8 (N,), observation (N, 18), rotors (N, 4), disturbance (N, 6), plant."""
 
     flags: np.ndarray
     observation: np.ndarray

@@ -1,10 +1,10 @@
 """A run's folder: what ran, its metrics, its policies, and the state from which it can go on.
 
-    recipe.yaml         the recipe as it ran, with airframe, vehicles and seed in run.json
-    metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
-    policy.safetensors  the averaged policy that validated best so far
-    state.safetensors   everything that a resumed run needs
-    evaluation.json     the frozen evaluation of the policy
+recipe.yaml         the recipe as it ran, with airframe, vehicles and seed in run.json
+metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
+policy.safetensors  the averaged policy that validated best so far
+state.safetensors   everything that a resumed run needs
+evaluation.json     the frozen evaluation of the policy
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from spike_ctrl.evaluate import HEADLINE, Evaluation, PolicyController, evaluate
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
-
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
 
@@ -49,7 +48,9 @@ class Run:
     def start(cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, **kwargs) -> Run:
         """A new run in a new folder."""
         if (folder / "run.json").exists():
-            raise RunError(f"run {folder}: exists already; resume it (resume:={folder} or --resume {folder}) or name another")
+            raise RunError(
+                f"run {folder}: exists already; resume it (resume:={folder} or --resume {folder}) or name another"
+            )
         learner = Learner(recipe, airframe, vehicles, seed)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,14 +95,21 @@ class Run:
             for name, value in metrics.items():
                 self._writer.add_scalar(name, value, self.learner.environment_steps)
         except OSError as error:
-            raise RunError(f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed") from None
+            raise RunError(
+                f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed"
+            ) from None
 
     def validate(self) -> Evaluation:
         """Fly the averaged policy on the validation starts and keep it as policy.safetensors if it is the best so far."""
         self.validation = evaluation = self.learner.validate()
         column = evaluation.columns["1.5m_start"]
-        self.report({"validation_return": column["return_mean"], "validation_survival": column["survival"],
-                     "environment_steps": self.learner.environment_steps})  # fmt: skip
+        self.report(
+            {
+                "validation_return": column["return_mean"],
+                "validation_survival": column["survival"],
+                "environment_steps": self.learner.environment_steps,
+            }
+        )
         if self.best is None or evaluation.score > self.best.score:
             self.best = evaluation
             self.save_policy({"validation": evaluation.to_dict()})
@@ -110,9 +118,15 @@ class Run:
     def save_policy(self, evaluation: dict, weights=None) -> None:
         learner = self.learner
         checkpoint.save(
-            self.policy_path, learner.averaged_weights() if weights is None else weights, learner.contract(),
-            recipe=learner.recipe.name, seed=learner.seed, commit=self.commit, command=self.command, evaluation=evaluation,
-        )  # fmt: skip
+            self.policy_path,
+            learner.averaged_weights() if weights is None else weights,
+            learner.contract(),
+            recipe=learner.recipe.name,
+            seed=learner.seed,
+            commit=self.commit,
+            command=self.command,
+            evaluation=evaluation,
+        )
 
     @property
     def policy_path(self) -> Path:
@@ -133,7 +147,9 @@ class Run:
         saved = checkpoint.load(self.policy_path)
         evaluation = evaluate(PolicyController(saved.policy), self.learner.airframe)
         figures = evaluation.to_dict()
-        self.save_policy(saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, saved.weights)
+        self.save_policy(
+            saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, saved.weights
+        )
         _write_json(self.folder / "evaluation.json", figures)
         self.close()
         return evaluation

@@ -116,9 +116,7 @@ class TD3BC:
         average_(self.critic_target, self.critic, self.settings.tau)
         return loss.item() / 2
 
-    def update_actor(
-        self, batch: Batch, bc: float, q: float, slope: float
-    ) -> tuple[dict[str, float], tuple[float, ...]]:
+    def update_actor(self, batch: Batch, bc: float, q: float, slope: float) -> tuple[dict[str, float], tuple[float, ...]]:
         """One step on the actor and its target: `bc` weighs the label, `q` in [0, 1] the critic's opinion.
 
         Returns the terms of the loss and the spike rate of each layer.
