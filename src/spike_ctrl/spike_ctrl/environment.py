@@ -47,6 +47,7 @@ from spike_ctrl.reward import START, TERMS, Coefficients, costs
 from spike_ctrl.starts import Randomisation, Start, draw
 
 RATE_HZ = 100.0
+STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
 _LANES, _SIZE = np.uint64(LANES), np.uint64(OBSERVATION_SIZE)
 
 
@@ -227,10 +228,9 @@ def _step_rates(buffer, action, dt, arms, loop, late, weights, rules, seed, draw
 
 
 def _statistics(episode: np.ndarray) -> dict[str, np.ndarray]:
-    """Return, length and summed costs of the episodes that ended; 0 where one goes on."""
-    total, *costs, length = episode
-    named = {f"cost_{term}": cost for term, cost in zip(TERMS, costs, strict=True)}
-    return {"r": total, "l": length.astype(np.int64)} | named
+    """Return, summed costs and length of the episodes that ended; 0 where one goes on."""
+    named = dict(zip(STATISTICS, episode, strict=True))
+    return named | {"l": named["l"].astype(np.int64)}
 
 
 class Environment(VectorEnv):
@@ -291,7 +291,7 @@ class Environment(VectorEnv):
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         reward = np.empty(self.num_envs, np.float32)
         ends = np.empty((2, self.num_envs), np.bool_)
-        episode = np.zeros((2 + len(TERMS), self.num_envs), np.float32)
+        episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
