@@ -94,7 +94,6 @@ def test_a_restored_learner_forgot_none_of_its_episodes_and_counters():
     assert {k: v for k, v in found.items() if k != "guide_share"} == {k: v for k, v in wanted.items() if k != "guide_share"}
 
 
-@pytest.mark.xfail(strict=True, reason="Learner.receive does not look at FIRST")
 def test_an_episode_that_a_restart_cut_off_does_not_count_in_the_next_ones_return():
     student = learner()
     for row in (flat(FIRST, 5.0), flat(0, 5.0), flat(FIRST, 1.0), flat(0, 1.0), flat(TRUNCATED)):
@@ -142,7 +141,6 @@ def test_nothing_is_updated_until_windows_fit_and_the_metrics_say_so():
     assert all(np.array_equal(before[name], value) for name, value in student.flying_weights().items())
 
 
-@pytest.mark.xfail(strict=True, reason="such a run trains nothing from beginning to end and does not say so")
 def test_a_buffer_in_which_windows_never_fit_is_refused():
     with pytest.raises(ValueError, match="capacity"):
         learner(vehicles=64, replay={"capacity": 4096, "window": 20})  # 64 ticks, wanted 73

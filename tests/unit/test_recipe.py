@@ -111,7 +111,6 @@ def test_a_path_to_a_recipe_is_taken_and_a_wrong_one_named(tmp_path):
         recipes.find(str(tmp_path / "none.yaml"))
 
 
-@pytest.mark.xfail(strict=True, reason="recipe.load lets UnicodeDecodeError through")
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfe\x00name")
@@ -119,7 +118,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         recipes.load(path)
 
 
-@pytest.mark.xfail(strict=True, reason="yaml.safe_load takes the last of equal keys")
 def test_a_key_given_twice_is_refused(tmp_path):
     assert "box" in refused("name: a\ntask: {box: 1, box: 2}", tmp_path)
 

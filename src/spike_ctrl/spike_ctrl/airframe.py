@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import yaml
+from spike_ctrl import yaml_file
 
 GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")
@@ -90,14 +90,7 @@ class Airframe:
 
 def load(path: str | Path) -> Airframe:
     """Read an airframe from a YAML file. Raises AirframeError on a missing file, bad YAML, key, unit, type or range."""
-    path = Path(path)
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
-    except OSError as error:
-        raise AirframeError(f"airframe {path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AirframeError(f"airframe {path}: not valid YAML ({' '.join(str(error).split())})") from None
-    return from_dict(data, source=f"airframe {path}")
+    return from_dict(yaml_file.read(Path(path), "airframe", AirframeError), source=f"airframe {path}")
 
 
 def from_dict(data: object, source: str = "airframe") -> Airframe:
@@ -109,26 +102,7 @@ def from_dict(data: object, source: str = "airframe") -> Airframe:
 
 def find(name: str) -> Airframe:
     """The airframe of that name among config/airframes, or the one in the YAML file at that path."""
-    from spike_ctrl import resources
-
-    if name.endswith((".yaml", ".yml")):
-        return load(name)
-    folder = resources.folder("config") / "airframes"
-    known = sorted(file.stem for file in folder.glob("*.yaml"))
-    if name not in known:
-        raise AirframeError(f"airframe '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file)")
-    return load(folder / f"{name}.yaml")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which would let the second of two equal keys win in silence."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+    return load(yaml_file.find(name, "airframe", AirframeError))
 
 
 def _parse(kind, data, source, prefix):

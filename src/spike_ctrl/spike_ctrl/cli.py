@@ -167,7 +167,7 @@ def _eval(options) -> int:
     print(table(results))
     if loaded:
         print(
-            f"hover error p95 {100 * first.hover_error_m['p95']:.1f} cm, mean change of u {first.action_change:.4f} per step, "
+            f"hover error p95 {100 * first.hover_error_m['p95']:.1f} cm, change of u {first.action_change:.4f} per step, "
             f"spike rates {' '.join(f'{rate:.2f}' for rate in first.spike_rates)}"
         )
     if options.json:

@@ -38,7 +38,7 @@ def curriculum(progress: float) -> Coefficients:
     """Coefficients at `progress` in [0, 1]: six equal stages, linear from START to END."""
     stage = min(int(progress * CURRICULUM_STEPS), CURRICULUM_STEPS - 1)
     share = stage / (CURRICULUM_STEPS - 1)
-    return Coefficients(*(a + share * (b - a) for a, b in zip(astuple(START), astuple(END), strict=False)))
+    return Coefficients(*(a + share * (b - a) for a, b in zip(astuple(START), astuple(END), strict=True)))
 
 
 _ONE, _HALF, _HALF_PI, _PI = (np.float32(x) for x in (1.0, 0.5, math.pi / 2, math.pi))

@@ -14,12 +14,10 @@ from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
 from spike_ctrl import airframe, checkpoint, provenance
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.evaluate import comparison
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.buffer import Rows
-from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.run import Pace, Run, RunError, folder_for
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
@@ -53,7 +51,7 @@ class LearnerNode(Node):
                 plan = recipe.find(p.recipe).with_steps(p.steps)
                 folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
                 self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
-        except (AirframeError, RecipeError, RunError) as error:
+        except (RunError, ValueError) as error:
             raise ParameterError(str(error)) from None
         except CheckpointError as error:
             raise NodeError(str(error)) from None

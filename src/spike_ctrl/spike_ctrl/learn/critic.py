@@ -38,7 +38,7 @@ class TwinCritic(nn.Module):
         """Values [members, ...] of the first `members` critics."""
         shape = action.shape[:-1]
         x = (torch.cat([privileged, action], -1) * self.scale).reshape(1, -1, len(self.scale)).expand(members, -1, -1)
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=False)):
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias[:members], x, weight[:members])
             if index < len(self.weights) - 1:
                 x = torch.relu(layer_norm(x, (self.width,)))

@@ -18,7 +18,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.checkpoint import Contract
 from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.evaluate import VALIDATION_SEED, Evaluation, PolicyController, evaluate
-from spike_ctrl.learn.buffer import GUIDE, TERMINATED, TRUNCATED, Rows, SequenceBuffer
+from spike_ctrl.learn.buffer import FIRST, GUIDE, HISTORY, TERMINATED, TRUNCATED, Rows, SequenceBuffer
 from spike_ctrl.learn.critic import TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.td3bc import TD3BC
@@ -59,6 +59,9 @@ class Learner:
         critic = TwinCritic(recipe.critic_width, self.generator)
         self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate)
         self.average = copy.deepcopy(actor).requires_grad_(False)
+        enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
+        if recipe.replay.capacity < enough:
+            raise ValueError(f"replay.capacity: found {recipe.replay.capacity}, wanted at least {enough} for {vehicles} vehicles")
         self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles)
         self.slopes = slope.from_config(network.slope)
         self.slope_state = self.slopes.initial()
@@ -91,6 +94,8 @@ class Learner:
     def receive(self, rows: Rows) -> None:
         """Store one tick of all vehicles and keep account of their episodes."""
         self.buffer.add(rows)
+        first = (rows.flags & FIRST) > 0  # also after a restart that cut an episode off
+        self._returns[first] = self._lengths[first] = 0.0
         self.environment_steps += self.vehicles
         self.guide_steps = int(((rows.flags & GUIDE) > 0).sum())
         ended = (rows.flags & (TERMINATED | TRUNCATED)) > 0
@@ -151,7 +156,7 @@ class Learner:
     def _flight_metrics(self) -> dict[str, float]:
         metrics = {"environment_steps": self.environment_steps, "guide_share": self.guide_steps / self.vehicles}
         if self._episodes:
-            returns, lengths, crashed = (np.array(column, float) for column in zip(*self._episodes, strict=False))
+            returns, lengths, crashed = (np.array(column, float) for column in zip(*self._episodes, strict=True))
             metrics |= {"return": returns.mean(), "length": lengths.mean(), "survival": 1 - crashed.mean()}
         return {name: float(value) for name, value in metrics.items()}
 

@@ -9,9 +9,7 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from spike_ctrl import resources
+from spike_ctrl import yaml_file
 from spike_ctrl.guide import Gains
 from spike_ctrl.learn.td3bc import Settings
 from spike_ctrl.snn import slope
@@ -106,15 +104,7 @@ class Recipe:
 
 def find(name: str) -> Recipe:
     """The recipe of that name among config/recipes, or the one in the YAML file at that path."""
-    if name.endswith((".yaml", ".yml")):
-        return load(Path(name))
-    folder = resources.folder("config") / "recipes"
-    known = sorted(file.stem for file in folder.glob("*.yaml"))
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise RecipeError(f"recipe '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file){hint}")
-    return load(folder / f"{name}.yaml")
+    return load(yaml_file.find(name, "recipe", RecipeError))
 
 
 def resumed(folder: Path) -> tuple[Recipe, dict]:
@@ -130,13 +120,7 @@ def resumed(folder: Path) -> tuple[Recipe, dict]:
 
 def load(path: Path) -> Recipe:
     """Read a recipe from a YAML file. Raises RecipeError."""
-    try:
-        data = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise RecipeError(f"recipe {path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {path}: not valid YAML ({' '.join(str(error).split())})") from None
-    return from_dict(data, f"recipe {path}")
+    return from_dict(yaml_file.read(Path(path), "recipe", RecipeError), f"recipe {path}")
 
 
 def from_dict(data: object, source: str = "recipe") -> Recipe:

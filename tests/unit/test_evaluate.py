@@ -1,0 +1,174 @@
+"""The frozen evaluation: four columns from one flight equal four flights, and nobody is flattered."""
+
+import json
+
+import numpy as np
+import pytest
+
+from spike_ctrl import airframe
+from spike_ctrl.environment import Environment, Task
+from spike_ctrl.evaluate import (
+    BOXES, COEFFICIENTS, COLUMNS, EPISODE_STEPS, EVALUATION_SEED, HEADLINE, STARTS, VALIDATION_SEED, GuideController,
+    PolicyController, evaluate, table,
+)  # fmt: skip
+from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.reward import END, START
+from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
+from spike_ctrl.starts import Randomisation
+
+AIRFRAME = airframe.find("crazyflie")
+SEED, VEHICLES = 7, 48
+
+
+class Constant:
+    """Commands the same to all motors, whatever happens."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def begin(self, vehicles):
+        self.vehicles = vehicles
+
+    def act(self, observation, environment):
+        return np.full((self.vehicles, 4), self.action, np.float32)
+
+
+class Recorder:
+    """Flies another controller and keeps what it saw and did."""
+
+    def __init__(self, controller):
+        self.controller = controller
+
+    def begin(self, vehicles):
+        self.controller.begin(vehicles)
+        self.observations, self.actions = [], []
+
+    def act(self, observation, environment):
+        self.observations.append(observation)
+        self.actions.append(self.controller.act(observation, environment))
+        return self.actions[-1]
+
+
+def guide():
+    return GuideController(GeometricGuide(AIRFRAME))
+
+
+def policy():
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.uniform(0.1, 0.9, shape).astype(np.float32)
+        if name.endswith(("beta", "theta"))
+        else rng.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in weight_shapes((18, 24, 16, 4)).items()
+    }
+    weights["output.bias"][:] = np.arctanh(2 * AIRFRAME.hover - 1)
+    return PolicyController(SpikingPolicy(weights))
+
+
+def flown(controller, box, coefficients):
+    """Return, length and crash of the first episode of each vehicle, as the environment itself gives them."""
+    environment = Environment(AIRFRAME, VEHICLES, Task(box=box, episode_steps=EPISODE_STEPS), coefficients)
+    observation, _ = environment.reset(seed=SEED)
+    controller.begin(VEHICLES)
+    found = np.full((3, VEHICLES), np.nan)
+    while np.isnan(found).any():
+        observation, _, terminated, _, info = environment.step(controller.act(observation, environment))
+        if info:
+            new = info["_episode"] & np.isnan(found[0])
+            found[:, new] = np.array([info["episode"]["r"], info["episode"]["l"], terminated])[:, new]
+    return found
+
+
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("stage", COEFFICIENTS)
+@pytest.mark.parametrize("make", [guide, policy])
+def test_every_column_equals_a_flight_of_its_own(make, box, stage):
+    column = evaluate(make(), AIRFRAME, seed=SEED, starts=VEHICLES).columns[f"{box}_{stage}"]
+    returns, lengths, crashed = flown(make(), BOXES[box], COEFFICIENTS[stage])
+    assert 0 < lengths.min() < lengths.max()
+    assert column["return_mean"] == pytest.approx(returns.mean(), rel=1e-4)
+    assert column["return_std"] == pytest.approx(returns.std(), rel=1e-3)
+    assert column["length_mean"] == lengths.mean()
+    assert column["survival"] == pytest.approx(1 - crashed.mean())
+
+
+@pytest.mark.parametrize("action", [-1.0, 1.0])
+def test_a_policy_that_does_nothing_or_too_much_crashes(action):
+    found = evaluate(Constant(action), AIRFRAME, seed=SEED, starts=VEHICLES)
+    for name in COLUMNS:
+        assert found.columns[name]["survival"] == 0
+        assert found.columns[name]["length_mean"] < 150
+        assert found.columns[name]["return_mean"] < 150
+    assert found.columns["0.6m_start"]["length_mean"] < found.columns["1.5m_start"]["length_mean"]
+    assert np.isnan(found.hover_error_m["median"])
+    assert "none survived" in table({"stone": found})
+
+
+def test_an_evaluation_without_survivors_is_valid_json():
+    found = evaluate(Constant(-1.0), AIRFRAME, seed=SEED, starts=4)
+    written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert written["hover_error_m"] == {"median": None, "p95": None}
+    assert set(written["columns"]) == {"1.5m_start", "1.5m_end", "0.6m_start", "0.6m_end"}
+    assert set(written["columns"][HEADLINE]) == {"return_mean", "return_std", "survival", "length_mean"}
+    assert written["starts"] == 4
+
+
+def test_the_hover_error_is_the_mean_distance_of_the_last_second_of_those_who_survived():
+    recorder = Recorder(guide())
+    found = evaluate(recorder, AIRFRAME, seed=SEED, starts=VEHICLES)
+    position = np.array(recorder.observations)[..., :3]
+    assert len(position) == EPISODE_STEPS
+    inside = (np.abs(position) <= 1.5).all(axis=(0, 2))
+    # Of the last second, the state after the last action is not seen again.
+    distance = np.linalg.norm(position[-99:, inside], axis=-1).mean(axis=0)
+    assert found.hover_error_m["median"] == pytest.approx(np.median(distance), rel=0.02)
+    assert found.hover_error_m["p95"] == pytest.approx(np.percentile(distance, 95), rel=0.02)
+
+
+def test_a_policy_sees_the_18_numbers_alone_from_the_first_step_on():
+    recorder = Recorder(policy())
+    found = evaluate(recorder, AIRFRAME, seed=SEED, starts=VEHICLES)
+    network, state = recorder.controller.policy, recorder.controller.policy.initial_state(VEHICLES)
+    for observation, action in zip(recorder.observations[:50], recorder.actions, strict=False):
+        assert observation.shape == (VEHICLES, 18)
+        wanted, state = network.step(observation, state)
+        np.testing.assert_array_equal(action, wanted)
+    assert len(found.spike_rates) == 2 and all(0 < rate < 1 for rate in found.spike_rates)
+
+
+def test_equal_seeds_give_equal_evaluations_and_a_controller_is_begun_afresh():
+    controller = policy()
+    first, second = (evaluate(controller, AIRFRAME, seed=SEED, starts=16) for _ in range(2))
+    assert first == second
+    assert first != evaluate(controller, AIRFRAME, seed=SEED + 1, starts=16)
+
+
+def test_the_starts_for_choosing_are_not_those_of_the_frozen_evaluation():
+    assert STARTS == 1024 and EPISODE_STEPS == 500
+    assert VALIDATION_SEED != EVALUATION_SEED
+    assert (COEFFICIENTS["start"], COEFFICIENTS["end"]) == (START, END)
+    assert (BOXES["1.5m"], BOXES["0.6m"]) == (1.5, 0.6)
+
+
+def test_the_guide_reaches_its_reference_returns():
+    found = evaluate(guide(), AIRFRAME)
+    wanted = {"1.5m_start": 441, "1.5m_end": 330, "0.6m_start": 321, "0.6m_end": 271}
+    assert {name: found.columns[name]["return_mean"] for name in COLUMNS} == pytest.approx(wanted, rel=0.05)
+
+
+def test_a_guide_without_privileges_flies_worse_on_other_plants():
+    other = Randomisation(mass=0.2, thrust=0.2, force=0.05)
+    knowing, blind = (
+        evaluate(GuideController(GeometricGuide(AIRFRAME), privileged), AIRFRAME, seed=SEED, starts=64, randomisation=other)
+        for privileged in (True, False)
+    )
+    assert knowing.headline > blind.headline + 10
+
+
+def test_the_table_names_every_controller_and_column():
+    found = evaluate(guide(), AIRFRAME, seed=SEED, starts=8)
+    text = table({"spiking policy": found, "guide": found})
+    assert len({len(line) for line in text.splitlines()[:1]}) == 1 and len(text.splitlines()) == 3
+    for word in ("1.5m start", "1.5m end", "0.6m start", "0.6m end", "hover error", "spiking policy", "guide"):
+        assert word in text
+    assert f"{found.headline:.1f} ({found.columns[HEADLINE]['survival']:.3f})" in text
