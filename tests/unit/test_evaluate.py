@@ -8,8 +8,18 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.environment import Environment, Task
 from spike_ctrl.evaluate import (
-    BOXES, COEFFICIENTS, COLUMNS, EPISODE_STEPS, EVALUATION_SEED, HEADLINE, STARTS, VALIDATION_SEED, GuideController,
-    PolicyController, evaluate, table,
+    BOXES,
+    COEFFICIENTS,
+    COLUMNS,
+    EPISODE_STEPS,
+    EVALUATION_SEED,
+    HEADLINE,
+    STARTS,
+    VALIDATION_SEED,
+    GuideController,
+    PolicyController,
+    evaluate,
+    table,
 )  # fmt: skip
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.reward import END, START

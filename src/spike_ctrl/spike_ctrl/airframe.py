@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+
 from spike_ctrl import yaml_file
 
 GRAVITY = 9.81

@@ -61,7 +61,8 @@ class Learner:
         self.average = copy.deepcopy(actor).requires_grad_(False)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
-            raise ValueError(f"replay.capacity: found {recipe.replay.capacity}, wanted at least {enough} for {vehicles} vehicles")
+            found = recipe.replay.capacity
+            raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
         self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles)
         self.slopes = slope.from_config(network.slope)
         self.slope_state = self.slopes.initial()
