@@ -4,6 +4,7 @@ def main():
     sys.exit(run(Simulator))
 """
 
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -45,6 +46,8 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
         node = make_node()
         executor = EventsExecutor()
         executor.add_node(node)
+        gc.collect()
+        gc.freeze()  # what is there now stays: later collections look at new objects alone, and pause for less
         try:
             while not stop and not getattr(node, "finished", False):
                 executor.spin_once(PERIOD)
