@@ -1,7 +1,8 @@
 """Speed of the simulator: `python tests/bench/bench_simulator.py` prints what `measure` returns.
 
 One thread, steps per CPU-second of this process, best of several runs taken in turn. An environment step is all of it:
-action in, dynamics, observation, reward, ends of episodes and new starts; for l2f the same from its functions.
+action in, dynamics, observation, reward, ends of episodes and new starts; for l2f the same from its functions, of which
+`step` takes three quarters and `observe`, with 82 numbers to our 18, an eighth.
 """
 
 import json

@@ -102,9 +102,9 @@ def write(buffer: np.ndarray, which: slice | int, values: np.ndarray) -> None:
 
 @njit(inline="always")
 def _derivative(s, command, plant, disturbance, arms):
-    """Time derivative of the 17 state numbers of one vehicle."""
+    """Time derivative of the 17 state numbers of one vehicle; `plant` holds the reciprocals of the two lags."""
     _, _, _, qx, qy, qz, qw, vx, vy, vz, wx, wy, wz, r0, r1, r2, r3 = s
-    mass, jx, jy, jz, c0, c1, c2, torque, lag_up, lag_down, drag, angular_drag = plant
+    mass, jx, jy, jz, c0, c1, c2, torque, quick_up, quick_down, drag, angular_drag = plant
     fx, fy, fz, mx, my, mz = disturbance
     t0 = c0 + r0 * (c1 + r0 * c2)
     t1 = c0 + r1 * (c1 + r1 * c2)
@@ -129,10 +129,10 @@ def _derivative(s, command, plant, disturbance, arms):
         (tx + (jy - jz) * wy * wz) / jx,
         (ty + (jz - jx) * wz * wx) / jy,
         (tz + (jx - jy) * wx * wy) / jz,
-        d0 / (lag_up if d0 > _ZERO else lag_down),
-        d1 / (lag_up if d1 > _ZERO else lag_down),
-        d2 / (lag_up if d2 > _ZERO else lag_down),
-        d3 / (lag_up if d3 > _ZERO else lag_down),
+        d0 * (quick_up if d0 > _ZERO else quick_down),
+        d1 * (quick_up if d1 > _ZERO else quick_down),
+        d2 * (quick_up if d2 > _ZERO else quick_down),
+        d3 * (quick_up if d3 > _ZERO else quick_down),
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def rk4_lane(buffer, lane, dt, arms):
     plant = (
         buffer[lane + AT[17]], buffer[lane + AT[18]], buffer[lane + AT[19]], buffer[lane + AT[20]],
         buffer[lane + AT[21]], buffer[lane + AT[22]], buffer[lane + AT[23]], buffer[lane + AT[24]],
-        buffer[lane + AT[25]], buffer[lane + AT[26]], buffer[lane + AT[27]], buffer[lane + AT[28]],
+        _ONE / buffer[lane + AT[25]], _ONE / buffer[lane + AT[26]], buffer[lane + AT[27]], buffer[lane + AT[28]],
     )  # fmt: skip
     disturbance = (
         buffer[lane + AT[29]], buffer[lane + AT[30]], buffer[lane + AT[31]],
