@@ -210,6 +210,12 @@ def test_bootstrapping_asks_the_targets_and_never_the_stored_action():
     assert targets(by_hand(), window()) == pytest.approx([1 + 0.9 * 20.5, 2 + 0.9 * 30.5, 3 + 0.9 * 40.5])
 
 
+def test_of_two_critics_the_one_that_promises_less_is_believed():
+    learner = by_hand()
+    learner.critic_target = Linear((1.0, 0.5), (2.0, -30.0))  # 20.5, 30.5, 40.5 against 10, 30, 50
+    assert targets(learner, window()) == pytest.approx([1 + 0.9 * 10, 2 + 0.9 * 30, 3 + 0.9 * 40.5])
+
+
 def test_a_crash_is_not_bootstrapped():
     assert targets(by_hand(), window(terminated=[1]))[1] == pytest.approx(2)
     assert targets(by_hand(td_lambda=0.5), window(terminated=[1]))[1] == pytest.approx(2)
