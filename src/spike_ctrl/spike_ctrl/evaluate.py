@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.dynamics import COMMAND_ROWS
 from spike_ctrl.environment import RATE_HZ, Environment, Task
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.reward import END, START, squared_errors
@@ -143,7 +144,7 @@ def evaluate(
     for step in range(EPISODE_STEPS):
         action = controller.act(observation, environment)
         observation, _, _, _, _ = environment.step(action)
-        command = (np.clip(action, -1, 1) + 1) / 2
+        command = environment.read(COMMAND_ROWS)
         errors = squared_errors(observation, command, airframe.hover)
         distance = np.abs(observation[:, :3]).max(axis=1)
         for box, width in BOXES.items():
