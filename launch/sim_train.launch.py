@@ -16,7 +16,6 @@ ARGUMENTS = [
     ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
     ("resume", str, "", "Folder of an earlier run to go on with; empty: start anew."),
     ("realtime", bool, "false", "One control step each 10 ms instead of as fast as all answer."),
-    ("model", str, "", "Checkpoint for the policy at start; empty: the learner's first."),
 ]
 
 
@@ -55,7 +54,7 @@ def generate_launch_description():
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "airframe model",
+                "airframe",
                 {"autostart": True},
                 namespace="",
             ),

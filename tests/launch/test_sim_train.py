@@ -62,11 +62,31 @@ def test_a_killed_learner_leaves_the_others_flying(start_graph):
     graph.wait_for(r"\d % \|")
     others = [graph.node(name) for name in ("simulator", "guide_policy", "snn_policy")]
     os.kill(graph.node("learner"), signal.SIGKILL)
-    graph.wait_for("no leave from learner for 5 s; flying on", 20)
-    graph.wait_for(r"tick (\d+): no leave from learner[^$]*tick (?!\1)\d+: no leave", 30)  # it did fly on
+    graph.wait_for("the learner is gone; flying on", 30)
+    graph.wait_for(r"tick (\d+): the learner is gone[^$]*tick (?!\1)\d+: the learner is gone", 30)  # it did fly on
     for process in others:
         os.kill(process, 0)
     assert graph.process.poll() is None
+
+
+def test_a_learner_that_stops_for_a_while_goes_on_with_nothing_lost(start_graph):
+    graph = start_graph(*DEBUG, "steps:=5000000")
+    graph.wait_for(r"\d % \|")
+    learner = graph.node("learner")
+    os.kill(learner, signal.SIGSTOP)
+    graph.wait_for("waiting for the learner's leave for 5 s", 20)
+    os.kill(learner, signal.SIGCONT)
+    lines = len(graph.lines)
+    graph.wait_until(lambda: any("% |" in line for line in graph.lines[lines:]), 30, "no further progress")
+    assert graph.process.poll() is None
+
+
+def test_a_guide_that_dies_ends_the_graph_with_its_name(start_graph):
+    graph = start_graph(*DEBUG, "steps:=5000000")
+    graph.wait_for(r"\d % \|")
+    os.kill(graph.node("guide_policy"), signal.SIGKILL)
+    graph.wait_for(r"tick \d+.*(guide_policy not connected|no guide/action from guide_policy)", 25)
+    assert graph.end(40) != 0
 
 
 def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
@@ -87,7 +107,6 @@ def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
         ("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192"),
         ("recipe:=td3bx", "recipe 'td3bx' not found; known: "),
         ("airframe:=crazyfly", "airframe 'crazyfly' not found; known: "),
-        ("model:=missing.safetensors", "missing.safetensors: cannot be read"),
         ("resume:=nothing", "run nothing: run.json is missing"),
     ],
 )

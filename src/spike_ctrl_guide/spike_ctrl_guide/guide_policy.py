@@ -16,6 +16,7 @@ from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 
 
@@ -35,11 +36,17 @@ class GuidePolicy(Node):
             self.guide = GeometricGuide(airframe.find(p.airframe), plan.guide)
         except (AirframeError, RecipeError) as error:
             raise ParameterError(str(error)) from None
+        # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.
+        one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
+        self.guide.act(one[0], self.guide.initial_state(1), one[1], one[2])
         self.state, self.answer = self.guide.initial_state(0), None
         self.action_out = self.create_publisher(VehicleAction, "guide/action", qos.LOCKSTEP)
         self.create_subscription(VehicleState, "state", self.on_state, qos.LOCKSTEP)
+        self.rival = RivalWatch(self, "guide/action")
 
     def on_state(self, message: VehicleState) -> None:
+        if not self.rival.clear:
+            return
         if self.answer is None or self.answer.tick != message.tick:
             seen = view(message)
             if len(self.state) != message.vehicles:

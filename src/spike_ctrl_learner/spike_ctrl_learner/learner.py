@@ -22,6 +22,7 @@ from spike_ctrl.learn.run import Pace, Run, RunError, folder_for
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import NodeError, run
 
 REPORT_PERIOD = 1.0  # s
@@ -55,8 +56,6 @@ class LearnerNode(Node):
             raise ParameterError(str(error)) from None
         except CheckpointError as error:
             raise NodeError(str(error)) from None
-        if self.count_publishers("jump_start") > 0:
-            raise NodeError("another learner runs in this ROS domain: end it or set another ROS_DOMAIN_ID")
         self.learner, self.pace = self.run.learner, Pace(self.run)
         self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
@@ -64,12 +63,13 @@ class LearnerNode(Node):
         self.create_subscription(Transition, "transition", self.on_transition, qos.LOCKSTEP)
         self.next_tick, self.granted, self.epoch = None, 0, 0
         self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
+        self.rival = RivalWatch(self, "jump_start")
         self.begin = self.create_timer(0.1, self.on_begin)
         self.get_logger().info(f"run {self.run.folder}")
 
     def on_begin(self) -> None:
         """The first leave, once simulator and policy listen: two iterations, so that one flies while the other teaches."""
-        if self.leave_out.get_subscription_count() and self.checkpoint_out.get_subscription_count():
+        if self.rival.clear and self.leave_out.get_subscription_count() and self.checkpoint_out.get_subscription_count():
             self.destroy_timer(self.begin)
             self.grant(2 * self.learner.ticks_per_iteration)
 
@@ -133,7 +133,7 @@ class LearnerNode(Node):
                 self.run.report(metrics | {"steps_per_second": speed})
                 self.tell(metrics, speed)
             if self.learner.finished:
-                print(flush=True)
+                print("\nevaluating on 1024 starts ...", flush=True)
                 evaluation = self.run.finish()
                 print(comparison(evaluation, self.learner.airframe), flush=True)
                 print(f"policy: {self.run.policy_path}", flush=True)

@@ -2,8 +2,9 @@
 
 configure loads the model, if one is given, and so runs its self-test; activate lets it answer. A vehicle's spiking state
 starts from zero with each of its episodes. In training a state asks for the epoch of a checkpoint, which is swapped in at
-that tick and goes on with the spiking state. Where a state asks for none, a new checkpoint first flies in shadow, from the
-zero state through the warm-up, while the old one answers. A checkpoint that is refused leaves the old one flying.
+that tick and goes on with the spiking state: the weights of neighbouring epochs hardly differ. Where a state asks for
+none, a new checkpoint first flies in shadow, from the zero state through the warm-up, while the old one answers. A
+checkpoint that is refused leaves the old one flying.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from spike_ctrl.observation import LAYOUT
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 
 STATUS_PERIOD = 1.0  # s
@@ -53,6 +55,7 @@ class SnnPolicy(LifecycleNode):
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, qos.LOCKSTEP)
+        self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
             self.start_timer = self.create_timer(0.0, self.start)
 
@@ -95,6 +98,9 @@ class SnnPolicy(LifecycleNode):
     def refuse(self, error: CheckpointError) -> None:
         self.reason, self.detail = PolicyStatus.NO_CHECKPOINT, f"refused: {error}"
         self.get_logger().error(self.detail)
+        self.status_out.publish(
+            fill(PolicyStatus(), epoch=self.epoch, reason=self.reason, detail=self.detail, checkpoint_id=self.name)
+        )
 
     def swap(self, name: str, found: checkpoint.Checkpoint, epoch: int) -> None:
         if self.policy is not None and self.policy.sizes != found.policy.sizes:
@@ -103,7 +109,7 @@ class SnnPolicy(LifecycleNode):
 
     def on_state(self, message: VehicleState) -> None:
         received = time.monotonic()
-        if not self.active:
+        if not (self.active and self.rival.clear):
             return
         if self.answer is not None and self.answer.tick == message.tick:
             self.action_out.publish(self.answer)  # asked again: the answer was lost, the state must not advance twice

@@ -2,7 +2,8 @@
 
 Each tick it publishes the state, waits for both answers to it, moves the vehicles and publishes the transition. A state
 that stays unanswered is sent again each second; after five the node ends with an error that names who is missing.
-Leaves of the learner say how far it may fly. Where the learner falls silent, the vehicles fly on with the last policy.
+Leaves of the learner say how far it may fly; it waits for a slow learner. Where the learner is gone, the vehicles fly on
+with the last policy.
 """
 
 import sys
@@ -27,10 +28,11 @@ from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, time_message, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
-from spike_ctrl_ros.spin import NodeError, run
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import run
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
-RESEND, PATIENCE = 1.0, 5.0  # s of wall time
+RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s of wall time; at the start kernels may compile
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
 
 
@@ -55,6 +57,8 @@ class Simulator(Node):
             self.environment = training_environment(plan, vehicle, p.vehicles)
         except (RecipeError, AirframeError, ValueError) as error:
             raise ParameterError(str(error)) from None
+        self.environment.reset()
+        self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels, where they are not in the cache
         # A resumed run draws other starts than the ones it has flown.
         seed = flown.get("seed", p.seed) + flown.get("environment_steps", 0)
         self.rollout = Rollout(self.environment, seed, plan.jump_start.spread)
@@ -62,7 +66,7 @@ class Simulator(Node):
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
-        self.due = time.monotonic()
+        self.waits = 0
         self.latencies: deque[float] = deque(maxlen=10_000)
         self.missed = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
@@ -78,8 +82,7 @@ class Simulator(Node):
         self.pace = self.create_timer(1 / RATE_HZ, self.on_deadline) if p.realtime else None
         self.create_timer(0.1, self.watch)
         self.create_timer(1.0, self.diagnose)
-        if self.count_publishers("state") > 1:
-            raise NodeError("another simulator publishes 'state' in this ROS domain: end it or set another ROS_DOMAIN_ID")
+        self.rival = RivalWatch(self, "state")
 
     def on_leave(self, message: JumpStart) -> None:
         self.leaves.append(message)
@@ -90,7 +93,7 @@ class Simulator(Node):
         """Publish the state of this tick, where there is leave to fly it."""
         while self.tick >= self.leave.until_tick and self.leaves:
             self.leave = self.leaves.popleft()
-        if self.tick >= self.leave.until_tick or not self.all_there():
+        if self.tick >= self.leave.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
             return
         self.environment.coefficients = reward.curriculum(self.leave.curriculum)
         self.seen, self.answers = self.rollout.see(), {}
@@ -102,13 +105,14 @@ class Simulator(Node):
             epoch=self.leave.epoch,
             **self.seen._asdict(),
         )
-        self.asked = self.sent = time.monotonic()
+        self.asked, self.sent, self.waits = time.monotonic(), time.monotonic(), 0
         self.state_out.publish(self.message)
 
-    def all_there(self) -> bool:
-        """Whether whoever must answer or listen is connected."""
+    def absent(self) -> list[str]:
+        """The nodes that must answer or listen and are not connected."""
+        found = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
         learner = self.parameters.free_run or self.transition_out.get_subscription_count() > 0
-        return learner and self.state_out.get_subscription_count() >= len(ANSWERS)
+        return found if learner else [*found, "learner"]
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         if self.seen is None or message.tick != self.tick or topic in self.answers:
@@ -144,17 +148,13 @@ class Simulator(Node):
         self.show()
 
     def watch(self) -> None:
-        """Repeat what got no answer; give up on who stays silent."""
+        """Repeat what got no answer; name who stays silent, and give up where it must answer."""
         now = time.monotonic()
         if self.seen is None:
             self.show()
-            if self.seen is None and self.tick > 0 and now - self.asked > PATIENCE:
-                self.get_logger().error(
-                    f"tick {self.tick}: no leave from learner for {PATIENCE:.0f} s; flying on with epoch {self.leave.epoch}"
-                )
-                self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
-                self.parameters = Parameters(**vars(self.parameters) | {"free_run": True})
-                self.show()
+            if self.seen is None and now - self.asked > PATIENCE:
+                self.asked = now
+                self.wait(self.absent())
             return
         missing = [f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in self.answers]
         if missing and now - self.asked > PATIENCE:
@@ -162,6 +162,20 @@ class Simulator(Node):
         elif missing and now - self.sent > RESEND:
             self.sent = now
             self.state_out.publish(self.message)
+
+    def wait(self, absent: list[str]) -> None:
+        """There was nothing to fly for a while: a learner may take its time, and may be gone; the others may not."""
+        self.waits += 1
+        others = [node for node in absent if node != "learner"]
+        if others and (self.tick > 0 or self.waits * PATIENCE > START_PATIENCE):
+            self.failure = f"tick {self.tick}: {' and '.join(others)} not connected for {PATIENCE * self.waits:.0f} s"
+        elif self.tick > 0 and "learner" in absent:
+            self.get_logger().error(f"tick {self.tick}: the learner is gone; flying on with epoch {self.leave.epoch}")
+            self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
+            self.show()
+        else:
+            who = ", ".join(absent) or "the learner's leave"
+            self.get_logger().warning(f"tick {self.tick}: waiting for {who} for {PATIENCE * self.waits:.0f} s")
 
     def publish_vehicle(self) -> None:
         """Vehicle 0 for any ROS tool: /clock and odometry."""

@@ -67,7 +67,7 @@ class Learner:
         self.slopes = slope.from_config(network.slope)
         self.slope_state = self.slopes.initial()
         self.environment_steps = self.iterations = self.critic_updates = self.actor_updates = 0
-        self.guide_steps = 0
+        self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
 
@@ -98,7 +98,8 @@ class Learner:
         first = (rows.flags & FIRST) > 0  # also after a restart that cut an episode off
         self._returns[first] = self._lengths[first] = 0.0
         self.environment_steps += self.vehicles
-        self.guide_steps = int(((rows.flags & GUIDE) > 0).sum())
+        flown = (rows.flags & (TERMINATED | TRUNCATED)) == 0
+        self._guide.append(((rows.flags & GUIDE) > 0).sum() / max(flown.sum(), 1))
         ended = (rows.flags & (TERMINATED | TRUNCATED)) > 0
         for vehicle in np.flatnonzero(ended):
             crashed = bool(rows.flags[vehicle] & TERMINATED)
@@ -155,7 +156,7 @@ class Learner:
         return 500 * float(np.mean([r for r, _, _ in self._episodes])) / self.recipe.task.episode_steps
 
     def _flight_metrics(self) -> dict[str, float]:
-        metrics = {"environment_steps": self.environment_steps, "guide_share": self.guide_steps / self.vehicles}
+        metrics = {"environment_steps": self.environment_steps, "guide_share": np.mean(self._guide) if self._guide else 0.0}
         if self._episodes:
             returns, lengths, crashed = (np.array(column, float) for column in zip(*self._episodes, strict=True))
             metrics |= {"return": returns.mean(), "length": lengths.mean(), "survival": 1 - crashed.mean()}
@@ -208,9 +209,12 @@ class Learner:
                 raise ValueError(f"{name}: found {getattr(self, name)}, wanted {info[name]} as in the run to resume")
         self.buffer.restore(_under(arrays, "buffer."), info["buffer_count"])
         for name, module in self._modules().items():
-            module.load_state_dict(
-                {key: torch.from_numpy(value.copy()) for key, value in _under(arrays, f"{name}.").items()}
-            )
+            found = {key: torch.from_numpy(value.copy()) for key, value in _under(arrays, f"{name}.").items()}
+            for key, value in module.state_dict().items():
+                shape = tuple(found[key].shape) if key in found else "nothing"
+                if shape != tuple(value.shape):
+                    raise ValueError(f"{name}.{key}: found {shape}, wanted {tuple(value.shape)} as the recipe says")
+            module.load_state_dict(found)
         for name, optimiser in self._optimisers().items():
             moments: dict[int, dict[str, torch.Tensor]] = {}
             for key, value in _under(arrays, f"{name}.").items():

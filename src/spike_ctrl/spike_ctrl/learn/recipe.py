@@ -113,9 +113,13 @@ def resumed(folder: Path) -> tuple[Recipe, dict]:
         if not (folder / name).exists():
             raise RecipeError(f"run {folder}: {name} is missing, so there is nothing to resume")
     try:
-        return load(folder / "recipe.yaml"), json.loads((folder / "run.json").read_text())
+        about = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError) as error:
         raise RecipeError(f"run {folder}: run.json: {error}") from None
+    wanted = ("airframe_hash", "vehicles", "seed", "environment_steps")
+    if not isinstance(about, dict) or not set(wanted) <= set(about):
+        raise RecipeError(f"run {folder}: run.json: found {str(about)[:60]}, wanted {', '.join(wanted)}")
+    return load(folder / "recipe.yaml"), about
 
 
 def load(path: Path) -> Recipe:

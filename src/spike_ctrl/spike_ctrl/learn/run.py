@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,7 +70,12 @@ class Run:
                 raise RunError(f"run {folder}: {name}: found {value}, wanted {about[name]} as when it was started")
         learner = Learner(recipe, airframe, vehicles, about["seed"])
         arrays, info = checkpoint.load_state(folder / "state.safetensors")
-        learner.restore(arrays, info["learner"])
+        try:
+            learner.restore(arrays, info["learner"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"run {folder}: state.safetensors: {error}; wanted the state of this recipe") from None
+        if learner.finished:
+            raise RunError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
         run = cls(folder, learner, **kwargs)
         run.best, run._earlier = info["best"] and Evaluation(**info["best"]), info["seconds"]
         return run
@@ -88,7 +94,8 @@ class Run:
 
     def report(self, metrics: dict[str, float]) -> None:
         """Write metrics to JSONL and TensorBoard."""
-        line = {"seconds": round(self.seconds, 3)} | {name: float(f"{value:.6g}") for name, value in metrics.items()}
+        plain = {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in metrics.items()}
+        line = {"seconds": round(self.seconds, 3)} | plain
         try:
             with open(self.folder / "metrics.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -151,6 +158,7 @@ class Run:
             saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, saved.weights
         )
         _write_json(self.folder / "evaluation.json", figures)
+        self.save()
         self.close()
         return evaluation
 
@@ -204,8 +212,11 @@ def _write_about(folder: Path, learner: Learner) -> None:
 
 def _write_json(path: Path, data: dict) -> None:
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(data, indent=2) + "\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(data, indent=2) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); what was saved before still stands") from None
 
 
 def folder_for(recipe: Recipe, stamp: str) -> Path:

@@ -1,0 +1,27 @@
+"""One node of a kind in a ROS domain: the newcomer sees the one that was there, and ends."""
+
+from rclpy.node import Node
+
+WATCH = 1.0  # s: discovery takes less
+
+
+class RivalWatch:
+    """For its first second a node looks whether somebody else publishes on its topic; `clear` once nobody does.
+
+    A node that answers others should wait for `clear`, so that it never disturbs a graph that it is not part of.
+    """
+
+    def __init__(self, node: Node, topic: str):
+        self.node, self.topic, self.clear, self._looks = node, topic, False, 0
+        self._timer = node.create_timer(WATCH / 10, self._look)
+
+    def _look(self) -> None:
+        if self.node.count_publishers(self.topic) > 1:
+            self.node.failure = (
+                f"another {self.node.get_name()} publishes '{self.topic}' in this ROS domain: "
+                "end it or set another ROS_DOMAIN_ID"
+            )
+        self._looks += 1
+        if self._looks == 10:
+            self.clear = True
+            self.node.destroy_timer(self._timer)
