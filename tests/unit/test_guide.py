@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe, dynamics
+from spike_ctrl.airframe import AirframeError
 from spike_ctrl.dynamics import FORCE
 from spike_ctrl.environment import Environment, Task
 from spike_ctrl.evaluate import COLUMNS, GuideController, RaptorController, evaluate
@@ -133,6 +134,6 @@ def test_the_state_that_was_passed_in_is_left_alone():
 
 
 def test_an_airframe_that_is_not_flown_by_its_motors_is_refused():
-    with pytest.raises(ValueError, match=r"airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"):
+    with pytest.raises(AirframeError, match=r"airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"):
         GeometricGuide(airframe.find("sih_quadx"))
     GeometricGuide(dataclasses.replace(airframe.find("sih_quadx"), action_layout="motors"))

@@ -88,6 +88,11 @@ class Airframe:
         del physics["name"]
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:12]
 
+    def require_layout(self, layout: str) -> None:
+        """Raise AirframeError where the airframe is not commanded by `layout`."""
+        if self.action_layout != layout:
+            raise AirframeError(f"airframe {self.name}: action_layout: found '{self.action_layout}', wanted '{layout}'")
+
 
 def load(path: str | Path) -> Airframe:
     """Read an airframe from a YAML file. Raises AirframeError on a missing file, bad YAML, key, unit, type or range."""
