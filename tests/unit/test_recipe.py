@@ -9,6 +9,7 @@ import yaml
 from spike_ctrl import resources
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe, RecipeError
+from spike_ctrl.starts import Start
 
 SHIPPED = sorted(path.stem for path in (resources.folder("config") / "recipes").glob("*.yaml"))
 
@@ -90,6 +91,9 @@ def test_missing_keys_take_their_defaults_and_given_ones_their_value():
         ("name: a\ntd3bc: {label: teacher}", "td3bc.label: found 'teacher', wanted one of buffer, guide"),
         ("name: a\ntd3bc: {burn_in: -1}", "td3bc.burn_in: found -1, wanted 0 to 1000"),
         ("name: a\ntd3bc: {burn_in: 100}", "td3bc.burn_in: found 100, wanted less than replay.window, 100"),
+        ("name: a\nguide: {yaw_frequency: 0}", "guide.yaw_frequency: found 0, wanted 0.01 to 1000"),
+        ("name: a\nguide: {max_tilt: 1.57}", "guide.max_tilt: found 1.57, wanted 0.1 to 1.5"),
+        ("name: a\ntask: {randomisation: {mass: 1}}", "task.randomisation.mass: found 1, wanted 0 to 0.9"),
         ("name: a\nschedule: {q_from: 0.5, q_full: 0.4}", "schedule.q_full: found 0.4, wanted at least q_from, 0.5"),
         ("name: a\ntask: {box: 1", "not valid YAML ("),
         ("name: a\n\ttask: {}", "not valid YAML ("),
@@ -129,7 +133,7 @@ def test_other_steps_stretch_the_schedule_and_nothing_else():
     assert recipe.with_steps(5000).td3bc == recipe.td3bc
 
 
-def test_every_number_of_the_algorithm_and_its_schedule_has_a_range():
+def test_every_number_of_a_recipe_and_of_the_starts_has_a_range():
     free = {"reward_shift", "crash_reward"}
     for settings in (
         recipes.TaskSettings,
@@ -137,6 +141,9 @@ def test_every_number_of_the_algorithm_and_its_schedule_has_a_range():
         recipes.ReplaySettings,
         recipes.ScheduleSettings,
         recipes.Settings,
+        recipes.Gains,
+        recipes.Randomisation,
+        Start,
     ):
         for field in dataclasses.fields(settings):
             if isinstance(field.default, (int, float)) and not isinstance(field.default, bool) and field.name not in free:

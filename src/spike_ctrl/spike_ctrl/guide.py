@@ -16,36 +16,36 @@ from numba import njit
 
 from spike_ctrl import dynamics
 from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.ranges import within
 
 
 @dataclass(frozen=True)
 class Gains:
     """Tuning of the guide. Frequencies in rad/s; damping ratios without unit."""
 
-    position_frequency: float = 2.4
-    position_damping: float = 0.9
-    max_error: float = 1.0  # m, of position
-    max_tilt: float = math.radians(60)
-    tilt_frequency: float = 9.8
-    tilt_damping: float = 0.85
-    yaw_frequency: float = 4.0
-    yaw_damping: float = 1.0
-    integral: float = 0.8  # 1/s, of the position error; only where the true parameters are not given
-    max_integral: float = 3.0  # m/s^2
-    lead_cap: float = 1.5  # largest factor by which the motor lag is shortened ...
-    min_lag: float = 0.02  # ... and the lag (s) below which it is not
+    position_frequency: float = within(2.4, 0.01, 1000.0)
+    position_damping: float = within(0.9, 0.0, 10.0)
+    max_error: float = within(1.0, 0.01, 100.0)  # m, of position
+    max_tilt: float = within(math.radians(60), 0.1, 1.5)  # rad
+    tilt_frequency: float = within(9.8, 0.01, 1000.0)
+    tilt_damping: float = within(0.85, 0.0, 10.0)
+    yaw_frequency: float = within(4.0, 0.01, 1000.0)
+    yaw_damping: float = within(1.0, 0.0, 10.0)
+    integral: float = within(0.8, 0.0, 100.0)  # 1/s, of the position error; only where the true parameters are not given
+    max_integral: float = within(3.0, 0.0, 100.0)  # m/s^2
+    lead_cap: float = within(1.5, 1.0, 100.0)  # largest factor by which the motor lag is shortened ...
+    min_lag: float = within(0.02, 1e-3, 1.0)  # ... and the lag (s) below which it is not
 
 
 class GeometricGuide:
-    """Guide for a batch of vehicles of one airframe with `motors` actions.
+    """Guide for a batch of vehicles of one airframe with `motors` actions; another layout raises AirframeError.
 
     >>> guide = GeometricGuide(airframe)
     >>> action, state = guide.act(observation, guide.initial_state(n), rotor_speed, disturbance)
     """
 
     def __init__(self, airframe: Airframe, gains: Gains = Gains(), rate_hz: float = 100.0):
-        if airframe.action_layout != "motors":
-            raise ValueError(f"airframe {airframe.name}: action_layout: found '{airframe.action_layout}', wanted 'motors'")
+        airframe.require_layout("motors")
         self.airframe = airframe
         self._gains = np.array(astuple(gains), np.float32)
         self._nominal = dynamics.nominal_plant(airframe)[None]

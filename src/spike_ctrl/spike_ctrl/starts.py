@@ -13,19 +13,20 @@ import numpy as np
 from numba import njit
 
 from spike_ctrl.dynamics import AT, EPISODE, FORCE, MASS, PLANT_SIZE, POSITION, QUATERNION, RATES, ROTORS, VELOCITY
+from spike_ctrl.ranges import within
 
 
 @dataclass(frozen=True)
 class Start:
     """The paper's start: a share `at_target` level and at rest on the set-point, else uniform within these bounds."""
 
-    at_target: float = 0.1
-    position: float = 0.5  # m, each axis
-    tilt: float = math.pi / 2  # rad
-    velocity: float = 1.0  # m/s, each axis
-    rates: float = 1.0  # rad/s, each axis
-    rotors_low: float = 0.0  # normalised speed
-    rotors_high: float = 1.0
+    at_target: float = within(0.1, 0.0, 1.0)
+    position: float = within(0.5, 0.0, 100.0)  # m, each axis
+    tilt: float = within(math.pi / 2, 0.0, math.pi)  # rad
+    velocity: float = within(1.0, 0.0, 100.0)  # m/s, each axis
+    rates: float = within(1.0, 0.0, 100.0)  # rad/s, each axis
+    rotors_low: float = within(0.0, 0.0, 1.0)  # normalised speed
+    rotors_high: float = within(1.0, 0.0, 1.0)
 
     def array(self) -> np.ndarray:
         return np.array(astuple(self), np.float32)
@@ -35,13 +36,13 @@ class Start:
 class Randomisation:
     """Spread of the true plant around the nominal airframe, drawn for each episode: factors in [1 - x, 1 + x]."""
 
-    mass: float = 0.0
-    inertia: float = 0.0
-    thrust: float = 0.0
-    torque: float = 0.0
-    lag: float = 0.0
-    force: float = 0.0  # N, each axis in [-x, x], world
-    moment: float = 0.0  # N m, each axis in [-x, x], body
+    mass: float = within(0.0, 0.0, 0.9)
+    inertia: float = within(0.0, 0.0, 0.9)
+    thrust: float = within(0.0, 0.0, 0.9)
+    torque: float = within(0.0, 0.0, 0.9)
+    lag: float = within(0.0, 0.0, 0.9)
+    force: float = within(0.0, 0.0, 100.0)  # N, each axis in [-x, x], world
+    moment: float = within(0.0, 0.0, 100.0)  # N m, each axis in [-x, x], body
 
     def array(self) -> np.ndarray:
         return np.array(astuple(self), np.float32)

@@ -19,30 +19,27 @@ import torch
 
 from spike_ctrl.learn.buffer import Sequences
 from spike_ctrl.learn.critic import TwinCritic
+from spike_ctrl.ranges import within
 from spike_ctrl.snn.network import SpikingNetwork, average_
-
-
-def _within(default, low, high):
-    return field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Constants of the algorithm; see the recipes for their values and reasons."""
 
-    gamma: float = _within(0.99, 0.0, 1.0)
-    td_lambda: float = _within(0.0, 0.0, 1.0)
-    tau: float = _within(0.01, 1e-6, 1.0)  # rate of the target networks
-    alpha: float = _within(2.0, 0.0, 1e3)
-    policy_noise: float = _within(0.2, 0.0, 2.0)
-    noise_clip: float = _within(0.5, 0.0, 2.0)
-    burn_in: int = _within(50, 0, 1000)
-    reward_scale: float = _within(1.0, 1e-6, 1e6)
+    gamma: float = within(0.99, 0.0, 1.0)
+    td_lambda: float = within(0.0, 0.0, 1.0)
+    tau: float = within(0.01, 1e-6, 1.0)  # rate of the target networks
+    alpha: float = within(2.0, 0.0, 1e3)
+    policy_noise: float = within(0.2, 0.0, 2.0)
+    noise_clip: float = within(0.5, 0.0, 2.0)
+    burn_in: int = within(50, 0, 1000)
+    reward_scale: float = within(1.0, 1e-6, 1e6)
     reward_shift: float = 0.0
     crash_reward: float = 0.0
     # What the actor is held to: the action in the buffer or the guide's.
     label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
-    gradient_clip: float = _within(1.0, 1e-6, 1e6)
+    gradient_clip: float = within(1.0, 1e-6, 1e6)
 
 
 class Batch(NamedTuple):
