@@ -15,10 +15,12 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 
 from spike_ctrl import resources
+from spike_ctrl.bench import BenchError
 from spike_ctrl_ros import qos
 
 MODEL = "crazyflie.safetensors"
 SETTLE, SECONDS = 4, 10  # diagnostics, one each second
+PATIENCE = 60  # s, for all of them
 
 
 def measure() -> dict[str, float]:
@@ -38,33 +40,41 @@ def measure() -> dict[str, float]:
     }
 
 
-def _reports(vehicles: int, realtime: bool) -> list[dict[str, str]]:
-    """The simulator's diagnostics, after it has settled."""
+def _reports(vehicles: int, realtime: bool, patience: float = PATIENCE) -> list[dict[str, str]]:
+    """The simulator's diagnostics, after it has settled. Raises BenchError, which names the node that is to blame."""
     nodes = {
         "guide_policy": {},
         "snn_policy": {"model": resources.find("models", MODEL)},
         "simulator": {"vehicles": vehicles, "realtime": str(realtime).lower(), "free_run": "true"},
     }
-    processes = []
+    processes: dict[str, subprocess.Popen] = {}
     rclpy.init()
     try:
         for node, parameters in nodes.items():
             arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
             command = [Path(sys.executable).parent / node, "--ros-args", *arguments]
-            processes.append(subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}))
+            processes[node] = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
         listener, reports = rclpy.create_node("bench"), []
         listener.create_subscription(DiagnosticArray, "/diagnostics", lambda message: reports.append(message), qos.STATUS)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + patience
         while len(reports) < SETTLE + SECONDS and time.monotonic() < deadline:
             rclpy.spin_once(listener, timeout_sec=0.5)
+            for node, process in processes.items():
+                if process.poll() is not None:
+                    raise BenchError(f"graph: node {node}: ended with {process.returncode}, wanted it to run on")
         listener.destroy_node()
-        found = [{value.key: value.value for value in report.status[0].values} for report in reports]
-        return [report for report in found if int(report["tick"]) > 0][SETTLE:]
+        found = [{value.key: value.value for value in report.status[0].values} for report in reports if report.status]
+        flown = [report for report in found if int(report["tick"]) > 0]
+        if len(flown) <= SETTLE:
+            raise BenchError(
+                f"graph: node simulator: found {len(flown)} reports in {patience:g} s, wanted more than {SETTLE}"
+            )
+        return flown[SETTLE:]
     finally:
         rclpy.shutdown()
-        for process in processes:
+        for process in processes.values():
             process.send_signal(signal.SIGINT)
-        for process in processes:
+        for process in processes.values():
             process.wait(20)
 
 

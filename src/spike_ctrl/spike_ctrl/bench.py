@@ -1,4 +1,4 @@
-"""Measures speed: runs tests/bench/bench_*.py, prints a table and writes build/bench.json.
+"""Measures speed: runs tests/bench/bench_*.py, prints a table and, of all of them together, writes build/bench.json.
 
 Each of these files has `measure() -> dict[str, float]`. Figures are of this machine and this run; read ratios, not
 absolute times, and leave the machine alone while it measures.
@@ -15,15 +15,22 @@ from pathlib import Path
 from spike_ctrl import resources
 
 
+class BenchError(ValueError):
+    """A part that cannot be measured; one line says why."""
+
+
 def main(parts: list[str]) -> int:
-    """Measure the named parts, or all. Raises ValueError for an unknown part and outside of a checkout."""
+    """Measure the named parts, or all. Raises BenchError for an unknown part and outside of a checkout.
+
+    build/bench.json is written only where all were measured, so that all its figures are of one run.
+    """
     checkout = resources.folder("config").parent
     files = {file.stem.removeprefix("bench_"): file for file in sorted((checkout / "tests" / "bench").glob("bench_*.py"))}
     if not files:
-        raise ValueError("bench: found no tests/bench, wanted a checkout of the repository")
+        raise BenchError("bench: found no tests/bench, wanted a checkout of the repository")
     for part in parts:
         if part not in files:
-            raise ValueError(f"bench: found part '{part}', wanted among {', '.join(files)}")
+            raise BenchError(f"bench: found part '{part}', wanted among {', '.join(files)}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     figures: dict[str, float] = {}
     for part in parts or files:
@@ -33,6 +40,9 @@ def main(parts: list[str]) -> int:
             print(f"  {name:<44}{value:>14.5g}", flush=True)
         figures |= found
     target = checkout / "build" / "bench.json"
+    if left := [part for part in files if parts and part not in parts]:
+        print(f"not written to {os.path.relpath(target)}: {', '.join(left)} not measured")
+        return 0
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"written: {os.path.relpath(target)}")

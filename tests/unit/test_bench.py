@@ -1,0 +1,41 @@
+"""Measuring: build/bench.json holds the figures of one run of all parts, or is left alone."""
+
+import json
+
+import pytest
+
+from spike_ctrl import bench, resources
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with two parts, `slow` and `fast`."""
+    for folder in ("config", "tests/bench"):
+        (tmp_path / folder).mkdir(parents=True)
+    for part, value in {"slow": 1.0, "fast": 2.0}.items():
+        (tmp_path / f"tests/bench/bench_{part}.py").write_text(f"def measure():\n    return {{'{part}': {value}}}\n")
+    monkeypatch.setattr(resources, "folder", lambda name: tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("parts", [[], ["slow", "fast"]])
+def test_all_parts_are_written(parts, checkout, capsys):
+    assert bench.main(parts) == 0
+    assert json.loads((checkout / "build/bench.json").read_text()) == {"slow": 1.0, "fast": 2.0}
+    assert "written: " in capsys.readouterr().out
+
+
+def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys):
+    bench.main([])
+    before = (checkout / "build/bench.json").read_bytes()
+    (checkout / "tests/bench/bench_slow.py").write_text("def measure():\n    return {'slow': 9.0}\n")
+    capsys.readouterr()
+    assert bench.main(["slow"]) == 0
+    shown = capsys.readouterr().out
+    assert "9" in shown and "bench.json: fast not measured" in shown
+    assert (checkout / "build/bench.json").read_bytes() == before
+
+
+def test_an_unknown_part_is_named(checkout):
+    with pytest.raises(bench.BenchError, match="bench: found part 'quick', wanted among fast, slow"):
+        bench.main(["quick"])
