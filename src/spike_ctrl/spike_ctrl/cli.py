@@ -80,7 +80,13 @@ def _train(options) -> int:
 
     if not 1 <= options.vehicles <= 8192:
         raise UsageError(f"--vehicles: found {options.vehicles}, wanted 1 to 8192")
+    limits = recipe.ScheduleSettings.__dataclass_fields__["steps"].metadata
+    if options.steps and not limits["low"] <= options.steps <= limits["high"]:
+        raise UsageError(f"--steps: found {options.steps}, wanted 0 or {limits['low']} to {limits['high']}")
+    if not 0 <= options.seed < 2**32:
+        raise UsageError(f"--seed: found {options.seed}, wanted 0 to {2**32 - 1}")
     vehicle = airframe.find(options.airframe)
+    vehicle.require_layout("motors")
     about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
     try:
         if options.resume:
@@ -103,6 +109,7 @@ def _train(options) -> int:
             run.close()
             print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
             return 130
+        print("evaluating on 1024 starts ...", flush=True)
         print(comparison(run.finish(), vehicle))
     except RunError as error:
         raise UsageError(str(error)) from None
@@ -149,9 +156,13 @@ def _eval(options) -> int:
     loaded = checkpoint.load(options.model) if options.model else None
     name = options.airframe or (loaded.manifest.contract.airframe if loaded else "crazyflie")
     vehicle = airframe.find(name)
+    vehicle.require_layout("motors")
     flown = {}
     if loaded:
-        checkpoint.load(options.model, expect={"airframe_hash": vehicle.hash, "action": "motors"})
+        expect = {"airframe_hash": vehicle.hash, "action": "motors"}
+        if loaded.manifest.contract.airframe_hash != vehicle.hash:
+            expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
+        checkpoint.load(options.model, expect=expect)
         flown[str(options.model)] = PolicyController(loaded.policy)
     if options.guide:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
@@ -196,13 +207,24 @@ def _add_inspect(verbs) -> None:
 def _inspect(options) -> int:
     import dataclasses
 
+    from spike_ctrl.evaluate import Evaluation, table
+
     loaded = checkpoint.load(options.model)
     about = dataclasses.asdict(loaded.manifest)
     contract = about.pop("contract")
+    flown = {}
+    for name, figures in loaded.manifest.evaluation.items():
+        try:
+            flown[name] = Evaluation.from_dict(figures)
+        except ValueError:
+            continue  # not a flight: it stays among the other fields
+    about["evaluation"] = {name: value for name, value in about["evaluation"].items() if name not in flown}
     for name, value in {**contract, **about}.items():
         print(f"{name:<16}{json.dumps(value, default=str)}")
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
     print(f"{'bytes':<16}{options.model.stat().st_size}")
+    if flown:
+        print(f"\n{table(flown)}")
     return 0
 
 
@@ -241,7 +263,7 @@ def _add_bench(verbs) -> None:
     parser = _verb(
         verbs,
         "bench",
-        "Measure speed: simulator, network, graph. Writes build/bench.json.",
+        "Measure speed: simulator, network, graph. All of them together are written to build/bench.json.",
         "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph (default: all)")

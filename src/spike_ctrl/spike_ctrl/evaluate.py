@@ -26,6 +26,7 @@ VALIDATION_SEED = 1_000_003
 BOXES = {"1.5m": 1.5, "0.6m": 0.6}
 COEFFICIENTS = {"start": START, "end": END}
 COLUMNS = tuple(f"{box}_{stage}" for box in BOXES for stage in COEFFICIENTS)
+FIGURES = ("return_mean", "return_std", "survival", "length_mean")
 HEADLINE = "1.5m_start"
 
 
@@ -121,6 +122,23 @@ class Evaluation:
             "spike_rates": list(self.spike_rates),
             "starts": self.starts,
         }
+
+    @classmethod
+    def from_dict(cls, figures: object) -> Evaluation:
+        """What `to_dict` gave, also after a way through JSON. Raises ValueError for anything else."""
+        try:
+            return cls(
+                columns={name: {key: float(figures["columns"][name][key]) for key in FIGURES} for name in COLUMNS},
+                hover_error_m={
+                    name: np.nan if figures["hover_error_m"][name] is None else float(figures["hover_error_m"][name])
+                    for name in ("median", "p95")
+                },
+                action_change=float(figures["action_change"]),
+                starts=int(figures["starts"]),
+                spike_rates=tuple(float(rate) for rate in figures["spike_rates"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"evaluation: found {str(figures)[:60]}, wanted what an evaluation saves ({error})") from None
 
 
 def evaluate(

@@ -1,0 +1,81 @@
+"""The command line: what is wrong is one line and exit code 2, and leaves nothing behind."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from spike_ctrl import airframe, checkpoint, cli, resources
+from spike_ctrl.evaluate import Evaluation
+
+MODEL = str(resources.folder("models") / "crazyflie.safetensors")
+
+
+def refused(capsys, *arguments):
+    assert cli.main(list(arguments)) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1
+    return message.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["train", "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
+        (["train", "--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
+        (["train", "--steps", "-1"], "--steps: found -1, wanted 0 or 1000 to 10000000000"),
+        (["train", "--steps", "999"], "--steps: found 999, wanted 0 or 1000 to 10000000000"),
+        (["train", "--vehicles", "0"], "--vehicles: found 0, wanted 1 to 8192"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_run_folder_is_made(arguments, message, capsys, tmp_path):
+    assert refused(capsys, *arguments, "--run", str(tmp_path / "run")) == message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_airframe_that_is_not_flown_by_its_motors_is_not_evaluated(capsys):
+    message = "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"
+    assert refused(capsys, "eval", "--guide", "--airframe", "sih_quadx") == message
+
+
+def test_a_model_of_another_airframe_is_refused_by_both_names(capsys):
+    message = refused(capsys, "eval", MODEL, "--airframe", "crazyflie_l2f")
+    assert message == f"{MODEL}: airframe: found 'crazyflie', wanted 'crazyflie_l2f'"
+
+
+def test_a_changed_airframe_of_the_same_name_is_refused_by_its_hash(capsys, tmp_path):
+    path = tmp_path / "crazyflie.yaml"
+    data = yaml.safe_load((resources.folder("config") / "airframes" / "crazyflie.yaml").read_text())
+    path.write_text(yaml.safe_dump(data | {"mass": "0.04 kg"}))
+    changed = airframe.load(path)
+    message = refused(capsys, "eval", MODEL, "--airframe", str(path))
+    assert message == f"{MODEL}: airframe_hash: found '{airframe.find('crazyflie').hash}', wanted '{changed.hash}'"
+
+
+def test_inspect_shows_the_flights_as_a_table_and_the_rest_as_before(capsys):
+    assert cli.main(["inspect", MODEL]) == 0
+    shown = capsys.readouterr().out
+    lines, manifest = shown.splitlines(), checkpoint.load(MODEL).manifest
+    frozen = manifest.evaluation["frozen"]["columns"]["1.5m_start"]
+    row = next(line for line in lines if line.startswith("frozen "))
+    assert f"{frozen['return_mean']:.1f} ({frozen['survival']:.3f})" in row
+    assert max(map(len, lines)) < 125
+    for name in [field.name for field in dataclasses.fields(manifest) if field.name != "contract"]:
+        assert any(line.startswith(f"{name:<16}") for line in lines)
+
+
+def test_inspect_shows_an_evaluation_that_is_none_of_ours_as_it_stands(capsys, tmp_path):
+    loaded = checkpoint.load(MODEL)
+    path = tmp_path / "other.safetensors"
+    checkpoint.save(path, loaded.weights, loaded.manifest.contract, evaluation={"frozen": {"columns": [1]}})
+    assert cli.main(["inspect", str(path)]) == 0
+    assert '{"frozen": {"columns": [1]}}' in capsys.readouterr().out
+
+
+def test_an_evaluation_comes_back_from_what_it_saved():
+    figures = checkpoint.load(MODEL).manifest.evaluation["frozen"]
+    assert Evaluation.from_dict(figures).to_dict() == figures
+    none = figures | {"hover_error_m": {"median": None, "p95": None}}
+    assert Evaluation.from_dict(none).to_dict() == none
+    with pytest.raises(ValueError, match=r"evaluation: found \{\}, wanted what an evaluation saves"):
+        Evaluation.from_dict({})
