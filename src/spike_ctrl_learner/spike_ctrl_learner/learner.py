@@ -64,13 +64,20 @@ class LearnerNode(Node):
         self.next_tick, self.granted, self.epoch = None, 0, 0
         self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
         self.rival = RivalWatch(self, "jump_start")
+        self.begun = False  # a timer may fire once more after it is destroyed
         self.begin = self.create_timer(0.1, self.on_begin)
         self.get_logger().info(f"run {self.run.folder}")
 
     def on_begin(self) -> None:
         """The first leave, once simulator and policy listen: two iterations, so that one flies while the other teaches."""
-        if self.rival.clear and self.leave_out.get_subscription_count() and self.checkpoint_out.get_subscription_count():
+        if (
+            not self.begun
+            and self.rival.clear
+            and self.leave_out.get_subscription_count()
+            and self.checkpoint_out.get_subscription_count()
+        ):
             self.destroy_timer(self.begin)
+            self.begun = True
             self.grant(2 * self.learner.ticks_per_iteration)
 
     def grant(self, ticks: int) -> None:

@@ -57,10 +57,13 @@ class SnnPolicy(LifecycleNode):
         self.create_subscription(VehicleState, "state", self.on_state, qos.LOCKSTEP)
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
-            self.start_timer = self.create_timer(0.0, self.start)
+            self.start_timer = self.create_timer(0.01, self.start)
 
     def start(self) -> None:
+        if self.start_timer is None:  # a timer may fire once more after it is destroyed
+            return
         self.destroy_timer(self.start_timer)
+        self.start_timer = None
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             self.failure = self.detail
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:

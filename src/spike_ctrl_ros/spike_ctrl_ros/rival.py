@@ -16,6 +16,8 @@ class RivalWatch:
         self._timer = node.create_timer(WATCH / 10, self._look)
 
     def _look(self) -> None:
+        if self.clear:  # a timer may fire once more after it is destroyed
+            return
         if self.node.count_publishers(self.topic) > 1:
             self.node.failure = (
                 f"another {self.node.get_name()} publishes '{self.topic}' in this ROS domain: "
