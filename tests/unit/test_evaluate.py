@@ -17,6 +17,7 @@ from spike_ctrl.evaluate import (
     STARTS,
     VALIDATION_SEED,
     GuideController,
+    GuideFirstController,
     PolicyController,
     evaluate,
     table,
@@ -186,3 +187,23 @@ def test_the_table_names_every_controller_and_column():
     for word in ("1.5m start", "1.5m end", "0.6m start", "0.6m end", "hover error", "spiking policy", "guide"):
         assert word in text
     assert f"{found.headline:.1f} ({found.columns[HEADLINE]['survival']:.3f})" in text
+
+
+def test_a_guide_flown_warm_up_is_reported_apart_and_flies_exactly_its_steps():
+    class Constant:
+        def __init__(self, value):
+            self.value = value
+
+        def begin(self, vehicles):
+            self.calls = 0
+
+        def act(self, observation, environment):
+            self.calls += 1
+            return np.full((len(observation), 4), self.value, np.float32)
+
+    policy, guide = Constant(0.1), Constant(0.3)
+    both = GuideFirstController(policy, guide, steps=50)
+    both.begin(2)
+    flown = [both.act(np.zeros((2, 18), np.float32), None)[0, 0] for _ in range(52)]
+    assert flown == [np.float32(0.3)] * 50 + [np.float32(0.1)] * 2
+    assert policy.calls == 52  # it runs beside the guide, so its spiking state is warm

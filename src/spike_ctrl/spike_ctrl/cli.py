@@ -107,7 +107,7 @@ def _train(options) -> int:
         if not finished:
             run.save()
             run.close()
-            print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
+            print(f"stopped; go on with: spike-ctrl train --resume {run.folder} --vehicles {run.learner.vehicles}")
             return 130
         print("evaluating on 1024 starts ...", flush=True)
         print(comparison(run.finish(), vehicle))
@@ -136,7 +136,9 @@ def _add_eval(verbs) -> None:
     )
     parser.add_argument("model", nargs="?", type=Path, help="a checkpoint")
     parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the model's, or crazyflie)")
-    parser.add_argument("--guide", action="store_true", help="also the geometric guide")
+    parser.add_argument(
+        "--guide", action="store_true", help="also the geometric guide, and the model after 50 steps flown by it"
+    )
     parser.add_argument(
         "--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed"
     )
@@ -148,7 +150,14 @@ def _add_eval(verbs) -> None:
 
 def _eval(options) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.evaluate import GuideController, PolicyController, RaptorController, evaluate, table
+    from spike_ctrl.evaluate import (
+        GuideController,
+        GuideFirstController,
+        PolicyController,
+        RaptorController,
+        evaluate,
+        table,
+    )
     from spike_ctrl.guide import Gains, GeometricGuide
 
     if not (options.model or options.guide or options.raptor):
@@ -164,6 +173,9 @@ def _eval(options) -> int:
             expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
         checkpoint.load(options.model, expect=expect)
         flown[str(options.model)] = PolicyController(loaded.policy)
+        if options.guide:
+            guide_first = GuideFirstController(PolicyController(loaded.policy), GuideController(GeometricGuide(vehicle)))
+            flown["  after 50 guide-flown steps"] = guide_first
     if options.guide:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))

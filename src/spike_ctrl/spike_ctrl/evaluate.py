@@ -73,6 +73,24 @@ class GuideController:
         return action
 
 
+class GuideFirstController:
+    """The guide flies the first `steps` steps while the policy runs beside it, as the paper's own tests count returns."""
+
+    def __init__(self, policy: PolicyController, guide: GuideController, steps: int = 50):
+        self.policy, self.guide, self.steps = policy, guide, steps
+
+    def begin(self, vehicles: int) -> None:
+        self.policy.begin(vehicles)
+        self.guide.begin(vehicles)
+        self._step = 0
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        by_policy = self.policy.act(observation, environment)
+        by_guide = self.guide.act(observation, environment)
+        self._step += 1
+        return by_guide if self._step <= self.steps else by_policy
+
+
 class RaptorController:
     """RAPTOR, the foundation policy of the `foundation-policy` wheel, with position errors clipped to `clip` metres."""
 

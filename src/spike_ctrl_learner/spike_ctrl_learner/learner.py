@@ -182,7 +182,7 @@ class LearnerNode(Node):
             return
         try:
             self.run.save()
-            print(f"\nstopped; go on with resume:={self.run.folder}", flush=True)
+            print(f"\nstopped; go on with resume:={self.run.folder} vehicles:={self.learner.vehicles}", flush=True)
         except CheckpointError as error:
             print(f"\nerror: {error}", file=sys.stderr, flush=True)
         self.run.close()

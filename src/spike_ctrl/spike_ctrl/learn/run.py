@@ -50,7 +50,7 @@ class Run:
         """A new run in a new folder."""
         if (folder / "run.json").exists():
             raise RunError(
-                f"run {folder}: exists already; resume it (resume:={folder} or --resume {folder}) or name another"
+                f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}"
             )
         learner = Learner(recipe, airframe, vehicles, seed)
         try:
