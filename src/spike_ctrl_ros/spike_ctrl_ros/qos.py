@@ -13,8 +13,5 @@ STREAM = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Status and events: rare, for people and logs.
 STATUS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
-# Checkpoints and configuration: a reader that comes later gets the last one.
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
 # Checkpoints in training: two are on their way at times, and none may be skipped.
 CHECKPOINTS = QoSProfile(depth=8, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -12,6 +12,7 @@ from pathlib import Path
 from spike_ctrl import yaml_file
 from spike_ctrl.guide import Gains
 from spike_ctrl.learn.td3bc import Settings
+from spike_ctrl.ranges import within
 from spike_ctrl.snn import slope
 from spike_ctrl.starts import Randomisation
 
@@ -20,16 +21,12 @@ class RecipeError(ValueError):
     """A recipe that cannot be used; one line that names file, key, found and wanted."""
 
 
-def _within(default, low, high):
-    return field(default=default, metadata={"low": low, "high": high})
-
-
 @dataclass(frozen=True)
 class TaskSettings:
     """Training episodes. The evaluation has its own, frozen ones."""
 
-    box: float = _within(0.6, 0.1, 100.0)
-    episode_steps: int = _within(500, 10, 100_000)
+    box: float = within(0.6, 0.1, 100.0)
+    episode_steps: int = within(500, 10, 100_000)
     reward: str = field(default="curriculum", metadata={"choices": ("start", "end", "curriculum")})
     randomisation: Randomisation = Randomisation()
 
@@ -48,39 +45,39 @@ class NetworkSettings:
 class JumpStartSettings:
     """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training."""
 
-    horizon: int = _within(500, 0, 100_000)
-    rest: int = _within(50, 0, 100_000)
-    until: float = _within(1.0, 0.0, 1.0)
+    horizon: int = within(500, 0, 100_000)
+    rest: int = within(50, 0, 100_000)
+    until: float = within(1.0, 0.0, 1.0)
     spread: bool = False
-    noise: float = _within(0.1, 0.0, 2.0)
+    noise: float = within(0.1, 0.0, 2.0)
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
     """Buffer (vehicle-steps), windows (steps) and their number per update of critics and actor."""
 
-    capacity: int = _within(2_000_000, 4096, 100_000_000)
-    window: int = _within(100, 2, 1000)
-    critic_batch: int = _within(64, 1, 4096)
-    actor_batch: int = _within(64, 1, 4096)
+    capacity: int = within(2_000_000, 4096, 100_000_000)
+    window: int = within(100, 2, 1000)
+    critic_batch: int = within(64, 1, 4096)
+    actor_batch: int = within(64, 1, 4096)
 
 
 @dataclass(frozen=True)
 class ScheduleSettings:
     """An iteration is `iteration_steps` vehicle-steps; the rest says what happens in each, and what decays over the run."""
 
-    steps: int = _within(5_000_000, 1000, 10_000_000_000)
-    iteration_steps: int = _within(4096, 16, 1_000_000)
-    critic_updates: int = _within(3, 0, 1000)
-    actor_updates: int = _within(2, 0, 1000)
-    learning_rate: float = _within(1e-3, 1e-7, 1.0)
-    learning_rate_end: float = _within(1e-3, 1e-7, 1.0)
-    bc: float = _within(0.2, 0.0, 100.0)
-    bc_end: float = _within(0.05, 0.0, 100.0)
-    q_from: float = _within(0.0, 0.0, 1.0)
-    q_full: float = _within(0.0, 0.0, 1.0)
-    averaging: float = _within(0.005, 1e-5, 1.0)
-    evaluations: int = _within(20, 1, 1000)
+    steps: int = within(5_000_000, 1000, 10_000_000_000)
+    iteration_steps: int = within(4096, 16, 1_000_000)
+    critic_updates: int = within(3, 0, 1000)
+    actor_updates: int = within(2, 0, 1000)
+    learning_rate: float = within(1e-3, 1e-7, 1.0)
+    learning_rate_end: float = within(1e-3, 1e-7, 1.0)
+    bc: float = within(0.2, 0.0, 100.0)
+    bc_end: float = within(0.05, 0.0, 100.0)
+    q_from: float = within(0.0, 0.0, 1.0)
+    q_full: float = within(0.0, 0.0, 1.0)
+    averaging: float = within(0.005, 1e-5, 1.0)
+    evaluations: int = within(20, 1, 1000)
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class Recipe:
     jump_start: JumpStartSettings = JumpStartSettings()
     replay: ReplaySettings = ReplaySettings()
     td3bc: Settings = Settings()
-    critic_width: int = _within(256, 8, 4096)
+    critic_width: int = within(256, 8, 4096)
     schedule: ScheduleSettings = ScheduleSettings()
 
     def with_steps(self, steps: int) -> Recipe:
