@@ -23,9 +23,9 @@ def recipe(**blocks):
         "network": {"hidden": [16, 8], "slope": {"kind": "adaptive"}},
         "jump_start": {"horizon": 25, "rest": 5, "until": 0.5, "spread": True},
         "replay": {"capacity": 4096, "window": 10, "critic_batch": 4, "actor_batch": 4},
-        "td3bc": {"burn_in": 2, "label": "guide"},
+        "td3bc": {"burn_in": 2, "label": "guide", "critic_updates": 2, "actor_updates": 2},
         "critic_width": 16,
-        "schedule": {"steps": 16000, "iteration_steps": 320, "critic_updates": 2, "actor_updates": 2},
+        "schedule": {"steps": 16000, "iteration_steps": 320},
     }
     return recipes.from_dict(
         {key: value | blocks.get(key, {}) if isinstance(value, dict) else value for key, value in tiny.items()}
@@ -80,7 +80,7 @@ def test_a_restored_learner_goes_on_bit_by_bit(tmp_path):
     assert set(arrays) == set(twin_arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, twin_arrays[name], err_msg=name)
-    for name in ("sampler", "slope", "environment_steps", "iterations", "critic_updates", "actor_updates", "buffer_count"):
+    for name in ("method", "slope", "environment_steps", "iterations", "actor_updates"):
         assert info[name] == twin_info[name]
 
 
@@ -181,8 +181,8 @@ def test_the_leave_follows_the_steps_flown():
 
 
 def test_weights_and_learning_rate_follow_the_steps_flown():
-    schedule = {"bc": 1.0, "bc_end": 0.01, "q_from": 0.2, "q_full": 0.6, "learning_rate": 1e-2, "learning_rate_end": 1e-4}
-    student = learner(schedule=schedule)
+    settings = {"bc": 1.0, "bc_end": 0.01, "q_from": 0.2, "q_full": 0.6}
+    student = learner(td3bc=settings, schedule={"learning_rate": 1e-2, "learning_rate_end": 1e-4})
     learn(student, flights(60))
     found = []
     for progress in (0.0, 0.1, 0.4, 0.5, 1.0):
@@ -191,7 +191,7 @@ def test_weights_and_learning_rate_follow_the_steps_flown():
         found.append((metrics["bc_weight"], metrics["q_weight"], metrics["learning_rate"]))
     wanted = [(10 ** (-2 * p), q, 10 ** (-2 - 2 * p)) for p, q in ((0, 0), (0.1, 0), (0.4, 0.5), (0.5, 0.75), (1, 1))]
     np.testing.assert_allclose(found, wanted)
-    assert student.algorithm.actor_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert student.method.algorithm.actor_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
 
 
 def test_an_iteration_has_its_vehicle_steps_but_not_too_many_ticks():
@@ -210,11 +210,13 @@ def test_it_learns_what_the_guide_would_do():
         "q_from": 1,
         "q_full": 1,
         "actor_updates": 10,
-        "learning_rate": 1e-2,
         "critic_updates": 0,
     }
     student = learner(
-        schedule=settings, replay={"actor_batch": 32}, network={"hidden": [64, 32], "slope": {"kind": "fixed"}}
+        td3bc=settings,
+        schedule={"learning_rate": 1e-2},
+        replay={"actor_batch": 32},
+        network={"hidden": [64, 32], "slope": {"kind": "fixed"}},
     )
     rows = flights(200)
     losses = [metrics["imitation_loss"] for metrics in learn(student, rows, iterations=10) if "imitation_loss" in metrics]
@@ -237,7 +239,7 @@ def test_the_averaged_policy_lags_behind_the_flying_one_and_is_what_is_validated
 
 def test_the_policy_starts_at_hover():
     student = learner()
-    state = student.algorithm.actor.output.bias.detach().numpy()
+    state = student.actor.output.bias.detach().numpy()
     np.testing.assert_allclose((np.tanh(state) + 1) / 2, AIRFRAME.hover, rtol=1e-5)
 
 

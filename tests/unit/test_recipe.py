@@ -43,7 +43,7 @@ def test_the_published_recipe_has_the_numbers_of_the_paper():
     assert (recipe.replay.window, recipe.replay.capacity, recipe.td3bc.burn_in) == (100, 2_000_000, 50)
     assert (recipe.td3bc.gamma, recipe.td3bc.tau, recipe.td3bc.alpha, recipe.td3bc.td_lambda) == (0.99, 0.01, 2, 0)
     assert (recipe.td3bc.policy_noise, recipe.td3bc.noise_clip, recipe.td3bc.label) == (0.2, 0.5, "buffer")
-    assert (recipe.schedule.learning_rate, recipe.schedule.bc) == (1e-3, 0.2)
+    assert (recipe.schedule.learning_rate, recipe.td3bc.bc) == (1e-3, 0.2)
     assert (recipe.jump_start.horizon, recipe.jump_start.rest, recipe.jump_start.spread) == (500, 50, False)
 
 
@@ -94,7 +94,7 @@ def test_missing_keys_take_their_defaults_and_given_ones_their_value():
         ("name: a\nguide: {yaw_frequency: 0}", "guide.yaw_frequency: found 0, wanted 0.01 to 1000"),
         ("name: a\nguide: {max_tilt: 1.57}", "guide.max_tilt: found 1.57, wanted 0.1 to 1.5"),
         ("name: a\ntask: {randomisation: {mass: 1}}", "task.randomisation.mass: found 1, wanted 0 to 0.9"),
-        ("name: a\nschedule: {q_from: 0.5, q_full: 0.4}", "schedule.q_full: found 0.4, wanted at least q_from, 0.5"),
+        ("name: a\ntd3bc: {q_from: 0.5, q_full: 0.4}", "td3bc.q_full: found 0.4, wanted at least q_from, 0.5"),
         ("name: a\ntask: {box: 1", "not valid YAML ("),
         ("name: a\n\ttask: {}", "not valid YAML ("),
     ],
@@ -126,6 +126,12 @@ def test_a_key_given_twice_is_refused(tmp_path):
     assert "box" in refused("name: a\ntask: {box: 1, box: 2}", tmp_path)
 
 
+@pytest.mark.parametrize(("algorithm", "block"), [("td3bc", "model_gradient"), ("model_gradient", "replay")])
+def test_a_block_of_another_algorithm_is_refused(algorithm, block, tmp_path):
+    message = refused(f"name: a\nalgorithm: {algorithm}\n{block}: {{}}", tmp_path)
+    assert message.startswith(f"{block}: found in a recipe for {algorithm}, wanted only for ")
+
+
 def test_other_steps_stretch_the_schedule_and_nothing_else():
     recipe = recipes.find("debug")
     assert recipe.with_steps(0) == recipe
@@ -140,7 +146,8 @@ def test_every_number_of_a_recipe_and_of_the_starts_has_a_range():
         recipes.JumpStartSettings,
         recipes.ReplaySettings,
         recipes.ScheduleSettings,
-        recipes.Settings,
+        recipes.TD3BCSettings,
+        recipes.ModelGradientSettings,
         recipes.Gains,
         recipes.Randomisation,
         Start,

@@ -24,9 +24,9 @@ RECIPE = recipes.from_dict(
         "network": {"hidden": [16, 8], "slope": {"kind": "adaptive"}},
         "jump_start": {"horizon": 25, "rest": 5, "until": 0.5},
         "replay": {"capacity": 4096, "window": 10, "critic_batch": 4, "actor_batch": 4},
-        "td3bc": {"burn_in": 2, "label": "guide"},
+        "td3bc": {"burn_in": 2, "label": "guide", "critic_updates": 1, "actor_updates": 1},
         "critic_width": 16,
-        "schedule": {"steps": 3200, "iteration_steps": 320, "critic_updates": 1, "actor_updates": 1, "evaluations": 2},
+        "schedule": {"steps": 3200, "iteration_steps": 320, "evaluations": 2},
     }
 )
 
@@ -166,10 +166,10 @@ def test_a_run_that_is_resumed_twice_goes_on_twice_alike(stopped):
 
 def test_a_resumed_run_flies_starts_that_it_has_not_flown(stopped):
     run = resume(stopped)
-    before = run.learner.buffer.arrays()["observation"][0]
+    before = run.learner.method.buffer.arrays()["observation"][0]
     iterations(run, 1)
     run.close()
-    after = run.learner.buffer.arrays()["observation"][-RECIPE.schedule.iteration_steps // VEHICLES]
+    after = run.learner.method.buffer.arrays()["observation"][-RECIPE.schedule.iteration_steps // VEHICLES]
     assert not np.isin(after[:, 0], before[:, 0][before[:, 0] != 0]).any()
 
 

@@ -101,7 +101,7 @@ def write(buffer: np.ndarray, which: slice | int, values: np.ndarray) -> None:
 
 
 @njit(inline="always")
-def _derivative(s, command, plant, disturbance, arms):
+def derivative(s, command, plant, disturbance, arms):
     """Time derivative of the 17 state numbers of one vehicle; `plant` holds the reciprocals of the two lags."""
     _, _, _, qx, qy, qz, qw, vx, vy, vz, wx, wy, wz, r0, r1, r2, r3 = s
     mass, jx, jy, jz, c0, c1, c2, torque, quick_up, quick_down, drag, angular_drag = plant
@@ -137,7 +137,7 @@ def _derivative(s, command, plant, disturbance, arms):
 
 
 @njit(inline="always")
-def _plus(s, k, h):
+def plus(s, k, h):
     return (
         s[0] + h * k[0], s[1] + h * k[1], s[2] + h * k[2], s[3] + h * k[3], s[4] + h * k[4], s[5] + h * k[5],
         s[6] + h * k[6], s[7] + h * k[7], s[8] + h * k[8], s[9] + h * k[9], s[10] + h * k[10], s[11] + h * k[11],
@@ -164,11 +164,11 @@ def rk4_lane(buffer, lane, dt, arms):
         buffer[lane + AT[32]], buffer[lane + AT[33]], buffer[lane + AT[34]],
     )  # fmt: skip
     command = (buffer[lane + AT[40]], buffer[lane + AT[41]], buffer[lane + AT[42]], buffer[lane + AT[43]])
-    k1 = _derivative(s, command, plant, disturbance, arms)
-    k2 = _derivative(_plus(s, k1, _HALF * dt), command, plant, disturbance, arms)
-    k3 = _derivative(_plus(s, k2, _HALF * dt), command, plant, disturbance, arms)
-    k4 = _derivative(_plus(s, k3, dt), command, plant, disturbance, arms)
-    s = _plus(_plus(_plus(_plus(s, k1, dt / _SIX), k2, dt / _SIX * _TWO), k3, dt / _SIX * _TWO), k4, dt / _SIX)
+    k1 = derivative(s, command, plant, disturbance, arms)
+    k2 = derivative(plus(s, k1, _HALF * dt), command, plant, disturbance, arms)
+    k3 = derivative(plus(s, k2, _HALF * dt), command, plant, disturbance, arms)
+    k4 = derivative(plus(s, k3, dt), command, plant, disturbance, arms)
+    s = plus(plus(plus(plus(s, k1, dt / _SIX), k2, dt / _SIX * _TWO), k3, dt / _SIX * _TWO), k4, dt / _SIX)
     norm = _ONE / math.sqrt(s[3] * s[3] + s[4] * s[4] + s[5] * s[5] + s[6] * s[6])
     buffer[lane] = s[0]
     buffer[lane + AT[1]] = s[1]

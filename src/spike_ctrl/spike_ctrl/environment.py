@@ -67,7 +67,7 @@ def _vector3(buffer, lane, row):
 
 
 @njit(inline="always")
-def _observe_lane(buffer, lane):
+def observe_lane(buffer, lane):
     o = observe(
         (buffer[lane + AT[POSITION]], buffer[lane + AT[POSITION + 1]], buffer[lane + AT[POSITION + 2]]),
         (buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]], buffer[lane + AT[QUATERNION + 2]],
@@ -84,7 +84,7 @@ def _observe_lane(buffer, lane):
 def _score_lane(buffer, lane, weights, box, limit, hover):
     """Observation, reward, sums over the episode and end of the episode, after the dynamics have moved the vehicle."""
     zero, one = np.float32(0.0), np.float32(1.0)
-    o = _observe_lane(buffer, lane)
+    o = observe_lane(buffer, lane)
     u = (buffer[lane + AT[COMMAND]], buffer[lane + AT[COMMAND + 1]], buffer[lane + AT[COMMAND + 2]],
          buffer[lane + AT[COMMAND + 3]])  # fmt: skip
     flying = one - buffer[lane + AT[ENDED]]
@@ -139,7 +139,7 @@ def _start_lane(buffer, lane, seed, vehicle, draws):
         buffer[lane + AT[SUMS + row]] = np.float32(0.0)
     draw(buffer, lane, seed, vehicle, draws[0], draws[1], draws[2])
     rate_loop.begin(buffer, lane)
-    _store_observation(buffer, lane, _observe_lane(buffer, lane))
+    _store_observation(buffer, lane, observe_lane(buffer, lane))
 
 
 @njit(inline="always")

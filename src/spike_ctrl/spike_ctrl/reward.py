@@ -49,7 +49,7 @@ _TINY = np.float32(1e-20)
 
 
 @njit(inline="always")
-def _angle(sine, cosine):
+def angle_between(sine, cosine):
     """atan2 for sine >= 0: an angle in [0, pi]."""
     c = abs(cosine)
     low, high = (sine, c) if sine < c else (c, sine)
@@ -64,7 +64,7 @@ def _angle(sine, cosine):
 def costs(o, u, hover):
     """The four squared errors (position, velocity, attitude, action) from the 18 observation numbers and 4 commands."""
     x, y, z = o[10] - o[8], o[5] - o[9], o[6] - o[4]
-    angle = _angle(_HALF * math.sqrt(x * x + y * y + z * z), _HALF * (o[3] + o[7] + o[11] - _ONE))
+    angle = angle_between(_HALF * math.sqrt(x * x + y * y + z * z), _HALF * (o[3] + o[7] + o[11] - _ONE))
     d0, d1, d2, d3 = u[0] - hover, u[1] - hover, u[2] - hover, u[3] - hover
     return (
         o[0] * o[0] + o[1] * o[1] + o[2] * o[2],

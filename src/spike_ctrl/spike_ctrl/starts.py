@@ -12,7 +12,20 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numba import njit
 
-from spike_ctrl.dynamics import AT, EPISODE, FORCE, MASS, PLANT_SIZE, POSITION, QUATERNION, RATES, ROTORS, VELOCITY
+from spike_ctrl.dynamics import (
+    AT,
+    EPISODE,
+    FORCE,
+    LANES,
+    MASS,
+    PLANT_SIZE,
+    POSITION,
+    QUATERNION,
+    RATES,
+    ROTORS,
+    ROWS,
+    VELOCITY,
+)
 from spike_ctrl.ranges import within
 
 
@@ -103,3 +116,13 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     lag_factor = _uniform(key, 26, one - lag, one + lag)
     buffer[lane + AT[MASS + 8]] *= lag_factor
     buffer[lane + AT[MASS + 9]] *= lag_factor
+
+
+@njit(cache=True)
+def draw_some(buffer, who, seed, first, start, nominal, spread):
+    """`draw` the next episode of each vehicle n with who[n]; their hashes count vehicles from `first`."""
+    for n in range(len(who)):
+        if who[n]:
+            lane = np.uint64(n // LANES * ROWS * LANES + n % LANES)
+            buffer[lane + AT[EPISODE]] += np.float32(1.0)
+            draw(buffer, lane, seed, first + n, start, nominal, spread)

@@ -11,10 +11,15 @@ from pathlib import Path
 
 from spike_ctrl import yaml_file
 from spike_ctrl.guide import Gains
-from spike_ctrl.learn.td3bc import Settings
+from spike_ctrl.learn.model_gradient import Settings as ModelGradientSettings
+from spike_ctrl.learn.td3bc import Settings as TD3BCSettings
 from spike_ctrl.ranges import within
 from spike_ctrl.snn import slope
 from spike_ctrl.starts import Randomisation
+
+
+# Blocks of a recipe that belong to one algorithm only.
+ALGORITHMS = {"td3bc": ("replay", "td3bc", "critic_width"), "model_gradient": ("model_gradient",)}
 
 
 class RecipeError(ValueError):
@@ -29,6 +34,10 @@ class TaskSettings:
     episode_steps: int = within(500, 10, 100_000)
     reward: str = field(default="curriculum", metadata={"choices": ("start", "end", "curriculum")})
     randomisation: Randomisation = Randomisation()
+
+    def stage(self, progress: float) -> float:
+        """Progress of the reward curriculum at this progress of the training."""
+        return {"start": 0.0, "end": 1.0, "curriculum": progress}[self.reward]
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,8 @@ class ScheduleSettings:
 
     steps: int = within(5_000_000, 1000, 10_000_000_000)
     iteration_steps: int = within(4096, 16, 1_000_000)
-    critic_updates: int = within(3, 0, 1000)
-    actor_updates: int = within(2, 0, 1000)
     learning_rate: float = within(1e-3, 1e-7, 1.0)
     learning_rate_end: float = within(1e-3, 1e-7, 1.0)
-    bc: float = within(0.2, 0.0, 100.0)
-    bc_end: float = within(0.05, 0.0, 100.0)
-    q_from: float = within(0.0, 0.0, 1.0)
-    q_full: float = within(0.0, 0.0, 1.0)
     averaging: float = within(0.005, 1e-5, 1.0)
     evaluations: int = within(20, 1, 1000)
 
@@ -85,14 +88,16 @@ class Recipe:
     """Everything that a training run needs beside airframe, number of vehicles and seed."""
 
     name: str
+    algorithm: str = field(default="td3bc", metadata={"choices": tuple(ALGORITHMS)})
     task: TaskSettings = TaskSettings()
     network: NetworkSettings = NetworkSettings()
     guide: Gains = Gains()
     jump_start: JumpStartSettings = JumpStartSettings()
-    replay: ReplaySettings = ReplaySettings()
-    td3bc: Settings = Settings()
-    critic_width: int = within(256, 8, 4096)
     schedule: ScheduleSettings = ScheduleSettings()
+    replay: ReplaySettings = ReplaySettings()
+    td3bc: TD3BCSettings = TD3BCSettings()
+    critic_width: int = within(256, 8, 4096)
+    model_gradient: ModelGradientSettings = ModelGradientSettings()
 
     def with_steps(self, steps: int) -> Recipe:
         """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it."""
@@ -131,25 +136,30 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
         slope.from_config(recipe.network.slope)
     except ValueError as error:
         raise RecipeError(f"{source}: network.{error}") from None
-    schedule, replay = recipe.schedule, recipe.replay
-    if schedule.q_full < schedule.q_from:
-        raise RecipeError(f"{source}: schedule.q_full: found {schedule.q_full}, wanted at least q_from, {schedule.q_from}")
-    if recipe.td3bc.burn_in >= replay.window:
+    for algorithm, blocks in ALGORITHMS.items():
+        for key in set(blocks) & set(data):
+            if algorithm != recipe.algorithm:
+                raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {algorithm}")
+    replay, settings = recipe.replay, recipe.td3bc
+    if settings.q_full < settings.q_from:
+        raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")
+    if settings.burn_in >= replay.window:
         raise RecipeError(
-            f"{source}: td3bc.burn_in: found {recipe.td3bc.burn_in}, wanted less than replay.window, {replay.window}"
+            f"{source}: td3bc.burn_in: found {settings.burn_in}, wanted less than replay.window, {replay.window}"
         )
     return recipe
 
 
 def to_dict(recipe: Recipe) -> dict:
-    """The recipe as nested mappings of plain values, as `from_dict` takes it."""
+    """The recipe as nested mappings of plain values, as `from_dict` takes it: without the blocks of other algorithms."""
 
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
-    return plain(dataclasses.asdict(recipe))
+    foreign = {key for name, blocks in ALGORITHMS.items() if name != recipe.algorithm for key in blocks}
+    return {key: value for key, value in plain(dataclasses.asdict(recipe)).items() if key not in foreign}
 
 
 def _parse(kind, data, source: str, prefix: str):

@@ -40,6 +40,14 @@ class Settings:
     # What the actor is held to: the action in the buffer or the guide's.
     label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
     gradient_clip: float = within(1.0, 1e-6, 1e6)
+    # Per iteration of the learner, and what changes over the run: the weight of the label by equal factors from bc to
+    # bc_end; that of the critic's opinion from 0 at the share q_from of training to its full value at q_full.
+    critic_updates: int = within(3, 0, 1000)
+    actor_updates: int = within(2, 0, 1000)
+    bc: float = within(0.2, 0.0, 100.0)
+    bc_end: float = within(0.05, 0.0, 100.0)
+    q_from: float = within(0.0, 0.0, 1.0)
+    q_full: float = within(0.0, 0.0, 1.0)
 
 
 class Batch(NamedTuple):

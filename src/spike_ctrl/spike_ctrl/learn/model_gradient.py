@@ -1,0 +1,224 @@
+"""Model gradient: back-propagation through the spiking network and the differentiable dynamics of the airframe.
+
+A pool of simulated vehicles flies on in segments, with its spiking state carried over (truncated back-propagation
+through time). They start where the flight that the learner receives was seen, in its first states of episodes, and
+with plants of the learner's own model, so the method serves the embedded simulator and the graph alike.
+
+    cost = - reward + wall sum_i max(0, |p_i| - wall_at)^2 + change |u_t - u_{t-1}|^2
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg.blas  # noqa: F401  numba multiplies matrices with scipy's BLAS, whose threads are limited below
+import torch
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
+
+from spike_ctrl import dynamics
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.dynamics import LANES, STATE_ROWS
+from spike_ctrl.environment import RATE_HZ
+from spike_ctrl.learn import closed_loop
+from spike_ctrl.learn.average import AveragedNetwork
+from spike_ctrl.learn.buffer import FIRST, Rows
+from spike_ctrl.learn.closed_loop import MAX_DELAY, Objective, Policy
+from spike_ctrl.ranges import within
+from spike_ctrl.reward import curriculum
+from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import PAPER
+from spike_ctrl.starts import Start, draw_some
+
+TILE = 2 * LANES  # vehicles of one call of the kernel
+STARTS = 8192  # the most recent first states of episodes that are kept
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Constants of the method; see the recipes for their values and reasons."""
+
+    updates: int = within(4, 1, 1000)  # per iteration
+    vehicles: int = within(64, TILE, 8192)  # per update, in multiples of TILE
+    pool: int = within(512, TILE, 65536)  # vehicles that take turns
+    segment: int = within(100, 2, 1000)  # steps
+    episode_segments: int = within(2, 1, 1000)
+    box: float = within(4.0, 0.1, 100.0)  # m; who is outside at the end of a segment starts anew
+    noise: float = within(0.02, 0.0, 2.0)
+    wall: float = within(2.0, 0.0, 1e3)
+    wall_at: float = within(0.9, 0.0, 100.0)  # m
+    change: float = within(0.3, 0.0, 1e3)
+    decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
+    gradient_clip: float = within(1.0, 1e-6, 1e6)
+
+
+class Tile:
+    """TILE vehicles: their dynamics, spiking states, last commands and segments flown in this episode."""
+
+    ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
+
+    def __init__(self, airframe: Airframe, neurons: int):
+        self.buffer = dynamics.allocate(TILE, airframe)
+        self.membrane = np.zeros((neurons, TILE), np.float32)
+        self.spike = np.zeros((neurons, TILE), np.float32)
+        self.command = np.full((MAX_DELAY, 4, TILE), airframe.hover, np.float32)
+        self.flown = np.zeros(TILE, np.int64)
+
+
+class ModelGradient:
+    """Learns by flying a model of the airframe; the flight it receives only says where to start."""
+
+    def __init__(self, recipe, airframe: Airframe, vehicles: int, seed: int, actor: SpikingNetwork, generator):
+        s = recipe.model_gradient
+        for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
+            if getattr(s, name) % unit:
+                raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
+        if actor.neuron != PAPER:
+            raise ValueError("network: found another reset, wanted soft and not detached: model_gradient has no other kernel")
+        airframe.require_layout("motors")
+        self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
+        self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
+        self.random = np.random.default_rng([seed, 3])
+        neurons = sum(actor.sizes[1:-1])
+        self.tiles = [Tile(airframe, neurons) for _ in range(s.pool // TILE)]
+        self.starts = np.zeros((STARTS, 17), np.float32)
+        self.received = self.updates = 0
+        for parameter in actor.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
+        at_once = s.vehicles // TILE
+        self._tapes = [closed_loop.tape(s.segment, neurons, TILE) for _ in range(at_once)]
+        self._gradients = [_views(actor, lambda parameter: np.zeros(tuple(parameter.shape), np.float32)) for _ in range(at_once)]
+        self._draw = (Start().array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
+        self._arms, self._dt, self._hover = dynamics.geometry(airframe), np.float32(1 / RATE_HZ), np.float32(airframe.hover)
+        self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
+        threadpool_limits(1, "blas")
+
+    def receive(self, rows: Rows) -> None:
+        """Keep the first states of episodes; rotors and observation say all that the dynamics need."""
+        first = np.flatnonzero(((rows.flags & FIRST) > 0) & np.isfinite(rows.observation).all(1))
+        if not len(first):
+            return
+        seen = rows.observation[first]
+        quaternion = Rotation.from_matrix(seen[:, 3:12].reshape(-1, 3, 3)).as_quat()
+        at = (self.received + np.arange(len(first))) % STARTS
+        self.starts[at] = np.concatenate([seen[:, :3], quaternion, seen[:, 12:18], rows.rotor_speed[first]], axis=1)
+        self.received += len(first)
+
+    def update(self, progress: float, k: float, average: AveragedNetwork) -> dict[str, float]:
+        """The updates of one iteration; nothing before a start has been received."""
+        if not self.received:
+            return {}
+        s, schedule = self.settings, self.recipe.schedule
+        if not self.updates:
+            for index, tile in enumerate(self.tiles):  # not all of the same age
+                self._restart(tile, np.ones(TILE, bool), index)
+                tile.flown[:] = index % s.episode_segments
+        rate = schedule.learning_rate_end + (schedule.learning_rate - schedule.learning_rate_end) * cosine(progress)
+        self.optimiser.param_groups[0]["lr"] = rate
+        found = [self._update(progress, k, average) for _ in range(s.updates)]
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]} | {"learning_rate": rate}
+
+    def _update(self, progress: float, k: float, average: AveragedNetwork) -> dict[str, float]:
+        s, at_once = self.settings, len(self._tapes)
+        first = self.updates * at_once % len(self.tiles)
+        objective = self._objective(progress)
+        jobs = []
+        for index in range(at_once):
+            tile = self.tiles[first + index]
+            self._restart(tile, self._ended(tile), first + index)
+            noise = s.noise * self.random.standard_normal((s.segment, 4, TILE), dtype=np.float32)
+            jobs.append((tile, self._tapes[index], self._gradients[index], noise))
+        errors = sum(self._threads.map(lambda job: self._segment(*job, objective, np.float32(k)), jobs))
+        for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
+            torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
+        self.updates += 1
+        norm = torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip).item()
+        finite = math.isfinite(norm)
+        if finite:  # a vehicle that tumbles to infinity teaches nothing
+            self.optimiser.step()
+            self.actor.project_()
+            average.follow(self.actor)
+        weights = (objective.position, objective.velocity, objective.attitude, objective.action, objective.change)
+        cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
+        return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
+
+    def _segment(self, tile: Tile, tape, gradient: Policy, noise: np.ndarray, objective: Objective, k) -> np.ndarray:
+        """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
+        tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
+        for array in _flat(gradient):
+            array[:] = 0
+        model = (self._arms, self._dt, self._hover, self._policy, tape)
+        delay = np.zeros(TILE, np.int64)
+        errors = closed_loop.fly(tile.buffer, *model, noise, delay)
+        end = tile.buffer.copy()
+        closed_loop.pull(tile.buffer, *model, delay, objective, k, gradient)
+        tile.buffer[:] = end
+        tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
+        tile.flown += 1
+        return errors
+
+    def _ended(self, tile: Tile) -> np.ndarray:
+        position = dynamics.read(tile.buffer, slice(0, 3), TILE)
+        inside = (np.abs(position) <= self.settings.box).all(1)  # a NaN is outside
+        return ~inside | (tile.flown >= self.settings.episode_segments)
+
+    def _restart(self, tile: Tile, who: np.ndarray, index: int) -> None:
+        """Start new episodes in some vehicles of a tile: plants of their own, states among those received."""
+        draw_some(tile.buffer, who, self.seed, index * TILE, *self._draw)
+        held = min(self.received, STARTS)
+        state = dynamics.read(tile.buffer, STATE_ROWS, TILE)
+        state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
+        dynamics.write(tile.buffer, STATE_ROWS, state)
+        tile.membrane[:, who] = tile.spike[:, who] = 0
+        tile.command[:, :, who] = self.airframe.hover
+        tile.flown[who] = 0
+
+    def _objective(self, progress: float) -> Objective:
+        s = self.settings
+        r = curriculum(self.recipe.task.stage(progress))
+        return Objective(
+            *map(np.float32, (r.position, r.velocity, r.attitude, r.action, s.wall, s.wall_at, s.change, s.decay))
+        )
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        return {}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"actor_optimiser": self.optimiser}
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+        """Arrays and plain values beside modules and optimisers from which `restore` goes on."""
+        arrays = {"starts": self.starts}
+        for index, tile in enumerate(self.tiles):
+            arrays |= {f"tile{index}.{name}": getattr(tile, name) for name in Tile.ARRAYS}
+        counters = {"received": self.received, "updates": self.updates}
+        return arrays, counters | {"random": self.random.bit_generator.state}
+
+    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+        mine, _ = self.state()
+        for name, array in mine.items():
+            array[:] = arrays[name]
+        self.received, self.updates = info["received"], info["updates"]
+        self.random.bit_generator.state = info["random"]
+
+
+def cosine(progress: float) -> float:
+    """From 1 to 0 along half a cosine."""
+    return 0.5 + 0.5 * math.cos(math.pi * progress)
+
+
+def _views(network: SpikingNetwork, view) -> Policy:
+    layers = network.layers
+    hidden = (tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta"))
+    return Policy(*hidden, view(network.output.weight), view(network.output.bias))
+
+
+def _flat(policy: Policy) -> list[np.ndarray]:
+    """The arrays in the order of the network's parameters."""
+    layers = zip(policy.weights, policy.bias, policy.beta, policy.theta, strict=True)
+    return [array for layer in layers for array in layer] + [policy.readout, policy.readout_bias]

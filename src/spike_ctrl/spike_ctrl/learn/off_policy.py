@@ -1,0 +1,84 @@
+"""TD3BC + JSRL as a method of the learner: replay buffer, updates of critics and actor, and what decays over the run."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn.average import AveragedNetwork
+from spike_ctrl.learn.buffer import HISTORY, Rows, SequenceBuffer
+from spike_ctrl.learn.critic import TwinCritic
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.td3bc import TD3BC
+from spike_ctrl.snn.network import SpikingNetwork
+
+
+class OffPolicy:
+    """Learns from stored flight, whoever flew it; needs no model of the vehicle."""
+
+    def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: SpikingNetwork, generator):
+        self.recipe, self.generator = recipe, generator
+        self.sampler = np.random.default_rng([seed, 2])
+        critic = TwinCritic(recipe.critic_width, generator)
+        self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate)
+        enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
+        if recipe.replay.capacity < enough:
+            found = recipe.replay.capacity
+            raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
+        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles)
+
+    def receive(self, rows: Rows) -> None:
+        self.buffer.add(rows)
+
+    def update(self, progress: float, k: float, average: AveragedNetwork) -> dict[str, float]:
+        """The updates of one iteration; nothing until windows can be drawn."""
+        if not self.buffer.ready(self.recipe.replay.window):
+            return {}
+        s, schedule = self.recipe.td3bc, self.recipe.schedule
+        bc = geometric(s.bc, s.bc_end, progress)
+        rate = geometric(schedule.learning_rate, schedule.learning_rate_end, progress)
+        self.algorithm.set_learning_rate(rate)
+        ramp = (progress - s.q_from) / max(s.q_full - s.q_from, 1e-9)
+        q = float(progress >= s.q_from) if s.q_full == s.q_from else min(1.0, max(0.0, ramp))
+        metrics = self._update_critics(k) | self._update_actor(bc, q, k, average)
+        return metrics | {"bc_weight": bc, "q_weight": q, "learning_rate": rate}
+
+    def _update_critics(self, k: float) -> dict[str, float]:
+        replay, losses = self.recipe.replay, []
+        for _ in range(self.recipe.td3bc.critic_updates):
+            sample = self.buffer.sample(replay.critic_batch, replay.window, self.recipe.td3bc.burn_in, self.sampler)
+            losses.append(self.algorithm.update_critics(self.algorithm.batch(sample), k, self.generator))
+        return {"critic_loss": float(np.mean(losses))} if losses else {}
+
+    def _update_actor(self, bc: float, q: float, k: float, average: AveragedNetwork) -> dict[str, float]:
+        replay, found = self.recipe.replay, []
+        for _ in range(self.recipe.td3bc.actor_updates):
+            sample = self.buffer.sample(replay.actor_batch, replay.window, self.recipe.td3bc.burn_in, self.sampler)
+            found.append(self.algorithm.update_actor(self.algorithm.batch(sample), bc, q, k))
+            average.follow(self.algorithm.actor)
+        if not found:
+            return {}
+        means = {name: float(np.mean([losses[name] for losses, _ in found])) for name in found[0][0]}
+        rates = np.mean([rates for _, rates in found], axis=0)
+        return means | {f"spike_rate_{i}": float(rate) for i, rate in enumerate(rates)}
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        a = self.algorithm
+        return {"actor_target": a.actor_target, "critic": a.critic, "critic_target": a.critic_target}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"actor_optimiser": self.algorithm.actor_optimiser, "critic_optimiser": self.algorithm.critic_optimiser}
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+        """Arrays and plain values beside modules and optimisers from which `restore` goes on."""
+        return self.buffer.arrays(), {"count": self.buffer.count, "sampler": self.sampler.bit_generator.state}
+
+    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+        self.buffer.restore(arrays, info["count"])
+        self.sampler.bit_generator.state = info["sampler"]
+
+
+def geometric(start: float, end: float, progress: float) -> float:
+    """From `start` to `end` by equal factors, or by equal differences where one of them is 0."""
+    return start * (end / start) ** progress if start > 0 and end > 0 else start + (end - start) * progress

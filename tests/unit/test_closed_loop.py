@@ -1,0 +1,148 @@
+"""A segment of flight and its gradient: torch's network and automatic differentiation are the oracle."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from differentiable import rotation, step
+
+from spike_ctrl import airframe, dynamics
+from spike_ctrl.dynamics import LANES, STATE_ROWS
+from spike_ctrl.environment import Environment, Task
+from spike_ctrl.learn import closed_loop
+from spike_ctrl.learn.closed_loop import MAX_DELAY, Objective
+from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.snn.lif import LIFState
+from spike_ctrl.snn.network import SpikingNetwork
+
+VEHICLE, SLOPE = airframe.find("crazyflie_l2f"), 2.0
+OBJECTIVE = Objective(position=1.0, velocity=0.1, attitude=0.25, action=0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0)
+
+
+class Segment:
+    """The same random segment for the kernel and for the oracle."""
+
+    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0):
+        rng = np.random.default_rng(seed)
+        self.network = SpikingNetwork(
+            sizes, generator=torch.Generator().manual_seed(seed), output_bias=[math.atanh(2 * VEHICLE.hover - 1)] * 4
+        )
+        self.environment = Environment(VEHICLE, LANES, Task())
+        self.environment.reset(seed=seed)
+        self.start = self.environment.read(STATE_ROWS)
+        neurons = sum(sizes[1:-1])
+        self.noise = rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32)
+        self.delay = np.resize(delay, LANES).astype(np.int64)
+        self.tape = closed_loop.tape(steps, neurons, LANES)
+        self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
+        self.tape.spike[0] = rng.integers(0, 2, (neurons, LANES))
+        self.tape.command[:MAX_DELAY] = rng.uniform(0, 1, (MAX_DELAY, 4, LANES))
+        self.model = (
+            dynamics.geometry(VEHICLE), np.float32(0.01), np.float32(VEHICLE.hover),
+            _views(self.network, lambda parameter: parameter.detach().numpy()), self.tape,
+        )  # fmt: skip
+
+    def fly(self):
+        return closed_loop.fly(self.environment.buffer, *self.model, self.noise, self.delay)
+
+    def pull(self, objective=OBJECTIVE):
+        gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
+        weights = Objective(*map(np.float32, objective))
+        closed_loop.pull(self.environment.buffer, *self.model, self.delay, weights, np.float32(SLOPE), gradient)
+        return dict(zip(dict(self.network.named_parameters()), _flat(gradient), strict=True))
+
+    def oracle(self, objective=OBJECTIVE):
+        """Cost and gradients by autograd in float64; also the states and commands it went through."""
+        network = self.network.double()
+        network.zero_grad()
+        state = torch.from_numpy(self.start.astype(float))
+        plant = torch.from_numpy(self.environment.plant.astype(float))
+        calm = torch.zeros(LANES, 6, dtype=torch.float64)
+        arms = torch.from_numpy(self.model[0].astype(float)).reshape(3, 4)
+        edges = np.cumsum([0, *network.sizes[1:-1]])
+        spiking = tuple(
+            LIFState(*(torch.from_numpy(array[0, a:b].T.astype(float)) for array in (self.tape.membrane, self.tape.spike)))
+            for a, b in zip(edges, edges[1:], strict=False)
+        )
+        commands = [torch.from_numpy(self.tape.command[i].T.astype(float)) for i in range(MAX_DELAY)]
+        cost, states = 0.0, []
+        for t in range(len(self.noise)):
+            seen = torch.cat([state[:, :3], rotation(state[:, 3:7]).reshape(-1, 9), state[:, 7:13]], -1)
+            action, spiking = network.step(seen, spiking, SLOPE)
+            action = (action + torch.from_numpy(self.noise[t].T.astype(float))).clamp(-1, 1)
+            commands.append((action + 1) / 2)
+            applied = torch.stack([commands[t + MAX_DELAY - d][n] for n, d in enumerate(self.delay)])
+            state = step(state, applied, plant, calm, arms)
+            states.append(state)
+            q, p = state[:, 3:7], state[:, :3]
+            angle = 2 * torch.atan2(q[:, :3].norm(dim=-1), q[:, 3].abs())
+            cost = cost + (
+                objective.position * p.square().sum()
+                + objective.velocity * state[:, 7:10].square().sum()
+                + objective.attitude * angle.square().sum()
+                + objective.action * (commands[-1] - VEHICLE.hover).square().sum()
+                + objective.wall * (p.abs() - objective.wall_at).clamp(min=0).square().sum()
+                + objective.change * (commands[-1] - commands[-2]).square().sum()
+            )
+        cost.backward()
+        return {name: p.grad.numpy() for name, p in network.named_parameters()}, torch.stack(states).detach(), commands
+
+
+@pytest.mark.parametrize("delay", [[0], [0, 1, 2]], ids=["at once", "0 to 2 steps late"])
+def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay):
+    segment = Segment(25, delay)
+    segment.fly()
+    found = segment.pull()
+    wanted, states, commands = segment.oracle()
+    flown = segment.tape.state[1:].reshape(25, 17, LANES).transpose(0, 2, 1)
+    np.testing.assert_allclose(flown, states.numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(segment.tape.command[-1].T, commands[-1].detach().numpy(), atol=1e-4)
+    for name, gradient in wanted.items():
+        error = np.linalg.norm(found[name] - gradient) / np.linalg.norm(gradient)
+        assert error < 1e-3, f"{name}: {error:.1e}"
+
+
+def test_the_kernel_flies_as_environment_and_network_do():
+    segment = Segment(20, [0])
+    segment.noise[:] = 0
+    segment.tape.membrane[0] = segment.tape.spike[0] = 0
+    errors = segment.fly()
+    twin = Environment(VEHICLE, LANES, Task(box=100.0))
+    observation, _ = twin.reset(seed=0)
+    state, reward = segment.network.initial_state(LANES), 0.0
+    with torch.no_grad():
+        for _ in range(20):
+            action, state = segment.network.step(torch.from_numpy(observation), state, SLOPE)
+            observation, gained, *_ = twin.step(action.numpy())
+            reward += gained.sum()
+    np.testing.assert_allclose(segment.environment.read(STATE_ROWS), twin.read(STATE_ROWS), atol=1e-5)
+    assert LANES * 20 - errors[:4] @ [1.0, 0.01, 0.25, 0.14] == pytest.approx(reward, rel=1e-4)
+
+
+def test_a_decay_of_zero_leaves_only_what_an_action_costs_by_itself():
+    segment = Segment(10, [0])
+    segment.fly()
+    free = OBJECTIVE._replace(action=0.0, change=0.0, decay=0.0)
+    # The cost of step t is on the state after it, which still depends on u_t; without decay all later ones count too.
+    near, far = segment.pull(free), segment.pull(free._replace(decay=1.0))
+    assert 0 < np.linalg.norm(near["output.bias"]) < np.linalg.norm(far["output.bias"])
+
+
+def test_two_halves_with_the_state_carried_over_are_one_segment():
+    whole, half = Segment(20, [0, 1, 2]), Segment(20, [0, 1, 2])
+    whole.fly()
+    first = closed_loop.tape(10, 36, LANES)
+    first.membrane[0], first.spike[0], first.command[:2] = half.tape.membrane[0], half.tape.spike[0], half.tape.command[:2]
+    second = closed_loop.tape(10, 36, LANES)
+    buffer, model = half.environment.buffer, half.model[:-1]
+    closed_loop.fly(buffer, *model, first, half.noise[:10], half.delay)
+    second.membrane[0], second.spike[0], second.command[:2] = first.membrane[-1], first.spike[-1], first.command[-2:]
+    closed_loop.fly(buffer, *model, second, half.noise[10:], half.delay)
+    np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
+    np.testing.assert_array_equal(second.spike[-1], whole.tape.spike[-1])
+
+
+def test_vehicles_that_do_not_fill_the_lanes_are_refused():
+    with pytest.raises(ValueError, match="vehicles: found 20, wanted a multiple of 16"):
+        closed_loop.tape(10, 8, 20)
