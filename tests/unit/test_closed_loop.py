@@ -1,6 +1,7 @@
 """A segment of flight and its gradient: torch's network and automatic differentiation are the oracle."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from spike_ctrl import airframe, dynamics
 from spike_ctrl.dynamics import LANES, STATE_ROWS
 from spike_ctrl.environment import Environment, Task
 from spike_ctrl.learn import closed_loop
-from spike_ctrl.learn.closed_loop import MAX_DELAY, Objective
+from spike_ctrl.learn.closed_loop import Objective
 from spike_ctrl.learn.model_gradient import _flat, _views
 from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.starts import MAX_DELAY
 
 VEHICLE, SLOPE = airframe.find("crazyflie_l2f"), 2.0
 OBJECTIVE = Objective(position=1.0, velocity=0.1, attitude=0.25, action=0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0)
@@ -33,6 +35,7 @@ class Segment:
         self.start = self.environment.read(STATE_ROWS)
         neurons = sum(sizes[1:-1])
         self.noise = rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32)
+        self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
         self.tape = closed_loop.tape(steps, neurons, LANES)
         self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
@@ -44,7 +47,7 @@ class Segment:
         )  # fmt: skip
 
     def fly(self):
-        return closed_loop.fly(self.environment.buffer, *self.model, self.noise, self.delay)
+        return closed_loop.fly(self.environment.buffer, *self.model, self.noise, self.seen_noise, self.delay)
 
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
@@ -63,12 +66,13 @@ class Segment:
         edges = np.cumsum([0, *network.sizes[1:-1]])
         spiking = tuple(
             LIFState(*(torch.from_numpy(array[0, a:b].T.astype(float)) for array in (self.tape.membrane, self.tape.spike)))
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in pairwise(edges)
         )
         commands = [torch.from_numpy(self.tape.command[i].T.astype(float)) for i in range(MAX_DELAY)]
         cost, states = 0.0, []
         for t in range(len(self.noise)):
             seen = torch.cat([state[:, :3], rotation(state[:, 3:7]).reshape(-1, 9), state[:, 7:13]], -1)
+            seen = seen + torch.from_numpy(self.seen_noise[t].T.astype(float))
             action, spiking = network.step(seen, spiking, SLOPE)
             action = (action + torch.from_numpy(self.noise[t].T.astype(float))).clamp(-1, 1)
             commands.append((action + 1) / 2)
@@ -105,7 +109,7 @@ def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay):
 
 def test_the_kernel_flies_as_environment_and_network_do():
     segment = Segment(20, [0])
-    segment.noise[:] = 0
+    segment.noise[:] = segment.seen_noise[:] = 0
     segment.tape.membrane[0] = segment.tape.spike[0] = 0
     errors = segment.fly()
     twin = Environment(VEHICLE, LANES, Task(box=100.0))
@@ -136,9 +140,9 @@ def test_two_halves_with_the_state_carried_over_are_one_segment():
     first.membrane[0], first.spike[0], first.command[:2] = half.tape.membrane[0], half.tape.spike[0], half.tape.command[:2]
     second = closed_loop.tape(10, 36, LANES)
     buffer, model = half.environment.buffer, half.model[:-1]
-    closed_loop.fly(buffer, *model, first, half.noise[:10], half.delay)
+    closed_loop.fly(buffer, *model, first, half.noise[:10], half.seen_noise[:10], half.delay)
     second.membrane[0], second.spike[0], second.command[:2] = first.membrane[-1], first.spike[-1], first.command[-2:]
-    closed_loop.fly(buffer, *model, second, half.noise[10:], half.delay)
+    closed_loop.fly(buffer, *model, second, half.noise[10:], half.seen_noise[10:], half.delay)
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
     np.testing.assert_array_equal(second.spike[-1], whole.tape.spike[-1])
 

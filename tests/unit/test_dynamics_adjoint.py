@@ -117,7 +117,7 @@ def test_the_gradient_of_the_squared_errors_is_that_of_automatic_differentiation
 
 
 def test_the_errors_differentiated_are_those_of_the_reward():
-    vehicle, buffer, state, *_ = flight()
+    vehicle, _, state, *_ = flight()
     matrix = rotation(state[:, 3:7]).reshape(-1, 9)
     observation = torch.cat([state[:, :3], matrix, state[:, 7:13]], -1).numpy()
     found = reward.squared_errors(observation, np.full((VEHICLES, 4), vehicle.hover), vehicle.hover)

@@ -32,7 +32,9 @@ RATE_SETPOINT, RATE_INTEGRAL, GYRO, GYRO_SLOPE = 44, 48, 51, 54
 STEP, EPISODE, ENDED, SUMS = 57, 58, 59, 60
 # What a step leaves behind: observation, reward, terminated, truncated
 OBSERVATION, REWARD, TERMINATED, TRUNCATED = 65, 83, 84, 85
-ROWS = 86
+# Control steps from an action to its effect
+DELAY = 86
+ROWS = 87
 
 STATE_ROWS = slice(0, 17)
 PLANT_ROWS = slice(MASS, FORCE)

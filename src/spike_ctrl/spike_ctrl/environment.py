@@ -18,6 +18,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.dynamics import (
     AT,
     COMMAND,
+    DELAY,
     ENDED,
     EPISODE,
     FASTMATH,
@@ -40,11 +41,11 @@ from spike_ctrl.dynamics import (
     rk4_lane,
     unpack_arms,
 )  # fmt: skip
+from spike_ctrl.observation import NOISE, observe
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.observation import observe
 from spike_ctrl.rate_loop import SUBSTEPS
 from spike_ctrl.reward import START, TERMS, Coefficients, costs
-from spike_ctrl.starts import Randomisation, Start, draw
+from spike_ctrl.starts import MAX_DELAY, Randomisation, Start, draw
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
@@ -263,7 +264,8 @@ class Environment(VectorEnv):
             self._kernel, self._plant = _step_rates, (np.float32(dt), arms, loop, late)
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), dynamics.nominal_plant(airframe), task.randomisation.array())
-        self._seed = 0
+        self._seed, self._noise = 0, np.random.default_rng(0)
+        self._earlier = self._hovering()
 
     @property
     def coefficients(self) -> Coefficients:
@@ -279,15 +281,19 @@ class Environment(VectorEnv):
         if seed is not None:
             self._seed = seed
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
+            self._noise = np.random.default_rng([seed, 4])
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         _start_all(self.buffer, self.num_envs, self._seed, self._draw, observation.ravel())
-        return observation, {}
+        self._earlier = self._hovering()
+        return self._sensed(observation), {}
 
     def step(self, actions: np.ndarray):
         """One control step of 10 ms for every vehicle. Actions beyond [-1, 1] are clipped."""
         actions = np.ascontiguousarray(actions, np.float32)
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
+        if self.task.randomisation.delay:
+            actions = self._late(actions)
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         reward = np.empty(self.num_envs, np.float32)
         ends = np.empty((2, self.num_envs), np.bool_)
@@ -298,7 +304,29 @@ class Environment(VectorEnv):
         )  # fmt: skip
         terminated, truncated = ends
         info = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
-        return observation, reward, terminated, truncated, info
+        return self._sensed(observation), reward, terminated, truncated, info
+
+    def _hovering(self) -> np.ndarray:
+        hover = 2 * self.airframe.hover - 1 if self.airframe.action_layout == "motors" else 0.0
+        return np.full((MAX_DELAY, self.num_envs, 4), hover, np.float32)
+
+    def _late(self, actions: np.ndarray) -> np.ndarray:
+        """The actions that take effect now: some given earlier; before an episode's first there was hover."""
+        given = np.concatenate([self._earlier, actions[None]])
+        late = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
+        self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
+        return late
+
+    def _sensed(self, observation: np.ndarray) -> np.ndarray:
+        scale = np.float32(self.task.randomisation.noise)
+        if not scale:
+            return observation
+        return observation + scale * NOISE * self._noise.standard_normal(observation.shape, dtype=np.float32)
+
+    @property
+    def true_observation(self) -> np.ndarray:
+        """Observation (N, 18) without the sensors' noise; privileged."""
+        return self.read(dynamics.OBSERVATION_ROWS)
 
     def read(self, which: slice | int) -> np.ndarray:
         """Rows of the state, vehicle by vehicle: see the row names in `dynamics`."""

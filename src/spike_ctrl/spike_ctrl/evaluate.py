@@ -29,6 +29,11 @@ COLUMNS = tuple(f"{box}_{stage}" for box in BOXES for stage in COEFFICIENTS)
 FIGURES = ("return_mean", "return_std", "survival", "length_mean")
 HEADLINE = "1.5m_start"
 
+RANDOMISED = Randomisation(
+    mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, force=0.03, moment=1e-4, delay=2, noise=1.0
+)
+"""The plants of the randomised evaluation, for a Crazyflie: what a policy may meet in the air."""
+
 
 class Controller(Protocol):
     """Anything that can fly a batch: `begin` clears its state for N vehicles, `act` gives actions (N, 4)."""
@@ -181,8 +186,9 @@ def evaluate(
         action = controller.act(observation, environment)
         observation, _, _, _, _ = environment.step(action)
         command = environment.read(COMMAND_ROWS)
-        errors = squared_errors(observation, command, airframe.hover)
-        distance = np.abs(observation[:, :3]).max(axis=1)
+        true = environment.true_observation
+        errors = squared_errors(true, command, airframe.hover)
+        distance = np.abs(true[:, :3]).max(axis=1)
         for box, width in BOXES.items():
             for stage, coefficients in COEFFICIENTS.items():
                 weights = coefficients.array()

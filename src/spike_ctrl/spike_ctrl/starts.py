@@ -14,6 +14,7 @@ from numba import njit
 
 from spike_ctrl.dynamics import (
     AT,
+    DELAY,
     EPISODE,
     FORCE,
     LANES,
@@ -27,6 +28,8 @@ from spike_ctrl.dynamics import (
     VELOCITY,
 )
 from spike_ctrl.ranges import within
+
+MAX_DELAY = 2  # control steps
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Randomisation:
-    """Spread of the true plant around the nominal airframe, drawn for each episode: factors in [1 - x, 1 + x]."""
+    """What differs from the nominal airframe, drawn for each episode: factors in [1 - x, 1 + x], disturbance, delay.
+
+    `noise` scales the standard deviations of the observations' noise, which are `observation.NOISE` at 1.
+    """
 
     mass: float = within(0.0, 0.0, 0.9)
     inertia: float = within(0.0, 0.0, 0.9)
@@ -56,14 +62,16 @@ class Randomisation:
     lag: float = within(0.0, 0.0, 0.9)
     force: float = within(0.0, 0.0, 100.0)  # N, each axis in [-x, x], world
     moment: float = within(0.0, 0.0, 100.0)  # N m, each axis in [-x, x], body
+    delay: int = within(0, 0, MAX_DELAY)  # control steps, 0 to x
+    noise: float = within(0.0, 0.0, 100.0)
 
     def array(self) -> np.ndarray:
-        return np.array(astuple(self), np.float32)
+        return np.array(astuple(self)[:-1], np.float32)  # the noise is no property of a plant
 
     @property
     def exact(self) -> bool:
-        """True where every vehicle is the nominal airframe without disturbance."""
-        return not any(astuple(self))
+        """True where every vehicle has the parameters of the nominal airframe."""
+        return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag))
 
 
 @njit(inline="always")
@@ -103,7 +111,7 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
         buffer[lane + AT[ROTORS + i]] = _uniform(key, 13 + i, rotors_low, rotors_high)
     for i in range(PLANT_SIZE):
         buffer[lane + AT[MASS + i]] = nominal[i]
-    mass, inertia, thrust, torque, lag, force, moment = spread
+    mass, inertia, thrust, torque, lag, force, moment, delay = spread
     buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
     for i in range(3):
         buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
@@ -116,6 +124,7 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     lag_factor = _uniform(key, 26, one - lag, one + lag)
     buffer[lane + AT[MASS + 8]] *= lag_factor
     buffer[lane + AT[MASS + 9]] *= lag_factor
+    buffer[lane + AT[DELAY]] = math.floor(_uniform(key, 40, zero, delay + one))
 
 
 @njit(cache=True)

@@ -35,9 +35,10 @@ from spike_ctrl.dynamics_adjoint import (
 from spike_ctrl.environment import observe_lane
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.reward import costs
+from spike_ctrl.starts import MAX_DELAY
 
-MAX_DELAY = 2  # control steps
 STATE_SIZE = 17
+INTEGRAL_LIMIT = np.float32(0.5)  # m s
 _LANES, _ZERO, _HALF, _ONE, _TWO = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 
@@ -56,11 +57,12 @@ class Tape(NamedTuple):
     """What a segment leaves behind. Entries "before" hold what was there before step t."""
 
     state: np.ndarray  # [T + 1, B / LANES, STATE_SIZE * LANES] before
-    observation: np.ndarray  # [T, 18, B]
+    observation: np.ndarray  # [T, 18 or 21, B] what the network saw, with its integral where it has one
     membrane: np.ndarray  # [T + 1, N, B] before
     spike: np.ndarray  # [T + 1, N, B] before
     command: np.ndarray  # [T + MAX_DELAY, 4, B] u, those of the last MAX_DELAY steps first
     gain: np.ndarray  # [T, 4, B] du/dz, z the network's output before tanh
+    integral: np.ndarray  # [3, B] integral of the position error, before the segment and then after it
 
 
 class Objective(NamedTuple):
@@ -76,17 +78,18 @@ class Objective(NamedTuple):
     decay: float  # of the gradient with respect to the state, per step
 
 
-def tape(steps: int, neurons: int, vehicles: int) -> Tape:
+def tape(steps: int, neurons: int, vehicles: int, inputs: int = OBSERVATION_SIZE) -> Tape:
     """Room for a segment of `steps` steps."""
     if vehicles % LANES:
         raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}")
     shapes = (
         (steps + 1, vehicles // LANES, STATE_SIZE * LANES),
-        (steps, OBSERVATION_SIZE, vehicles),
+        (steps, inputs, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + MAX_DELAY, 4, vehicles),
         (steps, 4, vehicles),
+        (3, vehicles),
     )
     return Tape(*(np.zeros(shape, np.float32) for shape in shapes))
 
@@ -104,10 +107,11 @@ def _fire(current, before, spiked, membrane, spike, bias, beta, theta):
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(buffer, arms, dt, hover, policy, tape, noise, delay):
+def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
-    buffer: vehicles of `dynamics`, set-points at the origin. noise: of the actions [T, 4, B]. delay [B]: steps from a command to its effect. Returns the four squared errors and (change of u)^2, each
+    buffer: vehicles of `dynamics`, set-points at the origin. noise: of the actions [T, 4, B] and of the observations
+    [T, 18, B]. delay [B]: steps from a command to its effect. Returns the four squared errors and (change of u)^2, each
     summed over steps and vehicles.
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
@@ -123,7 +127,9 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, delay):
             for lane in range(_LANES):
                 o = observe_lane(buffer, base + lane)
                 for i in range(OBSERVATION_SIZE):
-                    tape.observation[t, i, first + lane] = o[i]
+                    tape.observation[t, i, first + lane] = o[i] + sensor_noise[t, i, first + lane]
+        if tape.observation.shape[1] > OBSERVATION_SIZE:
+            _integrate(tape.observation[t], tape.integral, dt)
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -149,6 +155,15 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, delay):
         _add_costs(buffer, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], hover, sums)
     _record(buffer, tape.state[steps])
     return sums
+
+
+@njit(inline="always")
+def _integrate(observation, integral, dt):
+    for i in range(3):
+        for b in range(integral.shape[1]):
+            z = integral[i, b] + dt * observation[i, b]
+            integral[i, b] = min(max(z, -INTEGRAL_LIMIT), INTEGRAL_LIMIT)
+            observation[OBSERVATION_SIZE + i, b] = integral[i, b]
 
 
 @njit(inline="always")
@@ -193,7 +208,8 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
     by_command = np.zeros((steps + MAX_DELAY, 4, vehicles), np.float32)
     later = np.zeros((neurons, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
-    by_input = np.empty((OBSERVATION_SIZE, vehicles), np.float32)
+    by_input = np.empty((tape.observation.shape[1], vehicles), np.float32)
+    by_integral = np.zeros((3, vehicles), np.float32)
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
     by_readout = np.empty(policy.readout.shape, np.float32)
@@ -244,6 +260,8 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
                 np.dot(policy.weights[layer].T, later[start:end], by_input)
             gradient.weights[layer][:] += by_weight[layer]
             end = start
+        if tape.observation.shape[1] > OBSERVATION_SIZE:
+            _differentiate(tape.observation[t], by_input, by_integral, dt)
         for block in range(blocks):
             base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
             for i in range(OBSERVATION_SIZE):
@@ -253,6 +271,18 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
                 observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
             for i in range(STATE_SIZE * LANES):
                 adjoint[at + i] *= objective.decay
+
+
+@njit(inline="always")
+def _differentiate(observation, by_input, by_integral, dt):
+    """The gradient with respect to the integral goes on to the integral before it and to the position error."""
+    for i in range(3):
+        for b in range(by_integral.shape[1]):
+            z = observation[OBSERVATION_SIZE + i, b]
+            g = by_integral[i, b] + by_input[OBSERVATION_SIZE + i, b]
+            g = g if abs(z) < INTEGRAL_LIMIT else _ZERO
+            by_integral[i, b] = g
+            by_input[i, b] += dt * g
 
 
 @njit(inline="always")

@@ -22,17 +22,19 @@ from threadpoolctl import threadpool_limits
 
 from spike_ctrl import dynamics
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.dynamics import LANES, STATE_ROWS
+from spike_ctrl.dynamics import DELAY, LANES, STATE_ROWS
 from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.learn import closed_loop
 from spike_ctrl.learn.average import AveragedNetwork
 from spike_ctrl.learn.buffer import FIRST, Rows
-from spike_ctrl.learn.closed_loop import MAX_DELAY, Objective, Policy
+from spike_ctrl.learn.closed_loop import Objective, Policy
+from spike_ctrl.observation import NOISE
+from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.ranges import within
 from spike_ctrl.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER
-from spike_ctrl.starts import Start, draw_some
+from spike_ctrl.starts import MAX_DELAY, Start, draw_some
 
 TILE = 2 * LANES  # vehicles of one call of the kernel
 STARTS = 8192  # the most recent first states of episodes that are kept
@@ -78,7 +80,7 @@ class ModelGradient:
             if getattr(s, name) % unit:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         if actor.neuron != PAPER:
-            raise ValueError("network: found another reset, wanted soft and not detached: model_gradient has no other kernel")
+            raise ValueError("network.reset: model_gradient differentiates the soft reset only, wanted soft and not detached")
         airframe.require_layout("motors")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
@@ -92,8 +94,9 @@ class ModelGradient:
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         at_once = s.vehicles // TILE
         self._tapes = [closed_loop.tape(s.segment, neurons, TILE) for _ in range(at_once)]
-        self._gradients = [_views(actor, lambda parameter: np.zeros(tuple(parameter.shape), np.float32)) for _ in range(at_once)]
+        self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._draw = (Start().array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
+        self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._arms, self._dt, self._hover = dynamics.geometry(airframe), np.float32(1 / RATE_HZ), np.float32(airframe.hover)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
         threadpool_limits(1, "blas")
@@ -132,7 +135,7 @@ class ModelGradient:
             tile = self.tiles[first + index]
             self._restart(tile, self._ended(tile), first + index)
             noise = s.noise * self.random.standard_normal((s.segment, 4, TILE), dtype=np.float32)
-            jobs.append((tile, self._tapes[index], self._gradients[index], noise))
+            jobs.append((tile, self._tapes[index], self._gradients[index], (noise, self._sensor_noise())))
         errors = sum(self._threads.map(lambda job: self._segment(*job, objective, np.float32(k)), jobs))
         for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
             torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
@@ -147,20 +150,26 @@ class ModelGradient:
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
-    def _segment(self, tile: Tile, tape, gradient: Policy, noise: np.ndarray, objective: Objective, k) -> np.ndarray:
+    def _segment(self, tile: Tile, tape, gradient: Policy, noise, objective: Objective, k) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
         for array in _flat(gradient):
             array[:] = 0
         model = (self._arms, self._dt, self._hover, self._policy, tape)
-        delay = np.zeros(TILE, np.int64)
-        errors = closed_loop.fly(tile.buffer, *model, noise, delay)
+        delay = dynamics.read(tile.buffer, DELAY, TILE).astype(np.int64)
+        errors = closed_loop.fly(tile.buffer, *model, *noise, delay)
         end = tile.buffer.copy()
         closed_loop.pull(tile.buffer, *model, delay, objective, k, gradient)
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
         tile.flown += 1
         return errors
+
+    def _sensor_noise(self) -> np.ndarray:
+        shape = (self.settings.segment, OBSERVATION_SIZE, TILE)
+        if not self._noise_scale:
+            return np.zeros(shape, np.float32)
+        return self._noise_scale * NOISE[:, None] * self.random.standard_normal(shape, dtype=np.float32)
 
     def _ended(self, tile: Tile) -> np.ndarray:
         position = dynamics.read(tile.buffer, slice(0, 3), TILE)

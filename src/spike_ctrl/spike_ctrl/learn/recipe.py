@@ -17,7 +17,6 @@ from spike_ctrl.ranges import within
 from spike_ctrl.snn import slope
 from spike_ctrl.starts import Randomisation
 
-
 # Blocks of a recipe that belong to one algorithm only.
 ALGORITHMS = {"td3bc": ("replay", "td3bc", "critic_width"), "model_gradient": ("model_gradient",)}
 
