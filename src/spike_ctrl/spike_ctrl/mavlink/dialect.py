@@ -1,0 +1,100 @@
+"""The words of PX4's dialect that both ends use: modes, masks, commands, parameter encoding."""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+from pymavlink.dialects.v20 import development
+
+messages = development  # the only dialect of pymavlink that has CURRENT_MODE
+
+SYSTEM, COMPONENT = 1, 1  # of the autopilot
+ONBOARD_COMPUTER = development.MAV_COMP_ID_ONBOARD_COMPUTER
+FORCE = 21196.0  # param2 of a disarm that may happen in the air
+
+# SET_ATTITUDE_TARGET.type_mask
+ROLL_RATE_IGNORE, PITCH_RATE_IGNORE, YAW_RATE_IGNORE, THROTTLE_IGNORE, ATTITUDE_IGNORE = 1, 2, 4, 64, 128
+RATES_MASK = ATTITUDE_IGNORE
+ATTITUDE_MASK = ROLL_RATE_IGNORE | PITCH_RATE_IGNORE | YAW_RATE_IGNORE
+# SET_POSITION_TARGET_LOCAL_NED.type_mask: position and yaw
+POSITION_MASK = 0b100111111000
+
+PREARM_CHECK = development.MAV_SYS_STATUS_PREARM_CHECK
+
+
+class Mode(enum.IntEnum):
+    """PX4's flight modes as HEARTBEAT.custom_mode has them: main mode in bits 16-23, sub mode in bits 24-31."""
+
+    MANUAL = 1 << 16
+    ALTITUDE = 2 << 16
+    POSITION = 3 << 16
+    ACRO = 5 << 16
+    OFFBOARD = 6 << 16
+    STABILIZED = 7 << 16
+    AUTO_READY = 4 << 16 | 1 << 24
+    AUTO_TAKEOFF = 4 << 16 | 2 << 24
+    AUTO_LOITER = 4 << 16 | 3 << 24
+    AUTO_MISSION = 4 << 16 | 4 << 24
+    AUTO_RTL = 4 << 16 | 5 << 24
+    AUTO_LAND = 4 << 16 | 6 << 24
+
+    @property
+    def main(self) -> int:
+        return self >> 16 & 0xFF
+
+    @property
+    def sub(self) -> int:
+        return self >> 24 & 0xFF
+
+
+def mode_of(custom_mode: int) -> Mode | int:
+    """The mode, or the number itself where it is none of ours (manual modes have variants)."""
+    try:
+        return Mode(custom_mode)
+    except ValueError:
+        return custom_mode
+
+
+class Landed(enum.IntEnum):
+    """EXTENDED_SYS_STATE.landed_state."""
+
+    UNDEFINED = 0
+    ON_GROUND = 1
+    IN_AIR = 2
+    TAKING_OFF = 3
+    LANDING = 4
+
+
+class Result(enum.IntEnum):
+    """COMMAND_ACK.result."""
+
+    ACCEPTED = 0
+    TEMPORARILY_REJECTED = 1
+    DENIED = 2
+    UNSUPPORTED = 3
+    FAILED = 4
+    IN_PROGRESS = 5
+
+
+INT32, REAL32 = development.MAV_PARAM_TYPE_INT32, development.MAV_PARAM_TYPE_REAL32
+
+
+def parameter_to_wire(value: int | float) -> tuple[float, int]:
+    """param_value and param_type as PX4 sends them: the bytes of an integer, in the place of a float.
+
+    Raises OverflowError for what 32 bits cannot hold.
+    """
+    if isinstance(value, int):
+        try:
+            return struct.unpack("<f", struct.pack("<i", value))[0], INT32
+        except struct.error:
+            raise OverflowError(f"parameter: found {value}, wanted an integer of 32 bits") from None
+    return value, REAL32
+
+
+def parameter_from_wire(value: float, kind: int) -> int | float | None:
+    """The parameter's value; None for a type that PX4 does not have."""
+    if kind == INT32:
+        return struct.unpack("<i", struct.pack("<f", value))[0]
+    return float(value) if kind == REAL32 else None

@@ -1,0 +1,94 @@
+"""Between REP-103 (world ENU, body FLU, quaternion x, y, z, w) and the autopilot (NED, FRD, quaternion w, x, y, z).
+
+Each name says what goes in and what comes out. Vectors and quaternions are tuples of floats; quaternions turn body to
+world. Yaw is counter-clockwise from east in ENU, clockwise from north in NED.
+"""
+
+from __future__ import annotations
+
+import math
+
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+_HALF_ROOT = math.sqrt(0.5)
+
+
+def enu_from_ned(v: Vector) -> Vector:
+    north, east, down = v
+    return east, north, -down
+
+
+def ned_from_enu(v: Vector) -> Vector:
+    east, north, up = v
+    return north, east, -up
+
+
+def flu_from_frd(v: Vector) -> Vector:
+    forward, right, down = v
+    return forward, -right, -down
+
+
+def frd_from_flu(v: Vector) -> Vector:
+    forward, left, up = v
+    return forward, -left, -up
+
+
+def enu_flu_from_ned_frd(q: Quaternion) -> Quaternion:
+    """x, y, z, w of body FLU to ENU, from w, x, y, z of body FRD to NED.
+
+    The product (ENU from NED) q (FRD from FLU) of quaternions, whose outer ones are half turns: about the bisector of
+    north and east, and about forward.
+    """
+    w, x, y, z = q
+    return _HALF_ROOT * (x + y), _HALF_ROOT * (x - y), _HALF_ROOT * (w - z), _HALF_ROOT * (w + z)
+
+
+def ned_frd_from_enu_flu(q: Quaternion) -> Quaternion:
+    """w, x, y, z of body FRD to NED, from x, y, z, w of body FLU to ENU."""
+    x, y, z, w = q
+    return _HALF_ROOT * (w + z), _HALF_ROOT * (x + y), _HALF_ROOT * (x - y), _HALF_ROOT * (w - z)
+
+
+def enu_yaw_from_ned(yaw: float) -> float:
+    """In (-pi, pi]."""
+    return wrapped(math.pi / 2 - yaw)
+
+
+def ned_yaw_from_enu(yaw: float) -> float:
+    """In (-pi, pi]."""
+    return wrapped(math.pi / 2 - yaw)
+
+
+def rotate(q: Quaternion, v: Vector) -> Vector:
+    """The vector turned by the quaternion x, y, z, w: from body to world."""
+    x, y, z, w = q
+    tx, ty, tz = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
+    return (
+        v[0] + w * tx + y * tz - z * ty,
+        v[1] + w * ty + z * tx - x * tz,
+        v[2] + w * tz + x * ty - y * tx,
+    )
+
+
+def yaw_of(q: Quaternion) -> float:
+    """Yaw (rad) of the quaternion x, y, z, w about its world's third axis."""
+    x, y, z, w = q
+    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
+def roll_pitch_yaw(q: Quaternion) -> Vector:
+    """Angles (rad) of the quaternion x, y, z, w, applied in the order yaw, pitch, roll about the body's axes."""
+    x, y, z, w = q
+    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    pitch = math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
+    return roll, pitch, yaw_of(q)
+
+
+def from_yaw(yaw: float) -> Quaternion:
+    """The level quaternion x, y, z, w with that yaw."""
+    return 0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)
+
+
+def wrapped(angle: float) -> float:
+    """The same direction in (-pi, pi]."""
+    return math.pi - (math.pi - angle) % (2 * math.pi)

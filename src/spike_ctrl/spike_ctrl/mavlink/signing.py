@@ -1,0 +1,77 @@
+"""MAVLink 2 packet signing: who may speak. pymavlink signs; what arrives is checked here.
+
+pymavlink notes the time stamp of a packet before it has checked the signature, so that one forged packet would lock
+out the true sender. The algorithm: mavlink.io/en/guide/message_signing.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+
+EPOCH_2015 = 1420070400.0  # s since 1970; signing counts from here in units of 10 us
+TICKS_PER_SECOND = 100_000
+NEW_STREAM_LAG = 60 * TICKS_PER_SECOND  # a stream never heard before may lag that much behind this end's time
+BLOCK = 13  # bytes: link id, time stamp of 6, signature of 6
+
+
+class SigningError(ValueError):
+    """A key file that cannot be used; the message names the file, found and wanted."""
+
+
+def read_key(path: str | Path) -> bytes:
+    """The 32 bytes of a key file, which holds them raw or as 64 hexadecimal digits."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise SigningError(f"signing key {path}: cannot be read ({error.strerror})") from None
+    if len(data) == 32:
+        return data
+    try:
+        key = bytes.fromhex(data.decode("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise SigningError(f"signing key {path}: found {len(data)} bytes, wanted 32 bytes or 64 hexadecimal digits")
+    return key
+
+
+class Signing:
+    """Both directions of one signed link.
+
+    `key` of 32 bytes; `link` 0 to 255 tells apart the channels of one sender; `wall` is the time since 1970 (s) at the
+    moment `now` (s) of the clock whose times are passed in later. Two starts with the same wall time would let the
+    packets of the first be replayed: give the true time.
+    """
+
+    def __init__(self, key: bytes, link: int, wall: float, now: float):
+        if len(key) != 32:
+            raise SigningError(f"signing key: found {len(key)} bytes, wanted 32")
+        self.key, self.link = key, link
+        self._offset = wall - now - EPOCH_2015
+        self._last = 0
+        self._streams: dict[tuple[int, int, int], int] = {}
+
+    def stamp(self, now: float) -> int:
+        """The time stamp for the next packet that leaves; each is larger than the one before."""
+        self._last = max(self._last + 1, self._ticks(now))
+        return self._last
+
+    def fault(self, frame: bytes, now: float) -> str | None:
+        """Why a whole MAVLink packet is not to be trusted: "unsigned", "bad signature" or "replayed"; None: it is."""
+        if frame[0] != 0xFD or not frame[2] & 1:
+            return "unsigned"
+        link, stamp = frame[-BLOCK], int.from_bytes(frame[-BLOCK + 1 : -6], "little")
+        signature = hashlib.sha256(self.key + frame[:-6]).digest()[:6]
+        if not hmac.compare_digest(signature, frame[-6:]):
+            return "bad signature"
+        stream = (frame[5], frame[6], link)
+        if stamp <= self._streams.get(stream, self._ticks(now) - NEW_STREAM_LAG):
+            return "replayed"
+        self._streams[stream] = stamp
+        self._last = max(self._last, stamp)
+        return None
+
+    def _ticks(self, now: float) -> int:
+        return int((now + self._offset) * TICKS_PER_SECOND)

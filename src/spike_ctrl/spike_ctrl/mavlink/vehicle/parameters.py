@@ -1,0 +1,119 @@
+"""The autopilot's parameters: PX4's names, types and defaults, as far as the vehicle acts by them or an audit reads them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+
+DEFAULTS: dict[str, int | float] = {
+    # When to give up the flight: offboard stream, ground station, battery, fence, attitude
+    "COM_OF_LOSS_T": 1.0,
+    "COM_OBL_RC_ACT": 0,
+    "COM_RC_IN_MODE": 1,  # audited only: this vehicle never has a remote control
+    "COM_RCL_EXCEPT": 0,  # audited only
+    "NAV_RCL_ACT": 2,  # audited only
+    "COM_FAIL_ACT_T": 5.0,  # audited only: nobody holds a stick that would make the autopilot wait
+    "NAV_DLL_ACT": 0,
+    "COM_DL_LOSS_T": 10.0,
+    "COM_LOW_BAT_ACT": 0,
+    "BAT_LOW_THR": 0.15,
+    "BAT_CRIT_THR": 0.07,
+    "BAT_EMERGEN_THR": 0.05,
+    "GF_ACTION": 2,
+    "GF_MAX_HOR_DIST": 0.0,
+    "GF_MAX_VER_DIST": 0.0,
+    "CBRK_FLIGHTTERM": 121212,
+    "FD_FAIL_R": 60,
+    "FD_FAIL_P": 60,
+    "FD_FAIL_R_TTRI": 0.3,
+    "FD_FAIL_P_TTRI": 0.3,
+    # Arming
+    "COM_DISARM_LAND": 2.0,
+    "COM_DISARM_PRFLT": 10.0,
+    "COM_SPOOLUP_TIME": 1.0,
+    # Set-points over MAVLink
+    "MAV_SYS_ID": 1,
+    "MAV_FWDEXTSP": 1,
+    # The autopilot's own control
+    "MPC_THR_HOVER": 0.5,
+    "MPC_THR_MIN": 0.12,
+    "MPC_THR_MAX": 1.0,
+    "THR_MDL_FAC": 0.0,  # audited only: the motors are linear in the command
+    "MPC_XY_P": 0.95,
+    "MPC_Z_P": 1.0,
+    "MPC_XY_VEL_P_ACC": 1.8,
+    "MPC_XY_VEL_I_ACC": 0.4,
+    "MPC_Z_VEL_P_ACC": 4.0,
+    "MPC_Z_VEL_I_ACC": 2.0,
+    "MPC_XY_CRUISE": 5.0,
+    "MPC_Z_V_AUTO_UP": 3.0,
+    "MPC_Z_V_AUTO_DN": 1.5,
+    "MPC_LAND_SPEED": 0.7,
+    "MPC_TILTMAX_AIR": 45.0,
+    "MC_ROLL_P": 6.5,
+    "MC_PITCH_P": 6.5,
+    "MC_YAW_P": 2.8,
+    "MC_ROLLRATE_MAX": 220.0,
+    "MC_PITCHRATE_MAX": 220.0,
+    "MC_YAWRATE_MAX": 200.0,
+    "MIS_TAKEOFF_ALT": 2.5,
+    "RTL_RETURN_ALT": 60.0,
+    "RTL_MIN_DIST": 10.0,
+    # The simulated vehicle
+    "SYS_AUTOSTART": 10040,
+    "SYS_FAILURE_EN": 0,
+    "EKF2_ACC_NOISE": 0.35,
+    "EKF2_GYR_NOISE": 0.015,
+    "SIM_BAT_DRAIN": 60.0,
+    "SIM_BAT_MIN_PCT": 50.0,
+}  # fmt: skip
+NAMES = tuple(sorted(DEFAULTS))
+
+
+class ParameterError(ValueError):
+    """A parameter that the vehicle does not have or a value of the wrong kind; the message names it."""
+
+
+class Parameters:
+    """Values by name. An integer stays an integer and a float a float, as on PX4.
+
+    >>> Parameters({"COM_OF_LOSS_T": 0.2})["COM_OF_LOSS_T"]
+    0.2
+    """
+
+    def __init__(self, changes: Mapping[str, int | float] | None = None):
+        self._values = dict(DEFAULTS)
+        for name, value in (changes or {}).items():
+            self.set(name, value)
+
+    def __getitem__(self, name: str) -> int | float:
+        return self._values[name]
+
+    def set(self, name: str, value: int | float) -> None:
+        """Raises ParameterError and changes nothing where name or kind of value do not fit."""
+        if name not in self._values:
+            near = difflib.get_close_matches(name, NAMES, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(NAMES)}"
+            raise ParameterError(f"parameter {name}: unknown{hint}")
+        kind = type(DEFAULTS[name])
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind or not math.isfinite(value):
+            wanted = "an integer" if kind is int else "a finite number"
+            raise ParameterError(f"parameter {name}: found {value!r}, wanted {wanted}")
+        self._values[name] = value
+
+
+def parse(text: str) -> tuple[str, int | float]:
+    """Name and value from NAME=VALUE. Raises ParameterError."""
+    name, equals, value = text.partition("=")
+    try:
+        return name, int(value)
+    except ValueError:
+        pass
+    try:
+        return name, float(value)
+    except ValueError:
+        wanted = "wanted NAME=VALUE, as COM_OF_LOSS_T=0.2"
+        raise ParameterError(f"parameter '{text}': found {'no number' if equals else 'no ='}, {wanted}") from None
