@@ -27,7 +27,7 @@ sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:
 	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)
 
 test: setup $(DONE)/test ## all tests; ARGS goes to pytest
-	$(VENV)/bin/python -m pytest tests/unit $(ARGS)
+	$(VENV)/bin/python -m pytest tests/unit tests/vehicle $(ARGS)
 	$(VENV)/bin/python -m pytest tests/launch $(ARGS)
 
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json

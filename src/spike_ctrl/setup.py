@@ -33,7 +33,7 @@ setup(
         shared("models", "*.safetensors"),
     ],
     # What flies: the aircraft needs no torch.
-    install_requires=["setuptools", "numpy", "PyYAML", "safetensors"],
+    install_requires=["setuptools", "numpy", "PyYAML", "safetensors", "pymavlink"],
     extras_require={
         "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
         "test": ["pytest", "l2f", "snntorch", "foundation-policy"],

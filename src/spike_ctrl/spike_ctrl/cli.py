@@ -309,7 +309,8 @@ def _vehicle(options) -> int:
     from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
     from spike_ctrl.mavlink.vehicle.plant import Plant
 
-    for name, low, high in (("instance", 0, 99), ("seed", 0, 2**32 - 1), ("speed", 0.1, 20), ("noise", 0, 10), ("latency", 0, 1)):
+    ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
+    for name, (low, high) in ranges.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
     craft = airframe.find(options.airframe)
@@ -323,7 +324,8 @@ def _vehicle(options) -> int:
             craft, options.seed, dict(map(parameters.parse, options.set)), options.noise, options.latency, options.speed,
             signing=signing,
         )  # fmt: skip
-        Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)  # compiles the kernels before time runs
+        print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
+        Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
         host, port = serve.address(options.local or f"127.0.0.1:{14580 + options.instance}")
         companion = serve.address(options.connection or f"127.0.0.1:{14540 + options.instance}")
         opened = {ONBOARD: serve.open_port((host, port), companion)}

@@ -51,7 +51,11 @@ def open_port(local: Address, remote: Address) -> Port:
 
 
 def serve(
-    vehicle: Vehicle, ports: dict[str, Port], clock: Callable[[], float], stop: Callable[[], bool], say: Callable[[str], None]
+    vehicle: Vehicle,
+    ports: dict[str, Port],
+    clock: Callable[[], float],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
 ) -> None:
     """Fly until `stop()` holds. `clock` gives seconds, `say` takes lines for people: modes and what the autopilot tells."""
     begin, shown, heard = clock() - vehicle.now / vehicle.speed, "", 0
@@ -81,8 +85,8 @@ def summary(vehicle: Vehicle) -> str:
     """One line on the flight, from the truth."""
     x, y, z = vehicle.truth.position
     return (
-        f"{vehicle.now:.1f} s; at east {x:.2f} north {y:.2f} up {z:.2f} m; farthest {vehicle.farthest:.2f} m from the start; "
-        f"hardest touchdown {vehicle.plant.hardest_touchdown:.2f} m/s"
+        f"{vehicle.now:.1f} s; at east {x:.2f} north {y:.2f} up {z:.2f} m; farthest {vehicle.farthest:.2f} m from the start"
+        f"; hardest touchdown {vehicle.plant.hardest_touchdown:.2f} m/s"
     )
 
 
