@@ -165,6 +165,7 @@ class Vehicle:
             return IDLE
         if mode == Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
             self.commander.takeoff_done()
+            self._mode = self.commander.mode  # which goes on to the same place
         return self._follow(self._navigator.target(self._estimate, self.parameters, self.now, TICK))
 
     def _follow(self, setpoint: setpoints.Setpoint) -> Command:

@@ -28,11 +28,14 @@ class Navigator:
         self._yaw = 0.0
         self._since = 0.0
         self._leg = ""
+        self._braking = (0.0, 0.0)  # m/s, horizontal: of the place to hold, while it comes to rest
 
     def begin(self, mode: Mode, estimate: Estimate, parameters: Parameters, now: float) -> None:
         self._hold, self._since = estimate.position, now
         self._yaw = frames.yaw_of(estimate.quaternion)
         self._leg = "land" if mode == Mode.AUTO_LAND else ""
+        vx, vy, _ = estimate.velocity
+        self._braking = (vx, vy) if mode in (Mode.AUTO_LOITER, Mode.AUTO_LAND) else (0.0, 0.0)
         x, y, z = estimate.position
         if mode == Mode.AUTO_TAKEOFF:
             self._hold = (x, y, z + parameters["MIS_TAKEOFF_ALT"])
@@ -47,7 +50,8 @@ class Navigator:
         self._hold = _plus(self._hold, jump)
 
     def target(self, estimate: Estimate, parameters: Parameters, now: float, dt: float) -> Target:
-        velocity = (0.0, 0.0, 0.0)
+        self._brake(min(parameters["MPC_ACC_HOR"], parameters["MPC_JERK_AUTO"] * (now - self._since)), dt)
+        velocity = (*self._braking, 0.0)
         if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
             self._leg, self._hold = "return", (self.home[0], self.home[1], self._hold[2])
         elif self._leg == "return" and self._from_home(estimate) < NEAR:
@@ -55,7 +59,7 @@ class Navigator:
         elif self._leg == "land" and now - self._since >= LAND_PAUSE:
             low = estimate.position[2] - self.home[2] < LAND_SLOWLY_BELOW
             speed = LAND_SLOWLY if low else parameters["MPC_LAND_SPEED"]
-            velocity = (0.0, 0.0, -speed)
+            velocity = (*self._braking, -speed)
             self._hold = _plus(self._hold, (0.0, 0.0, -speed * dt))
         return Target(self._hold, velocity, self._yaw, parameters["MPC_XY_CRUISE"])
 
@@ -66,6 +70,14 @@ class Navigator:
     @property
     def landing(self) -> bool:
         return self._leg == "land"
+
+    def _brake(self, deceleration: float, dt: float) -> None:
+        """Like PX4, come to rest where that is possible, and do not fly back to where the mode began."""
+        vx, vy = self._braking
+        speed = math.hypot(vx, vy)
+        keep = max(0.0, 1 - deceleration * dt / speed) if speed > 0 else 0.0
+        self._braking = (keep * vx, keep * vy)
+        self._hold = _plus(self._hold, (keep * vx * dt, keep * vy * dt, 0.0))
 
     def _from_home(self, estimate: Estimate) -> float:
         return math.hypot(estimate.position[0] - self.home[0], estimate.position[1] - self.home[1])

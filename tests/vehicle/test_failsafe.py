@@ -1,0 +1,187 @@
+"""What the vehicle does when something fails in the air; as measured on PX4 v1.17, in virtual time.
+
+- the set-point stream stops: the table of COM_OF_LOSS_T and COM_OBL_RC_ACT, and the last set-point until then
+- what a failsafe did stays after its cause has gone, until a mode is requested
+- ground station, battery, fence, attitude
+"""
+
+import math
+
+import pytest
+from pymavlink.dialects.v20 import development as mavlink
+
+OFFBOARD, LOITER, RTL, LAND, TAKEOFF = 0x00060000, 0x03040000, 0x05040000, 0x06040000, 0x02040000
+PLACE = (0, 0, -1.5)
+
+
+def reaction(client, seconds=2.0):
+    """Seconds from the last set-point until the mode or the arming changes; the stream has just been fed."""
+    commander, start = client.vehicle.commander, client.now
+    client.tell(client.attitude_target(0.49))
+    mode = commander.mode
+    assert client.run(seconds, until=lambda: commander.mode != mode or not commander.armed), "nothing happened"
+    return client.now - start
+
+
+@pytest.mark.parametrize(
+    ("parameters", "mode", "after"),
+    [
+        ({}, RTL, 1.07),
+        ({"COM_OBL_RC_ACT": 4}, LAND, 1.06),
+        ({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4}, LAND, 0.27),
+        ({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 5}, LOITER, 0.30),
+        ({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 3}, RTL, 0.27),
+    ],
+)
+def test_when_the_stream_stops_the_mode_changes_after_the_time_out(rig, parameters, mode, after):
+    client = rig(parameters).hover()
+    assert reaction(client) == pytest.approx(after, abs=0.04)
+    assert client.armed and client.mode == mode
+    client.run(1.1)
+    heartbeat = client.last("HEARTBEAT")
+    assert heartbeat.custom_mode == mode and heartbeat.system_status == 5  # critical
+
+
+def test_loss_action_7_disarms_in_the_air(rig):
+    client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 7}).hover()
+    assert reaction(client) == pytest.approx(0.27, abs=0.04)
+    assert not client.armed and client.height > 1
+    client.run(1.5)
+    assert client.height == 0
+
+
+def test_loss_action_6_stops_the_motors(rig):
+    client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 6}).hover()
+    client.run(0.4)
+    assert client.vehicle.truth.commands == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("action", "still"), [(4, 0.6), (5, 0.6)])
+def test_hold_and_land_stay_near_the_place_where_the_stream_stopped(rig, action, still):
+    client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": action}).hover()
+    client.run(20)
+    assert math.hypot(*client.vehicle.truth.position[:2]) < still
+    assert client.vehicle.plant.hardest_touchdown < 0.5
+    assert client.armed == (action == 5)
+
+
+@pytest.mark.parametrize(("time_out", "tilt", "sideways", "near"), [(1.0, 52, 5.4, 1.5), (0.2, 7, 0.6, 0.6)])
+def test_until_then_it_flies_the_last_set_point(rig, time_out, tilt, sideways, near):
+    """1 rad/s of roll as the last command: measured on PX4 52 degrees and 5.4 m at 1.0 s, 7 degrees and .6 m at .2 s."""
+    client = rig({"COM_OF_LOSS_T": time_out, "COM_OBL_RC_ACT": 4}).hover(8.0)
+    client.tell(client.attitude_target(0.49, (1.0, 0, 0)))
+    start, tilts = client.now, []
+    assert client.run(2.0, until=lambda: tilts.append(client.tilt) or client.vehicle.commander.mode == LAND)
+    assert client.now - start == pytest.approx(time_out + 0.065, abs=0.01)
+    assert tilts == sorted(tilts) and tilts[-1] == pytest.approx(tilt, abs=8)
+    client.run(15)
+    assert math.hypot(*client.vehicle.truth.position[:2]) == pytest.approx(sideways, abs=near)
+
+
+def test_a_level_set_point_as_the_last_act_keeps_it_near(rig):
+    """From 2 m/s with 20 degrees of bank: a client that stops level drifts on, but does not roll over."""
+    client = rig({"COM_OF_LOSS_T": 1.0, "COM_OBL_RC_ACT": 4}).hover(8.0)
+    client.run(0.4, client.attitude_target(0.49, (1.0, 0, 0)))
+    client.tell(client.attitude_target(0.49, mask=7))
+    client.run(1.0)
+    assert client.mode == OFFBOARD and client.tilt < 2
+
+
+@pytest.mark.parametrize("hz", [2, 100])
+def test_a_stream_of_2_hz_keeps_the_flight_alive(rig, hz):
+    client = rig().hover()
+    client.run(5, client.position_target(*PLACE), every=1 / hz)
+    assert client.mode == OFFBOARD
+
+
+def test_a_failsafe_stays_when_the_stream_returns_until_a_mode_is_requested(rig):
+    client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 5}).hover()
+    client.run(0.5)
+    assert client.mode == LOITER
+    place = client.position_target(*PLACE)
+    client.run(3, place)
+    assert client.mode == LOITER
+    assert client.ask(client.mode_request(OFFBOARD), place) == [0, 0]
+    client.run(1.1, place)
+    assert client.mode == OFFBOARD and client.last("HEARTBEAT").system_status == 4
+
+
+def test_after_a_failsafe_landing_the_mode_is_that_of_before(rig):
+    client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4}).hover()
+    assert client.run(30, until=lambda: not client.armed)
+    assert client.mode == OFFBOARD
+
+
+def test_the_time_out_is_of_the_clock_not_of_the_simulation(rig):
+    """PX4 multiplies its own time-outs by the speed factor."""
+    client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4}, speed=5.0).hover()
+    assert reaction(client) == pytest.approx(5 * 0.2 + 0.065, abs=0.02)
+
+
+def station_heartbeat():
+    return mavlink.MAVLink_heartbeat_message(6, 8, 0, 0, 4, 3)
+
+
+@pytest.mark.parametrize(("action", "mode"), [(0, OFFBOARD), (1, LOITER), (2, RTL), (3, LAND)])
+def test_a_lost_ground_station_does_what_nav_dll_act_says(rig, station_port, action, mode):
+    client = rig({"NAV_DLL_ACT": action}).hover()
+    client.tell(station_heartbeat(), port=station_port)
+    place = client.position_target(*PLACE)
+    client.run(9.8, place)
+    assert client.mode == OFFBOARD
+    client.run(0.6, place)
+    assert client.mode == mode
+
+
+def test_a_ground_station_that_never_was_is_not_lost(rig):
+    client = rig({"NAV_DLL_ACT": 2}).hover()
+    client.run(15, client.position_target(*PLACE))
+    assert client.mode == OFFBOARD
+
+
+@pytest.mark.parametrize(
+    ("action", "floor", "mode"), [(0, 0.0, OFFBOARD), (2, 6.0, LAND), (3, 6.0, RTL), (3, 0.0, LAND), (2, 10.0, OFFBOARD)]
+)
+def test_a_low_battery_does_what_com_low_bat_act_says(rig, action, floor, mode):
+    """Critical is below 7 %, emergency below 5 %."""
+    client = rig({"COM_LOW_BAT_ACT": action, "SIM_BAT_DRAIN": 12.0, "SIM_BAT_MIN_PCT": floor}).hover()
+    client.run(4, client.position_target(*PLACE))
+    assert client.armed and client.mode == mode
+    assert any("battery low" in message.text for message in client.all("STATUSTEXT"))
+
+
+@pytest.mark.parametrize(("action", "mode"), [(0, OFFBOARD), (1, OFFBOARD), (2, LOITER), (3, RTL), (5, LAND)])
+def test_the_fence_does_what_gf_action_says(rig, action, mode):
+    client = rig({"GF_MAX_HOR_DIST": 2.0, "GF_ACTION": action}).hover()
+    client.run(1, client.position_target(1.5, 0, -1.5))
+    assert client.mode == OFFBOARD
+    client.run(4, client.position_target(4, 0, -1.5))
+    assert client.mode == mode
+    assert any("geofence" in message.text for message in client.all("STATUSTEXT"))
+
+
+def test_the_fence_also_has_a_ceiling(rig):
+    client = rig({"GF_MAX_VER_DIST": 3.0}).hover()
+    client.run(4, client.position_target(0, 0, -5))
+    assert client.mode == LOITER
+
+
+@pytest.mark.parametrize(("breaker", "stopped"), [(121212, False), (0, True)])
+def test_beyond_60_degrees_flight_ends_only_where_the_breaker_is_open(rig, breaker, stopped):
+    client = rig({"CBRK_FLIGHTTERM": breaker}).hover(8.0)
+    client.run(1.0, client.attitude_target(0.49, (2.0, 0, 0)))
+    client.run(0.4, client.attitude_target(0.49))
+    assert client.tilt > 60 and (client.vehicle.truth.commands == (0, 0, 0, 0)) == stopped
+
+
+def test_a_worse_failsafe_overrules_a_milder_and_not_the_other_way_round(rig):
+    battery = {"SIM_BAT_DRAIN": 14.0, "SIM_BAT_MIN_PCT": 0.0}
+    client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 5, "COM_LOW_BAT_ACT": 2}).hover()
+    client.run(1)
+    assert client.mode == LOITER
+    client.run(5)
+    assert client.mode == LAND
+    battery = {"SIM_BAT_DRAIN": 14.0, "SIM_BAT_MIN_PCT": 6.0}  # critical: return
+    client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 3}).hover()
+    client.run(8)
+    assert client.mode == LAND

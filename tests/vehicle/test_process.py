@@ -1,0 +1,164 @@
+"""`spike-ctrl vehicle` as a process on UDP, flown by a client of pymavlink alone.
+
+- it comes up, speaks first, flies the whole sequence, and ends in order with a summary
+- the client dies in flight: the vehicle lands by itself, in the time of its clock also at five times the speed
+- a signed link takes nothing unsigned; what is wrong on the command line is one line
+"""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymavlink.dialects.v20 import development as mavlink
+
+SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+OFFBOARD, LOITER, RTL, LAND = 0x00060000, 0x03040000, 0x05040000, 0x06040000
+PREARM = 0x10000000
+QUIET = ("--noise", "0")
+
+
+def ready(vehicle):
+    status = vehicle.last("SYS_STATUS")
+    return status is not None and status.onboard_control_sensors_health & PREARM
+
+
+def armed(vehicle):
+    heartbeat = vehicle.last("HEARTBEAT")
+    return heartbeat is not None and bool(heartbeat.base_mode & 128)
+
+
+def results(vehicle, command):
+    return [ack.result for ack in vehicle.all("COMMAND_ACK") if ack.command == command]
+
+
+def take_off(vehicle, height=1.5):
+    """Fly to the height by position set-points and stay there."""
+    place = vehicle.position_target(0, 0, -height)
+    vehicle.fly(lambda: ready(vehicle), 20, place)
+    vehicle.tell(vehicle.mode_request(OFFBOARD))
+    vehicle.fly(lambda: len(results(vehicle, 176)) == 2, 5, place)
+    vehicle.tell(vehicle.arm())
+    vehicle.fly(lambda: results(vehicle, 400), 5, place)
+    assert results(vehicle, 176) == [0, 0] and results(vehicle, 400) == [0]
+    vehicle.fly(lambda: abs(vehicle.last("LOCAL_POSITION_NED").z + height) < 0.1, 20, place)
+
+
+def test_the_whole_flight_and_an_orderly_end(start_vehicle):
+    vehicle = start_vehicle(*QUIET, "--speed", "4")
+    assert vehicle.heard[0][1].get_srcSystem() == 1
+    take_off(vehicle)
+    vehicle.tell(vehicle.mode_request(LAND))
+    vehicle.fly(lambda: armed(vehicle) and vehicle.last("HEARTBEAT").custom_mode == LAND, 5)
+    vehicle.fly(lambda: not armed(vehicle), 20)
+    assert vehicle.last("EXTENDED_SYS_STATE").landed_state == 1
+    assert vehicle.stop() == 0
+    assert vehicle.said(r"armed, OFFBOARD") and vehicle.said(r"Disarmed by landing")
+    assert vehicle.said(r"hardest touchdown 0\.\d+ m/s$")
+
+
+def test_odometry_at_100_hz_comes_in_time(start_vehicle):
+    vehicle = start_vehicle()
+    vehicle.tell(vehicle.interval(mavlink.MAVLINK_MSG_ID_ODOMETRY, 100))
+    vehicle.fly(lambda: results(vehicle, 511), 5)
+    begin = len(vehicle.all("ODOMETRY"))
+    vehicle.fly(lambda: len(vehicle.all("ODOMETRY")) >= begin + 300, 10)
+    odometry = vehicle.all("ODOMETRY")[begin:]
+    arrived = vehicle.times("ODOMETRY")[begin:]
+    gaps = np.diff([message.time_usec for message in odometry]) * 1e-3
+    assert set(np.round(gaps).astype(int)) <= {8, 12, 16} and gaps.mean() == pytest.approx(10, abs=0.2)
+    flown = (odometry[-1].time_usec - odometry[0].time_usec) * 1e-6
+    assert arrived[-1] - arrived[0] == pytest.approx(flown, rel=0.1)  # its second is one of the clock
+
+
+def test_timesync_makes_a_round_trip(start_vehicle):
+    vehicle = start_vehicle()
+    trips = []
+    for number in range(1, 21):
+        sent = time.monotonic()
+        vehicle.tell(mavlink.MAVLink_timesync_message(0, number))
+        vehicle.fly(lambda number=number: any(m.ts1 == number for m in vehicle.all("TIMESYNC")), 5)
+        trips.append(vehicle.times("TIMESYNC")[-1] - sent)
+    assert np.median(trips) < 0.02
+
+
+@pytest.mark.parametrize("speed", [1, 5])
+def test_when_the_client_falls_silent_the_vehicle_lands_after_its_time_out(start_vehicle, speed):
+    vehicle = start_vehicle(*QUIET, "--speed", str(speed), "--set", "COM_OF_LOSS_T=0.2", "--set", "COM_OBL_RC_ACT=4")
+    take_off(vehicle, 0.6)
+    vehicle.tell(vehicle.interval(mavlink.MAVLINK_MSG_ID_CURRENT_MODE, 250))
+    vehicle.tell(vehicle.position_target(0, 0, -0.6))
+    last = time.monotonic()
+    vehicle.fly(lambda: vehicle.last("CURRENT_MODE") and vehicle.last("CURRENT_MODE").custom_mode == LAND, 5)
+    assert 0.2 < time.monotonic() - last < 0.5
+    if speed == 1:
+        return  # the landing would only take longer
+    vehicle.fly(lambda: not armed(vehicle), 30)
+    vehicle.stop()
+    assert vehicle.said(r"hardest touchdown 0\.[0-4]\d m/s$")
+
+
+def test_a_vehicle_that_was_stopped_does_not_make_up_for_it(start_vehicle):
+    vehicle = start_vehicle()
+    vehicle.fly(lambda: len(vehicle.all("ATTITUDE")) > 20, 10)
+    vehicle.process.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    vehicle.fly(lambda: time.monotonic() - stopped > 1.0, 5)
+    before, count = vehicle.last("ATTITUDE").time_boot_ms, len(vehicle.all("ATTITUDE"))
+    vehicle.process.send_signal(signal.SIGCONT)
+    vehicle.fly(lambda: len(vehicle.all("ATTITUDE")) > count, 5)
+    assert vehicle.all("ATTITUDE")[count].time_boot_ms - before < 150
+    vehicle.fly(lambda: vehicle.said(r"held up for \d\.\d\d s"), 5)
+
+
+def test_rubbish_does_not_end_it(start_vehicle):
+    vehicle = start_vehicle()
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        vehicle.socket.sendto(generator.bytes(int(generator.integers(0, 300))), vehicle.remote)
+    request = vehicle.command(mavlink.MAV_CMD_REQUEST_MESSAGE, 148)  # repeated: the rubbish may have filled the socket
+    vehicle.fly(lambda: vehicle.last("AUTOPILOT_VERSION"), 5, request, every=0.2)
+
+
+def test_a_signed_vehicle_is_flown_only_by_who_signs(start_vehicle, tmp_path):
+    key = hashlib.sha256(b"test").digest()
+    (tmp_path / "key").write_bytes(key)
+    vehicle = start_vehicle("--signing-key", str(tmp_path / "key"))
+    vehicle.fly(lambda: ready(vehicle), 20)
+    vehicle.tell(vehicle.arm())  # unsigned
+    vehicle.codec.signing.secret_key = bytes(32)
+    vehicle.codec.signing.sign_outgoing = True
+    vehicle.codec.signing.timestamp = int((time.time() - 1420070400) * 1e5)
+    vehicle.codec.signing.secret_key, wrong = key, bytes(32)
+    signed = vehicle.command(mavlink.MAV_CMD_REQUEST_MESSAGE, 148)
+    vehicle.codec.signing.secret_key = wrong
+    vehicle.tell(vehicle.arm())  # wrongly signed
+    vehicle.codec.signing.secret_key = key
+    vehicle.tell(signed)
+    vehicle.fly(lambda: vehicle.last("AUTOPILOT_VERSION"), 5)
+    assert vehicle.last("AUTOPILOT_VERSION").get_signed()
+    assert not results(vehicle, 400) and not armed(vehicle)
+    vehicle.tell(vehicle.arm())
+    vehicle.fly(lambda: results(vehicle, 400), 5)
+    assert results(vehicle, 400) == [0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "COM_OF_LOST=1"], "parameter COM_OF_LOST: unknown; did you mean COM_OF_LOSS_T?"),
+        (["--set", "COM_OBL_RC_ACT=1.5"], "parameter COM_OBL_RC_ACT: found 1.5, wanted an integer"),
+        (["--set", "COM_OF_LOSS_T"], "parameter 'COM_OF_LOSS_T': found no =, wanted NAME=VALUE, as COM_OF_LOSS_T=0.2"),
+        (["--airframe", "crazyflie"], "airframe crazyflie: action_layout: found 'motors', wanted 'rates'"),
+        (["--speed", "0"], "--speed: found 0.0, wanted 0.1 to 20"),
+        (["--connection", "14540"], "address: found '14540', wanted HOST:PORT with a port of 0 to 65535"),
+        (["--local", "192.0.2.1:14580"], "address 192.0.2.1:14580: cannot be bound (Cannot assign requested address)"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_one_line(arguments, message):
+    run = subprocess.run([SPIKE_CTRL, "vehicle", *arguments], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (2, f"error: {message}\n")
