@@ -210,6 +210,12 @@ def test_the_battery_drains_while_armed_and_its_gauge_can_fail(rig):
     assert (client.last("SYS_STATUS").battery_remaining, client.last("SYS_STATUS").voltage_battery) == (-1, 0xFFFF)
 
 
+@pytest.mark.parametrize("percent", [-1e6, 1e6])
+def test_a_senseless_parameter_does_not_end_the_flight(rig, percent):
+    client = rig({"SIM_BAT_MIN_PCT": percent, "SIM_BAT_DRAIN": 5.0}).hover()
+    assert client.last("SYS_STATUS").battery_remaining in (0, 100)
+
+
 def test_failures_are_injected_only_where_that_is_enabled(rig):
     assert rig().ask(rig.command(mavlink.MAV_CMD_INJECT_FAILURE, 100, 1)) == [2]
     assert rig({"SYS_FAILURE_EN": 1}).ask(rig.command(mavlink.MAV_CMD_INJECT_FAILURE, 55, 1)) == [3]

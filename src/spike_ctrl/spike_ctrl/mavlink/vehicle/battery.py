@@ -18,7 +18,7 @@ class Battery:
         if not armed:
             self._charge = 1.0
         elif parameters["SIM_BAT_DRAIN"] > 0:
-            lowest = parameters["SIM_BAT_MIN_PCT"] / 100
+            lowest = min(1.0, max(0.0, parameters["SIM_BAT_MIN_PCT"] / 100))
             self._charge = max(lowest, self._charge - dt / parameters["SIM_BAT_DRAIN"])
 
     @property

@@ -33,7 +33,7 @@ DEFAULTS: dict[str, int | float] = {
     "COM_DISARM_PRFLT": 10.0,
     "COM_SPOOLUP_TIME": 1.0,
     # Set-points over MAVLink
-    "MAV_SYS_ID": 1,
+    "MAV_SYS_ID": 1,  # audited only
     "MAV_FWDEXTSP": 1,
     # The autopilot's own control
     "MPC_THR_HOVER": 0.5,
