@@ -19,13 +19,14 @@ from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.starts import MAX_DELAY
 
 VEHICLE, SLOPE = airframe.find("crazyflie_l2f"), 2.0
-OBJECTIVE = Objective(position=1.0, velocity=0.1, attitude=0.25, action=0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0)
+OBJECTIVE = Objective(position=1.0, velocity=0.1, attitude=0.25, action=0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0, limit=1e9)
 
 
 class Segment:
-    """The same random segment for the kernel and for the oracle."""
+    """The same random segment for the kernel and for the oracle; with 21 inputs, three are the integral."""
 
-    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0):
+    def __init__(self, steps, delay, inputs=18, seed=0):
+        sizes = (inputs, 24, 12, 4)
         rng = np.random.default_rng(seed)
         self.network = SpikingNetwork(
             sizes, generator=torch.Generator().manual_seed(seed), output_bias=[math.atanh(2 * VEHICLE.hover - 1)] * 4
@@ -37,7 +38,9 @@ class Segment:
         self.noise = rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32)
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
-        self.tape = closed_loop.tape(steps, neurons, LANES)
+        self.tape = closed_loop.tape(steps, neurons, LANES, inputs)
+        self.integral = rng.uniform(-0.2, 0.2, (3, LANES)).astype(np.float32)
+        self.integral[:, :2] = 0.5  # at the limit, where it is clipped
         self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
         self.tape.spike[0] = rng.integers(0, 2, (neurons, LANES))
         self.tape.command[:MAX_DELAY] = rng.uniform(0, 1, (MAX_DELAY, 4, LANES))
@@ -47,6 +50,7 @@ class Segment:
         )  # fmt: skip
 
     def fly(self):
+        self.tape.integral[:] = self.integral
         return closed_loop.fly(self.environment.buffer, *self.model, self.noise, self.seen_noise, self.delay)
 
     def pull(self, objective=OBJECTIVE):
@@ -69,10 +73,14 @@ class Segment:
             for a, b in pairwise(edges)
         )
         commands = [torch.from_numpy(self.tape.command[i].T.astype(float)) for i in range(MAX_DELAY)]
+        total = torch.from_numpy(self.integral.T.astype(float))
         cost, states = 0.0, []
         for t in range(len(self.noise)):
             seen = torch.cat([state[:, :3], rotation(state[:, 3:7]).reshape(-1, 9), state[:, 7:13]], -1)
             seen = seen + torch.from_numpy(self.seen_noise[t].T.astype(float))
+            if network.sizes[0] > 18:
+                total = (total + 0.01 * seen[:, :3]).clamp(-0.5, 0.5)
+                seen = torch.cat([seen, 5 * total], -1)
             action, spiking = network.step(seen, spiking, SLOPE)
             action = (action + torch.from_numpy(self.noise[t].T.astype(float))).clamp(-1, 1)
             commands.append((action + 1) / 2)
@@ -93,9 +101,10 @@ class Segment:
         return {name: p.grad.numpy() for name, p in network.named_parameters()}, torch.stack(states).detach(), commands
 
 
+@pytest.mark.parametrize("inputs", [18, 21], ids=["", "with the integral"])
 @pytest.mark.parametrize("delay", [[0], [0, 1, 2]], ids=["at once", "0 to 2 steps late"])
-def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay):
-    segment = Segment(25, delay)
+def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, inputs):
+    segment = Segment(25, delay, inputs)
     segment.fly()
     found = segment.pull()
     wanted, states, commands = segment.oracle()
@@ -131,6 +140,14 @@ def test_a_decay_of_zero_leaves_only_what_an_action_costs_by_itself():
     # The cost of step t is on the state after it, which still depends on u_t; without decay all later ones count too.
     near, far = segment.pull(free), segment.pull(free._replace(decay=1.0))
     assert 0 < np.linalg.norm(near["output.bias"]) < np.linalg.norm(far["output.bias"])
+
+
+def test_the_limit_bounds_what_one_vehicle_contributes():
+    segment = Segment(25, [0])
+    segment.environment.buffer.reshape(-1, dynamics.ROWS, LANES)[:, 0, 0] = 50.0  # one vehicle far outside
+    segment.fly()
+    free, bound = segment.pull(), segment.pull(OBJECTIVE._replace(limit=1.0))
+    assert np.linalg.norm(bound["layer0.weight"]) < 0.05 * np.linalg.norm(free["layer0.weight"])
 
 
 def test_two_halves_with_the_state_carried_over_are_one_segment():

@@ -170,7 +170,7 @@ class LearnerNode(Node):
                 environment_steps=self.learner.environment_steps,
                 steps_per_second=speed,
                 remaining_time=self.run.remaining,
-                updates=self.learner.critic_updates,
+                updates=self.learner.actor_updates,
                 epoch=self.epoch,
                 **{field: metrics.get(name, float("nan")) for field, name in names.items()},
             )

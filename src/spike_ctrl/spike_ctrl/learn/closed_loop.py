@@ -35,10 +35,10 @@ from spike_ctrl.dynamics_adjoint import (
 from spike_ctrl.environment import observe_lane
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.reward import costs
+from spike_ctrl.snn.integral import GAIN, LIMIT, STEP
 from spike_ctrl.starts import MAX_DELAY
 
 STATE_SIZE = 17
-INTEGRAL_LIMIT = np.float32(0.5)  # m s
 _LANES, _ZERO, _HALF, _ONE, _TWO = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 
@@ -76,6 +76,7 @@ class Objective(NamedTuple):
     wall_at: float  # m
     change: float  # weight of |u_t - u_{t-1}|^2
     decay: float  # of the gradient with respect to the state, per step
+    limit: float  # of its norm, vehicle by vehicle
 
 
 def tape(steps: int, neurons: int, vehicles: int, inputs: int = OBSERVATION_SIZE) -> Tape:
@@ -129,7 +130,7 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
                 for i in range(OBSERVATION_SIZE):
                     tape.observation[t, i, first + lane] = o[i] + sensor_noise[t, i, first + lane]
         if tape.observation.shape[1] > OBSERVATION_SIZE:
-            _integrate(tape.observation[t], tape.integral, dt)
+            _integrate(tape.observation[t], tape.integral)
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -158,12 +159,12 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
 
 
 @njit(inline="always")
-def _integrate(observation, integral, dt):
+def _integrate(observation, integral):
     for i in range(3):
         for b in range(integral.shape[1]):
-            z = integral[i, b] + dt * observation[i, b]
-            integral[i, b] = min(max(z, -INTEGRAL_LIMIT), INTEGRAL_LIMIT)
-            observation[OBSERVATION_SIZE + i, b] = integral[i, b]
+            z = integral[i, b] + STEP * observation[i, b]
+            integral[i, b] = min(max(z, -LIMIT), LIMIT)
+            observation[OBSERVATION_SIZE + i, b] = GAIN * integral[i, b]
 
 
 @njit(inline="always")
@@ -261,7 +262,7 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
             gradient.weights[layer][:] += by_weight[layer]
             end = start
         if tape.observation.shape[1] > OBSERVATION_SIZE:
-            _differentiate(tape.observation[t], by_input, by_integral, dt)
+            _differentiate(tape.observation[t], by_input, by_integral)
         for block in range(blocks):
             base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
             for i in range(OBSERVATION_SIZE):
@@ -269,20 +270,20 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
                     adjoint[at + AT[SEEN + i] + lane] = by_input[i, block * LANES + lane]
             for lane in range(_LANES):
                 observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
-            for i in range(STATE_SIZE * LANES):
-                adjoint[at + i] *= objective.decay
+            for lane in range(_LANES):
+                _restrain_lane(adjoint, at + lane, objective)
 
 
 @njit(inline="always")
-def _differentiate(observation, by_input, by_integral, dt):
+def _differentiate(observation, by_input, by_integral):
     """The gradient with respect to the integral goes on to the integral before it and to the position error."""
     for i in range(3):
         for b in range(by_integral.shape[1]):
             z = observation[OBSERVATION_SIZE + i, b]
-            g = by_integral[i, b] + by_input[OBSERVATION_SIZE + i, b]
-            g = g if abs(z) < INTEGRAL_LIMIT else _ZERO
+            g = by_integral[i, b] + GAIN * by_input[OBSERVATION_SIZE + i, b]
+            g = g if abs(z) < GAIN * LIMIT else _ZERO
             by_integral[i, b] = g
-            by_input[i, b] += dt * g
+            by_input[i, b] += STEP * g
 
 
 @njit(inline="always")
@@ -299,6 +300,18 @@ def _cost_lane(buffer, lane, adjoint, at, objective):
         over = abs(p) - objective.wall_at
         over = over if over > _ZERO else _ZERO
         adjoint[at + AT[i]] += _TWO * objective.wall * over * (_ONE if p > _ZERO else -_ONE)
+
+
+@njit(inline="always")
+def _restrain_lane(adjoint, at, objective):
+    """Decay the gradient of one vehicle's state and keep its norm within the limit: a tumble must not drown the rest."""
+    square = _ZERO
+    for i in range(STATE_SIZE):
+        square += adjoint[at + AT[i]] * adjoint[at + AT[i]]
+    norm = math.sqrt(square)
+    factor = objective.decay * (objective.limit / norm if norm > objective.limit else _ONE)
+    for i in range(STATE_SIZE):
+        adjoint[at + AT[i]] *= factor
 
 
 @njit(inline="always")

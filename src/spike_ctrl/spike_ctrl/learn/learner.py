@@ -24,6 +24,7 @@ from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn import slope
+from spike_ctrl.snn.integral import INPUTS, OBSERVED
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.runtime import SpikingPolicy
@@ -52,7 +53,7 @@ class Learner:
         self.generator = torch.Generator().manual_seed(seed)
         network = recipe.network
         self.neuron = Neuron(Reset(network.reset), network.detach_reset)
-        self.sizes = (18, *network.hidden, 4)
+        self.sizes = (OBSERVED + INPUTS * network.integral, *network.hidden, 4)
         hover = math.atanh(2 * airframe.hover - 1)
         actor = SpikingNetwork(self.sizes, self.neuron, generator=self.generator, output_bias=[hover] * 4)
         self.actor, self.average = actor, AveragedNetwork(actor, recipe.schedule.averaging)

@@ -33,6 +33,7 @@ from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.ranges import within
 from spike_ctrl.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.integral import INPUTS
 from spike_ctrl.snn.neuron import PAPER
 from spike_ctrl.starts import MAX_DELAY, Start, draw_some
 
@@ -55,19 +56,21 @@ class Settings:
     wall_at: float = within(0.9, 0.0, 100.0)  # m
     change: float = within(0.3, 0.0, 1e3)
     decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
+    limit: float = within(1e6, 1e-3, 1e9)  # of its norm, vehicle by vehicle
     gradient_clip: float = within(1.0, 1e-6, 1e6)
 
 
 class Tile:
     """TILE vehicles: their dynamics, spiking states, last commands and segments flown in this episode."""
 
-    ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
+    ARRAYS = ("buffer", "membrane", "spike", "command", "integral", "flown")
 
     def __init__(self, airframe: Airframe, neurons: int):
         self.buffer = dynamics.allocate(TILE, airframe)
         self.membrane = np.zeros((neurons, TILE), np.float32)
         self.spike = np.zeros((neurons, TILE), np.float32)
         self.command = np.full((MAX_DELAY, 4, TILE), airframe.hover, np.float32)
+        self.integral = np.zeros((INPUTS, TILE), np.float32)
         self.flown = np.zeros(TILE, np.int64)
 
 
@@ -93,7 +96,7 @@ class ModelGradient:
             parameter.grad = torch.zeros_like(parameter)
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         at_once = s.vehicles // TILE
-        self._tapes = [closed_loop.tape(s.segment, neurons, TILE) for _ in range(at_once)]
+        self._tapes = [closed_loop.tape(s.segment, neurons, TILE, actor.sizes[0]) for _ in range(at_once)]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._draw = (Start().array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
@@ -153,6 +156,7 @@ class ModelGradient:
     def _segment(self, tile: Tile, tape, gradient: Policy, noise, objective: Objective, k) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
+        tape.integral[:] = tile.integral
         for array in _flat(gradient):
             array[:] = 0
         model = (self._arms, self._dt, self._hover, self._policy, tape)
@@ -162,6 +166,7 @@ class ModelGradient:
         closed_loop.pull(tile.buffer, *model, delay, objective, k, gradient)
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
+        tile.integral[:] = tape.integral
         tile.flown += 1
         return errors
 
@@ -183,7 +188,7 @@ class ModelGradient:
         state = dynamics.read(tile.buffer, STATE_ROWS, TILE)
         state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
         dynamics.write(tile.buffer, STATE_ROWS, state)
-        tile.membrane[:, who] = tile.spike[:, who] = 0
+        tile.membrane[:, who] = tile.spike[:, who] = tile.integral[:, who] = 0
         tile.command[:, :, who] = self.airframe.hover
         tile.flown[who] = 0
 
@@ -191,7 +196,7 @@ class ModelGradient:
         s = self.settings
         r = curriculum(self.recipe.task.stage(progress))
         return Objective(
-            *map(np.float32, (r.position, r.velocity, r.attitude, r.action, s.wall, s.wall_at, s.change, s.decay))
+            *map(np.float32, (r.position, r.velocity, r.attitude, r.action, s.wall, s.wall_at, s.change, s.decay, s.limit))
         )
 
     def modules(self) -> dict[str, torch.nn.Module]:

@@ -41,11 +41,12 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Hidden widths, reset and surrogate slope of the spiking network."""
+    """Hidden widths, reset and surrogate slope of the spiking network; whether it takes the integral of the error too."""
 
     hidden: tuple[int, ...] = (256, 128)
     reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
     detach_reset: bool = False
+    integral: bool = False
     slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
 
 
@@ -139,6 +140,8 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
         for key in set(blocks) & set(data):
             if algorithm != recipe.algorithm:
                 raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {algorithm}")
+    if recipe.network.integral and recipe.algorithm != "model_gradient":
+        raise RecipeError(f"{source}: network.integral: found true, wanted false for {recipe.algorithm}: it does not carry it")
     replay, settings = recipe.replay, recipe.td3bc
     if settings.q_full < settings.q_from:
         raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")
