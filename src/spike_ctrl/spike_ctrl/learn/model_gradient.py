@@ -32,8 +32,8 @@ from spike_ctrl.observation import NOISE
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.ranges import within
 from spike_ctrl.reward import curriculum
-from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.integral import INPUTS
+from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER
 from spike_ctrl.starts import MAX_DELAY, Start, draw_some
 
