@@ -26,6 +26,7 @@ class Line:
     paper: bool = False
     faint: bool = False  # one of several behind their mean: thin, without a name in the legend
     marks: bool = False
+    joined: bool = True  # False: marks alone
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ def require() -> None:
             raise MissingPackage(f"experiment needs the package {package}: pip install {package}") from None
 
 
+def _colour(line: Line) -> str:
+    return PAPER_COLOUR if line.paper and line.joined else COLOURS[line.colour % len(COLOURS)]
+
+
 def _bars(panel: Panel) -> list[Bars]:
     return [mark for mark in panel.marks if isinstance(mark, Bars)]
 
@@ -130,7 +135,7 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def _plot_line(axes, line: Line) -> None:
-    colour = PAPER_COLOUR if line.paper else COLOURS[line.colour % len(COLOURS)]
+    colour = _colour(line)
     if len(line.low):
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
     if line.faint:
@@ -140,7 +145,7 @@ def _plot_line(axes, line: Line) -> None:
         line.x,
         line.y,
         color=colour,
-        linestyle="--" if line.paper else "-",
+        linestyle="none" if not line.joined else "--" if line.paper else "-",
         linewidth=1.2 if line.paper else 2.0,
         marker=("D" if line.paper else "o") if line.marks or line.paper else None,
         markersize=5,
@@ -214,21 +219,21 @@ def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict]:
         look = {"color": LEVEL_COLOUR, "dash": "dot"}
         ends = [min(xs), max(xs)]
         return [{"type": "scatter", "name": mark.name, "x": ends, "y": [mark.y] * 2, "mode": "lines", "line": look}]
-    colour = PAPER_COLOUR if mark.paper else COLOURS[mark.colour % len(COLOURS)]
     if isinstance(mark, Bars):
+        colour = PAPER_COLOUR if mark.paper else COLOURS[mark.colour % len(COLOURS)]
         trace = {"type": "bar", "name": mark.name, "x": list(range(len(mark.values))), "y": _plain(mark.values)}
         trace["marker"] = {"color": "rgba(0,0,0,0)" if mark.paper else colour, "line": {"color": colour, "width": 1.5}}
         if len(mark.deviations):
             trace["error_y"] = {"type": "data", "array": _plain(mark.deviations), "thickness": 1}
         return [trace]
-    traces = []
+    colour, traces = _colour(mark), []
     if len(mark.low):
         outline = {"x": [*mark.x, *reversed(list(mark.x))], "y": _plain([*mark.high, *reversed(list(mark.low))])}
         look = {"fill": "toself", "fillcolor": colour, "opacity": 0.16, "line": {"width": 0}, "hoverinfo": "skip"}
         traces.append({"type": "scatter", "name": mark.name, "mode": "lines", "showlegend": False, **outline, **look})
     style = {"color": colour, "width": 1 if mark.faint else 2} | ({"dash": "dash"} if mark.paper else {})
     line = {"type": "scatter", "name": mark.name, "x": _plain(mark.x), "y": _plain(mark.y), "line": style}
-    line["mode"] = "lines+markers" if mark.marks or mark.paper else "lines"
+    line["mode"] = "markers" if not mark.joined else "lines+markers" if mark.marks or mark.paper else "lines"
     line["marker"] = {"symbol": "diamond-open" if mark.paper else "circle", "size": 7}
     if mark.faint:
         line |= {"opacity": 0.4, "showlegend": False}

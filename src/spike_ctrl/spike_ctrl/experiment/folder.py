@@ -172,6 +172,7 @@ def markdown_table(table: Sequence[Mapping[str, Any]]) -> str:
         return ""
     heads = list(table[0])
     rows = [heads, ["---"] * len(heads), *([cell(row[head]) for head in heads] for row in table)]
+    rows = [[text.replace("|", "\\|") for text in row] for row in rows]
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 

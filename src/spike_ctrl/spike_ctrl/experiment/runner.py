@@ -11,6 +11,8 @@ from spike_ctrl.experiment.folder import ROOT, Folder, unfinished
 from spike_ctrl.experiment.pool import Done, Event, Failed, Origin, Progress
 from spike_ctrl.experiment.study import ExperimentError, Options, Unit
 
+SHOW_PERIOD = 1.0  # wall seconds between two lines of progress
+
 
 def run(
     name: str,
@@ -49,6 +51,7 @@ def run(
 
 
 def _collect(folder: Folder, happening: Iterator[Event], account: Account, clock, show) -> None:
+    shown = -SHOW_PERIOD
     for event in happening:
         if isinstance(event, Failed):
             trace = folder.path / "failed" / f"{event.unit.name}.txt"
@@ -57,7 +60,10 @@ def _collect(folder: Folder, happening: Iterator[Event], account: Account, clock
             raise ExperimentError(f"unit {event.unit.name}: {event.error}; traceback: {trace}; what is finished is kept")
         if isinstance(event, Done):
             folder.keep(event.unit, event.result)
-        show(account.line(event, clock()))
+        line, now = account.line(event, clock()), clock()
+        if isinstance(event, Done) or now - shown >= SHOW_PERIOD:
+            show(line)
+            shown = now
 
 
 class Account:
