@@ -115,7 +115,11 @@ def save_png(figure: Figure, path: Path) -> None:
             if isinstance(mark, Line):
                 _plot_line(axes, mark)
             elif isinstance(mark, Level):
-                axes.axhline(mark.y, color=LEVEL_COLOUR, linestyle=(0, (1, 1.5)), linewidth=1.3, label=mark.name)
+                axes.axhline(mark.y, color=LEVEL_COLOUR, linestyle=(0, (1, 1.5)), linewidth=1.3)
+                axes.annotate(
+                    mark.name, (0.01, mark.y), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    fontsize=7.5, color=LEVEL_COLOUR, va="bottom",
+                )  # fmt: skip
         _plot_bars(axes, panel)
         if panel.categories:
             long = sum(map(len, panel.categories)) > 56
@@ -130,7 +134,8 @@ def save_png(figure: Figure, path: Path) -> None:
         axes.margins(y=0.12)
         if panel.low is not None:
             axes.set_ylim(bottom=panel.low)
-        axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
     sheet.savefig(path)
 
 
