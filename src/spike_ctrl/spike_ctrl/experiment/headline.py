@@ -26,14 +26,16 @@ from spike_ctrl.guide import Gains, GeometricGuide
 SUMMARY = "train a recipe once per seed: returns, survival, hover error, learning curves, seconds to 400 and 445"
 SEEDS = (2, 5)
 RECIPE = "default"
-QUICK_SHARE = 0.2  # of the recipe's steps
+QUICK_STEPS = 600_000  # at most
 VALIDATIONS = 40
 LEVELS = (400, 445)
 GUIDE = "guide"
 
 
 def units(options: Options) -> list[Unit]:
-    plan = training.find_recipe(options.recipe or RECIPE, QUICK_SHARE if options.quick else None)
+    plan = training.find_recipe(options.recipe or RECIPE)
+    if options.quick:
+        plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
     plan = training.with_evaluations(plan, VALIDATIONS // 2 if options.quick else VALIDATIONS)
     seeds = options.seeds or SEEDS[not options.quick]
     runs = [Unit(f"seed-{seed}", training.settings(plan, options.airframe, seed)) for seed in range(seeds)]

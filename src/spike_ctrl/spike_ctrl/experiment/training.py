@@ -19,13 +19,12 @@ VEHICLES = 256
 KEPT = ("recipe.yaml", "policy.safetensors", "evaluation.json")
 
 
-def find_recipe(name: str, quick_share: float | None = None) -> Recipe:
-    """The recipe of that name or path; with a share, only that part of its steps. Raises ExperimentError."""
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name among config/recipes or at that path. Raises ExperimentError."""
     try:
-        plan = recipes.find(name)
+        return recipes.find(name)
     except recipes.RecipeError as error:
         raise ExperimentError(str(error)) from None
-    return plan if quick_share is None else plan.with_steps(max(1000, int(quick_share * plan.schedule.steps)))
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
