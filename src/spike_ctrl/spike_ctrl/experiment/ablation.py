@@ -30,11 +30,11 @@ from spike_ctrl.experiment.study import (
     of_kind,
     one,
     plus_minus,
+    size_of,
     spread,
 )
 from spike_ctrl.learn.recipe import Recipe
 
-SUMMARY = "behaviour cloning x jump start, and TD3BC, BC, TD3 without a jump start, under the reward curriculum"
 SEEDS = (1, 3)
 RECIPE = "td3bc"
 QUICK_STEPS, QUICK_HIDDEN = 250_000, (64, 64)
@@ -59,7 +59,7 @@ VARIANTS = {
 
 def units(options: Options) -> list[Unit]:
     plan = training.find_recipe(options.recipe or RECIPE)
-    if getattr(plan, "algorithm", "td3bc") != "td3bc":
+    if plan.algorithm != "td3bc":
         raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
     if options.quick:
         plan = training.changed(plan.with_steps(QUICK_STEPS), hidden=list(QUICK_HIDDEN))
@@ -98,9 +98,12 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     for lines in results.values():
         groups[one(lines, "result")["variant"]].append(lines)
     seeds = len(next(iter(groups.values())))
-    scores = {name: [training.evaluation_of(lines).columns[COLUMN]["return_mean"] for lines in runs] for name, runs in groups.items()}
+    scores = {
+        name: [training.evaluation_of(lines).columns[COLUMN]["return_mean"] for lines in runs]
+        for name, runs in groups.items()
+    }
     return Report(
-        title=f"Ablation of recipe {options.recipe or RECIPE}, {seeds} seed{'s' * (seeds > 1)} each{', quick size' if options.quick else ''}",
+        title=f"Ablation of recipe {options.recipe or RECIPE}, {size_of(options, seeds)}",
         table=[_row(name, runs) for name, runs in groups.items()],
         findings=findings({name: spread(values) for name, values in scores.items()}),
         figures=[_bars(groups), _curves(groups)],
@@ -109,8 +112,8 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
             f"start, the guide's share falls over the first {100 * JUMP_UNTIL:.0f} % of the training.",
             "The label of BC is the action in the buffer, as in the paper; three variants have the guide's label at every "
             "visited state instead. BC alone learns from flights that the guide flew throughout.",
-            f"Findings compare the frozen evaluation's column {COLUMN.replace('_', ' ')}; returns within {CLEAR:.0f} are called equal. "
-            "The paper's returns are of its own curriculum task: compare orders, not sizes.",
+            f"Findings compare the frozen evaluation's column {COLUMN.replace('_', ' ')}; returns within {CLEAR:.0f} are called "
+            "equal. The paper's returns are of its own curriculum task: compare orders, not sizes.",
         ],
     )
 
@@ -156,7 +159,9 @@ def _row(name: str, runs: list[Lines]) -> dict:
     evaluations = [training.evaluation_of(lines) for lines in runs]
     value, deviation = paper.ABLATION.get(name, (None, None))
     every = [training.columns(evaluation) for evaluation in evaluations]
-    last = [next((line["return"] for line in reversed(of_kind(lines, "training")) if "return" in line), np.nan) for lines in runs]
+    last = [
+        next((line["return"] for line in reversed(of_kind(lines, "training")) if "return" in line), np.nan) for lines in runs
+    ]
     return (
         {"variant": name}
         | {column: plus_minus([found[column] for found in every]) for column in every[0]}
@@ -173,7 +178,9 @@ def _bars(groups: dict[str, list[Lines]]) -> Figure:
     names = list(groups)
     marks = []
     for index, column in enumerate(("1.5m_start", COLUMN)):
-        values = [spread([training.evaluation_of(lines).columns[column]["return_mean"] for lines in groups[n]]) for n in names]
+        values = [
+            spread([training.evaluation_of(lines).columns[column]["return_mean"] for lines in groups[n]]) for n in names
+        ]
         deviations = [] if np.isnan(values[0][1]) else [deviation for _, deviation in values]
         marks.append(Bars(f"here, {column.replace('m_', ' m, ')}", [mean for mean, _ in values], deviations, colour=index))
     marks.append(Bars("paper, on its reward", [paper.ABLATION.get(name, (np.nan,))[0] for name in names], paper=True))

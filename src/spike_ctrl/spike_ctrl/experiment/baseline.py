@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ def imitate(
 def _network(sizes: tuple[int, ...], output_bias: float, generator: torch.Generator) -> nn.Sequential:
     """Linear - ReLU - ... - Linear - tanh with torch's own kind of initialisation, drawn from the generator."""
     layers: list[nn.Module] = []
-    for inputs, width in zip(sizes, sizes[1:], strict=False):
+    for inputs, width in pairwise(sizes):
         layer, bound = nn.Linear(inputs, width), 1 / math.sqrt(inputs)
         nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
         nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -54,7 +54,9 @@ def clone(
     bias = [math.atanh(2 * airframe.hover - 1)] * 4
     network = SpikingNetwork((18, *cloning.hidden, 4), generator=generator, output_bias=bias)
     optimiser = torch.optim.Adam(network.parameters(), cloning.learning_rate)
-    windows = [cut(array, cloning.window) for array in guided.flights(airframe, cloning.vehicles, cloning.steps, seed, gains)]
+    windows = [
+        cut(array, cloning.window) for array in guided.flights(airframe, cloning.vehicles, cloning.steps, seed, gains)
+    ]
     first = np.arange(windows[0].shape[1]) < cloning.vehicles  # windows that begin with the episode, where zero is true
     observation, label = map(torch.from_numpy, windows)
     settled = torch.from_numpy((np.arange(cloning.window)[:, None] >= cloning.burn_in) | first).float()

@@ -30,7 +30,9 @@ def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], f
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": ONE_THREAD})
     except Exception as error:
         text = " ".join(str(error).split())
-        raise ExperimentError(f"--ray {address}: found no cluster that answers ({text[:160]}), wanted one started by ray start") from None
+        raise ExperimentError(
+            f"--ray {address}: found no cluster that answers ({text[:160]}), wanted one started by ray start"
+        ) from None
     try:
         task = ray.remote(num_cpus=1, max_retries=2)(_measure)
         running = {task.remote(name, tuple(unit), clock, dict(origin)): unit for unit in units}

@@ -11,6 +11,11 @@ from pathlib import Path
 COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
 PAPER_COLOUR, LEVEL_COLOUR, GRID_COLOUR = "#1f2430", "#6b7280", "#e3e6ea"
 PANEL_INCHES = (5.4, 3.9)
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #1f2430 }
+table { border-collapse: collapse; font-size: 13px }
+td, th { border-bottom: 1px solid #d9dde3; padding: .25rem .6rem; text-align: left }
+"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Panel:
     log_y: bool = False
     format: str = ""  # of the numbers over bars, as ".0f"; none where empty
     low: float | None = None  # where the y axis begins
+    stacked: bool = False  # bars of one category in one place, where each has one value only
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def save_png(figure: Figure, path: Path) -> None:
                 rotation_mode="anchor" if long else "default",
             )
             axes.margins(x=0.04)
-        axes.margins(y=0.12)
+        axes.margins(y=0.25 if _bars(panel) else 0.12)
         if panel.low is not None:
             axes.set_ylim(bottom=panel.low)
         if axes.get_legend_handles_labels()[0]:
@@ -161,9 +167,10 @@ def _plot_line(axes, line: Line) -> None:
 
 def _plot_bars(axes, panel: Panel) -> None:
     groups = _bars(panel)
-    width = 0.8 / max(len(groups), 1)
+    width = 0.55 if panel.stacked else 0.8 / max(len(groups), 1)
     for index, bars in enumerate(groups):
-        at = [i - 0.4 + width * (index + 0.5) for i in range(len(bars.values))]
+        shift = 0.0 if panel.stacked else width * (index + 0.5) - 0.4
+        at = [i + shift for i in range(len(bars.values))]
         colour = PAPER_COLOUR if bars.paper else COLOURS[bars.colour % len(COLOURS)]
         look = {"facecolor": "none", "edgecolor": colour, "linestyle": "--"} if bars.paper else {"color": colour}
         axes.bar(at, bars.values, width * 0.9, label=bars.name, linewidth=1.2, **look)
@@ -183,11 +190,12 @@ def page(title: str, figures: Sequence[Figure], text: str = "") -> str:
     parts = [f"<h1>{escape(title)}</h1>", text]
     for index, figure in enumerate(figures):
         parts.append(f"<h2>{escape(figure.title)}</h2>")
-        parts.append(_interactive(figure).to_html(full_html=False, include_plotlyjs=index == 0, config={"displaylogo": False}))
-    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:1240px;margin:2rem auto;padding:0 1rem;color:#1f2430}"
-    style += "table{border-collapse:collapse;font-size:13px}td,th{border-bottom:1px solid #d9dde3;padding:.25rem .6rem;text-align:left}"
+        parts.append(
+            _interactive(figure).to_html(full_html=False, include_plotlyjs=index == 0, config={"displaylogo": False})
+        )
     body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style></head><body>\n{body}\n</body></html>\n'
+    head = f'<head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+    return f'<!doctype html>\n<html lang="en">{head}<body>\n{body}\n</body></html>\n'
 
 
 def _interactive(figure: Figure):
@@ -214,7 +222,8 @@ def _interactive(figure: Figure):
             )
         if panel.low is not None:
             sheet.update_yaxes(range=[panel.low, None], row=1, col=column)
-    sheet.update_layout(template="plotly_white", height=460, barmode="group", legend={"orientation": "h", "y": -0.25})
+    mode = "overlay" if any(panel.stacked for panel in figure.panels) else "group"
+    sheet.update_layout(template="plotly_white", height=460, barmode=mode, legend={"orientation": "h", "y": -0.25})
     return sheet
 
 

@@ -20,6 +20,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from spike_ctrl import airframe
 from spike_ctrl.experiment import figures
 from spike_ctrl.experiment.study import DIFFERS, ExperimentError, Lines, Options, Report, Result, Unit
 
@@ -40,7 +41,7 @@ class Folder:
                 raise ExperimentError(f"{path}: found files but no {CONFIG}, wanted a new folder or that of an experiment")
             _write(path / CONFIG, json.dumps(config | {"origin": dict(origin)}, indent=1).encode())
         else:
-            _require_equal(path, found, config)
+            _require_same(path, found, config)
 
     def done(self, unit: Unit) -> bool:
         return self._raw(unit).is_file()
@@ -88,7 +89,7 @@ def unfinished(name: str, options: Options, units: Sequence[Unit], root: Path = 
             found = _read_config(path / CONFIG)
         except ExperimentError:
             continue
-        if found is None or any(found.get(key) != value for key, value in config.items()):
+        if found is None or not _same(found, config):
             continue
         if not all((path / "raw" / f"{unit.name}.jsonl").is_file() for unit in units):
             return path
@@ -108,7 +109,13 @@ def plain(value: Any) -> Any:
 
 def _config(name: str, options: Options, units: Sequence[Unit]) -> dict[str, Any]:
     listed = [{"name": unit.name, "settings": unit.settings} for unit in units]
-    return plain({"experiment": name, **dataclasses.asdict(options), "units": listed})
+    vehicle = airframe.find(options.airframe).hash
+    return plain({"experiment": name, **dataclasses.asdict(options), "airframe_hash": vehicle, "units": listed})
+
+
+def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether both measure the same; how many seeds were asked for and by which name shows in the units."""
+    return all(found.get(key) == wanted[key] for key in ("experiment", "airframe_hash", "units"))
 
 
 def _read_config(path: Path) -> dict[str, Any] | None:
@@ -123,17 +130,18 @@ def _read_config(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _require_equal(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    other = "; name another folder with --out"
+def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if _same(found, wanted):
+        return
     for key, value in wanted.items():
         if key != "units" and found.get(key) != value:
-            raise ExperimentError(f"{path}: {key}: found {found.get(key)!r} in {CONFIG}, wanted {value!r}{other}")
-    before = {unit.get("name"): unit.get("settings") for unit in found.get("units") or []}
-    now = {unit["name"]: unit["settings"] for unit in wanted["units"]}
-    for name in [*now, *before]:
-        if before.get(name) != now.get(name):
-            what = "recipe or settings have changed since" if name in before and name in now else "is in one of them only"
-            raise ExperimentError(f"{path}: unit {name}: {what} {CONFIG} was written{other}")
+            what = f"{key}: found {found.get(key)!r} in {CONFIG}, wanted {value!r}"
+            break
+    else:
+        before = {unit.get("name"): unit.get("settings") for unit in found.get("units") or []}
+        changed = [unit["name"] for unit in wanted["units"] if before.get(unit["name"]) != unit["settings"]]
+        what = f"unit {', '.join(changed) or 'list'}: recipe or settings are not those in {CONFIG}"
+    raise ExperimentError(f"{path}: {what}; name another folder with --out")
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -144,7 +152,9 @@ def _write(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
-        raise ExperimentError(f"{path}: cannot be written ({error.strerror}); what was measured before still stands") from None
+        raise ExperimentError(
+            f"{path}: cannot be written ({error.strerror}); what was measured before still stands"
+        ) from None
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -202,7 +212,9 @@ def html_table(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def html_findings(report: Report) -> str:
-    text = "".join(f"<li><b>{f.verdict}</b>: {escape(f.claim)} Measured here: {escape(f.measured)}</li>" for f in report.findings)
+    text = "".join(
+        f"<li><b>{f.verdict}</b>: {escape(f.claim)} Measured here: {escape(f.measured)}</li>" for f in report.findings
+    )
     return f"<ul>{text}</ul>" if text else ""
 
 

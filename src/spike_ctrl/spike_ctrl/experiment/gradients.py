@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from spike_ctrl.experiment.figures import Figure, Line, Panel
 from spike_ctrl.experiment.study import AGREES, DIFFERS, Context, Finding, Lines, Options, Report, Result, Unit, of_kind
 from spike_ctrl.snn.network import SpikingNetwork
 
-SUMMARY = "size and direction of gradients for surrogate slopes 1 to 100, in every layer (section 5)"
 SEEDS = (0, 0)
 HIDDEN = (64, 64, 64, 64)
 SLOPES = (1, 10, 25, 50, 100)
@@ -114,7 +114,7 @@ def findings(size: dict, cosines: dict) -> list[Finding]:
     """What the paper claims, and what sizes and cosines by (layer, k) say."""
     first, last = min(SLOPES), max(SLOPES)
     falls = [size["input", k] for k in SLOPES]
-    shrinks = all(a > b for a, b in zip(falls, falls[1:], strict=False))
+    shrinks = all(a > b for a, b in pairwise(falls))
     ours, theirs = size["input", first] / size["input", last], paper.INPUT_GRADIENT[first] / paper.INPUT_GRADIENT[last]
     ratio_near = 1 / NEAR_FACTOR <= ours / theirs <= NEAR_FACTOR
     found = [
@@ -176,7 +176,9 @@ def _mean(values) -> float:
 def _against_slope(lines: Lines) -> Figure:
     def band(name: str) -> tuple[list[float], list[float], list[float]]:
         columns = [
-            np.array([line[name] for line in lines if line["layer"] == "input" and line["k"] == k and line[name] is not None])
+            np.array(
+                [line[name] for line in lines if line["layer"] == "input" and line["k"] == k and line[name] is not None]
+            )
             for k in SLOPES
         ]
         low, high = (([float(np.percentile(column, at)) for column in columns]) for at in (10, 90))
@@ -199,7 +201,10 @@ def _against_slope(lines: Lines) -> Figure:
 def _against_layer(size: dict, cosines: dict) -> Figure:
     def lines(values: dict) -> Sequence[Line]:
         at = range(len(LAYERS))
-        return [Line(f"k = {k}", list(at), [values[layer, k] for layer in LAYERS], colour=i, marks=True) for i, k in enumerate(SLOPES)]
+        return [
+            Line(f"k = {k}", list(at), [values[layer, k] for layer in LAYERS], colour=i, marks=True)
+            for i, k in enumerate(SLOPES)
+        ]
 
     def ends(inputs: dict, output: float) -> Sequence[Line]:
         at = [0, len(LAYERS) - 1]
@@ -210,7 +215,20 @@ def _against_layer(size: dict, cosines: dict) -> Figure:
         "layers",
         "Gradients from output to input",
         [
-            Panel("Size", "", "mean |gradient|", [*lines(size), *ends(paper.INPUT_GRADIENT, paper.OUTPUT_GRADIENT)], LAYERS, log_y=True),
-            Panel("Direction", "", f"cosine with k = {REFERENCE}", [*lines(cosines), *ends(paper.INPUT_COSINE, paper.OUTPUT_COSINE)], LAYERS),
+            Panel(
+                "Size",
+                "",
+                "mean |gradient|",
+                [*lines(size), *ends(paper.INPUT_GRADIENT, paper.OUTPUT_GRADIENT)],
+                LAYERS,
+                log_y=True,
+            ),
+            Panel(
+                "Direction",
+                "",
+                f"cosine with k = {REFERENCE}",
+                [*lines(cosines), *ends(paper.INPUT_COSINE, paper.OUTPUT_COSINE)],
+                LAYERS,
+            ),
         ],
     )

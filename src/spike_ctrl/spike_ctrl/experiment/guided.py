@@ -9,7 +9,9 @@ from spike_ctrl.environment import Environment, Task
 from spike_ctrl.guide import Gains, GeometricGuide
 
 
-def flights(airframe: Airframe, vehicles: int, steps: int, seed: int, gains: Gains = Gains()) -> tuple[np.ndarray, np.ndarray]:
+def flights(
+    airframe: Airframe, vehicles: int, steps: int, seed: int, gains: Gains = Gains()
+) -> tuple[np.ndarray, np.ndarray]:
     """Observations (steps, vehicles, 18) and actions (steps, vehicles, 4) of one episode per vehicle, in a box of 4 m."""
     environment = Environment(airframe, vehicles, Task(box=4.0, episode_steps=steps + 1))
     guide = GeometricGuide(airframe, gains)

@@ -23,7 +23,6 @@ from spike_ctrl.experiment.study import (
 )
 from spike_ctrl.guide import Gains, GeometricGuide
 
-SUMMARY = "train a recipe once per seed: returns, survival, hover error, learning curves, seconds to 400 and 445"
 SEEDS = (2, 5)
 RECIPE = "default"
 QUICK_STEPS = 600_000  # at most
@@ -66,8 +65,8 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
         findings=findings(evaluations, guide, runs),
         figures=[_curves(runs, guide), _columns(evaluations, guide)],
         notes=[
-            "Returns: the frozen evaluation, 1024 fixed starts, the spiking policy alone, 500 steps. The paper's return is of "
-            "its own curriculum reward, with 50 guide-flown steps counted, so the scales are not the same.",
+            "Returns: the frozen evaluation, 1024 fixed starts, the spiking policy alone, 500 steps. The paper's return is "
+            "of its own curriculum reward, with 50 guide-flown steps counted, so the scales are not the same.",
             "Seconds and learning curves: validations on 256 other starts, of the headline column; the clock starts after "
             "set-up and compilation. 'training' leaves out the time that validations took, 'wall' does not.",
             f"The policy of a run is the one that validated best. Training: {training.VEHICLES} vehicles.",
@@ -93,12 +92,16 @@ def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[s
     found.append(
         Finding(
             f"Training takes {paper.HOURS} hours.",
-            (f"{np.mean(known):.1f} s of wall time until a validation shows {paper.RETURN}" if known else "not reached") + missing + ".",
+            (f"{np.mean(known):.1f} s of wall time until a validation shows {paper.RETURN}" if known else "not reached")
+            + missing
+            + ".",
             DIFFERS if known else AGREES,
         )
     )
-    above = {name: np.mean([e.columns[name]["return_mean"] for e in evaluations.values()]) - guide.columns[name]["return_mean"]
-             for name in COLUMNS}  # fmt: skip
+    above = {}
+    for name in COLUMNS:
+        ours = np.mean([evaluation.columns[name]["return_mean"] for evaluation in evaluations.values()])
+        above[name] = float(ours - guide.columns[name]["return_mean"])
     found.append(
         Finding(
             "The spiking policy is above the guide in all four columns (our goal).",
@@ -115,7 +118,9 @@ def _row(name: str, lines: Lines, evaluation: Evaluation) -> dict:
     return {"run": name} | training.columns(evaluation) | training.fields(evaluation) | times | total
 
 
-def mean_curve(xs: list[list[float]], ys: list[list[float]], points: int = 100) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def mean_curve(
+    xs: list[list[float]], ys: list[list[float]], points: int = 100
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x, mean, lowest and highest of several curves where all of them are known, by linear interpolation."""
     x = np.linspace(max(c[0] for c in xs), min(c[-1] for c in xs), points)
     values = np.array([np.interp(x, one_x, one_y) for one_x, one_y in zip(xs, ys, strict=True)])
@@ -126,7 +131,10 @@ def _curves(runs: dict[str, Lines], guide: Evaluation) -> Figure:
     found = [training.curve(lines) for lines in runs.values()]
     levels = [Level("guide (lead to 20 ms)", guide.headline), Level("paper's return, its own scale", paper.RETURN)]
     panels = []
-    for by, label, scale in (("training", "wall time without validations (s)", 1), ("steps", "environment steps (million)", 1e6)):
+    for by, label, scale in (
+        ("training", "wall time without validations (s)", 1),
+        ("steps", "environment steps (million)", 1e6),
+    ):
         xs, ys = [[x / scale for x in c[by]] for c in found], [c["return"] for c in found]
         x, mean, low, high = mean_curve(xs, ys)
         each = [Line("one seed", a, b, faint=True) for a, b in zip(xs, ys, strict=True)]
@@ -148,5 +156,3 @@ def _columns(evaluations: dict[str, Evaluation], guide: Evaluation) -> Figure:
     names = [name.replace("m_", " m, ") for name in COLUMNS]
     panel = Panel("Frozen evaluation, 1024 starts", "", "return", bars, names, format=".0f", low=0)
     return Figure("columns", "Four columns", [panel])
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,7 +71,9 @@ def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], f
                     event = pipe.recv()
                 except (EOFError, ConnectionResetError):
                     process.join(END_SECONDS)
-                    raise ExperimentError(f"unit {unit.name}: its process ended by itself ({_code(process.exitcode)})") from None
+                    raise ExperimentError(
+                        f"unit {unit.name}: its process ended by itself ({_code(process.exitcode)})"
+                    ) from None
                 yield event
                 if isinstance(event, Progress):
                     continue
@@ -91,7 +94,9 @@ def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], f
             pipe.close()
 
 
-def measure(name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin) -> Result:
+def measure(
+    name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
+) -> Result:
     """Measure one unit in this process, with one thread and a scratch folder of its own."""
     import torch
 
@@ -100,7 +105,9 @@ def measure(name: str, unit: Unit, clock: Callable[[], float], progress: Callabl
         return study.find(name).measure(unit.settings, Context(clock, progress, Path(scratch), **origin))
 
 
-def attempt(name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin) -> Event:
+def attempt(
+    name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
+) -> Event:
     """`measure`, with an error as an event."""
     try:
         return Done(unit, measure(name, unit, clock, progress, origin))
@@ -111,6 +118,7 @@ def attempt(name: str, unit: Unit, clock: Callable[[], float], progress: Callabl
 def _work(pipe: connection.Connection, name: str, clock, origin: Origin) -> None:
     """The life of a worker: it ends when the other end of the pipe does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that scratch folders go
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             unit = pipe.recv()

@@ -96,5 +96,3 @@ def summary(folder: Folder) -> str:
 
 def _clock(seconds: float) -> str:
     return "--:--" if seconds == float("inf") else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl.experiment import NAMES
+from spike_ctrl.experiment import SUMMARIES
 from spike_ctrl.experiment.figures import Figure
 
 Lines = list[dict[str, Any]]
@@ -82,8 +82,8 @@ class Report:
 
 def find(name: str) -> ModuleType:
     """The module of an experiment."""
-    if name not in NAMES:
-        raise ExperimentError(f"experiment: found '{name}', wanted one of {', '.join(NAMES)}")
+    if name not in SUMMARIES:
+        raise ExperimentError(f"experiment: found '{name}', wanted one of {', '.join(SUMMARIES)}")
     return importlib.import_module(f"spike_ctrl.experiment.{name}")
 
 
@@ -105,6 +105,11 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     if not len(known):
         return np.nan, np.nan
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else np.nan
+
+
+def size_of(options: Options, seeds: int) -> str:
+    """How large it was, for a title: "3 seeds each"."""
+    return f"{seeds} seed{'s' * (seeds > 1)} each{', quick size' if options.quick else ''}"
 
 
 def plus_minus(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str:

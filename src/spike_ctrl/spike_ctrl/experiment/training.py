@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl import airframe, checkpoint
+from spike_ctrl import airframe
 from spike_ctrl.evaluate import HEADLINE, Evaluation
 from spike_ctrl.experiment.study import Context, ExperimentError, Lines, Result, of_kind, one
 from spike_ctrl.learn import recipe as recipes
