@@ -194,7 +194,7 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
         findings=findings(found, table),
         figures=[_operations(table), _energies(table)],
         notes=[
-            "MACs, ACs, dense, sparsity and footprint by NeuroBench's definitions, measured on the 1024 flights of the frozen "
+            "MACs, ACs, dense, sparsity and footprint by NeuroBench's definitions, on the 1024 flights of the frozen "
             "evaluation; biases and the neurons' own updates are not counted. Footprint: float32 parameters and state.",
             f"'spiking hardware': the paper's formula, Ps {paper.SPIKE_PJ}, Pw {paper.SYNAPSE_PJ}, Pu {paper.UPDATE_PJ} pJ. "
             "It reads every weight at every step, whether its input spikes or not. Defined for spiking networks only.",
@@ -223,10 +223,11 @@ def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
         silent, busy = spiking_energy_pj(sizes, 1.0), spiking_energy_pj(sizes, 0.0)
         result.append(
             Finding(
-                "By the paper's formula it is sparsity that decides the energy (our question; taken as: a factor of 2).",
+                "By the paper's formula it is sparsity that decides the energy (taken as: a factor of 2).",
                 f"a network that never spikes costs {silent / 1e3:.1f} nJ and one in which all "
                 f"neurons spike at every step {busy / 1e3:.1f} nJ.",
                 AGREES if busy > 2 * silent else DIFFERS,
+                paper=False,
             )
         )
     dense = {line["name"]: Evaluation.from_dict(line["evaluation"]) for line in found if line["network"] == "dense"}
@@ -248,6 +249,7 @@ def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
                 "The SNN needs less energy per step than the ANN with history (arithmetic alone).",
                 ", ".join(f"{row['arithmetic nJ']:.1f} nJ ({row['network']})" for row in (ours[0], ann[0])) + ".",
                 AGREES if ours[0]["arithmetic nJ"] < ann[0]["arithmetic nJ"] else DIFFERS,
+                paper=False,
             )
         )
     return result

@@ -22,7 +22,7 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl.experiment import figures
-from spike_ctrl.experiment.study import DIFFERS, ExperimentError, Lines, Options, Report, Result, Unit
+from spike_ctrl.experiment.study import DIFFERS, OPEN, ExperimentError, Finding, Lines, Options, Report, Result, Unit
 
 CONFIG = "config.json"
 ROOT = Path("runs") / "experiments"
@@ -190,9 +190,12 @@ def report_text(report: Report) -> str:
     """report.md: first where we differ from what is claimed, then the table, figures and how it was measured."""
     parts = [f"# {report.title}\n"]
     if report.findings:
-        count = sum(finding.verdict == DIFFERS for finding in report.findings)
-        parts.append(f"Our result differs from {count} of {len(report.findings)} claims.\n")
-        parts += [f"- **{f.verdict}**: {f.claim} Measured here: {f.measured}" for f in report.findings]
+        claims = [finding.verdict for finding in report.findings if finding.paper]
+        if claims:
+            count = claims.count(DIFFERS)
+            undecided = f"; {claims.count(OPEN)} are open" if OPEN in claims else ""
+            parts.append(f"Our result differs from {count} of {len(claims)} claims of the paper{undecided}.\n")
+        parts += [f"- {_finding(finding)}" for finding in report.findings]
         parts.append("")
     parts += ["## Table\n", markdown_table(report.table)]
     if report.figures:
@@ -205,6 +208,11 @@ def report_text(report: Report) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def _finding(finding: Finding, mark: str = "**") -> str:
+    whose = "" if finding.paper else " (our own question)"
+    return f"{mark}{finding.verdict}{mark}{whose}: {finding.claim} Measured here: {finding.measured}"
+
+
 def html_table(table: Sequence[Mapping[str, Any]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in (table[0] if table else []))
     rows = "".join("<tr>" + "".join(f"<td>{escape(cell(value))}</td>" for value in row.values()) + "</tr>" for row in table)
@@ -212,9 +220,7 @@ def html_table(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def html_findings(report: Report) -> str:
-    text = "".join(
-        f"<li><b>{f.verdict}</b>: {escape(f.claim)} Measured here: {escape(f.measured)}</li>" for f in report.findings
-    )
+    text = "".join(f"<li>{escape(_finding(finding, mark=''))}</li>" for finding in report.findings)
     return f"<ul>{text}</ul>" if text else ""
 
 

@@ -62,11 +62,15 @@ class Context:
 
 
 class Finding(NamedTuple):
-    """A claim, what was measured, and the verdict that follows from the numbers: AGREES, DIFFERS or OPEN."""
+    """A claim, what was measured, and the verdict that follows from the numbers: AGREES, DIFFERS or OPEN.
+
+    paper: whether the paper claims it; else it is a goal or a question of ours.
+    """
 
     claim: str
     measured: str
     verdict: str
+    paper: bool = True
 
 
 @dataclass(frozen=True)

@@ -28,25 +28,29 @@ def find_recipe(name: str) -> Recipe:
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
-    """The recipe with some fields changed: `hidden=[64, 64]` wherever its sections have it, or `jump_start_noise=0`.
+    """The recipe with some fields changed, as `changed(plan, hidden=[64, 64], jump_start_noise=0.0)`.
 
-    Raises ExperimentError where no section or several have the field: then write SECTION_FIELD.
+    A field is named alone where one section only has it, else SECTION_FIELD. Raises ExperimentError.
     """
     data = recipes.to_dict(recipe)
-    sections = {name: part for name, part in data.items() if isinstance(part, dict)}
     for key, value in values.items():
-        places = [(name, key) for name, part in sections.items() if key in part]
-        if len(places) != 1:
-            places = [(n, key.removeprefix(f"{n}_")) for n in sections if key.removeprefix(f"{n}_") in sections[n]]
-            places = [(name, field) for name, field in places if field != key]
-        if len(places) != 1:
-            raise ExperimentError(f"recipe {recipe.name}: {key}: found in {len(places)} sections, wanted one")
-        section, field = places[0]
-        sections[section][field] = value
+        section, field = _place(data, key, recipe.name)
+        data[section][field] = value
     try:
         return recipes.from_dict(data, f"recipe {recipe.name}")
     except recipes.RecipeError as error:
         raise ExperimentError(str(error)) from None
+
+
+def _place(data: dict[str, Any], key: str, name: str) -> tuple[str, str]:
+    sections = {section: part for section, part in data.items() if isinstance(part, dict)}
+    for section, part in sections.items():
+        if key.startswith(f"{section}_") and (field := key.removeprefix(f"{section}_")) in part:
+            return section, field
+    places = [(section, key) for section, part in sections.items() if key in part]
+    if len(places) != 1:
+        raise ExperimentError(f"recipe {name}: {key}: found in {len(places)} sections, wanted one")
+    return places[0]
 
 
 def settings(recipe: Recipe, airframe_name: str, seed: int, **more: Any) -> dict[str, Any]:
