@@ -311,7 +311,7 @@ def test_headline_table_has_each_seed_then_mean_deviation_and_guide():
 
 
 def test_the_mean_of_curves_is_taken_where_all_are_known():
-    x, mean, low, high = headline.mean_curve([[0, 2], [1, 3]], [[0, 2], [5, 5]], points=3)
+    x, mean, low, high = headline.mean_curve([[0, 1.5, 2], [1, 3]], [[0, 1.5, 2], [5, 5]])
     assert x.tolist() == [1, 1.5, 2]
     assert mean.tolist() == [3, 3.25, 3.5] and low.tolist() == [1, 1.5, 2] and high.tolist() == [5, 5, 5]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
 PAPER_COLOUR, LEVEL_COLOUR, GRID_COLOUR = "#1f2430", "#6b7280", "#e3e6ea"
 PANEL_INCHES = (5.4, 3.9)
+MANY = 6  # entries of a legend from which it would cover what it explains
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #1f2430 }
 table { border-collapse: collapse; font-size: 13px }
@@ -104,7 +105,10 @@ def save_png(figure: Figure, path: Path) -> None:
     from matplotlib.figure import Figure as Sheet
 
     width, height = PANEL_INCHES
-    sheet = Sheet(figsize=(width * len(figure.panels), height + 0.35), dpi=130, layout="constrained")
+    wide = max(1.0, *(len(_bars(panel)) * len(panel.categories) / 12 for panel in figure.panels))
+    crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside them
+    size = (width * len(figure.panels) * min(wide, 2.0) + 2.0 * crowded, height + 0.35)
+    sheet = Sheet(figsize=size, dpi=130, layout="constrained")
     sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     for panel, axes in zip(figure.panels, sheet.subplots(1, len(figure.panels), squeeze=False)[0], strict=True):
         axes.set_title(panel.title, fontsize=10, loc="left")
@@ -140,8 +144,9 @@ def save_png(figure: Figure, path: Path) -> None:
         axes.margins(y=0.25 if _bars(panel) else 0.12)
         if panel.low is not None:
             axes.set_ylim(bottom=panel.low)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
+        if handles := axes.get_legend_handles_labels()[0]:
+            place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(handles) > MANY else {}
+            axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
     sheet.savefig(path)
 
 

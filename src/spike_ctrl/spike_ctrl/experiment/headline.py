@@ -119,13 +119,12 @@ def _row(name: str, lines: Lines, evaluation: Evaluation) -> dict:
     return {"run": name} | training.columns(evaluation) | training.fields(evaluation) | times | total
 
 
-def mean_curve(
-    xs: list[list[float]], ys: list[list[float]], points: int = 100
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x, mean, lowest and highest of several curves where all of them are known, by linear interpolation."""
-    x = np.linspace(max(c[0] for c in xs), min(c[-1] for c in xs), points)
-    values = np.array([np.interp(x, one_x, one_y) for one_x, one_y in zip(xs, ys, strict=True)])
-    return x, values.mean(0), values.min(0), values.max(0)
+def mean_curve(xs: list[list[float]], ys: list[list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """x, mean, lowest and highest of several curves where all of them are known, interpolated between their points."""
+    low, high = max(x[0] for x in xs), min(x[-1] for x in xs)
+    at = np.unique(np.clip(np.concatenate(xs), low, high))
+    values = np.array([np.interp(at, x, y) for x, y in zip(xs, ys, strict=True)])
+    return at, values.mean(0), values.min(0), values.max(0)
 
 
 def _curves(runs: dict[str, Lines], guide: Evaluation) -> Figure:
