@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -310,6 +311,11 @@ def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_pat
     monkeypatch.setitem(sys.modules, "ray", FakeRay())
     with pytest.raises(ExperimentError, match=r"--ray there: found no cluster that answers \(nothing at there really\)"):
         run(tmp_path / "out", ray="there")
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ExperimentError, match=rf"--ray {address}: cannot be reached \(Connection refused\)"):
+            run(tmp_path / "out", ray=address)
     monkeypatch.setitem(sys.modules, "ray", FakeRay(lost=["n-1"]))
     with pytest.raises(ExperimentError, match=r"unit n-1: lost on the cluster \(node died\)"):
         run(tmp_path / "out", ray="here")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from spike_ctrl.experiment import pool
 from spike_ctrl.experiment.pool import ONE_THREAD, Event, Origin
 from spike_ctrl.experiment.study import ExperimentError, Unit
+
+REACH_SECONDS = 5.0
 
 
 def require() -> None:
@@ -26,6 +29,7 @@ def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], f
     require()
     import ray
 
+    _reach(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": ONE_THREAD})
     except Exception as error:
@@ -50,6 +54,18 @@ def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], f
             for reference in locals().get("running", {}):
                 ray.cancel(reference, force=True)
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Refuse an address HOST:PORT at which nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return  # "auto" and the like: Ray says at once where it finds no cluster
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ExperimentError(f"--ray {address}: cannot be reached ({why}), wanted a cluster started by ray start") from None
 
 
 def _measure(name: str, unit: tuple, clock: Callable[[], float], origin: Origin) -> Event:
