@@ -37,7 +37,7 @@ from spike_ctrl.learn.recipe import Recipe
 
 SEEDS = (1, 3)
 RECIPE = "td3bc"
-QUICK_STEPS, QUICK_HIDDEN = 500_000, (64, 64)
+QUICK_STEPS, QUICK_HIDDEN = 600_000, (64, 64)
 VALIDATIONS = 16
 COLUMN = "1.5m_start"  # by which variants are compared: with the others a bad flight scores worse the longer it lasts
 CLEAR = 20.0  # returns further apart than this are called different

@@ -37,9 +37,10 @@ def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], f
         raise ExperimentError(
             f"--ray {address}: found no cluster that answers ({text[:160]}), wanted one started by ray start"
         ) from None
+    running: dict = {}
     try:
         task = ray.remote(num_cpus=1, max_retries=2)(_measure)
-        running = {task.remote(name, tuple(unit), clock, dict(origin)): unit for unit in units}
+        running |= {task.remote(name, tuple(unit), clock, dict(origin)): unit for unit in units}
         while running:
             ready, _ = ray.wait(list(running), num_returns=1)
             for reference in ready:
@@ -51,7 +52,7 @@ def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], f
                     raise ExperimentError(f"unit {unit.name}: lost on the cluster ({text[:160]})") from None
     finally:
         with suppress(Exception):
-            for reference in locals().get("running", {}):
+            for reference in running:
                 ray.cancel(reference, force=True)
         ray.shutdown()
 
