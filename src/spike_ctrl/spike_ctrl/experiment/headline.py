@@ -104,7 +104,7 @@ def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[s
         above[name] = float(ours - guide.columns[name]["return_mean"])
     found.append(
         Finding(
-            "The spiking policy is above the guide in all four columns .",
+            "The spiking policy is above the guide in all four columns.",
             ", ".join(f"{name.replace('_', ' ')} {gap:+.1f}" for name, gap in above.items()) + ".",
             AGREES if min(above.values()) > 0 else DIFFERS,
             paper=False,
