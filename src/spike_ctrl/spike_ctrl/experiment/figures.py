@@ -127,8 +127,8 @@ def save_png(figure: Figure, path: Path) -> None:
             elif isinstance(mark, Level):
                 axes.axhline(mark.y, color=LEVEL_COLOUR, linestyle=(0, (1, 1.5)), linewidth=1.3)
                 axes.annotate(
-                    mark.name, (0.01, mark.y), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-                    fontsize=7.5, color=LEVEL_COLOUR, va="bottom",
+                    mark.name, (0.99, mark.y), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    fontsize=7.5, color=LEVEL_COLOUR, ha="right", va="top",
                 )  # fmt: skip
         _plot_bars(axes, panel)
         if panel.categories:

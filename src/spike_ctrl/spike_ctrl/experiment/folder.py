@@ -161,11 +161,11 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def cell(value: Any) -> str:
-    """A value of a table as text: numbers with four digits, nothing as "-"."""
+    """A value of a table as text: numbers with four digits or all before the point, nothing as "-"."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
 
 

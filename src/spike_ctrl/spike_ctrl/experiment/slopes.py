@@ -183,6 +183,7 @@ def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence
                 f"{method}: shallow or scheduled slopes give twice the return of steep ones (taken as: {CLEAR} times).",
                 f"{times}: {_listed(best, method)}" + ("." if learned else "; nothing was learned."),
                 OPEN if not learned else AGREES if better else DIFFERS,
+                paper=method in paper.SLOPES,
             )
         )
         two, adaptive = mean["k = 2"], mean["adaptive"]
@@ -191,6 +192,7 @@ def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence
                 f"{method}: a fixed k = 2 is as good as the adaptive slope (taken as: within {100 * NEAR:.0f} %).",
                 f"{two:.0f} and {adaptive:.0f}" + ("." if learned else "; nothing was learned."),
                 OPEN if not learned else AGREES if abs(two - adaptive) <= NEAR * max(abs(two), abs(adaptive)) else DIFFERS,
+                paper=method in paper.SLOPES,
             )
         )
     return found
