@@ -52,7 +52,7 @@ $(DONE)/venv:
 	@mkdir -p $(DONE)
 	@touch $@
 
-$(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/test $(DONE)/lint: $(DONE)/%: requirements/%.txt | $(DONE)/venv
+$(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/lint: $(DONE)/%: requirements/%.txt | $(DONE)/venv
 	@echo "setup: requirements/$*.txt"
 	@$(PIP) -r $<
 	@touch $@
@@ -70,7 +70,7 @@ $(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
 	@touch $@
 
 # $? holds the packages whose setup.py is newer than the stamp.
-$(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/messages
+$(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages
 	@echo "setup: packages $(notdir $(patsubst %/,%,$(dir $?)))"
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
 	@touch $@

@@ -36,6 +36,8 @@ setup(
     install_requires=["setuptools", "numpy", "PyYAML", "safetensors", "pymavlink"],
     extras_require={
         "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
+        "experiment": ["matplotlib", "plotly"],
+        "ray": ["ray"],
         "test": ["pytest", "l2f", "snntorch", "foundation-policy"],
     },
     entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli:main"]},

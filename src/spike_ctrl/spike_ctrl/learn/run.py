@@ -108,14 +108,18 @@ class Run:
 
     def validate(self) -> Evaluation:
         """Fly the averaged policy on the validation starts and keep it as policy.safetensors if it is the best so far."""
+        before = self.clock()
         self.validation = evaluation = self.learner.validate()
-        column = evaluation.columns["1.5m_start"]
+        took = self.clock() - before
+        headline = evaluation.columns[HEADLINE]
         self.report(
             {
-                "validation_return": column["return_mean"],
-                "validation_survival": column["survival"],
+                "validation_return": headline["return_mean"],
+                "validation_survival": headline["survival"],
+                "validation_seconds": float(took),
                 "environment_steps": self.learner.environment_steps,
             }
+            | {f"validation_{name}": column["return_mean"] for name, column in evaluation.columns.items()}
         )
         if self.best is None or evaluation.score > self.best.score:
             self.best = evaluation

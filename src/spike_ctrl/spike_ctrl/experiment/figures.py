@@ -1,0 +1,264 @@
+"""Charts, described once and drawn twice: as PNG for documents and as one interactive page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
+PAPER_COLOUR, LEVEL_COLOUR, GRID_COLOUR = "#1f2430", "#6b7280", "#e3e6ea"
+PANEL_INCHES = (5.4, 3.9)
+MANY = 6  # entries of a legend from which it would cover what it explains
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #1f2430 }
+table { border-collapse: collapse; font-size: 13px }
+td, th { border-bottom: 1px solid #d9dde3; padding: .25rem .6rem; text-align: left }
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """y over x, with a band from low to high where given. What the paper says is dashed with hollow marks."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    colour: int = 0
+    paper: bool = False
+    faint: bool = False  # one of several behind their mean: thin, without a name in the legend
+    marks: bool = False
+    joined: bool = True  # False: marks alone
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line to compare with."""
+
+    name: str
+    y: float
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar per category, with its deviation where given; NaN leaves a gap. What the paper says is hollow."""
+
+    name: str
+    values: Sequence[float]
+    deviations: Sequence[float] = ()
+    colour: int = 0
+    paper: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. With categories, bars stand over them and the x of lines counts them from 0."""
+
+    title: str
+    x_label: str
+    y_label: str
+    marks: Sequence[Line | Level | Bars]
+    categories: Sequence[str] = ()
+    log_x: bool = False
+    log_y: bool = False
+    format: str = ""  # of the numbers over bars, as ".0f"; none where empty
+    low: float | None = None  # where the y axis begins
+    stacked: bool = False  # bars of one category in one place, where each has one value only
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels side by side. name: of its file."""
+
+    name: str
+    title: str
+    panels: Sequence[Panel]
+
+
+class MissingPackage(ImportError):
+    """A package that draws is not installed; one line names it and what to do."""
+
+
+def require() -> None:
+    """Raises MissingPackage now, rather than after hours of measuring."""
+    for package in ("matplotlib", "plotly"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise MissingPackage(f"experiment needs the package {package}: pip install {package}") from None
+
+
+def _colour(line: Line) -> str:
+    return PAPER_COLOUR if line.paper and line.joined else COLOURS[line.colour % len(COLOURS)]
+
+
+def _bars(panel: Panel) -> list[Bars]:
+    return [mark for mark in panel.marks if isinstance(mark, Bars)]
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Draw with matplotlib."""
+    from matplotlib.figure import Figure as Sheet
+
+    width, height = PANEL_INCHES
+    wide = max(1.0, *(len(_bars(panel)) * len(panel.categories) / 12 for panel in figure.panels))
+    crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside them
+    size = (width * len(figure.panels) * min(wide, 2.0) + 2.0 * crowded, height + 0.35)
+    sheet = Sheet(figsize=size, dpi=130, layout="constrained")
+    sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    for panel, axes in zip(figure.panels, sheet.subplots(1, len(figure.panels), squeeze=False)[0], strict=True):
+        axes.set_title(panel.title, fontsize=10, loc="left")
+        axes.set_xlabel(panel.x_label)
+        axes.set_ylabel(panel.y_label)
+        axes.grid(axis="y" if panel.categories else "both", color=GRID_COLOUR, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        if panel.log_x:
+            axes.set_xscale("log")
+        if panel.log_y:
+            axes.set_yscale("log")
+        for mark in panel.marks:
+            if isinstance(mark, Line):
+                _plot_line(axes, mark)
+            elif isinstance(mark, Level):
+                axes.axhline(mark.y, color=LEVEL_COLOUR, linestyle=(0, (1, 1.5)), linewidth=1.3)
+                axes.annotate(
+                    mark.name, (0.99, mark.y), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    fontsize=7.5, color=LEVEL_COLOUR, ha="right", va="top",
+                )  # fmt: skip
+        _plot_bars(axes, panel)
+        if panel.categories:
+            long = sum(map(len, panel.categories)) > 56
+            axes.set_xticks(
+                range(len(panel.categories)),
+                panel.categories,
+                rotation=22 if long else 0,
+                ha="right" if long else "center",
+                rotation_mode="anchor" if long else "default",
+            )
+            axes.margins(x=0.04)
+        axes.margins(y=0.25 if _bars(panel) else 0.12)
+        if panel.low is not None:
+            axes.set_ylim(bottom=panel.low)
+        if handles := axes.get_legend_handles_labels()[0]:
+            place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(handles) > MANY else {}
+            axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
+    sheet.savefig(path)
+
+
+def _plot_line(axes, line: Line) -> None:
+    colour = _colour(line)
+    if len(line.low):
+        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
+    if line.faint:
+        axes.plot(line.x, line.y, color=colour, linewidth=0.8, alpha=0.4)
+        return
+    axes.plot(
+        line.x,
+        line.y,
+        color=colour,
+        linestyle="none" if not line.joined else "--" if line.paper else "-",
+        linewidth=1.2 if line.paper else 2.0,
+        marker=("D" if line.paper else "o") if line.marks or line.paper else None,
+        markersize=5,
+        markerfacecolor="white" if line.paper else colour,
+        label=line.name,
+    )
+
+
+def _plot_bars(axes, panel: Panel) -> None:
+    groups = _bars(panel)
+    width = 0.55 if panel.stacked else 0.8 / max(len(groups), 1)
+    for index, bars in enumerate(groups):
+        shift = 0.0 if panel.stacked else width * (index + 0.5) - 0.4
+        at = [i + shift for i in range(len(bars.values))]
+        colour = PAPER_COLOUR if bars.paper else COLOURS[bars.colour % len(COLOURS)]
+        look = {"facecolor": "none", "edgecolor": colour, "linestyle": "--"} if bars.paper else {"color": colour}
+        axes.bar(at, bars.values, width * 0.9, label=bars.name, linewidth=1.2, **look)
+        if len(bars.deviations):
+            axes.errorbar(at, bars.values, bars.deviations, fmt="none", ecolor=PAPER_COLOUR, elinewidth=1, capsize=2.5)
+        for x, value in zip(at, bars.values, strict=True):
+            if panel.format and math.isfinite(value):
+                up = value >= 0
+                axes.annotate(
+                    f"{value:{panel.format}}", (x, value), (0, 3 if up else -3), textcoords="offset points",
+                    ha="center", va="bottom" if up else "top", fontsize=7, color=colour,
+                )  # fmt: skip
+
+
+def page(title: str, figures: Sequence[Figure], text: str = "") -> str:
+    """All figures in one HTML page that needs no network: plotly's script is inside."""
+    parts = [f"<h1>{escape(title)}</h1>", text]
+    for index, figure in enumerate(figures):
+        parts.append(f"<h2>{escape(figure.title)}</h2>")
+        parts.append(
+            _interactive(figure).to_html(full_html=False, include_plotlyjs=index == 0, config={"displaylogo": False})
+        )
+    body = "\n".join(parts)
+    head = f'<head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+    return f'<!doctype html>\n<html lang="en">{head}<body>\n{body}\n</body></html>\n'
+
+
+def _interactive(figure: Figure):
+    from plotly.subplots import make_subplots
+
+    titles = [panel.title for panel in figure.panels]
+    sheet = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.09)
+    shown: set[str] = set()
+    for column, panel in enumerate(figure.panels, 1):
+        for mark in panel.marks:
+            for trace in _traces(mark, panel):
+                trace["legendgroup"] = mark.name
+                trace["showlegend"] = trace.get("showlegend", True) and mark.name not in shown
+                if trace["showlegend"]:
+                    shown.add(mark.name)
+                sheet.add_trace(trace, row=1, col=column)
+        sheet.update_xaxes(title_text=panel.x_label, type="log" if panel.log_x else None, row=1, col=column)
+        sheet.update_yaxes(
+            title_text=panel.y_label, type="log" if panel.log_y else None, row=1, col=column, exponentformat="power"
+        )
+        if panel.categories:
+            sheet.update_xaxes(
+                tickvals=list(range(len(panel.categories))), ticktext=list(panel.categories), row=1, col=column
+            )
+        if panel.low is not None:
+            sheet.update_yaxes(range=[panel.low, None], row=1, col=column)
+    mode = "overlay" if any(panel.stacked for panel in figure.panels) else "group"
+    sheet.update_layout(template="plotly_white", height=460, barmode=mode, legend={"orientation": "h", "y": -0.25})
+    return sheet
+
+
+def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict]:
+    if isinstance(mark, Level):
+        xs = [x for line in panel.marks if isinstance(line, Line) for x in line.x] or [0, max(len(panel.categories) - 1, 1)]
+        look = {"color": LEVEL_COLOUR, "dash": "dot"}
+        ends = [min(xs), max(xs)]
+        return [{"type": "scatter", "name": mark.name, "x": ends, "y": [mark.y] * 2, "mode": "lines", "line": look}]
+    if isinstance(mark, Bars):
+        colour = PAPER_COLOUR if mark.paper else COLOURS[mark.colour % len(COLOURS)]
+        trace = {"type": "bar", "name": mark.name, "x": list(range(len(mark.values))), "y": _plain(mark.values)}
+        trace["marker"] = {"color": "rgba(0,0,0,0)" if mark.paper else colour, "line": {"color": colour, "width": 1.5}}
+        if len(mark.deviations):
+            trace["error_y"] = {"type": "data", "array": _plain(mark.deviations), "thickness": 1}
+        return [trace]
+    colour, traces = _colour(mark), []
+    if len(mark.low):
+        outline = {"x": [*mark.x, *reversed(list(mark.x))], "y": _plain([*mark.high, *reversed(list(mark.low))])}
+        look = {"fill": "toself", "fillcolor": colour, "opacity": 0.16, "line": {"width": 0}, "hoverinfo": "skip"}
+        traces.append({"type": "scatter", "name": mark.name, "mode": "lines", "showlegend": False, **outline, **look})
+    style = {"color": colour, "width": 1 if mark.faint else 2} | ({"dash": "dash"} if mark.paper else {})
+    line = {"type": "scatter", "name": mark.name, "x": _plain(mark.x), "y": _plain(mark.y), "line": style}
+    line["mode"] = "markers" if not mark.joined else "lines+markers" if mark.marks or mark.paper else "lines"
+    line["marker"] = {"symbol": "diamond-open" if mark.paper else "circle", "size": 7}
+    if mark.faint:
+        line |= {"opacity": 0.4, "showlegend": False}
+    return [*traces, line]
+
+
+def _plain(values: Sequence[float]) -> list[float | None]:
+    """Python numbers; NaN becomes nothing, which plotly leaves out."""
+    return [float(value) if math.isfinite(value) else None for value in values]

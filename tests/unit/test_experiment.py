@@ -1,0 +1,460 @@
+"""An experiment's folder and runner: what is finished is kept and not measured again, and what differs is refused."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spike_ctrl import cli
+from spike_ctrl.experiment import SUMMARIES, folder, pool, runner, study
+from spike_ctrl.experiment.figures import Bars, Figure, Level, Line, MissingPackage, Panel, page, require, save_png
+from spike_ctrl.experiment.folder import Folder, markdown_table, report_text
+from spike_ctrl.experiment.study import AGREES, DIFFERS, OPEN, ExperimentError, Finding, Options, Report, Result, Unit
+
+ORIGIN = {"command": "spike-ctrl experiment toy", "commit": "0123abcd"}
+DEADLINE = 60.0
+
+# An experiment whose units square a number; some of them fail, die or wait for a file.
+TOY = """
+import os, signal, time
+from pathlib import Path
+from spike_ctrl.experiment.study import Report, Result, Unit, one
+
+def units(options):
+    return [Unit(f"n-{n}", {"n": n} | dict(EXTRA)) for n in range(options.seeds or 3)]
+
+EXTRA = {}
+
+def measure(settings, context):
+    n = settings["n"]
+    if trace := os.environ.get("TOY_TRACE"):
+        with open(trace, "a") as file:
+            file.write(f"{n} {os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\\n")
+    what = os.environ.get(f"TOY_{n}")
+    context.progress(0.5, "half way")
+    if what == "raise":
+        raise ValueError("no good\\nat all")
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while what and what.startswith("/") and not Path(what).exists():
+        time.sleep(0.02)
+        context.progress(0.6, "waiting")
+    return Result([{"kind": "result", "square": n * n}], {"note.txt": str(n).encode()})
+
+def report(options, results):
+    return Report("Squares", [{"unit": name, "square": one(lines, "result")["square"]} for name, lines in results.items()])
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """The toy experiment, known to this process and to those that it starts; and the file that tells what was measured."""
+    package = tmp_path / "modules"
+    package.mkdir()
+    (package / "toy_experiment.py").write_text(TOY)
+    (package / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'spike_ctrl.experiment.toy':\n"
+        "            from importlib.util import spec_from_file_location\n"
+        f"            return spec_from_file_location(name, {str(package / 'toy_experiment.py')!r})\n"
+        "        if name == 'spike_ctrl.experiment.study':\n"
+        "            import spike_ctrl.experiment as e; e.SUMMARIES.setdefault('toy', 'squares')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("TOY_TRACE", str(trace))
+    monkeypatch.setitem(SUMMARIES, "toy", "squares")
+    specification = __import__("importlib.util").util.spec_from_file_location("toy", package / "toy_experiment.py")
+    module = __import__("importlib.util").util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "spike_ctrl.experiment.toy", module)
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+def run(out=None, options=Options(), workers=1, show=lambda line: None, stamp="20260101-000000", ray=""):
+    about = {"clock": time.monotonic, "origin": ORIGIN, "show": show}
+    return runner.run("toy", options, out=out, stamp=stamp, workers=workers, ray=ray, **about)
+
+
+def measured(tmp_path):
+    trace = tmp_path / "trace"
+    return [line.split() for line in trace.read_text().splitlines()] if trace.exists() else []
+
+
+# --- the folder ---
+
+
+def test_the_folder_holds_config_raw_lines_files_table_and_report(toy, tmp_path):
+    path = run(tmp_path / "out", workers=2).path
+    config = json.loads((path / "config.json").read_text())
+    assert (config["experiment"], config["airframe"], config["origin"]) == ("toy", "crazyflie", ORIGIN)
+    assert [unit["name"] for unit in config["units"]] == ["n-0", "n-1", "n-2"]
+    assert json.loads((path / "raw" / "n-2.jsonl").read_text()) == {"kind": "result", "square": 4}
+    assert (path / "runs" / "n-2" / "note.txt").read_text() == "2"
+    assert list(csv.reader((path / "table.csv").open())) == [["unit", "square"], ["n-0", "0"], ["n-1", "1"], ["n-2", "4"]]
+    assert "| n-2 | 4 |" in (path / "table.md").read_text() and "| n-2 | 4 |" in (path / "report.md").read_text()
+    assert not [file for file in path.rglob("*") if file.name.endswith("tmp")]
+
+
+def test_workers_have_one_thread_each_and_share_the_units(toy, tmp_path):
+    run(tmp_path / "out", Options(seeds=6), workers=2)
+    found = measured(tmp_path)
+    assert sorted(n for n, _, _ in found) == list("012345")
+    assert {threads for _, _, threads in found} == {"1"}
+    assert len({process for _, process, _ in found}) == 2 and str(os.getpid()) not in {process for _, process, _ in found}
+
+
+def test_a_finished_unit_is_not_measured_again(toy, tmp_path):
+    path = run(tmp_path / "out").path
+    (path / "raw" / "n-1.jsonl").unlink()
+    (path / "table.csv").unlink()
+    shown = []
+    run(tmp_path / "out", show=shown.append)
+    assert [n for n, _, _ in measured(tmp_path)] == ["0", "1", "2", "1"]
+    assert "2 of 3 units are done" in shown[0]
+    assert (path / "table.csv").read_text().endswith("n-2,4\n")
+
+
+def test_a_finished_folder_is_only_reported_again(toy, tmp_path):
+    path = run(tmp_path / "out").path
+    before = (path / "report.md").read_text()
+    (path / "report.md").unlink()
+    run(tmp_path / "out")
+    assert (path / "report.md").read_text() == before and len(measured(tmp_path)) == 3
+
+
+def test_the_same_command_goes_on_with_its_unfinished_folder_and_with_no_other(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_1", "raise")
+    with pytest.raises(ExperimentError):
+        run(stamp="20260101-000000")
+    other = run(options=Options(seeds=1), stamp="20260101-000001").path
+    monkeypatch.delenv("TOY_1")
+    path = run(stamp="20260101-000002").path
+    assert path.name == "toy-20260101-000000" and other.name == "toy-20260101-000001"
+    assert [n for n, _, _ in measured(tmp_path)] == ["0", "1", "0", "1", "2"]
+    assert run(stamp="20260101-000003").path.name == "toy-20260101-000003"  # the old one is finished
+
+
+def test_another_experiment_in_the_folder_is_refused_by_what_differs(toy, tmp_path):
+    run(tmp_path / "out")
+    for options, words in (
+        (Options(seeds=4), "seeds: found 0 in config.json, wanted 4"),
+        (Options(airframe="crazyflie_l2f"), "airframe: found 'crazyflie' in config.json, wanted 'crazyflie_l2f'"),
+    ):
+        with pytest.raises(ExperimentError) as caught:
+            run(tmp_path / "out", options)
+        assert words in str(caught.value) and "--out" in str(caught.value)
+    toy.EXTRA = {"changed": True}
+    with pytest.raises(ExperimentError, match=r"unit n-0, n-1, n-2: recipe or settings are not those in config\.json"):
+        run(tmp_path / "out")
+
+
+def test_the_number_of_seeds_may_be_said_or_left_to_the_default(toy, tmp_path):
+    run(tmp_path / "out")
+    run(tmp_path / "out", Options(seeds=3))
+    assert len(measured(tmp_path)) == 3
+
+
+def test_a_folder_of_other_files_is_refused(toy, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("")
+    with pytest.raises(ExperimentError, match=r"found files but no config\.json, wanted a new folder"):
+        run(tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_config_is_refused_by_name(text, toy, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text(text)
+    with pytest.raises(ExperimentError, match=r"config\.json"):
+        run(tmp_path / "out")
+
+
+# --- what goes wrong ---
+
+
+def test_a_unit_that_raises_is_named_in_one_line_and_what_is_finished_stays(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_1", "raise")
+    with pytest.raises(ExperimentError) as caught:
+        run(tmp_path / "out")
+    message = str(caught.value)
+    assert message.startswith("unit n-1: ValueError: no good at all; traceback: ") and "\n" not in message
+    assert "ValueError: no good" in (tmp_path / "out" / "failed" / "n-1.txt").read_text()
+    assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists() and not (tmp_path / "out" / "raw" / "n-1.jsonl").exists()
+
+
+def test_a_worker_that_is_killed_is_named_with_its_signal(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_1", "die")
+    with pytest.raises(ExperimentError, match=r"unit n-1: its process ended by itself \(killed by SIGKILL\)"):
+        run(tmp_path / "out")
+    assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()
+
+
+def test_closing_the_events_ends_the_workers(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_0", str(tmp_path / "never"))
+    events = pool.events("toy", [Unit("n-0", {"n": 0})], 1, time.monotonic, ORIGIN)
+    assert next(events).text == "half way"
+    ((_, process, _),) = measured(tmp_path)
+    assert alive(int(process))
+    events.close()
+    assert not alive(int(process))
+
+
+def test_workers_end_when_the_experiment_is_killed(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_0", str(tmp_path / "never"))
+    code = (
+        "import time; from pathlib import Path; from spike_ctrl.experiment import runner; "
+        "from spike_ctrl.experiment.study import Options\n"
+        "if __name__ == '__main__':\n"
+        "    runner.run('toy', Options(seeds=1), out=Path('out'), stamp='', workers=1, ray='', clock=time.monotonic, "
+        "origin={}, show=print)\n"
+    )
+    (tmp_path / "main.py").write_text(code)
+    parent = subprocess.Popen([sys.executable, "main.py"], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: measured(tmp_path))
+    finally:
+        parent.kill()
+        parent.wait()
+    ((_, process, _),) = measured(tmp_path)
+    wait_until(lambda: not alive(int(process)))
+
+
+def alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def test_ray_that_is_not_installed_is_said_before_anything_is_made(toy, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ExperimentError, match="--ray needs the package ray: pip install"):
+        run(tmp_path / "out", ray="auto")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "plotly"])
+def test_a_package_that_draws_and_is_missing_is_said_before_anything_is_measured(package, toy, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackage, match=f"experiment needs the package {package}: pip install {package}"):
+        run(tmp_path / "out")
+    assert measured(tmp_path) == []
+
+
+class FakeRay:
+    """As much of Ray as is used, in this process: what the cluster's events must make of it."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, lost=()):
+        self.lost, self.ended = lost, False
+
+    def init(self, address, **_):
+        if address != "here":
+            raise ConnectionError(f"nothing at {address}\nreally")
+
+    def remote(self, **_):
+        def task(function):
+            task.remote = lambda *arguments: lambda: function(*arguments)
+            return task
+
+        return task
+
+    def wait(self, references, num_returns):
+        return references[:num_returns], references[num_returns:]
+
+    def get(self, reference):
+        event = reference()
+        if event.unit.name in self.lost:
+            raise self.exceptions.RayError("node died")
+        return event
+
+    def cancel(self, *_, **__):
+        pass
+
+    def shutdown(self):
+        self.ended = True
+
+
+def test_a_cluster_makes_the_same_folder_as_local_workers(toy, tmp_path, monkeypatch):
+    local = run(tmp_path / "local").path
+    ray = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    remote = run(tmp_path / "remote", ray="here").path
+    assert ray.ended
+    for name in ("raw/n-2.jsonl", "runs/n-2/note.txt", "table.csv", "report.md", "config.json"):
+        assert (local / name).read_bytes() == (remote / name).read_bytes(), name
+
+
+def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    with pytest.raises(ExperimentError, match=r"--ray there: found no cluster that answers \(nothing at there really\)"):
+        run(tmp_path / "out", ray="there")
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ExperimentError, match=rf"--ray {address}: cannot be reached \(Connection refused\)"):
+            run(tmp_path / "out", ray=address)
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(lost=["n-1"]))
+    with pytest.raises(ExperimentError, match=r"unit n-1: lost on the cluster \(node died\)"):
+        run(tmp_path / "out", ray="here")
+    assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()
+
+
+# --- progress and text ---
+
+
+def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
+    units = [Unit("a", {}, 1.0), Unit("b", {}, 3.0), Unit("c", {}, 4.0)]
+    account = runner.Account(units, units[1:], now=100.0)
+    assert account.seconds_left(105.0) == float("inf")
+    assert (
+        account.line(pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"
+    )  # 1 of 7 in 10 s
+    assert account.line(pool.Done(units[1], Result([])), 130.0) == "2/3 units | b: done | 0:40 left"  # 3 of 7 in 30 s
+    account.line(pool.Done(units[2], Result([])), 170.0)
+    assert account.seconds_left(170.0) == 0
+
+
+def test_the_report_begins_with_how_many_claims_differ_and_each_verdict():
+    findings = [Finding("Water is wet.", "wet.", AGREES), Finding("Pigs fly.", "they fall.", DIFFERS)]
+    findings += [Finding("Cows sing.", "no cows.", OPEN), Finding("It is fun.", "no.", DIFFERS, paper=False)]
+    text = report_text(Report("Claims", [{"a": 1}], findings, notes=["measured by eye"]))
+    assert text.startswith("# Claims\n\nOur result differs from 1 of 3 claims of the paper; 1 are open.\n")
+    assert "- **differs** (our own question): It is fun. Measured here: no." in text
+    assert "- **differs**: Pigs fly. Measured here: they fall." in text and "- measured by eye" in text
+
+
+def test_a_table_shows_nothing_as_a_dash_and_keeps_bars_of_a_name():
+    table = markdown_table([{"|x|": float("nan"), "y": 0.123456}, {"|x|": None, "y": 3}])
+    assert table == "| \\|x\\| | y |\n| --- | --- |\n| - | 0.1235 |\n| - | 3 |\n"
+
+
+def test_numbers_that_json_does_not_have_become_null(toy, tmp_path):
+    units = [Unit("a", {})]
+    where = Folder(tmp_path / "out", "toy", Options(), units, {})
+    where.keep(units[0], Result([{"kind": "x", "nan": float("nan"), "list": [float("inf"), 1]}]))
+    assert where.results() == {"a": [{"kind": "x", "nan": None, "list": [None, 1]}]}
+
+
+def test_mean_and_deviation_are_those_of_what_was_reached():
+    assert study.plus_minus([1.0, 3.0]) == "2.0 ± 1.4"
+    assert study.plus_minus([1.0, None, 3.0], 0) == "2 ± 1 (1 of 3 never)"
+    assert study.plus_minus([5.0]) == "5.0" and study.plus_minus([None]) == "-"
+
+
+FIGURE = Figure(
+    "all",
+    "Every mark",
+    [
+        Panel(
+            "Lines", "x", "y", [Line("ours", [1, 2], [1e-3, float("nan")], [0, 1], [1, 2]), Level("guide", 0.5)], log_y=True
+        ),
+        Panel("Bars", "", "y", [Bars("ours", [1, float("nan")], [0.1, 0]), Bars("paper", [2, 3], paper=True)], ["a", "b"]),
+    ],
+)
+
+
+def test_a_figure_is_drawn_as_a_png_of_all_its_panels(tmp_path):
+    save_png(FIGURE, tmp_path / "all.png")
+    data = (tmp_path / "all.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    assert width > 1000 and 400 < height < 800
+
+
+def test_the_page_needs_no_network_and_shows_names_as_text():
+    require()
+    text = page("a < b", [FIGURE, FIGURE])
+    assert "a &lt; b" in text and text.count("<h2>Every mark</h2>") == 2
+    assert not [line for line in text.splitlines() if "<script" in line and "src=" in line.split("</script>")[0][:200]]
+    assert text.count("plotly.js v") == 1 and text.count("Plotly.newPlot(") >= 2
+    assert "NaN" not in text.split("Plotly.newPlot(")[-1]
+
+
+# --- the verb ---
+
+
+def refused(capsys, *arguments):
+    assert cli.main(["experiment", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1
+    return message.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["headline", "--workers", "0"], "--workers: found 0, wanted 1 to 1024"),
+        (["headline", "--seeds", "-1"], "--seeds: found -1, wanted 0 to 1000"),
+        (["headline", "--recipe", "tdbc"], "recipe 'tdbc' not found; known: "),
+        (["headline", "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
+        (["ablation", "--recipe", "default"], "--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_a_folder_is_made(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refused(capsys, *arguments).startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_lists_every_experiment_with_examples(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["experiment", "--help"])
+    shown = capsys.readouterr().out
+    assert "spike-ctrl experiment headline --seeds 5" in shown
+    assert all(f"  {name} " in shown for name in ("headline", "gradients", "slopes", "ablation", "energy"))
+
+
+def test_an_interrupted_experiment_says_that_the_same_command_goes_on(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_1", str(tmp_path / "go"))
+    code = "import sys; from spike_ctrl import cli\nif __name__ == '__main__': sys.exit(cli.main(sys.argv[1:]))\n"
+    (tmp_path / "main.py").write_text("import spike_ctrl.experiment.study\n" + code)
+    command = [sys.executable, "main.py", "experiment", "toy", "--seeds", "2"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: [n for n, _, _ in measured(tmp_path)] == ["0", "1"])
+        first.send_signal(signal.SIGTERM)
+        shown, _ = first.communicate(timeout=DEADLINE)
+    finally:
+        first.kill()
+    assert first.returncode == 130 and "the same command goes on" in shown
+    (tmp_path / "go").write_text("")
+    second = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=DEADLINE)
+    assert second.returncode == 0 and "1 of 2 units are done" in second.stdout
+    assert [n for n, _, _ in measured(tmp_path)] == ["0", "1", "1"]
+
+
+def test_experiments_name_their_units_for_files_and_without_doubles():
+    for name in ("headline", "gradients", "slopes", "ablation", "energy"):
+        units = study.find(name).units(Options(quick=True))
+        names = [unit.name for unit in units]
+        assert len(set(names)) == len(names) >= 2
+        assert all(folder.safe(unit.name) == unit.name for unit in units)
+        assert folder.plain(units[0].settings) == json.loads(json.dumps(units[0].settings))
+
+
+def test_an_unknown_experiment_is_refused_by_name():
+    with pytest.raises(ExperimentError, match="experiment: found 'nonsense', wanted one of headline, gradients"):
+        study.find("nonsense")

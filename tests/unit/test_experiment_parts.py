@@ -1,0 +1,417 @@
+"""The experiments' own arithmetic, against cases made by hand, and each of them once in a tiny size."""
+
+import copy
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spike_ctrl import airframe
+from spike_ctrl.environment import Environment, Task
+from spike_ctrl.evaluate import COLUMNS, FIGURES, Evaluation
+from spike_ctrl.experiment import ablation, baseline, cloning, energy, gradients, guided, headline, paper, slopes, training
+from spike_ctrl.experiment.study import AGREES, DIFFERS, OPEN, Context, ExperimentError, Options
+from spike_ctrl.guide import Gains
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.snn import slope
+from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.runtime import SpikingPolicy
+
+AIRFRAME = airframe.find("crazyflie")
+
+
+def context(tmp_path, seen=None):
+    """A unit's surroundings, with a clock on which every look takes a tenth of a second."""
+    clock = map(lambda tick: tick / 10, itertools.count())
+    return Context(clock.__next__, lambda share, text: (seen if seen is not None else []).append(share), tmp_path)
+
+
+def verdicts(findings):
+    return [finding.verdict for finding in findings]
+
+
+# --- energy ---
+
+
+def test_the_energy_formula_gives_the_papers_97_nanojoules_for_its_network():
+    # 256 (81 + 18 1.7) + 128 (81 + 256 1.7) + 4 128 1.7 = 95 513.6; spikes 23.6 .21 (256 + 128) = 1903.1
+    assert energy.spiking_energy_pj((18, 256, 128, 4), 0.79) == pytest.approx(95_513.6 + 1903.104)
+    assert round(energy.spiking_energy_pj((18, 256, 128, 4), 0.79) / 1e3) == paper.ENERGY["SNN 256-128"]["energy_nj"]
+
+
+def test_the_energy_formula_counts_every_term_of_a_tiny_network_once():
+    # Two inputs, one neuron, one output: update 81 + two weights, half a spike, one weight of the readout.
+    assert energy.spiking_energy_pj((2, 1, 1), 0.5) == pytest.approx(81 + 2 * 1.7 + 0.5 * 23.6 + 1.7)
+    assert energy.spiking_energy_pj((2, 1, 3, 1), (0.0, 1.0)) == pytest.approx(
+        (81 + 2 * 1.7) + 23.6 + 3 * (81 + 1.7) + 0 + 3 * 1.7
+    )
+
+
+def test_operations_of_the_papers_networks_when_all_inputs_and_weights_count():
+    assert energy.synaptic_operations(np.ones((256, 18)), np.ones(18)) == 4608  # 4.6k MACs
+    ann = [(np.ones((64, 146)), 146), (np.ones((64, 64)), 64), (np.ones((4, 64)), 64)]
+    assert sum(energy.synaptic_operations(weight, np.ones(n)) for weight, n in ann) == 13_696  # 13.7k MACs
+
+
+def test_weights_and_inputs_that_are_zero_cost_nothing():
+    weight = np.array([[1.0, 0.0, 2.0], [3.0, 0.0, 0.0]])
+    assert energy.synaptic_operations(weight, np.array([1.0, 1.0, 0.5])) == 2 + 0 + 0.5
+
+
+class Still:
+    """An environment that nothing reads."""
+
+
+def test_spikes_and_operations_of_a_spiking_network_are_counted_as_by_hand():
+    # Neuron 0 gets input 0 and fires when it is 1; neuron 1 never fires. Readout: one weight of neuron 0 is 0.
+    weights = {
+        "layer0.weight": np.array([[1.0, 0.0], [0.0, 0.1]], np.float32),
+        "layer0.bias": np.zeros(2, np.float32),
+        "layer0.beta": np.zeros(2, np.float32),
+        "layer0.theta": np.array([0.5, 0.9], np.float32),
+        "output.weight": np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]], np.float32),
+        "output.bias": np.zeros(3, np.float32),
+    }
+    flown = energy.CountingSpikes(SpikingPolicy(weights))
+    flown.begin(2)
+    # Two vehicles, two steps. The soft reset takes .5 off the membrane one step after a spike: 1 - .5 does not exceed .5.
+    flown.act(np.array([[1, 1], [0, 1]], np.float32), Still())
+    flown.act(np.array([[1, 0], [0, 1]], np.float32), Still())
+    cost = flown.cost(weights)
+    assert flown.spikes.tolist() == [1, 0]
+    assert cost.macs == 2 / 4 + 3 / 4  # each input reaches one weight that is not 0; they are not 0 in 2 and 3 of 4 steps
+    assert cost.acs == 1 / 4 * 2
+    assert cost.dense == 2 * 2 + 2 * 3
+    assert cost.sparsity == 1 - 1 / 8
+    assert cost.footprint == 4 * (4 + 2 + 2 + 2 + 6 + 3) + 4 * (2 + 2)
+
+
+def test_an_ann_with_history_takes_in_its_last_actions_oldest_first():
+    policy = baseline.DensePolicy([(np.eye(26, dtype=np.float32), np.zeros(26, np.float32)),
+                                   (np.zeros((4, 26), np.float32), np.zeros(4, np.float32))], history=2)  # fmt: skip
+    policy.begin(1)
+    policy.remember(np.full((1, 4), 0.25, np.float32))
+    policy.remember(np.full((1, 4), 0.5, np.float32))
+    taken = policy.layers(np.zeros((1, 18), np.float32))[0]
+    assert taken[0, 18:].tolist() == [0.25] * 4 + [0.5] * 4
+    policy.forget(np.array([True]))
+    assert not policy.layers(np.zeros((1, 18), np.float32))[0].any()
+
+
+def test_relu_zeros_are_no_operations_of_the_ann():
+    first = np.zeros((2, 18), np.float32)
+    first[0, 0], first[1, 1] = 1.0, -1.0  # with positive inputs the second neuron is never active
+    flown = energy.CountingDense(
+        [(first, np.zeros(2, np.float32)), (np.ones((4, 2), np.float32), np.zeros(4, np.float32))], 0
+    )
+    flown.begin(1)
+    flown.act(np.ones((1, 18), np.float32), Still())
+    cost = flown.cost()
+    assert (cost.macs, cost.acs, cost.dense, cost.sparsity) == (2 + 4, 0, 36 + 8, 0.5)
+
+
+def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
+    taught = [baseline.imitate(AIRFRAME, (16,), 2, 128 * 50 * rounds, 3, Gains()) for rounds in (1, 1, 30)]
+    for (a, _), (b, _) in zip(taught[0].weights, taught[1].weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    observation, label = guided.flights(AIRFRAME, 8, 60, seed=9)
+
+    def error(policy):
+        policy.begin(8)
+        total = 0.0
+        for seen, wanted in zip(observation, label, strict=True):
+            total += np.square(policy.layers(seen)[-1] - wanted).mean()
+            policy.remember(wanted)
+        return total
+
+    assert error(taught[2]) < 0.6 * error(taught[0])
+
+
+def test_energy_findings_follow_from_the_numbers(tmp_path):
+    unit = next(unit for unit in energy.units(Options(quick=True)) if unit.name == "model-crazyflie")
+    lines = energy.measure(unit.settings, context(tmp_path)).lines
+    report = energy.report(Options(quick=True), {unit.name: lines})
+    row = report.table[0]
+    assert row["dense"] == 37_888 and 4000 < row["MACs"] <= 4608 and 0.5 < row["sparsity"] < 1
+    shift = copy.deepcopy(lines)
+    shift[0]["cost"] |= {"sparsity": 0.79, "layer_sparsity": [0.79, 0.79], "acs": 12_200.0}
+    assert verdicts(energy.report(Options(), {unit.name: shift}).findings)[:3] == [AGREES] * 3
+    shift[0]["cost"] |= {"sparsity": 0.2, "acs": 30_000.0}
+    assert verdicts(energy.report(Options(), {unit.name: shift}).findings)[:2] == [DIFFERS] * 2
+
+
+# --- gradients ---
+
+
+def test_the_cosine_of_equal_gradients_is_one_also_where_they_are_tiny():
+    a = torch.tensor([3.0, -4.0, 1.0], dtype=torch.float64)
+    assert gradients.cosine(a, a) == pytest.approx(1)
+    assert gradients.cosine(1e-200 * a, 7 * a) == pytest.approx(1)
+    assert gradients.cosine(a, -a) == pytest.approx(-1)
+    assert gradients.cosine(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])) == 0
+    assert math.isnan(gradients.cosine(a, 0 * a))
+
+
+def test_gradients_are_those_of_single_steps_through_autograd():
+    network = SpikingNetwork((3, 5, 4, 2), generator=torch.Generator().manual_seed(1)).double()
+    observation, label = torch.randn(6, 2, 3, dtype=torch.float64), torch.randn(6, 2, 2, dtype=torch.float64)
+    state, actions = network.initial_state(2), []
+    for seen in observation:
+        action, state = network.step(seen, state, 10.0)
+        actions.append(action)
+    (torch.stack(actions) - label).square().mean().backward()
+    found = gradients.layer_gradients(network, observation, label, 10.0)
+    wanted = [layer.weight.grad.flatten() for layer in network.layers] + [network.output.weight.grad.flatten()]
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-15)
+
+
+def test_the_papers_own_gradients_agree_with_its_claims_and_others_differ():
+    size = {("input", k): value for k, value in paper.INPUT_GRADIENT.items()}
+    size |= {("output", k): paper.OUTPUT_GRADIENT for k in gradients.SLOPES}
+    cosines = {("input", k): value for k, value in paper.INPUT_COSINE.items()} | {
+        ("output", k): 1.0 for k in gradients.SLOPES
+    }
+    assert set(verdicts(gradients.findings(size, cosines))) == {AGREES}
+    upside_down = size | {("input", k): 1 / value for k, value in paper.INPUT_GRADIENT.items()} | {("output", 1): 1.0}
+    unlike = cosines | {("input", k): -1.0 for k in gradients.SLOPES}
+    assert set(verdicts(gradients.findings(upside_down, unlike))) == {DIFFERS}
+
+
+def test_a_unit_of_gradients_has_a_line_for_each_slope_and_layer(tmp_path, monkeypatch):
+    monkeypatch.setattr(gradients, "VEHICLES", 2)
+    monkeypatch.setattr(gradients, "STEPS", 12)
+    result = gradients.measure({"first": 5, "count": 2, "airframe": "crazyflie"}, context(tmp_path))
+    assert {(line["seed"], line["k"], line["layer"]) for line in result.lines} == set(
+        itertools.product((5, 6), gradients.SLOPES, gradients.LAYERS)
+    )
+    assert all(line["cosine"] == pytest.approx(1) for line in result.lines if line["k"] == 100)
+    report = gradients.report(Options(), {"a": result.lines})
+    assert len(report.table) == 25 and len(report.figures) == 2
+
+
+# --- training ---
+
+TINY = recipes.from_dict(
+    {
+        "name": "tiny",
+        "algorithm": "td3bc",
+        "task": {"box": 1.5, "episode_steps": 25, "reward": "start"},
+        "network": {"hidden": [16, 8], "slope": {"kind": "adaptive"}},
+        "jump_start": {"horizon": 25, "rest": 5, "until": 0.5},
+        "replay": {"capacity": 40_000, "window": 10, "critic_batch": 4, "actor_batch": 4},
+        "td3bc": {"burn_in": 2, "label": "guide"},
+        "critic_width": 16,
+        "schedule": {"steps": 40_000, "iteration_steps": 2560, "evaluations": 4},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Lines, files and the reported shares of a unit that trained the tiny recipe."""
+    shares = []
+    settings = training.settings(TINY, "crazyflie", 1)
+    result = training.measure(settings, context(tmp_path_factory.mktemp("scratch"), shares))
+    return result, shares
+
+
+def test_a_training_unit_leaves_policy_recipe_and_evaluation_and_lines_of_each_kind(trained):
+    result, shares = trained
+    assert set(result.files) == {"recipe.yaml", "policy.safetensors", "evaluation.json"}
+    kinds = [line["kind"] for line in result.lines]
+    assert kinds.count("validation") >= 4 and kinds.count("result") == 1 and "training" in kinds
+    assert shares == sorted(shares) and shares[0] == 0
+    evaluation = training.evaluation_of(result.lines)
+    assert set(evaluation.columns) == set(COLUMNS) and evaluation.starts == 1024
+
+
+def test_validations_tell_all_columns_and_the_time_they_took(trained):
+    for line in [line for line in trained[0].lines if line["kind"] == "validation"]:
+        assert {f"validation_{column}" for column in COLUMNS} <= set(line)
+        assert line["validation_1.5m_start"] == line["validation_return"]
+        assert line["validation_seconds"] == pytest.approx(0.1)  # the clock of this test moves a tenth at each look
+
+
+def validation(seconds, took, steps, value):
+    return {"kind": "validation", "seconds": seconds, "validation_seconds": took, "environment_steps": steps,
+            "validation_return": value}  # fmt: skip
+
+
+CURVE = [validation(10.0, 1.0, 100, 350.0), validation(22.0, 2.0, 200, 410.0), validation(30.0, 1.0, 300, 390.0)]
+
+
+def test_time_to_a_return_is_that_of_the_weights_without_their_validation():
+    assert training.curve(CURVE)["wall"] == [9.0, 20.0, 29.0]
+    assert training.curve(CURVE)["training"] == [9.0, 19.0, 26.0]
+    assert training.reached(CURVE, 400, "wall") == 20.0
+    assert training.reached(CURVE, 400, "training") == 19.0
+    assert training.reached(CURVE, 400, "steps") == 200
+    assert training.reached(CURVE, 445, "wall") is None
+
+
+def test_a_field_is_changed_where_the_recipe_has_it_and_an_ambiguous_one_is_refused():
+    assert training.changed(TINY, hidden=[4], bc=0.0).network.hidden == (4,)
+    assert training.changed(TINY, jump_start_noise=0.5).jump_start.noise == 0.5
+    assert training.changed(TINY, task_reward="end").task.reward == "end"
+    with pytest.raises(ExperimentError, match="recipe tiny: nonsense: found in 0 sections, wanted one"):
+        training.changed(TINY, nonsense=1)
+    plan = training.find_recipe("default")
+    with pytest.raises(ExperimentError, match="recipe default: noise: found in 2 sections, wanted one"):
+        training.changed(plan, noise=1)
+    with pytest.raises(ExperimentError, match=r"td3bc\.bc: found -1\.0, wanted 0 to 100"):
+        training.changed(TINY, bc=-1.0)
+
+
+# --- headline ---
+
+
+def evaluation_with(value, change=0.01):
+    column = dict.fromkeys(FIGURES, 1.0) | {"return_mean": value}
+    return Evaluation(dict.fromkeys(COLUMNS, column), {"median": 0.01, "p95": 0.02}, change, 1024)
+
+
+def run_of(value, curve=CURVE):
+    result = {
+        "kind": "result",
+        "seed": 0,
+        "seconds": 30.0,
+        "environment_steps": 300,
+        "evaluation": evaluation_with(value).to_dict(),
+    }
+    return [*curve, result]
+
+
+def test_headline_compares_with_the_papers_return_and_the_guide():
+    runs = {"seed-0": run_of(460.0), "seed-1": run_of(470.0)}
+    evaluations = {name: training.evaluation_of(lines) for name, lines in runs.items()}
+    found = headline.findings(evaluations, evaluation_with(450.0), runs)
+    assert verdicts(found) == [AGREES, DIFFERS, AGREES]
+    assert "465.0 ± 7.1" in found[0].measured and "20.0 s of wall time" in found[1].measured
+    runs = {"seed-0": run_of(300.0, CURVE[:1])}
+    found = headline.findings({"seed-0": evaluation_with(300.0)}, evaluation_with(450.0), runs)
+    assert verdicts(found) == [DIFFERS, AGREES, DIFFERS] and "not reached; 1 of 1 seeds never" in found[1].measured
+
+
+def test_headline_table_has_each_seed_then_mean_deviation_and_guide():
+    guide = [{"kind": "result", "evaluation": evaluation_with(450.0).to_dict()}]
+    report = headline.report(Options(), {"guide": guide, "seed-0": run_of(460.0), "seed-1": run_of(470.0)})
+    assert [row["run"] for row in report.table] == [
+        "seed-0",
+        "seed-1",
+        "mean",
+        "standard deviation",
+        "guide (lead to 20 ms)",
+    ]
+    assert [row["1.5 m start"] for row in report.table] == [460, 470, 465, pytest.approx(50**0.5), 450]
+    assert report.table[0]["training s to 400"] == 19.0 and report.table[0]["wall s to 445"] is None
+
+
+def test_the_mean_of_curves_is_taken_where_all_are_known():
+    x, mean, low, high = headline.mean_curve([[0, 1.5, 2], [1, 3]], [[0, 1.5, 2], [5, 5]])
+    assert x.tolist() == [1, 1.5, 2]
+    assert mean.tolist() == [3, 3.25, 3.5] and low.tolist() == [1, 1.5, 2] and high.tolist() == [5, 5, 5]
+
+
+# --- slopes ---
+
+
+def test_the_papers_own_returns_agree_with_its_claims_on_slopes():
+    best = {(method, name): (value, 0.0) for method, row in paper.SLOPES.items() for name, (value, _) in row.items()}
+    assert verdicts(slopes.findings(best, ["TD3"])) == [AGREES, AGREES, AGREES]
+    flat = {key: (300.0 if key[0] == "TD3" else 100.0 * index + 1, 0.0) for index, key in enumerate(best)}
+    assert verdicts(slopes.findings(flat | {("TD3", "adaptive"): (200.0, 0.0)}, ["TD3"])) == [DIFFERS, DIFFERS, DIFFERS]
+
+
+def test_where_nothing_was_learned_the_claim_stays_open():
+    best = {(method, name): (-49.0, 0.0) for method in ("BC", "TD3") for name in slopes.SCHEDULES}
+    found = slopes.findings(best, ["TD3"])
+    assert verdicts(found)[1:] == [OPEN, OPEN] and "nothing was learned" in found[1].measured
+
+
+def test_epochs_count_from_one_and_those_never_reached_are_none():
+    assert slopes.epochs_to(CURVE, 400) == 2 and slopes.epochs_to(CURVE, 500) is None
+    own = [{"kind": "epoch", "epoch": n, "return": value, "slope": 2.0} for n, value in ((1, 20.0), (2, 120.0))]
+    assert slopes.epochs_to(own, 100) == 2
+
+
+def test_reinforcement_learning_has_no_label_and_keeps_the_slope_that_is_asked_for():
+    method, plan = slopes.reinforcement(TINY, {"kind": "fixed", "k": 50})
+    assert method == "TD3" and plan.td3bc.bc == plan.td3bc.bc_end == 0 and plan.network.slope == {"kind": "fixed", "k": 50}
+    method, plan = slopes.reinforcement(training.find_recipe("default"), {"kind": "interval"})
+    assert method == "MG" and plan.network.slope == {"kind": "interval"}
+
+
+TINY_CLONING = cloning.Cloning(hidden=(16,), vehicles=8, steps=40, window=10, burn_in=2, batch=8, epochs=12, starts=8)
+
+
+def test_cloning_comes_closer_to_the_guide_and_the_schedule_moves_the_slope(tmp_path):
+    epochs = list(cloning.clone(TINY_CLONING, slope.Interval(2.0, 20.0, (0.5,)), AIRFRAME, Gains(), seed=0))
+    assert [epoch.number for epoch in epochs] == list(range(1, 13))
+    assert epochs[-1].loss < 0.85 * epochs[0].loss
+    assert [epoch.k for epoch in epochs] == [2.0] * 6 + [20.0] * 6
+    settings = {"method": "BC", "schedule": "k = 2", "slope": {"kind": "fixed", "k": 2}, "airframe": "crazyflie", "seed": 0}
+    settings |= {"cloning": dataclasses.asdict(TINY_CLONING), "guide": dataclasses.asdict(Gains())}
+    result = slopes.measure(settings, context(tmp_path))
+    assert [line["kind"] for line in result.lines] == ["epoch"] * 12 + ["result"]
+
+
+def test_windows_hold_the_steps_of_one_vehicle_in_order():
+    flights = np.arange(7 * 3).reshape(7, 3, 1).astype(np.float32)  # value = 3 step + vehicle
+    windows = cloning.cut(flights, 2)
+    assert windows.shape == (2, 9, 1)
+    assert (
+        windows[:, 0, 0].tolist() == [0, 3] and windows[:, 2, 0].tolist() == [2, 5] and windows[:, 4, 0].tolist() == [7, 10]
+    )
+
+
+def test_guided_flights_are_what_the_simulator_does_with_their_actions_and_end_on_the_target():
+    observation, action = guided.flights(AIRFRAME, 32, 300, seed=2)
+    assert observation.shape == (300, 32, 18) and action.shape == (300, 32, 4)
+    environment = Environment(AIRFRAME, 32, Task(box=4.0, episode_steps=301))
+    seen, _ = environment.reset(seed=2)
+    for step in range(300):
+        np.testing.assert_array_equal(seen, observation[step])
+        seen, *_ = environment.step(action[step])
+    assert (np.linalg.norm(observation[-1, :, :3], axis=1) < 0.1).mean() > 0.9
+
+
+# --- ablation ---
+
+
+def test_variants_take_out_what_their_names_say():
+    def of(name):
+        return ablation.variant(TINY, **ablation.VARIANTS[name])
+
+    assert of("TD3BC").td3bc.bc > 0 and of("TD3BC").td3bc.alpha > 0 and of("TD3BC").jump_start.horizon == 0
+    assert of("TD3").td3bc.bc == of("TD3").td3bc.bc_end == 0
+    assert of("BC").td3bc.alpha == 0 and of("BC").td3bc.critic_updates == 0
+    # BC alone is taught by the guide's flights: it flies all of each episode, and nobody else part of one.
+    jump = of("BC").jump_start
+    assert jump.horizon == jump.rest == TINY.task.episode_steps and not jump.spread
+    jump = of("TD3BC + jump start").jump_start
+    assert jump.horizon == TINY.task.episode_steps and jump.rest == 5 and jump.until == ablation.JUMP_UNTIL
+    for name in ablation.VARIANTS:
+        assert of(name).task.reward == "curriculum"
+        assert of(name).td3bc.label == ("guide" if "guide's label" in name else "buffer")
+
+
+def test_the_papers_own_returns_agree_with_its_claims_on_the_ablation():
+    ours = {name: (0.0, 1.0) for name in ablation.VARIANTS}
+    theirs = ours | {name: (value, 1.0) for name, (value, _) in paper.ABLATION.items()}
+    assert verdicts(ablation.findings(theirs)) == [AGREES] * 4 + [OPEN] * 2
+    assert verdicts(ablation.findings(ours)) == [OPEN] * 6
+    turned = theirs | {"TD3BC": (450.0, 1.0), "TD3": (450.0, 1.0), "TD3 + jump start": (450.0, 1.0)}
+    assert verdicts(ablation.findings(turned))[:4] == [DIFFERS] * 4
+
+
+def test_the_table_of_the_ablation_has_the_papers_return_beside_ours():
+    results = {f"{name} seed {seed}": [line | {"variant": name} for line in run_of(100.0 + seed)]
+               for name in ablation.VARIANTS for seed in (0, 2)}  # fmt: skip
+    report = ablation.report(Options(), results)
+    row = report.table[0]
+    assert row["variant"] == "TD3BC + jump start" and row["1.5 m start"] == "101.0 ± 1.4" and row["paper"] == "412 ± 7"
+    assert len(report.figures) == 2
