@@ -19,7 +19,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.starts import MAX_DELAY
 
 VEHICLE, SLOPE = airframe.find("crazyflie_l2f"), 2.0
-OBJECTIVE = Objective(position=1.0, velocity=0.1, attitude=0.25, action=0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0, limit=1e9)
+OBJECTIVE = Objective(1.0, 0.1, 0.25, 0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0, limit=1e9)
 
 
 class Segment:

@@ -83,7 +83,7 @@ class ModelGradient:
             if getattr(s, name) % unit:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         if actor.neuron != PAPER:
-            raise ValueError("network.reset: model_gradient differentiates the soft reset only, wanted soft and not detached")
+            raise ValueError(f"network: found {actor.neuron}, wanted the soft reset, not detached, for model_gradient")
         airframe.require_layout("motors")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)

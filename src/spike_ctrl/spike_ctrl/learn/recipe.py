@@ -141,7 +141,7 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
             if algorithm != recipe.algorithm:
                 raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {algorithm}")
     if recipe.network.integral and recipe.algorithm != "model_gradient":
-        raise RecipeError(f"{source}: network.integral: found true, wanted false for {recipe.algorithm}: it does not carry it")
+        raise RecipeError(f"{source}: network.integral: found true, wanted false for {recipe.algorithm}")
     replay, settings = recipe.replay, recipe.td3bc
     if settings.q_full < settings.q_from:
         raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")

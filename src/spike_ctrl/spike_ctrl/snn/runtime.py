@@ -81,7 +81,7 @@ class SpikingPolicy:
         return PolicyState(*(np.zeros(n if batch is None else (n, batch), self.dtype) for n in rows))
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
-        """One control step: observation [observed] or [B, observed] to action [out] or [B, out] in [-1, 1], and the new state."""
+        """One control step: observation [in] or [B, in] to action [out] or [B, out] in [-1, 1], and the new state."""
         bias, beta, theta, weight, output_bias = self._single if observation.ndim == 1 else self._batch
         signal, total = self._sense(observation, state)
         # What does not depend on this step's input is done for all layers at once.
