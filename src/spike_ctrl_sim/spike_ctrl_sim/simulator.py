@@ -6,6 +6,7 @@ Leaves of the learner say how far it may fly; it waits for a slow learner. Where
 with the last policy.
 """
 
+import dataclasses
 import sys
 import time
 from collections import deque
@@ -20,10 +21,8 @@ from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, dynamics, reward
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.environment import RATE_HZ
-from spike_ctrl.learn import recipe
-from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl.learn import earlier, recipe
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, time_message, view
@@ -42,7 +41,7 @@ class Parameters:
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
     vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
     seed: int = parameter(0, "Of all starts, disturbances and exploration.", low=0)
-    resume: str = parameter("", "Folder of a run to go on with: its recipe and seed count; empty: none.")
+    resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
     realtime: bool = parameter(False, "One control step each 10 ms instead of as fast as all answer.")
     free_run: bool = parameter(False, "Fly without a learner, with whatever policy answers.")
 
@@ -52,16 +51,18 @@ class Simulator(Node):
         super().__init__("simulator")
         p = self.parameters = declare(self, Parameters)
         try:
-            vehicle = airframe.find(p.airframe)
-            plan, flown = recipe.resumed(Path(p.resume)) if p.resume else (recipe.find(p.recipe), {})
+            vehicle, plan, flown = airframe.find(p.airframe), recipe.find(p.recipe), 0
+            if p.resume:
+                before = earlier.read(Path(p.resume))
+                earlier.check(Path(p.resume), before, dataclasses.asdict(p))
+                flown = before.environment_steps
             self.environment = training_environment(plan, vehicle, p.vehicles)
-        except (RecipeError, AirframeError, ValueError) as error:
+        except ValueError as error:
             raise ParameterError(str(error)) from None
         self.environment.reset()
         self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels, where they are not in the cache
         # A resumed run draws other starts than the ones it has flown.
-        seed = flown.get("seed", p.seed) + flown.get("environment_steps", 0)
-        self.rollout = Rollout(self.environment, seed, plan.jump_start.spread)
+        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start.spread)
         self.tick, self.seen, self.answers = 0, None, {}
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
