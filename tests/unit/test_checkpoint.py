@@ -407,7 +407,7 @@ def test_a_damaged_training_state_is_refused(tmp_path, data):
         with pytest.raises(CheckpointError, match=rf"^{re.escape(str(path))}: (sha256|info|not a readable training state)"):
             checkpoint.load_state(path)
         if position >= header:
-            with pytest.raises(CheckpointError, match="sha256: found .* wanted .*: the file was altered"):
+            with pytest.raises(CheckpointError, match=r"sha256: found .* wanted .*: the file was altered"):
                 checkpoint.load_state(path)
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="info: found nothing"):
