@@ -66,7 +66,7 @@ def generate_launch_description():
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "airframe",
+                "airframe realtime",
                 {"autostart": True},
                 namespace="",
             ),

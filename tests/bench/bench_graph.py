@@ -44,7 +44,7 @@ def _reports(vehicles: int, realtime: bool, patience: float = PATIENCE) -> list[
     """The simulator's diagnostics, after it has settled. Raises BenchError, which names the node that is to blame."""
     nodes = {
         "guide_policy": {},
-        "snn_policy": {"model": resources.find("models", MODEL)},
+        "snn_policy": {"model": resources.find("models", MODEL), "realtime": str(realtime).lower()},
         "simulator": {"vehicles": vehicles, "realtime": str(realtime).lower(), "free_run": "true"},
     }
     processes: dict[str, subprocess.Popen] = {}
