@@ -92,9 +92,9 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
         "task": {"episode_steps": 20, "reward": "start"},
         "network": {"hidden": [8, 8], "slope": {"kind": "fixed", "k": 5}},
         "replay": {"capacity": 4096, "window": 10, "critic_batch": 2, "actor_batch": 2},
-        "td3bc": {"burn_in": 2},
+        "td3bc": {"burn_in": 2, "critic_updates": 1, "actor_updates": 1},
         "critic_width": 8,
-        "schedule": {"steps": 1600, "iteration_steps": 160, "critic_updates": 1, "actor_updates": 1, "evaluations": 1},
+        "schedule": {"steps": 1600, "iteration_steps": 160, "evaluations": 1},
     }
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"

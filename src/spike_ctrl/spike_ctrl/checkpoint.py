@@ -392,6 +392,7 @@ def _actions(policy: SpikingPolicy, observations: np.ndarray) -> np.ndarray:
         actions.append(action)
     return np.stack(actions)
 
+
 def _replace(path: Path, write: Callable[[str], None]) -> None:
     try:
         atomic_file.replace(path, write)

@@ -144,11 +144,10 @@ class LearnerNode(Node):
                 print(comparison(evaluation, self.learner.airframe), flush=True)
                 print(f"policy: {self.run.policy_path}", flush=True)
                 self.finished = True
-                return
+            else:
+                self.grant(self.learner.ticks_per_iteration)
         except (CheckpointError, RunError) as error:
             self.failure = str(error)
-            return
-        self.grant(self.learner.ticks_per_iteration)
 
     def tell(self, metrics: dict[str, float], speed: float) -> None:
         print(self.run.progress_line(metrics, speed), end="\r", flush=True)
