@@ -69,7 +69,7 @@ class Simulator(Node):
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
         self.waits, self.silent = 0, False
-        self.latencies: deque[float] = deque(maxlen=10_000)
+        self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
         self.missed = self.stood_in = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
@@ -135,8 +135,8 @@ class Simulator(Node):
             return
         late = len(self.answers) < len(ANSWERS)
         self.missed += late
-        # Where no checkpoint is asked for, the policy may be silent: it is in shadow, and its guide flies.
-        if not late or (self.leave.epoch == 0 and "guide/action" in self.answers):
+        # Where no checkpoint is asked for, the policy may fall silent: it is in shadow, and its guide flies.
+        if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
             self.advance()
 
     def advance(self) -> None:
