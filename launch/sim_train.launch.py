@@ -50,6 +50,7 @@ def generate_launch_description():
             **options,
         )
 
+    priority = {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")}
     return LaunchDescription(
         [
             OpaqueFunction(function=from_run),
@@ -60,8 +61,19 @@ def generate_launch_description():
                 choices=["debug", "info", "warn", "error"],
                 description="The least severe messages that nodes print.",
             ),
-            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed resume realtime"),
-            node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe"),
+            DeclareLaunchArgument(
+                "priority",
+                default_value="0",
+                description="For realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
+            ),
+            node(
+                Node,
+                "spike_ctrl_sim",
+                "simulator",
+                "recipe airframe vehicles seed resume realtime",
+                additional_env=priority,
+            ),
+            node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe", additional_env=priority),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",
@@ -69,6 +81,7 @@ def generate_launch_description():
                 "airframe realtime",
                 {"autostart": True},
                 namespace="",
+                additional_env=priority,
             ),
             node(
                 Node,

@@ -134,7 +134,7 @@ class Simulator(Node):
         if self.seen is None:
             return
         late = len(self.answers) < len(ANSWERS)
-        self.missed += late
+        self.missed += late and self.tick > 0
         # Where no checkpoint is asked for, the policy may fall silent: it is in shadow, and its guide flies.
         if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
             self.advance()
