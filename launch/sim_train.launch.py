@@ -1,7 +1,9 @@
 """Train in simulation: simulator, guide, spiking policy and learner, in lockstep. Ends when the learner ends."""
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -14,7 +16,7 @@ ARGUMENTS = [
     ("seed", int, "0", "Of all random numbers of the run."),
     ("steps", int, "0", "Environment steps to train, all schedules stretch with it; 0: as many as the recipe says."),
     ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
-    ("resume", str, "", "Folder of an earlier run to go on with; empty: start anew."),
+    ("resume", str, "", "Folder of an earlier run to go on with, with all it was started with; empty: start anew."),
     ("realtime", bool, "false", "One control step each 10 ms instead of as fast as all answer."),
 ]
 
@@ -23,6 +25,15 @@ def when_ended(event, context):
     """A node that ends by itself takes the graph with it. One that is killed does not: who misses it will say so."""
     killed = event.returncode < 0 or event.returncode > 128
     return [] if killed else [Shutdown(reason="a node has ended")]
+
+
+def from_run(context):
+    """A resumed run brings its own values. Runs before the defaults are set, so that it sees what was given and no more."""
+    values = context.launch_configurations
+    if values.get("resume"):
+        from spike_ctrl.learn import earlier
+
+        values.update(earlier.arguments(Path(values["resume"]), dict(values)))
 
 
 def generate_launch_description():
@@ -39,8 +50,10 @@ def generate_launch_description():
             **options,
         )
 
+    priority = {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")}
     return LaunchDescription(
         [
+            OpaqueFunction(function=from_run),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
             DeclareLaunchArgument(
                 "log_level",
@@ -48,15 +61,27 @@ def generate_launch_description():
                 choices=["debug", "info", "warn", "error"],
                 description="The least severe messages that nodes print.",
             ),
-            node(Node, "spike_ctrl_sim", "simulator", "recipe airframe vehicles seed resume realtime"),
-            node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe resume"),
+            DeclareLaunchArgument(
+                "priority",
+                default_value="0",
+                description="For realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
+            ),
+            node(
+                Node,
+                "spike_ctrl_sim",
+                "simulator",
+                "recipe airframe vehicles seed resume realtime",
+                additional_env=priority,
+            ),
+            node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe", additional_env=priority),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "airframe",
+                "airframe realtime",
                 {"autostart": True},
                 namespace="",
+                additional_env=priority,
             ),
             node(
                 Node,

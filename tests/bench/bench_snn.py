@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl.snn.compiled import CompiledPolicy
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.runtime import SpikingPolicy
 
@@ -23,7 +24,7 @@ SLOPE = 2.0
 
 
 def measure(repeats: int = 5) -> dict[str, float]:
-    """Named figures: steps of the numpy runtime in us, sequences in ms, and how many times faster than others."""
+    """Named figures: steps of the runtimes in us, sequences in ms, and how many times faster than others."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -33,18 +34,21 @@ def measure(repeats: int = 5) -> dict[str, float]:
 
 
 def runtime_figures() -> dict[str, float]:
-    policy = SpikingPolicy(_network().weights())
+    """One step of one vehicle by numpy and compiled, in turn, and of 256 by numpy; the first half of each only warms up."""
+    weights = _network().weights()
+    numpy, compiled = SpikingPolicy(weights), CompiledPolicy(weights)
+    runs = {"1": (numpy, None, 10_000), "1_compiled": (compiled, None, 10_000), "256": (numpy, 256, 500)}
     figures = {}
-    for batch, repeats in ((None, 5000), (256, 500)):
+    for name, (policy, batch, repeats) in runs.items():
         rng = np.random.default_rng(0)
-        observation = rng.standard_normal((18,) if batch is None else (batch, 18)).astype(np.float32)
+        observations = rng.standard_normal((repeats, 18) if batch is None else (repeats, batch, 18)).astype(np.float32)
         state, times = policy.initial_state(batch), []
-        for _ in range(repeats):
+        for observation in observations:
             start = time.perf_counter()
             _, state = policy.step(observation, state)
             times.append(time.perf_counter() - start)
-        figures[f"snn_step_{batch or 1}_us"] = 1e6 * statistics.median(times)
-    return figures
+        figures[f"snn_step_{name}_us"] = 1e6 * statistics.median(times[repeats // 2 :])
+    return figures | {"snn_step_times_numpy": figures["snn_step_1_us"] / figures["snn_step_1_compiled_us"]}
 
 
 def sequence_figures(repeats: int) -> dict[str, float]:

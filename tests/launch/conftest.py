@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
 
@@ -50,13 +51,27 @@ class Graph:
             threading.Event().wait(0.02)
         return found
 
+    def nodes(self) -> dict[str, int]:
+        """The process ids of the nodes that run."""
+        try:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            commands = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children}
+        except FileNotFoundError:  # it has ended
+            return {}
+        found = {child: re.search(r"__node:=(\w+)", command) for child, command in commands.items()}
+        return {match[1]: child for child, match in found.items() if match}
+
     def node(self, name: str) -> int:
         """The process id of a node."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for child in children:
-            if f"__node:={name}" in Path(f"/proc/{child}/cmdline").read_text():
-                return int(child)
-        raise AssertionError(f"no process of {name} in:\n{self.output}")
+        nodes = self.nodes()
+        assert name in nodes, f"no process of {name} in:\n{self.output}"
+        return nodes[name]
+
+    def parameters(self, name: str) -> dict:
+        """The parameters that a node was started with."""
+        words = Path(f"/proc/{self.node(name)}/cmdline").read_text().split("\0")
+        files = [Path(words[i + 1]) for i, word in enumerate(words) if word == "--params-file"]
+        return {k: v for file in files for k, v in yaml.safe_load(file.read_text())["/**"]["ros__parameters"].items()}
 
     def end(self, seconds: float = 60.0) -> int:
         """Wait for its end; gives the exit code."""

@@ -18,6 +18,7 @@ from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, VehicleActi
 
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
+from spike_ctrl_ros.telemetry import odometry
 
 
 def a_state(vehicles: int) -> dict:
@@ -145,3 +146,24 @@ def test_a_state_of_256_vehicles_crosses_two_processes_unchanged(ros_domain_id):
     assert echo.wait(10) == 0
     for tick, message in enumerate(received):
         assert_same(message, wanted | {"tick": tick})
+
+
+def test_odometry_has_the_velocity_in_the_body_frame():
+    """Nose north (ENU yaw 90 degrees), flying north and climbing: forward and up for the body."""
+    half = np.sqrt(0.5)
+    state = np.array([1, 2, 3, 0, 0, half, half, 0, 5, 0.5, 0.1, 0.2, 0.3, *[0.7] * 4], np.float32)
+    message = odometry(state, 12_345_678_901)
+    assert (message.header.frame_id, message.child_frame_id) == ("odom", "base_link")
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (12, 345_678_901)
+    pose, twist = message.pose.pose, message.twist.twist
+    assert (pose.position.x, pose.position.y, pose.position.z) == (1, 2, 3)
+    assert (pose.orientation.z, pose.orientation.w) == pytest.approx((half, half))
+    assert (twist.linear.x, twist.linear.y, twist.linear.z) == pytest.approx((5, 0, 0.5), abs=1e-6)
+    assert (twist.angular.x, twist.angular.y, twist.angular.z) == pytest.approx((0.1, 0.2, 0.3))
+
+
+def test_odometry_of_a_vehicle_on_its_side_falls_sideways():
+    """Rolled right by 90 degrees, level nose east: down is to the right, which is -y in FLU."""
+    half = np.sqrt(0.5)
+    twist = odometry(np.array([0, 0, 0, half, 0, 0, half, 0, 0, -2, 0, 0, 0]), 0).twist.twist
+    assert (twist.linear.x, twist.linear.y, twist.linear.z) == pytest.approx((0, -2, 0), abs=1e-9)

@@ -9,13 +9,14 @@
 
 import json
 import os
+import re
 import signal
 import time
 
 import pytest
 import yaml
 
-from spike_ctrl import checkpoint, resources
+from spike_ctrl import airframe, checkpoint, resources
 
 DEBUG = ("recipe:=debug", "vehicles:=64")
 
@@ -42,20 +43,33 @@ def test_equal_seeds_give_equal_runs(start_graph, tmp_path):
     assert any((one.weights[name] != three.weights[name]).any() for name in one.weights)
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on(start_graph, tmp_path):
-    graph = start_graph(*DEBUG, "steps:=5000000", "run:=run")
+def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_graph, tmp_path):
+    given = ("recipe:=debug", "vehicles:=48", "airframe:=crazyflie_l2f", "seed:=3", "steps:=5000000")
+    graph = start_graph(*given, "run:=run")
     graph.wait_for(r"\d % \|")
     graph.process.send_signal(signal.SIGINT)
     graph.end(30)
-    assert "go on with resume:=run" in graph.output
+    assert re.search(r"go on with resume:=run$", graph.output, re.M)
     _, info = checkpoint.load_state(tmp_path / "run" / "state.safetensors")
     flown = info["learner"]["environment_steps"]
     assert flown > 0
     graph = start_graph("vehicles:=64", "resume:=run")
+    assert graph.end(20) == 2
+    assert "run run: vehicles: found 64, wanted 48 as when it was started" in graph.output and not graph.nodes()
+    graph = start_graph("resume:=run")
     graph.wait_until(lambda: metrics(tmp_path / "run")[-1]["environment_steps"] > flown, 40, "no further metrics")
-    assert next(m for m in metrics(tmp_path / "run") if m["environment_steps"] > flown)[
-        "environment_steps"
-    ] < flown + 1_000_000
+    values = {node: graph.parameters(node) for node in ("simulator", "guide_policy", "snn_policy", "learner")}
+    assert values["simulator"]["vehicles"] == values["learner"]["vehicles"] == 48
+    assert values["simulator"]["seed"] == values["learner"]["seed"] == 3
+    flying = {airframe.find(str(tmp_path / parameters["airframe"])).hash for parameters in values.values()}
+    assert flying == {airframe.find("crazyflie_l2f").hash}
+    graph.process.send_signal(signal.SIGINT)
+    graph.end(30)
+    steps = [line["environment_steps"] for line in metrics(tmp_path / "run")]
+    assert steps == sorted(steps) and all(step % 48 == 0 for step in steps)
+    assert next(step for step in steps if step > flown) < flown + 1_000_000
+    graph = start_graph(*given, "resume:=run", "run:=run")
+    graph.wait_until(lambda: metrics(tmp_path / "run")[-1]["environment_steps"] > steps[-1], 40, "no further metrics")
 
 
 def test_a_killed_learner_leaves_the_others_flying(start_graph):

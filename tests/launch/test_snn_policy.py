@@ -4,6 +4,8 @@
 - its actions equal those of the library for the same checkpoint, step by step
 - a new checkpoint flies in shadow through the warm-up and then takes over; a damaged one leaves the old one flying
 - a state that is not finite gets no answer, and the status names the field
+- after a lost tick, and in real time after the process hung, it flies in shadow through the warm-up, from the zero state
+- its reasons are those of the message
 """
 
 import hashlib
@@ -21,6 +23,7 @@ from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, Vehicle
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.checkpoint import Contract
 from spike_ctrl.observation import LAYOUT
+from spike_ctrl.snn.pilot import Reason
 from spike_ctrl.snn.runtime import weight_shapes
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
@@ -39,15 +42,10 @@ def a_checkpoint(seed: int) -> bytes:
 class Talker:
     """Sends states and checkpoints, keeps answers and status."""
 
-    def __init__(self, model: Path):
-        command = [
-            Path(sys.executable).parent / "snn_policy",
-            "--ros-args",
-            "-p",
-            f"model:={model}",
-            "-p",
-            f"warm_up:={WARM_UP}",
-        ]
+    def __init__(self, model: Path, vehicles: int, *parameters: str):
+        self.vehicles = vehicles
+        given = [f"model:={model}", f"warm_up:={WARM_UP}", *parameters]
+        command = [Path(sys.executable).parent / "snn_policy", "--ros-args", *(w for p in given for w in ("-p", p))]
         self.process = subprocess.Popen(command)
         self.node = rclpy.create_node("talker")
         self.answers: list[VehicleAction] = []
@@ -66,13 +64,17 @@ class Talker:
             rclpy.spin_once(self.node, timeout_sec=0.05)
         return found
 
+    def state(self, observation=None, tick=None) -> VehicleState:
+        """The state of the next tick; the first one starts the episode of every vehicle."""
+        self.tick = self.tick + 1 if tick is None else tick
+        shape, first = (self.vehicles, 18), VehicleState.FIRST if self.tick == 1 else 0
+        self.observation = self.random.standard_normal(shape).astype(np.float32) if observation is None else observation
+        flags = np.full(self.vehicles, first, np.uint8)
+        return fill(VehicleState(), tick=self.tick, flags=flags, observation=self.observation)
+
     def ask(self, observation=None, tick=None) -> VehicleAction:
         """Send a state, repeated each second as the simulator does, and return the answer to it."""
-        self.tick = self.tick + 1 if tick is None else tick
-        self.observation = (
-            self.random.standard_normal((VEHICLES, 18)).astype(np.float32) if observation is None else observation
-        )
-        message = fill(VehicleState(), tick=self.tick, flags=np.zeros(VEHICLES, np.uint8), observation=self.observation)
+        message = self.state(observation, tick)
         before = len(self.answers)
         for _ in range(10):
             self.state_out.publish(message)
@@ -85,16 +87,28 @@ class Talker:
 
 
 @pytest.fixture
-def talker(ros_domain_id, tmp_path):
+def start(ros_domain_id, tmp_path):
+    """start(VEHICLES, "realtime:=true", ...) gives a Talker to a policy with these parameters."""
     model = tmp_path / "model.safetensors"
     model.write_bytes(a_checkpoint(1))
     rclpy.init()
-    talker = Talker(model)
-    yield talker
-    talker.process.send_signal(signal.SIGINT)
-    talker.process.wait(10)
-    talker.node.destroy_node()
+    talkers = []
+
+    def make(*arguments) -> Talker:
+        talkers.append(Talker(model, *arguments))
+        return talkers[-1]
+
+    yield make
+    for talker in talkers:
+        talker.process.send_signal(signal.SIGINT)
+        talker.process.wait(10)
+        talker.node.destroy_node()
     rclpy.shutdown()
+
+
+@pytest.fixture
+def talker(start):
+    return start(VEHICLES)
 
 
 def send(talker: Talker, data: bytes, name: str, sha256: str | None = None) -> None:
@@ -153,3 +167,61 @@ def test_a_state_that_is_not_finite_gets_no_answer_and_a_status_that_names_it(ta
     status = talker.until(lambda: [s for s in talker.status if s.reason == PolicyStatus.BAD_OBSERVATION])[0]
     assert "observation[2,13]" in status.detail
     assert len(talker.answers) == answers
+
+
+def warmed_up(talker: Talker, words: str) -> None:
+    """Send states until one is answered: by then it has seen as many from the zero state as the warm-up says, and this one.
+    One that it had no time to look at would be a gap, so each is sent when the one before was handled."""
+    policy, seen, answers = checkpoint.loads(a_checkpoint(1)).policy, [], len(talker.answers)
+    for _ in range(WARM_UP):
+        talker.state_out.publish(talker.state())
+        seen.append(talker.observation)
+        rclpy.spin_once(talker.node, timeout_sec=0.01)
+    assert len(talker.answers) == answers
+    answer = talker.ask()
+    state = policy.initial_state(talker.vehicles)
+    for observation in [*seen, talker.observation]:
+        action, state = policy.step(observation, state)
+    np.testing.assert_allclose(view(answer).action, action, atol=1e-6)
+    stale = [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE]
+    assert [status for status in stale if words in status.detail], [status.detail for status in talker.status]
+    talker.until(lambda: talker.status[-1].reason == PolicyStatus.OK)
+
+
+def test_after_a_lost_tick_it_flies_in_shadow_from_the_zero_state(talker):
+    for _ in range(3):
+        talker.ask()
+    talker.tick += 1
+    warmed_up(talker, "tick 5 follows tick 3")
+
+
+def test_one_that_hung_in_real_time_answers_no_old_state_and_warms_up_anew(start):
+    talker = start(1, "realtime:=true", "max_age:=0.5")
+    for _ in range(3):
+        talker.ask()
+    talker.process.send_signal(signal.SIGSTOP)
+    try:
+        end = time.monotonic() + 1.0  # longer than max_age
+        while time.monotonic() < end:
+            talker.state_out.publish(talker.state())
+            rclpy.spin_once(talker.node, timeout_sec=0.01)
+    finally:
+        talker.process.send_signal(signal.SIGCONT)
+    hung = talker.tick
+    deadline = time.monotonic() + 20
+    while len(talker.answers) == 3:
+        assert time.monotonic() < deadline, "no answer"
+        talker.state_out.publish(talker.state())
+        due = time.monotonic() + 0.02  # the pace of real time
+        while (left := due - time.monotonic()) > 0:
+            rclpy.spin_once(talker.node, timeout_sec=left)
+    assert [answer.tick for answer in talker.answers[:3]] == [1, 2, 3]
+    assert talker.answers[3].tick > hung  # none of those that had waited
+    stale = [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE]
+    assert "tick 4 came" in stale[-1].detail and "wanted at most 500 ms" in stale[-1].detail
+
+
+def test_what_the_policy_says_has_the_numbers_of_the_message():
+    assert {reason.name: reason.value for reason in Reason} == {
+        name: getattr(PolicyStatus, name) for name in dir(type(PolicyStatus())) if name in Reason.__members__
+    }

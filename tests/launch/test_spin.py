@@ -3,8 +3,10 @@
 - SIGINT and SIGTERM: `close` runs while messages can still go out, exit code 0
 - a failure that the node names: one line, exit code 1
 - parameters or ROS arguments that do not fit: one line, exit code 2
+- a priority that is asked for holds for all its threads, or is refused
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -47,9 +49,10 @@ def toy(ros_domain_id):
     """Start the node in a process of its own with these ROS arguments."""
     started = []
 
-    def start(*arguments: str) -> subprocess.Popen:
+    def start(*arguments: str, **environment: str) -> subprocess.Popen:
         command = [sys.executable, "-c", NODE, "--ros-args", *arguments]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, env=os.environ | environment, **pipes))
         return started[-1]
 
     yield start
@@ -84,3 +87,34 @@ def test_its_end_has_an_exit_code_and_one_line_that_says_why(toy, arguments, cod
     lines = [line for line in error.splitlines() if line.startswith("error: ")]
     assert len(lines) == (wanted is not None)
     assert wanted is None or lines[0].startswith(wanted)
+
+
+def may_hurry() -> bool:
+    """Whether this user may ask for SCHED_FIFO; asked in a process of its own."""
+    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(7))"
+    return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.skipif(not may_hurry(), reason="this user may not set SCHED_FIFO")
+def test_all_threads_of_a_node_have_the_priority_that_it_is_given(toy):
+    process = toy(SPIKE_CTRL_PRIORITY="7")
+    assert process.stdout.readline() == "tick\n"
+    threads = [int(thread) for thread in os.listdir(f"/proc/{process.pid}/task")]
+    assert len(threads) > 3  # those of the middleware too
+    assert {(os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority) for thread in threads} == {
+        (os.SCHED_FIFO, 7)
+    }
+
+
+@pytest.mark.parametrize("given", ["", "0"])
+def test_without_a_priority_a_node_runs_under_the_ordinary_scheduler(toy, given):
+    process = toy(SPIKE_CTRL_PRIORITY=given)
+    assert process.stdout.readline() == "tick\n"
+    assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
+
+
+@pytest.mark.parametrize("given", ["100", "-1", "high"])
+def test_a_priority_that_does_not_exist_is_refused(toy, given):
+    process = toy(SPIKE_CTRL_PRIORITY=given)
+    _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (2, f"error: SPIKE_CTRL_PRIORITY: found '{given}', wanted 0 to 99\n")

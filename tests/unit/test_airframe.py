@@ -68,6 +68,14 @@ def test_a_shipped_airframe_has_the_name_of_its_file(name):
     assert airframe.find(name).name == name
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_airframe_comes_back_from_the_mapping_that_it_gives(name):
+    craft = airframe.find(name)
+    odd = dataclasses.replace(craft, name="odd", mass=craft.mass * (1 + 2**-50))
+    for one in (craft, odd):
+        assert airframe.from_dict(yaml.safe_load(yaml.safe_dump(airframe.to_dict(one)))) == one
+
+
 def test_an_airframe_is_found_by_path_too(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(mapping(name="mine")))

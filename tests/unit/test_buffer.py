@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from spike_ctrl.learn.buffer import FIRST, GUIDE, HISTORY, PRIVILEGED_SIZE, TERMINATED, TRUNCATED, Rows, SequenceBuffer
+from spike_ctrl.learn.buffer import (
+    FIRST,
+    GUIDE,
+    HISTORY,
+    PRIVILEGED_SIZE,
+    TERMINATED,
+    TRUNCATED,
+    Rows,
+    SequenceBuffer,
+    finite,
+)
 
 VEHICLES = 3
 CUT = 0  # an episode whose end nobody saw: the next row is FIRST
@@ -212,3 +222,50 @@ def test_what_does_not_fit_is_refused():
         buffer.add(stream([[9]] * 2, [[CUT]] * 2)[0])
     with pytest.raises(ValueError, match="wanted at most"):
         SequenceBuffer(64 * VEHICLES, VEHICLES).restore(buffer.arrays(), 100)
+
+
+# --- rows that are not finite ---
+
+BAD = {
+    "action": (lambda row: row.action, (2,)),
+    "guide_action": (lambda row: row.guide_action, (0,)),
+    "reward": (lambda row: row.reward, ()),
+    "observation": (lambda row: row.observation, (13,)),
+    "rotor_speed": (lambda row: row.rotor_speed, (1,)),
+    "disturbance": (lambda row: row.disturbance, (5,)),
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", BAD)
+def test_a_row_that_is_not_finite_reaches_no_window(name, value):
+    rows, (field, column) = stream([[40]] * VEHICLES, [[TRUNCATED]] * VEHICLES, ticks=10 * 41), BAD[name]
+    bad = [(tick, 1) for tick in range(3 * 41 + 7, 7 * 41, 41)]  # in the middle of four episodes of vehicle 1
+    for tick, vehicle in bad:
+        field(rows[tick])[(vehicle, *column)] = value
+    cleaned = [finite(row) for row in rows]
+    assert sum(count for _, count in cleaned) == len(bad)
+    buffer = filled([row for row, _ in cleaned], 410)
+    steps = buffer.sample(4000, 20, 5, np.random.default_rng(0))
+    for array in steps:
+        assert np.isfinite(array).all()
+    at = steps.observation[:-1, :, 0].round().astype(int), steps.observation[:-1, :, 1].round().astype(int)
+    learnt = {(tick, vehicle) for tick, vehicle in zip(at[0][steps.mask], at[1][steps.mask], strict=True)}
+    state = name in ("observation", "rotor_speed", "disturbance")
+    assert not learnt & set(bad)
+    assert {(tick - 1, 1) for tick, _ in bad} <= learnt  # the step before is one like any other
+    ended = steps.terminated & steps.mask
+    crashes = {(tick, vehicle) for tick, vehicle in zip(at[0][ended], at[1][ended], strict=True)}
+    assert crashes == ({(tick - 1, 1) for tick, _ in bad} if state else set())
+
+
+def test_rows_that_are_finite_are_passed_on_as_they_are():
+    for row in random_stream(0, 50):
+        assert finite(row) == (row, 0)
+
+
+def test_the_ignored_action_of_a_final_state_may_be_anything():
+    rows = stream([[5]] * VEHICLES, [[TERMINATED]] * VEHICLES)
+    rows[5].action[:] = np.nan
+    cleaned, count = finite(rows[5])
+    assert count == 0 and not cleaned.action.any() and (cleaned.flags == rows[5].flags).all()

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import resource
 import signal
 import subprocess
@@ -397,6 +398,17 @@ def test_a_damaged_training_state_is_refused(tmp_path, data):
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match="not a readable training state"):
             checkpoint.load_state(path)
+    rng = np.random.default_rng(0)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for position in [*range(header), *rng.integers(header, len(whole), 300)]:
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=rf"^{re.escape(str(path))}: (sha256|info|not a readable training state)"):
+            checkpoint.load_state(path)
+        if position >= header:
+            with pytest.raises(CheckpointError, match=r"sha256: found .* wanted .*: the file was altered"):
+                checkpoint.load_state(path)
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="info: found nothing"):
         checkpoint.load_state(path)

@@ -1,12 +1,17 @@
 """The command line: what is wrong is one line and exit code 2, and leaves nothing behind."""
 
 import dataclasses
+import signal
+import time
 
 import pytest
 import yaml
 
 from spike_ctrl import airframe, checkpoint, cli, resources
 from spike_ctrl.evaluate import Evaluation
+from spike_ctrl.learn import recipe
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.trainer import train
 
 MODEL = str(resources.folder("models") / "crazyflie.safetensors")
 
@@ -79,3 +84,35 @@ def test_an_evaluation_comes_back_from_what_it_saved():
     assert Evaluation.from_dict(none).to_dict() == none
     with pytest.raises(ValueError, match=r"evaluation: found \{\}, wanted what an evaluation saves"):
         Evaluation.from_dict({})
+
+
+def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_refused(tmp_path, monkeypatch, capsys):
+    plan = {
+        "name": "tiny",
+        "task": {"episode_steps": 20, "reward": "start"},
+        "network": {"hidden": [8, 8], "slope": {"kind": "fixed", "k": 5}},
+        "replay": {"capacity": 4096, "window": 10, "critic_batch": 2, "actor_batch": 2},
+        "td3bc": {"burn_in": 2, "critic_updates": 1, "actor_updates": 1},
+        "critic_width": 8,
+        "schedule": {"steps": 1600, "iteration_steps": 160, "evaluations": 1},
+    }
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    about = {"clock": time.monotonic, "command": "", "commit": ""}
+    run = Run.start(folder, recipe.from_dict(plan), airframe.find("crazyflie_l2f"), 8, 5, **about)
+    looks = iter(range(3))
+    assert not train(run, lambda line: None, lambda: next(looks, None) is None)
+    run.save()
+    run.close()
+    assert cli.main(["train", "--resume", str(folder), "--vehicles", "16"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: run {folder}: vehicles: found 16, wanted 8 as when it was started; leave it out to resume\n"
+    )
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert cli.main(["train", "--resume", str(folder)]) == 0
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    loaded = checkpoint.load(folder / "policy.safetensors", expect={"airframe": "crazyflie_l2f"})
+    assert (loaded.manifest.seed, loaded.manifest.recipe) == (5, "tiny")

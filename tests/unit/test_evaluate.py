@@ -16,6 +16,7 @@ from spike_ctrl.evaluate import (
     HEADLINE,
     STARTS,
     VALIDATION_SEED,
+    Evaluation,
     GuideController,
     GuideFirstController,
     PolicyController,
@@ -207,3 +208,40 @@ def test_a_guide_flown_warm_up_is_reported_apart_and_flies_exactly_its_steps():
     flown = [both.act(np.zeros((2, 18), np.float32), None)[0, 0] for _ in range(52)]
     assert flown == [np.float32(0.3)] * 50 + [np.float32(0.1)] * 2
     assert policy.calls == 52  # it runs beside the guide, so its spiking state is warm
+
+
+class SomeFail:
+    """The guide, but half of the vehicles get another action from some step on."""
+
+    def __init__(self, action, step=100):
+        self.guide, self.action, self.step = guide(), action, step
+
+    def begin(self, vehicles):
+        self.guide.begin(vehicles)
+        self.steps, self.random = 0, np.random.default_rng(0)
+
+    def act(self, observation, environment):
+        action = np.array(self.guide.act(observation, environment))
+        self.steps += 1
+        if self.steps > self.step:
+            action[::2] = self.action(self.random, action[::2].shape)
+        return action
+
+
+@pytest.mark.parametrize("action", [lambda rng, shape: rng.uniform(-1, 1, shape), lambda rng, shape: np.full(shape, np.nan)])
+def test_the_change_of_the_action_is_that_of_the_vehicles_that_still_fly(action):
+    """Those that crashed fly again in episodes that do not count, and what they are told must not count either."""
+    all_fly = evaluate(guide(), AIRFRAME, seed=SEED, starts=VEHICLES)
+    found = evaluate(SomeFail(action), AIRFRAME, seed=SEED, starts=VEHICLES)
+    assert found.columns[HEADLINE]["survival"] == pytest.approx(0.5, abs=0.05)
+    assert found.action_change == pytest.approx(all_fly.action_change, rel=0.2)
+    assert all(np.isfinite(value) for column in found.columns.values() for value in column.values())
+    assert found.columns[HEADLINE]["length_mean"] < 0.75 * all_fly.columns[HEADLINE]["length_mean"]
+
+
+def test_where_none_flies_to_the_end_there_is_no_change_of_the_action():
+    found = evaluate(Constant(-1.0), AIRFRAME, seed=SEED, starts=VEHICLES)
+    assert found.columns[HEADLINE]["survival"] == 0 and np.isnan(found.action_change)
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    assert json.loads(text)["action_change"] is None
+    assert np.isnan(Evaluation.from_dict(json.loads(text)).action_change)

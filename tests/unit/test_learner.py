@@ -162,6 +162,29 @@ def test_returns_lengths_and_survival_by_hand():
     assert student.environment_steps == 5 * VEHICLES
 
 
+def test_a_policy_that_answers_nan_is_not_learnt_from_and_is_told_of_once():
+    """Through the environment: the action is NaN, and so is the state that it leads to, which ends the episode."""
+    rollout = Rollout(training_environment(recipe(), AIRFRAME, VEHICLES), 0)
+    guide, student = GeometricGuide(AIRFRAME), learner()
+    with pytest.warns(RuntimeWarning, match=r"8 of 16 vehicles have NaN or infinity .* after 160 steps") as told:
+        for tick in range(120):
+            seen = rollout.see()
+            advice, _ = guide.act(seen.observation, guide.initial_state(VEHICLES), seen.rotor_speed, seen.disturbance)
+            action = advice.copy()
+            if tick % 30 == 10:
+                action[::2] = np.nan
+            rows, _ = rollout.fly(seen, action, advice, 0, 0.1)
+            student.receive(rows)
+    assert len(told) == 1
+    for name, array in student.method.buffer.arrays().items():
+        assert np.isfinite(array).all(), name
+    metrics = student.iterate()
+    assert np.isfinite(list(metrics.values())).all() and "actor_loss" in metrics
+    assert metrics["dropped_rows"] >= 4 * 8  # the actions, and the states after them
+    assert all(np.isfinite(weight).all() for weight in student.flying_weights().values())
+    assert 0 < metrics["survival"] < 1  # what ended so is a crash
+
+
 def test_the_share_of_the_guide_is_that_of_the_vehicles_it_flies():
     student = learner()
     student.receive(flat(0)._replace(flags=np.array([GUIDE | FIRST] * 4 + [FIRST] * 12, np.uint8)))

@@ -1,5 +1,6 @@
 """A run's folder: what it holds, that it can be gone on with, and what is refused."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import yaml
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.earlier import EarlierError
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.learn.run import Run, RunError
 from spike_ctrl.learn.trainer import train
@@ -71,8 +73,8 @@ def stopped(tmp_path):
     return run.folder
 
 
-def resume(folder, vehicles=VEHICLES, vehicle=AIRFRAME):
-    return Run.resume(folder, vehicle, vehicles, **about())
+def resume(folder, **given):
+    return Run.resume(folder, given, **about())
 
 
 # --- what it holds ---
@@ -173,6 +175,35 @@ def test_a_resumed_run_flies_starts_that_it_has_not_flown(stopped):
     assert not np.isin(after[:, 0], before[:, 0][before[:, 0] != 0]).any()
 
 
+def test_a_run_killed_after_a_better_policy_never_puts_a_worse_one_in_its_place(stopped, monkeypatch):
+    """The state of the run is older than the policy: it was killed between the two saves."""
+    state = (stopped / "state.safetensors").read_bytes()
+    run = resume(stopped)
+    good = run.validate()
+    better = dataclasses.replace(
+        good, columns={name: column | {"return_mean": 499.0} for name, column in good.columns.items()}
+    )
+    monkeypatch.setattr(run.learner, "validate", lambda: better)
+    run.validate()
+    kept = run.policy_path.read_bytes()
+    run.close()
+    assert (stopped / "state.safetensors").read_bytes() == state
+    again = resume(stopped)
+    assert again.best == better
+    again.validate()
+    again.close()
+    assert again.policy_path.read_bytes() == kept
+
+
+def test_a_run_without_a_policy_yet_goes_on(stopped):
+    (stopped / "policy.safetensors").unlink()
+    run = resume(stopped)
+    assert run.best is None
+    run.validate()
+    run.close()
+    assert run.best is not None and run.policy_path.exists()
+
+
 # --- what is refused ---
 
 
@@ -198,21 +229,54 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     one_line(caught, "cannot be written")
 
 
-@pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "state.safetensors"])
+@pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "airframe.yaml", "state.safetensors"])
 def test_a_folder_without_one_of_its_files_is_refused_by_name(stopped, name):
     (stopped / name).unlink()
-    with pytest.raises((RunError, RecipeError)) as caught:
+    with pytest.raises(ValueError) as caught:
         resume(stopped)
     one_line(caught, name, "missing")
 
 
-def test_other_vehicles_and_another_airframe_are_refused_by_name(stopped):
-    with pytest.raises(RunError) as caught:
-        resume(stopped, vehicles=8)
-    one_line(caught, "vehicles: found 8, wanted 16")
-    with pytest.raises(RunError) as caught:
-        resume(stopped, vehicle=airframe.find("crazyflie_l2f"))
-    one_line(caught, "airframe_hash", AIRFRAME.hash)
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"vehicles": 8}, ["vehicles: found 8, wanted 16"]),
+        ({"seed": "3"}, ["seed: found 3, wanted 0"]),
+        ({"steps": 6400}, ["steps: found 6400, wanted 3200"]),
+        ({"airframe": "crazyflie_l2f"}, ["airframe: found crazyflie_l2f, wanted crazyflie", AIRFRAME.hash]),
+        ({"recipe": "debug"}, ["recipe: found debug, wanted tiny"]),
+        ({"run": "elsewhere"}, ["run: found elsewhere, wanted"]),
+        ({"airframe": "crazyfly"}, ["airframe 'crazyfly' not found"]),
+    ],
+)
+def test_what_contradicts_the_run_is_refused_by_name(stopped, given, words):
+    with pytest.raises(ValueError) as caught:
+        resume(stopped, **given)
+    one_line(caught, *words)
+
+
+def test_what_agrees_with_the_run_may_be_given_again(stopped, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipes.to_dict(RECIPE.with_steps(999_999))))
+    same = {"vehicles": "16", "seed": 0, "steps": 3200, "airframe": "crazyflie", "run": str(stopped)}
+    run = resume(stopped, recipe=str(tmp_path / "tiny.yaml"), **same)
+    assert run.learner.environment_steps == 1600
+    run.close()
+
+
+def test_a_run_brings_the_airframe_it_was_started_with(tmp_path):
+    """The name alone would not do: the vehicle may come from a file that has changed or gone."""
+    heavy = dataclasses.replace(AIRFRAME, name="heavy", mass=0.0301)
+    run = Run.start(tmp_path / "run", RECIPE, heavy, VEHICLES, 0, **about())
+    iterations(run, 1)
+    run.save()
+    run.close()
+    again = resume(run.folder)
+    again.close()
+    assert again.learner.airframe == heavy
+    text = (run.folder / "airframe.yaml").read_text()
+    (run.folder / "airframe.yaml").write_text(text.replace("0.0301", "0.0302"))
+    with pytest.raises(EarlierError, match=f"airframe.yaml: found hash .*, wanted {heavy.hash}"):
+        resume(run.folder)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "policy"])
@@ -226,13 +290,16 @@ def test_a_state_that_is_damaged_or_something_else_is_refused(stopped, damage):
     one_line(caught, str(path))
 
 
+NO_NUMBER = f'{{"airframe_hash": "{AIRFRAME.hash}", "vehicles": "many", "seed": 0, "environment_steps": 0}}'
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"airframe": "crazyflie"}'],
+    ["", "{", "[]", '{"airframe": "crazyflie"}', NO_NUMBER],
 )
 def test_a_damaged_run_json_is_refused(stopped, text):
     (stopped / "run.json").write_text(text)
-    with pytest.raises((RunError, RecipeError)) as caught:
+    with pytest.raises(ValueError) as caught:
         resume(stopped)
     one_line(caught, "run.json")
 

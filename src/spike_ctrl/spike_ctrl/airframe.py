@@ -106,6 +106,24 @@ def from_dict(data: object, source: str = "airframe") -> Airframe:
     return airframe
 
 
+def to_dict(airframe: Airframe) -> dict:
+    """The airframe as a mapping with units, as `from_dict` takes it; no digit is lost."""
+
+    def plain(part) -> dict:
+        given = {field.name: (field, getattr(part, field.name)) for field in fields(part)}
+        return {name: value_of(field, value) for name, (field, value) in given.items() if value is not None}
+
+    def value_of(field, value):
+        if dataclasses.is_dataclass(value):
+            return plain(value)
+        if "unit" not in field.metadata:
+            return value
+        numbers = value if isinstance(value, tuple) else (value,)
+        return " ".join([*(repr(float(number)) for number in numbers), field.metadata["unit"]])
+
+    return plain(airframe)
+
+
 def find(name: str) -> Airframe:
     """The airframe of that name among config/airframes, or the one in the YAML file at that path."""
     return load(yaml_file.find(name, "airframe", AirframeError))

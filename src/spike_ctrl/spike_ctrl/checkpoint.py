@@ -5,15 +5,11 @@ under the metadata key `manifest`, what the policy is and for what it may be use
 """
 
 import dataclasses
-import errno
-import glob
 import hashlib
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from spike_ctrl import atomic_file
 from spike_ctrl.snn.integral import observed
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
@@ -121,7 +118,7 @@ def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], contract: C
     """
     path = Path(path)
     data = dumps(weights, contract, name=str(path), **manifest)
-    _replace(path, lambda temporary: _write(temporary, data))
+    _replace(path, lambda temporary: atomic_file.write(temporary, data))
     return data
 
 
@@ -169,21 +166,27 @@ def save_state(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: 
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: info: {error}; wanted numbers, text, lists and mappings") from None
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    _replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata={"info": text}))
+    metadata = {"info": text, "sha256": _sum_of(arrays, text)}
+    _replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=metadata))
 
 
 def load_state(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and info that `save_state` wrote. Raises CheckpointError if the file is damaged or something else."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            info = json.loads((file.metadata() or {})["info"])
-            return {name: file.get_tensor(name) for name in file.keys()}, info
+            metadata = file.metadata() or {}
+            text, wanted = metadata["info"], metadata["sha256"]
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        info = json.loads(text)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except KeyError:
-        raise CheckpointError(f"{path}: info: found nothing, wanted the metadata of a training state") from None
+    except KeyError as error:
+        raise CheckpointError(f"{path}: {error.args[0]}: found nothing, wanted the metadata of a training state") from None
     except Exception as error:  # as in `loads`
         raise CheckpointError(f"{path}: not a readable training state: {error}") from None
+    if (found := _sum_of(arrays, text)) != wanted:
+        raise CheckpointError(f"{path}: sha256: found {found}, wanted {wanted}: the file was altered")
+    return arrays, info
 
 
 # --- manifest -------------------------------------------------------------------------------------------------------
@@ -336,10 +339,15 @@ def _check_tensor(tensor: np.ndarray, shape: tuple[int, ...], key: str, name: st
 
 
 def _digest(tensors: Mapping[str, np.ndarray], manifest: Manifest) -> str:
-    digest = hashlib.sha256(_manifest_text(dataclasses.replace(manifest, sha256="")).encode())
-    for key in sorted(tensors):
-        digest.update(f"{key} {tensors[key].dtype} {tensors[key].shape}".encode())
-        digest.update(tensors[key].tobytes())
+    return _sum_of(tensors, _manifest_text(dataclasses.replace(manifest, sha256="")))
+
+
+def _sum_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """sha256 of a text and of names, types, shapes and values of arrays."""
+    digest = hashlib.sha256(text.encode())
+    for key in sorted(arrays):
+        digest.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[key]).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -386,59 +394,9 @@ def _actions(policy: SpikingPolicy, observations: np.ndarray) -> np.ndarray:
     return np.stack(actions)
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
 def _replace(path: Path, write: Callable[[str], None]) -> None:
-    """Let `write` fill a temporary file beside path, force it to the disk, and only then give it the name."""
-    _remove_leftovers(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp"
     try:
-        write(str(temporary))
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        atomic_file.replace(path, write)
     except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-        why = "no space left on the disk" if full else getattr(error, "strerror", None) or error
+        why = atomic_file.reason(error)
         raise CheckpointError(f"{path}: not saved: {why}; nothing was lost, an older file is as it was") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
-
-
-def _write(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Delete temporary files of this path whose process no longer lives."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = leftover.name.removeprefix(f".{path.name}.").split(".")[0]
-        if process.isdecimal() and not _alive(int(process)):
-            with suppress(OSError):
-                leftover.unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

@@ -56,46 +56,31 @@ def _add_train(verbs) -> None:
         "  spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short\n"
         "  spike-ctrl train --resume runs/short\n",
     )
-    parser.add_argument(
-        "recipe", nargs="?", default="td3bc", help="a name among config/recipes or a path to a YAML file (default: td3bc)"
-    )
-    parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
-    parser.add_argument("--vehicles", type=int, default=256, help="vehicles that fly at once (default: 256)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    parser.add_argument(
-        "--steps", type=int, default=0, help="environment steps; all schedules stretch with it (default: the recipe's)"
-    )
+    parser.add_argument("recipe", nargs="?", help="a name among config/recipes or a path to a YAML file (default: td3bc)")
+    parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
+    parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
+    parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
+    parser.add_argument("--steps", type=int, help="environment steps; all schedules stretch with it (default: the recipe's)")
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, with all that it was started with"
+    )
     parser.set_defaults(do=_train)
 
 
 def _train(options) -> int:
-    from spike_ctrl import airframe
     from spike_ctrl.evaluate import comparison
-    from spike_ctrl.learn import recipe
-    from spike_ctrl.learn.recipe import RecipeError
-    from spike_ctrl.learn.run import Run, RunError, folder_for
+    from spike_ctrl.learn.run import Run, RunError
     from spike_ctrl.learn.trainer import train
 
-    if not 1 <= options.vehicles <= 8192:
-        raise UsageError(f"--vehicles: found {options.vehicles}, wanted 1 to 8192")
-    limits = recipe.ScheduleSettings.__dataclass_fields__["steps"].metadata
-    if options.steps and not limits["low"] <= options.steps <= limits["high"]:
-        raise UsageError(f"--steps: found {options.steps}, wanted 0 or {limits['low']} to {limits['high']}")
-    if not 0 <= options.seed < 2**32:
-        raise UsageError(f"--seed: found {options.seed}, wanted 0 to {2**32 - 1}")
-    vehicle = airframe.find(options.airframe)
-    vehicle.require_layout("motors")
+    named = {name: getattr(options, name) for name in ("recipe", "airframe", "vehicles", "seed", "steps", "run")}
     about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
     try:
         if options.resume:
-            run = Run.resume(options.resume, vehicle, options.vehicles, **about)
+            run = Run.resume(options.resume, named, **about)
         else:
-            plan = recipe.find(options.recipe).with_steps(options.steps)
-            folder = options.run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
-            run = Run.start(folder, plan, vehicle, options.vehicles, options.seed, **about)
-    except (RecipeError, RunError, ValueError) as error:
+            run = _new_run(**{name: value for name, value in named.items() if value is not None}, about=about)
+    except (RunError, ValueError) as error:
         raise UsageError(str(error)) from None
     print(f"run {run.folder}", flush=True)
     stop: list[int] = []
@@ -107,14 +92,34 @@ def _train(options) -> int:
         if not finished:
             run.save()
             run.close()
-            print(f"stopped; go on with: spike-ctrl train --resume {run.folder} --vehicles {run.learner.vehicles}")
+            print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
             return 130
         print("evaluating on 1024 starts ...", flush=True)
-        print(comparison(run.finish(), vehicle))
+        print(comparison(run.finish(), run.learner.airframe))
     except RunError as error:
         raise UsageError(str(error)) from None
     print(f"policy: {run.policy_path}")
     return 0
+
+
+def _new_run(*, recipe="td3bc", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, about):
+    """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.learn.run import Run, folder_for
+
+    if not 1 <= vehicles <= 8192:
+        raise UsageError(f"--vehicles: found {vehicles}, wanted 1 to 8192")
+    limits = recipes.ScheduleSettings.__dataclass_fields__["steps"].metadata
+    if steps and not limits["low"] <= steps <= limits["high"]:
+        raise UsageError(f"--steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed: found {seed}, wanted 0 to {2**32 - 1}")
+    vehicle = airframes.find(airframe)
+    vehicle.require_layout("motors")
+    plan = recipes.find(recipe).with_steps(steps)
+    folder = run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
+    return Run.start(folder, plan, vehicle, vehicles, seed, **about)
 
 
 def _show(line: str) -> None:

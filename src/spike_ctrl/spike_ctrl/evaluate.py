@@ -119,7 +119,8 @@ class RaptorController:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of the frozen evaluation: figures per column, and the hover error of the last second (m)."""
+    """Result of the frozen evaluation: figures per column; of the vehicles that flew to the end in the larger box, the
+    hover error (m) and the mean change of u per step in the last second, NaN where none did."""
 
     columns: dict[str, dict[str, float]]
     hover_error_m: dict[str, float]
@@ -141,7 +142,7 @@ class Evaluation:
         return {
             "columns": self.columns,
             "hover_error_m": {name: None if np.isnan(error) else error for name, error in self.hover_error_m.items()},
-            "action_change": self.action_change,
+            "action_change": None if np.isnan(self.action_change) else self.action_change,
             "spike_rates": list(self.spike_rates),
             "starts": self.starts,
         }
@@ -156,7 +157,7 @@ class Evaluation:
                     name: np.nan if figures["hover_error_m"][name] is None else float(figures["hover_error_m"][name])
                     for name in ("median", "p95")
                 },
-                action_change=float(figures["action_change"]),
+                action_change=np.nan if figures["action_change"] is None else float(figures["action_change"]),
                 starts=int(figures["starts"]),
                 spike_rates=tuple(float(rate) for rate in figures["spike_rates"]),
             )
@@ -180,7 +181,7 @@ def evaluate(
     inside = {name: np.ones(starts, bool) for name in BOXES}
     returns = {column: np.zeros(starts) for column in COLUMNS}
     lengths = {name: np.zeros(starts) for name in BOXES}
-    late_error, changes, before = np.zeros(starts), 0.0, None
+    late_error, changes, before = np.zeros(starts), np.zeros(starts), None
     last_second = EPISODE_STEPS - int(RATE_HZ)
     for step in range(EPISODE_STEPS):
         action = controller.act(observation, environment)
@@ -192,13 +193,14 @@ def evaluate(
         for box, width in BOXES.items():
             for stage, coefficients in COEFFICIENTS.items():
                 weights = coefficients.array()
-                returns[f"{box}_{stage}"] += inside[box] * (weights[0] - errors @ weights[1:])
+                reward = weights[0] - errors @ weights[1:]
+                returns[f"{box}_{stage}"] += np.where(inside[box] & np.isfinite(reward), reward, 0)
             lengths[box] += inside[box]
             inside[box] &= distance <= width
         if step >= last_second:
             late_error += np.sqrt(errors[:, 0]) / RATE_HZ
             if before is not None:
-                changes += np.abs(command - before).mean() / (RATE_HZ - 1)
+                changes += np.abs(command - before).mean(1)
             before = command
     columns = {
         f"{box}_{stage}": {
@@ -210,12 +212,12 @@ def evaluate(
         for box in BOXES
         for stage in COEFFICIENTS
     }
-    survivors = late_error[inside["1.5m"]]
-    median, p95 = np.percentile(survivors, [50, 95]) if len(survivors) else (np.nan, np.nan)
+    flown = inside["1.5m"]
+    median, p95 = np.percentile(late_error[flown], [50, 95]) if flown.any() else (np.nan, np.nan)
     return Evaluation(
         columns=columns,
         hover_error_m={"median": float(median), "p95": float(p95)},
-        action_change=float(changes),
+        action_change=float(changes[flown].mean() / (RATE_HZ - 1)) if flown.any() else np.nan,
         starts=starts,
         spike_rates=getattr(controller, "spike_rates", ()),
     )

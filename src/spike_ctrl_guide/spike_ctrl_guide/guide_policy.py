@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
@@ -23,7 +22,6 @@ from spike_ctrl_ros.spin import run
 @dataclass(frozen=True)
 class Parameters:
     recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
-    resume: str = parameter("", "Folder of a run to go on with: its recipe counts; empty: none.")
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
 
 
@@ -32,8 +30,7 @@ class GuidePolicy(Node):
         super().__init__("guide_policy")
         p = declare(self, Parameters)
         try:
-            plan = recipe.resumed(Path(p.resume))[0] if p.resume else recipe.find(p.recipe)
-            self.guide = GeometricGuide(airframe.find(p.airframe), plan.guide)
+            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide)
         except (AirframeError, RecipeError) as error:
             raise ParameterError(str(error)) from None
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.

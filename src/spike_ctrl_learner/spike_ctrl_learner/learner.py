@@ -4,6 +4,7 @@ While it learns from one iteration, the simulator flies the next. Which checkpoi
 never by who is faster, so that equal seeds give equal runs.
 """
 
+import dataclasses
 import hashlib
 import sys
 import time
@@ -18,14 +19,12 @@ from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.evaluate import comparison
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.buffer import Rows
-from spike_ctrl.learn.run import Pace, Run, RunError, folder_for
+from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run, RunError, folder_for
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import NodeError, run
-
-REPORT_PERIOD = 1.0  # s
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ class LearnerNode(Node):
         p = declare(self, Parameters)
         about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
         try:
-            vehicle = airframe.find(p.airframe)
             if p.resume:
-                self.run = Run.resume(Path(p.resume), vehicle, p.vehicles, **about)
+                self.run = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
             else:
+                vehicle = airframe.find(p.airframe)
                 plan = recipe.find(p.recipe).with_steps(p.steps)
                 folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
                 self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
@@ -145,11 +144,10 @@ class LearnerNode(Node):
                 print(comparison(evaluation, self.learner.airframe), flush=True)
                 print(f"policy: {self.run.policy_path}", flush=True)
                 self.finished = True
-                return
+            else:
+                self.grant(self.learner.ticks_per_iteration)
         except (CheckpointError, RunError) as error:
             self.failure = str(error)
-            return
-        self.grant(self.learner.ticks_per_iteration)
 
     def tell(self, metrics: dict[str, float], speed: float) -> None:
         print(self.run.progress_line(metrics, speed), end="\r", flush=True)
@@ -182,7 +180,7 @@ class LearnerNode(Node):
             return
         try:
             self.run.save()
-            print(f"\nstopped; go on with resume:={self.run.folder} vehicles:={self.learner.vehicles}", flush=True)
+            print(f"\nstopped; go on with resume:={self.run.folder}", flush=True)
         except CheckpointError as error:
             print(f"\nerror: {error}", file=sys.stderr, flush=True)
         self.run.close()

@@ -1,10 +1,10 @@
 """snn_policy: stateful spiking inference; a lifecycle node.
 
-configure loads the model, if one is given, and so runs its self-test; activate lets it answer. A vehicle's spiking state
-starts from zero with each of its episodes. In training a state asks for the epoch of a checkpoint, which is swapped in at
-that tick and goes on with the spiking state: the weights of neighbouring epochs hardly differ. Where a state asks for
-none, a new checkpoint first flies in shadow, from the zero state through the warm-up, while the old one answers. A
-checkpoint that is refused leaves the old one flying.
+configure loads the model, if one is given, and so runs its self-test; activate lets it answer. In training a state asks for
+the epoch of a checkpoint, which is swapped in at that tick and goes on with the spiking state: the weights of neighbouring
+epochs hardly differ. Where a state asks for none, a gap in the ticks, a state that is old and the start itself put the
+policy into shadow, and a new checkpoint first flies beside the old one: see `pilot`. A checkpoint that is refused leaves
+the old one flying.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from spike_ctrl import airframe, checkpoint
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
+from spike_ctrl.snn.pilot import Answer, Flown, Pilot, Reason
+from spike_ctrl.snn.runtime import SpikingPolicy
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
@@ -33,7 +35,10 @@ STATUS_PERIOD = 1.0  # s
 class Parameters:
     airframe: str = parameter("crazyflie", "The vehicle that every checkpoint must have been trained for.")
     model: str = parameter("", "Checkpoint to load when configured; empty: wait for the learner's.")
-    warm_up: int = parameter(50, "Steps that a new checkpoint flies in shadow before it answers.", low=0, high=100_000)
+    warm_up: int = parameter(50, "Steps that a policy flies in shadow before it commands.", low=0, high=100_000)
+    realtime: bool = parameter(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
+    max_age: float = parameter(0.1, "In real time: s after which the last state is too old to go on from.", low=0.01)
+    runtime: str = parameter("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
     autostart: bool = parameter(True, "Configure and activate without being asked.")
 
 
@@ -46,11 +51,11 @@ class SnnPolicy(LifecycleNode):
         except AirframeError as error:
             raise ParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
-        self.waiting: dict[int, tuple[str, checkpoint.Checkpoint]] = {}
-        self.name, self.policy, self.epoch = "", None, 0
-        self.state, self.pending, self.answer = None, None, None
-        self.shadow, self.shadow_state, self.shadow_steps = None, None, 0
-        self.active, self.reason, self.detail, self.reported = False, PolicyStatus.INACTIVE, "not active", 0.0
+        self.runtime = _compiled() if p.realtime and p.runtime == "numba" else SpikingPolicy
+        self.pilot = Pilot(p.warm_up, p.max_age if p.realtime else np.inf)
+        self.waiting: dict[int, Flown] = {}
+        self.pending, self.answer = None, None
+        self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
         self.action_out = self.create_publisher(VehicleAction, "policy/action", qos.LOCKSTEP)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
@@ -65,50 +70,61 @@ class SnnPolicy(LifecycleNode):
         self.destroy_timer(self.start_timer)
         self.start_timer = None
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            self.failure = self.detail
+            self.failure = self.failed_with
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
             self.failure = "snn_policy could not be activated"
 
     def on_configure(self, state) -> TransitionCallbackReturn:
         if self.parameters.model:
             try:
-                self.swap(self.parameters.model, checkpoint.load(self.parameters.model, expect=self.expect), 0)
+                found = checkpoint.load(self.parameters.model, expect=self.expect)
             except CheckpointError as error:
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
+            self.pilot.take(self.flown(self.parameters.model, found, 0))
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state) -> TransitionCallbackReturn:
-        self.active, self.state, self.answer = True, None, None
+        self.active, self.answer = True, None
+        self.pilot.stop()
         return super().on_activate(state)
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
-        self.active, self.reason, self.detail = False, PolicyStatus.INACTIVE, "not active"
+        self.active, self.reason = False, Reason.INACTIVE
         return super().on_deactivate(state)
+
+    def flown(self, name: str, found: checkpoint.Checkpoint, epoch: int) -> Flown:
+        contract = found.manifest.contract
+        period = 1 / contract.rate_hz if self.parameters.realtime else 0.0
+        return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
 
     def on_checkpoint(self, message: Checkpoint) -> None:
         data = bytes(message.data)
         try:
             if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
                 raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
-            self.waiting[message.epoch] = message.name, checkpoint.loads(data, expect=self.expect, name=message.name)
+            loaded = checkpoint.loads(data, expect=self.expect, name=message.name)
         except CheckpointError as error:
             self.refuse(error)
             return
+        self.waiting[message.epoch] = self.flown(message.name, loaded, message.epoch)
         if self.pending is not None:
             self.on_state(self.pending)
 
     def refuse(self, error: CheckpointError) -> None:
-        self.reason, self.detail = PolicyStatus.NO_CHECKPOINT, f"refused: {error}"
-        self.get_logger().error(self.detail)
-        self.status_out.publish(
-            fill(PolicyStatus(), epoch=self.epoch, reason=self.reason, detail=self.detail, checkpoint_id=self.name)
-        )
+        self.failed_with = f"refused: {error}"
+        self.get_logger().error(self.failed_with)
+        flown = self.pilot.flown or Flown("", None, 0)
+        about = {"epoch": flown.epoch, "checkpoint_id": flown.name}
+        self.status_out.publish(fill(PolicyStatus(), reason=Reason.NO_CHECKPOINT, detail=self.failed_with, **about))
 
-    def swap(self, name: str, found: checkpoint.Checkpoint, epoch: int) -> None:
-        if self.policy is not None and self.policy.sizes != found.policy.sizes:
-            self.state = None
-        self.name, self.policy, self.epoch = name, found.policy, epoch
+    def swap(self, epoch: int) -> None:
+        """Take the checkpoint of the epoch that a state asks for, or the newest where it asks for none."""
+        wanted = epoch or max(self.waiting, default=0)
+        if wanted in self.waiting:
+            found = self.waiting[wanted]
+            self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > wanted}
+            self.pilot.take(found) if epoch else self.pilot.warm(found)
 
     def on_state(self, message: VehicleState) -> None:
         received = time.monotonic()
@@ -117,96 +133,66 @@ class SnnPolicy(LifecycleNode):
         if self.answer is not None and self.answer.tick == message.tick:
             self.action_out.publish(self.answer)  # asked again: the answer was lost, the state must not advance twice
             return
-        wanted = message.epoch or (max(self.waiting) if self.waiting else 0)
-        if wanted in self.waiting:
-            found = self.waiting[wanted]
-            self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > wanted}
-            if message.epoch or self.policy is None:
-                self.swap(*found, wanted)
-            else:
-                self.shadow, self.shadow_state, self.shadow_steps = (*found, wanted), None, 0
-        if self.policy is None or message.epoch not in (0, self.epoch):
-            self.pending = message
-            self.reason, self.detail = PolicyStatus.NO_CHECKPOINT, f"tick {message.tick} wants epoch {message.epoch}"
+        if self.pilot.tick == message.tick:
+            return  # the same in shadow
+        self.swap(message.epoch)
+        if self.pilot.flown is None or message.epoch not in (0, self.pilot.flown.epoch):
+            self.pending, self.reason = message, Reason.NO_CHECKPOINT
             return
         self.pending = None
         seen = view(message)
-        bad = ~np.isfinite(seen.observation)
-        if bad.any():
-            vehicle, field = np.argwhere(bad)[0]
-            self.reason, self.detail = PolicyStatus.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite"
-            self.report(message, None, received)
-            return
         first = (seen.flags & VehicleState.FIRST) > 0
-        if self.shadow is not None:
-            self.fly_shadow(seen, first)
-        started = time.monotonic()
-        action, after = step(self.policy, seen, first, self.state)
-        self.inference = time.monotonic() - started
-        if not np.isfinite(action).all():
-            self.reason, self.detail = PolicyStatus.BAD_ACTION, "the network's answer is not finite"
-            self.report(message, None, received)
-            return
-        self.state = after
+        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received)
+        self.inference = time.monotonic() - received
+        if found.commands:
+            self.command(message, found.action)
+        if found.reason != self.reason or received - self.reported > STATUS_PERIOD:
+            self.report(message, found, received, seen.observation[0])
+
+    def command(self, message: VehicleState, action: np.ndarray) -> None:
         self.answer = fill(
             VehicleAction(),
             stamp=nanoseconds(message.header.stamp),
             frame_id="base_link",
             tick=message.tick,
-            epoch=self.epoch,
+            epoch=self.pilot.flown.epoch,
             layout=self.expect["action"],
-            checkpoint_id=self.name,
+            checkpoint_id=self.pilot.flown.name,
             action=action,
         )
         self.action_out.publish(self.answer)
-        self.reason, self.detail = PolicyStatus.OK, ""
-        if self.shadow is not None:
-            self.reason, self.detail = PolicyStatus.WARMING_UP, f"{self.shadow[0]} flies in shadow"
-        if received - self.reported > STATUS_PERIOD:
-            self.report(message, action[0], received, seen.observation[0])
 
-    def fly_shadow(self, seen, first) -> None:
-        """One step of the checkpoint that is to take over; with the warm-up behind it, it does so at this tick."""
-        if self.shadow_steps < self.parameters.warm_up:
-            _, self.shadow_state = step(self.shadow[1].policy, seen, first, self.shadow_state)
-            self.shadow_steps += 1
-            return
-        self.swap(*self.shadow)
-        self.state, self.shadow, self.shadow_state = self.shadow_state, None, None
-        self.get_logger().info(f"{self.name} flies after {self.parameters.warm_up} steps in shadow")
-
-    def report(self, message: VehicleState, action, received: float, observation=()) -> None:
-        self.reported = received
-        fields = (
-            {"inference_time": self.inference, "spike_rate": self.policy.spike_rates(self.state)}
-            if action is not None
-            else {}
-        )
+    def report(self, message: VehicleState, found: Answer, received: float, observation: np.ndarray) -> None:
+        if found.reason not in (Reason.OK, self.reason):
+            self.get_logger().warning(f"{found.reason.name}: {found.detail}")
+        self.reason, self.reported = found.reason, received
+        computed = {}
+        if found.action is not None:
+            rates = self.pilot.flown.policy.spike_rates(self.pilot.state)
+            computed = {"action": found.action[0], "inference_time": self.inference, "spike_rate": rates}
         self.status_out.publish(
             fill(
                 PolicyStatus(),
                 stamp=nanoseconds(message.header.stamp),
                 frame_id="odom",
                 tick=message.tick,
-                epoch=self.epoch,
-                reason=self.reason,
-                detail=self.detail,
-                checkpoint_id=self.name,
-                observation=observation,
-                action=() if action is None else action,
+                epoch=self.pilot.flown.epoch,
+                reason=found.reason,
+                detail=found.detail,
+                checkpoint_id=self.pilot.flown.name,
+                observation=observation if np.isfinite(observation).all() else (),
                 state_age=time.monotonic() - received,
-                **fields,
+                **computed,
             )
         )
 
 
-def step(policy, seen, first, state):
-    """One step of a policy for all vehicles; spiking states start from zero where an episode does."""
-    if state is None or state.membrane.shape[-1] != seen.vehicles:
-        state = policy.initial_state(seen.vehicles)
-    elif first.any():
-        state = policy.reset_rows(state, first)
-    return policy.step(seen.observation, state)
+def _compiled() -> type[SpikingPolicy]:
+    try:
+        from spike_ctrl.snn.compiled import CompiledPolicy
+    except ImportError as error:
+        raise ParameterError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
+    return CompiledPolicy
 
 
 def main():

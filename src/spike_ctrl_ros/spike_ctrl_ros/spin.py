@@ -5,6 +5,7 @@ def main():
 """
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from spike_ctrl_ros.parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
+PRIORITY = "SPIKE_CTRL_PRIORITY"  # of SCHED_FIFO, 1 to 99; 0 or empty: the ordinary scheduler
 
 
 class NodeError(Exception):
@@ -30,6 +32,9 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
     executor logs an exception with its whole traceback before it passes it on). Its method `close`, where it has one, is
     called while messages still go out. A second signal ends the process at once.
 
+    With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO: most of the time from a
+    state to its command goes into waking them up, and on a busy computer into waiting for a core.
+
     0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
     other exception is a bug and passes.
     """
@@ -42,6 +47,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
+        _hurry(os.environ.get(PRIORITY, ""))
         _init(arguments)
         node = make_node()
         executor = EventsExecutor()
@@ -64,6 +70,21 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
         return _told(error, 1)
     finally:
         rclpy.try_shutdown()
+
+
+def _hurry(priority: str) -> None:
+    """Put this process under SCHED_FIFO: the threads that there are, and so those that the middleware will start."""
+    if priority in ("", "0"):
+        return
+    if not (priority.isdecimal() and 1 <= int(priority) <= 99):
+        raise ParameterError(f"{PRIORITY}: found '{priority}', wanted 0 to 99")
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(int(priority)))
+    except PermissionError:
+        raise ParameterError(
+            f"{PRIORITY}: found {priority}, which this user may not set: raise `ulimit -r`, or leave it out"
+        ) from None
 
 
 def _init(arguments: list[str] | None) -> None:

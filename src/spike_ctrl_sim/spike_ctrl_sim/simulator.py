@@ -6,6 +6,7 @@ Leaves of the learner say how far it may fly; it waits for a slow learner. Where
 with the last policy.
 """
 
+import dataclasses
 import sys
 import time
 from collections import deque
@@ -13,23 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, dynamics, reward
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.environment import RATE_HZ
-from spike_ctrl.learn import recipe
-from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl.learn import earlier, recipe
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, time_message, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.telemetry import diagnostics, odometry
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
 RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s of wall time; at the start kernels may compile
@@ -42,7 +42,7 @@ class Parameters:
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
     vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
     seed: int = parameter(0, "Of all starts, disturbances and exploration.", low=0)
-    resume: str = parameter("", "Folder of a run to go on with: its recipe and seed count; empty: none.")
+    resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
     realtime: bool = parameter(False, "One control step each 10 ms instead of as fast as all answer.")
     free_run: bool = parameter(False, "Fly without a learner, with whatever policy answers.")
 
@@ -52,23 +52,25 @@ class Simulator(Node):
         super().__init__("simulator")
         p = self.parameters = declare(self, Parameters)
         try:
-            vehicle = airframe.find(p.airframe)
-            plan, flown = recipe.resumed(Path(p.resume)) if p.resume else (recipe.find(p.recipe), {})
+            vehicle, plan, flown = airframe.find(p.airframe), recipe.find(p.recipe), 0
+            if p.resume:
+                before = earlier.read(Path(p.resume))
+                earlier.check(Path(p.resume), before, dataclasses.asdict(p))
+                flown = before.environment_steps
             self.environment = training_environment(plan, vehicle, p.vehicles)
-        except (RecipeError, AirframeError, ValueError) as error:
+        except ValueError as error:
             raise ParameterError(str(error)) from None
         self.environment.reset()
         self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels, where they are not in the cache
         # A resumed run draws other starts than the ones it has flown.
-        seed = flown.get("seed", p.seed) + flown.get("environment_steps", 0)
-        self.rollout = Rollout(self.environment, seed, plan.jump_start.spread)
+        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start.spread)
         self.tick, self.seen, self.answers = 0, None, {}
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
-        self.waits = 0
-        self.latencies: deque[float] = deque(maxlen=10_000)
-        self.missed = self.reported_tick = 0
+        self.waits, self.silent = 0, False
+        self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
+        self.missed = self.stood_in = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
@@ -105,7 +107,8 @@ class Simulator(Node):
             epoch=self.leave.epoch,
             **self.seen._asdict(),
         )
-        self.asked, self.sent, self.waits = time.monotonic(), time.monotonic(), 0
+        self.sent, self.waits = time.monotonic(), 0
+        self.asked = self.asked if self.silent else self.sent
         self.state_out.publish(self.message)
 
     def absent(self) -> list[str]:
@@ -128,16 +131,23 @@ class Simulator(Node):
                 self.advance()
 
     def on_deadline(self) -> None:
-        if self.seen is not None and len(self.answers) == len(ANSWERS):
+        if self.seen is None:
+            return
+        late = len(self.answers) < len(ANSWERS)
+        self.missed += late and self.tick > 0
+        # Where no checkpoint is asked for, the policy may fall silent: it is in shadow, and its guide flies.
+        if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
             self.advance()
-        else:
-            self.missed += self.seen is not None
 
     def advance(self) -> None:
-        leave = self.leave
-        rows, _ = self.rollout.fly(
-            self.seen, self.answers["policy/action"], self.answers["guide/action"], leave.horizon, leave.noise
-        )
+        leave, guide, policy = self.leave, self.answers["guide/action"], self.answers.get("policy/action")
+        self.silent = policy is None
+        if self.silent:
+            rows, _ = self.rollout.fly(self.seen, guide, guide, leave.horizon, 0.0)
+            rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
+            self.stood_in += 1
+        else:
+            rows, _ = self.rollout.fly(self.seen, policy, guide, leave.horizon, leave.noise)
         self.transition_out.publish(
             fill(Transition(), stamp=self.tick * TICK, frame_id="odom", tick=self.tick, epoch=leave.epoch, **rows._asdict())
         )
@@ -179,19 +189,9 @@ class Simulator(Node):
 
     def publish_vehicle(self) -> None:
         """Vehicle 0 for any ROS tool: /clock and odometry."""
-        x, y, z, qx, qy, qz, qw, *rest = map(float, self.environment.read(dynamics.STATE_ROWS)[0])
-        message = Odometry(child_frame_id="base_link")
-        message.header.stamp, message.header.frame_id = time_message(self.tick * TICK), "odom"
-        pose, twist = message.pose.pose, message.twist.twist
-        pose.position.x, pose.position.y, pose.position.z = x, y, z
-        pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = qx, qy, qz, qw
-        o = self.rollout.see().observation[0].astype(float)
-        # Odometry's twist is in the child frame: rotate the world velocity into the body.
-        body = o[3:12].reshape(3, 3).T @ o[12:15]
-        twist.linear.x, twist.linear.y, twist.linear.z = map(float, body)
-        twist.angular.x, twist.angular.y, twist.angular.z = rest[3], rest[4], rest[5]
-        self.odometry_out.publish(message)
-        self.clock_out.publish(Clock(clock=time_message(self.tick * TICK)))
+        stamp = self.tick * TICK
+        self.odometry_out.publish(odometry(self.environment.read(dynamics.STATE_ROWS)[0], stamp))
+        self.clock_out.publish(Clock(clock=time_message(stamp)))
 
     def diagnose(self) -> None:
         if self.pace is None:
@@ -203,16 +203,14 @@ class Simulator(Node):
             "latency_median_ms": f"{latency[0]:.3f}",
             "latency_p99_ms": f"{latency[1]:.3f}",
             "deadlines_missed": self.missed,
+            "flown_by_guide": self.stood_in,
         }
         self.reported_tick = self.tick
-        level = DiagnosticStatus.OK if self.seen is not None or self.tick == 0 else DiagnosticStatus.WARN
-        status = DiagnosticStatus(
-            level=level, name="simulator", message="flying" if self.seen else "waiting for the learner"
+        waits = self.seen is None and self.tick > 0
+        text = "flying" if self.seen else "waiting for the learner"
+        self.diagnostics_out.publish(
+            diagnostics("simulator", text, values, warn=waits, stamp=self.get_clock().now().to_msg())
         )
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        report = DiagnosticArray(status=[status])
-        report.header.stamp = self.get_clock().now().to_msg()
-        self.diagnostics_out.publish(report)
 
 
 def main():

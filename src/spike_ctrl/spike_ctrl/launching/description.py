@@ -238,7 +238,11 @@ class OpaqueFunction(Action):
         self.function, self.args, self.kwargs = function, args, kwargs or {}
 
     def execute(self, context) -> None:
-        for action in self.function(context, *self.args, **self.kwargs) or ():
+        try:
+            actions = self.function(context, *self.args, **self.kwargs) or ()
+        except ValueError as error:  # a wrong value: its text is for the user
+            raise LaunchError(str(error)) from error
+        for action in actions:
             action.visit(context)
 
 

@@ -46,6 +46,27 @@ class Sequences(NamedTuple):
     age: np.ndarray  # (B,) int: steps of the episode before the window
 
 
+def finite(rows: Rows) -> tuple[Rows, int]:
+    """The rows with those closed that hold NaN or infinity, and how many these are.
+
+    Each tick has a place for every vehicle, so a bad row cannot be left out, but no window of steps reaches into it. A
+    state that is not finite has ended its episode as a crash does. A step whose action or reward is not finite ends the
+    sequence before it, as a time limit does: the state it was taken in still counts.
+    """
+    good = {name: np.isfinite(array).reshape(len(array), -1).all(1) for name, array in rows._asdict().items()}
+    if all(fine.all() for fine in good.values()):
+        return rows, 0
+    bad_state = ~(good["observation"] & good["rotor_speed"] & good["disturbance"])
+    ended = (rows.flags & (TERMINATED | TRUNCATED)) > 0  # its action is ignored anyway
+    bad_step = ~(good["action"] & good["guide_action"] & good["reward"]) & ~ended & ~bad_state
+    clean = {
+        name: np.where(good[name].reshape(-1, *[1] * (array.ndim - 1)), array, 0) for name, array in rows._asdict().items()
+    }
+    clean["observation"][~good["observation"], 3:12] = np.eye(3).ravel()
+    flags = rows.flags | np.where(bad_state, TERMINATED, 0) | np.where(bad_step, TRUNCATED, 0)
+    return Rows(**clean)._replace(flags=flags.astype(np.uint8)), int((bad_state | bad_step).sum())
+
+
 class SequenceBuffer:
     """Ring of the last `capacity` vehicle-steps of `vehicles` parallel streams."""
 

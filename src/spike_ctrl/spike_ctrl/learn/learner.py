@@ -7,6 +7,7 @@ flown, so that a run depends on its recipe and seed alone.
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from spike_ctrl.checkpoint import Contract
 from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.evaluate import VALIDATION_SEED, Evaluation, PolicyController, evaluate
 from spike_ctrl.learn.average import AveragedNetwork
-from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows
+from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows, finite
 from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
@@ -60,7 +61,7 @@ class Learner:
         self.method = METHODS[recipe.algorithm](recipe, airframe, vehicles, seed, actor, self.generator)
         self.slopes = slope.from_config(network.slope)
         self.slope_state = self.slopes.initial()
-        self.environment_steps = self.iterations = 0
+        self.environment_steps = self.iterations = self.dropped_rows = 0
         self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
@@ -90,8 +91,17 @@ class Learner:
         return Leave(horizon, jump.noise, self.recipe.task.stage(progress))
 
     def receive(self, rows: Rows) -> None:
-        """Store one tick of all vehicles and keep account of their episodes."""
-        self.method.receive(rows)
+        """Store one tick of all vehicles and keep account of their episodes; what is not finite is dropped and counted."""
+        stored, dropped = finite(rows)
+        if dropped and not self.dropped_rows:
+            warnings.warn(
+                f"{dropped} of {self.vehicles} vehicles have NaN or infinity in state, action or reward after "
+                f"{self.environment_steps} steps: not learnt from; more are only counted, as dropped_rows",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self.dropped_rows += dropped
+        self.method.receive(stored)
         first = (rows.flags & FIRST) > 0  # also after a restart that cut an episode off
         self._returns[first] = self._lengths[first] = 0.0
         self.environment_steps += self.vehicles
@@ -101,7 +111,7 @@ class Learner:
         for vehicle in np.flatnonzero(ended):
             crashed = bool(rows.flags[vehicle] & TERMINATED)
             self._episodes.append((self._returns[vehicle], self._lengths[vehicle], crashed))
-        self._returns = np.where(ended, 0.0, self._returns + rows.reward)
+        self._returns = np.where(ended, 0.0, self._returns + stored.reward)
         self._lengths = np.where(ended, 0.0, self._lengths + 1)
 
     def iterate(self) -> dict[str, float]:
@@ -122,6 +132,8 @@ class Learner:
 
     def _flight_metrics(self) -> dict[str, float]:
         metrics = {"environment_steps": self.environment_steps, "guide_share": np.mean(self._guide) if self._guide else 0.0}
+        if self.dropped_rows:
+            metrics["dropped_rows"] = self.dropped_rows
         if self._episodes:
             returns, lengths, crashed = (np.array(column, float) for column in zip(*self._episodes, strict=True))
             metrics |= {"return": returns.mean(), "length": lengths.mean(), "survival": 1 - crashed.mean()}

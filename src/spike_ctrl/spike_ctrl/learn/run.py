@@ -1,6 +1,6 @@
 """A run's folder: what ran, its metrics, its policies, and the state from which it can go on.
 
-recipe.yaml         the recipe as it ran, with airframe, vehicles and seed in run.json
+recipe.yaml         the recipe as it ran; airframe.yaml what flew; vehicles and seed in run.json
 metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
 policy.safetensors  the averaged policy that validated best so far
 state.safetensors   everything that a resumed run needs
@@ -9,25 +9,27 @@ evaluation.json     the frozen evaluation of the policy
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from spike_ctrl import airframe as airframes
 from spike_ctrl import checkpoint
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluate import HEADLINE, Evaluation, PolicyController, evaluate
+from spike_ctrl.learn import earlier
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
+REPORT_PERIOD = 1.0  # wall seconds between lines of metrics
 
 
 class RunError(RuntimeError):
@@ -56,19 +58,22 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
+            (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
             _write_about(folder, learner)
         except OSError as error:
             raise RunError(f"run {folder}: cannot be written ({error.strerror})") from None
         return cls(folder, learner, **kwargs)
 
     @classmethod
-    def resume(cls, folder: Path, airframe: Airframe, vehicles: int, **kwargs) -> Run:
-        """The run in a folder, with counters, buffer, optimisers and random state as they were saved."""
-        recipe, about = recipes.resumed(folder)
-        for name, value in {"airframe_hash": airframe.hash, "vehicles": vehicles}.items():
-            if about[name] != value:
-                raise RunError(f"run {folder}: {name}: found {value}, wanted {about[name]} as when it was started")
-        learner = Learner(recipe, airframe, vehicles, about["seed"])
+    def resume(cls, folder: Path, given: Mapping[str, object] | None = None, **kwargs) -> Run:
+        """The run in a folder, with counters, buffer, optimisers and random state as they were saved.
+
+        given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises EarlierError where one of
+        them contradicts the run.
+        """
+        before = earlier.read(folder)
+        earlier.check(folder, before, given or {})
+        learner = Learner(before.recipe, before.airframe, before.vehicles, before.seed)
         arrays, info = checkpoint.load_state(folder / "state.safetensors")
         try:
             learner.restore(arrays, info["learner"])
@@ -77,7 +82,7 @@ class Run:
         if learner.finished:
             raise RunError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
         run = cls(folder, learner, **kwargs)
-        run.best, run._earlier = info["best"] and Evaluation(**info["best"]), info["seconds"]
+        run.best, run._earlier = _kept(run.policy_path), info["seconds"]
         return run
 
     @property
@@ -146,10 +151,7 @@ class Run:
     def save(self) -> None:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
-        best = self.best and dataclasses.asdict(self.best)
-        checkpoint.save_state(
-            self.folder / "state.safetensors", arrays, {"learner": info, "best": best, "seconds": self.seconds}
-        )
+        checkpoint.save_state(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
         _write_about(self.folder, self.learner)
 
     def finish(self) -> Evaluation:
@@ -207,6 +209,17 @@ class Pace:
         if run.clock() - self._saved >= SAVE_PERIOD:
             run.save()
             self._saved = run.clock()
+
+
+def _kept(policy: Path) -> Evaluation | None:
+    """The validation of the policy that a run has kept. It is read from the policy itself: the state that is saved beside
+    it may be older, and must not let a worse policy take its place."""
+    if not policy.exists():
+        return None
+    try:
+        return Evaluation.from_dict(checkpoint.load(policy).manifest.evaluation.get("validation"))
+    except ValueError as error:
+        raise RunError(f"{policy}: validation: {error}; move the file away to resume without it") from None
 
 
 def _write_about(folder: Path, learner: Learner) -> None:

@@ -8,10 +8,8 @@ from spike_ctrl import reward
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn.buffer import FIRST
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.learn.run import Pace, Run
+from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run
 from spike_ctrl.snn.runtime import SpikingPolicy
-
-REPORT_PERIOD = 1.0  # wall seconds
 
 
 def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:

@@ -1,0 +1,70 @@
+"""Replacing a file so that a kill at any moment leaves the old one or the new one, whole."""
+
+import errno
+import glob
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def replace(path: Path, write: Callable[[str], None]) -> None:
+    """Let `write` fill a temporary file beside path, force it to the disk, and only then give it the name.
+
+    Whatever `write` raises passes, and OSError; the old file is then as it was and the temporary one is gone.
+    """
+    _remove_leftovers(path)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp"
+    try:
+        write(str(temporary))
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+def write(path: str, data: bytes) -> None:
+    """Write all of data to path."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be written, in words."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
+    return "no space left on the disk" if full else getattr(error, "strerror", None) or str(error)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete temporary files of this path whose process no longer lives."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.name.removeprefix(f".{path.name}.").split(".")[0]
+        if process.isdecimal() and not _alive(int(process)):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,82 @@
+"""What an earlier run was started with: a resumed one needs nothing else, and nothing may contradict it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe
+
+
+class EarlierError(ValueError):
+    """A run that cannot be gone on with as asked; one line names the argument, found and wanted."""
+
+
+class Earlier(NamedTuple):
+    """A run as its folder tells it; `environment_steps` are those it has flown."""
+
+    recipe: Recipe
+    airframe: Airframe
+    vehicles: int
+    seed: int
+    environment_steps: int
+
+
+def read(folder: Path) -> Earlier:
+    """The run in a folder. Raises RecipeError, AirframeError or EarlierError for one that is incomplete or damaged."""
+    recipe, about = recipes.resumed(folder)
+    if not (folder / "airframe.yaml").exists():
+        raise EarlierError(f"run {folder}: airframe.yaml is missing, so there is nothing to resume")
+    airframe = airframes.load(folder / "airframe.yaml")
+    if airframe.hash != about["airframe_hash"]:
+        raise EarlierError(f"run {folder}: airframe.yaml: found hash {airframe.hash}, wanted {about['airframe_hash']}")
+    counts = {name: about[name] for name in ("vehicles", "seed", "environment_steps")}
+    for name, low in {"vehicles": 1, "seed": 0, "environment_steps": 0}.items():
+        if type(counts[name]) is not int or counts[name] < low:
+            raise EarlierError(f"run {folder}: run.json: {name}: found {counts[name]!r}, wanted a whole number from {low}")
+    return Earlier(recipe, airframe, **counts)
+
+
+def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
+    """Raise EarlierError where a given recipe, airframe, vehicles, seed, steps or run is not that of the run.
+
+    Values may be text, as on a command line. None, "" and steps of 0 stand for those of the run.
+    """
+
+    def refuse(name: str, wanted: object):
+        raise EarlierError(
+            f"run {folder}: {name}: found {given[name]}, wanted {wanted} as when it was started; leave it out to resume"
+        )
+
+    def named(name: str) -> str:
+        return "" if given.get(name) is None else str(given[name])
+
+    steps = earlier.recipe.schedule.steps
+    if named("steps") not in ("", "0", str(steps)):
+        refuse("steps", steps)
+    for name in ("vehicles", "seed"):
+        if named(name) not in ("", str(getattr(earlier, name))):
+            refuse(name, getattr(earlier, name))
+    if named("airframe") and (found := airframes.find(named("airframe"))).hash != earlier.airframe.hash:
+        refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {found.hash})")
+    if named("recipe") and recipes.find(named("recipe")).with_steps(steps) != earlier.recipe:
+        refuse("recipe", f"{earlier.recipe.name}, equal to {folder / 'recipe.yaml'}")
+    if named("run") and Path(named("run")).resolve() != folder.resolve():
+        refuse("run", folder)
+
+
+def arguments(folder: Path, given: Mapping[str, object]) -> dict[str, str]:
+    """The arguments, as text, with which nodes go on with the run in a folder. Raises as `read` and `check` do."""
+    earlier = read(folder)
+    check(folder, earlier, given)
+    return {
+        "recipe": str(folder / "recipe.yaml"),
+        "airframe": str(folder / "airframe.yaml"),
+        "vehicles": str(earlier.vehicles),
+        "seed": str(earlier.seed),
+        "steps": "0",
+    }

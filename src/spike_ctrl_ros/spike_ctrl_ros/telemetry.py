@@ -1,0 +1,41 @@
+"""Standard messages for any ROS tool that looks: odometry of one vehicle, diagnostics of a node."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from nav_msgs.msg import Odometry
+
+from spike_ctrl_ros.convert import time_message
+
+
+def odometry(state: np.ndarray, stamp: int) -> Odometry:
+    """Odometry of a vehicle in `odom` (ENU), its twist in the body frame `base_link` (FLU), as the message wants it.
+
+    state: position 3 m, quaternion x, y, z, w, velocity 3 m/s (world), body rates 3 rad/s, more is ignored; stamp in ns.
+    """
+    x, y, z, qx, qy, qz, qw, vx, vy, vz, *rates = map(float, state[:13])
+    message = Odometry(child_frame_id="base_link")
+    message.header.stamp, message.header.frame_id = time_message(stamp), "odom"
+    pose, twist = message.pose.pose, message.twist.twist
+    pose.position.x, pose.position.y, pose.position.z = x, y, z
+    pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = qx, qy, qz, qw
+    to_world = np.array(
+        [
+            [1 - 2 * (qy * qy + qz * qz), 2 * (qx * qy - qz * qw), 2 * (qx * qz + qy * qw)],
+            [2 * (qx * qy + qz * qw), 1 - 2 * (qx * qx + qz * qz), 2 * (qy * qz - qx * qw)],
+            [2 * (qx * qz - qy * qw), 2 * (qy * qz + qx * qw), 1 - 2 * (qx * qx + qy * qy)],
+        ]
+    )
+    twist.linear.x, twist.linear.y, twist.linear.z = map(float, to_world.T @ (vx, vy, vz))
+    twist.angular.x, twist.angular.y, twist.angular.z = rates
+    return message
+
+
+def diagnostics(name: str, text: str, values: Mapping[str, object], *, warn: bool, stamp) -> DiagnosticArray:
+    """The state of a node in words and figures; stamp: a builtin_interfaces Time."""
+    status = DiagnosticStatus(level=DiagnosticStatus.WARN if warn else DiagnosticStatus.OK, name=name, message=text)
+    status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    report = DiagnosticArray(status=[status])
+    report.header.stamp = stamp
+    return report
