@@ -371,55 +371,27 @@ def _bench(options) -> int:
 
 
 def _add_experiment(verbs) -> None:
-    from spike_ctrl.experiment import SUMMARIES
+    from spike_ctrl.experiment import arguments
 
-    parser = _verb(
-        verbs,
-        "experiment",
-        "Measure the numbers of the paper anew, beside its own: table, figures and findings in a folder.",
-        "  spike-ctrl experiment headline --seeds 5\n"
-        "  spike-ctrl experiment headline --recipe td3bc --quick\n"
-        "  spike-ctrl experiment gradients --workers 2\n"
-        "  spike-ctrl experiment slopes --quick --out runs/experiments/slopes-first\n"
-        "  spike-ctrl experiment ablation --seeds 3 --ray auto\n"
-        "  spike-ctrl experiment energy\n\n"
-        "experiments:\n" + "".join(f"  {name:<11}{summary}\n" for name, summary in SUMMARIES.items()) + "\n"
-        "An experiment that was stopped goes on with the same command: what is finished is not measured again.\n",
-    )
-    parser.add_argument("name", choices=SUMMARIES, metavar="NAME", help=", ".join(SUMMARIES))
-    parser.add_argument("--quick", action="store_true", help="a small size that ends within 5 minutes")
-    parser.add_argument("--seeds", type=int, default=0, help="how often training is repeated (default: the experiment's)")
-    parser.add_argument("--recipe", default="", help="a name among config/recipes or a path (default: the experiment's)")
-    parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
-    parser.add_argument("--out", type=Path, help="folder (default: runs/experiments/NAME-TIME, or the unfinished one)")
-    parser.add_argument("--workers", type=int, default=1, help="local processes of one thread each (default: 1)")
-    parser.add_argument("--ray", default="", metavar="ADDRESS", help="measure on the Ray cluster at this address instead")
+    parser = _verb(verbs, "experiment", arguments.SUMMARY, arguments.EXAMPLES)
+    arguments.add(parser)
     parser.set_defaults(do=_experiment)
 
 
 def _experiment(options) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.experiment import runner
+    from spike_ctrl.experiment import arguments, runner
     from spike_ctrl.experiment.figures import MissingPackage
     from spike_ctrl.experiment.study import ExperimentError, Options
 
-    for name, low, high in (("seeds", 0, 1000), ("workers", 1, 1024)):
-        if not low <= getattr(options, name) <= high:
-            raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
     airframe.find(options.airframe).require_layout("motors")
+    asked = Options(options.quick, options.seeds, options.recipe, options.airframe)
+    origin = {"command": provenance.command(), "commit": provenance.commit()}
+    about = {"out": options.out, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder = runner.run(
-            options.name,
-            Options(options.quick, options.seeds, options.recipe, options.airframe),
-            out=options.out,
-            stamp=time.strftime("%Y%m%d-%H%M%S"),
-            workers=options.workers,
-            ray=options.ray,
-            clock=time.monotonic,
-            origin={"command": provenance.command(), "commit": provenance.commit()},
-            show=_show,
-        )
+        arguments.check(options)
+        folder = runner.run(options.name, asked, workers=options.workers, ray=options.ray, show=_show, **about)
     except (ExperimentError, MissingPackage) as error:
         raise UsageError(str(error)) from None
     except KeyboardInterrupt:
