@@ -185,7 +185,7 @@ def test_the_table_names_every_controller_and_column():
     found = evaluate(guide(), AIRFRAME, seed=SEED, starts=8)
     text = table({"spiking policy": found, "guide": found})
     assert len(text.splitlines()) == 3
-    for word in ("1.5m start", "1.5m end", "0.6m start", "0.6m end", "hover error", "spiking policy", "guide"):
+    for word in ("1.5m start", "1.5m end", "0.6m start", "0.6m end", "hover, p95 cm", "|du|", "spiking policy", "guide"):
         assert word in text
     assert f"{found.headline:.1f} ({found.columns[HEADLINE]['survival']:.3f})" in text
 

@@ -56,7 +56,7 @@ def _add_train(verbs) -> None:
         "  spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short\n"
         "  spike-ctrl train --resume runs/short\n",
     )
-    parser.add_argument("recipe", nargs="?", help="a name among config/recipes or a path to a YAML file (default: td3bc)")
+    parser.add_argument("recipe", nargs="?", help="a name among config/recipes or a path to a YAML file (default: default)")
     parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
     parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
     parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
@@ -102,7 +102,7 @@ def _train(options) -> int:
     return 0
 
 
-def _new_run(*, recipe="td3bc", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, about):
+def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, about):
     """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
@@ -136,19 +136,23 @@ def _add_eval(verbs) -> None:
         "Fly the frozen evaluation: 1024 fixed starts, no guide steps, four columns.",
         "  spike-ctrl eval models/crazyflie.safetensors\n"
         "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
+        "  spike-ctrl eval models/crazyflie*.safetensors --randomised --guide\n"
         "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
         "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
     )
-    parser.add_argument("model", nargs="?", type=Path, help="a checkpoint")
-    parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the model's, or crazyflie)")
-    parser.add_argument(
-        "--guide", action="store_true", help="also the geometric guide, and the model after 50 steps flown by it"
-    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", type=Path, help="checkpoints, all for the same airframe")
+    parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the first model's, or crazyflie)")
+    parser.add_argument("--guide", action="store_true", help="also the geometric guide, and models after 50 steps of it")
     parser.add_argument(
         "--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the model's figures (without a model: the first controller's)"
+        "--randomised",
+        action="store_true",
+        help="unknown plants: +-20 %% of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures of the first of them, model or other controller"
     )
     parser.set_defaults(do=_eval)
 
@@ -161,48 +165,47 @@ def _eval(options) -> int:
         PolicyController,
         RaptorController,
         evaluate,
+        randomised,
         table,
     )
     from spike_ctrl.guide import Gains, GeometricGuide
+    from spike_ctrl.starts import Randomisation
 
-    if not (options.model or options.guide or options.raptor):
+    if not (options.models or options.guide or options.raptor):
         raise UsageError("nothing to fly: give a model, --guide or --raptor")
-    loaded = checkpoint.load(options.model) if options.model else None
-    name = options.airframe or (loaded.manifest.contract.airframe if loaded else "crazyflie")
-    vehicle = airframe.find(name)
+    contracts = [checkpoint.load(model).manifest.contract for model in options.models]
+    vehicle = airframe.find(options.airframe or (contracts[0].airframe if contracts else "crazyflie"))
     vehicle.require_layout("motors")
     flown = {}
-    if loaded:
+    for model, contract in zip(options.models, contracts, strict=True):
         expect = {"airframe_hash": vehicle.hash, "action": "motors"}
-        if loaded.manifest.contract.airframe_hash != vehicle.hash:
+        if contract.airframe_hash != vehicle.hash:
             expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
-        checkpoint.load(options.model, expect=expect)
-        flown[str(options.model)] = PolicyController(loaded.policy)
+        policy = checkpoint.load(model, expect=expect).policy
+        flown[str(model)] = PolicyController(policy)
         if options.guide:
-            guide_first = GuideFirstController(PolicyController(loaded.policy), GuideController(GeometricGuide(vehicle)))
-            flown["  after 50 guide-flown steps"] = guide_first
+            guide_first = GuideFirstController(PolicyController(policy), GuideController(GeometricGuide(vehicle)))
+            flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
     if options.guide:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
+        if options.randomised:
+            flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
     if options.raptor:
         try:
             flown["RAPTOR"] = RaptorController()
         except ModuleNotFoundError as error:
             raise UsageError(str(error)) from None
-    results = {label: evaluate(controller, vehicle) for label, controller in flown.items()}
+    plants = randomised(vehicle) if options.randomised else Randomisation()
+    results = {label: evaluate(controller, vehicle, randomisation=plants) for label, controller in flown.items()}
     first = next(iter(results.values()))
-    print(f"airframe {vehicle.name}, {first.starts} starts")
+    print(f"airframe {vehicle.name}, {first.starts} starts{', randomised plants' if options.randomised else ''}")
     print(table(results))
-    if loaded:
-        print(
-            f"hover error p95 {100 * first.hover_error_m['p95']:.1f} cm, change of u {first.action_change:.4f} per step, "
-            f"spike rates {' '.join(f'{rate:.2f}' for rate in first.spike_rates)}"
-        )
+    if options.models:
+        rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates)
+        print(f"spike rates of {options.models[0]}: {rates}")
     if options.json:
-        figures = first.to_dict() | {
-            "model": str(options.model) if loaded else next(iter(results)),
-            "airframe": vehicle.name,
-        }
+        figures = first.to_dict() | {"model": next(iter(results)), "airframe": vehicle.name}
         try:
             options.json.write_text(json.dumps(figures, indent=2) + "\n")
         except OSError as error:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.dynamics import COMMAND_ROWS
 from spike_ctrl.environment import RATE_HZ, Environment, Task
 from spike_ctrl.guide import GeometricGuide
@@ -29,10 +29,14 @@ COLUMNS = tuple(f"{box}_{stage}" for box in BOXES for stage in COEFFICIENTS)
 FIGURES = ("return_mean", "return_std", "survival", "length_mean")
 HEADLINE = "1.5m_start"
 
-RANDOMISED = Randomisation(
-    mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, force=0.03, moment=1e-4, delay=2, noise=1.0
-)
-"""The plants of the randomised evaluation, for a Crazyflie: what a policy may meet in the air."""
+def randomised(airframe: Airframe) -> Randomisation:
+    """The plants of the randomised evaluation, what a policy may meet in the air: .03 N of steady force for a Crazyflie."""
+    weight, arm = airframe.mass * GRAVITY, max(airframe.rotor_x)
+    return Randomisation(
+        mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2,
+        force=0.03 / (0.027 * GRAVITY) * weight, moment=1e-4 / (0.027 * GRAVITY * 0.028) * weight * arm,
+        delay=2, noise=1.0,
+    )  # fmt: skip
 
 
 class Controller(Protocol):
@@ -236,13 +240,15 @@ def comparison(evaluation: Evaluation, airframe: Airframe) -> str:
 
 
 def table(evaluations: dict[str, Evaluation]) -> str:
-    """Mean return and survival of each controller in each column, and its hover error in the last second."""
+    """Mean return and survival of each controller in each column; hover error and change of u in the last second."""
     width = max(map(len, (*evaluations, "return (survival)"))) + 2
     heads = "".join(f"{column.replace('_', ' '):>16}" for column in COLUMNS)
-    lines = [f"{'return (survival)':<{width}}{heads}{'hover error':>14}"]
+    lines = [f"{'return (survival)':<{width}}{heads}{'hover, p95 cm':>16}{'|du|':>8}"]
     for name, found in evaluations.items():
         cells = (f"{c['return_mean']:.1f} ({c['survival']:.3f})" for c in (found.columns[column] for column in COLUMNS))
-        median = found.hover_error_m["median"]
-        error = "none survived" if np.isnan(median) else f"{100 * median:.1f} cm"
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>16}" for cell in cells) + f"{error:>14}")
+        median, p95 = found.hover_error_m["median"], found.hover_error_m["p95"]
+        error = "none survived" if np.isnan(median) else f"{100 * median:.1f}, {100 * p95:.1f}"
+        lines.append(
+            f"{name:<{width}}" + "".join(f"{cell:>16}" for cell in cells) + f"{error:>16}{found.action_change:>8.3f}"
+        )
     return "\n".join(lines)

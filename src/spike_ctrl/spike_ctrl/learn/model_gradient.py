@@ -26,7 +26,7 @@ from spike_ctrl.dynamics import DELAY, LANES, STATE_ROWS
 from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.learn import closed_loop
 from spike_ctrl.learn.average import AveragedNetwork
-from spike_ctrl.learn.buffer import FIRST, Rows
+from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED, Rows
 from spike_ctrl.learn.closed_loop import Objective, Policy
 from spike_ctrl.observation import NOISE
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
@@ -106,7 +106,7 @@ class ModelGradient:
 
     def receive(self, rows: Rows) -> None:
         """Keep the first states of episodes; rotors and observation say all that the dynamics need."""
-        first = np.flatnonzero(((rows.flags & FIRST) > 0) & np.isfinite(rows.observation).all(1))
+        first = np.flatnonzero((rows.flags & (FIRST | TERMINATED | TRUNCATED)) == FIRST)
         if not len(first):
             return
         seen = rows.observation[first]
