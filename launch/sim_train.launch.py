@@ -36,6 +36,20 @@ def from_run(context):
         values.update(earlier.arguments(Path(values["resume"]), dict(values)))
 
 
+def from_algorithm(context):
+    """The recipe of an algorithm, where no recipe is named; one that is named must be for it."""
+    values = context.launch_configurations
+    wanted = values.get("algorithm")
+    if wanted and not values.get("resume"):
+        from spike_ctrl.learn import recipe
+
+        if wanted not in recipe.STANDARD:
+            raise recipe.RecipeError(f"algorithm: found '{wanted}', wanted one of {', '.join(recipe.STANDARD)}")
+        found = recipe.find(values.setdefault("recipe", recipe.STANDARD[wanted])).algorithm
+        if found != wanted:
+            raise recipe.RecipeError(f"recipe {values['recipe']}: algorithm: found {found}, wanted {wanted}")
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
@@ -54,7 +68,13 @@ def generate_launch_description():
     return LaunchDescription(
         [
             OpaqueFunction(function=from_run),
+            OpaqueFunction(function=from_algorithm),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            DeclareLaunchArgument(
+                "algorithm",
+                default_value="",
+                description="How to train, by the standard recipe of an algorithm: td3bc or model_gradient.",
+            ),
             DeclareLaunchArgument(
                 "log_level",
                 default_value="info",

@@ -20,6 +20,9 @@ from spike_ctrl.starts import Randomisation
 # Blocks of a recipe that belong to one algorithm only.
 ALGORITHMS = {"td3bc": ("replay", "td3bc", "critic_width"), "model_gradient": ("model_gradient",)}
 
+STANDARD = {"td3bc": "td3bc", "model_gradient": "default"}
+"""The recipe of each algorithm that is trained by where none is named."""
+
 
 class RecipeError(ValueError):
     """A recipe that cannot be used; one line that names file, key, found and wanted."""
