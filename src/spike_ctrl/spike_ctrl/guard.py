@@ -138,7 +138,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     if max(sample.ages) > limits.guide_age:
         return Inspection(track, None, stopped, None)
     missing = 0 if track.accepted_at is None else int((sample.received - track.accepted_at) / limits.period + 1e-6) - 1
-    track = track._replace(accepted_at=sample.received, late=_shift_in(track.late, min(max(missing, 0), WINDOW)))
+    track = track._replace(accepted_at=sample.received, late=shift_in(track.late, missing))
     if last is None or sample.reset_counter == last.reset_counter:
         return Inspection(track, sample, stopped, None)
     shift = estimator_shift(last, sample)
@@ -159,6 +159,12 @@ def gap(track: Track, now: float, limits: Limits) -> tuple[Finding, ...]:
     if (late := track.late.bit_count()) > limits.late_states:
         found += (Finding(Fault.STATE_LATE, f"{late} missing in {WINDOW} periods, wanted at most {limits.late_states}"),)
     return found
+
+
+def shift_in(window: int, missing: int) -> int:
+    """A window of bits moved on by `missing` control periods, which count, and by one that does not."""
+    missing = min(max(missing, 0), WINDOW)
+    return (((window << missing) | ((1 << missing) - 1)) << 1) & _WINDOW_MASK
 
 
 def not_finite(sample: Sample) -> str | None:
@@ -222,11 +228,6 @@ def angle(first, second) -> float:
     """Angle (rad) of the rotation between two attitudes."""
     inner = abs(sum(a * b for a, b in zip(first, second, strict=True)))
     return 2 * math.acos(min(inner, 1.0))
-
-
-def _shift_in(window: int, missing: int) -> int:
-    """The window moved on by the missing control periods and, last, by one in which a state came."""
-    return (((window << missing) | ((1 << missing) - 1)) << 1) & _WINDOW_MASK
 
 
 def _count_still(sample: Sample, last: Sample | None, track: Track):
