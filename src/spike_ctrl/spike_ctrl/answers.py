@@ -60,10 +60,10 @@ class AnswerLimits:
     misses: int = within(20, 1, 99)  # of the last 100 answers
     saturation: float = within(0.98, 0.5, 1.0)  # size from which an action sits at its limit
     saturated: int = within(60, 1, 99)  # of the last 100 answers: with half of the action or more at its limit
-    slew: float = within(0.5, 0.01, 2.0)  # largest change from one command to the next
-    reversal: float = within(0.3, 0.01, 2.0)  # mean size of a change that turns back, per answer
-    shaking: float = within(6.0, 0.5, 100.0)  # rad/s, root mean square of the body rates
-    memory: int = within(25, 2, 1000)  # answers that these two means reach back
+    slew: float = within(1.0, 0.01, 2.0)  # largest change from one command to the next
+    reversal: float = within(0.8, 0.01, 2.0)  # mean size of a change that turns back, per answer
+    shaking: float = within(8.0, 0.5, 100.0)  # rad/s, root mean square of the body rates
+    memory: int = within(50, 2, 1000)  # answers that these two means reach back
     stuck: int = within(25, 2, 1000)  # equal answers to changing states
     spike_low: float = within(1e-3, 0.0, 1.0)  # share of neurons
     spike_high: float = within(0.6, 0.0, 1.0)

@@ -35,7 +35,7 @@ class Cage:
             raise CageError(f"cage: found {self.low} to {self.high}, wanted two corners of three finite numbers")
         for axis, low, high in zip("xyz", self.low, self.high, strict=True):
             if high - low <= 2 * self.margin:
-                raise CageError(f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin of {self.margin} m")
+                raise CageError(f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin, {self.margin} m")
 
     @property
     def centre(self) -> tuple[float, float, float]:
@@ -58,8 +58,8 @@ class Cage:
         found = "(" + ", ".join(f"{p:.2f}" for p in position) + ") m"
         if outside > 0:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
-        low, high = self.low[:2], self.high
-        near = min(*(p - a for p, a in zip(position, low, strict=False)), *(b - p for p, b in zip(position, high, strict=True)))
+        walls = (position[0] - self.low[0], position[1] - self.low[1])
+        near = min(*walls, *(b - p for p, b in zip(position, self.high, strict=True)))
         if near < self.margin / 2:
             return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
         return ()

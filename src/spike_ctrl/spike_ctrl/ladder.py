@@ -80,7 +80,7 @@ class LadderLimits:
     take_off_height: float = within(1.0, 0.2, 50.0)
     climb_speed: float = within(0.5, 0.05, 5.0)
     take_off_timeout: float = within(15.0, 1.0, 120.0)  # after arming
-    reached: float = within(0.25, 0.02, 5.0)  # of the height
+    reached: float = within(0.1, 0.02, 5.0)  # of the height
     engage_timeout: float = within(10.0, 0.5, 600.0)
     settle_time: float = within(0.5, 0.0, 30.0)
     recover_timeout: float = within(5.0, 0.5, 60.0)
@@ -357,7 +357,7 @@ def _hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     if facts.agrees and facts.identity is not None and not facts.blocking:
         who = f"{facts.identity.checkpoint_id} (epoch {facts.identity.epoch})"
-        return _change(ladder, Rung.SNN, f"{who} agrees with the guide: {facts.disagreement}", facts, approved=facts.identity)
+        return _change(ladder, Rung.SNN, f"{who} {facts.disagreement}", facts, approved=facts.identity)
     if facts.now - ladder.wanted_since <= limits.engage_timeout:
         return Move(ladder)
     finding = Finding(Fault.DISAGREEMENT, facts.disagreement)

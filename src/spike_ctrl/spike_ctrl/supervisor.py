@@ -11,85 +11,22 @@ slewed, and leaves once. The guards and the ladder do the work; this module lets
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
-from spike_ctrl import answers, autopilot, guard, ladder, ranges, setpoint
-from spike_ctrl.answers import Action, Answer, AnswerLimits, Identity, Monitor, Source
-from spike_ctrl.autopilot import Ask, Autopilot, AutopilotLimits, Mode
-from spike_ctrl.envelope import Cage, Envelope
+from spike_ctrl import answers, autopilot, guard, ladder, setpoint
+from spike_ctrl.answers import Answer, Identity, Monitor, Source
+from spike_ctrl.autopilot import Ask, Autopilot
+from spike_ctrl.command import Command, Sent, Sources, command
 from spike_ctrl.fault import Fault, Finding, Rung
-from spike_ctrl.guard import Limits, Sample, Track
-from spike_ctrl.ladder import Event, Facts, Ladder, LadderLimits, Request
-from spike_ctrl.ranges import within
+from spike_ctrl.guard import Sample, Track
+from spike_ctrl.ladder import Event, Facts, Ladder, Request
 from spike_ctrl.setpoint import Target
+from spike_ctrl.settings import Settings
 from spike_ctrl.trajectory import SetPoint, Trajectory
 
 STATUS_PERIOD = 1.0  # s
 REPEAT = 1.0  # s: a fault that was away for longer is told again
 COURSE_FAULTS = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_LEFT)  # the policy flew there: it is not trusted on
-
-
-class SettingsError(ValueError):
-    """Settings that are out of range or contradict each other; one line that names the field."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that a flight is supervised by. layout: of the actions. hover: collective action that carries the weight."""
-
-    layout: str = "rates"
-    hover: float = within(0.0, -1.0, 1.0)
-    state: Limits = Limits()
-    answers: AnswerLimits = AnswerLimits()
-    cage: Cage = Cage()
-    envelope: Envelope = Envelope()
-    autopilot: AutopilotLimits = AutopilotLimits()
-    ladder: LadderLimits = LadderLimits()
-    command_age: float = within(0.02, 0.002, 0.2)  # s of the state that a command answers
-    stall: float = within(0.1, 0.01, 0.2)  # s between two steps
-    stalls: int = within(20, 1, 99)  # control periods missed in the last 100 steps
-
-    def __post_init__(self):
-        if self.layout not in _RESTING:
-            raise SettingsError(f"layout: found '{self.layout}', wanted one of {', '.join(_RESTING)}")
-        ranges.check(self, "supervisor", SettingsError)
-
-    @property
-    def idle(self) -> Action:
-        return _RESTING[self.layout](-1.0)
-
-    @property
-    def spool(self) -> Action:
-        """A tenth of the rotors' speed or of the thrust: while they come up to speed after arming."""
-        return _RESTING[self.layout](-0.8)
-
-    @property
-    def level(self) -> Action:
-        """No rotation and the weight carried: the last command before silence in the air."""
-        return _RESTING[self.layout](self.hover)
-
-
-_RESTING = {"rates": lambda thrust: (thrust, 0.0, 0.0, 0.0), "motors": lambda speed: (speed,) * 4}
-
-
-class Commander(Enum):
-    """Whose command it is. REST: the supervisor's own idle on the ground or its last level command in the air."""
-
-    POLICY = "policy"
-    GUIDE = "guide"
-    REST = "rest"
-
-
-class Command(NamedTuple):
-    """The one thing that the bridge may forward: an action for the state of `tick`, accepted at `received` (s)."""
-
-    tick: int
-    received: float
-    action: Action
-    commander: Commander
-    identity: Identity | None = None
 
 
 class Inputs(NamedTuple):
@@ -141,10 +78,7 @@ class State(NamedTuple):
     candidate_monitor: Monitor = Monitor()
     accepted: Identity | None = None  # the checkpoint that may take over
     target: Target | None = None
-    commanded: int = -1  # tick of the last command
-    commanded_at: float | None = None
-    action: Action | None = None  # of the last command
-    rested: bool = False  # the last, level command before silence has been sent
+    sent: Sent = Sent()
     autopilot: Autopilot | None = None
     stepped: float | None = None
     stalls: int = 0
@@ -155,6 +89,8 @@ class State(NamedTuple):
 
 def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Output]:
     """One step of the supervisor; raises nothing, whatever the inputs hold."""
+    if state.stepped is None:
+        state = state._replace(ladder=state.ladder._replace(since=inputs.now))
     before = state.ladder.rung
     state, found = _see(state, inputs, settings)
     state, policy_found = _hear_policy(state, inputs, settings)
@@ -175,13 +111,14 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
         state = state._replace(target=moved.target)
         point, _ = setpoint.current(moved.target, inputs.now, settings.cage)
     state, accept, swap = _swap(state._replace(ladder=now_on), settings)
-    state, command, slewed = _command(state, inputs, before, settings)
-    state, news = _note(state, told + swap + slewed, inputs.now)
+    sources = Sources(state.sample, state.policy, state.guide, inputs.autopilot)
+    sent, chosen, slewed = command(state.sent, sources, now_on, before, inputs.now, settings)
+    state, news = _note(state._replace(sent=sent), told + swap + slewed, inputs.now)
     state, status = _status(state, inputs, settings)
     events = _started(state, inputs) + news + refused + moved.events
     finished = now_on.ending and not now_on.commanding
     state = state._replace(autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
-    return state, Output(now_on.rung, command, moved.ask, point, accept, events, status, finished)
+    return state, Output(now_on.rung, chosen, moved.ask, point, accept, events, status, finished)
 
 
 # --- what comes in --------------------------------------------------------------------------------------------------
@@ -197,7 +134,7 @@ def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple
         state = state._replace(track=seen.track)
         if any(finding.fault is Fault.CLOCK_JUMP for finding in found):
             # Ticks and stamps begin anew: what was asked before is never answered.
-            state = state._replace(policy=Source(), guide=Source(), candidate=Source(), monitor=Monitor(), commanded=-1)
+            state = state._replace(policy=Source(), guide=Source(), candidate=Source(), monitor=Monitor(), sent=Sent())
         if seen.accepted is not None:
             expect = {name: answers.expect(getattr(state, name), seen.accepted) for name in ("policy", "guide", "candidate")}
             state = state._replace(sample=seen.accepted, **expect)
@@ -243,7 +180,7 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
             monitor, bad = answers.observe(state.candidate_monitor, answer, state.sample, limits)
             source = answers.answered(state.candidate, answer, limits)
             state = state._replace(candidate=source, candidate_monitor=Monitor() if bad else monitor)
-    guide = state.guide.latest
+    guide = state.guide.latest if inputs.autopilot is not None and inputs.autopilot.airborne else None
     for name, monitor in (("policy", "monitor"), ("candidate", "candidate_monitor")):
         latest = getattr(state, name).latest
         if guide is None or latest is None or latest.tick != guide.tick:
@@ -334,60 +271,8 @@ def _swap(state: State, settings: Settings) -> tuple[State, Identity | None, tup
     if rung is Rung.SNN or identity is None:
         return state, None, ()
     state = state._replace(accepted=None, candidate_monitor=Monitor())
-    return state, None, (Finding(Fault.SWAP_REFUSED, f"{identity.checkpoint_id} (epoch {identity.epoch}), {rung.name} flies"),)
-
-
-def _command(
-    state: State, inputs: Inputs, before: Rung, settings: Settings
-) -> tuple[State, Command | None, tuple[Finding, ...]]:
-    """The command of this step, if there is one; a tick is commanded once."""
-    status, sample = inputs.autopilot, state.sample
-    if sample is None or status is None:
-        return state, None, ()
-    rest = settings.level if status.airborne else settings.idle
-    last_act = Command(sample.tick, sample.received, rest, Commander.REST)
-    if state.ladder.rung is Rung.SILENT:
-        leaving = before is not Rung.SILENT and status.mode is Mode.OFFBOARD and not state.rested
-        return state._replace(action=None, rested=False), last_act if leaving else None, ()
-    chosen = _choose(state, inputs, settings)
-    if chosen is None:
-        handing = state.ladder.rung >= Rung.HOLD and state.ladder.commanding and state.ladder.came_from is Mode.OFFBOARD
-        idle_for = inputs.now - (state.commanded_at or 0.0)
-        if handing and not state.rested and idle_for > settings.answers.silent:
-            return state._replace(rested=True, action=None), last_act, ()
-        return state, None, ()
-    action, found = chosen.action, ()
-    if chosen.commander is not Commander.REST:
-        action, found = answers.slewed(action, state.action, settings.answers)
-    state = state._replace(commanded=chosen.tick, commanded_at=inputs.now, action=action, rested=False)
-    return state, chosen._replace(action=action), found
-
-
-def _choose(state: State, inputs: Inputs, settings: Settings) -> Command | None:
-    """Whose command it is on this rung, for a fresh state that has not been commanded."""
-    rungs, now, sample = state.ladder, inputs.now, state.sample
-
-    def of(source: Source, commander: Commander) -> Command | None:
-        received = dict(source.states).get(source.latest.tick) if source.latest is not None else None
-        if received is None or source.latest.tick <= state.commanded or now - received > settings.command_age:
-            return None
-        return Command(source.latest.tick, received, source.latest.action, commander, source.latest.identity)
-
-    if rungs.rung is Rung.SNN:
-        return of(state.policy, Commander.POLICY)
-    if rungs.rung is Rung.GUIDE:
-        spooling = ladder.spooling(rungs, now, settings.ladder)
-        if not inputs.autopilot.airborne and (rungs.armed_since is None or spooling):
-            fresh = sample.tick > state.commanded and now - sample.received <= settings.command_age
-            action = settings.spool if spooling else settings.idle
-            return Command(sample.tick, sample.received, action, Commander.REST) if fresh else None
-        return of(state.guide, Commander.GUIDE)
-    if rungs.confirmed or rungs.came_from is not Mode.OFFBOARD:
-        return None
-    waiting = state.guide.waiting_since
-    if rungs.trusted and waiting is not None and now - waiting > settings.answers.silent:
-        return of(state.policy, Commander.POLICY)
-    return of(state.guide, Commander.GUIDE)
+    detail = f"{identity.checkpoint_id} (epoch {identity.epoch}), {rung.name} flies"
+    return state, None, (Finding(Fault.SWAP_REFUSED, detail),)
 
 
 def _note(state: State, found: tuple[Finding, ...], now: float) -> tuple[State, tuple[Event, ...]]:
@@ -417,9 +302,10 @@ def _status(state: State, inputs: Inputs, settings: Settings) -> tuple[State, st
         return state, None
     rungs, status = state.ladder, inputs.autopilot
     words = [f"{rungs.rung.name} for {inputs.now - rungs.since:.0f} s"]
-    words.append("autopilot not heard" if status is None else f"{status.mode.value}, {'armed' if status.armed else 'disarmed'}")
-    if status is not None:
-        words.append(f"battery {status.battery:.0%}")
+    if status is None:
+        words.append("autopilot not heard")
+    else:
+        words += [f"{status.mode.value}, {'armed' if status.armed else 'disarmed'}", f"battery {status.battery:.0%}"]
     if state.sample is not None:
         words.append("at " + ", ".join(f"{p:.2f}" for p in state.sample.position) + " m")
     words.append(f"shadow {state.monitor.words(settings.answers)}" if rungs.rung is not Rung.SNN else "policy flies")
