@@ -1,10 +1,10 @@
 """A rehearsed flight: the supervisor between a made-up vehicle, policy, guide and autopilot, in made-up time."""
 
+import copy
 import math
 
 import pytest
 
-from spike_ctrl import supervisor
 from spike_ctrl.answers import Answer, Identity
 from spike_ctrl.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.fault import Rung
@@ -34,7 +34,7 @@ class _Flight:
         self.mode, self.armed, self.autopilot_obeys, self.heard = Mode.HOLD, False, True, True
         self.autopilot = {"battery": 0.9, "voltage": 16.0} | autopilot
         self.unmet, self.reports, self.stream = (), (), None
-        self.outputs, self.wall = [], 0.0
+        self.outputs, self.last = [], None
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
@@ -54,6 +54,9 @@ class _Flight:
     @property
     def asks(self):
         return [output.ask for _, output in self.outputs if output.ask is not None]
+
+    def commanders(self, since=0.0):
+        return [command.commander for now, command in self.commands if now >= since]
 
     def told(self, words):
         return any(words in event.text for event in self.events)
@@ -75,6 +78,7 @@ class _Flight:
         given = {"autopilot": status, "unmet": self.unmet, "reports": self.reports} | inputs
         self.state, output = step(self.state, Inputs(self.now, **given), self.settings)
         self.outputs.append((self.now, output))
+        self.last = output
         if output.ask is Ask.ARM and self.autopilot_obeys and self.mode is Mode.OFFBOARD:
             self.armed = True
         elif output.ask in ASKED and self.autopilot_obeys:
@@ -124,8 +128,18 @@ class _Flight:
                 self.give(**{name: answer})
         self.now = begin + PERIOD
 
+    def move_origin(self, *by):
+        """The estimator puts its origin elsewhere: the vehicle's position jumps by so many metres."""
+        self.position = [p + d for p, d in zip(self.position, by, strict=True)]
+        self.reset_counter += 1
+        self._period()
+        return self
+
     def _move(self):
-        point = self.outputs[-1][1].set_point if self.outputs else None
+        if self.last is not None and self.state.track.last is not None:
+            if self.reset_counter != self.state.track.last.reset_counter:
+                return
+        point = self.last.set_point if self.last is not None else None
         wanted = list(self.position)
         if self.armed and self.mode is Mode.OFFBOARD and point is not None and self.rung <= Rung.GUIDE:
             wanted = list(point.position)
@@ -139,6 +153,21 @@ class _Flight:
             self.velocity[axis] = moved / PERIOD
         if self.armed and self.mode is Mode.LAND and self.position[2] < 0.05:
             self.armed = False
+
+    @staticmethod
+    def nothing(passes):
+        """For sample, policy, guide: it does not arrive."""
+        return None
+
+    def stays(self, rung, seconds=0.5):
+        self.fly(seconds)
+        assert self.rung is rung, [event.text for event in self.events]
+
+    def needs_the_operator(self):
+        """On GUIDE it stays until the operator asks, and then comes back through the shadow."""
+        self.stays(Rung.GUIDE, 3.0)
+        self.ask(Request.ENGAGE)
+        self.fly(5, until=lambda: self.rung is Rung.SNN)
 
     # --- where a test begins ----------------------------------------------------------------------------------------
 
@@ -158,6 +187,16 @@ class _Flight:
 
 
 @pytest.fixture(scope="session")
-def Flight():  # noqa: N802, it is a class
-    assert supervisor.step is step
+def Flight():
     return _Flight
+
+
+@pytest.fixture(scope="session")
+def _engaged():
+    return _Flight().engage()
+
+
+@pytest.fixture
+def flight(_engaged):
+    """The policy flies, in the air, at 100 Hz."""
+    return copy.deepcopy(_engaged)

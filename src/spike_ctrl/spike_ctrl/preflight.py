@@ -49,7 +49,7 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the audit asks for beside the supervisor's settings. remote_control: a pilot has one; else it must not be needed."""
+    """What the audit asks for beside the supervisor's settings. remote_control: a pilot has one; else none is needed."""
 
     remote_control: bool = True
     state_rate: float = within(80.0, 1.0, 1000.0)  # Hz of the state that arrives, at least
@@ -113,16 +113,13 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule
         _Rule("NAV_RCL_ACT", lambda v: v in (1, 2, 3), "1 (hold), 2 (return) or 3 (land)", "3", "5 and 6 drop the vehicle"),
     ]
     if wanted.remote_control:
-        rules.append(
-            _Rule("COM_RC_IN_MODE", lambda v: v in (0, 2, 3), "0, 2 or 3", "0", "else the pilot's remote control is not heard")
-        )
-        rules.append(
-            _Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", "a lost remote control must end OFFBOARD")
-        )
+        why = "else the pilot's remote control is not heard"
+        rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in (0, 2, 3), "0, 2 or 3", "0", why))
+        why = "a lost remote control must end OFFBOARD"
+        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
     else:
-        rules.append(
-            _Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", "without a remote control OFFBOARD would end")
-        )
+        why = "else OFFBOARD ends, for there is no remote control"
+        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
     for name in ("FD_FAIL_R", "FD_FAIL_P"):
         rules.append(
             _Rule(
@@ -217,7 +214,8 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
     unmet = []
     for topic, count in wanted.items():
         if (seen := found.get(topic, 0)) < count:
-            unmet.append(Unmet(f"topic {topic}: found {seen} publishers, wanted {count}", "start the node that publishes it"))
+            fix = "start the node that publishes it"
+            unmet.append(Unmet(f"topic {topic}: found {seen} publishers, wanted {count}", fix))
         elif seen > count:
             fix = "end the other publisher, or isolate this graph by ROS_DOMAIN_ID"
             unmet.append(Unmet(f"topic {topic}: found {seen} publishers, wanted {count}", fix))

@@ -62,7 +62,7 @@ def _check_order(settings: Settings) -> None:
     state, answers, pilot = settings.state, settings.answers, settings.autopilot
     for name in ("position_age", "attitude_age", "rates_age", "state_age", "guide_age"):
         if (age := getattr(state, name)) < 2 * state.period:
-            raise SettingsError(f"supervisor: {name}: found {age} s, wanted two control periods or more, {2 * state.period} s")
+            raise SettingsError(f"supervisor: {name}: found {age} s, wanted two control periods, {2 * state.period} s")
     for low, high, of in (
         ("state_age", "guide_age", state),
         ("future", "delay", state),
