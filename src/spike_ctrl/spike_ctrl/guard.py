@@ -128,8 +128,8 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     )
     if max(sample.ages) > limits.guide_age:
         return Inspection(track, None, stopped, None)
-    missing = 0 if track.accepted_at is None else int((sample.received - track.accepted_at) / limits.period + 1e-6) - 1
-    track = track._replace(accepted_at=sample.received, late=shift_in(track.late, missing))
+    since = 0.0 if track.accepted_at is None else sample.received - track.accepted_at
+    track = track._replace(accepted_at=sample.received, late=shift_in(track.late, missing(since, limits.period)))
     if last is None or sample.reset_counter == last.reset_counter:
         return Inspection(track, sample, stopped, None)
     shift = estimator_shift(last, sample)
@@ -152,9 +152,13 @@ def gap(track: Track, now: float, limits: Limits) -> tuple[Finding, ...]:
     return found
 
 
+def missing(pause: float, period: float) -> int:
+    """Control periods that passed without anything between two things that are `pause` (s) apart."""
+    return int(min(max(pause / period - 1 + 1e-6, 0.0), WINDOW))
+
+
 def shift_in(window: int, missing: int) -> int:
     """A window of bits moved on by `missing` control periods, which count, and by one that does not."""
-    missing = min(max(missing, 0), WINDOW)
     return (((window << missing) | ((1 << missing) - 1)) << 1) & _WINDOW_MASK
 
 

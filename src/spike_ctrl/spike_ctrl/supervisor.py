@@ -231,7 +231,7 @@ def _pace(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tupl
     if state.stepped is None:
         return state, ()
     pause = inputs.now - state.stepped
-    state = state._replace(stalls=guard.shift_in(state.stalls, int(pause / settings.state.period) - 1))
+    state = state._replace(stalls=guard.shift_in(state.stalls, guard.missing(pause, settings.state.period)))
     if pause > settings.stall:
         return state, (Finding(Fault.STARVED, f"not called for {1e3 * pause:.0f} ms, wanted {1e3 * settings.stall:.0f} ms"),)
     if (missed := state.stalls.bit_count()) > settings.stalls:
