@@ -34,7 +34,7 @@ class _Flight:
         self.mode, self.armed, self.autopilot_obeys, self.heard = Mode.HOLD, False, True, True
         self.autopilot = {"battery": 0.9, "voltage": 16.0} | autopilot
         self.unmet, self.reports, self.stream = (), (), None
-        self.outputs, self.last = [], None
+        self.outputs, self.events, self.last = [], [], None
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
@@ -46,10 +46,6 @@ class _Flight:
     def commands(self):
         """Time and command of all that left."""
         return [(now, output.command) for now, output in self.outputs if output.command is not None]
-
-    @property
-    def events(self):
-        return [event for _, output in self.outputs for event in output.events]
 
     @property
     def asks(self):
@@ -78,6 +74,7 @@ class _Flight:
         given = {"autopilot": status, "unmet": self.unmet, "reports": self.reports} | inputs
         self.state, output = step(self.state, Inputs(self.now, **given), self.settings)
         self.outputs.append((self.now, output))
+        self.events.extend(output.events)
         self.last = output
         if output.ask is Ask.ARM and self.autopilot_obeys and self.mode is Mode.OFFBOARD:
             self.armed = True
@@ -182,7 +179,11 @@ class _Flight:
         self.ask(Request.ENGAGE)
         self.fly(5, until=lambda: self.rung is Rung.SNN)
         self.fly(0.2)
+        return self.forget()
+
+    def forget(self):
         self.outputs.clear()
+        self.events.clear()
         return self
 
 

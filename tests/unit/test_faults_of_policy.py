@@ -186,7 +186,7 @@ def test_row_20_a_lost_link_ends_in_silence_and_a_link_that_returns_engages_noth
     flight.fly(0.7)
     assert flight.rung is SILENT and flight.told("LINK_LOST (the autopilot is not heard): link: heard 0.5")
     flight.heard, flight.sample = True, lambda s: s
-    flight.outputs.clear()
+    flight.forget()
     flight.fly(5)
     assert flight.rung is SILENT and flight.commands == [] and flight.asks == []
     flight.mode = Mode.HOLD

@@ -68,6 +68,16 @@ def test_row_02_a_state_that_was_long_on_its_way_is_not_flown_on(flight):
     assert flight.rung is GUIDE and not [c for _, c in flight.commands if c.tick % 2]
 
 
+def test_row_02_a_state_that_comes_late_and_in_order_is_not_flown_on_either(flight):
+    kept = []
+    flight.sample = lambda s: kept.append(s)
+    flight.fly(0.03)
+    flight.now += 0.1
+    flight.give(sample=kept[0]._replace(received=flight.now))
+    assert flight.told("STATE_DELAYED") and flight.told("0.130 s old on arrival")
+    assert flight.state.policy.states[-1][0] < kept[0].tick
+
+
 def test_row_03_a_duplicate_and_an_old_state_change_nothing(flight):
     seen = []
     flight.sample = lambda s: seen.append(s) or s
@@ -136,6 +146,13 @@ def test_row_06_a_field_that_repeats_bit_by_bit_is_stale(flight, field):
     flight.fly(0.1, until=lambda: flight.rung is GUIDE)
     assert flight.told(f"{field} has not changed by a bit in 20 states")
     flight.fly(0.2, until=lambda: flight.mode is Mode.HOLD)  # the guide cannot fly on it either
+
+
+def test_row_06_a_state_that_repeats_as_a_whole_in_the_air_is_stale(flight):
+    kept = flight.state.sample
+    flight.sample = lambda s: kept._replace(tick=s.tick, stamp=s.stamp, received=s.received)
+    flight.fly(0.3, until=lambda: flight.rung is GUIDE)
+    assert flight.told("nothing has changed by a bit in 20 states")
 
 
 def test_row_06_a_vehicle_that_stands_still_on_the_ground_is_not_frozen(Flight):

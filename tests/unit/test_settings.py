@@ -20,7 +20,7 @@ def test_the_defaults_are_valid():
     ("change", "message"),
     [
         ({"layout": "torques"}, "supervisor: layout: found 'torques', wanted one of rates, motors"),
-        ({"command_age": 3.0}, "supervisor: command_age: found 3.0, wanted 0.002 to 0.2"),
+        ({"stall": 3.0}, "supervisor: stall: found 3.0, wanted 0.01 to 0.2"),
         ({"hover": math.nan}, "supervisor: hover: found nan, wanted -1 to 1"),
         ({"envelope": Envelope(tilt=9.0)}, "supervisor: envelope: tilt: found 9.0, wanted 0.1 to 3.14159"),
         ({"answers": AnswerLimits(stuck=1)}, "supervisor: answers: stuck: found 1, wanted 2 to 1000"),

@@ -323,11 +323,11 @@ def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight,
         assert all(math.isfinite(a) and -1 <= a <= 1 for a in command.action)
         if command.commander is Commander.REST:
             assert command.action in (s.idle, s.spool, s.level)
-            rests = rests + 1 if now - command.received > s.command_age or command.tick <= last else 0
+            rests = rests + 1 if now - command.received > s.answers.silent or command.tick <= last else 0
             assert rests <= 1
         else:
             answer = given_[(command.commander.value, command.tick)]
-            assert answer.layout == s.layout and now - command.received <= s.command_age and command.tick > last
+            assert answer.layout == s.layout and now - command.received <= s.answers.silent and command.tick > last
             clamped = [min(max(a, -1.0), 1.0) for a in answer.action]
             assert max(abs(a - b) for a, b in zip(command.action, clamped, strict=True)) <= 1.0  # slewed, at most
             rests = 0

@@ -3,9 +3,9 @@
 Pure; times are seconds on the companion's monotonic clock. An action is four numbers in [-1, 1] of the airframe's layout.
 
     source = expect(source, sample)                  # for each accepted state
-    answer, findings = judge(answer, source, layout) # for each answer
-    source = answered(source, answer)                # for each that passed
-    source, findings = silence(source, now, limits)  # at any time
+    answer, findings = judge(answer, source, layout, limits)  # for each answer
+    source = answered(source, answer, limits)        # for each that passed
+    findings = silence(source, now, limits, fault)   # at any time
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AnswerLimits:
     """When an answer is late, extreme, wild or stuck. Sizes are in units of the action, -1 to 1."""
 
     late: float = within(0.01, 0.001, 0.1)  # s from a state's receipt: later counts as a miss
-    silent: float = within(0.025, 0.002, 0.2)  # s: no answer by then is silence
+    silent: float = within(0.025, 0.002, 0.2)  # s: no answer by then is silence, a later one is not commanded
     misses: int = within(20, 1, 99)  # of the last 100 answers
     saturation: float = within(0.98, 0.5, 1.0)  # size from which an action sits at its limit
     saturated: int = within(60, 1, 99)  # of the last 100 answers: with half of the action or more at its limit
@@ -79,13 +79,18 @@ def expect(source: Source, sample: Sample) -> Source:
     return source._replace(states=(*source.states, (sample.tick, sample.received))[-KEPT:], waiting_since=waiting)
 
 
-def judge(answer: Answer, source: Source, layout: str) -> tuple[Answer | None, tuple[Finding, ...]]:
+def judge(
+    answer: Answer, source: Source, layout: str, limits: AnswerLimits
+) -> tuple[Answer | None, tuple[Finding, ...]]:
     """The answer with its action clamped to [-1, 1], or None if it must not be used."""
     if answer.layout != layout:
         return None, (Finding(Fault.WRONG_IDENTITY, f"layout: found '{answer.layout}', wanted '{layout}'"),)
-    newest = source.states[-1][0] if source.states else None
-    if answer.tick not in (tick for tick, _ in source.states):
+    asked = dict(source.states).get(answer.tick)
+    if asked is None:
+        newest = source.states[-1][0] if source.states else None
         return None, (Finding(Fault.ANSWER_STALE, f"answers tick {answer.tick}, the newest is {newest}"),)
+    if (age := answer.received - asked) > limits.silent:
+        return None, (Finding(Fault.ANSWER_STALE, f"tick {answer.tick} is answered after {1e3 * age:.0f} ms"),)
     if source.latest is not None and answer.tick <= source.latest.tick:
         return None, (Finding(Fault.ANSWER_STALE, f"tick {answer.tick} is answered already"),)
     if len(answer.action) != 4:

@@ -83,7 +83,7 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
     """Whose command it is on this rung, for a fresh state that has not been commanded."""
 
     def fresh(tick: int, received: float) -> bool:
-        return tick > sent.tick and now - received <= settings.command_age
+        return tick > sent.tick and now - received <= settings.answers.silent
 
     def of(source: Source, commander: Commander) -> Command | None:
         answer: Answer | None = source.latest
@@ -140,11 +140,11 @@ def admit(
     if received is None:
         return refuse(Fault.SUPERVISOR_SILENT, f"command: answers tick {tick}, which is unknown or long past")
     if rests and tuple(action) in (settings.idle, settings.spool, settings.level) and not passed.rested:
-        late = tick <= passed.tick or now - received > settings.command_age
+        late = tick <= passed.tick or now - received > settings.answers.silent
         return passed._replace(tick=max(tick, passed.tick), rested=late), ()
     if tick <= passed.tick:
         return refuse(Fault.SUPERVISOR_SILENT, f"command: tick {tick} was commanded already")
-    if (age := now - received) > settings.command_age:
-        detail = f"command: its state is {1e3 * age:.0f} ms old, wanted at most {1e3 * settings.command_age:.0f} ms"
+    if (age := now - received) > settings.answers.silent:
+        detail = f"command: its state is {1e3 * age:.0f} ms old, wanted at most {1e3 * settings.answers.silent:.0f} ms"
         return refuse(Fault.SUPERVISOR_SILENT, detail)
     return passed._replace(tick=tick, rested=False), ()

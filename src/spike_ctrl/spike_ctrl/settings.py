@@ -29,7 +29,6 @@ class Settings:
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
-    command_age: float = within(0.02, 0.002, 0.2)  # s of the state that a command answers
     stall: float = within(0.1, 0.01, 0.2)  # s between two steps of the supervisor
     stalls: int = within(20, 1, 99)  # control periods without a step, in the last 100 steps
 

@@ -147,9 +147,10 @@ def _hear_policy(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
     """The policy's answer and behaviour. A gap, a bad action or another checkpoint begins its time in shadow anew."""
     limits, found, broken = settings.answers, (), False
     if inputs.policy is not None:
-        answer, found = answers.judge(inputs.policy, state.policy, settings.layout)
+        answer, found = answers.judge(inputs.policy, state.policy, settings.layout, limits)
         allowed = (state.ladder.approved, state.accepted)
-        if answer is not None and state.ladder.rung is Rung.SNN and answer.identity not in allowed:
+        commands = state.ladder.rung is Rung.SNN or state.ladder.trusted
+        if answer is not None and commands and answer.identity not in allowed:
             detail = f"found {answer.identity.checkpoint_id} (epoch {answer.identity.epoch})"
             answer, found = None, (*found, Finding(Fault.WRONG_IDENTITY, f"{detail}, wanted {state.ladder.approved}"))
         broken = answer is None and any(finding.fault.rung is not None for finding in found)
@@ -169,13 +170,13 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
     """The guide's answer, the checkpoint in shadow, and the comparison of the policies with the guide."""
     limits, found, before = settings.answers, (), state
     if inputs.guide is not None:
-        answer, found = answers.judge(inputs.guide, state.guide, settings.layout)
+        answer, found = answers.judge(inputs.guide, state.guide, settings.layout, limits)
         # A guide that gives no usable number is no net.
         found = tuple(Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in found)
         if answer is not None:
             state = state._replace(guide=answers.answered(state.guide, answer, limits))
     if inputs.candidate is not None:
-        answer, _ = answers.judge(inputs.candidate, state.candidate, settings.layout)
+        answer, _ = answers.judge(inputs.candidate, state.candidate, settings.layout, limits)
         if answer is not None:
             monitor, bad = answers.observe(state.candidate_monitor, answer, state.sample, limits)
             source = answers.answered(state.candidate, answer, limits)
