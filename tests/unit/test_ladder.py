@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from spike_ctrl.answers import Answer, AnswerLimits, Identity, Source, answered, expect, silence
+from spike_ctrl.answers import Answer, AnswerLimits, Identity, Source, answered, expect, judge, silence
 from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.command import Commander
+from spike_ctrl.command import Commander, Sent, Sources, command
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Sample
-from spike_ctrl.ladder import Request
+from spike_ctrl.ladder import Ladder, Request
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 
@@ -153,6 +153,21 @@ def test_who_answers_an_older_state_still_owes_the_newer_one():
     (finding,) = silence(source, 0.046, LIMITS, Fault.GUIDE_SILENT)
     assert finding.detail == "no answer for 26 ms, wanted one within 25 ms"
     assert silence(answered(source, answer(2, 0.047), LIMITS), 9.0, LIMITS, Fault.GUIDE_SILENT) == ()
+
+
+def test_an_answer_that_comes_too_late_to_be_commanded_is_no_answer():
+    source = expect(Source(), state(1))
+    assert judge(answer(1, 0.034), source, "rates", LIMITS)[1] == ()
+    refused, (finding,) = judge(answer(1, 0.036), source, "rates", LIMITS)
+    assert refused is None and finding == Finding(Fault.ANSWER_STALE, "tick 1 is answered after 26 ms")
+
+
+def test_an_answer_whose_state_has_become_old_meanwhile_is_not_commanded(flight):
+    guide = answered(expect(Source(), state(1)), answer(1, 0.012), LIMITS)
+    sources = Sources(state(1), Source(), guide, flight.last_status)
+    for now, wanted in ((0.034, Commander.GUIDE), (0.036, None)):
+        _, chosen, _ = command(Sent(), sources, Ladder(Rung.GUIDE, confirmed=True, armed=True), GUIDE, now, flight.settings)
+        assert (chosen.commander if chosen else None) is wanted
 
 
 @pytest.mark.parametrize("periods", [2, 3, 5])
