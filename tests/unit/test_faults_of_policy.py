@@ -105,6 +105,12 @@ def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight)
     assert flight.told("26 equal actions")
 
 
+def test_row_12_a_policy_that_suddenly_does_otherwise_than_the_guide_is_replaced_within_five_ticks(flight):
+    flight.policy = lambda a: a._replace(action=(a.action[0], -0.95, *a.action[2:]))
+    flight.fly(0.08, until=lambda: flight.rung is GUIDE)
+    assert flight.told("DISAGREEMENT") and flight.told("over 4 answers")
+
+
 def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
     flight = Flight()
     flight.policy = lambda a: a._replace(action=tuple(-3 * x - 0.2 for x in a.action))

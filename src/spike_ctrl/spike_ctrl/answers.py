@@ -20,6 +20,7 @@ from spike_ctrl.ranges import within
 
 Action = tuple[float, float, float, float]
 KEPT = 8  # states to which an answer is known by its tick
+RECENT = 4  # answers in which a contradiction shows
 WINDOW = 100  # answers in which misses and saturation are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
@@ -70,7 +71,8 @@ class AnswerLimits:
     spike_ticks: int = within(25, 1, 1000)  # answers outside of that band
     warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
     agree: int = within(50, 1, 10_000)  # answers that are compared before the policy may fly
-    disagreement: float = within(0.3, 0.001, 2.0)  # mean difference of action and guide's action
+    disagreement: float = within(0.3, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
+    contradiction: float = within(0.8, 0.001, 2.0)  # the same over the last four answers, in flight
 
 
 def expect(source: Source, sample: Sample) -> Source:
@@ -142,6 +144,7 @@ class Monitor(NamedTuple):
     spikes: tuple[int, ...] = ()  # answers in a row that a layer was outside its band
     compared: int = 0
     difference: Action = (0.0, 0.0, 0.0, 0.0)  # mean difference from the guide's actions, without sign
+    recent: Action = (0.0, 0.0, 0.0, 0.0)  # the same over the last answers
 
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy, flying in shadow, did as the guide does for long enough."""
@@ -179,13 +182,25 @@ def observe(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimi
 
 
 def compare(monitor: Monitor, policy: Answer, guide: Answer, limits: AnswerLimits) -> Monitor:
-    """The monitor after policy and guide answered the same state; during the warm-up nothing is compared."""
+    """The monitor after policy and guide answered the same state; the warm-up does not count for the gate."""
+    apart = tuple(abs(a - b) for a, b in zip(policy.action, guide.action, strict=True))
+
+    def mean(before: Action, share: float) -> Action:
+        return tuple(d + share * (a - d) for d, a in zip(before, apart, strict=True))
+
+    monitor = monitor._replace(recent=mean(monitor.recent, 1.0 / RECENT))
     if monitor.answers <= limits.warm_up:
         return monitor
     share = max(1.0 / (monitor.compared + 1), 1.0 / limits.agree)
-    pairs = zip(monitor.difference, policy.action, guide.action, strict=True)
-    difference = tuple(d + share * (abs(a - b) - d) for d, a, b in pairs)
-    return monitor._replace(compared=monitor.compared + 1, difference=difference)
+    return monitor._replace(compared=monitor.compared + 1, difference=mean(monitor.difference, share))
+
+
+def contradiction(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
+    """Whether a policy that flies has just done otherwise than the guide would, beyond all doubt."""
+    if (apart := max(monitor.recent)) <= limits.contradiction:
+        return ()
+    detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {limits.contradiction}"
+    return (Finding(Fault.DISAGREEMENT, detail),)
 
 
 def slewed(action: Action, previous: Action | None, limits: AnswerLimits) -> tuple[Action, tuple[Finding, ...]]:

@@ -64,7 +64,7 @@ class Fault(Enum):
     POLICY_MISSES = 29, (30,), Rung.GUIDE, "too many answers missed their deadline"
     WRONG_IDENTITY = 30, (24, 27), Rung.GUIDE, "another checkpoint or layout answers than was approved"
     SWAP_REFUSED = 31, (27,), None, "a new checkpoint waits: the policy does not fly"
-    DISAGREEMENT = 32, (12, 27), None, "the policy does not agree with the guide in shadow"
+    DISAGREEMENT = 32, (12, 27), Rung.GUIDE, "the policy does not do as the guide would"
     # The guide
     GUIDE_SILENT = 40, (17,), Rung.HOLD, "the guide does not answer: no net below the policy"
     # The flight

@@ -27,6 +27,7 @@ from spike_ctrl.trajectory import SetPoint, Trajectory
 STATUS_PERIOD = 1.0  # s
 REPEAT = 1.0  # s: a fault that was away for longer is told again
 COURSE_FAULTS = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_LEFT)  # the policy flew there: it is not trusted on
+UNTRUSTED = (*COURSE_FAULTS, Fault.DISAGREEMENT)
 
 
 class Inputs(NamedTuple):
@@ -105,7 +106,7 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
     facts = _facts(state, inputs, found + policy_found if flying else found, settings)
     moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
     now_on = moved.ladder
-    if any(f.fault.rung is not None for f in policy_found) or any(f.fault in COURSE_FAULTS for f in found):
+    if any(f.fault.rung is not None for f in policy_found) or any(f.fault in UNTRUSTED for f in found):
         now_on = now_on._replace(trusted=False)
     if moved.target is not None:
         state = state._replace(target=moved.target)
@@ -189,6 +190,8 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
         if guide is not before.guide.latest or getattr(inputs, name) is not None:
             compared = answers.compare(getattr(state, monitor), latest, guide, limits)
             state = state._replace(**{monitor: compared})
+            if name == "policy" and state.ladder.rung is Rung.SNN:
+                found += answers.contradiction(compared, limits)
     return state, found + answers.silence(state.guide, inputs.now, limits, Fault.GUIDE_SILENT)
 
 
