@@ -39,14 +39,14 @@ def test_row_10_an_action_beyond_the_contract_is_clamped_and_counted(flight):
 
 
 def test_row_10_an_action_that_sits_at_its_limits_leads_to_the_guide(flight):
-    flight.policy = lambda a: a._replace(action=(1.0, -1.0, 0.1 * math.sin(a.tick), 0.0))
+    flight.policy = flight.guide = lambda a: a._replace(action=(1.0, -1.0, 0.1 * math.sin(a.tick), 0.0))
     begin = flight.now
     flight.fly(2, until=lambda: flight.rung is GUIDE)
     assert flight.told("ACTION_SATURATED") and 0.5 < flight.now - begin < 0.7
 
 
 def test_row_11_a_command_changes_no_faster_than_the_slew_limit(flight):
-    flight.policy = lambda a: a._replace(action=(0.9 if a.tick % 40 < 20 else -0.9, *a.action[1:]))
+    flight.policy = flight.guide = lambda a: a._replace(action=(0.9 if a.tick % 40 < 20 else -0.9, *a.action[1:]))
     flight.fly(1)
     thrusts = [c.action[0] for _, c in flight.commands]
     assert max(abs(a - b) for a, b in pairwise(thrusts)) == pytest.approx(1.0)
