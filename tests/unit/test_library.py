@@ -16,7 +16,7 @@ NOW = ("now", "utcnow", "today")
 ROS = {"rclpy", "spike_ctrl_msgs", "spike_ctrl_ros"}
 ONBOARD = (
     "checkpoint", "snn.runtime", "guide", "observation", "airframe", "mavlink.protocol",
-    "supervisor", "sequence", "preflight",
+    "supervisor", "auto_flight", "preflight",
 )  # fmt: skip
 
 
