@@ -38,7 +38,7 @@ setup(
         "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
         "experiment": ["matplotlib", "plotly"],
         "ray": ["ray"],
-        "test": ["pytest", "l2f", "snntorch", "foundation-policy"],
+        "test": ["pytest", "hypothesis", "l2f", "snntorch", "foundation-policy"],
     },
     entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli:main"]},
     zip_safe=True,

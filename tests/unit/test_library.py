@@ -14,7 +14,10 @@ MODULES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py
 MAY_READ_CLOCKS = ("cli.py", "bench.py", "launching/")  # they talk to people and processes
 NOW = ("now", "utcnow", "today")
 ROS = {"rclpy", "spike_ctrl_msgs", "spike_ctrl_ros"}
-ONBOARD = ("checkpoint", "snn.runtime", "guide", "observation", "airframe", "mavlink.protocol")
+ONBOARD = (
+    "checkpoint", "snn.runtime", "guide", "observation", "airframe", "mavlink.protocol",
+    "supervisor", "auto_flight", "preflight",
+)  # fmt: skip
 
 
 def imports(tree):

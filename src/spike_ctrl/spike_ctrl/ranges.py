@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, fields, is_dataclass
 
 
 def within(default: float, low: float, high: float):
     """A dataclass field whose metadata says `low` and `high`, both allowed."""
     return field(default=default, metadata={"low": low, "high": high})
+
+
+def check(settings, source: str, error: type[Exception]) -> None:
+    """Raise `error` for the first number in a dataclass of `within` fields that lies outside its bounds."""
+    for known in fields(settings):
+        value = getattr(settings, known.name)
+        if is_dataclass(value):
+            check(value, f"{source}: {known.name}", error)
+        elif "low" in known.metadata:
+            low, high = known.metadata["low"], known.metadata["high"]
+            if not low <= value <= high:  # NaN is in no range
+                raise error(f"{source}: {known.name}: found {value}, wanted {low:g} to {high:g}")

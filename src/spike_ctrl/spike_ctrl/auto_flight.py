@@ -1,0 +1,108 @@
+"""The flight that `auto` asks for: take off, engage, fly the trajectory, land. Pure; it asks as an operator would.
+
+It never asks twice for what was refused or lost in the air: whatever leads down the ladder ends the flight with a landing.
+
+    auto, requests, target = advance(auto, ladder, airborne, now, plan)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from spike_ctrl.fault import Rung
+from spike_ctrl.ladder import Ladder, Request
+from spike_ctrl.ranges import within
+from spike_ctrl.trajectory import Trajectory
+
+
+class Phase(Enum):
+    WAIT = "wait until everything is ready"
+    TAKE_OFF = "take off by the guide"
+    ENGAGE = "engage the policy"
+    FLY = "fly the trajectory"
+    LAND = "land"
+    DONE = "done"
+
+
+class Auto(NamedTuple):
+    """Where the flight is. failure: why it was cut short, empty where it was not. At DONE, `succeeded` says it all."""
+
+    phase: Phase = Phase.WAIT
+    since: float | None = None  # s, begin of the phase
+    asked: float | None = None  # s, last request
+    flown: float = 0.0  # s by the policy
+    failure: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.phase is Phase.DONE and not self.failure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """trajectory: None hovers where the take-off ended. Times in s."""
+
+    trajectory: Trajectory | None = None
+    duration: float = within(20.0, 0.1, 3600.0)  # by the policy
+    ready_timeout: float = within(60.0, 1.0, 3600.0)
+    land_timeout: float = within(60.0, 1.0, 600.0)
+    ask_again: float = within(1.0, 0.1, 60.0)
+
+
+Step = tuple[Auto, tuple[Request, ...], Trajectory | None]
+
+
+def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan) -> Step:
+    """One step after the supervisor's; requests and target belong into its next inputs."""
+    if auto.since is None:
+        auto = auto._replace(since=now)
+    rung = ladder.rung
+    if auto.phase is Phase.WAIT:
+        if rung is Rung.GUIDE:
+            return _next(auto, Phase.TAKE_OFF, now)
+        if now - auto.since > plan.ready_timeout:
+            return _next(auto, Phase.DONE, now, f"not ready within {plan.ready_timeout:g} s")
+        return _ask(auto, Request.TAKE_OFF, now, plan)
+    if auto.phase in (Phase.TAKE_OFF, Phase.ENGAGE) and rung > Rung.GUIDE:
+        return _give_up(auto, ladder, now)
+    if auto.phase is Phase.TAKE_OFF:
+        if ladder.taking_off:
+            return auto, (), None
+        if ladder.latched is not None:
+            return _give_up(auto, ladder, now)
+        return auto._replace(phase=Phase.ENGAGE, since=now), (Request.ENGAGE,), None
+    if auto.phase is Phase.ENGAGE:
+        if rung is Rung.SNN:
+            return auto._replace(phase=Phase.FLY, since=now), (), plan.trajectory
+        # The request is obeyed, or refused, at the step after it was made.
+        return (auto, (), None) if ladder.wanted or now == auto.since else _give_up(auto, ladder, now)
+    if auto.phase is Phase.FLY:
+        auto = auto._replace(flown=now - auto.since)
+        if rung is not Rung.SNN:
+            return _give_up(auto, ladder, now)
+        return _next(auto, Phase.LAND, now) if auto.flown >= plan.duration else (auto, (), None)
+    if auto.phase is Phase.DONE:
+        return auto, (), None
+    if rung is Rung.SILENT and not airborne:
+        return _next(auto, Phase.DONE, now)
+    if now - auto.since > plan.land_timeout:
+        return _next(auto, Phase.DONE, now, auto.failure or f"not landed within {plan.land_timeout:g} s")
+    # A pilot or the autopilot who took over is left alone.
+    return (auto, (), None) if rung >= Rung.LAND else _ask(auto, Request.LAND, now, plan)
+
+
+def _next(auto: Auto, phase: Phase, now: float, failure: str = "") -> Step:
+    return auto._replace(phase=phase, since=now, asked=None, failure=auto.failure or failure), (), None
+
+
+def _give_up(auto: Auto, ladder: Ladder, now: float) -> Step:
+    fault = f": {ladder.latched}" if ladder.latched is not None else ""
+    return _next(auto, Phase.LAND, now, f"{auto.phase.value}: {ladder.rung.name}, {ladder.reason}{fault}")
+
+
+def _ask(auto: Auto, request: Request, now: float, plan: Plan) -> Step:
+    if auto.asked is not None and now - auto.asked < plan.ask_again:
+        return auto, (), None
+    return auto._replace(asked=now), (request,), None

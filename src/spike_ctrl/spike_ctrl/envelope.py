@@ -1,0 +1,102 @@
+"""Where and how the vehicle may fly: a cage in the world and an envelope of attitude, rates, speed and error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spike_ctrl import ranges
+from spike_ctrl.fault import Fault, Finding
+from spike_ctrl.guard import Sample, tilt
+from spike_ctrl.ranges import within
+from spike_ctrl.trajectory import SetPoint
+
+
+class CageError(ValueError):
+    """A cage that cannot be; one line with found and wanted."""
+
+
+@dataclass(frozen=True)
+class Cage:
+    """The inner keep-in box (m, `odom` ENU); the outer fence is the autopilot's.
+
+    low, high: its corners. margin: set-points keep this distance from the walls; at half of it the guide takes over and
+    flies to the centre. The floor has none, for the vehicle takes off from it.
+    """
+
+    low: tuple[float, float, float] = (-3.0, -3.0, -0.5)
+    high: tuple[float, float, float] = (3.0, 3.0, 3.0)
+    margin: float = within(0.5, 0.0, 20.0)
+
+    def __post_init__(self):
+        ranges.check(self, "cage", CageError)
+        numbers = (*self.low, *self.high)
+        if len(self.low) != 3 or len(self.high) != 3 or not all(math.isfinite(v) for v in numbers):
+            raise CageError(f"cage: found {self.low} to {self.high}, wanted two corners of three finite numbers")
+        for axis, low, high in zip("xyz", self.low, self.high, strict=True):
+            if high - low <= 2 * self.margin:
+                raise CageError(f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin, {self.margin} m")
+
+    @property
+    def centre(self) -> tuple[float, float, float]:
+        return tuple((low + high) / 2 for low, high in zip(self.low, self.high, strict=True))
+
+    @property
+    def inner(self) -> str:
+        """Where set-points may be, in words."""
+        low, high = self._inner()
+        return " x ".join(f"{a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True)) + " m"
+
+    def clamp(self, position):
+        """The point nearest to `position` where a set-point may be."""
+        low, high = self._inner()
+        return tuple(min(max(p, a), b) for p, a, b in zip(position, low, high, strict=True))
+
+    def check(self, position) -> tuple[Finding, ...]:
+        """Whether a vehicle at `position` has left the cage or is near a wall."""
+        outside = max(max(a - p, p - b) for p, a, b in zip(position, self.low, self.high, strict=True))
+        found = "(" + ", ".join(f"{p:.2f}" for p in position) + ") m"
+        if outside > 0:
+            return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
+        walls = (position[0] - self.low[0], position[1] - self.low[1])
+        near = min(*walls, *(b - p for p, b in zip(position, self.high, strict=True)))
+        if near < self.margin / 2:
+            return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
+        return ()
+
+    def _inner(self):
+        m = self.margin
+        low = (self.low[0] + m, self.low[1] + m, self.low[2])
+        return low, tuple(b - m for b in self.high)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What is still a flight under control. Beyond it the guide recovers, then the autopilot holds."""
+
+    tilt: float = within(math.radians(50), 0.1, math.pi)  # rad
+    rate: float = within(12.0, 0.5, 100.0)  # rad/s
+    speed: float = within(5.0, 0.1, 50.0)  # m/s
+    error: float = within(4.0, 0.1, 100.0)  # m from the set-point
+
+    def check(self, sample: Sample, target: SetPoint | None) -> tuple[Finding, ...]:
+        """The worst limit that an airborne vehicle exceeds."""
+        found = [
+            ("tilt", tilt(sample.quaternion), self.tilt, "rad"),
+            ("body rate", math.hypot(*sample.rates), self.rate, "rad/s"),
+            ("speed", math.hypot(*sample.velocity), self.speed, "m/s"),
+        ]
+        if target is not None:
+            found.append(("error", math.dist(sample.position, target.position), self.error, "m"))
+        name, value, limit, unit = max(found, key=lambda item: item[1] / item[2])
+        if value <= limit:
+            return ()
+        return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
+
+    def settled(self, sample: Sample) -> bool:
+        """Whether a recovery is over: level and slow by a fifth of the envelope."""
+        return (
+            tilt(sample.quaternion) < self.tilt / 5
+            and math.hypot(*sample.rates) < self.rate / 5
+            and math.hypot(*sample.velocity) < self.speed / 5
+        )

@@ -1,0 +1,72 @@
+"""The set-point that a flight follows: held, going along a trajectory, or streamed by someone else.
+
+World ENU. A stream that stops, a NaN and a point outside the cage are this module's to find; where the vehicle then
+holds is the supervisor's to say.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from spike_ctrl.envelope import Cage
+from spike_ctrl.fault import Fault, Finding
+from spike_ctrl.guard import Shift
+from spike_ctrl.trajectory import SetPoint, Trajectory
+
+STREAM_TIMEOUT = 0.2  # s
+
+
+class Target(NamedTuple):
+    """What is followed. `moved`: by how much the estimator's origin has moved since it was given."""
+
+    course: SetPoint | Trajectory
+    since: float = 0.0  # s, start of a trajectory
+    streamed: float | None = None  # s, receipt of the last set-point of a stream
+    moved: Shift = Shift((0.0, 0.0, 0.0), 0.0)
+
+
+def hold(position, yaw: float) -> Target:
+    return Target(SetPoint(tuple(position), yaw=yaw))
+
+
+def shifted(target: Target, shift: Shift) -> Target:
+    """The target after the estimator moved its origin: the error of position and yaw stays what it was."""
+    position = tuple(a + b for a, b in zip(target.moved.position, shift.position, strict=True))
+    return target._replace(moved=Shift(position, target.moved.yaw + shift.yaw))
+
+
+def streamed(target: Target, point: SetPoint, now: float) -> tuple[Target, tuple[Finding, ...]]:
+    """The target after a set-point of a stream came; a NaN changes nothing and does not keep the stream alive."""
+    if (detail := not_finite(point)) is not None:
+        return target, (Finding(Fault.SET_POINT_NOT_FINITE, detail),)
+    return Target(point, streamed=now), ()
+
+
+def stopped(target: Target, now: float) -> tuple[Finding, ...]:
+    if target.streamed is None or now - target.streamed <= STREAM_TIMEOUT:
+        return ()
+    return (Finding(Fault.SET_POINT_STOPPED, f"the last one came {now - target.streamed:.2f} s ago"),)
+
+
+def current(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Finding, ...]]:
+    """The set-point at `now`, inside the cage; clamped, it stands still."""
+    course = target.course
+    point = course.at(now - target.since) if isinstance(course, Trajectory) else course
+    position = tuple(p + d for p, d in zip(point.position, target.moved.position, strict=True))
+    inside = cage.clamp(position)
+    yaw = math.remainder(point.yaw + target.moved.yaw, 2 * math.pi)
+    if math.dist(inside, position) < 1e-6:
+        return SetPoint(position, point.velocity, yaw), ()
+    found = ", ".join(f"{p:.2f}" for p in position)
+    detail = f"found ({found}) m, wanted {cage.inner}"
+    return SetPoint(inside, (0.0, 0.0, 0.0), yaw), (Finding(Fault.SET_POINT_OUTSIDE, detail),)
+
+
+def not_finite(point: SetPoint) -> str | None:
+    """The first field of a set-point that is NaN or infinite, in words."""
+    for name in ("position", "velocity"):
+        for index, value in enumerate(getattr(point, name)):
+            if not math.isfinite(value):
+                return f"{name}[{index}] is {value}"
+    return None if math.isfinite(point.yaw) else f"yaw is {point.yaw}"

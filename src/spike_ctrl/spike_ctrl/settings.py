@@ -1,0 +1,75 @@
+"""All that a flight is supervised by, in one validated tree of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spike_ctrl import ranges
+from spike_ctrl.answers import Action, AnswerLimits
+from spike_ctrl.autopilot import AutopilotLimits
+from spike_ctrl.envelope import Cage, Envelope
+from spike_ctrl.guard import Limits
+from spike_ctrl.ladder import LadderLimits
+from spike_ctrl.ranges import within
+
+
+class SettingsError(ValueError):
+    """Settings that are out of range or contradict each other; one line that names the field, found and wanted."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits of all guards. layout: of the actions. hover: the collective action that carries the weight."""
+
+    layout: str = "rates"
+    hover: float = within(0.0, -1.0, 1.0)
+    state: Limits = Limits()
+    answers: AnswerLimits = AnswerLimits()
+    cage: Cage = Cage()
+    envelope: Envelope = Envelope()
+    autopilot: AutopilotLimits = AutopilotLimits()
+    ladder: LadderLimits = LadderLimits()
+    stall: float = within(0.1, 0.01, 0.2)  # s between two steps of the supervisor
+    stalls: int = within(20, 1, 99)  # control periods without a step, in the last 100 steps
+
+    def __post_init__(self):
+        if self.layout not in _RESTING:
+            raise SettingsError(f"supervisor: layout: found '{self.layout}', wanted one of {', '.join(_RESTING)}")
+        ranges.check(self, "supervisor", SettingsError)
+        _check_order(self)
+
+    @property
+    def idle(self) -> Action:
+        return _RESTING[self.layout](-1.0)
+
+    @property
+    def spool(self) -> Action:
+        """A tenth of the rotors' speed, or of the thrust about: while they come up to speed after arming."""
+        return _RESTING[self.layout](-0.8)
+
+    @property
+    def level(self) -> Action:
+        """No rotation and the weight carried: the last command before silence in the air."""
+        return _RESTING[self.layout](self.hover)
+
+
+_RESTING = {"rates": lambda thrust: (thrust, 0.0, 0.0, 0.0), "motors": lambda speed: (speed,) * 4}
+
+
+def _check_order(settings: Settings) -> None:
+    """What no single number shows."""
+    state, answers, pilot = settings.state, settings.answers, settings.autopilot
+    for name in ("position_age", "attitude_age", "rates_age", "state_age", "guide_age"):
+        if (age := getattr(state, name)) < 2 * state.period:
+            raise SettingsError(f"supervisor: {name}: found {age} s, wanted two control periods, {2 * state.period} s")
+    for low, high, of in (
+        ("state_age", "guide_age", state),
+        ("future", "delay", state),
+        ("late", "silent", answers),
+        ("spike_low", "spike_high", answers),
+        ("battery_critical", "battery_low", pilot),
+    ):
+        if (small := getattr(of, low)) > (large := getattr(of, high)):
+            raise SettingsError(f"supervisor: {low}: found {small}, wanted at most {high}, {large}")
+    if answers.silent > 3 * state.period:
+        raise SettingsError(f"supervisor: silent: found {answers.silent} s, wanted at most three control periods")

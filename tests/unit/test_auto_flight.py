@@ -1,0 +1,90 @@
+"""A flight on its own: it does what was planned, and what goes wrong ends in a landing and a reason."""
+
+import pytest
+
+from spike_ctrl.auto_flight import Auto, Phase, Plan, advance
+from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.fault import Rung
+from spike_ctrl.ladder import Request
+from spike_ctrl.trajectory import Trajectory
+
+PLAN = Plan(Trajectory("circle", (0.0, 0.0, 1.0), period=20.0), duration=5.0)
+
+
+def rehearse(flight, plan=PLAN, until=None, seconds=60):
+    """Fly as `auto` asks until it is done, or until something holds."""
+    auto = getattr(flight, "auto", Auto())
+    for _ in range(round(seconds / 0.01)):
+        flight.fly()
+        auto, requests, target = advance(auto, flight.state.ladder, flight.armed and not flight.landed, flight.now, plan)
+        if requests or target:
+            flight.give(requests=requests, target=target)
+        flight.auto = auto
+        if auto.phase is Phase.DONE or (until is not None and until()):
+            return auto
+    raise AssertionError(f"not done: {auto}")
+
+
+def test_it_takes_off_engages_flies_the_trajectory_and_lands(Flight):
+    flight = Flight()
+    auto = rehearse(flight)
+    assert auto.succeeded and auto.flown >= 5.0 and not flight.armed
+    assert flight.asks == [Ask.OFFBOARD, Ask.ARM, Ask.LAND]
+    rungs = [output.rung for _, output in flight.outputs]
+    order = [rung for index, rung in enumerate(rungs) if index == 0 or rung is not rungs[index - 1]]
+    assert order == [Rung.SILENT, Rung.GUIDE, Rung.SNN, Rung.LAND, Rung.SILENT]
+    assert max(output.set_point.velocity[1] for _, output in flight.outputs if output.set_point) > 0.2  # it circled
+
+
+def test_it_waits_until_the_preflight_is_clear(Flight):
+    flight = Flight()
+    flight.unmet = ("battery: found 20%",)
+    rehearse(flight, until=lambda: flight.now > 1003)
+    assert flight.rung is Rung.SILENT and flight.auto.phase is Phase.WAIT
+    flight.unmet = ()
+    assert rehearse(flight).succeeded
+
+
+def test_it_gives_up_waiting_and_says_so(Flight):
+    flight = Flight()
+    flight.unmet = None
+    auto = rehearse(flight, Plan(ready_timeout=3.0))
+    assert auto.failure == "not ready within 3 s" and not auto.succeeded and flight.asks == []
+
+
+def test_a_policy_that_fails_is_not_engaged_again_and_the_flight_ends_landed(Flight):
+    flight = Flight()
+    rehearse(flight, until=lambda: flight.rung is Rung.SNN)
+    flight.policy = flight.nothing
+    rehearse(flight, until=lambda: flight.auto.phase is Phase.LAND)
+    flight.policy = lambda answer: answer
+    engagements = len([1 for event in flight.events if "engage" in event.text])
+    auto = rehearse(flight)
+    assert not flight.armed and not auto.succeeded and "POLICY_SILENT" in auto.failure
+    assert len([1 for event in flight.events if "engage" in event.text]) == engagements
+
+
+def test_a_policy_that_disagrees_in_shadow_is_not_flown(Flight):
+    flight = Flight()
+    flight.policy = lambda a: a._replace(action=tuple(-3 * x - 0.2 for x in a.action))
+    auto = rehearse(flight)
+    assert not flight.armed and "DISAGREEMENT" in auto.failure
+    assert Rung.SNN not in {output.rung for _, output in flight.outputs}
+
+
+@pytest.mark.parametrize("phase", [Phase.TAKE_OFF, Phase.ENGAGE, Phase.FLY])
+def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
+    flight = Flight()
+    rehearse(flight, until=lambda: flight.auto.phase is phase and flight.armed and flight.mode is Mode.OFFBOARD)
+    flight.mode = Mode.OTHER
+    asks = len(flight.asks)
+    auto = rehearse(flight, Plan(PLAN.trajectory, land_timeout=5.0))
+    assert "TAKEN_OVER" in auto.failure and flight.mode is Mode.OTHER and len(flight.asks) == asks
+
+
+def test_from_hold_it_lands(Flight):
+    flight = Flight()
+    rehearse(flight, until=lambda: flight.auto.phase is Phase.FLY)
+    flight.guide = flight.nothing
+    auto = rehearse(flight)
+    assert not flight.armed and "GUIDE_SILENT" in auto.failure and Request.LAND.value == "land"

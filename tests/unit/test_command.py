@@ -1,0 +1,86 @@
+"""What the bridge lets pass to the autopilot."""
+
+import math
+
+import pytest
+
+from spike_ctrl.command import Passed, admit
+from spike_ctrl.fault import Fault
+from spike_ctrl.settings import Settings
+
+SETTINGS = Settings()
+ACTION = (0.1, 0.0, -0.2, 0.0)
+PASSED = Passed(states=((7, 1.00), (8, 1.01), (9, 1.02)), tick=8)
+
+
+def passes(passed=PASSED, tick=9, action=ACTION, layout="rates", rests=False, now=1.025):
+    after, found = admit(passed, tick, action, layout, rests, now, SETTINGS)
+    return after, [finding.fault for finding in found]
+
+
+def test_a_fresh_command_passes_and_passes_once():
+    after, found = passes()
+    assert found == [] and after.tick == 9
+    assert passes(after)[1] == [Fault.SUPERVISOR_SILENT]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"tick": 8}, Fault.SUPERVISOR_SILENT),
+        ({"tick": 99}, Fault.SUPERVISOR_SILENT),
+        ({"now": 1.05}, Fault.SUPERVISOR_SILENT),
+        ({"layout": "motors"}, Fault.WRONG_IDENTITY),
+        ({"action": (0.1, math.nan, 0.0, 0.0)}, Fault.ACTION_NOT_FINITE),
+        ({"action": (0.1, 1.01, 0.0, 0.0)}, Fault.ACTION_NOT_FINITE),
+        ({"action": (0.1, 0.0, 0.0)}, Fault.ACTION_NOT_FINITE),
+    ],
+)
+def test_what_is_old_unknown_or_malformed_is_dropped_and_leaves_no_trace(change, fault):
+    after, found = passes(**change)
+    assert found == [fault] and after == PASSED
+
+
+def test_without_new_commands_nothing_passes_the_bridge():
+    after, _ = passes()
+    for state in range(10, 60):  # the supervisor is dead, its last command is heard again and again
+        now = 1.02 + 0.01 * (state - 9)
+        after = after._replace(states=(*after.states, (state, now)))
+        after, found = passes(after, now=now)
+        assert found == [Fault.SUPERVISOR_SILENT]
+
+
+def test_the_last_act_may_answer_an_old_state_once():
+    after, found = passes(tick=8, action=SETTINGS.level, rests=True, now=1.2)
+    assert found == []
+    assert passes(after, tick=8, action=SETTINGS.level, rests=True, now=1.21)[1] == [Fault.SUPERVISOR_SILENT]
+    after, found = passes(after._replace(states=((9, 1.3),)), now=1.3)  # a new engagement
+    assert found == [] and not after.rested
+
+
+def test_only_a_resting_action_may_be_the_last_act():
+    assert passes(tick=8, rests=True, now=1.2)[1] == [Fault.SUPERVISOR_SILENT]
+
+
+def test_the_idle_stream_on_the_ground_passes_tick_by_tick():
+    after = PASSED
+    for tick in range(9, 30):
+        now = 1.02 + 0.01 * (tick - 9)
+        after = after._replace(states=(*after.states, (tick, now)))
+        after, found = passes(after, tick=tick, action=SETTINGS.idle, rests=True, now=now)
+        assert found == []
+
+
+def test_all_commands_of_a_flight_pass_the_bridge(Flight):
+    flight = Flight().take_off()
+    passed, admitted = Passed(), 0
+    for now, output in flight.outputs:
+        command = output.command
+        if command is not None:
+            if command.tick not in dict(passed.states):
+                passed = passed._replace(states=(*passed.states, (command.tick, command.received))[-8:])
+            rests = command.commander.value == "rest"
+            passed, found = admit(passed, command.tick, command.action, "rates", rests, now, flight.settings)
+            assert found == ()
+            admitted += 1
+    assert admitted == len(flight.commands) > 300

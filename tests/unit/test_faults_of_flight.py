@@ -1,0 +1,215 @@
+"""Rows of the fault table that concern companion, autopilot and operator: 30 to 45.
+
+Every scenario begins with the policy engaged in the air at 1 m, at 100 Hz, as `Flight` in conftest.py makes it up.
+"""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.command import Commander
+from spike_ctrl.fault import Fault, Finding, Rung
+from spike_ctrl.guard import Limits
+from spike_ctrl.ladder import Request
+from spike_ctrl.trajectory import SetPoint
+
+NAN = math.nan
+SNN, GUIDE, HOLD, LAND, SILENT = Rung
+
+
+def test_row_30_answers_that_miss_their_deadline_lead_to_the_guide(flight):
+    late = []
+
+    def answer(a):
+        late.append(a)
+        return late[-2]._replace(received=flight.now) if len(late) > 1 else None  # one period late
+
+    flight.policy = answer
+    flight.fly(1, until=lambda: flight.rung is GUIDE)
+    assert flight.told("POLICY_MISSES") and flight.told("answers late by more than 10 ms")
+
+
+def test_row_30_a_supervisor_that_is_not_scheduled_asks_for_hold_before_the_autopilots_timeout(flight):
+    flight.now += 0.11
+    flight.fly()
+    assert flight.rung is HOLD and flight.told("STARVED") and flight.mode is Mode.HOLD
+
+
+def test_row_30_many_missed_periods_of_the_supervisor_lead_to_hold(flight):
+    flight.settings = replace(flight.settings, state=Limits(late_states=100))
+    for _ in range(30):
+        flight.now += 0.03
+        flight.fly()
+    assert flight.rung is HOLD and flight.told("STARVED") and flight.told("control periods missed, wanted at most 20")
+
+
+def test_row_32_a_lost_ground_station_is_told_and_left_to_the_autopilot(flight):
+    flight.autopilot["ground_station_lost"] = True
+    flight.stays(SNN)
+    assert flight.told("GROUND_STATION_LOST")
+
+
+@pytest.mark.parametrize("mode", [Mode.OTHER, Mode.RETURN, Mode.LAND, Mode.HOLD])
+def test_row_33_a_pilot_who_takes_over_is_yielded_to_at_once_and_for_good(flight, mode):
+    flight.mode = mode
+    flight.fly()
+    assert flight.rung is SILENT and flight.commands == [] and flight.told(f"found mode {mode.value}, wanted offboard")
+    flight.mode = Mode.OFFBOARD  # the pilot gives it back
+    flight.stays(SILENT, 3)
+    assert flight.commands == [] and flight.asks == []
+
+
+def test_row_33_a_lost_remote_control_is_told_and_left_to_the_autopilot(flight):
+    flight.autopilot["rc_lost"] = True
+    flight.stays(SNN)
+    assert flight.told("RC_LOST")
+
+
+def test_row_34_near_the_wall_the_guide_flies_to_the_centre_and_the_autopilot_holds(flight):
+    flight.move_origin(2.5, 0.0, 0.0)
+    assert flight.rung is SNN
+    flight._move, move = lambda: flight.position.__setitem__(0, flight.position[0] + 0.02), flight._move
+    flight.fly(1, until=lambda: flight.rung is GUIDE)
+    assert flight.told("CAGE_NEAR") and flight.position[0] < 2.8
+    assert flight.last.set_point.position == flight.settings.cage.centre
+    flight._move = move
+    flight.fly(5, until=lambda: flight.mode is Mode.HOLD)
+    assert flight.position[0] < 2.7
+
+
+def test_row_34_outside_the_cage_the_autopilot_holds(flight):
+    flight.move_origin(3.1, 0.0, 0.0)
+    assert flight.rung is HOLD and flight.told("CAGE_LEFT") and flight.told("0.10 m outside")
+
+
+@pytest.mark.parametrize(
+    ("battery", "fault"),
+    [
+        ({"battery": 0.25}, "BATTERY_LOW"),
+        ({"battery": NAN}, "BATTERY_UNKNOWN"),
+        ({"voltage": 0.0}, "BATTERY_UNKNOWN"),
+        ({"voltage": NAN}, "BATTERY_UNKNOWN"),
+        ({"battery": 1.4}, "BATTERY_UNKNOWN"),
+    ],
+)
+def test_row_35_a_low_or_implausible_battery_bars_an_engagement_and_interrupts_none(flight, battery, fault):
+    flight.autopilot |= battery
+    flight.stays(SNN)
+    flight.ask(Request.GUIDE)
+    flight.ask(Request.ENGAGE)
+    assert flight.told(f"refused to engage: {fault}")
+    flight.stays(GUIDE, 3)
+
+
+def test_row_35_a_critical_battery_lands(flight):
+    flight.autopilot["battery"] = 0.1
+    flight.fly()
+    assert flight.rung is LAND and flight.mode is Mode.LAND
+    flight.fly(3, until=lambda: not flight.armed)
+    assert flight.rung is SILENT or flight.fly().rung is SILENT
+
+
+def test_row_36_when_the_stream_stops_the_vehicle_holds_where_it_is_with_zero_velocity(flight):
+    flight.stream = SetPoint((1.5, 0.0, 1.0), (0.5, 0.0, 0.0), 0.3)
+    flight.fly(0.5)
+    assert flight.last.set_point == flight.stream
+    flight.stream = None
+    flight.fly(0.19)
+    assert flight.last.set_point.position == (1.5, 0.0, 1.0)
+    flight.fly(0.03)
+    held = flight.last.set_point
+    assert math.dist(held.position, flight.position) < 0.05 and held.velocity == (0.0, 0.0, 0.0)
+    assert flight.told("SET_POINT_STOPPED") and flight.rung is SNN
+
+
+def test_row_36_a_nan_set_point_is_ignored_counted_and_keeps_no_stream_alive(flight):
+    flight.stream = SetPoint((1.0, 0.0, 1.0))
+    flight.fly(0.1)
+    flight.stream = SetPoint((1.0, NAN, 1.0))
+    flight.fly(0.1)
+    assert flight.last.set_point.position == (1.0, 0.0, 1.0) and flight.count(Fault.SET_POINT_NOT_FINITE) >= 10
+    flight.fly(0.2)
+    assert flight.told("SET_POINT_STOPPED") and flight.rung is SNN
+
+
+def test_row_36_a_set_point_outside_the_cage_is_clamped(flight):
+    flight.give(target=SetPoint((9.0, 0.0, -4.0), (1.0, 0.0, 0.0)))
+    flight.fly()
+    assert flight.last.set_point == SetPoint((2.5, 0.0, -0.5)) and flight.told("SET_POINT_OUTSIDE")
+
+
+def test_rows_37_and_39_a_second_publisher_leads_to_the_guide_and_bars_an_engagement(flight):
+    flight.reports = (Finding(Fault.SECOND_PUBLISHER, "command: found 2 publishers, wanted 1"),)
+    flight.fly()
+    assert flight.rung is GUIDE
+    flight.ask(Request.ENGAGE)
+    assert flight.told("refused to engage: SECOND_PUBLISHER")
+
+
+def test_row_38_dropped_frames_are_counted_and_change_nothing(flight):
+    flight.autopilot["dropped"] = 7
+    flight.stays(SNN)
+    assert flight.told("FRAMES_DROPPED") and flight.count(Fault.FRAMES_DROPPED) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.INTERFACE_MISMATCH, Fault.BAD_PARAMETER])
+def test_rows_40_and_41_what_does_not_fit_bars_every_engagement(Flight, fault):
+    flight = Flight()
+    flight.fly(0.5)
+    flight.reports = (Finding(fault, "said a node"),)
+    flight.ask(Request.TAKE_OFF)
+    assert flight.rung is SILENT and flight.told(f"refused to take off: {fault.name}")
+
+
+def test_row_42_an_unusable_recording_is_no_fault_of_a_flight(flight):
+    flight.reports = (Finding(Fault.BAG_UNUSABLE, "said replay"),)
+    flight.stays(SNN)
+
+
+def test_row_43_a_shutdown_lands_and_commands_until_the_autopilot_confirms(flight):
+    flight.autopilot_obeys = False
+    output = flight.ask(Request.SHUT_DOWN)
+    assert output.rung is LAND and output.ask is Ask.LAND and not output.finished
+    flight.fly(0.3)
+    assert flight.commanders() == [Commander.GUIDE] * 30 and not flight.last.finished
+    flight.autopilot_obeys = True
+    flight.fly(0.5, until=lambda: flight.last.finished)
+    assert flight.mode is Mode.LAND
+
+
+def test_row_43_a_shutdown_on_the_ground_is_over_at_once(Flight):
+    assert Flight().fly(0.1).ask(Request.SHUT_DOWN).finished
+
+
+def test_row_43_a_shutdown_that_the_autopilot_ignores_ends_in_silence(flight):
+    flight.autopilot_obeys = False
+    flight.ask(Request.SHUT_DOWN)
+    flight.fly(4, until=lambda: flight.last.finished)
+    assert flight.rung is SILENT and flight.commands[-1][1].action == flight.settings.level
+
+
+def test_row_44_a_stack_that_comes_up_in_the_air_stays_passive(Flight):
+    flight = Flight()
+    flight.armed, flight.mode, flight.position[2] = True, Mode.OFFBOARD, 1.0
+    flight.fly(3)
+    assert flight.rung is SILENT and flight.commands == [] and flight.asks == [] and flight.told("STARTED_IN_THE_AIR")
+
+
+def test_row_45_a_take_off_with_unmet_conditions_is_refused_with_the_list(Flight):
+    flight = Flight(battery=0.2)
+    flight.unmet = ("COM_OF_LOSS_T: found 1, wanted at most 0.2 s", "autopilot: its own pre-arm check fails")
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    assert flight.rung is SILENT and flight.asks == []
+    refusal = next(event.text for event in flight.events if event.text.startswith("refused to take off"))
+    assert all(words in refusal for words in ("BATTERY_LOW", "COM_OF_LOSS_T", "pre-arm check"))
+
+
+def test_row_45_without_a_preflight_nothing_is_engaged(Flight):
+    flight = Flight()
+    flight.unmet = None
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    assert flight.told("refused to take off: the preflight has not run")

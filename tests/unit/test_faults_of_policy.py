@@ -1,0 +1,252 @@
+"""Rows of the fault table that concern policy and guide: 7, 10 to 17, 24, 27.
+
+Every scenario begins with the policy engaged in the air at 1 m, at 100 Hz, as `Flight` in conftest.py makes it up.
+"""
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from spike_ctrl.answers import Identity
+from spike_ctrl.autopilot import Mode
+from spike_ctrl.command import Commander
+from spike_ctrl.fault import Fault, Finding, Rung
+from spike_ctrl.ladder import Request
+from spike_ctrl.trajectory import SetPoint
+
+NAN, INF = math.nan, math.inf
+PERIOD = 0.01
+SNN, GUIDE, HOLD, LAND, SILENT = Rung
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_row_07_an_action_that_is_not_finite_never_leaves_and_the_guide_commands_the_same_tick(flight, value):
+    tick = flight.tick + 1
+    flight.policy = lambda a: a._replace(action=(0.0, value, 0.0, 0.0))
+    flight.fly()
+    assert [(c.tick, c.commander) for _, c in flight.commands] == [(tick, Commander.GUIDE)]
+    assert flight.told(f"action[1] is {value}") and flight.state.monitor.answers == 0  # the shadow begins anew
+    flight.policy = lambda a: a
+    flight.needs_the_operator()
+
+
+def test_row_10_an_action_beyond_the_contract_is_clamped_and_counted(flight):
+    flight.policy = lambda a: a._replace(action=(1.5, *a.action[1:])) if a.tick % 3 == 0 else a
+    flight.fly(0.3)
+    assert max(max(c.action) for _, c in flight.commands) == 1.0
+    assert flight.count(Fault.ACTION_CLAMPED) == 10 and flight.rung is SNN
+
+
+def test_row_10_an_action_that_sits_at_its_limits_leads_to_the_guide(flight):
+    flight.policy = flight.guide = lambda a: a._replace(action=(1.0, -1.0, 0.1 * math.sin(a.tick), 0.0))
+    begin = flight.now
+    flight.fly(2, until=lambda: flight.rung is GUIDE)
+    assert flight.told("ACTION_SATURATED") and 0.5 < flight.now - begin < 0.7
+
+
+def test_row_11_a_command_changes_no_faster_than_the_slew_limit(flight):
+    flight.policy = flight.guide = lambda a: a._replace(action=(0.9 if a.tick % 40 < 20 else -0.9, *a.action[1:]))
+    flight.fly(1)
+    thrusts = [c.action[0] for _, c in flight.commands]
+    assert max(abs(a - b) for a, b in pairwise(thrusts)) == pytest.approx(1.0)
+    assert min(thrusts) == -0.9 and max(thrusts) == 0.9 and flight.count(Fault.ACTION_SLEWED) == 5
+
+
+def test_row_11_actions_that_turn_back_every_tick_lead_to_the_guide(flight):
+    flight.policy = lambda a: a._replace(action=(0.7 * (-1) ** a.tick, *a.action[1:]))
+    flight.fly(2, until=lambda: flight.rung is GUIDE)
+    assert flight.told("OSCILLATION") and flight.told("actions turn back")
+
+
+def test_row_11_a_vehicle_that_shakes_leads_to_the_guide(flight):
+    flight.sample = lambda s: s._replace(rates=(10.0 * (-1) ** (s.tick // 5), 0.0, 0.0))
+    flight.fly(2, until=lambda: flight.rung is GUIDE)
+    assert flight.told("body rates are 8.")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: {"velocity": (s.velocity[0], 6.0, 0.0)}, "speed is 6.00 m/s"),
+        (lambda s: {"rates": (13.0, *s.rates[1:])}, "body rate is 13.00 rad/s"),
+        (lambda s: {"quaternion": (0.0, math.sin(0.45), 0.0, math.cos(0.45) + 1e-5 * s.rates[0])}, "tilt is 0.90 rad"),
+    ],
+)
+def test_row_12_outside_the_envelope_the_guide_recovers_and_the_autopilot_holds(flight, change, words):
+    flight.sample = lambda s: s._replace(**change(s))
+    flight.fly(0.1, until=lambda: flight.told(words))
+    assert flight.rung is GUIDE
+    flight.fly(0.5)
+    assert flight.rung is GUIDE  # not at rest yet
+    flight.sample = lambda s: s
+    flight.fly(1, until=lambda: flight.mode is Mode.HOLD)
+    assert flight.told("GUIDE -> HOLD: the guide recovered from ENVELOPE")
+    flight.fly(3)
+    assert flight.rung is HOLD
+
+
+def test_row_12_far_from_the_set_point_the_guide_holds_where_the_vehicle_is(flight):
+    flight.move_origin(-2.0, -2.0, 0.0)
+    flight.give(target=SetPoint((2.0, 2.0, 1.0)))
+    flight.fly()
+    assert flight.told("error is 5.6") and math.dist(flight.last.set_point.position, (-2, -2, 1)) < 0.02
+
+
+def test_row_12_a_guide_that_does_not_recover_ends_in_hold(flight):
+    flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
+    flight.fly(6, until=lambda: flight.rung is HOLD)
+    assert flight.told("NOT_RECOVERED")
+
+
+def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight):
+    flight.policy = lambda a: a._replace(action=(0.1, 0.2, 0.0, 0.0))
+    flight.fly(1, until=lambda: flight.rung is GUIDE)
+    assert flight.told("26 equal actions")
+
+
+def test_row_12_a_policy_that_suddenly_does_otherwise_than_the_guide_is_replaced_within_five_ticks(flight):
+    flight.policy = lambda a: a._replace(action=(a.action[0], -0.95, *a.action[2:]))
+    flight.fly(0.08, until=lambda: flight.rung is GUIDE)
+    assert flight.told("DISAGREEMENT") and flight.told("over 4 answers")
+
+
+def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
+    flight = Flight()
+    flight.policy = lambda a: a._replace(action=tuple(-3 * x - 0.2 for x in a.action))
+    flight.take_off()
+    flight.ask(Request.ENGAGE)
+    flight.fly(12, until=lambda: not flight.state.ladder.wanted)
+    assert flight.rung is GUIDE and flight.told("engagement dropped: DISAGREEMENT")
+    assert Commander.POLICY not in flight.commanders()
+
+
+@pytest.mark.parametrize(("rates", "layer"), [((0.0, 0.1), 0), ((0.2, 0.95), 1), ((NAN, 0.1), 0)])
+def test_row_13_a_layer_that_is_dead_or_epileptic_leads_to_the_guide(flight, rates, layer):
+    flight.policy = lambda a: a._replace(spike_rate=rates)
+    flight.fly(0.2)
+    assert flight.rung is SNN
+    flight.fly(0.1, until=lambda: flight.rung is GUIDE)
+    assert flight.told(f"layer {layer} spikes at {rates[layer]:.3f}")
+
+
+@pytest.mark.parametrize("row", [14, 15, 16])
+def test_rows_14_to_16_without_the_policys_answers_the_guide_commands_within_three_periods(flight, row):
+    last = flight.commands[-1][0] if flight.commands else flight.now
+    flight.policy = flight.nothing
+    flight.fly(0.2)
+    first = next(now for now, c in flight.commands if c.commander is Commander.GUIDE)
+    assert flight.rung is GUIDE and flight.told("POLICY_SILENT") and row in Fault.POLICY_SILENT.rows
+    assert first - last <= 3 * PERIOD + 0.002
+
+
+def test_row_15_a_policy_that_wakes_up_is_refused_and_begins_in_shadow(flight):
+    asleep = []
+    flight.policy = lambda a: asleep.append(a)  # appends, and gives nothing
+    flight.fly(0.5)
+    flight.policy = lambda a: a
+    for answer in asleep:  # what it says on waking
+        flight.give(policy=answer)
+    assert flight.count(Fault.ANSWER_STALE) >= len(asleep) - 8 and Commander.POLICY not in flight.commanders()
+    assert not flight.state.monitor.agrees(flight.settings.answers)
+    flight.stays(GUIDE, 3)
+    flight.ask(Request.ENGAGE)
+    flight.fly(3, until=lambda: flight.rung is SNN)
+
+
+def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_holds(flight):
+    flight.guide, flight.autopilot_obeys = flight.nothing, False
+    flight.fly(0.1)
+    assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("no net below the policy")
+    assert flight.commanders(flight.now - 0.04)[-3:] == [Commander.POLICY] * 3  # the heartbeat lasts
+    flight.autopilot_obeys = True
+    flight.fly(0.6, until=lambda: flight.mode is Mode.HOLD)
+    quiet = flight.now + PERIOD
+    flight.fly(0.5)
+    assert flight.commanders(quiet) == []
+
+
+def test_row_17_a_guide_that_answers_nan_is_no_guide(flight):
+    flight.guide = lambda a: a._replace(action=(NAN, 0.0, 0.0, 0.0))
+    flight.fly()
+    assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("action[0] is nan")
+
+
+def test_row_17_without_guide_nothing_is_engaged(Flight):
+    flight = Flight()
+    flight.guide = flight.nothing
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    assert flight.rung is SILENT and flight.told("refused to take off: GUIDE_SILENT")
+
+
+@pytest.mark.parametrize("fault", [Fault.LEARNER_LOST, Fault.RECORDER_LOST, Fault.SAVE_FAILED, Fault.MEMORY_GROWS])
+def test_rows_18_21_28_29_31_what_is_not_on_the_control_path_is_told_and_changes_nothing(flight, fault):
+    flight.reports = (Finding(fault, "said a node"),)
+    flight.stays(SNN)
+    assert flight.told(f"{fault.name} (") and len(flight.commands) == 50
+
+
+def test_row_20_a_lost_link_ends_in_silence_and_a_link_that_returns_engages_nothing(flight):
+    flight.heard, flight.sample = False, flight.nothing
+    flight.fly(0.7)
+    assert flight.rung is SILENT and flight.told("LINK_LOST (the autopilot is not heard): link: heard 0.5")
+    flight.heard, flight.sample = True, lambda s: s
+    flight.forget()
+    flight.fly(5)
+    assert flight.rung is SILENT and flight.commands == [] and flight.asks == []
+    flight.mode = Mode.HOLD
+    flight.ask(Request.ENGAGE)
+    flight.fly(3, until=lambda: flight.rung is SNN)
+
+
+def test_rows_22_to_26_a_refused_checkpoint_is_told_and_the_last_good_one_flies_on(flight):
+    flight.reports = (Finding(Fault.CHECKPOINT_REFUSED, "new.safetensors: sha256: found 12, wanted 34"),)
+    flight.stays(SNN)
+    assert flight.told("new.safetensors: sha256")
+
+
+@pytest.mark.parametrize("change", [{"layout": "motors"}, {"identity": Identity("other.safetensors", 3)}])
+def test_row_24_another_layout_or_checkpoint_than_was_approved_does_not_command(flight, change):
+    flight.policy = lambda a: a._replace(**change)
+    flight.fly()
+    assert flight.rung is GUIDE and flight.commanders() == [Commander.GUIDE] and flight.told("WRONG_IDENTITY")
+
+
+def swap(flight):
+    """The policy's node: it takes the checkpoint over at the tick after it was accepted."""
+    old, new = flight.policy, Identity("new.safetensors", 4)
+    accepted = []
+    flight.candidate = lambda a: a if not accepted else None
+
+    def answer(a):
+        if any(output.accept == new for _, output in flight.outputs):
+            accepted.append(a.tick)
+            return a._replace(identity=new)
+        return old(a)
+
+    flight.policy = answer
+    return accepted
+
+
+def test_row_27_a_new_checkpoint_takes_over_after_its_shadow_without_a_gap(flight):
+    accepted, begin = swap(flight), flight.tick
+    flight.fly(3)
+    assert accepted[0] - begin == 101  # 50 of warm-up, 50 that agree with the guide
+    assert flight.rung is SNN and flight.state.ladder.approved == Identity("new.safetensors", 4)
+    assert [c.tick for _, c in flight.commands] == list(range(begin + 1, flight.tick + 1))
+
+
+def test_row_27_a_new_checkpoint_that_disagrees_never_takes_over(flight):
+    swap(flight)
+    candidate = flight.candidate
+    flight.candidate = lambda a: candidate(a)._replace(action=(0.9, 0.5, -0.5, 0.0))
+    flight.fly(3)
+    assert flight.rung is SNN and flight.state.ladder.approved == Identity("hover.safetensors", 3)
+
+
+def test_row_27_a_new_checkpoint_is_refused_while_the_guide_flies(flight):
+    flight.ask(Request.GUIDE)
+    accepted = swap(flight)
+    flight.fly(3)
+    assert accepted == [] and flight.told("SWAP_REFUSED") and flight.told("GUIDE flies")

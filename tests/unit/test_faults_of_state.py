@@ -1,0 +1,211 @@
+"""Rows of the fault table that concern the vehicle's state: 1 to 6, 8, 9.
+
+Every scenario begins with the policy engaged in the air at 1 m, at 100 Hz, as `Flight` in conftest.py makes it up.
+"""
+
+import math
+
+import pytest
+
+from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.command import Commander
+from spike_ctrl.fault import Fault, Rung
+from spike_ctrl.trajectory import Trajectory
+
+NAN, INF = math.nan, math.inf
+PERIOD = 0.01
+SNN, GUIDE, HOLD, LAND, SILENT = Rung
+
+
+@pytest.mark.parametrize(("stream", "age"), [("position", 0.11), ("attitude", 0.06), ("rates", 0.03)])
+def test_row_01_a_stream_beyond_its_age_limit_leaves_the_flight_to_the_guide(flight, stream, age):
+    ages = tuple(age if name == stream and age <= 0.1 else 0.0 for name in ("position", "attitude", "rates"))
+    if age > 0.1:  # beyond the guide's limit, too
+        flight.sample = lambda s: s._replace(ages=(age, 0.0, 0.0))
+        flight.fly()
+        assert flight.commanders() == []
+        flight.fly(0.2, until=lambda: flight.mode is Mode.HOLD)
+    else:
+        flight.sample = lambda s: s._replace(ages=ages)
+        flight.fly()
+        assert flight.rung is GUIDE and flight.commanders() == [Commander.GUIDE]
+    assert flight.told("STREAM_STOPPED") and flight.told(f"{stream} is {1e3 * age:.0f} ms old")
+
+
+def test_row_01_states_that_stop_lead_to_hold_within_the_guides_limit(flight):
+    begin = flight.now
+    flight.sample = flight.nothing
+    flight.fly(0.06)
+    assert flight.rung is GUIDE
+    flight.fly(0.06)
+    assert flight.rung is HOLD and flight.mode is Mode.HOLD and flight.now - begin <= 0.13
+    assert set(flight.commanders()) <= {Commander.REST}  # nothing flies on an old state
+
+
+def test_row_01_an_autopilot_that_does_not_hold_is_left_to_its_own_failsafe(flight):
+    flight.sample, flight.autopilot_obeys = flight.nothing, False
+    flight.fly(10, until=lambda: flight.rung is SILENT)
+    assert flight.asks.count(Ask.HOLD) >= 2 and flight.asks.count(Ask.LAND) >= 2
+    assert [command.action for _, command in flight.commands] == [(0.0, 0.0, 0.0, 0.0)]  # level, once
+
+
+def test_row_02_single_late_states_are_skipped_and_counted(flight):
+    flight.sample = lambda s: None if s.tick % 20 < 2 else s
+    flight.stays(SNN, 2.0)
+    assert flight.count(Fault.STREAM_STOPPED) == 0 and flight.commanders().count(Commander.POLICY) == 180
+
+
+def test_row_02_too_many_late_states_lead_to_the_guide(flight):
+    flight.sample = lambda s: None if s.tick % 4 else s  # every 40 ms, younger than the age limit
+    flight.fly(2, until=lambda: flight.rung is GUIDE)
+    assert flight.told("STATE_LATE") and flight.told("wanted at most 20")
+
+
+def test_row_02_a_state_that_was_long_on_its_way_is_not_flown_on(flight):
+    flight.sample = lambda s: s._replace(stamp=s.stamp - 0.15) if s.tick % 2 else s
+    flight.fly(0.1)
+    # Going back by more than a delay can explain is a clock that jumps.
+    assert flight.rung is GUIDE and not [c for _, c in flight.commands if c.tick % 2]
+
+
+def test_row_02_a_state_that_comes_late_and_in_order_is_not_flown_on_either(flight):
+    kept = []
+    flight.sample = lambda s: kept.append(s)
+    flight.fly(0.03)
+    flight.now += 0.1
+    flight.give(sample=kept[0]._replace(received=flight.now))
+    assert flight.told("STATE_DELAYED") and flight.told("0.130 s old on arrival")
+    assert flight.state.policy.states[-1][0] < kept[0].tick
+
+
+def test_row_03_a_duplicate_and_an_old_state_change_nothing(flight):
+    seen = []
+    flight.sample = lambda s: seen.append(s) or s
+    flight.fly(0.1)
+    before = flight.state
+    flight.give(sample=seen[-1])
+    flight.give(sample=seen[-3])
+    flight.give(sample=seen[-1]._replace(tick=seen[-1].tick + 1))  # same stamp
+    assert flight.state.track == before.track and flight.state.policy.states == before.policy.states
+    assert flight.count(Fault.OUT_OF_ORDER) == 3
+    flight.stays(SNN)
+
+
+def test_row_03_a_tick_is_commanded_once_even_if_it_is_answered_twice(flight):
+    flight.policy = lambda a: flight.give(policy=a) and a
+    flight.fly(0.1)
+    ticks = [command.tick for _, command in flight.commands]
+    assert len(ticks) == len(set(ticks)) == 10
+    assert flight.count(Fault.ANSWER_STALE) == 10
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("field", ["position", "quaternion", "velocity", "rates"])
+def test_row_04_a_field_that_is_not_finite_is_named_and_never_flown_on(flight, field, value):
+    before = flight.state
+    flight.sample = lambda s: s._replace(**{field: (*getattr(s, field)[:-1], value)})
+    flight.fly()
+    assert flight.rung is GUIDE and flight.commanders() == []
+    assert flight.state.policy.states == before.policy.states  # nobody is asked to answer it
+    index = 3 if field == "quaternion" else 2
+    assert flight.told(f"{field}[{index}] is {value}")
+    flight.sample = lambda s: s
+    flight.fly()
+    assert flight.commanders() == [Commander.GUIDE]
+    flight.needs_the_operator()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"quaternion": (0.0, 0.0, 0.0, 1.02)}, "quaternion has norm 1.0200"),
+        ({"velocity": (20.0, 0.0, 0.0)}, "velocity is 20.0 m/s"),
+        ({"rates": (0.0, 40.0, 0.0)}, "rates are 40.0 rad/s"),
+        ({"position": (50.0, 0.0, 1.0)}, "position jumps by 50.0 m in 10 ms"),
+        ({"quaternion": (1.0, 0.0, 0.0, 0.0)}, "attitude jumps by 3.1 rad in 10 ms"),
+    ],
+)
+def test_row_05_what_cannot_be_is_refused_like_nan(flight, change, words):
+    flight.sample = lambda s: s._replace(**change)
+    flight.fly()
+    assert flight.rung is GUIDE and flight.commanders() == [] and flight.told(words)
+
+
+def test_row_05_a_quaternion_within_tolerance_is_normalised(flight):
+    flight.sample = lambda s: s._replace(quaternion=tuple(1.005 * q for q in s.quaternion))
+    flight.stays(SNN)
+    assert math.hypot(*flight.state.sample.quaternion) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("field", ["position", "quaternion", "velocity", "rates"])
+def test_row_06_a_field_that_repeats_bit_by_bit_is_stale(flight, field):
+    frozen = getattr(flight.state.sample, field)
+    flight.sample = lambda s: s._replace(**{field: frozen})
+    flight.fly(0.18)
+    assert flight.rung is SNN
+    flight.fly(0.1, until=lambda: flight.rung is GUIDE)
+    assert flight.told(f"{field} has not changed by a bit in 20 states")
+    flight.fly(0.2, until=lambda: flight.mode is Mode.HOLD)  # the guide cannot fly on it either
+
+
+def test_row_06_a_state_that_repeats_as_a_whole_in_the_air_is_stale(flight):
+    kept = flight.state.sample
+    flight.sample = lambda s: kept._replace(tick=s.tick, stamp=s.stamp, received=s.received)
+    flight.fly(0.3, until=lambda: flight.rung is GUIDE)
+    assert flight.told("nothing has changed by a bit in 20 states")
+
+
+def test_row_06_a_vehicle_that_stands_still_on_the_ground_is_not_frozen(Flight):
+    flight = Flight()
+    flight.sample = lambda s: s._replace(position=(0.0, 0.0, 0.0), velocity=(0.0, 0.0, 0.0))
+    flight.fly(1)
+    assert flight.count(Fault.STATE_FROZEN) == 0
+
+
+def test_row_08_a_stamp_in_the_future_is_a_fault(flight):
+    flight.clock_offset += 0.06
+    flight.fly()
+    assert flight.rung is GUIDE and flight.told("stamp is 0.060 s ahead") and flight.commanders() == []
+    flight.needs_the_operator()
+
+
+def test_row_08_a_clock_that_starts_again_is_a_fault_and_then_the_new_time(flight):
+    flight.clock_offset -= 90.0
+    flight.fly()
+    assert flight.rung is GUIDE and flight.told("CLOCK_JUMP")
+    flight.fly(0.1)
+    assert flight.commanders(flight.now - 0.05) == [Commander.GUIDE] * 5
+    flight.needs_the_operator()
+
+
+def test_row_08_ages_do_not_depend_on_the_vehicles_clock(Flight):
+    flight = Flight()
+    flight.clock_offset = -1e9
+    flight.engage()
+    flight.stays(SNN)
+
+
+def test_row_08_ticks_that_begin_again_are_a_restart_of_the_bridge(flight):
+    flight.tick = 0
+    flight.fly()
+    assert flight.rung is GUIDE and flight.told("CLOCK_JUMP")
+    flight.stays(GUIDE)
+    assert flight.commanders(flight.now - 0.05) == [Commander.GUIDE] * 5
+
+
+def test_row_09_the_set_point_moves_with_the_estimator(flight):
+    error = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
+    flight.move_origin(0.8, -0.5, 0.2)
+    after = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
+    assert after == pytest.approx(error, abs=2e-3)
+    assert flight.told("ESTIMATOR_RESET") and flight.told("(0.80, -0.50, 0.20) m")
+    flight.stays(SNN)
+
+
+def test_row_09_a_trajectory_moves_with_the_estimator(flight):
+    flight.give(target=Trajectory("circle", (0.0, 0.0, 1.0), lead=0.0))
+    flight.fly(1)
+    before = flight.last.set_point.position
+    flight.move_origin(0.3, 0.0, 0.0)
+    step = math.dist(flight.last.set_point.position, (before[0] + 0.3, before[1], before[2]))
+    assert step < 2 * PERIOD * 2 * math.pi / 5.5  # as far as the circle goes on

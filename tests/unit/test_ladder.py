@@ -1,0 +1,185 @@
+"""On the rungs: what keeps a policy in shadow, what ends an engagement, who commands until the autopilot has taken over."""
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from spike_ctrl.answers import Answer, AnswerLimits, Identity, Source, answered, expect, judge, silence
+from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.command import Commander, Sent, Sources, command
+from spike_ctrl.fault import Fault, Finding, Rung
+from spike_ctrl.guard import Sample
+from spike_ctrl.ladder import Ladder, Request
+
+SNN, GUIDE, HOLD, LAND, SILENT = Rung
+
+
+@pytest.fixture
+def pending(flight):
+    """The guide flies, the operator has asked for the policy, whose shadow has just begun."""
+    flight.ask(Request.GUIDE)
+    flight.policy = flight.nothing
+    flight.fly(0.1)
+    flight.policy = lambda a: a
+    flight.fly(0.05)
+    flight.ask(Request.ENGAGE)
+    flight.fly(0.3)
+    assert flight.rung is GUIDE and flight.state.ladder.wanted
+    return flight
+
+
+def test_a_fault_while_the_engagement_is_pending_ends_it_for_good(pending):
+    pending.reports = (Finding(Fault.SECOND_PUBLISHER, "two"),)
+    pending.fly()
+    pending.reports = ()
+    pending.stays(GUIDE, 3)
+    assert pending.told("GUIDE: engagement dropped: SECOND_PUBLISHER")
+
+
+def test_while_the_battery_is_low_a_pending_engagement_does_not_happen(pending):
+    pending.autopilot["battery"] = 0.2
+    pending.stays(GUIDE, 2)
+    pending.autopilot["battery"] = 0.9
+    pending.fly(0.1, until=lambda: pending.rung is SNN)
+
+
+def test_another_checkpoint_in_shadow_begins_its_warm_up_anew(flight):
+    flight.ask(Request.GUIDE)
+    flight.fly(1)
+    flight.policy = lambda a: a._replace(identity=Identity("other.safetensors", 1))
+    flight.fly(0.05)
+    flight.ask(Request.ENGAGE)
+    begin = flight.now
+    flight.fly(2, until=lambda: flight.rung is SNN)
+    assert 0.9 < flight.now - begin < 1.0
+
+
+def test_on_the_ground_policy_and_guide_are_not_compared(Flight):
+    flight = Flight().fly(2)
+    assert flight.state.monitor.answers == 200 and flight.state.monitor.compared == 0
+
+
+def test_a_pilot_who_goes_back_to_the_mode_before_is_yielded_to(Flight):
+    flight = Flight().take_off()
+    assert flight.state.ladder.came_from is Mode.HOLD
+    flight.mode = Mode.HOLD
+    flight.fly()
+    assert flight.rung is SILENT and flight.told("TAKEN_OVER")
+
+
+def test_an_engagement_is_refused_while_the_guide_recovers_and_it_takes_its_time(flight):
+    flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
+    flight.fly(0.05)
+    flight.sample = lambda s: s
+    rest = flight.now
+    flight.fly(0.1)
+    flight.ask(Request.ENGAGE)
+    assert flight.rung is GUIDE and flight.told("refused to engage: the guide recovers from ENVELOPE")
+    flight.fly(2, until=lambda: flight.rung is HOLD)
+    assert flight.now - rest >= flight.settings.ladder.settle_time
+
+
+def test_a_fault_that_asks_for_hold_on_the_ground_lands(Flight):
+    flight = Flight().fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    flight.fly(5, until=lambda: flight.armed)
+    flight.guide = flight.nothing
+    flight.fly(0.1)
+    assert flight.told("GUIDE -> LAND: GUIDE_SILENT") and Ask.HOLD not in flight.asks
+
+
+def test_a_landing_that_was_asked_for_while_a_pilot_flies_sends_no_command(Flight):
+    flight = Flight()
+    flight.armed, flight.mode, flight.position[2] = True, Mode.OTHER, 1.0
+    flight.fly(0.5)
+    flight.autopilot_obeys = False
+    flight.ask(Request.LAND)
+    flight.fly(1)
+    assert flight.rung is LAND and flight.asks.count(Ask.LAND) >= 2 and flight.commands == []
+
+
+# --- while the autopilot has not taken over yet ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(flight):
+    """The guide died, the autopilot does not hold yet: the policy keeps the vehicle in the air."""
+    flight.guide, flight.autopilot_obeys = flight.nothing, False
+    flight.fly(0.1)
+    assert flight.rung is HOLD and flight.commanders()[-1] is Commander.POLICY
+    return flight
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"action": (math.nan,) * 4}, {"identity": Identity("other.safetensors", 3)}, {"layout": "motors"}],
+    ids=["nan", "identity", "layout"],
+)
+def test_a_policy_that_fails_while_it_bridges_is_not_heard_again(alone, change):
+    tick = alone.tick + 1
+    alone.policy = lambda a: a._replace(**change) if a.tick == tick else a
+    alone.fly(0.3)
+    after = [c for _, c in alone.commands if c.tick >= tick]
+    assert [c.commander for c in after if c.commander is not Commander.REST] == []
+
+
+def test_a_policy_whose_place_the_guide_took_does_not_bridge(flight):
+    flight.ask(Request.GUIDE)
+    flight.fly(0.5)
+    begin = flight.now
+    flight.guide, flight.autopilot_obeys = flight.nothing, False
+    flight.fly(0.5)
+    assert flight.rung is HOLD and set(flight.commanders(begin)) == {Commander.REST}
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+LIMITS = AnswerLimits()
+
+
+def state(tick):
+    return Sample(tick, 0.01 * tick, 0.01 * tick, (0.0,) * 3, (0.0, 0.0, 0.0, 1.0), (0.0,) * 3, (0.0,) * 3)
+
+
+def answer(tick, received):
+    return Answer(tick, received, (0.0,) * 4, "rates", Identity("a", 1))
+
+
+def test_who_answers_an_older_state_still_owes_the_newer_one():
+    source = expect(expect(Source(), state(1)), state(2))
+    source = answered(source, answer(1, 0.021), LIMITS)
+    assert silence(source, 0.044, LIMITS, Fault.GUIDE_SILENT) == ()
+    (finding,) = silence(source, 0.046, LIMITS, Fault.GUIDE_SILENT)
+    assert finding.detail == "no answer for 26 ms, wanted one within 25 ms"
+    assert silence(answered(source, answer(2, 0.047), LIMITS), 9.0, LIMITS, Fault.GUIDE_SILENT) == ()
+
+
+def test_an_answer_that_comes_too_late_to_be_commanded_is_no_answer():
+    source = expect(Source(), state(1))
+    assert judge(answer(1, 0.034), source, "rates", LIMITS)[1] == ()
+    refused, (finding,) = judge(answer(1, 0.036), source, "rates", LIMITS)
+    assert refused is None and finding == Finding(Fault.ANSWER_STALE, "tick 1 is answered after 26 ms")
+
+
+def test_an_answer_whose_state_has_become_old_meanwhile_is_not_commanded(flight):
+    guide = answered(expect(Source(), state(1)), answer(1, 0.012), LIMITS)
+    sources = Sources(state(1), Source(), guide, flight.last_status)
+    for now, wanted in ((0.034, Commander.GUIDE), (0.036, None)):
+        _, chosen, _ = command(Sent(), sources, Ladder(Rung.GUIDE, confirmed=True, armed=True), GUIDE, now, flight.settings)
+        assert (chosen.commander if chosen else None) is wanted
+
+
+@pytest.mark.parametrize("periods", [2, 3, 5])
+def test_a_policy_that_always_answers_late_leaves_no_gap_in_the_commands(flight, periods):
+    kept = []
+
+    def late(a):
+        kept.append(a)
+        return kept[-1 - periods]._replace(received=flight.now) if len(kept) > periods else None
+
+    begin, flight.policy = flight.now, late
+    flight.fly(0.4)
+    times = [begin, *(now for now, _ in flight.commands)]
+    assert flight.rung is GUIDE and max(b - a for a, b in pairwise(times)) < 0.035
+    assert all(now - c.received <= flight.settings.answers.silent for now, c in flight.commands)

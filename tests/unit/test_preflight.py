@@ -1,0 +1,194 @@
+"""The preflight audit: what is wrong is said in words, with the value to set; what is right is not."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from spike_ctrl import airframe, preflight
+from spike_ctrl.autopilot import Autopilot, Mode
+from spike_ctrl.checkpoint import Contract
+from spike_ctrl.preflight import Clock, Estimator, Wanted
+from spike_ctrl.settings import Settings
+
+SETTINGS, WANTED, CRAFT = Settings(), Wanted(), airframe.find("sih_quadx")
+GOOD = {
+    "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
+    "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,
+    "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
+}  # fmt: skip
+# PX4 v1.17 out of the box.
+DEFAULT = GOOD | {
+    "COM_OF_LOSS_T": 1.0, "COM_OBL_RC_ACT": 0, "COM_LOW_BAT_ACT": 0, "GF_ACTION": 2, "GF_MAX_HOR_DIST": 0,
+    "GF_MAX_VER_DIST": 0, "NAV_DLL_ACT": 0, "NAV_RCL_ACT": 2, "COM_RC_IN_MODE": 1,
+}  # fmt: skip
+
+
+def audit(parameters, wanted=WANTED, settings=SETTINGS):
+    return preflight.audit_parameters(parameters, settings, CRAFT, wanted)
+
+
+def names(unmet):
+    return {condition.what.split(":")[0] for condition in unmet}
+
+
+def test_a_vehicle_that_is_set_up_passes():
+    assert audit(GOOD) == []
+
+
+def test_the_autopilot_out_of_the_box_does_not_pass():
+    unmet = audit(DEFAULT)
+    assert names(unmet) == {
+        "COM_OF_LOSS_T", "COM_OBL_RC_ACT", "COM_LOW_BAT_ACT", "GF_MAX_HOR_DIST", "GF_MAX_VER_DIST", "NAV_DLL_ACT",
+        "COM_RC_IN_MODE",
+    }  # fmt: skip
+    assert str(unmet[0]).startswith("COM_OF_LOSS_T: found 1, wanted at most 0.2 s; set COM_OF_LOSS_T to 0.2: PX4 flies")
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_parameter_that_was_not_received_is_unmet(name):
+    missing = {key: value for key, value in GOOD.items() if key != name}
+    (condition,) = audit(missing)
+    assert condition.what.startswith(f"{name}: not received, wanted ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAV_FWDEXTSP", 0), ("COM_OF_LOSS_T", 0.21), ("COM_OF_LOSS_T", 0), ("COM_OF_LOSS_T", math.nan),
+        ("COM_OBL_RC_ACT", 7), ("COM_OBL_RC_ACT", 0), ("COM_LOW_BAT_ACT", 0), ("GF_ACTION", 0), ("GF_ACTION", 1),
+        ("GF_MAX_HOR_DIST", 4.2), ("GF_MAX_VER_DIST", 3.0), ("NAV_DLL_ACT", 0), ("COM_FAIL_ACT_T", 6), ("NAV_RCL_ACT", 6),
+        ("COM_RC_IN_MODE", 4), ("COM_RCL_EXCEPT", 4), ("FD_FAIL_R", 45), ("FD_FAIL_P", 45), ("MPC_THR_HOVER", 0.3),
+        ("THR_MDL_FAC", 0.5),
+    ],
+)  # fmt: skip
+def test_a_wrong_parameter_is_named_with_the_value_to_set(name, value):
+    (condition,) = audit(GOOD | {name: value})
+    assert condition.what.startswith(f"{name}: found {value:g}, wanted ") and condition.fix.startswith(f"set {name} to ")
+    assert condition.blocks == (name not in ("NAV_DLL_ACT", "COM_FAIL_ACT_T"))
+
+
+@pytest.mark.parametrize("parameters", [DEFAULT, dict.fromkeys(GOOD, 7.0), dict.fromkeys(GOOD, -1.0), {}])
+@pytest.mark.parametrize("remote_control", [True, False])
+def test_setting_what_the_audit_says_satisfies_it(parameters, remote_control):
+    wanted = Wanted(remote_control=remote_control)
+    fixes = [condition.fix.split(":")[0].split() for condition in audit(parameters, wanted)]
+    assert fixes
+    set_up = parameters | {name: float(value) for _, name, _, value in fixes}
+    assert audit(set_up, wanted) == []
+
+
+def test_without_a_remote_control_losing_it_must_not_end_the_flight():
+    wanted = Wanted(remote_control=False)
+    assert names(audit(GOOD, wanted)) == {"COM_RCL_EXCEPT"}
+    assert audit(GOOD | {"COM_RCL_EXCEPT": 4, "COM_RC_IN_MODE": 4}, wanted) == []
+
+
+def test_a_fence_inside_a_larger_cage_is_refused():
+    larger = replace(SETTINGS, cage=replace(SETTINGS.cage, low=(-8.0, -3.0, -0.5), high=(8.0, 3.0, 7.0)))
+    unmet = audit(GOOD, settings=larger)
+    assert [str(condition).split(";")[0] for condition in unmet] == [
+        "GF_MAX_HOR_DIST: found 6, wanted more than 8.5 m, the cage's far corner",
+        "GF_MAX_VER_DIST: found 5, wanted more than 7.0 m, the cage's ceiling",
+    ]
+
+
+def contract(**change):
+    values = {"airframe": "sih_quadx", "airframe_hash": CRAFT.hash, "observation": "setpoint_frame_18", "action": "rates",
+              "rate_hz": 100.0, "sizes": (18, 256, 128, 4)}  # fmt: skip
+    return Contract(**values | change)
+
+
+def test_a_model_for_this_vehicle_passes():
+    assert preflight.audit_contract(contract(), CRAFT, 100.0, "rates") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"airframe_hash": "0" * 12}, "airframe_hash"),
+        ({"action": "motors"}, "action"),
+        ({"rate_hz": 500.0}, "rate_hz"),
+        ({"observation": "world_18"}, "observation"),
+    ],
+)
+def test_a_model_for_another_vehicle_is_named_by_its_field(change, field):
+    (condition,) = preflight.audit_contract(contract(**change), CRAFT, 100.0, "rates")
+    assert condition.what.startswith(f"model: {field}: found {change[field]!r}, wanted ")
+
+
+HEALTHY = Estimator(prearm_ok=True, horizontal=0.1, vertical=0.2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "rate", "words"),
+    [
+        (None, 100.0, "estimator: nothing received"),
+        (HEALTHY._replace(prearm_ok=False), 100.0, "its own pre-arm check fails"),
+        (HEALTHY._replace(horizontal=0.9), 100.0, "horizontal position deviation: found 0.90 m, wanted at most 0.3 m"),
+        (HEALTHY._replace(vertical=math.nan), 100.0, "vertical position deviation: found nan m"),
+        (HEALTHY._replace(still_speed=0.5), 100.0, "speed while standing: found 0.50 m/s"),
+        (HEALTHY._replace(resets=2), 100.0, "found 2 resets in ten seconds, wanted none"),
+        (HEALTHY, 30.0, "state: found 30 Hz, wanted at least 80 Hz"),
+        (HEALTHY, math.nan, "state: found nan Hz"),
+    ],
+)
+def test_an_estimator_that_is_not_well_is_told(estimator, rate, words):
+    (condition,) = preflight.audit_estimator(estimator, rate, WANTED)
+    assert words in condition.what
+
+
+def test_a_healthy_estimator_passes():
+    assert preflight.audit_estimator(HEALTHY, 100.0, WANTED) == []
+
+
+STATUS = Autopilot(0.0, 0.0, Mode.HOLD, False, True, battery=0.8, voltage=16.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (None, "autopilot: never heard"),
+        (STATUS._replace(battery=0.2), "battery: found 20%, wanted at least 30%"),
+        (STATUS._replace(battery=math.nan), "wanted a plausible reading"),
+        (STATUS._replace(voltage=0.0), "battery: found 80% at 0.0 V, wanted a plausible reading"),
+    ],
+)
+def test_a_battery_that_is_low_or_implausible_is_told(status, words):
+    (condition,) = preflight.audit_battery(status, SETTINGS)
+    assert words in condition.what
+
+
+def test_a_full_battery_passes():
+    assert preflight.audit_battery(STATUS, SETTINGS) == []
+
+
+def test_publishers_are_counted():
+    wanted = {"policy/action": 1, "guide/action": 1, "command": 1}
+    assert preflight.audit_publishers(wanted, wanted) == []
+    none, two = preflight.audit_publishers({"policy/action": 0, "guide/action": 2, "command": 1}, wanted)
+    assert str(none) == "topic policy/action: found 0 publishers, wanted 1; start the node that publishes it"
+    assert str(two).startswith("topic guide/action: found 2 publishers, wanted 1; end the other publisher")
+
+
+@pytest.mark.parametrize(
+    ("clock", "words"),
+    [
+        (None, "no answer to TIMESYNC"),
+        (Clock(0.05, 0.001), "round trip: found 50.0 ms, wanted at most 10 ms"),
+        (Clock(0.001, math.nan), "spread of the offset: found nan ms"),
+    ],
+)
+def test_a_clock_that_cannot_be_trusted_is_told(clock, words):
+    (condition,) = preflight.audit_clock(clock, WANTED)
+    assert words in condition.what
+
+
+def test_a_steady_clock_passes():
+    assert preflight.audit_clock(Clock(0.0005, 0.001), WANTED) == []
+
+
+def test_the_vehicle_must_be_able_to_climb_inside_the_cage():
+    assert preflight.audit_cage(SETTINGS, (0.0, 0.0, 0.0)) == []
+    (condition,) = preflight.audit_cage(SETTINGS, (2.8, 0.0, 0.0))
+    assert "the point 1 m above the vehicle is (2.80, 0.00, 1.00) m, wanted -2.50 to 2.50" in condition.what

@@ -1,0 +1,97 @@
+"""Trajectories, as one would measure them with a rule and a stopwatch. World ENU: x east, y north, z up."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError
+
+CENTRE = (1.0, -2.0, 1.5)
+PERIODIC = ("circle", "figure8", "square", "lissajous")
+
+
+def path(kind, **numbers):
+    return Trajectory(kind, CENTRE, **numbers)
+
+
+def points(trajectory, times):
+    return np.array([trajectory.at(t).position for t in times]) - CENTRE
+
+
+@pytest.mark.parametrize("kind", ["circle", "figure8", "square"])
+def test_the_papers_shapes_span_one_metre_to_each_side_and_close_after_five_and_a_half_seconds(kind):
+    bare = path(kind, lead=0.0)
+    around = points(bare, np.linspace(0, 5.5, 5501))
+    assert around[:, 0].max() == pytest.approx(1, abs=1e-5) and around[:, 0].min() == pytest.approx(-1, abs=1e-5)
+    assert np.abs(around[:, 1]).max() == pytest.approx(0.5 if kind == "figure8" else 1.0, abs=1e-5)
+    assert (around[:, 2] == 0).all()
+    np.testing.assert_allclose(around[0], around[-1], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [*PERIODIC, "climb", "hover"])
+@pytest.mark.parametrize("lead", [0.0, 2.0])
+def test_the_velocity_is_the_slope_of_the_position(kind, lead):
+    trajectory, step = path(kind, lead=lead, end=9.0), 1e-6
+    for t in np.arange(0.0137, 8.9, 0.0731):
+        before, after = trajectory.at(t - step), trajectory.at(t + step)
+        slope = (np.array(after.position) - before.position) / (2 * step)
+        np.testing.assert_allclose(trajectory.at(t).velocity, slope, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", PERIODIC)
+def test_a_vehicle_that_hovers_at_the_centre_meets_no_step_at_the_beginning_nor_at_the_end(kind):
+    trajectory = path(kind, lead=2.0, end=12.0)
+    first, last = trajectory.at(0.0), trajectory.at(12.0)
+    for point in (first, last, trajectory.at(-1.0), trajectory.at(99.0)):
+        assert point.position == pytest.approx(CENTRE) and point.velocity == pytest.approx((0, 0, 0))
+    moved = points(trajectory, np.arange(0, 13, 0.01))
+    assert max(np.linalg.norm(b - a) for a, b in pairwise(moved)) < 0.06
+
+
+def test_a_circle_turns_left_from_the_east():
+    circle = path("circle", lead=0.0)
+    np.testing.assert_allclose(points(circle, [0.0, 5.5 / 4])[:, :2], [[1, 0], [0, 1]], atol=1e-9)
+    assert math.hypot(*circle.at(1.234).velocity) == pytest.approx(2 * math.pi / 5.5)
+
+
+def test_a_square_is_flown_at_constant_speed_along_its_sides():
+    speeds = [math.hypot(*path("square", lead=0.0).at(t).velocity) for t in np.arange(0.001, 11, 0.01)]
+    np.testing.assert_allclose(speeds, 8 / 5.5)
+
+
+def test_a_figure_eight_crosses_its_centre_twice_a_round_with_different_headings():
+    eight = path("figure8", lead=0.0)
+    np.testing.assert_allclose(points(eight, [0.0, 2.75]), 0.0, atol=1e-9)
+    a, b = eight.at(0.0).velocity, eight.at(2.75).velocity
+    assert a[0] > 0 > b[0] and a[1] > 0 and b[1] > 0
+
+
+def test_a_step_is_to_the_east_after_the_lead_and_back_at_the_end():
+    step = path("step", size=2.0, lead=1.0, end=5.0)
+    np.testing.assert_array_equal(points(step, [0.99, 1.0, 4.99, 5.0])[:, 0], [0, 2, 2, 0])
+
+
+def test_a_climb_is_straight_up_and_stops():
+    climb = path("climb", size=1.2, speed=0.4)
+    np.testing.assert_allclose(points(climb, [0, 1, 3, 9]), [[0, 0, 0], [0, 0, 0.4], [0, 0, 1.2], [0, 0, 1.2]])
+    assert climb.at(1).velocity == (0, 0, 0.4) and climb.at(4).velocity == (0, 0, 0)
+
+
+def test_the_yaw_is_kept():
+    assert all(path(kind, yaw=1.1).at(3.3).yaw == 1.1 for kind in KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "message"),
+    [
+        ("spiral", {}, "trajectory: found 'spiral', wanted one of hover, step, circle"),
+        ("circle", {"size": -1.0}, "trajectory circle: size: found -1.0, wanted 0.01 to 50"),
+        ("circle", {"period": math.nan}, "trajectory circle: period: found nan"),
+        ("square", {"centre": (0.0, math.nan, 1.0)}, "trajectory square: centre: found"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(kind, numbers, message):
+    with pytest.raises(TrajectoryError, match=message):
+        Trajectory(kind, **numbers)
