@@ -23,10 +23,9 @@ OBJECTIVE = Objective(1.0, 0.1, 0.25, 0.14, wall=2.0, wall_at=0.3, change=0.3, d
 
 
 class Segment:
-    """The same random segment for the kernel and for the oracle; with 21 inputs, three are the integral."""
+    """The same random segment for the kernel and for the oracle."""
 
-    def __init__(self, steps, delay, inputs=18, seed=0):
-        sizes = (inputs, 24, 12, 4)
+    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0):
         rng = np.random.default_rng(seed)
         self.network = SpikingNetwork(
             sizes, generator=torch.Generator().manual_seed(seed), output_bias=[math.atanh(2 * VEHICLE.hover - 1)] * 4
@@ -38,9 +37,7 @@ class Segment:
         self.noise = rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32)
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
-        self.tape = closed_loop.tape(steps, neurons, LANES, inputs)
-        self.integral = rng.uniform(-0.2, 0.2, (3, LANES)).astype(np.float32)
-        self.integral[:, :2] = 0.5  # at the limit, where it is clipped
+        self.tape = closed_loop.tape(steps, neurons, LANES)
         self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
         self.tape.spike[0] = rng.integers(0, 2, (neurons, LANES))
         self.tape.command[:MAX_DELAY] = rng.uniform(0, 1, (MAX_DELAY, 4, LANES))
@@ -50,7 +47,6 @@ class Segment:
         )  # fmt: skip
 
     def fly(self):
-        self.tape.integral[:] = self.integral
         return closed_loop.fly(self.environment.buffer, *self.model, self.noise, self.seen_noise, self.delay)
 
     def pull(self, objective=OBJECTIVE):
@@ -73,14 +69,10 @@ class Segment:
             for a, b in pairwise(edges)
         )
         commands = [torch.from_numpy(self.tape.command[i].T.astype(float)) for i in range(MAX_DELAY)]
-        total = torch.from_numpy(self.integral.T.astype(float))
         cost, states = 0.0, []
         for t in range(len(self.noise)):
             seen = torch.cat([state[:, :3], rotation(state[:, 3:7]).reshape(-1, 9), state[:, 7:13]], -1)
             seen = seen + torch.from_numpy(self.seen_noise[t].T.astype(float))
-            if network.sizes[0] > 18:
-                total = (total + 0.01 * seen[:, :3]).clamp(-0.5, 0.5)
-                seen = torch.cat([seen, 5 * total], -1)
             action, spiking = network.step(seen, spiking, SLOPE)
             action = (action + torch.from_numpy(self.noise[t].T.astype(float))).clamp(-1, 1)
             commands.append((action + 1) / 2)
@@ -101,10 +93,9 @@ class Segment:
         return {name: p.grad.numpy() for name, p in network.named_parameters()}, torch.stack(states).detach(), commands
 
 
-@pytest.mark.parametrize("inputs", [18, 21], ids=["", "with the integral"])
 @pytest.mark.parametrize("delay", [[0], [0, 1, 2]], ids=["at once", "0 to 2 steps late"])
-def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, inputs):
-    segment = Segment(25, delay, inputs)
+def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay):
+    segment = Segment(25, delay)
     segment.fly()
     found = segment.pull()
     wanted, states, commands = segment.oracle()

@@ -56,8 +56,7 @@ def test_ten_thousand_single_precision_steps_equal_torch_but_for_membranes_at_th
     with torch.no_grad():
         for observation in inputs:
             mine = PolicyState(
-                *(np.concatenate([getattr(layer, name)[0] for layer in state]) for name in ("membrane", "spike")),
-                np.zeros(0, np.float32),
+                *(np.concatenate([getattr(layer, name)[0] for layer in state]) for name in PolicyState._fields)
             )
             action, mine = policy.step(observation, mine)
             wanted, state = net.step(torch.from_numpy(observation[None]), state, 2.0)
@@ -132,22 +131,3 @@ def test_the_aircraft_needs_no_torch():
     code = "import sys, spike_ctrl.checkpoint, spike_ctrl.snn.runtime; print({'torch', 'numba'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
-
-
-def test_a_network_with_21_inputs_is_fed_the_integral_of_the_position_error_by_hand():
-    policy = SpikingPolicy(SpikingNetwork((21, 8, 6, 4), generator=torch.Generator().manual_seed(0)).weights())
-    plain = SpikingPolicy(SpikingNetwork((22, 8, 6, 4), generator=torch.Generator().manual_seed(1)).weights())
-    assert (policy.observed, plain.observed) == (18, 22)
-    observation = np.zeros(18, np.float32)
-    observation[:3] = 1.0, -2.0, 0.5
-    state = policy.initial_state()
-    for _ in range(40):
-        _, state = policy.step(observation, state)
-    np.testing.assert_allclose(state.integral, [0.4, -0.5, 0.2], rtol=1e-5)  # m s; at most .5
-    # The same in one step of a network that takes 21 numbers as they are: five times the integral after the step.
-    after = policy.step(observation, policy.initial_state())[1]
-    weight, bias = policy._layers[0][1], policy._single.bias[:8]
-    wanted = weight @ np.concatenate([observation, 5 * 0.01 * observation[:3]]) + bias
-    np.testing.assert_allclose(after.membrane[:8], wanted, rtol=1e-5)
-    batch = policy.reset_rows(policy.step(np.stack([observation] * 2), policy.initial_state(2))[1], np.array([True, False]))
-    np.testing.assert_allclose(batch.integral.T, [[0, 0, 0], [0.01, -0.02, 0.005]], rtol=1e-5)

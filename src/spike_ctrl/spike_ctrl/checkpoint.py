@@ -19,7 +19,6 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from spike_ctrl import atomic_file
-from spike_ctrl.snn.integral import observed
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
 
@@ -323,7 +322,7 @@ def _check_weights(weights: Mapping[str, np.ndarray], sizes: tuple[int, ...], na
 
 
 def _check_self_test_tensors(self_test: tuple, sizes: tuple[int, ...], name: str) -> None:
-    for key, tensor, width in zip((OBSERVATION, ACTION), self_test, (observed(sizes[0]), sizes[-1]), strict=True):
+    for key, tensor, width in zip((OBSERVATION, ACTION), self_test, (sizes[0], sizes[-1]), strict=True):
         if tensor is None:
             raise CheckpointError(f"{name}: {key}: found nothing, wanted float32 [steps, {width}]")
         _check_tensor(tensor, (self_test[0].shape[0] if self_test[0].ndim else 0, width), key, name)
@@ -362,7 +361,7 @@ def _self_test(policy: SpikingPolicy) -> tuple[np.ndarray, np.ndarray]:
     """
     best = (-1.0, None)
     for seed in range(32):
-        observations = _plausible_observations(np.random.default_rng(seed), policy.observed)
+        observations = _plausible_observations(np.random.default_rng(seed), policy.sizes[0])
         margin, state = np.inf, policy.initial_state()
         for observation in observations:
             _, state = policy.step(observation, state)

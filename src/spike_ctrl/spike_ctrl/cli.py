@@ -116,7 +116,6 @@ def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, st
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed: found {seed}, wanted 0 to {2**32 - 1}")
     vehicle = airframes.find(airframe)
-    vehicle.require_layout("motors")
     plan = recipes.find(recipe).with_steps(steps)
     folder = run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
     return Run.start(folder, plan, vehicle, vehicles, seed, **about)
@@ -175,10 +174,9 @@ def _eval(options) -> int:
         raise UsageError("nothing to fly: give a model, --guide or --raptor")
     contracts = [checkpoint.load(model).manifest.contract for model in options.models]
     vehicle = airframe.find(options.airframe or (contracts[0].airframe if contracts else "crazyflie"))
-    vehicle.require_layout("motors")
     flown = {}
     for model, contract in zip(options.models, contracts, strict=True):
-        expect = {"airframe_hash": vehicle.hash, "action": "motors"}
+        expect = {"airframe_hash": vehicle.hash, "action": vehicle.action_layout}
         if contract.airframe_hash != vehicle.hash:
             expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
         policy = checkpoint.load(model, expect=expect).policy
@@ -192,6 +190,7 @@ def _eval(options) -> int:
         if options.randomised:
             flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
     if options.raptor:
+        vehicle.require_layout("motors")
         try:
             flown["RAPTOR"] = RaptorController()
         except ModuleNotFoundError as error:

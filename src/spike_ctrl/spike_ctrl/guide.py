@@ -28,9 +28,9 @@ class Gains:
     max_error: float = within(1.0, 0.01, 100.0)  # m, of position
     max_tilt: float = within(math.radians(60), 0.1, 1.5)  # rad
     tilt_frequency: float = within(9.8, 0.01, 1000.0)
-    tilt_damping: float = within(0.85, 0.0, 10.0)
+    tilt_damping: float = within(0.85, 0.01, 10.0)
     yaw_frequency: float = within(4.0, 0.01, 1000.0)
-    yaw_damping: float = within(1.0, 0.0, 10.0)
+    yaw_damping: float = within(1.0, 0.01, 10.0)
     integral: float = within(0.8, 0.0, 100.0)  # 1/s, of the position error; only where the true parameters are not given
     max_integral: float = within(3.0, 0.0, 100.0)  # m/s^2
     lead_cap: float = within(1.5, 1.0, 100.0)  # largest factor by which the motor lag is shortened ...
@@ -38,15 +38,19 @@ class Gains:
 
 
 class GeometricGuide:
-    """Guide for a batch of vehicles of one airframe with `motors` actions; another layout raises AirframeError.
+    """Guide for a batch of vehicles of one airframe, with the actions of its layout.
+
+    With `rates` actions the attitude PD becomes a set-point for the body rates that decays the error as fast, and the
+    airframe's own rate loop does the rest; rotor speeds are of no use then.
 
     >>> guide = GeometricGuide(airframe)
     >>> action, state = guide.act(observation, guide.initial_state(n), rotor_speed, disturbance)
     """
 
     def __init__(self, airframe: Airframe, gains: Gains = Gains(), rate_hz: float = 100.0):
-        airframe.require_layout("motors")
         self.airframe = airframe
+        self._rates = airframe.action_layout == "rates"
+        self._limits = np.array([airframe.hover, *airframe.max_rates])
         self._gains = np.array(astuple(gains), np.float32)
         self._nominal = dynamics.nominal_plant(airframe)[None]
         self._dt = np.float32(1.0 / rate_hz)
@@ -81,12 +85,21 @@ class GeometricGuide:
             disturbance if known else np.zeros((1, 6), np.float32),
             self._nominal if plant is None else plant,
             rotor_speed is not None, known, self._gains, self._mixer, self._dt, next_state, action,
+            self._rates, self._limits,
         )  # fmt: skip
         return action, next_state
 
 
+@njit(inline="always")
+def _speed(thrust, c0, c1, c2):
+    """The normalised rotor speed that gives this thrust."""
+    if c2 > 0:
+        return (-c1 + math.sqrt(max(c1 * c1 - 4 * c2 * (c0 - thrust), 0.0))) / (2 * c2)
+    return (thrust - c0) / c1
+
+
 @njit(cache=True, nogil=True)
-def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains, mixer, dt, integral, action):
+def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains, mixer, dt, integral, action, rates, limits):
     wn, zeta, max_error, max_tilt, wt, zt, wy, zy, ki, max_integral, lead_cap, min_lag = gains
     thrusts = np.empty(4)
     swing = np.empty(4)
@@ -124,11 +137,19 @@ def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains,
         ex = factor * (o[3] * nx + o[6] * ny + o[9] * nz)
         ey = factor * (o[4] * nx + o[7] * ny + o[10] * nz)
         yaw = math.atan2(o[6] - o[4], o[3] + o[7])
+        collective = max(fx * bx + fy * by + fz * bz, 0.0)
+        if rates:
+            thrust = min(max(collective / 4, c0), c0 + c1 + c2)
+            u, hover = _speed(thrust, c0, c1, c2), limits[0]
+            action[n, 0] = u / hover - 1 if u < hover else (u - hover) / (1 - hover)
+            action[n, 1] = min(max(wt / (2 * zt) * ex / limits[1], -1.0), 1.0)
+            action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
+            action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)
+            continue
         rx, ry, rz = o[15], o[16], o[17]
         mx = jx * (wt * wt * ex - 2 * zt * wt * rx) + (jz - jy) * ry * rz - d[3]
         my = jy * (wt * wt * ey - 2 * zt * wt * ry) + (jx - jz) * rz * rx - d[4]
         mz = jz * (-wy * wy * yaw - 2 * zy * wy * rz) + (jy - jx) * rx * ry - d[5]
-        collective = max(fx * bx + fy * by + fz * bz, 0.0)
         # Mixer: roll and pitch first, then as much yaw as fits, the collective last.
         low, high = c0, c0 + c1 + c2
         for i in range(4):
@@ -143,10 +164,7 @@ def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains,
         base = min(max(collective / 4, low - thrusts.min()), high - thrusts.max())
         for i in range(4):
             thrust = min(max(base + thrusts[i], low), high)
-            if c2 > 0:
-                u = (-c1 + math.sqrt(max(c1 * c1 - 4 * c2 * (c0 - thrust), 0.0))) / (2 * c2)
-            else:
-                u = (thrust - c0) / c1
+            u = _speed(thrust, c0, c1, c2)
             if has_rotors:
                 speed = rotor_speed[n, i]
                 lag = lag_up if u > speed else lag_down

@@ -43,6 +43,7 @@ class Start:
     rates: float = within(1.0, 0.0, 100.0)  # rad/s, each axis
     rotors_low: float = within(0.0, 0.0, 1.0)  # normalised speed
     rotors_high: float = within(1.0, 0.0, 1.0)
+    yaw: float = within(0.0, 0.0, math.pi)  # rad, to both sides, before the tilt
 
     def array(self) -> np.ndarray:
         return np.array(astuple(self), np.float32)
@@ -91,7 +92,7 @@ def _uniform(key, index, low, high):
 @njit(cache=True)
 def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
-    at_target, position, tilt, velocity, rates, rotors_low, rotors_high = start
+    at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw = start
     episode = np.uint64(buffer[lane + AT[EPISODE]])
     key = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(vehicle)) + episode)
     zero, one = np.float32(0.0), np.float32(1.0)
@@ -103,10 +104,13 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     # The body's z axis is uniform over the cap of directions within `tilt` of straight up; the heading is kept.
     half = np.float32(0.5) * free * math.acos(_uniform(key, 10, math.cos(tilt), one))
     azimuth = _uniform(key, 11, zero, np.float32(2 * math.pi))
-    buffer[lane + AT[QUATERNION]] = math.sin(half) * math.cos(azimuth)
-    buffer[lane + AT[QUATERNION + 1]] = math.sin(half) * math.sin(azimuth)
-    buffer[lane + AT[QUATERNION + 2]] = zero
-    buffer[lane + AT[QUATERNION + 3]] = math.cos(half)
+    x, y, w = math.sin(half) * math.cos(azimuth), math.sin(half) * math.sin(azimuth), math.cos(half)
+    turn = np.float32(0.5) * free * _uniform(key, 12, -yaw, yaw)
+    c, s = math.cos(turn), math.sin(turn)
+    buffer[lane + AT[QUATERNION]] = x * c + y * s
+    buffer[lane + AT[QUATERNION + 1]] = y * c - x * s
+    buffer[lane + AT[QUATERNION + 2]] = w * s
+    buffer[lane + AT[QUATERNION + 3]] = w * c
     for i in range(4):
         buffer[lane + AT[ROTORS + i]] = _uniform(key, 13 + i, rotors_low, rotors_high)
     for i in range(PLANT_SIZE):

@@ -35,7 +35,6 @@ from spike_ctrl.dynamics_adjoint import (
 from spike_ctrl.environment import observe_lane
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.reward import costs
-from spike_ctrl.snn.integral import GAIN, LIMIT, STEP
 from spike_ctrl.starts import MAX_DELAY
 
 STATE_SIZE = 17
@@ -57,12 +56,11 @@ class Tape(NamedTuple):
     """What a segment leaves behind. Entries "before" hold what was there before step t."""
 
     state: np.ndarray  # [T + 1, B / LANES, STATE_SIZE * LANES] before
-    observation: np.ndarray  # [T, 18 or 21, B] what the network saw, with its integral where it has one
+    observation: np.ndarray  # [T, 18, B] what the network saw
     membrane: np.ndarray  # [T + 1, N, B] before
     spike: np.ndarray  # [T + 1, N, B] before
     command: np.ndarray  # [T + MAX_DELAY, 4, B] u, those of the last MAX_DELAY steps first
     gain: np.ndarray  # [T, 4, B] du/dz, z the network's output before tanh
-    integral: np.ndarray  # [3, B] integral of the position error, before the segment and then after it
 
 
 class Objective(NamedTuple):
@@ -79,18 +77,17 @@ class Objective(NamedTuple):
     limit: float  # of its norm, vehicle by vehicle
 
 
-def tape(steps: int, neurons: int, vehicles: int, inputs: int = OBSERVATION_SIZE) -> Tape:
+def tape(steps: int, neurons: int, vehicles: int) -> Tape:
     """Room for a segment of `steps` steps."""
     if vehicles % LANES:
         raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}")
     shapes = (
         (steps + 1, vehicles // LANES, STATE_SIZE * LANES),
-        (steps, inputs, vehicles),
+        (steps, OBSERVATION_SIZE, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + MAX_DELAY, 4, vehicles),
         (steps, 4, vehicles),
-        (3, vehicles),
     )
     return Tape(*(np.zeros(shape, np.float32) for shape in shapes))
 
@@ -129,8 +126,6 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
                 o = observe_lane(buffer, base + lane)
                 for i in range(OBSERVATION_SIZE):
                     tape.observation[t, i, first + lane] = o[i] + sensor_noise[t, i, first + lane]
-        if tape.observation.shape[1] > OBSERVATION_SIZE:
-            _integrate(tape.observation[t], tape.integral)
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -156,15 +151,6 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
         _add_costs(buffer, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], hover, sums)
     _record(buffer, tape.state[steps])
     return sums
-
-
-@njit(inline="always")
-def _integrate(observation, integral):
-    for i in range(3):
-        for b in range(integral.shape[1]):
-            z = integral[i, b] + STEP * observation[i, b]
-            integral[i, b] = min(max(z, -LIMIT), LIMIT)
-            observation[OBSERVATION_SIZE + i, b] = GAIN * integral[i, b]
 
 
 @njit(inline="always")
@@ -210,7 +196,6 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
     later = np.zeros((neurons, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
     by_input = np.empty((tape.observation.shape[1], vehicles), np.float32)
-    by_integral = np.zeros((3, vehicles), np.float32)
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
     by_readout = np.empty(policy.readout.shape, np.float32)
@@ -261,8 +246,6 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
                 np.dot(policy.weights[layer].T, later[start:end], by_input)
             gradient.weights[layer][:] += by_weight[layer]
             end = start
-        if tape.observation.shape[1] > OBSERVATION_SIZE:
-            _differentiate(tape.observation[t], by_input, by_integral)
         for block in range(blocks):
             base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
             for i in range(OBSERVATION_SIZE):
@@ -272,18 +255,6 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
                 observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
             for lane in range(_LANES):
                 _restrain_lane(adjoint, at + lane, objective)
-
-
-@njit(inline="always")
-def _differentiate(observation, by_input, by_integral):
-    """The gradient with respect to the integral goes on to the integral before it and to the position error."""
-    for i in range(3):
-        for b in range(by_integral.shape[1]):
-            z = observation[OBSERVATION_SIZE + i, b]
-            g = by_integral[i, b] + GAIN * by_input[OBSERVATION_SIZE + i, b]
-            g = g if abs(z) < GAIN * LIMIT else _ZERO
-            by_integral[i, b] = g
-            by_input[i, b] += STEP * g
 
 
 @njit(inline="always")

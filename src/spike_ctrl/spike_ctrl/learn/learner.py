@@ -24,8 +24,8 @@ from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.observation import LAYOUT
+from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import slope
-from spike_ctrl.snn.integral import INPUTS, OBSERVED
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.runtime import SpikingPolicy
@@ -54,8 +54,8 @@ class Learner:
         self.generator = torch.Generator().manual_seed(seed)
         network = recipe.network
         self.neuron = Neuron(Reset(network.reset), network.detach_reset)
-        self.sizes = (OBSERVED + INPUTS * network.integral, *network.hidden, 4)
-        hover = math.atanh(2 * airframe.hover - 1)
+        self.sizes = (OBSERVATION_SIZE, *network.hidden, 4)
+        hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
         actor = SpikingNetwork(self.sizes, self.neuron, generator=self.generator, output_bias=[hover] * 4)
         self.actor, self.average = actor, AveragedNetwork(actor, recipe.schedule.averaging)
         self.method = METHODS[recipe.algorithm](recipe, airframe, vehicles, seed, actor, self.generator)

@@ -4,7 +4,7 @@ A pool of simulated vehicles flies on in segments, with its spiking state carrie
 through time). They start where the flight that the learner receives was seen, in its first states of episodes, and
 with plants of the learner's own model, so the method serves the embedded simulator and the graph alike.
 
-    cost = - reward + wall sum_i max(0, |p_i| - wall_at)^2 + change |u_t - u_{t-1}|^2
+    cost = - reward (with `position` times its weight) + wall sum_i max(0, |p_i| - wall_at)^2 + change |u_t - u_{t-1}|^2
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ from spike_ctrl.observation import NOISE
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.ranges import within
 from spike_ctrl.reward import curriculum
-from spike_ctrl.snn.integral import INPUTS
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER
-from spike_ctrl.starts import MAX_DELAY, Start, draw_some
+from spike_ctrl.starts import MAX_DELAY, draw_some
 
 TILE = 2 * LANES  # vehicles of one call of the kernel
 STARTS = 8192  # the most recent first states of episodes that are kept
@@ -52,6 +51,7 @@ class Settings:
     episode_segments: int = within(2, 1, 1000)
     box: float = within(4.0, 0.1, 100.0)  # m; who is outside at the end of a segment starts anew
     noise: float = within(0.02, 0.0, 2.0)
+    position: float = within(1.0, 0.0, 100.0)  # factor on the reward's weight of the position
     wall: float = within(2.0, 0.0, 1e3)
     wall_at: float = within(0.9, 0.0, 100.0)  # m
     change: float = within(0.3, 0.0, 1e3)
@@ -63,14 +63,13 @@ class Settings:
 class Tile:
     """TILE vehicles: their dynamics, spiking states, last commands and segments flown in this episode."""
 
-    ARRAYS = ("buffer", "membrane", "spike", "command", "integral", "flown")
+    ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
 
     def __init__(self, airframe: Airframe, neurons: int):
         self.buffer = dynamics.allocate(TILE, airframe)
         self.membrane = np.zeros((neurons, TILE), np.float32)
         self.spike = np.zeros((neurons, TILE), np.float32)
         self.command = np.full((MAX_DELAY, 4, TILE), airframe.hover, np.float32)
-        self.integral = np.zeros((INPUTS, TILE), np.float32)
         self.flown = np.zeros(TILE, np.int64)
 
 
@@ -96,9 +95,9 @@ class ModelGradient:
             parameter.grad = torch.zeros_like(parameter)
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         at_once = s.vehicles // TILE
-        self._tapes = [closed_loop.tape(s.segment, neurons, TILE, actor.sizes[0]) for _ in range(at_once)]
+        self._tapes = [closed_loop.tape(s.segment, neurons, TILE) for _ in range(at_once)]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
-        self._draw = (Start().array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
+        self._draw = (recipe.task.start.array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._arms, self._dt, self._hover = dynamics.geometry(airframe), np.float32(1 / RATE_HZ), np.float32(airframe.hover)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
@@ -156,7 +155,6 @@ class ModelGradient:
     def _segment(self, tile: Tile, tape, gradient: Policy, noise, objective: Objective, k) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
-        tape.integral[:] = tile.integral
         for array in _flat(gradient):
             array[:] = 0
         model = (self._arms, self._dt, self._hover, self._policy, tape)
@@ -166,7 +164,6 @@ class ModelGradient:
         closed_loop.pull(tile.buffer, *model, delay, objective, k, gradient)
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
-        tile.integral[:] = tape.integral
         tile.flown += 1
         return errors
 
@@ -188,7 +185,7 @@ class ModelGradient:
         state = dynamics.read(tile.buffer, STATE_ROWS, TILE)
         state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
         dynamics.write(tile.buffer, STATE_ROWS, state)
-        tile.membrane[:, who] = tile.spike[:, who] = tile.integral[:, who] = 0
+        tile.membrane[:, who] = tile.spike[:, who] = 0
         tile.command[:, :, who] = self.airframe.hover
         tile.flown[who] = 0
 
@@ -196,7 +193,7 @@ class ModelGradient:
         s = self.settings
         r = curriculum(self.recipe.task.stage(progress))
         return Objective(
-            *map(np.float32, (r.position, r.velocity, r.attitude, r.action, s.wall, s.wall_at, s.change, s.decay, s.limit))
+            *map(np.float32, (s.position * r.position, r.velocity, r.attitude, r.action, s.wall, s.wall_at, s.change, s.decay, s.limit))
         )
 
     def modules(self) -> dict[str, torch.nn.Module]:

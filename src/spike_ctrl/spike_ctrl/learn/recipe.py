@@ -15,7 +15,7 @@ from spike_ctrl.learn.model_gradient import Settings as ModelGradientSettings
 from spike_ctrl.learn.td3bc import Settings as TD3BCSettings
 from spike_ctrl.ranges import within
 from spike_ctrl.snn import slope
-from spike_ctrl.starts import Randomisation
+from spike_ctrl.starts import Randomisation, Start
 
 # Blocks of a recipe that belong to one algorithm only.
 ALGORITHMS = {"td3bc": ("replay", "td3bc", "critic_width"), "model_gradient": ("model_gradient",)}
@@ -35,6 +35,7 @@ class TaskSettings:
     box: float = within(0.6, 0.1, 100.0)
     episode_steps: int = within(500, 10, 100_000)
     reward: str = field(default="curriculum", metadata={"choices": ("start", "end", "curriculum")})
+    start: Start = Start()
     randomisation: Randomisation = Randomisation()
 
     def stage(self, progress: float) -> float:
@@ -44,12 +45,11 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Hidden widths, reset and surrogate slope of the spiking network; whether it takes the integral of the error too."""
+    """Hidden widths, reset and surrogate slope of the spiking network."""
 
     hidden: tuple[int, ...] = (256, 128)
     reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
     detach_reset: bool = False
-    integral: bool = False
     slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
 
 
@@ -143,8 +143,6 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
         for key in set(blocks) & set(data):
             if algorithm != recipe.algorithm:
                 raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {algorithm}")
-    if recipe.network.integral and recipe.algorithm != "model_gradient":
-        raise RecipeError(f"{source}: network.integral: found true, wanted false for {recipe.algorithm}")
     replay, settings = recipe.replay, recipe.td3bc
     if settings.q_full < settings.q_from:
         raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")

@@ -15,7 +15,8 @@ from spike_ctrl.learn.recipe import Recipe
 
 def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> Environment:
     """The vehicles that a recipe trains on."""
-    task = Task(box=recipe.task.box, episode_steps=recipe.task.episode_steps, randomisation=recipe.task.randomisation)
+    t = recipe.task
+    task = Task(box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation)
     return Environment(airframe, vehicles, task)
 
 

@@ -6,19 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.snn import integral
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
 
 class PolicyState(NamedTuple):
-    """Membrane and spike of all hidden neurons, layer after layer: [N], or [N, B] for a batch of B vehicles.
-
-    integral: of the position error (m s), [3] or [3, B]; [0] or [0, B] for a network that takes none.
-    """
+    """Membrane and spike of all hidden neurons, layer after layer: [N], or [N, B] for a batch of B vehicles."""
 
     membrane: np.ndarray
     spike: np.ndarray
-    integral: np.ndarray
 
 
 def weight_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
@@ -65,7 +60,6 @@ class SpikingPolicy:
         )
         output = np.ascontiguousarray(weights["output.weight"]), np.array(weights["output.bias"])
         self.dtype = theta.dtype
-        self.observed = integral.observed(self.sizes[0])
         self._single = _Constants(bias, beta, theta, *output)
         self._batch = _Constants(bias[:, None], beta[:, None], theta[:, None], output[0], output[1][:, None])
 
@@ -77,13 +71,15 @@ class SpikingPolicy:
     def initial_state(self, batch: int | None = None) -> PolicyState:
         """Zero membranes and no spikes, for one vehicle or for a batch."""
         neurons = len(self._single.theta)
-        rows = (neurons, neurons, self.sizes[0] - self.observed)
-        return PolicyState(*(np.zeros(n if batch is None else (n, batch), self.dtype) for n in rows))
+        shape = neurons if batch is None else (neurons, batch)
+        return PolicyState(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype))
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
         """One control step: observation [in] or [B, in] to action [out] or [B, out] in [-1, 1], and the new state."""
         bias, beta, theta, weight, output_bias = self._single if observation.ndim == 1 else self._batch
-        signal, total = self._sense(observation, state)
+        if observation.shape[-1] != self.sizes[0] or observation.shape[:-1] != state.membrane.shape[1:]:
+            batch = state.membrane.shape[1:]
+            raise ValueError(f"observation: found shape {observation.shape}, wanted {(*batch, self.sizes[0])}")
         # What does not depend on this step's input is done for all layers at once.
         membrane = beta * state.membrane
         if self.neuron.reset is Reset.SOFT:
@@ -92,6 +88,7 @@ class SpikingPolicy:
             membrane *= 1 - state.spike
         membrane += bias
         spike = np.empty_like(membrane)
+        signal = observation.T.astype(self.dtype, copy=False)
         for rows, layer_weight, layer_theta in self._layers:
             u, s = membrane[rows], spike[rows]
             u += np.dot(layer_weight, signal)
@@ -100,18 +97,7 @@ class SpikingPolicy:
         action = np.dot(weight, signal)
         action += output_bias
         np.tanh(action, out=action)
-        return np.ascontiguousarray(action.T), PolicyState(membrane, spike, total)
-
-    def _sense(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, np.ndarray]:
-        """What the first layer takes, [in] or [in, B], and the integral after this step."""
-        if observation.shape[-1] != self.observed or observation.shape[:-1] != state.membrane.shape[1:]:
-            batch = state.membrane.shape[1:]
-            raise ValueError(f"observation: found shape {observation.shape}, wanted {(*batch, self.observed)}")
-        signal = observation.T.astype(self.dtype, copy=False)
-        if self.observed == self.sizes[0]:
-            return signal, state.integral
-        total = integral.advance(state.integral, signal[: integral.INPUTS])
-        return np.concatenate([signal, integral.GAIN * total]), total
+        return np.ascontiguousarray(action.T), PolicyState(membrane, spike)
 
     def reset_rows(self, state: PolicyState, mask: np.ndarray) -> PolicyState:
         """The state of a batch with those vehicles back at the initial state whose mask [B] is true."""
