@@ -114,7 +114,11 @@ class Simulator(Node):
     def absent(self) -> list[str]:
         """The nodes that must answer or listen and are not connected."""
         found = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
-        learner = self.parameters.free_run or self.transition_out.get_subscription_count() > 0
+        # Others may listen to the transitions too: the learner is there when it gives leave and all listeners are connected.
+        listeners = self.count_subscribers("transition")
+        learner = self.parameters.free_run or (
+            self.count_publishers("jump_start") > 0 and 0 < listeners <= self.transition_out.get_subscription_count()
+        )
         return found if learner else [*found, "learner"]
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
