@@ -5,7 +5,7 @@ package = "spike_ctrl_record"
 setup(
     name=package,
     version="0.1.0",
-    description="Node recorder: writes the topics of the graph to a rosbag2 bag.",
+    description="Nodes recorder and replayer: the topics of the graph to a rosbag2 bag, and a bag to a policy.",
     maintainer="spike_ctrl maintainers",
     maintainer_email="maintainers@spike-ctrl.example",
     license="Apache-2.0",
@@ -18,5 +18,7 @@ setup(
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
-    entry_points={"console_scripts": ["recorder = spike_ctrl_record.recorder:main"]},
+    entry_points={
+        "console_scripts": ["recorder = spike_ctrl_record.recorder:main", "replayer = spike_ctrl_record.replayer:main"]
+    },
 )

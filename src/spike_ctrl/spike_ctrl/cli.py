@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_vehicle, _add_bench, _add_experiment):
         add(verbs)
-    for add in (cli_record.add_repair,):
+    for add in (cli_record.add_repair, cli_record.add_replay):
         add(verbs, _verb)
     options = parser.parse_args(arguments)
     try:

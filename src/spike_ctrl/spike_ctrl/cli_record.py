@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from pathlib import Path
 
 
@@ -23,3 +26,51 @@ def _repair(options) -> int:
         lost = f", {found.lost_bytes} bytes at its end were of no use" if found.lost_bytes else ""
         print(f"{found.path.name}: {'whole' if found.whole else 'repaired'}, {found.messages} messages{lost}")
     return 0
+
+
+def add_replay(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "replay",
+        "Run a policy over a recorded flight, without ROS: are its actions the recorded ones, bit by bit?\n\n"
+        "Exit code 0; 1 where the checkpoint that flew answers differently now; 2 where the bag lacks what is needed.",
+        "  spike-ctrl replay bags/20260101-120000                       # the checkpoints in the bag\n"
+        "  spike-ctrl replay bags/20260101-120000 --model models/crazyflie.safetensors\n"
+        "  spike-ctrl launch replay bag:=bags/20260101-120000 rate:=10   # the same through the ROS graph\n",
+    )
+    parser.add_argument("bag", type=Path, help="the bag's folder, or one MCAP file")
+    parser.add_argument("--model", type=Path, help="a checkpoint (default: those that the bag holds)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.set_defaults(do=_replay)
+
+
+def _replay(options) -> int:
+    from threadpoolctl import threadpool_limits
+
+    from spike_ctrl import checkpoint, replay
+    from spike_ctrl.bag import BagError
+    from spike_ctrl.bag.reader import read
+
+    model = checkpoint.load(options.model) if options.model else None
+    sha256 = hashlib.sha256(options.model.read_bytes()).hexdigest() if options.model else ""
+    begun = time.monotonic()
+    recording = read(options.bag, replay.TOPICS)
+    for note in recording.notes:
+        print(f"note: {note}")
+    choice = replay.chosen(recording, model, str(options.model), sha256)
+    with threadpool_limits(1):  # as the nodes compute
+        found = replay.replay(recording, choice.policies)
+    compared = replay.compare(recording, found, choice.contract.rate_hz)
+    took = time.monotonic() - begun
+    flown = len(recording.states.tick) / choice.contract.rate_hz
+    returns = replay.returns(recording, replay.hover(choice.contract))
+    for line in replay.summary(recording, choice, compared, returns):
+        print(line)
+    print(f"replayed {flown:.1f} s of flight in {took:.2f} s: {flown / took:.0f} times as fast")
+    if options.json:
+        figures = replay.figures(compared, returns) | {"bag": str(options.bag), "checkpoint": choice.words}
+        try:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        except OSError as error:
+            raise BagError(f"--json {options.json}: cannot be written ({error.strerror})") from None
+    return 0 if compared.same or not choice.same else 1

@@ -1,4 +1,4 @@
-"""Node recorder: writes the topics of the graph to a rosbag2 bag."""
+"""Nodes recorder and replayer: the topics of the graph to a rosbag2 bag, and a bag to a policy."""
 
 from spike_ctrl_ros import end_quietly
 

@@ -123,7 +123,7 @@ def _rewritten(file: Path, target: Path) -> Repaired:
         count, used, size, connections = 0, 0, file.stat().st_size, {}
         with Writer(scratch, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
             written = writer.storage.path
-            for found, end in _whole_records(file):
+            for found, end in whole_records(file):
                 for schema, channel, message in found:
                     key = channel.topic, schema.name, str(channel.metadata)
                     if key not in connections:
@@ -155,11 +155,11 @@ def _whole(file: Path) -> bool:
 
 def _messages(file: Path) -> Iterator[tuple[Schema, Channel, Message]]:
     """All messages of the whole records of a file, each with its schema and channel."""
-    for found, _ in _whole_records(file):
+    for found, _ in whole_records(file):
         yield from found
 
 
-def _whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Message]], int]]:
+def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Message]], int]]:
     """The messages of each whole record of a file (a chunk has many, an index none), and the offset behind the record."""
     schemas, channels, size = {}, {}, file.stat().st_size
     with open(file, "rb") as stream:
