@@ -131,7 +131,8 @@ class Replayer(Node):
             return
         offline = replay.replay(self.recording, self.choice.policies)
         found = replay.compare(self.recording, replay.Replay(self.answers, offline.known), self.choice.contract.rate_hz)
-        for line in replay.summary(self.recording, self.choice, found, replay.returns(self.recording, replay.hover(self.choice.contract))):
+        returns = replay.returns(self.recording, replay.hover(self.choice.contract))
+        for line in replay.summary(self.recording, self.choice, found, returns):
             print(line, flush=True)
         flown = len(self.recording.states.tick) / self.choice.contract.rate_hz
         print(f"replayed {flown:.1f} s of flight in {now - self.begun:.2f} s", flush=True)
