@@ -11,6 +11,7 @@ ARGUMENTS = [
     ("bag", str, None, "Folder or MCAP file of the flight."),
     ("model", str, "", "Checkpoint that answers; empty: those that the bag holds."),
     ("airframe", str, "crazyflie", "What flew: a name among config/airframes or a path to a YAML file."),
+    ("realtime", bool, "false", "It was flown in real time: the step that is compiled for one vehicle answers."),
     ("rate", float, "1.0", "How many times as fast as it was flown; 0: as fast as the policy answers."),
 ]
 
@@ -31,7 +32,7 @@ def generate_launch_description():
                 executable="snn_policy",
                 name="snn_policy",
                 namespace="",
-                parameters=[parameters("airframe") | {"autostart": True}],
+                parameters=[parameters("airframe realtime") | {"autostart": True}],
                 output="screen",
                 on_exit=when_ended,
             ),

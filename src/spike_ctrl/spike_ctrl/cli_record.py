@@ -57,10 +57,8 @@ def _replay(options) -> int:
     recording = read(options.bag, replay.TOPICS)
     for note in recording.notes:
         print(f"note: {note}")
-    choice = replay.chosen(recording, model, str(options.model), sha256)
     with threadpool_limits(1):  # as the nodes compute
-        found = replay.replay(recording, choice.policies)
-    compared = replay.compare(recording, found, choice.contract.rate_hz)
+        choice, compared = replay.judged(recording, model, str(options.model), sha256)
     took = time.monotonic() - begun
     flown = len(recording.states.tick) / choice.contract.rate_hz
     returns = replay.returns(recording, replay.hover(choice.contract))

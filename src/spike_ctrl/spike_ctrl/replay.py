@@ -22,14 +22,15 @@ from spike_ctrl.checkpoint import Checkpoint, Contract
 from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.reward import START, Coefficients, reward
-from spike_ctrl.snn.runtime import PolicyState, SpikingPolicy
+from spike_ctrl.snn.pilot import Flown, Pilot, Reason
+from spike_ctrl.snn.runtime import SpikingPolicy
 
 AXES = {
     "motors": ("front-right", "back-right", "back-left", "front-left"),
     "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
 }
 TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "transition")  # of a bag, that are needed
-STARTED = 3  # reason STALE_STATE of PolicyStatus: the policy begins from the zero state at this tick
+STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
 
 
 class Choice(NamedTuple):
@@ -94,25 +95,28 @@ def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingP
     epochs = states.epoch if recording.policy is None else np.maximum(recording.policy.epoch, states.epoch)
     started = _started(recording)
     first = (states.flags & FIRST) > 0
-    any_first = first.any(1).tolist()
-    state: PolicyState | None = None
-    sure = np.zeros(vehicles, bool)
-    spikes, membranes, before = [], [], None
+    pilot, sure, before = Pilot(warm_up=0), np.zeros(vehicles, bool), None
+    spikes, membranes = [], []
     for row, tick in enumerate(states.tick.tolist()):
         policy = policies if isinstance(policies, SpikingPolicy) else policies.get(int(epochs[row]))
+        if policy is None or tick != before or tick in started:
+            pilot.stop()
+            sure = np.full(vehicles, tick in started)
+        before = tick + 1
         if policy is None:
-            state, before = None, tick
             continue
-        if state is None or tick != before + 1 or tick in started or len(state.membrane) != len(policy.theta):
-            state, sure = policy.initial_state(vehicles), np.full(vehicles, tick in started)
-        elif any_first[row]:
-            state = policy.reset_rows(state, first[row])
-        sure = sure | first[row] if any_first[row] else sure
-        action[row], state = policy.step(states.observation[row], state)
-        known[row], before = sure, tick
+        if pilot.flown is None or pilot.flown.policy is not policy:
+            kept = pilot.flown is None or pilot.flown.policy.sizes == policy.sizes
+            sure &= kept
+            pilot.take(Flown("", policy, 0))
+        sure |= first[row]
+        answer = pilot.step(tick, first[row], states.observation[row], lockstep=True)
+        if answer.action is not None:
+            action[row], known[row] = answer.action, sure
         if traces:
-            spikes.append(state.spike[:, 0])
-            membranes.append(state.membrane[:, 0])
+            blank = np.full(len(policy.theta), np.nan, np.float32)
+            spikes.append(blank if pilot.state is None else pilot.state.spike[:, 0])
+            membranes.append(blank if pilot.state is None else pilot.state.membrane[:, 0])
     return Replay(action, known, np.array(spikes) if traces else None, np.array(membranes) if traces else None)
 
 
@@ -177,10 +181,11 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
     return np.array(found)
 
 
-def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> Choice:
+def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: str, runtime=SpikingPolicy) -> Choice:
     """The policy to replay: the model of this name and hash or, without one, the checkpoints that are in the bag.
 
-    Raises BagError where there is none or where its contract does not fit the recorded actions.
+    runtime: SpikingPolicy or a class that is made as it is. Raises BagError where there is no checkpoint, or where its
+    contract does not fit the recorded actions.
     """
     if recording.policy is None:
         raise BagError(f"{recording.path}: no policy/action in it, so there is nothing to compare with; {usable(recording)}")
@@ -197,16 +202,35 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
             names = sorted(set(recording.policy.name[answered].tolist()))
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
-        return Choice(model.policy, model.manifest.contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
+        contract = model.manifest.contract
+        policy = runtime(model.weights, contract.neuron)
+        return Choice(policy, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
     policies, contract = {}, None
     for epoch in (epoch for epoch in epochs if epoch in recording.checkpoints):
         found = recording.checkpoints[epoch]
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
-        policies[epoch], contract = loaded.policy, loaded.manifest.contract
+        contract = loaded.manifest.contract
+        policies[epoch] = runtime(loaded.weights, contract.neuron)
     if not policies:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
     return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded")
+
+
+def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison]:
+    """Choose, replay and compare. A single vehicle may have been flown by the compiled step: that is tried, where the
+    checkpoint that flew does not answer the same without."""
+    choice = chosen(recording, model, name, sha256)
+    found = compare(recording, replay(recording, choice.policies), choice.contract.rate_hz)
+    if found.same or not choice.same or recording.vehicles > 1:
+        return choice, found
+    from spike_ctrl.snn.compiled import CompiledPolicy
+
+    compiled = chosen(recording, model, name, sha256, CompiledPolicy)
+    again = compare(recording, replay(recording, compiled.policies), choice.contract.rate_hz)
+    if again.equal <= found.equal:
+        return choice, found
+    return compiled._replace(words=f"{compiled.words}, by the compiled step"), again
 
 
 def usable(recording: Recording) -> str:
