@@ -13,6 +13,7 @@ from spike_ctrl.environment import Environment, Task
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn.buffer import FIRST
 from spike_ctrl.learn.rollout import Rollout
+from spike_ctrl.snn.runtime import SpikingPolicy
 
 KINDS = ("VehicleState", "VehicleAction", "Transition", "Checkpoint", "PolicyStatus")
 EPOCH = 3
@@ -45,7 +46,8 @@ class Bag:
 
 
 def fly(
-    path, model, *, ticks=300, vehicles=2, start=0, skip=(), leave_out=(), alter=None, name="run/3", layout="motors"
+    path, model, *, ticks=300, vehicles=2, start=0, skip=(), leave_out=(), alter=None, name="run/3", layout="motors",
+    runtime=SpikingPolicy,
 ):
     """Record a flight of a model to a bag at `path`; gives the rewards (ticks, vehicles) that the environment paid.
 
@@ -56,7 +58,8 @@ def fly(
     loaded, vehicle = checkpoint.loads(data), airframe.find("crazyflie")
     rollout = Rollout(Environment(vehicle, vehicles, Task(box=1.5, episode_steps=100)), seed=1)
     guide, bag = GeometricGuide(vehicle), Bag(Path(path))
-    state, guide_state = loaded.policy.initial_state(vehicles), guide.initial_state(vehicles)
+    policy = runtime(loaded.weights, loaded.manifest.contract.neuron)
+    state, guide_state = policy.initial_state(vehicles), guide.initial_state(vehicles)
     rewards = []
     if "policy/checkpoint" not in leave_out:
         about = {"epoch": EPOCH, "name": "run/3", "sha256": hashlib.sha256(data).hexdigest()}
@@ -64,8 +67,8 @@ def fly(
     for tick in range(ticks):
         seen = rollout.see()
         first = (seen.flags & FIRST) > 0
-        state = loaded.policy.reset_rows(state, first)
-        action, state = loaded.policy.step(seen.observation, state)
+        state = policy.reset_rows(state, first)
+        action, state = policy.step(seen.observation, state)
         guide_action, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, None)
         observed = {key: np.array(value) for key, value in seen._asdict().items() if value is not None}
         rows, _ = rollout.fly(seen, action, np.asarray(guide_action, np.float32), 0.0, 0.0)

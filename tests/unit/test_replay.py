@@ -10,6 +10,7 @@ from recorded import Bag, fly
 from spike_ctrl import airframe, checkpoint, cli, replay, resources
 from spike_ctrl.bag import BagError
 from spike_ctrl.bag.reader import Status, latencies, read
+from spike_ctrl.snn.compiled import CompiledPolicy
 from spike_ctrl.snn.runtime import weight_shapes
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -57,6 +58,26 @@ def test_without_checkpoints_in_the_bag_the_same_model_is_known_by_its_name(tmp_
     assert code == 0 and "the same by its name" in out and "600 of 600" in out
     code, out, _ = run(capsys, tmp_path / "bag", "--model", other_model)
     assert "another one by its name; the bag says /aircraft/models/crazyflie.safetensors" in out
+
+
+def test_a_flight_of_the_compiled_step_is_known_as_one_and_answered_bit_by_bit(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, vehicles=1, ticks=1000, runtime=CompiledPolicy)
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and "by the compiled step" in out and "equal bit by bit: 1000 of 1000" in out
+
+
+def test_an_observation_that_is_not_finite_gets_no_answer_and_leaves_the_spiking_state(tmp_path):
+    fly(tmp_path / "bag", MODEL, vehicles=1, ticks=60)
+    recording, policy = read(tmp_path / "bag"), checkpoint.load(MODEL).policy
+    state, wanted = policy.initial_state(1), []
+    for row in range(60):
+        if row != 20:
+            action, state = policy.step(recording.states.observation[row], state)
+            wanted.append(action)
+    recording.states.observation[20, 0, 7] = np.nan
+    found = replay.replay(recording, policy)
+    assert np.isnan(found.action[20]).all() and not found.known[20].any()
+    np.testing.assert_array_equal(np.delete(found.action, 20, axis=0), wanted)
 
 
 def test_one_changed_bit_is_found_with_its_tick_vehicle_and_axis(tmp_path, capsys):
