@@ -72,3 +72,27 @@ def _replay(options) -> int:
         except OSError as error:
             raise BagError(f"--json {options.json}: cannot be written ({error.strerror})") from None
     return 0 if compared.same or not choice.same else 1
+
+
+def add_report(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "report",
+        "Write one HTML page on models, runs and bags: figures, tables, several models side by side. It needs no network.",
+        "  spike-ctrl report models/crazyflie.safetensors\n"
+        "  spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.html\n",
+    )
+    parser.add_argument("paths", nargs="+", metavar="RUN|BAG|MODEL", type=Path, help="what to report on")
+    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
+    parser.set_defaults(do=_report)
+
+
+def _report(options) -> int:
+    from threadpoolctl import threadpool_limits
+
+    from spike_ctrl import report
+
+    with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
+        report.write(options.output, options.paths)
+    print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
+    return 0
