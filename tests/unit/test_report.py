@@ -17,7 +17,7 @@ from recorded import fly
 from spike_ctrl import airframe, checkpoint, cli, observation, resources
 from spike_ctrl.evaluate import PolicyController, evaluate
 from spike_ctrl.report import ReportError, kind
-from spike_ctrl.report.flight import Flight, attitude, verdict
+from spike_ctrl.report.flight import Flight, attitude, hover_verdict
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -138,23 +138,23 @@ def test_five_percent_of_the_samples_may_be_further_off_than_the_line():
     errors = np.zeros(2200)
     errors[:200] = 9.0  # before it has settled
     errors[200:300] = 0.16
-    assert verdict([flight(errors)]).good and verdict([flight(errors)]).text.startswith("pass: 5.0 %")
+    assert hover_verdict([flight(errors)]).good and hover_verdict([flight(errors)]).text.startswith("pass: 5.0 %")
     errors[300] = 0.16
-    assert not verdict([flight(errors)]).good
+    assert not hover_verdict([flight(errors)]).good
 
 
 def test_each_episode_has_its_own_time_to_settle():
     errors = np.zeros(1000)
     errors[500:700] = 1.0
-    assert not verdict([flight(errors)]).good
-    assert verdict([flight(errors, starts=(0.0, 5.0))]).text.startswith("pass: 0.0 %")
+    assert not hover_verdict([flight(errors)]).good
+    assert hover_verdict([flight(errors, starts=(0.0, 5.0))]).text.startswith("pass: 0.0 %")
 
 
 def test_a_crash_is_no_good_flight():
     errors = np.zeros(1000)
     errors[100:] = np.nan
-    assert verdict([flight(errors)]).text.startswith("fail: 100.0 %")
-    assert not verdict([flight(np.zeros(100))]).good
+    assert hover_verdict([flight(errors)]).text.startswith("fail: 100.0 %")
+    assert not hover_verdict([flight(np.zeros(100))]).good
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def add_replay(verbs, verb) -> None:
     )
     parser.add_argument("bag", type=Path, help="the bag's folder, or one MCAP file")
     parser.add_argument("--model", type=Path, help="a checkpoint (default: those that the bag holds)")
+    parser.add_argument("--guard", action="store_true", help="also what the guard would have said to vehicle 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.set_defaults(do=_replay)
 
@@ -47,14 +48,14 @@ def add_replay(verbs, verb) -> None:
 def _replay(options) -> int:
     from threadpoolctl import threadpool_limits
 
-    from spike_ctrl import checkpoint, replay
+    from spike_ctrl import checkpoint, replay, verdict
     from spike_ctrl.bag import BagError
     from spike_ctrl.bag.reader import read
 
     model = checkpoint.load(options.model) if options.model else None
     sha256 = hashlib.sha256(options.model.read_bytes()).hexdigest() if options.model else ""
     begun = time.monotonic()
-    recording = read(options.bag, replay.TOPICS)
+    recording = read(options.bag, (*replay.TOPICS, "guide/action") if options.guard else replay.TOPICS)
     for note in recording.notes:
         print(f"note: {note}")
     with threadpool_limits(1):  # as the nodes compute
@@ -65,8 +66,18 @@ def _replay(options) -> int:
     for line in replay.summary(recording, choice, compared, returns):
         print(line)
     print(f"replayed {flown:.1f} s of flight in {took:.2f} s: {flown / took:.0f} times as fast")
+    judged = verdict.judge(recording, choice.contract.rate_hz) if options.guard else []
+    faults = [
+        {"fault": fault.name, "meaning": fault.meaning, "ticks": count, "first": tick, "detail": detail}
+        for fault, count, tick, detail in verdict.table(judged)
+    ]
+    if options.guard:
+        print(f"guard, vehicle 0: {sum(bool(v.findings) for v in judged)} of {len(judged)} ticks with a finding")
+    for row in faults:
+        print("  {fault}: {ticks} ticks, first {first}: {detail}".format(**row))
     if options.json:
-        figures = replay.figures(compared, returns) | {"bag": str(options.bag), "checkpoint": choice.words}
+        figures = {"guard": faults} if options.guard else {}
+        figures |= replay.figures(compared, returns) | {"bag": str(options.bag), "checkpoint": choice.words}
         try:
             options.json.write_text(json.dumps(figures, indent=2) + "\n")
         except OSError as error:

@@ -99,8 +99,7 @@ class CountingSpikes:
 
     def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
         action, self._state = self.policy.step(observation, self._state)
-        self.inputs[: self.policy.observed] += (observation != 0).sum(0)
-        self.inputs[self.policy.observed :] += (self._state.integral != 0).sum(1)
+        self.inputs += (observation != 0).sum(0)
         self.spikes += self._state.spike.sum(1)
         self.steps += len(observation)
         return action

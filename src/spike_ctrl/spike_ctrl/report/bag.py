@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from spike_ctrl import checkpoint, replay
+from spike_ctrl import checkpoint, replay, verdict
 from spike_ctrl.bag import BagError
 from spike_ctrl.bag.reader import Recording, latencies, read
 from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.learn.buffer import FIRST, TERMINATED
 from spike_ctrl.report import thinned
-from spike_ctrl.report.flight import Flight, charts, curve, styled, verdict
+from spike_ctrl.report.flight import Flight, charts, curve, hover_verdict, styled
 from spike_ctrl.report.page import Chart, Section, Table, Verdict
 
 VEHICLE = 0
@@ -37,6 +37,8 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     parts: list = [Table(("", ""), _about(recording, rate, choice, compared, flight)), *charts([flight])]
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))
+    if faults := _faults(recording, rate, found, flight.hidden):
+        parts.append(faults)
     if recording.status is not None:
         parts += _status(recording)
     if recording.policy is not None:
@@ -80,7 +82,7 @@ def _about(recording: Recording, rate_hz: float, choice, compared, flight: Fligh
         ("bag", str(recording.path)),
         ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {recording.vehicles} vehicles; shown: vehicle {VEHICLE}"),
         ("recorded", replay.usable(recording).removeprefix("usable: ")),
-        ("position error", verdict([flight])),
+        ("position error", hover_verdict([flight])),
     ]
     flags = recording.states.flags
     begun, crashed = int(((flags & FIRST) > 0).sum()), int(((flags & TERMINATED) > 0).sum())
@@ -94,6 +96,28 @@ def _about(recording: Recording, rate_hz: float, choice, compared, flight: Fligh
     if len(returns):
         rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))
     return rows
+
+
+def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, hidden: Sequence[int]) -> Chart | None:
+    """What the guard says to the recorded flight, on the time axis."""
+    edges, rates = np.cumsum([0, *hidden])[:-1], None
+    if found is not None:
+        rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(hidden)
+    judged = verdict.judge(recording, rate_hz, vehicle=VEHICLE, spike_rates=rates)
+    sheet, begun = go.Figure(), int(recording.states.tick[0])
+    for fault, count, _, _ in verdict.table(judged):
+        seconds = [(v.tick - begun) / rate_hz for v in judged if any(finding.fault is fault for finding in v.findings)]
+        colour = {"ok": COLOURS[0], "warning": COLOURS[1], "error": COLOURS[4]}[fault.severity]
+        mark = {"color": colour, "size": 7, "symbol": "line-ns-open"}
+        names = [fault.name] * len(seconds)
+        label = f"{fault.name}, {count} ticks"
+        sheet.add_trace(go.Scatter(x=seconds, y=names, name=label, mode="markers", marker=mark, text=fault.meaning))
+    if not sheet.data:
+        return None
+    sheet.update_xaxes(title_text="time (s)", range=[0, len(judged) / rate_hz])
+    timing = "" if verdict.in_real_time(recording, rate_hz) else " Not flown in real time: times are not judged."
+    text = f"To vehicle {VEHICLE}; orange falls back to the guide, red to holding or landing.{timing}"
+    return Chart("What the guard says", styled(sheet), text, wide=True)
 
 
 def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:

@@ -54,7 +54,7 @@ class Flight:
         return self.seconds - last >= SETTLING
 
 
-def verdict(flights: Sequence[Flight]) -> Verdict:
+def hover_verdict(flights: Sequence[Flight]) -> Verdict:
     """Whether few enough of the settled samples are far from the set-point; after a crash all are."""
     errors = np.concatenate([flight.error[flight.settled] for flight in flights])
     if not len(errors):
@@ -109,7 +109,7 @@ def _error(flights: Sequence[Flight]) -> Chart:
     sheet.add_hline(PASS_ERROR, line={"dash": "dash", "color": "#b3261e"}, annotation={"text": f"{PASS_ERROR} m"})
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="distance (m)", rangemode="tozero")
-    text = f"{verdict(flights).text}. The first {SETTLING:.0f} s after a start do not count."
+    text = f"{hover_verdict(flights).text}. The first {SETTLING:.0f} s after a start do not count."
     return Chart("Position error", styled(sheet, 460), text)
 
 

@@ -17,7 +17,7 @@ from spike_ctrl.experiment.energy import Cost, CountingSpikes, arithmetic_energy
 from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.report import ReportError
-from spike_ctrl.report.flight import Flight, charts, styled, verdict
+from spike_ctrl.report.flight import Flight, charts, hover_verdict, styled
 from spike_ctrl.report.page import Chart, Section, Table
 
 FLIGHTS, SEED = 4, 7
@@ -68,7 +68,7 @@ def side_by_side(models: Sequence[Flown]) -> Section:
     rows = [
         (
             m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
-            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, verdict(m.flights),
+            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, hover_verdict(m.flights),
             sum(weight.size for weight in m.loaded.weights.values()),
             spiking_energy_pj(m.loaded.policy.sizes, m.cost.layer_sparsity) / 1e3, _arithmetic(m),
         )
@@ -147,7 +147,7 @@ def _about(found: Flown) -> list[tuple]:
         ("recipe, seed", f"{manifest.recipe or '?'}, {manifest.seed}"),
         ("command", manifest.command or "?"),
         ("commit", manifest.commit or "?"),
-        ("position error", verdict(found.flights)),
+        ("position error", hover_verdict(found.flights)),
     ]
 
 
