@@ -162,10 +162,10 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
     """Return of each episode that is whole in the bag, (episodes,), from what was flown and observed.
 
     Counts rewards as the environment does: for each action, that of the state it led to. Needs the applied actions of
-    `transition`, which are the motors', and the throttle of hover; empty without.
+    `transition`, the motors' layout and the throttle of hover; empty without.
     """
     states, found = recording.states, []
-    if recording.applied is None or hover is None:
+    if recording.applied is None or recording.policy is None or recording.policy.layout != "motors" or hover is None:
         return np.empty(0)
     for vehicle in range(recording.vehicles):
         flags = states.flags[:, vehicle]
@@ -297,7 +297,7 @@ def summary(recording: Recording, choice: Choice, found: Comparison, returns_: n
     if len(returns_):
         lines.append(f"return as flown: {returns_.mean():.1f} over {len(returns_)} whole episodes")
     else:
-        lines.append("return as flown: unknown: no whole episode of a known airframe with its transitions")
+        lines.append("return as flown: unknown: no whole episode of a known airframe with the motors' actions")
     return lines
 
 

@@ -16,7 +16,6 @@ from spike_ctrl.evaluate import BOXES, COLUMNS, EPISODE_STEPS, Evaluation, evalu
 from spike_ctrl.experiment.energy import Cost, CountingSpikes, arithmetic_energy_pj, spiking_energy_pj
 from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.report import ReportError
 from spike_ctrl.report.flight import Flight, charts, hover_verdict, styled
 from spike_ctrl.report.page import Chart, Section, Table
 
@@ -44,8 +43,6 @@ def fly(path: Path) -> Flown:
     contract = loaded.manifest.contract
     vehicle = airframe.find(contract.airframe)
     checkpoint.load(path, expect={"airframe_hash": vehicle.hash})
-    if contract.action != "motors":
-        raise ReportError(f"{path}: action: found '{contract.action}', wanted 'motors': only those are evaluated")
     counting = CountingSpikes(loaded.policy)
     evaluation = evaluate(counting, vehicle)
     return Flown(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
@@ -127,7 +124,7 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[Flight]:
             f"start {n + 1}",
             seconds,
             *(seen[name][:, n] for name in ("observation", "action")),
-            "motors",
+            vehicle.action_layout,
             seen["guide"][:, n],
             *((seen["spikes"], seen["membrane"], policy.theta) if n == 0 else (None, None, None)),
             policy.sizes[1:-1],
