@@ -4,6 +4,7 @@ from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -18,6 +19,9 @@ ARGUMENTS = [
     ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
     ("resume", str, "", "Folder of an earlier run to go on with, with all it was started with; empty: start anew."),
     ("realtime", bool, "false", "One control step each 10 ms instead of as fast as all answer."),
+    ("record", bool, "false", "Also record the topics of the graph to a bag."),
+    ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
+    ("topics", str, "", "Names of topics to record, with spaces between them; empty: those of spike_ctrl; all: every one."),
 ]
 
 
@@ -25,6 +29,11 @@ def when_ended(event, context):
     """A node that ends by itself takes the graph with it. One that is killed does not: who misses it will say so."""
     killed = event.returncode < 0 or event.returncode > 128
     return [] if killed else [Shutdown(reason="a node has ended")]
+
+
+def when_recorder_ended(event, context):
+    """What cannot be recorded from the start ends the graph; a recorder that fails later does not."""
+    return [Shutdown(reason="the recorder refuses its parameters")] if event.returncode == 2 else []
 
 
 def from_run(context):
@@ -51,7 +60,7 @@ def from_algorithm(context):
 
 
 def generate_launch_description():
-    def node(kind, package, executable, names, fixed=None, **options):
+    def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
         return kind(
             package=package,
@@ -60,7 +69,7 @@ def generate_launch_description():
             parameters=[values | (fixed or {})],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
-            on_exit=when_ended,
+            on_exit=on_exit,
             **options,
         )
 
@@ -85,6 +94,14 @@ def generate_launch_description():
                 "priority",
                 default_value="0",
                 description="For realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
+            ),
+            node(  # first: what starts first ends last, and hears what the others say at their end
+                Node,
+                "spike_ctrl_record",
+                "recorder",
+                "bag topics",
+                on_exit=when_recorder_ended,
+                condition=IfCondition(LaunchConfiguration("record")),
             ),
             node(
                 Node,

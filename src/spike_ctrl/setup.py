@@ -35,6 +35,7 @@ setup(
     # What flies: the aircraft needs no torch.
     install_requires=["setuptools", "numpy", "PyYAML", "safetensors", "pymavlink"],
     extras_require={
+        "record": ["rosbags", "mcap"],
         "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
         "experiment": ["matplotlib", "plotly"],
         "ray": ["ray"],

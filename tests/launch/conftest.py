@@ -16,11 +16,11 @@ SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
 
 
 class Graph:
-    """`spike-ctrl launch sim_train ARGUMENTS` in a ROS domain, with its output and its processes."""
+    """`spike-ctrl launch NAME ARGUMENTS` in a ROS domain, with its output and its processes."""
 
-    def __init__(self, domain: int, folder: Path, arguments: list[str]):
+    def __init__(self, domain: int, folder: Path, arguments: list[str], name: str = "sim_train"):
         self.process = subprocess.Popen(
-            [SPIKE_CTRL, "launch", "sim_train", *arguments],
+            [SPIKE_CTRL, "launch", name, *arguments],
             cwd=folder,
             env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
             stdout=subprocess.PIPE,
@@ -94,11 +94,11 @@ class Graph:
 
 @pytest.fixture
 def start_graph(ros_domain_id, tmp_path):
-    """start_graph("recipe:=debug", ..., domain=None) gives a Graph that is ended after the test."""
+    """start_graph("recipe:=debug", ..., domain=None, name="sim_train") gives a Graph that is ended after the test."""
     graphs = []
 
-    def start(*arguments: str, domain: int | None = None) -> Graph:
-        graphs.append(Graph(ros_domain_id if domain is None else domain, tmp_path, list(arguments)))
+    def start(*arguments: str, domain: int | None = None, name: str = "sim_train") -> Graph:
+        graphs.append(Graph(ros_domain_id if domain is None else domain, tmp_path, list(arguments), name))
         return graphs[-1]
 
     yield start

@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, provenance
+from spike_ctrl import __version__, checkpoint, cli_record, provenance
 from spike_ctrl.airframe import AirframeError
+from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl.report import ReportError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,10 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_vehicle, _add_bench, _add_experiment):
         add(verbs)
+    for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
+        add(verbs, _verb)
     options = parser.parse_args(arguments)
     try:
         return options.do(options)
-    except (AirframeError, CheckpointError, UsageError) as error:
+    except (AirframeError, BagError, CheckpointError, ReportError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ from spike_ctrl.learn.buffer import Rows
 from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run, RunError, folder_for
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import NodeError, run
@@ -72,8 +73,8 @@ class LearnerNode(Node):
         if (
             not self.begun
             and self.rival.clear
-            and self.leave_out.get_subscription_count()
-            and self.checkpoint_out.get_subscription_count()
+            and heard(self, self.leave_out)
+            and heard(self, self.checkpoint_out)
         ):
             self.destroy_timer(self.begin)
             self.begun = True

@@ -26,6 +26,7 @@ from spike_ctrl.learn import earlier, recipe
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, time_message, view
+from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -114,7 +115,7 @@ class Simulator(Node):
     def absent(self) -> list[str]:
         """The nodes that must answer or listen and are not connected."""
         found = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
-        learner = self.parameters.free_run or self.transition_out.get_subscription_count() > 0
+        learner = self.parameters.free_run or heard(self, self.transition_out)
         return found if learner else [*found, "learner"]
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:

@@ -1,0 +1,48 @@
+"""Show a recorded flight to snn_policy, in shadow, and compare its answers with the recorded ones. Ends with the flight."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+ARGUMENTS = [
+    # name, type, default, description
+    ("bag", str, None, "Folder or MCAP file of the flight."),
+    ("model", str, "", "Checkpoint that answers; empty: those that the bag holds."),
+    ("airframe", str, "crazyflie", "What flew: a name among config/airframes or a path to a YAML file."),
+    ("realtime", bool, "false", "It was flown in real time: the step that is compiled for one vehicle answers."),
+    ("rate", float, "1.0", "How many times as fast as it was flown; 0: as fast as the policy answers."),
+]
+
+
+def when_ended(event, context):
+    return [Shutdown(reason="a node has ended")]
+
+
+def generate_launch_description():
+    def parameters(names):
+        return {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
+
+    return LaunchDescription(
+        [
+            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            LifecycleNode(
+                package="spike_ctrl_policy",
+                executable="snn_policy",
+                name="snn_policy",
+                namespace="",
+                parameters=[parameters("airframe realtime") | {"autostart": True}],
+                output="screen",
+                on_exit=when_ended,
+            ),
+            Node(
+                package="spike_ctrl_record",
+                executable="replayer",
+                name="replayer",
+                parameters=[parameters("bag model rate")],
+                output="screen",
+                on_exit=when_ended,
+            ),
+        ]
+    )

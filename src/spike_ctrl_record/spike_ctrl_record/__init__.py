@@ -1,0 +1,5 @@
+"""Nodes recorder and replayer: the topics of the graph to a rosbag2 bag, and a bag to a policy."""
+
+from spike_ctrl_ros import end_quietly
+
+end_quietly()

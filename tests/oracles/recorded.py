@@ -1,0 +1,98 @@
+"""Flights of the library's own simulator, written to bags as the recorder would have: no ROS, no waiting."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from spike_ctrl import airframe, checkpoint
+from spike_ctrl.bag import types
+from spike_ctrl.bag.writer import BagWriter
+from spike_ctrl.environment import Environment, Task
+from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.learn.buffer import FIRST
+from spike_ctrl.learn.rollout import Rollout
+from spike_ctrl.snn.runtime import SpikingPolicy
+
+KINDS = ("VehicleState", "VehicleAction", "Transition", "Checkpoint", "PolicyStatus")
+EPOCH = 3
+
+
+class Bag:
+    """Writes messages of spike_ctrl_msgs given as keywords; fields that are not given are 0 or empty."""
+
+    def __init__(self, path: Path):
+        self.store = types.standard()
+        for kind in KINDS:
+            types.add(self.store, f"spike_ctrl_msgs/msg/{kind}", [sys.prefix])
+        self.writer = BagWriter(path, self.store)
+
+    def write(self, topic: str, kind: str, received: int, **fields) -> None:
+        name = f"spike_ctrl_msgs/msg/{kind}"
+        values = {field: self._empty(about) for field, about in self.store.fielddefs[name][1]}
+        for field, value in fields.items():
+            values[field] = np.ascontiguousarray(value).reshape(-1) if isinstance(value, np.ndarray) else value
+        self.writer.add_topic(topic, name)
+        self.writer.write(topic, received, bytes(self.store.serialize_cdr(self.store.types[name](**values), name)))
+
+    def _empty(self, about):
+        kind, detail = about
+        if kind == 2:
+            return self.store.types["std_msgs/msg/Header"](self.store.types["builtin_interfaces/msg/Time"](0, 0), "odom")
+        if kind == 4:
+            return np.empty(0, detail[0][1][0])
+        return "" if detail[0] == "string" else 0.0 if detail[0].startswith("float") else 0
+
+
+def fly(
+    path, model, *, ticks=300, vehicles=2, start=0, skip=(), leave_out=(), alter=None, name="run/3", layout="motors",
+    runtime=SpikingPolicy,
+):
+    """Record a flight of a model to a bag at `path`; gives the rewards (ticks, vehicles) that the environment paid.
+
+    start: ticks before it are flown and not recorded. skip: ticks whose state is not recorded. leave_out: topics.
+    alter(tick, action): changes what is recorded of the policy's action, not what is flown.
+    """
+    data = Path(model).read_bytes()
+    loaded, vehicle = checkpoint.loads(data), airframe.find("crazyflie")
+    rollout = Rollout(Environment(vehicle, vehicles, Task(box=1.5, episode_steps=100)), seed=1)
+    guide, bag = GeometricGuide(vehicle), Bag(Path(path))
+    policy = runtime(loaded.weights, loaded.manifest.contract.neuron)
+    state, guide_state = policy.initial_state(vehicles), guide.initial_state(vehicles)
+    rewards = []
+    if "policy/checkpoint" not in leave_out:
+        about = {"epoch": EPOCH, "name": "run/3", "sha256": hashlib.sha256(data).hexdigest()}
+        bag.write("/policy/checkpoint", "Checkpoint", 0, **about, data=np.frombuffer(data, np.uint8))
+    for tick in range(ticks):
+        seen = rollout.see()
+        first = (seen.flags & FIRST) > 0
+        state = policy.reset_rows(state, first)
+        action, state = policy.step(seen.observation, state)
+        guide_action, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, None)
+        observed = {key: np.array(value) for key, value in seen._asdict().items() if value is not None}
+        rows, _ = rollout.fly(seen, action, np.asarray(guide_action, np.float32), 0.0, 0.0)
+        rewards.append(rows.reward)
+        if tick < start:
+            continue
+        common = {"tick": tick, "epoch": EPOCH, "vehicles": vehicles}
+        told = action.copy() if alter is None else alter(tick, action.copy())
+        answer = common | {"layout": layout, "checkpoint_id": name}
+        by_guide = answer | {"action": np.float32(guide_action), "checkpoint_id": "guide"}
+        messages = {
+            "state": ("VehicleState", common | observed, 0),
+            "policy/action": ("VehicleAction", answer | {"action": told}, 1_500_000),
+            "guide/action": ("VehicleAction", by_guide, 1_000_000),
+            "transition": ("Transition", common | {k: np.array(v) for k, v in rows._asdict().items()}, 2_000_000),
+        }
+        for topic, (kind, fields, late) in messages.items():
+            if topic not in leave_out and not (topic == "state" and tick in skip):
+                bag.write(f"/{topic}", kind, tick * 10_000_000 + late, **fields)
+        if tick % 100 == 0 and "policy/status" not in leave_out:
+            rates = np.float32(loaded.policy.spike_rates(state))
+            bag.write("/policy/status", "PolicyStatus", tick * 10_000_000, tick=tick, epoch=EPOCH, spike_rate=rates,
+                      inference_time=2e-5, state_age=1e-3)  # fmt: skip
+        if tick % 50 == 49:
+            bag.writer.flush()
+    bag.writer.close()
+    return np.array(rewards)

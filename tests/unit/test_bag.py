@@ -1,0 +1,242 @@
+"""Bags are what other tools read, and what a killed process, a full disk or a cut file leaves can be had back.
+
+Oracles: rosbags' AnyReader, the readers of the `mcap` and `mcap-ros2-support` packages, the hashes that rosidl computed.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+from spike_ctrl import cli
+from spike_ctrl.bag import BagError, types
+from spike_ctrl.bag.repair import repair
+from spike_ctrl.bag.writer import BagWriter
+
+STATE, ACTION = "spike_ctrl_msgs/msg/VehicleState", "spike_ctrl_msgs/msg/VehicleAction"
+FOREVER = QosTime(9223372036, 854775807)
+PROFILE = Qos(
+    QosHistory.KEEP_LAST, 7, QosReliability.BEST_EFFORT, QosDurability.TRANSIENT_LOCAL, FOREVER, FOREVER,
+    QosLiveliness.AUTOMATIC, FOREVER, False,
+)  # fmt: skip
+START = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(scope="module")
+def store():
+    store = types.standard()
+    for kind in (STATE, ACTION):
+        types.add(store, kind, [sys.prefix])
+    return store
+
+
+def state(store, tick: int):
+    random = np.random.default_rng(tick)
+    header = store.types["std_msgs/msg/Header"](store.types["builtin_interfaces/msg/Time"](tick // 100, tick % 100), "odom")
+    arrays = [random.standard_normal(size).astype(np.float32) for size in (36, 8, 12, 0)]
+    return store.types[STATE](header, tick, 3, 2, np.uint8([1, tick % 16]), *arrays)
+
+
+def data(store, tick: int) -> bytes:
+    return bytes(store.serialize_cdr(state(store, tick), STATE))
+
+
+def write(path, store, ticks: int, flush_each: int = 50, **options) -> BagWriter:
+    writer = BagWriter(path, store, **options)
+    writer.add_topic("/state", STATE, [PROFILE])
+    for tick in range(ticks):
+        writer.write("/state", START + tick, data(store, tick))
+        if tick % flush_each == flush_each - 1:
+            writer.flush()
+    return writer
+
+
+def ticks(path) -> list[int]:
+    with AnyReader([Path(path)]) as reader:
+        return [reader.deserialize(raw, connection.msgtype).tick for connection, _, raw in reader.messages()]
+
+
+def test_every_field_is_read_by_rosbags_and_by_mcap(store, tmp_path):
+    write(tmp_path / "bag", store, 200).close()
+    with AnyReader([tmp_path / "bag"]) as reader:
+        found = [(time, reader.deserialize(raw, connection.msgtype)) for connection, time, raw in reader.messages()]
+    with open(tmp_path / "bag" / "bag_0.mcap", "rb") as file:
+        decoded = list(make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages())
+    assert len(found) == len(decoded) == 200
+    for tick, ((time, one), (_, channel, message, other)) in enumerate(zip(found, decoded, strict=True)):
+        wanted = state(store, tick)
+        assert time == message.log_time == START + tick and channel.topic == "/state"
+        for name in ("tick", "epoch", "vehicles"):
+            assert getattr(one, name) == getattr(other, name) == getattr(wanted, name)
+        for name in ("flags", "observation", "rotor_speed", "disturbance", "plant"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(wanted, name))
+            np.testing.assert_array_equal(np.frombuffer(bytes(getattr(other, name)), np.uint8) if name == "flags"
+                                          else np.float32(getattr(other, name)), getattr(wanted, name))  # fmt: skip
+        for header in (one.header, other.header):
+            assert (header.stamp.sec, header.stamp.nanosec, header.frame_id) == (tick // 100, tick % 100, "odom")
+
+
+def test_qos_profiles_are_kept_in_metadata_and_file(store, tmp_path):
+    write(tmp_path / "bag", store, 1).close()
+    for path in (tmp_path / "bag", tmp_path / "bag" / "bag_0.mcap"):
+        with AnyReader([path]) as reader:
+            assert reader.connections[0].ext.offered_qos_profiles == [PROFILE]
+
+
+@pytest.mark.parametrize("kind", [STATE, ACTION])
+def test_the_hash_of_a_type_is_the_one_that_rosidl_computed(store, kind):
+    package, _, name = kind.split("/")
+    described = json.loads((Path(sys.prefix) / "share" / package / "msg" / f"{name}.json").read_text())
+    wanted = next(t["hash_string"] for t in described["type_hashes"] if t["type_name"] == kind)
+    assert store.hash_rihs01(kind) == wanted
+
+
+def test_a_type_without_a_definition_is_refused_with_the_places_searched(tmp_path):
+    with pytest.raises(BagError, match=rf"^nobody_msgs/msg/None: no definition; searched {tmp_path}/share/nobody_msgs/msg"):
+        types.add(types.standard(), "nobody_msgs/msg/None", [tmp_path])
+
+
+def test_types_bring_the_types_they_are_made_of(tmp_path):
+    for package, name, text in (("b_msgs", "Inner", "int8 x"), ("a_msgs", "Outer", "b_msgs/Inner[2] inner")):
+        (tmp_path / "share" / package / "msg").mkdir(parents=True)
+        (tmp_path / "share" / package / "msg" / f"{name}.msg").write_text(text)
+    store = types.standard()
+    types.add(store, "a_msgs/msg/Outer", [tmp_path])
+    assert "int8 x" in store.generate_msgdef("a_msgs/msg/Outer", ros_version=2)[0]
+
+
+def test_segments_end_at_their_size_and_are_read_as_one(store, tmp_path):
+    write(tmp_path / "bag", store, 1000, max_bytes=50_000).close()
+    files = sorted((tmp_path / "bag").glob("*.mcap"))
+    assert len(files) > 3 and max(file.stat().st_size for file in files) < 60_000
+    assert {file.name for file in (tmp_path / "bag").iterdir()} == {*(file.name for file in files), "metadata.yaml"}
+    assert ticks(tmp_path / "bag") == list(range(1000))
+
+
+def test_finished_segments_are_a_readable_bag_while_the_next_is_written(store, tmp_path):
+    writer = write(tmp_path / "bag", store, 1000, max_bytes=50_000)
+    found = ticks(tmp_path / "bag")
+    assert 500 < len(found) < 1000 and found == list(range(len(found)))
+    writer.close()
+
+
+def test_a_bag_that_exists_is_not_written_over(store, tmp_path):
+    (tmp_path / "bag").mkdir()
+    with pytest.raises(BagError, match="bag: exists already, wanted the name of a new bag"):
+        BagWriter(tmp_path / "bag", store)
+
+
+WRITE_FOREVER = """
+import itertools, pathlib, resource, sys
+sys.path.insert(0, sys.argv[2])
+import test_bag
+from spike_ctrl.bag import BagError, types
+from spike_ctrl.bag.writer import BagWriter
+store = types.standard()
+types.add(store, test_bag.STATE, [sys.prefix])
+writer = BagWriter(sys.argv[1], store, max_bytes=300_000)
+writer.add_topic("/state", test_bag.STATE)
+messages = [test_bag.data(store, tick) for tick in range(100)]
+if len(sys.argv) > 3:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    for tick in itertools.count():
+        writer.write("/state", tick, messages[tick % 100])
+        if tick % 100 == 99:
+            writer.flush()
+            print(tick + 1, flush=True)
+except BagError as error:
+    writer.abandon()
+    print(error, flush=True)
+"""
+
+
+def start(path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", WRITE_FOREVER, str(path), str(Path(__file__).parent), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_writer_loses_only_what_came_after_its_last_flush(tmp_path):
+    process = start(tmp_path / "bag")
+    flushed = next(int(line) for line in process.stdout if int(line) >= 2500)
+    process.send_signal(signal.SIGKILL)
+    flushed = max([flushed, *(int(line) for line in process.stdout)])
+    process.wait(10)
+    repair(tmp_path / "bag")
+    found = ticks(tmp_path / "bag")
+    assert len(found) >= flushed and found == [tick % 100 for tick in range(len(found))]
+    assert not [path for path in (tmp_path / "bag").iterdir() if path.is_dir()]
+
+
+def test_a_full_disk_is_named_and_what_was_written_can_be_had_back(tmp_path):
+    process = start(tmp_path / "bag", "200000")
+    *flushed, complaint = process.communicate(timeout=60)[0].splitlines()
+    assert complaint == f"{tmp_path / 'bag'}: cannot be written: File too large"
+    repair(tmp_path / "bag")
+    assert len(ticks(tmp_path / "bag")) >= int(flushed[-1]) >= 100
+
+
+def test_a_whole_bag_stays_as_it_is(store, tmp_path):
+    write(tmp_path / "bag", store, 1000, max_bytes=50_000).close()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "bag").glob("*.mcap")}
+    assert all(found.whole for found in repair(tmp_path / "bag"))
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "bag").glob("*.mcap")}
+    assert ticks(tmp_path / "bag") == list(range(1000))
+
+
+def test_a_bag_cut_anywhere_is_repaired_or_refused_in_words(store, tmp_path):
+    write(tmp_path / "whole", store, 1000, flush_each=100).close()
+    whole = (tmp_path / "whole" / "whole_0.mcap").read_bytes()
+    sizes = []
+    for cut in [0, 5, 30, *np.random.default_rng(0).integers(0, len(whole), 20), len(whole) - 1]:
+        path = tmp_path / f"{cut}.mcap"
+        path.write_bytes(whole[:cut])
+        try:
+            (found,) = repair(path)
+        except BagError as error:
+            assert "no whole chunk" in str(error) and "\n" not in str(error)
+            assert path.read_bytes() == whole[:cut]
+            continue
+        sizes.append(found.messages)
+        assert ticks(path) == list(range(found.messages))
+        assert found.messages >= 100 * (int(cut / len(whole) * 10) - 1)
+        with open(path, "rb") as file:
+            assert make_reader(file).get_summary().statistics.message_count == found.messages
+        assert repair(path)[0].whole
+    assert len(set(sizes)) > 5
+
+
+def test_a_tail_of_zeros_as_after_a_power_failure_is_left_out(store, tmp_path):
+    write(tmp_path / "bag", store, 1000, flush_each=100).close()
+    file = tmp_path / "bag" / "bag_0.mcap"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
+    repair(tmp_path / "bag")
+    found = ticks(tmp_path / "bag")
+    assert 300 <= len(found) < 600 and found == list(range(len(found)))
+
+
+def test_repair_keeps_profiles_types_and_times(store, tmp_path):
+    write(tmp_path / "bag", store, 100).abandon()
+    repair(tmp_path / "bag")
+    with AnyReader([tmp_path / "bag"]) as reader:
+        (connection,) = reader.connections
+        assert (connection.topic, connection.msgtype) == ("/state", STATE)
+        assert connection.ext.offered_qos_profiles == [PROFILE] and connection.digest == store.hash_rihs01(STATE)
+        assert [time for _, time, _ in reader.messages()] == [START + tick for tick in range(100)]
+
+
+def test_the_verb_repairs_and_refuses_in_one_line(store, tmp_path, capsys):
+    write(tmp_path / "bag", store, 120).abandon()
+    assert cli.main(["repair", str(tmp_path / "bag")]) == 0
+    assert capsys.readouterr().out.startswith("bag_0.mcap: repaired, 100 messages")
+    assert cli.main(["repair", str(tmp_path / "nothing")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'nothing'}: found no .mcap file, wanted a bag\n"

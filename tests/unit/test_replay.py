@@ -1,0 +1,234 @@
+"""A recorded flight is answered again bit by bit; what differs, what is missing and what cannot be known is named."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from recorded import Bag, fly
+
+from spike_ctrl import airframe, checkpoint, cli, replay, resources
+from spike_ctrl.bag import BagError
+from spike_ctrl.bag.reader import Status, latencies, read
+from spike_ctrl.snn.compiled import CompiledPolicy
+from spike_ctrl.snn.runtime import weight_shapes
+
+MODEL = resources.folder("models") / "crazyflie.safetensors"
+
+
+@pytest.fixture
+def other_model(tmp_path):
+    random, contract = np.random.default_rng(0), checkpoint.load(MODEL).manifest.contract
+    weights = {n: random.uniform(0.1, 0.9, shape).astype(np.float32) for n, shape in weight_shapes(contract.sizes).items()}
+    checkpoint.save(tmp_path / "other.safetensors", weights, contract)
+    return tmp_path / "other.safetensors"
+
+
+def compared(path, policies=None):
+    recording = read(path)
+    policies = policies or checkpoint.load(MODEL).policy
+    return replay.compare(recording, replay.replay(recording, policies), 100.0)
+
+
+def run(capsys, *arguments):
+    code = cli.main(["replay", *map(str, arguments)])
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def test_the_checkpoint_in_the_bag_answers_again_bit_by_bit(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL)
+    code, out, _ = run(capsys, tmp_path / "bag", "--json", tmp_path / "figures.json")
+    assert code == 0 and "equal bit by bit: 600 of 600 actions" in out and "1 of 1 as recorded" in out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["known_equal"] == figures["compared"] == 600 and figures["first"] is None
+
+
+def test_the_same_model_is_known_by_its_hash_and_another_one_too(tmp_path, capsys, other_model):
+    fly(tmp_path / "bag", MODEL)
+    code, out, _ = run(capsys, tmp_path / "bag", "--model", MODEL)
+    assert code == 0 and "the same by the hash" in out
+    code, out, _ = run(capsys, tmp_path / "bag", "--model", other_model)
+    assert code == 0 and "another one by the hash" in out and "equal bit by bit: 0 of 600" in out and "front-right" in out
+
+
+def test_without_checkpoints_in_the_bag_the_same_model_is_known_by_its_name(tmp_path, capsys, other_model):
+    fly(tmp_path / "bag", MODEL, leave_out=("policy/checkpoint",), name="/aircraft/models/crazyflie.safetensors")
+    code, out, _ = run(capsys, tmp_path / "bag", "--model", MODEL)
+    assert code == 0 and "the same by its name" in out and "600 of 600" in out
+    code, out, _ = run(capsys, tmp_path / "bag", "--model", other_model)
+    assert "another one by its name; the bag says /aircraft/models/crazyflie.safetensors" in out
+
+
+def test_a_flight_of_the_compiled_step_is_known_as_one_and_answered_bit_by_bit(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, vehicles=1, ticks=1000, runtime=CompiledPolicy)
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and "by the compiled step" in out and "equal bit by bit: 1000 of 1000" in out
+
+
+def test_an_observation_that_is_not_finite_gets_no_answer_and_leaves_the_spiking_state(tmp_path):
+    fly(tmp_path / "bag", MODEL, vehicles=1, ticks=60)
+    recording, policy = read(tmp_path / "bag"), checkpoint.load(MODEL).policy
+    state, wanted = policy.initial_state(1), []
+    for row in range(60):
+        if row != 20:
+            action, state = policy.step(recording.states.observation[row], state)
+            wanted.append(action)
+    recording.states.observation[20, 0, 7] = np.nan
+    found = replay.replay(recording, policy)
+    assert np.isnan(found.action[20]).all() and not found.known[20].any()
+    np.testing.assert_array_equal(np.delete(found.action, 20, axis=0), wanted)
+
+
+def test_one_changed_bit_is_found_with_its_tick_vehicle_and_axis(tmp_path, capsys):
+    def alter(tick, action):
+        if tick in (57, 80):
+            action[1, 2] = np.nextafter(action[1, 2], np.float32(2))
+        return action
+
+    fly(tmp_path / "bag", MODEL, alter=alter)
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 1 and "598 of 600" in out and "first difference: tick 57, vehicle 1, back-left: recorded" in out
+    found = compared(tmp_path / "bag")
+    assert (found.first.tick, found.first.vehicle, found.first.axis) == (57, 1, 2) and not found.same
+
+
+def test_differences_are_told_per_axis_and_over_time(tmp_path):
+    def alter(tick, action):
+        action[:, 3] += np.float32(0.25) * (100 <= tick < 200)
+        return action
+
+    fly(tmp_path / "bag", MODEL, alter=alter)
+    found = compared(tmp_path / "bag")
+    np.testing.assert_allclose(found.rms, [0, 0, 0, 0.25 / np.sqrt(3)], atol=1e-6)
+    np.testing.assert_allclose(found.largest, [0, 0, 0, 0.25], atol=1e-6)
+    np.testing.assert_allclose(found.over_time, [[0, 0, 0, 0], [0, 0, 0, 0.25], [0, 0, 0, 0]], atol=1e-6)
+
+
+def test_the_return_is_the_sum_of_the_rewards_that_the_environment_paid(tmp_path):
+    rewards = fly(tmp_path / "bag", MODEL, vehicles=4, ticks=350)
+    recording = read(tmp_path / "bag")
+    ends = (recording.states.flags & 6) > 0
+    paid = []
+    for vehicle in range(4):
+        begin = 0
+        for end in np.flatnonzero(ends[:, vehicle]):
+            paid.append(rewards[begin:end, vehicle].sum())
+            begin = end + 1
+    found = replay.returns(recording, airframe.find("crazyflie").hover)
+    assert len(found) >= 12
+    np.testing.assert_allclose(sorted(found), sorted(paid), rtol=1e-5)
+
+
+def test_without_transitions_the_return_is_unknown(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, leave_out=("transition",))
+    assert "return as flown: unknown" in run(capsys, tmp_path / "bag")[1]
+
+
+def test_a_flight_that_was_joined_late_is_judged_from_the_next_start_of_an_episode(tmp_path):
+    fly(tmp_path / "bag", MODEL, start=30, ticks=300)
+    recording = read(tmp_path / "bag")
+    found = replay.replay(recording, checkpoint.load(MODEL).policy)
+    first = np.argmax((recording.states.flags & 1) > 0, axis=0)
+    assert (found.known.argmax(axis=0) == first).all() and (first > 0).all()
+    result = replay.compare(recording, found, 100.0)
+    assert result.same and 0 < result.known < result.compared
+
+
+def test_a_state_that_the_recorder_missed_makes_what_follows_unknown(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, skip=(20, 21))
+    found = compared(tmp_path / "bag")
+    assert found.same and found.known < found.compared == 2 * 298
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and "note: state: 2 ticks are missing in 1 gaps" in out
+
+
+def test_a_tick_at_which_the_policy_says_that_it_begins_anew_is_a_known_start(tmp_path):
+    fly(tmp_path / "bag", MODEL, start=30, ticks=60)
+    recording = read(tmp_path / "bag")
+    assert replay.replay(recording, checkpoint.load(MODEL).policy).known.sum() < 60
+    none = np.zeros(1)
+    begun = Status(np.array([30]), np.array([replay.STARTED]), none, none, none[:, None])
+    told = replay.replay(type(recording)(**vars(recording) | {"status": begun}), checkpoint.load(MODEL).policy)
+    assert told.known.all()
+
+
+def test_a_bag_without_actions_names_what_is_missing_and_what_is_there(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, leave_out=("policy/action", "guide/action"))
+    code, _, err = run(capsys, tmp_path / "bag")
+    assert code == 2 and err.count("\n") == 1
+    assert "no policy/action in it" in err and "usable: 300 ticks of 2 vehicles" in err and "1 checkpoints" in err
+
+
+def test_a_bag_without_checkpoints_wants_a_model(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, leave_out=("policy/checkpoint",))
+    code, _, err = run(capsys, tmp_path / "bag")
+    assert code == 2 and "no policy/checkpoint in it, wanted one, or a model" in err
+
+
+def test_a_model_of_another_action_layout_is_refused(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, layout="rates")
+    code, _, err = run(capsys, tmp_path / "bag", "--model", MODEL)
+    assert code == 2 and f"{MODEL}: action: found 'motors', wanted 'rates' as in {tmp_path / 'bag'}" in err
+
+
+def test_a_foreign_bag_is_refused_with_its_topics(tmp_path, capsys):
+    bag = Bag(tmp_path / "bag")
+    bag.writer.add_topic("/chatter", "std_msgs/msg/String")
+    text = bag.store.types["std_msgs/msg/String"]("hello")
+    bag.writer.write("/chatter", 1, bytes(bag.store.serialize_cdr(text, "std_msgs/msg/String")))
+    bag.writer.close()
+    code, _, err = run(capsys, tmp_path / "bag")
+    assert code == 2 and "found /chatter (std_msgs/msg/String); wanted a topic state" in err
+
+
+def test_what_is_no_bag_is_refused(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(capsys, tmp_path / "nothing")[::2] == (2, f"error: {tmp_path / 'nothing'}: no such bag\n")
+    assert run(capsys, tmp_path / "empty")[0] == 2
+
+
+def test_a_bag_that_was_cut_is_used_as_far_as_it_goes(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL)
+    file = tmp_path / "bag" / "bag_0.mcap"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and "note: not closed: " in out and f"spike-ctrl repair {tmp_path / 'bag'}" in out
+    found = compared(tmp_path / "bag")
+    assert found.same and 50 < found.compared < 550
+    cli.main(["repair", str(tmp_path / "bag")])
+    assert compared(tmp_path / "bag").compared == found.compared
+
+
+def test_states_of_another_number_of_vehicles_are_refused_by_tick(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    for tick, vehicles in ((0, 2), (1, 3)):
+        arrays = {"flags": np.zeros(vehicles, np.uint8), "observation": np.zeros((vehicles, 18), np.float32)}
+        bag.write("/state", "VehicleState", tick, tick=tick, vehicles=vehicles, **arrays)
+    bag.writer.close()
+    with pytest.raises(BagError, match="state, tick 1: found 3 vehicles, wanted 2"):
+        read(tmp_path / "bag")
+
+
+def test_states_that_are_sent_again_count_once_and_another_flight_is_left_out(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    arrays = {"vehicles": 1, "flags": np.zeros(1, np.uint8), "observation": np.zeros((1, 18), np.float32)}
+    for when, tick in enumerate((0, 1, 1, 2, 0, 1)):
+        bag.write("/uav/state", "VehicleState", when, tick=tick, **arrays)
+    bag.writer.close()
+    found = read(tmp_path / "bag")
+    assert found.states.tick.tolist() == [0, 1, 2] and found.states.received.tolist() == [0, 1, 3]
+    assert any("begin anew after tick 2" in note for note in found.notes)
+
+
+def test_latencies_are_from_state_to_answer_as_received(tmp_path):
+    fly(tmp_path / "bag", MODEL, ticks=50)
+    np.testing.assert_allclose(latencies(read(tmp_path / "bag")), 1.5e-3)
+
+
+def test_a_flight_of_one_vehicle_is_replayed_at_least_fifty_times_as_fast(tmp_path, capsys):
+    fly(tmp_path / "bag", MODEL, vehicles=1, ticks=6000)
+    run(capsys, tmp_path / "bag")  # imports and compiles
+    begun = time.process_time()  # as on a processor that nobody else uses
+    code, _, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and 60.0 / (time.process_time() - begun) >= 50

@@ -1,0 +1,198 @@
+"""The report is one page that draws itself in a browser without a network, and says what was flown.
+
+The page is opened in headless Chromium where that is installed; its HTML is parsed in any case.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded import fly
+
+from spike_ctrl import airframe, checkpoint, cli, observation, resources
+from spike_ctrl.evaluate import PolicyController, evaluate
+from spike_ctrl.report import ReportError, kind
+from spike_ctrl.report.flight import Flight, attitude, hover_verdict
+
+MODEL = resources.folder("models") / "crazyflie.safetensors"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LINES = [
+    {"seconds": 1.0, "environment_steps": 1000.0, "guide_share": 0.5, "slope": 5.0},
+    {"seconds": 2.0, "environment_steps": 2000.0, "validation_return": 123.0, "validation_survival": 0.9},
+]
+
+
+def a_run(path: Path, tail: str = "") -> Path:
+    path.mkdir()
+    (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, LINES)) + "\n" + tail)
+    (path / "run.json").write_text(json.dumps({"airframe": "<b>craft</b>", "seed": 3}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A report on two models, a run and a bag."""
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copy(MODEL, folder / "second.safetensors")
+    fly(folder / "bag", MODEL)
+    paths = [MODEL, folder / "second.safetensors", a_run(folder / "run"), folder / "bag"]
+    assert cli.main(["report", *map(str, paths), "-o", str(folder / "report.html")]) == 0
+    return folder / "report.html"
+
+
+class Reader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.unbalanced, self.charts, self.outside, self.text, self.cells = [], [], [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        self.outside += [v for k, v in named.items() if k in ("src", "href") and not v.startswith(("#", "data:"))]
+        if "plotly-graph-div" in (named.get("class") or ""):
+            self.charts.append(named["id"])
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data):
+        if "script" not in self.open and "style" not in self.open:
+            self.text.append(data)
+            if self.open and self.open[-1] == "td":
+                self.cells.append(data)
+
+
+@pytest.fixture(scope="module")
+def parsed(page):
+    reader = Reader()
+    reader.feed(page.read_text())
+    return reader
+
+
+def test_the_page_is_well_formed_and_refers_to_nothing_outside_of_it(parsed):
+    assert not parsed.open and not parsed.unbalanced and not parsed.outside
+    assert len(parsed.charts) == len(set(parsed.charts)) > 25
+
+
+def test_all_parts_have_their_figures_and_text_is_escaped(parsed):
+    text = " ".join(parsed.text)
+    for wanted in ("Side by side", "Model crazyflie", "Model second", "Run run", "Bag bag", "<b>craft</b>"):
+        assert wanted in text
+    for figure in ("Trajectory", "Position error", "Attitude", "Actions", "Spikes", "Spike rates", "Membranes",
+                   "Latency from state to action", "Return", "Survival"):  # fmt: skip
+        assert figure in parsed.text
+    assert "600 of 600 actions equal bit by bit" in text and "median 1.50" in text
+
+
+def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):
+    figures = evaluate(PolicyController(checkpoint.load(MODEL).policy), airframe.find("crazyflie"))
+    for column in figures.columns.values():
+        assert f"{column['return_mean']:.4g}" in parsed.cells
+    assert f"{100 * figures.hover_error_m['median']:.4g}" in parsed.cells
+    assert sum("pass: 0.0 % of samples over 0.15 m" in cell for cell in parsed.cells) == 4
+
+
+def drawn(page: Path, profile: Path) -> tuple[str, list[str]]:
+    """The page as Chromium has drawn it, without its scripts, and what was said on its console."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader",
+               "--enable-unsafe-swiftshader", "--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1280,900",
+               f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=30000", "--dump-dom",
+               page.as_uri()]  # fmt: skip
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    harmless = "willReadFrequently|GL Driver Message"  # advice on speed
+    errors = [line for line in run.stderr.splitlines() if "CONSOLE" in line and not re.search(harmless, line)]
+    return re.sub(r"<script.*?</script>", "", run.stdout, flags=re.DOTALL), errors
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: the page is parsed and not drawn")
+def test_chromium_draws_every_figure_without_an_error_and_without_a_network(page, parsed, tmp_path):
+    found, errors = drawn(page, tmp_path)
+    assert not errors
+    for chart in parsed.charts:
+        assert "main-svg" in found[found.index(f'id="{chart}"') :][:3000], chart
+    assert "WebGL is not supported" not in found and found.count("gl-container") >= 4  # trajectories in 3-D
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: the page is parsed and not drawn")
+@pytest.mark.parametrize("fault", ["throw new Error('x')", "console.error('x')", "fetch('https://example.org/x')"])
+def test_a_page_with_a_fault_would_be_found_out(fault, tmp_path):
+    (tmp_path / "page.html").write_text(f"<!doctype html><html><body><script>{fault}</script></body></html>")
+    assert drawn(tmp_path / "page.html", tmp_path / "profile")[1]
+
+
+def flight(errors, starts=(0.0,)) -> Flight:
+    seen = np.zeros((len(errors), 18))
+    seen[:, 0] = errors
+    seconds = np.arange(len(errors)) / 100
+    return Flight("hand-made", seconds, seen, np.zeros((len(errors), 4)), "motors", starts=starts)
+
+
+def test_five_percent_of_the_samples_may_be_further_off_than_the_line():
+    errors = np.zeros(2200)
+    errors[:200] = 9.0  # before it has settled
+    errors[200:300] = 0.16
+    assert hover_verdict([flight(errors)]).good and hover_verdict([flight(errors)]).text.startswith("pass: 5.0 %")
+    errors[300] = 0.16
+    assert not hover_verdict([flight(errors)]).good
+
+
+def test_each_episode_has_its_own_time_to_settle():
+    errors = np.zeros(1000)
+    errors[500:700] = 1.0
+    assert not hover_verdict([flight(errors)]).good
+    assert hover_verdict([flight(errors, starts=(0.0, 5.0))]).text.startswith("pass: 0.0 %")
+
+
+def test_a_crash_is_no_good_flight():
+    errors = np.zeros(1000)
+    errors[100:] = np.nan
+    assert hover_verdict([flight(errors)]).text.startswith("fail: 100.0 %")
+    assert not hover_verdict([flight(np.zeros(100))]).good
+
+
+@pytest.mark.parametrize(
+    ("quaternion", "angles"),
+    [
+        ((0, 0, 0, 1), (0, 0, 0)),
+        ((np.sin(np.pi / 12), 0, 0, np.cos(np.pi / 12)), (30, 0, 0)),  # its left side is up: FLU rolls right
+        ((0, np.sin(np.pi / 12), 0, np.cos(np.pi / 12)), (0, 30, 0)),  # nose down
+        ((0, 0, np.sqrt(0.5), np.sqrt(0.5)), (0, 0, 90)),  # nose from east to north
+    ],
+)
+def test_attitude_is_told_as_roll_pitch_yaw_in_degrees(quaternion, angles):
+    seen = observation.build((0, 0, 0), quaternion, (0, 0, 0), (0, 0, 0))
+    np.testing.assert_allclose(attitude(seen[None])[0], angles, atol=1e-3)
+
+
+def test_what_is_nothing_to_report_on_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("")
+    for path, found in ((tmp_path / "empty", "a folder"), (tmp_path / "text.txt", "a file"), (tmp_path / "no", "nothing")):
+        with pytest.raises(ReportError, match=f"found {found}, wanted a model"):
+            kind(path)
+    assert cli.main(["report", str(tmp_path / "no"), "-o", str(tmp_path / "r.html")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "r.html").exists()
+
+
+def test_a_line_that_a_kill_cut_off_is_left_out_and_a_broken_one_is_named(tmp_path, capsys):
+    run = a_run(tmp_path / "run", tail='{"seconds": 3.0, "env')
+    assert cli.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 0
+    (run / "metrics.jsonl").write_text("not json\n" + json.dumps(LINES[0]) + "\n")
+    assert cli.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 2
+    assert "metrics.jsonl, line 1: found 'not json'" in capsys.readouterr().err
+
+
+def test_a_bag_without_checkpoints_is_drawn_as_far_as_it_goes_and_replayed_by_a_given_model(tmp_path):
+    fly(tmp_path / "bag", MODEL, leave_out=("policy/checkpoint", "policy/status"), name="crazyflie.safetensors", ticks=120)
+    target = tmp_path / "r.html"
+    assert cli.main(["report", str(tmp_path / "bag"), "-o", str(target)]) == 0
+    assert "not replayed: " in target.read_text() and "no policy/checkpoint" in target.read_text()
+    assert cli.main(["report", str(tmp_path / "bag"), str(MODEL), "-o", str(target)]) == 0
+    assert "240 of 240 actions equal bit by bit" in target.read_text()
