@@ -105,6 +105,8 @@ def audit_parameters(found: Mapping[str, float], settings: Settings, airframe: A
     for rule in _rules(settings, airframe, wanted):
         fix = f"set {rule.name} to {rule.value}: {rule.why}"
         value = found.get(rule.name)
+        if value is not None and math.isfinite(value):
+            value = float(f"{value:.6g}")  # a number of 32 bits, as it was written
         if value is None:
             unmet.append(Unmet(f"{rule.name}: not received, wanted {rule.wanted}", fix, rule.blocks))
         elif not (math.isfinite(value) and rule.met(value)):

@@ -75,6 +75,7 @@ class Supervisor(Node):
         self.target, self.autopilot, self.preflight, self.reports, self.point = None, None, None, (), None
         self.stepped = time.monotonic()
         self.counted, self.warned, self.ending, self.finished = None, False, False, False
+        self.refusal = ""
         self.command_out = self.create_publisher(FlightCommand, "command", qos.STREAM)
         self.request_out = self.create_publisher(AutopilotRequest, "autopilot_request", qos.STATUS)
         self.set_point_out = self.create_publisher(SetPoint, "set_point", qos.STREAM)
@@ -85,12 +86,12 @@ class Supervisor(Node):
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
         self.create_subscription(AutopilotStatus, "autopilot", self.on_autopilot, qos.STREAM)
         self.create_subscription(Preflight, "preflight", self.on_preflight, qos.STATUS)
-        self.create_subscription(SetPoint, "target", lambda message: self.step(stream=heard.point(message)), qos.STREAM)
+        self.create_subscription(SetPoint, "target", self.on_stream, qos.STREAM)
         for name, request in SERVICES.items():
             self.create_service(Trigger, name, lambda _, answer, request=request: self.on_request(request, answer))
         self.create_service(SetTarget, "set_target", self.on_target)
         self.rival = RivalWatch(self, "command")
-        self.create_timer(1 / p.rate, self.step)
+        self.create_timer(1 / p.rate, self.on_period)
         self.create_timer(LOOK, self.look)
         self.get_logger().info("auto: arms and engages on its own" if p.auto else "passive: arms and engages when asked to")
 
@@ -116,6 +117,12 @@ class Supervisor(Node):
 
     def on_answer(self, name: str, message: VehicleAction) -> None:
         self.step(**{name: heard.answer(message, time.monotonic())})
+
+    def on_stream(self, message: SetPoint) -> None:
+        self.step(stream=heard.point(message))
+
+    def on_period(self) -> None:  # the executor takes what a callback returns for a coroutine
+        self.step()
 
     def on_autopilot(self, message: AutopilotStatus) -> None:
         self.autopilot = heard.status(message, time.monotonic())
@@ -187,7 +194,15 @@ class Supervisor(Node):
             self.request_out.publish(fill(AutopilotRequest(), stamp=time.time_ns(), request=request))
         log = self.get_logger()
         for event in output.events:
-            {"ok": log.info, "warning": log.warning, "error": log.error}[event.severity](event.text)
+            if event.text == self.refusal:  # the automatic flight asks until it may
+                continue
+            self.refusal = event.text if event.text.startswith("refused") else self.refusal
+            if event.severity == "error":  # a line for each: rclpy wants one severity per line
+                log.error(event.text)
+            elif event.severity == "warning":
+                log.warning(event.text)
+            else:
+                log.info(event.text)
         if output.status is not None:
             log.info(output.status)
         if output.status is not None or output.events:
