@@ -38,9 +38,9 @@ def test_what_cannot_be_trained_is_refused_before_a_run_folder_is_made(arguments
     assert not (tmp_path / "run").exists()
 
 
-def test_an_airframe_that_is_not_flown_by_its_motors_is_not_evaluated(capsys):
+def test_raptor_does_not_fly_an_airframe_that_takes_rates(capsys):
     message = "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"
-    assert refused(capsys, "eval", "--guide", "--airframe", "sih_quadx") == message
+    assert refused(capsys, "eval", "--raptor", "--airframe", "sih_quadx") == message
 
 
 def test_a_model_of_another_airframe_is_refused_by_both_names(capsys):

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from spike_ctrl import airframe, dynamics
 from spike_ctrl.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.reward import END, START, TERMS, reward, squared_errors
-from spike_ctrl.starts import Start
+from spike_ctrl.starts import Randomisation, Start
 
 CRAZYFLIE = airframe.find("crazyflie")
 HOVER_ACTION = np.float32(2 * CRAZYFLIE.hover - 1)
@@ -255,3 +255,48 @@ def test_what_a_step_returned_is_not_overwritten_by_the_next():
     environment.step(-action)
     for was, is_ in zip(copies, kept[:4], strict=True):
         np.testing.assert_array_equal(was, is_)
+
+
+# --- delay and noise of the sensors ---
+
+
+def late(delay, steps=6):
+    """Rotor commands of one step after another, where the action counts up from -1 by .1."""
+    environment = Environment(CRAZYFLIE, 64, Task(box=100.0, randomisation=Randomisation(delay=delay)))
+    environment.reset(seed=3)
+    commands = []
+    for step in range(steps):
+        environment.step(np.full((64, 4), -1 + 0.1 * step, np.float32))
+        commands.append(environment.read(dynamics.COMMAND_ROWS)[:, 0])
+    return np.array(commands), environment.read(dynamics.DELAY)
+
+
+def test_an_action_takes_effect_after_the_vehicles_own_delay_and_before_it_there_is_hover():
+    commands, delay = late(2)
+    assert set(delay) == {0, 1, 2}
+    for vehicle, steps in enumerate(delay.astype(int)):
+        wanted = [CRAZYFLIE.hover] * steps + [0.05 * step for step in range(6 - steps)]
+        np.testing.assert_allclose(commands[:, vehicle], wanted, atol=1e-6)
+
+
+def test_without_a_delay_actions_act_at_once():
+    commands, delay = late(0)
+    assert not delay.any()
+    np.testing.assert_allclose(commands, np.tile(0.05 * np.arange(6)[:, None], 64), atol=1e-6)
+
+
+def test_noise_has_its_size_is_not_in_the_reward_and_follows_the_seed():
+    def first(noise, seed=5):
+        environment = Environment(CRAZYFLIE, 4096, Task(randomisation=Randomisation(noise=noise)))
+        environment.reset(seed=seed)
+        observation, reward, *_ = environment.step(np.zeros((4096, 4), np.float32))
+        return observation, environment.true_observation, reward
+
+    noisy, true, reward = first(2.0)
+    calm, _, same = first(0.0)
+    np.testing.assert_array_equal(true, calm)
+    np.testing.assert_array_equal(reward, same)
+    wanted = np.repeat([0.02, 0.02, 0.06, 0.1], [3, 9, 3, 3])
+    np.testing.assert_allclose((noisy - true).std(axis=0), wanted, rtol=0.1)
+    np.testing.assert_array_equal(noisy, first(2.0)[0])
+    assert not np.array_equal(noisy, first(2.0, seed=6)[0])

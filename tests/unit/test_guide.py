@@ -1,13 +1,11 @@
 """The guide against the returns that others measured, and what it does where it is not told everything."""
 
-import dataclasses
 import importlib.util
 
 import numpy as np
 import pytest
 
 from spike_ctrl import airframe, dynamics
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.dynamics import FORCE
 from spike_ctrl.environment import Environment, Task
 from spike_ctrl.evaluate import COLUMNS, GuideController, RaptorController, evaluate
@@ -133,7 +131,43 @@ def test_the_state_that_was_passed_in_is_left_alone():
     np.testing.assert_array_equal(state, 0)
 
 
-def test_an_airframe_that_is_not_flown_by_its_motors_is_refused():
-    with pytest.raises(AirframeError, match=r"airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"):
-        GeometricGuide(airframe.find("sih_quadx"))
-    GeometricGuide(dataclasses.replace(airframe.find("sih_quadx"), action_layout="motors"))
+# --- body rates and thrust ---
+
+
+def rates_guide():
+    vehicle = airframe.find("sih_quadx")
+    return vehicle, GeometricGuide(vehicle, Gains(max_error=2.0, max_tilt=0.8))
+
+
+def level(position=(0, 0, 0), yaw=0.0):
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[*position, c, -s, 0, s, c, 0, 0, 0, 1, *[0] * 6]], np.float32)
+
+
+def test_with_rates_hover_is_zero_and_each_error_asks_for_the_turn_that_takes_it_back():
+    _, guide = rates_guide()
+    calm = np.zeros((1, 6), np.float32)
+
+    def ask(observation):
+        return guide.act(observation, guide.initial_state(1), None, calm)[0][0]
+
+    np.testing.assert_allclose(ask(level()), 0, atol=1e-6)
+    east, north, above, left = (ask(level(p)) for p in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, -1, 0)))
+    assert east[2] < 0 and abs(east[1]) < 1e-6  # FLU: pitch up (negative about y) to fly back to the west
+    assert north[1] > 0 and left[1] < 0  # roll to the right (positive about x) flies to the right, which is south
+    assert above[0] < 0
+    assert ask(level(yaw=0.5))[3] < 0  # turned to the left: turn right
+
+
+def test_with_rates_it_brings_all_vehicles_to_the_set_point_from_metres_away_and_any_yaw():
+    vehicle, guide = rates_guide()
+    start = Start(at_target=0, position=3, tilt=0.8, velocity=2, yaw=np.pi)
+    environment = Environment(vehicle, 64, Task(box=10.0, episode_steps=1000, start=start))
+    observation, _ = environment.reset(seed=1)
+    state = guide.initial_state(64)
+    for _ in range(600):
+        action, state = guide.act(observation, state, None, environment.disturbance)
+        observation, _, terminated, _, _ = environment.step(action)
+        assert not terminated.any()
+    assert np.linalg.norm(observation[:, :3], axis=1).max() < 0.05
+    assert np.abs(np.arctan2(observation[:, 6], observation[:, 3])).max() < 0.1

@@ -116,3 +116,14 @@ def test_randomisation_does_not_move_the_starts():
     np.testing.assert_array_equal(
         started(100).read(dynamics.STATE_ROWS), started(100, randomisation=EVERY_WIDTH).read(dynamics.STATE_ROWS)
     )
+
+
+def test_a_start_may_have_any_yaw_and_the_tilt_keeps_its_bound():
+    environment = Environment(airframe.find("crazyflie"), 4096, Task(start=Start(at_target=0, tilt=0.4, yaw=math.pi)))
+    observation, _ = environment.reset(seed=1)
+    matrix = observation[:, 3:12].reshape(-1, 3, 3)
+    tilt = np.arccos(matrix[:, 2, 2].clip(-1, 1))
+    assert 0.35 < tilt.max() < 0.4001
+    heading = np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0])
+    np.testing.assert_allclose(np.histogram(heading, 8, (-math.pi, math.pi))[0] / 4096, 1 / 8, atol=0.03)
+    np.testing.assert_allclose(np.linalg.norm(environment.read(slice(QUATERNION, QUATERNION + 4)), axis=1), 1, atol=1e-5)

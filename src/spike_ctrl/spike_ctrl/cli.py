@@ -136,6 +136,7 @@ def _add_eval(verbs) -> None:
         "  spike-ctrl eval models/crazyflie.safetensors\n"
         "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
         "  spike-ctrl eval models/crazyflie*.safetensors --randomised --guide\n"
+        "  spike-ctrl eval models/crazyflie.safetensors --trajectory figure8 --guide\n"
         "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
         "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
     )
@@ -149,6 +150,9 @@ def _add_eval(verbs) -> None:
         "--randomised",
         action="store_true",
         help="unknown plants: +-20 %% of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay",
+    )
+    parser.add_argument(
+        "--trajectory", metavar="KIND", help="follow a trajectory instead: hover, step, circle, figure8, square or lissajous"
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the figures of the first of them, model or other controller"
@@ -196,6 +200,8 @@ def _eval(options) -> int:
         except ModuleNotFoundError as error:
             raise UsageError(str(error)) from None
     plants = randomised(vehicle) if options.randomised else Randomisation()
+    if options.trajectory:
+        return _eval_trajectory(options, vehicle, flown, plants)
     results = {label: evaluate(controller, vehicle, randomisation=plants) for label, controller in flown.items()}
     first = next(iter(results.values()))
     print(f"airframe {vehicle.name}, {first.starts} starts{', randomised plants' if options.randomised else ''}")
@@ -204,12 +210,34 @@ def _eval(options) -> int:
         rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates)
         print(f"spike rates of {options.models[0]}: {rates}")
     if options.json:
-        figures = first.to_dict() | {"model": next(iter(results)), "airframe": vehicle.name}
-        try:
-            options.json.write_text(json.dumps(figures, indent=2) + "\n")
-        except OSError as error:
-            raise UsageError(f"--json {options.json}: cannot be written ({error.strerror})") from None
+        _write_json(options.json, first.to_dict() | {"model": next(iter(results)), "airframe": vehicle.name})
     return 0
+
+
+def _eval_trajectory(options, vehicle, flown, plants) -> int:
+    import dataclasses
+
+    from spike_ctrl import tracking
+    from spike_ctrl.trajectory import Trajectory, TrajectoryError
+
+    try:
+        path = Trajectory(options.trajectory)
+    except TrajectoryError as error:
+        raise UsageError(str(error)) from None
+    flown = {label: controller for label, controller in flown.items() if not label.startswith(" ")}
+    results = {label: tracking.track(controller, vehicle, path, randomisation=plants) for label, controller in flown.items()}
+    print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, two rounds of {path.period} s, span +-{path.size} m")
+    print(tracking.table(path.kind, results))
+    if options.json:
+        _write_json(options.json, {label: dataclasses.asdict(found) for label, found in results.items()})
+    return 0
+
+
+def _write_json(path: Path, figures: dict) -> None:
+    try:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"--json {path}: cannot be written ({error.strerror})") from None
 
 
 def _add_inspect(verbs) -> None:

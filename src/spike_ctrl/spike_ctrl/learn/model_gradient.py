@@ -193,7 +193,15 @@ class ModelGradient:
         s = self.settings
         r = curriculum(self.recipe.task.stage(progress))
         return Objective(
-            *map(np.float32, (s.position * r.position, r.velocity, r.attitude, r.action, s.wall, s.wall_at, s.change, s.decay, s.limit))
+            position=np.float32(s.position * r.position),
+            velocity=np.float32(r.velocity),
+            attitude=np.float32(r.attitude),
+            action=np.float32(r.action),
+            wall=np.float32(s.wall),
+            wall_at=np.float32(s.wall_at),
+            change=np.float32(s.change),
+            decay=np.float32(s.decay),
+            limit=np.float32(s.limit),
         )
 
     def modules(self) -> dict[str, torch.nn.Module]:
