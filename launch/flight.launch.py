@@ -77,7 +77,7 @@ def generate_launch_description():
             raise ValueError(f"vehicle:=embedded: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
         words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
-        seed = ["--seed", values["seed"]]
+        seed = ["--seed", values["seed"], "--priority", values["priority"]]
         return [
             Node(
                 package="spike_ctrl",

@@ -333,6 +333,7 @@ def _add_vehicle(verbs) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated"
     )
+    parser.add_argument("--priority", type=int, default=0, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
     parser.set_defaults(do=_vehicle)
 
@@ -345,6 +346,7 @@ def _vehicle(options) -> int:
     from spike_ctrl.mavlink.vehicle.plant import Plant
 
     ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
+    ranges["priority"] = (0, 99)
     for name, (low, high) in ranges.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
@@ -375,6 +377,11 @@ def _vehicle(options) -> int:
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.append(number))
+    if options.priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(options.priority))
+        except PermissionError:
+            raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
     serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True))
     print(serve.summary(vehicle))
     return 0

@@ -66,7 +66,8 @@ class VehicleBridge(Node):
             raise ParameterError(str(error)) from None
         names = preflight.parameter_names(self.settings, self.airframe, self.wanted)
         self.companion = Companion(Link(self.connection.stream, signing), p.rate, names)
-        self.track, self.passed, self.target, self.refused = Track(), command.Passed(), None, 0
+        self.track, self.passed, self.target = Track(), command.Passed(), None
+        self.tick = self.refused = 0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
@@ -89,19 +90,26 @@ class VehicleBridge(Node):
     def read(self) -> None:
         """The thread that listens to the autopilot: a state must not wait for the executor."""
         while not self.ended:
-            data, sender = self.connection.receive(0.1)
-            now = time.monotonic()
-            if not data or not self.connection.believes(sender, now):
-                continue
-            with self.lock:
-                for sample in self.companion.receive(data, now):
-                    self.show(sample)
-                if self.companion.heard == now:
-                    self.connection.adopt(sender, now)
+            newest = self.hear(*self.connection.receive(0.1))
+            while (more := self.connection.receive(0.0))[0]:  # of states that come all at once only the newest counts
+                newest = self.hear(*more) or newest
+            if newest is not None and self.rival.clear:
+                with self.lock:
+                    self.show(newest)
+
+    def hear(self, data: bytes, sender) -> Sample | None:
+        now = time.monotonic()
+        if not data or not self.connection.believes(sender, now):
+            return None
+        with self.lock:
+            samples = self.companion.receive(data, now)
+            if self.companion.heard == now:
+                self.connection.adopt(sender, now)
+        return samples[-1] if samples else None
 
     def show(self, sample: Sample) -> None:
-        if not self.rival.clear:
-            return
+        self.tick += 1
+        sample = sample._replace(tick=self.tick)
         stamp, fields = round(sample.stamp * 1e9), sample._asdict()
         del fields["stamp"], fields["received"]
         self.raw_out.publish(fill(FlightState(), stamp=stamp, frame_id="odom", **fields))
@@ -177,7 +185,7 @@ class VehicleBridge(Node):
         now = time.monotonic()
         with self.lock:
             c = self.companion
-            known = (c.parameters, c.estimator(now), c.clock(), c.status(), c.position, c.state_rate(now))
+            known = (dict(c.parameters), c.estimator(now), c.clock(), c.status(), c.position, c.state_rate(now))
         found = preflight.audit(preflight.Heard(*known), self.settings, self.airframe, self.wanted)
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))

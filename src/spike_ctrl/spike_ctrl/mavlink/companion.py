@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import deque
 from collections.abc import Sequence
+
+import numpy as np
 
 from spike_ctrl.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.guard import Sample
@@ -36,7 +37,7 @@ MODES = {
 
 
 class Companion:
-    """`parameters`: names that are asked for until they come. Samples are numbered from 1, as they arrive."""
+    """`parameters`: names that are asked for until they come. Samples have no tick yet: whoever shows them counts them."""
 
     def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
         self.link, self.rate_hz = link, rate_hz
@@ -44,7 +45,7 @@ class Companion:
         self.said: list[protocol.Said] = []  # by the autopilot to people; the reader empties it
         self.heard: float | None = None
         self.position: tuple[float, float, float] | None = None
-        self._wanted, self._tick = tuple(parameters), 0
+        self._wanted = tuple(parameters)
         self._mode: protocol.FlightMode | None = None
         self._armed: bool | None = None
         self._landed: Landed | None = None
@@ -70,11 +71,10 @@ class Companion:
         return samples
 
     def _sample(self, event: protocol.Odometry) -> Sample:
-        self._tick += 1
         self._samples.append(event.now)
         self.position = event.position
         sample = Sample(
-            self._tick, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
+            0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter,
         )  # fmt: skip
         if self._armed is False:
@@ -135,9 +135,8 @@ class Companion:
             self._resets.popleft()
         if len(self._standing) < STANDING:
             return Estimator(self._power.ready, resets=len(self._resets))
-        stood = list(self._standing)
-        x, y, z = (statistics.pstdev(sample.position[axis] for sample in stood) for axis in range(3))
-        speed = max(math.hypot(*sample.velocity) for sample in stood)
+        x, y, z = np.std([sample.position for sample in self._standing], axis=0).tolist()
+        speed = max(math.hypot(*sample.velocity) for sample in self._standing)
         return Estimator(self._power.ready, math.hypot(x, y), z, len(self._resets), speed)
 
     def clock(self) -> Clock | None:
