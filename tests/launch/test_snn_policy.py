@@ -225,3 +225,11 @@ def test_what_the_policy_says_has_the_numbers_of_the_message():
     assert {reason.name: reason.value for reason in Reason} == {
         name: getattr(PolicyStatus, name) for name in dir(type(PolicyStatus())) if name in Reason.__members__
     }
+
+
+def test_a_model_that_does_not_load_ends_the_node_with_one_line_that_names_it(ros_domain_id, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(a_checkpoint(1)[:-1])
+    command = [Path(sys.executable).parent / "snn_policy", "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert found.returncode == 1 and "Traceback" not in found.stderr
+    assert found.stderr.splitlines()[-1].startswith(f"error: refused: {tmp_path / 'model.safetensors'}: ")

@@ -165,16 +165,15 @@ def save_state(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: 
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: info: {error}; wanted numbers, text, lists and mappings") from None
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    metadata = {"info": text, "sha256": _sum_of(arrays, text)}
-    _replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=metadata))
+    about = {"info": text, "sha256": _sum_of(arrays, text)}
+    _replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=about))
 
 
 def load_state(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and info that `save_state` wrote. Raises CheckpointError if the file is damaged or something else."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            text, wanted = metadata["info"], metadata["sha256"]
+            text, wanted = ((file.metadata() or {})[name] for name in ("info", "sha256"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}
         info = json.loads(text)
     except OSError as error:
@@ -397,5 +396,5 @@ def _replace(path: Path, write: Callable[[str], None]) -> None:
     try:
         atomic_file.replace(path, write)
     except (OSError, SafetensorError) as error:
-        why = atomic_file.reason(error)
-        raise CheckpointError(f"{path}: not saved: {why}; nothing was lost, an older file is as it was") from None
+        text = f"not saved: {atomic_file.reason(error)}; nothing was lost, an older file is as it was"
+        raise CheckpointError(f"{path}: {text}") from None

@@ -73,7 +73,7 @@ class SnnPolicy(LifecycleNode):
         self.destroy_timer(self.start_timer)
         self.start_timer = None
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            self.failure = self.failed_with
+            self.failure = self.refused
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
             self.failure = "snn_policy could not be activated"
 
@@ -81,10 +81,10 @@ class SnnPolicy(LifecycleNode):
         if self.parameters.model:
             try:
                 found = checkpoint.load(self.parameters.model, expect=self.expect)
-            except CheckpointError as error:
+                self.pilot.take(self.flown(self.parameters.model, found, 0))
+            except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
-            self.pilot.take(self.flown(self.parameters.model, found, 0))
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -114,12 +114,12 @@ class SnnPolicy(LifecycleNode):
         if self.pending is not None:
             self.on_state(self.pending)
 
-    def refuse(self, error: CheckpointError) -> None:
-        self.failed_with = f"refused: {error}"
-        self.get_logger().error(self.failed_with)
+    def refuse(self, error: Exception) -> None:
+        self.refused = f"refused: {error}"
+        self.get_logger().error(self.refused)
         flown = self.pilot.flown or Flown("", None, 0)
         about = {"epoch": flown.epoch, "checkpoint_id": flown.name}
-        self.status_out.publish(fill(PolicyStatus(), reason=Reason.NO_CHECKPOINT, detail=self.failed_with, **about))
+        self.status_out.publish(fill(PolicyStatus(), reason=Reason.NO_CHECKPOINT, detail=self.refused, **about))
 
     def swap(self, epoch: int) -> None:
         """Take the checkpoint of the epoch that a state asks for, or the newest where it asks for none."""

@@ -155,9 +155,14 @@ class Learner:
         return self.average.network.weights()
 
     def validate(self) -> Evaluation:
-        """The averaged policy on starts of its own, never those of the frozen evaluation."""
-        policy = SpikingPolicy(self.averaged_weights(), self.neuron)
-        return evaluate(PolicyController(policy), self.airframe, seed=VALIDATION_SEED, starts=VALIDATION_STARTS)
+        """The averaged policy on starts of its own, never those of the frozen evaluation, with the plants it trains for."""
+        return evaluate(
+            PolicyController(SpikingPolicy(self.averaged_weights(), self.neuron)),
+            self.airframe,
+            seed=VALIDATION_SEED,
+            starts=VALIDATION_STARTS,
+            randomisation=self.recipe.task.randomisation,
+        )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
