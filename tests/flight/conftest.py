@@ -147,6 +147,9 @@ class Flight:
         """The status messages with an event that holds these words."""
         return [status for status in self.status[since:] if any(words in event for event in status.events)]
 
+    def publishers(self, topic: str) -> list[str]:
+        return [found.node_name for found in self.node.get_publishers_info_by_topic(topic)]
+
     # What is done
 
     def until(self, condition, seconds: float = 20.0, what: str = ""):
@@ -174,11 +177,14 @@ class Flight:
         return self.call(self.services[name], Trigger.Request())
 
     def ask_until_granted(self, name: str, seconds: float = 30.0) -> None:
-        answers = []
+        asked = -1.0
 
         def granted() -> bool:
-            answers.append(self.ask(name))
-            return answers[-1].success
+            nonlocal asked
+            if time.monotonic() - asked < 0.3:
+                return False
+            asked = time.monotonic()
+            return self.ask(name).success
 
         self.until(granted, seconds, f"{name} was not granted")
 

@@ -28,13 +28,14 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl import command, guard, observation, preflight, setpoint
 from spike_ctrl.airframe import AirframeError
-from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.autopilot import Mode
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.mavlink import protocol
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
 from spike_ctrl.mavlink.protocol import Link
 from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
+from spike_ctrl_flight import messages
 from spike_ctrl_flight.options import Options, limits
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
@@ -110,9 +111,8 @@ class VehicleBridge(Node):
     def show(self, sample: Sample) -> None:
         self.tick += 1
         sample = sample._replace(tick=self.tick)
-        stamp, fields = round(sample.stamp * 1e9), sample._asdict()
-        del fields["stamp"], fields["received"]
-        self.raw_out.publish(fill(FlightState(), stamp=stamp, frame_id="odom", **fields))
+        stamp = round(sample.stamp * 1e9)
+        self.raw_out.publish(messages.state_message(sample))
         status = self.companion.status()
         airborne = status is not None and status.airborne
         seen = guard.inspect(sample, self.track, self.settings.state, airborne)
@@ -156,11 +156,9 @@ class VehicleBridge(Node):
         self.latencies.append(time.monotonic() - dict(self.passed.states)[message.tick])
 
     def on_request(self, message: AutopilotRequest) -> None:
-        asks = {AutopilotRequest.OFFBOARD: Ask.OFFBOARD, AutopilotRequest.ARM: Ask.ARM}
-        asks |= {AutopilotRequest.HOLD: Ask.HOLD, AutopilotRequest.LAND: Ask.LAND}
-        if message.request in asks:
+        if (ask := messages.ASKS.get(message.request)) is not None:
             with self.lock:
-                self.connection.send(self.companion.ask(asks[message.request], time.monotonic()))
+                self.connection.send(self.companion.ask(ask, time.monotonic()))
 
     def on_time(self) -> None:
         """What is due to the autopilot, and its status to the supervisor."""
@@ -172,21 +170,13 @@ class VehicleBridge(Node):
             self.companion.said = []
         for words in said:
             self.get_logger().info(f"autopilot: {words.text}")
-        known = {"heard": status is not None, "refused": self.refused}
-        if status is not None:
-            names = ("armed", "landed", "battery", "voltage", "dropped")
-            known |= {name: getattr(status, name) for name in names}
-            known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
         if self.rival.clear:
-            age = math.inf if heard is None else now - heard
-            self.status_out.publish(fill(AutopilotStatus(), stamp=time.time_ns(), heard_age=age, **known))
+            self.status_out.publish(messages.status_message(status, heard, self.refused, now, time.time_ns()))
 
     def audit(self) -> None:
-        now = time.monotonic()
         with self.lock:
-            c = self.companion
-            known = (dict(c.parameters), c.estimator(now), c.clock(), c.status(), c.position, c.state_rate(now))
-        found = preflight.audit(preflight.Heard(*known), self.settings, self.airframe, self.wanted)
+            known = self.companion.heard_of(time.monotonic())
+        found = preflight.audit(known, self.settings, self.airframe, self.wanted)
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
         values = {"latency": self.latency(), "refused_commands": self.refused, **self.companion.link.counts}

@@ -19,7 +19,7 @@ from spike_ctrl.guard import Sample
 from spike_ctrl.mavlink import dialect, protocol
 from spike_ctrl.mavlink.dialect import Landed, messages
 from spike_ctrl.mavlink.protocol import Link
-from spike_ctrl.preflight import Clock, Estimator
+from spike_ctrl.preflight import Clock, Estimator, Heard
 
 HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
 RECENT = 2.0  # s in which rates are measured
@@ -146,6 +146,11 @@ class Companion:
         quick = sorted(self._offsets, key=lambda answer: answer.round_trip)[: (len(self._offsets) + 1) // 2]
         offsets = [answer.offset for answer in quick]
         return Clock(quick[-1].round_trip, max(offsets) - min(offsets))
+
+    def heard_of(self, now: float) -> Heard:
+        """All that an audit asks for."""
+        known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
+        return Heard(*known, self.state_rate(now))
 
     # What leaves
 

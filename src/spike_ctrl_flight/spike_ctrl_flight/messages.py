@@ -1,18 +1,35 @@
-"""Messages of a flight to what the supervisor's library takes, and back."""
+"""Messages of a flight to what the library takes, and back. Times called `now` are monotonic (s), stamps in ns."""
 
 import math
 
-from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, FlightState, SetPoint, VehicleAction
+from spike_ctrl_msgs.msg import (
+    AutopilotRequest,
+    AutopilotStatus,
+    FlightCommand,
+    FlightState,
+    SetPoint,
+    SupervisorStatus,
+    VehicleAction,
+)  # fmt: skip
 
 from spike_ctrl import autopilot, command, setpoint, trajectory
 from spike_ctrl.answers import Answer, Identity
 from spike_ctrl.autopilot import Autopilot
 from spike_ctrl.guard import Sample
+from spike_ctrl.ladder import Ladder
+from spike_ctrl.supervisor import Output
 from spike_ctrl.trajectory import Trajectory
 from spike_ctrl_ros.convert import fill, nanoseconds
 
 MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
+ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
 COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command.Commander}
+
+
+def state_message(seen: Sample) -> FlightState:
+    fields = seen._asdict()
+    del fields["stamp"], fields["received"]
+    return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
 
 
 def sample(message: FlightState, now: float) -> Sample:
@@ -26,6 +43,15 @@ def answer(message: VehicleAction, now: float) -> Answer:
     return Answer(message.tick, now, tuple(message.action), message.layout, who, tuple(message.spike_rate))
 
 
+def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
+    """heard: when its last packet came; refused: how many commands the bridge has not passed on."""
+    known = {"heard": status is not None, "heard_age": math.inf if heard is None else now - heard, "refused": refused}
+    if status is not None:
+        known |= {name: getattr(status, name) for name in ("armed", "landed", "battery", "voltage", "dropped")}
+        known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
+    return fill(AutopilotStatus(), stamp=stamp, **known)
+
+
 def status(message: AutopilotStatus, now: float) -> Autopilot | None:
     """None while the autopilot is not known. A mode without a name is a pilot's."""
     if not message.heard:
@@ -35,6 +61,24 @@ def status(message: AutopilotStatus, now: float) -> Autopilot | None:
         now - message.heard_age, now - message.mode_age, mode, message.armed, message.landed,
         message.battery, message.voltage, dropped=message.dropped,
     )  # fmt: skip
+
+
+def supervisor_status(rungs: Ladder, output: Output, stamp: int) -> SupervisorStatus:
+    return fill(
+        SupervisorStatus(),
+        stamp=stamp,
+        rung=int(output.rung),
+        reason=rungs.reason,
+        wanted=rungs.wanted,
+        checkpoint_id=rungs.approved.checkpoint_id if rungs.approved is not None else "",
+        latched=rungs.latched.fault.number if rungs.latched is not None else 0,
+        text=output.status or "",
+        events=[f"{event.severity}: {event.text}" for event in output.events],
+    )
+
+
+def point_message(wanted: trajectory.SetPoint, stamp: int) -> SetPoint:
+    return fill(SetPoint(), stamp=stamp, frame_id="odom", **wanted._asdict())
 
 
 def point(message: SetPoint) -> trajectory.SetPoint:
