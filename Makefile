@@ -5,7 +5,7 @@ VENV := .venv
 DONE := $(VENV)/done
 PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 
-MESSAGES := $(wildcard src/spike_ctrl_msgs/msg/*.msg src/spike_ctrl_msgs/cmake/*) \
+MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
 PACKAGES := $(wildcard src/*/setup.py)
 

@@ -16,7 +16,7 @@ NOW = ("now", "utcnow", "today")
 ROS = {"rclpy", "spike_ctrl_msgs", "spike_ctrl_ros"}
 ONBOARD = (
     "checkpoint", "snn.runtime", "guide", "observation", "airframe", "mavlink.protocol",
-    "supervisor", "auto_flight", "preflight",
+    "supervisor", "auto_flight", "preflight", "flight_tally", "mavlink.companion", "mavlink.connection",
 )  # fmt: skip
 
 

@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, cli_record, provenance
+from spike_ctrl import __version__, checkpoint, cli_flight, cli_record, provenance
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.report import ReportError
+from spike_ctrl.usage import UsageError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,8 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_vehicle, _add_bench, _add_experiment):
+    for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_bench, _add_experiment):
         add(verbs)
+    for add in (cli_flight.add_vehicle, cli_flight.add_preflight):
+        add(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
     options = parser.parse_args(arguments)
@@ -35,10 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-class UsageError(ValueError):
-    """A wrong command line; one line says what to do."""
 
 
 def _verb(verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
@@ -308,80 +307,6 @@ def _launch(options) -> int:
         raise UsageError(f"launch file {path}: no such file")
     os.environ[provenance.VARIABLE] = provenance.command()
     return launching.run(path, options.arguments, show_args=options.show_args)
-
-
-def _add_vehicle(verbs) -> None:
-    parser = _verb(
-        verbs,
-        "vehicle",
-        "Fly a simulated quadrotor that speaks MAVLink over UDP as PX4 v1.17 does.",
-        "  spike-ctrl vehicle                                  # to 127.0.0.1:14540, ground station at 14550\n"
-        "  spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4\n"
-        "  spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less\n"
-        "  spike-ctrl vehicle --instance 1 --seed 3 --speed 5\n"
-        "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n",
-    )
-    parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
-    parser.add_argument("--connection", metavar="HOST:PORT", help="who flies it (default: 127.0.0.1:14540 + instance)")
-    parser.add_argument(
-        "--local", metavar="HOST:PORT", help="where it listens, port 0: a free one (default: 127.0.0.1:14580 + instance)"
-    )
-    parser.add_argument(
-        "--station", metavar="HOST:PORT", help="ground station, or none (default: 127.0.0.1:14550, from 18570 + instance)"
-    )
-    parser.add_argument("--instance", type=int, default=0, help="moves the ports of several on one machine (default: 0)")
-    parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
-    parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds that commands are late (default: 0)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated"
-    )
-    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
-    parser.set_defaults(do=_vehicle)
-
-
-def _vehicle(options) -> int:
-    from spike_ctrl import airframe
-    from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
-    from spike_ctrl.mavlink.vehicle import parameters, serve
-    from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
-    from spike_ctrl.mavlink.vehicle.plant import Plant
-
-    ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
-    for name, (low, high) in ranges.items():
-        if not low <= getattr(options, name) <= high:
-            raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
-    craft = airframe.find(options.airframe)
-    craft.require_layout("rates")
-    try:
-        signing = {}
-        if options.signing_key:
-            key = read_key(options.signing_key)
-            signing = {name: Signing(key, link, time.time(), 0.0) for link, name in enumerate((ONBOARD, STATION))}
-        vehicle = Vehicle(
-            craft, options.seed, dict(map(parameters.parse, options.set)), options.noise, options.latency, options.speed,
-            signing=signing,
-        )  # fmt: skip
-        print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
-        Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
-        host, port = serve.address(options.local or f"127.0.0.1:{14580 + options.instance}")
-        companion = serve.address(options.connection or f"127.0.0.1:{14540 + options.instance}")
-        opened = {ONBOARD: serve.open_port((host, port), companion)}
-        if options.station != "none":
-            local = (host, 18570 + options.instance if port else 0)
-            opened[STATION] = serve.open_port(local, serve.address(options.station or "127.0.0.1:14550"))
-    except (SigningError, parameters.ParameterError, serve.AddressError) as error:
-        raise UsageError(str(error)) from None
-    for name, link in opened.items():
-        (here, mine), (there, its) = link.socket.getsockname(), link.remote
-        print(f"{name}: from {here}:{mine} to {there}:{its}", flush=True)
-    stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stop.append(number))
-    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True))
-    print(serve.summary(vehicle))
-    return 0
 
 
 def _add_bench(verbs) -> None:

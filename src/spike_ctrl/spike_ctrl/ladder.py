@@ -282,6 +282,9 @@ def _mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         done = ladder.rung is Rung.LAND
         reason = "landed and disarmed" if done else "disarmed by the autopilot or a pilot"
         return _change(ladder, Rung.SILENT, reason, facts, "ok" if done else "warning")
+    if ladder.rung is Rung.LAND and ladder.confirmed and status.landed and status.mode is not wanted:
+        # It has disarmed and gone back to the mode before; that it is disarmed it tells up to a second later.
+        return _change(ladder, Rung.SILENT, "landed", facts)
     if status.mode is wanted:
         return Move(ladder if ladder.confirmed else ladder._replace(confirmed=True))
     if ladder.confirmed or status.mode is not ladder.came_from:

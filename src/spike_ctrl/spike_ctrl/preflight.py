@@ -60,6 +60,36 @@ class Wanted:
     spread: float = within(0.01, 1e-5, 1.0)  # s
 
 
+class Heard(NamedTuple):
+    """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), Hz of the state."""
+
+    parameters: Mapping[str, float]
+    estimator: Estimator | None
+    clock: Clock | None
+    status: Autopilot | None
+    position: tuple[float, float, float] | None
+    state_rate: float
+
+
+def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
+    """All that can be said of the autopilot."""
+    if heard.status is None:
+        return audit_battery(None, settings)
+    standing = None if heard.status.airborne else heard.position
+    return [
+        *audit_parameters(heard.parameters, settings, airframe, wanted),
+        *audit_estimator(heard.estimator, heard.state_rate, wanted),
+        *audit_battery(heard.status, settings),
+        *audit_clock(heard.clock, wanted),
+        *audit_cage(settings, standing),
+    ]
+
+
+def parameter_names(settings: Settings, airframe: Airframe, wanted: Wanted) -> tuple[str, ...]:
+    """The autopilot's parameters that are audited."""
+    return tuple(rule.name for rule in _rules(settings, airframe, wanted))
+
+
 class _Rule(NamedTuple):
     name: str
     met: Callable[[float], bool]
@@ -75,6 +105,8 @@ def audit_parameters(found: Mapping[str, float], settings: Settings, airframe: A
     for rule in _rules(settings, airframe, wanted):
         fix = f"set {rule.name} to {rule.value}: {rule.why}"
         value = found.get(rule.name)
+        if value is not None and math.isfinite(value):
+            value = float(f"{value:.6g}")  # a number of 32 bits, as it was written
         if value is None:
             unmet.append(Unmet(f"{rule.name}: not received, wanted {rule.wanted}", fix, rule.blocks))
         elif not (math.isfinite(value) and rule.met(value)):

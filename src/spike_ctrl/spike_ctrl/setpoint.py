@@ -12,7 +12,7 @@ from typing import NamedTuple
 from spike_ctrl.envelope import Cage
 from spike_ctrl.fault import Fault, Finding
 from spike_ctrl.guard import Shift
-from spike_ctrl.trajectory import SetPoint, Trajectory
+from spike_ctrl.trajectory import PREVIEW, SetPoint, Trajectory
 
 STREAM_TIMEOUT = 0.2  # s
 
@@ -50,9 +50,11 @@ def stopped(target: Target, now: float) -> tuple[Finding, ...]:
 
 
 def current(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Finding, ...]]:
-    """The set-point at `now`, inside the cage; clamped, it stands still."""
-    course = target.course
-    point = course.at(now - target.since) if isinstance(course, Trajectory) else course
+    """The set-point at `now`, inside the cage; clamped, it stands still. A trajectory tells the velocity of PREVIEW later."""
+    course, point = target.course, target.course
+    if isinstance(course, Trajectory):
+        ahead = course.at(now - target.since + PREVIEW)
+        point = course.at(now - target.since)._replace(velocity=ahead.velocity)
     position = tuple(p + d for p, d in zip(point.position, target.moved.position, strict=True))
     inside = cage.clamp(position)
     yaw = math.remainder(point.yaw + target.moved.yaw, 2 * math.pi)

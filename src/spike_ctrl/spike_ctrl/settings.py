@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spike_ctrl import ranges
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.answers import Action, AnswerLimits
 from spike_ctrl.autopilot import AutopilotLimits
-from spike_ctrl.envelope import Cage, Envelope
+from spike_ctrl.envelope import Cage, CageError, Envelope
 from spike_ctrl.guard import Limits
 from spike_ctrl.ladder import LadderLimits
 from spike_ctrl.ranges import within
@@ -51,6 +52,37 @@ class Settings:
     def level(self) -> Action:
         """No rotation and the weight carried: the last command before silence in the air."""
         return _RESTING[self.layout](self.hover)
+
+
+def for_flight(airframe: Airframe, rate_hz: float, cage: str = "", height: float = 1.0) -> Settings:
+    """The limits of a flight at that rate of control. cage: corners x,y,z,x,y,z (m), empty: the default box; height: of the
+    take-off (m). Raises SettingsError.
+    """
+    period = 1 / rate_hz
+    ages = {name: max(getattr(Limits(), name), 2 * period) for name in ("rates_age", "attitude_age", "state_age")}
+    try:
+        return Settings(
+            layout=airframe.action_layout,
+            hover=0.0 if airframe.action_layout == "rates" else 2 * airframe.hover - 1,
+            state=replace(Limits(), period=period, **ages),
+            answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
+            cage=_cage(cage),
+            ladder=LadderLimits(take_off_height=height),
+        )
+    except CageError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _cage(text: str) -> Cage:
+    if not text:
+        return Cage()
+    try:
+        corners = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        corners = ()
+    if len(corners) != 6:
+        raise SettingsError(f"cage: found '{text}', wanted six numbers with commas between them")
+    return Cage(corners[:3], corners[3:])
 
 
 _RESTING = {"rates": lambda thrust: (thrust, 0.0, 0.0, 0.0), "motors": lambda speed: (speed,) * 4}

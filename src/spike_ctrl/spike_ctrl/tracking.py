@@ -15,11 +15,10 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.environment import RATE_HZ, Environment, Task
 from spike_ctrl.evaluate import EVALUATION_SEED, Controller
 from spike_ctrl.starts import Randomisation, Start
-from spike_ctrl.trajectory import Trajectory
+from spike_ctrl.trajectory import PREVIEW, Trajectory
 
 VEHICLES = 64
 PASS_LINE = 0.15  # m; at most 5 % of the samples may be farther off
-PREVIEW = 0.2  # s: of .05, .1, .15 and .2 the best for guide, TD3BC and model gradient alike
 BOX = 100.0  # m: nobody is stopped
 
 

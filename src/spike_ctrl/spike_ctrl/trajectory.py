@@ -14,6 +14,8 @@ from typing import NamedTuple
 from spike_ctrl import ranges
 from spike_ctrl.ranges import within
 
+PREVIEW = 0.2  # s ahead that a controller is told the velocity: of .05, .1, .15 and .2 the best for guide and policies alike
+
 Vector = tuple[float, float, float]
 
 

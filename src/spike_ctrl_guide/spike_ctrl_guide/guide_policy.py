@@ -23,22 +23,25 @@ from spike_ctrl_ros.spin import run
 class Parameters:
     recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+    flight: bool = parameter(False, "One vehicle in real time, whose supervisor commands and ends first.")
 
 
 class GuidePolicy(Node):
     def __init__(self):
         super().__init__("guide_policy")
-        p = declare(self, Parameters)
+        p = self.parameters = declare(self, Parameters)
         try:
             self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide)
         except (AirframeError, RecipeError) as error:
             raise ParameterError(str(error)) from None
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.
         one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
-        self.guide.act(one[0], self.guide.initial_state(1), one[1], one[2])
+        for privileged in (one[1:], (None, None)):
+            self.guide.act(one[0], self.guide.initial_state(1), *privileged)
         self.state, self.answer = self.guide.initial_state(0), None
-        self.action_out = self.create_publisher(VehicleAction, "guide/action", qos.LOCKSTEP)
-        self.create_subscription(VehicleState, "state", self.on_state, qos.LOCKSTEP)
+        stream = qos.STREAM if p.flight else qos.LOCKSTEP
+        self.action_out = self.create_publisher(VehicleAction, "guide/action", stream)
+        self.create_subscription(VehicleState, "state", self.on_state, stream)
         self.rival = RivalWatch(self, "guide/action")
 
     def on_state(self, message: VehicleState) -> None:
@@ -61,6 +64,10 @@ class GuidePolicy(Node):
                 action=np.asarray(action),
             )
         self.action_out.publish(self.answer)
+
+    def stopping(self) -> bool:
+        """In flight, stay while a supervisor may need an answer."""
+        return self.parameters.flight and self.count_publishers("command") > 0
 
 
 def main():

@@ -29,6 +29,7 @@ from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 
 STATUS_PERIOD = 1.0  # s
+SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Parameters:
     realtime: bool = parameter(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
     max_age: float = parameter(0.1, "In real time: s after which the last state is too old to go on from.", low=0.01)
     runtime: str = parameter("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
+    flight: bool = parameter(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
     autostart: bool = parameter(True, "Configure and activate without being asked.")
 
 
@@ -51,15 +53,16 @@ class SnnPolicy(LifecycleNode):
         except AirframeError as error:
             raise ParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
-        self.runtime = _compiled() if p.realtime and p.runtime == "numba" else SpikingPolicy
-        self.pilot = Pilot(p.warm_up, p.max_age if p.realtime else np.inf)
+        self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
+        self.runtime = _compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
+        self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
-        self.action_out = self.create_publisher(VehicleAction, "policy/action", qos.LOCKSTEP)
+        self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
-        self.create_subscription(VehicleState, "state", self.on_state, qos.LOCKSTEP)
+        self.create_subscription(VehicleState, "state", self.on_state, stream)
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
             self.start_timer = self.create_timer(0.01, self.start)
@@ -95,7 +98,7 @@ class SnnPolicy(LifecycleNode):
 
     def flown(self, name: str, found: checkpoint.Checkpoint, epoch: int) -> Flown:
         contract = found.manifest.contract
-        period = 1 / contract.rate_hz if self.parameters.realtime else 0.0
+        period = 1 / contract.rate_hz if self.realtime else 0.0
         return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
 
     def on_checkpoint(self, message: Checkpoint) -> None:
@@ -159,8 +162,13 @@ class SnnPolicy(LifecycleNode):
             layout=self.expect["action"],
             checkpoint_id=self.pilot.flown.name,
             action=action,
+            spike_rate=self.pilot.flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else (),
         )
         self.action_out.publish(self.answer)
+
+    def stopping(self) -> bool:
+        """In flight, stay while a supervisor may need an answer."""
+        return self.parameters.flight and self.count_publishers("command") > 0
 
     def report(self, message: VehicleState, found: Answer, received: float, observation: np.ndarray) -> None:
         if found.reason not in (Reason.OK, self.reason):

@@ -29,8 +29,9 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
     """Make the node and spin it until SIGINT, SIGTERM or its own end. Gives the exit code.
 
     A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"` (the
-    executor logs an exception with its whole traceback before it passes it on). Its method `close`, where it has one, is
-    called while messages still go out. A second signal ends the process at once.
+    executor logs an exception with its whole traceback before it passes it on). Its method `stopping`, where it has one, is
+    asked after a signal and then time and again whether the node must go on; `close` is called while messages still go out.
+    A second signal ends the process at once.
 
     With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO: most of the time from a
     state to its command goes into waking them up, and on a busy computer into waiting for a core.
@@ -55,7 +56,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
         gc.collect()
         gc.freeze()  # what is there now stays: later collections look at new objects alone, and pause for less
         try:
-            while not stop and not getattr(node, "finished", False):
+            while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)
                 if getattr(node, "failure", None):
                     raise NodeError(node.failure)
@@ -70,6 +71,10 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
         return _told(error, 1)
     finally:
         rclpy.try_shutdown()
+
+
+def _stays(node: Node) -> bool:
+    return hasattr(node, "stopping") and node.stopping()
 
 
 def _hurry(priority: str) -> None:

@@ -1,0 +1,145 @@
+"""Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+ARGUMENTS = [
+    # name, type, default, description
+    ("connection", str, "udpin:127.0.0.1:14540", "The autopilot: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD."),
+    ("model", str, "models/sih_quadx.safetensors", "Checkpoint that flies."),
+    ("airframe", str, "sih_quadx", "What flies: a name among config/airframes or a path to a YAML file."),
+    ("recipe", str, "rates", "Recipe whose gains the guide flies with: a name or a path to a YAML file."),
+    ("rate", float, "100.0", "Hz of the control."),
+    ("cage", str, "", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box."),
+    ("height", float, "1.0", "m, to which a take-off climbs."),
+    ("auto", bool, "false", "Arm, take off, engage the policy, fly the trajectory and land without being asked."),
+    ("trajectory", str, "hover", "Of the automatic flight: hover, step, circle, figure8, square or lissajous."),
+    ("setpoint", str, "", "Its centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended."),
+    ("size", float, "0.0", "m, of the trajectory; 0: its default."),
+    ("period", float, "0.0", "s, of a round of the trajectory; 0: its default."),
+    ("duration", float, "20.0", "s that the policy flies in an automatic flight."),
+    ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
+    ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
+    ("record", bool, "false", "Also record the topics of the graph to a bag."),
+]
+# PX4 as the preflight wants it, for a vehicle that has no remote control and stays in the default cage.
+EMBEDDED = {
+    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
+    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+}  # fmt: skip
+
+
+def when_ended(event, context):
+    """A node that refuses its parameters ends the flight before it begins. What is lost later, the supervisor deals with."""
+    if event.returncode == 2:
+        return [Shutdown(reason="a node refuses its parameters")]
+    return [LogInfo(msg="the flight goes on without it, as far as the supervisor lets it")]
+
+
+def when_supervisor_ended(event, context):
+    killed = event.returncode < 0 or event.returncode > 128
+    return [] if killed else [Shutdown(reason="the supervisor has ended")]
+
+
+def with_vehicle(context):
+    """The embedded vehicle speaks to where the bridge listens. It has no remote control."""
+    values = context.launch_configurations
+    if values.get("vehicle", "none") == "embedded":
+        values.setdefault("remote_control", "false")
+
+
+def generate_launch_description():
+    def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
+        values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
+        return kind(
+            package=package,
+            executable=executable,
+            name=executable,
+            parameters=[values | (fixed or {})],
+            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+            additional_env={"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")},
+            output="screen",
+            on_exit=on_exit,
+            sigterm_timeout="60",  # s: who lands takes its time, and the others wait for it
+            **options,
+        )
+
+    def embedded(context):
+        values = context.launch_configurations
+        if values["vehicle"] == "none":
+            return []
+        kind, _, place = values["connection"].partition(":")
+        if kind != "udpin":
+            raise ValueError(f"vehicle:=embedded: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
+        words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
+        where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
+        seed = ["--seed", values["seed"], "--priority", values["priority"]]
+        return [
+            Node(
+                package="spike_ctrl",
+                executable="spike-ctrl",
+                arguments=["vehicle", *where, *seed, *words],
+                output="screen",
+                on_exit=lambda event, context: [LogInfo(msg="the embedded vehicle has ended")],
+            )
+        ]
+
+    return LaunchDescription(
+        [
+            OpaqueFunction(function=with_vehicle),
+            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            DeclareLaunchArgument(
+                "vehicle",
+                default_value="none",
+                choices=["none", "embedded"],
+                description="embedded: also start a simulated vehicle that speaks MAVLink as PX4 does.",
+            ),
+            DeclareLaunchArgument("seed", default_value="0", description="Of the embedded vehicle's sensor noise."),
+            DeclareLaunchArgument(
+                "log_level",
+                default_value="info",
+                choices=["debug", "info", "warn", "error"],
+                description="The least severe messages that nodes print.",
+            ),
+            DeclareLaunchArgument(
+                "priority",
+                default_value="0",
+                description="SCHED_FIFO priority of the nodes, 1 to 99; 0: ordinary.",
+            ),
+            OpaqueFunction(function=embedded),
+            Node(  # first of the nodes: what starts first ends last, and hears what the others say at their end
+                package="spike_ctrl_record",
+                executable="recorder",
+                name="recorder",
+                output="screen",
+                on_exit=when_ended,
+                condition=IfCondition(LaunchConfiguration("record")),
+            ),
+            node(
+                Node,
+                "spike_ctrl_flight",
+                "vehicle_bridge",
+                "connection airframe rate cage height remote_control signing_key",
+            ),
+            node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
+            node(
+                LifecycleNode,
+                "spike_ctrl_policy",
+                "snn_policy",
+                "model airframe",
+                {"flight": True, "autostart": True},
+                namespace="",
+            ),
+            node(
+                Node,
+                "spike_ctrl_flight",
+                "supervisor",
+                "airframe rate cage height remote_control model auto trajectory setpoint size period duration record",
+                on_exit=when_supervisor_ended,
+            ),
+        ]
+    )

@@ -1,0 +1,159 @@
+"""The verbs of spike-ctrl that have to do with an autopilot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from spike_ctrl.usage import UsageError
+
+
+def add_vehicle(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "vehicle",
+        "Fly a simulated quadrotor that speaks MAVLink over UDP as PX4 v1.17 does.",
+        "  spike-ctrl vehicle                                  # to 127.0.0.1:14540, ground station at 14550\n"
+        "  spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4\n"
+        "  spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less\n"
+        "  spike-ctrl vehicle --instance 1 --seed 3 --speed 5\n"
+        "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n",
+    )
+    parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
+    parser.add_argument("--connection", metavar="HOST:PORT", help="who flies it (default: 127.0.0.1:14540 + instance)")
+    parser.add_argument(
+        "--local", metavar="HOST:PORT", help="where it listens, port 0: a free one (default: 127.0.0.1:14580 + instance)"
+    )
+    parser.add_argument(
+        "--station", metavar="HOST:PORT", help="ground station, or none (default: 127.0.0.1:14550, from 18570 + instance)"
+    )
+    parser.add_argument("--instance", type=int, default=0, help="moves the ports of several on one machine (default: 0)")
+    parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
+    parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that commands are late (default: 0)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated"
+    )
+    parser.add_argument("--priority", type=int, default=0, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
+    parser.set_defaults(do=_vehicle)
+
+
+def _vehicle(options) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
+    from spike_ctrl.mavlink.vehicle import parameters, serve
+    from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
+    from spike_ctrl.mavlink.vehicle.plant import Plant
+
+    ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
+    ranges["priority"] = (0, 99)
+    for name, (low, high) in ranges.items():
+        if not low <= getattr(options, name) <= high:
+            raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
+    craft = airframe.find(options.airframe)
+    craft.require_layout("rates")
+    try:
+        signing = {}
+        if options.signing_key:
+            key = read_key(options.signing_key)
+            signing = {name: Signing(key, link, time.time(), 0.0) for link, name in enumerate((ONBOARD, STATION))}
+        vehicle = Vehicle(
+            craft, options.seed, dict(map(parameters.parse, options.set)), options.noise, options.latency, options.speed,
+            signing=signing,
+        )  # fmt: skip
+        print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
+        Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
+        host, port = serve.address(options.local or f"127.0.0.1:{14580 + options.instance}")
+        companion = serve.address(options.connection or f"127.0.0.1:{14540 + options.instance}")
+        opened = {ONBOARD: serve.open_port((host, port), companion)}
+        if options.station != "none":
+            local = (host, 18570 + options.instance if port else 0)
+            opened[STATION] = serve.open_port(local, serve.address(options.station or "127.0.0.1:14550"))
+    except (SigningError, parameters.ParameterError, serve.AddressError) as error:
+        raise UsageError(str(error)) from None
+    for name, link in opened.items():
+        (here, mine), (there, its) = link.socket.getsockname(), link.remote
+        print(f"{name}: from {here}:{mine} to {there}:{its}", flush=True)
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.append(number))
+    if options.priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(options.priority))
+        except PermissionError:
+            raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
+    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True))
+    print(serve.summary(vehicle))
+    return 0
+
+
+def add_preflight(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "preflight",
+        "Audit an autopilot before a flight: every condition that is not met, in words, with the value to set.\n\n"
+        "Exit code 0: nothing bars a flight; 1: something does; 2: the command line is wrong.",
+        "  spike-ctrl preflight --model models/sih_quadx.safetensors\n"
+        "  spike-ctrl preflight --connection serial:/dev/ttyUSB0:921600 --cage -2,-2,-0.5,2,2,2.5\n"
+        "  spike-ctrl preflight --no-remote-control           # against `spike-ctrl vehicle`\n",
+    )
+    parser.add_argument(
+        "--connection",
+        default="udpin:127.0.0.1:14540",
+        help="udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD (default: udpin:127.0.0.1:14540)",
+    )
+    parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
+    parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
+    parser.add_argument("--rate", type=float, default=100.0, help="Hz of the control (default: 100)")
+    parser.add_argument("--cage", default="", help="corners of the keep-in box, m: x,y,z,x,y,z (default: 6 x 6 x 3.5 m)")
+    parser.add_argument("--height", type=float, default=1.0, help="m, of the take-off (default: 1)")
+    parser.add_argument("--no-remote-control", action="store_true", help="there is no pilot with a remote control")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="of a signed link")
+    parser.add_argument("--seconds", type=float, default=10.0, help="to listen for, at most (default: 10)")
+    parser.set_defaults(do=_preflight)
+
+
+def _preflight(options) -> int:
+    from spike_ctrl import airframe, checkpoint, preflight, settings
+    from spike_ctrl.mavlink.companion import Companion
+    from spike_ctrl.mavlink.connection import Connection, ConnectionFault
+    from spike_ctrl.mavlink.protocol import Link
+    from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
+
+    craft = airframe.find(options.airframe)
+    contract = checkpoint.load(options.model).manifest.contract if options.model else None
+    try:
+        limits = settings.for_flight(craft, options.rate, options.cage, options.height)
+        wanted = preflight.Wanted(remote_control=not options.no_remote_control, state_rate=0.8 * options.rate)
+        key = options.signing_key
+        signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
+        connection = Connection(options.connection)
+    except (settings.SettingsError, SigningError, ConnectionFault) as error:
+        raise UsageError(str(error)) from None
+    names = preflight.parameter_names(limits, craft, wanted)
+    companion = Companion(Link(connection.stream, signing), options.rate, names)
+    print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
+    unmet, end = [], time.monotonic() + options.seconds
+    while (now := time.monotonic()) < end:
+        data, sender = connection.receive(0.02)
+        if data and connection.believes(sender, now):
+            companion.receive(data, now)
+            connection.adopt(sender, now)
+        for packet in companion.due(now):
+            connection.send(packet)
+        if end - now < options.seconds - 4.0:  # by then rates, clock and wander can be told
+            unmet = preflight.audit(companion.heard_of(now), limits, craft, wanted)
+            if not unmet:
+                break
+    connection.close()
+    if contract is not None:
+        unmet += preflight.audit_contract(contract, craft, options.rate, limits.layout)
+    for one in unmet:
+        print(f"{'unmet' if one.blocks else 'warning'}: {one}")
+    barring = sum(one.blocks for one in unmet)
+    print("ready to fly" if not barring else f"{barring} conditions bar a flight")
+    return 1 if barring else 0

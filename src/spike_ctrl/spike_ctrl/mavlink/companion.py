@@ -1,0 +1,209 @@
+"""The companion's conversation with the autopilot: what it keeps asking for, and what it knows by now. No sockets, no clock.
+
+    companion = Companion(Link(), rate_hz=100, parameters=("COM_OF_LOSS_T",))
+    for sample in companion.receive(datagram, now): ...
+    for packet in companion.due(now): socket.send(packet)      # some fifty times a second
+    companion.status()                                          # an autopilot.Autopilot, None until it is known
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from spike_ctrl.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.guard import Sample
+from spike_ctrl.mavlink import dialect, protocol
+from spike_ctrl.mavlink.dialect import Landed, messages
+from spike_ctrl.mavlink.protocol import Link
+from spike_ctrl.preflight import Clock, Estimator, Heard
+
+HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
+RECENT = 2.0  # s in which rates are measured
+STANDING = 300  # samples that tell how far the estimate wanders
+RESET_MEMORY = 10.0  # s
+CLOCK_MEMORY = 20  # answers to TIMESYNC
+MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
+DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
+MODES = {
+    dialect.Mode.OFFBOARD: Mode.OFFBOARD,
+    dialect.Mode.AUTO_LOITER: Mode.HOLD,
+    dialect.Mode.AUTO_LAND: Mode.LAND,
+    dialect.Mode.AUTO_RTL: Mode.RETURN,
+}
+
+
+class Companion:
+    """`parameters`: names that are asked for until they come. Samples have no tick yet: whoever shows them counts them."""
+
+    def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
+        self.link, self.rate_hz = link, rate_hz
+        self.parameters: dict[str, float] = {}
+        self.said: list[protocol.Said] = []  # by the autopilot to people; the reader empties it
+        self.heard: float | None = None
+        self.position: tuple[float, float, float] | None = None
+        self._wanted = tuple(parameters)
+        self._mode: protocol.FlightMode | None = None
+        self._armed: bool | None = None
+        self._landed: Landed | None = None
+        self._power: protocol.Status | None = None
+        self._samples: deque[float] = deque()
+        self._modes: deque[float] = deque()
+        self._standing: deque[Sample] = deque(maxlen=STANDING)
+        self._resets: deque[float] = deque()
+        self._offsets: deque[protocol.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
+        self._due = {"heartbeat": -math.inf, "ask": -math.inf, "timesync": -math.inf}
+
+    # What comes
+
+    def receive(self, data: bytes, now: float) -> list[Sample]:
+        """What the bytes tell of the vehicle's state; all else is remembered."""
+        samples = []
+        for event in self.link.receive(data, now):
+            self.heard = now
+            if isinstance(event, protocol.Odometry):
+                samples.append(self._sample(event))
+            elif type(event) in _TAKE:
+                _TAKE[type(event)](self, event)
+        return samples
+
+    def _sample(self, event: protocol.Odometry) -> Sample:
+        self._samples.append(event.now)
+        self.position = event.position
+        sample = Sample(
+            0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
+            event.reset_counter,
+        )  # fmt: skip
+        if self._armed is False:
+            self._standing.append(sample)
+        return sample
+
+    def _take_mode(self, event: protocol.FlightMode) -> None:
+        self._mode = event
+        if event.armed is None:
+            self._modes.append(event.now)
+        else:
+            self._armed = event.armed
+
+    def _take_power(self, event: protocol.Status) -> None:
+        self._power = event
+
+    def _take_landed(self, event: protocol.LandedState) -> None:
+        self._landed = event.state
+
+    def _take_reset(self, event: protocol.EstimatorReset) -> None:
+        self._resets.append(event.now)
+
+    def _take_parameter(self, event: protocol.ParameterValue) -> None:
+        self.parameters[event.name] = event.value
+
+    def _take_offset(self, event: protocol.ClockOffset) -> None:
+        self._offsets.append(event)
+
+    def _take_words(self, event: protocol.Said) -> None:
+        self.said.append(event)
+
+    # What is known
+
+    def status(self) -> Autopilot | None:
+        if self.heard is None or self._mode is None or self._armed is None or self._landed is None:
+            return None
+        power = self._power or protocol.Status(0.0, False, None, None)
+        return Autopilot(
+            heard=self.heard,
+            mode_heard=self._mode.now,
+            mode=MODES.get(self._mode.mode, Mode.OTHER),
+            armed=self._armed,
+            landed=self._landed is Landed.ON_GROUND,
+            battery=math.nan if power.charge is None else power.charge,
+            voltage=math.nan if power.voltage is None else power.voltage,
+            dropped=sum(self.link.counts[name] for name in DROPPED),
+        )
+
+    def state_rate(self, now: float) -> float:
+        """Hz of the states of late."""
+        return _rate(self._samples, now)
+
+    def estimator(self, now: float) -> Estimator | None:
+        """Its health; how far it wanders is what it did while the vehicle last stood disarmed, NaN if it has not."""
+        if self._power is None:
+            return None
+        while self._resets and now - self._resets[0] > RESET_MEMORY:
+            self._resets.popleft()
+        if len(self._standing) < STANDING:
+            return Estimator(self._power.ready, resets=len(self._resets))
+        x, y, z = np.std([sample.position for sample in self._standing], axis=0).tolist()
+        speed = max(math.hypot(*sample.velocity) for sample in self._standing)
+        return Estimator(self._power.ready, math.hypot(x, y), z, len(self._resets), speed)
+
+    def clock(self) -> Clock | None:
+        """By the quicker half of the last answers: the others tell more of this computer than of the clocks."""
+        if len(self._offsets) < CLOCK_MEMORY // 2:
+            return None
+        quick = sorted(self._offsets, key=lambda answer: answer.round_trip)[: (len(self._offsets) + 1) // 2]
+        offsets = [answer.offset for answer in quick]
+        return Clock(quick[-1].round_trip, max(offsets) - min(offsets))
+
+    def heard_of(self, now: float) -> Heard:
+        """All that an audit asks for."""
+        known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
+        return Heard(*known, self.state_rate(now))
+
+    # What leaves
+
+    def due(self, now: float) -> list[bytes]:
+        """All packets that must leave by now."""
+        packets = []
+        if self._late("heartbeat", HEARTBEAT, now):
+            packets.append(self.link.heartbeat(now))
+        if self.heard is None:
+            return packets
+        if self._late("timesync", TIMESYNC, now):
+            packets.append(self.link.timesync(now))
+        if self._late("ask", ASK_AGAIN, now):
+            packets += self._questions(now)
+        return packets
+
+    def _questions(self, now: float) -> list[bytes]:
+        """For streams that do not come and parameters that have not come."""
+        packets = [self.link.get_parameter(name, now) for name in self._wanted if name not in self.parameters]
+        for number, asked, found in (
+            (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, self.state_rate(now)),
+            (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, _rate(self._modes, now)),
+        ):
+            if found < 0.8 * asked:
+                packets.append(self.link.stream(number, asked, now))
+                packets.append(self.link.stream(messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, now))
+        return packets
+
+    def ask(self, ask: Ask, now: float) -> bytes:
+        if ask is Ask.ARM:
+            return self.link.arm(now)
+        modes = {Ask.OFFBOARD: dialect.Mode.OFFBOARD, Ask.HOLD: dialect.Mode.AUTO_LOITER, Ask.LAND: dialect.Mode.AUTO_LAND}
+        return self.link.set_mode(modes[ask], now)
+
+    def _late(self, name: str, period: float, now: float) -> bool:
+        if now - self._due[name] < period:
+            return False
+        self._due[name] = now
+        return True
+
+
+_TAKE = {
+    protocol.FlightMode: Companion._take_mode,
+    protocol.Status: Companion._take_power,
+    protocol.LandedState: Companion._take_landed,
+    protocol.EstimatorReset: Companion._take_reset,
+    protocol.ParameterValue: Companion._take_parameter,
+    protocol.ClockOffset: Companion._take_offset,
+    protocol.Said: Companion._take_words,
+}
+
+
+def _rate(times: deque[float], now: float) -> float:
+    while times and now - times[0] > RECENT:
+        times.popleft()
+    return len(times) / RECENT

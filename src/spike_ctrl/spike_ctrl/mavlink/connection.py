@@ -1,0 +1,116 @@
+"""The way to the autopilot: a UDP port or a serial line, named as PX4's users do. Reads wait with a time-out; no clock.
+
+    udpin:HOST:PORT     wait there until the autopilot speaks, as PX4 does
+    udpout:HOST:PORT    speak first
+    serial:DEVICE:BAUD  a serial line
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import termios
+import tty
+
+LARGEST_DATAGRAM = 65535
+SILENT = 1.0  # s: then another sender may be the autopilot
+
+Sender = tuple[str, int] | None
+
+
+class ConnectionFault(ValueError):
+    """A connection that cannot be made; the message names it, found and wanted."""
+
+
+class Connection:
+    """Bytes to and from the autopilot. `stream`: a line of bytes instead of datagrams.
+
+    Over UDP the autopilot is whoever last spoke sensibly; while it is heard, others are not.
+    """
+
+    def __init__(self, text: str):
+        self.text, self.stream = text, text.startswith("serial:")
+        self._remote: Sender = None
+        self._heard = 0.0
+        self._file = _serial(text) if self.stream else _socket(text)
+        if text.startswith("udpout:"):
+            self._remote = _address(text)
+
+    def receive(self, timeout: float) -> tuple[bytes, Sender]:
+        """What came within `timeout` (s) and from whom; nothing where nothing did."""
+        if not select.select([self._file], [], [], timeout)[0]:
+            return b"", None
+        try:
+            if self.stream:
+                return os.read(self._file, 4096), None
+            return self._file.recvfrom(LARGEST_DATAGRAM)
+        except OSError:  # nobody listens yet, or the line is gone: silence, which the supervisor notices
+            return b"", None
+
+    def believes(self, sender: Sender, now: float) -> bool:
+        return self.stream or self._remote in (None, sender) or now - self._heard > SILENT
+
+    def adopt(self, sender: Sender, now: float) -> None:
+        """This sender has spoken sensibly: it is the autopilot."""
+        if not self.stream:
+            self._remote, self._heard = sender, now
+
+    def send(self, data: bytes) -> None:
+        """Send it, if it is known to whom; what the system cannot take is lost, as on any such link."""
+        try:
+            if self.stream:
+                os.write(self._file, data)
+            elif self._remote is not None:
+                self._file.sendto(data, self._remote)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        os.close(self._file) if self.stream else self._file.close()
+
+
+def _address(text: str) -> tuple[str, int]:
+    kind, _, place = text.partition(":")
+    host, _, port = place.rpartition(":")
+    if kind not in ("udpin", "udpout") or not host or not port.isdecimal() or not int(port) <= 65535:
+        wanted = "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD"
+        raise ConnectionFault(f"connection: found '{text}', wanted {wanted}")
+    try:
+        return socket.gethostbyname(host), int(port)
+    except OSError as error:
+        raise ConnectionFault(f"connection {text}: host '{host}' is not known ({error.strerror})") from None
+
+
+def _socket(text: str) -> socket.socket:
+    host, port = _address(text)
+    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    found.setblocking(False)
+    try:
+        if text.startswith("udpin:"):
+            found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise ConnectionFault(f"connection {text}: cannot listen there ({error.strerror})") from None
+    return found
+
+
+def _serial(text: str) -> int:
+    device, _, baud = text.removeprefix("serial:").rpartition(":")
+    speed = getattr(termios, f"B{baud}", None) if baud.isdecimal() else None
+    if not device or speed is None:
+        raise ConnectionFault(f"connection: found '{text}', wanted serial:DEVICE:BAUD with a usual rate, as 921600")
+    try:
+        line = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConnectionFault(f"connection {text}: {device} cannot be opened ({error.strerror})") from None
+    try:
+        tty.setraw(line)
+        settings = termios.tcgetattr(line)
+        settings[2] |= termios.CLOCAL | termios.CREAD
+        settings[4] = settings[5] = speed
+        termios.tcsetattr(line, termios.TCSANOW, settings)
+    except termios.error as error:
+        os.close(line)
+        raise ConnectionFault(f"connection {text}: {device} is no serial line ({error.args[-1]})") from None
+    return line

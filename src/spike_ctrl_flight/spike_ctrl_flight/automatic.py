@@ -1,0 +1,41 @@
+"""The automatic flight of the supervisor node: its plan from parameters, and its next step."""
+
+from dataclasses import replace
+
+from spike_ctrl import auto_flight
+from spike_ctrl.auto_flight import Auto, Phase, Plan
+from spike_ctrl.ladder import Ladder, Request
+from spike_ctrl.trajectory import SetPoint, Trajectory, TrajectoryError
+from spike_ctrl_flight import messages
+from spike_ctrl_flight.options import place
+from spike_ctrl_ros.parameters import ParameterError
+
+
+class Automatic:
+    """`p`: the supervisor's parameters. Raises ParameterError for what cannot be flown."""
+
+    def __init__(self, p):
+        self.anywhere = not p.setpoint
+        centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else place(p.setpoint)
+        try:
+            path = messages.shape(p.trajectory, centre, yaw, p.size, p.period, end=p.duration)
+        except TrajectoryError as error:
+            raise ParameterError(str(error)) from None
+        self.plan, self.auto = Plan(path, p.duration), Auto()
+
+    @property
+    def done(self) -> bool:
+        return self.auto.phase is Phase.DONE
+
+    def advance(
+        self, rungs: Ladder, airborne: bool, point: SetPoint | None, now: float
+    ) -> tuple[tuple[Request, ...], Trajectory | None, str]:
+        """Requests and target for the supervisor's next step, and the phase where it has just begun, in words.
+
+        point: the set-point of now, the centre of a trajectory that has no other.
+        """
+        before = self.auto.phase
+        self.auto, requests, target = auto_flight.advance(self.auto, rungs, airborne, now, self.plan)
+        if target is not None and self.anywhere and point is not None:
+            target = replace(target, centre=point.position, yaw=point.yaw)
+        return requests, target, self.auto.phase.value if self.auto.phase is not before else ""

@@ -1,0 +1,110 @@
+"""Messages of a flight to what the library takes, and back. Times called `now` are monotonic (s), stamps in ns."""
+
+import math
+
+from spike_ctrl_msgs.msg import (
+    AutopilotRequest,
+    AutopilotStatus,
+    FlightCommand,
+    FlightState,
+    SetPoint,
+    SupervisorStatus,
+    VehicleAction,
+)  # fmt: skip
+
+from spike_ctrl import autopilot, command, setpoint, trajectory
+from spike_ctrl.answers import Answer, Identity
+from spike_ctrl.autopilot import Autopilot
+from spike_ctrl.guard import Sample
+from spike_ctrl.ladder import Ladder
+from spike_ctrl.supervisor import Output
+from spike_ctrl.trajectory import Trajectory
+from spike_ctrl_ros.convert import fill, nanoseconds
+
+MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
+ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
+COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command.Commander}
+
+
+def state_message(seen: Sample) -> FlightState:
+    fields = seen._asdict()
+    del fields["stamp"], fields["received"]
+    return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
+
+
+def sample(message: FlightState, now: float) -> Sample:
+    vectors = (tuple(getattr(message, name).tolist()) for name in ("position", "quaternion", "velocity", "rates"))
+    stamp = nanoseconds(message.header.stamp) * 1e-9
+    return Sample(message.tick, stamp, now, *vectors, message.reset_counter, tuple(message.ages.tolist()))
+
+
+def answer(message: VehicleAction, now: float) -> Answer:
+    who = Identity(message.checkpoint_id, message.epoch)
+    return Answer(message.tick, now, tuple(message.action), message.layout, who, tuple(message.spike_rate))
+
+
+def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
+    """heard: when its last packet came; refused: how many commands the bridge has not passed on."""
+    known = {"heard": status is not None, "heard_age": math.inf if heard is None else now - heard, "refused": refused}
+    if status is not None:
+        known |= {name: getattr(status, name) for name in ("armed", "landed", "battery", "voltage", "dropped")}
+        known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
+    return fill(AutopilotStatus(), stamp=stamp, **known)
+
+
+def status(message: AutopilotStatus, now: float) -> Autopilot | None:
+    """None while the autopilot is not known. A mode without a name is a pilot's."""
+    if not message.heard:
+        return None
+    mode = MODES.get(message.mode, autopilot.Mode.OTHER)
+    return Autopilot(
+        now - message.heard_age, now - message.mode_age, mode, message.armed, message.landed,
+        message.battery, message.voltage, dropped=message.dropped,
+    )  # fmt: skip
+
+
+def supervisor_status(rungs: Ladder, output: Output, stamp: int) -> SupervisorStatus:
+    return fill(
+        SupervisorStatus(),
+        stamp=stamp,
+        rung=int(output.rung),
+        reason=rungs.reason,
+        wanted=rungs.wanted,
+        checkpoint_id=rungs.approved.checkpoint_id if rungs.approved is not None else "",
+        latched=rungs.latched.fault.number if rungs.latched is not None else 0,
+        text=output.status or "",
+        events=[f"{event.severity}: {event.text}" for event in output.events],
+    )
+
+
+def point_message(wanted: trajectory.SetPoint, stamp: int) -> SetPoint:
+    return fill(SetPoint(), stamp=stamp, frame_id="odom", **wanted._asdict())
+
+
+def point(message: SetPoint) -> trajectory.SetPoint:
+    return trajectory.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
+
+
+def command_message(chosen: command.Command, layout: str, stamp: int) -> FlightCommand:
+    who = {} if chosen.identity is None else chosen.identity._asdict()
+    return fill(
+        FlightCommand(), stamp=stamp, frame_id="base_link", tick=chosen.tick, layout=layout,
+        commander=COMMANDERS[chosen.commander], action=[float(a) for a in chosen.action], **who,
+    )  # fmt: skip
+
+
+def target(request) -> trajectory.SetPoint | Trajectory:
+    """What SetTarget asks for. Raises TrajectoryError."""
+    position = tuple(request.position.tolist())
+    if not request.trajectory:
+        found = trajectory.SetPoint(position, yaw=request.yaw)
+        if (bad := setpoint.not_finite(found)) is not None:
+            raise trajectory.TrajectoryError(f"set-point: {bad}")
+        return found
+    return shape(request.trajectory, position, request.yaw, request.size, request.period)
+
+
+def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:
+    """A trajectory; size and period of 0 are the defaults. Raises TrajectoryError."""
+    given = {name: value for name, value in (("size", size), ("period", period)) if value}
+    return Trajectory(kind, centre, math.remainder(yaw, 2 * math.pi), **given, **more)

@@ -1,0 +1,208 @@
+"""vehicle_bridge: the only node that speaks with the autopilot.
+
+Each ODOMETRY becomes a state of its own tick: as it is for the supervisor, and as the observation at the supervisor's
+set-point for guide and policy, unless the guard refuses it. Of the supervisor's commands it sends those that answer a fresh
+state, once; it commands nothing of its own but the level attitude with which it ends in the air. It never arms by itself.
+"""
+
+import math
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import (
+    AutopilotRequest,
+    AutopilotStatus,
+    FlightCommand,
+    FlightState,
+    Preflight,
+    SetPoint,
+    VehicleState,
+)
+
+from spike_ctrl import command, guard, observation, preflight, setpoint
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.autopilot import Mode
+from spike_ctrl.guard import Sample, Track
+from spike_ctrl.mavlink import protocol
+from spike_ctrl.mavlink.companion import Companion
+from spike_ctrl.mavlink.connection import Connection, ConnectionFault
+from spike_ctrl.mavlink.protocol import Link
+from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
+from spike_ctrl_flight import messages
+from spike_ctrl_flight.options import Options, limits
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill
+from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.telemetry import diagnostics, odometry
+
+STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
+LATENCIES = 6000  # commands, a minute at 100 Hz
+
+
+@dataclass(frozen=True)
+class Parameters(Options):
+    connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
+    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
+
+
+class VehicleBridge(Node):
+    def __init__(self):
+        super().__init__("vehicle_bridge")
+        p = declare(self, Parameters)
+        self.airframe, self.settings, self.wanted = limits(p)
+        try:
+            self.airframe.require_layout("rates")
+            signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
+            self.connection = Connection(p.connection)
+        except (AirframeError, SigningError, ConnectionFault) as error:
+            raise ParameterError(str(error)) from None
+        names = preflight.parameter_names(self.settings, self.airframe, self.wanted)
+        self.companion = Companion(Link(self.connection.stream, signing), p.rate, names)
+        self.track, self.passed, self.target = Track(), command.Passed(), None
+        self.tick = self.refused = 0
+        self.latencies: deque[float] = deque(maxlen=LATENCIES)
+        observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
+        self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
+        self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
+        self.status_out = self.create_publisher(AutopilotStatus, "autopilot", qos.STREAM)
+        self.preflight_out = self.create_publisher(Preflight, "preflight", qos.STATUS)
+        self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
+        self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
+        self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
+        self.rival = RivalWatch(self, "flight_state")
+        self.create_timer(STATUS_PERIOD, self.on_time)
+        self.create_timer(AUDIT_PERIOD, self.audit)
+        self.get_logger().info(f"waiting for the autopilot at {p.connection}; passive: it arms only when it is asked to")
+        self.lock, self.ended = threading.Lock(), False
+        self.reader = threading.Thread(target=self.read, name="mavlink", daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        """The thread that listens to the autopilot: a state must not wait for the executor."""
+        while not self.ended:
+            newest = self.hear(*self.connection.receive(0.1))
+            while (more := self.connection.receive(0.0))[0]:  # of states that come all at once only the newest counts
+                newest = self.hear(*more) or newest
+            if newest is not None and self.rival.clear:
+                with self.lock:
+                    self.show(newest)
+
+    def hear(self, data: bytes, sender) -> Sample | None:
+        now = time.monotonic()
+        if not data or not self.connection.believes(sender, now):
+            return None
+        with self.lock:
+            samples = self.companion.receive(data, now)
+            if self.companion.heard == now:
+                self.connection.adopt(sender, now)
+        return samples[-1] if samples else None
+
+    def show(self, sample: Sample) -> None:
+        self.tick += 1
+        sample = sample._replace(tick=self.tick)
+        stamp = round(sample.stamp * 1e9)
+        self.raw_out.publish(messages.state_message(sample))
+        status = self.companion.status()
+        airborne = status is not None and status.airborne
+        seen = guard.inspect(sample, self.track, self.settings.state, airborne)
+        self.track = seen.track
+        if seen.accepted is None:
+            return
+        if seen.shift is not None and self.target is not None:
+            moved = setpoint.shifted(setpoint.Target(self.target), seen.shift)
+            self.target, _ = setpoint.current(moved, 0.0, self.settings.cage)
+        state, point = seen.accepted, self.target
+        if point is None:  # nothing is followed yet: the vehicle is where it is wanted
+            point = setpoint.SetPoint(state.position, yaw=guard.yaw(state.quaternion))
+        # A set-point that moves carries its frame along.
+        velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
+        seen_from = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
+        # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
+        flags = np.array([0 if airborne else VehicleState.FIRST], np.uint8)
+        self.state_out.publish(
+            fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen_from[None])
+        )
+        self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
+        if self.odometry_out.get_subscription_count():
+            self.odometry_out.publish(odometry((*state.position, *state.quaternion, *state.velocity, *state.rates), stamp))
+
+    def on_set_point(self, message: SetPoint) -> None:
+        point = setpoint.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
+        if setpoint.not_finite(point) is None:
+            self.target = point
+
+    def on_command(self, message: FlightCommand) -> None:
+        action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, time.monotonic()
+        with self.lock:
+            admitted = command.admit(self.passed, message.tick, action, message.layout, rests, now, self.settings)
+            self.passed, found = admitted
+            if found:
+                self.refused += 1
+                self.get_logger().warning(str(found[0]), throttle_duration_sec=1.0)
+                return
+            thrust, rates = protocol.setpoint(action, self.airframe)
+            self.connection.send(self.companion.link.rates(thrust, rates, now))
+        self.latencies.append(time.monotonic() - dict(self.passed.states)[message.tick])
+
+    def on_request(self, message: AutopilotRequest) -> None:
+        if (ask := messages.ASKS.get(message.request)) is not None:
+            with self.lock:
+                self.connection.send(self.companion.ask(ask, time.monotonic()))
+
+    def on_time(self) -> None:
+        """What is due to the autopilot, and its status to the supervisor."""
+        with self.lock:
+            now = time.monotonic()
+            for packet in self.companion.due(now):
+                self.connection.send(packet)
+            status, heard, said = self.companion.status(), self.companion.heard, self.companion.said
+            self.companion.said = []
+        for words in said:
+            self.get_logger().info(f"autopilot: {words.text}")
+        if self.rival.clear:
+            self.status_out.publish(messages.status_message(status, heard, self.refused, now, time.time_ns()))
+
+    def audit(self) -> None:
+        with self.lock:
+            known = self.companion.heard_of(time.monotonic())
+        found = preflight.audit(known, self.settings, self.airframe, self.wanted)
+        unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
+        self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
+        values = {"latency": self.latency(), "refused_commands": self.refused, **self.companion.link.counts}
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics_out.publish(diagnostics("vehicle_bridge", "", values, warn=bool(unmet), stamp=stamp))
+
+    def latency(self) -> str:
+        if not self.latencies:
+            return "no command yet"
+        median, late, worst = np.percentile(self.latencies, (50, 99, 100)) * 1e3
+        return f"median {median:.2f} ms, p99 {late:.2f} ms, max {worst:.2f} ms over {len(self.latencies)} commands"
+
+    def stopping(self) -> bool:
+        """Stay while a supervisor needs the autopilot: it ends first."""
+        return self.count_publishers("command") > 0
+
+    def close(self) -> None:
+        status = self.companion.status()
+        if status is not None and status.airborne and status.mode is Mode.OFFBOARD and self.track.last is not None:
+            level = (0.0, 0.0, *(f(guard.yaw(self.track.last.quaternion) / 2) for f in (math.sin, math.cos)))
+            self.connection.send(self.companion.link.attitude(self.airframe.hover, level, time.monotonic()))
+        self.ended = True
+        self.reader.join(1.0)
+        self.connection.close()
+        print(f"from a state to its command: {self.latency()}", flush=True)
+
+
+def main():
+    sys.exit(run(VehicleBridge))

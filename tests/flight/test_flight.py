@@ -1,0 +1,223 @@
+"""Faults of a flight, with real processes against the simulated vehicle, whose own truth decides.
+
+- it comes up passive, lists what speaks against a take-off, and then flies when it is asked to
+- the policy stops, goes on, is killed, or turns wild in the air: the guide flies, and the policy only when asked for again
+- the guide dies: the autopilot holds; the supervisor or the bridge dies: the autopilot's failsafe lands
+- a link that was lost and is back, or a stack that starts in the air, engages nothing by itself
+- a pilot takes over, a second publisher appears, a set-point stream stops: yielded, guarded, held
+- Ctrl-C in the air lands before anything ends
+"""
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymavlink.dialects.v20 import development as mavlink
+from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, SetPoint
+from spike_ctrl_msgs.srv import SetTarget
+
+from spike_ctrl_ros.convert import fill, nanoseconds
+
+SNN, GUIDE, HOLD, LAND, SILENT = range(5)
+GAP = 0.045  # s from one command to the next: a control period of at most 16 ms and 25 ms of silence
+LOITER = 0x03040000
+
+
+def stamps(flight, commander):
+    return [1e-9 * nanoseconds(c.header.stamp) for c in flight.commands if c.commander == commander]
+
+
+def hand_over_gap(flight):
+    """s from the policy's last command to the guide's first after it, by the supervisor's stamps."""
+    flight.until(lambda: flight.commands and flight.commands[-1].commander == FlightCommand.GUIDE, 5)
+    last = stamps(flight, FlightCommand.POLICY)[-1]
+    return min(stamp for stamp in stamps(flight, FlightCommand.GUIDE) if stamp > last) - last
+
+
+def on_guide_for_good(flight, since, words):
+    """The guide flies with this reason, and the policy does not come back by itself, though it may agree by then."""
+    flight.until(lambda: flight.told(words, since), 5, words)
+    flight.until(lambda: flight.rung == GUIDE, 5)
+    flight.stays(GUIDE, 2.5)
+
+
+def test_rows_15_16_17_44_45_policy_and_guide_stop_and_die_in_the_air(new_flight):
+    flight = new_flight()
+    # 45: the autopilot's estimate is not ready when the graph is
+    refused = flight.ask("take_off")
+    assert not refused.success and "refused to take off: " in refused.message
+    assert "passive: arms and engages when asked to" in flight.graph.text
+    flight.take_off()
+    assert flight.rung == GUIDE and flight.airborne
+    flight.engage()
+    # 15: stopped
+    since, policy = len(flight.status), flight.nodes()["snn_policy"]
+    os.kill(policy, signal.SIGSTOP)
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    assert hand_over_gap(flight) < GAP
+    os.kill(policy, signal.SIGCONT)
+    on_guide_for_good(flight, since, "SNN -> GUIDE: POLICY_SILENT")
+    flight.engage()
+    # 16: killed
+    since = len(flight.status)
+    os.kill(policy, signal.SIGKILL)
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    assert hand_over_gap(flight) < GAP
+    refused = flight.ask("engage")
+    assert not refused.success and "POLICY_SILENT" in refused.message
+    assert flight.graph.process.poll() is None
+    # 17: no net
+    since = len(flight.status)
+    os.kill(flight.nodes()["guide_policy"], signal.SIGKILL)
+    flight.until(lambda: flight.told("GUIDE -> HOLD: GUIDE_SILENT", since), 5)
+    flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)
+    flight.until(lambda: flight.told("GUIDE_SILENT", since), 5)
+    flight.land()
+
+
+@pytest.mark.parametrize("manner", ["nan", "flipped", "constant", "random"])
+def test_rows_7_12_a_policy_that_turns_wild_in_the_air_is_caught(new_flight, manner):
+    flight = new_flight()
+    flight.take_off()
+    os.kill(flight.nodes()["snn_policy"], signal.SIGKILL)
+    model = flight.arguments[4].partition(":=")[2]
+    prefix = ["chrt", "-f", flight.priority] if flight.priority != "0" else []
+    script = Path(__file__).parent / "unruly_policy.py"
+    unruly = flight.start(*prefix, sys.executable, script, model, manner)
+    # The killed one is remembered for as long as its lease.
+    flight.until(lambda: flight.publishers("policy/action") == ["unruly_policy"], 15, "one policy")
+    flight.engage()
+    since = len(flight.status)
+    unruly.process.send_signal(signal.SIGUSR1)
+    fault = {"nan": "ACTION_NOT_FINITE"}.get(manner, "")
+    flight.until(lambda: flight.told(f"SNN -> GUIDE: {fault}", since), 10, "not caught")
+    if manner == "nan":
+        assert hand_over_gap(flight) < GAP
+        assert not any(np.isnan(command.action).any() for command in flight.commands)
+    flight.until(lambda: flight.rung in (GUIDE, HOLD), 5)
+    flight.land()
+
+
+def test_row_19_without_a_supervisor_the_autopilot_lands(new_flight):
+    flight = new_flight()
+    flight.take_off()
+    flight.engage()
+    os.kill(flight.nodes()["supervisor"], signal.SIGKILL)
+    killed = time.monotonic()
+    flight.until(lambda: flight.autopilot.mode == AutopilotStatus.LAND, 3)
+    assert time.monotonic() - killed < 0.6  # COM_OF_LOSS_T is .2 s, and the status takes its way
+    commands = len(flight.commands)
+    flight.until(lambda: not flight.autopilot.armed, 40)
+    assert len(flight.commands) == commands and flight.graph.process.poll() is None
+    flight.summary()
+
+
+def test_row_20_a_lost_link_silences_and_a_link_that_is_back_engages_nothing(new_flight):
+    flight = new_flight()
+    flight.take_off()
+    flight.engage()
+    since, bridge = len(flight.status), flight.nodes()["vehicle_bridge"]
+    os.kill(bridge, signal.SIGSTOP)
+    flight.until(lambda: flight.told("-> SILENT: LINK_LOST", since), 5)
+    os.kill(bridge, signal.SIGCONT)
+    flight.until(lambda: flight.autopilot.mode == AutopilotStatus.LAND, 5)  # its own failsafe
+    commands = len(flight.commands)
+    flight.stays(SILENT, 2.0)
+    assert len(flight.commands) == commands
+    since = len(flight.status)
+    flight.ask_until_granted("guide")  # the operator may
+    flight.until(lambda: flight.rung == GUIDE and flight.autopilot.mode == AutopilotStatus.OFFBOARD, 5)
+    os.kill(bridge, signal.SIGKILL)
+    flight.until(lambda: flight.told("-> SILENT: LINK_LOST", since), 5)
+    flight.until(lambda: "Disarmed by landing" in flight.vehicle.text, 40)
+    flight.summary()
+
+
+def test_row_33_a_pilot_who_takes_over_is_yielded_to(new_flight):
+    flight = new_flight()
+    flight.take_off()
+    flight.engage()
+    since = len(flight.status)
+    loiter = mavlink.MAVLink_command_long_message(1, 1, mavlink.MAV_CMD_DO_SET_MODE, 0, 1, 4, 3, 0, 0, 0, 0)
+    flight.station_says(loiter)
+    flight.until(lambda: flight.told("SNN -> SILENT: TAKEN_OVER", since), 5)
+    flight.until(lambda: flight.commands[-1].commander == FlightCommand.REST, 2)  # the last act: level
+    commands = len(flight.commands)
+    flight.stays(SILENT, 2.0)
+    assert len(flight.commands) == commands and flight.autopilot.mode == AutopilotStatus.HOLD
+    flight.ask("land")
+    flight.land()
+
+
+def test_rows_36_37_set_points_that_stop_or_make_no_sense_and_a_second_commander(new_flight):
+    flight = new_flight()
+    flight.take_off()
+    flight.engage()
+    # 36: NaN, outside, and then none
+    stream = {"frame_id": "odom", "velocity": (0.0, 0.0, 0.0), "yaw": 0.0}
+    since = len(flight.status)
+    begin = time.monotonic()
+    while time.monotonic() - begin < 1.0:
+        flight.set_point_out.publish(fill(SetPoint(), position=(0.3, 0.0, 0.8), **stream))
+        flight.executor.spin_once(timeout_sec=0.02)
+    flight.set_point_out.publish(fill(SetPoint(), position=(float("nan"), 0.0, 0.8), **stream))
+    flight.until(lambda: flight.told("SET_POINT_NOT_FINITE", since), 5)
+    flight.until(lambda: flight.told("SET_POINT_STOPPED", since), 5)
+    answer = flight.call(flight.target_service, SetTarget.Request(trajectory="spiral"))
+    assert not answer.success and "found 'spiral', wanted one of hover" in answer.message
+    assert flight.rung == SNN
+    # 37
+    since = len(flight.status)
+    second = flight.node.create_publisher(FlightCommand, "command", 1)
+    flight.until(lambda: flight.told("SNN -> GUIDE: SECOND_PUBLISHER", since), 5)
+    assert not flight.ask("engage").success
+    flight.node.destroy_publisher(second)
+    flight.land()
+
+
+def test_row_43_ctrl_c_in_the_air_lands_before_the_stack_ends(new_flight):
+    flight = new_flight()
+    flight.take_off()
+    flight.engage()
+    flight.graph.process.send_signal(signal.SIGINT)
+    flight.until(lambda: flight.told("SNN -> LAND: the operator asked to shut down"), 5)
+    flight.until(lambda: flight.graph.process.poll() is not None, 20)
+    assert "armed, AUTO_LAND" in flight.vehicle.text and "offboard signal lost" not in flight.vehicle.text
+    flight.until(lambda: "Disarmed by landing" in flight.vehicle.text, 40)
+    flight.summary()
+
+
+def test_row_44_a_stack_that_starts_in_the_air_stays_passive(new_flight):
+    flight = new_flight()
+    flight.take_off()
+    flight.graph.kill()
+    flight.until(lambda: "Failsafe: offboard signal lost" in flight.vehicle.text, 5)
+    flight.station_says(mavlink.MAVLink_command_long_message(1, 1, mavlink.MAV_CMD_DO_SET_MODE, 0, 1, 4, 3, 0, 0, 0, 0))
+    flight.status.clear()
+    flight.commands.clear()
+    flight.graph = flight.launch()
+    flight.until(lambda: flight.told("STARTED_IN_THE_AIR"), 30)
+    flight.stays(SILENT, 2.0)
+    assert not flight.commands and "armed, AUTO_LOITER" in flight.vehicle.lines[-1]
+    flight.ask("land")
+    flight.land()
+
+
+def test_the_automatic_flight_succeeds_and_its_figures_are_printed(new_flight):
+    flight = new_flight("auto:=true", "duration:=4", "trajectory:=circle", "size:=0.3", "period:=6")
+    assert flight.graph.process.wait(90) == 0, flight.graph.text
+    found = re.search(r"policy: RMSE ([\d.]+) m, worst .* deadline misses (\d+); spike rate ([\d.]+)", flight.graph.text)
+    assert found and float(found[1]) < 0.2 and 0.01 < float(found[3]) < 0.6
+    flight.summary()
+
+
+def test_row_24_a_model_for_another_vehicle_ends_the_launch_with_one_line(new_flight):
+    model = Path(__file__).parents[2] / "models" / "crazyflie.safetensors"
+    flight = new_flight(f"model:={model}")
+    assert flight.graph.process.wait(60) in (1, 2)  # of the policy or of the supervisor: both refuse it
+    assert "model: airframe_hash: found" in flight.graph.text and "Traceback" not in flight.graph.text
