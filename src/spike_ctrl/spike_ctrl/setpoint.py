@@ -50,7 +50,7 @@ def stopped(target: Target, now: float) -> tuple[Finding, ...]:
 
 
 def current(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Finding, ...]]:
-    """The set-point at `now`, inside the cage; clamped, it stands still. A trajectory tells its velocity PREVIEW ahead."""
+    """The set-point at `now`, clamped to the cage; clamped, it stands still. A trajectory looks PREVIEW ahead."""
     course, point = target.course, target.course
     if isinstance(course, Trajectory):
         ahead = course.at(now - target.since + PREVIEW)
