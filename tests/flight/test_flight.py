@@ -8,19 +8,23 @@
 - Ctrl-C in the air lands before anything ends
 """
 
+import hashlib
 import math
 import os
 import re
 import signal
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from pymavlink.dialects.v20 import development as mavlink
-from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, SetPoint, VehicleState
+from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, SetPoint, VehicleAction, VehicleState
 from spike_ctrl_msgs.srv import SetTarget
 
+from spike_ctrl import checkpoint
+from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
 
 SNN, GUIDE, HOLD, LAND, SILENT = range(5)
@@ -229,6 +233,45 @@ def test_rows_9_34_35_the_estimate_jumps_the_battery_is_lost_the_wall_is_near(ne
 
 def failure(unit, kind):
     return mavlink.MAVLink_command_long_message(1, 1, mavlink.MAV_CMD_INJECT_FAILURE, 0, unit, kind, 0, 0, 0, 0, 0)
+
+
+def send_checkpoint(flight, publisher, path, name, epoch):
+    data = Path(path).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    flight.until(publisher.get_subscription_count, 10)
+    publisher.publish(fill(Checkpoint(), epoch=epoch, name=name, sha256=digest, data=data))
+
+
+def test_row_27_a_new_checkpoint_takes_over_in_flight_only_when_it_agrees_and_is_accepted(new_flight, tmp_path):
+    flight = new_flight()
+    flight.take_off()
+    flight.engage()
+    since, old = len(flight.status), flight.commands[-1].checkpoint_id
+    checkpoints = flight.node.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+    answers = flight.listen(VehicleAction, "candidate/action")
+    # One that answers at random flies in shadow and is not taken.
+    found = checkpoint.load(flight.model)
+    random = np.random.default_rng(1)
+    weights = {name: random.permutation(weight.ravel()).reshape(weight.shape) for name, weight in found.weights.items()}
+    (tmp_path / "wild.safetensors").write_bytes(checkpoint.dumps(weights, found.manifest.contract))
+    send_checkpoint(flight, checkpoints, tmp_path / "wild.safetensors", "wild", 1)
+    flight.until(lambda: len([a for a in answers if a.checkpoint_id == "wild"]) > 200, 15)
+    assert {c.checkpoint_id for c in flight.commands if c.commander == FlightCommand.POLICY} == {old}
+    # One that agrees with the guide takes over between two ticks: the policy never leaves the command.
+    send_checkpoint(flight, checkpoints, flight.model, "new", 2)
+    flight.until(lambda: flight.commands[-1].checkpoint_id == "new", 15)
+    begin = len(flight.commands)
+    flight.stays(SNN, 1.0)
+    assert {(c.checkpoint_id, c.epoch) for c in flight.commands[begin:]} == {("new", 2)}
+    assert not [status for status in flight.status[since:] if status.rung != SNN]
+    moments = stamps(flight, FlightCommand.POLICY)
+    assert max(b - a for a, b in pairwise(moments)) < GAP
+    # While the guide flies, none is taken.
+    flight.ask("guide")
+    since = len(flight.status)
+    send_checkpoint(flight, checkpoints, flight.model, "late", 3)
+    flight.until(lambda: flight.told("SWAP_REFUSED", since), 10)
+    flight.land()
 
 
 def test_row_30_a_supervisor_that_is_not_scheduled_hands_over_to_the_autopilot(new_flight):
