@@ -28,7 +28,7 @@ sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:
 
 test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 	$(VENV)/bin/python -m pytest tests/unit tests/vehicle $(ARGS)
-	$(VENV)/bin/python -m pytest tests/launch $(ARGS)
+	$(VENV)/bin/python -m pytest tests/launch tests/flight $(ARGS)
 
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)

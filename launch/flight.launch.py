@@ -25,6 +25,7 @@ ARGUMENTS = [
     ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
     ("record", bool, "false", "Also record the topics of the graph to a bag."),
+    ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
 # PX4 as the preflight wants it, for a vehicle that has no remote control and stays in the default cage.
 EMBEDDED = {
@@ -115,6 +116,7 @@ def generate_launch_description():
                 package="spike_ctrl_record",
                 executable="recorder",
                 name="recorder",
+                parameters=[{"bag": ParameterValue(LaunchConfiguration("bag"), value_type=str)}],
                 output="screen",
                 on_exit=when_ended,
                 condition=IfCondition(LaunchConfiguration("record")),

@@ -103,9 +103,10 @@ class Flight:
             [SPIKE_CTRL, "vehicle", "--connection", f"127.0.0.1:{self.port}", "--local", "127.0.0.1:0", "--station",
              f"127.0.0.1:{self.station.getsockname()[1]}", "--priority", self.priority, *vehicle, *words]
         )  # fmt: skip
+        self.model = str(resources.find("models", "sih_quadx.safetensors"))
         self.arguments = (
             "remote_control:=false", "height:=0.7", f"connection:=udpin:127.0.0.1:{self.port}", f"priority:={self.priority}",
-            f"model:={resources.find('models', 'sih_quadx.safetensors')}", *arguments,
+            f"model:={self.model}", *arguments,
         )  # fmt: skip
         self.graph = self.launch()
         self.node = rclpy.create_node("operator")
@@ -124,6 +125,12 @@ class Flight:
 
     def _on_autopilot(self, message: AutopilotStatus) -> None:
         self.autopilot = message
+
+    def listen(self, kind, topic: str) -> list:
+        """All messages of a topic, from now on."""
+        found = []
+        self.node.create_subscription(kind, topic, found.append, ALL)
+        return found
 
     def launch(self) -> Output:
         return Output([SPIKE_CTRL, "launch", "flight", *self.arguments], cwd=self.folder)

@@ -209,3 +209,16 @@ def test_row_09_a_trajectory_moves_with_the_estimator(flight):
     flight.move_origin(0.3, 0.0, 0.0)
     step = math.dist(flight.last.set_point.position, (before[0] + 0.3, before[1], before[2]))
     assert step < 2 * PERIOD * 2 * math.pi / 5.5  # as far as the circle goes on
+
+
+def test_row_08_a_clock_that_stood_still_is_a_fault_and_then_the_new_time(flight):
+    flight.now += 0.3  # as a simulation that was held up
+    flight.clock_offset -= 0.3
+    flight.fly(0.9)
+    assert flight.told("STATE_DELAYED") and not flight.told("CLOCK_JUMP")
+    flight.fly(0.2)
+    assert flight.told("CLOCK_JUMP") and flight.told("100 states in a row 0.29")
+    assert flight.rung is not SNN
+    refused = flight.count(Fault.STATE_DELAYED)
+    flight.fly(1.0)
+    assert flight.count(Fault.STATE_DELAYED) == refused and flight.rung is not SNN

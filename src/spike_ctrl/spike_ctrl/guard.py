@@ -56,6 +56,7 @@ class Track(NamedTuple):
     still: tuple[int, int, int, int] = (0, 0, 0, 0)  # states in which a field has not changed a bit
     moved: tuple[int, int, int, int] = (0, 0, 0, 0)  # how often the others have, meanwhile
     late: int = 0  # one bit per control period: a state was missing
+    delayed: int = 0  # states in a row that were old when they came
 
 
 class Inspection(NamedTuple):
@@ -76,6 +77,7 @@ class Limits:
     state_age: float = within(0.05, 0.002, 1.0)  # s without a state: the policy's limit
     guide_age: float = within(0.1, 0.002, 2.0)  # s, the guide's limit for a state and all its streams
     delay: float = within(0.1, 0.002, 1.0)  # s of transport
+    stood: int = within(100, 2, 1000)  # states in a row: the vehicle's clock stood still, and they are not late
     late_states: int = within(20, 1, 100)  # in the last 100 control periods
     future: float = within(0.05, 0.001, 1.0)  # s that a stamp may run ahead of the clocks' offset
     drift: float = within(1e-3, 0.0, 0.1)  # s/s between the two clocks
@@ -111,12 +113,15 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
         return refuse(Fault.CLOCK_JUMP, f"stamp is {lead - base:.3f} s ahead, wanted at most {limits.future} s", rebased)
     if base - lead > limits.delay:
         detail = f"{base - lead:.3f} s old on arrival, wanted at most {limits.delay} s"
-        return refuse(Fault.STATE_DELAYED, detail)
+        delayed = track.delayed + 1
+        if delayed >= limits.stood:  # not they are late but the vehicle's clock stood still; a slow link bars the preflight
+            return refuse(Fault.CLOCK_JUMP, f"{delayed} states in a row {detail}", rebased)
+        return refuse(Fault.STATE_DELAYED, detail, track._replace(delayed=delayed))
     if (detail := absurdity(sample, last, limits)) is not None:
         return refuse(Fault.STATE_ABSURD, detail)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
     still, moved = _count_still(sample, last, track) if airborne else (Track().still, Track().moved)
-    track = track._replace(last=sample, lead=max(base, lead), still=still, moved=moved)
+    track = track._replace(last=sample, lead=max(base, lead), still=still, moved=moved, delayed=0)
     if (detail := _frozen(still, moved, limits)) is not None:
         return refuse(Fault.STATE_FROZEN, detail, track)
     ages = dict(zip(STREAMS, sample.ages, strict=True))

@@ -45,7 +45,8 @@ def answer(message: VehicleAction, now: float) -> Answer:
 
 def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
     """heard: when its last packet came; refused: how many commands the bridge has not passed on."""
-    known = {"heard": status is not None, "heard_age": math.inf if heard is None else now - heard, "refused": refused}
+    age = math.inf if heard is None else now - heard
+    known = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
     if status is not None:
         known |= {name: getattr(status, name) for name in ("armed", "landed", "battery", "voltage", "dropped")}
         known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import (
+    Acceptance,
     AutopilotRequest,
     AutopilotStatus,
     FlightCommand,
@@ -65,10 +66,12 @@ class Supervisor(Node):
         self.check_model(p)
         self.automatic, self.state, self.tally = Automatic(p), State(), Tally()
         self.requests: list[Request] = []
-        self.target, self.autopilot, self.point = None, None, None
+        self.target, self.autopilot, self.status_sent, self.point = None, None, 0, None
+        self.accepted = None
         self.stepped, self.refusal, self.ending, self.finished = time.monotonic(), "", False, False
         self.command_out = self.create_publisher(FlightCommand, "command", qos.STREAM)
         self.request_out = self.create_publisher(AutopilotRequest, "autopilot_request", qos.STATUS)
+        self.acceptance_out = self.create_publisher(Acceptance, "policy/acceptance", qos.STATUS)
         self.set_point_out = self.create_publisher(SetPoint, "set_point", qos.STREAM)
         self.status_out = self.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
         for topic, name in ANSWERS.items():
@@ -113,7 +116,7 @@ class Supervisor(Node):
         self.step()
 
     def on_autopilot(self, message: AutopilotStatus) -> None:
-        self.autopilot = messages.status(message, time.monotonic())
+        self.autopilot, self.status_sent = messages.status(message, time.monotonic()), message.sent
 
     def on_preflight(self, message: Preflight) -> None:
         self.watch.audited(message, time.monotonic())
@@ -161,7 +164,11 @@ class Supervisor(Node):
                 self.tally = self.tally.sent(now - chosen.received, self.settings.state.period, rates)
         if output.ask is not None:
             request = getattr(AutopilotRequest, output.ask.name)
-            self.request_out.publish(fill(AutopilotRequest(), stamp=time.time_ns(), request=request))
+            about = {"request": request, "status_sent": self.status_sent}
+            self.request_out.publish(fill(AutopilotRequest(), stamp=time.time_ns(), **about))
+        if output.accept is not None and output.accept != self.accepted:
+            self.acceptance_out.publish(fill(Acceptance(), stamp=time.time_ns(), **output.accept._asdict()))
+        self.accepted = output.accept
         log = self.get_logger()
         for event in output.events:
             if event.text == self.refusal:  # the automatic flight asks until it may

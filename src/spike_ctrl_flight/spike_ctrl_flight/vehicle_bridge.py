@@ -45,6 +45,7 @@ from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
 
 STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
+REQUEST_AGE = 0.3  # s
 LATENCIES = 6000  # commands, a minute at 100 Hz
 
 
@@ -156,9 +157,13 @@ class VehicleBridge(Node):
         self.latencies.append(time.monotonic() - dict(self.passed.states)[message.tick])
 
     def on_request(self, message: AutopilotRequest) -> None:
-        if (ask := messages.ASKS.get(message.request)) is not None:
-            with self.lock:
-                self.connection.send(self.companion.ask(ask, time.monotonic()))
+        ask, now = messages.ASKS.get(message.request), time.monotonic()
+        if ask is None or now - 1e-9 * message.status_sent > REQUEST_AGE:  # the autopilot has gone on since
+            self.refused += 1
+            self.get_logger().warning(f"refused: a request for {ask} that answers an old status")
+            return
+        with self.lock:
+            self.connection.send(self.companion.ask(ask, now))
 
     def on_time(self) -> None:
         """What is due to the autopilot, and its status to the supervisor."""

@@ -22,6 +22,7 @@ from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.pilot import Answer, Flown, Pilot, Reason
 from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
@@ -55,7 +56,7 @@ class SnnPolicy(LifecycleNode):
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         self.runtime = _compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
-        self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0)
+        self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
@@ -63,6 +64,7 @@ class SnnPolicy(LifecycleNode):
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
+        self.successor = Successor(self, self.pilot, vehicle.action_layout, self.load) if p.flight else None
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
             self.start_timer = self.create_timer(0.01, self.start)
@@ -102,17 +104,22 @@ class SnnPolicy(LifecycleNode):
         return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
 
     def on_checkpoint(self, message: Checkpoint) -> None:
+        if self.successor is not None and self.pilot.flown is not None:
+            self.successor.begin(message)  # control must not wait
+        elif (found := self.load(message)) is not None:
+            self.waiting[message.epoch] = found
+            if self.pending is not None:
+                self.on_state(self.pending)
+
+    def load(self, message: Checkpoint) -> Flown | None:
         data = bytes(message.data)
         try:
             if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
                 raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
-            loaded = checkpoint.loads(data, expect=self.expect, name=message.name)
+            return self.flown(message.name, checkpoint.loads(data, expect=self.expect, name=message.name), message.epoch)
         except CheckpointError as error:
             self.refuse(error)
-            return
-        self.waiting[message.epoch] = self.flown(message.name, loaded, message.epoch)
-        if self.pending is not None:
-            self.on_state(self.pending)
+            return None
 
     def refuse(self, error: Exception) -> None:
         self.refused = f"refused: {error}"
@@ -138,7 +145,7 @@ class SnnPolicy(LifecycleNode):
             return
         if self.pilot.tick == message.tick:
             return  # the same in shadow
-        self.swap(message.epoch)
+        self.swap(message.epoch) if self.successor is None or self.pilot.flown is None else self.successor.take()
         if self.pilot.flown is None or message.epoch not in (0, self.pilot.flown.epoch):
             self.pending, self.reason = message, Reason.NO_CHECKPOINT
             return
@@ -149,6 +156,8 @@ class SnnPolicy(LifecycleNode):
         self.inference = time.monotonic() - received
         if found.commands:
             self.command(message, found.action)
+        if self.successor is not None:
+            self.successor.show(message)
         if found.reason != self.reason or received - self.reported > STATUS_PERIOD:
             self.report(message, found, received, seen.observation[0])
 

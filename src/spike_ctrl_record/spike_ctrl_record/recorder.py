@@ -41,7 +41,10 @@ KNOWN = {
     "/clock": (Clock, qos.STREAM),
     "/diagnostics": (DiagnosticArray, qos.STATUS),
 }
-FLIGHT = ("command", "supervisor/status")  # recorded when somebody publishes them
+FLIGHT = (
+    "command", "supervisor/status", "flight_state", "autopilot", "autopilot_request", "set_point", "preflight",
+    "candidate/action", "policy/acceptance",
+)  # fmt: skip
 PERIOD = 1.0  # s between flushes and diagnostics
 MEGABYTE = 1_000_000
 

@@ -49,17 +49,27 @@ class Flown(NamedTuple):
     period: float = 0.0
 
 
+class Candidate(NamedTuple):
+    """What a successor in shadow would have answered: action float32 (N, 4), spike rate of each layer."""
+
+    flown: Flown
+    action: np.ndarray
+    spike_rate: np.ndarray
+
+
 class Pilot:
     """Flies one checkpoint, and a successor in shadow beside it.
 
     warm_up: steps in shadow. max_age: seconds that a state may be old and that may pass between two; infinite in lockstep.
-    skip: ticks in a row that may be lost: the spiking state of so short a time ago is better than none.
+    skip: ticks in a row that may be lost: the spiking state of so short a time ago is better than none. judged: the
+    successor does not take over by itself after its warm-up, but when it is accepted.
     """
 
-    def __init__(self, warm_up: int, max_age: float = np.inf, skip: int = 0):
-        self.warm_up, self.max_age, self.skip = warm_up, max_age, skip
+    def __init__(self, warm_up: int, max_age: float = np.inf, skip: int = 0, judged: bool = False):
+        self.warm_up, self.max_age, self.skip, self.judged = warm_up, max_age, skip, judged
         self.flown: Flown | None = None
         self.successor: Flown | None = None
+        self.candidate: Candidate | None = None  # of the last step
         self.stop()
 
     def stop(self) -> None:
@@ -69,6 +79,7 @@ class Pilot:
         self._time, self._left, self._cause = 0.0, 0, ""
         self._successor_state: PolicyState | None = None
         self._successor_steps = 0
+        self._accepted = False
 
     def take(self, found: Flown) -> None:
         """Fly this checkpoint from the next step on, with the spiking state as it is where the sizes allow it."""
@@ -82,6 +93,12 @@ class Pilot:
             self.take(found)
         else:
             self.successor, self._successor_state, self._successor_steps = found, None, 0
+            self._accepted = False
+
+    def accept(self, name: str, epoch: int) -> bool:
+        """Whether it is this successor, which then takes over at the next tick."""
+        self._accepted = self.successor is not None and (self.successor.name, self.successor.epoch) == (name, epoch)
+        return self._accepted
 
     def step(self, tick: int, first: np.ndarray, observation: np.ndarray, *, lockstep: bool, now: float = 0.0) -> Answer:
         """Answer the state of a tick.
@@ -93,8 +110,10 @@ class Pilot:
         if cause:
             self._cause, self._left = cause, self.warm_up
             self.state, self._successor_state, self._successor_steps = None, None, 0
+            self._accepted = False
         elif lockstep or first.all():
             self._left = 0
+        self.candidate = None
         counts = bool(cause) or now - self._time >= self.flown.period / 2
         bad = ~np.isfinite(observation)
         if bad.any():
@@ -132,13 +151,17 @@ class Pilot:
         return ""
 
     def _fly_successor(self, first: np.ndarray, observation: np.ndarray, counts: bool) -> None:
-        """One step of the checkpoint that is to take over; with the warm-up behind it, it does so at this tick."""
-        if self._successor_steps < self.warm_up:
-            _, self._successor_state = _step(self.successor.policy, observation, first, self._successor_state)
+        """One step of the checkpoint that is to take over; it does so at this tick with the warm-up behind it, and, where it
+        is judged, when it is accepted: until then its answer is the `candidate`."""
+        warm = self._successor_steps >= self.warm_up
+        if not warm or (self.judged and not self._accepted):
+            action, self._successor_state = _step(self.successor.policy, observation, first, self._successor_state)
             self._successor_steps += counts
+            if warm and self.judged:
+                self.candidate = Candidate(self.successor, action, self.successor.policy.spike_rates(self._successor_state))
             return
         self.flown, self.state, self._left = self.successor, self._successor_state, 0
-        self.successor, self._successor_state = None, None
+        self.successor, self._successor_state, self._accepted = None, None, False
 
 
 def _step(policy: SpikingPolicy, observation: np.ndarray, first: np.ndarray, state: PolicyState | None):

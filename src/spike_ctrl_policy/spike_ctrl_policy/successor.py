@@ -1,0 +1,55 @@
+"""In flight: a new checkpoint is loaded beside the control, flies in shadow, and takes over when it is accepted."""
+
+import threading
+from collections.abc import Callable
+
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Acceptance, Checkpoint, VehicleAction, VehicleState
+
+from spike_ctrl.snn.pilot import Pilot
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds
+
+
+class Successor:
+    """`load`: gives the network of a message, or None where it is refused; it runs in a thread of its own."""
+
+    def __init__(self, node: Node, pilot: Pilot, layout: str, load: Callable[[Checkpoint], object]):
+        self.node, self.pilot, self.layout, self.load = node, pilot, layout, load
+        self._loaded: list = []
+        self.action_out = node.create_publisher(VehicleAction, "candidate/action", qos.STREAM)
+        node.create_subscription(Acceptance, "policy/acceptance", self.on_acceptance, qos.STATUS)
+
+    def begin(self, message: Checkpoint) -> None:
+        threading.Thread(target=self._load, args=(message,), name="load", daemon=True).start()
+
+    def _load(self, message: Checkpoint) -> None:
+        if (found := self.load(message)) is not None:
+            self._loaded.append(found)
+
+    def take(self) -> None:
+        """Between two ticks: let what has been loaded fly in shadow."""
+        while self._loaded:
+            self.pilot.warm(self._loaded.pop(0))
+
+    def show(self, message: VehicleState) -> None:
+        """Publish what the successor would have answered to this state."""
+        if (candidate := self.pilot.candidate) is None:
+            return
+        self.action_out.publish(
+            fill(
+                VehicleAction(),
+                stamp=nanoseconds(message.header.stamp),
+                frame_id="base_link",
+                tick=message.tick,
+                epoch=candidate.flown.epoch,
+                layout=self.layout,
+                checkpoint_id=candidate.flown.name,
+                action=candidate.action,
+                spike_rate=candidate.spike_rate,
+            )
+        )
+
+    def on_acceptance(self, message: Acceptance) -> None:
+        if self.pilot.accept(message.checkpoint_id, message.epoch):
+            self.node.get_logger().info(f"{message.checkpoint_id} (epoch {message.epoch}) takes over")

@@ -1,0 +1,25 @@
+"""The figures of a flight, by hand."""
+
+import math
+
+import pytest
+
+from spike_ctrl.fault import Rung
+from spike_ctrl.flight_tally import Tally
+
+
+def test_its_figures_are_those_of_the_policy_alone():
+    tally = Tally().passed(Rung.GUIDE, 2.0).passed(Rung.SNN, 0.03).passed(Rung.GUIDE, 1.0)
+    for error in (0.0, 0.3, 0.4):
+        tally = tally.saw((error, 0.0, 1.0), (0.0, 0.0, 1.0))
+    tally = tally.sent(0.002, 0.01, (0.1, 0.3)).sent(0.012, 0.01, ())  # one state got no command, one came late
+    assert tally.rmse == pytest.approx(math.sqrt(0.25 / 3)) and tally.worst == pytest.approx(0.4)
+    assert tally.missed == 2
+    assert str(tally) == (
+        "flight: policy: RMSE 0.289 m, worst 0.400 m, 66.7 % of 3 states beyond 0.15 m; deadline misses 2; "
+        "spike rate 0.200; GUIDE 3.0 s"
+    )
+
+
+def test_a_flight_without_the_policy_says_so():
+    assert str(Tally().passed(Rung.SILENT, 4.0)) == "flight: the policy did not fly; SILENT 4.0 s"

@@ -1,0 +1,156 @@
+"""The companion's conversation with the simulated vehicle's core, in virtual time, and the ways to a real one.
+
+- it asks for streams and parameters until they come, and for nothing that it has
+- it knows what the vehicle knows: mode, armed, landed, battery; how far the estimate wandered on the ground; the clock
+- over UDP it believes who spoke first, until that one is silent; a serial line carries the same bytes
+"""
+
+import math
+import os
+import pty
+import socket
+
+import pytest
+
+from spike_ctrl import airframe, preflight
+from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.mavlink.companion import Companion
+from spike_ctrl.mavlink.connection import Connection, ConnectionFault
+from spike_ctrl.mavlink.protocol import Link
+from spike_ctrl.mavlink.vehicle.core import ONBOARD, Vehicle
+from spike_ctrl.settings import Settings
+
+CRAFT = airframe.find("sih_quadx")
+
+
+class Pair:
+    def __init__(self, parameters=(), **settings):
+        self.vehicle = Vehicle(CRAFT, parameters=settings)
+        self.companion, self.samples, self.sent = Companion(Link(), 100.0, parameters), [], 0
+
+    def run(self, seconds, command=None):
+        end = self.vehicle.now + seconds
+        while self.vehicle.now < end:
+            now = self.vehicle.now
+            packets = self.companion.due(now) + ([command(now)] if command else [])
+            self.sent += len(packets)
+            for packet in packets:
+                self.hear(self.vehicle.receive(ONBOARD, packet, now))
+            self.hear(self.vehicle.advance(now + 0.02))
+
+    def hear(self, packets):
+        for port, data in packets:
+            if port == ONBOARD:
+                self.samples += self.companion.receive(data, self.vehicle.now)
+
+    def ask(self, ask, command=None):
+        self.hear(self.vehicle.receive(ONBOARD, self.companion.ask(ask, self.vehicle.now), self.vehicle.now))
+        self.run(1.2, command)
+
+
+def test_streams_and_parameters_are_asked_for_until_they_come():
+    pair = Pair(("COM_OF_LOSS_T", "GF_ACTION"), COM_OF_LOSS_T=0.2)
+    pair.run(4.0)
+    begin = len(pair.samples)
+    pair.run(2.0)
+    assert (len(pair.samples) - begin) / 2.0 == pytest.approx(100, abs=3)
+    assert pair.companion.state_rate(pair.vehicle.now) == pytest.approx(100, abs=5)
+    assert pair.companion.parameters == {"COM_OF_LOSS_T": pytest.approx(0.2), "GF_ACTION": 2}
+    before = pair.sent
+    pair.run(2.0)
+    assert pair.sent - before == 2 + 10  # heartbeats and TIMESYNC, no more questions
+
+
+def test_nothing_is_known_before_it_was_heard():
+    assert Companion(Link(), 100.0).status() is None
+    assert len(Companion(Link(), 100.0).due(0.0)) == 1  # its heartbeat
+
+
+def test_it_knows_what_the_vehicle_does():
+    pair = Pair()
+    pair.run(4.0)
+    status = pair.companion.status()
+    assert (status.mode, status.armed, status.landed) == (Mode.HOLD, False, True)
+    assert status.battery == 1.0 and status.voltage > 10 and status.dropped == 0
+
+    def idle(now):
+        return pair.companion.link.rates(0.1, (0.0, 0.0, 0.0), now)
+
+    pair.run(0.5, idle)
+    pair.ask(Ask.OFFBOARD, idle)
+    assert pair.companion.status().mode is Mode.OFFBOARD
+    pair.ask(Ask.ARM, idle)
+    assert pair.companion.status().armed
+    pair.ask(Ask.HOLD, idle)
+    assert pair.companion.status().mode is Mode.HOLD
+    pair.hear(pair.vehicle.receive(ONBOARD, b"\xfd\x09\x00\x00\x00\x01\x01\x00\x00\x00" + bytes(11), pair.vehicle.now))
+    assert [said.text for said in pair.companion.said][-1] == "Armed by external command"
+
+
+def test_health_is_told_by_what_the_estimate_did_on_the_ground():
+    pair = Pair()
+    pair.run(1.0)
+    early = pair.companion.estimator(pair.vehicle.now)
+    assert not early.prearm_ok and math.isnan(early.horizontal)
+    pair.run(5.0)
+    estimator, clock = pair.companion.estimator(pair.vehicle.now), pair.companion.clock()
+    assert estimator.prearm_ok and estimator.horizontal < 0.05 and estimator.vertical < 0.05 and estimator.resets == 0
+    assert clock.round_trip < 0.01 and clock.spread < 0.01
+    heard = pair.companion.heard_of(pair.vehicle.now)
+    unmet = [str(one) for one in preflight.audit(heard, Settings(), CRAFT, preflight.Wanted())]
+    assert any(one.startswith("COM_OF_LOSS_T: not received") for one in unmet)
+    assert not any("estimator" in one or "clock" in one or "state:" in one for one in unmet)
+
+
+def test_who_spoke_first_is_believed_until_it_is_silent():
+    connection = Connection("udpin:127.0.0.1:0")
+    place = connection._file.getsockname()
+    first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    try:
+        first.sendto(b"one", place)
+        data, sender = connection.receive(1.0)
+        assert data == b"one" and connection.believes(sender, 10.0)
+        connection.adopt(sender, 10.0)
+        second.sendto(b"two", place)
+        data, other = connection.receive(1.0)
+        assert data == b"two" and not connection.believes(other, 10.5) and connection.believes(sender, 10.5)
+        assert connection.believes(other, 11.1)
+        connection.send(b"back")
+        assert first.recv(100) == b"back"
+        assert connection.receive(0.0) == (b"", None)
+    finally:
+        first.close()
+        second.close()
+        connection.close()
+
+
+def test_a_serial_line_carries_bytes_both_ways():
+    master, slave = pty.openpty()
+    connection = Connection(f"serial:{os.ttyname(slave)}:921600")
+    try:
+        assert connection.stream and connection.believes(None, 0.0)
+        os.write(master, b"\xfd\x00\r\n\x03")  # what a terminal would change
+        assert connection.receive(1.0) == (b"\xfd\x00\r\n\x03", None)
+        connection.send(b"\x03\n")
+        assert os.read(master, 10) == b"\x03\n"
+    finally:
+        connection.close()
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("14540", "found '14540', wanted udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD"),
+        ("udpin:127.0.0.1:99999", "found 'udpin:127.0.0.1:99999', wanted udpin:HOST:PORT"),
+        ("udpin:192.0.2.1:0", "connection udpin:192.0.2.1:0: cannot listen there (Cannot assign requested address)"),
+        ("serial:/dev/ttyNONE:921600", "/dev/ttyNONE cannot be opened (No such file or directory)"),
+        ("serial:/dev/null:57600", "/dev/null is no serial line"),
+        ("serial:/dev/null:57601", "wanted serial:DEVICE:BAUD with a usual rate, as 921600"),
+    ],
+)
+def test_a_connection_that_cannot_be_made_is_refused_in_one_line(text, words):
+    with pytest.raises(ConnectionFault) as error:
+        Connection(text)
+    assert words in str(error.value) and "\n" not in str(error.value)
