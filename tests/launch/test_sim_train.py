@@ -87,6 +87,8 @@ def test_a_killed_learner_leaves_the_others_flying(start_graph):
 def test_a_learner_that_takes_its_time_is_waited_for(start_graph, tmp_path):
     slow = yaml.safe_load(resources.find("config", "recipes/debug.yaml").read_text())
     slow["td3bc"] |= {"critic_updates": 1000, "actor_updates": 1000}
+    slow["network"] |= {"hidden": [256, 128]}
+    slow["replay"] |= {"critic_batch": 24, "actor_batch": 24}
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
     graph = start_graph("recipe:=slow.yaml", "vehicles:=64", "steps:=7168", "run:=run")
     graph.wait_for("waiting for the learner's leave for 5 s", 60)
