@@ -29,6 +29,7 @@ PARAMETERS = {
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 300.0, "EKF2_ACC_NOISE": 1.0,
     "EKF2_GYR_NOISE": 0.1, "SYS_FAILURE_EN": 1,
 }  # fmt: skip
+ATTEMPTS = 3
 ALL = QoSProfile(depth=2000, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -248,7 +249,34 @@ def new_flight(ros_domain_id, tmp_path):
         flights.append(Flight(tmp_path, *arguments, **options))
         return flights[-1]
 
+    def end() -> None:
+        for flight in flights:
+            flight.close()
+        flights.clear()
+        rclpy.shutdown()
+
+    start.end = end
     yield start
-    for flight in flights:
-        flight.close()
-    rclpy.shutdown()
+    end()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A flight that failed while a processor was held up, as canaries tell, says nothing of the flight: it is flown again."""
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    script = Path(__file__).parent / "canary.py"
+    for attempt in range(ATTEMPTS):
+        canaries = [Output([sys.executable, script, str(cpu)]) for cpu in os.sched_getaffinity(0)]
+        try:
+            pyfuncitem.obj(**arguments)
+            return True
+        except AssertionError:
+            held_up = [line for canary in canaries for line in canary.lines]
+            if attempt == ATTEMPTS - 1 or not held_up:
+                raise
+            print(f"flown again, for the computer was held up: {', '.join(held_up)}")
+            arguments["new_flight"].end()
+            rclpy.init()
+        finally:
+            for canary in canaries:
+                canary.kill()

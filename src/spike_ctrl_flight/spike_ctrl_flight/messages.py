@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from spike_ctrl_msgs.msg import (
     AutopilotRequest,
     AutopilotStatus,
@@ -10,9 +11,10 @@ from spike_ctrl_msgs.msg import (
     SetPoint,
     SupervisorStatus,
     VehicleAction,
+    VehicleState,
 )  # fmt: skip
 
-from spike_ctrl import autopilot, command, setpoint, trajectory
+from spike_ctrl import autopilot, command, guard, observation, setpoint, trajectory
 from spike_ctrl.answers import Answer, Identity
 from spike_ctrl.autopilot import Autopilot
 from spike_ctrl.guard import Sample
@@ -30,6 +32,19 @@ def state_message(seen: Sample) -> FlightState:
     fields = seen._asdict()
     del fields["stamp"], fields["received"]
     return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
+
+
+def vehicle_state(state: Sample, point: trajectory.SetPoint | None, airborne: bool) -> VehicleState:
+    """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted."""
+    if point is None:
+        point = trajectory.SetPoint(state.position, yaw=guard.yaw(state.quaternion))
+    # A set-point that moves carries its frame along.
+    velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
+    seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
+    # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
+    flags = np.array([0 if airborne else VehicleState.FIRST], np.uint8)
+    stamp = round(state.stamp * 1e9)
+    return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
 
 
 def sample(message: FlightState, now: float) -> Sample:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, checkpoint, preflight
 from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.preflight import Wanted
 from spike_ctrl.settings import Settings, SettingsError, for_flight
 from spike_ctrl_ros.parameters import ParameterError, parameter
@@ -26,6 +27,16 @@ def limits(options: Options) -> tuple[Airframe, Settings, Wanted]:
     except (AirframeError, SettingsError) as error:
         raise ParameterError(str(error)) from None
     return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)
+
+
+def must_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
+    """Raises ParameterError where the checkpoint cannot be loaded or was made for something else."""
+    try:
+        contract = checkpoint.load(model).manifest.contract
+    except CheckpointError as error:
+        raise ParameterError(str(error)) from None
+    for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
+        raise ParameterError(f"{model}: {unmet}")
 
 
 def place(text: str) -> tuple[tuple[float, float, float], float]:

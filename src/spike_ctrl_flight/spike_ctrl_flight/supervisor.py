@@ -8,6 +8,7 @@ on its own what a simulation is to show: take-off, policy, trajectory, landing; 
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import (
@@ -24,8 +25,7 @@ from spike_ctrl_msgs.msg import (
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
-from spike_ctrl import checkpoint, preflight, supervisor
-from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl import supervisor
 from spike_ctrl.command import Commander
 from spike_ctrl.fault import Rung
 from spike_ctrl.flight_tally import Tally
@@ -34,11 +34,11 @@ from spike_ctrl.supervisor import Inputs, Output, State
 from spike_ctrl.trajectory import KINDS, TrajectoryError
 from spike_ctrl_flight import messages
 from spike_ctrl_flight.automatic import Automatic
-from spike_ctrl_flight.options import Options, limits
+from spike_ctrl_flight.options import Options, limits, must_fit
 from spike_ctrl_flight.watch import Watch
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.parameters import declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 
@@ -63,11 +63,11 @@ class Supervisor(Node):
         super().__init__("supervisor")
         p = self.parameters = declare(self, Parameters)
         self.airframe, self.settings, self.wanted = limits(p)
-        self.check_model(p)
+        if p.model:
+            must_fit(p.model, self.airframe, p.rate)
         self.automatic, self.state, self.tally = Automatic(p), State(), Tally()
-        self.requests: list[Request] = []
-        self.target, self.autopilot, self.status_sent, self.point = None, None, 0, None
-        self.accepted = None
+        self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
+        self.point, self.accepted = None, None
         self.stepped, self.refusal, self.ending, self.finished = time.monotonic(), "", False, False
         self.command_out = self.create_publisher(FlightCommand, "command", qos.STREAM)
         self.request_out = self.create_publisher(AutopilotRequest, "autopilot_request", qos.STATUS)
@@ -75,8 +75,7 @@ class Supervisor(Node):
         self.set_point_out = self.create_publisher(SetPoint, "set_point", qos.STREAM)
         self.status_out = self.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
         for topic, name in ANSWERS.items():
-            on_answer = lambda message, name=name: self.on_answer(name, message)  # noqa: E731
-            self.create_subscription(VehicleAction, topic, on_answer, qos.STREAM)
+            self.create_subscription(VehicleAction, topic, partial(self.on_answer, name), qos.STREAM)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
         self.create_subscription(AutopilotStatus, "autopilot", self.on_autopilot, qos.STREAM)
         self.create_subscription(Preflight, "preflight", self.on_preflight, qos.STATUS)
@@ -87,15 +86,6 @@ class Supervisor(Node):
         self.watch, self.rival = Watch(self, p.record), RivalWatch(self, "command")
         self.create_timer(1 / p.rate, self.on_period)
         self.get_logger().info("auto: arms and engages on its own" if p.auto else "passive: arms and engages when asked to")
-
-    def check_model(self, p: Parameters) -> None:
-        if p.model:
-            try:
-                contract = checkpoint.load(p.model).manifest.contract
-            except CheckpointError as error:
-                raise ParameterError(str(error)) from None
-            for unmet in preflight.audit_contract(contract, self.airframe, p.rate, self.settings.layout):
-                raise ParameterError(f"{p.model}: {unmet}")
 
     # What comes
 
@@ -164,15 +154,15 @@ class Supervisor(Node):
                 self.tally = self.tally.sent(now - chosen.received, self.settings.state.period, rates)
         if output.ask is not None:
             request = getattr(AutopilotRequest, output.ask.name)
-            about = {"request": request, "status_sent": self.status_sent}
-            self.request_out.publish(fill(AutopilotRequest(), stamp=time.time_ns(), **about))
+            asked = fill(AutopilotRequest(), stamp=time.time_ns(), request=request, status_sent=self.status_sent)
+            self.request_out.publish(asked)
         if output.accept is not None and output.accept != self.accepted:
             self.acceptance_out.publish(fill(Acceptance(), stamp=time.time_ns(), **output.accept._asdict()))
         self.accepted = output.accept
         log = self.get_logger()
         for event in output.events:
-            if event.text == self.refusal:  # the automatic flight asks until it may
-                continue
+            if event.text == self.refusal:
+                continue  # the automatic flight asks until it may
             self.refusal = event.text if event.text.startswith("refused") else self.refusal
             if event.severity == "error":  # a line for each: rclpy wants one severity per line
                 log.error(event.text)
@@ -189,8 +179,7 @@ class Supervisor(Node):
         """The next step of the automatic flight, and its end."""
         airborne = self.autopilot is not None and self.autopilot.airborne
         requests, target, phase = self.automatic.advance(self.state.ladder, airborne, self.point, now)
-        self.requests.extend(requests)
-        self.target = target or self.target
+        self.requests, self.target = [*self.requests, *requests], target or self.target
         if phase:
             self.get_logger().info(f"auto: {phase}")
         if phase and self.automatic.done:

@@ -112,10 +112,8 @@ class VehicleBridge(Node):
     def show(self, sample: Sample) -> None:
         self.tick += 1
         sample = sample._replace(tick=self.tick)
-        stamp = round(sample.stamp * 1e9)
         self.raw_out.publish(messages.state_message(sample))
-        status = self.companion.status()
-        airborne = status is not None and status.airborne
+        airborne = (status := self.companion.status()) is not None and status.airborne
         seen = guard.inspect(sample, self.track, self.settings.state, airborne)
         self.track = seen.track
         if seen.accepted is None:
@@ -123,31 +121,23 @@ class VehicleBridge(Node):
         if seen.shift is not None and self.target is not None:
             moved = setpoint.shifted(setpoint.Target(self.target), seen.shift)
             self.target, _ = setpoint.current(moved, 0.0, self.settings.cage)
-        state, point = seen.accepted, self.target
-        if point is None:  # nothing is followed yet: the vehicle is where it is wanted
-            point = setpoint.SetPoint(state.position, yaw=guard.yaw(state.quaternion))
-        # A set-point that moves carries its frame along.
-        velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
-        seen_from = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
-        # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
-        flags = np.array([0 if airborne else VehicleState.FIRST], np.uint8)
-        self.state_out.publish(
-            fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen_from[None])
-        )
+        state = seen.accepted
+        self.state_out.publish(messages.vehicle_state(state, self.target, airborne))
         self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
         if self.odometry_out.get_subscription_count():
-            self.odometry_out.publish(odometry((*state.position, *state.quaternion, *state.velocity, *state.rates), stamp))
+            row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
+            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
 
     def on_set_point(self, message: SetPoint) -> None:
-        point = setpoint.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
+        point = messages.point(message)
         if setpoint.not_finite(point) is None:
             self.target = point
 
     def on_command(self, message: FlightCommand) -> None:
         action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, time.monotonic()
         with self.lock:
-            admitted = command.admit(self.passed, message.tick, action, message.layout, rests, now, self.settings)
-            self.passed, found = admitted
+            about = (self.passed, message.tick, action, message.layout, rests, now)
+            self.passed, found = command.admit(*about, self.settings)
             if found:
                 self.refused += 1
                 self.get_logger().warning(str(found[0]), throttle_duration_sec=1.0)
@@ -180,15 +170,16 @@ class VehicleBridge(Node):
 
     def audit(self) -> None:
         with self.lock:
-            known = self.companion.heard_of(time.monotonic())
-        found = preflight.audit(known, self.settings, self.airframe, self.wanted)
+            heard = self.companion.heard_of(time.monotonic())
+        found = preflight.audit(heard, self.settings, self.airframe, self.wanted)
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
-        values = {"latency": self.latency(), "refused_commands": self.refused, **self.companion.link.counts}
-        stamp = self.get_clock().now().to_msg()
-        self.diagnostics_out.publish(diagnostics("vehicle_bridge", "", values, warn=bool(unmet), stamp=stamp))
+        values = {"latency": self.latency(), "refused": self.refused, **self.companion.link.counts}
+        about = {"warn": bool(unmet), "stamp": self.get_clock().now().to_msg()}
+        self.diagnostics_out.publish(diagnostics("vehicle_bridge", "; ".join(unmet), values, **about))
 
     def latency(self) -> str:
+        """From the receipt of a state to the command that answers it."""
         if not self.latencies:
             return "no command yet"
         median, late, worst = np.percentile(self.latencies, (50, 99, 100)) * 1e3
