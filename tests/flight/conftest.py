@@ -262,7 +262,7 @@ def new_flight(ros_domain_id, tmp_path):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """A flight that failed while a processor was held up, as canaries tell, says nothing of the flight: it is flown again."""
+    """A flight that failed while a processor was held up, as canaries tell, proves nothing: it is flown again."""
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     script = Path(__file__).parent / "canary.py"
     for attempt in range(ATTEMPTS):
