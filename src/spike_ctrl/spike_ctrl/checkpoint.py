@@ -149,7 +149,7 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     found = _digest(tensors | dict(zip((OBSERVATION, ACTION), self_test, strict=True)), manifest)
     if found != manifest.sha256:
         raise CheckpointError(f"{name}: sha256: found {found}, wanted {manifest.sha256}: the file was altered")
-    _check_expected(manifest.contract, expect or {}, name)
+    require(manifest.contract, expect or {}, name)
     policy = SpikingPolicy(tensors, manifest.contract.neuron)
     difference = float(np.abs(_actions(policy, self_test[0]) - self_test[1]).max())
     if not difference <= manifest.tolerance:
@@ -271,7 +271,8 @@ def _check_fields(found: dict, wanted: Mapping[str, type], prefix: str, name: st
             raise CheckpointError(f"{name}: {prefix}{key}: unknown field, wanted {', '.join(wanted)}")
 
 
-def _check_expected(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
+def require(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
+    """Raise CheckpointError for the first of these contract fields with another value. name: what errors call it."""
     found = _contract_fields(contract)
     for key, value in expect.items():
         if key not in found:

@@ -179,17 +179,19 @@ def _eval(options) -> int:
 
     if not (options.models or options.guide or options.raptor):
         raise UsageError("nothing to fly: give a model, --guide or --raptor")
-    contracts = [checkpoint.load(model).manifest.contract for model in options.models]
-    vehicle = airframe.find(options.airframe or (contracts[0].airframe if contracts else "crazyflie"))
+    loaded = {model: checkpoint.load(model) for model in options.models}
+    names = [found.manifest.contract.airframe for found in loaded.values()]
+    vehicle = airframe.find(options.airframe or (names[0] if names else "crazyflie"))
     flown = {}
-    for model, contract in zip(options.models, contracts, strict=True):
+    for model, found in loaded.items():
+        contract = found.manifest.contract
         expect = {"airframe_hash": vehicle.hash, "action": vehicle.action_layout}
         if contract.airframe_hash != vehicle.hash:
             expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
-        policy = checkpoint.load(model, expect=expect).policy
-        flown[str(model)] = PolicyController(policy)
-        if options.guide:
-            guide_first = GuideFirstController(PolicyController(policy), GuideController(GeometricGuide(vehicle)))
+        checkpoint.require(contract, expect, str(model))
+        flown[str(model)] = PolicyController(found.policy)
+        if options.guide and not options.trajectory:
+            guide_first = GuideFirstController(PolicyController(found.policy), GuideController(GeometricGuide(vehicle)))
             flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
     if options.guide:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
@@ -227,7 +229,6 @@ def _eval_trajectory(options, vehicle, flown, plants) -> int:
         path = Trajectory(options.trajectory)
     except TrajectoryError as error:
         raise UsageError(str(error)) from None
-    flown = {label: controller for label, controller in flown.items() if not label.startswith(" ")}
     results = {label: tracking.track(controller, vehicle, path, randomisation=plants) for label, controller in flown.items()}
     print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, two rounds of {path.period} s, span +-{path.size} m")
     print(tracking.table(path.kind, results))

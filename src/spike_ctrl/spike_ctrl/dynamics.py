@@ -148,8 +148,8 @@ def plus(s, k, h):
 
 
 @njit(inline="always")
-def rk4_lane(buffer, lane, dt, arms):
-    """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
+def unpack_lane(buffer, lane):
+    """State, rotor commands, plant and disturbance of one vehicle as tuples, as `derivative` takes them."""
     s = (
         buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]], buffer[lane + AT[3]], buffer[lane + AT[4]],
         buffer[lane + AT[5]], buffer[lane + AT[6]], buffer[lane + AT[7]], buffer[lane + AT[8]], buffer[lane + AT[9]],
@@ -166,6 +166,13 @@ def rk4_lane(buffer, lane, dt, arms):
         buffer[lane + AT[32]], buffer[lane + AT[33]], buffer[lane + AT[34]],
     )  # fmt: skip
     command = (buffer[lane + AT[40]], buffer[lane + AT[41]], buffer[lane + AT[42]], buffer[lane + AT[43]])
+    return s, command, plant, disturbance
+
+
+@njit(inline="always")
+def rk4_lane(buffer, lane, dt, arms):
+    """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
+    s, command, plant, disturbance = unpack_lane(buffer, lane)
     k1 = derivative(s, command, plant, disturbance, arms)
     k2 = derivative(plus(s, k1, _HALF * dt), command, plant, disturbance, arms)
     k3 = derivative(plus(s, k2, _HALF * dt), command, plant, disturbance, arms)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from spike_ctrl.dynamics import AT, COMMAND, FORCE, MASS, derivative, plus
+from spike_ctrl.dynamics import AT, derivative, plus, unpack_lane
 from spike_ctrl.reward import angle_between
 
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
@@ -80,22 +80,7 @@ def rk4_adjoint_lane(buffer, lane, adjoint, at, dt, arms):
     `lane`: flat index of the vehicle in the buffer, whose state is that before the step; `at`: in the adjoint. Overwrites
     STATE rows, and sets APPLIED rows to the gradient with respect to the rotor commands.
     """
-    s = (
-        buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]], buffer[lane + AT[3]], buffer[lane + AT[4]],
-        buffer[lane + AT[5]], buffer[lane + AT[6]], buffer[lane + AT[7]], buffer[lane + AT[8]], buffer[lane + AT[9]],
-        buffer[lane + AT[10]], buffer[lane + AT[11]], buffer[lane + AT[12]], buffer[lane + AT[13]],
-        buffer[lane + AT[14]], buffer[lane + AT[15]], buffer[lane + AT[16]],
-    )  # fmt: skip
-    plant = (
-        buffer[lane + AT[MASS]], buffer[lane + AT[18]], buffer[lane + AT[19]], buffer[lane + AT[20]],
-        buffer[lane + AT[21]], buffer[lane + AT[22]], buffer[lane + AT[23]], buffer[lane + AT[24]],
-        _ONE / buffer[lane + AT[25]], _ONE / buffer[lane + AT[26]], buffer[lane + AT[27]], buffer[lane + AT[28]],
-    )  # fmt: skip
-    disturbance = (
-        buffer[lane + AT[FORCE]], buffer[lane + AT[30]], buffer[lane + AT[31]],
-        buffer[lane + AT[32]], buffer[lane + AT[33]], buffer[lane + AT[34]],
-    )  # fmt: skip
-    command = (buffer[lane + AT[COMMAND]], buffer[lane + AT[41]], buffer[lane + AT[42]], buffer[lane + AT[43]])
+    s, command, plant, disturbance = unpack_lane(buffer, lane)
     half = _HALF * dt
     k1 = derivative(s, command, plant, disturbance, arms)
     b = plus(s, k1, half)

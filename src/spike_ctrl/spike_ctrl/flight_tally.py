@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from spike_ctrl.fault import Rung
-
-FAR = 0.15  # m
+from spike_ctrl.trajectory import PASS_ERROR
 
 
 class Tally(NamedTuple):
@@ -34,7 +33,7 @@ class Tally(NamedTuple):
             states=self.states + 1,
             squares=self.squares + error * error,
             worst=max(self.worst, error),
-            far=self.far + (error > FAR),
+            far=self.far + (error > PASS_ERROR),
         )
 
     def sent(self, age: float, period: float, spike_rate) -> Tally:
@@ -63,5 +62,5 @@ class Tally(NamedTuple):
         far, spikes = 100 * self.far / self.states, self.spikes / self.answers if self.answers else math.nan
         return (
             f"flight: policy: RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {far:.1f} % of {self.states} states beyond "
-            f"{FAR} m; deadline misses {self.missed}; spike rate {spikes:.3f}; {times}"
+            f"{PASS_ERROR} m; deadline misses {self.missed}; spike rate {spikes:.3f}; {times}"
         )

@@ -15,10 +15,9 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.environment import RATE_HZ, Environment, Task
 from spike_ctrl.evaluate import EVALUATION_SEED, Controller
 from spike_ctrl.starts import Randomisation, Start
-from spike_ctrl.trajectory import PREVIEW, Trajectory
+from spike_ctrl.trajectory import PASS_ERROR, PREVIEW, Trajectory
 
 VEHICLES = 64
-PASS_LINE = 0.15  # m; at most 5 % of the samples may be farther off
 BOX = 100.0  # m: nobody is stopped
 
 
@@ -29,7 +28,7 @@ class Tracking:
     mean: float
     rmse: float
     worst: float
-    beyond: float  # share of samples beyond PASS_LINE
+    beyond: float  # share of samples beyond PASS_ERROR
 
 
 def track(
@@ -60,7 +59,7 @@ def track(
             distances.append(np.linalg.norm(environment.true_observation[:, :3], axis=1))
     found = np.array(distances, float)
     return Tracking(
-        float(found.mean()), float(np.sqrt((found**2).mean())), float(found.max()), float((found > PASS_LINE).mean())
+        float(found.mean()), float(np.sqrt((found**2).mean())), float(found.max()), float((found > PASS_ERROR).mean())
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from spike_ctrl import ranges
 from spike_ctrl.ranges import within
 
+PASS_ERROR, PASS_SHARE = 0.15, 0.05  # m, and the share of samples that may be farther off: what passes as followed
 PREVIEW = 0.2  # s ahead that a controller is told the velocity: of .05, .1, .15 and .2 the best for guide and policies alike
 
 Vector = tuple[float, float, float]

@@ -42,7 +42,7 @@ _LANES, _ZERO, _HALF, _ONE, _TWO = np.uint64(LANES), np.float32(0), np.float32(0
 
 
 class Policy(NamedTuple):
-    """Views of a spiking network's parameters, or of their gradients. `edges`: first neuron of each layer, and N."""
+    """Views of a spiking network's parameters, or of their gradients."""
 
     weights: tuple[np.ndarray, ...]  # [H, in] of each hidden layer
     bias: tuple[np.ndarray, ...]  # [H] of each
@@ -141,11 +141,8 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
         np.dot(policy.readout, signal, output)
         _command(output, policy.readout_bias, noise[t], tape.command[t + MAX_DELAY], tape.gain[t])
         for block in range(blocks):
-            base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
-            for i in range(4):
-                for lane in range(LANES):
-                    b = block * LANES + lane
-                    buffer[base + AT[COMMAND + i] + lane] = tape.command[t + MAX_DELAY - delay[b], i, b]
+            base = np.uint64(block * ROWS * LANES)
+            _apply(buffer, base, block, tape.command, t, delay)
             for lane in range(_LANES):
                 rk4_lane(buffer, base + lane, dt, reach)
         _add_costs(buffer, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], hover, sums)
@@ -172,6 +169,15 @@ def _command(output, bias, noise, command, gain):
 
 
 @njit(inline="always")
+def _apply(buffer, base, block, command, t, delay):
+    """Give the vehicles of one block the commands that take effect at step t."""
+    for i in range(4):
+        for lane in range(LANES):
+            b = block * LANES + lane
+            buffer[base + AT[COMMAND + i] + lane] = command[t + MAX_DELAY - delay[b], i, b]
+
+
+@njit(inline="always")
 def _add_costs(buffer, command, before, hover, sums):
     for b in range(command.shape[1]):
         lane = np.uint64(b // LANES * ROWS * LANES + b % LANES)
@@ -195,7 +201,7 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
     by_command = np.zeros((steps + MAX_DELAY, 4, vehicles), np.float32)
     later = np.zeros((neurons, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
-    by_input = np.empty((tape.observation.shape[1], vehicles), np.float32)
+    by_input = np.empty((OBSERVATION_SIZE, vehicles), np.float32)
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
     by_readout = np.empty(policy.readout.shape, np.float32)
@@ -208,10 +214,7 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
         _load(buffer, tape.state[t])
         for block in range(blocks):
             base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
-            for i in range(4):
-                for lane in range(LANES):
-                    b = block * LANES + lane
-                    buffer[base + AT[COMMAND + i] + lane] = tape.command[t + MAX_DELAY - delay[b], i, b]
+            _apply(buffer, base, block, tape.command, t, delay)
             for lane in range(_LANES):
                 rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach)
             for i in range(4):

@@ -14,8 +14,8 @@ from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.replay import AXES
 from spike_ctrl.report import thinned
 from spike_ctrl.report.page import Chart, Verdict
+from spike_ctrl.trajectory import PASS_ERROR, PASS_SHARE
 
-PASS_ERROR, PASS_SHARE = 0.15, 0.05  # m, and the share of samples that may be further off
 SETTLING = 2.0  # s after a start that do not count
 LAYERS_SHOWN = 3  # neurons of each layer whose membrane is drawn
 WINDOW = 1000  # steps of neurons that are drawn

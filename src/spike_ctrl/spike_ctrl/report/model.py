@@ -42,7 +42,7 @@ def fly(path: Path) -> Flown:
     loaded = checkpoint.load(path)
     contract = loaded.manifest.contract
     vehicle = airframe.find(contract.airframe)
-    checkpoint.load(path, expect={"airframe_hash": vehicle.hash})
+    checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
     counting = CountingSpikes(loaded.policy)
     evaluation = evaluate(counting, vehicle)
     return Flown(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
