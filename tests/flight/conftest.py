@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 import rclpy
+from output import Output, children
 from pymavlink.dialects.v20 import development as mavlink
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -44,25 +44,11 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-class Output:
-    """A process with its output."""
+class Program(Output):
+    """One of the processes of a flight."""
 
     def __init__(self, command, **options):
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"}, start_new_session=True, **options,
-        )  # fmt: skip
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
+        super().__init__(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **options)
 
     def end(self, number=signal.SIGINT, seconds: float = 30.0) -> int:
         if self.process.poll() is None:
@@ -82,13 +68,6 @@ class Output:
         self._reader.join(5)
 
 
-def children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
 class Flight:
     """Vehicle, graph and operator. `status`: all of the supervisor's; `commands`: all that it sent."""
 
@@ -100,7 +79,7 @@ class Flight:
         self.codec = mavlink.MAVLink(None, 255, 190)
         self.priority = "40" if may_be_real_time() else "0"
         words = [word for name, value in (PARAMETERS | parameters).items() for word in ("--set", f"{name}={value}")]
-        self.vehicle = Output(
+        self.vehicle = Program(
             [SPIKE_CTRL, "vehicle", "--connection", f"127.0.0.1:{self.port}", "--local", "127.0.0.1:0", "--station",
              f"127.0.0.1:{self.station.getsockname()[1]}", "--priority", self.priority, *vehicle, *words]
         )  # fmt: skip
@@ -133,8 +112,8 @@ class Flight:
         self.node.create_subscription(kind, topic, found.append, ALL)
         return found
 
-    def launch(self) -> Output:
-        return Output([SPIKE_CTRL, "launch", "flight", *self.arguments], cwd=self.folder)
+    def launch(self) -> Program:
+        return Program([SPIKE_CTRL, "launch", "flight", *self.arguments], cwd=self.folder)
 
     def nodes(self) -> dict[str, int]:
         commands = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children(self.graph.process.pid)}
@@ -176,7 +155,7 @@ class Flight:
             assert self.rung == rung, "\n".join(self.graph.lines[-20:])
 
     def call(self, client, request):
-        assert client.wait_for_service(20), self.graph.text
+        assert client.wait_for_service(20), self.graph.output
         future = client.call_async(request)
         self.until(future.done, 10, "no answer of the supervisor")
         return future.result()
@@ -222,13 +201,13 @@ class Flight:
     def summary(self) -> str:
         """The vehicle ends and tells the truth; it has been in the cage and touched down gently."""
         self.vehicle.end()
-        found = re.search(r"farthest ([\d.]+) m from the start; hardest touchdown ([\d.]+) m/s", self.vehicle.text)
-        assert found, self.vehicle.text
+        found = re.search(r"farthest ([\d.]+) m from the start; hardest touchdown ([\d.]+) m/s", self.vehicle.output)
+        assert found, self.vehicle.output
         assert float(found[1]) < 3.0 and float(found[2]) < 1.0, found[0]
         return found[0]
 
-    def start(self, *command) -> Output:
-        self.others.append(Output(list(command), cwd=self.folder))
+    def start(self, *command) -> Program:
+        self.others.append(Program(list(command), cwd=self.folder))
         return self.others[-1]
 
     def close(self) -> None:
@@ -266,7 +245,7 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     script = Path(__file__).parent / "canary.py"
     for attempt in range(ATTEMPTS):
-        canaries = [Output([sys.executable, script, str(cpu)]) for cpu in os.sched_getaffinity(0)]
+        canaries = [Program([sys.executable, script, str(cpu)]) for cpu in os.sched_getaffinity(0)]
         try:
             pyfuncitem.obj(**arguments)
             return True

@@ -59,7 +59,7 @@ def test_rows_15_16_17_44_45_policy_and_guide_stop_and_die_in_the_air(new_flight
     # 45: the autopilot's estimate is not ready when the graph is
     refused = flight.ask("take_off")
     assert not refused.success and "refused to take off: " in refused.message
-    assert "passive: arms and engages when asked to" in flight.graph.text
+    assert "passive: arms and engages when asked to" in flight.graph.output
     flight.take_off()
     assert flight.rung == GUIDE and flight.airborne
     flight.engage()
@@ -114,7 +114,7 @@ def test_rows_7_12_14_a_policy_that_turns_wild_in_the_air_is_caught_each_time(ne
         flight.until(lambda: flight.rung == HOLD or not recovering(flight), 10, f"{manner}: not recovered")
         if manner != "exception":
             unruly.process.send_signal(signal.SIGUSR2)
-    assert unruly.end() != 0 and "out of order" in unruly.text
+    assert unruly.end() != 0 and "out of order" in unruly.output
     assert not any(np.isnan(command.action).any() for command in flight.commands)
     flight.land()
 
@@ -157,7 +157,7 @@ def test_row_20_a_lost_link_silences_and_a_link_that_is_back_engages_nothing(new
     flight.until(lambda: flight.rung == GUIDE and flight.autopilot.mode == AutopilotStatus.OFFBOARD, 5)
     os.kill(bridge, signal.SIGKILL)
     flight.until(lambda: flight.told("-> SILENT: LINK_LOST", since), 5)
-    flight.until(lambda: "Disarmed by landing" in flight.vehicle.text, 40)
+    flight.until(lambda: "Disarmed by landing" in flight.vehicle.output, 40)
     flight.summary()
 
 
@@ -284,7 +284,7 @@ def test_row_30_a_supervisor_that_is_not_scheduled_hands_over_to_the_autopilot(n
     os.kill(supervisor, signal.SIGCONT)
     flight.until(lambda: flight.told("SNN -> HOLD: STARVED", since), 5)
     flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)
-    assert "offboard signal lost" not in flight.vehicle.text
+    assert "offboard signal lost" not in flight.vehicle.output
     flight.ask("land")
     flight.land()
 
@@ -296,8 +296,8 @@ def test_row_43_ctrl_c_in_the_air_lands_before_the_stack_ends(new_flight):
     flight.graph.process.send_signal(signal.SIGINT)
     flight.until(lambda: flight.told("SNN -> LAND: the operator asked to shut down"), 5)
     flight.until(lambda: flight.graph.process.poll() is not None, 20)
-    assert "armed, AUTO_LAND" in flight.vehicle.text and "offboard signal lost" not in flight.vehicle.text
-    flight.until(lambda: "Disarmed by landing" in flight.vehicle.text, 40)
+    assert "armed, AUTO_LAND" in flight.vehicle.output and "offboard signal lost" not in flight.vehicle.output
+    flight.until(lambda: "Disarmed by landing" in flight.vehicle.output, 40)
     flight.summary()
 
 
@@ -305,7 +305,7 @@ def test_row_44_a_stack_that_starts_in_the_air_stays_passive(new_flight):
     flight = new_flight()
     flight.take_off()
     flight.graph.kill()
-    flight.until(lambda: "Failsafe: offboard signal lost" in flight.vehicle.text, 5)
+    flight.until(lambda: "Failsafe: offboard signal lost" in flight.vehicle.output, 5)
     flight.station_says(mavlink.MAVLink_command_long_message(1, 1, mavlink.MAV_CMD_DO_SET_MODE, 0, 1, 4, 3, 0, 0, 0, 0))
     flight.status.clear()
     flight.commands.clear()
@@ -319,8 +319,8 @@ def test_row_44_a_stack_that_starts_in_the_air_stays_passive(new_flight):
 
 def test_the_automatic_flight_succeeds_and_its_figures_are_printed(new_flight):
     flight = new_flight("auto:=true", "duration:=4", "trajectory:=circle", "size:=0.3", "period:=6")
-    assert flight.graph.process.wait(90) == 0, flight.graph.text
-    found = re.search(r"policy: RMSE ([\d.]+) m, worst .* deadline misses (\d+); spike rate ([\d.]+)", flight.graph.text)
+    assert flight.graph.process.wait(90) == 0, flight.graph.output
+    found = re.search(r"policy: RMSE ([\d.]+) m, worst .* deadline misses (\d+); spike rate ([\d.]+)", flight.graph.output)
     assert found and float(found[1]) < 0.2 and 0.01 < float(found[3]) < 0.6
     flight.summary()
 
@@ -329,4 +329,4 @@ def test_row_24_a_model_for_another_vehicle_ends_the_launch_with_one_line(new_fl
     model = Path(__file__).parents[2] / "models" / "crazyflie.safetensors"
     flight = new_flight(f"model:={model}")
     assert flight.graph.process.wait(60) in (1, 2)  # of the policy or of the supervisor: both refuse it
-    assert "model: airframe_hash: found" in flight.graph.text and "Traceback" not in flight.graph.text
+    assert "model: airframe_hash: found" in flight.graph.output and "Traceback" not in flight.graph.output

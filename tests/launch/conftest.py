@@ -11,34 +11,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from output import Output, children
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
 
 
-class Graph:
+class Graph(Output):
     """`spike-ctrl launch NAME ARGUMENTS` in a ROS domain, with its output and its processes."""
 
     def __init__(self, domain: int, folder: Path, arguments: list[str], name: str = "sim_train"):
-        self.process = subprocess.Popen(
-            [SPIKE_CTRL, "launch", name, *arguments],
-            cwd=folder,
-            env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-
-    @property
-    def output(self) -> str:
-        return "\n".join(self.lines)
+        command = [SPIKE_CTRL, "launch", name, *arguments]
+        super().__init__(command, cwd=folder, env=os.environ | {"ROS_DOMAIN_ID": str(domain)})
 
     def wait_for(self, pattern: str, seconds: float = 40.0) -> re.Match:
         """The first match of a regular expression in the output; fails with the whole output when it does not come."""
@@ -54,8 +37,7 @@ class Graph:
     def nodes(self) -> dict[str, int]:
         """The process ids of the nodes that run."""
         try:
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            commands = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children}
+            commands = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children(self.process.pid)}
         except FileNotFoundError:  # it has ended
             return {}
         found = {child: re.search(r"__node:=(\w+)", command) for child, command in commands.items()}
