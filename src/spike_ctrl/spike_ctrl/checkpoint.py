@@ -75,7 +75,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A policy that passed all checks: `policy.step(observation, state)` flies it. self_test: its observations [steps, in]."""
+    """A policy that passed all checks: `policy.step(observation, state)` flies it. self_test: observations [steps, in]."""
 
     policy: SpikingPolicy
     manifest: Manifest

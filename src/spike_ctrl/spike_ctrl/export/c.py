@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +24,17 @@ from spike_ctrl.snn.runtime import SpikingPolicy
 
 FILES = ("policy.h", "policy.c", "self_test.c")
 FIELDS = (
-    "POSITION_X, POSITION_Y, POSITION_Z, ROTATION_XX, ROTATION_XY, ROTATION_XZ, ROTATION_YX, ROTATION_YY, ROTATION_YZ,",
-    "ROTATION_ZX, ROTATION_ZY, ROTATION_ZZ, VELOCITY_X, VELOCITY_Y, VELOCITY_Z, RATE_X, RATE_Y, RATE_Z",
+    "POSITION_X, POSITION_Y, POSITION_Z",
+    "ROTATION_XX, ROTATION_XY, ROTATION_XZ",
+    "ROTATION_YX, ROTATION_YY, ROTATION_YZ",
+    "ROTATION_ZX, ROTATION_ZY, ROTATION_ZZ",
+    "VELOCITY_X, VELOCITY_Y, VELOCITY_Z",
+    "RATE_X, RATE_Y, RATE_Z",
 )
+OUTPUTS = {
+    "motors": "rotor speeds of the motors front-right, back-right, back-left, front-left: u = (action + 1) / 2",
+    "rates": "collective thrust, 0 is hover, and body rates about x, y, z as shares of the airframe's limits",
+}
 
 
 class Form(NamedTuple):
@@ -100,11 +109,7 @@ def _header(found: Checkpoint, form: Form) -> str:
         "OUTPUTS": contract.sizes[-1],
     }
     defines = "\n".join(f"#define POLICY_{key} {value}" for key, value in constants.items())
-    order = "\n    ".join(", ".join(f"POLICY_{field.strip()}" for field in line.rstrip(",").split(",")) + "," for line in FIELDS)
-    outputs = {
-        "motors": "rotor-speed set-points of the motors front-right, back-right, back-left, front-left: u = (action + 1) / 2",
-        "rates": "collective thrust, 0 is hover, and body rates about x, y, z as shares of the airframe's limits",
-    }
+    order = ",\n    ".join("POLICY_" + line.replace(", ", ", POLICY_") for line in FIELDS)
     return f"""#ifndef SPIKE_CTRL_POLICY_H
 #define SPIKE_CTRL_POLICY_H
 
@@ -126,7 +131,7 @@ typedef struct {{
 void policy_reset(policy_state *state);
 
 /* One control step, 1 / POLICY_RATE_HZ after the last. Gives 0 and actions in [-1, 1]:
-   {outputs.get(contract.action, contract.action)}.
+   {OUTPUTS.get(contract.action, contract.action)}.
    Gives 1 where an observation is not finite; then neither state nor action is touched. */
 int policy_step(policy_state *state, const float observation[POLICY_INPUTS], float action[POLICY_OUTPUTS]);
 
@@ -231,7 +236,7 @@ static void add_scaled(float *u, const float *weight, float by, int count)
 }}
 {_RESET}{_CHECK}"""
     start = 0
-    for index, (inputs, width) in enumerate(zip(sizes[:-2], sizes[1:-1], strict=True)):
+    for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
         text += f"""
     float *u{index} = state->membrane + {start};
     leak(u{index}, beta_{index}, theta_{index}, bias_{index}, {width});
