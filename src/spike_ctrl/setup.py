@@ -39,6 +39,8 @@ setup(
         "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
         "experiment": ["matplotlib", "plotly"],
         "ray": ["ray"],
+        "watch": ["rich"],
+        "viewer": ["rerun-sdk"],
         "test": ["pytest", "hypothesis", "l2f", "snntorch", "foundation-policy"],
     },
     entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli:main"]},
