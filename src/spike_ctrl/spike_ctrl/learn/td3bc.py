@@ -24,6 +24,8 @@ from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
 from spike_ctrl.ranges import within
 from spike_ctrl.snn.network import SpikingNetwork, average_
 
+Critic = TwinCritic | AdvantageCritic
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -70,7 +72,7 @@ class Batch(NamedTuple):
 class TD3BC:
     """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step."""
 
-    def __init__(self, actor: SpikingNetwork, critic: TwinCritic | AdvantageCritic, settings: Settings, learning_rate: float):
+    def __init__(self, actor: SpikingNetwork, critic: Critic, settings: Settings, learning_rate: float):
         self.settings = settings
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
