@@ -16,6 +16,7 @@ nav a { margin-right: 1rem; color: #2369bd }
 figure { margin: 0; border: 1px solid #e3e6ea; border-radius: 6px; padding: .5rem; min-width: 0 }
 figure.wide { grid-column: 1 / -1 }
 figcaption { font-size: 13px; color: #4b5563; padding: 0 .5rem }
+figure img { width: 100%; height: auto }
 figcaption b { color: #1f2430 }
 table { border-collapse: collapse; font-size: 13px; margin: .8rem 0 }
 td, th { border-bottom: 1px solid #d9dde3; padding: .25rem .7rem; text-align: left; vertical-align: top }
@@ -63,16 +64,17 @@ class Section:
     notes: Sequence[str] = field(default=())
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """The whole file. plotly's script is inside once, at the end of the head."""
+def page(title: str, sections: Sequence[Section], still: bool = False) -> str:
+    """The whole file. plotly's script is inside once, at the end of the head; still: pictures in its place."""
     from plotly.offline import get_plotlyjs
 
+    script = "" if still else f"<script>{get_plotlyjs()}</script>"
     links = " ".join(f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections))
-    body = "\n".join(_section(i, section) for i, section in enumerate(sections))
+    body = "\n".join(_section(i, section, still) for i, section in enumerate(sections))
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
-        f"<script>{get_plotlyjs()}</script>"
+        f"{script}"
     )
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n<h1>{escape(title)}</h1>\n<nav>{links}</nav>\n'
@@ -80,14 +82,14 @@ def page(title: str, sections: Sequence[Section]) -> str:
     )
 
 
-def _section(number: int, section: Section) -> str:
+def _section(number: int, section: Section, still: bool) -> str:
     lines = [f'<section id="section-{number}"><h2>{escape(section.title)}</h2>']
     if section.notes:
         lines.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
     grid: list[str] = []
     for index, part in enumerate(section.parts):
         if isinstance(part, Chart):
-            grid.append(_chart(part, f"chart-{number}-{index}"))
+            grid.append(_chart(part, f"chart-{number}-{index}", still))
             continue
         if grid:
             lines.append(f'<div class="grid">{"".join(grid)}</div>')
@@ -98,12 +100,17 @@ def _section(number: int, section: Section) -> str:
     return "\n".join([*lines, "</section>"])
 
 
-def _chart(chart: Chart, name: str) -> str:
-    div = chart.figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False, "responsive": True}
-    )
+def _chart(chart: Chart, name: str, still: bool) -> str:
+    if still:
+        from spike_ctrl.report.still import picture
+
+        drawn = picture(chart.figure, chart.title, chart.wide)
+    else:
+        drawn = chart.figure.to_html(
+            full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False, "responsive": True}
+        )
     caption = f"<figcaption><b>{escape(chart.title)}</b> {escape(chart.caption)}</figcaption>"
-    return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{div}</figure>'
+    return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{drawn}</figure>'
 
 
 def _table(table: Table) -> str:
