@@ -375,6 +375,15 @@ def test_an_action_equal_to_the_policys_own_has_no_advantage():
     assert critic.advantage(batch.privileged[:-1], batch.action, -batch.action).detach().abs().min() > 0
 
 
+def test_the_gain_of_an_action_over_itself_is_nothing_with_the_gradient_of_its_advantage():
+    critic, batch = AdvantageCritic(16, generator()), advantage().batch(sequences())
+    action = batch.action.requires_grad_(True)
+    gain = critic.gain(batch.privileged[:-1], action)
+    assert not gain.detach().any()
+    other = critic.advantage(batch.privileged[:-1], action, torch.zeros_like(action))
+    torch.testing.assert_close(*(torch.autograd.grad(found.sum(), action)[0] for found in (gain, other)))
+
+
 def test_it_bootstraps_with_the_value_of_its_target_and_not_at_a_crash():
     learner = advantage(gamma=0.9)
     batch = learner.batch(window(terminated=[1]))

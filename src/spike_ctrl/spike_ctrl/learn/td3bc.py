@@ -170,8 +170,7 @@ class TD3BC:
         self.critic.requires_grad_(False)
         privileged = batch.privileged[:-1]
         if isinstance(self.critic, AdvantageCritic):
-            state = self.critic.value(privileged)
-            value = state + self.critic.advantage(privileged, action, action.detach())
+            value = self.critic.value(privileged) + self.critic.gain(privileged, action)
         else:
             value = self.critic(privileged, action, members=1)[0]
         self.critic.requires_grad_(True)
