@@ -47,8 +47,11 @@ def png(figure, wide: bool = False) -> bytes:
         if name != "scene" and _layout(figure, "y", name).rangemode == "tozero":
             axis.set_ylim(bottom=0)
     for shape in figure.layout.shapes:
-        dash = DASHES.get(shape.line.dash, "-")
-        axes[(shape.yref or "y").split()[0]].axhline(shape.y0, color=shape.line.color or LEVEL, linestyle=dash, linewidth=1)
+        axis, dash = axes[(shape.yref or "y").split()[0]], DASHES.get(shape.line.dash, "-")
+        if shape.type == "rect":  # a band over time
+            axis.axvspan(shape.x0, shape.x1, color=shape.fillcolor or LEVEL, alpha=shape.opacity or 0.2, linewidth=0)
+        else:
+            axis.axhline(shape.y0, color=shape.line.color or LEVEL, linestyle=dash, linewidth=1)
     handles: dict = {}
     for axis in axes.values():
         handles |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
