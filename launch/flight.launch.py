@@ -13,6 +13,7 @@ ARGUMENTS = [
     # name, type, default, description
     ("connection", str, "udpin:127.0.0.1:14540", "The autopilot: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD."),
     ("model", str, "models/sih_quadx.safetensors", "Checkpoint that flies."),
+    ("allowed_models", str, "", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any."),
     ("airframe", str, "sih_quadx", "What flies: a name among config/airframes or a path to a YAML file."),
     ("recipe", str, "rates", "Recipe whose gains the guide flies with: a name or a path to a YAML file."),
     ("rate", float, "100.0", "Hz of the control."),
@@ -170,7 +171,7 @@ def generate_launch_description():
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "model airframe",
+                "model allowed_models airframe",
                 {"flight": True, "autostart": True},
                 namespace="",
             ),
