@@ -40,6 +40,8 @@ setup(
         "experiment": ["matplotlib", "plotly"],
         "export": ["nir", "onnx", "onnxruntime"],
         "ray": ["ray"],
+        "watch": ["rich"],
+        "viewer": ["rerun-sdk"],
         "test": ["pytest", "hypothesis", "l2f", "snntorch", "nirtorch", "foundation-policy"],
     },
     entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli:main"]},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from spike_ctrl_msgs.msg import Checkpoint
 
-from spike_ctrl import checkpoint
+from spike_ctrl import allowed, checkpoint
 from spike_ctrl.allowed import AllowedModels
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.snn.pilot import Flown
@@ -50,3 +50,16 @@ def compiled() -> type[SpikingPolicy]:
     except ImportError as error:
         raise ParameterError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
     return CompiledPolicy
+
+
+def listed(path: str, model: str) -> AllowedModels | None:
+    """The list of files that may fly, if there is one. Raises ParameterError, also where the model is not in it."""
+    if not path:
+        return None
+    try:
+        found = allowed.read(path)
+        if model:
+            found.require(checkpoint.read(model), model)
+    except CheckpointError as error:
+        raise ParameterError(str(error)) from None
+    return found

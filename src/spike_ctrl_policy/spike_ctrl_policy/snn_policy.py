@@ -15,13 +15,13 @@ import numpy as np
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
-from spike_ctrl import airframe, allowed
+from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.pilot import Answer, Flown, Pilot, Reason
 from spike_ctrl.snn.runtime import SpikingPolicy
-from spike_ctrl_policy.loader import Loader, compiled
+from spike_ctrl_policy.loader import Loader, compiled, listed
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
@@ -52,13 +52,12 @@ class SnnPolicy(LifecycleNode):
         self.parameters = p = declare(self, Parameters)
         try:
             vehicle = airframe.find(p.airframe)
-            listed = allowed.read(p.allowed_models) if p.allowed_models else None
-        except (AirframeError, CheckpointError) as error:
+        except AirframeError as error:
             raise ParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
-        self.loader = Loader(runtime, self.expect, self.realtime, listed)
+        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model))
         self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
