@@ -31,9 +31,9 @@ def save_png(track: Track, legs: Sequence[Leg], duration: float, path: Path) -> 
     """Draw with matplotlib."""
     from matplotlib.figure import Figure as Sheet
 
-    sheet = Sheet(figsize=(12, 6.2), dpi=120, layout="constrained")
-    axes = sheet.subplot_mosaic([["above", "error"], ["above", "place"]], width_ratios=[1, 1.15])
-    sheet.suptitle("; ".join(map(str, legs)), x=0.01, ha="left", fontsize=9)
+    sheet = Sheet(figsize=(11, 8.4), dpi=110, layout="constrained")
+    axes = sheet.subplot_mosaic([["above", "above"], ["error", "place"]])
+    sheet.suptitle("\n".join(map(str, legs)), x=0.01, ha="left", fontsize=9)
     above, error, place = axes["above"], axes["error"], axes["place"]
     above.plot(*track.set_point[:, :2].T, color=WANTED, linewidth=1.2, linestyle="--", label="set-point")
     above.plot(*track.true[:, :2].T, color=TRUE, linewidth=1.6, label="flown (truth)")
@@ -56,7 +56,7 @@ def save_png(track: Track, legs: Sequence[Leg], duration: float, path: Path) -> 
         one.grid(color=GRID_COLOUR, linewidth=0.8)
         one.set_axisbelow(True)
         one.spines[["top", "right"]].set_visible(False)
-    above.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, frameon=False)
+    above.legend(fontsize=8, loc="upper right", framealpha=0.85, edgecolor="none")
     place.legend(fontsize=8, loc="upper right", ncols=3, framealpha=0.85, edgecolor="none")
     sheet.savefig(path)
 
