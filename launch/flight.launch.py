@@ -1,5 +1,7 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
+import importlib.util
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
@@ -86,6 +88,15 @@ def with_realtime(context):
     return []
 
 
+def viewer(context):
+    """The node that shows the graph: last, for nobody waits for it."""
+    if context.launch_configurations["viewer"] == "none":
+        return []
+    if importlib.util.find_spec("rerun") is None:
+        raise ValueError("viewer:=rerun: the package rerun-sdk is missing: pip install rerun-sdk")
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
@@ -135,6 +146,12 @@ def generate_launch_description():
             ),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, d, text in EMBEDDED_OPTIONS),
             DeclareLaunchArgument(
+                "viewer",
+                default_value="none",
+                choices=["none", "rerun"],
+                description="rerun: also show the graph in 3-D in a browser; needs the package rerun-sdk.",
+            ),
+            DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error"],
@@ -183,5 +200,6 @@ def generate_launch_description():
                 "airframe rate cage height remote_control model auto trajectory setpoint size period duration record",
                 on_exit=when_supervisor_ended,
             ),
+            OpaqueFunction(function=viewer),
         ]
     )

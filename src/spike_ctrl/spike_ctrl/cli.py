@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, cli_demo, cli_eval, cli_flight, cli_record, provenance
+from spike_ctrl import __version__, checkpoint, cli_demo, cli_eval, cli_export, cli_flight, cli_record, cli_view, provenance
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         add(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
+    cli_view.add_watch(verbs, _verb)
+    cli_export.add_export(verbs, _verb)
     options = parser.parse_args(arguments)
     try:
         return options.do(options)
