@@ -35,6 +35,8 @@ ARGUMENTS = [
     ("duration", float, "20.0", "s that the policy flies each trajectory."),
     ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
+    ("link", str, "mavlink", "Way of the commands: mavlink, or uxrce where px4_msgs is installed."),
+    ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
     ("record", bool, "true", "Record the topics of the graph to a bag: who looks into a flight afterwards needs one."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
@@ -181,7 +183,7 @@ def generate_launch_description():
                 Node,
                 "spike_ctrl_flight",
                 "vehicle_bridge",
-                "connection airframe rate cage height remote_control signing_key",
+                "connection airframe rate cage height remote_control signing_key link px4",
             ),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
             node(
