@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, cli_eval, cli_flight, cli_identify, cli_record, provenance
+from spike_ctrl import (
+    __version__, checkpoint, cli_demo, cli_eval, cli_export, cli_flight, cli_identify, cli_record, cli_view, provenance,
+)  # fmt: skip
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
@@ -27,12 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
     for add in (_add_train, _add_inspect, _add_launch, _add_bench, _add_experiment):
         add(verbs)
     cli_eval.add_eval(verbs, _verb)
-    for add in (cli_flight.add_vehicle, cli_flight.add_preflight):
+    for add in (cli_flight.add_vehicle, cli_flight.add_preflight, cli_demo.add_demo):
         add(verbs, _verb)
     for add in (cli_identify.add_identify, cli_identify.add_retrain):
         add(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
+    cli_view.add_watch(verbs, _verb)
+    cli_export.add_export(verbs, _verb)
     options = parser.parse_args(arguments)
     try:
         return options.do(options)
@@ -147,7 +151,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     vehicle = airframes.find(given.get("airframe", "crazyflie"))
     coefficients = reward.curriculum(plan.task.stage(0.0))
     found = recorded.gather(bags, vehicle, coefficients, plan.td3bc.label)
-    held = recorded.buffer(found, plan.replay.window)
+    held = recorded.buffer(found, plan.replay.window, plan.td3bc.history)
     for line in found.words:
         print(line)
     steps = given.get("steps") or plan.schedule.steps

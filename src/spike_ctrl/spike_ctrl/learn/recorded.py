@@ -60,12 +60,12 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
     return Recorded(rows, blind, tuple(words))
 
 
-def buffer(recorded: Recorded, window: int) -> SequenceBuffer:
-    """A buffer that holds these rows. Raises BagError where they are too few for windows of that many steps."""
+def buffer(recorded: Recorded, window: int, history: int = HISTORY) -> SequenceBuffer:
+    """A buffer that holds these rows; history as there. Raises BagError where they are too few for windows of that many steps."""
     count, least = len(recorded.rows.flags), 2 * window + HISTORY + 1
     if count < least:
         raise BagError(f"bags: found {count} steps to learn from, wanted at least {least} for windows of {window} steps")
-    held = SequenceBuffer(count, 1)
+    held = SequenceBuffer(count, 1, history)
     age = np.arange(count) - np.maximum.accumulate(np.where(recorded.rows.flags & FIRST, np.arange(count), 0))
     held.restore({name: array[:, None] for name, array in (recorded.rows._asdict() | {"age": age}).items()}, count)
     return held
