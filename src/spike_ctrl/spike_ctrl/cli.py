@@ -11,7 +11,16 @@ import time
 from pathlib import Path
 
 from spike_ctrl import (
-    __version__, checkpoint, cli_demo, cli_eval, cli_export, cli_flight, cli_identify, cli_record, cli_view, provenance,
+    __version__,
+    checkpoint,
+    cli_demo,
+    cli_eval,
+    cli_export,
+    cli_flight,
+    cli_identify,
+    cli_record,
+    cli_view,
+    provenance,
 )  # fmt: skip
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError

@@ -61,7 +61,7 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
 
 
 def buffer(recorded: Recorded, window: int, history: int = HISTORY) -> SequenceBuffer:
-    """A buffer that holds these rows; history as there. Raises BagError where they are too few for windows of that many steps."""
+    """A buffer of these rows; history as in SequenceBuffer. Raises BagError where they are too few for such windows."""
     count, least = len(recorded.rows.flags), 2 * window + HISTORY + 1
     if count < least:
         raise BagError(f"bags: found {count} steps to learn from, wanted at least {least} for windows of {window} steps")
