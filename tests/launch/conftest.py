@@ -4,16 +4,15 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from output import Output, children
+from output import Output, children, executable
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+SPIKE_CTRL = executable("spike-ctrl")
 
 
 class Graph(Output):

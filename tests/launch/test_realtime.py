@@ -8,13 +8,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from output import executable
 from spike_ctrl_msgs.msg import PolicyStatus
 
 from spike_ctrl import resources
@@ -36,7 +36,7 @@ class Flight:
         self.processes = {}
         for node, parameters in NODES.items():
             words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-            command = [Path(sys.executable).parent / node, "--ros-args", *words]
+            command = [executable(node), "--ros-args", *words]
             self.processes[node] = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.node, self.figures, self.reasons = rclpy.create_node("listener"), {}, []
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, qos.STATUS)
@@ -74,6 +74,7 @@ def flight(ros_domain_id, tmp_path):
     rclpy.shutdown()
 
 
+@pytest.mark.installed
 def test_the_guide_flies_while_the_policy_hangs_and_until_it_is_warm_again(flight):
     flight.until(lambda: flight.figures.get("tick", 0) > 100 and flight.reasons)
     assert flight.reasons[0] == PolicyStatus.OK  # an episode starts: no warm-up

@@ -161,6 +161,7 @@ def test_a_bag_that_exists_is_refused_and_the_graph_does_not_start(start_graph, 
     assert "parameter 'bag': bag: exists already, wanted the name of a new bag" in graph.output
 
 
+@pytest.mark.installed
 def test_chosen_topics_alone_are_recorded(start_graph, diagnostics, tmp_path):
     graph = start_graph(*REALTIME, "topics:=odometry /clock")
     diagnostics("simulator", past(100), 60)

@@ -25,6 +25,7 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.installed
 def test_the_graph_trains_and_leaves_a_policy_that_loads(start_graph, tmp_path):
     graph = start_graph(*DEBUG, "run:=run")
     assert graph.end() == 0, graph.output

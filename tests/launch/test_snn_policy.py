@@ -11,13 +11,13 @@
 import hashlib
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
+from output import executable
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, checkpoint
@@ -45,7 +45,7 @@ class Talker:
     def __init__(self, model: Path, vehicles: int, *parameters: str):
         self.vehicles = vehicles
         given = [f"model:={model}", f"warm_up:={WARM_UP}", *parameters]
-        command = [Path(sys.executable).parent / "snn_policy", "--ros-args", *(w for p in given for w in ("-p", p))]
+        command = [executable("snn_policy"), "--ros-args", *(w for p in given for w in ("-p", p))]
         self.process = subprocess.Popen(command)
         self.node = rclpy.create_node("talker")
         self.answers: list[VehicleAction] = []
@@ -116,6 +116,7 @@ def send(talker: Talker, data: bytes, name: str, sha256: str | None = None) -> N
     talker.checkpoint_out.publish(fill(Checkpoint(), epoch=7, name=name, sha256=digest, data=data))
 
 
+@pytest.mark.installed
 def test_answers_equal_the_library_and_are_repeated_unchanged(talker):
     policy = checkpoint.loads(a_checkpoint(1)).policy
     state = policy.initial_state(VEHICLES)
@@ -229,7 +230,7 @@ def test_what_the_policy_says_has_the_numbers_of_the_message():
 
 def test_a_model_that_does_not_load_ends_the_node_with_one_line_that_names_it(ros_domain_id, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(a_checkpoint(1)[:-1])
-    command = [Path(sys.executable).parent / "snn_policy", "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
+    command = [executable("snn_policy"), "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert found.returncode == 1 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1].startswith(f"error: refused: {tmp_path / 'model.safetensors'}: ")

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, cli_flight, cli_record, provenance
+from spike_ctrl import __version__, checkpoint, cli_flight, cli_gazebo, cli_record, provenance
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         add(verbs)
     for add in (cli_flight.add_vehicle, cli_flight.add_preflight):
         add(verbs, _verb)
+    cli_gazebo.add_gazebo(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
     options = parser.parse_args(arguments)
