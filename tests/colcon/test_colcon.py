@@ -29,7 +29,9 @@ def venv():
     """This environment without our packages, within it: hard links do not cross file systems."""
     copy = Path(sys.prefix) / "colcon-environment"
     shutil.rmtree(copy, ignore_errors=True)
-    skip = shutil.ignore_patterns(copy.name, "build", "done", "*spike_ctrl*", "spike-ctrl", "__pycache__")
+    scripts = [path for path in (Path(sys.prefix) / "bin").iterdir() if path.is_file()]
+    ours = [path.name for path in scripts if b"from spike_ctrl" in path.read_bytes()]
+    skip = shutil.ignore_patterns(copy.name, "build", "done", "*spike_ctrl*", *ours, "__pycache__")
     shutil.copytree(sys.prefix, copy, symlinks=True, copy_function=os.link, ignore=skip)
     yield copy
     shutil.rmtree(copy)

@@ -12,14 +12,12 @@ import pytest
 import yaml
 from output import Output, children, executable
 
-SPIKE_CTRL = executable("spike-ctrl")
-
 
 class Graph(Output):
     """`spike-ctrl launch NAME ARGUMENTS` in a ROS domain, with its output and its processes."""
 
     def __init__(self, domain: int, folder: Path, arguments: list[str], name: str = "sim_train"):
-        command = [SPIKE_CTRL, "launch", name, *arguments]
+        command = [executable("spike-ctrl"), "launch", name, *arguments]
         super().__init__(command, cwd=folder, env=os.environ | {"ROS_DOMAIN_ID": str(domain)})
 
     def wait_for(self, pattern: str, seconds: float = 40.0) -> re.Match:

@@ -74,7 +74,6 @@ def flight(ros_domain_id, tmp_path):
     rclpy.shutdown()
 
 
-@pytest.mark.installed
 def test_the_guide_flies_while_the_policy_hangs_and_until_it_is_warm_again(flight):
     flight.until(lambda: flight.figures.get("tick", 0) > 100 and flight.reasons)
     assert flight.reasons[0] == PolicyStatus.OK  # an episode starts: no warm-up

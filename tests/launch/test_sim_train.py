@@ -25,7 +25,6 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.installed
 def test_the_graph_trains_and_leaves_a_policy_that_loads(start_graph, tmp_path):
     graph = start_graph(*DEBUG, "run:=run")
     assert graph.end() == 0, graph.output
@@ -120,10 +119,10 @@ def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192"),
+        pytest.param("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192", marks=pytest.mark.installed),
         ("recipe:=td3bx", "recipe 'td3bx' not found; known: "),
         ("airframe:=crazyfly", "airframe 'crazyfly' not found; known: "),
-        ("resume:=nothing", "run nothing: run.json is missing"),
+        pytest.param("resume:=nothing", "run nothing: run.json is missing", marks=pytest.mark.installed),
     ],
 )
 def test_a_malformed_parameter_is_refused_by_name(start_graph, argument, complaint):

@@ -10,9 +10,9 @@ DEFAULTS: dict[str, int | float] = {
     # When to give up the flight: offboard stream, ground station, battery, fence, attitude
     "COM_OF_LOSS_T": 1.0,
     "COM_OBL_RC_ACT": 0,
-    "COM_RC_IN_MODE": 1,  # audited only: this vehicle never has a remote control
-    "COM_RCL_EXCEPT": 0,  # audited only
-    "NAV_RCL_ACT": 2,  # audited only
+    "COM_RC_IN_MODE": 1,  # 0: the vehicle has a remote control, whose sticks nobody moves
+    "COM_RCL_EXCEPT": 0,
+    "NAV_RCL_ACT": 2,
     "COM_FAIL_ACT_T": 5.0,  # audited only: nobody holds a stick that would make the autopilot wait
     "NAV_DLL_ACT": 0,
     "COM_DL_LOSS_T": 10.0,
@@ -48,7 +48,6 @@ DEFAULTS: dict[str, int | float] = {
     "MPC_Z_VEL_I_ACC": 2.0,
     "MPC_XY_CRUISE": 5.0,
     "MPC_ACC_HOR": 3.0,
-    "MPC_JERK_AUTO": 4.0,
     "MPC_Z_V_AUTO_UP": 3.0,
     "MPC_Z_V_AUTO_DN": 1.5,
     "MPC_LAND_SPEED": 0.7,
