@@ -103,3 +103,11 @@ def test_a_policy_that_stays_silent_ends_the_simulator_with_its_name(flight):
     flight.until(lambda: flight.processes["simulator"].poll() is not None)
     assert flight.processes["simulator"].returncode == 1
     assert "no policy/action from snn_policy for 5 s" in flight.output
+
+
+@pytest.mark.installed
+def test_a_parameter_that_does_not_fit_ends_the_simulator_with_its_name(ros_domain_id):
+    command = [executable("simulator"), "--ros-args", "-p", "vehicles:=0"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+    assert found.stderr.splitlines()[-1] == "error: parameter 'vehicles': found 0, wanted 1 to 8192"

@@ -10,7 +10,18 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, cli_eval, cli_flight, cli_gazebo, cli_record, provenance
+from spike_ctrl import (
+    __version__,
+    checkpoint,
+    cli_demo,
+    cli_eval,
+    cli_export,
+    cli_flight,
+    cli_gazebo,
+    cli_record,
+    cli_view,
+    provenance,
+)
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
@@ -27,11 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     for add in (_add_train, _add_inspect, _add_launch, _add_bench, _add_experiment):
         add(verbs)
     cli_eval.add_eval(verbs, _verb)
-    for add in (cli_flight.add_vehicle, cli_flight.add_preflight):
+    for add in (cli_flight.add_vehicle, cli_flight.add_preflight, cli_demo.add_demo):
         add(verbs, _verb)
     cli_gazebo.add_gazebo(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
+    cli_view.add_watch(verbs, _verb)
+    cli_export.add_export(verbs, _verb)
     options = parser.parse_args(arguments)
     try:
         return options.do(options)
