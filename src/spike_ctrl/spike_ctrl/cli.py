@@ -17,11 +17,12 @@ from spike_ctrl import (
     cli_eval,
     cli_export,
     cli_flight,
+    cli_gazebo,
     cli_identify,
     cli_record,
     cli_view,
     provenance,
-)  # fmt: skip
+)
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         add(verbs, _verb)
     for add in (cli_identify.add_identify, cli_identify.add_retrain):
         add(verbs, _verb)
+    cli_gazebo.add_gazebo(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
     cli_view.add_watch(verbs, _verb)
