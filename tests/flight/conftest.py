@@ -86,7 +86,7 @@ class Flight:
         self.model = str(resources.find("models", "sih_quadx.safetensors"))
         self.arguments = (
             "remote_control:=false", "height:=0.7", f"connection:=udpin:127.0.0.1:{self.port}", f"priority:={self.priority}",
-            f"model:={self.model}", *arguments,
+            f"model:={self.model}", "record:=false", *arguments,
         )  # fmt: skip
         self.graph = self.launch()
         self.node = rclpy.create_node("operator")

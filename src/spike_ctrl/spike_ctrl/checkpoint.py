@@ -75,11 +75,12 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A policy that passed all checks: `policy.step(observation, state)` flies it."""
+    """A policy that passed all checks: `policy.step(observation, state)` flies it. self_test: observations [steps, in]."""
 
     policy: SpikingPolicy
     manifest: Manifest
     weights: dict[str, np.ndarray]
+    self_test: np.ndarray
 
 
 def dumps(
@@ -154,7 +155,7 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     difference = float(np.abs(_actions(policy, self_test[0]) - self_test[1]).max())
     if not difference <= manifest.tolerance:
         raise CheckpointError(f"{name}: self-test: found a difference of {difference:.2g}, wanted {manifest.tolerance:.2g}")
-    return Checkpoint(policy, manifest, tensors)
+    return Checkpoint(policy, manifest, tensors, self_test[0])
 
 
 def save_state(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
