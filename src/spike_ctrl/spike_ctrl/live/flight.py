@@ -87,6 +87,11 @@ class Flight:
         self._epoch = self._silent = 0
         self._cut = ""
 
+    def compile(self) -> None:
+        """The kernels, where they are not in the cache: in the air there is no time for it."""
+        seen = observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))
+        self.guide.act(seen[None], self.guide.initial_state(1))
+
     @property
     def phase(self) -> Phase:
         return self.reset.phase
