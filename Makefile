@@ -15,7 +15,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup sim_train test test_flight bench lint clean
+.PHONY: help setup sim_train test test_flight bench docs lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -35,6 +35,9 @@ test_flight: setup $(DONE)/test ## faults on whole rehearsed flights in real tim
 
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
+
+docs: setup ## write docs/parameters.md and docs/messages.md from the sources
+	$(VENV)/bin/python docs/reference.py
 
 lint: $(DONE)/lint ## check the style
 	$(VENV)/bin/ruff check .

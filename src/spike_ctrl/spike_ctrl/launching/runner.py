@@ -52,6 +52,12 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
         return 2
 
 
+def arguments(launch_file: Path) -> list:
+    """The arguments that a launch file declares: name, default_value, choices and description of each."""
+    with nullcontext() if _ros_has_launch() else standin.installed():
+        return _load(launch_file).get_launch_arguments()
+
+
 def _environment() -> dict[str, str]:
     """What every process gets where the caller has set nothing."""
     return {
