@@ -160,7 +160,7 @@ class Px4Backend(Node):
         """The nodes that must answer or learn: without them nothing takes off, and what flies lands and ends by name."""
         absent = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
         absent += [] if heard(self, self.transition_out) else ["learner"]
-        if not absent:
+        if not absent or self.flight.reset.ending:
             self.missing_since = None
             return
         self.missing_since = now if self.missing_since is None else self.missing_since

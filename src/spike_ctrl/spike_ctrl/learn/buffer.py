@@ -48,8 +48,8 @@ class Sequences(NamedTuple):
 
 def complete(rows: Rows) -> Rows:
     """The rows with zeros for what a flight does not know, rotor speeds and disturbance: None there."""
-    absent = {name: np.zeros((len(rows.flags), width), np.float32) for name, width in (("rotor_speed", 4), ("disturbance", 6))}
-    return rows._replace(**{name: zeros for name, zeros in absent.items() if getattr(rows, name) is None})
+    widths = {name: width for name, width in (("rotor_speed", 4), ("disturbance", 6)) if getattr(rows, name) is None}
+    return rows._replace(**{name: np.zeros((len(rows.flags), width), np.float32) for name, width in widths.items()})
 
 
 def finite(rows: Rows) -> tuple[Rows, int]:

@@ -131,16 +131,16 @@ class Flight:
         self.sample = found.accepted
         if found.shift is not None:
             self._cut = "the estimator moved its origin"
-        before, rows, news = self.phase, (), ()
+        before, rows, news, action = self.phase, (), (), None
         state, order = reset.advance(self.reset, Facts(sample.received, status, self.sample, ready), self.limits)
         self.reset = state
         if before is Phase.EPISODE:
-            rows, news = self._go_on(sample.received)
+            rows, news, action = self._go_on(sample.received)
         elif self.phase is Phase.READY and self._covered():
-            self._begin(sample.received)
+            action = self._begin(sample.received)
         news = (*news, order.news) if order.news else news
         if self.phase is Phase.EPISODE:
-            return Step(None, order.ask, self._open.shown, rows, news)
+            return Step(action, order.ask, self._open.shown, rows, news)
         if self.phase is not order.phase:  # an episode has just ended: the guide takes over at this state
             return Step(self._guided(self.reset.start), None, None, rows, news)
         return Step(self._command(order), order.ask, None, rows, news)
@@ -187,21 +187,25 @@ class Flight:
             self._leave = self._leaves.popleft()
         return self._leave is not None and self.tick + ahead < self._leave.until_tick
 
-    def _begin(self, now: float) -> None:
+    def _begin(self, now: float) -> tuple[float, ...] | None:
         while self._leaves:  # the newest policy flies the whole episode
             self._leave = self._leaves.popleft()
         self.episodes.begin(self._leave)
         self._epoch, self._cut = self._leave.epoch, ""
         self.reset = reset.begun(self.reset, now)
-        self._show(self.episodes.see(self.sample))
+        return self._show(self.episodes.see(self.sample))
 
-    def _show(self, seen: Seen) -> None:
-        guide = np.array([self._guided(self.episodes.room.centre)], np.float32)
-        held = guide if self._open is None else self._open.action
-        self._open = _Open(Shown(self.tick, self._epoch, seen), {}, held, guide, self._open is None)
+    def _show(self, seen: Seen) -> tuple[float, ...] | None:
+        """Show a state. Until it is answered the last command flies on; after an unanswered one the guide's, given here."""
+        was, own = self._open, self._guided(self.episodes.room.centre)
+        guide = np.array([own], np.float32)
+        takes_over = was is None or not was.done
+        held, by_guide = (guide, True) if takes_over else (was.action, was.by_guide)
+        self._open = _Open(Shown(self.tick, self._epoch, seen), {}, held, guide, by_guide)
+        return own if takes_over else None
 
-    def _go_on(self, now: float) -> tuple[tuple[Sent, ...], tuple[str, ...]]:
-        """The step that this state ends, and the next one, unless the episode is over."""
+    def _go_on(self, now: float) -> tuple[tuple[Sent, ...], tuple[str, ...], tuple[float, ...] | None]:
+        """The step that this state ends, and the next one, unless the episode is over; what to command meanwhile."""
         was = self._open
         if not was.done:
             self._missed(was, now)
@@ -212,14 +216,13 @@ class Flight:
         seen = self.episodes.see(self.sample, self._cut)
         sent = [self._row(was.shown.seen, was, seen)]
         if not seen.final:
-            self._show(seen)
-            return tuple(sent), ()
+            return tuple(sent), (), self._show(seen)
         sent.append(self._row(seen, was, None))
         self._open = None
         self.counts["crashed" if seen.flags[0] & 2 else "flown" if not self._cut else "cut"] += 1
         if self.phase is Phase.EPISODE:
             self.reset = reset.ended(self.reset, self.episodes.start(), now)
-        return tuple(sent), () if seen.why == "flown to the end" else (f"episode ended: {seen.why}",)
+        return tuple(sent), () if seen.why == "flown to the end" else (f"episode ended: {seen.why}",), None
 
     def _row(self, seen: Seen, was: _Open, after: Seen | None) -> Sent:
         sent = Sent(self.tick, self._epoch, self.episodes.rows(seen, was.action, was.by_guide, was.guide, after))
@@ -227,7 +230,7 @@ class Flight:
         return sent
 
     def _missed(self, was: _Open, now: float) -> None:
-        """The last action flew on. Who is silent for long ends the episode, for very long the flight."""
+        """The command before flew on. Who is silent for long ends the episode, for very long the flight."""
         self._silent += 1
         self.counts["late_answers"] += 1
         missing = " and ".join(f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in was.answers)
