@@ -3,6 +3,7 @@
 backend:=px4 trains one vehicle that flies on a PX4 instead, in real time or as fast as its simulation runs.
 """
 
+import importlib.util
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -88,6 +89,15 @@ def from_backend(context):
         raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {found}, wanted td3bc")
 
 
+def viewer(context):
+    """The node that shows the graph: last, for nobody waits for it."""
+    if context.launch_configurations["viewer"] == "none":
+        return []
+    if importlib.util.find_spec("rerun") is None:
+        raise ValueError("viewer:=rerun: the package rerun-sdk is missing: pip install rerun-sdk")
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         known = [*ARGUMENTS, *PX4_ARGUMENTS]
@@ -132,6 +142,12 @@ def generate_launch_description():
                 description="How to train, by the standard recipe of an algorithm: td3bc or model_gradient.",
             ),
             DeclareLaunchArgument(
+                "viewer",
+                default_value="none",
+                choices=["none", "rerun"],
+                description="rerun: also show the graph in 3-D in a browser; needs the package rerun-sdk.",
+            ),
+            DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error"],
@@ -168,5 +184,6 @@ def generate_launch_description():
                 "recipe airframe vehicles seed steps run resume start_from",
                 sigterm_timeout="20",  # s: it saves a run that can be resumed
             ),
+            OpaqueFunction(function=viewer),
         ]
     )
