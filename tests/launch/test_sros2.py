@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from spike_ctrl import resources
+
 ROOT = Path(__file__).resolve().parents[2]
 FLIGHT = ("vehicle_bridge", "guide_policy", "snn_policy", "supervisor")
 
@@ -59,7 +61,8 @@ def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, rights):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    graph = start_graph(f"connection:=udpin:127.0.0.1:{port}", "record:=false", name="flight")
+    model = f"model:={resources.find('models', 'sih_quadx.safetensors')}"
+    graph = start_graph(f"connection:=udpin:127.0.0.1:{port}", "record:=false", model, name="flight")
     rclpy.init()
     try:
         node = rclpy.create_node("listener")
@@ -71,7 +74,7 @@ def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, rights):
         }
         deadline = time.monotonic() + 60
         while not set(FLIGHT) <= set(node.get_node_names()) or node.count_publishers("set_point") == 0:
-            assert time.monotonic() < deadline, graph.output
+            assert time.monotonic() < deadline and graph.process.poll() is None, graph.output
             rclpy.spin_once(node, timeout_sec=0.1)
         for name in FLIGHT:
             for kind, ask in questions.items():
