@@ -12,13 +12,13 @@
 import hashlib
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
+from output import executable
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, checkpoint
@@ -46,7 +46,7 @@ class Talker:
     def __init__(self, model: Path, vehicles: int, *parameters: str):
         self.vehicles = vehicles
         given = [f"model:={model}", f"warm_up:={WARM_UP}", *parameters]
-        command = [Path(sys.executable).parent / "snn_policy", "--ros-args", *(w for p in given for w in ("-p", p))]
+        command = [executable("snn_policy"), "--ros-args", *(w for p in given for w in ("-p", p))]
         self.process = subprocess.Popen(command)
         self.node = rclpy.create_node("talker")
         self.answers: list[VehicleAction] = []
@@ -117,6 +117,7 @@ def send(talker: Talker, data: bytes, name: str, sha256: str | None = None) -> N
     talker.checkpoint_out.publish(fill(Checkpoint(), epoch=7, name=name, sha256=digest, data=data))
 
 
+@pytest.mark.installed
 def test_answers_equal_the_library_and_are_repeated_unchanged(talker):
     policy = checkpoint.loads(a_checkpoint(1)).policy
     state = policy.initial_state(VEHICLES)
@@ -230,7 +231,7 @@ def test_what_the_policy_says_has_the_numbers_of_the_message():
 
 def test_a_model_that_does_not_load_ends_the_node_with_one_line_that_names_it(ros_domain_id, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(a_checkpoint(1)[:-1])
-    command = [Path(sys.executable).parent / "snn_policy", "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
+    command = [executable("snn_policy"), "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert found.returncode == 1 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1].startswith(f"error: refused: {tmp_path / 'model.safetensors'}: ")
@@ -259,7 +260,7 @@ def test_a_model_that_is_not_in_the_list_ends_the_node_with_one_line(ros_domain_
     model.write_bytes(a_checkpoint(1))
     listed.write_text(text)
     given = [word for pair in (f"model:={model}", f"allowed_models:={listed}") for word in ("-p", pair)]
-    command = [Path(sys.executable).parent / "snn_policy", "--ros-args", *given]
+    command = [executable("snn_policy"), "--ros-args", *given]
     found = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert found.returncode == 2 and "Traceback" not in found.stderr
     assert words in found.stderr.splitlines()[-1] and str(listed) in found.stderr.splitlines()[-1]

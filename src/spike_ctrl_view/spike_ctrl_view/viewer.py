@@ -3,6 +3,7 @@
 It serves the page itself and looks at the newest messages some times a second, so that no node waits for it.
 """
 
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from spike_ctrl_ros.spin import run
 from spike_ctrl_view import scene
 from spike_ctrl_view.hearing import Hearing
 
+SHOWN_SECONDS = 15.0
 LEVELS = {"ok": "INFO", "warning": "WARN", "error": "ERROR"}
 
 
@@ -26,6 +28,7 @@ class Parameters:
     data_port: int = parameter(9876, "TCP port from which the page takes its data.", low=1, high=65535)
     rate: float = parameter(20.0, "Hz at which it looks at the graph.", low=0.1, high=100.0)
     shown: int = parameter(256, "Vehicles that are drawn, of those in a message.", low=1, high=8192)
+    box: float = parameter(1.5, "m, half the edge of the box around the origin that gives the scale.", low=0.1, high=100.0)
     size: float = parameter(0.12, "m, from the centre of a drawn vehicle to its rotors.", low=0.01, high=10.0)
 
 
@@ -38,17 +41,19 @@ class Viewer(Node):
         except ImportError:
             raise ParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
         self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
-        self.hearing = Hearing(self)
+        self.hearing, self.named = Hearing(self), set()
+        for name in ("port", "data_port"):
+            _require_free(name, getattr(p, name))
         rerun.init("spike_ctrl")
-        try:
-            address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
-            rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
-        except (RuntimeError, OSError) as error:
-            raise ParameterError(f"parameter 'port', 'data_port': {p.port} and {p.data_port}: {error}") from None
+        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
+        rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
         rerun.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+        look = {"colors": [scene.PATH], "radii": 0.003, "fill_mode": "MajorWireframe"}
+        box = rerun.Boxes3D(half_sizes=[[p.box] * 3], **look)
+        rerun.log("world/box", box, static=True)
         self.create_timer(1 / p.rate, self.look)
         page = f"http://127.0.0.1:{p.port}/?url={address.replace(':', '%3A').replace('/', '%2F').replace('+', '%2B')}"
-        self.get_logger().info(f"open {page}")
+        self.get_logger().info(f"open {page} (it listens on all of this machine's addresses)")
 
     def look(self) -> None:
         """Log what is new since the last look."""
@@ -77,10 +82,15 @@ class Viewer(Node):
 
     def answers(self) -> None:
         rr, status = self.rerun, self.hearing.newest("policy/status")
-        for name in ("policy", "guide"):
+        for name, colour in (("policy", scene.POLICY), ("guide", scene.GUIDE)):
             answer = self.hearing.newest(f"{name}/action")
             for axis, value in enumerate(answer.action[:4] if answer is not None else ()):
-                rr.log(f"actions/{scene.slug(AXES[answer.layout][axis])}/{name}", rr.Scalars(value))
+                axis = AXES[answer.layout][axis]
+                path = f"actions/{scene.slug(axis)}/{name}"
+                if path not in self.named:
+                    rr.log(path, rr.SeriesLines(colors=[colour], names=[f"{axis}, {name}"]), static=True)
+                    self.named.add(path)
+                rr.log(path, rr.Scalars(value))
             rates = () if answer is None or name == "guide" else answer.spike_rate or (status.spike_rate if status else ())
             for layer, rate in enumerate(rates):
                 rr.log(f"spikes/layer_{layer}", rr.Scalars(rate))
@@ -93,17 +103,34 @@ class Viewer(Node):
         self.hearing.said.clear()
 
 
-def _layout():
-    """The vehicles on the left; on the right errors, actions, spike rates and events."""
-    from rerun import blueprint
+def _require_free(name: str, port: int) -> None:
+    """Rerun only logs that it cannot listen. Raises ParameterError."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("", port))
+        except OSError as error:
+            raise ParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
 
+
+def _layout():
+    """The vehicles on the left; on the right the last seconds of error, actions and spike rates, and the events."""
+    from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
+
+    last = {
+        "time_ranges": VisibleTimeRange(
+            "time",
+            start=TimeRangeBoundary.cursor_relative(seconds=-SHOWN_SECONDS),
+            end=TimeRangeBoundary.cursor_relative(seconds=0.0),
+        )
+    }
     return blueprint.Blueprint(
         blueprint.Horizontal(
             blueprint.Spatial3DView(origin="world", name="vehicles"),
             blueprint.Vertical(
-                blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)"),
-                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0"),
-                blueprint.TimeSeriesView(origin="spikes", name="share of neurons that spike"),
+                blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)", **last),
+                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0", **last),
+                blueprint.TimeSeriesView(origin="spikes", name="share of neurons that spike", **last),
                 blueprint.TextLogView(origin="events", name="events"),
             ),
             column_shares=[3, 2],
