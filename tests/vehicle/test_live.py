@@ -59,18 +59,18 @@ class Live:
             if port == "onboard" and not self.deaf:
                 for sample in self.companion.receive(data, now):
                     self.samples += 1
-                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status(now)))
+                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status))
         if now >= self.due:
             self.due = now + 0.02
             for data in self.companion.due(now):
                 vehicle.receive("onboard", data, now)
-            self.obey(self.flight.wait(now, *self.status(now)))
+            self.obey(self.flight.wait(now, *self.status))
         if self.flight.phase is Phase.EPISODE:
             self.lowest = min(self.lowest, self.rig.height)
 
-    def status(self, now):
-        health = self.companion.estimator(now)
-        return self.companion.status(), health is not None and health.prearm_ok
+    @property
+    def status(self):
+        return self.companion.status(), self.companion.ready
 
     def obey(self, step):
         vehicle, now = self.rig.vehicle, self.rig.now
