@@ -108,7 +108,7 @@ def simulation(context):
     kind, speed = values["simulation"], ["--speed", values["speed"]]
     place = values["connection"].removeprefix("udpin:")
     embedded = ["vehicle", "--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--seed", values["seed"]]
-    embedded += ["--airframe", values["airframe"], "--priority", values["priority"], *speed]
+    embedded += ["--airframe", values["airframe"], "--priority", values["priority"], *speed, "--until-disarmed"]
     embedded += [word for setting in EMBEDDED for word in ("--set", setting)]
     px4 = ["px4", kind, "--px4", values["px4"], *speed]
     craft = [] if kind == "sih" else ["--airframe", values["airframe"]]
@@ -124,7 +124,10 @@ def simulation(context):
     if kind != "none" and not values["connection"].startswith("udpin:"):
         raise ValueError(f"simulation:={kind}: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
     return [
-        Node(package="spike_ctrl", executable="spike-ctrl", arguments=words, output="screen", on_exit=when_simulation_ended)
+        Node(
+            package="spike_ctrl", executable="spike-ctrl", arguments=words, output="screen",
+            on_exit=when_simulation_ended, sigterm_timeout="60",
+        )
         for words in programs[kind]
     ]
 
@@ -175,7 +178,7 @@ def generate_launch_description():
                 "simulation",
                 default_value="none",
                 choices=["none", "embedded", "sih", "gazebo", "hil"],
-                description="Of backend:=px4: also start what flies: our vehicle, or a PX4 on its own dynamics, Gazebo or ours.",
+                description="Of backend:=px4: also start what flies: our vehicle, or PX4 on its dynamics, Gazebo or ours.",
             ),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in PX4_ARGUMENTS),
             DeclareLaunchArgument(

@@ -33,13 +33,14 @@ def fly(start_graph, tmp_path):
         found.bind(("127.0.0.1", 0))
         connection = f"connection:=udpin:127.0.0.1:{found.getsockname()[1]}"
     priority = "40" if subprocess.run(["chrt", "-f", "1", "true"], capture_output=True).returncode == 0 else "0"
-    common = ("backend:=px4", "simulation:=embedded", "speed:=2", connection, "recipe:=short.yaml", f"priority:={priority}")
+    where = ("backend:=px4", "simulation:=embedded", "speed:=2", "height:=2.5", "room:=2", connection)
+    common = (*where, "recipe:=short.yaml", f"priority:={priority}")
     return lambda *arguments: start_graph(*common, *arguments)
 
 
 def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path):
     graph = fly("run:=run", f"start_from:={resources.find('models', 'sih_quadx.safetensors')}")
-    assert graph.end(150) == 0, graph.output
+    assert graph.end(280) == 0, graph.output
     policy = checkpoint.load(tmp_path / "run" / "policy.safetensors", expect={"airframe": "sih_quadx", "action": "rates"})
     assert policy.manifest.recipe == "short"
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])

@@ -235,6 +235,15 @@ def test_an_autopilot_that_falls_silent_ends_the_flight_by_name(live):
     assert flight.flight.failure == "no state from the autopilot for 5 s (fly the episode)"
 
 
+def test_one_whose_simulation_ends_while_it_is_told_to_land_just_ends(live):
+    flight = live()
+    flight.fly(lambda: len(flight.rows) == 20, 60)
+    flight.flight.stop(flight.rig.now)
+    flight.deaf = True
+    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
+    assert flight.flight.failure == "" and flight.news[-1] == "no state from the autopilot for 5 s (land)"
+
+
 def test_a_vehicle_that_cannot_be_armed_is_told_by_name(live):
     flight = live(parameters={"MAV_FWDEXTSP": 0}, limits=reset.Limits(arm=2.0))  # it does not hear the stream
     flight.fly(lambda: flight.flight.phase is Phase.ENDED, 120)
