@@ -204,10 +204,11 @@ def _add_bench(verbs) -> None:
     parser = _verb(
         verbs,
         "bench",
-        "Measure speed: simulator, network, graph. All of them together are written to build/bench.json.",
-        "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n",
+        "Measure speed: simulator, network, graph, flight. All of them together are written to build/bench.json.",
+        "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n"
+        "  spike-ctrl bench flight     # latency of a flight's commands, 3 minutes\n",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph, flight (default: all)")
     parser.set_defaults(do=_bench)
 
 
