@@ -68,6 +68,8 @@ $(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/
 
 $(DONE)/ros $(DONE)/build: requirements/constraints.txt
 
+$(DONE)/train: requirements/flight.txt
+
 $(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
 	@echo "setup: messages"
 	@mkdir -p $(VENV)/build

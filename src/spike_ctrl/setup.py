@@ -33,10 +33,10 @@ setup(
         shared("models", "*.safetensors"),
     ],
     # What flies: the aircraft needs no torch.
-    install_requires=["setuptools", "numpy", "PyYAML", "safetensors", "pymavlink"],
+    install_requires=["setuptools", "numpy", "numba", "PyYAML", "safetensors", "pymavlink"],
     extras_require={
         "record": ["rosbags", "mcap"],
-        "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
+        "train": ["gymnasium", "torch>=2.4", "tensorboard", "scipy", "threadpoolctl"],
         "experiment": ["matplotlib", "plotly"],
         "export": ["nir", "onnx", "onnxruntime"],
         "ray": ["ray"],

@@ -17,6 +17,7 @@ from spike_ctrl_ros.spin import run
 from spike_ctrl_view import scene
 from spike_ctrl_view.hearing import Hearing
 
+SHOWN_SECONDS = 15.0
 LEVELS = {"ok": "INFO", "warning": "WARN", "error": "ERROR"}
 
 
@@ -38,7 +39,7 @@ class Viewer(Node):
         except ImportError:
             raise ParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
         self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
-        self.hearing = Hearing(self)
+        self.hearing, self.named = Hearing(self), set()
         rerun.init("spike_ctrl")
         try:
             address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
@@ -77,10 +78,15 @@ class Viewer(Node):
 
     def answers(self) -> None:
         rr, status = self.rerun, self.hearing.newest("policy/status")
-        for name in ("policy", "guide"):
+        for name, colour in (("policy", scene.POLICY), ("guide", scene.GUIDE)):
             answer = self.hearing.newest(f"{name}/action")
             for axis, value in enumerate(answer.action[:4] if answer is not None else ()):
-                rr.log(f"actions/{scene.slug(AXES[answer.layout][axis])}/{name}", rr.Scalars(value))
+                axis = AXES[answer.layout][axis]
+                path = f"actions/{scene.slug(axis)}/{name}"
+                if path not in self.named:
+                    rr.log(path, rr.SeriesLines(colors=[colour], names=[f"{axis}, {name}"]), static=True)
+                    self.named.add(path)
+                rr.log(path, rr.Scalars(value))
             rates = () if answer is None or name == "guide" else answer.spike_rate or (status.spike_rate if status else ())
             for layer, rate in enumerate(rates):
                 rr.log(f"spikes/layer_{layer}", rr.Scalars(rate))
@@ -94,16 +100,23 @@ class Viewer(Node):
 
 
 def _layout():
-    """The vehicles on the left; on the right errors, actions, spike rates and events."""
-    from rerun import blueprint
+    """The vehicles on the left; on the right the last seconds of error, actions and spike rates, and the events."""
+    from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
 
+    last = {
+        "time_ranges": VisibleTimeRange(
+            "time",
+            start=TimeRangeBoundary.cursor_relative(seconds=-SHOWN_SECONDS),
+            end=TimeRangeBoundary.cursor_relative(seconds=0.0),
+        )
+    }
     return blueprint.Blueprint(
         blueprint.Horizontal(
             blueprint.Spatial3DView(origin="world", name="vehicles"),
             blueprint.Vertical(
-                blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)"),
-                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0"),
-                blueprint.TimeSeriesView(origin="spikes", name="share of neurons that spike"),
+                blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)", **last),
+                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0", **last),
+                blueprint.TimeSeriesView(origin="spikes", name="share of neurons that spike", **last),
                 blueprint.TextLogView(origin="events", name="events"),
             ),
             column_shares=[3, 2],
