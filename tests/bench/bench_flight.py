@@ -61,6 +61,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
         raise BenchError(f"flight, {scheduler}, {load}: found no command, wanted a flight; it ended with: {lines[-1]}")
     names = ("median_ms", "p99_ms", "max_ms", "commands")
     figures = {name: float(value) for name, value in zip(names, latency.groups(), strict=True)}
+    print(f"  {scheduler}, {load}: {latency[0]}", flush=True)
     return figures | ({"deadlines_missed": float(missed[1])} if missed else {})
 
 
