@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _verb(verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
     return verbs.add_parser(
         name,
-        help=summary,
+        help=summary.partition("\n\n")[0].replace("%", "%%"),  # argparse formats this, and not the description
         description=summary,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
