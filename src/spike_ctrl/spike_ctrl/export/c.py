@@ -84,7 +84,8 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
         twin = found.policy
         arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, contract.neuron.reset)
     head = f"/* {name}: {form.words}. Written by spike-ctrl export; do not edit. */\n"
-    text = head + '#include "policy.h"\n\n#include <math.h>\n\n' + "\n".join(literals.array(*item) for item in arrays.items()) + body
+    numbers = "\n".join(literals.array(*item) for item in arrays.items())
+    text = f'{head}#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
     neurons = sum(contract.sizes[1:-1])
     files = (head + _header(found, form), text, head + _self_test(observations, twin, found.manifest.tolerance))
     return Source(
