@@ -59,7 +59,6 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
         (["backend:=px4", "recipe:=default"], "backend:=px4: recipe default: algorithm: found model_gradient, wanted td3bc"),
         (["backend:=px4", "simulation:=embedded", "connection:=serial:/dev/null:57600"], "wanted udpin:HOST:PORT"),
         (["simulation:=sih"], "simulation: found sih, wanted only with backend:=px4"),
-        (["backend:=px4", "simulation:=sih", "px4:=/nowhere"], "git clone"),
         (["connection:=udpin:127.0.0.1:14540"], "connection: found 'udpin:127.0.0.1:14540', wanted only with backend:=px4"),
     ],
 )
