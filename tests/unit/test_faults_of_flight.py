@@ -32,9 +32,9 @@ def test_row_30_answers_that_miss_their_deadline_lead_to_the_guide(flight):
 
 
 def test_row_30_a_supervisor_that_is_not_scheduled_asks_for_hold_before_the_autopilots_timeout(flight):
-    flight.now += 0.11
+    flight.now += 0.14  # states are missing, too, and the guide's answers: but that is not why
     flight.fly()
-    assert flight.rung is HOLD and flight.told("STARVED") and flight.mode is Mode.HOLD
+    assert flight.rung is HOLD and flight.told("SNN -> HOLD: STARVED") and flight.mode is Mode.HOLD
 
 
 def test_row_30_many_missed_periods_of_the_supervisor_lead_to_hold(flight):

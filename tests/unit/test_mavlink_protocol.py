@@ -210,8 +210,12 @@ def test_the_mode_is_in_bits_16_to_31(custom, mode):
 def test_status_tells_readiness_and_battery_and_what_is_unknown():
     ready = 0x10000000  # MAV_SYS_STATUS_PREARM_CHECK
     fields = (0, 0, 0, 0, 0, 0)
-    assert one(Autopilot()("sys_status", 0, 0, ready, 0, 16200, -1, 85, *fields)) == (5.0, True, 16.2, 0.85)
-    assert one(Autopilot()("sys_status", 0, 0, ~ready & 0xFFFFFFFF, 0, 0xFFFF, -1, -1, *fields)) == (5.0, False, None, None)
+    assert one(Autopilot()("sys_status", 0, 0, ready, 0, 16200, -1, 85, *fields)) == (5.0, True, 16.2, 0.85, False)
+    unknown = one(Autopilot()("sys_status", 0, 0, ~ready & 0xFFFFFFFF, 0, 0xFFFF, -1, -1, *fields))
+    assert unknown == (5.0, False, None, None, False)
+    radio = 0x10000  # MAV_SYS_STATUS_SENSOR_RC_RECEIVER: there and healthy, there and not
+    assert one(Autopilot()("sys_status", radio, radio, radio, 0, 0, -1, 85, *fields)).remote_control
+    assert not one(Autopilot()("sys_status", radio, radio, 0, 0, 0, -1, 85, *fields)).remote_control
 
 
 def test_landed_state_is_named_and_an_unknown_one_is_undefined():

@@ -142,6 +142,14 @@ def test_a_healthy_estimator_passes():
     assert preflight.audit_estimator(HEALTHY, 100.0, WANTED) == []
 
 
+def test_in_the_air_what_only_the_ground_can_tell_is_not_asked_for():
+    started_in_the_air = Estimator(prearm_ok=True)  # has never seen the vehicle stand
+    assert preflight.audit_estimator(started_in_the_air, 100.0, WANTED, airborne=True) == []
+    assert len(preflight.audit_estimator(started_in_the_air, 100.0, WANTED)) == 2
+    bad = HEALTHY._replace(horizontal=0.9, resets=1)
+    assert len(preflight.audit_estimator(bad, 100.0, WANTED, airborne=True)) == 2
+
+
 STATUS = Autopilot(0.0, 0.0, Mode.HOLD, False, True, battery=0.8, voltage=16.0)
 
 

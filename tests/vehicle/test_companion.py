@@ -11,13 +11,14 @@ import pty
 import socket
 
 import pytest
+from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe, preflight
 from spike_ctrl.autopilot import Ask, Mode
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
-from spike_ctrl.mavlink.protocol import Link
-from spike_ctrl.mavlink.vehicle.core import ONBOARD, Vehicle
+from spike_ctrl.mavlink.protocol import Link, Said
+from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
 from spike_ctrl.settings import Settings
 
 CRAFT = airframe.find("sih_quadx")
@@ -42,6 +43,10 @@ class Pair:
         for port, data in packets:
             if port == ONBOARD:
                 self.samples += self.companion.receive(data, self.vehicle.now)
+
+    def station_says(self, message):
+        data = bytes(message.pack(mavlink.MAVLink(None, 255, 190)))
+        self.hear(self.vehicle.receive(STATION, data, self.vehicle.now))
 
     def ask(self, ask, command=None):
         self.hear(self.vehicle.receive(ONBOARD, self.companion.ask(ask, self.vehicle.now), self.vehicle.now))
@@ -85,6 +90,39 @@ def test_it_knows_what_the_vehicle_does():
     assert pair.companion.status().mode is Mode.HOLD
     pair.hear(pair.vehicle.receive(ONBOARD, b"\xfd\x09\x00\x00\x00\x01\x01\x00\x00\x00" + bytes(11), pair.vehicle.now))
     assert [said.text for said in pair.companion.said][-1] == "Armed by external command"
+
+
+def failure(unit, kind):
+    return mavlink.MAVLink_command_long_message(1, 1, mavlink.MAV_CMD_INJECT_FAILURE, 0, unit, kind, 0, 0, 0, 0, 0)
+
+
+def test_a_remote_control_is_lost_only_where_there_was_one():
+    without, pair = Pair(), Pair(COM_RC_IN_MODE=0, SYS_FAILURE_EN=1)
+    for one in (without, pair):
+        one.run(2.0)
+        assert not one.companion.status().rc_lost
+    for kind, lost in ((mavlink.FAILURE_TYPE_OFF, True), (mavlink.FAILURE_TYPE_OK, False)):
+        pair.station_says(failure(mavlink.FAILURE_UNIT_SYSTEM_RC_SIGNAL, kind))
+        pair.run(1.0)
+        assert pair.companion.status().rc_lost is lost
+
+
+def test_a_ground_station_is_lost_and_regained_by_the_autopilots_words():
+    pair = Pair(NAV_DLL_ACT=1, COM_DL_LOSS_T=2.0)
+    pair.run(3.0)
+    pair.ask(Ask.ARM)
+    heartbeat = mavlink.MAVLink_heartbeat_message(6, 8, 0, 0, 4, 3)
+    pair.station_says(heartbeat)
+    for seconds, lost in ((1.0, False), (1.5, True)):
+        pair.run(seconds)
+        assert pair.companion.status().ground_station_lost is lost
+    pair.station_says(heartbeat)
+    pair.run(0.2)
+    assert not pair.companion.status().ground_station_lost
+    # As other versions of PX4 say it.
+    for text, lost in (("Connection to ground station lost", True), ("Data link regained", False), ("GCS lost", True)):
+        pair.companion._take_words(Said(0.0, 4, text))
+        assert pair.companion.status().ground_station_lost is lost
 
 
 def test_health_is_told_by_what_the_estimate_did_on_the_ground():

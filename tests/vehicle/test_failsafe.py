@@ -135,6 +135,28 @@ def test_a_lost_ground_station_does_what_nav_dll_act_says(rig, station_port, act
     assert client.mode == mode
 
 
+def remote_control(kind):
+    unit = mavlink.FAILURE_UNIT_SYSTEM_RC_SIGNAL
+    return mavlink.MAVLink_command_long_message(1, 1, mavlink.MAV_CMD_INJECT_FAILURE, 0, unit, kind, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "mode"),
+    [
+        ({"COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 3}, LAND),
+        ({"COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 1}, LOITER),
+        ({"COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 3, "COM_RCL_EXCEPT": 4}, OFFBOARD),  # which may go on without
+        ({"COM_RC_IN_MODE": 1, "NAV_RCL_ACT": 3}, OFFBOARD),  # there never was one
+    ],
+)
+def test_a_lost_remote_control_does_what_nav_rcl_act_says(rig, parameters, mode):
+    client = rig(parameters | {"SYS_FAILURE_EN": 1}).hover()
+    place = client.position_target(*PLACE)
+    client.ask(remote_control(mavlink.FAILURE_TYPE_OFF), place)
+    client.run(0.5, place)
+    assert client.mode == mode
+
+
 def test_a_ground_station_that_never_was_is_not_lost(rig):
     client = rig({"NAV_DLL_ACT": 2}).hover()
     client.run(15, client.position_target(*PLACE))

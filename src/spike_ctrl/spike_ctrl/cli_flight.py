@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from spike_ctrl import cli_hil
 from spike_ctrl.usage import UsageError
 
 
@@ -19,7 +20,7 @@ def add_vehicle(verbs, verb) -> None:
         "  spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4\n"
         "  spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less\n"
         "  spike-ctrl vehicle --instance 1 --seed 3 --speed 5\n"
-        "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n",
+        "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n" + cli_hil.EXAMPLES,
     )
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
     parser.add_argument("--connection", metavar="HOST:PORT", help="who flies it (default: 127.0.0.1:14540 + instance)")
@@ -39,7 +40,8 @@ def add_vehicle(verbs, verb) -> None:
     )
     parser.add_argument("--priority", type=int, default=0, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
-    parser.set_defaults(do=_vehicle)
+    cli_hil.add_options(parser)
+    parser.set_defaults(do=_vehicle, default=parser.get_default)
 
 
 def _vehicle(options) -> int:
@@ -51,10 +53,14 @@ def _vehicle(options) -> int:
 
     ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
     ranges["priority"] = (0, 99)
+    if options.px4_hil:
+        ranges["speed"] = (0, 100)
     for name, (low, high) in ranges.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
     craft = airframe.find(options.airframe)
+    if options.px4_hil:
+        return cli_hil.run(options, craft, options.default)
     craft.require_layout("rates")
     try:
         signing = {}

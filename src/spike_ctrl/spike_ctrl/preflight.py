@@ -75,13 +75,13 @@ def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) 
     """All that can be said of the autopilot."""
     if heard.status is None:
         return audit_battery(None, settings)
-    standing = None if heard.status.airborne else heard.position
+    airborne = heard.status.airborne
     return [
         *audit_parameters(heard.parameters, settings, airframe, wanted),
-        *audit_estimator(heard.estimator, heard.state_rate, wanted),
+        *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne),
         *audit_battery(heard.status, settings),
         *audit_clock(heard.clock, wanted),
-        *audit_cage(settings, standing),
+        *audit_cage(settings, None if airborne else heard.position),
     ]
 
 
@@ -204,8 +204,14 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
     ]
 
 
-def audit_estimator(estimator: Estimator | None, state_rate: float, wanted: Wanted) -> list[Unmet]:
-    """What is wrong with the vehicle's own state. state_rate: Hz, as it arrives."""
+def audit_estimator(
+    estimator: Estimator | None, state_rate: float, wanted: Wanted, airborne: bool = False
+) -> list[Unmet]:
+    """What is wrong with the vehicle's own state. state_rate: Hz, as it arrives.
+
+    airborne: a bridge that was started in the air has never seen the vehicle stand, and so cannot know how far the
+    estimate wanders; what it knows still counts.
+    """
     if estimator is None:
         return [Unmet("estimator: nothing received", "check the connection and the autopilot's streams")]
     unmet = []
@@ -216,7 +222,7 @@ def audit_estimator(estimator: Estimator | None, state_rate: float, wanted: Want
         ("vertical position deviation", estimator.vertical, wanted.vertical, "m"),
         ("speed while standing", estimator.still_speed, wanted.still_speed, "m/s"),
     ):
-        if not found <= limit:
+        if not found <= limit and not (airborne and math.isnan(found)):
             what = f"estimator: {name}: found {found:.2f} {unit}, wanted at most {limit:g} {unit}"
             unmet.append(Unmet(what, "wait until the estimator has converged, or check its sensors"))
     if estimator.resets:

@@ -100,7 +100,8 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
     state, steered, refused = _steer(state, inputs, settings)
     state, paced = _pace(state, inputs, settings)
     point, clamped = (None, ()) if state.target is None else setpoint.current(state.target, inputs.now, settings.cage)
-    found += steered + paced + clamped + _flight(state, inputs, point, settings)
+    # Of findings that demand the same rung the first is the reason: a supervisor that slept hears nothing either.
+    found = paced + found + steered + clamped + _flight(state, inputs, point, settings)
     flying = before is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
     told = found + policy_found
     facts = _facts(state, inputs, found + policy_found if flying else found, settings)

@@ -25,6 +25,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 
 MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
 ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
+TOLD = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # as the status has them
 COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command.Commander}
 
 
@@ -63,7 +64,7 @@ def status_message(status: Autopilot | None, heard: float | None, refused: int, 
     age = math.inf if heard is None else now - heard
     known = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
     if status is not None:
-        known |= {name: getattr(status, name) for name in ("armed", "landed", "battery", "voltage", "dropped")}
+        known |= {name: getattr(status, name) for name in TOLD}
         known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
     return fill(AutopilotStatus(), stamp=stamp, **known)
 
@@ -75,7 +76,7 @@ def status(message: AutopilotStatus, now: float) -> Autopilot | None:
     mode = MODES.get(message.mode, autopilot.Mode.OTHER)
     return Autopilot(
         now - message.heard_age, now - message.mode_age, mode, message.armed, message.landed,
-        message.battery, message.voltage, dropped=message.dropped,
+        message.battery, message.voltage, message.rc_lost, message.ground_station_lost, message.dropped,
     )  # fmt: skip
 
 

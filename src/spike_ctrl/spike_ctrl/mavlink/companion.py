@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Sequence
 
@@ -28,6 +29,8 @@ RESET_MEMORY = 10.0  # s
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
 DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
+# PX4 tells of a lost ground station in words alone.
+STATION = re.compile(r"(ground (?:control|station)|data ?link|gcs).*\b(lost|regained)", re.IGNORECASE)
 MODES = {
     dialect.Mode.OFFBOARD: Mode.OFFBOARD,
     dialect.Mode.AUTO_LOITER: Mode.HOLD,
@@ -50,6 +53,7 @@ class Companion:
         self._armed: bool | None = None
         self._landed: Landed | None = None
         self._power: protocol.Status | None = None
+        self._had_remote_control = self._station_lost = False
         self._samples: deque[float] = deque()
         self._modes: deque[float] = deque()
         self._standing: deque[Sample] = deque(maxlen=STANDING)
@@ -90,6 +94,7 @@ class Companion:
 
     def _take_power(self, event: protocol.Status) -> None:
         self._power = event
+        self._had_remote_control |= event.remote_control
 
     def _take_landed(self, event: protocol.LandedState) -> None:
         self._landed = event.state
@@ -105,6 +110,8 @@ class Companion:
 
     def _take_words(self, event: protocol.Said) -> None:
         self.said.append(event)
+        if (told := STATION.search(event.text)) is not None:
+            self._station_lost = told[2].lower() == "lost"
 
     # What is known
 
@@ -120,6 +127,8 @@ class Companion:
             landed=self._landed is Landed.ON_GROUND,
             battery=math.nan if power.charge is None else power.charge,
             voltage=math.nan if power.voltage is None else power.voltage,
+            rc_lost=self._had_remote_control and not power.remote_control,
+            ground_station_lost=self._station_lost,
             dropped=sum(self.link.counts[name] for name in DROPPED),
         )
 

@@ -48,12 +48,15 @@ class FlightMode(NamedTuple):
 
 
 class Status(NamedTuple):
-    """`ready`: all checks before arming pass. Battery voltage (V) and charge (0..1) are None where unknown."""
+    """`ready`: all checks before arming pass. Battery voltage (V) and charge (0..1) are None where unknown.
+    `remote_control`: one is heard.
+    """
 
     now: float
     ready: bool
     voltage: float | None
     charge: float | None
+    remote_control: bool = False
 
 
 class LandedState(NamedTuple):
@@ -274,7 +277,8 @@ class Link:
         ready = bool(m.onboard_control_sensors_health & dialect.PREARM_CHECK)
         voltage = None if m.voltage_battery == 0xFFFF else m.voltage_battery * 1e-3
         charge = None if m.battery_remaining < 0 else m.battery_remaining * 1e-2
-        return Status(now, ready, voltage, charge)
+        heard = m.onboard_control_sensors_present & m.onboard_control_sensors_health & dialect.REMOTE_CONTROL
+        return Status(now, ready, voltage, charge, bool(heard))
 
     def _extended_sys_state(self, m, now: float) -> LandedState:
         known = m.landed_state in Landed.__members__.values()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spike_ctrl import __version__
+
 
 class ReportError(ValueError):
     """Something that cannot be reported on; one line names it, what was found and what is wanted."""
@@ -44,8 +46,9 @@ def write(target: Path, paths: Sequence[Path]) -> None:
             sections.append(run.section(path))
         else:
             sections.append(bag.section(path, [m.path for m in models]))
+    about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     try:
-        Path(target).write_text(page.page("spike_ctrl report", sections), encoding="utf-8")
+        Path(target).write_text(page.page("spike_ctrl report", sections, about), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{target}: cannot be written ({error.strerror})") from None
 

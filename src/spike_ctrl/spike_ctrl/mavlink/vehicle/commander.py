@@ -22,6 +22,8 @@ _WORDS = ("nothing", "hold", "return", "land", "terminate", "disarm")
 # Values of the parameters that choose it. Offboard loss would fall back on a stick mode at 0 to 2: there are no sticks
 _OFFBOARD_LOSS = {0: RETURN, 1: RETURN, 2: RETURN, 3: RETURN, 4: LAND, 5: HOLD, 6: TERMINATE, 7: DISARM}
 _DATA_LINK_LOSS = {0: NOTHING, 1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+_REMOTE_CONTROL_LOSS = {1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+RCL_EXCEPT_OFFBOARD = 4
 _FENCE = {0: NOTHING, 1: NOTHING, 2: HOLD, 3: RETURN, 4: TERMINATE, 5: LAND}
 
 
@@ -37,6 +39,7 @@ class Seen(NamedTuple):
     home_height: float  # m
     roll: float  # rad
     pitch: float
+    remote_control_lost: bool = False
 
 
 class Commander:
@@ -142,6 +145,8 @@ class Commander:
         self._fault("offboard signal lost", self.mode == Mode.OFFBOARD and lost, action)
         lost = math.inf > seen.station_age > p["COM_DL_LOSS_T"] * self.speed
         self._fault("ground station lost", lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
+        lost = seen.remote_control_lost and not (self.mode == Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
+        self._fault("manual control lost", lost, _REMOTE_CONTROL_LOSS.get(p["NAV_RCL_ACT"], RETURN))
         charge = math.inf if seen.charge is None else seen.charge
         act = p["COM_LOW_BAT_ACT"]
         self._fault("battery low", charge < p["BAT_LOW_THR"], NOTHING)
@@ -161,6 +166,8 @@ class Commander:
     def _fault(self, name: str, wrong: bool, action: int) -> None:
         """A fault acts when it begins; its end gives nothing back: only a mode request does."""
         if not wrong:
+            if name in self._wrong and name.endswith(" lost"):
+                self._say(INFO, f"{name.removesuffix('lost')}regained")
             self._wrong.discard(name)
             return
         if name in self._wrong or not self.armed:

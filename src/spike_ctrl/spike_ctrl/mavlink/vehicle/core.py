@@ -61,6 +61,7 @@ class Vehicle:
         self.plant = Plant(airframe, yaw)
         self.estimator = Estimator(noise, np.random.default_rng(seed))
         self.battery = Battery()
+        self.radio_works = True  # between remote control and vehicle
         self.commander = Commander(self.parameters, speed)
         self.land_detector = LandDetector()
         self.latency, self.speed = latency, speed
@@ -147,6 +148,7 @@ class Vehicle:
             home_height=position[2] - home[2],
             roll=roll,
             pitch=pitch,
+            remote_control_lost=self.parameters["COM_RC_IN_MODE"] == 0 and not self.radio_works,
         )
 
     def _control(self) -> Command:
@@ -206,6 +208,7 @@ class Vehicle:
             self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
             self.estimator.reset_counter, self._command, c.mode, c.intended, c.armed, c.failsafe, c.terminated,
             self._landed(), self._seen().ready, self.battery.voltage, self.battery.charge,
+            self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works,
         )  # fmt: skip
 
     def _landed(self) -> Landed:
@@ -285,12 +288,15 @@ class Vehicle:
         return Result.ACCEPTED
 
     def _inject_failure(self, port: str, m) -> Result:
-        """The battery's gauge off and on again; a GPS that is wrong makes the estimate jump."""
+        """The battery's gauge or the remote control off and on again; a GPS that is wrong makes the estimate jump."""
         if self.parameters["SYS_FAILURE_EN"] != 1:
             return Result.DENIED
         unit, kind = m.param1, m.param2
-        if unit == messages.FAILURE_UNIT_SYSTEM_BATTERY and kind in (messages.FAILURE_TYPE_OK, messages.FAILURE_TYPE_OFF):
+        on_or_off = kind in (messages.FAILURE_TYPE_OK, messages.FAILURE_TYPE_OFF)
+        if unit == messages.FAILURE_UNIT_SYSTEM_BATTERY and on_or_off:
             self.battery.working = kind == messages.FAILURE_TYPE_OK
+        elif unit == messages.FAILURE_UNIT_SYSTEM_RC_SIGNAL and on_or_off:
+            self.radio_works = kind == messages.FAILURE_TYPE_OK
         elif unit == messages.FAILURE_UNIT_SENSOR_GPS and kind == messages.FAILURE_TYPE_WRONG:
             self.estimator.jump(JUMP)
             self._navigator.shifted(JUMP)

@@ -10,9 +10,9 @@ DEFAULTS: dict[str, int | float] = {
     # When to give up the flight: offboard stream, ground station, battery, fence, attitude
     "COM_OF_LOSS_T": 1.0,
     "COM_OBL_RC_ACT": 0,
-    "COM_RC_IN_MODE": 1,  # audited only: this vehicle never has a remote control
-    "COM_RCL_EXCEPT": 0,  # audited only
-    "NAV_RCL_ACT": 2,  # audited only
+    "COM_RC_IN_MODE": 1,  # 0: the vehicle has a remote control, whose sticks nobody moves
+    "COM_RCL_EXCEPT": 0,
+    "NAV_RCL_ACT": 2,
     "COM_FAIL_ACT_T": 5.0,  # audited only: nobody holds a stick that would make the autopilot wait
     "NAV_DLL_ACT": 0,
     "COM_DL_LOSS_T": 10.0,

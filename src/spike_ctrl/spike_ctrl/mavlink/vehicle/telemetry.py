@@ -37,6 +37,7 @@ class Snapshot(NamedTuple):
     ready: bool
     voltage: float | None
     charge: float | None
+    remote_control: bool  # is heard
 
 
 def _heartbeat(s: Snapshot):
@@ -57,6 +58,7 @@ def _sys_status(s: Snapshot):
         messages.MAV_SYS_STATUS_SENSOR_3D_GYRO | messages.MAV_SYS_STATUS_SENSOR_3D_ACCEL
         | messages.MAV_SYS_STATUS_SENSOR_GPS | messages.MAV_SYS_STATUS_SENSOR_BATTERY
     )  # fmt: skip
+    sensors |= dialect.REMOTE_CONTROL * s.remote_control  # PX4 tells of one only while it hears it
     present = sensors | dialect.PREARM_CHECK
     health = sensors | dialect.PREARM_CHECK * s.ready
     voltage = 0xFFFF if s.voltage is None else round(1e3 * s.voltage)
