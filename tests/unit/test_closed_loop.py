@@ -22,7 +22,20 @@ from spike_ctrl.starts import MAX_DELAY, Randomisation
 
 SLOPE = 2.0
 OBJECTIVE = Objective(
-    1.0, 0.1, 0.25, 0.14, far=0.5, wall=2.0, wall_at=0.3, haste=0.5, haste_at=0.7, change=0.3, decay=1.0, limit=1e9
+    1.0,
+    0.1,
+    0.25,
+    0.14,
+    far=0.5,
+    wall=2.0,
+    wall_at=0.3,
+    haste=0.5,
+    haste_at=0.7,
+    lean=1.0,
+    upright=0.8,
+    change=0.3,
+    decay=1.0,
+    limit=1e9,
 )
 WILD = Randomisation(mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, gains=0.3, filters=0.3)
 
@@ -105,6 +118,7 @@ class Segment:
                 + objective.action * (commands[-1] - self.rest).square().sum()
                 + objective.wall * (p.abs() - objective.wall_at).clamp(min=0).square().sum()
                 + objective.haste * (speed - objective.haste_at).clamp(min=0).square().sum()
+                + objective.lean * (objective.upright - rotation(q)[:, 2, 2]).clamp(min=0).square().sum()
                 + objective.change * (commands[-1] - commands[-2]).square().sum()
             )
         cost.backward()

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from spike_ctrl.dynamics import AT, FASTMATH, LANES, ROWS, VELOCITY, unpack_arms
+from spike_ctrl.dynamics import AT, FASTMATH, LANES, QUATERNION, ROWS, VELOCITY, unpack_arms
 from spike_ctrl.dynamics_adjoint import ADJOINT_ROWS, LOOP, SEEN, errors_adjoint_lane, observe_adjoint_lane
 from spike_ctrl.environment import observe_lane
 from spike_ctrl.learn.motion import (
+    BLOCKWISE,
     SIZES,
     STATE_SIZE,
     SUBSTEPS_OF,
@@ -75,6 +76,8 @@ class Objective(NamedTuple):
     wall_at: float  # m
     haste: float  # weight of max(0, |v| - haste_at)^2
     haste_at: float  # m/s
+    lean: float  # weight of max(0, upright - z)^2, z the cosine of the tilt
+    upright: float
     change: float  # weight of |u_t - u_{t-1}|^2
     decay: float  # of the gradient with respect to the state, per step
     limit: float  # of its norm, vehicle by vehicle
@@ -93,6 +96,15 @@ def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors") -> Tap
         (steps, 4, vehicles),
     )
     return Tape(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+@njit(**BLOCKWISE)
+def _see(buffer, block, noise, observation):
+    base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
+    for lane in range(_LANES):
+        o = observe_lane(buffer, base + lane)
+        for i in range(OBSERVATION_SIZE):
+            observation[i, first + lane] = o[i] + noise[i, first + lane]
 
 
 @njit(inline="always")
@@ -126,11 +138,7 @@ def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, d
     parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps):
         for block in range(blocks):
-            base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
-            for lane in range(_LANES):
-                o = observe_lane(buffer, base + lane)
-                for i in range(OBSERVATION_SIZE):
-                    tape.observation[t, i, first + lane] = o[i] + sensor_noise[t, i, first + lane]
+            _see(buffer, block, sensor_noise[t], tape.observation[t])
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -180,7 +188,7 @@ def _command(output, bias, noise, command, gain):
             gain[i, b] = open * _HALF * (_ONE - a * a)
 
 
-@njit(inline="always")
+@njit(**BLOCKWISE)
 def _add_costs(buffer, course, tick, command, before, rest, sums):
     for b in range(command.shape[1]):
         lane = np.uint64(b // LANES * ROWS * LANES + b % LANES)
@@ -214,11 +222,8 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
     for t in range(steps - 1, -1, -1):
         kept = tape.state[t * parts : (t + 1) * parts + 1]
         for block in range(blocks):
-            base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
             load(buffer, block, kept[parts, block])
-            for lane in range(_LANES):
-                _cost_lane(buffer, base + lane, adjoint, at + lane, objective)
-            _velocity_cost(buffer, block, adjoint, course[t], tick, objective)
+            _cost(buffer, block, adjoint, course[t], tick, objective)
             if loop is None:
                 retreat_motors(buffer, block, dt, reach, adjoint, tape.command, t, delay, kept, by_command)
             else:
@@ -252,14 +257,20 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
             gradient.weights[layer][:] += by_weight[layer]
             end = start
         for block in range(blocks):
-            base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
-            for i in range(OBSERVATION_SIZE):
-                for lane in range(LANES):
-                    adjoint[at + AT[SEEN + i] + lane] = by_input[i, block * LANES + lane]
-            for lane in range(_LANES):
-                observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
-            for lane in range(_LANES):
-                _restrain_lane(adjoint, at + lane, objective)
+            _see_back(buffer, block, adjoint, by_input, objective)
+
+
+@njit(**BLOCKWISE)
+def _see_back(buffer, block, adjoint, by_input, objective):
+    """Add what the observation of the step was worth to the gradient of its state, and restrain that."""
+    base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
+    for i in range(OBSERVATION_SIZE):
+        for lane in range(_LANES):
+            adjoint[at + AT[SEEN + i] + lane] = by_input[i, block * LANES + lane]
+    for lane in range(_LANES):
+        observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
+    for lane in range(_LANES):
+        _restrain_lane(adjoint, at + lane, objective)
 
 
 @njit(inline="always")
@@ -273,12 +284,19 @@ def _cost_lane(buffer, lane, adjoint, at, objective):
         over = abs(p) - objective.wall_at
         over = over if over > _ZERO else _ZERO
         adjoint[at + AT[i]] += _TWO * objective.wall * over * (_ONE if p > _ZERO else -_ONE)
+    qx, qy = buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]]
+    over = objective.upright - _ONE + _TWO * (qx * qx + qy * qy)
+    weight = np.float32(8.0) * objective.lean * (over if over > _ZERO else _ZERO)
+    adjoint[at + AT[QUATERNION]] += weight * qx
+    adjoint[at + AT[QUATERNION + 1]] += weight * qy
 
 
-@njit(inline="always")
-def _velocity_cost(buffer, block, adjoint, course, tick, objective):
-    """The velocity's part of `_cost_lane`, for a block whose set-points move."""
+@njit(**BLOCKWISE)
+def _cost(buffer, block, adjoint, course, tick, objective):
+    """Add the gradient of what the state after a step costs, its velocity against that of the set-point."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
+    for lane in range(_LANES):
+        _cost_lane(buffer, base + lane, adjoint, at + lane, objective)
     for lane in range(LANES):
         b = block * LANES + lane
         vx, vy, vz = (

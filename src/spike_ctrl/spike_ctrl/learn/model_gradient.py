@@ -6,7 +6,8 @@ with plants of the learner's own model, so the method serves the embedded simula
 move; the policy is told of their velocity as it is in flight, PREVIEW seconds ahead.
 
     cost = - reward (with `position` times its weight, linear from the distance `far` on)
-           + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2 + change |u_t - u_{t-1}|^2
+           + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2
+           + lean max(0, cos lean_at - cos tilt)^2 + change |u_t - u_{t-1}|^2
 
 where u = (action + 1) / 2, and with `rates` actions the reward's last term counts |u - 1/2|^2: thrust and rates away
 from those of hover.
@@ -65,6 +66,8 @@ class Settings:
     wall_at: float = within(0.9, 0.0, 100.0)  # m
     haste: float = within(0.0, 0.0, 1e3)
     haste_at: float = within(2.5, 0.0, 100.0)  # m/s
+    lean: float = within(0.0, 0.0, 1e3)
+    lean_at: float = within(0.6, 0.0, math.pi)  # rad
     change: float = within(0.3, 0.0, 1e3)
     decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
     limit: float = within(1e6, 1e-3, 1e9)  # of its norm, vehicle by vehicle
@@ -220,6 +223,7 @@ class ModelGradient:
         s = self.settings
         r = curriculum(self.recipe.task.stage(progress))
         reward = {"position": s.position * r.position} | {n: getattr(r, n) for n in ("velocity", "attitude", "action")}
+        reward["upright"] = math.cos(s.lean_at)
         ours = {name: getattr(s, name) for name in Objective._fields if name not in reward}
         return Objective(**{name: np.float32(value) for name, value in (reward | ours).items()})
 
