@@ -53,14 +53,14 @@ def fly(controller: Controller, airframe: Airframe) -> dict[Corner, dict[str, Tr
     for kind, (trajectory, seconds) in FLIGHTS.items():
         steps, differ = int(RATE_HZ * (trajectory.lead + seconds)), Randomisation(delay=LATE, noise=1.0)
         environment, observation = hovering(airframe, EACH * len(CORNERS), steps, differ)
-        _set(environment)
+        set_plants(environment)
         flown = distances(controller, environment, observation, trajectory)
         for index, corner in enumerate(CORNERS):
             found[corner][kind] = summary(flown[:, EACH * index : EACH * (index + 1)], PASS_ERROR)
     return found
 
 
-def _set(environment: Environment) -> None:
+def set_plants(environment: Environment) -> None:
     """Give EACH vehicles in turn the plant of a corner. A slow rate loop has weak gains and slow filters."""
     mass, thrust, lag, late = np.repeat(np.array(CORNERS, np.float32), EACH, axis=0).T[:, :, None]
     factors = [(slice(MASS, MASS + 1), mass), (slice(THRUST, THRUST + 3), thrust), (slice(LAG_UP, LAG_DOWN + 1), lag),
