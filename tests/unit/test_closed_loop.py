@@ -18,6 +18,7 @@ from spike_ctrl.learn.model_gradient import _flat, _views
 from spike_ctrl.learn.motion import SUBSTEPS_OF
 from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl.starts import MAX_DELAY, Randomisation
 
 SLOPE = 2.0
@@ -43,14 +44,17 @@ WILD = Randomisation(mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, gai
 class Segment:
     """The same random segment, with set-points that move, for the kernel and for the oracle."""
 
-    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0, name="crazyflie_l2f", randomisation=Randomisation()):
+    def __init__(
+        self, steps, delay, sizes=(18, 24, 12, 4), seed=0, name="crazyflie_l2f", randomisation=Randomisation(), reset="soft"
+    ):
         rng = np.random.default_rng(seed)
         self.craft = airframe.find(name)
         self.layout = self.craft.action_layout
         self.rest = self.craft.hover if self.layout == "motors" else 0.5
         self.network = SpikingNetwork(
-            sizes, generator=torch.Generator().manual_seed(seed), output_bias=[math.atanh(2 * self.rest - 1)] * 4
-        )
+            sizes, Neuron(reset), generator=torch.Generator().manual_seed(seed),
+            output_bias=[math.atanh(2 * self.rest - 1)] * 4,
+        )  # fmt: skip
         self.environment = Environment(self.craft, LANES, Task(randomisation=randomisation))
         self.environment.reset(seed=seed)
         self.start = self.environment.read(STATE_ROWS)
@@ -148,10 +152,13 @@ class Segment:
         return move
 
 
+@pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("delay", [[0], [0, 1, 2]], ids=["at once", "0 to 2 steps late"])
-def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay):
-    segment = Segment(25, delay)
+def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, reset):
+    segment = Segment(25, delay, reset=reset)
     segment.fly()
+    fired = segment.tape.spike[1:].mean(axis=(0, 2))
+    assert ((fired > 0.05) & (fired < 0.95)).sum() > 5  # neurons whose reset matters
     found = segment.pull()
     wanted, states, commands = segment.oracle()
     flown = segment.tape.state[1:].reshape(25, 17, LANES).transpose(0, 2, 1)

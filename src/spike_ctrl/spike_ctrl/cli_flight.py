@@ -20,6 +20,7 @@ def add_vehicle(verbs, verb) -> None:
         "  spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4\n"
         "  spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less\n"
         "  spike-ctrl vehicle --instance 1 --seed 3 --speed 5\n"
+        "  spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the vehicle that was described\n"
         "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n" + cli_hil.EXAMPLES,
     )
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
@@ -35,6 +36,9 @@ def add_vehicle(verbs, verb) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
     parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that commands are late (default: 0)")
+    for name, what in (("mass", "the mass"), ("thrust", "the rotors' thrust"), ("lag", "the lag of motors and rate loop")):
+        parser.add_argument(f"--{name}", type=float, default=1.0, help=f"factor of {what} (default: 1)")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="write where it truly was, as CSV")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated"
     )
@@ -47,22 +51,23 @@ def add_vehicle(verbs, verb) -> None:
 def _vehicle(options) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
-    from spike_ctrl.mavlink.vehicle import parameters, serve
+    from spike_ctrl.mavlink.vehicle import parameters, serve, truth
     from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
     from spike_ctrl.mavlink.vehicle.plant import Plant
 
     ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
-    ranges["priority"] = (0, 99)
+    ranges |= {"priority": (0, 99), "mass": (0.1, 10), "thrust": (0.1, 10), "lag": (0.1, 10)}
     if options.px4_hil:
         ranges["speed"] = (0, 100)
     for name, (low, high) in ranges.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
-    craft = airframe.find(options.airframe)
+    craft = airframe.altered(airframe.find(options.airframe), options.mass, options.thrust, options.lag)
     if options.px4_hil:
         return cli_hil.run(options, craft, options.default)
     craft.require_layout("rates")
     try:
+        log = truth.Log(options.truth) if options.truth else None
         signing = {}
         if options.signing_key:
             key = read_key(options.signing_key)
@@ -79,7 +84,7 @@ def _vehicle(options) -> int:
         if options.station != "none":
             local = (host, 18570 + options.instance if port else 0)
             opened[STATION] = serve.open_port(local, serve.address(options.station or "127.0.0.1:14550"))
-    except (SigningError, parameters.ParameterError, serve.AddressError) as error:
+    except (SigningError, parameters.ParameterError, serve.AddressError, truth.TruthError) as error:
         raise UsageError(str(error)) from None
     for name, link in opened.items():
         (here, mine), (there, its) = link.socket.getsockname(), link.remote
@@ -92,7 +97,10 @@ def _vehicle(options) -> int:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(options.priority))
         except PermissionError:
             raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
-    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True))
+    see = log.see if log else lambda vehicle: None
+    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True), see)
+    if log:
+        log.close()
     print(serve.summary(vehicle))
     return 0
 
@@ -163,3 +171,38 @@ def _preflight(options) -> int:
     barring = sum(one.blocks for one in unmet)
     print("ready to fly" if not barring else f"{barring} conditions bar a flight")
     return 1 if barring else 0
+
+
+def add_ask(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "ask",
+        "Ask the supervisor of a running flight for something; its answer is printed.\n\n"
+        "Exit code 0: granted; 1: refused, or nobody answers; 2: the command line is wrong.",
+        "  spike-ctrl ask take_off           # arm, climb by the guide, the policy in shadow\n"
+        "  spike-ctrl ask engage             # the policy flies as soon as it agrees with the guide\n"
+        "  spike-ctrl ask set_target --setpoint 1,0,1.2\n"
+        "  spike-ctrl ask set_target --setpoint 0,0,1.2,1.57 --trajectory figure8 --size 1 --period 8\n"
+        "  spike-ctrl ask guide              # back to the guide\n"
+        "  spike-ctrl ask disengage          # the autopilot holds\n"
+        "  spike-ctrl ask land\n",
+    )
+    names = ("take_off", "guide", "engage", "disengage", "land", "set_target")
+    parser.add_argument("request", choices=names, metavar="REQUEST", help=", ".join(names))
+    parser.add_argument("--setpoint", default="", help="x,y,z or x,y,z,yaw (m, rad; ENU): the point, or trajectory's centre")
+    parser.add_argument("--trajectory", default="", help="hover, step, circle, figure8, square or lissajous (default: hold)")
+    parser.add_argument("--size", type=float, default=0.0, help="m, of the trajectory (default: its own)")
+    parser.add_argument("--period", type=float, default=0.0, help="s, of a round of it (default: its own)")
+    parser.set_defaults(do=_ask)
+
+
+def _ask(options) -> int:
+    from spike_ctrl import launching
+
+    given = {name: getattr(options, name) for name in ("request", "size", "period")}
+    given |= {name: f"'{text}'" for name in ("setpoint", "trajectory") if (text := getattr(options, name))}
+    try:
+        launching.become("spike_ctrl_flight", "flight_operator", given)
+    except launching.LaunchError as error:
+        raise UsageError(str(error)) from None
+    return 0

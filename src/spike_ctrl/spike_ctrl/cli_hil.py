@@ -14,7 +14,7 @@ EXAMPLES = (
     '  eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl none_iris   # in PX4\'s folder\n'
 )
 # Of the vehicle that has its own autopilot
-OTHERS = ("connection", "local", "station", "latency", "set", "signing_key", "priority")
+OTHERS = ("connection", "local", "station", "latency", "set", "signing_key", "priority", "truth")
 
 
 def add_options(parser) -> None:

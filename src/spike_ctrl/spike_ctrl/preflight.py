@@ -152,6 +152,8 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule
     else:
         why = "else OFFBOARD ends, for there is no remote control"
         rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
+    why = "else PX4 stops the motors in the air where it finds a failure"
+    rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
     for name in ("FD_FAIL_R", "FD_FAIL_P"):
         rules.append(
             _Rule(
@@ -162,9 +164,7 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule
                 "PX4 must not give up where the envelope still recovers",
             )
         )
-    if settings.layout == "rates":
-        rules += _thrust_rules(airframe)
-    return rules
+    return rules + _thrust_rules(airframe)
 
 
 def _thrust_rules(airframe: Airframe) -> list[_Rule]:
@@ -263,11 +263,12 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     if clock is None:
         return [Unmet("clock: no answer to TIMESYNC", "check the connection")]
+    busy = ", or give this computer less to do"  # who is not woken in time sees no clock right
     return [
         Unmet(f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms", fix)
         for name, found, limit, fix in (
-            ("round trip", clock.round_trip, wanted.round_trip, "use a faster link"),
-            ("spread of the offset", clock.spread, wanted.spread, "wait, or find what steps the clock"),
+            ("round trip", clock.round_trip, wanted.round_trip, f"use a faster link{busy}"),
+            ("spread of the offset", clock.spread, wanted.spread, f"wait, find what steps the clock{busy}"),
         )
         if not found <= limit
     ]

@@ -30,6 +30,7 @@ h2 { font-size: 1.25rem; border-bottom: 2px solid var(--blue); padding-bottom: .
 .tile span { font-size: 12.5px; color: var(--soft) }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; padding: .6rem .6rem .3rem; min-width: 0 }
 figure.wide { grid-column: 1 / -1 }
+figure img { width: 100%; height: auto }
 figcaption { font-size: 13px; color: var(--soft); padding: 0 .4rem; min-height: 1.5em }
 figcaption b { color: var(--ink); font-size: 14px; margin-right: .4em }
 .scroll { overflow-x: auto; max-width: 100% }
@@ -110,29 +111,31 @@ class Section:
     notes: Sequence[str] = field(default=())
 
 
-def page(title: str, sections: Sequence[Section], about: str = "") -> str:
-    """The whole file; about: a line below the title. plotly's script is inside once, at the end of the head."""
+def page(title: str, sections: Sequence[Section], about: str = "", still: bool = False) -> str:
+    """The whole file; about: a line below the title. plotly's script is inside once, at the end of the head; still:
+    pictures in place of interactive charts, and no script."""
     from plotly.offline import get_plotlyjs
 
+    plotly, printing = ("", "") if still else (f"<script>{get_plotlyjs()}</script>", f"<script>{PRINT}</script>")
     links = " ".join(f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections))
-    body = "\n".join(_section(i, section) for i, section in enumerate(sections))
+    body = "\n".join(_section(i, section, still) for i, section in enumerate(sections))
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
-        f"<script>{get_plotlyjs()}</script>"
+        f"{plotly}"
     )
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n<header><h1>{escape(title)}</h1>'
-        f"<p>{escape(about)}</p></header>\n<nav>{links}</nav>\n{body}\n<script>{PRINT}</script></body></html>\n"
+        f"<p>{escape(about)}</p></header>\n<nav>{links}</nav>\n{body}\n{printing}</body></html>\n"
     )
 
 
-def _section(number: int, section: Section) -> str:
+def _section(number: int, section: Section, still: bool) -> str:
     """Charts that follow each other share a grid, tables a row."""
     lines = [f'<section id="section-{number}"><h2>{escape(section.title)}</h2>']
     if section.notes:
         lines.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
-    drawn = ((type(part), _part(part, f"chart-{number}-{index}")) for index, part in enumerate(section.parts))
+    drawn = ((type(part), _part(part, f"chart-{number}-{index}", still)) for index, part in enumerate(section.parts))
     for kind, parts in groupby(drawn, key=lambda pair: pair[0]):
         inside = "".join(text for _, text in parts)
         frame = {Chart: "grid", Table: "tables"}.get(kind)
@@ -140,9 +143,9 @@ def _section(number: int, section: Section) -> str:
     return "\n".join([*lines, "</section>"])
 
 
-def _part(part: Chart | Table | Tiles | str, name: str) -> str:
+def _part(part: Chart | Table | Tiles | str, name: str, still: bool) -> str:
     if isinstance(part, Chart):
-        return _chart(part, name)
+        return _chart(part, name, still)
     if isinstance(part, Table):
         return _table(part)
     return (
@@ -152,11 +155,16 @@ def _part(part: Chart | Table | Tiles | str, name: str) -> str:
     )
 
 
-def _chart(chart: Chart, name: str) -> str:
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": BUTTONS}
-    div = chart.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
+def _chart(chart: Chart, name: str, still: bool) -> str:
+    if still:
+        from spike_ctrl.report.still import picture
+
+        drawn = picture(chart.figure, chart.title, chart.wide)
+    else:
+        config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": BUTTONS}
+        drawn = chart.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
     caption = f"<figcaption><b>{escape(chart.title)}</b> {escape(chart.caption)}</figcaption>"
-    return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{div}</figure>'
+    return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{drawn}</figure>'
 
 
 def _tile(tile: Tile) -> str:
