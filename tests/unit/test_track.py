@@ -16,7 +16,7 @@ NOWHERE = np.zeros((len(TIME), 3))
 
 
 def flight(true, wanted=NOWHERE):
-    return Track(TIME, true, true + [0.0, 0.03, 0.04], wanted)
+    return Track(TIME, true, np.add(true, (0.0, 0.03, 0.04)), wanted)
 
 
 def along_x(values):
