@@ -74,6 +74,8 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
     contract, observations = found.manifest.contract, found.self_test
     if contract.observation != LAYOUT:
         raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {LAYOUT!r}")
+    if contract.action not in OUTPUTS:
+        raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
     if form.integer:
         tables = quantise(found.weights, contract.neuron, form.bits, observations)
         twin = IntegerPolicy(tables, contract.neuron, form.bits)
@@ -113,11 +115,11 @@ def _header(found: Checkpoint, form: Form) -> str:
     contract = found.manifest.contract
     kind = f"{form.state_type}_t" if form.integer else "float"
     constants = {
-        "AIRFRAME": f'"{contract.airframe}"',
-        "AIRFRAME_HASH": f'"{contract.airframe_hash}"',
-        "OBSERVATION": f'"{contract.observation}"',
-        "ACTION": f'"{contract.action}"',
-        "CHECKPOINT_SHA256": f'"{found.manifest.sha256}"',
+        "AIRFRAME": _text(contract.airframe),
+        "AIRFRAME_HASH": _text(contract.airframe_hash),
+        "OBSERVATION": _text(contract.observation),
+        "ACTION": _text(contract.action),
+        "CHECKPOINT_SHA256": _text(found.manifest.sha256),
         "RATE_HZ": f"{contract.rate_hz:g}",
         "INPUTS": contract.sizes[0],
         "NEURONS": sum(contract.sizes[1:-1]),
@@ -146,12 +148,18 @@ typedef struct {{
 void policy_reset(policy_state *state);
 
 /* One control step, 1 / POLICY_RATE_HZ after the last. Gives 0 and actions in [-1, 1]:
-   {OUTPUTS.get(contract.action, contract.action)}.
+   {OUTPUTS[contract.action]}.
    Gives 1 where an observation is not finite; then neither state nor action is touched. */
 int policy_step(policy_state *state, const float observation[POLICY_INPUTS], float action[POLICY_OUTPUTS]);
 
 #endif
 """
+
+
+def _text(value: str) -> str:
+    """A string literal; a checkpoint's words are data, whatever they are."""
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in value.encode())
+    return f'"{"".join(plain)}"'
 
 
 # --- policy.c -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,6 +175,12 @@ class Learner:
             starts=VALIDATION_STARTS,
             randomisation=self.recipe.task.randomisation,
         )
+
+    def start_from(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Begin with these weights instead of random ones. Raises ValueError where they are of another network."""
+        actors = [module for module in self._modules().values() if isinstance(module, SpikingNetwork)]
+        for actor in actors:
+            actor.load_weights(weights)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
