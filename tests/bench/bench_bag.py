@@ -20,7 +20,7 @@ from spike_ctrl.bench import BenchError
 from spike_ctrl.snn.compiled import CompiledPolicy
 
 MODEL = "crazyflie.safetensors"
-PATIENCE, SETTLE, SECONDS = 60.0, 4.0, 10.0  # s
+PATIENCE, SETTLE, SECONDS = 180.0, 4.0, 10.0  # s
 STARTED = 100_000  # bytes in the bag, by which the graph flies
 MINUTES, RATE_HZ = 10, 100
 
