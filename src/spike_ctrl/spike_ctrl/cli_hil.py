@@ -10,7 +10,7 @@ from spike_ctrl.usage import UsageError
 
 EXAMPLES = (
     "  spike-ctrl vehicle --px4-hil tcp:4560               # PX4's own firmware flies our dynamics, in lockstep\n"
-    "  spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500.yaml --speed 0 --rate 500   # as fast as PX4 answers\n"
+    "  spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500 --speed 0 --rate 500        # as fast as PX4 answers\n"
     '  eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl none_iris   # in PX4\'s folder\n'
 )
 # Of the vehicle that has its own autopilot
