@@ -38,6 +38,7 @@ setup(
         "record": ["rosbags", "mcap"],
         "train": ["numba", "gymnasium", "torch>=2.4", "tensorboard"],
         "experiment": ["matplotlib", "plotly"],
+        "bench": ["snntorch", "norse", "spikingjelly"],
         "ray": ["ray"],
         "test": ["pytest", "hypothesis", "l2f", "snntorch", "foundation-policy"],
     },
