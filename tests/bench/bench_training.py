@@ -15,7 +15,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
 
-VEHICLES, WARM_UP, ITERATIONS = 256, 8, 24  # iterations of the learner
+VEHICLES, WARM_UP, ITERATIONS = 256, 10, 12  # iterations of the learner; from the ninth on there are windows to draw
 # The parts of a run by the file and name of the function that is all of it.
 PARTS = {
     "simulator": ("rollout.py", "fly"),
