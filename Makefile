@@ -15,7 +15,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup sim_train test test_flight bench docs lint clean
+.PHONY: help setup sim_train test test_flight flight_demo bench docs lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -33,11 +33,15 @@ test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 test_flight: setup $(DONE)/test ## faults on whole rehearsed flights in real time; needs two idle cores for 5 minutes
 	$(VENV)/bin/python -m pytest tests/flight $(ARGS)
 
+flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figures and a page in build/flight_demo
+	$(VENV)/bin/spike-ctrl demo $(ARGS)
+
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
 
-docs: setup ## write docs/parameters.md and docs/messages.md from the sources
+docs: setup ## write docs/parameters.md, docs/messages.md and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py
+	$(VENV)/bin/python docs/sros2.py
 
 lint: $(DONE)/lint ## check the style
 	$(VENV)/bin/ruff check .
@@ -64,6 +68,8 @@ $(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/
 	@touch $@
 
 $(DONE)/ros $(DONE)/build: requirements/constraints.txt
+
+$(DONE)/train: requirements/flight.txt
 
 $(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
 	@echo "setup: messages"

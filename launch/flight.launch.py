@@ -1,5 +1,7 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
+import importlib.util
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
@@ -13,6 +15,7 @@ ARGUMENTS = [
     # name, type, default, description
     ("connection", str, "udpin:127.0.0.1:14540", "The autopilot: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD."),
     ("model", str, "models/sih_quadx.safetensors", "Checkpoint that flies."),
+    ("allowed_models", str, "", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any."),
     ("airframe", str, "sih_quadx", "What flies: a name among config/airframes or a path to a YAML file."),
     ("recipe", str, "rates", "Recipe whose gains the guide flies with: a name or a path to a YAML file."),
     ("rate", float, "100.0", "Hz of the control."),
@@ -32,6 +35,8 @@ ARGUMENTS = [
     ("duration", float, "20.0", "s that the policy flies each trajectory."),
     ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
+    ("link", str, "mavlink", "Way of the commands: mavlink, or uxrce where px4_msgs is installed."),
+    ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
     ("record", bool, "true", "Record the topics of the graph to a bag: who looks into a flight afterwards needs one."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
@@ -84,6 +89,15 @@ def with_realtime(context):
     return []
 
 
+def viewer(context):
+    """The node that shows the graph: last, for nobody waits for it."""
+    if context.launch_configurations["viewer"] == "none":
+        return []
+    if importlib.util.find_spec("rerun") is None:
+        raise ValueError("viewer:=rerun: the package rerun-sdk is missing: pip install rerun-sdk")
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
@@ -133,6 +147,12 @@ def generate_launch_description():
             ),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, d, text in EMBEDDED_OPTIONS),
             DeclareLaunchArgument(
+                "viewer",
+                default_value="none",
+                choices=["none", "rerun"],
+                description="rerun: also show the graph in 3-D in a browser; needs the package rerun-sdk.",
+            ),
+            DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error"],
@@ -163,14 +183,14 @@ def generate_launch_description():
                 Node,
                 "spike_ctrl_flight",
                 "vehicle_bridge",
-                "connection airframe rate cage height remote_control signing_key",
+                "connection airframe rate cage height remote_control signing_key link px4",
             ),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "model airframe",
+                "model allowed_models airframe",
                 {"flight": True, "autostart": True},
                 namespace="",
             ),
@@ -181,5 +201,6 @@ def generate_launch_description():
                 "airframe rate cage height remote_control model auto trajectory setpoint size period duration record",
                 on_exit=when_supervisor_ended,
             ),
+            OpaqueFunction(function=viewer),
         ]
     )

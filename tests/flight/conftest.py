@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from output import Output, children
+from output import Output, children, executable
 from pymavlink.dialects.v20 import development as mavlink
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from spike_ctrl import resources
 from spike_ctrl_ros import qos
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+SPIKE_CTRL = executable("spike-ctrl")
 SNN, GUIDE, HOLD, LAND, SILENT = range(5)
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pymavlink.dialects.v20 import development as mavlink
 from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, SetPoint, VehicleAction, VehicleState
 from spike_ctrl_msgs.srv import SetTarget
@@ -325,6 +326,7 @@ def test_the_automatic_flight_succeeds_and_its_figures_are_printed(new_flight):
     flight.summary()
 
 
+@pytest.mark.installed
 def test_row_24_a_model_for_another_vehicle_ends_the_launch_with_one_line(new_flight):
     model = Path(__file__).parents[2] / "models" / "crazyflie.safetensors"
     flight = new_flight(f"model:={model}")

@@ -8,15 +8,14 @@
 import hashlib
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from output import executable
 from pymavlink.dialects.v20 import development as mavlink
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+SPIKE_CTRL = executable("spike-ctrl")
 OFFBOARD, LOITER, RTL, LAND = 0x00060000, 0x03040000, 0x05040000, 0x06040000
 PREARM = 0x10000000
 QUIET = ("--noise", "0")

@@ -124,14 +124,18 @@ def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], contract: C
 
 def load(path: str | os.PathLike, *, expect: Mapping[str, Any] | None = None) -> Checkpoint:
     """Read a checkpoint and check everything about it. expect: contract fields and the values that are wanted."""
+    return loads(read(path), expect=expect, name=str(path))
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """The bytes of a file that may be a checkpoint; none of them has been checked."""
     try:
         if (size := os.stat(path).st_size) > MAX_BYTES:
             raise CheckpointError(f"{path}: size: found {size} bytes, wanted at most {MAX_BYTES}")
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    return loads(data, expect=expect, name=str(path))
 
 
 def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "checkpoint") -> Checkpoint:

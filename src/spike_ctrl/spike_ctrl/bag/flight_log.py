@@ -34,14 +34,16 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class FlightLog:
-    """All times are those of the recorder, ns.
+    """All times but the stamps are those of the recorder, ns.
 
-    tick, received (T,), position (T, 3) m in `odom`: of the states. set_point (T, 3): the one in force at each state, NaN
-    before the first. rung, rung_received (S,): of the supervisor's status. command_tick, command_received (C,).
+    tick, received, stamp (T,), position (T, 3) m in `odom`: of the states; stamp is the vehicle's own, s. set_point (T, 3):
+    the one in force at each state, NaN before the first. rung, rung_received (S,): of the supervisor's status. command_tick,
+    command_received (C,).
     """
 
     tick: np.ndarray
     received: np.ndarray
+    stamp: np.ndarray
     position: np.ndarray
     set_point: np.ndarray
     rung: np.ndarray
@@ -76,6 +78,7 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
     return FlightLog(
         tick=np.array([message.tick for _, message in states], np.int64),
         received=received,
+        stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
         position=np.array([message.position for _, message in states]),
         set_point=_in_force(found["set_point"], received),
         rung=np.array([message.rung for _, message in status], np.int64),

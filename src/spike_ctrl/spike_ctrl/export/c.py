@@ -48,17 +48,25 @@ class Form(NamedTuple):
         return self.weights == "int8"
 
     @property
+    def state_type(self) -> str:
+        return f"int{self.bits}" if self.integer else "float32"
+
+    @property
     def words(self) -> str:
         return f"int8 weights, int{self.bits} membranes" if self.integer else "float32"
 
 
 class Source(NamedTuple):
-    """The written files by name, the policy whose actions they give, and the bytes of their constants and of a state."""
+    """The written files by name, the policy whose actions they give, sizes of the network, type of a membrane, bytes of
+    the constants, of a state and of the largest array on the stack."""
 
     files: dict[str, str]
     twin: SpikingPolicy | IntegerPolicy
+    sizes: tuple[int, ...]
+    state_type: str
     constant_bytes: int
     state_bytes: int
+    stack_bytes: int
 
 
 def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
@@ -77,8 +85,15 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
     text = head + '#include "policy.h"\n\n#include <math.h>\n\n' + "\n".join(_array(*item) for item in arrays.items()) + body
     neurons = sum(contract.sizes[1:-1])
     files = (head + _header(found, form), text, head + _self_test(observations, twin, found.manifest.tolerance))
-    constants = sum(array.nbytes for array in arrays.values())
-    return Source(dict(zip(FILES, files, strict=True)), twin, constants, neurons * (form.bits // 8 if form.integer else 4))
+    return Source(
+        files=dict(zip(FILES, files, strict=True)),
+        twin=twin,
+        sizes=contract.sizes,
+        state_type=form.state_type,
+        constant_bytes=sum(array.nbytes for array in arrays.values()),
+        state_bytes=neurons * np.dtype(form.state_type).itemsize,
+        stack_bytes=4 * (max(contract.sizes[1:-1]) if form.integer else contract.sizes[-1]),
+    )
 
 
 def write(folder: Path, written: Source) -> None:
@@ -96,7 +111,7 @@ def write(folder: Path, written: Source) -> None:
 
 def _header(found: Checkpoint, form: Form) -> str:
     contract = found.manifest.contract
-    kind = f"int{form.bits}_t" if form.integer else "float"
+    kind = f"{form.state_type}_t" if form.integer else "float"
     constants = {
         "AIRFRAME": f'"{contract.airframe}"',
         "AIRFRAME_HASH": f'"{contract.airframe_hash}"',
