@@ -15,7 +15,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup sim_train test test_flight bench lint clean
+.PHONY: help setup sim_train test test_flight faults soak bench lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -32,6 +32,14 @@ test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 
 test_flight: setup $(DONE)/test ## faults on whole rehearsed flights in real time; needs two idle cores for 5 minutes
 	$(VENV)/bin/python -m pytest tests/flight $(ARGS)
+
+faults: setup $(DONE)/test ## every row of the fault table at every level; writes docs/faults.md from the results
+	rm -rf build/faults
+	-$(VENV)/bin/python -m pytest tests/unit tests/flight -m proves $(ARGS)
+	$(VENV)/bin/python tests/oracles/fault_page.py
+
+soak: setup $(DONE)/test ## ten minutes in the air at 100 Hz: memory, missed deadlines, jitter; writes build/soak.md; SECONDS=60
+	$(VENV)/bin/python tests/flight/soak.py $(or $(SECONDS),600)
 
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
