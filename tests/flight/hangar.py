@@ -12,7 +12,7 @@ from rehearsal import GUIDE, HOLD, LOITER_MODE, NODES, OFFBOARD_MODE, OUTPUTS, S
 
 HERE = Path(__file__).parent
 PLAIN = ("plain", ("record:=true",), {})
-LINK = ("link", (), {"tampered": True, "signed": True})
+LINK = ("link", ("record:=false",), {"tampered": True, "signed": True})
 HOME = (0.0, 0.0, 1.0)
 
 

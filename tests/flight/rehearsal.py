@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import rclpy
-from programs import Program, Started, Station, free_port, may_be_real_time, nodes
+from programs import Program, Started, Station, free_port, hurry, may_be_real_time, nodes
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, FlightState, SetPoint, SupervisorStatus
@@ -24,7 +24,7 @@ SNN, GUIDE, HOLD, LAND, SILENT = range(5)
 OFFBOARD_MODE, LOITER_MODE, LAND_MODE = 0x00060000, 0x03040000, 0x06040000
 OUTPUTS = {"vehicle_bridge": "flight_state", "guide_policy": "guide/action", "snn_policy": "policy/action",
            "supervisor": "command"}  # fmt: skip
-VEHICLE, NODES = 45, 40  # priorities under SCHED_FIFO
+VEHICLE, NODES, OPERATOR = 45, 40, 30  # priorities under SCHED_FIFO
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 3, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
@@ -82,6 +82,8 @@ class Flight:
         names = ("take_off", "guide", "engage", "disengage", "land")
         self.services = {name: self.node.create_client(Trigger, name) for name in names}
         self.target_service = self.node.create_client(SetTarget, "set_target")
+        if self.real_time:
+            hurry(OPERATOR)
 
     def _on_autopilot(self, message: AutopilotStatus) -> None:
         self.autopilot = message
@@ -114,8 +116,9 @@ class Flight:
         return found
 
     def signal(self, name: str, number: int) -> float:
-        """Send a node a signal; gives the moment, s since 1970."""
-        process, now = self.nodes()[name].process, time.time()
+        """Send a node a signal; gives the moment, s since 1970, and keeps it in `signalled`, s monotonic."""
+        process = self.nodes()[name].process
+        now, self.signalled = time.time(), time.monotonic()
         os.kill(process, number)
         return now
 
@@ -197,9 +200,13 @@ class Flight:
 
     def call(self, client, request):
         assert client.wait_for_service(20), self.graph.output
-        future = client.call_async(request)
-        self.until(future.done, 10, "no answer of the supervisor")
-        return future.result()
+        for _ in range(3):  # an answer may be lost while the two discover each other
+            future, end = client.call_async(request), time.monotonic() + 3
+            while not future.done() and time.monotonic() < end:
+                self.spin()
+            if future.done():
+                return future.result()
+        raise AssertionError(f"no answer of the supervisor:\n{self.story()}")
 
     def ask(self, name: str) -> Trigger.Response:
         return self.call(self.services[name], Trigger.Request())

@@ -4,8 +4,8 @@ Usage: tampering_link.py TO_BRIDGE_PORT FROM_VEHICLE_PORT [KEY_FILE]
 
 honest          as they come
 drop            no state passes
-late            each state comes 20 to 50 ms later than it would
-late once       the next state does
+late            all comes 20 to 50 ms later than it would
+late once       the next state does, and what comes until then waits behind it
 nan             the position's north is NaN
 future, past    stamps are a second ahead; ten seconds back
 noise           everything passes, and with it random bytes, damaged, unsigned, wrongly signed and replayed packets
@@ -90,13 +90,17 @@ def main():
                     towards_vehicle.sendto(data, vehicle)
             else:
                 data, vehicle = towards_vehicle.recvfrom(65535)
-                if number(data) != ODOMETRY or manner in ("honest", "noise"):
-                    heard = [*heard[-50:], data]
-                    towards_bridge.sendto(data, bridge)
-                elif manner.startswith("late"):
-                    manner = "late" if manner == "late" else "honest"
+                if manner.startswith("late"):  # all of it: of a signed link an overtaken packet is dropped as replayed
                     moment = max([time.monotonic() + dice.uniform(*LATE), *(m for m, _ in held)])
                     held.append((moment, data))
+                    if manner == "late once" and number(data) == ODOMETRY:
+                        manner = "honest"
+                elif held or number(data) != ODOMETRY or manner in ("honest", "noise"):
+                    heard = [*heard[-50:], data]
+                    if held:
+                        held.append((held[-1][0], data))
+                    else:
+                        towards_bridge.sendto(data, bridge)
                 elif manner != "drop":
                     stamp = honest.reader.decode(bytearray(data)).time_usec
                     change = {"nan": {"x": float("nan")}, "future": {"time_usec": stamp + 1_000_000},

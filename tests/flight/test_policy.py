@@ -92,11 +92,11 @@ def test_a_killed_policy_hands_over_to_the_guide(flight, reaction):
 
 @pytest.mark.proves("17L")
 def test_without_the_guide_the_autopilot_holds(flight, reaction):
-    since, begin, clock = len(flight.status), flight.kill("guide_policy"), time.monotonic()
+    since, begin = len(flight.status), flight.kill("guide_policy")
     flight.until(lambda: flight.told("SNN -> HOLD: GUIDE_SILENT", since), 5)
     flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)
-    told = next(moment for moment, mode in flight.station.modes if moment > clock)
-    reaction(told - clock, 0.3, "from the kill to the autopilot's mode HOLD")
+    told = next(moment for moment, mode in flight.station.modes if moment > flight.signalled)
+    reaction(told - flight.signalled, 0.3, "from the kill to the autopilot's mode HOLD")
     assert "GUIDE_SILENT" in flight.ask("engage").message
     last = flight.stamps()[-1]
     assert last - begin < 0.3 and "offboard signal lost" not in [text for _, text in flight.station.said]

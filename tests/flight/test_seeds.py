@@ -52,11 +52,11 @@ def test_whatever_process_is_lost_the_vehicle_is_well(hangar, reaction, seed, na
         flight.stays(GUIDE, 1.0)
     elif name == "guide_policy":
         flight.until(lambda: flight.rung == HOLD and flight.station.mode == LOITER_MODE, 2)
-        reaction(flight.station.modes[-1][0] - clock, 0.3, "from the kill to the autopilot's mode HOLD")
+        reaction(flight.station.modes[-1][0] - flight.signalled, 0.3, "from the kill to the autopilot's mode HOLD")
         flight.stays(HOLD, 1.0)
     else:
         flight.until(lambda: flight.station.mode == LAND_MODE, 2, "no failsafe")
-        reaction(flight.station.modes[-1][0] - clock, FAILSAFE, "from the loss to the autopilot's mode LAND")
+        reaction(flight.station.modes[-1][0] - flight.signalled, FAILSAFE, "from the loss to the autopilot's mode LAND")
         flight.station.set_mode(LOITER_MODE)  # a pilot keeps it in the air
         flight.until(lambda: flight.station.mode == LOITER_MODE, 2)
     if number == signal.SIGSTOP:

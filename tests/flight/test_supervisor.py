@@ -22,11 +22,10 @@ MODELS = Path(__file__).parents[2] / "models"
 @pytest.mark.proves("19L", "19S")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_without_a_supervisor_the_autopilot_lands(flight, reaction, number):
-    clock = time.monotonic()
     flight.kill("supervisor") if number == signal.SIGKILL else flight.signal("supervisor", number)
     begin = time.time()
     flight.until(lambda: flight.station.mode == LAND_MODE, 3, "no failsafe")
-    reaction(flight.station.modes[-1][0] - clock, FAILSAFE, "from the loss to the autopilot's mode LAND")
+    reaction(flight.station.modes[-1][0] - flight.signalled, FAILSAFE, "from the loss to the autopilot's mode LAND")
     flight.station.set_mode(LOITER_MODE)  # a pilot keeps it in the air
     flight.until(lambda: flight.station.mode == LOITER_MODE, 3)
     assert flight.stamps(since=begin + 0.1) == [] and flight.graph.process.poll() is None

@@ -75,6 +75,7 @@ def keep(item, report) -> None:
                 "rows": sorted(rows),
                 "outcome": report.outcome,
                 "seconds": report.duration,
+                "why": report.longreprtext[-600:],
                 "properties": properties,
             },
             indent=1,

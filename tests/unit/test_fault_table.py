@@ -77,12 +77,12 @@ def test_results_are_kept_one_file_a_case(tmp_path, monkeypatch):
             return [pytest.mark.proves("16L").mark]
 
     class Report:
-        when, outcome, duration = "call", "passed", 0.5
+        when, outcome, duration, longreprtext = "call", "passed", 0.5, ""
 
     monkeypatch.setattr(fault_rows, "RESULTS", tmp_path)
     fault_rows.keep(Item(), Report())
     (file,) = Path(tmp_path).iterdir()
     assert json.loads(file.read_text()) == {
-        "test": "flight/test_x.py::test_x", "case": "[a]", "rows": ["16L"], "outcome": "passed", "seconds": 0.5,
+        "test": "flight/test_x.py::test_x", "case": "[a]", "rows": ["16L"], "outcome": "passed", "seconds": 0.5, "why": "",
         "properties": [["reaction", ["what", 0.01, 0.02]]],
     }  # fmt: skip
