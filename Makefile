@@ -15,7 +15,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup sim_train test test_flight faults soak bench lint clean
+.PHONY: help setup sim_train test test_flight faults soak flight_demo bench docs lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,8 +41,14 @@ faults: setup $(DONE)/test ## every row of the fault table at every level; write
 soak: setup $(DONE)/test ## ten minutes in the air at 100 Hz: memory, missed deadlines, jitter; writes build/soak.md; SECONDS=60
 	$(VENV)/bin/python tests/flight/soak.py $(or $(SECONDS),600)
 
+flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figures and a page in build/flight_demo
+	$(VENV)/bin/spike-ctrl demo $(ARGS)
+
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
+
+docs: setup ## write docs/parameters.md and docs/messages.md from the sources
+	$(VENV)/bin/python docs/reference.py
 
 lint: $(DONE)/lint ## check the style
 	$(VENV)/bin/ruff check .
@@ -69,6 +75,8 @@ $(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/
 	@touch $@
 
 $(DONE)/ros $(DONE)/build: requirements/constraints.txt
+
+$(DONE)/train: requirements/flight.txt
 
 $(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
 	@echo "setup: messages"

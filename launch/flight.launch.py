@@ -1,5 +1,7 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
+import importlib.util
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
@@ -7,24 +9,35 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from spike_ctrl import realtime
+
 ARGUMENTS = [
     # name, type, default, description
     ("connection", str, "udpin:127.0.0.1:14540", "The autopilot: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD."),
     ("model", str, "models/sih_quadx.safetensors", "Checkpoint that flies."),
+    ("allowed_models", str, "", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any."),
     ("airframe", str, "sih_quadx", "What flies: a name among config/airframes or a path to a YAML file."),
     ("recipe", str, "rates", "Recipe whose gains the guide flies with: a name or a path to a YAML file."),
     ("rate", float, "100.0", "Hz of the control."),
     ("cage", str, "", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box."),
     ("height", float, "1.0", "m, to which a take-off climbs."),
     ("auto", bool, "false", "Arm, take off, engage the policy, fly the trajectory and land without being asked."),
-    ("trajectory", str, "hover", "Of the automatic flight: hover, step, circle, figure8, square or lissajous."),
+    (
+        "trajectory",
+        str,
+        "hover",
+        "Of the automatic flight: hover, step, circle, figure8, square or lissajous, also as KIND:SIZE:PERIOD (m, s), and "
+        "several with commas between them.",
+    ),
     ("setpoint", str, "", "Its centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended."),
-    ("size", float, "0.0", "m, of the trajectory; 0: its default."),
-    ("period", float, "0.0", "s, of a round of the trajectory; 0: its default."),
-    ("duration", float, "20.0", "s that the policy flies in an automatic flight."),
+    ("size", float, "0.0", "m, of a trajectory that names none; 0: its default."),
+    ("period", float, "0.0", "s, of a round, where it names none; 0: its default."),
+    ("duration", float, "20.0", "s that the policy flies each trajectory."),
     ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
-    ("record", bool, "false", "Also record the topics of the graph to a bag."),
+    ("link", str, "mavlink", "Way of the commands: mavlink, or uxrce where px4_msgs is installed."),
+    ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
+    ("record", bool, "true", "Record the topics of the graph to a bag: who looks into a flight afterwards needs one."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
 # PX4 as the preflight wants it, for a vehicle that has no remote control and stays in the default cage.
@@ -32,12 +45,24 @@ EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
 }  # fmt: skip
+# How the embedded vehicle differs from the one that is described: option of `spike-ctrl vehicle`, default, description.
+EMBEDDED_OPTIONS = [
+    ("seed", "0", "Of the embedded vehicle's sensor noise."),
+    ("noise", "1.0", "Of its sensors, against PX4's simulation."),
+    ("latency", "0.0", "s that commands reach it late."),
+    ("mass", "1.0", "Factor of its mass, which neither guide nor policy knows."),
+    ("thrust", "1.0", "Factor of its rotors' thrust."),
+    ("lag", "1.0", "Factor of the lag of its motors and rate loop."),
+    ("truth", "", "File for where it truly was, as CSV; empty: none."),
+]
 
 
 def when_ended(event, context):
     """A node that refuses its parameters ends the flight before it begins. What is lost later, the supervisor deals with."""
     if event.returncode == 2:
         return [Shutdown(reason="a node refuses its parameters")]
+    if event.returncode == 0:
+        return []
     return [LogInfo(msg="the flight goes on without it, as far as the supervisor lets it")]
 
 
@@ -51,6 +76,26 @@ def with_vehicle(context):
     values = context.launch_configurations
     if values.get("vehicle", "none") == "embedded":
         values.setdefault("remote_control", "false")
+
+
+def with_realtime(context):
+    """SCHED_FIFO for the nodes between state and command, where this user may have it."""
+    values = context.launch_configurations
+    if values.get("realtime", "false") != "true":
+        return []
+    if not realtime.allowed():
+        return [LogInfo(msg="realtime:=true is not allowed to this user (see ulimit -r): the ordinary scheduler it is")]
+    values.setdefault("priority", str(realtime.PRIORITY))
+    return []
+
+
+def viewer(context):
+    """The node that shows the graph: last, for nobody waits for it."""
+    if context.launch_configurations["viewer"] == "none":
+        return []
+    if importlib.util.find_spec("rerun") is None:
+        raise ValueError("viewer:=rerun: the package rerun-sdk is missing: pip install rerun-sdk")
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
 
 
 def generate_launch_description():
@@ -78,12 +123,12 @@ def generate_launch_description():
             raise ValueError(f"vehicle:=embedded: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
         words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
-        seed = ["--seed", values["seed"], "--priority", values["priority"]]
+        options = [word for n, _, _ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]
         return [
             Node(
                 package="spike_ctrl",
                 executable="spike-ctrl",
-                arguments=["vehicle", *where, *seed, *words],
+                arguments=["vehicle", *where, *options, "--priority", values["priority"], *words],
                 output="screen",
                 on_exit=lambda event, context: [LogInfo(msg="the embedded vehicle has ended")],
             )
@@ -92,6 +137,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             OpaqueFunction(function=with_vehicle),
+            OpaqueFunction(function=with_realtime),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
             DeclareLaunchArgument(
                 "vehicle",
@@ -99,7 +145,13 @@ def generate_launch_description():
                 choices=["none", "embedded"],
                 description="embedded: also start a simulated vehicle that speaks MAVLink as PX4 does.",
             ),
-            DeclareLaunchArgument("seed", default_value="0", description="Of the embedded vehicle's sensor noise."),
+            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, d, text in EMBEDDED_OPTIONS),
+            DeclareLaunchArgument(
+                "viewer",
+                default_value="none",
+                choices=["none", "rerun"],
+                description="rerun: also show the graph in 3-D in a browser; needs the package rerun-sdk.",
+            ),
             DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
@@ -107,9 +159,15 @@ def generate_launch_description():
                 description="The least severe messages that nodes print.",
             ),
             DeclareLaunchArgument(
+                "realtime",
+                default_value="false",
+                choices=["true", "false"],
+                description="SCHED_FIFO for the nodes between state and command, where the user may set it.",
+            ),
+            DeclareLaunchArgument(
                 "priority",
                 default_value="0",
-                description="SCHED_FIFO priority of the nodes, 1 to 99; 0: ordinary.",
+                description="SCHED_FIFO priority of these nodes, 1 to 99; 0: ordinary.",
             ),
             OpaqueFunction(function=embedded),
             Node(  # first of the nodes: what starts first ends last, and hears what the others say at their end
@@ -125,14 +183,14 @@ def generate_launch_description():
                 Node,
                 "spike_ctrl_flight",
                 "vehicle_bridge",
-                "connection airframe rate cage height remote_control signing_key",
+                "connection airframe rate cage height remote_control signing_key link px4",
             ),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "model airframe",
+                "model allowed_models airframe",
                 {"flight": True, "autostart": True},
                 namespace="",
             ),
@@ -143,5 +201,6 @@ def generate_launch_description():
                 "airframe rate cage height remote_control model auto trajectory setpoint size period duration record",
                 on_exit=when_supervisor_ended,
             ),
+            OpaqueFunction(function=viewer),
         ]
     )

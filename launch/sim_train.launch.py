@@ -1,5 +1,6 @@
 """Train in simulation: simulator, guide, spiking policy and learner, in lockstep. Ends when the learner ends."""
 
+import importlib.util
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -59,6 +60,15 @@ def from_algorithm(context):
             raise recipe.RecipeError(f"recipe {values['recipe']}: algorithm: found {found}, wanted {wanted}")
 
 
+def viewer(context):
+    """The node that shows the graph: last, for nobody waits for it."""
+    if context.launch_configurations["viewer"] == "none":
+        return []
+    if importlib.util.find_spec("rerun") is None:
+        raise ValueError("viewer:=rerun: the package rerun-sdk is missing: pip install rerun-sdk")
+    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
@@ -83,6 +93,12 @@ def generate_launch_description():
                 "algorithm",
                 default_value="",
                 description="How to train, by the standard recipe of an algorithm: td3bc or model_gradient.",
+            ),
+            DeclareLaunchArgument(
+                "viewer",
+                default_value="none",
+                choices=["none", "rerun"],
+                description="rerun: also show the graph in 3-D in a browser; needs the package rerun-sdk.",
             ),
             DeclareLaunchArgument(
                 "log_level",
@@ -127,5 +143,6 @@ def generate_launch_description():
                 "recipe airframe vehicles seed steps run resume",
                 sigterm_timeout="20",  # s: it saves a run that can be resumed
             ),
+            OpaqueFunction(function=viewer),
         ]
     )

@@ -68,11 +68,6 @@ def reaction(record_property):
     return measured
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "proves(*rows): rows of the fault table and their level, as 16L, that it proves")
-    config.addinivalue_line("markers", "seeds: the same over several seeds; takes minutes")
-
-
 def pytest_collection_modifyitems(items):
     """Unit tests that have rows in their name get the mark, too."""
     for item in items:

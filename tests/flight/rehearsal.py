@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import rclpy
+from output import executable
 from programs import Program, Started, Station, free_port, hurry, may_be_real_time, nodes
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -19,7 +20,7 @@ from spike_ctrl import resources
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import nanoseconds
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+SPIKE_CTRL = executable("spike-ctrl")
 SNN, GUIDE, HOLD, LAND, SILENT = range(5)
 OFFBOARD_MODE, LOITER_MODE, LAND_MODE = 0x00060000, 0x03040000, 0x06040000
 OUTPUTS = {"vehicle_bridge": "flight_state", "guide_policy": "guide/action", "snn_policy": "policy/action",

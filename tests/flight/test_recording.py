@@ -6,13 +6,13 @@
 
 import shutil
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from output import executable
 from programs import Program
 from reactions import GAP, intervals, resident, undisturbed
 from rehearsal import SNN
@@ -140,7 +140,7 @@ def test_a_slow_disk_does_not_reach_control(flight, tmp_path, reaction):
 def test_a_killed_learner_does_not_reach_control(flight, reaction):
     answers = flight.listen(VehicleAction, "candidate/action")
     flight.listen(JumpStart, "jump_start")  # it begins when somebody listens, as a simulator does
-    command = [Path(sys.executable).parent / "learner", "--ros-args", "-r", "__node:=learner"]
+    command = [executable("learner"), "--ros-args", "-r", "__node:=learner"]
     words = [w for p in ("recipe:=td3bc", "airframe:=sih_quadx", "vehicles:=1", "run:=learned") for w in ("-p", p)]
     learner = flight.start("nice", "-n", "19", *command, *words)
     try:

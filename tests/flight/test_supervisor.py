@@ -125,6 +125,7 @@ def test_what_must_not_be_done_is_refused_with_the_list_and_the_preflight_warns(
     assert flight.autopilot.mode != AutopilotStatus.OFFBOARD and not flight.commands
 
 
+@pytest.mark.installed
 @pytest.mark.proves("24L")
 def test_a_model_for_another_vehicle_ends_the_launch_with_one_line(hangar):
     flight = hangar.new(f"model:={MODELS / 'crazyflie.safetensors'}")

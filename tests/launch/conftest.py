@@ -4,23 +4,20 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from output import Output, children
-
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+from output import Output, children, executable
 
 
 class Graph(Output):
     """`spike-ctrl launch NAME ARGUMENTS` in a ROS domain, with its output and its processes."""
 
     def __init__(self, domain: int, folder: Path, arguments: list[str], name: str = "sim_train"):
-        command = [SPIKE_CTRL, "launch", name, *arguments]
+        command = [executable("spike-ctrl"), "launch", name, *arguments]
         super().__init__(command, cwd=folder, env=os.environ | {"ROS_DOMAIN_ID": str(domain)})
 
     def wait_for(self, pattern: str, seconds: float = 40.0) -> re.Match:

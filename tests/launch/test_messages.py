@@ -118,6 +118,7 @@ sys.exit(run(Echo))
 """
 
 
+@pytest.mark.installed
 def test_a_state_of_256_vehicles_crosses_two_processes_unchanged(ros_domain_id):
     wanted, received = a_state(256), []
     echo = subprocess.Popen([sys.executable, "-c", ECHO])

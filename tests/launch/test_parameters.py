@@ -34,6 +34,7 @@ def node_with(ros_domain_id):
     rclpy.shutdown()
 
 
+@pytest.mark.installed
 def test_defaults_and_given_values_arrive_with_their_types(node_with):
     node = node_with("vehicles:=7", "rate:=50", "realtime:=true", "use_sim_time:=false")
     assert declare(node, Parameters) == Parameters(vehicles=7, rate=50.0, layout="motors", realtime=True)

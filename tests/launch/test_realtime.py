@@ -8,13 +8,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from output import executable
 from spike_ctrl_msgs.msg import PolicyStatus
 
 from spike_ctrl import resources
@@ -36,7 +36,7 @@ class Flight:
         self.processes = {}
         for node, parameters in NODES.items():
             words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-            command = [Path(sys.executable).parent / node, "--ros-args", *words]
+            command = [executable(node), "--ros-args", *words]
             self.processes[node] = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.node, self.figures, self.reasons = rclpy.create_node("listener"), {}, []
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, qos.STATUS)
@@ -103,3 +103,11 @@ def test_a_policy_that_stays_silent_ends_the_simulator_with_its_name(flight):
     flight.until(lambda: flight.processes["simulator"].poll() is not None)
     assert flight.processes["simulator"].returncode == 1
     assert "no policy/action from snn_policy for 5 s" in flight.output
+
+
+@pytest.mark.installed
+def test_a_parameter_that_does_not_fit_ends_the_simulator_with_its_name(ros_domain_id):
+    command = [executable("simulator"), "--ros-args", "-p", "vehicles:=0"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+    assert found.stderr.splitlines()[-1] == "error: parameter 'vehicles': found 0, wanted 1 to 8192"

@@ -154,6 +154,7 @@ def test_a_full_disk_is_told_and_disturbs_nobody(start_graph, diagnostics, tmp_p
     assert "get it back with: spike-ctrl repair" in graph.output
 
 
+@pytest.mark.installed
 def test_a_bag_that_exists_is_refused_and_the_graph_does_not_start(start_graph, tmp_path):
     (tmp_path / "bag").mkdir()
     graph = start_graph(*RECORD)

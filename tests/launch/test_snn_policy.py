@@ -5,19 +5,20 @@
 - a new checkpoint flies in shadow through the warm-up and then takes over; a damaged one leaves the old one flying
 - a state that is not finite gets no answer, and the status names the field
 - after a lost tick, and in real time after the process hung, it flies in shadow through the warm-up, from the zero state
+- a checkpoint that is not in the list of allowed files does not fly, neither the model given nor one that arrives
 - its reasons are those of the message
 """
 
 import hashlib
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
+from output import executable
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, checkpoint
@@ -45,7 +46,7 @@ class Talker:
     def __init__(self, model: Path, vehicles: int, *parameters: str):
         self.vehicles = vehicles
         given = [f"model:={model}", f"warm_up:={WARM_UP}", *parameters]
-        command = [Path(sys.executable).parent / "snn_policy", "--ros-args", *(w for p in given for w in ("-p", p))]
+        command = [executable("snn_policy"), "--ros-args", *(w for p in given for w in ("-p", p))]
         self.process = subprocess.Popen(command)
         self.node = rclpy.create_node("talker")
         self.answers: list[VehicleAction] = []
@@ -116,6 +117,7 @@ def send(talker: Talker, data: bytes, name: str, sha256: str | None = None) -> N
     talker.checkpoint_out.publish(fill(Checkpoint(), epoch=7, name=name, sha256=digest, data=data))
 
 
+@pytest.mark.installed
 def test_answers_equal_the_library_and_are_repeated_unchanged(talker):
     policy = checkpoint.loads(a_checkpoint(1)).policy
     state = policy.initial_state(VEHICLES)
@@ -183,8 +185,8 @@ def warmed_up(talker: Talker, words: str) -> None:
     for observation in [*seen, talker.observation]:
         action, state = policy.step(observation, state)
     np.testing.assert_allclose(view(answer).action, action, atol=1e-6)
-    stale = [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE]
-    assert [status for status in stale if words in status.detail], [status.detail for status in talker.status]
+    stale = PolicyStatus.STALE_STATE
+    talker.until(lambda: [status for status in talker.status if status.reason == stale and words in status.detail])
     talker.until(lambda: talker.status[-1].reason == PolicyStatus.OK)
 
 
@@ -217,7 +219,7 @@ def test_one_that_hung_in_real_time_answers_no_old_state_and_warms_up_anew(start
             rclpy.spin_once(talker.node, timeout_sec=left)
     assert [answer.tick for answer in talker.answers[:3]] == [1, 2, 3]
     assert talker.answers[3].tick > hung  # none of those that had waited
-    stale = [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE]
+    stale = talker.until(lambda: [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE])
     assert "tick 4 came" in stale[-1].detail and "wanted at most 500 ms" in stale[-1].detail
 
 
@@ -229,7 +231,36 @@ def test_what_the_policy_says_has_the_numbers_of_the_message():
 
 def test_a_model_that_does_not_load_ends_the_node_with_one_line_that_names_it(ros_domain_id, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(a_checkpoint(1)[:-1])
-    command = [Path(sys.executable).parent / "snn_policy", "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
+    command = [executable("snn_policy"), "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert found.returncode == 1 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1].startswith(f"error: refused: {tmp_path / 'model.safetensors'}: ")
+
+
+def test_a_checkpoint_that_arrives_is_held_to_the_list(start, tmp_path):
+    listed = tmp_path / "allowed.txt"
+    listed.write_text("".join(f"{hashlib.sha256(a_checkpoint(seed)).hexdigest()}  file\n" for seed in (1, 2)))
+    talker = start(VEHICLES, f"allowed_models:={listed}")
+    talker.ask()
+    send(talker, a_checkpoint(3), "foreign")
+    found = hashlib.sha256(a_checkpoint(3)).hexdigest()
+    wanted = f"refused: foreign: sha256: found {found}, wanted one of the 2 in {listed}"
+    talker.until(lambda: [status for status in talker.status if status.detail == wanted])
+    for _ in range(2 * WARM_UP):
+        assert talker.ask().checkpoint_id.endswith("model.safetensors")
+    send(talker, a_checkpoint(2), "listed")
+    talker.until(lambda: talker.ask().checkpoint_id == "listed")
+
+
+@pytest.mark.parametrize(
+    "text, words", [("0" * 64 + "  other\n", "sha256: found "), ("12ab\n", "line 1: found '12ab', wanted a sha256")]
+)
+def test_a_model_that_is_not_in_the_list_ends_the_node_with_one_line(ros_domain_id, tmp_path, text, words):
+    model, listed = tmp_path / "model.safetensors", tmp_path / "allowed.txt"
+    model.write_bytes(a_checkpoint(1))
+    listed.write_text(text)
+    given = [word for pair in (f"model:={model}", f"allowed_models:={listed}") for word in ("-p", pair)]
+    command = [executable("snn_policy"), "--ros-args", *given]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+    assert words in found.stderr.splitlines()[-1] and str(listed) in found.stderr.splitlines()[-1]

@@ -1,7 +1,21 @@
 """A process that a test starts, with all that it printed."""
 
+import os
+import shutil
 import subprocess
+import sys
 import threading
+from pathlib import Path
+
+
+def executable(name: str) -> Path:
+    """Where a command or node of ours is installed: beside Python (pip), or by colcon on PATH or in lib/PACKAGE."""
+    prefixes = map(Path, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
+    places = [Path(sys.executable).parent / name, *(place for p in prefixes for place in p.glob(f"lib/*/{name}"))]
+    found = next((place for place in places if place.is_file()), shutil.which(name))
+    if found is None:
+        raise FileNotFoundError(f"{name}: neither beside {sys.executable} nor in AMENT_PREFIX_PATH nor on PATH")
+    return Path(found)
 
 
 class Output:

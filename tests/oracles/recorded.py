@@ -15,7 +15,10 @@ from spike_ctrl.learn.buffer import FIRST
 from spike_ctrl.learn.rollout import Rollout
 from spike_ctrl.snn.runtime import SpikingPolicy
 
-KINDS = ("VehicleState", "VehicleAction", "Transition", "Checkpoint", "PolicyStatus")
+KINDS = (
+    "VehicleState", "VehicleAction", "Transition", "Checkpoint", "PolicyStatus", "FlightState", "SetPoint",
+    "SupervisorStatus", "FlightCommand",
+)  # fmt: skip
 EPOCH = 3
 
 
@@ -40,19 +43,37 @@ class Bag:
         kind, detail = about
         if kind == 2:
             return self.store.types["std_msgs/msg/Header"](self.store.types["builtin_interfaces/msg/Time"](0, 0), "odom")
+        if kind == 3:
+            return np.zeros(detail[1], detail[0][1][0])
         if kind == 4:
-            return np.empty(0, detail[0][1][0])
+            return [] if detail[0][1][0] == "string" else np.empty(0, detail[0][1][0])
         return "" if detail[0] == "string" else 0.0 if detail[0].startswith("float") else 0
+
+
+def log(bag: Bag, tick: int, position, rungs) -> None:
+    """What a flight beside an autopilot adds: the state in the world, 2 m east of the set-point's frame, and who flies.
+
+    rungs: {tick: (rung, event)} at which the supervisor speaks. The command follows .8 ms after the state.
+    """
+    at, here = tick * 10_000_000, np.array([2.0, 0.0, 1.0])
+    bag.write("/flight_state", "FlightState", at, tick=tick, position=position + here, quaternion=np.array([0.0, 0, 0, 1]))
+    if tick % 10 == 5:
+        bag.write("/set_point", "SetPoint", at, position=here)
+    if tick in rungs:
+        rung, event = rungs[tick]
+        bag.write("/supervisor/status", "SupervisorStatus", at, rung=rung, reason="made up", events=[event])
+    bag.write("/command", "FlightCommand", at + 800_000, tick=tick, layout="motors", action=np.zeros(4))
 
 
 def fly(
     path, model, *, ticks=300, vehicles=2, start=0, skip=(), leave_out=(), alter=None, name="run/3", layout="motors",
-    runtime=SpikingPolicy,
+    runtime=SpikingPolicy, rungs=None,
 ):
     """Record a flight of a model to a bag at `path`; gives the rewards (ticks, vehicles) that the environment paid.
 
     start: ticks before it are flown and not recorded. skip: ticks whose state is not recorded. leave_out: topics.
-    alter(tick, action): changes what is recorded of the policy's action, not what is flown.
+    alter(tick, action): changes what is recorded of the policy's action, not what is flown. rungs: as of `log`, for a
+    flight beside an autopilot.
     """
     data = Path(model).read_bytes()
     loaded, vehicle = checkpoint.loads(data), airframe.find("crazyflie")
@@ -88,6 +109,8 @@ def fly(
         for topic, (kind, fields, late) in messages.items():
             if topic not in leave_out and not (topic == "state" and tick in skip):
                 bag.write(f"/{topic}", kind, tick * 10_000_000 + late, **fields)
+        if rungs is not None:
+            log(bag, tick, observed["observation"][0, :3].astype(float), rungs)
         if tick % 100 == 0 and "policy/status" not in leave_out:
             rates = np.float32(loaded.policy.spike_rates(state))
             bag.write("/policy/status", "PolicyStatus", tick * 10_000_000, tick=tick, epoch=EPOCH, spike_rate=rates,

@@ -160,3 +160,13 @@ def test_an_unknown_name_lists_the_known_ones():
     assert message.startswith("airframe 'crazyfly' not found; known: ")
     for name in NAMES:
         assert name in message
+
+
+def test_a_vehicle_that_differs_from_its_description_in_mass_thrust_and_lag():
+    craft = airframe.find("sih_quadx")
+    other = airframe.altered(craft, mass=1.2, thrust=0.8, lag=1.5)
+    assert (other.mass, other.thrust(1.0), other.lag_up, other.rate_loop.delay) == pytest.approx((1.2, 4.0, 0.075, 0.015))
+    assert other.thrust_to_weight == pytest.approx(4 * 4.0 / (1.2 * 9.81)) and other.rate_loop.proportional[0] == 0.15
+    assert airframe.altered(craft) == craft
+    with pytest.raises(AirframeError, match=r"sih_quadx, mass x 2, thrust x 1, lag x 1: .*thrust/weight is 1\.02"):
+        airframe.altered(craft, mass=2.0)

@@ -8,7 +8,7 @@ from spike_ctrl.fault import Rung
 from spike_ctrl.ladder import Request
 from spike_ctrl.trajectory import Trajectory
 
-PLAN = Plan(Trajectory("circle", (0.0, 0.0, 1.0), period=20.0), duration=5.0)
+PLAN = Plan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
 
 
 def rehearse(flight, plan=PLAN, until=None, seconds=60):
@@ -16,7 +16,9 @@ def rehearse(flight, plan=PLAN, until=None, seconds=60):
     auto = getattr(flight, "auto", Auto())
     for _ in range(round(seconds / 0.01)):
         flight.fly()
-        auto, requests, target = advance(auto, flight.state.ladder, flight.armed and not flight.landed, flight.now, plan)
+        airborne, refusals = flight.armed and not flight.landed, [e.text for e in flight.events if "refused" in e.text]
+        refusal = refusals[-1] if refusals else ""
+        auto, requests, target = advance(auto, flight.state.ladder, airborne, flight.now, plan, refusal)
         if requests or target:
             flight.give(requests=requests, target=target)
         flight.auto = auto
@@ -49,7 +51,19 @@ def test_it_gives_up_waiting_and_says_so(Flight):
     flight = Flight()
     flight.unmet = None
     auto = rehearse(flight, Plan(ready_timeout=3.0))
-    assert auto.failure == "not ready within 3 s" and not auto.succeeded and flight.asks == []
+    assert auto.failure.startswith("not ready within 3 s: refused to take off: ") and "preflight has not run" in auto.failure
+    assert not auto.succeeded and flight.asks == []
+
+
+def test_several_trajectories_are_flown_one_after_the_other(Flight):
+    hover, step = Trajectory("hover", (0.0, 0.0, 1.0)), Trajectory("step", (0.0, 0.0, 1.0), size=0.5, lead=0.5)
+    plan, flight = Plan((hover, step), duration=2.0), Flight()
+    auto = rehearse(flight, plan)
+    assert auto.succeeded and auto.leg == 1 and auto.flown == pytest.approx(4.0, abs=0.02)
+    points = [(now, output.set_point.position[0]) for now, output in flight.outputs if output.set_point is not None]
+    engaged = next(now for now, output in flight.outputs if output.rung is Rung.SNN)
+    stepped = next(now for now, x in points if x == pytest.approx(0.5))
+    assert stepped - engaged == pytest.approx(2.5, abs=0.1)
 
 
 def test_a_policy_that_fails_is_not_engaged_again_and_the_flight_ends_landed(Flight):
@@ -78,7 +92,7 @@ def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
     rehearse(flight, until=lambda: flight.auto.phase is phase and flight.armed and flight.mode is Mode.OFFBOARD)
     flight.mode = Mode.OTHER
     asks = len(flight.asks)
-    auto = rehearse(flight, Plan(PLAN.trajectory, land_timeout=5.0))
+    auto = rehearse(flight, Plan(PLAN.trajectories, land_timeout=5.0))
     assert "TAKEN_OVER" in auto.failure and flight.mode is Mode.OTHER and len(flight.asks) == asks
 
 

@@ -7,12 +7,12 @@ from spike_ctrl.learn.buffer import (
     FIRST,
     GUIDE,
     HISTORY,
-    PRIVILEGED_SIZE,
     TERMINATED,
     TRUNCATED,
     Rows,
     SequenceBuffer,
     finite,
+    privileged_size,
 )
 
 VEHICLES = 3
@@ -157,7 +157,7 @@ def test_the_action_history_is_zero_before_the_episode_and_oldest_first():
     rows = stream([[60]] * VEHICLES, [[TRUNCATED]] * VEHICLES, ticks=300)
     sample = filled(rows, 300).sample(50, 60, 0, np.random.default_rng(0))
     history = sample.privileged[..., 18 : 18 + 4 * HISTORY].reshape(61, 50, HISTORY, 4)
-    assert sample.privileged.shape[-1] == PRIVILEGED_SIZE
+    assert sample.privileged.shape[-1] == privileged_size()
     assert (sample.age == 0).all()
     assert not history[0].any()
     assert not history[5, :, : HISTORY - 5].any()
@@ -269,3 +269,16 @@ def test_the_ignored_action_of_a_final_state_may_be_anything():
     rows[5].action[:] = np.nan
     cleaned, count = finite(rows[5])
     assert count == 0 and not cleaned.action.any() and (cleaned.flags == rows[5].flags).all()
+
+
+def test_a_shorter_history_is_the_end_of_the_longer_one():
+    rows = random_stream(5, 200)
+    whole = filled(rows, 200)
+    for history in (0, 3):
+        short = SequenceBuffer(200 * VEHICLES, VEHICLES, history)
+        for row in rows:
+            short.add(row)
+        mine, theirs = (buffer.sample(20, 30, 5, np.random.default_rng(1)).privileged for buffer in (short, whole))
+        assert mine.shape[-1] == privileged_size(history)
+        kept = [*range(18), *range(18 + 4 * (HISTORY - history), privileged_size())]
+        np.testing.assert_array_equal(mine, theirs[..., kept])

@@ -57,6 +57,7 @@ def test_a_changed_airframe_of_the_same_name_is_refused_by_its_hash(capsys, tmp_
     assert message == f"{MODEL}: airframe_hash: found '{airframe.find('crazyflie').hash}', wanted '{changed.hash}'"
 
 
+@pytest.mark.installed
 def test_inspect_shows_the_flights_as_a_table_and_the_rest_as_before(capsys):
     assert cli.main(["inspect", MODEL]) == 0
     shown = capsys.readouterr().out

@@ -16,6 +16,7 @@ from spike_ctrl.learn.closed_loop import Objective
 from spike_ctrl.learn.model_gradient import _flat, _views
 from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl.starts import MAX_DELAY
 
 VEHICLE, SLOPE = airframe.find("crazyflie_l2f"), 2.0
@@ -25,11 +26,12 @@ OBJECTIVE = Objective(1.0, 0.1, 0.25, 0.14, wall=2.0, wall_at=0.3, change=0.3, d
 class Segment:
     """The same random segment for the kernel and for the oracle."""
 
-    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0):
+    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0, reset="soft"):
         rng = np.random.default_rng(seed)
         self.network = SpikingNetwork(
-            sizes, generator=torch.Generator().manual_seed(seed), output_bias=[math.atanh(2 * VEHICLE.hover - 1)] * 4
-        )
+            sizes, Neuron(reset), generator=torch.Generator().manual_seed(seed),
+            output_bias=[math.atanh(2 * VEHICLE.hover - 1)] * 4,
+        )  # fmt: skip
         self.environment = Environment(VEHICLE, LANES, Task())
         self.environment.reset(seed=seed)
         self.start = self.environment.read(STATE_ROWS)
@@ -93,10 +95,13 @@ class Segment:
         return {name: p.grad.numpy() for name, p in network.named_parameters()}, torch.stack(states).detach(), commands
 
 
+@pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("delay", [[0], [0, 1, 2]], ids=["at once", "0 to 2 steps late"])
-def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay):
-    segment = Segment(25, delay)
+def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, reset):
+    segment = Segment(25, delay, reset=reset)
     segment.fly()
+    fired = segment.tape.spike[1:].mean(axis=(0, 2))
+    assert ((fired > 0.05) & (fired < 0.95)).sum() > 5  # neurons whose reset matters
     found = segment.pull()
     wanted, states, commands = segment.oracle()
     flown = segment.tape.state[1:].reshape(25, 17, LANES).transpose(0, 2, 1)

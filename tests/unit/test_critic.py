@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 
-from spike_ctrl.learn.buffer import PRIVILEGED_SIZE
+from spike_ctrl.learn.buffer import privileged_size
 from spike_ctrl.learn.critic import RATES_SCALE, VELOCITY_SCALE, TwinCritic
 
 
@@ -15,7 +15,7 @@ def critic(width=12, seed=0):
 
 def inputs(*shape, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(*shape, size, generator=generator, dtype=torch.float64) for size in (PRIVILEGED_SIZE, 4))
+    return (torch.randn(*shape, size, generator=generator, dtype=torch.float64) for size in (privileged_size(), 4))
 
 
 def alone(twins, member, privileged, action):

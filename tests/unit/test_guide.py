@@ -144,6 +144,7 @@ def level(position=(0, 0, 0), yaw=0.0):
     return np.array([[*position, c, -s, 0, s, c, 0, 0, 0, 1, *[0] * 6]], np.float32)
 
 
+@pytest.mark.installed
 def test_with_rates_hover_is_zero_and_each_error_asks_for_the_turn_that_takes_it_back():
     _, guide = rates_guide()
     calm = np.zeros((1, 6), np.float32)

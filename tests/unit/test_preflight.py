@@ -16,6 +16,7 @@ GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,
     "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
+    "CBRK_FLIGHTTERM": 121212,
 }  # fmt: skip
 # PX4 v1.17 out of the box.
 DEFAULT = GOOD | {
@@ -59,13 +60,13 @@ def test_a_parameter_that_was_not_received_is_unmet(name):
         ("COM_OBL_RC_ACT", 7), ("COM_OBL_RC_ACT", 0), ("COM_LOW_BAT_ACT", 0), ("GF_ACTION", 0), ("GF_ACTION", 1),
         ("GF_MAX_HOR_DIST", 4.2), ("GF_MAX_VER_DIST", 3.0), ("NAV_DLL_ACT", 0), ("COM_FAIL_ACT_T", 6), ("NAV_RCL_ACT", 6),
         ("COM_RC_IN_MODE", 4), ("COM_RCL_EXCEPT", 4), ("FD_FAIL_R", 45), ("FD_FAIL_P", 45), ("MPC_THR_HOVER", 0.3),
-        ("THR_MDL_FAC", 0.5),
+        ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0),
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_named_with_the_value_to_set(name, value):
     (condition,) = audit(GOOD | {name: value})
     assert condition.what.startswith(f"{name}: found {value:g}, wanted ") and condition.fix.startswith(f"set {name} to ")
-    assert condition.blocks == (name not in ("NAV_DLL_ACT", "COM_FAIL_ACT_T"))
+    assert condition.blocks == (name not in ("NAV_DLL_ACT", "COM_FAIL_ACT_T", "CBRK_FLIGHTTERM"))
 
 
 @pytest.mark.parametrize("parameters", [DEFAULT, dict.fromkeys(GOOD, 7.0), dict.fromkeys(GOOD, -1.0), {}])

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,12 +16,23 @@ import pytest
 from recorded import fly
 
 from spike_ctrl import airframe, checkpoint, cli, observation, resources
+from spike_ctrl.bag.flight_log import read_log
+from spike_ctrl.bag.reader import read
 from spike_ctrl.evaluate import PolicyController, evaluate
+from spike_ctrl.fault import Rung
 from spike_ctrl.report import ReportError, kind
+from spike_ctrl.report.bag import section
 from spike_ctrl.report.flight import Flight, attitude, hover_verdict
+from spike_ctrl.report.page import Verdict
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RUNGS = {
+    0: (Rung.GUIDE, "ok: SILENT -> GUIDE: the operator asked to take off"),
+    50: (Rung.SNN, "ok: GUIDE -> SNN: agrees with the guide"),
+    200: (Rung.GUIDE, "warning: POLICY_SILENT (the policy did not answer in time): no answer for 27 ms"),
+    260: (Rung.LAND, "ok: GUIDE -> LAND: the operator asked to land"),
+}
 LINES = [
     {"seconds": 1.0, "environment_steps": 1000.0, "guide_share": 0.5, "slope": 5.0},
     {"seconds": 2.0, "environment_steps": 2000.0, "validation_return": 123.0, "validation_survival": 0.9},
@@ -40,7 +52,8 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     shutil.copy(MODEL, folder / "second.safetensors")
     fly(folder / "bag", MODEL)
-    paths = [MODEL, folder / "second.safetensors", a_run(folder / "run"), folder / "bag"]
+    fly(folder / "flight", MODEL, vehicles=1, rungs=RUNGS)
+    paths = [MODEL, folder / "second.safetensors", a_run(folder / "run"), folder / "bag", folder / "flight"]
     assert cli.main(["report", *map(str, paths), "-o", str(folder / "report.html")]) == 0
     return folder / "report.html"
 
@@ -78,17 +91,42 @@ def parsed(page):
 
 def test_the_page_is_well_formed_and_refers_to_nothing_outside_of_it(parsed):
     assert not parsed.open and not parsed.unbalanced and not parsed.outside
-    assert len(parsed.charts) == len(set(parsed.charts)) > 25
+    assert len(parsed.charts) == len(set(parsed.charts)) > 35
 
 
 def test_all_parts_have_their_figures_and_text_is_escaped(parsed):
     text = " ".join(parsed.text)
-    for wanted in ("Side by side", "Model crazyflie", "Model second", "Run run", "Bag bag", "<b>craft</b>"):
+    for wanted in ("Side by side", "Model crazyflie", "Model second", "Run run", "Bag bag", "Bag flight", "<b>craft</b>"):
         assert wanted in text
-    for figure in ("Trajectory", "Position error", "Attitude", "Actions", "Spikes", "Spike rates", "Membranes",
-                   "Latency from state to action", "Return", "Survival"):  # fmt: skip
+    for figure in ("Trajectory", "Position error", "Attitude", "Actions of policy and guide", "Spikes", "Spike rates",
+                   "Membranes", "Latency", "Ladder and events", "Return", "Survival"):  # fmt: skip
         assert figure in parsed.text
-    assert "600 of 600 actions equal bit by bit" in text and "median 1.50" in text
+    assert "600 of 600 actions equal bit by bit" in text and "action of the policy: median 1.50" in text
+
+
+def test_a_flight_tells_who_flew_how_late_the_commands_were_and_what_happened(parsed):
+    text = " ".join(parsed.text)
+    assert "SNN 1.5 s, GUIDE 1.1 s, LAND 0.4 s" in text and "command: median 0.80, p99 0.80, largest 0.80 ms" in text
+    row = parsed.cells.index("POLICY_SILENT (the policy did not answer in time): no answer for 27 ms")
+    assert parsed.cells[row - 2 : row + 2] == ["2.00", "warning", parsed.cells[row], "1"]
+
+
+def test_the_log_of_a_flight_is_in_the_world_and_knows_the_rung_of_each_state(page):
+    log = read_log(page.parent / "flight")
+    first = read(page.parent / "flight").states.observation[:, 0, :3]
+    np.testing.assert_allclose(log.position - [2, 0, 1], first, atol=1e-6)
+    assert np.isnan(log.set_point[:5]).all() and (log.set_point[5:] == [2, 0, 1]).all()
+    assert log.rung_at(log.received).tolist() == [1] * 50 + [0] * 150 + [1] * 60 + [3] * 40
+    assert read_log(page.parent / "bag") is None
+
+
+def test_only_what_the_policy_flew_counts_for_its_position_error():
+    errors = np.zeros(1000)
+    errors[:300], errors[800:] = 1.0, 1.0
+    by_policy = np.zeros(1000, bool)
+    by_policy[200:800] = True
+    assert not hover_verdict([flight(errors)]).good
+    assert hover_verdict([replace(flight(errors, starts=(0.0, 2.0)), counts=by_policy)]).good
 
 
 def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):
@@ -96,7 +134,7 @@ def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):
     for column in figures.columns.values():
         assert f"{column['return_mean']:.4g}" in parsed.cells
     assert f"{100 * figures.hover_error_m['median']:.4g}" in parsed.cells
-    assert sum("pass: 0.0 % of samples over 0.15 m" in cell for cell in parsed.cells) == 4
+    assert sum("pass: 0.0 % of samples over 0.15 m" in cell for cell in parsed.cells) == 2
 
 
 def drawn(page: Path, profile: Path) -> tuple[str, list[str]]:
@@ -190,9 +228,12 @@ def test_a_line_that_a_kill_cut_off_is_left_out_and_a_broken_one_is_named(tmp_pa
 
 
 def test_a_bag_without_checkpoints_is_drawn_as_far_as_it_goes_and_replayed_by_a_given_model(tmp_path):
-    fly(tmp_path / "bag", MODEL, leave_out=("policy/checkpoint", "policy/status"), name="crazyflie.safetensors", ticks=120)
+    fly(tmp_path / "bag", MODEL, leave_out=("policy/checkpoint", "policy/status"), name="mine.safetensors", ticks=120)
     target = tmp_path / "r.html"
     assert cli.main(["report", str(tmp_path / "bag"), "-o", str(target)]) == 0
     assert "not replayed: " in target.read_text() and "no policy/checkpoint" in target.read_text()
-    assert cli.main(["report", str(tmp_path / "bag"), str(MODEL), "-o", str(target)]) == 0
-    assert "240 of 240 actions equal bit by bit" in target.read_text()
+    shutil.copy(MODEL, tmp_path / "mine.safetensors")
+    other = resources.folder("models") / "sih_quadx.safetensors"  # of another layout: passed over
+    drawn = section(tmp_path / "bag", [other, tmp_path / "mine.safetensors"])
+    assert not any("not replayed" in note for note in drawn.notes)
+    assert ("replay", Verdict("240 of 240 actions equal bit by bit", True)) in drawn.parts[1].rows

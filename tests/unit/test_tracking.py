@@ -1,11 +1,15 @@
 """Following a trajectory: absolute facts for who stands still, and the guide for who follows."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, cli, protocol, resources, tracking
 from spike_ctrl.evaluate import GuideController
 from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.protocol import FOLLOWED, NAMES, Gust, ProtocolError
 from spike_ctrl.tracking import Tracking, table, track
 from spike_ctrl.trajectory import Trajectory
 
@@ -42,4 +46,66 @@ def test_the_guide_follows_a_figure_eight_and_the_preview_is_what_lets_it():
 
 def test_the_table_is_in_centimetres():
     text = table("circle", {"somebody": Tracking(0.012, 0.02, 0.3, 0.05)})
-    assert text.splitlines()[1].split() == ["somebody", "1.2", "2.0", "30.0", "5.0%"]
+    assert text.splitlines()[1].split() == ["somebody", "1.2", "2.0", "30.0", "5.0%", "passes"]
+
+
+def test_the_table_says_who_passes_the_line_and_of_a_step_when_who_settles():
+    below, above = Tracking(0.01, 0.02, 0.2, 0.05, 1.25), Tracking(0.01, 0.02, 0.2, 0.051, math.inf)
+    assert [row.split()[-1] for row in table("circle", {"a": below, "b": above}).splitlines()[1:]] == ["passes", "fails"]
+    assert [row.split()[-1] for row in table("step", {"a": below, "b": above}, True).splitlines()[1:]] == ["1.25", "never"]
+    assert above.to_dict(sudden=True)["settling_s"] is None and above.to_dict(sudden=False)["passed"] is False
+
+
+def test_a_vehicle_has_settled_from_when_on_it_stays_within_five_centimetres():
+    distances = np.full((300, 4), 0.01)
+    distances[:100, 0] = 1.0  # within after a second
+    distances[150, 1] = 0.051  # out for one sample
+    distances[299, 3] = math.nan  # not there in the end
+    np.testing.assert_allclose(tracking._settling(distances), [1.0, 1.51, 0.0, math.inf])
+
+
+def test_who_does_not_react_to_a_step_never_settles():
+    found = track(StandingStill(), CRAZYFLIE, protocol.find("step").trajectory)
+    assert found.settling == math.inf and found.mean == pytest.approx(1.0, abs=1e-2)
+
+
+def test_a_gust_moves_who_stands_still_as_far_as_its_impulse_says():
+    """Half the share of the weight over its duration: a velocity of share g / 2 x duration, reached after half of it."""
+    found = track(StandingStill(), CRAZYFLIE, Trajectory("hover", period=1.0), gust=Gust(0.2, 1.0))
+    assert found.worst == pytest.approx(0.1 * 9.81 * (0.5 + 1.0), rel=0.02)
+
+
+def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_does_not():
+    def by_guide(privileged):
+        guide = GuideController(GeometricGuide(CRAZYFLIE), privileged)
+        return track(guide, CRAZYFLIE, protocol.find("gust").trajectory, gust=Gust())
+
+    known, unknown = by_guide(True), by_guide(False)
+    assert known.worst < unknown.worst and known.settling < math.inf
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"randomised-{name}" for name in FOLLOWED)])
+def test_every_protocol_is_found_by_its_name(name):
+    found = protocol.find(name)
+    assert found.name == name and found.unknown == name.startswith("randomised")
+    assert (found.trajectory is None) == (name in ("frozen", "randomised"))
+
+
+@pytest.mark.parametrize("name", ["spiral", "randomised-frozen", "climb", "models/crazyflie.safetensors"])
+def test_a_protocol_that_does_not_exist_is_refused_by_name(name):
+    with pytest.raises(ProtocolError, match=f"found '{name}', wanted among frozen, randomised, hover, step, .*, gust, "):
+        protocol.find(name)
+
+
+@pytest.mark.parametrize("model", ["crazyflie", "sih_quadx"])
+def test_the_verb_flies_protocols_of_both_layouts_and_writes_their_figures(model, capsys, tmp_path):
+    path = resources.folder("models") / f"{model}.safetensors"
+    assert cli.main(["eval", str(path), "--protocol", "hover", "step", "gust", "--json", str(tmp_path / "found.json")]) == 0
+    shown, found = capsys.readouterr().out, json.loads((tmp_path / "found.json").read_text())
+    assert f"airframe {model}, 64 vehicles, 13 s" in shown and "settles s" in shown
+    assert set(found) == {"airframe", "hover", "step", "gust"} and found["airframe"] == model
+    assert 0 < found["step"][str(path)]["settling_s"] < 5 and found["hover"][str(path)]["rmse_m"] < 0.15
+    assert cli.main(["eval", "--protocol", "hover", str(path)]) == 2
+    assert "error: nothing to fly" in capsys.readouterr().err
+    assert cli.main(["eval", str(path), "--protocol", "hoover"]) == 2
+    assert capsys.readouterr().err.startswith("error: --protocol: found 'hoover', wanted among frozen, ")

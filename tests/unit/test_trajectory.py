@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError
+from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError, several
 
 CENTRE = (1.0, -2.0, 1.5)
 PERIODIC = ("circle", "figure8", "square", "lissajous")
@@ -95,3 +95,17 @@ def test_the_yaw_is_kept():
 def test_what_does_not_fit_is_refused_by_name(kind, numbers, message):
     with pytest.raises(TrajectoryError, match=message):
         Trajectory(kind, **numbers)
+
+
+def test_several_trajectories_come_from_one_line_of_text():
+    hover, step, eight = several("hover, step:2,figure8:1:8", (1.0, 2.0, 3.0), 0.5, 0.0, 6.0, 16.0)
+    assert (hover.kind, hover.size, hover.period, hover.end) == ("hover", 1.0, 6.0, 16.0)
+    assert (step.kind, step.size, step.end) == ("step", 2.0, 8.0)  # there, and back in time for the next
+    assert (eight.kind, eight.size, eight.period, eight.centre, eight.yaw) == ("figure8", 1.0, 8.0, (1.0, 2.0, 3.0), 0.5)
+    np.testing.assert_allclose(eight.at(16.0).position, (1.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize("text", ["", "spiral", "step:", "step:x", "step:0", "step:1:2:3", "climb", "hover,"])
+def test_a_line_that_names_no_trajectory_is_refused(text):
+    with pytest.raises(TrajectoryError, match=r"trajectory: found '.*', wanted KIND, KIND:SIZE or KIND:SIZE:PERIOD with"):
+        several(text, (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 10.0)

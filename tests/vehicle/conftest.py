@@ -7,18 +7,17 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from output import executable
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
 from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+SPIKE_CTRL = executable("spike-ctrl")
 OFFBOARD, LOITER, RTL, LAND, TAKEOFF = 0x00060000, 0x03040000, 0x05040000, 0x06040000, 0x02040000
 LEVEL_NORTH = (1.0, 0.0, 0.0, 0.0)
 

@@ -8,15 +8,14 @@
 import hashlib
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from output import executable
 from pymavlink.dialects.v20 import development as mavlink
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+SPIKE_CTRL = executable("spike-ctrl")
 OFFBOARD, LOITER, RTL, LAND = 0x00060000, 0x03040000, 0x05040000, 0x06040000
 PREARM = 0x10000000
 QUIET = ("--noise", "0")
@@ -116,6 +115,21 @@ def test_a_vehicle_that_was_stopped_does_not_make_up_for_it(start_vehicle):
     assert 0 < flown < time.monotonic() - resumed + 0.15
 
 
+def test_the_truth_is_written_and_a_heavier_vehicle_needs_more_thrust(start_vehicle, tmp_path):
+    vehicle = start_vehicle(*QUIET, "--speed", "4", "--mass", "1.2", "--truth", str(tmp_path / "a" / "truth.csv"))
+    take_off(vehicle, 1.0)
+    vehicle.tell(vehicle.interval(mavlink.MAVLINK_MSG_ID_ATTITUDE_TARGET, 50))
+    vehicle.fly(lambda: len(vehicle.all("ATTITUDE_TARGET")) > 100, 10, vehicle.position_target(0, 0, -1.0))
+    thrust = np.mean([m.thrust for m in vehicle.all("ATTITUDE_TARGET")[-60:]])
+    assert thrust == pytest.approx(1.2 * 9.81 / 20, rel=0.05)
+    told = vehicle.last("LOCAL_POSITION_NED")
+    assert vehicle.stop() == 0
+    rows = np.loadtxt(tmp_path / "a" / "truth.csv", delimiter=",", skiprows=1)
+    assert (np.diff(rows[:, 0]) > 0).all() and rows[-1, 0] > 1e-3 * told.time_boot_ms - 0.1
+    row = rows[np.abs(rows[:, 0] - 1e-3 * told.time_boot_ms).argmin()]
+    np.testing.assert_allclose(row[1:4], (told.y, told.x, -told.z), atol=0.03)
+
+
 def test_rubbish_does_not_end_it(start_vehicle):
     vehicle = start_vehicle()
     generator = np.random.default_rng(0)
@@ -156,6 +170,8 @@ def test_a_signed_vehicle_is_flown_only_by_who_signs(start_vehicle, tmp_path):
         (["--set", "COM_OF_LOSS_T"], "parameter 'COM_OF_LOSS_T': found no =, wanted NAME=VALUE, as COM_OF_LOSS_T=0.2"),
         (["--airframe", "crazyflie"], "airframe crazyflie: action_layout: found 'motors', wanted 'rates'"),
         (["--speed", "0"], "--speed: found 0.0, wanted 0.1 to 20"),
+        (["--mass", "11"], "--mass: found 11.0, wanted 0.1 to 10"),
+        (["--truth", "/dev/null/x/y"], "--truth /dev/null/x/y: cannot be written (Not a directory)"),
         (["--connection", "14540"], "address: found '14540', wanted HOST:PORT with a port of 0 to 65535"),
         (["--local", "192.0.2.1:14580"], "address 192.0.2.1:14580: cannot be bound (Cannot assign requested address)"),
     ],

@@ -129,6 +129,23 @@ def find(name: str) -> Airframe:
     return load(yaml_file.find(name, "airframe", AirframeError))
 
 
+def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float = 1.0) -> Airframe:
+    """The vehicle that is really there, where it is not the one described: factors of the mass, of the rotors' thrust, and
+    of the lag between a command and what it does, motors and rate loop alike. Raises AirframeError for what cannot fly.
+    """
+    loop = craft.rate_loop and dataclasses.replace(craft.rate_loop, delay=lag * craft.rate_loop.delay)
+    other = dataclasses.replace(
+        craft,
+        mass=mass * craft.mass,
+        thrust_curve=tuple(thrust * c for c in craft.thrust_curve),
+        lag_up=lag * craft.lag_up,
+        lag_down=lag * craft.lag_down,
+        rate_loop=loop,
+    )
+    _validate(other, f"airframe {craft.name}, mass x {mass:g}, thrust x {thrust:g}, lag x {lag:g}")
+    return other
+
+
 def _parse(kind, data, source, prefix):
     if not isinstance(data, dict):
         where = f"{source}: {prefix}".rstrip(":. ")

@@ -1,8 +1,8 @@
-"""The flight that `auto` asks for: take off, engage, fly the trajectory, land. Pure; it asks as an operator would.
+"""The flight that `auto` asks for: take off, engage, fly the trajectories, land. Pure; it asks as an operator would.
 
 It never asks twice for what was refused or lost in the air: whatever leads down the ladder ends the flight with a landing.
 
-    auto, requests, target = advance(auto, ladder, airborne, now, plan)
+    auto, requests, target = advance(auto, ladder, airborne, now, plan, refusal)
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Auto(NamedTuple):
     since: float | None = None  # s, begin of the phase
     asked: float | None = None  # s, last request
     flown: float = 0.0  # s by the policy
+    leg: int = 0  # of the trajectories
     failure: str = ""
 
     @property
@@ -42,10 +43,10 @@ class Auto(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """trajectory: None hovers where the take-off ended. Times in s."""
+    """trajectories: flown one after the other; none: hover where the take-off ended. Times in s."""
 
-    trajectory: Trajectory | None = None
-    duration: float = within(20.0, 0.1, 3600.0)  # by the policy
+    trajectories: tuple[Trajectory, ...] = ()
+    duration: float = within(20.0, 0.1, 3600.0)  # by the policy, of each trajectory
     ready_timeout: float = within(60.0, 1.0, 3600.0)
     land_timeout: float = within(60.0, 1.0, 600.0)
     ask_again: float = within(1.0, 0.1, 60.0)
@@ -54,8 +55,11 @@ class Plan:
 Step = tuple[Auto, tuple[Request, ...], Trajectory | None]
 
 
-def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan) -> Step:
-    """One step after the supervisor's; requests and target belong into its next inputs."""
+def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan, refusal: str = "") -> Step:
+    """One step after the supervisor's; requests and target belong into its next inputs.
+
+    refusal: the supervisor's last one, in words: what was missing, where the flight never becomes ready.
+    """
     if auto.since is None:
         auto = auto._replace(since=now)
     rung = ladder.rung
@@ -63,7 +67,8 @@ def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan) 
         if rung is Rung.GUIDE:
             return _next(auto, Phase.TAKE_OFF, now)
         if now - auto.since > plan.ready_timeout:
-            return _next(auto, Phase.DONE, now, f"not ready within {plan.ready_timeout:g} s")
+            why = refusal or "nothing was refused"
+            return _next(auto, Phase.DONE, now, f"not ready within {plan.ready_timeout:g} s: {why}")
         return _ask(auto, Request.TAKE_OFF, now, plan)
     if auto.phase in (Phase.TAKE_OFF, Phase.ENGAGE) and rung > Rung.GUIDE:
         return _give_up(auto, ladder, now)
@@ -75,14 +80,17 @@ def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan) 
         return auto._replace(phase=Phase.ENGAGE, since=now), (Request.ENGAGE,), None
     if auto.phase is Phase.ENGAGE:
         if rung is Rung.SNN:
-            return auto._replace(phase=Phase.FLY, since=now), (), plan.trajectory
+            return auto._replace(phase=Phase.FLY, since=now), (), plan.trajectories[0] if plan.trajectories else None
         # The request is obeyed, or refused, at the step after it was made.
         return (auto, (), None) if ladder.wanted or now == auto.since else _give_up(auto, ladder, now)
     if auto.phase is Phase.FLY:
         auto = auto._replace(flown=now - auto.since)
         if rung is not Rung.SNN:
             return _give_up(auto, ladder, now)
-        return _next(auto, Phase.LAND, now) if auto.flown >= plan.duration else (auto, (), None)
+        leg = int(auto.flown / plan.duration)
+        if leg >= max(len(plan.trajectories), 1):
+            return _next(auto, Phase.LAND, now)
+        return (auto, (), None) if leg == auto.leg else (auto._replace(leg=leg), (), plan.trajectories[leg])
     if auto.phase is Phase.DONE:
         return auto, (), None
     if rung is Rung.SILENT and not airborne:

@@ -75,11 +75,12 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A policy that passed all checks: `policy.step(observation, state)` flies it."""
+    """A policy that passed all checks: `policy.step(observation, state)` flies it. self_test: observations [steps, in]."""
 
     policy: SpikingPolicy
     manifest: Manifest
     weights: dict[str, np.ndarray]
+    self_test: np.ndarray
 
 
 def dumps(
@@ -123,14 +124,18 @@ def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], contract: C
 
 def load(path: str | os.PathLike, *, expect: Mapping[str, Any] | None = None) -> Checkpoint:
     """Read a checkpoint and check everything about it. expect: contract fields and the values that are wanted."""
+    return loads(read(path), expect=expect, name=str(path))
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """The bytes of a file that may be a checkpoint; none of them has been checked."""
     try:
         if (size := os.stat(path).st_size) > MAX_BYTES:
             raise CheckpointError(f"{path}: size: found {size} bytes, wanted at most {MAX_BYTES}")
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    return loads(data, expect=expect, name=str(path))
 
 
 def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "checkpoint") -> Checkpoint:
@@ -154,7 +159,7 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     difference = float(np.abs(_actions(policy, self_test[0]) - self_test[1]).max())
     if not difference <= manifest.tolerance:
         raise CheckpointError(f"{name}: self-test: found a difference of {difference:.2g}, wanted {manifest.tolerance:.2g}")
-    return Checkpoint(policy, manifest, tensors)
+    return Checkpoint(policy, manifest, tensors, self_test[0])
 
 
 def save_state(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:

@@ -10,7 +10,18 @@ import sys
 import time
 from pathlib import Path
 
-from spike_ctrl import __version__, checkpoint, cli_flight, cli_record, provenance
+from spike_ctrl import (
+    __version__,
+    checkpoint,
+    cli_demo,
+    cli_eval,
+    cli_export,
+    cli_flight,
+    cli_gazebo,
+    cli_record,
+    cli_view,
+    provenance,
+)
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
@@ -24,12 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for add in (_add_train, _add_eval, _add_inspect, _add_launch, _add_bench, _add_experiment):
+    for add in (_add_train, _add_inspect, _add_launch, _add_bench, _add_experiment):
         add(verbs)
-    for add in (cli_flight.add_vehicle, cli_flight.add_preflight):
+    cli_eval.add_eval(verbs, _verb)
+    for add in (cli_flight.add_vehicle, cli_flight.add_preflight, cli_demo.add_demo):
         add(verbs, _verb)
+    cli_gazebo.add_gazebo(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
+    cli_view.add_watch(verbs, _verb)
+    cli_export.add_export(verbs, _verb)
     options = parser.parse_args(arguments)
     try:
         return options.do(options)
@@ -129,119 +144,6 @@ def _show(line: str) -> None:
         print(f"\r\x1b[K{line}", end="", flush=True)
     else:
         print(line, flush=True)
-
-
-def _add_eval(verbs) -> None:
-    parser = _verb(
-        verbs,
-        "eval",
-        "Fly the frozen evaluation: 1024 fixed starts, no guide steps, four columns.",
-        "  spike-ctrl eval models/crazyflie.safetensors\n"
-        "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
-        "  spike-ctrl eval models/crazyflie*.safetensors --randomised --guide\n"
-        "  spike-ctrl eval models/crazyflie.safetensors --trajectory figure8 --guide\n"
-        "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
-        "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
-    )
-    parser.add_argument("models", nargs="*", metavar="MODEL", type=Path, help="checkpoints, all for the same airframe")
-    parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the first model's, or crazyflie)")
-    parser.add_argument("--guide", action="store_true", help="also the geometric guide, and models after 50 steps of it")
-    parser.add_argument(
-        "--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed"
-    )
-    parser.add_argument(
-        "--randomised",
-        action="store_true",
-        help="unknown plants: +-20 %% of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay",
-    )
-    parser.add_argument(
-        "--trajectory", metavar="KIND", help="follow a trajectory instead: hover, step, circle, figure8, square or lissajous"
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the figures of the first of them, model or other controller"
-    )
-    parser.set_defaults(do=_eval)
-
-
-def _eval(options) -> int:
-    from spike_ctrl import airframe
-    from spike_ctrl.evaluate import (
-        GuideController,
-        GuideFirstController,
-        PolicyController,
-        RaptorController,
-        evaluate,
-        randomised,
-        table,
-    )
-    from spike_ctrl.guide import Gains, GeometricGuide
-    from spike_ctrl.starts import Randomisation
-
-    if not (options.models or options.guide or options.raptor):
-        raise UsageError("nothing to fly: give a model, --guide or --raptor")
-    loaded = {model: checkpoint.load(model) for model in options.models}
-    names = [found.manifest.contract.airframe for found in loaded.values()]
-    vehicle = airframe.find(options.airframe or (names[0] if names else "crazyflie"))
-    flown = {}
-    for model, found in loaded.items():
-        contract = found.manifest.contract
-        expect = {"airframe_hash": vehicle.hash, "action": vehicle.action_layout}
-        if contract.airframe_hash != vehicle.hash:
-            expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
-        checkpoint.require(contract, expect, str(model))
-        flown[str(model)] = PolicyController(found.policy)
-        if options.guide and not options.trajectory:
-            guide_first = GuideFirstController(PolicyController(found.policy), GuideController(GeometricGuide(vehicle)))
-            flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
-    if options.guide:
-        flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
-        flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
-        if options.randomised:
-            flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
-    if options.raptor:
-        vehicle.require_layout("motors")
-        try:
-            flown["RAPTOR"] = RaptorController()
-        except ModuleNotFoundError as error:
-            raise UsageError(str(error)) from None
-    plants = randomised(vehicle) if options.randomised else Randomisation()
-    if options.trajectory:
-        return _eval_trajectory(options, vehicle, flown, plants)
-    results = {label: evaluate(controller, vehicle, randomisation=plants) for label, controller in flown.items()}
-    first = next(iter(results.values()))
-    print(f"airframe {vehicle.name}, {first.starts} starts{', randomised plants' if options.randomised else ''}")
-    print(table(results))
-    if options.models:
-        rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates)
-        print(f"spike rates of {options.models[0]}: {rates}")
-    if options.json:
-        _write_json(options.json, first.to_dict() | {"model": next(iter(results)), "airframe": vehicle.name})
-    return 0
-
-
-def _eval_trajectory(options, vehicle, flown, plants) -> int:
-    import dataclasses
-
-    from spike_ctrl import tracking
-    from spike_ctrl.trajectory import Trajectory, TrajectoryError
-
-    try:
-        path = Trajectory(options.trajectory)
-    except TrajectoryError as error:
-        raise UsageError(str(error)) from None
-    results = {label: tracking.track(controller, vehicle, path, randomisation=plants) for label, controller in flown.items()}
-    print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, two rounds of {path.period} s, span +-{path.size} m")
-    print(tracking.table(path.kind, results))
-    if options.json:
-        _write_json(options.json, {label: dataclasses.asdict(found) for label, found in results.items()})
-    return 0
-
-
-def _write_json(path: Path, figures: dict) -> None:
-    try:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
-    except OSError as error:
-        raise UsageError(f"--json {path}: cannot be written ({error.strerror})") from None
 
 
 def _add_inspect(verbs) -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from spike_ctrl import cli_hil
 from spike_ctrl.usage import UsageError
 
 
@@ -19,7 +20,8 @@ def add_vehicle(verbs, verb) -> None:
         "  spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4\n"
         "  spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less\n"
         "  spike-ctrl vehicle --instance 1 --seed 3 --speed 5\n"
-        "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n",
+        "  spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the vehicle that was described\n"
+        "  spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none\n" + cli_hil.EXAMPLES,
     )
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
     parser.add_argument("--connection", metavar="HOST:PORT", help="who flies it (default: 127.0.0.1:14540 + instance)")
@@ -34,29 +36,38 @@ def add_vehicle(verbs, verb) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
     parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that commands are late (default: 0)")
+    for name, what in (("mass", "the mass"), ("thrust", "the rotors' thrust"), ("lag", "the lag of motors and rate loop")):
+        parser.add_argument(f"--{name}", type=float, default=1.0, help=f"factor of {what} (default: 1)")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="write where it truly was, as CSV")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated"
     )
     parser.add_argument("--priority", type=int, default=0, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
-    parser.set_defaults(do=_vehicle)
+    cli_hil.add_options(parser)
+    parser.set_defaults(do=_vehicle, default=parser.get_default)
 
 
 def _vehicle(options) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
-    from spike_ctrl.mavlink.vehicle import parameters, serve
+    from spike_ctrl.mavlink.vehicle import parameters, serve, truth
     from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
     from spike_ctrl.mavlink.vehicle.plant import Plant
 
     ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
-    ranges["priority"] = (0, 99)
+    ranges |= {"priority": (0, 99), "mass": (0.1, 10), "thrust": (0.1, 10), "lag": (0.1, 10)}
+    if options.px4_hil:
+        ranges["speed"] = (0, 100)
     for name, (low, high) in ranges.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
-    craft = airframe.find(options.airframe)
+    craft = airframe.altered(airframe.find(options.airframe), options.mass, options.thrust, options.lag)
+    if options.px4_hil:
+        return cli_hil.run(options, craft, options.default)
     craft.require_layout("rates")
     try:
+        log = truth.Log(options.truth) if options.truth else None
         signing = {}
         if options.signing_key:
             key = read_key(options.signing_key)
@@ -73,7 +84,7 @@ def _vehicle(options) -> int:
         if options.station != "none":
             local = (host, 18570 + options.instance if port else 0)
             opened[STATION] = serve.open_port(local, serve.address(options.station or "127.0.0.1:14550"))
-    except (SigningError, parameters.ParameterError, serve.AddressError) as error:
+    except (SigningError, parameters.ParameterError, serve.AddressError, truth.TruthError) as error:
         raise UsageError(str(error)) from None
     for name, link in opened.items():
         (here, mine), (there, its) = link.socket.getsockname(), link.remote
@@ -86,7 +97,10 @@ def _vehicle(options) -> int:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(options.priority))
         except PermissionError:
             raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
-    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True))
+    see = log.see if log else lambda vehicle: None
+    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True), see)
+    if log:
+        log.close()
     print(serve.summary(vehicle))
     return 0
 

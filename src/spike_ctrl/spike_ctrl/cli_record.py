@@ -91,10 +91,12 @@ def add_report(verbs, verb) -> None:
         "report",
         "Write one HTML page on models, runs and bags: figures, tables, several models side by side. It needs no network.",
         "  spike-ctrl report models/crazyflie.safetensors\n"
-        "  spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.html\n",
+        "  spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.html\n"
+        "  spike-ctrl report models/crazyflie.safetensors --still -o models/crazyflie.html    # pictures: a small page\n",
     )
     parser.add_argument("paths", nargs="+", metavar="RUN|BAG|MODEL", type=Path, help="what to report on")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
+    parser.add_argument("--still", action="store_true", help="pictures in place of interactive charts: 200 kB, not 6 MB")
     parser.set_defaults(do=_report)
 
 
@@ -104,6 +106,6 @@ def _report(options) -> int:
     from spike_ctrl import report
 
     with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
-        report.write(options.output, options.paths)
+        report.write(options.output, options.paths, options.still)
     print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -152,6 +152,8 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule
     else:
         why = "else OFFBOARD ends, for there is no remote control"
         rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
+    why = "else PX4 stops the motors in the air where it finds a failure"
+    rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
     for name in ("FD_FAIL_R", "FD_FAIL_P"):
         rules.append(
             _Rule(
@@ -162,9 +164,7 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule
                 "PX4 must not give up where the envelope still recovers",
             )
         )
-    if settings.layout == "rates":
-        rules += _thrust_rules(airframe)
-    return rules
+    return rules + _thrust_rules(airframe)
 
 
 def _thrust_rules(airframe: Airframe) -> list[_Rule]:

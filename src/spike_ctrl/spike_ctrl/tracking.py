@@ -6,52 +6,77 @@ The velocity is that of PREVIEW seconds later: as much as the controller needs t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from spike_ctrl import dynamics
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.environment import RATE_HZ, Environment, Task
 from spike_ctrl.evaluate import EVALUATION_SEED, Controller
+from spike_ctrl.protocol import Gust
 from spike_ctrl.starts import Randomisation, Start
-from spike_ctrl.trajectory import PASS_ERROR, PREVIEW, Trajectory
+from spike_ctrl.trajectory import PASS_ERROR, PASS_SHARE, PREVIEW, Trajectory
 
 VEHICLES = 64
+ROUNDS = 2  # periods of the trajectory
 BOX = 100.0  # m: nobody is stopped
+SETTLED = 0.05  # m: a vehicle has settled from when on it stays within this distance
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """Distances to the set-point (m) over all vehicles and steps after the trajectory's lead."""
+    """Distances to the set-point (m) over all vehicles and steps after the trajectory's lead.
+
+    settling: seconds after the lead, when a step or a gust begins, until the median vehicle stays within SETTLED; infinite
+    where it never does.
+    """
 
     mean: float
     rmse: float
     worst: float
     beyond: float  # share of samples beyond PASS_ERROR
+    settling: float = math.nan
+
+    @property
+    def passed(self) -> bool:
+        """Whether it counts as followed: the line of all trajectories but those that jump."""
+        return self.beyond <= PASS_SHARE
+
+    def to_dict(self, sudden: bool) -> dict[str, float | bool | None]:
+        """The figures for machines. sudden: a step or a gust, where settling counts; null: it never settles."""
+        judged = {"settling_s": self.settling if math.isfinite(self.settling) else None}
+        about = {"mean_m": self.mean, "rmse_m": self.rmse, "worst_m": self.worst, "share_beyond_15cm": self.beyond}
+        return about | (judged if sudden else {"passed": self.passed})
 
 
 def track(
     controller: Controller,
     airframe: Airframe,
     trajectory: Trajectory,
-    rounds: int = 2,
+    rounds: int = ROUNDS,
     randomisation: Randomisation = Randomisation(),
     preview: float = PREVIEW,
+    gust: Gust | None = None,
 ) -> Tracking:
-    """Fly `rounds` periods from a hover at the trajectory's centre."""
+    """Fly `rounds` periods from a hover at the trajectory's centre; a gust comes after its lead."""
     start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
     steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
     task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation)
     environment = Environment(airframe, VEHICLES, task)
     observation, _ = environment.reset(seed=EVALUATION_SEED)
     controller.begin(VEHICLES)
-    distances, centre = [], np.array(trajectory.centre)
+    distances, centre, steady = [], np.array(trajectory.centre), environment.disturbance
     for step in range(steps):
         action = controller.act(observation, environment)
         point = trajectory.at((step + 1) / RATE_HZ)
         target = np.broadcast_to(np.array(point.position) - centre, (VEHICLES, 3))
         dynamics.write(environment.buffer, slice(dynamics.TARGET, dynamics.TARGET + 3), target)
+        if gust is not None:
+            blown = steady.copy()
+            blown[:, 0] += _force(gust, step / RATE_HZ - trajectory.lead) * airframe.mass * GRAVITY
+            dynamics.write(environment.buffer, dynamics.DISTURBANCE_ROWS, blown)
         observation, *_ = environment.step(action)
         ahead = trajectory.at((step + 1) / RATE_HZ + preview).velocity
         observation[:, 12:15] -= np.array(ahead, np.float32)
@@ -59,14 +84,38 @@ def track(
             distances.append(np.linalg.norm(environment.true_observation[:, :3], axis=1))
     found = np.array(distances, float)
     return Tracking(
-        float(found.mean()), float(np.sqrt((found**2).mean())), float(found.max()), float((found > PASS_ERROR).mean())
+        float(found.mean()),
+        float(np.sqrt((found**2).mean())),
+        float(found.max()),
+        float((found > PASS_ERROR).mean()),
+        float(np.median(_settling(found))),
     )
 
 
-def table(kind: str, results: dict[str, Tracking]) -> str:
-    """One line per controller, centimetres."""
-    width = max(map(len, (*results, kind))) + 2
-    lines = [f"{kind:<{width}}{'mean cm':>10}{'RMSE cm':>10}{'worst cm':>10}{'> 15 cm':>10}"]
-    for name, t in results.items():
-        lines.append(f"{name:<{width}}{100 * t.mean:>10.1f}{100 * t.rmse:>10.1f}{100 * t.worst:>10.1f}{t.beyond:>10.1%}")
+def _force(gust: Gust, since: float) -> float:
+    """Share of the weight, `since` seconds after the gust began."""
+    if not 0 < since < gust.duration:
+        return 0.0
+    return gust.share * (1 - math.cos(2 * math.pi * since / gust.duration)) / 2
+
+
+def _settling(distances: np.ndarray) -> np.ndarray:
+    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within SETTLED; infinite where it leaves it
+    in the last one."""
+    outside = ~(distances <= SETTLED)
+    after = np.where(outside.any(0), len(outside) - outside[::-1].argmax(0), 0)
+    return np.where(after < len(outside), after / RATE_HZ, np.inf)
+
+
+def table(name: str, results: dict[str, Tracking], sudden: bool = False) -> str:
+    """One line per controller, centimetres. sudden: a step or a gust, where the time to settle counts."""
+    width = max(map(len, (*results, name))) + 2
+    judged = "settles s" if sudden else "5 % line"
+    lines = [f"{name:<{width}}{'mean cm':>10}{'RMSE cm':>10}{'worst cm':>10}{'> 15 cm':>10}{judged:>11}"]
+    for label, t in results.items():
+        verdict = "passes" if t.passed else "fails"
+        if sudden:
+            verdict = f"{t.settling:.2f}" if math.isfinite(t.settling) else "never"
+        figures = f"{100 * t.mean:>10.1f}{100 * t.rmse:>10.1f}{100 * t.worst:>10.1f}{t.beyond:>10.1%}"
+        lines.append(f"{label:<{width}}{figures}{verdict:>11}")
     return "\n".join(lines)

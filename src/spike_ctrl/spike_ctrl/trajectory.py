@@ -142,3 +142,26 @@ _SHAPES = {
     "climb": _climb,
 }
 KINDS = tuple(kind for kind in _SHAPES if kind != "climb")
+
+
+def several(text: str, centre: Vector, yaw: float, size: float, period: float, duration: float) -> tuple[Trajectory, ...]:
+    """The trajectories of KIND[:SIZE[:PERIOD]],..., each for `duration` (s) about the same centre.
+
+    size (m) and period (s) are of those that name none; 0 is the default. Each ends at the centre; a step goes back there
+    after half of its time. Raises TrajectoryError.
+    """
+    found = []
+    for word in text.split(","):
+        kind, *numbers = word.strip().split(":")
+        try:
+            given = [float(number) for number in numbers]
+        except ValueError:
+            given = [0.0, 0.0, 0.0]
+        if kind not in KINDS or len(given) > 2 or not all(number > 0 for number in given):
+            wanted = f"KIND, KIND:SIZE or KIND:SIZE:PERIOD with a kind among {', '.join(KINDS)}"
+            raise TrajectoryError(f"trajectory: found '{word}', wanted {wanted}")
+        named = dict(zip(("size", "period"), (*given, *(size, period)[len(given) :]), strict=True))
+        changes = {name: value for name, value in named.items() if value}
+        end = duration / 2 if kind == "step" else duration
+        found.append(Trajectory(kind, centre, math.remainder(yaw, 2 * math.pi), **changes, end=end))
+    return tuple(found)

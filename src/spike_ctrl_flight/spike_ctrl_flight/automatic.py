@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from spike_ctrl import auto_flight
+from spike_ctrl import auto_flight, trajectory
 from spike_ctrl.auto_flight import Auto, Phase, Plan
 from spike_ctrl.ladder import Ladder, Request
 from spike_ctrl.trajectory import SetPoint, Trajectory, TrajectoryError
-from spike_ctrl_flight import messages
 from spike_ctrl_flight.options import place
 from spike_ctrl_ros.parameters import ParameterError
 
@@ -18,24 +17,28 @@ class Automatic:
         self.anywhere = not p.setpoint
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else place(p.setpoint)
         try:
-            path = messages.shape(p.trajectory, centre, yaw, p.size, p.period, end=p.duration)
+            paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
         except TrajectoryError as error:
             raise ParameterError(str(error)) from None
-        self.plan, self.auto = Plan(path, p.duration), Auto()
+        self.plan, self.auto, self._centre = Plan(paths, p.duration), Auto(), None
 
     @property
     def done(self) -> bool:
         return self.auto.phase is Phase.DONE
 
     def advance(
-        self, rungs: Ladder, airborne: bool, point: SetPoint | None, now: float
+        self, rungs: Ladder, airborne: bool, point: SetPoint | None, now: float, refusal: str
     ) -> tuple[tuple[Request, ...], Trajectory | None, str]:
         """Requests and target for the supervisor's next step, and the phase where it has just begun, in words.
 
-        point: the set-point of now, the centre of a trajectory that has no other.
+        point: the set-point of now; where the policy is engaged, the centre of trajectories that have no other.
         """
         before = self.auto.phase
-        self.auto, requests, target = auto_flight.advance(self.auto, rungs, airborne, now, self.plan)
-        if target is not None and self.anywhere and point is not None:
-            target = replace(target, centre=point.position, yaw=point.yaw)
-        return requests, target, self.auto.phase.value if self.auto.phase is not before else ""
+        self.auto, requests, target = auto_flight.advance(self.auto, rungs, airborne, now, self.plan, refusal)
+        phase = self.auto.phase.value if self.auto.phase is not before else ""
+        if target is not None:
+            self._centre = self._centre or point
+            if self.anywhere and self._centre is not None:
+                target = replace(target, centre=self._centre.position, yaw=self._centre.yaw)
+            phase = f"fly trajectory {self.auto.leg + 1} of {len(self.plan.trajectories)}, {target.kind}"
+        return requests, target, phase

@@ -31,7 +31,7 @@ from spike_ctrl.fault import Rung
 from spike_ctrl.flight_tally import Tally
 from spike_ctrl.ladder import Request
 from spike_ctrl.supervisor import Inputs, Output, State
-from spike_ctrl.trajectory import KINDS, TrajectoryError
+from spike_ctrl.trajectory import TrajectoryError
 from spike_ctrl_flight import messages
 from spike_ctrl_flight.automatic import Automatic
 from spike_ctrl_flight.options import Options, limits, must_fit
@@ -50,11 +50,11 @@ ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action
 class Parameters(Options):
     model: str = parameter("", "Checkpoint that must fit the vehicle, the one that snn_policy flies; empty: not looked at.")
     auto: bool = parameter(False, "Arm, take off, engage the policy, fly the trajectory and land without being asked.")
-    trajectory: str = parameter("hover", "What the automatic flight follows.", choices=KINDS)
+    trajectory: str = parameter("hover", "Of the automatic flight, one after the other: KIND[:SIZE[:PERIOD]],...")
     setpoint: str = parameter("", "Its centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended.")
-    size: float = parameter(0.0, "m, of the trajectory; 0: its default.", low=0.0, high=50.0)
-    period: float = parameter(0.0, "s, of a round of the trajectory; 0: its default.", low=0.0, high=600.0)
-    duration: float = parameter(20.0, "s that the policy flies in an automatic flight.", low=0.1, high=3600.0)
+    size: float = parameter(0.0, "m, of a trajectory that names none; 0: its default.", low=0.0, high=50.0)
+    period: float = parameter(0.0, "s, of a round, where it names none; 0: its default.", low=0.0, high=600.0)
+    duration: float = parameter(20.0, "s that the policy flies each trajectory.", low=0.1, high=3600.0)
     record: bool = parameter(False, "A recorder belongs to this flight: say so when it is gone.")
 
 
@@ -178,7 +178,7 @@ class Supervisor(Node):
     def fly_on(self, now: float) -> None:
         """The next step of the automatic flight, and its end."""
         airborne = self.autopilot is not None and self.autopilot.airborne
-        requests, target, phase = self.automatic.advance(self.state.ladder, airborne, self.point, now)
+        requests, target, phase = self.automatic.advance(self.state.ladder, airborne, self.point, now, self.refusal)
         self.requests, self.target = [*self.requests, *requests], target or self.target
         if phase:
             self.get_logger().info(f"auto: {phase}")

@@ -27,15 +27,14 @@ from spike_ctrl_msgs.msg import (
 )
 
 from spike_ctrl import command, guard, observation, preflight, setpoint
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.autopilot import Mode
 from spike_ctrl.guard import Sample, Track
-from spike_ctrl.mavlink import protocol
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
 from spike_ctrl.mavlink.protocol import Link
 from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
 from spike_ctrl_flight import messages
+from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
 from spike_ctrl_flight.options import Options, limits
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
@@ -53,6 +52,8 @@ LATENCIES = 6000  # commands, a minute at 100 Hz
 class Parameters(Options):
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
     signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
+    link: str = parameter("mavlink", "Way of the commands; uxrce needs px4_msgs.", choices=("mavlink", "uxrce"))
+    px4: str = parameter("1.17", "PX4's version, for link uxrce: which px4_msgs must be installed.")
 
 
 class VehicleBridge(Node):
@@ -61,13 +62,14 @@ class VehicleBridge(Node):
         p = declare(self, Parameters)
         self.airframe, self.settings, self.wanted = limits(p)
         try:
-            self.airframe.require_layout("rates")
             signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
             self.connection = Connection(p.connection)
-        except (AirframeError, SigningError, ConnectionFault) as error:
+        except (SigningError, ConnectionFault) as error:
             raise ParameterError(str(error)) from None
         names = preflight.parameter_names(self.settings, self.airframe, self.wanted)
         self.companion = Companion(Link(self.connection.stream, signing), p.rate, names)
+        way = (self.connection, self.companion, self.airframe)
+        self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.track, self.passed, self.target = Track(), command.Passed(), None
         self.tick = self.refused = 0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
@@ -142,8 +144,7 @@ class VehicleBridge(Node):
                 self.refused += 1
                 self.get_logger().warning(str(found[0]), throttle_duration_sec=1.0)
                 return
-            thrust, rates = protocol.setpoint(action, self.airframe)
-            self.connection.send(self.companion.link.rates(thrust, rates, now))
+            self.way.send(action, now)
         self.latencies.append(time.monotonic() - dict(self.passed.states)[message.tick])
 
     def on_request(self, message: AutopilotRequest) -> None:
@@ -171,7 +172,8 @@ class VehicleBridge(Node):
     def audit(self) -> None:
         with self.lock:
             heard = self.companion.heard_of(time.monotonic())
-        found = preflight.audit(heard, self.settings, self.airframe, self.wanted)
+            unfit = self.way.unmet()
+        found = [*preflight.audit(heard, self.settings, self.airframe, self.wanted), *unfit]
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
         values = {"latency": self.latency(), "refused": self.refused, **self.companion.link.counts}

@@ -7,7 +7,6 @@ policy into shadow, and a new checkpoint first flies beside the old one: see `pi
 the old one flying.
 """
 
-import hashlib
 import sys
 import time
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ import numpy as np
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
-from spike_ctrl import airframe, checkpoint
+from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.pilot import Answer, Flown, Pilot, Reason
 from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_policy.loader import Loader, compiled, listed
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
@@ -37,6 +37,7 @@ SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer
 class Parameters:
     airframe: str = parameter("crazyflie", "The vehicle that every checkpoint must have been trained for.")
     model: str = parameter("", "Checkpoint to load when configured; empty: wait for the learner's.")
+    allowed_models: str = parameter("", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any.")
     warm_up: int = parameter(50, "Steps that a policy flies in shadow before it commands.", low=0, high=100_000)
     realtime: bool = parameter(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
     max_age: float = parameter(0.1, "In real time: s after which the last state is too old to go on from.", low=0.01)
@@ -55,7 +56,8 @@ class SnnPolicy(LifecycleNode):
             raise ParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
-        self.runtime = _compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
+        runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
+        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model))
         self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
@@ -82,8 +84,7 @@ class SnnPolicy(LifecycleNode):
     def on_configure(self, state) -> TransitionCallbackReturn:
         if self.parameters.model:
             try:
-                found = checkpoint.load(self.parameters.model, expect=self.expect)
-                self.pilot.take(self.flown(self.parameters.model, found, 0))
+                self.pilot.take(self.loader.file(self.parameters.model))
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
@@ -98,11 +99,6 @@ class SnnPolicy(LifecycleNode):
         self.active, self.reason = False, Reason.INACTIVE
         return super().on_deactivate(state)
 
-    def flown(self, name: str, found: checkpoint.Checkpoint, epoch: int) -> Flown:
-        contract = found.manifest.contract
-        period = 1 / contract.rate_hz if self.realtime else 0.0
-        return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
-
     def on_checkpoint(self, message: Checkpoint) -> None:
         if self.successor is not None and self.pilot.flown is not None:
             self.successor.begin(message)  # control must not wait
@@ -112,11 +108,8 @@ class SnnPolicy(LifecycleNode):
                 self.on_state(self.pending)
 
     def load(self, message: Checkpoint) -> Flown | None:
-        data = bytes(message.data)
         try:
-            if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
-                raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
-            return self.flown(message.name, checkpoint.loads(data, expect=self.expect, name=message.name), message.epoch)
+            return self.loader.message(message)
         except CheckpointError as error:
             self.refuse(error)
             return None
@@ -202,14 +195,6 @@ class SnnPolicy(LifecycleNode):
                 **computed,
             )
         )
-
-
-def _compiled() -> type[SpikingPolicy]:
-    try:
-        from spike_ctrl.snn.compiled import CompiledPolicy
-    except ImportError as error:
-        raise ParameterError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
-    return CompiledPolicy
 
 
 def main():

@@ -105,7 +105,7 @@ def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Re
     notes: list[str] = []
     found: dict[str, list] = {name: [] for name in TOPICS}
     namespace, others = None, {}
-    for topic, kind, received, message in _messages(path, notes):
+    for topic, kind, received, message in messages(path, notes):
         others[topic] = kind
         name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
         if name not in topics or kind != TYPES + TOPICS[name]:
@@ -222,7 +222,7 @@ def _applied(found: list, states: States) -> Applied | None:
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def _messages(path: Path, notes: list[str]) -> Iterator[tuple]:
+def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
     """(topic, type, received ns, function that decodes the message) of a bag, in order of receipt within each file."""
     if not path.exists():
         raise BagError(f"{path}: no such bag")

@@ -13,5 +13,6 @@ SUMMARIES = {
     "gradients": "size and direction of gradients for surrogate slopes 1 to 100, in every layer",
     "slopes": "behaviour cloning and RL under fixed 2, 50, 100, interval and adaptive slopes",
     "ablation": "behaviour cloning x jump start, and TD3BC, BC, TD3 without it, under the reward curriculum",
+    "published": "the recipe as published to its end, its learning curve beside the paper's levels",
     "energy": "MACs, ACs, sparsity, footprint and energy of the shipped policies and of an ANN",
 }

@@ -5,6 +5,6 @@
 """
 
 from spike_ctrl.launching.description import LaunchError
-from spike_ctrl.launching.runner import run
+from spike_ctrl.launching.runner import arguments, become, run
 
-__all__ = ["LaunchError", "run"]
+__all__ = ["LaunchError", "arguments", "become", "run"]

@@ -9,8 +9,10 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
@@ -50,6 +52,35 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
     except LaunchError as error:
         print(f"launch: {error}", file=sys.stderr)
         return 2
+
+
+def arguments(launch_file: Path) -> list:
+    """The arguments that a launch file declares: name, default_value, choices and description of each."""
+    with nullcontext() if _ros_has_launch() else standin.installed():
+        return _load(launch_file).get_launch_arguments()
+
+
+def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
+    """Run one node in place of this process, found and with an environment as in a launch file. Raises LaunchError."""
+    environment = _environment() | os.environ
+    words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
+    os.execve(program := executable(package, name, _prefixes(environment)), [program, "--ros-args", *words], environment)
+
+
+def executable(package: str, name: str, prefixes: list[Path]) -> str:
+    """The path of a package's executable. Raises LaunchError, which says where it was looked for."""
+    # Not resolved: the interpreter of a virtual environment is a link to another folder.
+    places = [prefix / "lib" / package / name for prefix in prefixes] + [Path(sys.executable).parent / name]
+    for place in places:
+        if os.access(place, os.X_OK) and place.is_file():
+            return str(place)
+    searched = ", ".join(str(place) for place in places)
+    raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
+
+
+def _prefixes(environment: Mapping[str, str]) -> list[Path]:
+    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
 
 
 def _environment() -> dict[str, str]:
@@ -177,8 +208,7 @@ class Context:
 
     def prefixes(self) -> list[Path]:
         """Where packages may be installed."""
-        found = [*self.environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-        return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
+        return _prefixes(self.environment)
 
     # From start to end.
 
@@ -291,15 +321,7 @@ class Context:
         return files
 
     def _executable(self, package: str | None, name: str) -> str:
-        if package is None:
-            return name
-        # Not resolved: the interpreter of a virtual environment is a link to another folder.
-        places = [prefix / "lib" / package / name for prefix in self.prefixes()] + [Path(sys.executable).parent / name]
-        for place in places:
-            if os.access(place, os.X_OK) and place.is_file():
-                return str(place)
-        searched = ", ".join(str(place) for place in places)
-        raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
+        return name if package is None else executable(package, name, self.prefixes())
 
     def _unique(self, name: str) -> str:
         self._names[name] = self._names.get(name, 0) + 1

@@ -14,7 +14,11 @@ from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 
 FIRST, TERMINATED, TRUNCATED, GUIDE = 1, 2, 4, 8
 HISTORY = 32
-PRIVILEGED_SIZE = OBSERVATION_SIZE + 4 * HISTORY + 4 + 6
+
+
+def privileged_size(history: int = HISTORY) -> int:
+    """Numbers in the privileged observation: observation, the last `history` actions, rotor speeds, disturbance."""
+    return OBSERVATION_SIZE + 4 * history + 4 + 6
 
 
 class Rows(NamedTuple):
@@ -37,7 +41,7 @@ class Sequences(NamedTuple):
     """B windows of L steps, time first. Arrays of states have L + 1 entries, arrays of steps L."""
 
     observation: np.ndarray  # (L + 1, B, 18)
-    privileged: np.ndarray  # (L + 1, B, PRIVILEGED_SIZE): observation, last 32 actions oldest first, rotors, disturbance
+    privileged: np.ndarray  # (L + 1, B, P): observation, last actions oldest first, rotors, disturbance
     action: np.ndarray  # (L, B, 4)
     guide_action: np.ndarray  # (L, B, 4)
     reward: np.ndarray  # (L, B)
@@ -68,10 +72,13 @@ def finite(rows: Rows) -> tuple[Rows, int]:
 
 
 class SequenceBuffer:
-    """Ring of the last `capacity` vehicle-steps of `vehicles` parallel streams."""
+    """Ring of the last `capacity` vehicle-steps of `vehicles` parallel streams.
 
-    def __init__(self, capacity: int, vehicles: int):
-        self.ticks = capacity // vehicles
+    history: how many of the last actions the privileged observation holds, at most HISTORY.
+    """
+
+    def __init__(self, capacity: int, vehicles: int, history: int = HISTORY):
+        self.ticks, self.history = capacity // vehicles, history
         if self.ticks < 2 * HISTORY:
             raise ValueError(f"capacity: found {capacity}, wanted at least {2 * HISTORY * vehicles} ({vehicles} vehicles)")
         self.vehicles = vehicles
@@ -163,12 +170,14 @@ class SequenceBuffer:
         )
 
     def _histories(self, tick, vehicle, age, length) -> np.ndarray:
-        """The last HISTORY actions before each state, zero before the episode: (length + 1, B, 4 HISTORY)."""
-        back = np.arange(-HISTORY, length)
+        """The last actions before each state, zero before the episode: (length + 1, B, 4 history)."""
+        if not self.history:
+            return np.empty((length + 1, len(tick), 0), np.float32)
+        back = np.arange(-self.history, length)
         actions = self.action[(tick[None] + back[:, None]) % self.ticks, vehicle]
         actions[back[:, None] < -age[None]] = 0.0
-        windows = np.lib.stride_tricks.sliding_window_view(actions, HISTORY, axis=0)
-        return windows.transpose(0, 1, 3, 2).reshape(length + 1, len(tick), 4 * HISTORY)
+        windows = np.lib.stride_tricks.sliding_window_view(actions, self.history, axis=0)
+        return windows.transpose(0, 1, 3, 2).reshape(length + 1, len(tick), 4 * self.history)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything held, oldest tick first, for a resumable run."""

@@ -50,6 +50,7 @@ class Policy(NamedTuple):
     theta: tuple[np.ndarray, ...]
     readout: np.ndarray  # [4, H]
     readout_bias: np.ndarray  # [4]
+    hard: np.float32  # reset: 0 subtracts the threshold, 1 forgets the membrane
 
 
 class Tape(NamedTuple):
@@ -93,13 +94,17 @@ def tape(steps: int, neurons: int, vehicles: int) -> Tape:
 
 
 @njit(inline="always")
-def _fire(current, before, spiked, membrane, spike, bias, beta, theta):
-    """One layer's step of `lif.lif_step` with soft reset: current [H, B] and the state before it to the state after."""
+def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
+    """One layer's step of `lif.lif_step`: current [H, B] and the state before it to the state after.
+
+    U_t = beta (1 - hard s_{t-1}) U_{t-1} + I_t - (1 - hard) s_{t-1} theta
+    """
     for n in range(len(bias)):
         b, leak, threshold = bias[n], beta[n], theta[n]
+        cut = (_ONE - hard) * threshold
         inflow, u0, s0, u, s = current[n], before[n], spiked[n], membrane[n], spike[n]
         for k in range(np.uint64(len(u))):
-            x = leak * u0[k] + (inflow[k] + b) - s0[k] * threshold
+            x = leak * ((_ONE - hard * s0[k]) * u0[k]) + (inflow[k] + b) - s0[k] * cut
             u[k] = x
             s[k] = _ONE if x > threshold else _ZERO
 
@@ -134,7 +139,7 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
             _fire(
                 current[layer], tape.membrane[t, start:end], tape.spike[t, start:end],
                 tape.membrane[t + 1, start:end], tape.spike[t + 1, start:end],
-                policy.bias[layer], policy.beta[layer], policy.theta[layer],
+                policy.bias[layer], policy.beta[layer], policy.theta[layer], policy.hard,
             )  # fmt: skip
             signal = tape.spike[t + 1, start:end]
             start = end
@@ -237,7 +242,7 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
             start = end - len(policy.bias[layer])
             _unfire(
                 incoming[layer], later[start:end], tape.membrane[t, start:end], tape.spike[t, start:end],
-                tape.membrane[t + 1, start:end], policy.beta[layer], policy.theta[layer], slope,
+                tape.membrane[t + 1, start:end], policy.beta[layer], policy.theta[layer], policy.hard, slope,
                 gradient.bias[layer], gradient.beta[layer], gradient.theta[layer],
             )  # fmt: skip
             if layer > 0:
@@ -289,23 +294,26 @@ def _restrain_lane(adjoint, at, objective):
 
 
 @njit(inline="always")
-def _unfire(incoming, later, before, spiked, membrane, beta, theta, slope, by_bias, by_beta, by_theta):
+def _unfire(incoming, later, before, spiked, membrane, beta, theta, hard, slope, by_bias, by_beta, by_theta):
     """One layer's step backwards: with G_t = `incoming` the gradient of s_t, `later` goes from dU_{t+1} to dU_t.
 
-    dU_t = (G_t - theta dU_{t+1}) / (1 + k |U_t - theta|)^2 + beta dU_{t+1}
+    soft:  dU_t = (G_t - theta dU_{t+1}) / (1 + k |U_t - theta|)^2 + beta dU_{t+1}
+    hard:  dU_t = (G_t - beta U_t dU_{t+1}) / (1 + k |U_t - theta|)^2 + beta (1 - s_t) dU_{t+1}
     """
+    soft = _ONE - hard
     for n in range(len(beta)):
         leak, threshold = beta[n], theta[n]
+        cut, forgotten = soft * threshold, hard * leak
         g, after, u0, s0, u = incoming[n], later[n], before[n], spiked[n], membrane[n]
         sum_bias, sum_beta, sum_theta = _ZERO, _ZERO, _ZERO
         for k in range(np.uint64(len(u))):
             slack = _ONE + slope * abs(u[k] - threshold)
-            through = (g[k] - threshold * after[k]) / (slack * slack)
-            du = through + leak * after[k]
+            through = (g[k] - (cut + forgotten * u[k]) * after[k]) / (slack * slack)
+            du = through + (leak - forgotten * (_ONE if u[k] > threshold else _ZERO)) * after[k]
             after[k] = du
             sum_bias += du
-            sum_beta += du * u0[k]
-            sum_theta -= through + s0[k] * du
+            sum_beta += du * ((_ONE - hard * s0[k]) * u0[k])
+            sum_theta -= through + soft * s0[k] * du
         by_bias[n] += sum_bias
         by_beta[n] += sum_beta
         by_theta[n] += sum_theta

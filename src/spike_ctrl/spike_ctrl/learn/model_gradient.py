@@ -33,7 +33,7 @@ from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.ranges import within
 from spike_ctrl.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.neuron import PAPER
+from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.starts import MAX_DELAY, draw_some
 
 TILE = 2 * LANES  # vehicles of one call of the kernel
@@ -81,8 +81,8 @@ class ModelGradient:
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
-        if actor.neuron != PAPER:
-            raise ValueError(f"network: found {actor.neuron}, wanted the soft reset, not detached, for model_gradient")
+        if actor.neuron.detach_reset:
+            raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
         airframe.require_layout("motors")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
@@ -234,7 +234,8 @@ def cosine(progress: float) -> float:
 def _views(network: SpikingNetwork, view) -> Policy:
     layers = network.layers
     hidden = (tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta"))
-    return Policy(*hidden, view(network.output.weight), view(network.output.bias))
+    hard = np.float32(network.neuron.reset is Reset.HARD)
+    return Policy(*hidden, view(network.output.weight), view(network.output.bias), hard)
 
 
 def _flat(policy: Policy) -> list[np.ndarray]:

@@ -8,10 +8,12 @@ import torch
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.average import AveragedNetwork
 from spike_ctrl.learn.buffer import HISTORY, Rows, SequenceBuffer
-from spike_ctrl.learn.critic import TwinCritic
+from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.snn.network import SpikingNetwork
+
+CRITICS = {"twin": TwinCritic, "advantage": AdvantageCritic}
 
 
 class OffPolicy:
@@ -20,13 +22,14 @@ class OffPolicy:
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: SpikingNetwork, generator):
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
-        critic = TwinCritic(recipe.critic_width, generator)
+        kind, history = CRITICS[recipe.td3bc.critic], recipe.td3bc.history
+        critic = kind(recipe.critic_width, generator, history)
         self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
             found = recipe.replay.capacity
             raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
-        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles)
+        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, history)
 
     def receive(self, rows: Rows) -> None:
         self.buffer.add(rows)

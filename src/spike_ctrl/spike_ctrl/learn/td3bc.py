@@ -2,7 +2,9 @@
 
     critics   y = r + gamma (1 - terminated) V'(s'),  V'(s) = min_j Q'_j(s, pi'(s) + clipped noise)
               with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
-    actor     -alpha Q_1(s, pi(s)) / mean |Q_1| + bc |label - pi(s)|^2
+    actor     -alpha Q_1(s, pi(s)) / mean |Q_1| + bc |label - pi(s)|^2 + change |pi(s) - pi(s_before)|^2
+
+With `critic: advantage` there is one critic, Q(s, a) = V(s) + A(s, a) - A(s, pi'(s)), and V'(s') its own.
 
 The network is unrolled from the zero state at the window's start. The first `burn_in` steps let its membranes settle
 and carry no loss, unless the window begins with the episode, where the zero state is the true one.
@@ -17,10 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from spike_ctrl.learn.buffer import Sequences
-from spike_ctrl.learn.critic import TwinCritic
+from spike_ctrl.learn.buffer import HISTORY, Sequences
+from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
 from spike_ctrl.ranges import within
 from spike_ctrl.snn.network import SpikingNetwork, average_
+
+Critic = TwinCritic | AdvantageCritic
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Settings:
     td_lambda: float = within(0.0, 0.0, 1.0)
     tau: float = within(0.01, 1e-6, 1.0)  # rate of the target networks
     alpha: float = within(2.0, 0.0, 1e3)
-    policy_noise: float = within(0.2, 0.0, 2.0)
+    change: float = within(0.0, 0.0, 1e3)  # cost of the action's squared change from step to step
+    critic: str = field(default="twin", metadata={"choices": ("twin", "advantage")})
+    history: int = within(HISTORY, 0, HISTORY)  # actions in the privileged observation
+    policy_noise: float = within(0.2, 0.0, 2.0)  # of the target action, which twin critics ask for
     noise_clip: float = within(0.5, 0.0, 2.0)
     burn_in: int = within(50, 0, 1000)
     reward_scale: float = within(1.0, 1e-6, 1e6)
@@ -65,7 +72,7 @@ class Batch(NamedTuple):
 class TD3BC:
     """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step."""
 
-    def __init__(self, actor: SpikingNetwork, critic: TwinCritic, settings: Settings, learning_rate: float):
+    def __init__(self, actor: SpikingNetwork, critic: Critic, settings: Settings, learning_rate: float):
         self.settings = settings
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
@@ -94,13 +101,20 @@ class TD3BC:
         )
 
     @torch.no_grad()
-    def targets(self, batch: Batch, slope: float, generator: torch.Generator) -> torch.Tensor:
-        """Values [L, B] that the critics are drawn to; the batch is not changed."""
-        s = self.settings
+    def own_actions(self, batch: Batch, slope: float) -> torch.Tensor:
+        """What the target actor does in each state of the windows, [L + 1, B, 4]."""
         state = self.actor_target.initial_state(batch.observation.shape[1])
-        action, _, _ = self.actor_target.unroll(batch.observation, state, slope)
-        noise = torch.randn(action.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
-        value = self.critic_target(batch.privileged[1:], (action + noise).clamp_(-1, 1)[1:]).amin(0)
+        return self.actor_target.unroll(batch.observation, state, slope)[0]
+
+    @torch.no_grad()
+    def targets(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Values [L, B] that the critics are drawn to, from the target actor's actions; the batch is not changed."""
+        s = self.settings
+        if isinstance(self.critic_target, AdvantageCritic):
+            value = self.critic_target.value(batch.privileged[1:])
+        else:
+            noise = torch.randn(own.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
+            value = self.critic_target(batch.privileged[1:], (own + noise).clamp_(-1, 1)[1:]).amin(0)
         return lambda_returns(batch.reward, batch.terminated, value, self._following(batch), s.gamma, s.td_lambda)
 
     @staticmethod
@@ -112,14 +126,19 @@ class TD3BC:
 
     def update_critics(self, batch: Batch, slope: float, generator: torch.Generator) -> float:
         """One step on both critics; returns the mean squared error."""
-        target = self.targets(batch, slope, generator)
-        value = self.critic(batch.privileged[:-1], batch.action)
-        loss = (batch.weight * (value - target).square()).sum() / batch.weight.sum().clamp(min=1)
+        own = self.own_actions(batch, slope)
+        target = self.targets(batch, own, generator)
+        privileged = batch.privileged[:-1]
+        if isinstance(self.critic, AdvantageCritic):
+            value = self.critic.value(privileged) + self.critic.advantage(privileged, batch.action, own[:-1])
+        else:
+            value = self.critic(privileged, batch.action)
+        error = (batch.weight * (value - target).square()).sum() / batch.weight.sum().clamp(min=1)
         self.critic_optimiser.zero_grad()
-        loss.backward()
+        error.backward()
         self.critic_optimiser.step()
         average_(self.critic_target, self.critic, self.settings.tau)
-        return loss.item() / 2
+        return error.item() / (value.numel() // target.numel())
 
     def update_actor(self, batch: Batch, bc: float, q: float, slope: float) -> tuple[dict[str, float], tuple[float, ...]]:
         """One step on the actor and its target: `bc` weighs the label, `q` in [0, 1] the critic's opinion.
@@ -128,7 +147,7 @@ class TD3BC:
         """
         action, _, rates = self.actor.unroll(batch.observation[:-1], self.actor.initial_state(batch.action.shape[1]), slope)
         imitation, opinion = self.actor_losses(batch, action)
-        loss = bc * imitation + q * opinion
+        loss = bc * imitation + q * opinion + self.settings.change * self._change(batch, action)
         self.actor_optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.settings.gradient_clip)
@@ -138,12 +157,22 @@ class TD3BC:
         losses = {"actor_loss": loss.item(), "imitation_loss": imitation.item(), "q_loss": opinion.item()}
         return losses, tuple(rate.item() for rate in rates)
 
+    @staticmethod
+    def _change(batch: Batch, action: torch.Tensor) -> torch.Tensor:
+        """Mean squared change of the actions [L, B, 4] between steps that both carry a loss."""
+        both = batch.weight[1:] * batch.weight[:-1]
+        return (both * (action[1:] - action[:-1]).square().sum(-1)).sum() / both.sum().clamp(min=1)
+
     def actor_losses(self, batch: Batch, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """|label - action|^2 and -alpha Q_1(s, action) / mean |Q_1| for the actor's own actions [L, B, 4]."""
         total = batch.weight.sum().clamp(min=1)
         imitation = (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
         self.critic.requires_grad_(False)
-        value = self.critic(batch.privileged[:-1], action, members=1)[0]
+        privileged = batch.privileged[:-1]
+        if isinstance(self.critic, AdvantageCritic):
+            value = self.critic.value(privileged) + self.critic.gain(privileged, action)
+        else:
+            value = self.critic(privileged, action, members=1)[0]
         self.critic.requires_grad_(True)
         size = (batch.weight * value.detach().abs()).sum() / total
         return imitation, -self.settings.alpha * (batch.weight * value).sum() / total / size.clamp(min=1e-6)

@@ -48,6 +48,7 @@ class Companion:
         self.said: list[protocol.Said] = []  # by the autopilot to people; the reader empties it
         self.heard: float | None = None
         self.position: tuple[float, float, float] | None = None
+        self.version: protocol.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
         self._mode: protocol.FlightMode | None = None
         self._armed: bool | None = None
@@ -107,6 +108,9 @@ class Companion:
 
     def _take_offset(self, event: protocol.ClockOffset) -> None:
         self._offsets.append(event)
+
+    def _take_version(self, event: protocol.Version) -> None:
+        self.version = event
 
     def _take_words(self, event: protocol.Said) -> None:
         self.said.append(event)
@@ -179,6 +183,8 @@ class Companion:
     def _questions(self, now: float) -> list[bytes]:
         """For streams that do not come and parameters that have not come."""
         packets = [self.link.get_parameter(name, now) for name in self._wanted if name not in self.parameters]
+        if self.version is None:
+            packets.append(self.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, now))
         for number, asked, found in (
             (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, self.state_rate(now)),
             (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, _rate(self._modes, now)),
@@ -208,6 +214,7 @@ _TAKE = {
     protocol.EstimatorReset: Companion._take_reset,
     protocol.ParameterValue: Companion._take_parameter,
     protocol.ClockOffset: Companion._take_offset,
+    protocol.Version: Companion._take_version,
     protocol.Said: Companion._take_words,
 }
 

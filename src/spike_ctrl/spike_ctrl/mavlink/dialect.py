@@ -11,6 +11,7 @@ messages = development  # the only dialect of pymavlink that has CURRENT_MODE
 
 SYSTEM, COMPONENT = 1, 1  # of the autopilot
 ONBOARD_COMPUTER = development.MAV_COMP_ID_ONBOARD_COMPUTER
+MOTOR_ORDER = (0, 2, 3, 1)  # PX4's motors front-right, back-left, front-left, back-right, out of the airframe's
 FORCE = 21196.0  # param2 of a disarm that may happen in the air
 
 # SET_ATTITUDE_TARGET.type_mask

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spike_ctrl import __version__
+
 
 class ReportError(ValueError):
     """Something that cannot be reported on; one line names it, what was found and what is wanted."""
@@ -29,8 +31,11 @@ def kind(path: Path) -> str:
     raise ReportError(f"{path}: found {found}, wanted a model (.safetensors), a run's folder (metrics.jsonl) or a bag")
 
 
-def write(target: Path, paths: Sequence[Path]) -> None:
-    """Write the report on these paths. Raises ReportError, BagError, CheckpointError, AirframeError."""
+def write(target: Path, paths: Sequence[Path], still: bool = False) -> None:
+    """Write the report on these paths, interactive or with still pictures.
+
+    Raises ReportError, BagError, CheckpointError, AirframeError.
+    """
     from spike_ctrl.report import bag, model, page, run
 
     kinds = [(path, kind(path)) for path in paths]
@@ -44,8 +49,9 @@ def write(target: Path, paths: Sequence[Path]) -> None:
             sections.append(run.section(path))
         else:
             sections.append(bag.section(path, [m.path for m in models]))
+    about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     try:
-        Path(target).write_text(page.page("spike_ctrl report", sections), encoding="utf-8")
+        Path(target).write_text(page.page("spike_ctrl report", sections, about, still), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{target}: cannot be written ({error.strerror})") from None
 

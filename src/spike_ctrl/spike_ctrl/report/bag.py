@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from spike_ctrl import checkpoint, replay, verdict
+from spike_ctrl import checkpoint, replay, resources, verdict
 from spike_ctrl.bag import BagError
+from spike_ctrl.bag.flight_log import FlightLog, read_log
 from spike_ctrl.bag.reader import Recording, latencies, read
 from spike_ctrl.experiment.figures import COLOURS
-from spike_ctrl.learn.buffer import FIRST, TERMINATED
-from spike_ctrl.report import thinned
-from spike_ctrl.report.flight import Flight, charts, curve, hover_verdict, styled
-from spike_ctrl.report.page import Chart, Section, Table, Verdict
+from spike_ctrl.fault import Rung
+from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED
+from spike_ctrl.report import rungs
+from spike_ctrl.report.flight import Band, Flight, banded, charts, curve, hover_verdict, styled
+from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
+from spike_ctrl.snn.pilot import Reason
 
 VEHICLE = 0
 RATE_HZ = 100.0  # where no checkpoint tells
@@ -24,7 +27,7 @@ RATE_HZ = 100.0  # where no checkpoint tells
 
 def section(path: Path, models: Sequence[Path] = ()) -> Section:
     """models: the policies to replay, where the bag holds none."""
-    recording = read(path)
+    recording, log = read(path), read_log(path)
     notes = list(recording.notes)
     choice, compared, found = None, None, None
     try:
@@ -33,34 +36,59 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     except BagError as error:
         notes.append(f"not replayed: {error}")
     rate = choice.contract.rate_hz if choice else RATE_HZ
-    flight = _flight(recording, rate, choice, found)
-    parts: list = [Table(("", ""), _about(recording, rate, choice, compared, flight)), *charts([flight])]
+    flight = _flight(recording, rate, choice, found, log)
+    parts: list = [_tiles(recording, compared if choice and choice.same else None, flight)]
+    parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log)))
+    parts += [rungs.ladder(log, int(log.received[0]))] if log is not None else []
+    parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))
-    if faults := _faults(recording, rate, found, flight.hidden):
+    if faults := _faults(recording, rate, found, flight):
         parts.append(faults)
     if recording.status is not None:
-        parts += _status(recording)
-    if recording.policy is not None:
-        parts.append(_latency(latencies(recording)))
+        parts += _status(recording, flight)
+    late = {"action of the policy": latencies(recording)} | ({"command": log.latencies()} if log is not None else {})
+    if late := {name: seconds for name, seconds in late.items() if len(seconds)}:
+        parts.append(rungs.latency(late))
+    if log is not None and log.events:
+        parts.append(rungs.events(log.events, int(log.received[0])))
     return Section(f"Bag {path.name}", parts, notes)
 
 
 def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison]:
+    """Replay the checkpoints in the bag or, without any, the first that fits among the given models and the shipped ones."""
     try:
         return replay.judged(recording, None, "", "")
-    except BagError:
-        if not models:
-            raise
-    data = models[0].read_bytes()
-    return replay.judged(recording, checkpoint.loads(data), str(models[0]), hashlib.sha256(data).hexdigest())
+    except BagError as error:
+        refused = error
+    for path in (*models, *_shipped(recording)):
+        data = path.read_bytes()
+        try:
+            return replay.judged(recording, checkpoint.loads(data), str(path), hashlib.sha256(data).hexdigest())
+        except BagError as error:
+            refused = error
+    raise refused
 
 
-def _flight(recording: Recording, rate_hz: float, choice, found: replay.Replay | None) -> Flight:
+def _shipped(recording: Recording) -> list[Path]:
+    """Models of this installation that are called as the one that flew."""
+    names = set() if recording.policy is None else {Path(name).name for name in recording.policy.name.tolist() if name}
+    return [path for path in sorted(resources.folder("models").glob("*.safetensors")) if path.name in names]
+
+
+def _flight(recording: Recording, rate_hz: float, choice, found: replay.Replay | None, log: FlightLog | None) -> Flight:
     states = recording.states
     seconds = (states.tick - states.tick[0]) / rate_hz
     first = (states.flags[:, VEHICLE] & FIRST) > 0
     starts = [float(seconds[0]), *seconds[first][seconds[first] > seconds[0]].tolist()]
+    world = {"bands": _guided(states.flags[:, VEHICLE], seconds)}
+    if log is not None:
+        begun, row = int(log.received[0]), np.clip(np.searchsorted(log.tick, states.tick), 0, len(log.tick) - 1)
+        seconds = (states.received - begun) * 1e-9
+        flown = rungs.bands(log, begun)
+        world = {"bands": flown, "position": log.position[row], "set_point": log.set_point[row]}
+        world["counts"] = log.rung_at(states.received) == Rung.SNN
+        starts = [0.0, *(band.begin for band in flown if band.name == Rung.SNN.name)]
     policy = choice.policies if choice else None
     if isinstance(policy, dict):
         policy = next(iter(policy.values()))
@@ -74,19 +102,50 @@ def _flight(recording: Recording, rate_hz: float, choice, found: replay.Replay |
         None if recording.guide is None else recording.guide.action[:, VEHICLE],
         *((found.spikes, found.membrane, policy.theta, policy.sizes[1:-1]) if found else (None, None, None, ())),
         starts=starts,
+        **world,
     )
 
 
-def _about(recording: Recording, rate_hz: float, choice, compared, flight: Flight) -> list[tuple]:
+def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
+    """When the guide flies, in training."""
+    guided = np.concatenate([[0], (flags & GUIDE) > 0, [0]]).astype(int)
+    begins, ends = np.flatnonzero(np.diff(guided) > 0), np.flatnonzero(np.diff(guided) < 0) - 1
+    return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
+
+
+def _tiles(recording: Recording, compared, flight: Flight) -> Tiles:
+    """The few figures that one looks for first."""
+    errors, error = flight.error[flight.settled], hover_verdict([flight])
+    duration = flight.seconds[-1] - flight.seconds[0]
+    shown: list[Tile] = [
+        Tile("flight", f"{duration:.1f} s"),
+        Tile("position error", error.text.partition(":")[0], error.good),
+    ]
+    if len(errors) and np.isfinite(errors).all():
+        shown += [
+            Tile("RMS error", f"{100 * np.sqrt(np.mean(errors**2)):.1f} cm"),
+            Tile("worst", f"{100 * errors.max():.1f} cm"),
+        ]
+    if recording.policy is not None and len(late := latencies(recording)):
+        shown.append(Tile("policy answers, p99", f"{1e3 * np.percentile(late, 99):.2f} ms"))
+    if compared is not None:
+        shown.append(Tile("replayed bit by bit", f"{compared.known_equal} of {compared.known}", compared.same))
+    return Tiles(shown)
+
+
+def _about(recording: Recording, rate_hz: float, choice, compared, flight: Flight, log: FlightLog | None) -> list[tuple]:
     rows: list[tuple] = [
         ("bag", str(recording.path)),
-        ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {recording.vehicles} vehicles; shown: vehicle {VEHICLE}"),
+        ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {_vehicles(recording)}"),
         ("recorded", replay.usable(recording).removeprefix("usable: ")),
         ("position error", hover_verdict([flight])),
     ]
+    if log is not None:
+        rows.append(("who flew", rungs.times(log, int(log.received[0]))))
     flags = recording.states.flags
     begun, crashed = int(((flags & FIRST) > 0).sum()), int(((flags & TERMINATED) > 0).sum())
-    rows.append(("episodes", f"{begun} started, {crashed} ended in a crash"))
+    if log is None:
+        rows.append(("episodes", f"{begun} started, {crashed} ended in a crash"))
     if choice is not None:
         rows.append(("checkpoint", choice.words))
     if compared is not None and choice.same:
@@ -98,26 +157,35 @@ def _about(recording: Recording, rate_hz: float, choice, compared, flight: Fligh
     return rows
 
 
-def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, hidden: Sequence[int]) -> Chart | None:
+def _vehicles(recording: Recording) -> str:
+    return "one vehicle" if recording.vehicles == 1 else f"{recording.vehicles} vehicles; shown: vehicle {VEHICLE}"
+
+
+def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: Flight) -> Chart | None:
     """What the guard says to the recorded flight, on the time axis."""
-    edges, rates = np.cumsum([0, *hidden])[:-1], None
+    edges, rates = np.cumsum([0, *flight.hidden])[:-1], None
     if found is not None:
-        rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(hidden)
+        rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(flight.hidden)
     judged = verdict.judge(recording, rate_hz, vehicle=VEHICLE, spike_rates=rates)
-    sheet, begun = go.Figure(), int(recording.states.tick[0])
+    sheet, rows = go.Figure(), 0
     for fault, count, _, _ in verdict.table(judged):
-        seconds = [(v.tick - begun) / rate_hz for v in judged if any(finding.fault is fault for finding in v.findings)]
+        there = [any(finding.fault is fault for finding in v.findings) for v in judged]
+        seconds, rows = flight.seconds[there], rows + 1
         colour = {"ok": COLOURS[0], "warning": COLOURS[1], "error": COLOURS[4]}[fault.severity]
-        mark = {"color": colour, "size": 7, "symbol": "line-ns-open"}
+        mark = {"color": colour, "size": 9, "symbol": "line-ns-open", "line": {"width": 1.5}}
         names = [fault.name] * len(seconds)
-        label = f"{fault.name}, {count} ticks"
-        sheet.add_trace(go.Scatter(x=seconds, y=names, name=label, mode="markers", marker=mark, text=fault.meaning))
+        sheet.add_trace(
+            go.Scatter(x=seconds, y=names, name=f"{count} ticks", mode="markers", marker=mark, text=fault.meaning)
+        )
     if not sheet.data:
         return None
-    sheet.update_xaxes(title_text="time (s)", range=[0, len(judged) / rate_hz])
+    sheet.update_xaxes(title_text="time (s)", range=[0, flight.seconds[-1]])
+    sheet.update_yaxes(automargin=True, range=[rows - 0.5, -0.5])
     timing = "" if verdict.in_real_time(recording, rate_hz) else " Not flown in real time: times are not judged."
     text = f"To vehicle {VEHICLE}; orange falls back to the guide, red to holding or landing.{timing}"
-    return Chart("What the guard says", styled(sheet), text, wide=True)
+    sheet = banded(styled(sheet, 130 + 28 * rows), flight.bands)
+    sheet.update_layout(showlegend=False, hovermode="closest")
+    return Chart("What the guard says", sheet, text, wide=True)
 
 
 def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
@@ -129,34 +197,21 @@ def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
     return Chart("Disagreement", styled(sheet), "Of replayed and recorded actions, each second, all vehicles.")
 
 
-def _status(recording: Recording) -> list[Chart]:
+def _status(recording: Recording, flight: Flight) -> list[Chart]:
     status, found = recording.status, []
-    x = status.tick
+    x = np.interp(status.tick, recording.states.tick, flight.seconds)
     rates = go.Figure()
     for layer, values in enumerate(status.spike_rate.T):
         rates.add_trace(curve(x, values, f"layer {layer}", layer, showlegend=True))
-    if rates.data:
-        rates.update_xaxes(title_text="tick")
+    if rates.data and flight.spikes is None:
+        rates.update_xaxes(title_text="time (s)")
         rates.update_yaxes(title_text="share of neurons", rangemode="tozero")
         found.append(Chart("Spike rates as reported", styled(rates), "By the policy node, once a second."))
     times = go.Figure()
     for number, (name, values) in enumerate((("inference", status.inference_time), ("age of the state", status.state_age))):
         times.add_trace(curve(x, 1e3 * values, name, number))
-    reasons = go.Scatter(x=x, y=status.reason, name="reason (0: OK)", mode="markers", yaxis="y2", marker={"size": 4})
-    times.add_trace(reasons)
-    times.update_xaxes(title_text="tick")
-    times.update_layout(yaxis={"title": {"text": "ms"}}, yaxis2={"overlaying": "y", "side": "right", "range": [-0.5, 6.5]})
-    found.append(Chart("Policy node", styled(times), "Times and reasons as reported."))
+    times.update_xaxes(title_text="time (s)")
+    times.update_yaxes(title_text="ms", rangemode="tozero")
+    reasons = [f"{Reason(int(r)).name} {(status.reason == r).sum()} times" for r in np.unique(status.reason)]
+    found.append(Chart("Policy node", styled(times), f"Times as reported; said {', '.join(reasons)}."))
     return found
-
-
-def _latency(seconds: np.ndarray) -> Chart:
-    ms = 1e3 * seconds
-    shown = ms[thinned(len(ms), 20000)]
-    sheet = go.Figure(go.Histogram(x=shown, nbinsx=80, name="answers", marker={"color": COLOURS[0]}))
-    sheet.update_xaxes(title_text="ms")
-    sheet.update_yaxes(title_text="answers")
-    text = "no answers" if not len(ms) else "median {:.2f}, p99 {:.2f}, largest {:.2f} ms".format(
-        *np.percentile(ms, [50, 99, 100])
-    )  # fmt: skip
-    return Chart("Latency from state to action", styled(sheet), f"As the recorder received them: {text}.")

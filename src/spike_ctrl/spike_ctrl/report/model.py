@@ -17,7 +17,7 @@ from spike_ctrl.experiment.energy import Cost, CountingSpikes, arithmetic_energy
 from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.report.flight import Flight, charts, hover_verdict, styled
-from spike_ctrl.report.page import Chart, Section, Table
+from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
 
 FLIGHTS, SEED = 4, 7
 
@@ -52,6 +52,7 @@ def section(found: Flown) -> Section:
     return Section(
         f"Model {found.name}",
         [
+            _tiles(found),
             Table(("", ""), _about(found)),
             Table(("frozen evaluation", *(column.replace("_", " ") for column in COLUMNS)), _evaluation(found)),
             Table(("one step", ""), _costs(found)),
@@ -60,12 +61,29 @@ def section(found: Flown) -> Section:
     )
 
 
+def _tiles(found: Flown) -> Tiles:
+    evaluation, error = found.evaluation, hover_verdict(found.flights)
+    return Tiles(
+        [
+            Tile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
+            Tile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
+            Tile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
+            Tile("change of u per step", f"{evaluation.action_change:.3f}"),
+            Tile("position error", error.text.partition(":")[0], error.good),
+            Tile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
+            Tile(
+                "energy of a step", f"{spiking_energy_pj(found.loaded.policy.sizes, found.cost.layer_sparsity) / 1e3:.0f} nJ"
+            ),
+        ]
+    )
+
+
 def side_by_side(models: Sequence[Flown]) -> Section:
     """Several models in one table and one chart."""
     rows = [
         (
             m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
-            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, hover_verdict(m.flights),
+            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, _brief(hover_verdict(m.flights)),
             sum(weight.size for weight in m.loaded.weights.values()),
             spiking_energy_pj(m.loaded.policy.sizes, m.cost.layer_sparsity) / 1e3, _arithmetic(m),
         )
@@ -98,6 +116,10 @@ def side_by_side(models: Sequence[Flown]) -> Section:
             Chart("Position error", styled(errors), f"Mean of {FLIGHTS} flights that have not crashed."),
         ],
     )
+
+
+def _brief(verdict: Verdict) -> Verdict:
+    return Verdict(verdict.text.partition(":")[0], verdict.good)
 
 
 def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[Flight]:

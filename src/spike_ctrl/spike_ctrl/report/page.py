@@ -5,29 +5,63 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
 
 STYLE = """
-:root { color-scheme: light }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #1f2430 }
-h1 { font-size: 1.5rem }
-h2 { font-size: 1.2rem; border-bottom: 2px solid #2369bd; padding-bottom: .2rem; margin-top: 2.5rem }
-nav a { margin-right: 1rem; color: #2369bd }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 540px), 1fr)); gap: 1rem }
-figure { margin: 0; border: 1px solid #e3e6ea; border-radius: 6px; padding: .5rem; min-width: 0 }
+:root { color-scheme: light; --ink: #1f2430; --soft: #5b6472; --line: #e3e6ea; --blue: #2369bd }
+* { box-sizing: border-box }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 0 auto; padding: 0 1.25rem 3rem; color: var(--ink) }
+header { padding: 1.6rem 0 .4rem }
+h1 { font-size: 1.6rem; margin: 0 }
+header p { margin: .1rem 0 0; color: var(--soft); font-size: 13px }
+nav { position: sticky; top: 0; background: #fffd; backdrop-filter: blur(4px); padding: .5rem 0; z-index: 5;
+  border-bottom: 1px solid var(--line) }
+nav a { margin-right: 1.2rem; color: var(--blue); text-decoration: none; font-size: 14px; white-space: nowrap }
+nav a:hover { text-decoration: underline }
+section { scroll-margin-top: 3rem }
+h2 { font-size: 1.25rem; border-bottom: 2px solid var(--blue); padding-bottom: .25rem; margin: 2.2rem 0 1rem }
+.grid { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem; margin: 1rem 0;
+  grid-auto-flow: dense }
+.tables { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start }
+.tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1rem 0 }
+.tile { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .9rem .6rem; min-width: 7.5rem;
+  background: #fafbfc }
+.tile b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; line-height: 1.3 }
+.tile span { font-size: 12.5px; color: var(--soft) }
+figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; padding: .6rem .6rem .3rem; min-width: 0 }
 figure.wide { grid-column: 1 / -1 }
-figcaption { font-size: 13px; color: #4b5563; padding: 0 .5rem }
-figcaption b { color: #1f2430 }
-table { border-collapse: collapse; font-size: 13px; margin: .8rem 0 }
-td, th { border-bottom: 1px solid #d9dde3; padding: .25rem .7rem; text-align: left; vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
-ul.notes { font-size: 13px; color: #92400e }
-.pass { color: #2f7d4f; font-weight: 600 } .fail { color: #b3261e; font-weight: 600 }
+figure img { width: 100%; height: auto }
+figcaption { font-size: 13px; color: var(--soft); padding: 0 .4rem; min-height: 1.5em }
+figcaption b { color: var(--ink); font-size: 14px; margin-right: .4em }
+.scroll { overflow-x: auto; max-width: 100% }
+table { border-collapse: collapse; font-size: 13px; margin: .6rem 0 }
+td, th { border-bottom: 1px solid var(--line); padding: .28rem .8rem .28rem .2rem; text-align: left; vertical-align: top }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; vertical-align: bottom }
+td { overflow-wrap: anywhere } td:first-child { overflow-wrap: normal }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+td.number { white-space: nowrap } th.number { white-space: normal; max-width: 9em }
+ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 6px; padding: .5rem .5rem .5rem 1.6rem }
+.pass { color: #1f7a45; font-weight: 600 } .fail { color: #b3261e; font-weight: 600 }
+@media (max-width: 800px) { .grid { grid-template-columns: minmax(0, 1fr) } }
+@page { size: A4; margin: 12mm }
 @media print {
-  body { max-width: none; margin: 0; font-size: 11pt } nav { display: none } .grid { display: block }
+  body { max-width: none; padding: 0; font-size: 10pt } header { padding-top: 0 } nav { display: none }
   .modebar-container { display: none }
-  figure { break-inside: avoid; margin-bottom: 1rem } h2 { break-after: avoid }
+  section ~ section > h2 { break-before: page }
+  figure, .tile, tr { break-inside: avoid } h2 { break-after: avoid; margin-top: 0 }
+  .grid { display: block } figure { margin: 0 0 4mm }
 }
 """
+# On paper a figure is as wide as the sheet: plotly must draw it so before it is printed, and back afterwards.
+PRINT = """
+const paper = matchMedia("print");
+const draw = width => document.querySelectorAll(".plotly-graph-div").forEach(
+  div => Plotly.relayout(div, width ? {autosize: false, width: width} : {autosize: true, width: null}));
+paper.addEventListener("change", event => draw(event.matches ? 660 : 0));
+addEventListener("beforeprint", () => draw(660));
+addEventListener("afterprint", () => draw(0));
+"""
+BUTTONS = ["select2d", "lasso2d", "autoScale2d", "resetCameraLastSave3d", "hoverClosestCartesian", "hoverCompareCartesian"]
 
 
 @dataclass(frozen=True)
@@ -57,59 +91,97 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """One figure that one looks for first. good: whether it is good news; None: neither."""
+
+    name: str
+    value: str
+    good: bool | None = None
+
+
+@dataclass(frozen=True)
+class Tiles:
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
 class Section:
     title: str
-    parts: Sequence[Table | Chart | str] = ()
+    parts: Sequence[Table | Chart | Tiles | str] = ()
     notes: Sequence[str] = field(default=())
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """The whole file. plotly's script is inside once, at the end of the head."""
+def page(title: str, sections: Sequence[Section], about: str = "", still: bool = False) -> str:
+    """The whole file; about: a line below the title. plotly's script is inside once, at the end of the head; still:
+    pictures in place of interactive charts, and no script."""
     from plotly.offline import get_plotlyjs
 
+    plotly, printing = ("", "") if still else (f"<script>{get_plotlyjs()}</script>", f"<script>{PRINT}</script>")
     links = " ".join(f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections))
-    body = "\n".join(_section(i, section) for i, section in enumerate(sections))
+    body = "\n".join(_section(i, section, still) for i, section in enumerate(sections))
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
-        f"<script>{get_plotlyjs()}</script>"
+        f"{plotly}"
     )
     return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n<h1>{escape(title)}</h1>\n<nav>{links}</nav>\n'
-        f"{body}\n</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n<header><h1>{escape(title)}</h1>'
+        f"<p>{escape(about)}</p></header>\n<nav>{links}</nav>\n{body}\n{printing}</body></html>\n"
     )
 
 
-def _section(number: int, section: Section) -> str:
+def _section(number: int, section: Section, still: bool) -> str:
+    """Charts that follow each other share a grid, tables a row."""
     lines = [f'<section id="section-{number}"><h2>{escape(section.title)}</h2>']
     if section.notes:
         lines.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
-    grid: list[str] = []
-    for index, part in enumerate(section.parts):
-        if isinstance(part, Chart):
-            grid.append(_chart(part, f"chart-{number}-{index}"))
-            continue
-        if grid:
-            lines.append(f'<div class="grid">{"".join(grid)}</div>')
-            grid = []
-        lines.append(_table(part) if isinstance(part, Table) else f"<p>{escape(part)}</p>")
-    if grid:
-        lines.append(f'<div class="grid">{"".join(grid)}</div>')
+    drawn = ((type(part), _part(part, f"chart-{number}-{index}", still)) for index, part in enumerate(section.parts))
+    for kind, parts in groupby(drawn, key=lambda pair: pair[0]):
+        inside = "".join(text for _, text in parts)
+        frame = {Chart: "grid", Table: "tables"}.get(kind)
+        lines.append(f'<div class="{frame}">{inside}</div>' if frame else inside)
     return "\n".join([*lines, "</section>"])
 
 
-def _chart(chart: Chart, name: str) -> str:
-    div = chart.figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False, "responsive": True}
+def _part(part: Chart | Table | Tiles | str, name: str, still: bool) -> str:
+    if isinstance(part, Chart):
+        return _chart(part, name, still)
+    if isinstance(part, Table):
+        return _table(part)
+    return (
+        f'<div class="tiles">{"".join(map(_tile, part.tiles))}</div>'
+        if isinstance(part, Tiles)
+        else f"<p>{escape(part)}</p>"
     )
+
+
+def _chart(chart: Chart, name: str, still: bool) -> str:
+    if still:
+        from spike_ctrl.report.still import picture
+
+        drawn = picture(chart.figure, chart.title, chart.wide)
+    else:
+        config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": BUTTONS}
+        drawn = chart.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
     caption = f"<figcaption><b>{escape(chart.title)}</b> {escape(chart.caption)}</figcaption>"
-    return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{div}</figure>'
+    return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{drawn}</figure>'
+
+
+def _tile(tile: Tile) -> str:
+    look = "" if tile.good is None else ' class="pass"' if tile.good else ' class="fail"'
+    return f'<div class="tile"><span>{escape(tile.name)}</span><b{look}>{escape(tile.value)}</b></div>'
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
+    first = table.rows[0] if table.rows else ()
+    numeric = [isinstance(value, int | float) for value in first] or [False] * len(table.head)
+    cells = zip(table.head, numeric, strict=True)
+    head = "".join(
+        f'<th class="number">{escape(cell)}</th>' if right else f"<th>{escape(cell)}</th>" for cell, right in cells
+    )
+    head = f"<thead><tr>{head}</tr></thead>" if any(table.head) else ""
     rows = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
 
 
 def _cell(value: object) -> str:

@@ -14,6 +14,7 @@ NEAR = 0.5  # m, of a place to be there
 # PX4 measured: 14 s from a landing's start at 1.5 m to the ground
 LAND_PAUSE = 2.0  # s, to stop before the descent
 LAND_SLOWLY_BELOW, LAND_SLOWLY = 2.0, 0.125  # m, m/s
+BRAKE_LATE = 0.6  # s; PX4 stops v (v / (2 MPC_ACC_HOR) + .6 s) ahead, as if it braked that late
 
 
 class Navigator:
@@ -50,7 +51,7 @@ class Navigator:
         self._hold = _plus(self._hold, jump)
 
     def target(self, estimate: Estimate, parameters: Parameters, now: float, dt: float) -> Target:
-        self._brake(min(parameters["MPC_ACC_HOR"], parameters["MPC_JERK_AUTO"] * (now - self._since)), dt)
+        self._brake(parameters["MPC_ACC_HOR"] if now - self._since >= BRAKE_LATE else 0.0, dt)
         velocity = (*self._braking, 0.0)
         if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
             self._leg, self._hold = "return", (self.home[0], self.home[1], self._hold[2])

@@ -48,7 +48,6 @@ DEFAULTS: dict[str, int | float] = {
     "MPC_Z_VEL_I_ACC": 2.0,
     "MPC_XY_CRUISE": 5.0,
     "MPC_ACC_HOR": 3.0,
-    "MPC_JERK_AUTO": 4.0,
     "MPC_Z_V_AUTO_UP": 3.0,
     "MPC_Z_V_AUTO_DN": 1.5,
     "MPC_LAND_SPEED": 0.7,

@@ -102,11 +102,25 @@ def _advance(buffer, dt, arms, loop, running, noise_x, noise_y, noise_z):
         rate_loop.begin(buffer, _LANE)
         for i in range(4):
             buffer[AT[COMMAND + i]] = _ZERO
-    qx, qy = buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]]
-    qz, qw = buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]]
+    attitude = attitude_of(buffer)
     rk4_lane(buffer, _LANE, dt, reach)
     for i in range(3):
         buffer[AT[RATES + i]] = min(max(buffer[AT[RATES + i]], -MAX_RATE), MAX_RATE)
+    return stand(buffer, attitude)
+
+
+@njit(inline="always")
+def attitude_of(buffer):
+    """Quaternion of the vehicle in lane 0."""
+    return buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]], buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]]
+
+
+@njit(inline="always")
+def stand(buffer, attitude):
+    """Where the vehicle in lane 0 has come to the ground, put it there at rest with the attitude it had before.
+
+    Returns the speed (m/s) at which it met the ground, 0 where it did not.
+    """
     if buffer[AT[POSITION + 2]] > _ZERO or buffer[AT[VELOCITY + 2]] > _ZERO:
         return _ZERO
     impact = -buffer[AT[VELOCITY + 2]]
@@ -114,6 +128,6 @@ def _advance(buffer, dt, arms, loop, running, noise_x, noise_y, noise_z):
     for i in range(3):
         buffer[AT[VELOCITY + i]] = _ZERO
         buffer[AT[RATES + i]] = _ZERO
-    buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]] = qx, qy
-    buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]] = qz, qw
+    buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]] = attitude[0], attitude[1]
+    buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]] = attitude[2], attitude[3]
     return impact

@@ -56,8 +56,11 @@ def serve(
     clock: Callable[[], float],
     stop: Callable[[], bool],
     say: Callable[[str], None],
+    see: Callable[[Vehicle], None] = lambda vehicle: None,
 ) -> None:
-    """Fly until `stop()` holds. `clock` gives seconds, `say` takes lines for people: modes and what the autopilot tells."""
+    """Fly until `stop()` holds. `clock` gives seconds, `say` takes lines for people: modes and what the autopilot tells;
+    `see` looks at the vehicle after each step.
+    """
     begin, shown, heard = clock() - vehicle.now / vehicle.speed, "", 0
     with selectors.DefaultSelector() as selector:
         for name, port in ports.items():
@@ -69,6 +72,7 @@ def serve(
                 begin += (now - vehicle.now) / vehicle.speed
                 now = vehicle.now
             _send(ports, vehicle.advance(now))
+            see(vehicle)
             for time, text in vehicle.said[heard:]:
                 say(f"{time:.2f} s: {text}")
             heard = len(vehicle.said)

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl.mavlink import dialect, frames
-from spike_ctrl.mavlink.dialect import Landed, Mode, messages
+from spike_ctrl.mavlink.dialect import MOTOR_ORDER, Landed, Mode, messages
 from spike_ctrl.mavlink.frames import Vector
 from spike_ctrl.mavlink.vehicle.controller import Command, Estimate
 from spike_ctrl.mavlink.vehicle.plant import State
@@ -14,7 +14,6 @@ from spike_ctrl.mavlink.vehicle.plant import State
 HOME_LATITUDE, HOME_LONGITUDE, HOME_ALTITUDE = 47.397742, 8.545594, 489.4  # degrees, m: PX4's simulated home
 EARTH_RADIUS = 6371000.0  # m
 VERSION = 1 << 24 | 17 << 16 | 0 << 8 | 255  # 1.17.0, a release: the firmware whose behaviour this is
-MOTOR_ORDER = (0, 2, 3, 1)  # PX4's motors front-right, back-left, front-left, back-right, out of the airframe's
 UNKNOWN = float("nan")
 
 

@@ -1,0 +1,206 @@
+"""Writes docs/parameters.md and docs/messages.md from what nodes, launch files and message definitions declare.
+
+    python docs/reference.py            # write them (make docs)
+    python docs/reference.py --check    # exit code 1 where a page is not what it would write
+"""
+
+import ast
+import dataclasses
+import importlib
+import re
+import sys
+from pathlib import Path
+
+from spike_ctrl import launching
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH_FILES = ("sim_train", "flight", "replay")
+MESSAGES = ROOT / "src" / "spike_ctrl_msgs"
+NOTE = "Written by `make docs`; edit the sources instead.\n"
+STREAMS = {  # qos.py, in words; `stream` is a node's own choice
+    "STREAM": "best effort, 1",
+    "LOCKSTEP": "reliable, 512",
+    "STATUS": "reliable, 10",
+    "CHECKPOINTS": "reliable, kept, 8",
+    "stream": "reliable, 512; in flight best effort, 1",
+}
+
+
+def nodes() -> dict:
+    """Modules of all nodes by their name, as the packages' entry points name them."""
+    found = {}
+    for setup in sorted((ROOT / "src").glob("*/setup.py")):
+        for name, module in re.findall(r'"(\w+) = ([\w.]+):main"', setup.read_text()):
+            found[name] = importlib.import_module(module)
+    return found
+
+
+# --- parameters -----------------------------------------------------------------------------------------------------
+
+
+def parameters_page() -> str:
+    lines = ["# Parameters\n", NOTE]
+    lines.append(
+        "Launch arguments are given as `NAME:=VALUE` and set the parameters of the nodes that a launch file starts.\n"
+        "Unknown names, wrong types and values out of range end a node with exit code 2 and one line that names them.\n"
+    )
+    for name in LAUNCH_FILES:
+        path = ROOT / "launch" / f"{name}.launch.py"
+        lines += [f"## {name}.launch.py\n", f"{ast.get_docstring(ast.parse(path.read_text()))}\n"]
+        rows = [
+            (f"`{a.name}`", _default(a.default_value), ", ".join(f"`{c}`" for c in a.choices or ()), a.description or "")
+            for a in launching.arguments(path)
+        ]
+        lines += _table(("argument", "default", "choices", "meaning"), rows)
+    for name, module in nodes().items():
+        lines += [f"## {name}\n", f"{_first_paragraph(module.__doc__)}\n"]
+        rows = [
+            (f"`{f.name}`", type(f.default).__name__, f"`{f.default!r}`" if f.default != "" else "", _range(f.metadata),
+             f.metadata["description"])
+            for f in dataclasses.fields(module.Parameters)
+        ]  # fmt: skip
+        lines += _table(("parameter", "type", "default", "range", "meaning"), rows)
+    return "\n".join(lines)
+
+
+def _default(value) -> str:
+    text = None if value is None else "".join(getattr(part, "text", str(part)) for part in value)
+    return "required" if text is None else f"`{text}`" if text else ""
+
+
+def _range(about) -> str:
+    low, high, choices = about["low"], about["high"], about["choices"]
+    if choices is not None:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if low is None and high is None:
+        return ""
+    return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+def messages_page() -> str:
+    lines = ["# Messages and topics\n", NOTE]
+    lines.append(
+        "Names are relative to the namespace of the nodes. Frames follow REP-103: the world `odom` is ENU, the body FLU;\n"
+        "SI units; quaternions x, y, z, w. `header.stamp` is the time of the sample.\n"
+    )
+    lines.append("## Topics\n")
+    rows = [(f"`{topic}`", *cells) for topic, cells in sorted(_topics().items())]
+    lines += _table(("topic", "type", "published by", "listened to by", "QoS: reliability, depth"), rows)
+    lines.append("The recorder listens to all of them, as their publishers speak.\n")
+    lines.append("## Services of the supervisor\n")
+    services = importlib.import_module("spike_ctrl_flight.supervisor").SERVICES
+    rows = [(f"`{name}`", "`std_srvs/Trigger`") for name in services]
+    lines += _table(("service", "type"), [*rows, ("`set_target`", "[SetTarget](#settarget)")])
+    for path in sorted([*MESSAGES.glob("msg/*.msg"), *MESSAGES.glob("srv/*.srv")]):
+        lines += _definition(path)
+    return "\n".join(lines)
+
+
+def _topics() -> dict[str, tuple[str, str, str, str]]:
+    """Type, publishers, listeners and QoS of each topic, from the calls in the sources of the nodes."""
+    found: dict[str, list] = {}
+    for node, path, call, loop in _calls():
+        kind, topic, *rest = call.args
+        listens = call.func.attr == "create_subscription"
+        for name in _names(topic, loop, path):
+            entry = found.setdefault(name, ["", [], [], set()])
+            entry[0] = _type(kind.id)
+            entry[2 if listens else 1].append(node)
+            profile = rest[1] if listens else rest[0]
+            entry[3].add(profile.attr if isinstance(profile, ast.Attribute) else profile.id)
+    return {
+        topic: (kind, ", ".join(dict.fromkeys(out)) or "anybody", ", ".join(dict.fromkeys(into)) or "tools", _qos(profiles))
+        for topic, (kind, out, into, profiles) in found.items()
+    }
+
+
+def _qos(profiles: set[str]) -> str:
+    return STREAMS[profiles.pop() if len(profiles) == 1 else "stream"]
+
+
+def _calls():
+    """(node, file, call, for-loop around it) of everything that is published and listened to by the nodes."""
+    known = nodes()
+    for path in sorted((ROOT / "src").glob("spike_ctrl_*/spike_ctrl_*/*.py")):
+        package = [name for name, module in known.items() if module.__name__.split(".")[0] == path.parent.name]
+        node = path.stem if path.stem in known else package[0] if len(package) == 1 else None
+        if node is None:
+            continue
+        tree = ast.parse(path.read_text())
+        loops = {id(inner): loop for loop in ast.walk(tree) if isinstance(loop, ast.For) for inner in ast.walk(loop)}
+        for call in ast.walk(tree):
+            named = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+            if named and call.func.attr in ("create_publisher", "create_subscription"):
+                if isinstance(call.args[0], ast.Name) and call.args[0].id != "kind":  # the recorder's: any type
+                    yield node, path, call, loops.get(id(call))
+
+
+def _names(topic, loop, path: Path) -> list[str]:
+    """The topic, or those of the module's dictionary that is looped over."""
+    if isinstance(topic, ast.Constant):
+        return [topic.value]
+    over = loop.iter.func.value if isinstance(loop.iter, ast.Call) else loop.iter
+    return list(getattr(importlib.import_module(f"{path.parent.name}.{path.stem}"), over.id))
+
+
+def _type(name: str) -> str:
+    if (MESSAGES / "msg" / f"{name}.msg").is_file():
+        return f"[{name}](#{name.lower()})"
+    return f"`{name}`"
+
+
+def _definition(path: Path) -> list[str]:
+    """A message or service: what it is, its constants, its fields with their units."""
+    head, constants, fields = [], [], []
+    for line in path.read_text().splitlines():
+        code, _, comment = (part.strip() for part in line.partition("#"))
+        if not code:
+            head += [comment] if comment and not fields and not constants else []
+        elif code == "---":
+            fields.append(("", "", "**answer**"))
+        elif "=" in code:
+            kind, name, value = re.fullmatch(r"(\S+)\s+(\w+)\s*=\s*(.+)", code).groups()
+            constants.append((f"`{name}`", value, comment))
+        else:
+            kind, name = code.split()
+            fields.append((f"`{name}`", f"`{kind}`", comment))
+    lines = [f"## {path.stem}\n", " ".join(head) + "\n"]
+    lines += _table(("constant", "value", "meaning"), constants) if constants else []
+    return lines + _table(("field", "type", "meaning"), fields)
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def _table(head, rows) -> list[str]:
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells)] + [""]
+
+
+def _first_paragraph(text: str) -> str:
+    words = " ".join(text.partition("\n\n")[0].split())
+    words = words.partition(": ")[2] or words
+    return words[0].upper() + words[1:]
+
+
+PAGES = {"parameters.md": parameters_page, "messages.md": messages_page}
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name, page in PAGES.items():
+        path, text = ROOT / "docs" / name, page()
+        if "--check" not in arguments:
+            path.write_text(text)
+        elif not path.is_file() or path.read_text() != text:
+            stale.append(name)
+    if stale:
+        print(f"docs/{', docs/'.join(stale)}: not up to date; run: make docs", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

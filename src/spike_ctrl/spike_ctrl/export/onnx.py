@@ -1,0 +1,119 @@
+"""A policy as an ONNX model of one step, whose state goes in and comes out.
+
+inputs   observation [vehicles, 18], membrane [vehicles, neurons]: zeros at first, then the last next_membrane
+outputs  action [vehicles, 4] in [-1, 1], next_membrane, spike [vehicles, neurons]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from spike_ctrl import atomic_file
+from spike_ctrl.checkpoint import Checkpoint
+from spike_ctrl.export import ExportError
+from spike_ctrl.snn.neuron import Reset
+
+OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
+
+
+def model(found: Checkpoint):
+    """The onnx.ModelProto of a checkpoint, checked by onnx. Raises ExportError."""
+    onnx = _package()
+    contract, weights = found.manifest.contract, found.weights
+    hidden = range(len(contract.sizes) - 2)
+    neurons = sum(contract.sizes[1:-1])
+    constants = {"widths": np.array(contract.sizes[1:-1], np.int64)}
+    for part in ("beta", "theta", "bias"):
+        constants[part] = np.concatenate([weights[f"layer{index}.{part}"] for index in hidden])
+    nodes = []
+
+    def node(kind: str, inputs: str, output: str, **attributes) -> None:
+        nodes.append(onnx.helper.make_node(kind, inputs.split(), output.split(), **attributes))
+
+    node("Greater", "membrane theta", "was_above")
+    node("Cast", "was_above", "last_spike", to=onnx.TensorProto.FLOAT)
+    node("Mul", "membrane beta", "leaked")
+    if contract.neuron.reset is Reset.SOFT:
+        node("Mul", "theta last_spike", "taken")
+        node("Sub", "leaked taken", "kept")
+    else:
+        constants["one"] = np.float32(1)
+        node("Sub", "one last_spike", "quiet")
+        node("Mul", "leaked quiet", "kept")
+    node("Add", "kept bias", "before_input")
+    node("Split", "before_input widths", " ".join(f"before{index}" for index in hidden), axis=1)
+    signal = "observation"
+    for index in hidden:
+        constants[f"weight{index}"] = weights[f"layer{index}.weight"].T.copy()
+        constants[f"theta{index}"] = weights[f"layer{index}.theta"]
+        node("MatMul", f"{signal} weight{index}", f"current{index}")
+        node("Add", f"before{index} current{index}", f"membrane{index}")
+        node("Greater", f"membrane{index} theta{index}", f"above{index}")
+        node("Cast", f"above{index}", f"spike{index}", to=onnx.TensorProto.FLOAT)
+        signal = f"spike{index}"
+    node("Concat", " ".join(f"membrane{index}" for index in hidden), "next_membrane", axis=1)
+    node("Concat", " ".join(f"spike{index}" for index in hidden), "spike", axis=1)
+    constants |= {"output_weight": weights["output.weight"].T.copy(), "output_bias": weights["output.bias"]}
+    node("MatMul", f"{signal} output_weight", "total")
+    node("Add", "total output_bias", "readout")
+    node("Tanh", "readout", "action")
+
+    def tensors(**widths: int):
+        kind = onnx.TensorProto.FLOAT
+        return [onnx.helper.make_tensor_value_info(name, kind, ["vehicles", width]) for name, width in widths.items()]
+
+    inputs = tensors(observation=contract.sizes[0], membrane=neurons)
+    outputs = tensors(action=contract.sizes[-1], next_membrane=neurons, spike=neurons)
+    values = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "policy", inputs, outputs, values)
+    opset = [onnx.helper.make_opsetid("", OPSET)]
+    made = onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="spike_ctrl")
+    fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
+    about = {name: str(getattr(contract, name)) for name in fields}
+    onnx.helper.set_model_props(made, about | {"checkpoint_sha256": found.manifest.sha256})
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def write(path: Path, found: Checkpoint) -> float | None:
+    """Write the model and run the self-test through onnxruntime; gives the largest difference, None where onnxruntime is
+    not installed. Raises ExportError."""
+    data = model(found).SerializeToString()
+    try:
+        atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written: {error.strerror or os.strerror(error.errno or 0)}") from None
+    if (step := stepper(path)) is None:
+        return None
+    membrane, state, worst = np.zeros((1, len(found.policy.theta)), np.float32), found.policy.initial_state(), 0.0
+    for observation in found.self_test:
+        action, membrane, _ = step(observation[None], membrane)
+        expected, state = found.policy.step(observation, state)
+        worst = max(worst, float(np.abs(action[0] - expected).max()))
+    if not worst <= found.manifest.tolerance:
+        raise ExportError(f"{path}: self-test: found a difference of {worst:.2g}, wanted {found.manifest.tolerance:.2g}")
+    return worst
+
+
+def stepper(path: Path) -> Callable | None:
+    """(observation, membrane) -> (action, next_membrane, spike) by onnxruntime on one thread; None where it is missing."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda observation, membrane: session.run(None, {"observation": observation, "membrane": membrane})
+
+
+def _package():
+    try:
+        import onnx
+    except ImportError:
+        raise ExportError("onnx: the package is not installed, wanted for --to onnx: pip install onnx") from None
+    return onnx

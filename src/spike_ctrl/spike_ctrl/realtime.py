@@ -1,0 +1,25 @@
+"""Real-time scheduling (SCHED_FIFO): whether this user may have it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+PRIORITY = 50  # above all ordinary processes, below the kernel's own threads
+
+
+def allowed(priority: int = PRIORITY) -> bool:
+    """Whether a process of this user may run under SCHED_FIFO at that priority. Tried in a thread, which takes it along."""
+    found = []
+
+    def attempt() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+            found.append(True)
+        except PermissionError:
+            pass
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return bool(found)

@@ -1,0 +1,71 @@
+"""The way of a command to the autopilot: over MAVLink, or over uXRCE-DDS where px4_msgs is installed.
+
+Both take an action that the bridge has just validated, and send it at once; neither sends anything by itself.
+"""
+
+import importlib
+import time
+
+from rclpy.node import Node
+
+from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.mavlink import protocol, uxrce
+from spike_ctrl.mavlink.companion import Companion
+from spike_ctrl.mavlink.connection import Connection
+from spike_ctrl.preflight import Unmet
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill
+from spike_ctrl_ros.parameters import ParameterError
+
+
+class OverMavlink:
+    """Body rates and thrust in SET_ATTITUDE_TARGET."""
+
+    def __init__(self, connection: Connection, companion: Companion, airframe: Airframe):
+        self.connection, self.companion, self.airframe = connection, companion, airframe
+        try:
+            airframe.require_layout("rates")
+        except AirframeError as error:
+            raise ParameterError(f"{error}; PX4 takes motors over link:=uxrce only") from None
+
+    def send(self, action, now: float) -> None:
+        self.connection.send(self.companion.link.rates(*protocol.setpoint(action, self.airframe), now))
+
+    def unmet(self) -> list[Unmet]:
+        return []
+
+
+class OverUxrce:
+    """OffboardControlMode and, right behind it, VehicleRatesSetpoint or ActuatorMotors. Raises ParameterError."""
+
+    def __init__(self, node: Node, companion: Companion, airframe: Airframe, px4: str):
+        self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
+        kinds = installed()
+        found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
+        if (why := uxrce.unfit(px4, found)) is not None:
+            raise ParameterError(why)
+        self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
+        self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
+        self.proof_out, self.set_point_out = self.outs = [
+            node.create_publisher(kinds[uxrce.MESSAGES[topic]], uxrce.NAMESPACE + topic, qos.STREAM) for topic in topics
+        ]
+
+    def send(self, action, now: float) -> None:
+        wall = time.time()
+        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe, wall))  # first what may be refused
+        self.proof_out.publish(fill(self.proof, **uxrce.proof(self.layout, wall)))
+        self.set_point_out.publish(self.set_point)
+
+    def unmet(self) -> list[Unmet]:
+        counts = {out.topic_name: out.get_subscription_count() for out in self.outs}
+        version = self.companion.version
+        return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
+
+
+def installed() -> dict[str, type] | None:
+    """The messages that px4_msgs has of those that are needed; None where it is not installed."""
+    try:
+        module = importlib.import_module("px4_msgs.msg")
+    except ImportError:
+        return None
+    return {name: getattr(module, name) for name in uxrce.FIELDS if hasattr(module, name)}

@@ -1,0 +1,65 @@
+"""From a checkpoint, in a file or a message, to a policy that may fly: the operator's list, all checks, the runtime."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spike_ctrl_msgs.msg import Checkpoint
+
+from spike_ctrl import allowed, checkpoint
+from spike_ctrl.allowed import AllowedModels
+from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl.snn.pilot import Flown
+from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_ros.parameters import ParameterError
+
+
+@dataclass(frozen=True)
+class Loader:
+    """expect: what a contract must say. realtime: states come at the contract's rate. allowed: None, any file may fly."""
+
+    runtime: type[SpikingPolicy]
+    expect: Mapping[str, str]
+    realtime: bool
+    allowed: AllowedModels | None
+
+    def file(self, path: str) -> Flown:
+        """The checkpoint in a file. Raises CheckpointError."""
+        return self._flown(checkpoint.read(path), path, 0)
+
+    def message(self, message: Checkpoint) -> Flown:
+        """The checkpoint in a message. Raises CheckpointError."""
+        data = bytes(message.data)
+        if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
+            raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
+        return self._flown(data, message.name, message.epoch)
+
+    def _flown(self, data: bytes, name: str, epoch: int) -> Flown:
+        if self.allowed is not None:
+            self.allowed.require(data, name)
+        found = checkpoint.loads(data, expect=self.expect, name=name)
+        contract = found.manifest.contract
+        period = 1 / contract.rate_hz if self.realtime else 0.0
+        return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
+
+
+def compiled() -> type[SpikingPolicy]:
+    """The runtime that numba compiles. Raises ParameterError where numba is not installed."""
+    try:
+        from spike_ctrl.snn.compiled import CompiledPolicy
+    except ImportError as error:
+        raise ParameterError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
+    return CompiledPolicy
+
+
+def listed(path: str, model: str) -> AllowedModels | None:
+    """The list of files that may fly, if there is one. Raises ParameterError, also where the model is not in it."""
+    if not path:
+        return None
+    try:
+        found = allowed.read(path)
+        if model:
+            found.require(checkpoint.read(model), model)
+    except CheckpointError as error:
+        raise ParameterError(str(error)) from None
+    return found

@@ -1,0 +1,61 @@
+"""What onlookers hear: the newest message of each topic and how many came. Streams stay bytes until somebody looks."""
+
+import time
+
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from spike_ctrl_msgs.msg import (
+    AutopilotStatus,
+    FlightCommand,
+    FlightState,
+    PolicyStatus,
+    SetPoint,
+    SupervisorStatus,
+    TrainingStatus,
+    VehicleAction,
+    VehicleState,
+)  # fmt: skip
+
+from spike_ctrl_ros import qos
+
+STREAMS = {  # heard best effort, newest only: a graph in lockstep does not wait for an onlooker
+    "state": VehicleState,
+    "policy/action": VehicleAction,
+    "guide/action": VehicleAction,
+    "flight_state": FlightState,
+    "set_point": SetPoint,
+    "command": FlightCommand,
+    "autopilot": AutopilotStatus,
+}
+STATUS = {"policy/status": PolicyStatus, "supervisor/status": SupervisorStatus, "training/status": TrainingStatus}
+
+
+class Hearing:
+    """counts and times (monotonic s) of the topics; `said` holds the supervisor's events since it was last emptied."""
+
+    def __init__(self, node: Node):
+        self.counts, self.times, self.said = dict.fromkeys((*STREAMS, *STATUS), 0), {}, []
+        self._newest = {}
+        for topic, kind in STREAMS.items():
+            node.create_subscription(kind, topic, self._hear(topic), qos.STREAM, raw=True)
+        for topic, kind in STATUS.items():
+            node.create_subscription(kind, topic, self._hear(topic), qos.STATUS)
+
+    def _hear(self, topic: str):
+        def heard(message) -> None:
+            self.counts[topic] += 1
+            self.times[topic], self._newest[topic] = time.monotonic(), message
+            if topic == "supervisor/status":
+                self.said += [(self.times[topic], *_event(text)) for text in message.events]
+
+        return heard
+
+    def newest(self, topic: str):
+        """The newest message of a topic, or None."""
+        found = self._newest.get(topic)
+        return deserialize_message(found, STREAMS[topic]) if isinstance(found, bytes) else found
+
+
+def _event(text: str) -> tuple[str, str]:
+    severity, _, words = text.partition(": ")
+    return severity, words

@@ -1,0 +1,55 @@
+"""The reference in docs/ is what the sources declare.
+
+- both pages are up to date; a page that is not is named, with what to do
+- they hold what is known otherwise: who publishes, who listens, defaults and ranges, fields with their units
+"""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["reference"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_up_to_date(reference, capsys):
+    assert reference.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch, capsys):
+    for folder in ("launch", "src"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    page = tmp_path / "docs" / "messages.md"
+    page.write_text(page.read_text().replace("| `header` |", "| `heads` |", 1))
+    assert reference.main(["--check"]) == 1
+    assert capsys.readouterr().err == "docs/messages.md: not up to date; run: make docs\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("messages.md", "| `command` | [FlightCommand](#flightcommand) | supervisor | vehicle_bridge | best effort, 1 |"),
+        ("messages.md", "| `transition` | [Transition](#transition) | simulator | learner | reliable, 512 |"),
+        ("messages.md", "| `quaternion` | `float64[4]` | x, y, z, w: body to odom |"),
+        ("messages.md", "| `SILENT` | 4 |  |"),
+        ("parameters.md", "| `rate` | float | `1.0` | at least 0.0 | How many times as fast as it was flown; "
+                          "0: as fast as the policy answers. |"),
+        ("parameters.md", "| `vehicle` | `none` | `none`, `embedded` | embedded: also start a simulated vehicle that speaks "
+                          "MAVLink as PX4 does. |"),
+    ],
+)  # fmt: skip
+def test_it_holds_what_is_known_otherwise(page, line):
+    assert line in (ROOT / "docs" / page).read_text().splitlines()

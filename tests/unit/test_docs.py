@@ -1,0 +1,40 @@
+"""What the documentation says is there: links, files, keys of an airframe, arguments of commands."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spike_ctrl import airframe
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {str(page.relative_to(ROOT)): page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_file_leads_to_one(page):
+    text = PAGES[page].read_text()
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|#", link)]
+    missing = [link for link in links if not (PAGES[page].parent / link.partition("#")[0]).exists()]
+    assert not missing
+
+
+def test_the_readme_is_one_page():
+    assert len(PAGES["README.md"].read_text().splitlines()) <= 120
+
+
+def test_the_airframe_of_the_how_to_is_one_and_every_key_is_explained():
+    text = PAGES["docs/airframe.md"].read_text()
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    assert airframe.from_dict(example).thrust_to_weight > 2
+    explained = set(re.findall(r"`([\w.]+)`", " ".join(re.findall(r"^\| (.*?) \|", text, re.MULTILINE))))
+    keys = {field.name for field in dataclasses.fields(airframe.Airframe)}
+    assert keys <= explained
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("|")]
+    for field in dataclasses.fields(airframe.Airframe):
+        if "unit" in field.metadata:
+            assert next(row[2] for row in rows if f"`{field.name}`" in row[1]) == field.metadata["unit"], field.name
+    loop = {field.name for field in dataclasses.fields(airframe.RateLoop)}
+    assert loop <= {name.removeprefix("rate_loop").removeprefix(".") for name in explained}

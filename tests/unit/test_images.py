@@ -1,0 +1,111 @@
+"""The images can't be built where there is no Docker: what can be known of them without is held here."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+
+
+def stages():
+    """{name: (what it is made from, its instructions)}; a stage has what it is made from too."""
+    text = re.sub(r"\\\n", " ", DOCKERFILE.read_text())
+    found = {}
+    for line in text.splitlines():
+        if named := re.match(r"FROM (\S+) AS (\S+)", line):
+            found[named[2]] = (named[1], [])
+            instructions = found[named[2]][1]
+        elif found and line and not line.startswith("#"):
+            instructions.append(line.split(None, 1))
+    return found
+
+
+def last(stage, instruction):
+    """The last of its kind that holds in a stage: its own, or that of the stage that it is made from."""
+    base, instructions = stages()[stage]
+    own = [value for name, value in instructions if name == instruction]
+    return own[-1] if own else last(base, instruction) if base in stages() else None
+
+
+def test_the_linter_finds_nothing():
+    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
+    run = subprocess.run(
+        [hadolint, "-c", ROOT / ".hadolint.yaml", DOCKERFILE], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_linter_finds_what_is_wrong(tmp_path):
+    wrong = tmp_path / "Dockerfile"
+    wrong.write_text("FROM ubuntu:latest\nRUN cd /tmp\n")
+    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
+    run = subprocess.run([hadolint, "-c", ROOT / ".hadolint.yaml", wrong], capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "DL3007" in run.stdout
+
+
+@pytest.mark.parametrize("image", ["flight", "train", "dev"])
+def test_an_image_runs_as_an_ordinary_user_and_says_how_it_is(image):
+    assert last(image, "USER") == "1000:1000"
+    assert last(image, "HEALTHCHECK")
+
+
+def test_all_that_is_copied_exists_and_reaches_the_build():
+    wanted = {line[1:].rstrip("/") for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
+    for _, instructions in stages().values():
+        for name, value in instructions:
+            if name == "COPY" and not value.startswith("--from"):
+                for source in value.split()[:-1]:
+                    assert (ROOT / source).exists(), source
+                    assert any(source == kept or source.startswith(f"{kept}/") for kept in wanted), source
+
+
+def test_the_aircraft_has_no_torch():
+    pip = [value for name, value in stages()["flight"][1] if name == "RUN" and "pip install" in value]
+    assert pip and all("train.txt" not in value for value in pip)
+    assert "torch" not in [line.split("=")[0] for line in (ROOT / "requirements" / "flight.txt").read_text().splitlines()]
+
+
+def test_what_flies_asks_for_what_the_aircraft_has():
+    """install_requires of the library and requirements/flight.txt name the same packages, recording apart."""
+    listed = {re.split("[=;<>]", line)[0] for line in (ROOT / "requirements" / "flight.txt").read_text().splitlines()[1:]}
+    setup = (ROOT / "src" / "spike_ctrl" / "setup.py").read_text()
+    named = set(re.findall(r'"(\w+)"', re.search(r"install_requires=\[(.*?)\]", setup)[1]))
+    recording = set(re.findall(r'"(\w+)"', re.search(r'"record": \[(.*?)\]', setup)[1]))
+    assert listed == (named - {"setuptools"}) | recording
+
+
+@pytest.mark.parametrize("profile", ["train", "flight", "sih", "gazebo"])
+def test_a_profile_starts_services_whose_images_exist_or_are_pinned(profile):
+    services = [service for service in COMPOSE["services"].values() if profile in service["profiles"]]
+    assert services
+    for service in services:
+        if build := service.get("build"):
+            assert (ROOT / "docker" / build["context"] / build["dockerfile"]).is_file()
+            assert build["target"] in stages()
+        else:
+            assert re.fullmatch(r"[\w./-]+:v\d+\.\d+\.\d+", service["image"]), service["image"]
+
+
+def test_the_launch_files_and_arguments_that_containers_start_exist():
+    for service in COMPOSE["services"].values():
+        if command := service.get("command"):
+            assert command[:3] == ["ros2", "launch", "spike_ctrl"]
+            launch = ROOT / "launch" / command[3]
+            for argument in command[4:]:
+                assert f'"{argument.split(":=")[0]}"' in launch.read_text()
+
+
+def test_the_development_container_builds_from_the_same_file():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    build = container["build"]
+    assert (ROOT / ".devcontainer" / build["dockerfile"]).resolve() == DOCKERFILE
+    assert build["target"] in stages()
+    assert container["postCreateCommand"].split()[1] + ":" in (ROOT / "Makefile").read_text()

@@ -1,0 +1,79 @@
+"""Still pictures show what the interactive charts hold, and a page of them stays small."""
+
+import io
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+from plotly.subplots import make_subplots
+
+from spike_ctrl import cli, resources
+from spike_ctrl.report import ReportError
+from spike_ctrl.report.still import png
+
+MODEL = resources.folder("models") / "crazyflie.safetensors"
+
+
+def pixels(figure, wide=False):
+    return np.asarray(Image.open(io.BytesIO(png(figure, wide))).convert("RGB")).astype(int)
+
+
+def where(image, colour, tolerance=24):
+    """Rows and columns of the pixels of one colour, as shares of the picture."""
+    rows, columns = np.nonzero(np.abs(image - colour).max(-1) <= tolerance)
+    return rows / image.shape[0], columns / image.shape[1]
+
+
+RED, BLUE = (220, 0, 0), (0, 0, 220)
+
+
+def hexadecimal(colour):
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def line(x, y, colour):
+    return go.Scatter(x=x, y=y, mode="lines", line={"color": hexadecimal(colour), "width": 4})
+
+
+def test_a_rising_line_rises_and_the_axis_that_begins_at_zero_shows_its_top():
+    figure = go.Figure(line([0, 1, 2], [0, 50, 100], RED))
+    figure.update_yaxes(rangemode="tozero")
+    rows, columns = where(pixels(figure), RED)
+    assert np.corrcoef(rows, columns)[0, 1] < -0.99  # rows count downwards
+    assert rows.min() < 0.15 and rows.max() > 0.7
+
+
+def test_subplots_keep_their_places():
+    figure = make_subplots(rows=2, cols=2)
+    figure.add_trace(line([0, 1], [0, 1], RED), row=1, col=2)
+    figure.add_trace(line([0, 1], [0, 1], BLUE), row=2, col=1)
+    image = pixels(figure)
+    (red_rows, red_columns), (blue_rows, blue_columns) = where(image, RED), where(image, BLUE)
+    assert red_rows.max() < blue_rows.min() and red_columns.min() > blue_columns.max()
+
+
+def test_a_heat_map_begins_at_the_bottom_and_bars_stand_side_by_side():
+    colours = [[0.0, "#ffffff"], [1.0, hexadecimal(RED)]]
+    z = np.zeros((10, 20))
+    z[:3] = 1
+    rows, _ = where(pixels(go.Figure(go.Heatmap(z=z, x=np.arange(20), zmin=0, zmax=1, colorscale=colours))), RED)
+    assert rows.min() > 0.5
+    marks = [go.Bar(x=["a", "b"], y=[3, 3], name=str(c), marker={"color": hexadecimal(c)}) for c in (RED, BLUE)]
+    image = pixels(go.Figure(marks))
+    (_, red), (_, blue) = where(image, RED), where(image, BLUE)
+    assert len(red) == pytest.approx(len(blue), rel=0.1) and red.mean() < blue.mean()
+
+
+def test_what_it_cannot_draw_is_refused_by_name():
+    with pytest.raises(ReportError, match=r"'share': found a trace of type pie, wanted scatter, .*heatmap"):
+        png(go.Figure(go.Pie(values=[1, 2], name="share")))
+
+
+def test_a_models_page_is_small_and_has_a_picture_for_each_chart(tmp_path):
+    page = tmp_path / "page.html"
+    assert cli.main(["report", str(MODEL), "--still", "-o", str(page)]) == 0
+    text = page.read_text()
+    assert page.stat().st_size < 400_000
+    assert text.count("<figure") == text.count("<img alt=") == 7
+    assert "<script" not in text and "plotly" not in text

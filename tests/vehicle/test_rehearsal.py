@@ -1,0 +1,54 @@
+"""The shipped policy flies the simulated vehicle over MAVLink, in virtual time, and vehicles that it was not told of.
+
+- hover and figure-eight within the goals, on the truth, with the noise of PX4's simulation
+- mass, thrust and lag 20 % off, commands 20 ms late: it still flies, in the cage
+- a policy that does nothing falls: the rehearsal flies nothing by itself
+"""
+
+import itertools
+import math
+
+import pytest
+
+from spike_ctrl import airframe, checkpoint, resources, track, trajectory
+from spike_ctrl.envelope import Cage
+from spike_ctrl.mavlink import rehearsal
+
+CRAFT = airframe.find("sih_quadx")
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return checkpoint.load(resources.find("models", "sih_quadx.safetensors")).policy
+
+
+def fly(policy, legs, duration, plant=CRAFT, **options):
+    paths = trajectory.several(legs, (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, duration)
+    return rehearsal.fly(policy, CRAFT, plant, paths, duration, **options)
+
+
+def test_hover_and_figure_eight_reach_their_goals(policy):
+    flown = fly(policy, "hover,figure8:1:8", 10.0)
+    legs = track.legs(flown, ("hover", "figure8"), 10.0)
+    assert all(leg.passed for leg in legs), legs
+    assert len(flown.time) == pytest.approx(2000, abs=3) and flown.true[:, 0].max() > 0.8
+
+
+@pytest.mark.parametrize("factors", list(itertools.product((0.8, 1.2), repeat=3)), ids=lambda f: "-".join(map(str, f)))
+def test_it_flies_with_mass_thrust_and_lag_off_by_a_fifth_and_20_ms_late(policy, factors):
+    flown = fly(policy, "hover", 6.0, airframe.altered(CRAFT, *factors), latency=0.02)
+    assert not any(Cage().check(position) for position in flown.true[::10])
+    late = flown.error[flown.time > 4]
+    assert late.max() < 1.0 and late.max() - late.min() < 0.15  # it has come to rest
+
+
+def test_a_policy_that_does_nothing_is_not_a_flight():
+    class Nothing:
+        def initial_state(self):
+            return None
+
+        def step(self, observation, state):
+            return observation[:4] * 0 - 0.2, state  # a fifth less than hover thrust
+
+    flown = fly(Nothing(), "hover", 4.0)
+    assert track.legs(flown, ("hover",), 4.0)[0].rmse > 0.8 and flown.true[-1, 2] < 0.1
