@@ -25,7 +25,7 @@ SNN, GUIDE, HOLD, LAND, SILENT = range(5)
 OFFBOARD_MODE, LOITER_MODE, LAND_MODE = 0x00060000, 0x03040000, 0x06040000
 OUTPUTS = {"vehicle_bridge": "flight_state", "guide_policy": "guide/action", "snn_policy": "policy/action",
            "supervisor": "command"}  # fmt: skip
-VEHICLE, NODES, OPERATOR = 45, 40, 30  # priorities under SCHED_FIFO
+VEHICLE, NODES = 45, 40  # priorities under SCHED_FIFO
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 3, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
@@ -84,7 +84,7 @@ class Flight:
         self.services = {name: self.node.create_client(Trigger, name) for name in names}
         self.target_service = self.node.create_client(SetTarget, "set_target")
         if self.real_time:
-            hurry(OPERATOR)
+            hurry()
 
     def _on_autopilot(self, message: AutopilotStatus) -> None:
         self.autopilot = message
@@ -157,8 +157,13 @@ class Flight:
 
     def stamps(self, *commanders: int, since: float = 0.0) -> list[float]:
         """When commands left the supervisor, s since 1970; all of them, or those of these commanders."""
-        moments = [(1e-9 * nanoseconds(c.header.stamp), c.commander) for c in self.commands]
-        return [moment for moment, who in moments if moment >= since and (not commanders or who in commanders)]
+        found = []
+        for command in reversed(self.commands):
+            if (moment := 1e-9 * nanoseconds(command.header.stamp)) < since:
+                break
+            if not commanders or command.commander in commanders:
+                found.append(moment)
+        return found[::-1]
 
     def must_be_well(self, since: float) -> None:
         """No node has ended by itself; in truth the vehicle has stayed in its cage and has not hit the ground since then

@@ -51,6 +51,8 @@ def main() -> int:
         flight.engage()
         eight = SetTarget.Request(trajectory="figure8", position=(0.0, 0.0, 1.0), size=1.0, period=8.0)
         assert flight.call(flight.target_service, eight).success
+        flight.status[:] = flight.status[-1:]
+        flight.commands.clear()
         processes = {name: node.process for name, node in flight.nodes().items()} | {"vehicle": flight.vehicle.process.pid}
         begin, due = time.monotonic(), 0.0
         memory, used, rungs, gaps, last = {name: [] for name in processes}, {}, set(), [], None

@@ -61,6 +61,7 @@ while True:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.proves("30L")
 def test_a_starved_computer_leads_down_before_the_autopilots_time_out(flight, reaction):
     since, clock, said = len(flight.status), time.monotonic(), len(flight.station.said)
