@@ -55,8 +55,9 @@ flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figur
 bench: setup $(DONE)/test ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
 
-docs: setup ## write docs/parameters.md and docs/messages.md from the sources
+docs: setup ## write docs/parameters.md, docs/messages.md and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py
+	$(VENV)/bin/python docs/sros2.py
 
 lint: $(DONE)/lint ## check the style
 	$(VENV)/bin/ruff check .

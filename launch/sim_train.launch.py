@@ -1,4 +1,7 @@
-"""Train in simulation: simulator, guide, spiking policy and learner, in lockstep. Ends when the learner ends."""
+"""Train in simulation: simulator, guide, spiking policy and learner, in lockstep. Ends when the learner ends.
+
+backend:=px4 trains one vehicle that flies on a PX4 instead, in real time or as fast as its simulation runs.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -19,11 +22,19 @@ ARGUMENTS = [
     ("steps", int, "0", "Environment steps to train, all schedules stretch with it; 0: as many as the recipe says."),
     ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
     ("resume", str, "", "Folder of an earlier run to go on with, with all it was started with; empty: start anew."),
+    ("start_from", str, "", "Checkpoint whose weights a new run begins with, to fine-tune it; empty: random ones."),
     ("realtime", bool, "false", "One control step each 10 ms instead of as fast as all answer."),
     ("record", bool, "false", "Also record the topics of the graph to a bag."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
     ("topics", str, "", "Names of topics to record, with spaces between them; empty: those of spike_ctrl; all: every one."),
 ]
+PX4_ARGUMENTS = [
+    ("connection", str, "udpin:127.0.0.1:14540", "Of backend:=px4: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEV:BAUD."),
+    ("signing_key", str, "", "Of backend:=px4: file with the key of a signed link (MAVLink 2); empty: not signed."),
+    ("height", float, "5.0", "Of backend:=px4: m above the take-off, of the middle of the room that it flies in."),
+    ("room", float, "4.0", "Of backend:=px4: m from the middle of the room to its walls."),
+]
+PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 
 def when_ended(event, context):
@@ -60,6 +71,24 @@ def from_algorithm(context):
             raise recipe.RecipeError(f"recipe {values['recipe']}: algorithm: found {found}, wanted {wanted}")
 
 
+def from_backend(context):
+    """On a PX4 one vehicle of the `rates` layout flies, and no model of it is differentiated."""
+    values = context.launch_configurations
+    if values.get("backend", "embedded") != "px4":
+        given = [name for name, *_ in PX4_ARGUMENTS if name in values]
+        if given:
+            raise ValueError(f"{given[0]}: found '{values[given[0]]}', wanted only with backend:=px4")
+        return
+    from spike_ctrl.learn import recipe
+
+    for name, value in PX4_DEFAULTS.items():
+        values.setdefault(name, value)
+    if values["vehicles"] != "1":
+        raise ValueError(f"backend:=px4: vehicles: found {values['vehicles']}, wanted 1")
+    if (found := recipe.find(values["recipe"]).algorithm) != "td3bc":
+        raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {found}, wanted td3bc")
+
+
 def viewer(context):
     """The node that shows the graph: last, for nobody waits for it."""
     if context.launch_configurations["viewer"] == "none":
@@ -71,7 +100,8 @@ def viewer(context):
 
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
-        values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
+        known = [*ARGUMENTS, *PX4_ARGUMENTS]
+        values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in known if n in names.split()}
         return kind(
             package=package,
             executable=executable,
@@ -84,11 +114,28 @@ def generate_launch_description():
         )
 
     priority = {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")}
+
+    def vehicles(context):
+        if context.launch_configurations["backend"] == "px4":
+            names = "recipe airframe vehicles seed resume connection signing_key height room"
+            landing = "60"  # s
+            return [node(Node, "spike_ctrl_sim", "px4_backend", names, additional_env=priority, sigterm_timeout=landing)]
+        names = "recipe airframe vehicles seed resume realtime"
+        return [node(Node, "spike_ctrl_sim", "simulator", names, additional_env=priority)]
+
     return LaunchDescription(
         [
             OpaqueFunction(function=from_run),
             OpaqueFunction(function=from_algorithm),
+            OpaqueFunction(function=from_backend),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            DeclareLaunchArgument(
+                "backend",
+                default_value="embedded",
+                choices=["embedded", "px4"],
+                description="Who moves the vehicles: the embedded simulator, or a PX4 that flies one.",
+            ),
+            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in PX4_ARGUMENTS),
             DeclareLaunchArgument(
                 "algorithm",
                 default_value="",
@@ -119,13 +166,7 @@ def generate_launch_description():
                 on_exit=when_recorder_ended,
                 condition=IfCondition(LaunchConfiguration("record")),
             ),
-            node(
-                Node,
-                "spike_ctrl_sim",
-                "simulator",
-                "recipe airframe vehicles seed resume realtime",
-                additional_env=priority,
-            ),
+            OpaqueFunction(function=vehicles),
             node(Node, "spike_ctrl_guide", "guide_policy", "recipe airframe", additional_env=priority),
             node(
                 LifecycleNode,
@@ -140,7 +181,7 @@ def generate_launch_description():
                 Node,
                 "spike_ctrl_learner",
                 "learner",
-                "recipe airframe vehicles seed steps run resume",
+                "recipe airframe vehicles seed steps run resume start_from",
                 sigterm_timeout="20",  # s: it saves a run that can be resumed
             ),
             OpaqueFunction(function=viewer),

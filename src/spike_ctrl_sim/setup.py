@@ -5,7 +5,7 @@ package = "spike_ctrl_sim"
 setup(
     name=package,
     version="0.1.0",
-    description="Node simulator: a batch of quadrotors in lockstep, or one in real time.",
+    description="Nodes simulator (a batch of quadrotors in lockstep, or one in real time) and px4_backend (one on a PX4).",
     maintainer="spike_ctrl maintainers",
     maintainer_email="maintainers@spike-ctrl.example",
     license="Apache-2.0",
@@ -18,5 +18,10 @@ setup(
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
-    entry_points={"console_scripts": ["simulator = spike_ctrl_sim.simulator:main"]},
+    entry_points={
+        "console_scripts": [
+            "simulator = spike_ctrl_sim.simulator:main",
+            "px4_backend = spike_ctrl_sim.px4_backend:main",
+        ]
+    },
 )

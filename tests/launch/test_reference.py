@@ -42,7 +42,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
     ("page", "line"),
     [
         ("messages.md", "| `command` | [FlightCommand](#flightcommand) | supervisor | vehicle_bridge | best effort, 1 |"),
-        ("messages.md", "| `transition` | [Transition](#transition) | simulator | learner | reliable, 512 |"),
+        ("messages.md", "| `transition` | [Transition](#transition) | px4_backend, simulator | learner | reliable, 512 |"),
         ("messages.md", "| `quaternion` | `float64[4]` | x, y, z, w: body to odom |"),
         ("messages.md", "| `SILENT` | 4 |  |"),
         ("parameters.md", "| `rate` | float | `1.0` | at least 0.0 | How many times as fast as it was flown; "

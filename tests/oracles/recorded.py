@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import airframe, checkpoint
+from spike_ctrl import airframe, checkpoint, observation
 from spike_ctrl.bag import types
 from spike_ctrl.bag.writer import BagWriter
 from spike_ctrl.environment import Environment, Task
@@ -39,10 +39,15 @@ class Bag:
         self.writer.add_topic(topic, name)
         self.writer.write(topic, received, bytes(self.store.serialize_cdr(self.store.types[name](**values), name)))
 
+    def header(self, stamp: int):
+        """Of that time, ns."""
+        time = self.store.types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))
+        return self.store.types["std_msgs/msg/Header"](time, "odom")
+
     def _empty(self, about):
         kind, detail = about
         if kind == 2:
-            return self.store.types["std_msgs/msg/Header"](self.store.types["builtin_interfaces/msg/Time"](0, 0), "odom")
+            return self.header(0)
         if kind == 3:
             return np.zeros(detail[1], detail[0][1][0])
         if kind == 4:
@@ -63,6 +68,38 @@ def log(bag: Bag, tick: int, position, rungs) -> None:
         rung, event = rungs[tick]
         bag.write("/supervisor/status", "SupervisorStatus", at, rung=rung, reason="made up", events=[event])
     bag.write("/command", "FlightCommand", at + 800_000, tick=tick, layout="motors", action=np.zeros(4))
+
+
+def write_flight(path, state, action, guide_action, layout, *, stamps=None, commander=None, ground=0, leave_out=()):
+    """Write a flight of one vehicle to a bag as the flight nodes would: states (T + 1, 13) and actions (T, 4).
+
+    state: position, quaternion x, y, z, w, velocity, rates; the set-point is the origin. stamps (T + 1,): s of the
+    autopilot's clock; commander (T,): constants of FlightCommand; ground: ticks before the take-off.
+    """
+    bag = Bag(Path(path))
+    for tick, row in enumerate(state):
+        parts = {"position": row[:3], "quaternion": row[3:7], "velocity": row[7:10], "rates": row[10:13]}
+        seen = observation.build(*parts.values())
+        stamp = round((stamps[tick] if stamps is not None else tick / 100) * 1e9)
+        header = bag.header(stamp)
+        about = {"tick": tick, "vehicles": 1, "header": header}
+        flags = np.uint8([FIRST if tick < ground else 0])
+        messages = {
+            "flight_state": (
+                "FlightState",
+                {"tick": tick, "header": header} | {k: v.astype(float) for k, v in parts.items()},
+            ),
+            "state": ("VehicleState", about | {"flags": flags, "observation": seen}),
+        }
+        if tick < len(action):
+            told = {"action": action[tick].astype(float), "commander": 0 if commander is None else int(commander[tick])}
+            guide = {"action": np.float32(guide_action[tick]), "checkpoint_id": "guide"}
+            messages["command"] = ("FlightCommand", {"tick": tick, "layout": layout} | told)
+            messages["guide/action"] = ("VehicleAction", about | {"layout": layout} | guide)
+        for topic, (kind, fields) in messages.items():
+            if topic not in leave_out:
+                bag.write(f"/{topic}", kind, stamp, **fields)
+    bag.writer.close()
 
 
 def fly(

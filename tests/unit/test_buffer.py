@@ -11,6 +11,7 @@ from spike_ctrl.learn.buffer import (
     TRUNCATED,
     Rows,
     SequenceBuffer,
+    complete,
     finite,
     privileged_size,
 )
@@ -269,6 +270,14 @@ def test_the_ignored_action_of_a_final_state_may_be_anything():
     rows[5].action[:] = np.nan
     cleaned, count = finite(rows[5])
     assert count == 0 and not cleaned.action.any() and (cleaned.flags == rows[5].flags).all()
+
+
+def test_what_a_flight_does_not_know_becomes_zeros_and_the_rest_stays_what_it_is():
+    known = Rows(*(np.full((2, width), 3.0) for width in (1, 18, 4, 6, 4, 4, 1)))
+    assert complete(known) == known
+    found = complete(known._replace(rotor_speed=None, disturbance=None))
+    assert found.rotor_speed.shape == (2, 4) and found.disturbance.shape == (2, 6)
+    assert not found.rotor_speed.any() and not found.disturbance.any() and found.observation is known.observation
 
 
 def test_a_shorter_history_is_the_end_of_the_longer_one():

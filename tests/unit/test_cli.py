@@ -1,6 +1,7 @@
 """The command line: what is wrong is one line and exit code 2, and leaves nothing behind."""
 
 import dataclasses
+import re
 import signal
 import time
 
@@ -117,3 +118,12 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
             signal.signal(number, handler)
     loaded = checkpoint.load(folder / "policy.safetensors", expect={"airframe": "crazyflie_l2f"})
     assert (loaded.manifest.seed, loaded.manifest.recipe) == (5, "tiny")
+
+
+def test_help_tells_of_every_verb_in_a_few_lines(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    for verb in ("train", "eval", "launch", "vehicle", "preflight", "replay", "repair", "report", "watch", "experiment"):
+        assert re.search(rf"\n    {verb}\s", text), verb

@@ -272,3 +272,12 @@ def test_the_contract_names_vehicle_layouts_rate_and_sizes():
     assert (contract.observation, contract.action, contract.rate_hz) == ("setpoint_frame_18", "motors", 100.0)
     assert contract.sizes == (18, 16, 8, 4) and contract.neuron.reset == "hard"
     assert dataclasses.asdict(contract)
+
+
+def test_it_can_begin_with_given_weights_and_refuses_those_of_another_network():
+    begun, other = learner(seed=1), learner(seed=2)
+    begun.start_from(other.averaged_weights())
+    for weights in (begun.flying_weights(), begun.averaged_weights(), begun.method.algorithm.actor_target.weights()):
+        assert all((weights[name] == value).all() for name, value in other.averaged_weights().items())
+    with pytest.raises(ValueError, match="wanted"):
+        begun.start_from({"layer0.weight": np.zeros((2, 2), np.float32)})

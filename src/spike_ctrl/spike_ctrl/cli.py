@@ -18,6 +18,7 @@ from spike_ctrl import (
     cli_export,
     cli_flight,
     cli_gazebo,
+    cli_identify,
     cli_record,
     cli_view,
     provenance,
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     cli_eval.add_eval(verbs, _verb)
     for add in (cli_flight.add_vehicle, cli_flight.add_preflight, cli_demo.add_demo):
         add(verbs, _verb)
+    for add in (cli_identify.add_identify, cli_identify.add_retrain):
+        add(verbs, _verb)
     cli_gazebo.add_gazebo(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _verb(verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
     return verbs.add_parser(
         name,
-        help=summary,
+        help=summary.partition("\n\n")[0].replace("%", "%%"),  # argparse formats this, and not the description
         description=summary,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -72,9 +75,14 @@ def _add_train(verbs) -> None:
         "Train in one process, without ROS.",
         "  spike-ctrl train\n"
         "  spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short\n"
-        "  spike-ctrl train --resume runs/short\n",
+        "  spike-ctrl train --resume runs/short\n"
+        "  spike-ctrl train --from-bag bags/20260101-120000 bags/20260102-120000    # offline, from what was recorded\n"
+        "  spike-ctrl train --from-bag bags/20260101-120000 --online 200000         # then flies on\n",
     )
-    parser.add_argument("recipe", nargs="?", help="a name among config/recipes or a path to a YAML file (default: default)")
+    parser.add_argument(
+        "recipe", nargs="?",
+        help="a name among config/recipes or a path to a YAML file (default: default; offline with --from-bag)",
+    )  # fmt: skip
     parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
     parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
     parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
@@ -83,18 +91,32 @@ def _add_train(verbs) -> None:
     parser.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, with all that it was started with"
     )
+    parser.add_argument(
+        "--from-bag", nargs="+", default=[], metavar="BAG", type=Path,
+        help="learn from recorded transitions or flights, without flying; the reward of flights is recomputed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--online", type=int, default=0, metavar="STEPS", help="after --from-bag, fly and learn for so many more steps"
+    )
     parser.set_defaults(do=_train)
 
 
 def _train(options) -> int:
     from spike_ctrl.evaluate import comparison
     from spike_ctrl.learn.run import Run, RunError
-    from spike_ctrl.learn.trainer import train
+    from spike_ctrl.learn.trainer import study, train
 
     named = {name: getattr(options, name) for name in ("recipe", "airframe", "vehicles", "seed", "steps", "run")}
     about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+    if options.online and not options.from_bag:
+        raise UsageError("--online: found without --from-bag, wanted with it; a run without bags is online")
+    if options.from_bag and options.resume:
+        raise UsageError("--from-bag: found with --resume, wanted one of them; a run that learnt from bags starts anew")
     try:
-        if options.resume:
+        if options.from_bag:
+            given = {name: value for name, value in named.items() if value is not None}
+            run = _run_from_bags(options.from_bag, options.online, given, about)
+        elif options.resume:
             run = Run.resume(options.resume, named, **about)
         else:
             run = _new_run(**{name: value for name, value in named.items() if value is not None}, about=about)
@@ -105,11 +127,15 @@ def _train(options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.append(number))
     try:
-        finished = train(run, _show, lambda: bool(stop))
+        offline = run.learner.recipe.schedule.steps - options.online if options.from_bag else 0
+        finished = study(run, offline, _show, lambda: bool(stop)) and train(run, _show, lambda: bool(stop))
         print()
         if not finished:
             run.save()
             run.close()
+            if options.from_bag:
+                print(f"stopped; the best policy so far is in {run.folder}")
+                return 130
             print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
             return 130
         print("evaluating on 1024 starts ...", flush=True)
@@ -120,7 +146,34 @@ def _train(options) -> int:
     return 0
 
 
-def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, about):
+def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
+    """A run whose method has what the bags recorded, and at its end `online` steps to fly. Raises as `_new_run` does."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl import reward
+    from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.learn import recorded
+
+    plan = recipes.find(given.setdefault("recipe", "offline"))
+    if plan.algorithm != "td3bc":
+        found = f"recipe {plan.name}: algorithm: found {plan.algorithm}"
+        raise UsageError(f"{found}, wanted td3bc: it learns from recorded flight")
+    if not 0 <= online <= 10**9:
+        raise UsageError(f"--online: found {online}, wanted 0 to {10**9}")
+    vehicle = airframes.find(given.get("airframe", "crazyflie"))
+    coefficients = reward.curriculum(plan.task.stage(0.0))
+    found = recorded.gather(bags, vehicle, coefficients, plan.td3bc.label)
+    held = recorded.buffer(found, plan.replay.window, plan.td3bc.history)
+    for line in found.words:
+        print(line)
+    steps = given.get("steps") or plan.schedule.steps
+    run = _new_run(**given | {"steps": steps + online}, bags=bags, about=about)
+    run.learner.method.learn_from(held, found.blind)
+    return run
+
+
+def _new_run(
+    *, recipe="default", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, bags=(), about
+):  # fmt: skip
     """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
@@ -136,7 +189,7 @@ def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, st
     vehicle = airframes.find(airframe)
     plan = recipes.find(recipe).with_steps(steps)
     folder = run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
-    return Run.start(folder, plan, vehicle, vehicles, seed, **about)
+    return Run.start(folder, plan, vehicle, vehicles, seed, bags, **about)
 
 
 def _show(line: str) -> None:
@@ -216,10 +269,10 @@ def _add_bench(verbs) -> None:
     parser = _verb(
         verbs,
         "bench",
-        "Measure speed: simulator, network, graph. All of them together are written to build/bench.json.",
+        "Measure speed: simulator, network, graph, recordings. All of them together are written to build/bench.json.",
         "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph, bag (default: all)")
     parser.set_defaults(do=_bench)
 
 

@@ -184,8 +184,9 @@ def _policy(seen: Seen):
 def _events(seen: Seen):
     from rich.text import Text
 
+    one_line = {"no_wrap": True, "overflow": "ellipsis"}
     lines = [
-        Text.assemble((f"{when:7.1f} s ", "dim"), (f"{severity:<8}", STYLES.get(severity, "")), text, overflow="ellipsis")
+        Text.assemble((f"{when:7.1f} s ", "dim"), (f"{severity:<8}", STYLES.get(severity, "")), text, **one_line)
         for when, severity, text in seen.events[-EVENTS:]
     ]
     return _panel("events", lines)

@@ -240,6 +240,7 @@ def usable(recording: Recording) -> str:
     parts += [f"{int((found.tick >= 0).sum())} of {topic}" for topic, found in answers if found is not None]
     parts += [f"{len(recording.status.tick)} of policy/status"] if recording.status is not None else []
     parts += ["transition"] if recording.applied is not None else []
+    parts += ["command"] if recording.commands is not None else []
     parts += [f"{len(recording.checkpoints)} checkpoints"] if recording.checkpoints else []
     return f"usable: {', '.join(parts)}"
 

@@ -18,7 +18,7 @@ from spike_ctrl import airframe, checkpoint, provenance
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.evaluate import comparison
 from spike_ctrl.learn import recipe
-from spike_ctrl.learn.buffer import Rows
+from spike_ctrl.learn.buffer import Rows, complete
 from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run, RunError, folder_for
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
@@ -37,6 +37,7 @@ class Parameters:
     steps: int = parameter(0, "Environment steps of the whole run; 0: as many as the recipe says.", low=0)
     run: str = parameter("", "Folder for results; empty: runs/RECIPE-TIME.")
     resume: str = parameter("", "Folder of an earlier run to go on with; empty: start anew.")
+    start_from: str = parameter("", "Checkpoint whose weights a new run begins with; empty: random ones.")
 
 
 class LearnerNode(Node):
@@ -45,6 +46,8 @@ class LearnerNode(Node):
         p = declare(self, Parameters)
         about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
         try:
+            if p.resume and p.start_from:
+                raise ParameterError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
             if p.resume:
                 self.run = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
             else:
@@ -52,6 +55,8 @@ class LearnerNode(Node):
                 plan = recipe.find(p.recipe).with_steps(p.steps)
                 folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
                 self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
+                if p.start_from:
+                    self.start_from(p.start_from)
         except (RunError, ValueError) as error:
             raise ParameterError(str(error)) from None
         except CheckpointError as error:
@@ -67,6 +72,10 @@ class LearnerNode(Node):
         self.begun = False  # a timer may fire once more after it is destroyed
         self.begin = self.create_timer(0.1, self.on_begin)
         self.get_logger().info(f"run {self.run.folder}")
+
+    def start_from(self, path: str) -> None:
+        learner = self.run.learner
+        learner.start_from(checkpoint.load(path, expect=vars(learner.contract())).weights)
 
     def on_begin(self) -> None:
         """The first leave, once simulator and policy listen: two iterations, so that one flies while the other teaches."""
@@ -124,7 +133,10 @@ class LearnerNode(Node):
             return
         self.next_tick += 1
         seen = view(message)
-        self.learner.receive(Rows(*(getattr(seen, name) for name in Rows._fields)))
+        rows = Rows(*(getattr(seen, name) for name in Rows._fields))
+        if rows.rotor_speed is None and self.learner.environment_steps == 0:
+            self.get_logger().info("a flight knows neither rotor speeds nor disturbance: critics see zeros in their place")
+        self.learner.receive(complete(rows))
         boundary = self.learner.environment_steps // self.learner.vehicles % self.learner.ticks_per_iteration == 0
         if boundary or self.learner.finished:
             self.learn()

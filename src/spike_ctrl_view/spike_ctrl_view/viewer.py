@@ -3,6 +3,7 @@
 It serves the page itself and looks at the newest messages some times a second, so that no node waits for it.
 """
 
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Parameters:
     data_port: int = parameter(9876, "TCP port from which the page takes its data.", low=1, high=65535)
     rate: float = parameter(20.0, "Hz at which it looks at the graph.", low=0.1, high=100.0)
     shown: int = parameter(256, "Vehicles that are drawn, of those in a message.", low=1, high=8192)
+    box: float = parameter(1.5, "m, half the edge of the box around the origin that gives the scale.", low=0.1, high=100.0)
     size: float = parameter(0.12, "m, from the centre of a drawn vehicle to its rotors.", low=0.01, high=10.0)
 
 
@@ -40,16 +42,18 @@ class Viewer(Node):
             raise ParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
         self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
         self.hearing, self.named = Hearing(self), set()
+        for name in ("port", "data_port"):
+            _require_free(name, getattr(p, name))
         rerun.init("spike_ctrl")
-        try:
-            address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
-            rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
-        except (RuntimeError, OSError) as error:
-            raise ParameterError(f"parameter 'port', 'data_port': {p.port} and {p.data_port}: {error}") from None
+        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
+        rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
         rerun.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+        look = {"colors": [scene.PATH], "radii": 0.003, "fill_mode": "MajorWireframe"}
+        box = rerun.Boxes3D(half_sizes=[[p.box] * 3], **look)
+        rerun.log("world/box", box, static=True)
         self.create_timer(1 / p.rate, self.look)
         page = f"http://127.0.0.1:{p.port}/?url={address.replace(':', '%3A').replace('/', '%2F').replace('+', '%2B')}"
-        self.get_logger().info(f"open {page}")
+        self.get_logger().info(f"open {page} (it listens on all of this machine's addresses)")
 
     def look(self) -> None:
         """Log what is new since the last look."""
@@ -97,6 +101,16 @@ class Viewer(Node):
         for _, severity, text in self.hearing.said:
             rr.log("events", rr.TextLog(text, level=LEVELS.get(severity, "INFO")))
         self.hearing.said.clear()
+
+
+def _require_free(name: str, port: int) -> None:
+    """Rerun only logs that it cannot listen. Raises ParameterError."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("", port))
+        except OSError as error:
+            raise ParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
 
 
 def _layout():

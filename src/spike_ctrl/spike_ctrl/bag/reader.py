@@ -29,6 +29,8 @@ TOPICS = {  # relative to the namespace of the states
     "policy/status": "PolicyStatus",
     "policy/checkpoint": "Checkpoint",
     "transition": "Transition",
+    "command": "FlightCommand",
+    "flight_state": "FlightState",
 }
 
 
@@ -67,10 +69,39 @@ class Status(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What was flown, in the order of the states' T ticks: action (T, N, 4) and reward (T, N), NaN where not recorded."""
+    """What was flown in simulation, in the order of the states' T ticks; NaN, and flags of 0, where not recorded.
+
+    action, guide_action, rotor_speed (T, N, 4), disturbance (T, N, 6), reward (T, N), flags uint8 (T, N).
+    """
 
     action: np.ndarray
     reward: np.ndarray
+    guide_action: np.ndarray
+    rotor_speed: np.ndarray
+    disturbance: np.ndarray
+    flags: np.ndarray
+
+
+class Commands(NamedTuple):
+    """What the one vehicle of a flight was commanded, in the order of the states' T ticks: action (T, 4), NaN where nothing
+    was; commander (T,), constants of FlightCommand. layout: "motors" or "rates"."""
+
+    action: np.ndarray
+    commander: np.ndarray
+    layout: str
+
+
+class Poses(NamedTuple):
+    """Where the one vehicle of a flight was in the world, in the order of the states' T ticks; NaN where not recorded.
+
+    stamp (T,) s on the autopilot's clock, position (T, 3), quaternion x, y, z, w (T, 4), velocity (T, 3), rates (T, 3).
+    """
+
+    stamp: np.ndarray
+    position: np.ndarray
+    quaternion: np.ndarray
+    velocity: np.ndarray
+    rates: np.ndarray
 
 
 class Embedded(NamedTuple):
@@ -91,6 +122,8 @@ class Recording:
     guide: Actions | None = None
     status: Status | None = None
     applied: Applied | None = None
+    commands: Commands | None = None
+    poses: Poses | None = None
     checkpoints: dict[int, Embedded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -137,11 +170,13 @@ def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recordin
     return Recording(
         path=path,
         states=states,
-        policy=_actions(found["policy/action"], states, "policy/action", notes),
+        policy=_actions(found.get("policy/action"), states, "policy/action", notes),
         guide=_actions(found.get("guide/action"), states, "guide/action", notes),
-        status=_status(found["policy/status"]),
-        applied=_applied(found["transition"], states),
-        checkpoints={m.epoch: Embedded(m.name, m.sha256, m.data.tobytes()) for _, m in found["policy/checkpoint"]},
+        status=_status(found.get("policy/status")),
+        applied=_applied(found.get("transition"), states),
+        commands=_commands(found.get("command"), states, notes),
+        poses=_poses(found.get("flight_state"), states),
+        checkpoints={m.epoch: Embedded(m.name, m.sha256, m.data.tobytes()) for _, m in found.get("policy/checkpoint", ())},
         notes=tuple(notes),
     )
 
@@ -194,7 +229,7 @@ def _actions(found: list | None, states: States, topic: str, notes: list[str]) -
     return Actions(tick, epoch, received, name, action, layouts[0])
 
 
-def _status(found: list) -> Status | None:
+def _status(found: list | None) -> Status | None:
     if not found:
         return None
     layers = max(len(message.spike_rate) for _, message in found)
@@ -205,18 +240,53 @@ def _status(found: list) -> Status | None:
     return Status(*map(np.array, columns), rates)
 
 
-def _applied(found: list, states: States) -> Applied | None:
+def _applied(found: list | None, states: States) -> Applied | None:
     if not found:
         return None
     ticks, vehicles = states.flags.shape
-    action = np.full((ticks, vehicles, 4), np.nan, np.float32)
-    reward = np.full((ticks, vehicles), np.nan, np.float32)
+    shapes = {"action": 4, "guide_action": 4, "rotor_speed": 4, "disturbance": 6}
+    arrays = {name: np.full((ticks, vehicles, size), np.nan, np.float32) for name, size in shapes.items()}
+    arrays["reward"] = np.full((ticks, vehicles), np.nan, np.float32)
+    flags = np.zeros((ticks, vehicles), np.uint8)
     at = {int(t): row for row, t in enumerate(states.tick)}
     for _, message in found:
         row = at.get(message.tick)
         if row is not None and message.vehicles == vehicles:
-            action[row], reward[row] = message.action.reshape(vehicles, 4), message.reward
-    return Applied(action, reward)
+            flags[row] = message.flags
+            for name, array in arrays.items():
+                array[row] = getattr(message, name).reshape(array.shape[1:])
+    return Applied(flags=flags, **arrays)
+
+
+def _commands(found: list | None, states: States, notes: list[str]) -> Commands | None:
+    if not found or states.flags.shape[1] != 1:
+        return None
+    layouts = sorted({message.layout for _, message in found})
+    if len(layouts) > 1:
+        notes.append(f"command: left out, found layouts {', '.join(layouts)}, wanted one")
+        return None
+    action = np.full((len(states.tick), 4), np.nan, np.float32)
+    commander = np.zeros(len(states.tick), np.uint8)
+    at = {int(t): row for row, t in enumerate(states.tick)}
+    for _, message in found:
+        if (row := at.get(message.tick)) is not None:
+            action[row], commander[row] = message.action, message.commander
+    return Commands(action, commander, layouts[0])
+
+
+def _poses(found: list | None, states: States) -> Poses | None:
+    if not found or states.flags.shape[1] != 1:
+        return None
+    sizes = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3}
+    arrays = {name: np.full((len(states.tick), size), np.nan) for name, size in sizes.items()}
+    stamp = np.full(len(states.tick), np.nan)
+    at = {int(t): row for row, t in enumerate(states.tick)}
+    for _, message in found:
+        if (row := at.get(message.tick)) is not None:
+            stamp[row] = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+            for name, array in arrays.items():
+                array[row] = getattr(message, name)
+    return Poses(stamp, **arrays)
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

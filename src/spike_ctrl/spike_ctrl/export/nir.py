@@ -48,9 +48,9 @@ def graph(found: Checkpoint, name: str, dt: float):
     return nir.NIRGraph(nodes, list(pairwise(names)), _metadata(found, dt))
 
 
-def write(path: Path, found: Checkpoint, name: str, dt: float) -> float:
+def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> float:
     """Write the graph and run the self-test through the file; gives the largest difference. Raises ExportError."""
-    written = graph(found, name, dt)
+    path, written = Path(path), graph(found, name, dt)
     try:
         atomic_file.replace(path, lambda temporary: _package().write(temporary, written))
     except OSError as error:

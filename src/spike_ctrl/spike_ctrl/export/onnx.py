@@ -79,10 +79,10 @@ def model(found: Checkpoint):
     return made
 
 
-def write(path: Path, found: Checkpoint) -> float | None:
+def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
     """Write the model and run the self-test through onnxruntime; gives the largest difference, None where onnxruntime is
     not installed. Raises ExportError."""
-    data = model(found).SerializeToString()
+    path, data = Path(path), model(found).SerializeToString()
     try:
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
     except OSError as error:

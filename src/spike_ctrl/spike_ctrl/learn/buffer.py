@@ -50,6 +50,12 @@ class Sequences(NamedTuple):
     age: np.ndarray  # (B,) int: steps of the episode before the window
 
 
+def complete(rows: Rows) -> Rows:
+    """The rows with zeros for what a flight does not know, rotor speeds and disturbance: None there."""
+    widths = {name: width for name, width in (("rotor_speed", 4), ("disturbance", 6)) if getattr(rows, name) is None}
+    return rows._replace(**{name: np.zeros((len(rows.flags), width), np.float32) for name, width in widths.items()})
+
+
 def finite(rows: Rows) -> tuple[Rows, int]:
     """The rows with those closed that hold NaN or infinity, and how many these are.
 

@@ -29,6 +29,8 @@ class Earlier(NamedTuple):
 def read(folder: Path) -> Earlier:
     """The run in a folder. Raises RecipeError, AirframeError or EarlierError for one that is incomplete or damaged."""
     recipe, about = recipes.resumed(folder)
+    if about.get("bags"):
+        raise EarlierError(f"run {folder}: has learnt from bags, which it does not hold; start it anew with --from-bag")
     if not (folder / "airframe.yaml").exists():
         raise EarlierError(f"run {folder}: airframe.yaml is missing, so there is nothing to resume")
     airframe = airframes.load(folder / "airframe.yaml")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,14 +63,20 @@ class Learner:
         self.slopes = slope.from_config(network.slope)
         self.slope_state = self.slopes.initial()
         self.environment_steps = self.iterations = self.dropped_rows = 0
+        self.offline_steps = 0  # that recorded flight stood in for
         self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
 
     @property
+    def steps(self) -> int:
+        """Vehicle-steps flown, or stood in for by recorded flight."""
+        return self.environment_steps + self.offline_steps
+
+    @property
     def progress(self) -> float:
-        """Share of the recipe's vehicle-steps that are flown, 0 to 1."""
-        return min(1.0, self.environment_steps / self.recipe.schedule.steps)
+        """Share of the recipe's vehicle-steps that are done, 0 to 1."""
+        return min(1.0, self.steps / self.recipe.schedule.steps)
 
     @property
     def ticks_per_iteration(self) -> int:
@@ -81,7 +88,7 @@ class Learner:
 
     @property
     def finished(self) -> bool:
-        return self.environment_steps >= self.recipe.schedule.steps
+        return self.steps >= self.recipe.schedule.steps
 
     def leave(self) -> Leave:
         """How the vehicles are to fly from here on."""
@@ -114,6 +121,11 @@ class Learner:
         self._returns = np.where(ended, 0.0, self._returns + stored.reward)
         self._lengths = np.where(ended, 0.0, self._lengths + 1)
 
+    def study(self) -> dict[str, float]:
+        """An iteration on recorded flight: nothing is flown. Needs a method that was given some."""
+        self.offline_steps += self.recipe.schedule.iteration_steps
+        return self.iterate() | {"offline_steps": float(self.offline_steps)}
+
     def iterate(self) -> dict[str, float]:
         """The updates of one iteration; returns what there is to log. Without enough data yet: nothing is updated."""
         self.iterations += 1
@@ -131,7 +143,7 @@ class Learner:
         return 500 * float(np.mean([r for r, _, _ in self._episodes])) / self.recipe.task.episode_steps
 
     def _flight_metrics(self) -> dict[str, float]:
-        metrics = {"environment_steps": self.environment_steps, "guide_share": np.mean(self._guide) if self._guide else 0.0}
+        metrics = {"environment_steps": self.steps, "guide_share": np.mean(self._guide) if self._guide else 0.0}
         if self.dropped_rows:
             metrics["dropped_rows"] = self.dropped_rows
         if self._episodes:
@@ -163,6 +175,12 @@ class Learner:
             starts=VALIDATION_STARTS,
             randomisation=self.recipe.task.randomisation,
         )
+
+    def start_from(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Begin with these weights instead of random ones. Raises ValueError where they are of another network."""
+        actors = [module for module in self._modules().values() if isinstance(module, SpikingNetwork)]
+        for actor in actors:
+            actor.load_weights(weights)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""

@@ -7,7 +7,7 @@ import torch
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.average import AveragedNetwork
-from spike_ctrl.learn.buffer import HISTORY, Rows, SequenceBuffer
+from spike_ctrl.learn.buffer import HISTORY, Rows, SequenceBuffer, Sequences
 from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.td3bc import TD3BC
@@ -30,13 +30,31 @@ class OffPolicy:
             found = recipe.replay.capacity
             raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
         self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, history)
+        self.recorded: SequenceBuffer | None = None
+        self.blind = False
+
+    def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:
+        """Draw from recorded flight too: all windows until there are some of our own flight, then half of them, as Ball et
+        al. (2023) do. blind: the critics are not to know rotor speeds and disturbance, because the recordings do not."""
+        self.recorded, self.blind = recorded, blind
 
     def receive(self, rows: Rows) -> None:
+        if self.blind:
+            rows = rows._replace(rotor_speed=np.zeros_like(rows.rotor_speed), disturbance=np.zeros_like(rows.disturbance))
         self.buffer.add(rows)
+
+    def _sample(self, batch: int) -> Sequences:
+        how = self.recipe.replay.window, self.recipe.td3bc.burn_in, self.sampler
+        if self.recorded is None:
+            return self.buffer.sample(batch, *how)
+        if batch < 2 or not self.buffer.ready(self.recipe.replay.window):
+            return self.recorded.sample(batch, *how)
+        ours, theirs = self.buffer.sample(batch // 2, *how), self.recorded.sample(batch - batch // 2, *how)
+        return Sequences(*(np.concatenate(pair, axis=min(1, pair[0].ndim - 1)) for pair in zip(ours, theirs, strict=True)))
 
     def update(self, progress: float, k: float, average: AveragedNetwork) -> dict[str, float]:
         """The updates of one iteration; nothing until windows can be drawn."""
-        if not self.buffer.ready(self.recipe.replay.window):
+        if self.recorded is None and not self.buffer.ready(self.recipe.replay.window):
             return {}
         s, schedule = self.recipe.td3bc, self.recipe.schedule
         bc = geometric(s.bc, s.bc_end, progress)
@@ -50,14 +68,14 @@ class OffPolicy:
     def _update_critics(self, k: float) -> dict[str, float]:
         replay, losses = self.recipe.replay, []
         for _ in range(self.recipe.td3bc.critic_updates):
-            sample = self.buffer.sample(replay.critic_batch, replay.window, self.recipe.td3bc.burn_in, self.sampler)
+            sample = self._sample(replay.critic_batch)
             losses.append(self.algorithm.update_critics(self.algorithm.batch(sample), k, self.generator))
         return {"critic_loss": float(np.mean(losses))} if losses else {}
 
     def _update_actor(self, bc: float, q: float, k: float, average: AveragedNetwork) -> dict[str, float]:
         replay, found = self.recipe.replay, []
         for _ in range(self.recipe.td3bc.actor_updates):
-            sample = self.buffer.sample(replay.actor_batch, replay.window, self.recipe.td3bc.burn_in, self.sampler)
+            sample = self._sample(replay.actor_batch)
             found.append(self.algorithm.update_actor(self.algorithm.batch(sample), bc, q, k))
             average.follow(self.algorithm.actor)
         if not found:

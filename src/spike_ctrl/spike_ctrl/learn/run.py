@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,14 +42,17 @@ class Run:
     def __init__(self, folder: Path, learner: Learner, clock: Callable[[], float], command: str, commit: str):
         self.folder, self.learner, self.clock = folder, learner, clock
         self.command, self.commit = command, commit
+        self.bags: tuple[Path, ...] = ()
         self.best: Evaluation | None = None
         self.validation: Evaluation | None = None
-        self._started, self._earlier, self._first_step = clock(), 0.0, learner.environment_steps
+        self._started, self._earlier, self._first_step = clock(), 0.0, learner.steps
         self._writer = SummaryWriter(str(folder), flush_secs=10)
 
     @classmethod
-    def start(cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, **kwargs) -> Run:
-        """A new run in a new folder."""
+    def start(
+        cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, bags: Sequence[Path] = (), **kwargs
+    ) -> Run:
+        """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed."""
         if (folder / "run.json").exists():
             raise RunError(
                 f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}"
@@ -59,10 +62,12 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
             (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
-            _write_about(folder, learner)
+            run = cls(folder, learner, **kwargs)
+            run.bags = tuple(bags)
+            _write_about(run)
         except OSError as error:
             raise RunError(f"run {folder}: cannot be written ({error.strerror})") from None
-        return cls(folder, learner, **kwargs)
+        return run
 
     @classmethod
     def resume(cls, folder: Path, given: Mapping[str, object] | None = None, **kwargs) -> Run:
@@ -93,8 +98,8 @@ class Run:
     @property
     def remaining(self) -> float:
         """Wall seconds to the end at this sitting's pace; infinite before the first step."""
-        done = self.learner.environment_steps - self._first_step
-        left = max(0, self.learner.recipe.schedule.steps - self.learner.environment_steps)
+        done = self.learner.steps - self._first_step
+        left = max(0, self.learner.recipe.schedule.steps - self.learner.steps)
         return left * (self.clock() - self._started) / done if done else float("inf")
 
     def report(self, metrics: dict[str, float]) -> None:
@@ -105,7 +110,7 @@ class Run:
             with open(self.folder / "metrics.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
             for name, value in metrics.items():
-                self._writer.add_scalar(name, value, self.learner.environment_steps)
+                self._writer.add_scalar(name, value, self.learner.steps)
         except OSError as error:
             raise RunError(
                 f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed"
@@ -122,7 +127,7 @@ class Run:
                 "validation_return": headline["return_mean"],
                 "validation_survival": headline["survival"],
                 "validation_seconds": float(took),
-                "environment_steps": self.learner.environment_steps,
+                "environment_steps": self.learner.steps,
             }
             | {f"validation_{name}": column["return_mean"] for name, column in evaluation.columns.items()}
         )
@@ -152,7 +157,7 @@ class Run:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
         checkpoint.save_state(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
-        _write_about(self.folder, self.learner)
+        _write_about(self)
 
     def finish(self) -> Evaluation:
         """The frozen evaluation of the best policy, written into its checkpoint and to evaluation.json."""
@@ -176,7 +181,7 @@ class Run:
         """One line on how it goes."""
         parts = [
             f"{100 * self.learner.progress:3.0f} %",
-            f"{metrics.get('environment_steps', 0) / 1e6:.2f}M steps",
+            f"{self.learner.steps / 1e6:.2f}M steps",
             f"{steps_per_second / 1e3:.0f}k/s",
         ]
         if "return" in metrics:
@@ -222,9 +227,11 @@ def _kept(policy: Path) -> Evaluation | None:
         raise RunError(f"{policy}: validation: {error}; move the file away to resume without it") from None
 
 
-def _write_about(folder: Path, learner: Learner) -> None:
+def _write_about(run: Run) -> None:
+    learner = run.learner
     about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
-    _write_json(folder / "run.json", about | {"seed": learner.seed, "environment_steps": learner.environment_steps})
+    about |= {"seed": learner.seed, "environment_steps": learner.environment_steps}
+    _write_json(run.folder / "run.json", about | ({"bags": [str(bag) for bag in run.bags]} if run.bags else {}))
 
 
 def _write_json(path: Path, data: dict) -> None:

@@ -12,6 +12,20 @@ from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run
 from spike_ctrl.snn.runtime import SpikingPolicy
 
 
+def study(run: Run, until: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
+    """Learn from recorded flight alone until it has stood in for `until` steps (True) or `stopped()` (False)."""
+    learner, clock = run.learner, run.clock
+    pace, shown, shown_steps = Pace(run), clock(), learner.steps
+    while learner.offline_steps < until and not stopped():
+        metrics = learner.study()
+        pace.keep()
+        if (elapsed := clock() - shown) >= REPORT_PERIOD:
+            run.report(metrics | {"steps_per_second": (learner.steps - shown_steps) / elapsed})
+            show(run.progress_line(metrics, (learner.steps - shown_steps) / elapsed))
+            shown, shown_steps = clock(), learner.steps
+    return learner.offline_steps >= until
+
+
 def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
     """Train until the recipe's steps are flown (True) or `stopped()` (False); `show` gets a progress line each second."""
     learner, clock = run.learner, run.clock

@@ -1,0 +1,271 @@
+"""Least squares between recorded flight and its simulation, parameter by parameter with intervals.
+
+Each window is simulated twice over: while it warms up, the vehicle is held to the recorded states, so that rotors, filters
+and integrals take the values that the actions gave them; then it flies on alone, and its velocity and body rates are
+compared with the recorded ones, less their mean error, which is that of the state it began from. Output error, single
+shooting in short windows (Klein and Morelli, Aircraft System Identification, 2006). Forces are only known per mass: the
+mass is the prior's. A parameter whose 95 % interval is too wide keeps the prior's value, and the others are fitted anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from spike_ctrl import dynamics
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
+from spike_ctrl.environment import Environment, Task
+from spike_ctrl.identify.flight import Windows
+from spike_ctrl.learn.recorded import throttle
+from spike_ctrl.rate_loop import SUBSTEPS
+
+FLOOR = np.repeat([0.002, 0.005], 3)  # m/s, rad/s: no state estimate is better than that
+WIDE = 0.2  # half-width of a 95 % interval, as a share of the value, beyond which a parameter is not identified
+MODEL = 0.03  # share of a value that the method itself may be off by: measured on simulated flights
+UNKNOWN = 1.0  # half-width beyond which nothing at all is known
+FAR = 1.5  # log of the factor by which a parameter may differ from its prior
+RELATIVE_STEP = 2e-3  # of the numerical derivatives: the simulation is in float32
+NOTHING = Task(box=1e9, episode_steps=10**6)
+
+
+class Parameter(NamedTuple):
+    """One number of an airframe. get(airframe) its value; put(airframe, value) the airframe with another one.
+
+    scale: what counts as 1 where the prior is 0.
+    """
+
+    name: str
+    unit: str
+    get: Callable[[Airframe], float]
+    put: Callable[[Airframe, float], Airframe]
+    scale: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One parameter: value and half-width of its 95 % interval. identified: whether the flight told it; else the prior."""
+
+    name: str
+    unit: str
+    prior: float
+    value: float
+    half_width: float
+    scale: float
+    identified: bool
+
+    @property
+    def share(self) -> float:
+        """Half-width as a share of the value, or of what counts as 1."""
+        return self.half_width / (abs(self.value) if self.prior else self.scale)
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The airframe found. error: rms of velocity (m/s) and rates (rad/s) at the end of windows that were not fitted, with
+    the prior and with the estimate."""
+
+    airframe: Airframe
+    estimates: tuple[Estimate, ...]
+    windows: int
+    steps: int
+    prior_error: tuple[float, float]
+    error: tuple[float, float]
+
+    def named(self, name: str) -> Estimate:
+        return next(estimate for estimate in self.estimates if estimate.name == name)
+
+
+def parameters(prior: Airframe) -> list[Parameter]:
+    """What can be fitted of an airframe; terms of the thrust curve that the prior does not have stay away."""
+    at, curve = prior.hover, np.array(prior.thrust_curve)
+    terms = np.flatnonzero(curve)
+    # Rows: thrust, slope and curvature at the prior's hover throttle, as functions of the coefficients.
+    shape = np.array([[1, at, at * at], [0, 1, 2 * at], [0, 0, 2]])[: len(terms)][:, terms]
+
+    def thrust(row: int, name: str, unit: str) -> Parameter:
+        def put(craft: Airframe, value: float) -> Airframe:
+            wanted = shape @ np.array(craft.thrust_curve)[terms]
+            wanted[row] = value
+            found = np.zeros(3)
+            found[terms] = np.linalg.solve(shape, wanted)
+            return dataclasses.replace(craft, thrust_curve=tuple(found.tolist()))
+
+        return Parameter(name, unit, lambda craft: float((shape @ np.array(craft.thrust_curve)[terms])[row]), put)
+
+    def single(name: str, unit: str, scale: float = 0.0) -> Parameter:
+        return Parameter(
+            name, unit, lambda craft: getattr(craft, name), lambda craft, v: dataclasses.replace(craft, **{name: v}), scale
+        )
+
+    def inertia(axis: int) -> Parameter:
+        def put(craft: Airframe, value: float) -> Airframe:
+            return dataclasses.replace(craft, inertia=(*craft.inertia[:axis], value, *craft.inertia[axis + 1 :]))
+
+        return Parameter(f"inertia_{'xyz'[axis]}", "kg m^2", lambda craft: craft.inertia[axis], put)
+
+    names = ("hover_thrust", "hover_thrust_slope", "hover_thrust_curvature")
+    weight, arm = prior.mass * 9.81, max(prior.rotor_x)
+    return [
+        *(thrust(row, name, "N") for row, name in enumerate(names[: len(terms)])),
+        *(single(name, "s") for name in ("lag_up", "lag_down")),
+        *map(inertia, range(3)),
+        single("torque_per_thrust", "m"),
+        single("linear_drag", "N s/m", 0.1 * weight),  # at 1 m/s
+        single("angular_drag", "N m s/rad", 0.01 * weight * arm),  # at 1 rad/s
+    ]
+
+
+def simulate(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
+    """Velocity and rates (steps, W, 6) of the windows after their warm-up, flown by `craft`.
+
+    The actions are those given to the prior's airframe: its hover throttle is what a collective of 0 stands for.
+    """
+    environment = Environment(craft, found.count, NOTHING)
+    environment.reset(seed=0)
+    # Rates that a loop controls need no help, and its derivative would take the noise of recorded ones for rotation.
+    controlled = craft.action_layout == "rates"
+    dynamics.write(environment.buffer, dynamics.PLANT_ROWS, np.tile(dynamics.nominal_plant(craft), (found.count, 1)))
+    dynamics.write(environment.buffer, dynamics.ROTOR_ROWS, np.full((found.count, 4), craft.hover))
+    flown = []
+    for step, action in enumerate(_meant(found.action, craft, prior)):
+        if step <= found.warm:
+            held = slice(POSITION, RATES if controlled and step else ROTORS)
+            dynamics.write(environment.buffer, held, found.state[step][:, held])
+            dynamics.write(environment.buffer, slice(RATE_INTEGRAL, GYRO), found.integral[step])
+        environment.step(action)
+        if step >= found.warm:
+            flown.append(environment.read(slice(7, 13)))
+    return np.array(flown)
+
+
+def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
+    """The actions that give an airframe the throttle that they gave to the prior's."""
+    if craft.action_layout == "motors":
+        return action
+    wanted, hover = throttle(action.reshape(-1, 4), prior)[:, 0].reshape(action.shape[:2]), craft.hover
+    collective = np.where(wanted < hover, wanted / hover - 1, (wanted - hover) / (1 - hover))
+    return np.concatenate([collective[..., None], action[..., 1:]], axis=2).astype(np.float32)
+
+
+def error(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
+    """Simulated less recorded velocity and rates (steps, W, 6), less the mean of each window."""
+    difference = simulate(craft, prior, found).astype(float) - found.state[found.warm + 1 :, :, 7:13]
+    return difference - difference.mean(axis=0)
+
+
+def fit(prior: Airframe, found: Windows, show: Callable[[str], None] = lambda line: None) -> Identification:
+    """Fit all parameters that the windows can tell; every fourth window is kept apart to judge by. Raises ValueError."""
+    apart = np.arange(found.count) % 4 == 3
+    fitted, judged = found.some(~apart), found.some(apart)
+    best = _over_delays(prior, fitted, show)
+    return dataclasses.replace(
+        best, prior_error=_rms(error(prior, prior, judged)), error=_rms(error(best.airframe, prior, judged))
+    )
+
+
+def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
+    """Of `rates`, the delay of the loop too, which the simulation only knows in whole substeps."""
+    if prior.rate_loop is None or prior.action_layout != "rates":
+        return _narrowed(prior, prior, found, show)
+    step, costs, spread = 0.01 / SUBSTEPS, {}, _spread(prior, prior, found)  # one for all, or costs do not compare
+    for count in range(SUBSTEPS + 1):
+        loop = dataclasses.replace(prior.rate_loop, delay=count * step)
+        start = dataclasses.replace(prior, rate_loop=loop)
+        craft, residual, _ = _solve(start, prior, parameters(prior), found, spread, 6)
+        costs[count] = float((residual**2).sum()), craft
+        show(f"delay {1e3 * count * step:.1f} ms: error {costs[count][0]:.0f}")
+    count = min(costs, key=lambda key: costs[key][0])
+    start = dataclasses.replace(prior, rate_loop=dataclasses.replace(prior.rate_loop, delay=count * step))
+    best = _narrowed(start, prior, found, show)
+    about = Estimate("rate_loop.delay", "s", prior.rate_loop.delay, count * step, step, step, True)
+    return dataclasses.replace(best, estimates=(*best.estimates, about))
+
+
+def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identification:
+    """Fit; leave the least certain parameter at its prior where its interval is too wide, and fit again."""
+    every = parameters(prior)
+    free, widths = list(every), {}
+    while True:
+        spread = _spread(start, prior, found)
+        for _ in range(2):  # the second time with the errors that remain
+            craft, residual, jacobian = _solve(start, prior, free, found, spread, 30)
+            spread = np.maximum(error(craft, prior, found).std(axis=(0, 1)), FLOOR)
+        shares = dict(zip([p.name for p in free], _half_widths(residual, jacobian, found), strict=True))
+        show(f"{len(free)} parameters: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items()))
+        widest = max(shares.values())
+        if widest <= WIDE or len(free) == 1:
+            break
+        for p in [p for p in free if shares[p.name] >= min(widest, UNKNOWN)]:
+            widths[p.name] = shares[p.name]
+            free.remove(p)
+    estimates = []
+    for p in every:
+        prior_value, share = p.get(prior), float(shares.get(p.name, widths.get(p.name, np.inf)))
+        if not prior_value and p.get(craft) < share * p.scale:  # a drag that cannot be told from none
+            craft = p.put(craft, 0.0)
+        value, told = p.get(craft), bool(p in free and share <= WIDE)
+        width = share * (abs(value) if prior_value else p.scale)
+        estimates.append(Estimate(p.name, p.unit, prior_value, value, width, p.scale, told))
+    steps = len(found.action) - found.warm
+    return Identification(craft, tuple(estimates), found.count, steps, (0.0, 0.0), (0.0, 0.0))
+
+
+def _solve(start: Airframe, prior: Airframe, free: Sequence[Parameter], found: Windows, spread, evaluations: int):
+    """The airframe, the weighted errors (steps, W, 6) and their Jacobian (errors, free) in logarithms of the parameters."""
+
+    def made(x: np.ndarray) -> Airframe:
+        craft = start
+        for p, change in zip(free, x, strict=True):
+            value = p.get(prior) * np.exp(change) if p.get(prior) else p.scale * change
+            craft = p.put(craft, float(value))
+        return craft
+
+    def residual(x: np.ndarray) -> np.ndarray:
+        # What the flight says nothing about stays at its prior: the change itself counts as an error, of deviation 1.
+        return np.append(np.nan_to_num(error(made(x), prior, found), nan=1e3) / spread, x)
+
+    found_ = least_squares(
+        residual, np.zeros(len(free)), bounds=(-FAR, FAR), loss="soft_l1", f_scale=3.0, max_nfev=evaluations,
+        jac=lambda x: _jacobian(residual, x),
+    )  # fmt: skip
+    size = len(free)
+    return made(found_.x), residual(found_.x)[:-size].reshape(-1, found.count, 6), _jacobian(residual, found_.x)[:-size]
+
+
+def _jacobian(residual, x: np.ndarray) -> np.ndarray:
+    """Central differences."""
+    columns = []
+    for i in range(len(x)):
+        step = np.zeros(len(x))
+        step[i] = RELATIVE_STEP
+        columns.append((residual(x + step) - residual(x - step)) / (2 * RELATIVE_STEP))
+    return np.stack(columns, axis=1)
+
+
+def _spread(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
+    """Standard deviation of each of the six errors, robust against windows that are far off."""
+    difference = error(craft, prior, found)
+    return np.maximum(1.4826 * np.median(np.abs(np.nan_to_num(difference, nan=1e3)), axis=(0, 1)), FLOOR)
+
+
+def _half_widths(residual: np.ndarray, jacobian: np.ndarray, found: Windows) -> np.ndarray:
+    """Half of the 95 % intervals: the larger of those from white errors of the assumed spread and from how the windows
+    differ, since errors within a window go together (Huber's sandwich)."""
+    weight = 1 / np.sqrt(1 + (residual / 3) ** 2)  # of the robust loss
+    steps = jacobian.reshape(*residual.shape, -1)
+    information = np.einsum("twci,twc,twcj->ij", steps, weight, steps)
+    inverse = np.linalg.inv(information + np.eye(len(information)))
+    scores = np.einsum("twci,twc->wi", steps, weight * residual)
+    sandwich = inverse @ (scores.T @ scores) @ inverse
+    return np.hypot(1.96 * np.sqrt(np.maximum(np.diag(inverse), np.diag(sandwich))), MODEL)
+
+
+def _rms(difference: np.ndarray) -> tuple[float, float]:
+    """Of velocity and of rates."""
+    return tuple(float(np.sqrt((difference[..., part] ** 2).mean())) for part in (slice(0, 3), slice(3, 6)))
