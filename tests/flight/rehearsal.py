@@ -10,7 +10,7 @@ from pathlib import Path
 import rclpy
 from output import executable
 from programs import Program, Started, Station, free_port, hurry, may_be_real_time, nodes
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.experimental import EventsExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, FlightState, SetPoint, SupervisorStatus
 from spike_ctrl_msgs.srv import SetTarget
@@ -70,7 +70,7 @@ class Flight:
         )  # fmt: skip
         self.graph = self.launch()
         self.node = rclpy.create_node("operator")
-        self.executor = SingleThreadedExecutor()
+        self.executor = EventsExecutor()  # takes all that has come at once
         self.executor.add_node(self.node)
         self.status: list[SupervisorStatus] = []
         self.commands: list[FlightCommand] = []

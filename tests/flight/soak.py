@@ -65,7 +65,7 @@ def main() -> int:
                     used.setdefault(name, (passed, processor_time(process)))
                 moments = ([last] if last else []) + flight.stamps()
                 gaps += [b - a for a, b in pairwise(moments)]
-                last = moments[-1]
+                last = moments[-1] if moments else None
                 rungs |= {status.rung for status in flight.status}
                 flight.commands.clear()
                 flight.status[:] = flight.status[-1:]
