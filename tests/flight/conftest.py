@@ -61,6 +61,7 @@ def pytest_pyfunc_call(pyfuncitem):
             hangar.kind = None  # the next test begins with a new flight
             if attempt or not held_up or not may_be_real_time():
                 raise
-            pyfuncitem.user_properties.append(("flown_again", f"held up for {', '.join(held_up)}: {str(error)[:200]}"))
+            why = str(error).partition("\n")[0][:200]
+            pyfuncitem.user_properties.append(("flown_again", f"held up for {', '.join(held_up)}: {why}"))
             print(f"flown again, for the computer was held up for {', '.join(held_up)}: {error}")
             arguments |= {name: hangar.fly(**FLIGHTS[name]) for name in shared}

@@ -92,6 +92,7 @@ class Hangar:
             flight.until(lambda: flight.rung == SNN or not flight.status[-1].wanted, 12)
         flight.target(*HOME)
         flight.until(lambda: flight.rung == SNN and at_home(flight), 15, "not at home")
+        flight.stays(SNN, 0.3)
 
     def held_up(self, since: float) -> list[str]:
         """What the canaries tell of processors that were held up since then (s, monotonic)."""

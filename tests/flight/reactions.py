@@ -15,10 +15,10 @@ FAILSAFE = 0.2 + 0.065 + 0.06  # s: COM_OF_LOSS_T, what the autopilot takes, and
 
 
 def hand_over_gap(flight, since: float) -> float:
-    """s from the policy's last command to the guide's first after it, by the supervisor's stamps."""
+    """s from the last command before to the guide's first after it, by the supervisor's stamps."""
     flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=since), 5, "no command of the guide")
     first = flight.stamps(FlightCommand.GUIDE, since=since)[0]
-    return first - [stamp for stamp in flight.stamps(FlightCommand.POLICY, since=since - 5) if stamp < first][-1]
+    return first - [stamp for stamp in flight.stamps(since=since - 5) if stamp < first][-1]
 
 
 def on_guide_for_good(flight, since: int, words: str, seconds: float = 2.5) -> None:

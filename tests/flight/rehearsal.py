@@ -136,7 +136,7 @@ class Flight:
         self.killed.discard(name)
         self.restarted[name] = Program(was.command, cwd=was.folder, env=was.environment)
         if topic:
-            self.until(lambda: self.publishers(topic) == [name], 20, f"{name} does not come up")
+            self.until(lambda: self.publishers(topic) == [name], 40, f"{name} does not come up")
 
     # What is seen
 

@@ -5,7 +5,7 @@ Usage: tampering_link.py TO_BRIDGE_PORT FROM_VEHICLE_PORT [KEY_FILE]
 honest          as they come
 drop            no state passes
 late            all comes 20 to 50 ms later than it would
-late once       the next state does, and what comes until then waits behind it
+late once       the next state comes 20 to 30 ms later, and what comes until then waits behind it
 nan             the position's north is NaN
 future, past    stamps are a second ahead; ten seconds back
 noise           everything passes, and with it random bytes, damaged, unsigned, wrongly signed and replayed packets
@@ -22,7 +22,7 @@ from pymavlink.dialects.v20 import development as mavlink
 
 ODOMETRY = mavlink.MAVLINK_MSG_ID_ODOMETRY
 LOITER = 0x03040000
-LATE = (0.02, 0.05)  # s
+LATE, ONCE = (0.02, 0.05), (0.02, 0.03)  # s; with the period of the states, one is not older than the policy's limit
 SINCE_2015 = 1420070400
 
 
@@ -91,7 +91,8 @@ def main():
             else:
                 data, vehicle = towards_vehicle.recvfrom(65535)
                 if manner.startswith("late"):  # all of it: of a signed link an overtaken packet is dropped as replayed
-                    moment = max([time.monotonic() + dice.uniform(*LATE), *(m for m, _ in held)])
+                    delay = dice.uniform(*(LATE if manner == "late" else ONCE))
+                    moment = max([time.monotonic() + delay, *(m for m, _ in held)])
                     held.append((moment, data))
                     if manner == "late once" and number(data) == ODOMETRY:
                         manner = "honest"

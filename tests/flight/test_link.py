@@ -96,8 +96,8 @@ def test_noise_and_forged_packets_are_counted_and_change_nothing(link_flight, re
 def test_without_the_ground_station_the_autopilot_lands_and_is_yielded_to(link_flight, reaction):
     flight = link_flight
     since = len(flight.status)
-    flight.station.say(mavlink.MAVLink_heartbeat_message(mavlink.MAV_TYPE_GCS, 8, 0, 0, 4, 3))
     last = time.monotonic()
+    flight.station.say(mavlink.MAVLink_heartbeat_message(mavlink.MAV_TYPE_GCS, 8, 0, 0, 4, 3))
     flight.until(lambda: flight.station.mode == LAND_MODE, 6, "COM_DL_LOSS_T is 3 s")
     reaction(flight.station.modes[-1][0] - last - 3.0, 0.3, "from COM_DL_LOSS_T to the autopilot's mode LAND")
     flight.until(lambda: flight.told("SNN -> SILENT: TAKEN_OVER", since), 1)

@@ -37,7 +37,7 @@ def render(found: list[dict], where: str) -> str:
             cases = [case for case in found if f"{row.number}{level}" in case["rows"]]
             expected = row.behaviour + (f" ({row.note})" if row.note else "")
             cells = (row.number, row.fault, expected, level, _tests(cases), _outcome(cases), _measured(cases))
-            lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |\n")
+            lines.append("| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ") for cell in cells) + " |\n")
     if SOAK.exists():
         lines += ["\n", SOAK.read_text(encoding="utf-8")]
     return "".join(lines)
