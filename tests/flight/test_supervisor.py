@@ -32,8 +32,10 @@ def test_without_a_supervisor_the_autopilot_lands(flight, reaction, number):
     if number == signal.SIGSTOP:  # on waking it knows better than to go on
         flight.signal("supervisor", signal.SIGCONT)
         since = len(flight.status)
-        flight.until(lambda: len(flight.status) > since + 1 and flight.rung == SILENT, 5)
-        assert flight.station.mode == LOITER_MODE
+        flight.until(lambda: len(flight.status) > since + 1 and flight.rung in (HOLD, SILENT), 5)
+        sent = len(flight.commands)
+        flight.until(lambda: len(flight.status) > since + 2, 5)
+        assert len(flight.commands) == sent and flight.station.mode == LOITER_MODE
 
 
 @pytest.mark.proves("30S")
