@@ -174,7 +174,7 @@ def generate_launch_description():
                 package="spike_ctrl_record",
                 executable="recorder",
                 name="recorder",
-                parameters=[{"bag": ParameterValue(LaunchConfiguration("bag"), value_type=str)}],
+                parameters=[{"bag": ParameterValue(LaunchConfiguration("bag"), value_type=str), "flight": True}],
                 output="screen",
                 on_exit=when_ended,
                 condition=IfCondition(LaunchConfiguration("record")),

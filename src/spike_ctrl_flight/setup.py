@@ -22,6 +22,7 @@ setup(
         "console_scripts": [
             "vehicle_bridge = spike_ctrl_flight.vehicle_bridge:main",
             "supervisor = spike_ctrl_flight.supervisor:main",
+            "flight_operator = spike_ctrl_flight.flight_operator:main",
         ]
     },
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 
-from spike_ctrl import resources
+from spike_ctrl import realtime, resources
 from spike_ctrl.bench import BenchError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.spin import PRIORITY
@@ -22,7 +22,6 @@ from spike_ctrl_ros.spin import PRIORITY
 MODEL = "crazyflie.safetensors"
 SETTLE, SECONDS = 4, 10  # diagnostics, one each second
 PATIENCE = 60  # s, for all of them
-FIFO = 50  # a priority above all ordinary processes
 
 
 def measure() -> dict[str, float]:
@@ -34,8 +33,8 @@ def measure() -> dict[str, float]:
     for vehicles in (64, 256):
         ticks = [float(report["ticks_per_second"]) for report in _reports(vehicles, realtime=False)]
         figures[f"graph_steps_per_second_{vehicles}"] = vehicles * sum(ticks) / len(ticks)
-    for name, priority in {"": 0, "fifo_": FIFO}.items():
-        if priority and not _may_hurry():
+    for name, priority in {"": 0, "fifo_": realtime.PRIORITY}.items():
+        if priority and not realtime.allowed(priority):
             print("  not measured: latency under SCHED_FIFO, which this user may not set", flush=True)
             continue
         last = _reports(1, realtime=True, priority=priority)[-1]
@@ -45,12 +44,6 @@ def measure() -> dict[str, float]:
             f"graph_{name}deadlines_missed": float(last["deadlines_missed"]),
         }
     return figures
-
-
-def _may_hurry() -> bool:
-    """Asked in a process of its own, which takes the priority with it."""
-    code = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({FIFO}))"
-    return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
 
 
 def _reports(vehicles: int, realtime: bool, patience: float = PATIENCE, priority: int = 0) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@
 - what is refused: observations that are not finite, forms that do not exist
 """
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -133,6 +134,22 @@ def test_the_header_holds_the_contract(exported):
     assert fields[0] == "POLICY_POSITION_X" and fields[3] == "POLICY_ROTATION_XX" and fields[12] == "POLICY_VELOCITY_X"
     assert fields[15:] == ["POLICY_RATE_X", "POLICY_RATE_Y", "POLICY_RATE_Z"]
     assert "int16_t membrane[POLICY_NEURONS];" in text
+
+
+def test_the_words_of_a_checkpoint_stay_words_in_the_code(exported, tmp_path):
+    hostile = 'x"\n#error \\ ??/ */ é'
+    found = exported("soft", "int16")[0]
+    contract = dataclasses.replace(found.manifest.contract, airframe=hostile)
+    odd = checkpoint.loads(checkpoint.dumps(found.weights, contract))
+    c.write(tmp_path, c.source(odd, "odd", FORMS["int16"]))
+    text = '#include "policy.h"\n#include <stdio.h>\nint main(void) { puts(POLICY_AIRFRAME); return 0; }'
+    (tmp_path / "show.c").write_text(text)
+    program = tmp_path / "show"
+    subprocess.run([native.compiler(), *native.FLAGS, "-trigraphs", tmp_path / "show.c", "-o", program], check=True)
+    assert subprocess.run([program], capture_output=True, check=True).stdout.decode() == hostile + "\n"
+    unknown = dataclasses.replace(contract, action="thrusters")
+    with pytest.raises(ExportError, match="odd: action: found 'thrusters', wanted one of motors, rates"):
+        c.source(checkpoint.loads(checkpoint.dumps(found.weights, unknown)), "odd")
 
 
 @pytest.mark.parametrize("form", FORMS)

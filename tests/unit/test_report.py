@@ -107,6 +107,7 @@ def test_all_parts_have_their_figures_and_text_is_escaped(parsed):
 def test_a_flight_tells_who_flew_how_late_the_commands_were_and_what_happened(parsed):
     text = " ".join(parsed.text)
     assert "SNN 1.5 s, GUIDE 1.1 s, LAND 0.4 s" in text and "command: median 0.80, p99 0.80, largest 0.80 ms" in text
+    assert re.search(r"9\d\.\d nJ on spiking hardware", text)  # `experiment energy` says 96.7 of this model
     row = parsed.cells.index("POLICY_SILENT (the policy did not answer in time): no answer for 27 ms")
     assert parsed.cells[row - 2 : row + 2] == ["2.00", "warning", parsed.cells[row], "1"]
 

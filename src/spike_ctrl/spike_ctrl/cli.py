@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     for add in (_add_train, _add_inspect, _add_launch, _add_bench, _add_experiment):
         add(verbs)
     cli_eval.add_eval(verbs, _verb)
-    for add in (cli_flight.add_vehicle, cli_flight.add_preflight, cli_demo.add_demo):
+    for add in (cli_flight.add_vehicle, cli_flight.add_preflight, cli_flight.add_ask, cli_demo.add_demo):
         add(verbs, _verb)
     for add in (cli_identify.add_identify, cli_identify.add_retrain):
         add(verbs, _verb)
@@ -269,10 +269,11 @@ def _add_bench(verbs) -> None:
     parser = _verb(
         verbs,
         "bench",
-        "Measure speed: simulator, network, graph, recordings. All of them together are written to build/bench.json.",
-        "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n",
+        "Measure speed: simulator, network, graph, flight, bags. All of them together are written to build/bench.json.",
+        "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n"
+        "  spike-ctrl bench flight     # latency of a flight's commands, 3 minutes\n",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph, bag (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph, flight, bag (default: all)")
     parser.set_defaults(do=_bench)
 
 

@@ -171,3 +171,38 @@ def _preflight(options) -> int:
     barring = sum(one.blocks for one in unmet)
     print("ready to fly" if not barring else f"{barring} conditions bar a flight")
     return 1 if barring else 0
+
+
+def add_ask(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "ask",
+        "Ask the supervisor of a running flight for something; its answer is printed.\n\n"
+        "Exit code 0: granted; 1: refused, or nobody answers; 2: the command line is wrong.",
+        "  spike-ctrl ask take_off           # arm, climb by the guide, the policy in shadow\n"
+        "  spike-ctrl ask engage             # the policy flies as soon as it agrees with the guide\n"
+        "  spike-ctrl ask set_target --setpoint 1,0,1.2\n"
+        "  spike-ctrl ask set_target --setpoint 0,0,1.2,1.57 --trajectory figure8 --size 1 --period 8\n"
+        "  spike-ctrl ask guide              # back to the guide\n"
+        "  spike-ctrl ask disengage          # the autopilot holds\n"
+        "  spike-ctrl ask land\n",
+    )
+    names = ("take_off", "guide", "engage", "disengage", "land", "set_target")
+    parser.add_argument("request", choices=names, metavar="REQUEST", help=", ".join(names))
+    parser.add_argument("--setpoint", default="", help="x,y,z or x,y,z,yaw (m, rad; ENU): the point, or trajectory's centre")
+    parser.add_argument("--trajectory", default="", help="hover, step, circle, figure8, square or lissajous (default: hold)")
+    parser.add_argument("--size", type=float, default=0.0, help="m, of the trajectory (default: its own)")
+    parser.add_argument("--period", type=float, default=0.0, help="s, of a round of it (default: its own)")
+    parser.set_defaults(do=_ask)
+
+
+def _ask(options) -> int:
+    from spike_ctrl import launching
+
+    given = {name: getattr(options, name) for name in ("request", "size", "period")}
+    given |= {name: f"'{text}'" for name in ("setpoint", "trajectory") if (text := getattr(options, name))}
+    try:
+        launching.become("spike_ctrl_flight", "flight_operator", given)
+    except launching.LaunchError as error:
+        raise UsageError(str(error)) from None
+    return 0

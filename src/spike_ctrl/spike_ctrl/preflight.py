@@ -263,11 +263,12 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     if clock is None:
         return [Unmet("clock: no answer to TIMESYNC", "check the connection")]
+    busy = ", or give this computer less to do"  # who is not woken in time sees no clock right
     return [
         Unmet(f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms", fix)
         for name, found, limit, fix in (
-            ("round trip", clock.round_trip, wanted.round_trip, "use a faster link"),
-            ("spread of the offset", clock.spread, wanted.spread, "wait, or find what steps the clock"),
+            ("round trip", clock.round_trip, wanted.round_trip, f"use a faster link{busy}"),
+            ("spread of the offset", clock.spread, wanted.spread, f"wait, find what steps the clock{busy}"),
         )
         if not found <= limit
     ]

@@ -54,6 +54,7 @@ class Parameters:
     bag: str = parameter("", "Folder of the new bag; empty: bags/TIME.")
     topics: str = parameter("", "Names, with spaces or commas between them; empty: those of spike_ctrl; all: every topic.")
     segment_mb: float = parameter(1000.0, "Megabytes after which a new file is begun.", low=0.1)
+    flight: bool = parameter(False, "States and actions are streams, as in flight; else they come in lockstep.")
     reserve_mb: float = parameter(200.0, "Megabytes that stay free on the disk; with less, recording ends.", low=0.0)
 
 
@@ -73,6 +74,7 @@ class Recorder(Node):
         self.every = named == ["all"]
         self.wanted = {self.resolve_topic_name(name) for name in (named if named and not self.every else (*KNOWN, *FLIGHT))}
         for name, (kind, known) in KNOWN.items():
+            known = qos.STREAM if p.flight and known is qos.LOCKSTEP else known
             if self.resolve_topic_name(name) in self.wanted:
                 self.listen(self.resolve_topic_name(name), kind, known.reliability, known.durability)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)

@@ -97,7 +97,7 @@ class Viewer(Node):
         supervisor = self.hearing.newest("supervisor/status")
         if supervisor is not None and supervisor.rung != self.rung:
             self.rung = supervisor.rung
-            rr.log("events", rr.TextLog(f"{Rung(self.rung).name} flies: {supervisor.reason}", level="INFO"))
+            rr.log("events", rr.TextLog(f"{Rung(self.rung).name}: {supervisor.reason}", level="INFO"))
         for _, severity, text in self.hearing.said:
             rr.log("events", rr.TextLog(text, level=LEVELS.get(severity, "INFO")))
         self.hearing.said.clear()

@@ -7,7 +7,7 @@ numbers and the step; self_test.c the self-test as a `main`. A spike adds one ro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 
 from spike_ctrl import atomic_file
 from spike_ctrl.checkpoint import Checkpoint
-from spike_ctrl.export import ExportError
+from spike_ctrl.export import ExportError, literals
 from spike_ctrl.export.quantised import BETA_BITS, INPUT_BITS, INPUT_LIMIT, LIMITS, IntegerPolicy, Tables, quantise
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.neuron import Reset
@@ -74,6 +74,8 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
     contract, observations = found.manifest.contract, found.self_test
     if contract.observation != LAYOUT:
         raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {LAYOUT!r}")
+    if contract.action not in OUTPUTS:
+        raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
     if form.integer:
         tables = quantise(found.weights, contract.neuron, form.bits, observations)
         twin = IntegerPolicy(tables, contract.neuron, form.bits)
@@ -82,7 +84,8 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
         twin = found.policy
         arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, contract.neuron.reset)
     head = f"/* {name}: {form.words}. Written by spike-ctrl export; do not edit. */\n"
-    text = head + '#include "policy.h"\n\n#include <math.h>\n\n' + "\n".join(_array(*item) for item in arrays.items()) + body
+    numbers = "\n".join(literals.array(*item) for item in arrays.items())
+    text = f'{head}#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
     neurons = sum(contract.sizes[1:-1])
     files = (head + _header(found, form), text, head + _self_test(observations, twin, found.manifest.tolerance))
     return Source(
@@ -113,11 +116,11 @@ def _header(found: Checkpoint, form: Form) -> str:
     contract = found.manifest.contract
     kind = f"{form.state_type}_t" if form.integer else "float"
     constants = {
-        "AIRFRAME": f'"{contract.airframe}"',
-        "AIRFRAME_HASH": f'"{contract.airframe_hash}"',
-        "OBSERVATION": f'"{contract.observation}"',
-        "ACTION": f'"{contract.action}"',
-        "CHECKPOINT_SHA256": f'"{found.manifest.sha256}"',
+        "AIRFRAME": literals.text(contract.airframe),
+        "AIRFRAME_HASH": literals.text(contract.airframe_hash),
+        "OBSERVATION": literals.text(contract.observation),
+        "ACTION": literals.text(contract.action),
+        "CHECKPOINT_SHA256": literals.text(found.manifest.sha256),
         "RATE_HZ": f"{contract.rate_hz:g}",
         "INPUTS": contract.sizes[0],
         "NEURONS": sum(contract.sizes[1:-1]),
@@ -146,7 +149,7 @@ typedef struct {{
 void policy_reset(policy_state *state);
 
 /* One control step, 1 / POLICY_RATE_HZ after the last. Gives 0 and actions in [-1, 1]:
-   {OUTPUTS.get(contract.action, contract.action)}.
+   {OUTPUTS[contract.action]}.
    Gives 1 where an observation is not finite; then neither state nor action is touched. */
 int policy_step(policy_state *state, const float observation[POLICY_INPUTS], float action[POLICY_OUTPUTS]);
 
@@ -155,35 +158,6 @@ int policy_step(policy_state *state, const float observation[POLICY_INPUTS], flo
 
 
 # --- policy.c -------------------------------------------------------------------------------------------------------
-
-
-def _array(name: str, values: np.ndarray) -> str:
-    kind = "float" if values.dtype == np.float32 else f"{values.dtype.name}_t"
-    shape = "".join(f"[{size}]" for size in values.shape)
-    return f"static const {kind} {name}{shape} = {_initialiser(values)};\n"
-
-
-def _initialiser(values: np.ndarray) -> str:
-    if values.ndim > 1:
-        return "{\n" + ",\n".join(_initialiser(row) for row in values) + "\n}"
-    return "{\n" + "\n".join(_lines(_literals(values))) + "\n}"
-
-
-def _literals(values: np.ndarray) -> list[str]:
-    if values.dtype != np.float32:
-        return [str(value) for value in values.tolist()]
-    texts = (f"{value:.9g}" for value in values.tolist())
-    return [f"{text}f" if set(text) & set(".e") else f"{text}.0f" for text in texts]
-
-
-def _lines(texts: Iterable[str]) -> list[str]:
-    lines, line = [], ""
-    for text in texts:
-        if len(line) + len(text) > 116:
-            lines.append(line)
-            line = ""
-        line += f"{text}, "
-    return [*lines, line.rstrip(", ")]
 
 
 def _float_arrays(weights: Mapping[str, np.ndarray], sizes: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -369,7 +343,7 @@ def _self_test(observations: np.ndarray, twin: SpikingPolicy | IntegerPolicy, to
 #include <math.h>
 #include <stdio.h>
 
-{"".join(_array(*item) for item in arrays.items())}
+{"".join(literals.array(*item) for item in arrays.items())}
 int main(void)
 {{
     static policy_state state;

@@ -13,6 +13,7 @@ from spike_ctrl import checkpoint, replay, resources, verdict
 from spike_ctrl.bag import BagError
 from spike_ctrl.bag.flight_log import FlightLog, read_log
 from spike_ctrl.bag.reader import Recording, latencies, read
+from spike_ctrl.experiment.energy import spiking_energy_pj
 from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.fault import Rung
 from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED
@@ -151,6 +152,10 @@ def _about(recording: Recording, rate_hz: float, choice, compared, flight: Fligh
     if compared is not None and choice.same:
         words = f"{compared.known_equal} of {compared.known} actions equal bit by bit"
         rows.append(("replay", Verdict(words, compared.same)))
+    if flight.spikes is not None and choice is not None:
+        rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
+        energy = spiking_energy_pj(choice.contract.sizes, 1 - rates) / 1e3
+        rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, as the paper counts"))
     returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else ()
     if len(returns):
         rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))

@@ -1,0 +1,69 @@
+"""Latency of a flight: from an ODOMETRY received to the SET_ATTITUDE_TARGET sent, as vehicle_bridge measures it at 100 Hz.
+
+Whole rehearsed flights in which the policy hovers: on a computer that is otherwise idle, and with a busy loop for each core
+from the first command on; with the ordinary scheduler and, where the user may set it, under SCHED_FIFO.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+from spike_ctrl import realtime
+from spike_ctrl.bench import BenchError
+
+SECONDS = 15  # that the policy hovers
+FIRST_COMMAND = "SILENT -> GUIDE"
+FOUND = re.compile(r"from a state to its command: median ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms over (\d+) commands")
+MISSED = re.compile(r"deadline misses (\d+)")
+
+
+def measure() -> dict[str, float]:
+    """Milliseconds, and the policy's missed deadlines, by scheduler and load."""
+    os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+    figures = {}
+    for scheduler in ("ordinary", "realtime"):
+        if scheduler == "realtime" and not realtime.allowed():
+            print("  not measured: flights under SCHED_FIFO, which this user may not set", flush=True)
+            continue
+        for load in ("idle", "loaded"):
+            figures |= {f"flight_{scheduler}_{load}_{name}": value for name, value in _fly(scheduler, load).items()}
+    return figures
+
+
+def _fly(scheduler: str, load: str) -> dict[str, float]:
+    """Raises BenchError where no command was sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    words = ["vehicle:=embedded", "auto:=true", "record:=false", f"duration:={SECONDS}"]
+    words += [f"connection:=udpin:127.0.0.1:{port}", f"realtime:={str(scheduler == 'realtime').lower()}"]
+    command = [sys.executable, "-m", "spike_ctrl.cli", "launch", "flight", *words]
+    lines, busy = [], []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if load == "loaded" and not busy and FIRST_COMMAND in line:
+                busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(90)
+    output = "".join(lines)
+    latency, missed = FOUND.search(output), MISSED.search(output)
+    if latency is None:
+        raise BenchError(f"flight, {scheduler}, {load}: found no command, wanted a flight; it ended with: {lines[-1]}")
+    names = ("median_ms", "p99_ms", "max_ms", "commands")
+    figures = {name: float(value) for name, value in zip(names, latency.groups(), strict=True)}
+    print(f"  {scheduler}, {load}: {latency[0]}", flush=True)
+    return figures | ({"deadlines_missed": float(missed[1])} if missed else {})
+
+
+if __name__ == "__main__":
+    print(measure())
