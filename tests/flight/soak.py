@@ -76,10 +76,10 @@ def main() -> int:
         flight.graph.process.send_signal(signal.SIGINT)
         flight.graph.process.wait(60)
         flight.graph._reader.join(5)
-        told = re.search(r"policy: .*", flight.graph.output)
+        told = re.search(r"policy: RMSE .*", flight.graph.output)
         table, grown = tabled(memory, share)
         report = told[0] if told else "no summary of the supervisor"
-        text = written(seconds, gaps, report, table)
+        text = written(seconds, gaps, report, table, rungs)
         (ROOT / "build").mkdir(exist_ok=True)
         (ROOT / "build" / "soak.md").write_text(text, encoding="utf-8")
         print(text)
@@ -104,15 +104,15 @@ def tabled(memory, share) -> tuple[str, list[str]]:
     return "\n".join(lines), grown
 
 
-def written(seconds: float, gaps: list[float], report: str, table: str) -> str:
+def written(seconds: float, gaps: list[float], report: str, table: str, rungs: set[int]) -> str:
     middle, late, worst = (1e3 * np.percentile(gaps, q) for q in (50, 99, 100))
     missed = sum(gap > 0.025 for gap in gaps)
     return f"""## Soak
 
 `make soak SECONDS={seconds:.0f}`: the policy flies a figure-eight of 8 s at 100 Hz for {seconds:.0f} s, recorded; load
 average {os.getloadavg()[2]:.1f} over the last 15 minutes, {os.cpu_count()} processors. {len(gaps) + 1} commands; from one to
-the next {middle:.1f} ms median, {late:.1f} ms p99, {worst:.1f} ms at most, {missed} times more than 25 ms. The supervisor's
-own summary:
+the next {middle:.1f} ms median, {late:.1f} ms p99, {worst:.1f} ms at most, {missed} times more than 25 ms. Who flew:
+{", ".join(("SNN", "GUIDE", "HOLD", "LAND", "SILENT")[rung] for rung in sorted(rungs))}. The supervisor's own summary:
 
     {report}
 

@@ -4,7 +4,7 @@ Usage: tampering_link.py TO_BRIDGE_PORT FROM_VEHICLE_PORT [KEY_FILE]
 
 honest          as they come
 drop            no state passes
-late            all comes 20 to 50 ms later than it would
+late            all comes in bursts, up to 45 ms later than it would
 late once       the next state comes 20 to 30 ms later, and what comes until then waits behind it
 nan             the position's north is NaN
 future, past    stamps are a second ahead; ten seconds back
@@ -22,7 +22,7 @@ from pymavlink.dialects.v20 import development as mavlink
 
 ODOMETRY = mavlink.MAVLINK_MSG_ID_ODOMETRY
 LOITER = 0x03040000
-LATE, ONCE = (0.02, 0.05), (0.02, 0.03)  # s; with the period of the states, one is not older than the policy's limit
+BURST, ONCE = 0.045, (0.02, 0.03)  # s; with the period of the states, none gets older than the policy's limit
 SINCE_2015 = 1420070400
 
 
@@ -91,8 +91,9 @@ def main():
             else:
                 data, vehicle = towards_vehicle.recvfrom(65535)
                 if manner.startswith("late"):  # all of it: of a signed link an overtaken packet is dropped as replayed
-                    delay = dice.uniform(*(LATE if manner == "late" else ONCE))
-                    moment = max([time.monotonic() + delay, *(m for m, _ in held)])
+                    now = time.monotonic()
+                    moment = (now // BURST + 1) * BURST if manner == "late" else now + dice.uniform(*ONCE)
+                    moment = max([moment, *(m for m, _ in held)])
                     held.append((moment, data))
                     if manner == "late once" and number(data) == ODOMETRY:
                         manner = "honest"

@@ -100,7 +100,7 @@ def test_without_the_ground_station_the_autopilot_lands_and_is_yielded_to(link_f
     flight.station.say(mavlink.MAVLink_heartbeat_message(mavlink.MAV_TYPE_GCS, 8, 0, 0, 4, 3))
     flight.until(lambda: flight.station.mode == LAND_MODE, 6, "COM_DL_LOSS_T is 3 s")
     reaction(flight.station.modes[-1][0] - last - 3.0, 0.3, "from COM_DL_LOSS_T to the autopilot's mode LAND")
-    flight.until(lambda: flight.told("SNN -> SILENT: TAKEN_OVER", since), 1)
+    flight.until(lambda: flight.told("-> SILENT: TAKEN_OVER", since), 2)
     flight.until(lambda: flight.told("GROUND_STATION_LOST", since), 2)
     commands = len(flight.commands)
     flight.stays(SILENT, 0.5)
