@@ -4,7 +4,7 @@
     python docs/sros2.py --check    # exit code 1 where it is not what it would write
 
 The format is that of `ros2 security generate_policy` (sros2, policy version 0.2.0): `ros2 security create_permission` and
-`generate_artifacts` take it. Each node has an enclave of its own, and so has the operator.
+`generate_artifacts` take it. Each node has an enclave of its own.
 """
 
 import importlib
@@ -23,7 +23,7 @@ LIFECYCLE_SERVICES = (
     "change_state", "get_available_states", "get_available_transitions", "get_state", "get_transition_graph",
 )  # fmt: skip
 LIFECYCLE = ("snn_policy",)
-OPERATOR, RECORDER = "operator", "recorder"
+OPERATOR, RECORDER = "flight_operator", "recorder"
 
 
 def services() -> list[str]:
@@ -35,10 +35,10 @@ def rights() -> dict[str, dict[str, list[str]]]:
     """By node: topics it may publish and subscribe to, services it may reply to and request."""
     topics = {topic: (_words(out), _words(into)) for topic, (_, out, into, _) in reference._topics().items()}
     found = {}
-    for node in (*reference.nodes(), OPERATOR):
+    for node in reference.nodes():
         found[node] = {
             "publish": [topic for topic, (out, _) in topics.items() if node in out],
-            "subscribe": [topic for topic, (_, into) in topics.items() if node in into or node in (RECORDER, OPERATOR)],
+            "subscribe": [topic for topic, (_, into) in topics.items() if node in into or node == RECORDER],
             "reply": [f"{node}/{name}" for name in PARAMETER_SERVICES],
             "request": [],
         }

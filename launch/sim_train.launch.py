@@ -33,7 +33,11 @@ PX4_ARGUMENTS = [
     ("signing_key", str, "", "Of backend:=px4: file with the key of a signed link (MAVLink 2); empty: not signed."),
     ("height", float, "5.0", "Of backend:=px4: m above the take-off, of the middle of the room that it flies in."),
     ("room", float, "4.0", "Of backend:=px4: m from the middle of the room to its walls."),
+    ("px4", str, "PX4-Autopilot", "Of simulation:=sih, gazebo and hil: PX4's folder, in which it is built."),
+    ("speed", float, "1.0", "Of simulation: its time against the clock's."),
 ]
+# For the embedded vehicle: PX4's failsafe acts in time, and its estimate wanders as that of a tuned EKF2.
+EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
 PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 
@@ -98,6 +102,41 @@ def viewer(context):
     return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
 
 
+def simulation(context):
+    """What flies, where this file is to start it: one program for each of these lists of arguments of spike-ctrl."""
+    values = context.launch_configurations
+    kind, speed = values["simulation"], ["--speed", values["speed"]]
+    place = values["connection"].removeprefix("udpin:")
+    embedded = ["vehicle", "--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--seed", values["seed"]]
+    embedded += ["--airframe", values["airframe"], "--priority", values["priority"], *speed, "--until-disarmed"]
+    embedded += [word for setting in EMBEDDED for word in ("--set", setting)]
+    px4 = ["px4", kind, "--px4", values["px4"], *speed]
+    craft = [] if kind == "sih" else ["--airframe", values["airframe"]]
+    programs = {
+        "none": [],
+        "embedded": [embedded],
+        "sih": [px4],
+        "gazebo": [[*px4, *craft]],
+        "hil": [["vehicle", "--px4-hil", "tcp:4560", *craft, *speed], [*px4, *craft]],
+    }
+    if values["backend"] != "px4" and kind != "none":
+        raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
+    if kind != "none" and not values["connection"].startswith("udpin:"):
+        raise ValueError(f"simulation:={kind}: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
+    return [
+        Node(
+            package="spike_ctrl", executable="spike-ctrl", arguments=words, output="screen",
+            on_exit=when_simulation_ended, sigterm_timeout="60",
+        )
+        for words in programs[kind]
+    ]
+
+
+def when_simulation_ended(event, context):
+    """What cannot be started ends the graph with its reason; one that is lost later the node px4_backend names."""
+    return [Shutdown(reason="the simulation cannot be started")] if event.returncode == 2 else []
+
+
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         known = [*ARGUMENTS, *PX4_ARGUMENTS]
@@ -135,6 +174,12 @@ def generate_launch_description():
                 choices=["embedded", "px4"],
                 description="Who moves the vehicles: the embedded simulator, or a PX4 that flies one.",
             ),
+            DeclareLaunchArgument(
+                "simulation",
+                default_value="none",
+                choices=["none", "embedded", "sih", "gazebo", "hil"],
+                description="Of backend:=px4: also start what flies: our vehicle, or PX4 on its dynamics, Gazebo or ours.",
+            ),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in PX4_ARGUMENTS),
             DeclareLaunchArgument(
                 "algorithm",
@@ -158,6 +203,7 @@ def generate_launch_description():
                 default_value="0",
                 description="For realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
             ),
+            OpaqueFunction(function=simulation),
             node(  # first: what starts first ends last, and hears what the others say at their end
                 Node,
                 "spike_ctrl_record",

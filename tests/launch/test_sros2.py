@@ -50,7 +50,7 @@ def test_one_node_commands_and_one_asks(rights):
 
     for topic in ("/command", "/autopilot_request", "/set_point"):
         assert may("publish", topic) == {"supervisor"}
-    assert may("request", "/engage") == may("publish", "/target") == {"operator"}
+    assert may("request", "/engage") == may("publish", "/target") == {"flight_operator"}
     assert may("reply", "/engage") == {"supervisor"}
     assert not rights["recorder"]["publish"] - {"/diagnostics", "/parameter_events", "/rosout"}
 

@@ -33,10 +33,10 @@ def rate_of_change(s, u, plant, disturbance, arms):
     return torch.cat([v, spun / 2, force / mass + GRAVITY, accelerated, (u - r) / lag], -1)
 
 
-def step(s, u, *rest):
+def step(s, u, *rest, dt=DT):
     k1 = rate_of_change(s, u, *rest)
-    k2 = rate_of_change(s + DT / 2 * k1, u, *rest)
-    k3 = rate_of_change(s + DT / 2 * k2, u, *rest)
-    k4 = rate_of_change(s + DT * k3, u, *rest)
-    s = s + DT / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    k2 = rate_of_change(s + dt / 2 * k1, u, *rest)
+    k3 = rate_of_change(s + dt / 2 * k2, u, *rest)
+    k4 = rate_of_change(s + dt * k3, u, *rest)
+    s = s + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return torch.cat([s[:, :3], torch.nn.functional.normalize(s[:, 3:7], dim=-1), s[:, 7:]], -1)

@@ -27,7 +27,6 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["train", "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
         (["train", "--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
         (["train", "--steps", "-1"], "--steps: found -1, wanted 0 or 1000 to 10000000000"),
         (["train", "--steps", "999"], "--steps: found 999, wanted 0 or 1000 to 10000000000"),

@@ -6,55 +6,85 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from differentiable import rotation, step
+from differentiable import DT, rotation, step
+from differentiable_loop import rate_step
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import LANES, STATE_ROWS
+from spike_ctrl import airframe, dynamics, rate_loop
+from spike_ctrl.dynamics import LANES, LOOP_FACTORS, LOOP_ROWS, STATE_ROWS
 from spike_ctrl.environment import Environment, Task
 from spike_ctrl.learn import closed_loop
 from spike_ctrl.learn.closed_loop import Objective
 from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.learn.motion import SUBSTEPS_OF
 from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron
-from spike_ctrl.starts import MAX_DELAY
+from spike_ctrl.starts import MAX_DELAY, Randomisation
 
-VEHICLE, SLOPE = airframe.find("crazyflie_l2f"), 2.0
-OBJECTIVE = Objective(1.0, 0.1, 0.25, 0.14, wall=2.0, wall_at=0.3, change=0.3, decay=1.0, limit=1e9)
+SLOPE = 2.0
+OBJECTIVE = Objective(
+    1.0,
+    0.1,
+    0.25,
+    0.14,
+    far=0.5,
+    wall=2.0,
+    wall_at=0.3,
+    haste=0.5,
+    haste_at=0.7,
+    lean=1.0,
+    upright=0.8,
+    change=0.3,
+    decay=1.0,
+    limit=1e9,
+)
+WILD = Randomisation(mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2, gains=0.3, filters=0.3)
 
 
 class Segment:
-    """The same random segment for the kernel and for the oracle."""
+    """The same random segment, with set-points that move, for the kernel and for the oracle."""
 
-    def __init__(self, steps, delay, sizes=(18, 24, 12, 4), seed=0, reset="soft"):
+    def __init__(
+        self, steps, delay, sizes=(18, 24, 12, 4), seed=0, name="crazyflie_l2f", randomisation=Randomisation(), reset="soft"
+    ):
         rng = np.random.default_rng(seed)
+        self.craft = airframe.find(name)
+        self.layout = self.craft.action_layout
+        self.rest = self.craft.hover if self.layout == "motors" else 0.5
         self.network = SpikingNetwork(
             sizes, Neuron(reset), generator=torch.Generator().manual_seed(seed),
-            output_bias=[math.atanh(2 * VEHICLE.hover - 1)] * 4,
+            output_bias=[math.atanh(2 * self.rest - 1)] * 4,
         )  # fmt: skip
-        self.environment = Environment(VEHICLE, LANES, Task())
+        self.environment = Environment(self.craft, LANES, Task(randomisation=randomisation))
         self.environment.reset(seed=seed)
         self.start = self.environment.read(STATE_ROWS)
         neurons = sum(sizes[1:-1])
         self.noise = rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32)
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
+        self.course = rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
-        self.tape = closed_loop.tape(steps, neurons, LANES)
+        self.tape = closed_loop.tape(steps, neurons, LANES, self.layout)
         self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
         self.tape.spike[0] = rng.integers(0, 2, (neurons, LANES))
         self.tape.command[:MAX_DELAY] = rng.uniform(0, 1, (MAX_DELAY, 4, LANES))
-        self.model = (
-            dynamics.geometry(VEHICLE), np.float32(0.01), np.float32(VEHICLE.hover),
-            _views(self.network, lambda parameter: parameter.detach().numpy()), self.tape,
-        )  # fmt: skip
+        self.dt, loop, late = DT / SUBSTEPS_OF[self.layout], None, 0
+        if self.layout == "rates":
+            loop, late = rate_loop.constants(self.craft, self.dt), rate_loop.delay_substeps(self.craft, self.dt)
+            integral, setpoint = rng.uniform(-0.3, 0.3, (LANES, 3)), rng.uniform(-1, 1, (LANES, 4))
+            gyro, slope = self.start[:, 10:13], rng.normal(0, 0.05, (LANES, 3))
+            dynamics.write(self.environment.buffer, LOOP_ROWS, np.concatenate([setpoint, integral, gyro, slope], 1))
+        self.kept = self.environment.read(LOOP_ROWS)
+        policy = _views(self.network, lambda parameter: parameter.detach().numpy())
+        self.model = (dynamics.geometry(self.craft), np.float32(self.dt), np.float32(self.rest), loop, late, policy)
 
     def fly(self):
-        return closed_loop.fly(self.environment.buffer, *self.model, self.noise, self.seen_noise, self.delay)
+        noise = (self.noise, self.seen_noise, self.delay, self.course)
+        return closed_loop.fly(self.environment.buffer, *self.model, self.tape, *noise)
 
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
-        weights = Objective(*map(np.float32, objective))
-        closed_loop.pull(self.environment.buffer, *self.model, self.delay, weights, np.float32(SLOPE), gradient)
+        rest = (self.tape, self.delay, self.course, Objective(*map(np.float32, objective)), np.float32(SLOPE), gradient)
+        closed_loop.pull(self.environment.buffer, *self.model, *rest)
         return dict(zip(dict(self.network.named_parameters()), _flat(gradient), strict=True))
 
     def oracle(self, objective=OBJECTIVE):
@@ -62,9 +92,8 @@ class Segment:
         network = self.network.double()
         network.zero_grad()
         state = torch.from_numpy(self.start.astype(float))
-        plant = torch.from_numpy(self.environment.plant.astype(float))
-        calm = torch.zeros(LANES, 6, dtype=torch.float64)
-        arms = torch.from_numpy(self.model[0].astype(float)).reshape(3, 4)
+        course = torch.from_numpy(self.course.transpose(0, 2, 1).astype(float))
+        move = self.movement()
         edges = np.cumsum([0, *network.sizes[1:-1]])
         spiking = tuple(
             LIFState(*(torch.from_numpy(array[0, a:b].T.astype(float)) for array in (self.tape.membrane, self.tape.spike)))
@@ -78,21 +107,49 @@ class Segment:
             action, spiking = network.step(seen, spiking, SLOPE)
             action = (action + torch.from_numpy(self.noise[t].T.astype(float))).clamp(-1, 1)
             commands.append((action + 1) / 2)
-            applied = torch.stack([commands[t + MAX_DELAY - d][n] for n, d in enumerate(self.delay)])
-            state = step(state, applied, plant, calm, arms)
+            state = move(state, torch.stack([commands[t + MAX_DELAY - d][n] for n, d in enumerate(self.delay)]))
+            state = torch.cat([state[:, :3] - course[t], state[:, 3:]], -1)
             states.append(state)
             q, p = state[:, 3:7], state[:, :3]
+            speed = (state[:, 7:10] - course[t] / DT).norm(dim=-1)
+            distance = p.norm(dim=-1)
+            beyond = objective.far * (2 * distance - objective.far)
             angle = 2 * torch.atan2(q[:, :3].norm(dim=-1), q[:, 3].abs())
             cost = cost + (
-                objective.position * p.square().sum()
-                + objective.velocity * state[:, 7:10].square().sum()
+                objective.position * torch.where(distance > objective.far, beyond, distance.square()).sum()
+                + objective.velocity * speed.square().sum()
                 + objective.attitude * angle.square().sum()
-                + objective.action * (commands[-1] - VEHICLE.hover).square().sum()
+                + objective.action * (commands[-1] - self.rest).square().sum()
                 + objective.wall * (p.abs() - objective.wall_at).clamp(min=0).square().sum()
+                + objective.haste * (speed - objective.haste_at).clamp(min=0).square().sum()
+                + objective.lean * (objective.upright - rotation(q)[:, 2, 2]).clamp(min=0).square().sum()
                 + objective.change * (commands[-1] - commands[-2]).square().sum()
             )
         cost.backward()
         return {name: p.grad.numpy() for name, p in network.named_parameters()}, torch.stack(states).detach(), commands
+
+    def movement(self):
+        """What a command does to the states in a control step, in torch."""
+        plant = torch.from_numpy(self.environment.plant.astype(float))
+        calm = torch.zeros(LANES, 6, dtype=torch.float64)
+        arms = torch.from_numpy(self.model[0].astype(float)).reshape(3, 4)
+        if self.layout == "motors":
+            return lambda state, command: step(state, command, plant, calm, arms)
+        constants, late = torch.from_numpy(self.model[3].astype(float)), self.model[4]
+        factors = torch.from_numpy(self.environment.read(slice(LOOP_FACTORS, LOOP_FACTORS + 4)).astype(float))
+        loop = torch.from_numpy(self.kept.astype(float))
+        held = [loop[:, :4], loop[:, 4:]]
+
+        def move(state, command):
+            for substep in range(SUBSTEPS_OF["rates"] + 1):
+                if substep == late:
+                    held[0] = 2 * command - 1
+                if substep < SUBSTEPS_OF["rates"]:
+                    u, held[1] = rate_step(state[:, 10:13], *held, constants, factors, arms[2])
+                    state = step(state, u, plant, calm, arms, dt=self.dt)
+            return state
+
+        return move
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard"])
@@ -112,12 +169,27 @@ def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, r
         assert error < 1e-3, f"{name}: {error:.1e}"
 
 
-def test_the_kernel_flies_as_environment_and_network_do():
-    segment = Segment(20, [0])
-    segment.noise[:] = segment.seen_noise[:] = 0
+@pytest.mark.parametrize("delay", [[0], [0, 1, 2, 3, 4]], ids=["at once", "0 to 4 steps late"])
+def test_the_gradient_through_the_rate_loop_is_that_of_automatic_differentiation(delay):
+    segment = Segment(25, delay, name="sih_quadx", randomisation=WILD)
+    segment.fly()
+    found = segment.pull()
+    wanted, states, _ = segment.oracle()
+    flown = segment.tape.state[4::4].reshape(25, -1, LANES).transpose(0, 2, 1)[:, :, :17]
+    np.testing.assert_allclose(flown, states.numpy(), rtol=1e-4, atol=1e-4)
+    for name, gradient in wanted.items():
+        error = np.linalg.norm(found[name] - gradient) / np.linalg.norm(gradient)
+        assert error < 1e-3, f"{name}: {error:.1e}"
+
+
+@pytest.mark.parametrize("name", ["crazyflie_l2f", "sih_quadx"])
+def test_the_kernel_flies_as_environment_and_network_do(name):
+    segment = Segment(20, [0], name=name)
+    segment.noise[:] = segment.seen_noise[:] = segment.course[:] = 0
+    segment.environment.reset(seed=0)
     segment.tape.membrane[0] = segment.tape.spike[0] = 0
     errors = segment.fly()
-    twin = Environment(VEHICLE, LANES, Task(box=100.0))
+    twin = Environment(segment.craft, LANES, Task(box=100.0))
     observation, _ = twin.reset(seed=0)
     state, reward = segment.network.initial_state(LANES), 0.0
     with torch.no_grad():
@@ -126,6 +198,8 @@ def test_the_kernel_flies_as_environment_and_network_do():
             observation, gained, *_ = twin.step(action.numpy())
             reward += gained.sum()
     np.testing.assert_allclose(segment.environment.read(STATE_ROWS), twin.read(STATE_ROWS), atol=1e-5)
+    if name == "sih_quadx":
+        return  # the reward counts what the rotors do, the cost what the rate loop is asked for
     assert LANES * 20 - errors[:4] @ [1.0, 0.01, 0.25, 0.14] == pytest.approx(reward, rel=1e-4)
 
 
@@ -146,16 +220,18 @@ def test_the_limit_bounds_what_one_vehicle_contributes():
     assert np.linalg.norm(bound["layer0.weight"]) < 0.05 * np.linalg.norm(free["layer0.weight"])
 
 
-def test_two_halves_with_the_state_carried_over_are_one_segment():
-    whole, half = Segment(20, [0, 1, 2]), Segment(20, [0, 1, 2])
+@pytest.mark.parametrize("name", ["crazyflie_l2f", "sih_quadx"])
+def test_two_halves_with_the_state_carried_over_are_one_segment(name):
+    whole, half = (Segment(20, [0, 1, 2], name=name) for _ in range(2))
     whole.fly()
-    first = closed_loop.tape(10, 36, LANES)
-    first.membrane[0], first.spike[0], first.command[:2] = half.tape.membrane[0], half.tape.spike[0], half.tape.command[:2]
-    second = closed_loop.tape(10, 36, LANES)
-    buffer, model = half.environment.buffer, half.model[:-1]
-    closed_loop.fly(buffer, *model, first, half.noise[:10], half.seen_noise[:10], half.delay)
-    second.membrane[0], second.spike[0], second.command[:2] = first.membrane[-1], first.spike[-1], first.command[-2:]
-    closed_loop.fly(buffer, *model, second, half.noise[10:], half.seen_noise[10:], half.delay)
+    first, second = (closed_loop.tape(10, 36, LANES, half.layout) for _ in range(2))
+    first.membrane[0], first.spike[0] = half.tape.membrane[0], half.tape.spike[0]
+    first.command[:MAX_DELAY] = half.tape.command[:MAX_DELAY]
+    for tape, part in ((first, slice(10)), (second, slice(10, 20))):
+        noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part])
+        closed_loop.fly(half.environment.buffer, *half.model, tape, *noise)
+        second.membrane[0], second.spike[0] = first.membrane[-1], first.spike[-1]
+        second.command[:MAX_DELAY] = first.command[-MAX_DELAY:]
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
     np.testing.assert_array_equal(second.spike[-1], whole.tape.spike[-1])
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from spike_ctrl.fault import Rung
-from spike_ctrl.flight_tally import Tally
+from spike_ctrl.flight_tally import Latencies, Tally
 
 
 def test_its_figures_are_those_of_the_policy_alone():
@@ -23,3 +23,13 @@ def test_its_figures_are_those_of_the_policy_alone():
 
 def test_a_flight_without_the_policy_says_so():
     assert str(Tally().passed(Rung.SILENT, 4.0)) == "flight: the policy did not fly; SILENT 4.0 s"
+
+
+def test_latencies_of_the_last_minute_in_words():
+    latencies = Latencies()
+    assert str(latencies) == "no command yet"
+    for _ in range(2 * Latencies.COMMANDS):
+        latencies.add(0.5)  # forgotten
+    for number in range(Latencies.COMMANDS):
+        latencies.add(1e-3 * (1 + number % 100))
+    assert str(latencies) == "median 50.50 ms, p99 99.01 ms, max 100.00 ms over 6000 commands"

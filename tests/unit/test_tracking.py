@@ -88,7 +88,7 @@ def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_do
 def test_every_protocol_is_found_by_its_name(name):
     found = protocol.find(name)
     assert found.name == name and found.unknown == name.startswith("randomised")
-    assert (found.trajectory is None) == (name in ("frozen", "randomised"))
+    assert (found.trajectory is None) == (name in ("frozen", "randomised", "corners"))
 
 
 @pytest.mark.parametrize("name", ["spiral", "randomised-frozen", "climb", "models/crazyflie.safetensors"])

@@ -59,18 +59,18 @@ class Live:
             if port == "onboard" and not self.deaf:
                 for sample in self.companion.receive(data, now):
                     self.samples += 1
-                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status(now)))
+                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status))
         if now >= self.due:
             self.due = now + 0.02
             for data in self.companion.due(now):
                 vehicle.receive("onboard", data, now)
-            self.obey(self.flight.wait(now, *self.status(now)))
+            self.obey(self.flight.wait(now, *self.status))
         if self.flight.phase is Phase.EPISODE:
             self.lowest = min(self.lowest, self.rig.height)
 
-    def status(self, now):
-        health = self.companion.estimator(now)
-        return self.companion.status(), health is not None and health.prearm_ok
+    @property
+    def status(self):
+        return self.companion.status(), self.companion.ready
 
     def obey(self, step):
         vehicle, now = self.rig.vehicle, self.rig.now
@@ -233,6 +233,15 @@ def test_an_autopilot_that_falls_silent_ends_the_flight_by_name(live):
     flight.deaf = True
     flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
     assert flight.flight.failure == "no state from the autopilot for 5 s (fly the episode)"
+
+
+def test_one_whose_simulation_ends_while_it_is_told_to_land_just_ends(live):
+    flight = live()
+    flight.fly(lambda: len(flight.rows) == 20, 60)
+    flight.flight.stop(flight.rig.now)
+    flight.deaf = True
+    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
+    assert flight.flight.failure == "" and flight.news[-1] == "no state from the autopilot for 5 s (land)"
 
 
 def test_a_vehicle_that_cannot_be_armed_is_told_by_name(live):

@@ -19,6 +19,7 @@ from spike_ctrl import (
     cli_flight,
     cli_gazebo,
     cli_identify,
+    cli_px4,
     cli_record,
     cli_view,
     provenance,
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     for add in (cli_identify.add_identify, cli_identify.add_retrain):
         add(verbs, _verb)
     cli_gazebo.add_gazebo(verbs, _verb)
+    cli_px4.add_px4(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)
     cli_view.add_watch(verbs, _verb)

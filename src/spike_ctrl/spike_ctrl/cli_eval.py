@@ -81,9 +81,12 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl import tracking
     from spike_ctrl.evaluate import evaluate, randomised, table
+    from spike_ctrl.protocol import CORNERS
     from spike_ctrl.starts import Randomisation
 
     flown = _controllers(protocol, options, vehicle, policies)
+    if protocol.name == CORNERS:
+        return _fly_corners(flown, vehicle)
     plants = randomised(vehicle) if protocol.unknown else Randomisation()
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
@@ -101,20 +104,35 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     return {label: one.to_dict() for label, one in found.items()}
 
 
+def _fly_corners(flown, vehicle) -> dict[str, dict]:
+    from spike_ctrl import corners
+
+    figures = {}
+    for label, controller in flown.items():
+        found = corners.fly(controller, vehicle)
+        print(corners.table(label, found))
+        figures[label] = {
+            str(corner): {kind: one.to_dict(sudden=kind == "step") for kind, one in flights.items()}
+            for corner, flights in found.items()
+        }
+    return figures
+
+
 def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.evaluate import GuideController, GuideFirstController, RaptorController
     from spike_ctrl.guide import Gains, GeometricGuide
+    from spike_ctrl.protocol import CORNERS, STARTS
 
     flown = {}
     for model, policy in policies.items():
         flown[str(model)] = policy
-        if options.guide and protocol.trajectory is None:
+        if options.guide and protocol.name in STARTS:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
             flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
     if options.guide:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
-        if protocol.unknown:
+        if protocol.unknown or protocol.name == CORNERS:
             flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
     if options.raptor:
         try:

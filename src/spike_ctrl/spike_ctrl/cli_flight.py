@@ -44,6 +44,7 @@ def add_vehicle(verbs, verb) -> None:
     )
     parser.add_argument("--priority", type=int, default=0, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
+    parser.add_argument("--until-disarmed", action="store_true", help="a first signal ends it once it stands disarmed")
     cli_hil.add_options(parser)
     parser.set_defaults(do=_vehicle, default=parser.get_default)
 
@@ -98,7 +99,11 @@ def _vehicle(options) -> int:
         except PermissionError:
             raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
     see = log.see if log else lambda vehicle: None
-    serve.serve(vehicle, opened, time.monotonic, lambda: bool(stop), lambda line: print(line, flush=True), see)
+
+    def ended() -> bool:
+        return len(stop) > options.until_disarmed or bool(stop and not vehicle.commander.armed)
+
+    serve.serve(vehicle, opened, time.monotonic, ended, lambda line: print(line, flush=True), see)
     if log:
         log.close()
     print(serve.summary(vehicle))

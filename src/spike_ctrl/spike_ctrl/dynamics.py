@@ -34,13 +34,16 @@ STEP, EPISODE, ENDED, SUMS = 57, 58, 59, 60
 OBSERVATION, REWARD, TERMINATED, TRUNCATED = 65, 83, 84, 85
 # Control steps from an action to its effect
 DELAY = 86
-ROWS = 87
+# True factors on the body-rate loop's P, I and D and on the shares of its filters, 1 where it is as the airframe says
+LOOP_FACTORS = 87
+ROWS = 91
 
 STATE_ROWS = slice(0, 17)
 PLANT_ROWS = slice(MASS, FORCE)
 DISTURBANCE_ROWS = slice(FORCE, TARGET)
 ROTOR_ROWS = slice(ROTORS, MASS)
 COMMAND_ROWS = slice(COMMAND, RATE_SETPOINT)
+LOOP_ROWS = slice(RATE_SETPOINT, STEP)
 SUM_ROWS = slice(SUMS, OBSERVATION)
 OBSERVATION_ROWS = slice(OBSERVATION, REWARD)
 PLANT_SIZE = FORCE - MASS
@@ -61,7 +64,7 @@ def allocate(vehicles: int, airframe: Airframe) -> np.ndarray:
     buffer = np.zeros(blocks * ROWS * LANES, np.float32)
     view = rows(buffer)
     view[:, QUATERNION + 3] = 1.0
-    view[:, TARGET_COS] = 1.0
+    view[:, TARGET_COS] = view[:, LOOP_FACTORS:] = 1.0
     view[:, PLANT_ROWS] = nominal_plant(airframe)[None, :, None]
     return buffer
 

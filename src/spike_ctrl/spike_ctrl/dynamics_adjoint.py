@@ -18,9 +18,10 @@ from spike_ctrl.reward import angle_between
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
 _TINY = np.float32(1e-12)
 
-# Rows of the adjoint, LANES numbers each: with respect to the state, the rotor commands and the observation.
-STATE, APPLIED, SEEN = 0, 17, 21
-ADJOINT_ROWS = 39
+# Rows of the adjoint, LANES numbers each: with respect to the state, the rotor commands, the observation and what the
+# body-rate loop keeps.
+STATE, APPLIED, SEEN, LOOP = 0, 17, 21, 39
+ADJOINT_ROWS = 52
 
 
 @njit(inline="always")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 from spike_ctrl.fault import Rung
 from spike_ctrl.trajectory import PASS_ERROR
@@ -64,3 +67,21 @@ class Tally(NamedTuple):
             f"flight: policy: RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {far:.1f} % of {self.states} states beyond "
             f"{PASS_ERROR} m; deadline misses {self.missed}; spike rate {spikes:.3f}; {times}"
         )
+
+
+class Latencies:
+    """Seconds from the receipt of a state to the command that answers it, of the last minute at 100 Hz."""
+
+    COMMANDS = 6000
+
+    def __init__(self):
+        self._seconds: deque[float] = deque(maxlen=self.COMMANDS)
+
+    def add(self, seconds: float) -> None:
+        self._seconds.append(seconds)
+
+    def __str__(self) -> str:
+        if not self._seconds:
+            return "no command yet"
+        median, late, worst = np.percentile(self._seconds, (50, 99, 100)) * 1e3
+        return f"median {median:.2f} ms, p99 {late:.2f} ms, max {worst:.2f} ms over {len(self._seconds)} commands"

@@ -1,7 +1,8 @@
 """What a controller is put through in an evaluation, by name.
 
 frozen: 1024 starts on the nominal plant; randomised: the same starts on plants that the policy cannot know. The others are
-followed from a hover, on the nominal plant, or on unknown ones with `randomised-` before the name.
+followed from a hover, on the nominal plant, or on unknown ones with `randomised-` before the name. corners: hover, step and
+figure-eight on plants that are 20 % off in all combinations.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from spike_ctrl.trajectory import KINDS, Trajectory
 STARTS = ("frozen", "randomised")
 FOLLOWED = (*KINDS, "gust")
 UNKNOWN = "randomised-"
-NAMES = (*STARTS, *FOLLOWED)
+CORNERS = "corners"
+NAMES = (*STARTS, *FOLLOWED, CORNERS)
 
 
 class ProtocolError(ValueError):
@@ -46,7 +48,7 @@ class Protocol:
 
 def find(name: str) -> Protocol:
     """The protocol of that name. Raises ProtocolError."""
-    if name in STARTS:
+    if name in (*STARTS, CORNERS):
         return Protocol(name, unknown=name == "randomised")
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:

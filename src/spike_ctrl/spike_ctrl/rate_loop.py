@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.dynamics import AT, COMMAND, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
+from spike_ctrl.dynamics import AT, COMMAND, GYRO, GYRO_SLOPE, LANES, LOOP_FACTORS, RATE_INTEGRAL, RATE_SETPOINT, RATES, ROWS
 
 SUBSTEPS = 4
 _ZERO, _ONE, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(math.sqrt(0.5))
@@ -48,7 +48,18 @@ def unpack(c):
 
 
 @njit(inline="always")
-def _clip(x, low, high):
+def own(buffer, lane, c):
+    """The constants of one vehicle, whose true gains and filters are not quite the airframe's."""
+    p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
+    d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
+    return (
+        c[0], c[1], c[2], c[3], p * c[4], p * c[5], p * c[6], i * c[7], i * c[8], i * c[9],
+        d * c[10], d * c[11], d * c[12], c[13], c[14], c[15], f * c[16], f * c[17],
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def clip(x, low, high):
     x = low if x < low else x
     return high if x > high else x
 
@@ -79,34 +90,38 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, s
     buffer[slope] += slope_share * (change - buffer[slope])
     error = limit * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - buffer[gyro]
     torque = p * error + buffer[integral] - d_per_dt * buffer[slope]
-    buffer[integral] = _clip(buffer[integral] + i_dt * error, -i_limit, i_limit)
+    buffer[integral] = clip(buffer[integral] + i_dt * error, -i_limit, i_limit)
     return torque
 
 
 @njit(inline="always")
 def rate_lane(buffer, lane, c, spin):
-    """One substep of one vehicle: from its set-point and rates to its rotor commands. `spin`: signs of the yaw torques."""
+    """One substep of one vehicle: from its set-point and rates to its rotor commands.
+
+    c: `constants`, as a tuple; spin: signs of the yaw torques.
+    """
+    c = own(buffer, lane, c)
     roll = _torque(buffer, lane, 0, c[1], c[4], c[7], c[10], c[13], c[16], c[17])
     pitch = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[14], c[16], c[17])
     yaw = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[15], c[16], c[17])
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
     thrust = hover + collective * (hover if collective < _ZERO else _ONE - hover)
     # Roll and pitch (body FLU, order of the rotors: front-right, back-right, back-left, front-left) come first.
-    right, back = _DIAGONAL * _clip(roll, -_ONE, _ONE), _DIAGONAL * _clip(pitch, -_ONE, _ONE)
+    right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
     u0, u1, u2, u3 = -right - back, -right + back, right + back, right - back
     low, high = _least(u0, u1, u2, u3), _greatest(u0, u1, u2, u3)
     shrink = _ONE / (high - low) if high - low > _ONE else _ONE
     u0, u1, u2, u3, low, high = u0 * shrink, u1 * shrink, u2 * shrink, u3 * shrink, low * shrink, high * shrink
     # Then thrust, as far as they leave room, and yaw with what is left.
-    thrust = _clip(thrust, -low, _ONE - high)
+    thrust = clip(thrust, -low, _ONE - high)
     u0, u1, u2, u3 = thrust + u0, thrust + u1, thrust + u2, thrust + u3
     s0, s1, s2, s3 = spin
     v0, v1, v2, v3 = _room(u0, s0), _room(u1, s1), _room(u2, s2), _room(u3, s3)
-    yaw = _clip(yaw, _greatest(v0, v1, v2, v3) - _ONE, _least(v0, v1, v2, v3))
-    buffer[lane + AT[COMMAND]] = _clip(u0 + s0 * yaw, _ZERO, _ONE)
-    buffer[lane + AT[COMMAND + 1]] = _clip(u1 + s1 * yaw, _ZERO, _ONE)
-    buffer[lane + AT[COMMAND + 2]] = _clip(u2 + s2 * yaw, _ZERO, _ONE)
-    buffer[lane + AT[COMMAND + 3]] = _clip(u3 + s3 * yaw, _ZERO, _ONE)
+    yaw = clip(yaw, _greatest(v0, v1, v2, v3) - _ONE, _least(v0, v1, v2, v3))
+    buffer[lane + AT[COMMAND]] = clip(u0 + s0 * yaw, _ZERO, _ONE)
+    buffer[lane + AT[COMMAND + 1]] = clip(u1 + s1 * yaw, _ZERO, _ONE)
+    buffer[lane + AT[COMMAND + 2]] = clip(u2 + s2 * yaw, _ZERO, _ONE)
+    buffer[lane + AT[COMMAND + 3]] = clip(u3 + s3 * yaw, _ZERO, _ONE)
 
 
 @njit(inline="always")
@@ -118,3 +133,11 @@ def begin(buffer, lane):
         buffer[lane + AT[RATE_INTEGRAL + i]] = _ZERO
         buffer[lane + AT[GYRO + i]] = buffer[lane + AT[RATES + i]]
         buffer[lane + AT[GYRO_SLOPE + i]] = _ZERO
+
+
+@njit(cache=True)
+def begin_some(buffer, who):
+    """`begin` in each vehicle n with who[n]."""
+    for n in range(len(who)):
+        if who[n]:
+            begin(buffer, np.uint64(n // LANES * ROWS * LANES + n % LANES))

@@ -18,6 +18,7 @@ from spike_ctrl.dynamics import (
     EPISODE,
     FORCE,
     LANES,
+    LOOP_FACTORS,
     MASS,
     PLANT_SIZE,
     POSITION,
@@ -29,7 +30,7 @@ from spike_ctrl.dynamics import (
 )
 from spike_ctrl.ranges import within
 
-MAX_DELAY = 2  # control steps
+MAX_DELAY = 4  # control steps
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Randomisation:
     force: float = within(0.0, 0.0, 100.0)  # N, each axis in [-x, x], world
     moment: float = within(0.0, 0.0, 100.0)  # N m, each axis in [-x, x], body
     delay: int = within(0, 0, MAX_DELAY)  # control steps, 0 to x
+    gains: float = within(0.0, 0.0, 0.9)  # of the rate loop: P, I and D each
+    filters: float = within(0.0, 0.0, 0.9)  # of the rate loop: the share of a new value in its filters
     noise: float = within(0.0, 0.0, 100.0)
 
     def array(self) -> np.ndarray:
@@ -72,7 +75,7 @@ class Randomisation:
     @property
     def exact(self) -> bool:
         """True where every vehicle has the parameters of the nominal airframe."""
-        return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag))
+        return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters))
 
 
 @njit(inline="always")
@@ -115,7 +118,7 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
         buffer[lane + AT[ROTORS + i]] = _uniform(key, 13 + i, rotors_low, rotors_high)
     for i in range(PLANT_SIZE):
         buffer[lane + AT[MASS + i]] = nominal[i]
-    mass, inertia, thrust, torque, lag, force, moment, delay = spread
+    mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread
     buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
     for i in range(3):
         buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
@@ -129,6 +132,9 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     buffer[lane + AT[MASS + 8]] *= lag_factor
     buffer[lane + AT[MASS + 9]] *= lag_factor
     buffer[lane + AT[DELAY]] = math.floor(_uniform(key, 40, zero, delay + one))
+    for i in range(3):
+        buffer[lane + AT[LOOP_FACTORS + i]] = _uniform(key, 41 + i, one - gains, one + gains)
+    buffer[lane + AT[LOOP_FACTORS + 3]] = _uniform(key, 44, one - filters, one + filters)
 
 
 @njit(cache=True)

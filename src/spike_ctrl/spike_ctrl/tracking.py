@@ -61,34 +61,58 @@ def track(
     gust: Gust | None = None,
 ) -> Tracking:
     """Fly `rounds` periods from a hover at the trajectory's centre; a gust comes after its lead."""
-    start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
     steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
+    environment, observation = hovering(airframe, VEHICLES, steps, randomisation)
+    return summary(distances(controller, environment, observation, trajectory, preview, gust))
+
+
+def hovering(
+    airframe: Airframe, vehicles: int, steps: int, randomisation: Randomisation
+) -> tuple[Environment, np.ndarray]:
+    """Vehicles that hover on their set-points, for a flight of `steps` steps; and the first observation."""
+    start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
     task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation)
-    environment = Environment(airframe, VEHICLES, task)
-    observation, _ = environment.reset(seed=EVALUATION_SEED)
-    controller.begin(VEHICLES)
-    distances, centre, steady = [], np.array(trajectory.centre), environment.disturbance
-    for step in range(steps):
+    environment = Environment(airframe, vehicles, task)
+    return environment, environment.reset(seed=EVALUATION_SEED)[0]
+
+
+def distances(
+    controller: Controller,
+    environment: Environment,
+    observation: np.ndarray,
+    trajectory: Trajectory,
+    preview: float = PREVIEW,
+    gust: Gust | None = None,
+) -> np.ndarray:
+    """Distances to the set-point (T, N), m, at all steps of the environment's episode after the trajectory's lead."""
+    vehicles, weight = environment.num_envs, environment.airframe.mass * GRAVITY
+    controller.begin(vehicles)
+    found, centre, steady = [], np.array(trajectory.centre), environment.disturbance
+    for step in range(environment.task.episode_steps - 1):
         action = controller.act(observation, environment)
         point = trajectory.at((step + 1) / RATE_HZ)
-        target = np.broadcast_to(np.array(point.position) - centre, (VEHICLES, 3))
+        target = np.broadcast_to(np.array(point.position) - centre, (vehicles, 3))
         dynamics.write(environment.buffer, slice(dynamics.TARGET, dynamics.TARGET + 3), target)
         if gust is not None:
             blown = steady.copy()
-            blown[:, 0] += _force(gust, step / RATE_HZ - trajectory.lead) * airframe.mass * GRAVITY
+            blown[:, 0] += _force(gust, step / RATE_HZ - trajectory.lead) * weight
             dynamics.write(environment.buffer, dynamics.DISTURBANCE_ROWS, blown)
         observation, *_ = environment.step(action)
         ahead = trajectory.at((step + 1) / RATE_HZ + preview).velocity
         observation[:, 12:15] -= np.array(ahead, np.float32)
         if step >= RATE_HZ * trajectory.lead:
-            distances.append(np.linalg.norm(environment.true_observation[:, :3], axis=1))
-    found = np.array(distances, float)
+            found.append(np.linalg.norm(environment.true_observation[:, :3], axis=1))
+    return np.array(found, float)
+
+
+def summary(distances: np.ndarray, settled: float = SETTLED) -> Tracking:
+    """The figures of distances (T, N) to the set-point; a vehicle has settled within `settled` metres."""
     return Tracking(
-        float(found.mean()),
-        float(np.sqrt((found**2).mean())),
-        float(found.max()),
-        float((found > PASS_ERROR).mean()),
-        float(np.median(_settling(found))),
+        float(distances.mean()),
+        float(np.sqrt((distances**2).mean())),
+        float(distances.max()),
+        float((distances > PASS_ERROR).mean()),
+        float(np.median(_settling(distances, settled))),
     )
 
 
@@ -99,10 +123,10 @@ def _force(gust: Gust, since: float) -> float:
     return gust.share * (1 - math.cos(2 * math.pi * since / gust.duration)) / 2
 
 
-def _settling(distances: np.ndarray) -> np.ndarray:
-    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within SETTLED; infinite where it leaves it
-    in the last one."""
-    outside = ~(distances <= SETTLED)
+def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
+    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` metres; infinite where it
+    is farther away in the last one."""
+    outside = ~(distances <= settled)
     after = np.where(outside.any(0), len(outside) - outside[::-1].argmax(0), 0)
     return np.where(after < len(outside), after / RATE_HZ, np.inf)
 

@@ -9,10 +9,8 @@ import math
 import sys
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -28,6 +26,7 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl import command, guard, observation, preflight, setpoint
 from spike_ctrl.autopilot import Mode
+from spike_ctrl.flight_tally import Latencies
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
@@ -45,7 +44,6 @@ from spike_ctrl_ros.telemetry import diagnostics, odometry
 
 STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
 REQUEST_AGE = 0.3  # s
-LATENCIES = 6000  # commands, a minute at 100 Hz
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class VehicleBridge(Node):
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.track, self.passed, self.target = Track(), command.Passed(), None
         self.tick = self.refused = 0
-        self.latencies: deque[float] = deque(maxlen=LATENCIES)
+        self.latencies = Latencies()
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
         self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
@@ -145,7 +143,7 @@ class VehicleBridge(Node):
                 self.get_logger().warning(str(found[0]), throttle_duration_sec=1.0)
                 return
             self.way.send(action, now)
-        self.latencies.append(time.monotonic() - dict(self.passed.states)[message.tick])
+        self.latencies.add(time.monotonic() - dict(self.passed.states)[message.tick])
 
     def on_request(self, message: AutopilotRequest) -> None:
         ask, now = messages.ASKS.get(message.request), time.monotonic()
@@ -176,16 +174,9 @@ class VehicleBridge(Node):
         found = [*preflight.audit(heard, self.settings, self.airframe, self.wanted), *unfit]
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
-        values = {"latency": self.latency(), "refused": self.refused, **self.companion.link.counts}
+        values = {"latency": self.latencies, "refused": self.refused, **self.companion.link.counts}
         about = {"warn": bool(unmet), "stamp": self.get_clock().now().to_msg()}
         self.diagnostics_out.publish(diagnostics("vehicle_bridge", "; ".join(unmet), values, **about))
-
-    def latency(self) -> str:
-        """From the receipt of a state to the command that answers it."""
-        if not self.latencies:
-            return "no command yet"
-        median, late, worst = np.percentile(self.latencies, (50, 99, 100)) * 1e3
-        return f"median {median:.2f} ms, p99 {late:.2f} ms, max {worst:.2f} ms over {len(self.latencies)} commands"
 
     def stopping(self) -> bool:
         """Stay while a supervisor needs the autopilot: it ends first."""
@@ -199,7 +190,7 @@ class VehicleBridge(Node):
         self.ended = True
         self.reader.join(1.0)
         self.connection.close()
-        print(f"from a state to its command: {self.latency()}", flush=True)
+        print(f"from a state to its command: {self.latencies}", flush=True)
 
 
 def main():

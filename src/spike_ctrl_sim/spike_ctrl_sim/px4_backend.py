@@ -18,6 +18,7 @@ from rclpy.node import Node
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
+from spike_ctrl.autopilot import Autopilot
 from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn import earlier, recipe
@@ -105,16 +106,16 @@ class Px4Backend(Node):
                 for sample in samples if self.ready else ():
                     self.samples += 1
                     self.last = (sample.stamp, now)
-                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status(now)), now)
+                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status), now)
 
     @property
     def ready(self) -> bool:
         """Nothing flies before the graph is there."""
         return self.flight.phase is not Phase.WAIT or (self.missing_since is None and self.rival.clear)
 
-    def status(self, now: float):
-        health = self.companion.estimator(now)
-        return self.companion.status(), health is not None and health.prearm_ok
+    @property
+    def status(self) -> tuple[Autopilot | None, bool]:
+        return self.companion.status(), self.companion.ready
 
     def obey(self, step: Step, now: float) -> None:
         """With the lock held: what the flight says goes out."""
@@ -149,7 +150,7 @@ class Px4Backend(Node):
                 self.connection.send(packet_due)
             self.watch(now)
             if self.ready:
-                self.obey(self.flight.wait(self.last[0] + now - self.last[1], *self.status(now)), now)
+                self.obey(self.flight.wait(self.last[0] + now - self.last[1], *self.status), now)
             said, self.companion.said = self.companion.said, []
         for words in said:
             self.get_logger().info(f"autopilot: {words.text}")

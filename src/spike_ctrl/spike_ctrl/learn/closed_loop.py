@@ -15,29 +15,27 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from spike_ctrl.dynamics import (
-    AT,
-    COMMAND,
-    FASTMATH,
-    LANES,
-    ROWS,
-    rk4_lane,
-    unpack_arms,
-)
-from spike_ctrl.dynamics_adjoint import (
-    ADJOINT_ROWS,
-    APPLIED,
-    SEEN,
-    errors_adjoint_lane,
-    observe_adjoint_lane,
-    rk4_adjoint_lane,
-)
+from spike_ctrl.dynamics import AT, FASTMATH, LANES, QUATERNION, ROWS, VELOCITY, unpack_arms
+from spike_ctrl.dynamics_adjoint import ADJOINT_ROWS, LOOP, SEEN, errors_adjoint_lane, observe_adjoint_lane
 from spike_ctrl.environment import observe_lane
+from spike_ctrl.learn.motion import (
+    BLOCKWISE,
+    SIZES,
+    STATE_SIZE,
+    SUBSTEPS_OF,
+    advance_motors,
+    advance_rates,
+    apply_motors,
+    load,
+    record,
+    retreat_motors,
+    retreat_rates,
+)
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.rate_loop import SUBSTEPS, unpack
 from spike_ctrl.reward import costs
 from spike_ctrl.starts import MAX_DELAY
 
-STATE_SIZE = 17
 _LANES, _ZERO, _HALF, _ONE, _TWO = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 
@@ -56,34 +54,42 @@ class Policy(NamedTuple):
 class Tape(NamedTuple):
     """What a segment leaves behind. Entries "before" hold what was there before step t."""
 
-    state: np.ndarray  # [T + 1, B / LANES, STATE_SIZE * LANES] before
+    state: np.ndarray  # [T S + 1, B / LANES, rows * LANES] before each of S substeps a step, as `motion` keeps it
     observation: np.ndarray  # [T, 18, B] what the network saw
     membrane: np.ndarray  # [T + 1, N, B] before
     spike: np.ndarray  # [T + 1, N, B] before
-    command: np.ndarray  # [T + MAX_DELAY, 4, B] u, those of the last MAX_DELAY steps first
+    command: np.ndarray  # [T + MAX_DELAY, 4, B] u = (action + 1) / 2, those of the last MAX_DELAY steps first
     gain: np.ndarray  # [T, 4, B] du/dz, z the network's output before tanh
 
 
 class Objective(NamedTuple):
-    """Cost of a step, a sum over vehicles: weights of the squared errors, of the wall and of the change of u."""
+    """Cost of a step, a sum over vehicles: weights of the squared errors, of the walls and of the change of u.
+
+    Position and velocity are relative to the set-point's. From a distance `far` on, the error of position counts linearly.
+    """
 
     position: float
     velocity: float
     attitude: float
     action: float
+    far: float  # m
     wall: float  # weight of max(0, |p_i| - wall_at)^2
     wall_at: float  # m
+    haste: float  # weight of max(0, |v| - haste_at)^2
+    haste_at: float  # m/s
+    lean: float  # weight of max(0, upright - z)^2, z the cosine of the tilt
+    upright: float
     change: float  # weight of |u_t - u_{t-1}|^2
     decay: float  # of the gradient with respect to the state, per step
     limit: float  # of its norm, vehicle by vehicle
 
 
-def tape(steps: int, neurons: int, vehicles: int) -> Tape:
-    """Room for a segment of `steps` steps."""
+def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors") -> Tape:
+    """Room for a segment of `steps` steps with actions of this layout."""
     if vehicles % LANES:
         raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}")
     shapes = (
-        (steps + 1, vehicles // LANES, STATE_SIZE * LANES),
+        (steps * SUBSTEPS_OF[layout] + 1, vehicles // LANES, SIZES[layout] * LANES),
         (steps, OBSERVATION_SIZE, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + 1, neurons, vehicles),
@@ -91,6 +97,15 @@ def tape(steps: int, neurons: int, vehicles: int) -> Tape:
         (steps, 4, vehicles),
     )
     return Tape(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+@njit(**BLOCKWISE)
+def _see(buffer, block, noise, observation):
+    base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
+    for lane in range(_LANES):
+        o = observe_lane(buffer, base + lane)
+        for i in range(OBSERVATION_SIZE):
+            observation[i, first + lane] = o[i] + noise[i, first + lane]
 
 
 @njit(inline="always")
@@ -110,12 +125,14 @@ def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
+def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course):
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
-    buffer: vehicles of `dynamics`, set-points at the origin. noise: of the actions [T, 4, B] and of the observations
-    [T, 18, B]. delay [B]: steps from a command to its effect. Returns the four squared errors and (change of u)^2, each
-    summed over steps and vehicles.
+    buffer: vehicles of `dynamics`, in the frame of their set-points, whose yaw is 0. dt: s, of a substep. rest: u of
+    hover. loop, late: of the rate loop (`rate_loop.constants`, `delay_substeps`); loop None: `motors`. noise: of the
+    actions [T, 4, B] and of the observations [T, 18, B]. delay [B]: steps from a command to its effect. course [T, 3, B]:
+    by how much (m) the set-point moves in each step; what the policy is told of its velocity is in `sensor_noise`.
+    Returns the four squared errors and (change of u)^2, each summed over steps and vehicles.
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
     steps, vehicles = tape.gain.shape[0], tape.gain.shape[2]
@@ -123,14 +140,10 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
     sums = np.zeros(5, np.float64)
     current = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     output = np.empty((4, vehicles), np.float32)
+    parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps):
-        _record(buffer, tape.state[t])
         for block in range(blocks):
-            base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
-            for lane in range(_LANES):
-                o = observe_lane(buffer, base + lane)
-                for i in range(OBSERVATION_SIZE):
-                    tape.observation[t, i, first + lane] = o[i] + sensor_noise[t, i, first + lane]
+            _see(buffer, block, sensor_noise[t], tape.observation[t])
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -145,20 +158,27 @@ def fly(buffer, arms, dt, hover, policy, tape, noise, sensor_noise, delay):
             start = end
         np.dot(policy.readout, signal, output)
         _command(output, policy.readout_bias, noise[t], tape.command[t + MAX_DELAY], tape.gain[t])
+        kept = tape.state[t * parts : (t + 1) * parts]
         for block in range(blocks):
-            base = np.uint64(block * ROWS * LANES)
-            _apply(buffer, base, block, tape.command, t, delay)
-            for lane in range(_LANES):
-                rk4_lane(buffer, base + lane, dt, reach)
-        _add_costs(buffer, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], hover, sums)
-    _record(buffer, tape.state[steps])
+            if loop is None:
+                apply_motors(buffer, block, tape.command, t, delay)
+                advance_motors(buffer, block, dt, reach, kept)
+            else:
+                advance_rates(buffer, block, dt, reach, unpack(loop), late, tape.command, t, delay, kept)
+            _follow(buffer, block, course[t])
+        _add_costs(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
+    for block in range(blocks):
+        record(buffer, block, tape.state[steps * parts, block])
     return sums
 
 
 @njit(inline="always")
-def _record(buffer, state):
-    for block in range(len(state)):
-        state[block] = buffer[block * ROWS * LANES : block * ROWS * LANES + STATE_SIZE * LANES]
+def _follow(buffer, block, course):
+    """Into the frame of the set-point where it is now."""
+    base = np.uint64(block * ROWS * LANES)
+    for i in range(3):
+        for lane in range(LANES):
+            buffer[base + AT[i] + lane] -= course[i, block * LANES + lane]
 
 
 @njit(inline="always")
@@ -173,28 +193,21 @@ def _command(output, bias, noise, command, gain):
             gain[i, b] = open * _HALF * (_ONE - a * a)
 
 
-@njit(inline="always")
-def _apply(buffer, base, block, command, t, delay):
-    """Give the vehicles of one block the commands that take effect at step t."""
-    for i in range(4):
-        for lane in range(LANES):
-            b = block * LANES + lane
-            buffer[base + AT[COMMAND + i] + lane] = command[t + MAX_DELAY - delay[b], i, b]
-
-
-@njit(inline="always")
-def _add_costs(buffer, command, before, hover, sums):
+@njit(**BLOCKWISE)
+def _add_costs(buffer, course, tick, command, before, rest, sums):
     for b in range(command.shape[1]):
         lane = np.uint64(b // LANES * ROWS * LANES + b % LANES)
         u = (command[0, b], command[1, b], command[2, b], command[3, b])
-        c = costs(observe_lane(buffer, lane), u, hover)
+        o = observe_lane(buffer, lane)
+        v = (o[12] - course[0, b] / tick, o[13] - course[1, b] / tick, o[14] - course[2, b] / tick)
+        c = costs((*o[:12], *v, *o[15:]), u, rest)
         for i in range(4):
             sums[i] += c[i]
             sums[4] += (command[i, b] - before[i, b]) ** 2
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradient):
+def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient):
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
     The cost of step t is on the state it led to and on its command u_t. slope: k of the surrogate derivative.
@@ -210,28 +223,22 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
     by_readout = np.empty(policy.readout.shape, np.float32)
+    parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps - 1, -1, -1):
-        _load(buffer, tape.state[t + 1])
+        kept = tape.state[t * parts : (t + 1) * parts + 1]
         for block in range(blocks):
-            base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
-            for lane in range(_LANES):
-                _cost_lane(buffer, base + lane, adjoint, at + lane, objective)
-        _load(buffer, tape.state[t])
-        for block in range(blocks):
-            base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
-            _apply(buffer, base, block, tape.command, t, delay)
-            for lane in range(_LANES):
-                rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach)
-            for i in range(4):
-                for lane in range(LANES):
-                    b = block * LANES + lane
-                    by_command[t + MAX_DELAY - delay[b], i, b] += adjoint[at + AT[APPLIED + i] + lane]
+            load(buffer, block, kept[parts, block])
+            _cost(buffer, block, adjoint, course[t], tick, objective)
+            if loop is None:
+                retreat_motors(buffer, block, dt, reach, adjoint, tape.command, t, delay, kept, by_command)
+            else:
+                retreat_rates(buffer, block, dt, reach, unpack(loop), late, adjoint, t, delay, kept, by_command)
         for i in range(4):
             for b in range(vehicles):
                 u, before = tape.command[t + MAX_DELAY, i, b], tape.command[t + MAX_DELAY - 1, i, b]
                 change = _TWO * objective.change * (u - before)
                 by_command[t + MAX_DELAY - 1, i, b] -= change
-                g = by_command[t + MAX_DELAY, i, b] + change + _TWO * objective.action * (u - hover)
+                g = by_command[t + MAX_DELAY, i, b] + change + _TWO * objective.action * (u - rest)
                 by_output[i, b] = g * tape.gain[t, i, b]
                 gradient.readout_bias[i] += by_output[i, b]
         end = neurons
@@ -255,30 +262,59 @@ def pull(buffer, arms, dt, hover, policy, tape, delay, objective, slope, gradien
             gradient.weights[layer][:] += by_weight[layer]
             end = start
         for block in range(blocks):
-            base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
-            for i in range(OBSERVATION_SIZE):
-                for lane in range(LANES):
-                    adjoint[at + AT[SEEN + i] + lane] = by_input[i, block * LANES + lane]
-            for lane in range(_LANES):
-                observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
-            for lane in range(_LANES):
-                _restrain_lane(adjoint, at + lane, objective)
+            _see_back(buffer, block, adjoint, by_input, objective)
 
 
-@njit(inline="always")
-def _load(buffer, state):
-    for block in range(len(state)):
-        buffer[block * ROWS * LANES : block * ROWS * LANES + STATE_SIZE * LANES] = state[block]
+@njit(**BLOCKWISE)
+def _see_back(buffer, block, adjoint, by_input, objective):
+    """Add what the observation of the step was worth to the gradient of its state, and restrain that."""
+    base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
+    for i in range(OBSERVATION_SIZE):
+        for lane in range(_LANES):
+            adjoint[at + AT[SEEN + i] + lane] = by_input[i, block * LANES + lane]
+    for lane in range(_LANES):
+        observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
+    for lane in range(_LANES):
+        _restrain_lane(adjoint, at + lane, objective)
 
 
 @njit(inline="always")
 def _cost_lane(buffer, lane, adjoint, at, objective):
-    errors_adjoint_lane(buffer, lane, adjoint, at, (objective.position, objective.velocity, objective.attitude))
+    x, y, z = buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]]
+    distance = math.sqrt(x * x + y * y + z * z)
+    position = objective.position * (objective.far / distance if distance > objective.far else _ONE)
+    errors_adjoint_lane(buffer, lane, adjoint, at, (position, _ZERO, objective.attitude))
     for i in range(3):
         p = buffer[lane + AT[i]]
         over = abs(p) - objective.wall_at
         over = over if over > _ZERO else _ZERO
         adjoint[at + AT[i]] += _TWO * objective.wall * over * (_ONE if p > _ZERO else -_ONE)
+    qx, qy = buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]]
+    over = objective.upright - _ONE + _TWO * (qx * qx + qy * qy)
+    weight = np.float32(8.0) * objective.lean * (over if over > _ZERO else _ZERO)
+    adjoint[at + AT[QUATERNION]] += weight * qx
+    adjoint[at + AT[QUATERNION + 1]] += weight * qy
+
+
+@njit(**BLOCKWISE)
+def _cost(buffer, block, adjoint, course, tick, objective):
+    """Add the gradient of what the state after a step costs, its velocity against that of the set-point."""
+    base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
+    for lane in range(_LANES):
+        _cost_lane(buffer, base + lane, adjoint, at + lane, objective)
+    for lane in range(LANES):
+        b = block * LANES + lane
+        vx, vy, vz = (
+            buffer[base + AT[VELOCITY] + lane] - course[0, b] / tick,
+            buffer[base + AT[VELOCITY + 1] + lane] - course[1, b] / tick,
+            buffer[base + AT[VELOCITY + 2] + lane] - course[2, b] / tick,
+        )
+        speed = math.sqrt(vx * vx + vy * vy + vz * vz)
+        over = objective.haste * (_ONE - objective.haste_at / speed) if speed > objective.haste_at else _ZERO
+        weight = _TWO * (objective.velocity + over)
+        adjoint[at + AT[VELOCITY] + lane] += weight * vx
+        adjoint[at + AT[VELOCITY + 1] + lane] += weight * vy
+        adjoint[at + AT[VELOCITY + 2] + lane] += weight * vz
 
 
 @njit(inline="always")
@@ -290,6 +326,8 @@ def _restrain_lane(adjoint, at, objective):
     norm = math.sqrt(square)
     factor = objective.decay * (objective.limit / norm if norm > objective.limit else _ONE)
     for i in range(STATE_SIZE):
+        adjoint[at + AT[i]] *= factor
+    for i in range(LOOP, ADJOINT_ROWS):
         adjoint[at + AT[i]] *= factor
 
 

@@ -2,9 +2,15 @@
 
 A pool of simulated vehicles flies on in segments, with its spiking state carried over (truncated back-propagation
 through time). They start where the flight that the learner receives was seen, in its first states of episodes, and
-with plants of the learner's own model, so the method serves the embedded simulator and the graph alike.
+with plants of the learner's own model, so the method serves the embedded simulator and the graph alike. Set-points may
+move; the policy is told of their velocity as it is in flight, PREVIEW seconds ahead.
 
-    cost = - reward (with `position` times its weight) + wall sum_i max(0, |p_i| - wall_at)^2 + change |u_t - u_{t-1}|^2
+    cost = - reward (with `position` times its weight, linear from the distance `far` on)
+           + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2
+           + lean max(0, cos lean_at - cos tilt)^2 + change |u_t - u_{t-1}|^2
+
+where u = (action + 1) / 2, and with `rates` actions the reward's last term counts |u - 1/2|^2: thrust and rates away
+from those of hover.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
-from spike_ctrl import dynamics
+from spike_ctrl import dynamics, rate_loop
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.dynamics import DELAY, LANES, STATE_ROWS
 from spike_ctrl.environment import RATE_HZ
@@ -28,6 +34,8 @@ from spike_ctrl.learn import closed_loop
 from spike_ctrl.learn.average import AveragedNetwork
 from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED, Rows
 from spike_ctrl.learn.closed_loop import Objective, Policy
+from spike_ctrl.learn.course import Courses, Moving
+from spike_ctrl.learn.motion import SUBSTEPS_OF
 from spike_ctrl.observation import NOISE
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.ranges import within
@@ -35,6 +43,7 @@ from spike_ctrl.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.starts import MAX_DELAY, draw_some
+from spike_ctrl.trajectory import PREVIEW
 
 TILE = 2 * LANES  # vehicles of one call of the kernel
 STARTS = 8192  # the most recent first states of episodes that are kept
@@ -52,25 +61,37 @@ class Settings:
     box: float = within(4.0, 0.1, 100.0)  # m; who is outside at the end of a segment starts anew
     noise: float = within(0.02, 0.0, 2.0)
     position: float = within(1.0, 0.0, 100.0)  # factor on the reward's weight of the position
+    far: float = within(100.0, 0.01, 100.0)  # m
     wall: float = within(2.0, 0.0, 1e3)
     wall_at: float = within(0.9, 0.0, 100.0)  # m
+    haste: float = within(0.0, 0.0, 1e3)
+    haste_at: float = within(2.5, 0.0, 100.0)  # m/s
+    lean: float = within(0.0, 0.0, 1e3)
+    lean_at: float = within(0.6, 0.0, math.pi)  # rad
     change: float = within(0.3, 0.0, 1e3)
     decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
     limit: float = within(1e6, 1e-3, 1e9)  # of its norm, vehicle by vehicle
     gradient_clip: float = within(1.0, 1e-6, 1e6)
+    set_point: Moving = Moving()
 
 
 class Tile:
-    """TILE vehicles: their dynamics, spiking states, last commands and segments flown in this episode."""
+    """TILE vehicles: dynamics, spiking states, last commands, segments flown in this episode, courses of the set-points."""
 
     ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
 
-    def __init__(self, airframe: Airframe, neurons: int):
+    def __init__(self, airframe: Airframe, neurons: int, rest: float):
         self.buffer = dynamics.allocate(TILE, airframe)
         self.membrane = np.zeros((neurons, TILE), np.float32)
         self.spike = np.zeros((neurons, TILE), np.float32)
-        self.command = np.full((MAX_DELAY, 4, TILE), airframe.hover, np.float32)
+        self.command = np.full((MAX_DELAY, 4, TILE), rest, np.float32)
         self.flown = np.zeros(TILE, np.int64)
+        self.courses = Courses(TILE)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that changes."""
+        moving = {"swing": self.courses.swing, "time": self.courses.time}
+        return {name: getattr(self, name) for name in self.ARRAYS} | moving
 
 
 class ModelGradient:
@@ -83,23 +104,27 @@ class ModelGradient:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         if actor.neuron.detach_reset:
             raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
-        airframe.require_layout("motors")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])
         neurons = sum(actor.sizes[1:-1])
-        self.tiles = [Tile(airframe, neurons) for _ in range(s.pool // TILE)]
+        layout = airframe.action_layout
+        self._rest = airframe.hover if layout == "motors" else 0.5
+        self.tiles = [Tile(airframe, neurons, self._rest) for _ in range(s.pool // TILE)]
         self.starts = np.zeros((STARTS, 17), np.float32)
         self.received = self.updates = 0
         for parameter in actor.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         at_once = s.vehicles // TILE
-        self._tapes = [closed_loop.tape(s.segment, neurons, TILE) for _ in range(at_once)]
+        self._tapes = [closed_loop.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._draw = (recipe.task.start.array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
-        self._arms, self._dt, self._hover = dynamics.geometry(airframe), np.float32(1 / RATE_HZ), np.float32(airframe.hover)
+        dt = 1 / RATE_HZ / SUBSTEPS_OF[layout]
+        loop = rate_loop.constants(airframe, dt) if layout == "rates" else None
+        late = rate_loop.delay_substeps(airframe, dt) if layout == "rates" else 0
+        self._model = (dynamics.geometry(airframe), np.float32(dt), np.float32(self._rest), loop, late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
         threadpool_limits(1, "blas")
 
@@ -137,7 +162,7 @@ class ModelGradient:
             tile = self.tiles[first + index]
             self._restart(tile, self._ended(tile), first + index)
             noise = s.noise * self.random.standard_normal((s.segment, 4, TILE), dtype=np.float32)
-            jobs.append((tile, self._tapes[index], self._gradients[index], (noise, self._sensor_noise())))
+            jobs.append((tile, self._tapes[index], self._gradients[index], noise, self._sensor_noise()))
         errors = sum(self._threads.map(lambda job: self._segment(*job, objective, np.float32(k)), jobs))
         for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
             torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
@@ -152,19 +177,22 @@ class ModelGradient:
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
-    def _segment(self, tile: Tile, tape, gradient: Policy, noise, objective: Objective, k) -> np.ndarray:
+    def _segment(self, tile: Tile, tape, gradient: Policy, noise, unseen, objective: Objective, k) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
         for array in _flat(gradient):
             array[:] = 0
-        model = (self._arms, self._dt, self._hover, self._policy, tape)
         delay = dynamics.read(tile.buffer, DELAY, TILE).astype(np.int64)
-        errors = closed_loop.fly(tile.buffer, *model, *noise, delay)
+        steps = self.settings.segment
+        unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
+        course = tile.courses.displacement(steps, 1 / RATE_HZ)
+        errors = closed_loop.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course)
         end = tile.buffer.copy()
-        closed_loop.pull(tile.buffer, *model, delay, objective, k, gradient)
+        closed_loop.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient)
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
         tile.flown += 1
+        tile.courses.time += steps / RATE_HZ
         return errors
 
     def _sensor_noise(self) -> np.ndarray:
@@ -185,24 +213,19 @@ class ModelGradient:
         state = dynamics.read(tile.buffer, STATE_ROWS, TILE)
         state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
         dynamics.write(tile.buffer, STATE_ROWS, state)
+        rate_loop.begin_some(tile.buffer, who)
+        tile.courses.restart(who, self.settings.set_point, self.random)
         tile.membrane[:, who] = tile.spike[:, who] = 0
-        tile.command[:, :, who] = self.airframe.hover
+        tile.command[:, :, who] = self._rest
         tile.flown[who] = 0
 
     def _objective(self, progress: float) -> Objective:
         s = self.settings
         r = curriculum(self.recipe.task.stage(progress))
-        return Objective(
-            position=np.float32(s.position * r.position),
-            velocity=np.float32(r.velocity),
-            attitude=np.float32(r.attitude),
-            action=np.float32(r.action),
-            wall=np.float32(s.wall),
-            wall_at=np.float32(s.wall_at),
-            change=np.float32(s.change),
-            decay=np.float32(s.decay),
-            limit=np.float32(s.limit),
-        )
+        reward = {"position": s.position * r.position} | {n: getattr(r, n) for n in ("velocity", "attitude", "action")}
+        reward["upright"] = math.cos(s.lean_at)
+        ours = {name: getattr(s, name) for name in Objective._fields if name not in reward}
+        return Objective(**{name: np.float32(value) for name, value in (reward | ours).items()})
 
     def modules(self) -> dict[str, torch.nn.Module]:
         return {}
@@ -214,7 +237,7 @@ class ModelGradient:
         """Arrays and plain values beside modules and optimisers from which `restore` goes on."""
         arrays = {"starts": self.starts}
         for index, tile in enumerate(self.tiles):
-            arrays |= {f"tile{index}.{name}": getattr(tile, name) for name in Tile.ARRAYS}
+            arrays |= {f"tile{index}.{name}": array for name, array in tile.arrays().items()}
         counters = {"received": self.received, "updates": self.updates}
         return arrays, counters | {"random": self.random.bit_generator.state}
 

@@ -150,10 +150,11 @@ class Flight:
 
         now: the vehicle's time of the last state, and what has passed since by any clock.
         """
-        flying = self.phase in (Phase.ARM, *reset.IN_THE_AIR)
-        if self.sample is not None and now - self.sample.received > self.limits.lost and flying:
+        engaged = self.phase in (Phase.ARM, *reset.IN_THE_AIR, Phase.LAND, Phase.DISARM)
+        if self.sample is not None and now - self.sample.received > self.limits.lost and engaged:
             gone = f"no state from the autopilot for {self.limits.lost:g} s ({self.phase.value})"
-            self.reset = self.reset._replace(phase=Phase.ENDED, failure=gone)
+            failure = self.reset.failure or ("" if self.reset.ending else gone)  # at the end its simulation may end first
+            self.reset = self.reset._replace(phase=Phase.ENDED, failure=failure)
             return Step(news=(gone,))
         if self.phase is Phase.EPISODE:
             return Step()

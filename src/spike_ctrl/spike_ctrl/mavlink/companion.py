@@ -136,6 +136,11 @@ class Companion:
             dropped=sum(self.link.counts[name] for name in DROPPED),
         )
 
+    @property
+    def ready(self) -> bool:
+        """Whether all checks of the autopilot before arming pass."""
+        return self._power is not None and self._power.ready
+
     def state_rate(self, now: float) -> float:
         """Hz of the states of late."""
         return _rate(self._samples, now)

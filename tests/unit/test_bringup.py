@@ -1,0 +1,81 @@
+"""Starting PX4 where it is installed: the program, its environment, and what is said where it is not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spike_ctrl import bringup
+
+SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
+FOLDER = Path("/somewhere/PX4-Autopilot")
+
+
+def everything(path):
+    return True
+
+
+def nowhere(name):
+    return None
+
+
+def test_px4_is_started_as_its_documentation_does():
+    program = bringup.px4("sih", FOLDER, lambda path: "default" in str(path), nowhere, {}, instance=2, speed=5)
+    assert program.command == (f"{FOLDER}/build/px4_sitl_default/bin/px4", "-d", "-i", "2")
+    wanted = {"PX4_SYS_AUTOSTART": "10040", "PX4_SIM_MODEL": "sihsim_quadx", "PX4_SIM_SPEED_FACTOR": "5"}
+    assert program.environment == wanted and program.folder == FOLDER
+
+
+@pytest.mark.parametrize("kind", bringup.KINDS)
+def test_a_px4_that_is_not_built_is_refused_with_what_builds_it(kind):
+    with pytest.raises(bringup.BringUpError) as refusal:
+        bringup.px4(kind, FOLDER, lambda path: False, lambda name: "/usr/bin/gz", {})
+    text = str(refusal.value)
+    assert f"make -C {FOLDER} {bringup.TARGETS[kind]}" in text and "git clone" in text and "\n" not in text
+
+
+def test_gazebo_without_gz_is_refused_with_where_it_comes_from():
+    with pytest.raises(bringup.BringUpError, match="the program gz is missing: install Gazebo Harmonic"):
+        bringup.px4("gazebo", FOLDER, everything, nowhere, {})
+
+
+def test_variables_are_read_with_and_without_quotes():
+    assert bringup.exports("export A='1 2'\nexport B_C=-0.5\nexport D=''\nset E=1\n") == {"A": "1 2", "B_C": "-0.5", "D": ""}
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A folder with programs in PX4's and Gazebo's place that print how they were started."""
+    for path in (tmp_path / "px4" / "build" / "px4_sitl_default" / "bin" / "px4", tmp_path / "bin" / "gz"):
+        path.parent.mkdir(parents=True)
+        path.write_text('#!/bin/sh\necho "at $PWD: $*"\nenv | grep -E "^(PX4|GZ)_"\n')
+        path.chmod(0o755)
+    return tmp_path
+
+
+def started(installed, *arguments):
+    env = os.environ | {"PATH": f"{installed / 'bin'}:{os.environ['PATH']}", "PX4_DIR": str(installed / "px4")}
+    run = subprocess.run([SPIKE_CTRL, "px4", *arguments], cwd=installed, env=env, capture_output=True, text=True)
+    return run.returncode, run.stdout, run.stderr
+
+
+def test_on_our_dynamics_px4_gets_the_geometry_of_the_airframe(installed):
+    code, output, _ = started(installed, "hil", "--airframe", "sih_quadx", "--speed", "3")
+    assert code == 0 and f"at {installed / 'px4'}: -d -i 0" in output
+    assert "PX4_SIM_MODEL=none_iris" in output and "PX4_SIM_SPEED_FACTOR=3" in output
+    assert "PX4_PARAM_CA_ROTOR1_PX=-0.2" in output and "PX4_PARAM_MPC_THR_HOVER=0.4905" in output
+
+
+def test_in_gazebo_px4_finds_our_model_and_world(installed):
+    code, output, _ = started(installed, "gazebo", "--speed", "2")
+    assert code == 0 and "PX4_SIM_MODEL=gz_x500" in output and "PX4_SIM_SPEED_FACTOR=2" in output
+    models = next(line.split("=")[1] for line in output.splitlines() if line.startswith("PX4_GZ_MODELS="))
+    assert (Path(models) / "x500" / "model.sdf").is_file()
+
+
+def test_without_px4_one_line_says_how_to_get_it(tmp_path):
+    run = subprocess.run([SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path)], capture_output=True, text=True)
+    assert run.returncode == 2 and run.stderr.count("\n") == 1
+    assert f"make -C {tmp_path} px4_sitl_sih sihsim_quadx" in run.stderr
