@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md, docs/messages.md and docs/faults.md from what the sources declare.
+"""Writes docs/parameters.md, docs/messages.md and docs/fault_codes.md from what the sources declare.
 
     python docs/reference.py            # write them (make docs)
     python docs/reference.py --check    # exit code 1 where a page is not what it would write
@@ -179,17 +179,12 @@ def _definition(path: Path) -> list[str]:
 def faults_page() -> str:
     lines = ["# Faults\n", NOTE]
     lines.append(
-        "What a flight can meet, who flies then, and what proves it. The worst rung that is asked for wins; down is\n"
-        "automatic, up needs the operator. `SILENT`: no command leaves, the autopilot's own failsafe or a pilot flies.\n"
+        "What a flight can meet and who flies then; what proves it is in [the fault table](faults.md), whose rows are\n"
+        "named. The worst rung that is asked for wins; down is automatic, up needs the operator. `SILENT`: no command\n"
+        "leaves, the autopilot's own failsafe or a pilot flies.\n"
     )
     rows = [(f.number, f"`{f.name}`", f.meaning, _then(f), ", ".join(map(str, f.rows))) for f in Fault]
     lines += _table(("number", "fault", "meaning", "then", "rows"), rows)
-    lines.append("## Tests by row of the fault table\n")
-    lines.append("`make test` runs those of logic; `make test_flight` flies those with processes that are killed.\n")
-    tests = _tests_by_row()
-    for row in sorted({row for fault in Fault for row in fault.rows}):
-        named = ", ".join(f"`{fault.name}`" for fault in Fault if row in fault.rows)
-        lines.append(f"- **{row}** ({named}): {'; '.join(tests.get(row, ('see tests/unit/test_fault_table.py',)))}")
     return "\n".join([*lines, ""])
 
 
@@ -197,19 +192,6 @@ def _then(fault: Fault) -> str:
     if fault.rung is None:
         return "told; bars an engagement" if fault.blocks else "told and counted"
     return f"{fault.rung.name}, then {Rung.HOLD.name}" if fault.settles else fault.rung.name
-
-
-def _tests_by_row() -> dict[int, list[str]]:
-    """What the tests of faults are called, in words, by the rows that their names begin with."""
-    found: dict[int, list[str]] = {}
-    for path in [*sorted(ROOT.glob("tests/unit/test_faults_of_*.py")), ROOT / "tests" / "flight" / "test_flight.py"]:
-        for name in re.findall(r"^def test_rows?_(\w+)\(", path.read_text(), re.MULTILINE):
-            numbers, words = re.fullmatch(r"((?:\d+_|to_|and_)+)(\w+)", name).groups()
-            rows = [int(number) for number in re.findall(r"\d+", numbers)]
-            for row in range(rows[0], rows[1] + 1) if "to_" in numbers else rows:
-                flown = " (flown)" if path.stem == "test_flight" else ""
-                found.setdefault(row, []).append(words.replace("_", " ") + flown)
-    return found
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -226,7 +208,7 @@ def _first_paragraph(text: str) -> str:
     return words[0].upper() + words[1:]
 
 
-PAGES = {"parameters.md": parameters_page, "messages.md": messages_page, "faults.md": faults_page}
+PAGES = {"parameters.md": parameters_page, "messages.md": messages_page, "fault_codes.md": faults_page}
 
 
 def main(arguments: list[str]) -> int:
