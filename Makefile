@@ -15,7 +15,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup sim_train test test_flight flight_demo bench docs lint clean
+.PHONY: help setup sim_train test test_flight faults soak flight_demo bench docs lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -30,8 +30,24 @@ test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 	$(VENV)/bin/python -m pytest tests/unit tests/vehicle $(ARGS)
 	$(VENV)/bin/python -m pytest tests/launch $(ARGS)
 
-test_flight: setup $(DONE)/test ## faults on whole rehearsed flights in real time; needs two idle cores for 5 minutes
+# Two flights at a time, then what takes all processors for itself.
+FLY = $(VENV)/bin/python -m pytest -m "not seeds and not alone"
+test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
+ifneq ($(ARGS),)
 	$(VENV)/bin/python -m pytest tests/flight $(ARGS)
+else
+	$(FLY) $(addprefix tests/flight/test_,policy.py course.py recording.py) & others=$$!; \
+	  $(FLY) $(addprefix tests/flight/test_,link.py supervisor.py); failed=$$?; wait $$others && exit $$failed
+	$(VENV)/bin/python -m pytest -m alone tests/flight
+endif
+
+faults: setup $(DONE)/test ## every row of the fault table at every level; writes docs/faults.md from the results
+	rm -rf build/faults
+	-$(VENV)/bin/python -m pytest tests/unit tests/flight -m proves
+	$(VENV)/bin/python tests/oracles/fault_page.py
+
+soak: setup $(DONE)/test ## ten minutes in the air at 100 Hz: memory, missed deadlines, jitter; writes build/soak.md; SECONDS=60
+	$(VENV)/bin/python tests/flight/soak.py $(or $(SECONDS),600)
 
 flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figures and a page in build/flight_demo
 	$(VENV)/bin/spike-ctrl demo $(ARGS)

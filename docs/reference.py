@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md and docs/messages.md from what nodes, launch files and message definitions declare.
+"""Writes docs/parameters.md, docs/messages.md and docs/fault_codes.md from what the sources declare.
 
     python docs/reference.py            # write them (make docs)
     python docs/reference.py --check    # exit code 1 where a page is not what it would write
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from spike_ctrl import launching
+from spike_ctrl.fault import Fault, Rung
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILES = ("sim_train", "flight", "replay")
@@ -172,6 +173,27 @@ def _definition(path: Path) -> list[str]:
     return lines + _table(("field", "type", "meaning"), fields)
 
 
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def faults_page() -> str:
+    lines = ["# Faults\n", NOTE]
+    lines.append(
+        "What a flight can meet and who flies then; what proves it is in [the fault table](faults.md), whose rows are\n"
+        "named. The worst rung that is asked for wins; down is automatic, up needs the operator. `SILENT`: no command\n"
+        "leaves, the autopilot's own failsafe or a pilot flies.\n"
+    )
+    rows = [(f.number, f"`{f.name}`", f.meaning, _then(f), ", ".join(map(str, f.rows))) for f in Fault]
+    lines += _table(("number", "fault", "meaning", "then", "rows"), rows)
+    return "\n".join([*lines, ""])
+
+
+def _then(fault: Fault) -> str:
+    if fault.rung is None:
+        return "told; bars an engagement" if fault.blocks else "told and counted"
+    return f"{fault.rung.name}, then {Rung.HOLD.name}" if fault.settles else fault.rung.name
+
+
 # --- pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +208,7 @@ def _first_paragraph(text: str) -> str:
     return words[0].upper() + words[1:]
 
 
-PAGES = {"parameters.md": parameters_page, "messages.md": messages_page}
+PAGES = {"parameters.md": parameters_page, "messages.md": messages_page, "fault_codes.md": faults_page}
 
 
 def main(arguments: list[str]) -> int:

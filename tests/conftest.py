@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+import fault_rows
 import pytest
 
 os.environ.update(
@@ -22,6 +23,16 @@ def ros_domain_id(monkeypatch):
         domain = reservation.getsockname()[1] - _FIRST_PORT
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         yield domain
+
+
+@pytest.fixture(scope="session")
+def session_ros_domain_id():
+    """The same for all tests of a session that ask for it."""
+    with _reserve_domain() as reservation:
+        domain = reservation.getsockname()[1] - _FIRST_PORT
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        yield domain
+        del os.environ["ROS_DOMAIN_ID"]
 
 
 @pytest.fixture
@@ -44,3 +55,28 @@ def _reserve_domain() -> socket.socket:
         except OSError:
             reservation.close()
     raise RuntimeError("ros_domain_id: all domains from 1 to 99 are in use")
+
+
+@pytest.fixture
+def reaction(record_property):
+    """reaction(seconds, limit, what): the time it took, for docs/faults.md; fails where it is longer than the limit."""
+
+    def measured(seconds: float, limit: float, what: str) -> None:
+        record_property("reaction", (what, seconds, limit))
+        assert 0 <= seconds <= limit, f"{what}: {1e3 * seconds:.1f} ms, wanted at most {1e3 * limit:.0f} ms"
+
+    return measured
+
+
+def pytest_collection_modifyitems(items):
+    """Unit tests that have rows in their name get the mark, too."""
+    for item in items:
+        if rows := fault_rows.by_name(item.path.name, getattr(item, "originalname", item.name)):
+            item.add_marker(pytest.mark.proves(*sorted(rows)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    fault_rows.keep(item, report)
+    return report

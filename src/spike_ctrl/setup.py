@@ -38,6 +38,7 @@ setup(
         "record": ["rosbags", "mcap"],
         "train": ["gymnasium", "torch>=2.4", "tensorboard", "scipy", "threadpoolctl"],
         "experiment": ["matplotlib", "plotly"],
+        "bench": ["snntorch", "norse", "spikingjelly"],
         "export": ["nir", "onnx", "onnxruntime"],
         "ray": ["ray"],
         "watch": ["rich"],

@@ -55,7 +55,7 @@ def sequence_figures(repeats: int) -> dict[str, float]:
     figures = {}
     peers = {"eager": _eager} | {
         name: make
-        for name, make in (("snntorch", _snntorch), ("spikingjelly", _spikingjelly))
+        for name, make in (("snntorch", _snntorch), ("norse", _norse), ("spikingjelly", _spikingjelly))
         if importlib.util.find_spec(name)
     }
     for steps, batch in SHAPES:
@@ -128,6 +128,31 @@ def _snntorch() -> Callable[[torch.Tensor], None]:
         for signal in observation.unbind(0):
             for index, leaky in enumerate(neurons):
                 signal, membranes[index] = leaky(linears[index](signal), membranes[index])
+            actions.append(torch.tanh(linears[2](signal)))
+        torch.stack(actions).square().mean().backward()
+
+    return run
+
+
+def _norse() -> Callable[[torch.Tensor], None]:
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
+
+    linears = nn.ModuleList([nn.Linear(18, 256), nn.Linear(256, 128), nn.Linear(128, 4)])
+    leaks, thresholds = (nn.ParameterList([nn.Parameter(torch.rand(width)) for width in (256, 128)]) for _ in range(2))
+
+    def run(observation):
+        for part in (linears, leaks, thresholds):
+            part.zero_grad()
+        states = [LIFBoxFeedForwardState(torch.zeros(observation.shape[1], width)) for width in (256, 128)]
+        # It hands the slope to a function that wants a tensor.
+        neurons = [
+            LIFBoxParameters(tau_mem_inv=leak, v_th=threshold, alpha=torch.tensor(SLOPE))
+            for leak, threshold in zip(leaks, thresholds, strict=True)
+        ]
+        actions = []
+        for signal in observation.unbind(0):
+            for index, neuron in enumerate(neurons):
+                signal, states[index] = lif_box_feed_forward_step(linears[index](signal), states[index], neuron, dt=1.0)
             actions.append(torch.tanh(linears[2](signal)))
         torch.stack(actions).square().mean().backward()
 

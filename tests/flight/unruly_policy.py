@@ -1,11 +1,11 @@
-"""A policy for tests: it flies the model as snn_policy does until SIGUSR1, then as its first manner says, until SIGUSR2;
-with the next SIGUSR1 as the second says, and so on.
+"""A policy for tests: it flies the model as snn_policy does, until a line on stdin names another manner.
 
-Usage: unruly_policy.py MODEL [nan|flipped|constant|random|exception]...
+Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, exception, and weights: those of
+the model, shuffled.
 """
 
-import signal
 import sys
+import threading
 
 import numpy as np
 import rclpy
@@ -13,32 +13,38 @@ from rclpy.node import Node
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 
 from spike_ctrl import checkpoint
+from spike_ctrl.snn.runtime import SpikingPolicy
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 
 
+def shuffled(model: str) -> SpikingPolicy:
+    found, dice = checkpoint.load(model), np.random.default_rng(1)
+    weights = {name: dice.permutation(weight.ravel()).reshape(weight.shape) for name, weight in found.weights.items()}
+    return SpikingPolicy(weights, found.manifest.contract.neuron)
+
+
 class Unruly(Node):
-    def __init__(self, model: str, *manners: str):
+    def __init__(self, model: str):
         super().__init__("unruly_policy")
-        self.policy, self.manners, self.unruly = checkpoint.load(model).policy, list(manners), ""
+        self.policy, self.other, self.manner = checkpoint.load(model).policy, shuffled(model), "model"
         self.state, self.random = self.policy.initial_state(1), np.random.default_rng(0)
+        self.others_state = self.other.initial_state(1)
         self.action_out = self.create_publisher(VehicleAction, "policy/action", qos.STREAM)
         self.create_subscription(VehicleState, "state", self.on_state, qos.STREAM)
-        signal.signal(signal.SIGUSR1, lambda number, frame: setattr(self, "unruly", self.manners.pop(0)))
-        signal.signal(signal.SIGUSR2, lambda number, frame: setattr(self, "unruly", ""))
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self) -> None:
+        for line in sys.stdin:
+            self.manner = line.strip()
+            print(self.manner, flush=True)
 
     def on_state(self, message: VehicleState) -> None:
         observation = view(message).observation
         action, self.state = self.policy.step(observation, self.state)
-        if self.unruly == "exception":
+        weights, self.others_state = self.other.step(observation, self.others_state)
+        if self.manner == "exception":
             raise RuntimeError("out of order")
-        if self.unruly:
-            action = {
-                "nan": np.full((1, 4), np.nan),
-                "flipped": -action,
-                "constant": np.float32([[0.1, 0.5, 0.0, 0.0]]),
-                "random": self.random.uniform(-1, 1, (1, 4)),
-            }[self.unruly]
         self.action_out.publish(
             fill(
                 VehicleAction(),
@@ -47,7 +53,15 @@ class Unruly(Node):
                 tick=message.tick,
                 layout="rates",
                 checkpoint_id="unruly",
-                action=action,
+                action={
+                    "model": action,
+                    "nan": np.full((1, 4), np.nan),
+                    "flipped": -action,
+                    "constant": np.float32([[0.1, 0.5, 0.0, 0.0]]),
+                    "random": self.random.uniform(-1, 1, (1, 4)),
+                    "shaking": np.clip(action + np.float32([0.0, 0.5, 0.0, 0.0]) * (-1) ** message.tick, -1, 1),
+                    "weights": np.clip(weights, -1, 1),
+                }[self.manner],
                 spike_rate=self.policy.spike_rates(self.state),
             )
         )
@@ -55,7 +69,7 @@ class Unruly(Node):
 
 def main():
     rclpy.init()
-    node = Unruly(*sys.argv[1:])
+    node = Unruly(sys.argv[1])
     while rclpy.ok():
         rclpy.spin_once(node, timeout_sec=0.1)
 

@@ -120,6 +120,7 @@ print("saved after", calls)
 """
 
 
+@pytest.mark.proves("22U")
 def test_a_kill_at_any_write_leaves_a_file_that_loads(tmp_path):
     path = tmp_path / "policy.safetensors"
     old, new = make_weights(0), make_weights(1)
@@ -195,6 +196,7 @@ def test_a_missing_folder_is_named(tmp_path):
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("23U")
 def test_every_flipped_bit_is_noticed(data):
     rng = np.random.default_rng(0)
     header = 8 + int.from_bytes(data[:8], "little")
@@ -204,6 +206,7 @@ def test_every_flipped_bit_is_noticed(data):
         refused(bytes(damaged))
 
 
+@pytest.mark.proves("23U")
 def test_every_truncation_and_extension_is_noticed(data):
     rng = np.random.default_rng(1)
     for length in [*range(0, 32), *rng.integers(32, len(data), 200), len(data) - 1]:
@@ -226,6 +229,7 @@ class Trap:
         return os.abort, ()
 
 
+@pytest.mark.proves("26U")
 def test_a_pickle_is_refused_and_never_run(tmp_path):
     path = tmp_path / "policy.pt"
     path.write_bytes(pickle.dumps(Trap()))
@@ -243,6 +247,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
         checkpoint.load(path)
 
 
+@pytest.mark.proves("26U")
 def test_a_huge_header_is_refused():
     refused((1 << 62).to_bytes(8, "little") + b"{}", "header: found 4611686018427387904 bytes, wanted at most")
 
@@ -300,6 +305,7 @@ def test_a_foreign_safetensors_file_is_refused(data):
         ),
     ],
 )
+@pytest.mark.proves("25U")
 def test_tensors_that_do_not_fit_are_refused_by_name(data, change, match):
     tensors = dict(safetensors.numpy.load(data))
     change(tensors)
@@ -334,6 +340,7 @@ def test_a_manifest_that_does_not_fit_is_refused_by_name(data, change, match):
     refused(tamper(data, change_manifest=change), match)
 
 
+@pytest.mark.proves("24U")
 def test_a_contract_that_is_wanted_is_found_or_named(data):
     wanted = {"airframe": "crazyflie", "sizes": SIZES, "neuron": Neuron(), "rate_hz": 100}
     assert checkpoint.loads(data, expect=wanted).manifest.contract == CONTRACT

@@ -424,7 +424,8 @@ def test_help_lists_every_experiment_with_examples(capsys):
         cli.main(["experiment", "--help"])
     shown = capsys.readouterr().out
     assert "spike-ctrl experiment headline --seeds 5" in shown
-    assert all(f"  {name} " in shown for name in ("headline", "gradients", "slopes", "ablation", "published", "energy"))
+    names = ("headline", "gradients", "slopes", "ablation", "published", "critics", "energy")
+    assert all(f"  {name} " in shown for name in names)
 
 
 def test_an_interrupted_experiment_says_that_the_same_command_goes_on(toy, tmp_path, monkeypatch):
@@ -447,7 +448,7 @@ def test_an_interrupted_experiment_says_that_the_same_command_goes_on(toy, tmp_p
 
 
 def test_experiments_name_their_units_for_files_and_without_doubles():
-    for name in ("headline", "gradients", "slopes", "ablation", "published", "energy"):
+    for name in ("headline", "gradients", "slopes", "ablation", "published", "critics", "energy"):
         units = study.find(name).units(Options(quick=True))
         names = [unit.name for unit in units]
         assert len(set(names)) == len(names) >= 2

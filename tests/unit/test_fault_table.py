@@ -1,72 +1,32 @@
-"""Every row of the fault table has its proof: in test_faults_of_*.py, in another file named here, or it is said to come."""
+"""The fault table: every row is proven at every level that it names, and every row has a fault and a reason."""
 
-import ast
+import json
 import re
 from pathlib import Path
 
+import fault_page
+import fault_rows
+import pytest
+
 from spike_ctrl.fault import Fault
 
-UNIT = Path(__file__).parent
 
-# Rows whose logic, or part of it, is proven in other files.
-ELSEWHERE = {
-    19: ("test_command.py::test_without_new_commands_nothing_passes_the_bridge",),
-    22: ("test_checkpoint.py::test_a_kill_at_any_write_leaves_a_file_that_loads",),
-    23: (
-        "test_checkpoint.py::test_every_flipped_bit_is_noticed",
-        "test_checkpoint.py::test_every_truncation_and_extension_is_noticed",
-    ),
-    24: ("test_checkpoint.py::test_a_contract_that_is_wanted_is_found_or_named",),
-    25: ("test_checkpoint.py::test_a_manifest_that_does_not_fit_is_refused_by_name",),
-    26: (
-        "test_checkpoint.py::test_a_pickle_is_refused_and_never_run",
-        "test_checkpoint.py::test_a_huge_header_is_refused",
-    ),
-    32: ("test_preflight.py::test_a_wrong_parameter_is_named_with_the_value_to_set",),
-    41: ("test_settings.py::test_a_number_out_of_range_is_refused_by_name",),
-}
-# Rows that the table wants with real processes (L) or an autopilot in the loop (S) and that tests/flight does not fly yet.
-LATER = {1, 2, 4, 8, 11, 18, 21, 28, 29, 31, 32, 38, 39, 40, 41}
-PROCESSES = {*range(1, 46)} - {3, 5, 6, 10, 13, 22, 23, 25, 26, 42}  # by the table; the rest is logic alone
-FLIGHTS = UNIT.parent / "flight" / "test_flight.py"
-# Rows that have no logic of their own beyond what other files will bring.
-WITHOUT_LOGIC = {38: "fuzzed and unsigned bytes: mavlink/protocol", 42: "truncated bags: replay"}
+def test_the_table_has_45_rows():
+    assert [row.number for row in fault_rows.table()] == list(range(1, 46))
+    assert all(set(row.levels) <= set("ULS") and row.levels for row in fault_rows.table())
 
 
-def functions(file):
-    return {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
+@pytest.mark.parametrize("row", sorted(fault_rows.wanted(), key=lambda row: (int(row[:-1]), row)))
+def test_every_row_has_a_test_at_each_of_its_levels(row):
+    tests = fault_rows.proven().get(row, set())
+    assert tests, f"no test says pytest.mark.proves({row!r})"
+    folders = {"U": ("unit",), "L": ("flight", "launch"), "S": ("flight",)}[row[-1]]
+    assert any(test.partition("/")[0] in folders for test in tests), tests
 
 
-def rows_in(file):
-    """The rows that the names of the tests in a file begin with: test_row_7_, test_rows_1_to_3_, test_rows_4_and_5_."""
-    rows = set()
-    for name in functions(file):
-        if named := re.match(r"test_rows?_((?:\d+_|to_|and_)+)", name):
-            words = named[1].rstrip("_").split("_")
-            numbers = [int(word) for word in words if word.isdigit()]
-            rows |= set(range(numbers[0], numbers[1] + 1)) if "to" in words else set(numbers)
-    return rows
-
-
-def rows_here():
-    return set().union(*(rows_in(file) for file in UNIT.glob("test_faults_of_*.py")))
-
-
-def test_every_row_of_the_table_is_proven_here_or_elsewhere_or_listed():
-    assert rows_here() | set(ELSEWHERE) | set(WITHOUT_LOGIC) == set(range(1, 46))
-
-
-def test_every_row_that_wants_processes_is_flown_or_said_to_come():
-    flown = rows_in(FLIGHTS)
-    assert flown <= PROCESSES and not flown & LATER
-    assert flown | LATER == PROCESSES
-
-
-def test_what_is_said_to_be_proven_elsewhere_exists():
-    for tests in ELSEWHERE.values():
-        for name in tests:
-            file, function = name.split("::")
-            assert function in functions(UNIT / file), name
+def test_a_mark_names_a_row_and_a_level():
+    rows = {f"{row.number}{level}" for row in fault_rows.table() for level in "ULS"}
+    assert set(fault_rows.proven()) <= rows, set(fault_rows.proven()) - rows
 
 
 def test_every_row_has_a_fault_and_every_fault_a_number_of_its_own():
@@ -77,3 +37,52 @@ def test_every_row_has_a_fault_and_every_fault_a_number_of_its_own():
 
 def test_every_fault_that_demands_a_rung_bars_an_engagement():
     assert all(fault.blocks for fault in Fault if fault.rung is not None)
+
+
+def result(**changes) -> dict:
+    known = {"test": "flight/test_policy.py::test_a", "case": "", "rows": ["16L"], "outcome": "passed", "seconds": 1.0}
+    return known | {"properties": [["reaction", ["from the kill to the guide", 0.031, 0.045]]]} | changes
+
+
+def line(page: str, row: str) -> str:
+    return next(found for found in page.splitlines() if re.match(rf"\| {row[:-1]} \|.*\| {row[-1]} \|", found))
+
+
+def test_the_page_tells_of_each_row_and_level_what_was_measured(tmp_path):
+    page = fault_page.render([result(), result(case="[1]", properties=[["reaction", ["again", 0.039, 0.045]]])], "here")
+    assert "| passed, 2 of 2 |" in line(page, "16L") and "31 ms" in line(page, "16L") and "39 ms" in line(page, "16L")
+    assert "not run" in line(page, "17L")
+
+
+def test_one_failed_case_fails_the_row_and_a_test_that_was_flown_again_is_told():
+    page = fault_page.render([result(), result(case="[1]", outcome="failed")], "here")
+    assert "**failed**, 1 of 2 passed" in line(page, "16L")
+    page = fault_page.render([result(properties=[["flown_again", "held up for 31 ms"]])], "here")
+    assert "flown again: held up for 31 ms" in line(page, "16L")
+
+
+def test_the_page_in_the_repository_is_of_this_table():
+    """Rows and tests are those of today; results are those of the last `make faults`."""
+    page = (fault_rows.ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    for row in fault_rows.wanted():
+        assert "| passed," in line(page, row), f"{row}: run `make faults`"
+
+
+def test_results_are_kept_one_file_a_case(tmp_path, monkeypatch):
+    class Item:  # of pytest
+        path, originalname, name = fault_rows.ROOT / "tests" / "flight" / "test_x.py", "test_x", "test_x[a]"
+        nodeid, user_properties = "tests/flight/test_x.py::test_x[a]", [("reaction", ("what", 0.01, 0.02))]
+
+        def iter_markers(self, name):
+            return [pytest.mark.proves("16L").mark]
+
+    class Report:
+        when, outcome, duration, longreprtext = "call", "passed", 0.5, ""
+
+    monkeypatch.setattr(fault_rows, "RESULTS", tmp_path)
+    fault_rows.keep(Item(), Report())
+    (file,) = Path(tmp_path).iterdir()
+    assert json.loads(file.read_text()) == {
+        "test": "flight/test_x.py::test_x", "case": "[a]", "rows": ["16L"], "outcome": "passed", "seconds": 0.5, "why": "",
+        "properties": [["reaction", ["what", 0.01, 0.02]]],
+    }  # fmt: skip

@@ -322,6 +322,7 @@ def test_lost_and_late_packets_are_counted_by_their_sequence_numbers():
     assert (link.counts["lost"], link.counts["late"]) == (2, 1)
 
 
+@pytest.mark.proves("38U")
 def test_random_bytes_never_raise():
     generator = random.Random(0)
     for link in (Link(), Link(stream=True)):

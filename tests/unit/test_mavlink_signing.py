@@ -33,6 +33,7 @@ def test_a_signed_packet_is_believed(link):
     assert isinstance(event, FlightMode) and link.counts["good"] == 1
 
 
+@pytest.mark.proves("38U")
 def test_an_unsigned_packet_is_dropped_and_counted(link):
     assert link.receive(heartbeat(autopilot(key=None)), NOW) == []
     assert link.counts["unsigned"] == 1 and link.counts["good"] == 0
@@ -44,11 +45,13 @@ def test_mavlink_1_cannot_be_signed_and_is_dropped(link):
     assert link.counts["unsigned"] == 1
 
 
+@pytest.mark.proves("38U")
 def test_a_wrongly_signed_packet_is_dropped_and_counted(link):
     assert link.receive(heartbeat(autopilot(key=OTHER)), NOW) == []
     assert link.counts["bad signature"] == 1
 
 
+@pytest.mark.proves("38U")
 def test_a_replayed_packet_is_dropped_and_counted(link):
     sender = autopilot()
     first, second = heartbeat(sender), heartbeat(sender)
@@ -85,6 +88,7 @@ def test_what_leaves_is_signed_so_that_pymavlink_believes_it(link):
     assert stamps == [STAMP, STAMP + 1, STAMP + 100_000]
 
 
+@pytest.mark.proves("38U")
 def test_fuzzed_signed_packets_never_raise(link):
     good = heartbeat(autopilot())
     for cut in range(1, len(good)):

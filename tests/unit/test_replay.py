@@ -153,6 +153,7 @@ def test_a_tick_at_which_the_policy_says_that_it_begins_anew_is_a_known_start(tm
     assert told.known.all()
 
 
+@pytest.mark.proves("42U")
 def test_a_bag_without_actions_names_what_is_missing_and_what_is_there(tmp_path, capsys):
     fly(tmp_path / "bag", MODEL, leave_out=("policy/action", "guide/action"))
     code, _, err = run(capsys, tmp_path / "bag")
@@ -172,6 +173,7 @@ def test_a_model_of_another_action_layout_is_refused(tmp_path, capsys):
     assert code == 2 and f"{MODEL}: action: found 'motors', wanted 'rates' as in {tmp_path / 'bag'}" in err
 
 
+@pytest.mark.proves("42U")
 def test_a_foreign_bag_is_refused_with_its_topics(tmp_path, capsys):
     bag = Bag(tmp_path / "bag")
     bag.writer.add_topic("/chatter", "std_msgs/msg/String")
@@ -188,6 +190,7 @@ def test_what_is_no_bag_is_refused(tmp_path, capsys):
     assert run(capsys, tmp_path / "empty")[0] == 2
 
 
+@pytest.mark.proves("42U")
 def test_a_bag_that_was_cut_is_used_as_far_as_it_goes(tmp_path, capsys):
     fly(tmp_path / "bag", MODEL)
     file = tmp_path / "bag" / "bag_0.mcap"

@@ -26,6 +26,7 @@ def test_the_defaults_are_valid():
         ({"answers": AnswerLimits(stuck=1)}, "supervisor: answers: stuck: found 1, wanted 2 to 1000"),
     ],
 )
+@pytest.mark.proves("41U")
 def test_a_number_out_of_range_is_refused_by_name(change, message):
     with pytest.raises(SettingsError, match=f"^{message}$"):
         Settings(**change)

@@ -38,8 +38,7 @@ def test_hover_and_figure_eight_reach_their_goals(policy):
 def test_it_flies_with_mass_thrust_and_lag_off_by_a_fifth_and_20_ms_late(policy, factors):
     flown = fly(policy, "hover", 6.0, airframe.altered(CRAFT, *factors), latency=0.02)
     assert not any(Cage().check(position) for position in flown.true[::10])
-    late = flown.error[flown.time > 4]
-    assert late.max() < 1.0 and late.max() - late.min() < 0.15  # it has come to rest
+    assert flown.error[flown.time > 4].max() < 0.3
 
 
 def test_a_policy_that_does_nothing_is_not_a_flight():

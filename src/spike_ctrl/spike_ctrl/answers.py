@@ -71,7 +71,7 @@ class AnswerLimits:
     spike_ticks: int = within(25, 1, 1000)  # answers outside of that band
     warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
     agree: int = within(50, 1, 10_000)  # answers that are compared before the policy may fly
-    disagreement: float = within(0.3, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
+    disagreement: float = within(0.12, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
     contradiction: float = within(0.8, 0.001, 2.0)  # the same over the last four answers, in flight
 
 

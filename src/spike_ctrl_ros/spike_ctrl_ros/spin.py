@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import rclpy
@@ -18,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from spike_ctrl_ros.parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
+QUIET = 1.0  # s: a node that starts compiles and looks for rivals, and must not starve those that fly already
 PRIORITY = "SPIKE_CTRL_PRIORITY"  # of SCHED_FIFO, 1 to 99; 0 or empty: the ordinary scheduler
 
 
@@ -33,8 +35,8 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
     asked after a signal and then time and again whether the node must go on; `close` is called while messages still go out.
     A second signal ends the process at once.
 
-    With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO: most of the time from a
-    state to its command goes into waking them up, and on a busy computer into waiting for a core.
+    With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO a second after its start:
+    most of the time from a state to its command goes into waking them up, and on a busy computer into waiting for a core.
 
     0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
     other exception is a bug and passes.
@@ -48,9 +50,10 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
-        _hurry(os.environ.get(PRIORITY, ""))
+        priority = _priority(os.environ.get(PRIORITY, ""))
         _init(arguments)
         node = make_node()
+        patience = time.monotonic() + QUIET
         executor = EventsExecutor()
         executor.add_node(node)
         gc.collect()
@@ -58,6 +61,9 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
         try:
             while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)
+                if priority and time.monotonic() > patience:
+                    _hurry(priority)
+                    priority = 0
                 if getattr(node, "failure", None):
                     raise NodeError(node.failure)
         finally:
@@ -77,15 +83,17 @@ def _stays(node: Node) -> bool:
     return hasattr(node, "stopping") and node.stopping()
 
 
-def _hurry(priority: str) -> None:
+def _priority(text: str) -> int:
+    if text and not (text.isdecimal() and int(text) <= 99):
+        raise ParameterError(f"{PRIORITY}: found '{text}', wanted 0 to 99")
+    return int(text or 0)
+
+
+def _hurry(priority: int) -> None:
     """Put this process under SCHED_FIFO: the threads that there are, and so those that the middleware will start."""
-    if priority in ("", "0"):
-        return
-    if not (priority.isdecimal() and 1 <= int(priority) <= 99):
-        raise ParameterError(f"{PRIORITY}: found '{priority}', wanted 0 to 99")
     try:
         for thread in os.listdir("/proc/self/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(int(priority)))
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         raise ParameterError(
             f"{PRIORITY}: found {priority}, which this user may not set: raise `ulimit -r`, or leave it out"

@@ -14,5 +14,6 @@ SUMMARIES = {
     "slopes": "behaviour cloning and RL under fixed 2, 50, 100, interval and adaptive slopes",
     "ablation": "behaviour cloning x jump start, and TD3BC, BC, TD3 without it, under the reward curriculum",
     "published": "the recipe as published to its end, its learning curve beside the paper's levels",
+    "critics": "values and gradients of the critics against returns and their finite differences",
     "energy": "MACs, ACs, sparsity, footprint and energy of the shipped policies and of an ANN",
 }

@@ -15,7 +15,7 @@ import numpy as np
 
 from spike_ctrl.report import ReportError
 
-PIXELS_PER_INCH, COLOURS = 144, 48
+PIXELS_PER_INCH, COLOURS = 120, 32
 INCHES, WIDE_INCHES = 5.6, 11.6
 LEVEL = "#6b7280"
 KNOWN = ("scatter", "scatter3d", "bar", "histogram", "heatmap")

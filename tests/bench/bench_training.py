@@ -1,0 +1,69 @@
+"""Where the time of a training run goes: `spike-ctrl bench training` profiles the recipes in one process, one thread.
+
+Shares are of the profiled time between two validations; the functions are those named below, with all that they call.
+"""
+
+import cProfile
+import pstats
+import tempfile
+import time
+from pathlib import Path
+
+from spike_ctrl import airframe
+from spike_ctrl.experiment.training import with_evaluations
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.trainer import train
+
+VEHICLES, WARM_UP, ITERATIONS = 256, 10, 12  # iterations of the learner; from the ninth on there are windows to draw
+# The parts of a run by the file and name of the function that is all of it.
+PARTS = {
+    "simulator": ("rollout.py", "fly"),
+    "policy": ("runtime.py", "step"),
+    "guide": ("guide.py", "act"),
+    "account": ("learner.py", "receive"),
+    "windows": ("buffer.py", "sample"),
+    "critics": ("td3bc.py", "update_critics"),
+    "actor": ("td3bc.py", "update_actor"),
+    "model_gradient": ("model_gradient.py", "update"),
+}
+
+
+def measure() -> dict[str, float]:
+    """Shares of each part, and environment steps per second, of the recipes td3bc and default."""
+    figures = {}
+    for name in ("td3bc", "default"):
+        profile, seconds = _profiled(name)
+        steps = ITERATIONS * recipes.find(name).schedule.iteration_steps
+        figures[f"training_{name}_steps_per_s"] = steps / seconds
+        spent = _cumulative(profile)
+        total = spent[("trainer.py", "train")]
+        shares = {part: spent.get(place, 0.0) / total for part, place in PARTS.items()}
+        figures |= {f"training_{name}_{part}": share for part, share in shares.items() if share > 0}
+        figures[f"training_{name}_rest"] = 1 - sum(shares.values())
+    return figures
+
+
+def _profiled(name: str) -> tuple[cProfile.Profile, float]:
+    """A profile of some iterations of a run in its full swing, and their CPU seconds."""
+    plan = with_evaluations(recipes.find(name), 1)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.start(
+            Path(folder) / "run", plan, airframe.find("crazyflie"), VEHICLES, 0, clock=lambda: 0.0, command="", commit=""
+        )
+        # From here on critics and actor learn as they do for most of the run.
+        run.learner.environment_steps = int(0.5 * plan.schedule.steps)
+        train(run, lambda line: None, lambda: run.learner.iterations >= WARM_UP)
+        profile, began = cProfile.Profile(), time.process_time()
+        profile.runcall(train, run, lambda line: None, lambda: run.learner.iterations >= WARM_UP + ITERATIONS)
+        seconds = time.process_time() - began
+        run.close()
+    return profile, seconds
+
+
+def _cumulative(profile: cProfile.Profile) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    for (file, _, function), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():
+        place = (Path(file).name, function)
+        found[place] = found.get(place, 0.0) + cumulative
+    return found

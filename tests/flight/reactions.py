@@ -1,0 +1,52 @@
+"""How long it took, and whether control was disturbed: figures of a flight, asked by its tests."""
+
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from rehearsal import GUIDE
+from spike_ctrl_msgs.msg import FlightCommand
+
+PERIOD = 0.01  # s, of the control
+GAP = 0.045  # s from one command to the next: a control period of up to 16 ms and less than three of silence
+FAILSAFE = 0.2 + 0.065 + 0.06  # s: COM_OF_LOSS_T, what the autopilot takes, and how long the news takes
+
+
+def hand_over_gap(flight, since: float) -> float:
+    """s from the last command before to the guide's first after it, by the supervisor's stamps."""
+    flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=since), 5, "no command of the guide")
+    first = flight.stamps(FlightCommand.GUIDE, since=since)[0]
+    return first - [stamp for stamp in flight.stamps(since=since - 5) if stamp < first][-1]
+
+
+def on_guide_for_good(flight, since: int, words: str, seconds: float = 2.5) -> None:
+    """The guide flies with this reason, and the policy does not come back by itself, though it may agree by then."""
+    flight.until(lambda: flight.told(words, since), 5, words)
+    flight.until(lambda: flight.rung == GUIDE, 5)
+    flight.stays(GUIDE, seconds)
+
+
+def intervals(flight, seconds: float) -> np.ndarray:
+    """s between the commands of the next seconds."""
+    since = time.time()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        flight.spin()
+    moments = flight.stamps(since=since)
+    assert len(moments) > 0.8 * seconds / PERIOD, f"{len(moments)} commands in {seconds} s"
+    return np.array([b - a for a, b in pairwise(moments)])
+
+
+def undisturbed(before: np.ndarray, after: np.ndarray) -> float:
+    """The largest gap between commands after something happened; the rhythm is as it was before."""
+    late = [1e3 * np.percentile(gaps, 99) for gaps in (before, after)]
+    assert late[1] < late[0] + 4.0, f"p99 of the gaps between commands {late[0]:.1f} ms before, {late[1]:.1f} ms after"
+    return float(after.max())
+
+
+def resident(process: int) -> float:
+    """MB of memory that a process has."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,141 @@
+"""Faults of policy and guide in the air. Each test begins with the policy flying.
+
+- the policy turns wild, in six ways: the guide flies before it has gone far, and the vehicle stays well
+- it dies, hangs, raises: the guide commands within three control periods, and the policy only when asked for again
+- the guide dies: the autopilot holds
+- a new checkpoint takes over between two ticks where it agrees, and not otherwise
+"""
+
+import hashlib
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reactions import GAP, hand_over_gap, on_guide_for_good
+from rehearsal import GUIDE, HOLD, SNN
+from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, VehicleAction
+
+from spike_ctrl import checkpoint
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill
+
+
+def turns(flight, hangar, manner, words, reaction, limit):
+    """The policy turns; it is caught for this reason within the limit (s), and the vehicle comes to rest."""
+    since, begin = len(flight.status), time.time()
+    hangar.unruly.tell(manner)
+    flight.until(lambda: flight.told(f"SNN -> GUIDE: {words}", since), 10, f"{manner}: not caught")
+    first = flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=begin), 5)[0]
+    reaction(first - begin, limit, f"{manner}: from its first wild answer to the guide's command")
+    if manner != "exception":
+        hangar.unruly.tell("model")
+    flight.until(lambda: flight.rung in (GUIDE, HOLD) and settled(flight), 10, f"{manner}: not recovered")
+    assert not any(np.isnan(command.action).any() for command in flight.commands)
+
+
+def settled(flight):
+    return np.linalg.norm(flight.station.truth[-1].velocity) < 0.5
+
+
+@pytest.mark.proves("7L")
+def test_an_action_that_is_not_finite_never_leaves(unruly_flight, hangar, reaction):
+    since = time.time()
+    turns(unruly_flight, hangar, "nan", "ACTION_NOT_FINITE", reaction, 0.1)
+    assert hand_over_gap(unruly_flight, since) < GAP
+    unruly_flight.stays(GUIDE, 1.5)  # latched, though it answers well again
+
+
+@pytest.mark.proves("11S")
+def test_a_policy_that_shakes_is_replaced(unruly_flight, hangar, reaction):
+    turns(unruly_flight, hangar, "shaking", "OSCILLATION", reaction, 2.0)
+
+
+@pytest.mark.proves("12S")
+@pytest.mark.parametrize("manner", ["flipped", "constant", "random", "weights"])
+def test_an_unstable_policy_is_caught_in_the_air(unruly_flight, hangar, reaction, manner):
+    turns(unruly_flight, hangar, manner, "", reaction, 1.5)
+
+
+@pytest.mark.proves("14L")
+def test_an_exception_in_the_policy_hands_over_to_the_guide(unruly_flight, hangar, reaction):
+    since = time.time()
+    turns(unruly_flight, hangar, "exception", "POLICY_SILENT", reaction, 0.1)
+    reaction(hand_over_gap(unruly_flight, since), GAP, "from the policy's last command to the guide's first")
+    assert hangar.unruly.process.wait(10) != 0 and "out of order" in hangar.unruly.output
+    assert unruly_flight.graph.process.poll() is None
+    hangar.unruly = None
+
+
+@pytest.mark.proves("15L")
+def test_a_policy_that_hangs_and_wakes_up_is_refused_and_stays_in_shadow(flight, reaction):
+    since, begin = len(flight.status), flight.signal("snn_policy", signal.SIGSTOP)
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    reaction(hand_over_gap(flight, begin), GAP, "from the policy's last command to the guide's first")
+    woke = flight.signal("snn_policy", signal.SIGCONT)
+    on_guide_for_good(flight, since, "SNN -> GUIDE: POLICY_SILENT")
+    assert not flight.stamps(FlightCommand.POLICY, since=woke)
+    flight.engage()
+
+
+@pytest.mark.proves("16L")
+def test_a_killed_policy_hands_over_to_the_guide(flight, reaction):
+    since, begin = len(flight.status), flight.kill("snn_policy")
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    reaction(hand_over_gap(flight, begin), GAP, "from the policy's last command to the guide's first")
+    refused = flight.ask("engage")
+    assert not refused.success and "POLICY_SILENT" in refused.message
+    assert flight.graph.process.poll() is None
+
+
+@pytest.mark.proves("17L")
+def test_without_the_guide_the_autopilot_holds(flight, reaction):
+    since, begin = len(flight.status), flight.kill("guide_policy")
+    flight.until(lambda: flight.told("SNN -> HOLD: GUIDE_SILENT", since), 5)
+    flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)
+    told = next(moment for moment, mode in flight.station.modes if moment > flight.signalled)
+    reaction(told - flight.signalled, 0.3, "from the kill to the autopilot's mode HOLD")
+    assert "GUIDE_SILENT" in flight.ask("engage").message
+    last = flight.stamps()[-1]
+    assert last - begin < 0.3 and "offboard signal lost" not in [text for _, text in flight.station.said]
+
+
+def send_checkpoint(flight, publisher, path, name, epoch):
+    data = Path(path).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    flight.until(publisher.get_subscription_count, 10)
+    publisher.publish(fill(Checkpoint(), epoch=epoch, name=name, sha256=digest, data=data))
+
+
+@pytest.mark.proves("27L", "27S")
+def test_a_new_checkpoint_takes_over_in_flight_only_when_it_agrees_and_is_accepted(flight, tmp_path, reaction):
+    since, old = len(flight.status), flight.commands[-1].checkpoint_id
+    checkpoints = flight.node.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+    answers = flight.listen(VehicleAction, "candidate/action")
+    # One that answers at random flies in shadow and is not taken.
+    found = checkpoint.load(flight.model)
+    random = np.random.default_rng(1)
+    weights = {name: random.permutation(weight.ravel()).reshape(weight.shape) for name, weight in found.weights.items()}
+    (tmp_path / "wild.safetensors").write_bytes(checkpoint.dumps(weights, found.manifest.contract))
+    begin = time.time()
+    send_checkpoint(flight, checkpoints, tmp_path / "wild.safetensors", "wild", 1)
+    flight.until(lambda: len([a for a in answers if a.checkpoint_id == "wild"]) > 150, 15)
+    policy = [c for c in flight.commands if c.commander == FlightCommand.POLICY]
+    assert {c.checkpoint_id for c in policy[-100:]} == {old}
+    # One that agrees with the guide takes over between two ticks: the policy never leaves the command.
+    send_checkpoint(flight, checkpoints, flight.model, "new", 2)
+    flight.until(lambda: flight.commands[-1].checkpoint_id == "new", 15)
+    first = len(flight.commands)
+    flight.stays(SNN, 1.0)
+    assert {(c.checkpoint_id, c.epoch) for c in flight.commands[first:]} == {("new", 2)}
+    assert not [status for status in flight.status[since:] if status.rung != SNN]
+    worst = max(b - a for a, b in pairwise(flight.stamps(FlightCommand.POLICY, since=begin)))
+    reaction(worst, GAP, "largest gap between two commands over both loads and the take-over")
+    # While the guide flies, none is taken.
+    flight.ask("guide")
+    since = len(flight.status)
+    send_checkpoint(flight, checkpoints, flight.model, "late", 3)
+    flight.until(lambda: flight.told("SWAP_REFUSED", since), 10)
+    flight.node.destroy_publisher(checkpoints)
