@@ -27,8 +27,8 @@ sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:
 	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)
 
 test: setup $(DONE)/test ## all tests; ARGS goes to pytest
-	$(VENV)/bin/python -m pytest tests/unit tests/vehicle $(ARGS)
-	$(VENV)/bin/python -m pytest tests/launch $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit tests/vehicle $(ARGS)
+	$(VENV)/bin/python -m pytest tests/launch tests/colcon $(ARGS)
 
 # Two flights at a time, then what takes all processors for itself.
 FLY = $(VENV)/bin/python -m pytest -m "not seeds and not alone"

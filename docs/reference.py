@@ -127,16 +127,22 @@ def _calls():
     known = nodes()
     for path in sorted((ROOT / "src").glob("spike_ctrl_*/spike_ctrl_*/*.py")):
         package = [name for name, module in known.items() if module.__name__.split(".")[0] == path.parent.name]
-        node = path.stem if path.stem in known else package[0] if len(package) == 1 else None
-        if node is None:
-            continue
+        importing = [name for name in package if f"from {path.parent.name}.{path.stem} import" in _source(path, name)]
+        nodes_here = [path.stem] if path.stem in known else importing or (package if len(package) == 1 else [])
         tree = ast.parse(path.read_text())
         loops = {id(inner): loop for loop in ast.walk(tree) if isinstance(loop, ast.For) for inner in ast.walk(loop)}
         for call in ast.walk(tree):
             named = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
             if named and call.func.attr in ("create_publisher", "create_subscription"):
                 if isinstance(call.args[0], ast.Name) and call.args[0].id != "kind":  # the recorder's: any type
-                    yield node, path, call, loops.get(id(call))
+                    for node in nodes_here:
+                        yield node, path, call, loops.get(id(call))
+
+
+def _source(path: Path, node: str) -> str:
+    """Of a node beside that file."""
+    file = path.with_name(f"{node}.py")
+    return file.read_text() if file.is_file() else ""
 
 
 def _names(topic, loop, path: Path) -> list[str]:

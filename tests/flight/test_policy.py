@@ -95,6 +95,7 @@ def test_without_the_guide_the_autopilot_holds(flight, reaction):
     since, begin = len(flight.status), flight.kill("guide_policy")
     flight.until(lambda: flight.told("SNN -> HOLD: GUIDE_SILENT", since), 5)
     flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)
+    flight.until(lambda: any(moment > flight.signalled for moment, _ in flight.station.modes), 3)
     told = next(moment for moment, mode in flight.station.modes if moment > flight.signalled)
     reaction(told - flight.signalled, 0.3, "from the kill to the autopilot's mode HOLD")
     assert "GUIDE_SILENT" in flight.ask("engage").message

@@ -15,7 +15,7 @@ MAY_READ_CLOCKS = ("cli", "bench.py", "launching/")  # they talk to people and p
 NOW = ("now", "utcnow", "today")
 ROS = {"rclpy", "spike_ctrl_msgs", "spike_ctrl_ros"}
 ONBOARD = (
-    "checkpoint", "snn.runtime", "guide", "observation", "airframe", "mavlink.protocol",
+    "checkpoint", "snn.runtime", "guide", "learn.recipe", "observation", "airframe", "mavlink.protocol",
     "supervisor", "auto_flight", "preflight", "flight_tally", "mavlink.companion", "mavlink.connection",
 )  # fmt: skip
 

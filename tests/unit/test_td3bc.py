@@ -9,7 +9,8 @@ from torch import nn
 
 from spike_ctrl.learn.buffer import FIRST, HISTORY, TERMINATED, TRUNCATED, Rows, SequenceBuffer, Sequences, privileged_size
 from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
-from spike_ctrl.learn.td3bc import TD3BC, Settings, lambda_returns
+from spike_ctrl.learn.settings import TD3BCSettings as Settings
+from spike_ctrl.learn.td3bc import TD3BC, lambda_returns
 from spike_ctrl.snn.network import SpikingNetwork
 
 SLOPE = 2.0

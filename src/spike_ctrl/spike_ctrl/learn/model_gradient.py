@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg.blas  # noqa: F401  numba multiplies matrices with scipy's BLAS, whose threads are limited below
@@ -28,51 +27,24 @@ from threadpoolctl import threadpool_limits
 
 from spike_ctrl import dynamics, rate_loop
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.dynamics import DELAY, LANES, STATE_ROWS
+from spike_ctrl.dynamics import DELAY, STATE_ROWS
 from spike_ctrl.environment import RATE_HZ
 from spike_ctrl.learn import closed_loop
 from spike_ctrl.learn.average import AveragedNetwork
 from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED, Rows
 from spike_ctrl.learn.closed_loop import Objective, Policy
-from spike_ctrl.learn.course import Courses, Moving
+from spike_ctrl.learn.course import Courses
 from spike_ctrl.learn.motion import SUBSTEPS_OF
+from spike_ctrl.learn.settings import TILE
 from spike_ctrl.observation import NOISE
 from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.ranges import within
 from spike_ctrl.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.starts import MAX_DELAY, draw_some
 from spike_ctrl.trajectory import PREVIEW
 
-TILE = 2 * LANES  # vehicles of one call of the kernel
 STARTS = 8192  # the most recent first states of episodes that are kept
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Constants of the method; see the recipes for their values and reasons."""
-
-    updates: int = within(4, 1, 1000)  # per iteration
-    vehicles: int = within(64, TILE, 8192)  # per update, in multiples of TILE
-    pool: int = within(512, TILE, 65536)  # vehicles that take turns
-    segment: int = within(100, 2, 1000)  # steps
-    episode_segments: int = within(2, 1, 1000)
-    box: float = within(4.0, 0.1, 100.0)  # m; who is outside at the end of a segment starts anew
-    noise: float = within(0.02, 0.0, 2.0)
-    position: float = within(1.0, 0.0, 100.0)  # factor on the reward's weight of the position
-    far: float = within(100.0, 0.01, 100.0)  # m
-    wall: float = within(2.0, 0.0, 1e3)
-    wall_at: float = within(0.9, 0.0, 100.0)  # m
-    haste: float = within(0.0, 0.0, 1e3)
-    haste_at: float = within(2.5, 0.0, 100.0)  # m/s
-    lean: float = within(0.0, 0.0, 1e3)
-    lean_at: float = within(0.6, 0.0, math.pi)  # rad
-    change: float = within(0.3, 0.0, 1e3)
-    decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
-    limit: float = within(1e6, 1e-3, 1e9)  # of its norm, vehicle by vehicle
-    gradient_clip: float = within(1.0, 1e-6, 1e6)
-    set_point: Moving = Moving()
 
 
 class Tile:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from spike_ctrl import yaml_file
 from spike_ctrl.guide import Gains
-from spike_ctrl.learn.model_gradient import Settings as ModelGradientSettings
-from spike_ctrl.learn.td3bc import Settings as TD3BCSettings
+from spike_ctrl.learn.settings import ModelGradientSettings, TD3BCSettings
 from spike_ctrl.ranges import within
 from spike_ctrl.snn import slope
 from spike_ctrl.starts import Randomisation, Start

@@ -13,48 +13,17 @@ and carry no loss, unless the window begins with the episode, where the zero sta
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from spike_ctrl.learn.buffer import HISTORY, Sequences
+from spike_ctrl.learn.buffer import Sequences
 from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
-from spike_ctrl.ranges import within
+from spike_ctrl.learn.settings import TD3BCSettings
 from spike_ctrl.snn.network import SpikingNetwork, average_
 
 Critic = TwinCritic | AdvantageCritic
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Constants of the algorithm; see the recipes for their values and reasons."""
-
-    gamma: float = within(0.99, 0.0, 1.0)
-    td_lambda: float = within(0.0, 0.0, 1.0)
-    tau: float = within(0.01, 1e-6, 1.0)  # rate of the target networks
-    alpha: float = within(2.0, 0.0, 1e3)
-    change: float = within(0.0, 0.0, 1e3)  # cost of the action's squared change from step to step
-    critic: str = field(default="twin", metadata={"choices": ("twin", "advantage")})
-    history: int = within(HISTORY, 0, HISTORY)  # actions in the privileged observation
-    policy_noise: float = within(0.2, 0.0, 2.0)  # of the target action, which twin critics ask for
-    noise_clip: float = within(0.5, 0.0, 2.0)
-    burn_in: int = within(50, 0, 1000)
-    reward_scale: float = within(1.0, 1e-6, 1e6)
-    reward_shift: float = 0.0
-    crash_reward: float = 0.0
-    # What the actor is held to: the action in the buffer or the guide's.
-    label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
-    gradient_clip: float = within(1.0, 1e-6, 1e6)
-    # Per iteration of the learner, and what changes over the run: the weight of the label by equal factors from bc to
-    # bc_end; that of the critic's opinion from 0 at the share q_from of training to its full value at q_full.
-    critic_updates: int = within(3, 0, 1000)
-    actor_updates: int = within(2, 0, 1000)
-    bc: float = within(0.2, 0.0, 100.0)
-    bc_end: float = within(0.05, 0.0, 100.0)
-    q_from: float = within(0.0, 0.0, 1.0)
-    q_full: float = within(0.0, 0.0, 1.0)
 
 
 class Batch(NamedTuple):
@@ -72,7 +41,7 @@ class Batch(NamedTuple):
 class TD3BC:
     """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step."""
 
-    def __init__(self, actor: SpikingNetwork, critic: Critic, settings: Settings, learning_rate: float):
+    def __init__(self, actor: SpikingNetwork, critic: Critic, settings: TD3BCSettings, learning_rate: float):
         self.settings = settings
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
