@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         add(verbs, _verb)
     for add in (cli_identify.add_identify, cli_identify.add_retrain):
         add(verbs, _verb)
-    cli_gazebo.add_gazebo(verbs, _verb)
+    for add in (cli_gazebo.add_gazebo, cli_gazebo.add_truth):
+        add(verbs, _verb)
     cli_px4.add_px4(verbs, _verb)
     for add in (cli_record.add_replay, cli_record.add_repair, cli_record.add_report):
         add(verbs, _verb)

@@ -1,7 +1,8 @@
-"""The verb of spike-ctrl that has to do with Gazebo."""
+"""The verbs of spike-ctrl that have to do with Gazebo."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from spike_ctrl.usage import UsageError
@@ -30,4 +31,57 @@ def _gazebo(options) -> int:
             print(path)
     except (gazebo.GazeboError, OSError) as error:
         raise UsageError(str(error)) from None
+    return 0
+
+
+def add_truth(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "truth",
+        "Write where a model in a running Gazebo truly is, as CSV, until Ctrl-C; or reset its world.",
+        "  spike-ctrl truth truth.csv                          # x500_0 in the world spike_ctrl\n"
+        "  spike-ctrl truth truth.csv --world lab --model my_airframe_0 --seconds 60\n"
+        "  spike-ctrl truth --reset --world lab\n",
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="CSV with the columns of spike-ctrl vehicle --truth")
+    parser.add_argument("--world", default="spike_ctrl", metavar="NAME", help="of the world (default: spike_ctrl)")
+    parser.add_argument("--model", default="x500_0", metavar="NAME", help="as PX4 names it (default: x500_0)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long; default: until Ctrl-C")
+    parser.add_argument("--reset", action="store_true", help="put everything back to where it began")
+    parser.set_defaults(do=_truth)
+
+
+def _truth(options) -> int:
+    from spike_ctrl.gazebo import GazeboError
+    from spike_ctrl.gazebo_world import Pose, World, motion
+    from spike_ctrl.mavlink.vehicle.truth import Log, TruthError
+
+    if not options.file and not options.reset:
+        raise UsageError("truth: wanted a FILE to write, or --reset")
+    try:
+        world = World(options.world)
+        if options.reset:
+            world.reset()
+        if not options.file:
+            return 0
+        log, last, rows = Log(options.file), [], 0
+
+        def see(pose: Pose) -> None:
+            nonlocal rows
+            if last and pose.time > last[0].time:
+                rows += log.row(pose.time, motion(last[0], pose))
+            last[:] = [pose]
+
+        world.follow(options.model, see)
+    except (GazeboError, TruthError) as error:
+        raise UsageError(str(error)) from None
+    try:
+        threading.Event().wait(min(options.seconds, threading.TIMEOUT_MAX))
+    except KeyboardInterrupt:
+        pass
+    del world  # no more poses
+    log.close()
+    print(f"{options.file}: {rows} rows")
+    if not last:
+        raise UsageError(f"model {options.model}: no pose came in the world {options.world}; its models: gz model --list")
     return 0

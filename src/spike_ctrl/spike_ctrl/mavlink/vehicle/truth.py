@@ -45,11 +45,20 @@ class Log:
         self._seen = -INTERVAL
 
     def see(self, vehicle: Vehicle) -> None:
-        if vehicle.now - self._seen < INTERVAL:
-            return
-        self._seen, true = vehicle.now, vehicle.truth
-        row = (vehicle.now, *true.position, *true.quaternion, *true.velocity, *true.rates)
-        self._file.write(",".join(f"{value:.5f}" for value in row) + "\n")
+        true = vehicle.truth
+        self._write(vehicle.now, true.position, true.quaternion, true.velocity, true.rates)
+
+    def row(self, now: float, motion) -> bool:
+        """A pose with velocity and rates, as `gazebo_world.motion` gives it. False where the last row is too young."""
+        return self._write(now, motion.pose.position, motion.pose.quaternion, motion.velocity, motion.rates)
+
+    def _write(self, now: float, *values) -> bool:
+        if now - self._seen < INTERVAL:
+            return False
+        self._seen = now
+        numbers = (now, *(number for value in values for number in value))
+        self._file.write(",".join(f"{number:.5f}" for number in numbers) + "\n")
+        return True
 
     def close(self) -> None:
         self._file.close()
