@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "faults"
 
 
