@@ -141,7 +141,7 @@ def test_a_model_for_another_vehicle_ends_the_launch_with_one_line(hangar):
     [
         ("rate:=500.0", "parameter 'rate': found 500.0, wanted 50.0 to 125.0"),
         ("cage:=1,2,3", "cage: found '1,2,3', wanted six numbers with commas between them"),
-        ("trajectory:=spiral", "trajectory: found 'spiral', wanted one of"),
+        ("trajectory:=spiral", "trajectory: found 'spiral', wanted KIND"),
     ],
 )
 @pytest.mark.proves("41L")
