@@ -99,7 +99,8 @@ def _judge(out: Path) -> int:
     found = track.legs(flown, KINDS, DURATION)
     for leg in found:
         print(leg)
-    figures = {leg.name: {name: value for name, value in leg._asdict().items() if name != "name"} for leg in found}
+    # What a leg does not have is NaN, which JSON does not know.
+    figures = {leg.name: {n: v for n, v in leg._asdict().items() if n != "name" and v == v} for leg in found}
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     track_report.save_png(flown, found, DURATION, out / "track.png")
     sections = [track_report.section(flown, found, DURATION), bag_report.section(out / "bag")]
