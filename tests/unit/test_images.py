@@ -35,19 +35,20 @@ def last(stage, instruction):
     return own[-1] if own else last(base, instruction) if base in stages() else None
 
 
-def test_the_linter_finds_nothing():
+def lint(dockerfile):
     hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
-    run = subprocess.run(
-        [hadolint, "-c", ROOT / ".hadolint.yaml", DOCKERFILE], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([hadolint, "-c", ROOT / ".hadolint.yaml", dockerfile], capture_output=True, text=True, check=False)
+
+
+def test_the_linter_finds_nothing():
+    run = lint(DOCKERFILE)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_the_linter_finds_what_is_wrong(tmp_path):
     wrong = tmp_path / "Dockerfile"
     wrong.write_text("FROM ubuntu:latest\nRUN cd /tmp\n")
-    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
-    run = subprocess.run([hadolint, "-c", ROOT / ".hadolint.yaml", wrong], capture_output=True, text=True, check=False)
+    run = lint(wrong)
     assert run.returncode == 1 and "DL3007" in run.stdout
 
 
