@@ -12,10 +12,11 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.mavlink.dialect import MOTOR_ORDER
+from spike_ctrl.mavlink.hil.px4 import rotors
 
 TOP_SPEED = 1000.0  # rad/s at u = 1; any other would do, with another k
 ROTOR_SHARE = 1 / 128  # of the mass, each: Gazebo wants a mass where a joint turns
-PX4_ROTORS = (0, 2, 3, 1)  # PX4's motors 1 to 4: front-right, back-left, front-left, back-right
 SYSTEMS = (
     "physics", "user-commands", "scene-broadcaster", "contact", "imu", "air-pressure", "magnetometer", "nav-sat", "sensors",
 )  # fmt: skip
@@ -74,7 +75,7 @@ def model(airframe: Airframe) -> str:
         sensor = _add(body, "sensor", name=f"{kind}_sensor", type=kind)
         _add(sensor, "always_on", 1)
         _add(sensor, "update_rate", rate)
-    for number, index in enumerate(PX4_ROTORS):
+    for number, index in enumerate(MOTOR_ORDER):
         x, y = airframe.rotor_x[index], airframe.rotor_y[index]
         link = _add(craft, "link", name=f"rotor_{number}")
         _add(link, "pose", f"{x:.9g} {y:.9g} 0 0 0 0")
@@ -155,11 +156,8 @@ def world(name: str) -> str:
 def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, str]:
     """What PX4's start-up script reads from its environment to fly the model in that folder; PX4's frame is FRD."""
     turning = rotor(airframe)
-    parameters: dict[str, float] = {"CA_ROTOR_COUNT": 4, "MPC_THR_HOVER": round(airframe.hover, 3)}
-    for number, index in enumerate(PX4_ROTORS):
-        parameters[f"CA_ROTOR{number}_PX"] = airframe.rotor_x[index]
-        parameters[f"CA_ROTOR{number}_PY"] = -airframe.rotor_y[index]
-        parameters[f"CA_ROTOR{number}_KM"] = -airframe.rotor_spin[index] * airframe.torque_per_thrust
+    parameters: dict[str, float] = {**rotors(airframe), "MPC_THR_HOVER": round(airframe.hover, 3)}
+    for number in range(4):
         parameters[f"SIM_GZ_EC_FUNC{number + 1}"] = 101 + number
         parameters[f"SIM_GZ_EC_MIN{number + 1}"] = round(turning.low)
         parameters[f"SIM_GZ_EC_MAX{number + 1}"] = round(turning.high)

@@ -8,18 +8,24 @@ from spike_ctrl.mavlink.vehicle.telemetry import MOTOR_ORDER
 GYRO_RATES = (100, 250, 400, 800, 1000, 2000)  # Hz, that IMU_GYRO_RATEMAX may be
 
 
-def parameters(airframe: Airframe, rate: float) -> dict[str, float]:
-    """PX4's parameters by name, for samples at `rate` (Hz).
-
-    CA_ROTOR*: motors in PX4's order, m in FRD, KM positive where the rotor turns counter-clockwise, so that its torque turns
-    the body to the right. THR_MDL_FAC: share of the square in PX4's model of the thrust, f u^2 + (1 - f) u.
-    """
-    found: dict[str, float] = {"CA_AIRFRAME": 0, "CA_ROTOR_COUNT": 4}
+def rotors(airframe: Airframe) -> dict[str, float]:
+    """CA_ROTOR*: motors in PX4's order, m in FRD, KM positive where the rotor turns counter-clockwise, so that its torque
+    turns the body to the right."""
+    found: dict[str, float] = {"CA_ROTOR_COUNT": 4}
     for motor, ours in enumerate(MOTOR_ORDER):
         found[f"CA_ROTOR{motor}_PX"] = airframe.rotor_x[ours]
         found[f"CA_ROTOR{motor}_PY"] = -airframe.rotor_y[ours]
         found[f"CA_ROTOR{motor}_KM"] = -airframe.rotor_spin[ours] * airframe.torque_per_thrust
-        found[f"PWM_MAIN_FUNC{motor + 1}"] = 101 + motor
+    return found
+
+
+def parameters(airframe: Airframe, rate: float) -> dict[str, float]:
+    """PX4's parameters by name, for samples at `rate` (Hz).
+
+    THR_MDL_FAC: share of the square in PX4's model of the thrust, f u^2 + (1 - f) u.
+    """
+    found: dict[str, float] = {"CA_AIRFRAME": 0, **rotors(airframe)}
+    found |= {f"PWM_MAIN_FUNC{motor + 1}": 101 + motor for motor in range(4)}
     found["THR_MDL_FAC"] = _rounded(min(max(airframe.thrust_curve[2] / airframe.thrust(1.0), 0.0), 1.0))
     found["MPC_THR_HOVER"] = _rounded(min(max(1 / airframe.thrust_to_weight, 0.1), 0.8))
     if (loop := airframe.rate_loop) is not None:
