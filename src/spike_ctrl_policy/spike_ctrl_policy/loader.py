@@ -11,6 +11,7 @@ from spike_ctrl.allowed import AllowedModels
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.snn.pilot import Flown
 from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.parameters import ParameterError
 
 
@@ -23,24 +24,23 @@ class Loader:
     realtime: bool
     allowed: AllowedModels | None
 
-    def file(self, path: str) -> Flown:
-        """The checkpoint in a file. Raises CheckpointError."""
-        return self._flown(checkpoint.read(path), path, 0)
-
-    def message(self, message: Checkpoint) -> Flown:
+    def load(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError."""
-        data = bytes(message.data)
+        data, name = bytes(message.data), message.name
         if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
-            raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
-        return self._flown(data, message.name, message.epoch)
-
-    def _flown(self, data: bytes, name: str, epoch: int) -> Flown:
+            raise CheckpointError(f"{name}: sha256: found {found}, wanted {message.sha256}")
         if self.allowed is not None:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
         period = 1 / contract.rate_hz if self.realtime else 0.0
-        return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
+        return Flown(name, self.runtime(found.weights, contract.neuron), message.epoch, period)
+
+
+def of_file(path: str) -> Checkpoint:
+    """A file as a message, of epoch 0; nothing of it has been checked. Raises CheckpointError where it cannot be read."""
+    data = checkpoint.read(path)
+    return fill(Checkpoint(), name=path, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
 
 def compiled() -> type[SpikingPolicy]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.node import Node
+from spike_ctrl_msgs.msg import Spikes
 
 from spike_ctrl.fault import Rung
 from spike_ctrl.replay import AXES
+from spike_ctrl_ros import qos
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_view import scene
@@ -41,7 +43,8 @@ class Viewer(Node):
         except ImportError:
             raise ParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
         self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
-        self.hearing, self.named = Hearing(self), set()
+        self.hearing, self.named, self.spikes = Hearing(self), set(), None
+        self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
         for name in ("port", "data_port"):
             _require_free(name, getattr(p, name))
         rerun.init("spike_ctrl")
@@ -79,6 +82,22 @@ class Viewer(Node):
         rr.log("world/path", rr.LineStrips3D([self.path], colors=[scene.PATH], radii=0.03 * self.parameters.size))
         rr.log("error", rr.Scalars(float(np.linalg.norm(observation[0, :3]))))
         self.answers()
+        self.neurons()
+
+    def on_spikes(self, message: Spikes) -> None:
+        self.spikes = message
+
+    def neurons(self) -> None:
+        """Each neuron of the first vehicle, lit by the share of the latest steps in which it spiked."""
+        if self.spikes is None:
+            return
+        rr, (spikes, layers) = self.rerun, scene.spikes(self.spikes)
+        places, ends = scene.neurons(layers, self.parameters.box), np.cumsum(layers)
+        colours = scene.glow(spikes.mean(0))
+        for layer, rows in enumerate(map(slice, ends - layers, ends)):
+            dots = rr.Points3D(places[rows], colors=colours[rows], radii=0.016 * self.parameters.box)
+            rr.log(f"world/neurons/layer_{layer}", dots)
+        self.spikes = None
 
     def answers(self) -> None:
         rr, status = self.rerun, self.hearing.newest("policy/status")
