@@ -17,10 +17,13 @@ from typing import NamedTuple
 from spike_ctrl.fault import Fault, Finding
 from spike_ctrl.guard import Sample
 from spike_ctrl.ranges import within
+from spike_ctrl.trajectory import SetPoint
 
 Action = tuple[float, float, float, float]
 KEPT = 8  # states to which an answer is known by its tick
 RECENT = 4  # answers in which a contradiction shows
+AWAY = 1.0  # m from the set-point; a speed counts as the way of BRAKING seconds
+BRAKING = 0.6  # s
 WINDOW = 100  # answers in which misses and saturation are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
@@ -71,8 +74,9 @@ class AnswerLimits:
     spike_ticks: int = within(25, 1, 1000)  # answers outside of that band
     warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
     agree: int = within(50, 1, 10_000)  # answers that are compared before the policy may fly
-    disagreement: float = within(0.12, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
-    contradiction: float = within(0.8, 0.001, 2.0)  # the same over the last four answers, in flight
+    disagreement: float = within(0.2, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
+    contradiction: float = within(0.8, 0.001, 2.0)  # the same over the last four answers, in flight at the set-point ...
+    contradiction_away: float = within(1.4, 0.001, 2.0)  # ... and AWAY from it or more, where each flies in its own haste
 
 
 def expect(source: Source, sample: Sample) -> Source:
@@ -195,11 +199,13 @@ def compare(monitor: Monitor, policy: Answer, guide: Answer, limits: AnswerLimit
     return monitor._replace(compared=monitor.compared + 1, difference=mean(monitor.difference, share))
 
 
-def contradiction(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
+def contradiction(monitor: Monitor, sample: Sample, point: SetPoint, limits: AnswerLimits) -> tuple[Finding, ...]:
     """Whether a policy that flies has just done otherwise than the guide would, beyond all doubt."""
-    if (apart := max(monitor.recent)) <= limits.contradiction:
+    way = math.dist(sample.position, point.position) + BRAKING * math.dist(sample.velocity, point.velocity)
+    wanted = limits.contradiction + min(way / AWAY, 1.0) * (limits.contradiction_away - limits.contradiction)
+    if (apart := max(monitor.recent)) <= wanted:
         return ()
-    detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {limits.contradiction}"
+    detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {wanted:.2f}"
     return (Finding(Fault.DISAGREEMENT, detail),)
 
 

@@ -192,8 +192,13 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
             compared = answers.compare(getattr(state, monitor), latest, guide, limits)
             state = state._replace(**{monitor: compared})
             if name == "policy" and state.ladder.rung is Rung.SNN:
-                found += answers.contradiction(compared, limits)
+                found += answers.contradiction(compared, state.sample, _point(state, inputs.now, settings), limits)
     return state, found + answers.silence(state.guide, inputs.now, limits, Fault.GUIDE_SILENT)
+
+
+def _point(state: State, now: float, settings: Settings) -> SetPoint:
+    """The set-point that is followed; without one, where the vehicle is."""
+    return SetPoint(state.sample.position) if state.target is None else setpoint.current(state.target, now, settings.cage)[0]
 
 
 def _steer(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...], tuple[Event, ...]]:
