@@ -48,7 +48,7 @@ class Viewer(Node):
         for name in ("port", "data_port"):
             _require_free(name, getattr(p, name))
         rerun.init("spike_ctrl")
-        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
+        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout(p.box))
         rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
         rerun.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         look = {"colors": [scene.PATH], "radii": 0.003, "fill_mode": "MajorWireframe"}
@@ -132,8 +132,8 @@ def _require_free(name: str, port: int) -> None:
             raise ParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
 
 
-def _layout():
-    """The vehicles on the left; on the right the last seconds of error, actions and spike rates, and the events."""
+def _layout(box: float):
+    """The vehicles on the left, seen from the south; on the right the last seconds of the numbers, and the events."""
     from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
 
     last = {
@@ -143,9 +143,10 @@ def _layout():
             end=TimeRangeBoundary.cursor_relative(seconds=0.0),
         )
     }
+    eye = blueprint.EyeControls3D(position=(0.5 * box, -3.0 * box, box), look_target=(0, 0, -0.1 * box), eye_up=(0, 0, 1))
     return blueprint.Blueprint(
         blueprint.Horizontal(
-            blueprint.Spatial3DView(origin="world", name="vehicles"),
+            blueprint.Spatial3DView(origin="world", name="vehicles", eye_controls=eye),
             blueprint.Vertical(
                 blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)", **last),
                 blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0", **last),
