@@ -24,17 +24,20 @@ class Loader:
     realtime: bool
     allowed: AllowedModels | None
 
-    def load(self, message: Checkpoint) -> Flown:
+    def message(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError."""
-        data, name = bytes(message.data), message.name
+        data = bytes(message.data)
         if (found := hashlib.sha256(data).hexdigest()) != message.sha256:
-            raise CheckpointError(f"{name}: sha256: found {found}, wanted {message.sha256}")
+            raise CheckpointError(f"{message.name}: sha256: found {found}, wanted {message.sha256}")
+        return self._flown(data, message.name, message.epoch)
+
+    def _flown(self, data: bytes, name: str, epoch: int) -> Flown:
         if self.allowed is not None:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
         period = 1 / contract.rate_hz if self.realtime else 0.0
-        return Flown(name, self.runtime(found.weights, contract.neuron), message.epoch, period)
+        return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
 
 
 def of_file(path: str) -> Checkpoint:

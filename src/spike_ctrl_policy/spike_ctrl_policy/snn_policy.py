@@ -89,7 +89,7 @@ class SnnPolicy(LifecycleNode):
         if self.parameters.model:
             try:
                 model = of_file(self.parameters.model)
-                self.pilot.take(self.loader.load(model))
+                self.pilot.take(self.loader.message(model))
                 self.model_out.publish(model)  # kept for whoever records the flight: what comes later comes by message
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
@@ -115,7 +115,7 @@ class SnnPolicy(LifecycleNode):
 
     def load(self, message: Checkpoint) -> Flown | None:
         try:
-            return self.loader.load(message)
+            return self.loader.message(message)
         except CheckpointError as error:
             self.refuse(error)
             return None
