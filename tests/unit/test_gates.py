@@ -45,6 +45,10 @@ def answer(action):
     return Answer(0, 0.0, tuple(action.tolist()), "rates", Identity("any", 0))
 
 
+def sample(observation):
+    return Sample(0, 0.0, 0.0, tuple(observation[:3]), (0, 0, 0, 1), tuple(observation[12:15]), (0, 0, 0))
+
+
 @pytest.mark.parametrize("metres", [1.0, 2.0, 3.0])
 def test_no_step_of_the_set_point_makes_it_contradict_the_guide(metres):
     directions = np.random.default_rng(0).normal(size=(VEHICLES, 3))
@@ -52,18 +56,18 @@ def test_no_step_of_the_set_point_makes_it_contradict_the_guide(metres):
     monitors, worst = [Monitor()] * VEHICLES, 0.0
     for seen, action, wanted in flight(7.0, True, lambda step: directions if step == 300 else None):
         for n, (o, a, b) in enumerate(zip(seen.astype(float), action, wanted, strict=True)):
-            monitors[n] = answers.compare(monitors[n], answer(a), answer(b), LIMITS)
-            sample = Sample(0, 0.0, 0.0, tuple(o[:3]), (0, 0, 0, 1), tuple(o[12:15]), (0, 0, 0))
-            assert not answers.contradiction(monitors[n], sample, ORIGIN, LIMITS), CORNERS[n // EACH]
+            monitors[n] = answers.compare(monitors[n], answer(a), answer(b), sample(o), ORIGIN, LIMITS)
+            assert not answers.contradiction(monitors[n], LIMITS), CORNERS[n // EACH]
             worst = max(worst, *monitors[n].recent)
     assert worst > LIMITS.contradiction  # at the set-point it would have been one
 
 
 def test_it_may_fly_within_five_seconds_in_every_corner():
     monitors, since = [Monitor()] * VEHICLES, np.full(VEHICLES, np.inf)
-    for step, (_, action, wanted) in enumerate(flight(5.0, False)):
-        for n, (a, b) in enumerate(zip(action, wanted, strict=True)):
-            monitors[n] = answers.compare(monitors[n]._replace(answers=step + 1), answer(a), answer(b), LIMITS)
+    for step, (seen, action, wanted) in enumerate(flight(5.0, False)):
+        for n, (o, a, b) in enumerate(zip(seen.astype(float), action, wanted, strict=True)):
+            monitor = monitors[n]._replace(answers=step + 1)
+            monitors[n] = answers.compare(monitor, answer(a), answer(b), sample(o), ORIGIN, LIMITS)
             if monitors[n].agrees(LIMITS):
                 since[n] = min(since[n], step / 100)
     assert since.max() < 5.0, dict(zip(map(str, CORNERS), since.reshape(-1, EACH).max(1), strict=True))

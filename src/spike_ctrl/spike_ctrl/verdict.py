@@ -66,8 +66,8 @@ def judge(
             monitor, behaviour = answers.observe(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
             if by_guide[row] is not None:
-                monitor = answers.compare(monitor, answer, by_guide[row], answer_limits)
-                findings += answers.contradiction(monitor, sample, ORIGIN, answer_limits)
+                monitor = answers.compare(monitor, answer, by_guide[row], sample, ORIGIN, answer_limits)
+                findings += answers.contradiction(monitor, answer_limits)
         found.append(Verdict(int(states.tick[row]), findings, _rung(findings)))
     return found
 

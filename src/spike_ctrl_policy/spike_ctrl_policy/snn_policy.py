@@ -58,7 +58,8 @@ class SnnPolicy(LifecycleNode):
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
-        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model))
+        rehearsed = vehicle if p.flight else None
+        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model), rehearsed)
         self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
