@@ -432,5 +432,5 @@ def test_a_shipped_model_is_found_from_any_folder_and_a_file_there_comes_first(t
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "crazyflie.safetensors").write_bytes(b"another")
     assert checkpoint.read("models/crazyflie.safetensors") == b"another"
-    with pytest.raises(CheckpointError, match="models/nobody.safetensors: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"models/nobody\.safetensors: cannot be read"):
         checkpoint.read("models/nobody.safetensors")
