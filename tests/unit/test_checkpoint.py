@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from spike_ctrl import checkpoint
+from spike_ctrl import checkpoint, resources
 from spike_ctrl.checkpoint import CheckpointError, Contract
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.runtime import weight_shapes
@@ -423,3 +423,14 @@ def test_a_damaged_training_state_is_refused(tmp_path, data):
         checkpoint.load_state(tmp_path / "absent")
     with pytest.raises(CheckpointError, match="info: "):
         checkpoint.save_state(path, {}, {"x": object()})
+
+
+def test_a_shipped_model_is_found_from_any_folder_and_a_file_there_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = checkpoint.read("models/crazyflie.safetensors")
+    assert shipped == (resources.folder("models") / "crazyflie.safetensors").read_bytes()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "crazyflie.safetensors").write_bytes(b"another")
+    assert checkpoint.read("models/crazyflie.safetensors") == b"another"
+    with pytest.raises(CheckpointError, match=r"models/nobody\.safetensors: cannot be read"):
+        checkpoint.read("models/nobody.safetensors")

@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from spike_ctrl import atomic_file
+from spike_ctrl import atomic_file, resources
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
 
@@ -128,7 +128,9 @@ def load(path: str | os.PathLike, *, expect: Mapping[str, Any] | None = None) ->
 
 
 def read(path: str | os.PathLike) -> bytes:
-    """The bytes of a file that may be a checkpoint; none of them has been checked."""
+    """The bytes of a file that may be a checkpoint; none of them has been checked. models/NAME is a shipped one anywhere."""
+    if not os.path.exists(path) and os.path.dirname(path) == "models":
+        path = resources.folder("models") / os.path.basename(path)
     try:
         if (size := os.stat(path).st_size) > MAX_BYTES:
             raise CheckpointError(f"{path}: size: found {size} bytes, wanted at most {MAX_BYTES}")

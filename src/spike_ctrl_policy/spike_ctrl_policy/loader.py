@@ -14,6 +14,7 @@ from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.rehearsal import rehearse
 from spike_ctrl.snn.pilot import Flown
 from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.parameters import ParameterError
 
 LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
@@ -31,10 +32,6 @@ class Loader:
     realtime: bool
     allowed: AllowedModels | None
     rehearsed: Airframe | None
-
-    def file(self, path: str) -> Flown:
-        """The checkpoint in a file. Raises CheckpointError."""
-        return self._flown(checkpoint.read(path), path, 0)
 
     def message(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError."""
@@ -54,6 +51,12 @@ class Loader:
         ):
             raise CheckpointError(f"{name}: {why}")
         return Flown(name, policy, epoch, 1 / contract.rate_hz if self.realtime else 0.0)
+
+
+def of_file(path: str) -> Checkpoint:
+    """A file as a message, of epoch 0; nothing of it has been checked. Raises CheckpointError where it cannot be read."""
+    data = checkpoint.read(path)
+    return fill(Checkpoint(), name=path, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
 
 def compiled() -> type[SpikingPolicy]:
