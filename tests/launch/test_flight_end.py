@@ -2,19 +2,12 @@
 
 import re
 import signal
-import socket
 
-import pytest
-
-
-@pytest.fixture
-def connection():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-        found.bind(("127.0.0.1", 0))
-        return f"connection:=udpin:127.0.0.1:{found.getsockname()[1]}"
+from programs import free_port
 
 
-def test_ctrl_c_in_the_air_ends_the_embedded_vehicle_after_its_landing(start_graph, connection):
+def test_ctrl_c_in_the_air_ends_the_embedded_vehicle_after_its_landing(start_graph):
+    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
     graph = start_graph("vehicle:=embedded", "auto:=true", "realtime:=true", "record:=false", connection, name="flight")
     graph.wait_for("GUIDE: took off to", 90)
     graph.process.send_signal(signal.SIGINT)

@@ -1,7 +1,7 @@
 """Commands over uXRCE-DDS as processes: the bridge, messages that rosidl has built, and a stand-in for PX4's client.
 
-px4_msgs comes from no registry, so its three messages are written down here (PX4 v1.16 and v1.17) and built. The stand-in hears
-them with the QoS of PX4's readers; state, modes and arming go over MAVLink to the simulated vehicle.
+px4_msgs comes from no registry, so its three messages are written down here (PX4 v1.16 and v1.17) and built. The stand-in
+hears them with the QoS of PX4's readers; state, modes and arming go over MAVLink to the simulated vehicle.
 
 - nothing leaves before a command, for a command that is refused, or after the last one; no agent bars the flight
 - each command leaves as proof of life and set-point, in PX4's frames, with one stamp, at the rate of the states
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ FLAGS = ("position", "velocity", "acceleration", "attitude", "body_rate", "thrus
 MESSAGES = {
     "OffboardControlMode": ["uint64 timestamp", *(f"bool {flag}" for flag in FLAGS)],
     "VehicleRatesSetpoint": [
-        "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "float32 roll", "float32 pitch", "float32 yaw", "float32[3] thrust_body",
-        "bool reset_integral",
+        "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "float32 roll", "float32 pitch", "float32 yaw",
+        "float32[3] thrust_body", "bool reset_integral",
     ],
     "ActuatorMotors": [
         "uint32 MESSAGE_VERSION = 0", "uint64 timestamp", "uint64 timestamp_sample", "uint16 reversible_flags",
@@ -89,25 +90,24 @@ def px4_msgs(tmp_path_factory):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     inherited = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "PYTHONPATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")
     bare = {name: value for name, value in os.environ.items() if name not in inherited} | {"PATH": path}
-    options = ("-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DBUILD_TESTING=OFF", "-DCMAKE_INSTALL_PREFIX=prefix")
-    for command in (["-S", ".", "-B", "build", *options], ["--build", "build"], ["--install", "build", "--prefix", "prefix"]):
+    prefix = folder / "prefix"
+    options = ("-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DBUILD_TESTING=OFF", f"-DCMAKE_INSTALL_PREFIX={prefix}")
+    for command in (["-S", ".", "-B", "build", *options], ["--build", "build"], ["--install", "build"]):
         done = subprocess.run(["cmake", *command], cwd=folder, env=bare, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    prefix = folder / "prefix"
     python = next(prefix.glob("lib/python*/site-packages"))
     added = {"PYTHONPATH": python, "LD_LIBRARY_PATH": prefix / "lib", "AMENT_PREFIX_PATH": prefix}
     return os.environ | {n: os.pathsep.join(filter(None, [str(p), os.environ.get(n)])) for n, p in added.items()}
 
 
 class Rig:
-    """Vehicle and bridge, an operator that commands what `action` says for each state, and the stand-in once it is started."""
+    """Vehicle and bridge, an operator that commands `action` for each state, and the stand-in once it is started."""
 
     def __init__(self, environment, airframe: str, layout: str):
         self.environment = environment | {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
         port, self.layout, self.action, self.ask, self.programs = free_port(), layout, None, None, []
-        self.vehicle = self.start(
-            executable("spike-ctrl"), "vehicle", "--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0", "--station", "none"
-        )
+        where = ("--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0", "--station", "none")
+        self.vehicle = self.start(executable("spike-ctrl"), "vehicle", *where)
         parameters = {"link": "uxrce", "px4": "'1.17'", "connection": f"udpin:127.0.0.1:{port}", "airframe": airframe}
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self.bridge = self.start(executable("vehicle_bridge"), "--ros-args", *words)
@@ -185,8 +185,9 @@ def start_rig(px4_msgs, ros_domain_id):
         rig.close()
 
 
-def commanded(rig: Rig, action, topic: str, seconds: float) -> list[dict]:
-    """The set-points that a second or more of commands made, after all that must be true of their times and proofs."""
+def commanded(rig: Rig, action, seconds: float) -> list[dict]:
+    """The set-points that so many seconds of commands made; asserts what must be true of their times and proofs."""
+    topic = SET_POINT[rig.layout]
     before = {name: len(rig.heard(name)) for name in ("offboard_control_mode", topic)}
     rig.action, rig.sent = action, 0
     rig.lasting(seconds)
@@ -197,7 +198,7 @@ def commanded(rig: Rig, action, topic: str, seconds: float) -> list[dict]:
     assert 0.9 * rig.sent <= len(points) <= rig.sent and 0.9 * rig.sent <= len(proofs) <= rig.sent
     for found in (proofs, points):
         stamps = [1e-6 * fields["timestamp"] for _, fields in found]
-        assert all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
+        assert all(a < b for a, b in pairwise(stamps))
         late = sorted(at - stamp for (at, _), stamp in zip(found, stamps, strict=True))
         assert late[0] >= -1e-3 and late[len(late) // 2] < 0.05
     proven = {fields["timestamp"] for _, fields in proofs}
@@ -224,7 +225,7 @@ def test_rates_leave_with_a_proof_of_life_for_each_command_and_for_nothing_else(
         rig.lasting(0.2)
     assert rig.heard("offboard_control_mode") == rig.heard(topic) == []
     # All thrust, roll to the right, nose down (FLU: positive), nose to the left, each with all that the airframe may.
-    for point in commanded(rig, [1.0, 1.0, 1.0, 1.0], topic, 2.0):
+    for point in commanded(rig, [1.0, 1.0, 1.0, 1.0], 2.0):
         assert (point["roll"], point["pitch"], point["yaw"]) == pytest.approx((3.84, -3.84, -3.49))
         assert point["thrust_body"] == [0.0, 0.0, -1.0] and point["reset_integral"] is False
     for ask, done in (
@@ -241,7 +242,7 @@ def test_motors_leave_in_px4s_order_and_those_that_are_not_there_are_nan(start_r
     rig.start_stand_in()
     rig.until(lambda: rig.unmet == [])
     # Front right, back right, back left, front left; PX4's motors: front right, back left, front left, back right.
-    for point in commanded(rig, [1.0, 0.5, 0.0, -1.0], "actuator_motors", 1.0):
+    for point in commanded(rig, [1.0, 0.5, 0.0, -1.0], 1.0):
         right, left, front, back = point["control"][:4]
         assert right == 1.0 > back > left > front >= 0.0
         assert len(point["control"]) == 12 and all(map(math.isnan, point["control"][4:]))

@@ -18,8 +18,8 @@ from spike_ctrl.preflight import Unmet
 BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
 NAMESPACE = "/fmu/in/"
 OUTPUTS = 12  # of ActuatorMotors
-# Messages by their topic, and their fields in their order, as ROS names their types. From version 1 of a message on PX4 appends
-# the version to its topic; all of these are of version 0.
+# Messages by their topic, and their fields in their order, as ROS names their types. All are of PX4's version 0, which
+# leaves the topic's name as it is.
 PROOF, SET_POINTS = "offboard_control_mode", {"rates": "vehicle_rates_setpoint", "motors": "actuator_motors"}
 _SET_POINT_MESSAGES = {"vehicle_rates_setpoint": "VehicleRatesSetpoint", "actuator_motors": "ActuatorMotors"}
 MESSAGES = {PROOF: "OffboardControlMode", **_SET_POINT_MESSAGES}
