@@ -127,7 +127,9 @@ def test_two_halves_equal_the_whole_with_gradients_across_the_cut():
 
 def test_the_caller_s_tensors_are_left_alone_and_need_not_be_contiguous():
     problem = Problem(torch.float32)
-    problem.leaves = {name: leaf.detach().mT.contiguous().mT if leaf.ndim > 1 else leaf for name, leaf in problem.leaves.items()}
+    problem.leaves = {
+        name: leaf.detach().mT.contiguous().mT if leaf.ndim > 1 else leaf for name, leaf in problem.leaves.items()
+    }
     before = {name: leaf.clone() for name, leaf in problem.leaves.items()}
     output, after, _ = run_sequence(*problem.arguments(), 2.0, PAPER)
     assert all(torch.equal(leaf, before[name]) for name, leaf in problem.leaves.items())

@@ -97,8 +97,8 @@ class _Sequence(torch.autograd.Function):
         weights = [*weights, weight]
         batch, steps, inputs = observation.shape
         by_weight = [torch.zeros_like(w.t(), memory_format=torch.contiguous_format) for w in weights]  # transposed
-        by_neuron = [[torch.zeros_like(beta) for beta in betas] for _ in range(3)]  # bias, beta, theta
-        by_state = [[torch.empty_like(m, memory_format=torch.contiguous_format) for m in membranes] for _ in range(2)]
+        by_neuron = [torch.zeros_like(beta) for _ in range(3) for beta in betas]  # bias, beta, theta
+        by_state = [torch.empty_like(m, memory_format=torch.contiguous_format) for m in (*membranes, *spikes)]
         by_input = torch.empty_like(observation) if ctx.needs_input_grad[1] else None
         grad_output = grad_output.transpose(0, 1).contiguous()
         tile = max(1, TILE_ROWS // steps)
@@ -111,17 +111,18 @@ class _Sequence(torch.autograd.Function):
                 later = torch.mm(later, weights[layer + 1])
                 _backward(
                     *map(_array, (later.view_as(u), u, membranes[layer][part], spikes[layer][part])),
-                    *(_array(after[layer][part]) for after in (grad_after[:layers], grad_after[layers:])),
-                    *map(_array, (betas[layer], thetas[layer])), *(_array(by[layer]) for by in by_neuron),
-                    *(_array(by[layer][part]) for by in by_state), slope, hard, detach_reset,
+                    *(_array(after[part]) for after in grad_after[layer::layers]),
+                    *map(_array, (betas[layer], thetas[layer], *by_neuron[layer::layers])),
+                    *(_array(by[part]) for by in by_state[layer::layers]), slope, hard, detach_reset,
                 )  # fmt: skip
             by_weight[0].addmm_(observation[part].flatten(0, 1).t(), later)
             if by_input is not None:
                 by_input[part] = torch.mm(later, weights[0]).view(-1, steps, inputs)
         *by_weight, by_readout = [by.t() for by in by_weight]
         by_input = None if by_input is None else by_input.transpose(0, 1)
-        by_spike = [None] * layers if detach_reset else by_state[1]
-        return None, by_input, by_readout, grad_output.sum((0, 1)), *by_weight, *sum(by_neuron, []), *by_state[0], *by_spike
+        if detach_reset:
+            by_state[layers:] = [None] * layers
+        return None, by_input, by_readout, grad_output.sum((0, 1)), *by_weight, *by_neuron, *by_state
 
 
 def _sixths(parts):

@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 def add_rows(total, table, index, factor, count):
-    """total [H] += sum_{i < count} factor[i] table[index[i]]; rows go in fours, which saves three of four passes of total."""
+    """total [H] += sum_{i < count} factor[i] table[index[i]], four rows in each pass over total."""
     width, i = np.uint64(len(total)), np.uint64(0)
     while i + np.uint64(4) <= count:
         a, b, c, d = table[index[i]], table[index[i + 1]], table[index[i + 2]], table[index[i + 3]]
@@ -25,7 +25,7 @@ def add_rows(total, table, index, factor, count):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def list_marked(marked, index):
-    """Write the places of the ones of `marked` (bytes 0 or 1) to `index` and return how many; without branches to mispredict."""
+    """Write the places of the ones of `marked` (bytes 0 or 1) to `index` and return how many; no branch to mispredict."""
     count = np.uint64(0)
     for h in range(np.uint64(len(marked))):
         index[count] = h
@@ -36,7 +36,7 @@ def list_marked(marked, index):
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_outer(membranes, theta, rows, total):
     """total [N, H] += spikes^T rows for rows [R, H] and the spikes of membranes [R, N] above theta."""
-    step = 64
+    step = 64  # rows, as many as a mask has bits
     masks, index = np.empty(len(theta), np.uint64), np.empty(step, np.uint64)
     ones = np.ones(step, rows.dtype)
     for first in range(0, len(rows), step):
