@@ -183,12 +183,13 @@ def _plot_bars(axes, panel: Panel) -> None:
         axes.bar(at, bars.values, width * 0.9, label=bars.name, linewidth=1.2, **look)
         if len(bars.deviations):
             axes.errorbar(at, bars.values, bars.deviations, fmt="none", ecolor=PAPER_COLOUR, elinewidth=1, capsize=2.5)
-        for x, value in zip(at, bars.values, strict=True):
+        over = bars.deviations if len(bars.deviations) else [0.0] * len(at)
+        for x, value, deviation in zip(at, bars.values, over, strict=True):
             if panel.format and math.isfinite(value):
                 up = value >= 0
                 axes.annotate(
-                    f"{value:{panel.format}}", (x, value), (0, 3 if up else -3), textcoords="offset points",
-                    ha="center", va="bottom" if up else "top", fontsize=7, color=colour,
+                    f"{value:{panel.format}}", (x, value + deviation if up else value - deviation), (0, 3 if up else -3),
+                    textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=7, color=colour,
                 )  # fmt: skip
 
 
