@@ -90,7 +90,12 @@ def messages_page() -> str:
     lines.append("## Topics\n")
     rows = [(f"`{topic}`", *cells) for topic, cells in sorted(_topics().items())]
     lines += _table(("topic", "type", "published by", "listened to by", "QoS: reliability, depth"), rows)
-    lines.append("The recorder listens to all of them, as their publishers speak.\n")
+    recorder = importlib.import_module("spike_ctrl_record.recorder")
+    others = ", ".join(f"`{name}`" for name in sorted(_topics().keys() - {*recorder.KNOWN, *recorder.FLIGHT}))
+    lines.append(
+        f"The recorder listens to all of them as their publishers speak, except for {others}, which its parameter\n"
+        "`topics` can name: spikes are what a replay computes again.\n"
+    )
     lines.append("## Services of the supervisor\n")
     services = importlib.import_module("spike_ctrl_flight.supervisor").SERVICES
     rows = [(f"`{name}`", "`std_srvs/Trigger`") for name in services]

@@ -129,8 +129,9 @@ def generate_launch_description():
             Node(
                 package="spike_ctrl",
                 executable="spike-ctrl",
-                arguments=["vehicle", *where, *options, "--priority", values["priority"], *words],
+                arguments=["vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
                 output="screen",
+                sigterm_timeout="60",  # s, to land
                 on_exit=lambda event, context: [LogInfo(msg="the embedded vehicle has ended")],
             )
         ]

@@ -42,7 +42,7 @@ setup(
         "export": ["nir", "onnx", "onnxruntime"],
         "ray": ["ray"],
         "watch": ["rich"],
-        "viewer": ["rerun-sdk"],
+        "viewer": ["rerun-sdk>=0.41"],
         "test": ["pytest", "hypothesis", "l2f", "snntorch", "nirtorch", "foundation-policy"],
     },
     entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli:main"]},

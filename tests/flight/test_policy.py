@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from reactions import GAP, hand_over_gap, on_guide_for_good
 from rehearsal import GUIDE, HOLD, SNN
-from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, VehicleAction
+from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, PolicyStatus, VehicleAction
 
 from spike_ctrl import checkpoint
 from spike_ctrl_ros import qos
@@ -115,16 +115,21 @@ def test_a_new_checkpoint_takes_over_in_flight_only_when_it_agrees_and_is_accept
     since, old = len(flight.status), flight.commands[-1].checkpoint_id
     checkpoints = flight.node.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
     answers = flight.listen(VehicleAction, "candidate/action")
-    # One that answers at random flies in shadow and is not taken.
-    found = checkpoint.load(flight.model)
-    random = np.random.default_rng(1)
-    weights = {name: random.permutation(weight.ravel()).reshape(weight.shape) for name, weight in found.weights.items()}
-    (tmp_path / "wild.safetensors").write_bytes(checkpoint.dumps(weights, found.manifest.contract))
-    begin = time.time()
+    said = flight.listen(PolicyStatus, "policy/status")
+    found, random = checkpoint.load(flight.model), np.random.default_rng(1)
+    contract, begin = found.manifest.contract, time.time()
+    # One that answers at random falls in simulation, and is not even tried.
+    wild = {name: random.permutation(weight.ravel()).reshape(weight.shape) for name, weight in found.weights.items()}
+    (tmp_path / "wild.safetensors").write_bytes(checkpoint.dumps(wild, contract))
     send_checkpoint(flight, checkpoints, tmp_path / "wild.safetensors", "wild", 1)
-    flight.until(lambda: len([a for a in answers if a.checkpoint_id == "wild"]) > 150, 15)
+    flight.until(lambda: any("refused: wild: in simulation 16 of 16" in status.detail for status in said), 15)
+    # One that hovers there with a throttle of its own flies in shadow and is not taken.
+    strayed = found.weights | {"output.bias": found.weights["output.bias"] + np.float32([0.6, 0, 0, 0])}
+    (tmp_path / "strayed.safetensors").write_bytes(checkpoint.dumps(strayed, contract))
+    send_checkpoint(flight, checkpoints, tmp_path / "strayed.safetensors", "strayed", 1)
+    flight.until(lambda: len([a for a in answers if a.checkpoint_id == "strayed"]) > 150, 15)
     policy = [c for c in flight.commands if c.commander == FlightCommand.POLICY]
-    assert {c.checkpoint_id for c in policy[-100:]} == {old}
+    assert {c.checkpoint_id for c in policy[-100:]} == {old} and "wild" not in {a.checkpoint_id for a in answers}
     # One that agrees with the guide takes over between two ticks: the policy never leaves the command.
     send_checkpoint(flight, checkpoints, flight.model, "new", 2)
     flight.until(lambda: flight.commands[-1].checkpoint_id == "new", 15)

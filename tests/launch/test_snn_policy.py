@@ -6,6 +6,8 @@
 - a state that is not finite gets no answer, and the status names the field
 - after a lost tick, and in real time after the process hung, it flies in shadow through the warm-up, from the zero state
 - a checkpoint that is not in the list of allowed files does not fly, neither the model given nor one that arrives
+- who comes later is still told the file that it was started with
+- who listens is told which neurons spiked, step by step
 - its reasons are those of the message
 """
 
@@ -19,15 +21,17 @@ import numpy as np
 import pytest
 import rclpy
 from output import executable
-from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
+from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, Spikes, VehicleAction, VehicleState
 
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.checkpoint import Contract
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.pilot import Reason
 from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_view import scene
 
 SIZES = (18, 16, 8, 4)
 VEHICLES, WARM_UP = 3, 5
@@ -221,6 +225,45 @@ def test_one_that_hung_in_real_time_answers_no_old_state_and_warms_up_anew(start
     assert talker.answers[3].tick > hung  # none of those that had waited
     stale = talker.until(lambda: [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE])
     assert "tick 4 came" in stale[-1].detail and "wanted at most 500 ms" in stale[-1].detail
+
+
+def test_the_file_that_it_was_started_with_is_told_to_whoever_comes_later(talker):
+    heard = []
+    talker.node.create_subscription(Checkpoint, "policy/model", heard.append, qos.CHECKPOINTS)
+    message = talker.until(lambda: heard)[0]
+    assert bytes(message.data) == a_checkpoint(1) and message.sha256 == hashlib.sha256(a_checkpoint(1)).hexdigest()
+    assert message.epoch == 0 and message.name.endswith("model.safetensors")
+
+
+def test_who_listens_is_told_which_neurons_spiked(talker):
+    policy, heard = checkpoint.loads(a_checkpoint(1)).policy, []
+    talker.node.create_subscription(Spikes, "policy/spikes", heard.append, qos.STREAM)
+    state, wanted = policy.initial_state(VEHICLES), {}
+    while len(heard) < 3:
+        talker.ask()
+        _, state = policy.step(talker.observation, state)
+        wanted[talker.tick] = state.spike[:, 0]
+    for message in heard:
+        steps, neurons = scene.spikes(message)
+        assert list(neurons) == list(SIZES[1:3]) and len(steps) == 10
+        np.testing.assert_array_equal(steps, [wanted[message.tick + step] for step in range(10)])
+    assert np.ptp([len(message.spikes) for message in heard]) == 0 and any(spike.any() for spike in wanted.values())
+
+
+class Deaf:
+    """A node whose publishers nobody hears."""
+
+    def create_publisher(self, *about):
+        return self
+
+    def get_subscription_count(self):
+        return 0
+
+
+def test_while_nobody_listens_the_spikes_are_not_even_looked_at():
+    spikes = SpikeView(Deaf())
+    spikes.show(VehicleState(), pilot=None)
+    assert not spikes.rows
 
 
 def test_what_the_policy_says_has_the_numbers_of_the_message():

@@ -3,6 +3,7 @@
 - a dashboard tells what is published, in text, and ends; it ends with 1 where nothing is heard
 - the viewer is refused in words where its package is missing, before anything starts
 - a vehicle is drawn where it is, as it is turned; the path begins anew with an episode
+- each neuron has its place on the wall, and glows as often as it spikes
 """
 
 import importlib.util
@@ -76,3 +77,16 @@ def test_the_path_begins_anew_with_an_episode_and_has_an_end():
         way = scene.path(way, np.array([x, 0, 0]))
     assert len(way) == scene.PATH_LENGTH and way[-1][0] == pytest.approx(99.9)
     assert len(scene.path(way, np.zeros(3))) == 1
+
+
+def test_each_neuron_has_a_place_of_its_own_on_the_wall_of_the_box():
+    places = scene.neurons([250, 16, 3], 1.5)
+    assert places.shape == (269, 3) and (places[:, 1] == 1.5).all() and np.abs(places).max() <= 1.5
+    assert len(np.unique(places.round(6), axis=0)) == 269
+    assert places[:250, 0].max() < places[250:266, 0].min() and places[250:266, 0].max() < places[266:, 0].min()
+
+
+def test_a_neuron_glows_by_the_share_of_steps_in_which_it_spiked():
+    quiet, half, always = scene.glow(np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_array_equal([quiet, always], [scene.QUIET, scene.SPIKING])
+    np.testing.assert_array_equal(half, (scene.QUIET + scene.SPIKING) / 2)

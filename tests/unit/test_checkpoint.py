@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from spike_ctrl import checkpoint
+from spike_ctrl import checkpoint, resources
 from spike_ctrl.checkpoint import CheckpointError, Contract
+from spike_ctrl.learn import state_file
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.runtime import weight_shapes
 
@@ -170,7 +171,7 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path, state):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old_limit[1]))
         with pytest.raises(CheckpointError, match="nothing was lost"):
             if state:
-                checkpoint.save_state(path, {"buffer": np.zeros(10_000)}, {})
+                state_file.save(path, {"buffer": np.zeros(10_000)}, {})
             else:
                 checkpoint.save(path, make_weights(1), CONTRACT)
     finally:
@@ -236,7 +237,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path):
     with pytest.raises(CheckpointError, match="header"):
         checkpoint.load(path)
     with pytest.raises(CheckpointError, match="not a readable training state"):
-        checkpoint.load_state(path)
+        state_file.load(path)
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
@@ -385,8 +386,8 @@ def test_a_training_state_comes_back(tmp_path):
         "empty": np.zeros((0, 3)),
     }
     info = {"generator": rng.bit_generator.state, "iteration": 3, "k": 1.5}
-    checkpoint.save_state(path, arrays, info)
-    found, found_info = checkpoint.load_state(path)
+    state_file.save(path, arrays, info)
+    found, found_info = state_file.load(path)
     assert found_info == info
     assert set(found) == set(arrays)
     for name, array in arrays.items():
@@ -399,12 +400,12 @@ def test_a_training_state_comes_back(tmp_path):
 
 def test_a_damaged_training_state_is_refused(tmp_path, data):
     path = tmp_path / "state.safetensors"
-    checkpoint.save_state(path, {"x": np.arange(1000)}, {"iteration": 3})
+    state_file.save(path, {"x": np.arange(1000)}, {"iteration": 3})
     whole = path.read_bytes()
     for length in (0, 4, 60, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match="not a readable training state"):
-            checkpoint.load_state(path)
+            state_file.load(path)
     rng = np.random.default_rng(0)
     header = 8 + int.from_bytes(whole[:8], "little")
     for position in [*range(header), *rng.integers(header, len(whole), 300)]:
@@ -412,14 +413,25 @@ def test_a_damaged_training_state_is_refused(tmp_path, data):
         flipped[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
         with pytest.raises(CheckpointError, match=rf"^{re.escape(str(path))}: (sha256|info|not a readable training state)"):
-            checkpoint.load_state(path)
+            state_file.load(path)
         if position >= header:
             with pytest.raises(CheckpointError, match=r"sha256: found .* wanted .*: the file was altered"):
-                checkpoint.load_state(path)
+                state_file.load(path)
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="info: found nothing"):
-        checkpoint.load_state(path)
+        state_file.load(path)
     with pytest.raises(CheckpointError, match="absent: cannot be read"):
-        checkpoint.load_state(tmp_path / "absent")
+        state_file.load(tmp_path / "absent")
     with pytest.raises(CheckpointError, match="info: "):
-        checkpoint.save_state(path, {}, {"x": object()})
+        state_file.save(path, {}, {"x": object()})
+
+
+def test_a_shipped_model_is_found_from_any_folder_and_a_file_there_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = checkpoint.read("models/crazyflie.safetensors")
+    assert shipped == (resources.folder("models") / "crazyflie.safetensors").read_bytes()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "crazyflie.safetensors").write_bytes(b"another")
+    assert checkpoint.read("models/crazyflie.safetensors") == b"another"
+    with pytest.raises(CheckpointError, match=r"models/nobody\.safetensors: cannot be read"):
+        checkpoint.read("models/nobody.safetensors")

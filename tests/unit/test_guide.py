@@ -87,6 +87,13 @@ def test_integral_action_removes_the_steady_error_of_a_wrong_mass_and_an_unknown
     assert hover_error(12.0, **trouble) < 0.01
 
 
+@pytest.mark.parametrize("mass", [0.65, 1.5])
+def test_integral_action_lifts_a_vehicle_that_came_to_rest_far_below_or_above_the_set_point(mass):
+    # The error that the proportional part leaves is more than what is near, .5 m.
+    craft = airframe.find("sih_quadx")
+    assert hover_error(8.0, mass=mass, craft=craft) < 0.05
+
+
 def test_without_integral_action_the_error_stays():
     assert hover_error(12.0, mass=1.1, gains=Gains(integral=0.0)) > 0.1
 

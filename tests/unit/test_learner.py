@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, checkpoint
+from spike_ctrl import airframe
 from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn import state_file
 from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows
 from spike_ctrl.learn.learner import MAX_TICKS, Learner
 from spike_ctrl.learn.rollout import Rollout, training_environment
@@ -69,9 +70,9 @@ def flat(flags, reward=0.0):
 def test_a_restored_learner_goes_on_bit_by_bit(tmp_path):
     original = learner()
     learn(original, flights(104), iterations=4)  # four episodes of all vehicles
-    checkpoint.save_state(tmp_path / "state", *original.state())
+    state_file.save(tmp_path / "state", *original.state())
     twin = learner()
-    twin.restore(*checkpoint.load_state(tmp_path / "state"))
+    twin.restore(*state_file.load(tmp_path / "state"))
     rows = flights(300, seed=1)  # more than the ring holds
     mine, other = learn(original, rows, iterations=5), learn(twin, rows, iterations=5)
     assert {"critic_loss", "actor_loss", "return", "survival", "slope"} <= set(mine[0])

@@ -267,7 +267,7 @@ def test_time_synchronisation_gives_offset_and_round_trip():
 
 
 def test_text_version_and_ground_truth():
-    assert one(Autopilot()("statustext", 2, b"Arming denied")) == protocol.Said(5.0, 2, "Arming denied")
+    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == protocol.Said(5.0, 2, "Arming denied")
     version = Autopilot()("autopilot_version", 0, 0x011100FF, 0, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 0)
     assert one(version) == protocol.Version(5.0, 1, 17, 0)
     truth = one(Autopilot()("hil_state_quaternion", 0, (1, 0, 0, 0), 0, 0.5, 0, 473977420, 85455940, 489400,

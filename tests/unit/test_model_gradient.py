@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, checkpoint, dynamics
+from spike_ctrl import airframe, dynamics
 from spike_ctrl.dynamics import STATE_ROWS
 from spike_ctrl.environment import Environment, Task
 from spike_ctrl.evaluate import PolicyController, evaluate, randomised
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn import state_file
 from spike_ctrl.learn.buffer import FIRST, TERMINATED, Rows
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.model_gradient import TILE
@@ -98,8 +99,8 @@ def test_a_restored_learner_goes_on_bit_by_bit(tmp_path):
     original, twin = learner(), learner()
     fed(original)
     original.iterate()
-    checkpoint.save_state(tmp_path / "state", *original.state())
-    twin.restore(*checkpoint.load_state(tmp_path / "state"))
+    state_file.save(tmp_path / "state", *original.state())
+    twin.restore(*state_file.load(tmp_path / "state"))
     mine, other = ([student.iterate() for _ in range(3)] for student in (original, twin))
     assert [m["actor_loss"] for m in mine] == [m["actor_loss"] for m in other]
     for name, value in original.flying_weights().items():

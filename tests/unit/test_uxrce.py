@@ -59,7 +59,7 @@ def test_what_must_not_be_sent_is_refused():
         uxrce.motors((0.0,) * 4, SIH)
 
 
-@pytest.mark.parametrize("version", ["1.14", "1.15", "1.16", "1.17"])
+@pytest.mark.parametrize("version", ["1.15", "1.16", "1.17"])
 def test_row_40_each_px4_has_its_branch_of_px4_msgs(version):
     assert uxrce.unfit(version, FIT) is None
     why = uxrce.unfit(version, None)
@@ -87,8 +87,17 @@ def test_row_40_a_px4_msgs_of_another_px4_is_refused_by_field_with_the_branch_to
     assert re.search(words, why), why
 
 
-def test_row_40_a_px4_without_a_matrix_entry_is_refused():
-    assert uxrce.unfit("1.13", FIT).startswith("px4: found '1.13', wanted one of 1.14, 1.15, 1.16, 1.17")
+def test_row_40_fields_in_another_order_or_more_of_them_are_refused_for_px4_reads_bytes():
+    rates = FIT["VehicleRatesSetpoint"]
+    turned = {name: rates[name] for name in ("timestamp", "pitch", "roll", *list(rates)[3:])}
+    for other in (turned, rates | {"new": "float"}):
+        why = uxrce.unfit("1.17", FIT | {"VehicleRatesSetpoint": other})
+        assert f"VehicleRatesSetpoint: found the fields {', '.join(other)}, wanted {', '.join(rates)}; for PX4 1.17" in why
+
+
+@pytest.mark.parametrize("version", ["1.13", "1.14", "1.18"])
+def test_row_40_a_px4_without_a_matrix_entry_is_refused(version):
+    assert uxrce.unfit(version, FIT).startswith(f"px4: found '{version}', wanted one of 1.15, 1.16, 1.17")
 
 
 def test_row_40_another_firmware_or_no_agent_bars_the_flight():

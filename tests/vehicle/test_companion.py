@@ -110,7 +110,6 @@ def test_a_remote_control_is_lost_only_where_there_was_one():
 def test_a_ground_station_is_lost_and_regained_by_the_autopilots_words():
     pair = Pair(NAV_DLL_ACT=1, COM_DL_LOSS_T=2.0)
     pair.run(3.0)
-    pair.ask(Ask.ARM)
     heartbeat = mavlink.MAVLink_heartbeat_message(6, 8, 0, 0, 4, 3)
     pair.station_says(heartbeat)
     for seconds, lost in ((1.0, False), (1.5, True)):
@@ -119,10 +118,23 @@ def test_a_ground_station_is_lost_and_regained_by_the_autopilots_words():
     pair.station_says(heartbeat)
     pair.run(0.2)
     assert not pair.companion.status().ground_station_lost
-    # As other versions of PX4 say it.
-    for text, lost in (("Connection to ground station lost", True), ("Data link regained", False), ("GCS lost", True)):
+    texts = [said.text for said in pair.companion.said]
+    assert texts == ["Connection to ground station lost", "GCS connection regained"]
+
+
+def test_what_px4_says_of_other_links_tells_nothing_of_the_ground_station():
+    pair = Pair()
+    pair.run(3.0)
+    for text, lost in (
+        ("High latency data link lost", False),  # a satellite's
+        ("Connection to mission computer lost", False),
+        ("Preflight Fail: No connection to the GCS", False),
+        ("Data link lost", True),  # as PX4 v1.11 says it
+        ("Onboard controller regained", True),
+        ("Data link regained", False),
+    ):
         pair.companion._take_words(Said(0.0, 4, text))
-        assert pair.companion.status().ground_station_lost is lost
+        assert pair.companion.status().ground_station_lost is lost, text
 
 
 def test_health_is_told_by_what_the_estimate_did_on_the_ground():

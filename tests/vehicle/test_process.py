@@ -1,6 +1,7 @@
 """`spike-ctrl vehicle` as a process on UDP, flown by a client of pymavlink alone.
 
 - it comes up, speaks first, flies the whole sequence, and ends in order with a summary
+- told to end in the air, it may land first; a second signal ends it there
 - the client dies in flight: the vehicle lands by itself, in the time of its clock also at five times the speed
 - a signed link takes nothing unsigned; what is wrong on the command line is one line
 """
@@ -58,6 +59,23 @@ def test_the_whole_flight_and_an_orderly_end(start_vehicle):
     assert vehicle.stop() == 0
     assert vehicle.said(r"armed, OFFBOARD") and vehicle.said(r"Disarmed by landing")
     assert vehicle.said(r"hardest touchdown 0\.\d+ m/s$")
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM)], ids=["one", "two"])
+def test_told_to_end_in_the_air_it_lands_first_and_at_a_second_signal_ends_at_once(start_vehicle, signals):
+    options = ("--set", "COM_OF_LOSS_T=0.2", "--set", "COM_OBL_RC_ACT=4", "--until-disarmed")
+    vehicle = start_vehicle(*QUIET, "--speed", "4", *options)
+    take_off(vehicle, 0.6)
+    vehicle.process.send_signal(signals[0])
+    sent = len(vehicle.heard)
+    vehicle.fly(lambda: len(vehicle.heard) > sent + 50, 5)  # it flies on
+    for number in signals[1:]:
+        vehicle.process.send_signal(number)
+    assert vehicle.process.wait(20) == 0
+    vehicle.stop()
+    landed = len(signals) == 1
+    assert vehicle.said("Disarmed by landing") is landed
+    assert vehicle.said(r"up 0\.00 m; .*hardest touchdown 0\.[0-4]\d m/s$") is landed, vehicle.lines[-1]
 
 
 def test_odometry_at_100_hz_comes_in_time(start_vehicle):

@@ -17,10 +17,15 @@ from typing import NamedTuple
 from spike_ctrl.fault import Fault, Finding
 from spike_ctrl.guard import Sample
 from spike_ctrl.ranges import within
+from spike_ctrl.trajectory import SetPoint
 
 Action = tuple[float, float, float, float]
 KEPT = 8  # states to which an answer is known by its tick
 RECENT = 4  # answers in which a contradiction shows
+JUMP = 0.15  # m between two states: the set-point has jumped, and for UNDER_WAY answers both are on the way to it,
+UNDER_WAY = 500
+AWAY, ARRIVED = 1.0, 0.3  # m: far from it, and there; a speed counts as the way of BRAKING seconds
+BRAKING = 0.6  # s
 WINDOW = 100  # answers in which misses and saturation are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
@@ -58,6 +63,7 @@ class AnswerLimits:
 
     late: float = within(0.01, 0.001, 0.1)  # s from a state's receipt: later counts as a miss
     silent: float = within(0.025, 0.002, 0.2)  # s: no answer by then is silence, a later one is not commanded
+    guide_silent: float = within(0.08, 0.002, 1.0)  # s: the net below the policy is gone; a pause is no reason to land
     misses: int = within(20, 1, 99)  # of the last 100 answers
     saturation: float = within(0.98, 0.5, 1.0)  # size from which an action sits at its limit
     saturated: int = within(60, 1, 99)  # of the last 100 answers: with half of the action or more at its limit
@@ -71,8 +77,9 @@ class AnswerLimits:
     spike_ticks: int = within(25, 1, 1000)  # answers outside of that band
     warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
     agree: int = within(50, 1, 10_000)  # answers that are compared before the policy may fly
-    disagreement: float = within(0.12, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
-    contradiction: float = within(0.8, 0.001, 2.0)  # the same over the last four answers, in flight
+    disagreement: float = within(0.2, 0.001, 2.0)  # mean difference of action and guide's action, in shadow
+    contradiction: float = within(0.8, 0.001, 2.0)  # the same over the last four answers, in flight ...
+    contradiction_away: float = within(1.4, 0.001, 2.0)  # ... and far away from a new set-point, each in its own haste
 
 
 def expect(source: Source, sample: Sample) -> Source:
@@ -120,10 +127,10 @@ def answered(source: Source, answer: Answer, limits: AnswerLimits) -> Source:
 
 def silence(source: Source, now: float, limits: AnswerLimits, fault: Fault) -> tuple[Finding, ...]:
     """Whether the source owes an answer for too long, or was late too often. fault: what silence is called."""
-    found = ()
-    if source.waiting_since is not None and now - source.waiting_since > limits.silent:
+    found, limit = (), limits.silent if fault is Fault.POLICY_SILENT else limits.guide_silent
+    if source.waiting_since is not None and now - source.waiting_since > limit:
         waited = 1e3 * (now - source.waiting_since)
-        found = (Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limits.silent:.0f} ms"),)
+        found = (Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limit:.0f} ms"),)
     if fault is Fault.POLICY_SILENT and (misses := source.misses.bit_count()) > limits.misses:
         detail = f"{misses} of {WINDOW} answers late by more than {1e3 * limits.late:.0f} ms, wanted at most {limits.misses}"
         found += (Finding(Fault.POLICY_MISSES, detail),)
@@ -145,6 +152,9 @@ class Monitor(NamedTuple):
     compared: int = 0
     difference: Action = (0.0, 0.0, 0.0, 0.0)  # mean difference from the guide's actions, without sign
     recent: Action = (0.0, 0.0, 0.0, 0.0)  # the same over the last answers
+    distance: float | None = None  # m from the set-point when they were last compared
+    way: float = 0.0  # m to a new set-point
+    under_way: int = 0  # answers for which that excuses a difference
 
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy, flying in shadow, did as the guide does for long enough."""
@@ -181,14 +191,16 @@ def observe(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimi
     return monitor, _behaviour(monitor, answer, limits)
 
 
-def compare(monitor: Monitor, policy: Answer, guide: Answer, limits: AnswerLimits) -> Monitor:
+def compare(
+    monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits
+) -> Monitor:
     """The monitor after policy and guide answered the same state; the warm-up does not count for the gate."""
     apart = tuple(abs(a - b) for a, b in zip(policy.action, guide.action, strict=True))
 
     def mean(before: Action, share: float) -> Action:
         return tuple(d + share * (a - d) for d, a in zip(before, apart, strict=True))
 
-    monitor = monitor._replace(recent=mean(monitor.recent, 1.0 / RECENT))
+    monitor = _travel(monitor, sample, point)._replace(recent=mean(monitor.recent, 1.0 / RECENT))
     if monitor.answers <= limits.warm_up:
         return monitor
     share = max(1.0 / (monitor.compared + 1), 1.0 / limits.agree)
@@ -197,9 +209,11 @@ def compare(monitor: Monitor, policy: Answer, guide: Answer, limits: AnswerLimit
 
 def contradiction(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
     """Whether a policy that flies has just done otherwise than the guide would, beyond all doubt."""
-    if (apart := max(monitor.recent)) <= limits.contradiction:
+    away = min(monitor.way / AWAY, 1.0) if monitor.under_way else 0.0
+    wanted = limits.contradiction + away * (limits.contradiction_away - limits.contradiction)
+    if (apart := max(monitor.recent)) <= wanted:
         return ()
-    detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {limits.contradiction}"
+    detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {wanted:.2f}"
     return (Finding(Fault.DISAGREEMENT, detail),)
 
 
@@ -210,6 +224,17 @@ def slewed(action: Action, previous: Action | None, limits: AnswerLimits) -> tup
     worst = max(abs(a - b) for a, b in zip(action, previous, strict=True))
     slowed = tuple(min(max(a, b - limits.slew), b + limits.slew) for a, b in zip(action, previous, strict=True))
     return slowed, (Finding(Fault.ACTION_SLEWED, f"found a change of {worst:.2f}, wanted at most {limits.slew}"),)
+
+
+def _travel(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
+    """On the way to a set-point that has jumped: until it is reached, or for as long as that may take."""
+    distance = math.dist(sample.position, point.position)
+    way, left = distance + BRAKING * math.dist(sample.velocity, point.velocity), max(monitor.under_way - 1, 0)
+    if monitor.distance is not None and distance - monitor.distance > JUMP:
+        left = UNDER_WAY
+    elif way < ARRIVED:
+        left = 0
+    return monitor._replace(distance=distance, way=way, under_way=left)
 
 
 def _count_spikes(before: tuple[int, ...], spike_rate: tuple[float, ...], limits: AnswerLimits) -> tuple[int, ...]:

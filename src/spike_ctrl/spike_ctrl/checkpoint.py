@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from spike_ctrl import atomic_file
+from spike_ctrl import atomic_file, resources
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
 
@@ -118,7 +118,7 @@ def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], contract: C
     """
     path = Path(path)
     data = dumps(weights, contract, name=str(path), **manifest)
-    _replace(path, lambda temporary: atomic_file.write(temporary, data))
+    replace(path, lambda temporary: atomic_file.write(temporary, data))
     return data
 
 
@@ -128,7 +128,9 @@ def load(path: str | os.PathLike, *, expect: Mapping[str, Any] | None = None) ->
 
 
 def read(path: str | os.PathLike) -> bytes:
-    """The bytes of a file that may be a checkpoint; none of them has been checked."""
+    """The bytes of a file that may be a checkpoint; none of them has been checked. models/NAME is a shipped one anywhere."""
+    if not os.path.exists(path) and os.path.dirname(path) == "models":
+        path = resources.folder("models") / os.path.basename(path)
     try:
         if (size := os.stat(path).st_size) > MAX_BYTES:
             raise CheckpointError(f"{path}: size: found {size} bytes, wanted at most {MAX_BYTES}")
@@ -160,36 +162,6 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     if not difference <= manifest.tolerance:
         raise CheckpointError(f"{name}: self-test: found a difference of {difference:.2g}, wanted {manifest.tolerance:.2g}")
     return Checkpoint(policy, manifest, tensors, self_test[0])
-
-
-def save_state(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
-    """Write a resumable training state, atomically as `save`: named arrays of any size, and info as JSON."""
-    path = Path(path)
-    try:
-        text = json.dumps(info, allow_nan=True)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: info: {error}; wanted numbers, text, lists and mappings") from None
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    about = {"info": text, "sha256": _sum_of(arrays, text)}
-    _replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=about))
-
-
-def load_state(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and info that `save_state` wrote. Raises CheckpointError if the file is damaged or something else."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            text, wanted = ((file.metadata() or {})[name] for name in ("info", "sha256"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-        info = json.loads(text)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except KeyError as error:
-        raise CheckpointError(f"{path}: {error.args[0]}: found nothing, wanted the metadata of a training state") from None
-    except Exception as error:  # as in `loads`
-        raise CheckpointError(f"{path}: not a readable training state: {error}") from None
-    if (found := _sum_of(arrays, text)) != wanted:
-        raise CheckpointError(f"{path}: sha256: found {found}, wanted {wanted}: the file was altered")
-    return arrays, info
 
 
 # --- manifest -------------------------------------------------------------------------------------------------------
@@ -343,10 +315,10 @@ def _check_tensor(tensor: np.ndarray, shape: tuple[int, ...], key: str, name: st
 
 
 def _digest(tensors: Mapping[str, np.ndarray], manifest: Manifest) -> str:
-    return _sum_of(tensors, _manifest_text(dataclasses.replace(manifest, sha256="")))
+    return sum_of(tensors, _manifest_text(dataclasses.replace(manifest, sha256="")))
 
 
-def _sum_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
+def sum_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
     """sha256 of a text and of names, types, shapes and values of arrays."""
     digest = hashlib.sha256(text.encode())
     for key in sorted(arrays):
@@ -398,7 +370,8 @@ def _actions(policy: SpikingPolicy, observations: np.ndarray) -> np.ndarray:
     return np.stack(actions)
 
 
-def _replace(path: Path, write: Callable[[str], None]) -> None:
+def replace(path: Path, write: Callable[[str], None]) -> None:
+    """Write a file so that a kill at any moment leaves the old one or the new one. Raises CheckpointError."""
     try:
         atomic_file.replace(path, write)
     except (OSError, SafetensorError) as error:

@@ -18,6 +18,9 @@ from spike_ctrl import dynamics
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.ranges import within
 
+NEAR = 0.5  # m
+RESTING = 0.2  # m/s
+
 
 @dataclass(frozen=True)
 class Gains:
@@ -32,7 +35,7 @@ class Gains:
     yaw_frequency: float = within(4.0, 0.01, 1000.0)
     yaw_damping: float = within(1.0, 0.01, 10.0)
     integral: float = within(0.8, 0.0, 100.0)  # 1/s, of the position error; only where the true parameters are not given
-    max_integral: float = within(3.0, 0.0, 100.0)  # m/s^2
+    max_integral: float = within(6.0, 0.0, 100.0)  # m/s^2: half a vehicle's weight and more
     lead_cap: float = within(1.5, 1.0, 100.0)  # largest factor by which the motor lag is shortened ...
     min_lag: float = within(0.02, 1e-3, 1.0)  # ... and the lag (s) below which it is not
 
@@ -115,9 +118,10 @@ def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains,
         ay = -wn * wn * scale * o[1] - 2 * zeta * wn * o[13]
         az = -wn * wn * scale * o[2] - 2 * zeta * wn * o[14]
         if not known:
+            # Near the set-point, or at rest far below or above it, where nothing balances the weight. Else it would wind up.
             for i in range(3):
-                if error < 0.5:
-                    integral[n, i] -= ki * wn * wn * o[i] * dt
+                if error < NEAR or (i == 2 and abs(o[14]) < RESTING):
+                    integral[n, i] -= ki * wn * wn * min(max(o[i], -NEAR), NEAR) * dt
                 integral[n, i] = min(max(integral[n, i], -max_integral), max_integral)
             ax, ay, az = ax + integral[n, 0], ay + integral[n, 1], az + integral[n, 2]
         fx, fy, fz = mass * ax - d[0], mass * ay - d[1], mass * (az + GRAVITY) - d[2]

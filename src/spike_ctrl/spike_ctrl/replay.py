@@ -17,7 +17,7 @@ import numpy as np
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
-from spike_ctrl.bag.reader import Recording
+from spike_ctrl.bag.reader import Recording, Status
 from spike_ctrl.checkpoint import Checkpoint, Contract
 from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.observation import LAYOUT
@@ -29,7 +29,8 @@ AXES = {
     "motors": ("front-right", "back-right", "back-left", "front-left"),
     "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
 }
-TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "transition")  # of a bag, that are needed
+# of a bag, that are needed
+TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition")
 STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
 
 
@@ -92,32 +93,48 @@ def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingP
     states, vehicles = recording.states, recording.vehicles
     action = np.full((len(states.tick), vehicles, 4), np.nan, np.float32)
     known = np.zeros((len(states.tick), vehicles), bool)
-    epochs = states.epoch if recording.policy is None else np.maximum(recording.policy.epoch, states.epoch)
-    started = _started(recording)
+    epochs, started, shadows = flown_epochs(recording), started_ticks(recording), _shadows(recording.status)
     first = (states.flags & FIRST) > 0
-    pilot, sure, before = Pilot(warm_up=0), np.zeros(vehicles, bool), None
-    spikes, membranes = [], []
+    pilot, before = Pilot(warm_up=0, judged=True), None
+    sure, shadow_sure = np.zeros(vehicles, bool), False
+    one = policies if isinstance(policies, SpikingPolicy) else next(iter(policies.values()))
+    spikes, membranes = (np.full((len(states.tick), len(one.theta)), np.nan, np.float32) for _ in range(2))
     for row, tick in enumerate(states.tick.tolist()):
-        policy = policies if isinstance(policies, SpikingPolicy) else policies.get(int(epochs[row]))
+        epoch = int(epochs[row])
+        policy = _of_epoch(policies, epoch)
         if policy is None or tick != before or tick in started:
             pilot.stop()
-            sure = np.full(vehicles, tick in started)
+            sure, shadow_sure = np.full(vehicles, tick in started), tick in started
         before = tick + 1
         if policy is None:
             continue
-        if pilot.flown is None or pilot.flown.policy is not policy:
-            kept = pilot.flown is None or pilot.flown.policy.sizes == policy.sizes
-            sure &= kept
-            pilot.take(Flown("", policy, 0))
+        if pilot.flown is None or (pilot.flown.policy, pilot.flown.epoch) != (policy, epoch):
+            if pilot.accept("", epoch):
+                sure = np.full(vehicles, shadow_sure)
+            else:  # in lockstep it goes on with the spiking state
+                same = pilot.flown is None or pilot.flown.policy.sizes == policy.sizes
+                sure &= same and (pilot.flown is None or states.epoch[row] > 0)
+                pilot.take(Flown("", policy, epoch))
+        if tick in shadows and (successor := _of_epoch(policies, shadows[tick])) not in (None, policies):
+            pilot.warm(Flown("", successor, shadows[tick]))
+            shadow_sure = True
         sure |= first[row]
         answer = pilot.step(tick, first[row], states.observation[row], lockstep=True)
         if answer.action is not None:
             action[row], known[row] = answer.action, sure
-        if traces:
-            blank = np.full(len(policy.theta), np.nan, np.float32)
-            spikes.append(blank if pilot.state is None else pilot.state.spike[:, 0])
-            membranes.append(blank if pilot.state is None else pilot.state.membrane[:, 0])
-    return Replay(action, known, np.array(spikes) if traces else None, np.array(membranes) if traces else None)
+        if traces and pilot.state is not None and policy.sizes == one.sizes:
+            spikes[row], membranes[row] = pilot.state.spike[:, 0], pilot.state.membrane[:, 0]
+    return Replay(action, known, *((spikes, membranes) if traces else ()))
+
+
+def flown_epochs(recording: Recording) -> np.ndarray:
+    """The checkpoint in use at each tick, (T,): what the state asks for; else what answered, also between two answers."""
+    states, policy = recording.states, recording.policy
+    if policy is None or not (policy.tick >= 0).any():
+        return states.epoch
+    answered = np.flatnonzero(policy.tick >= 0)
+    last = np.searchsorted(answered, np.arange(len(states.tick)), side="right") - 1
+    return np.where(states.epoch > 0, states.epoch, policy.epoch[answered[np.maximum(last, 0)]])
 
 
 def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
@@ -204,7 +221,8 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
             why = f"by its name; the bag says {', '.join(names)}"
         contract = model.manifest.contract
         policy = runtime(model.weights, contract.neuron)
-        return Choice(policy, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
+        policies = dict.fromkeys(epochs, policy) if same else policy
+        return Choice(policies, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
     policies, contract = {}, None
     for epoch in (epoch for epoch in epochs if epoch in recording.checkpoints):
         found = recording.checkpoints[epoch]
@@ -214,7 +232,9 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
         policies[epoch] = runtime(loaded.weights, contract.neuron)
     if not policies:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
-    return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded")
+    names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in map(recording.checkpoints.get, policies)]
+    shown = ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
+    return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
 
 
 def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison]:
@@ -256,7 +276,20 @@ def _check(recording: Recording, model: Checkpoint, name: str) -> None:
             raise BagError(f"{name}: {field_}: found {found!r}, wanted {wanted!r} {where}")
 
 
-def _started(recording: Recording) -> set[int]:
+def _of_epoch(policies: SpikingPolicy | Mapping[int, SpikingPolicy], epoch: int) -> SpikingPolicy | None:
+    return policies if isinstance(policies, SpikingPolicy) else policies.get(epoch)
+
+
+def _shadows(status: Status | None) -> dict[int, int]:
+    """{tick: epoch} of each successor that began to fly in shadow after the first report."""
+    if status is None:
+        return {}
+    began = np.flatnonzero((status.candidate[1:] >= 0) & (status.candidate[1:] != status.candidate[:-1])) + 1
+    return dict(zip(status.tick[began].tolist(), status.candidate[began].tolist(), strict=True))
+
+
+def started_ticks(recording: Recording) -> set[int]:
+    """Ticks at which the policy says that it begins from the zero state."""
     if recording.status is None:
         return set()
     return set(recording.status.tick[recording.status.reason == STARTED].tolist())

@@ -17,6 +17,9 @@ from spike_ctrl.bag.reader import Actions, Recording
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Limits, Sample, Track
 from spike_ctrl.learn.buffer import FIRST
+from spike_ctrl.trajectory import SetPoint
+
+ORIGIN = SetPoint((0.0, 0.0, 0.0))  # recorded states are relative to the set-point
 
 
 class Verdict(NamedTuple):
@@ -63,7 +66,7 @@ def judge(
             monitor, behaviour = answers.observe(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
             if by_guide[row] is not None:
-                monitor = answers.compare(monitor, answer, by_guide[row], answer_limits)
+                monitor = answers.compare(monitor, answer, by_guide[row], sample, ORIGIN, answer_limits)
                 findings += answers.contradiction(monitor, answer_limits)
         found.append(Verdict(int(states.tick[row]), findings, _rung(findings)))
     return found

@@ -35,15 +35,18 @@ def state_message(seen: Sample) -> FlightState:
     return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
 
 
-def vehicle_state(state: Sample, point: trajectory.SetPoint | None, airborne: bool) -> VehicleState:
-    """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted."""
+def vehicle_state(state: Sample, point: trajectory.SetPoint | None, airborne: bool, guided: bool) -> VehicleState:
+    """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted.
+
+    guided: the last command was the guide's.
+    """
     if point is None:
         point = trajectory.SetPoint(state.position, yaw=guard.yaw(state.quaternion))
     # A set-point that moves carries its frame along.
     velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
     seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
     # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
-    flags = np.array([0 if airborne else VehicleState.FIRST], np.uint8)
+    flags = np.array([(0 if airborne else VehicleState.FIRST) | (VehicleState.GUIDE if guided else 0)], np.uint8)
     stamp = round(state.stamp * 1e9)
     return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
 

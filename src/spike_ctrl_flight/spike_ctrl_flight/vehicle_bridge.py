@@ -69,7 +69,7 @@ class VehicleBridge(Node):
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.track, self.passed, self.target = Track(), command.Passed(), None
-        self.tick = self.refused = 0
+        self.tick, self.refused, self.guided = 0, 0, False
         self.latencies = Latencies()
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
@@ -122,7 +122,7 @@ class VehicleBridge(Node):
             moved = setpoint.shifted(setpoint.Target(self.target), seen.shift)
             self.target, _ = setpoint.current(moved, 0.0, self.settings.cage)
         state = seen.accepted
-        self.state_out.publish(messages.vehicle_state(state, self.target, airborne))
+        self.state_out.publish(messages.vehicle_state(state, self.target, airborne, self.guided))
         self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
         if self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
@@ -142,6 +142,7 @@ class VehicleBridge(Node):
                 self.refused += 1
                 self.get_logger().warning(str(found[0]), throttle_duration_sec=1.0)
                 return
+            self.guided = message.commander == FlightCommand.GUIDE
             self.way.send(action, now)
         self.latencies.add(time.monotonic() - dict(self.passed.states)[message.tick])
 

@@ -52,7 +52,10 @@ class GuidePolicy(Node):
             if len(self.state) != message.vehicles:
                 self.state = self.guide.initial_state(message.vehicles)
             self.state[(seen.flags & VehicleState.FIRST) > 0] = 0.0
-            action, self.state = self.guide.act(seen.observation, self.state, seen.rotor_speed, seen.disturbance, seen.plant)
+            action, after = self.guide.act(seen.observation, self.state, seen.rotor_speed, seen.disturbance, seen.plant)
+            # The errors that another leaves in flight are not the guide's to integrate: it would wind up.
+            steers = (seen.flags & VehicleState.GUIDE) > 0 if self.parameters.flight else slice(None)
+            self.state[steers] = after[steers]
             self.answer = fill(
                 VehicleAction(),
                 stamp=nanoseconds(message.header.stamp),

@@ -1,31 +1,37 @@
-"""From a checkpoint, in a file or a message, to a policy that may fly: the operator's list, all checks, the runtime."""
+"""From a checkpoint, in a file or a message, to a policy that may fly: the operator's list, checks, runtime, rehearsal."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spike_ctrl_msgs.msg import Checkpoint
 
 from spike_ctrl import allowed, checkpoint
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.allowed import AllowedModels
 from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl.rehearsal import rehearse
 from spike_ctrl.snn.pilot import Flown
 from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.parameters import ParameterError
+
+LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
 
 
 @dataclass(frozen=True)
 class Loader:
-    """expect: what a contract must say. realtime: states come at the contract's rate. allowed: None, any file may fly."""
+    """expect: what a contract must say. realtime: states come at the contract's rate. allowed: None, any file may fly.
+
+    rehearsed: the airframe that a policy must fly in simulation; None: it need not.
+    """
 
     runtime: type[SpikingPolicy]
     expect: Mapping[str, str]
     realtime: bool
     allowed: AllowedModels | None
-
-    def file(self, path: str) -> Flown:
-        """The checkpoint in a file. Raises CheckpointError."""
-        return self._flown(checkpoint.read(path), path, 0)
+    rehearsed: Airframe | None
 
     def message(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError."""
@@ -39,8 +45,18 @@ class Loader:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
-        period = 1 / contract.rate_hz if self.realtime else 0.0
-        return Flown(name, self.runtime(found.weights, contract.neuron), epoch, period)
+        policy = self.runtime(found.weights, contract.neuron)
+        if self.rehearsed is not None and (
+            why := rehearse(policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN))
+        ):
+            raise CheckpointError(f"{name}: {why}")
+        return Flown(name, policy, epoch, 1 / contract.rate_hz if self.realtime else 0.0)
+
+
+def of_file(path: str) -> Checkpoint:
+    """A file as a message, of epoch 0; nothing of it has been checked. Raises CheckpointError where it cannot be read."""
+    data = checkpoint.read(path)
+    return fill(Checkpoint(), name=path, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
 
 def compiled() -> type[SpikingPolicy]:

@@ -21,7 +21,8 @@ from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.pilot import Answer, Flown, Pilot, Reason
 from spike_ctrl.snn.runtime import SpikingPolicy
-from spike_ctrl_policy.loader import Loader, compiled, listed
+from spike_ctrl_policy.loader import Loader, compiled, listed, of_file
+from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
@@ -57,16 +58,20 @@ class SnnPolicy(LifecycleNode):
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
-        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model))
+        rehearsed = vehicle if p.flight else None
+        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model), rehearsed)
         self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
+        self.candidate: Flown | None = None
         self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
+        self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
         self.successor = Successor(self, self.pilot, vehicle.action_layout, self.load) if p.flight else None
+        self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
             self.start_timer = self.create_timer(0.01, self.start)
@@ -84,7 +89,9 @@ class SnnPolicy(LifecycleNode):
     def on_configure(self, state) -> TransitionCallbackReturn:
         if self.parameters.model:
             try:
-                self.pilot.take(self.loader.file(self.parameters.model))
+                model = of_file(self.parameters.model)
+                self.pilot.take(self.loader.message(model))
+                self.model_out.publish(model)  # kept for whoever records the flight: what comes later comes by message
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
@@ -151,7 +158,10 @@ class SnnPolicy(LifecycleNode):
             self.command(message, found.action)
         if self.successor is not None:
             self.successor.show(message)
-        if found.reason != self.reason or received - self.reported > STATUS_PERIOD:
+        if found.action is not None:
+            self.spikes.show(message, self.pilot)
+        told = (self.reason, self.candidate)
+        if (found.reason, self.pilot.successor) != told or received - self.reported > STATUS_PERIOD:
             self.report(message, found, received, seen.observation[0])
 
     def command(self, message: VehicleState, action: np.ndarray) -> None:
@@ -175,11 +185,13 @@ class SnnPolicy(LifecycleNode):
     def report(self, message: VehicleState, found: Answer, received: float, observation: np.ndarray) -> None:
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
-        self.reason, self.reported = found.reason, received
+        self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor
         computed = {}
         if found.action is not None:
             rates = self.pilot.flown.policy.spike_rates(self.pilot.state)
             computed = {"action": found.action[0], "inference_time": self.inference, "spike_rate": rates}
+        if self.candidate is not None:
+            computed |= {"candidate_epoch": self.candidate.epoch, "candidate_id": self.candidate.name}
         self.status_out.publish(
             fill(
                 PolicyStatus(),

@@ -34,6 +34,7 @@ KNOWN = {
     "policy/action": (VehicleAction, qos.LOCKSTEP),
     "policy/status": (PolicyStatus, qos.STATUS),
     "policy/checkpoint": (Checkpoint, qos.CHECKPOINTS),
+    "policy/model": (Checkpoint, qos.CHECKPOINTS),
     "transition": (Transition, qos.LOCKSTEP),
     "jump_start": (JumpStart, qos.LOCKSTEP),
     "training/status": (TrainingStatus, qos.STATUS),

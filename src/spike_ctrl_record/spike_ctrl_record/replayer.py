@@ -50,9 +50,16 @@ class Replayer(Node):
             raise ParameterError(str(error)) from None
         for note in recording.notes:
             self.get_logger().warning(note)
-        # A state that asks for an epoch gets that checkpoint's answer at once, without a warm-up.
-        self.epochs = np.ones_like(recording.states.epoch) if model else recording.policy.epoch
-        self.waiting = [(1, p.model, digest, data)] if model else [(e, *recording.checkpoints[e]) for e in choice.policies]
+        # A state that asks for an epoch gets that checkpoint's answer at once, without a warm-up; here they count from 1.
+        flown = replay.flown_epochs(recording)
+        order = {epoch: 1 if model else number for number, epoch in enumerate(dict.fromkeys(flown.tolist()), 1)}
+        kept = [(number, *recording.checkpoints[epoch]) for epoch, number in order.items() if epoch in recording.checkpoints]
+        self.waiting = [(1, p.model, digest, data)] if model else kept
+        self.epochs = np.array([order[epoch] for epoch in flown.tolist()])
+        # A successor took over with the spiking state of its shadow flight, which this policy has not.
+        self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
+        started = np.isin(recording.states.tick, list(replay.started_ticks(recording)))
+        self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
         self.answers = np.full_like(recording.policy.action, np.nan)
         self.rows = np.flatnonzero(self._can_be_answered()).tolist()[::-1]
         self.row, self.sent, self.asked, self.begun = None, 0.0, 0.0, None
@@ -110,7 +117,7 @@ class Replayer(Node):
                 frame_id="odom",
                 tick=int(states.tick[row]),
                 epoch=int(self.epochs[row]),
-                flags=states.flags[row],
+                flags=self.flags[row],
                 observation=states.observation[row],
             )
         )
@@ -130,7 +137,8 @@ class Replayer(Node):
         if getattr(self, "finished", False):
             return
         offline = replay.replay(self.recording, self.choice.policies)
-        found = replay.compare(self.recording, replay.Replay(self.answers, offline.known), self.choice.contract.rate_hz)
+        known = offline.known & ~self.foreign[:, None]
+        found = replay.compare(self.recording, replay.Replay(self.answers, known), self.choice.contract.rate_hz)
         returns = replay.returns(self.recording, replay.hover(self.choice.contract))
         for line in replay.summary(self.recording, self.choice, found, returns):
             print(line, flush=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 POLICY, GUIDE = np.array([35, 105, 189], np.uint8), np.array([217, 114, 46], np.uint8)  # who flies it
 SET_POINT, PATH = (47, 148, 103), (120, 130, 145)
+QUIET, SPIKING = np.array([160.0, 166, 176]), np.array([230.0, 40, 40])  # a neuron in no step, in each
 PATH_LENGTH, JUMP = 400, 0.5  # positions, m
 ARMS = np.array([[[1, -1, 0], [-1, 1, 0]], [[-1, -1, 0], [1, 1, 0]]]) / np.sqrt(2)  # front-right to back-left, and the other
 
@@ -33,6 +34,31 @@ def rotation(quaternion: Sequence[float]) -> np.ndarray:
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def spikes(message) -> tuple[np.ndarray, list[int]]:
+    """Of a message of `policy/spikes`: (steps, neurons) 0 or 1, and how many neurons each layer has."""
+    layers = list(message.neurons)
+    packed = np.frombuffer(message.spikes, np.uint8).reshape(-1, (sum(layers) + 7) // 8)
+    return np.unpackbits(packed, axis=1, count=sum(layers)), layers
+
+
+def neurons(layers: Sequence[int], box: float) -> np.ndarray:
+    """Places (neurons, 3) m: each layer is a square on the box's north wall, from west to east. box: half its edge, m."""
+    columns = [int(np.ceil(np.sqrt(count))) for count in layers]
+    pitch = 2 * box / (sum(columns) + 2 * len(layers))  # two columns between layers
+    left, found = pitch, []
+    for count, width in zip(layers, columns, strict=True):
+        row, column = np.divmod(np.arange(count), width)
+        x, z = left + column * pitch, pitch * (row - (count - 1) // width / 2)
+        found.append(np.stack([x - box, np.full(count, box), -z], axis=1))
+        left += (width + 2) * pitch
+    return np.concatenate(found)
+
+
+def glow(share: np.ndarray) -> np.ndarray:
+    """Colours (neurons, 3) uint8 of neurons that spiked in this share of the steps: from grey to red."""
+    return (QUIET + share[:, None] * (SPIKING - QUIET)).astype(np.uint8)
 
 
 def slug(name: str) -> str:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.node import Node
+from spike_ctrl_msgs.msg import Spikes
 
 from spike_ctrl.fault import Rung
 from spike_ctrl.replay import AXES
+from spike_ctrl_ros import qos
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_view import scene
@@ -41,11 +43,12 @@ class Viewer(Node):
         except ImportError:
             raise ParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
         self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
-        self.hearing, self.named = Hearing(self), set()
+        self.hearing, self.named, self.spikes = Hearing(self), set(), None
+        self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
         for name in ("port", "data_port"):
             _require_free(name, getattr(p, name))
         rerun.init("spike_ctrl")
-        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout())
+        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout(p.box))
         rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
         rerun.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         look = {"colors": [scene.PATH], "radii": 0.003, "fill_mode": "MajorWireframe"}
@@ -79,6 +82,22 @@ class Viewer(Node):
         rr.log("world/path", rr.LineStrips3D([self.path], colors=[scene.PATH], radii=0.03 * self.parameters.size))
         rr.log("error", rr.Scalars(float(np.linalg.norm(observation[0, :3]))))
         self.answers()
+        self.neurons()
+
+    def on_spikes(self, message: Spikes) -> None:
+        self.spikes = message
+
+    def neurons(self) -> None:
+        """Each neuron of the first vehicle, lit by the share of the latest steps in which it spiked."""
+        if self.spikes is None:
+            return
+        rr, (spikes, layers) = self.rerun, scene.spikes(self.spikes)
+        places, ends = scene.neurons(layers, self.parameters.box), np.cumsum(layers)
+        colours = scene.glow(spikes.mean(0))
+        for layer, rows in enumerate(map(slice, ends - layers, ends)):
+            dots = rr.Points3D(places[rows], colors=colours[rows], radii=0.016 * self.parameters.box)
+            rr.log(f"world/neurons/layer_{layer}", dots)
+        self.spikes = None
 
     def answers(self) -> None:
         rr, status = self.rerun, self.hearing.newest("policy/status")
@@ -113,8 +132,8 @@ def _require_free(name: str, port: int) -> None:
             raise ParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
 
 
-def _layout():
-    """The vehicles on the left; on the right the last seconds of error, actions and spike rates, and the events."""
+def _layout(box: float):
+    """The vehicles on the left, seen from the south; on the right the last seconds of the numbers, and the events."""
     from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
 
     last = {
@@ -124,9 +143,10 @@ def _layout():
             end=TimeRangeBoundary.cursor_relative(seconds=0.0),
         )
     }
+    eye = blueprint.EyeControls3D(position=(0.5 * box, -3.0 * box, box), look_target=(0, 0, -0.1 * box), eye_up=(0, 0, 1))
     return blueprint.Blueprint(
         blueprint.Horizontal(
-            blueprint.Spatial3DView(origin="world", name="vehicles"),
+            blueprint.Spatial3DView(origin="world", name="vehicles", eye_controls=eye),
             blueprint.Vertical(
                 blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)", **last),
                 blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0", **last),

@@ -28,6 +28,7 @@ TOPICS = {  # relative to the namespace of the states
     "guide/action": "VehicleAction",
     "policy/status": "PolicyStatus",
     "policy/checkpoint": "Checkpoint",
+    "policy/model": "Checkpoint",
     "transition": "Transition",
     "command": "FlightCommand",
     "flight_state": "FlightState",
@@ -59,13 +60,17 @@ class Actions(NamedTuple):
 
 
 class Status(NamedTuple):
-    """S reports of the policy node: tick, reason, inference time and age of the state (s), spike rates of the layers."""
+    """S reports of the policy node: tick, reason, inference time and age of the state (s), spike rates of the layers.
+
+    spike_rate (S, layers), NaN where none was told. candidate: epoch of the checkpoint in shadow, -1 where there is none.
+    """
 
     tick: np.ndarray
     reason: np.ndarray
     inference_time: np.ndarray
     state_age: np.ndarray
-    spike_rate: np.ndarray  # (S, layers), NaN where none was told
+    spike_rate: np.ndarray
+    candidate: np.ndarray
 
 
 class Applied(NamedTuple):
@@ -176,7 +181,7 @@ def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recordin
         applied=_applied(found.get("transition"), states),
         commands=_commands(found.get("command"), states, notes),
         poses=_poses(found.get("flight_state"), states),
-        checkpoints={m.epoch: Embedded(m.name, m.sha256, m.data.tobytes()) for _, m in found.get("policy/checkpoint", ())},
+        checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
         notes=tuple(notes),
     )
 
@@ -237,7 +242,20 @@ def _status(found: list | None) -> Status | None:
     for row, (_, message) in enumerate(found):
         rates[row, : len(message.spike_rate)] = message.spike_rate
     columns = zip(*((m.tick, m.reason, m.inference_time, m.state_age) for _, m in found), strict=True)
-    return Status(*map(np.array, columns), rates)
+    candidate = [m.candidate_epoch if getattr(m, "candidate_id", "") else -1 for _, m in found]
+    return Status(*map(np.array, columns), rates, np.array(candidate))
+
+
+def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:
+    """By epoch; an epoch of two different files is left out, for a replay goes by epochs."""
+    kept: dict[int, Embedded] = {}
+    for _, message in found:
+        one = Embedded(message.name, message.sha256, message.data.tobytes())
+        before = kept.setdefault(message.epoch, one)
+        if before.sha256 != one.sha256:
+            notes.append(f"checkpoints: epoch {message.epoch} left out: found {before.name} and another one, {one.name}")
+            kept[message.epoch] = before._replace(data=b"")
+    return {epoch: one for epoch, one in kept.items() if one.data}
 
 
 def _applied(found: list | None, states: States) -> Applied | None:

@@ -23,7 +23,7 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl import checkpoint
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluate import HEADLINE, Evaluation, PolicyController, evaluate
-from spike_ctrl.learn import earlier
+from spike_ctrl.learn import earlier, state_file
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
@@ -83,7 +83,7 @@ class Run:
         before = earlier.read(folder)
         earlier.check(folder, before, given or {})
         learner = Learner(before.recipe, before.airframe, before.vehicles, before.seed)
-        arrays, info = checkpoint.load_state(folder / "state.safetensors")
+        arrays, info = state_file.load(folder / "state.safetensors")
         try:
             learner.restore(arrays, info["learner"])
         except (KeyError, TypeError, ValueError) as error:
@@ -162,7 +162,7 @@ class Run:
     def save(self) -> None:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
-        checkpoint.save_state(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
+        state_file.save(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
         _write_about(self)
 
     def finish(self) -> Evaluation:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import Sequence
 
@@ -29,8 +28,13 @@ RESET_MEMORY = 10.0  # s
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
 DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
-# PX4 tells of a lost ground station in words alone.
-STATION = re.compile(r"(ground (?:control|station)|data ?link|gcs).*\b(lost|regained)", re.IGNORECASE)
+# PX4 tells that it has lost the ground station in words alone; the last two are those of older versions.
+STATION_LOST = {
+    "Connection to ground station lost": True,
+    "GCS connection regained": False,
+    "Data link lost": True,
+    "Data link regained": False,
+}
 MODES = {
     dialect.Mode.OFFBOARD: Mode.OFFBOARD,
     dialect.Mode.AUTO_LOITER: Mode.HOLD,
@@ -114,8 +118,7 @@ class Companion:
 
     def _take_words(self, event: protocol.Said) -> None:
         self.said.append(event)
-        if (told := STATION.search(event.text)) is not None:
-            self._station_lost = told[2].lower() == "lost"
+        self._station_lost = STATION_LOST.get(event.text, self._station_lost)
 
     # What is known
 

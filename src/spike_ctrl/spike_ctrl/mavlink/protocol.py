@@ -300,7 +300,7 @@ class Link:
         return ParameterValue(now, m.param_id, value, m.param_index, m.param_count)
 
     def _statustext(self, m, now: float) -> Said:
-        return Said(now, m.severity, m.text)
+        return Said(now, m.severity, m.text.rstrip())  # PX4 marks with a tab what it also tells as an event
 
     def _timesync(self, m, now: float) -> ClockOffset | None:
         if m.tc1 == 0:  # the autopilot's own question

@@ -14,11 +14,12 @@ from spike_ctrl.mavlink import frames, protocol
 from spike_ctrl.mavlink.dialect import MOTOR_ORDER
 from spike_ctrl.preflight import Unmet
 
-# Which px4_msgs goes with which PX4. 1.13 and older know no uXRCE-DDS.
-BRANCHES = {version: f"release/{version}" for version in ("1.14", "1.15", "1.16", "1.17")}
+# Which px4_msgs goes with which PX4. 1.14 knows no direct actuators, 1.13 and older no uXRCE-DDS.
+BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
 NAMESPACE = "/fmu/in/"
 OUTPUTS = 12  # of ActuatorMotors
-# Messages by their topic, and the fields that must be there, as ROS names their types.
+# Messages by their topic, and their fields in their order, as ROS names their types. All are of PX4's version 0, which
+# leaves the topic's name as it is.
 PROOF, SET_POINTS = "offboard_control_mode", {"rates": "vehicle_rates_setpoint", "motors": "actuator_motors"}
 _SET_POINT_MESSAGES = {"vehicle_rates_setpoint": "VehicleRatesSetpoint", "actuator_motors": "ActuatorMotors"}
 MESSAGES = {PROOF: "OffboardControlMode", **_SET_POINT_MESSAGES}
@@ -70,7 +71,8 @@ def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
 def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None:
     """Why the installed px4_msgs cannot be used with PX4 `px4`, and what to install; None where it can.
 
-    found: of each message, its fields and their types; None: px4_msgs is not installed.
+    found: of each message, its fields and their types in their order, by which PX4 reads their bytes; None: px4_msgs is not
+    installed.
     """
     if px4 not in BRANCHES:
         return f"px4: found '{px4}', wanted one of {', '.join(BRANCHES)}: PX4's version up to the second number"
@@ -87,6 +89,9 @@ def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None
             have = found[message].get(name, "no such field")
             if have != kind:
                 return f"link uxrce: px4_msgs: {message}.{name}: found {have}, wanted {kind}; {fix}"
+        if list(found[message]) != list(fields):
+            have, wanted = (", ".join(names) for names in (found[message], fields))
+            return f"link uxrce: px4_msgs: {message}: found the fields {have}, wanted {wanted}; {fix}"
     return None
 
 

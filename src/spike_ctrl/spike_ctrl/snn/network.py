@@ -11,11 +11,10 @@ from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
 from spike_ctrl.snn.neuron import PAPER, Neuron
-from spike_ctrl.snn.sequence import lif_sequence
+from spike_ctrl.snn.sequence import run_sequence
 
 SIZES = (18, 256, 128, 4)
 THETA_MIN = 0.05
-TILE_ROWS = 6400  # steps times vehicles that go through the layers at once: larger temporaries cost page faults
 
 State = tuple[LIFState, ...]
 
@@ -100,25 +99,10 @@ class SpikingNetwork(nn.Module):
         observation [T, B, in] to action [T, B, out], the state after the last step, and the spike rate of each layer
         (spikes per neuron and step, scalars without gradient).
         """
-        steps, batch, _ = observation.shape
-        tile = max(1, TILE_ROWS // steps)
-        tiles = zip(observation.split(tile, dim=1), _split(state, tile), strict=True)
-        actions, states, counts = zip(*(self._unroll_tile(rows, before, slope) for rows, before in tiles), strict=True)
-        spikes = torch.stack(counts).sum(0)
-        rates = [count / (steps * batch * width) for count, width in zip(spikes, self.sizes[1:-1], strict=True)]
-        return torch.cat(actions, dim=1), _join(states), tuple(rates)
-
-    def _unroll_tile(
-        self, observation: torch.Tensor, state: State, slope: float
-    ) -> tuple[torch.Tensor, State, torch.Tensor]:
-        """`unroll` for a part of the batch, with the number of spikes of each layer in place of the rates."""
-        signal, after, counts = observation, [], []
-        for layer, before in zip(self.layers, state, strict=True):
-            current = linear(signal, layer.weight, layer.bias)
-            signal, new = lif_sequence(current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset)
-            after.append(new)
-            counts.append(signal.detach().sum())
-        return torch.tanh(linear(signal, self.output.weight, self.output.bias)), tuple(after), torch.stack(counts)
+        output, after, counts = run_sequence(observation, state, self.layers, self.output, slope, self.neuron)
+        rows = observation.shape[0] * observation.shape[1]
+        rates = tuple(count / (rows * width) for count, width in zip(counts, self.sizes[1:-1], strict=True))
+        return torch.tanh(output), after, rates
 
     @torch.no_grad()
     def project_(self) -> None:
@@ -153,21 +137,6 @@ def detach(state: State) -> State:
 def average_(target: nn.Module, source: nn.Module, rate: float) -> None:
     """Move each parameter of target towards source: target += rate (source - target), in place."""
     torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)
-
-
-def _split(state: State, size: int) -> list[State]:
-    layers = [
-        [LIFState(*part) for part in zip(layer.membrane.split(size), layer.spike.split(size), strict=True)]
-        for layer in state
-    ]
-    return list(zip(*layers, strict=True))
-
-
-def _join(states: Sequence[State]) -> State:
-    return tuple(
-        LIFState(torch.cat([part.membrane for part in parts]), torch.cat([part.spike for part in parts]))
-        for parts in zip(*states, strict=True)
-    )
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> tuple[nn.Parameter, nn.Parameter]:

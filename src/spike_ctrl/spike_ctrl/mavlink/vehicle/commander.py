@@ -51,7 +51,7 @@ class Commander:
     def __init__(self, parameters: Parameters, speed: float = 1.0):
         self.parameters, self.speed = parameters, speed
         self.mode = self.intended = Mode.AUTO_LOITER
-        self.armed = self.terminated = self.took_off = False
+        self.armed = self.terminated = self.took_off = self.station_lost = False
         self.said: list[tuple[int, str]] = []
         self._not_land = Mode.AUTO_LOITER
         self._armed_since = 0.0
@@ -123,6 +123,7 @@ class Commander:
     # Each tick
 
     def update(self, seen: Seen, now: float) -> None:
+        self._watch_station(seen.station_age)
         if not self.armed:
             return
         self._look_for_faults(seen, now)
@@ -138,13 +139,19 @@ class Commander:
             elif self.took_off and now - self._landed_since >= p["COM_DISARM_LAND"] > 0:
                 self._disarm("by landing")
 
+    def _watch_station(self, age: float) -> None:
+        """In the words of PX4, armed or not."""
+        lost = math.inf > age > self.parameters["COM_DL_LOSS_T"] * self.speed
+        if lost != self.station_lost:
+            self.station_lost = lost
+            self._say(INFO, "Connection to ground station lost\t" if lost else "GCS connection regained\t")
+
     def _look_for_faults(self, seen: Seen, now: float) -> None:
         p = self.parameters
         lost = seen.setpoint_age > p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
         action = _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN)
         self._fault("offboard signal lost", self.mode == Mode.OFFBOARD and lost, action)
-        lost = math.inf > seen.station_age > p["COM_DL_LOSS_T"] * self.speed
-        self._fault("ground station lost", lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
+        self._fault("ground station lost", self.station_lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
         lost = seen.remote_control_lost and not (self.mode == Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
         self._fault("manual control lost", lost, _REMOTE_CONTROL_LOSS.get(p["NAV_RCL_ACT"], RETURN))
         charge = math.inf if seen.charge is None else seen.charge
@@ -166,8 +173,6 @@ class Commander:
     def _fault(self, name: str, wrong: bool, action: int) -> None:
         """A fault acts when it begins; its end gives nothing back: only a mode request does."""
         if not wrong:
-            if name in self._wrong and name.endswith(" lost"):
-                self._say(INFO, f"{name.removesuffix('lost')}regained")
             self._wrong.discard(name)
             return
         if name in self._wrong or not self.armed:

@@ -1,0 +1,46 @@
+"""What each neuron of the first vehicle does, for onlookers: nothing is done while there is none."""
+
+import numpy as np
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Spikes, VehicleState
+
+from spike_ctrl.snn.pilot import Flown, Pilot
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds
+
+STEPS = 10  # to a message
+
+
+class SpikeView:
+    """Collects the spikes of steps that follow each other with the same checkpoint, and sends them STEPS at a time."""
+
+    def __init__(self, node: Node):
+        self.spikes_out = node.create_publisher(Spikes, "policy/spikes", qos.STREAM)
+        self.flown: Flown | None = None
+        self.first, self.rows = 0, []
+
+    def show(self, message: VehicleState, pilot: Pilot) -> None:
+        """Take the step that answered this state; it comes last, when the answer is on its way."""
+        if not self.spikes_out.get_subscription_count():
+            self.rows.clear()
+            return
+        if message.tick != self.first + len(self.rows) or pilot.flown is not self.flown:
+            self.first, self.flown = message.tick, pilot.flown
+            self.rows.clear()
+        self.rows.append(np.packbits(pilot.state.spike[:, 0] > 0))
+        if len(self.rows) < STEPS:
+            return
+        self.spikes_out.publish(
+            fill(
+                Spikes(),
+                stamp=nanoseconds(message.header.stamp),
+                frame_id="base_link",
+                tick=self.first,
+                epoch=self.flown.epoch,
+                checkpoint_id=self.flown.name,
+                neurons=self.flown.policy.sizes[1:-1],
+                spikes=np.concatenate(self.rows),
+            )
+        )
+        self.first += STEPS
+        self.rows.clear()
