@@ -108,7 +108,7 @@ def save_png(figure: Figure, path: Path) -> None:
     wide = max(1.0, *(len(_bars(panel)) * len(panel.categories) / 12 for panel in figure.panels))
     crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside them
     size = (width * len(figure.panels) * min(wide, 2.0) + 2.0 * crowded, height + 0.35)
-    sheet = Sheet(figsize=size, dpi=130, layout="constrained")
+    sheet = Sheet(figsize=size, dpi=110, layout="constrained")
     sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     for panel, axes in zip(figure.panels, sheet.subplots(1, len(figure.panels), squeeze=False)[0], strict=True):
         axes.set_title(panel.title, fontsize=10, loc="left")
@@ -141,11 +141,13 @@ def save_png(figure: Figure, path: Path) -> None:
                 rotation_mode="anchor" if long else "default",
             )
             axes.margins(x=0.04)
-        axes.margins(y=0.25 if _bars(panel) else 0.12)
+        axes.margins(y=0.12)
         if panel.low is not None:
             axes.set_ylim(bottom=panel.low)
         if handles := axes.get_legend_handles_labels()[0]:
             place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(handles) > MANY else {}
+            if _bars(panel):  # whose numbers it would cover
+                place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(handles)}
             axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
     sheet.savefig(path)
 

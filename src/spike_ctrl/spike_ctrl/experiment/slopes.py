@@ -54,6 +54,7 @@ SCHEDULES = {
 SHALLOW, STEEP = ("k = 2", "interval", "adaptive"), ("k = 50", "k = 100")
 LEVEL = 100
 EPOCH_STEPS = 16_384
+STEPS = 600_000  # at most: td3bc stands still from 400 000 on, and hours would be spent on waiting
 QUICK_STEPS, QUICK_HIDDEN = 250_000, (64, 64)
 NEAR = 0.2  # returns that differ by less than this share of the larger are called equal
 CLEAR = 1.5  # a ratio of returns from which one is called better
@@ -61,9 +62,11 @@ CLEAR = 1.5  # a ratio of returns from which one is called better
 
 def units(options: Options) -> list[Unit]:
     plans = [training.find_recipe(name) for name in ((options.recipe,) if options.recipe else RECIPES)]
+    most = QUICK_STEPS if options.quick else STEPS
+    plans = [plan.with_steps(min(plan.schedule.steps, most)) for plan in plans]
     cloning = Cloning()
     if options.quick:
-        plans = [training.changed(plan.with_steps(QUICK_STEPS), hidden=list(QUICK_HIDDEN)) for plan in plans]
+        plans = [training.changed(plan, hidden=list(QUICK_HIDDEN)) for plan in plans]
         cloning = Cloning(hidden=QUICK_HIDDEN, vehicles=64, epochs=30, starts=128)
     plans = [training.with_evaluations(plan, max(1, min(1000, plan.schedule.steps // EPOCH_STEPS))) for plan in plans]
     found = []
