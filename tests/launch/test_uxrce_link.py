@@ -5,7 +5,7 @@ hears them with the QoS of PX4's readers; state, modes and arming go over MAVLin
 
 - nothing leaves before a command, for a command that is refused, or after the last one; no agent bars the flight
 - each command leaves as proof of life and set-point, in PX4's frames, with one stamp, at the rate of the states
-- arming and modes go over MAVLink meanwhile
+- arming and modes go over MAVLink meanwhile; a whole flight
 """
 
 import json
@@ -58,9 +58,11 @@ PACKAGE = """<?xml version="1.0"?>
 </package>
 """
 SET_POINT = {"rates": "vehicle_rates_setpoint", "motors": "actuator_motors"}
-# One line of JSON for each message: its topic, when it came (s since 1970), its fields.
+# One line of JSON for each message: its topic, when it came (s since 1970), its fields. With the port of a vehicle, rates
+# that have a proof of life go there instead.
 STAND_IN = """
-import json, time, px4_msgs.msg, rclpy
+import json, socket, sys, time, px4_msgs.msg, rclpy
+from pymavlink.dialects.v20 import common
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 KINDS = {"offboard_control_mode": "OffboardControlMode", "vehicle_rates_setpoint": "VehicleRatesSetpoint",
          "actuator_motors": "ActuatorMotors"}
@@ -69,11 +71,20 @@ def hear(topic):
         fields = {name: getattr(message, name) for name in message.get_fields_and_field_types()}
         print(json.dumps([topic, time.time(), fields], default=lambda array: array.tolist()), flush=True)
     return take
+proven, codec, vehicle = [0], common.MAVLink(None, 1, 191), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def prove(message):
+    proven.append(message.timestamp * message.body_rate)
+def fly(message):
+    if abs(message.timestamp - proven[-1]) < 100_000:
+        rates = (message.roll, message.pitch, message.yaw)
+        target = common.MAVLink_set_attitude_target_message(0, 1, 1, 128, [1, 0, 0, 0], *rates, -message.thrust_body[2])
+        vehicle.sendto(target.pack(codec), ("127.0.0.1", int(sys.argv[1])))
 rclpy.init()
 node = rclpy.create_node("px4_client")
 reader = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
 for topic, kind in KINDS.items():
-    node.create_subscription(getattr(px4_msgs.msg, kind), "/fmu/in/" + topic, hear(topic), reader)
+    flies = {"offboard_control_mode": prove, "vehicle_rates_setpoint": fly} if len(sys.argv) > 1 else {}
+    node.create_subscription(getattr(px4_msgs.msg, kind), "/fmu/in/" + topic, flies.get(topic, hear(topic)), reader)
 rclpy.spin(node)
 """
 
@@ -194,15 +205,15 @@ def commanded(rig: Rig, action, seconds: float) -> list[dict]:
     rig.action = None
     rig.lasting(0.5)  # what is on its way arrives
     proofs, points = (rig.heard(name)[begin:] for name, begin in before.items())
-    assert 90 * seconds < rig.sent < 110 * seconds
-    assert 0.9 * rig.sent <= len(points) <= rig.sent and 0.9 * rig.sent <= len(proofs) <= rig.sent
+    assert 0.8 * rig.sent <= len(points) <= rig.sent and 0.8 * rig.sent <= len(proofs) <= rig.sent  # best effort
     for found in (proofs, points):
         stamps = [1e-6 * fields["timestamp"] for _, fields in found]
-        assert all(a < b for a, b in pairwise(stamps))
+        gaps = sorted(after - before for before, after in pairwise(stamps))
+        assert gaps[0] > 0 and 0.007 < gaps[len(gaps) // 2] < 0.013  # 100 Hz, as the states come
         late = sorted(at - stamp for (at, _), stamp in zip(found, stamps, strict=True))
         assert late[0] >= -1e-3 and late[len(late) // 2] < 0.05
     proven = {fields["timestamp"] for _, fields in proofs}
-    assert sum(fields["timestamp"] in proven for _, fields in points) >= 0.9 * len(points)
+    assert sum(fields["timestamp"] in proven for _, fields in points) >= 0.8 * len(points)
     rig.lasting(0.5)
     assert len(rig.heard(topic)) == before[topic] + len(points)  # nothing leaves by itself
     flags = [tuple(flag for flag in FLAGS if fields[flag]) for _, fields in proofs]
@@ -247,3 +258,19 @@ def test_motors_leave_in_px4s_order_and_those_that_are_not_there_are_nan(start_r
         assert right == 1.0 > back > left > front >= 0.0
         assert len(point["control"]) == 12 and all(map(math.isnan, point["control"][4:]))
         assert point["timestamp_sample"] == point["timestamp"] and point["reversible_flags"] == 0
+
+
+def test_a_whole_flight_by_the_policy_goes_over_uxrce(start_graph, px4_msgs, monkeypatch):
+    for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH"):
+        monkeypatch.setenv(name, px4_msgs[name])
+    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
+    flight = ("vehicle:=embedded", "link:=uxrce", "auto:=true", "duration:=3", "realtime:=true", "record:=false", connection)
+    graph = start_graph(*flight, name="flight")
+    vehicle = graph.wait_for(r"onboard: from 127\.0\.0\.1:(\d+)")[1]
+    stand_in = Output([sys.executable, "-c", STAND_IN, vehicle])
+    try:
+        assert graph.end(90) == 0, graph.output
+    finally:
+        stand_in.process.kill()
+        stand_in.process.wait(10)
+    assert "GUIDE -> SNN" in graph.output and "LAND -> SILENT: landed" in graph.output

@@ -18,7 +18,8 @@ def rehearse(flight, plan=PLAN, until=None, seconds=60):
         flight.fly()
         airborne, refusals = flight.armed and not flight.landed, [e.text for e in flight.events if "refused" in e.text]
         refusal = refusals[-1] if refusals else ""
-        auto, requests, target = advance(auto, flight.state.ladder, airborne, flight.now, plan, refusal)
+        answers = flight.state.monitor.answers > 0
+        auto, requests, target = advance(auto, flight.state.ladder, airborne, answers, flight.now, plan, refusal)
         if requests or target:
             flight.give(requests=requests, target=target)
         flight.auto = auto
@@ -45,6 +46,18 @@ def test_it_waits_until_the_preflight_is_clear(Flight):
     assert flight.rung is Rung.SILENT and flight.auto.phase is Phase.WAIT
     flight.unmet = ()
     assert rehearse(flight).succeeded
+
+
+def test_it_takes_off_only_once_the_policy_answers(Flight):
+    flight = Flight()
+    answering, flight.policy = flight.policy, flight.nothing
+    rehearse(flight, until=lambda: flight.now > 1010)
+    assert flight.rung is Rung.SILENT and flight.auto.phase is Phase.WAIT and flight.asks == []
+    flight.policy = answering
+    assert rehearse(flight).succeeded
+    flight = Flight()
+    flight.policy = flight.nothing
+    assert rehearse(flight, Plan(ready_timeout=3.0)).failure == "not ready within 3 s: the policy does not answer"
 
 
 def test_it_gives_up_waiting_and_says_so(Flight):

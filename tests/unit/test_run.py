@@ -195,6 +195,22 @@ def test_a_run_killed_after_a_better_policy_never_puts_a_worse_one_in_its_place(
     assert again.policy_path.read_bytes() == kept
 
 
+def test_of_equal_policies_the_latest_is_kept_and_small_losses_do_not_add_up(stopped, monkeypatch):
+    run = resume(stopped)
+    good = run.validate()
+
+    def scored(score):
+        return dataclasses.replace(good, columns={n: c | {"return_mean": score} for n, c in good.columns.items()})
+
+    kept = []
+    for score in (490.0, 489.4, 488.8, 489.3, 491.0):
+        monkeypatch.setattr(run.learner, "validate", lambda score=score: scored(score))
+        run.validate()
+        kept.append(run.best.score)
+    run.close()
+    assert kept == pytest.approx([490.0, 489.4, 489.4, 489.3, 491.0])
+
+
 def test_a_run_without_a_policy_yet_goes_on(stopped):
     (stopped / "policy.safetensors").unlink()
     run = resume(stopped)

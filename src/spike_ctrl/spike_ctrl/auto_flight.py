@@ -2,7 +2,7 @@
 
 It never asks twice for what was refused or lost in the air: whatever leads down the ladder ends the flight with a landing.
 
-    auto, requests, target = advance(auto, ladder, airborne, now, plan, refusal)
+    auto, requests, target = advance(auto, ladder, airborne, answers, now, plan, refusal)
 """
 
 from __future__ import annotations
@@ -55,10 +55,13 @@ class Plan:
 Step = tuple[Auto, tuple[Request, ...], Trajectory | None]
 
 
-def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan, refusal: str = "") -> Step:
+def advance(
+    auto: Auto, ladder: Ladder, airborne: bool, answers: bool, now: float, plan: Plan, refusal: str = ""
+) -> Step:
     """One step after the supervisor's; requests and target belong into its next inputs.
 
-    refusal: the supervisor's last one, in words: what was missing, where the flight never becomes ready.
+    answers: whether the policy does; before it, nothing takes off. refusal: the supervisor's last one, in words: what was
+    missing, where the flight never becomes ready.
     """
     if auto.since is None:
         auto = auto._replace(since=now)
@@ -67,9 +70,9 @@ def advance(auto: Auto, ladder: Ladder, airborne: bool, now: float, plan: Plan, 
         if rung is Rung.GUIDE:
             return _next(auto, Phase.TAKE_OFF, now)
         if now - auto.since > plan.ready_timeout:
-            why = refusal or "nothing was refused"
+            why = (refusal or "nothing was refused") if answers else "the policy does not answer"
             return _next(auto, Phase.DONE, now, f"not ready within {plan.ready_timeout:g} s: {why}")
-        return _ask(auto, Request.TAKE_OFF, now, plan)
+        return _ask(auto, Request.TAKE_OFF, now, plan) if answers else (auto, (), None)
     if auto.phase in (Phase.TAKE_OFF, Phase.ENGAGE) and rung > Rung.GUIDE:
         return _give_up(auto, ladder, now)
     if auto.phase is Phase.TAKE_OFF:

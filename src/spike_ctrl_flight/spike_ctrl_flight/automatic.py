@@ -27,14 +27,14 @@ class Automatic:
         return self.auto.phase is Phase.DONE
 
     def advance(
-        self, rungs: Ladder, airborne: bool, point: SetPoint | None, now: float, refusal: str
+        self, rungs: Ladder, airborne: bool, answers: bool, point: SetPoint | None, now: float, refusal: str
     ) -> tuple[tuple[Request, ...], Trajectory | None, str]:
         """Requests and target for the supervisor's next step, and the phase where it has just begun, in words.
 
         point: the set-point of now; where the policy is engaged, the centre of trajectories that have no other.
         """
         before = self.auto.phase
-        self.auto, requests, target = auto_flight.advance(self.auto, rungs, airborne, now, self.plan, refusal)
+        self.auto, requests, target = auto_flight.advance(self.auto, rungs, airborne, answers, now, self.plan, refusal)
         phase = self.auto.phase.value if self.auto.phase is not before else ""
         if target is not None:
             self._centre = self._centre or point

@@ -178,7 +178,8 @@ class Supervisor(Node):
     def fly_on(self, now: float) -> None:
         """The next step of the automatic flight, and its end."""
         airborne = self.autopilot is not None and self.autopilot.airborne
-        requests, target, phase = self.automatic.advance(self.state.ladder, airborne, self.point, now, self.refusal)
+        about = (airborne, self.state.monitor.answers > 0, self.point, now, self.refusal)
+        requests, target, phase = self.automatic.advance(self.state.ladder, *about)
         self.requests, self.target = [*self.requests, *requests], target or self.target
         if phase:
             self.get_logger().info(f"auto: {phase}")

@@ -69,7 +69,8 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
             "of its own curriculum reward, with 50 guide-flown steps counted, so the scales are not the same.",
             "Seconds and learning curves: validations on 256 other starts, of the headline column; the clock starts after "
             "set-up and compilation. 'training' leaves out the time that validations took, 'wall' does not.",
-            f"The policy of a run is the one that validated best. Training: {training.VEHICLES} vehicles.",
+            "The policy of a run is the one that validated best, of equals the latest. "
+            f"Training: {training.VEHICLES} vehicles.",
         ],
     )
 

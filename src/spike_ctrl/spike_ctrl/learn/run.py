@@ -2,7 +2,7 @@
 
 recipe.yaml         the recipe as it ran; airframe.yaml what flew; vehicles and seed in run.json
 metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
-policy.safetensors  the averaged policy that validated best so far
+policy.safetensors  the averaged policy that validated best so far; of equals the latest
 state.safetensors   everything that a resumed run needs
 evaluation.json     the frozen evaluation of the policy
 """
@@ -30,6 +30,9 @@ from spike_ctrl.learn.recipe import Recipe
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
 REPORT_PERIOD = 1.0  # wall seconds between lines of metrics
+# Policies whose scores differ by less are equals. One start of the 256 that ends early is worth nearly a point, and an
+# early policy that was lucky with it hovers less exactly than the later one.
+TIE = 1.0
 
 
 class RunError(RuntimeError):
@@ -45,6 +48,7 @@ class Run:
         self.bags: tuple[Path, ...] = ()
         self.best: Evaluation | None = None
         self.validation: Evaluation | None = None
+        self._highest = -math.inf
         self._started, self._earlier, self._first_step = clock(), 0.0, learner.steps
         self._writer = SummaryWriter(str(folder), flush_secs=10)
 
@@ -88,6 +92,7 @@ class Run:
             raise RunError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
         run = cls(folder, learner, **kwargs)
         run.best, run._earlier = _kept(run.policy_path), info["seconds"]
+        run._highest = run.best.score if run.best else -math.inf
         return run
 
     @property
@@ -117,7 +122,7 @@ class Run:
             ) from None
 
     def validate(self) -> Evaluation:
-        """Fly the averaged policy on the validation starts and keep it as policy.safetensors if it is the best so far."""
+        """Fly the averaged policy on the validation starts and keep it as policy.safetensors if none was better."""
         before = self.clock()
         self.validation = evaluation = self.learner.validate()
         took = self.clock() - before
@@ -131,7 +136,8 @@ class Run:
             }
             | {f"validation_{name}": column["return_mean"] for name, column in evaluation.columns.items()}
         )
-        if self.best is None or evaluation.score > self.best.score:
+        self._highest = max(self._highest, evaluation.score)
+        if self.best is None or evaluation.score > self._highest - TIE:
             self.best = evaluation
             self.save_policy({"validation": evaluation.to_dict()})
         return evaluation
