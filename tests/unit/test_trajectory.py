@@ -1,6 +1,7 @@
 """Trajectories, as one would measure them with a rule and a stopwatch. World ENU: x east, y north, z up."""
 
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -66,6 +67,24 @@ def test_a_figure_eight_crosses_its_centre_twice_a_round_with_different_headings
     np.testing.assert_allclose(points(eight, [0.0, 2.75]), 0.0, atol=1e-9)
     a, b = eight.at(0.0).velocity, eight.at(2.75).velocity
     assert a[0] > 0 > b[0] and a[1] > 0 and b[1] > 0
+
+
+def test_a_lissajous_figure_closes_after_two_periods_and_not_after_one():
+    around = points(path("lissajous", lead=0.0), [0.0, 5.5, 11.0])
+    np.testing.assert_allclose(around[0], around[2], atol=1e-9)
+    assert around[1] == pytest.approx([0, 0, 0], abs=1e-9)  # it crosses its centre
+    assert path("lissajous", lead=0.0).at(5.5).velocity[1] == pytest.approx(-path("lissajous", lead=0.0).at(0.0).velocity[1])
+
+
+def test_the_tilt_is_that_of_the_pull_on_a_circle_and_what_tilts_too_far_is_refused_in_words():
+    # 1 m at a round of 5.5 s pulls with w^2 r = 1.305 m/s^2
+    assert path("circle").tilt == pytest.approx(math.atan2((2 * math.pi / 5.5) ** 2, 9.81), rel=1e-3)
+    assert path("hover").tilt == path("square").tilt == 0.0
+    limit = math.radians(40)
+    assert all(path(kind).within_reach(limit) == path(kind) for kind in KINDS)  # as they are by default
+    words = "trajectory circle: found a tilt of 70 degrees, wanted at most 40: make it smaller or its period longer"
+    with pytest.raises(TrajectoryError, match=re.escape(words)):
+        path("circle", size=0.7, period=1.0).within_reach(limit)
 
 
 def test_a_step_is_to_the_east_after_the_lead_and_back_at_the_end():

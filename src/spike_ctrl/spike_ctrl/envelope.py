@@ -79,6 +79,11 @@ class Envelope:
     speed: float = within(5.0, 0.1, 50.0)  # m/s
     error: float = within(4.0, 0.1, 100.0)  # m from the set-point
 
+    @property
+    def followed(self) -> float:
+        """The tilt (rad) that a trajectory may ask for: the rest is for what the vehicle has to correct."""
+        return 0.8 * self.tilt
+
     def check(self, sample: Sample, target: SetPoint | None) -> tuple[Finding, ...]:
         """The worst limit that an airborne vehicle exceeds."""
         found = [

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spike_ctrl import ranges
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.ranges import within
 
 PASS_ERROR, PASS_SHARE = 0.15, 0.05  # m, and the share of samples that may be farther off: what passes as followed
@@ -37,8 +38,8 @@ class Trajectory:
     """A shape around a centre. `at(t)` is the set-point t seconds after its start.
 
     hover: the centre. step: `size` metres to the east of it from t = lead on. circle: radius `size`, counter-clockwise from
-    the east. figure8: x = size sin, y = size sin cos. square: side 2 `size`, at constant speed. lissajous: three
-    frequencies 2:3:1 with amplitudes size, size, size / 3. climb: from the centre up by `size` at `speed`.
+    the east. figure8: x = size sin, y = size sin cos. square: side 2 `size`, at constant speed. lissajous: 1, 3/2 and 1/2
+    times the frequency with amplitudes size, size, size / 3, closed after two periods. climb: up by `size` at `speed`.
     """
 
     kind: str
@@ -65,6 +66,23 @@ class Trajectory:
             offset, velocity = _fade(offset, velocity, *_amplitude(t, self.lead, self.end))
         position = tuple(c + o for c, o in zip(self.centre, offset, strict=True))
         return SetPoint(position, velocity, self.yaw)
+
+    @property
+    def tilt(self) -> float:
+        """How far (rad) a vehicle without drag tilts that follows it; what jumps or has corners is not followed: 0."""
+        if self.kind not in _SMOOTH:
+            return 0.0
+        times, dt = [2 * self.period * i / 400 for i in range(400)], 1e-4 * self.period
+        pairs = [(_SHAPES[self.kind](self, t)[1], _SHAPES[self.kind](self, t + dt)[1]) for t in times]
+        pulls = [[(b - a) / dt for a, b in zip(*pair, strict=True)] for pair in pairs]
+        return max(math.atan2(math.hypot(x, y), GRAVITY + z) for x, y, z in pulls)
+
+    def within_reach(self, tilt: float) -> Trajectory:
+        """Itself; raises TrajectoryError where following it takes more than this tilt (rad)."""
+        if self.tilt > tilt:
+            degrees = f"found a tilt of {math.degrees(self.tilt):.0f} degrees, wanted at most {math.degrees(tilt):.0f}"
+            raise TrajectoryError(f"trajectory {self.kind}: {degrees}: make it smaller or its period longer")
+        return self
 
 
 def _fade(offset: Vector, velocity: Vector, share: float, change: float) -> tuple[Vector, Vector]:
@@ -127,7 +145,7 @@ def _square(path: Trajectory, t: float):
 
 
 def _lissajous(path: Trajectory, t: float):
-    w, r = 2 * math.pi / path.period, path.size
+    w, r = math.pi / path.period, path.size
     offset = (r * math.sin(2 * w * t), r * math.sin(3 * w * t), r / 3 * math.sin(w * t))
     return offset, (2 * w * r * math.cos(2 * w * t), 3 * w * r * math.cos(3 * w * t), w * r / 3 * math.cos(w * t))
 
@@ -141,6 +159,7 @@ _SHAPES = {
     "lissajous": _lissajous,
     "climb": _climb,
 }
+_SMOOTH = ("circle", "figure8", "lissajous")
 KINDS = tuple(kind for kind in _SHAPES if kind != "climb")
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from spike_ctrl import auto_flight, trajectory
 from spike_ctrl.auto_flight import Auto, Phase, Plan
+from spike_ctrl.envelope import Envelope
 from spike_ctrl.ladder import Ladder, Request
 from spike_ctrl.trajectory import SetPoint, Trajectory, TrajectoryError
 from spike_ctrl_flight.options import place
@@ -13,11 +14,12 @@ from spike_ctrl_ros.parameters import ParameterError
 class Automatic:
     """`p`: the supervisor's parameters. Raises ParameterError for what cannot be flown."""
 
-    def __init__(self, p):
+    def __init__(self, p, envelope: Envelope):
         self.anywhere = not p.setpoint
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else place(p.setpoint)
         try:
             paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
+            paths = tuple(path.within_reach(envelope.followed) for path in paths)
         except TrajectoryError as error:
             raise ParameterError(str(error)) from None
         self.plan, self.auto, self._centre = Plan(paths, p.duration), Auto(), None

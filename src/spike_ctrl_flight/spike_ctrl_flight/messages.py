@@ -17,6 +17,7 @@ from spike_ctrl_msgs.msg import (
 from spike_ctrl import autopilot, command, guard, observation, setpoint, trajectory
 from spike_ctrl.answers import Answer, Identity
 from spike_ctrl.autopilot import Autopilot
+from spike_ctrl.envelope import Envelope
 from spike_ctrl.guard import Sample
 from spike_ctrl.ladder import Ladder
 from spike_ctrl.supervisor import Output
@@ -113,15 +114,16 @@ def command_message(chosen: command.Command, layout: str, stamp: int) -> FlightC
     )  # fmt: skip
 
 
-def target(request) -> trajectory.SetPoint | Trajectory:
-    """What SetTarget asks for. Raises TrajectoryError."""
+def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
+    """What SetTarget asks for. Raises TrajectoryError, also for what leads out of the envelope."""
     position = tuple(request.position.tolist())
     if not request.trajectory:
         found = trajectory.SetPoint(position, yaw=request.yaw)
         if (bad := setpoint.not_finite(found)) is not None:
             raise trajectory.TrajectoryError(f"set-point: {bad}")
         return found
-    return shape(request.trajectory, position, request.yaw, request.size, request.period)
+    found = shape(request.trajectory, position, request.yaw, request.size, request.period)
+    return found.within_reach(envelope.followed)
 
 
 def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:

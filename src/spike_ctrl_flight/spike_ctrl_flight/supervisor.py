@@ -65,7 +65,7 @@ class Supervisor(Node):
         self.airframe, self.settings, self.wanted = limits(p)
         if p.model:
             must_fit(p.model, self.airframe, p.rate)
-        self.automatic, self.state, self.tally = Automatic(p), State(), Tally()
+        self.automatic, self.state, self.tally = Automatic(p, self.settings.envelope), State(), Tally()
         self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
         self.point, self.accepted = None, None
         self.stepped, self.refusal, self.ending, self.finished = time.monotonic(), "", False, False
@@ -119,7 +119,7 @@ class Supervisor(Node):
 
     def on_target(self, request: SetTarget.Request, answer: SetTarget.Response) -> SetTarget.Response:
         try:
-            events = self.step(target=messages.target(request)).events
+            events = self.step(target=messages.target(request, self.settings.envelope)).events
             refusals = [event.text for event in events if event.text.startswith("set-point refused")]
         except TrajectoryError as error:
             refusals = [str(error)]
