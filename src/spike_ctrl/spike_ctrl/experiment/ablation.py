@@ -19,14 +19,12 @@ from spike_ctrl.experiment.study import (
     AGREES,
     DIFFERS,
     OPEN,
-    Context,
-    ExperimentError,
     Finding,
     Lines,
     Options,
     Report,
-    Result,
     Unit,
+    by_variant,
     of_kind,
     one,
     plus_minus,
@@ -61,9 +59,7 @@ VARIANTS = {
 
 
 def units(options: Options) -> list[Unit]:
-    plan = training.find_recipe(options.recipe or RECIPE)
-    if plan.algorithm != "td3bc":
-        raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
+    plan = training.find_td3bc(options.recipe or RECIPE)
     plan = training.with_evaluations(plan.with_steps(min(plan.schedule.steps, STEPS)), VALIDATIONS)
     if options.quick:
         plan = training.changed(plan, hidden=list(QUICK_HIDDEN))
@@ -92,15 +88,11 @@ def variant(plan: Recipe, bc: bool, q: bool, jump: bool, guide: bool = False, la
     return dataclasses.replace(training.changed(plan, **values), name=f"{plan.name}-ablation")
 
 
-def measure(settings: dict, context: Context) -> Result:
-    found = training.measure(settings, context)
-    return Result([line | {"variant": settings["variant"]} for line in found.lines], found.files)
+measure = training.measure_variant
 
 
 def report(options: Options, results: dict[str, Lines]) -> Report:
-    groups: dict[str, list[Lines]] = {name: [] for name in VARIANTS}
-    for lines in results.values():
-        groups[one(lines, "result")["variant"]].append(lines)
+    groups = by_variant(results, VARIANTS)
     seeds = len(next(iter(groups.values())))
     scores = {
         name: [training.evaluation_of(lines).columns[COLUMN]["return_mean"] for lines in runs]

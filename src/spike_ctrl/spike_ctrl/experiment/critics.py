@@ -30,6 +30,7 @@ from spike_ctrl.experiment.study import (
     Report,
     Result,
     Unit,
+    by_variant,
     of_kind,
     one,
     plus_minus,
@@ -71,7 +72,7 @@ class Probe(NamedTuple):
 
 
 def units(options: Options) -> list[Unit]:
-    plan = training.find_recipe(options.recipe or RECIPE)
+    plan = training.find_td3bc(options.recipe or RECIPE)
     size = not options.quick
     more = {"flown": FLOWN[size], "updates": UPDATES[size]}
     return [
@@ -191,10 +192,7 @@ def check(critic, found: Probe) -> dict[str, float]:
 
 
 def report(options: Options, results: dict[str, Lines]) -> Report:
-    groups: dict[str, list[Lines]] = {name: [] for name in VARIANTS}
-    for lines in results.values():
-        groups[one(lines, "result")["variant"]].append(lines)
-    groups = {name: runs for name, runs in groups.items() if runs}
+    groups = by_variant(results, VARIANTS)
     seeds = len(next(iter(groups.values())))
     return Report(
         title=f"Are the critics right? {size_of(options, seeds)}",

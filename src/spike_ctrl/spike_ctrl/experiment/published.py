@@ -17,14 +17,12 @@ from spike_ctrl.experiment.headline import mean_curve
 from spike_ctrl.experiment.study import (
     AGREES,
     DIFFERS,
-    Context,
-    ExperimentError,
     Finding,
     Lines,
     Options,
     Report,
-    Result,
     Unit,
+    by_variant,
     of_kind,
     one,
     plus_minus,
@@ -43,9 +41,7 @@ VARIANTS = {PUBLISHED: {}, "critic by advantages": {"critic": "advantage"}}
 
 
 def units(options: Options) -> list[Unit]:
-    plan = training.find_recipe(options.recipe or RECIPE)
-    if plan.algorithm != "td3bc":
-        raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
+    plan = training.find_td3bc(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
     plan = training.with_evaluations(plan, VALIDATIONS)
@@ -61,15 +57,11 @@ def variant(plan: Recipe, name: str) -> Recipe:
     return dataclasses.replace(training.changed(plan, **changes), name=plan.name + "-advantages" * bool(changes))
 
 
-def measure(settings: dict, context: Context) -> Result:
-    found = training.measure(settings, context)
-    return Result([line | {"variant": settings["variant"]} for line in found.lines], found.files)
+measure = training.measure_variant
 
 
 def report(options: Options, results: dict[str, Lines]) -> Report:
-    groups: dict[str, list[Lines]] = {name: [] for name in VARIANTS}
-    for lines in results.values():
-        groups[one(lines, "result")["variant"]].append(lines)
+    groups = by_variant(results, VARIANTS)
     seeds = len(groups[PUBLISHED])
     return Report(
         title=f"Recipe {options.recipe or RECIPE} to its end, {size_of(options, seeds)}",

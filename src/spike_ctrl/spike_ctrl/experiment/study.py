@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -101,6 +101,13 @@ def one(lines: Lines, kind: str) -> dict[str, Any]:
     if len(found) != 1:
         raise ExperimentError(f"{kind}: found {len(found)} lines, wanted one")
     return found[0]
+
+
+def by_variant(results: Mapping[str, Lines], variants: Iterable[str]) -> dict[str, list[Lines]]:
+    """The lines of the runs of each variant that has any, in the order of `variants`; a run's result names its variant."""
+    named = [(one(lines, "result")["variant"], lines) for lines in results.values()]
+    groups = {name: [lines for variant, lines in named if variant == name] for name in variants}
+    return {name: runs for name, runs in groups.items() if runs}
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:

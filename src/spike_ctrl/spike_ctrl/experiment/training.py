@@ -27,6 +27,14 @@ def find_recipe(name: str) -> Recipe:
         raise ExperimentError(str(error)) from None
 
 
+def find_td3bc(name: str) -> Recipe:
+    """The same for an experiment on critics, which only a recipe of TD3BC has."""
+    plan = find_recipe(name)
+    if plan.algorithm != "td3bc":
+        raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
+    return plan
+
+
 def changed(recipe: Recipe, **values: Any) -> Recipe:
     """The recipe with some fields changed, as `changed(plan, hidden=[64, 64], jump_start_noise=0.0)`.
 
@@ -91,6 +99,12 @@ def measure(settings: dict[str, Any], context: Context) -> Result:
         }
     )
     return Result(lines, {name: (run.folder / name).read_bytes() for name in KEPT})
+
+
+def measure_variant(settings: dict[str, Any], context: Context) -> Result:
+    """`measure`, with the variant's name in each line."""
+    found = measure(settings, context)
+    return Result([line | {"variant": settings["variant"]} for line in found.lines], found.files)
 
 
 def _kind(line: dict[str, Any]) -> dict[str, Any]:
