@@ -28,7 +28,7 @@ sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:
 
 test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit tests/vehicle $(ARGS)
-	$(VENV)/bin/python -m pytest tests/launch tests/colcon $(ARGS)
+	$(VENV)/bin/python -m pytest -m "not flight" tests/launch tests/colcon $(ARGS)
 
 # Two flights at a time, then what takes all processors for itself.
 FLY = $(VENV)/bin/python -m pytest -m "not seeds and not alone"
@@ -38,7 +38,7 @@ ifneq ($(ARGS),)
 else
 	$(FLY) $(addprefix tests/flight/test_,policy.py course.py recording.py) & others=$$!; \
 	  $(FLY) $(addprefix tests/flight/test_,link.py supervisor.py); failed=$$?; wait $$others && exit $$failed
-	$(VENV)/bin/python -m pytest -m alone tests/flight
+	$(VENV)/bin/python -m pytest -m "alone or flight" tests/flight tests/launch
 endif
 
 faults: setup $(DONE)/test ## every row of the fault table at every level; writes docs/faults.md from the results

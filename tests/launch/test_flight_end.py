@@ -3,9 +3,11 @@
 import re
 import signal
 
+import pytest
 from programs import free_port
 
 
+@pytest.mark.flight
 def test_ctrl_c_in_the_air_ends_the_embedded_vehicle_after_its_landing(start_graph):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"
     graph = start_graph("vehicle:=embedded", "auto:=true", "realtime:=true", "record:=false", connection, name="flight")
