@@ -31,7 +31,6 @@ from spike_ctrl.snn.runtime import weight_shapes
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
-from spike_ctrl_view import scene
 
 SIZES = (18, 16, 8, 4)
 VEHICLES, WARM_UP = 3, 5
@@ -236,6 +235,8 @@ def test_the_file_that_it_was_started_with_is_told_to_whoever_comes_later(talker
 
 
 def test_who_listens_is_told_which_neurons_spiked(talker):
+    from spike_ctrl_view import scene  # of a package that an installation of this one need not have
+
     policy, heard = checkpoint.loads(a_checkpoint(1)).policy, []
     talker.node.create_subscription(Spikes, "policy/spikes", heard.append, qos.STREAM)
     state, wanted = policy.initial_state(VEHICLES), {}
