@@ -88,6 +88,8 @@ for topic, kind in KINDS.items():
 rclpy.spin(node)
 """
 
+pytestmark = pytest.mark.flight  # px4_msgs is built for it, which takes its time
+
 
 @pytest.fixture(scope="module")
 def px4_msgs(tmp_path_factory):
@@ -260,7 +262,6 @@ def test_motors_leave_in_px4s_order_and_those_that_are_not_there_are_nan(start_r
         assert point["timestamp_sample"] == point["timestamp"] and point["reversible_flags"] == 0
 
 
-@pytest.mark.flight
 def test_a_whole_flight_by_the_policy_goes_over_uxrce(start_graph, px4_msgs, monkeypatch):
     for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH"):
         monkeypatch.setenv(name, px4_msgs[name])

@@ -49,7 +49,7 @@ def sample(observation):
     return Sample(0, 0.0, 0.0, tuple(observation[:3]), (0, 0, 0, 1), tuple(observation[12:15]), (0, 0, 0))
 
 
-@pytest.mark.parametrize("metres", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("metres", [1.0, 3.0])
 def test_no_step_of_the_set_point_makes_it_contradict_the_guide(metres):
     directions = np.random.default_rng(0).normal(size=(VEHICLES, 3))
     directions *= metres / np.linalg.norm(directions, axis=1, keepdims=True)
