@@ -184,14 +184,13 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
             source = answers.answered(state.candidate, answer, limits)
             state = state._replace(candidate=source, candidate_monitor=Monitor() if bad else monitor)
     guide = state.guide.latest if inputs.autopilot is not None and inputs.autopilot.airborne else None
-    if guide is not None:
-        held = state.target or setpoint.hold(state.sample.position, 0.0)
-        point, _ = setpoint.current(held, inputs.now, settings.cage)
     for name, monitor in (("policy", "monitor"), ("candidate", "candidate_monitor")):
         latest = getattr(state, name).latest
         if guide is None or latest is None or latest.tick != guide.tick:
             continue
         if guide is not before.guide.latest or getattr(inputs, name) is not None:
+            held = state.target or setpoint.hold(state.sample.position, 0.0)
+            point, _ = setpoint.current(held, inputs.now, settings.cage)
             compared = answers.compare(getattr(state, monitor), latest, guide, state.sample, point, limits)
             state = state._replace(**{monitor: compared})
             if name == "policy" and state.ladder.rung is Rung.SNN:
