@@ -110,21 +110,20 @@ class VehicleBridge(Node):
         return samples[-1] if samples else None
 
     def show(self, sample: Sample) -> None:
+        """Guide and policy come first: while they compute, the supervisor looks at the state that they will answer."""
         self.tick += 1
         sample = sample._replace(tick=self.tick)
-        self.raw_out.publish(messages.state_message(sample))
         airborne = (status := self.companion.status()) is not None and status.airborne
         seen = guard.inspect(sample, self.track, self.settings.state, airborne)
         self.track = seen.track
-        if seen.accepted is None:
-            return
         if seen.shift is not None and self.target is not None:
             moved = setpoint.shifted(setpoint.Target(self.target), seen.shift)
             self.target, _ = setpoint.current(moved, 0.0, self.settings.cage)
-        state = seen.accepted
-        self.state_out.publish(messages.vehicle_state(state, self.target, airborne, self.guided))
-        self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
-        if self.odometry_out.get_subscription_count():
+        if (state := seen.accepted) is not None:
+            self.state_out.publish(messages.vehicle_state(state, self.target, airborne, self.guided))
+            self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
+        self.raw_out.publish(messages.state_message(sample))
+        if state is not None and self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
             self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
 
@@ -195,4 +194,4 @@ class VehicleBridge(Node):
 
 
 def main():
-    sys.exit(run(VehicleBridge))
+    sys.exit(run(VehicleBridge, above=True))

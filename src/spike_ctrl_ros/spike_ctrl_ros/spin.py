@@ -27,7 +27,7 @@ class NodeError(Exception):
     """The node cannot go on; one line says why and what to do. Raised by its constructor; in callbacks see `run`."""
 
 
-def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> int:
+def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, above: bool = False) -> int:
     """Make the node and spin it until SIGINT, SIGTERM or its own end. Gives the exit code.
 
     A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"` (the
@@ -37,6 +37,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
 
     With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO a second after its start:
     most of the time from a state to its command goes into waking them up, and on a busy computer into waiting for a core.
+    above: one priority higher, for who must go on while others compute, or never stop computing.
 
     0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
     other exception is a bug and passes.
@@ -62,7 +63,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
             while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)
                 if priority and time.monotonic() > patience:
-                    _hurry(priority)
+                    _hurry(min(priority + above, 99))
                     priority = 0
                 if getattr(node, "failure", None):
                     raise NodeError(node.failure)
