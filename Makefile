@@ -30,16 +30,9 @@ test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit tests/vehicle $(ARGS)
 	$(VENV)/bin/python -m pytest -m "not flight" tests/launch tests/colcon $(ARGS)
 
-# Two flights at a time, then what takes all processors for itself.
-FLY = $(VENV)/bin/python -m pytest -m "not seeds and not alone"
 test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
-ifneq ($(ARGS),)
-	$(VENV)/bin/python -m pytest tests/flight $(ARGS)
-else
-	$(FLY) $(addprefix tests/flight/test_,policy.py course.py recording.py) & others=$$!; \
-	  $(FLY) $(addprefix tests/flight/test_,link.py supervisor.py); failed=$$?; wait $$others && exit $$failed
-	$(VENV)/bin/python -m pytest -m "alone or flight" tests/flight tests/launch
-endif
+	$(VENV)/bin/python -m pytest tests/flight $(or $(ARGS),-m "not seeds")
+	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch)
 
 faults: setup $(DONE)/test ## every row of the fault table at every level; writes docs/faults.md from the results
 	rm -rf build/faults

@@ -35,7 +35,7 @@ def intervals(flight, seconds: float) -> np.ndarray:
     while time.monotonic() < end:
         flight.spin()
     moments = flight.stamps(since=since)
-    assert len(moments) > 0.8 * seconds / PERIOD, f"{len(moments)} commands in {seconds} s"
+    assert len(moments) > 0.8 * seconds / PERIOD, f"{len(moments)} commands in {seconds} s:\n{flight.story()}"
     return np.array([b - a for a, b in pairwise(moments)])
 
 
