@@ -1,6 +1,7 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
 import importlib.util
+from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
@@ -9,7 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from spike_ctrl import realtime
+from spike_ctrl import realtime, resources
 
 ARGUMENTS = [
     # name, type, default, description
@@ -89,6 +90,16 @@ def with_realtime(context):
     return []
 
 
+def with_profile(context):
+    """Fast DDS itself would fall back in silence to its defaults."""
+    values = context.launch_configurations
+    profile = Path(values["dds_profile"] or resources.find("config", "fastdds_flight.xml"))
+    if not profile.is_file():
+        raise ValueError(f"dds_profile: found '{profile}', wanted a Fast DDS profile (XML)")
+    values["dds_profile"] = str(profile.absolute())
+    return []
+
+
 def viewer(context):
     """The node that shows the graph: last, for nobody waits for it."""
     if context.launch_configurations["viewer"] == "none":
@@ -99,6 +110,12 @@ def viewer(context):
 
 
 def generate_launch_description():
+    # The profile must stand alone: with another range rmw_fastrtps brings its own transports.
+    middleware = {
+        "FASTDDS_DEFAULT_PROFILES_FILE": LaunchConfiguration("dds_profile"),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
+    }
+
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
         values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
         return kind(
@@ -107,7 +124,7 @@ def generate_launch_description():
             name=executable,
             parameters=[values | (fixed or {})],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-            additional_env={"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")},
+            additional_env=middleware | {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")},
             output="screen",
             on_exit=on_exit,
             sigterm_timeout="60",  # s: who lands takes its time, and the others wait for it
@@ -171,12 +188,19 @@ def generate_launch_description():
                 default_value="0",
                 description="SCHED_FIFO priority of these nodes, 1 to 99; 0: ordinary.",
             ),
+            DeclareLaunchArgument(
+                "dds_profile",
+                default_value="",
+                description="Fast DDS profile of the nodes; empty: one that keeps them on this machine, off shared memory.",
+            ),
+            OpaqueFunction(function=with_profile),
             OpaqueFunction(function=embedded),
             Node(  # first of the nodes: what starts first ends last, and hears what the others say at their end
                 package="spike_ctrl_record",
                 executable="recorder",
                 name="recorder",
                 parameters=[{"bag": ParameterValue(LaunchConfiguration("bag"), value_type=str), "flight": True}],
+                additional_env=middleware,
                 output="screen",
                 on_exit=when_ended,
                 condition=IfCondition(LaunchConfiguration("record")),

@@ -2,14 +2,13 @@
 
 import os
 import time
-from pathlib import Path
 
 import pytest
 import rclpy
 from hangar import LINK, PLAIN, Hangar
-from rehearsal import may_be_real_time
+from rehearsal import PROFILE, may_be_real_time
 
-os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parent / "fastdds.xml")
+os.environ.update(FASTDDS_DEFAULT_PROFILES_FILE=str(PROFILE), ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT")
 FLIGHTS = {"flight": {"kind": PLAIN}, "unruly_flight": {"kind": PLAIN, "unruly": True}, "link_flight": {"kind": LINK}}
 
 

@@ -31,6 +31,7 @@ PARAMETERS = {
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
     "EKF2_GYR_NOISE": 0.1, "SYS_FAILURE_EN": 1,
 }  # fmt: skip
+PROFILE = Path(__file__).parent / "fastdds.xml"
 CAGE = 3.0  # m: its half width and its height
 FAST = 1.0  # m/s: no touchdown may be faster
 ALL = QoSProfile(depth=2000, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -66,7 +67,7 @@ class Flight:
         self.model = str(resources.find("models", "sih_quadx.safetensors"))
         self.arguments = (
             f"connection:=udpin:127.0.0.1:{bridge}", f"priority:={NODES * self.real_time}", f"model:={self.model}",
-            *arguments,
+            f"dds_profile:={PROFILE}", *arguments,
         )  # fmt: skip
         self.graph = self.launch()
         self.node = rclpy.create_node("operator")
