@@ -2,12 +2,15 @@
 on the ground.
 """
 
+import os
 import re
 import signal
 from pathlib import Path
 
 import pytest
 from programs import free_port, nodes
+
+from spike_ctrl import realtime
 
 CONTROL = {"vehicle_bridge", "guide_policy", "snn_policy", "supervisor"}
 
@@ -26,6 +29,10 @@ def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_la
     for name in CONTROL:  # over shared memory a node that comes may hold up the others for 333 ms
         assert any(t.startswith("dds.udp") for t in threads(flying[name].process)), name
         assert not any(t.startswith("dds.shm") for t in threads(flying[name].process)), name
+    if realtime.allowed():  # who must go on while others compute is above them
+        priority = {name: os.sched_getparam(flying[name].process).sched_priority for name in CONTROL}
+        assert priority["guide_policy"] == priority["snn_policy"] == realtime.PRIORITY, priority
+        assert priority["vehicle_bridge"] == priority["supervisor"] == realtime.PRIORITY + 1, priority
     graph.process.send_signal(signal.SIGINT)
     graph.end(90)
     assert re.search(r"LAND: the operator asked to shut down", graph.output), graph.output
