@@ -1,5 +1,6 @@
 """Checkpoints: what was saved comes back, an interrupted save loses nothing, and nothing doubtful is loaded."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -83,6 +84,20 @@ def test_a_hard_reset_is_remembered():
     contract = Contract("x", "y", "setpoint_frame_18", "rates", 250.0, SIZES, Neuron(Reset.HARD))
     loaded = checkpoint.loads(checkpoint.dumps(make_weights(), contract))
     assert loaded.policy.neuron.reset is Reset.HARD
+
+
+def test_a_recurrent_network_is_remembered_and_its_weights_must_fit():
+    contract = dataclasses.replace(CONTRACT, neuron=Neuron(recurrent=True))
+    width, inputs = SIZES[-2], SIZES[-3]
+    heard = np.random.default_rng(5).uniform(-0.1, 0.1, (width, inputs + width)).astype(np.float32)
+    last = f"layer{len(SIZES) - 3}.weight"
+    loaded = checkpoint.loads(data := checkpoint.dumps(make_weights() | {last: heard}, contract))
+    assert loaded.policy.neuron.recurrent and loaded.policy.sizes == SIZES
+    refused(data, "neuron: found .*, wanted ", expect={"neuron": Neuron()})
+    with pytest.raises(CheckpointError, match=f"{last}: found"):
+        checkpoint.dumps(make_weights(), contract)
+    with pytest.raises(CheckpointError, match=f"{last}: found"):
+        checkpoint.dumps(make_weights() | {last: heard}, CONTRACT)
 
 
 def test_the_self_test_keeps_its_distance_from_thresholds(data):

@@ -45,14 +45,15 @@ class Segment:
     """The same random segment, with set-points that move, for the kernel and for the oracle."""
 
     def __init__(
-        self, steps, delay, sizes=(18, 24, 12, 4), seed=0, name="crazyflie_l2f", randomisation=Randomisation(), reset="soft"
+        self, steps, delay, sizes=(18, 24, 12, 4), seed=0, name="crazyflie_l2f", randomisation=Randomisation(), reset="soft",
+        recurrent=False,
     ):
         rng = np.random.default_rng(seed)
         self.craft = airframe.find(name)
         self.layout = self.craft.action_layout
         self.rest = self.craft.hover if self.layout == "motors" else 0.5
         self.network = SpikingNetwork(
-            sizes, Neuron(reset), generator=torch.Generator().manual_seed(seed),
+            sizes, Neuron(reset, recurrent=recurrent), generator=torch.Generator().manual_seed(seed),
             output_bias=[math.atanh(2 * self.rest - 1)] * 4,
         )  # fmt: skip
         self.environment = Environment(self.craft, LANES, Task(randomisation=randomisation))
@@ -152,10 +153,10 @@ class Segment:
         return move
 
 
-@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize(("reset", "recurrent"), [("soft", False), ("hard", False), ("soft", True), ("hard", True)])
 @pytest.mark.parametrize("delay", [[0], [0, 1, 2]], ids=["at once", "0 to 2 steps late"])
-def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, reset):
-    segment = Segment(25, delay, reset=reset)
+def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, reset, recurrent):
+    segment = Segment(25, delay, reset=reset, recurrent=recurrent)
     segment.fly()
     fired = segment.tape.spike[1:].mean(axis=(0, 2))
     assert ((fired > 0.05) & (fired < 0.95)).sum() > 5  # neurons whose reset matters

@@ -18,6 +18,7 @@ from spike_ctrl.guide import Gains
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.snn import slope
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl.snn.runtime import SpikingPolicy
 
 AIRFRAME = airframe.find("crazyflie")
@@ -87,6 +88,29 @@ def test_spikes_and_operations_of_a_spiking_network_are_counted_as_by_hand():
     assert cost.dense == 2 * 2 + 2 * 3
     assert cost.sparsity == 1 - 1 / 8
     assert cost.footprint == 4 * (4 + 2 + 2 + 2 + 6 + 3) + 4 * (2 + 2)
+
+
+def test_operations_of_a_recurrent_layer_are_counted_as_by_hand():
+    # As above, and neuron 1 hears neuron 0's last spike, which takes it above its threshold.
+    weights = {
+        "layer0.weight": np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.1, 1.0, 0.0]], np.float32),
+        "layer0.bias": np.zeros(2, np.float32),
+        "layer0.beta": np.zeros(2, np.float32),
+        "layer0.theta": np.array([0.5, 0.9], np.float32),
+        "output.weight": np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]], np.float32),
+        "output.bias": np.zeros(3, np.float32),
+    }
+    flown = energy.CountingSpikes(SpikingPolicy(weights, Neuron(recurrent=True)))
+    flown.begin(1)
+    flown.act(np.array([[1, 0]], np.float32), Still())
+    flown.act(np.array([[0, 0]], np.float32), Still())
+    cost = flown.cost(weights)
+    assert flown.spikes.tolist() == [1, 1]
+    assert cost.macs == 1 / 2
+    assert cost.acs == 1 / 2 * 1 + 1 / 2 * 2 + 1 / 2 * 3  # neuron 0 to neuron 1, and both to the outputs
+    assert cost.dense == 2 * 4 + 2 * 3
+    more = energy.spiking_energy_pj((2, 1, 1), 0.5, True) - energy.spiking_energy_pj((2, 1, 1), 0.5)
+    assert more == pytest.approx(paper.SYNAPSE_PJ)
 
 
 def test_an_ann_with_history_takes_in_its_last_actions_oldest_first():

@@ -13,18 +13,31 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 
 from spike_ctrl import airframe, checkpoint, resources
 from spike_ctrl.cli import main
 from spike_ctrl.evaluate import PolicyController, evaluate
 from spike_ctrl.export import ExportError, c, cost, native
 from spike_ctrl.export.quantised import LIMITS, quantise
-from spike_ctrl.snn.neuron import PAPER
+from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import weight_shapes
 
 MODELS = {"soft": "crazyflie", "hard": "crazyflie_hard_reset"}
 FORMS = {"float32": c.Form(), "int16": c.Form("int8", 16), "int32": c.Form("int8", 32)}
 STEPS = 10_000
+
+
+def load(name):
+    return checkpoint.load(resources.folder("models") / f"{name}.safetensors")
+
+
+def random_recurrent():
+    neuron, sizes = Neuron(recurrent=True), (18, 256, 128, 4)
+    network = SpikingNetwork(sizes, neuron, generator=torch.Generator().manual_seed(0))
+    contract = checkpoint.Contract("crazyflie", "0", "setpoint_frame_18", "motors", 100.0, sizes, neuron)
+    return checkpoint.loads(checkpoint.dumps(network.weights(), contract))
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +47,9 @@ def exported(tmp_path_factory):
 
     def export(reset, form):
         if (reset, form) not in made:
-            found = checkpoint.load(resources.folder("models") / f"{MODELS[reset]}.safetensors")
+            found = random_recurrent() if reset == "recurrent" else load(MODELS[reset])
             folder = tmp_path_factory.mktemp("export")
-            written = c.source(found, MODELS[reset], FORMS[form])
+            written = c.source(found, MODELS.get(reset, reset), FORMS[form])
             c.write(folder, written)
             made[reset, form] = found, folder, written, native.NativePolicy(folder, written)
         return made[reset, form]
@@ -52,7 +65,7 @@ def observations(steps, size=1.0):
     return (size * noise).astype(np.float32)
 
 
-@pytest.mark.parametrize("reset", MODELS)
+@pytest.mark.parametrize("reset", [*MODELS, "recurrent"])
 def test_ten_thousand_steps_of_one_flight_equal_numpy(exported, reset):
     """The C adds in another order than numpy. So a membrane within 1e-5 of its threshold may spike in one and not in the
     other; then, and only then, numpy's state is taken over. It happens to less than one neuron in 4e5."""
@@ -177,6 +190,11 @@ def test_a_batch_is_as_many_vehicles(exported):
     assert np.array_equal(batch.membrane, np.stack(alone, 1))
 
 
+def test_int8_is_refused_for_a_recurrent_policy(exported):
+    with pytest.raises(ExportError, match=r"recurrent: neuron: found recurrent, .*: leave out --weights int8"):
+        c.source(exported("recurrent", "float32")[0], "recurrent", FORMS["int32"])
+
+
 def test_a_layer_too_wide_for_sums_in_32_bits_is_refused():
     weights = {name: np.ones(shape, np.float32) for name, shape in weight_shapes((60, 8, 4)).items()}
     with pytest.raises(ExportError, match="layer0: found 60 inputs, wanted fewer"):
@@ -189,6 +207,7 @@ def test_operations_are_counted_as_by_hand():
     assert found.times(cost.Cost(1, 10, 100, 1000)) == 24 + 120 + 1200 + 2000
     with pytest.raises(ValueError, match="spike_rates: found 1, wanted 2"):
         cost.operations((3, 8, 4, 2), (0.25,))
+    assert cost.operations((3, 8, 4, 2), (0.25, 0.5), recurrent=True).added == found.added + 0.5 * 4 * 4
 
 
 def test_the_verb_writes_checks_and_measures(tmp_path, capsys):

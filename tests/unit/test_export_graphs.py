@@ -34,12 +34,13 @@ def observations(steps):
     return noise.astype(np.float32)
 
 
-def small(reset="hard", **changed):
+def small(neuron=Neuron("hard"), **changed):
     """A random checkpoint 18-6-5-4, with some of its arrays replaced."""
     random = np.random.default_rng(0)
-    weights = {name: random.uniform(0.1, 0.9, shape) for name, shape in weight_shapes((18, 6, 5, 4)).items()}
+    shapes = weight_shapes((18, 6, 5, 4), neuron.recurrent)
+    weights = {name: random.uniform(0.1, 0.9, shape) for name, shape in shapes.items()}
     weights = {name: np.float32(value) for name, value in (weights | changed).items()}
-    contract = Contract("crazyflie", "0", "setpoint_frame_18", "motors", 100.0, (18, 6, 5, 4), Neuron(reset))
+    contract = Contract("crazyflie", "0", "setpoint_frame_18", "motors", 100.0, (18, 6, 5, 4), neuron)
     return checkpoint.loads(checkpoint.dumps(weights, contract))
 
 
@@ -113,6 +114,9 @@ def test_a_policy_with_the_soft_reset_is_refused_in_words(tmp_path, capsys):
         "cannot subtract the threshold; such a policy is trained by: spike-ctrl train hard_reset\n"
     )
     assert not list(tmp_path.iterdir())
+    recurrent = small(Neuron("hard", recurrent=True))
+    with pytest.raises(ExportError, match="policy: neuron: found recurrent, wanted a network whose layers hear only"):
+        export_nir.graph(recurrent, "policy", 0.01)
     with pytest.raises(ExportError, match="--dt: found 0, wanted more than 0 s"):
         export_nir.graph(small(), "policy", 0)
 
@@ -136,8 +140,9 @@ def test_ten_thousand_steps_in_onnxruntime_equal_numpy(tmp_path, name):
     assert flips <= 10
 
 
-def test_onnx_steps_a_batch_as_numpy_does(tmp_path):
-    found = small("soft")
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_onnx_steps_a_batch_as_numpy_does(tmp_path, recurrent):
+    found = small(Neuron("soft", recurrent=recurrent))
     onnx.write(tmp_path / "policy.onnx", found)
     step, state = onnx.stepper(tmp_path / "policy.onnx"), found.policy.initial_state(7)
     membrane = np.zeros((7, 11), np.float32)

@@ -18,9 +18,9 @@ def observations(steps, batch, seed=1, dtype=torch.float32):
 
 
 @pytest.mark.parametrize("reset", list(Reset))
-@pytest.mark.parametrize("detach_reset", [False, True])
-def test_n_single_steps_equal_one_n_step_unroll(reset, detach_reset):
-    net = network(neuron=Neuron(reset, detach_reset)).double()
+@pytest.mark.parametrize(("detach_reset", "recurrent"), [(False, False), (True, False), (False, True)])
+def test_n_single_steps_equal_one_n_step_unroll(reset, detach_reset, recurrent):
+    net = network(neuron=Neuron(reset, detach_reset, recurrent)).double()
     inputs = observations(50, 7, dtype=torch.float64)
     unrolled, unrolled_state, rates = net.unroll(inputs, net.initial_state(7), 2.0)
     state, actions, spikes = net.initial_state(7), [], []
@@ -41,6 +41,26 @@ def test_n_single_steps_equal_one_n_step_unroll(reset, detach_reset):
         strict=True,
     ):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_recurrent_layer_is_that_of_snntorch():
+    snntorch = pytest.importorskip("snntorch")
+    net = SpikingNetwork((18, 32, 24, 4), Neuron(recurrent=True), generator=torch.Generator().manual_seed(3)).double()
+    layer, inputs = net.layers[1], observations(60, 5, dtype=torch.float64)
+    oracle = snntorch.RLeaky(layer.beta.detach(), threshold=layer.theta.detach(), linear_features=24).double()
+    oracle.recurrent = torch.nn.Linear(24, 24, bias=False).double()
+    oracle.recurrent.weight.data = layer.weight.data[:, 32:]
+    state, busy = net.initial_state(5), 0
+    spike, membrane = torch.zeros(5, 24).double(), torch.zeros(5, 24).double()
+    with torch.no_grad():
+        for observation in inputs:
+            _, state = net.step(observation, state, 2.0)
+            current = state[0].spike @ layer.weight[:, :32].T + layer.bias
+            spike, membrane = oracle(current, spike.double(), membrane)
+            torch.testing.assert_close(state[1].membrane, membrane)
+            assert torch.equal(state[1].spike, spike.double())
+            busy += spike.mean().item()
+    assert 0.02 < busy / 60 < 0.9
 
 
 def test_a_large_batch_is_worked_off_in_tiles_that_nobody_notices(monkeypatch):

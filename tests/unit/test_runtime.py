@@ -14,8 +14,8 @@ from spike_ctrl.snn.runtime import PolicyState, SpikingPolicy, network_sizes, we
 SIZES = (18, 256, 128, 4)
 
 
-def network(reset=Reset.SOFT, seed=0, sizes=SIZES):
-    return SpikingNetwork(sizes, Neuron(reset), generator=torch.Generator().manual_seed(seed))
+def network(reset=Reset.SOFT, seed=0, sizes=SIZES, recurrent=False):
+    return SpikingNetwork(sizes, Neuron(reset, recurrent=recurrent), generator=torch.Generator().manual_seed(seed))
 
 
 def observations(*shape, seed=1):
@@ -26,10 +26,10 @@ def observations(*shape, seed=1):
     return noise
 
 
-@pytest.mark.parametrize("reset", list(Reset))
-def test_ten_thousand_steps_equal_torch(reset):
+@pytest.mark.parametrize(("reset", "recurrent"), [(Reset.SOFT, False), (Reset.HARD, False), (Reset.SOFT, True)])
+def test_ten_thousand_steps_equal_torch(reset, recurrent):
     """In double precision no membrane comes within rounding of its threshold, so all 3.84 million spikes must agree."""
-    net = network(reset).double()
+    net = network(reset, recurrent=recurrent).double()
     policy = SpikingPolicy(net.weights(), net.neuron)
     inputs = observations(10_000)
     with torch.no_grad():

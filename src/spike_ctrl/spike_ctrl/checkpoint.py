@@ -97,7 +97,7 @@ def dumps(
 ) -> bytes:
     """The bytes of a checkpoint, checked as `loads` will check them. name: what errors call it."""
     weights = {key: np.asarray(value, order="C") for key, value in weights.items()}
-    _check_weights(weights, contract.sizes, name)
+    _check_weights(weights, contract, name)
     observation, action = _self_test(SpikingPolicy(weights, contract.neuron))
     tensors = weights | {OBSERVATION: observation, ACTION: action}
     manifest = Manifest(contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance)
@@ -151,7 +151,7 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     except Exception as error:  # whatever the parser finds in hostile bytes, the caller gets one kind of error
         raise CheckpointError(f"{name}: not a readable safetensors file: {error}") from None
     self_test = tuple(tensors.pop(key, None) for key in (OBSERVATION, ACTION))
-    _check_weights(tensors, manifest.contract.sizes, name)
+    _check_weights(tensors, manifest.contract, name)
     _check_self_test_tensors(self_test, manifest.contract.sizes, name)
     found = _digest(tensors | dict(zip((OBSERVATION, ACTION), self_test, strict=True)), manifest)
     if found != manifest.sha256:
@@ -193,8 +193,12 @@ def _contract_fields(contract: Contract) -> dict[str, Any]:
     return fields | {
         "rate_hz": float(contract.rate_hz),
         "sizes": [int(size) for size in contract.sizes],
-        "neuron": {"reset": contract.neuron.reset.value},
+        "neuron": _neuron_fields(contract.neuron),
     }
+
+
+def _neuron_fields(neuron: Neuron) -> dict[str, Any]:
+    return {"reset": neuron.reset.value} | ({"recurrent": True} if neuron.recurrent else {})
 
 
 def _manifest_text(manifest: Manifest) -> str:
@@ -224,14 +228,16 @@ def _parse_manifest(text: Any, name: str) -> Manifest:
     sizes, reset = contract["sizes"], contract["neuron"]
     if len(sizes) < 3 or not all(type(size) is int and 0 < size <= 2**16 for size in sizes):
         raise CheckpointError(f"{name}: contract.sizes: found {sizes}, wanted inputs, hidden widths, outputs")
-    if set(reset) != {"reset"}:
-        raise CheckpointError(f"{name}: contract.neuron: found fields {sorted(reset)}, wanted ['reset']")
+    if set(reset) - {"recurrent"} != {"reset"}:
+        raise CheckpointError(f"{name}: contract.neuron: found fields {sorted(reset)}, wanted ['reset'] or also 'recurrent'")
+    if reset.get("recurrent", True) is not True:
+        raise CheckpointError(f"{name}: contract.neuron.recurrent: found {reset['recurrent']!r}, wanted true or nothing")
     if not (math.isfinite(contract["rate_hz"]) and contract["rate_hz"] > 0):
         raise CheckpointError(f"{name}: contract.rate_hz: found {contract['rate_hz']}, wanted more than 0")
     if canonical != text:
         raise CheckpointError(f"{name}: manifest: found other text than spike_ctrl writes: the file was altered")
     try:
-        neuron = Neuron(reset["reset"])
+        neuron = Neuron(**reset)
     except ValueError as error:
         raise CheckpointError(f"{name}: contract.{error}") from None
     return Manifest(Contract(**(contract | {"sizes": tuple(sizes), "neuron": neuron})), **fields)
@@ -255,7 +261,7 @@ def require(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
         if key not in found:
             raise CheckpointError(f"{name}: {key}: unknown contract field, wanted {', '.join(found)}")
         if isinstance(value, Neuron):
-            value = {"reset": value.reset.value}
+            value = _neuron_fields(value)
         wanted = list(value) if key == "sizes" else value
         if found[key] != wanted:
             raise CheckpointError(f"{name}: {key}: found {found[key]!r}, wanted {wanted!r}")
@@ -283,8 +289,8 @@ def _metadata(data: bytes, name: str) -> dict[str, str]:
     return metadata
 
 
-def _check_weights(weights: Mapping[str, np.ndarray], sizes: tuple[int, ...], name: str) -> None:
-    wanted = weight_shapes(sizes)
+def _check_weights(weights: Mapping[str, np.ndarray], contract: Contract, name: str) -> None:
+    wanted = weight_shapes(contract.sizes, contract.neuron.recurrent)
     for key in weights:
         if key not in wanted:
             raise CheckpointError(f"{name}: {key}: unknown tensor, wanted {', '.join(wanted)}")

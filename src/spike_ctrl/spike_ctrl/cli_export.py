@@ -78,11 +78,11 @@ def _show_cost(found) -> None:
     """Estimated cycles: at the spike rates of the evaluation in the manifest, and where every neuron spikes."""
     from spike_ctrl.export import cost
 
-    sizes = found.manifest.contract.sizes
+    sizes, recurrent = found.manifest.contract.sizes, found.manifest.contract.neuron.recurrent
     full = [1.0] * (len(sizes) - 2)
     rates = found.manifest.evaluation.get("frozen", {}).get("spike_rates") or full
     for name, cycles in cost.PROCESSORS.items():
-        usual, most = (cost.operations(sizes, each).times(cycles) for each in (rates, full))
+        usual, most = (cost.operations(sizes, each, recurrent).times(cycles) for each in (rates, full))
         clock = CLOCK_HZ[name]
         print(
             f"{name}, estimated: {usual:.0f} cycles per step in flight, {most:.0f} at most; "

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -67,16 +66,18 @@ def synaptic_operations(weight: np.ndarray, active: np.ndarray) -> float:
     return float(active @ np.count_nonzero(weight, axis=0))
 
 
-def spiking_energy_pj(sizes: Sequence[int], sparsity: float | Sequence[float]) -> float:
+def spiking_energy_pj(sizes: Sequence[int], sparsity: float | Sequence[float], recurrent: bool = False) -> float:
     """The paper's estimate for Linear - LIF - ... - Linear of these sizes (inputs, hidden widths, outputs).
 
     E = sum over hidden layers N (Pu + N_before Pw) + Ps (1 - AS) N, + N_out N_last Pw: updates and weights of all
-    neurons, spikes of those that fire. One sparsity for all hidden layers, or one for each.
+    neurons, spikes of those that fire. One sparsity for all hidden layers, or one for each. recurrent: the last hidden
+    layer counts among those before itself.
     """
     hidden = sizes[1:-1]
     shares = [sparsity] * len(hidden) if isinstance(sparsity, int | float) else sparsity
     energy = sizes[-1] * sizes[-2] * paper.SYNAPSE_PJ
-    for before, width, share in zip(sizes, hidden, shares, strict=False):
+    heard = [*sizes[:-3], sizes[-3] + recurrent * sizes[-2]]
+    for before, width, share in zip(heard, hidden, shares, strict=True):
         energy += width * (paper.UPDATE_PJ + before * paper.SYNAPSE_PJ) + paper.SPIKE_PJ * (1 - share) * width
     return energy
 
@@ -108,11 +109,16 @@ class CountingSpikes:
         sizes = self.policy.sizes
         active = np.split(self.spikes / self.steps, np.cumsum(sizes[1:-1])[:-1])
         layers = [weights[f"layer{i}.weight"] for i in range(len(sizes) - 2)] + [weights["output.weight"]]
-        macs = synaptic_operations(layers[0], self.inputs / self.steps)
-        acs = sum(synaptic_operations(weight, rate) for weight, rate in zip(layers[1:], active, strict=True))
+        inputs = sizes[0]
+        macs = synaptic_operations(layers[0][:, :inputs], self.inputs / self.steps)
+        heard = [np.zeros(0), *active]  # by each layer, of spikes
+        if self.policy.neuron.recurrent:
+            heard[-2] = np.concatenate([heard[-2], active[-1]])
+        layers[0] = layers[0][:, inputs:]
+        acs = sum(synaptic_operations(weight, rate) for weight, rate in zip(layers, heard, strict=True))
         state = sum(array.nbytes for array in self.policy.initial_state())
         footprint = state + sum(weight.nbytes for weight in weights.values())
-        return _cost(sizes, macs, acs, active, footprint)
+        return _cost(sum(weights[name].size for name in weights if name.endswith("weight")), macs, acs, active, footprint)
 
 
 class CountingDense(DensePolicy):
@@ -134,14 +140,18 @@ class CountingDense(DensePolicy):
         active = [count / self.steps for count in self.active]
         macs = sum(synaptic_operations(weight, rate) for (weight, _), rate in zip(self.weights, active, strict=True))
         footprint = sum(weight.nbytes + bias.nbytes for weight, bias in self.weights)
-        return _cost(self.sizes, macs, 0.0, active[1:], footprint + 4 * 4 * self.history)
+        dense = sum(weight.size for weight, _ in self.weights)
+        return _cost(dense, macs, 0.0, active[1:], footprint + 4 * 4 * self.history)
 
 
-def _cost(sizes: Sequence[int], macs: float, acs: float, active: Sequence[np.ndarray], footprint: int) -> Cost:
-    """active: how often each hidden neuron is not 0, layer by layer."""
-    dense = sum(inputs * outputs for inputs, outputs in pairwise(sizes))
+def _cost(dense: int, macs: float, acs: float, active: Sequence[np.ndarray], footprint: int) -> Cost:
+    """dense: number of weights. active: how often each hidden neuron is not 0, layer by layer."""
     overall = 1 - float(np.concatenate(active).mean())
     return Cost(macs, acs, dense, overall, tuple(1 - float(rate.mean()) for rate in active), footprint)
+
+
+def _spiking_nj(line: dict, cost: Cost) -> float:
+    return spiking_energy_pj(line["sizes"], cost.layer_sparsity, line.get("recurrent", False)) / 1e3
 
 
 def units(options: Options) -> list[Unit]:
@@ -167,7 +177,7 @@ def measure(settings: dict, context: Context) -> Result:
         loaded = checkpoint.load(resources.find("models", settings["model"]))
         flown = CountingSpikes(loaded.policy)
         evaluation = evaluate(flown, vehicle)
-        cost, sizes = flown.cost(loaded.weights), loaded.policy.sizes
+        cost, sizes, recurrent = flown.cost(loaded.weights), loaded.policy.sizes, loaded.policy.neuron.recurrent
         name = f"SNN {_hidden(sizes)} ({settings['model'].removesuffix('.safetensors')})"
     else:
         history, hidden = settings["history"], tuple(settings["hidden"])
@@ -175,9 +185,9 @@ def measure(settings: dict, context: Context) -> Result:
         policy = imitate(vehicle, hidden, history, settings["steps"], settings["seed"], gains, context.progress)
         flown = CountingDense(policy.weights, history)
         evaluation = evaluate(flown, vehicle)
-        cost, sizes = flown.cost(), policy.sizes
+        cost, sizes, recurrent = flown.cost(), policy.sizes, False
         name = f"ANN {_hidden(sizes)}, {f'{history} actions' if history else 'no history'}"
-    line = {"kind": "result", "name": name, "network": settings["kind"], "sizes": list(sizes)}
+    line = {"kind": "result", "name": name, "network": settings["kind"], "sizes": list(sizes), "recurrent": recurrent}
     return Result([line | {"cost": cost._asdict(), "evaluation": evaluation.to_dict()}])
 
 
@@ -219,8 +229,8 @@ def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
             close = abs(row[column] - theirs[key]) <= NEAR * theirs[key]
             claim = f"SNN 256-128: {key.split('_')[0].replace('acs', 'operations')} {theirs[key]:g}{unit} per step."
             result.append(Finding(claim, f"{row[column]:.4g} ({row['network']}).", AGREES if close else DIFFERS))
-        sizes = line["sizes"]
-        silent, busy = spiking_energy_pj(sizes, 1.0), spiking_energy_pj(sizes, 0.0)
+        sizes, recurrent = line["sizes"], line.get("recurrent", False)
+        silent, busy = (spiking_energy_pj(sizes, sparsity, recurrent) for sparsity in (1.0, 0.0))
         result.append(
             Finding(
                 "By the paper's formula it is sparsity that decides the energy (taken as: a factor of 2).",
@@ -266,7 +276,7 @@ def _row(line: dict) -> dict:
         "dense": cost.dense,
         "sparsity": cost.sparsity,
         "footprint kB": cost.footprint / 1e3,
-        "spiking hardware nJ": spiking_energy_pj(line["sizes"], cost.layer_sparsity) / 1e3 if spiking else None,
+        "spiking hardware nJ": _spiking_nj(line, cost) if spiking else None,
         "arithmetic nJ": arithmetic_energy_pj(cost.macs, cost.acs) / 1e3,
     } | ({"1.5 m start": evaluation.headline} | training.fields(evaluation))
 

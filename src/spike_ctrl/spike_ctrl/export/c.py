@@ -19,7 +19,7 @@ from spike_ctrl.checkpoint import Checkpoint
 from spike_ctrl.export import ExportError, literals
 from spike_ctrl.export.quantised import BETA_BITS, INPUT_BITS, INPUT_LIMIT, LIMITS, IntegerPolicy, Tables, quantise
 from spike_ctrl.observation import LAYOUT
-from spike_ctrl.snn.neuron import Reset
+from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.runtime import SpikingPolicy
 
 FILES = ("policy.h", "policy.c", "self_test.c")
@@ -76,13 +76,15 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
         raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {LAYOUT!r}")
     if contract.action not in OUTPUTS:
         raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
+    if form.integer and contract.neuron.recurrent:
+        raise ExportError(f"{name}: neuron: found recurrent, which int8 does not know yet: leave out --weights int8")
     if form.integer:
         tables = quantise(found.weights, contract.neuron, form.bits, observations)
         twin = IntegerPolicy(tables, contract.neuron, form.bits)
         arrays, body = _integer_arrays(tables), _integer_step(tables, contract.neuron.reset, form.bits)
     else:
         twin = found.policy
-        arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, contract.neuron.reset)
+        arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, contract.neuron)
     head = f"/* {name}: {form.words}. Written by spike-ctrl export; do not edit. */\n"
     numbers = "\n".join(literals.array(*item) for item in arrays.items())
     text = f'{head}#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
@@ -95,7 +97,8 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
         state_type=form.state_type,
         constant_bytes=sum(array.nbytes for array in arrays.values()),
         state_bytes=neurons * np.dtype(form.state_type).itemsize,
-        stack_bytes=4 * (max(contract.sizes[1:-1]) if form.integer else contract.sizes[-1]),
+        stack_bytes=4 * (max(contract.sizes[1:-1]) if form.integer else contract.sizes[-1])
+        + (contract.sizes[-2] if contract.neuron.recurrent else 0),
     )
 
 
@@ -203,13 +206,13 @@ _FLOAT = {
 }
 
 
-def _float_step(sizes: tuple[int, ...], reset: Reset) -> str:
+def _float_step(sizes: tuple[int, ...], neuron: Neuron) -> str:
     text = f"""
 /* What a step does to membranes before its input arrives: leak, reset of those that spiked, bias. */
 static void leak(float *u, const float *beta, const float *theta, const float *bias, int count)
 {{
     for (int n = 0; n < count; n++)
-        u[n] = {_FLOAT[reset]};
+        u[n] = {_FLOAT[neuron.reset]};
 }}
 
 static void add(float *u, const float *weight, int count)
@@ -224,11 +227,18 @@ static void add_scaled(float *u, const float *weight, float by, int count)
         u[n] += by * weight[n];
 }}
 {_RESET}{_CHECK}"""
-    start = 0
+    start, last = 0, len(sizes) - 3
     for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
+        hears_itself = neuron.recurrent and index == last
         text += f"""
     float *u{index} = state->membrane + {start};
-    leak(u{index}, beta_{index}, theta_{index}, bias_{index}, {width});
+"""
+        if hears_itself:
+            text += f"""    unsigned char spiked[{width}];
+    for (int n = 0; n < {width}; n++)
+        spiked[n] = u{index}[n] > theta_{index}[n];
+"""
+        text += f"""    leak(u{index}, beta_{index}, theta_{index}, bias_{index}, {width});
     for (int i = 0; i < {inputs}; i++)
 """
         if index == 0:
@@ -236,8 +246,12 @@ static void add_scaled(float *u, const float *weight, float by, int count)
         else:
             text += f"        if (u{index - 1}[i] > theta_{index - 1}[i])\n"
             text += f"            add(u{index}, weight_{index}[i], {width});\n"
+        if hears_itself:
+            text += f"""    for (int n = 0; n < {width}; n++)
+        if (spiked[n])
+            add(u{index}, weight_{index}[{inputs} + n], {width});
+"""
         start += width
-    last = len(sizes) - 3
     return text + f"""
     float total[POLICY_OUTPUTS];
     for (int i = 0; i < POLICY_OUTPUTS; i++)

@@ -40,9 +40,11 @@ class Operations(NamedTuple):
         return sum(count * each for count, each in zip(self, cost, strict=True))
 
 
-def operations(sizes: Sequence[int], spike_rates: Sequence[float]) -> Operations:
+def operations(sizes: Sequence[int], spike_rates: Sequence[float], recurrent: bool = False) -> Operations:
     """Operations of one step of a network (inputs, hidden widths, outputs) whose hidden layers spike at these rates."""
     if len(spike_rates) != len(sizes) - 2:
         raise ValueError(f"spike_rates: found {len(spike_rates)}, wanted {len(sizes) - 2}")
     added = sum(rate * width * after for rate, (width, after) in zip(spike_rates, pairwise(sizes[1:]), strict=True))
+    if recurrent:
+        added += spike_rates[-1] * sizes[-2] ** 2
     return Operations(sizes[0] * sizes[1], added, sum(sizes[1:-1]), sizes[-1])

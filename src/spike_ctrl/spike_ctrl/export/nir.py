@@ -34,6 +34,8 @@ def graph(found: Checkpoint, name: str, dt: float):
         )
     if not 0 < dt < np.inf:
         raise ExportError(f"--dt: found {dt}, wanted more than 0 s")
+    if contract.neuron.recurrent:
+        raise ExportError(f"{name}: neuron: found recurrent, wanted a network whose layers hear only the one before")
     nodes = {"input": nir.Input({"input": np.array([contract.sizes[0]])})}
     for index, width in enumerate(contract.sizes[1:-1]):
         weight, bias, beta, theta = (

@@ -46,10 +46,15 @@ def model(found: Checkpoint):
         node("Mul", "leaked quiet", "kept")
     node("Add", "kept bias", "before_input")
     node("Split", "before_input widths", " ".join(f"before{index}" for index in hidden), axis=1)
+    if contract.neuron.recurrent:
+        node("Split", "last_spike widths", " ".join(f"last_spike{index}" for index in hidden), axis=1)
     signal = "observation"
     for index in hidden:
         constants[f"weight{index}"] = weights[f"layer{index}.weight"].T.copy()
         constants[f"theta{index}"] = weights[f"layer{index}.theta"]
+        if contract.neuron.recurrent and index == hidden[-1]:
+            node("Concat", f"{signal} last_spike{index}", "heard", axis=1)
+            signal = "heard"
         node("MatMul", f"{signal} weight{index}", f"current{index}")
         node("Add", f"before{index} current{index}", f"membrane{index}")
         node("Greater", f"membrane{index} theta{index}", f"above{index}")

@@ -42,7 +42,7 @@ _LANES, _ZERO, _HALF, _ONE, _TWO = np.uint64(LANES), np.float32(0), np.float32(0
 class Policy(NamedTuple):
     """Views of a spiking network's parameters, or of their gradients."""
 
-    weights: tuple[np.ndarray, ...]  # [H, in] of each hidden layer
+    weights: tuple[np.ndarray, ...]  # [H, in] of each hidden layer; [H, in + H] where it also hears its own last spikes
     bias: tuple[np.ndarray, ...]  # [H] of each
     beta: tuple[np.ndarray, ...]
     theta: tuple[np.ndarray, ...]
@@ -148,7 +148,10 @@ def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, d
         signal = tape.observation[t]
         for layer in range(layers):
             end = start + len(policy.bias[layer])
-            np.dot(policy.weights[layer], signal, current[layer])
+            if policy.weights[layer].shape[1] > len(signal):
+                np.dot(policy.weights[layer], np.concatenate((signal, tape.spike[t, start:end])), current[layer])
+            else:
+                np.dot(policy.weights[layer], signal, current[layer])
             _fire(
                 current[layer], tape.membrane[t, start:end], tape.spike[t, start:end],
                 tape.membrane[t + 1, start:end], tape.spike[t + 1, start:end],
@@ -221,6 +224,7 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
     by_output = np.empty((4, vehicles), np.float32)
     by_input = np.empty((OBSERVATION_SIZE, vehicles), np.float32)
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
+    by_last_spike = np.zeros((len(policy.bias[layers - 1]), vehicles), np.float32)  # of the last layer, if it is recurrent
     by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
     by_readout = np.empty(policy.readout.shape, np.float32)
     parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
@@ -245,6 +249,7 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
         np.dot(by_output, tape.spike[t + 1, end - len(policy.bias[layers - 1]) : end].T, by_readout)
         gradient.readout[:] += by_readout
         np.dot(policy.readout.T, by_output, incoming[layers - 1])
+        incoming[layers - 1][:] += by_last_spike
         for layer in range(layers - 1, -1, -1):
             start = end - len(policy.bias[layer])
             _unfire(
@@ -252,13 +257,16 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
                 tape.membrane[t + 1, start:end], policy.beta[layer], policy.theta[layer], policy.hard, slope,
                 gradient.bias[layer], gradient.beta[layer], gradient.theta[layer],
             )  # fmt: skip
-            if layer > 0:
-                before = start - len(policy.bias[layer - 1])
-                np.dot(later[start:end], tape.spike[t + 1, before:start].T, by_weight[layer])
-                np.dot(policy.weights[layer].T, later[start:end], incoming[layer - 1])
+            before = start - len(policy.bias[layer - 1]) if layer > 0 else 0
+            signal = tape.spike[t + 1, before:start] if layer > 0 else tape.observation[t]
+            into = incoming[layer - 1] if layer > 0 else by_input
+            if policy.weights[layer].shape[1] > len(signal):
+                np.dot(later[start:end], np.concatenate((signal, tape.spike[t, start:end])).T, by_weight[layer])
+                heard = np.dot(policy.weights[layer].T, later[start:end])
+                into[:], by_last_spike[:] = heard[: len(signal)], heard[len(signal) :]
             else:
-                np.dot(later[start:end], tape.observation[t].T, by_weight[layer])
-                np.dot(policy.weights[layer].T, later[start:end], by_input)
+                np.dot(later[start:end], signal.T, by_weight[layer])
+                np.dot(policy.weights[layer].T, later[start:end], into)
             gradient.weights[layer][:] += by_weight[layer]
             end = start
         for block in range(blocks):

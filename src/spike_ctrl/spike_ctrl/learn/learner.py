@@ -10,7 +10,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class Learner:
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
         self.generator = torch.Generator().manual_seed(seed)
         network = recipe.network
-        self.neuron = Neuron(Reset(network.reset), network.detach_reset)
+        self.neuron = Neuron(Reset(network.reset), network.detach_reset, network.recurrent)
         self.sizes = (OBSERVATION_SIZE, *network.hidden, 4)
         hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
         actor = SpikingNetwork(self.sizes, self.neuron, generator=self.generator, output_bias=[hover] * 4)
@@ -155,7 +155,8 @@ class Learner:
         """What the policy is for, as its checkpoints say."""
         airframe = self.airframe
         return Contract(
-            airframe.name, airframe.hash, LAYOUT, airframe.action_layout, RATE_HZ, self.sizes, Neuron(self.neuron.reset)
+            airframe.name, airframe.hash, LAYOUT, airframe.action_layout, RATE_HZ, self.sizes,
+            replace(self.neuron, detach_reset=False),
         )
 
     def flying_weights(self) -> dict[str, np.ndarray]:

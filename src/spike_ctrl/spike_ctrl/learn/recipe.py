@@ -44,11 +44,12 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Hidden widths, reset and surrogate slope of the spiking network."""
+    """Hidden widths, neurons (see `Neuron`) and surrogate slope of the spiking network."""
 
     hidden: tuple[int, ...] = (256, 128)
     reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
     detach_reset: bool = False
+    recurrent: bool = False
     slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
 
 

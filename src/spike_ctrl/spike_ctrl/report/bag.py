@@ -154,7 +154,7 @@ def _about(recording: Recording, rate_hz: float, choice, compared, flight: Fligh
         rows.append(("replay", Verdict(words, compared.same)))
     if flight.spikes is not None and choice is not None:
         rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
-        energy = spiking_energy_pj(choice.contract.sizes, 1 - rates) / 1e3
+        energy = spiking_energy_pj(choice.contract.sizes, 1 - rates, choice.contract.neuron.recurrent) / 1e3
         rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, as the paper counts"))
     returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else ()
     if len(returns):

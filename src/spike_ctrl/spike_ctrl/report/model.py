@@ -72,7 +72,7 @@ def _tiles(found: Flown) -> Tiles:
             Tile("position error", error.text.partition(":")[0], error.good),
             Tile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
             Tile(
-                "energy of a step", f"{spiking_energy_pj(found.loaded.policy.sizes, found.cost.layer_sparsity) / 1e3:.0f} nJ"
+                "energy of a step", f"{_energy_nj(found):.0f} nJ"
             ),
         ]
     )
@@ -85,7 +85,7 @@ def side_by_side(models: Sequence[Flown]) -> Section:
             m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
             100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, _brief(hover_verdict(m.flights)),
             sum(weight.size for weight in m.loaded.weights.values()),
-            spiking_energy_pj(m.loaded.policy.sizes, m.cost.layer_sparsity) / 1e3, _arithmetic(m),
+            _energy_nj(m), _arithmetic(m),
         )
         for m in models
     ]  # fmt: skip
@@ -161,7 +161,7 @@ def _about(found: Flown) -> list[tuple]:
     return [
         ("file", str(found.path)),
         ("airframe", f"{contract.airframe} ({contract.airframe_hash})"),
-        ("network", " - ".join(map(str, contract.sizes)) + f", reset {contract.neuron.reset.value}"),
+        ("network", " - ".join(map(str, contract.sizes)) + f", {contract.neuron.words}"),
         ("parameters", str(sum(weight.size for weight in found.loaded.weights.values()))),
         ("recipe, seed", f"{manifest.recipe or '?'}, {manifest.seed}"),
         ("command", manifest.command or "?"),
@@ -189,9 +189,14 @@ def _costs(found: Flown) -> list[tuple]:
         ("sparsity of the layers", ", ".join(f"{share:.3f}" for share in cost.layer_sparsity)),
         ("footprint (bytes)", cost.footprint),
         ("energy, spiking hardware as the paper counts (nJ)",
-         spiking_energy_pj(found.loaded.policy.sizes, cost.layer_sparsity) / 1e3),
+         _energy_nj(found)),
         ("energy, arithmetic at 45 nm (nJ)", _arithmetic(found)),
     ]  # fmt: skip
+
+
+def _energy_nj(found: Flown) -> float:
+    policy = found.loaded.policy
+    return spiking_energy_pj(policy.sizes, found.cost.layer_sparsity, policy.neuron.recurrent) / 1e3
 
 
 def _arithmetic(found: Flown) -> float:

@@ -17,7 +17,7 @@ from spike_ctrl.snn.runtime import PolicyState, SpikingPolicy
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _step(observation, membrane, spike, numbers, sizes, soft):
+def _step(observation, membrane, spike, numbers, sizes, soft, recurrent):
     """One step of one vehicle. numbers: bias, beta, theta of all hidden neurons, then for each layer the weights [in, out],
     last the bias of the outputs. Gives action, membrane and spike in new arrays."""
     neurons, layers, outputs = membrane.size, sizes.size - 2, sizes[sizes.size - 1]
@@ -38,9 +38,16 @@ def _step(observation, membrane, spike, numbers, sizes, soft):
                 row = numbers[at + j * width : at + (j + 1) * width]
                 for i in range(width):
                     u[i] += signal * row[i]
+        at += inputs * width
+        if recurrent and layer == layers - 1:
+            for j in range(width):
+                if spike[begin + j] != 0:
+                    row = numbers[at + j * width : at + (j + 1) * width]
+                    for i in range(width):
+                        u[i] += row[i]
+            at += width * width
         for i in range(begin, begin + width):
             fired[i] = after[i] > theta[i]
-        at += inputs * width
         begin += width
     inputs = sizes[layers]
     action = numbers[at + inputs * outputs : at + (inputs + 1) * outputs].copy()
@@ -83,6 +90,7 @@ class CompiledPolicy(SpikingPolicy):
             self._numbers,
             self._size_array,
             self._soft,
+            self.neuron.recurrent,
         )
         if len(shape) == 1:
             return action, PolicyState(membrane, spike)

@@ -63,7 +63,8 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"sizes: found {tuple(sizes)}, wanted inputs, at least one hidden width, outputs")
         self.sizes, self.neuron = tuple(sizes), neuron
         for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
-            self.add_module(f"layer{index}", SpikingLayer(inputs, width, generator))
+            heard = inputs + width if neuron.recurrent and index == len(sizes) - 3 else inputs
+            self.add_module(f"layer{index}", SpikingLayer(heard, width, generator))
         self.output = Readout(sizes[-2], sizes[-1], generator)
         if output_bias is not None:
             bias = torch.as_tensor(output_bias, dtype=self.output.bias.dtype)
@@ -86,6 +87,8 @@ class SpikingNetwork(nn.Module):
         """One control step: observation [B, in] to action [B, out] in [-1, 1], and the new state."""
         signal, after = observation, []
         for layer, before in zip(self.layers, state, strict=True):
+            if layer.weight.shape[1] > signal.shape[-1]:  # recurrent
+                signal = torch.cat([signal, before.spike], -1)
             current = linear(signal, layer.weight, layer.bias)
             signal, new = lif_step(current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset)
             after.append(new)
@@ -99,10 +102,20 @@ class SpikingNetwork(nn.Module):
         observation [T, B, in] to action [T, B, out], the state after the last step, and the spike rate of each layer
         (spikes per neuron and step, scalars without gradient).
         """
+        if self.neuron.recurrent:  # which the fused kernel does not know
+            return self._unroll_step_by_step(observation, state, slope)
         output, after, counts = run_sequence(observation, state, self.layers, self.output, slope, self.neuron)
         rows = observation.shape[0] * observation.shape[1]
         rates = tuple(count / (rows * width) for count, width in zip(counts, self.sizes[1:-1], strict=True))
         return torch.tanh(output), after, rates
+
+    def _unroll_step_by_step(self, observation, state, slope):
+        actions, spikes = [], []
+        for row in observation:
+            action, state = self.step(row, state, slope)
+            actions.append(action)
+            spikes.append(torch.stack([layer.spike.detach().mean() for layer in state]))
+        return torch.stack(actions), state, tuple(torch.stack(spikes).mean(0))
 
     @torch.no_grad()
     def project_(self) -> None:

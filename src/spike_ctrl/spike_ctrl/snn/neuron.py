@@ -13,10 +13,13 @@ class Reset(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Neuron:
-    """Reset mechanism, and whether gradients flow through the reset (`detach_reset=False`) or not."""
+    """Reset mechanism, whether gradients flow through the reset (`detach_reset=False`) or not, and whether the neurons of
+    the last hidden layer also hear each other, one step later (`recurrent=True`): its weights are [H, in + H].
+    """
 
     reset: Reset = Reset.SOFT
     detach_reset: bool = False
+    recurrent: bool = False
 
     def __post_init__(self):
         try:
@@ -24,8 +27,14 @@ class Neuron:
         except ValueError:
             wanted = ", ".join(reset.value for reset in Reset)
             raise ValueError(f"neuron.reset: found {self.reset!r}, wanted one of {wanted}") from None
-        if not isinstance(self.detach_reset, bool):
-            raise ValueError(f"neuron.detach_reset: found {self.detach_reset!r}, wanted true or false")
+        for name in ("detach_reset", "recurrent"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"neuron.{name}: found {getattr(self, name)!r}, wanted true or false")
+
+    @property
+    def words(self) -> str:
+        """What a policy's neurons are, for people."""
+        return f"reset {self.reset.value}" + (", recurrent" if self.recurrent else "")
 
 
 PAPER = Neuron()

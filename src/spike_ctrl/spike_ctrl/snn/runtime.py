@@ -16,20 +16,22 @@ class PolicyState(NamedTuple):
     spike: np.ndarray
 
 
-def weight_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+def weight_shapes(sizes: Sequence[int], recurrent: bool = False) -> dict[str, tuple[int, ...]]:
     """Name and shape of each array that a network of these sizes (inputs, hidden widths, outputs) consists of."""
     shapes: dict[str, tuple[int, ...]] = {}
     for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
-        shapes[f"layer{index}.weight"] = (width, inputs)
+        heard = inputs + width if recurrent and index == len(sizes) - 3 else inputs
+        shapes[f"layer{index}.weight"] = (width, heard)
         for name in ("bias", "beta", "theta"):
             shapes[f"layer{index}.{name}"] = (width,)
     return shapes | {"output.weight": (sizes[-1], sizes[-2]), "output.bias": (sizes[-1],)}
 
 
-def network_sizes(weights: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+def network_sizes(weights: Mapping[str, np.ndarray], recurrent: bool = False) -> tuple[int, ...]:
     """Inputs, hidden widths and outputs of the network that these weights are."""
     layers = [weights[f"layer{index}.weight"].shape for index in range(sum(name.endswith(".theta") for name in weights))]
-    return (layers[0][1], *(width for width, _ in layers), weights["output.weight"].shape[0])
+    inputs = layers[0][1] - layers[0][0] if recurrent and len(layers) == 1 else layers[0][1]
+    return (inputs, *(width for width, _ in layers), weights["output.weight"].shape[0])
 
 
 class SpikingPolicy:
@@ -44,8 +46,8 @@ class SpikingPolicy:
     """
 
     def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER):
-        self.sizes, self.neuron = network_sizes(weights), neuron
-        for name, shape in weight_shapes(self.sizes).items():
+        self.sizes, self.neuron = network_sizes(weights, neuron.recurrent), neuron
+        for name, shape in weight_shapes(self.sizes, neuron.recurrent).items():
             if name not in weights or weights[name].shape != shape:
                 found = weights[name].shape if name in weights else "nothing"
                 raise ValueError(f"{name}: found {found}, wanted shape {shape}")
@@ -91,6 +93,8 @@ class SpikingPolicy:
         signal = observation.T.astype(self.dtype, copy=False)
         for rows, layer_weight, layer_theta in self._layers:
             u, s = membrane[rows], spike[rows]
+            if layer_weight.shape[1] > len(signal):  # recurrent
+                signal = np.concatenate([signal, state.spike[rows]])
             u += np.dot(layer_weight, signal)
             s[:] = u > (layer_theta if u.ndim == 1 else layer_theta[:, None])
             signal = s
