@@ -29,10 +29,6 @@ FORMS = {"float32": c.Form(), "int16": c.Form("int8", 16), "int32": c.Form("int8
 STEPS = 10_000
 
 
-def load(name):
-    return checkpoint.load(resources.folder("models") / f"{name}.safetensors")
-
-
 def random_recurrent():
     neuron, sizes = Neuron(recurrent=True), (18, 256, 128, 4)
     network = SpikingNetwork(sizes, neuron, generator=torch.Generator().manual_seed(0))
@@ -47,7 +43,8 @@ def exported(tmp_path_factory):
 
     def export(reset, form):
         if (reset, form) not in made:
-            found = random_recurrent() if reset == "recurrent" else load(MODELS[reset])
+            shipped = resources.folder("models") / f"{MODELS.get(reset)}.safetensors"
+            found = random_recurrent() if reset == "recurrent" else checkpoint.load(shipped)
             folder = tmp_path_factory.mktemp("export")
             written = c.source(found, MODELS.get(reset, reset), FORMS[form])
             c.write(folder, written)

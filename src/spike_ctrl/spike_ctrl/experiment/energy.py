@@ -40,7 +40,7 @@ from spike_ctrl.experiment.study import (
     one,
 )
 from spike_ctrl.guide import Gains
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.snn.runtime import SpikingPolicy, fan_in
 
 SEEDS = (0, 0)
 GUIDE_RECIPE = "td3bc"  # whose guide teaches the ANN
@@ -76,8 +76,7 @@ def spiking_energy_pj(sizes: Sequence[int], sparsity: float | Sequence[float], r
     hidden = sizes[1:-1]
     shares = [sparsity] * len(hidden) if isinstance(sparsity, int | float) else sparsity
     energy = sizes[-1] * sizes[-2] * paper.SYNAPSE_PJ
-    heard = [*sizes[:-3], sizes[-3] + recurrent * sizes[-2]]
-    for before, width, share in zip(heard, hidden, shares, strict=True):
+    for before, width, share in zip(fan_in(sizes, recurrent), hidden, shares, strict=True):
         energy += width * (paper.UPDATE_PJ + before * paper.SYNAPSE_PJ) + paper.SPIKE_PJ * (1 - share) * width
     return energy
 
@@ -114,11 +113,11 @@ class CountingSpikes:
         heard = [np.zeros(0), *active]  # by each layer, of spikes
         if self.policy.neuron.recurrent:
             heard[-2] = np.concatenate([heard[-2], active[-1]])
-        layers[0] = layers[0][:, inputs:]
-        acs = sum(synaptic_operations(weight, rate) for weight, rate in zip(layers, heard, strict=True))
+        spiking = [layers[0][:, inputs:], *layers[1:]]
+        acs = sum(synaptic_operations(weight, rate) for weight, rate in zip(spiking, heard, strict=True))
         state = sum(array.nbytes for array in self.policy.initial_state())
         footprint = state + sum(weight.nbytes for weight in weights.values())
-        return _cost(sum(weights[name].size for name in weights if name.endswith("weight")), macs, acs, active, footprint)
+        return _cost(sum(weight.size for weight in layers), macs, acs, active, footprint)
 
 
 class CountingDense(DensePolicy):

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
 from spike_ctrl.snn.neuron import PAPER, Neuron
+from spike_ctrl.snn.runtime import fan_in
 from spike_ctrl.snn.sequence import run_sequence
 
 SIZES = (18, 256, 128, 4)
@@ -62,9 +62,8 @@ class SpikingNetwork(nn.Module):
         if len(sizes) < 3 or any(size < 1 for size in sizes):
             raise ValueError(f"sizes: found {tuple(sizes)}, wanted inputs, at least one hidden width, outputs")
         self.sizes, self.neuron = tuple(sizes), neuron
-        for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
-            heard = inputs + width if neuron.recurrent and index == len(sizes) - 3 else inputs
-            self.add_module(f"layer{index}", SpikingLayer(heard, width, generator))
+        for index, (inputs, width) in enumerate(zip(fan_in(sizes, neuron.recurrent), sizes[1:-1], strict=True)):
+            self.add_module(f"layer{index}", SpikingLayer(inputs, width, generator))
         self.output = Readout(sizes[-2], sizes[-1], generator)
         if output_bias is not None:
             bias = torch.as_tensor(output_bias, dtype=self.output.bias.dtype)

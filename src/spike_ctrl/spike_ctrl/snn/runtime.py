@@ -16,14 +16,18 @@ class PolicyState(NamedTuple):
     spike: np.ndarray
 
 
+def fan_in(sizes: Sequence[int], recurrent: bool = False) -> tuple[int, ...]:
+    """What each hidden layer hears: the layer before it, and the last of a recurrent network also itself."""
+    return (*sizes[:-3], sizes[-3] + (sizes[-2] if recurrent else 0))
+
+
 def weight_shapes(sizes: Sequence[int], recurrent: bool = False) -> dict[str, tuple[int, ...]]:
     """Name and shape of each array that a network of these sizes (inputs, hidden widths, outputs) consists of."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for index, (inputs, width) in enumerate(pairwise(sizes[:-1])):
-        heard = inputs + width if recurrent and index == len(sizes) - 3 else inputs
-        shapes[f"layer{index}.weight"] = (width, heard)
+    for index, shape in enumerate(zip(sizes[1:-1], fan_in(sizes, recurrent), strict=True)):
+        shapes[f"layer{index}.weight"] = shape
         for name in ("bias", "beta", "theta"):
-            shapes[f"layer{index}.{name}"] = (width,)
+            shapes[f"layer{index}.{name}"] = shape[:1]
     return shapes | {"output.weight": (sizes[-1], sizes[-2]), "output.bias": (sizes[-1],)}
 
 
