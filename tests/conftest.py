@@ -12,7 +12,6 @@ os.environ.update(
     ROS_PYTHON_CHECK_FIELDS="1",  # a field of the wrong type raises; without it, it is sent as rubbish
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
     FASTDDS_DEFAULT_PROFILES_FILE=str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"),
-    FASTDDS_BUILTIN_TRANSPORTS="UDPv4",  # a killed process leaves nothing behind in shared memory
 )
 
 

@@ -26,7 +26,6 @@ def settled_environment() -> None:
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "77"),
         "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
-        "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
     }
 
 

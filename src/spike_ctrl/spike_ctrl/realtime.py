@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 
-PRIORITY = 50  # above all ordinary processes, below the kernel's own threads
+PRIORITY = 50  # above all ordinary processes, below the kernel's own threads; bridge and supervisor take the next
 
 
-def allowed(priority: int = PRIORITY) -> bool:
+def allowed(priority: int = PRIORITY + 1) -> bool:
     """Whether a process of this user may run under SCHED_FIFO at that priority. Tried in a thread, which takes it along."""
     found = []
 
