@@ -1,4 +1,5 @@
-"""Latency of a flight: from an ODOMETRY received to the SET_ATTITUDE_TARGET sent, as vehicle_bridge measures it at 100 Hz.
+"""Latency of a flight: from an ODOMETRY received to the SET_ATTITUDE_TARGET sent, as vehicle_bridge measures it at 100 Hz,
+while the policy commands.
 
 Whole rehearsed flights in which the policy hovers: on a computer that is otherwise idle, and with a busy loop for each core
 from the first command on; with the ordinary scheduler and, where the user may set it, under SCHED_FIFO.
@@ -16,7 +17,7 @@ from spike_ctrl.bench import BenchError
 
 SECONDS = 15  # that the policy hovers
 FIRST_COMMAND = "SILENT -> GUIDE"
-FOUND = re.compile(r"from a state to its command: median ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms over (\d+) commands")
+FOUND = re.compile(r"to its command, policy: median ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms over (\d+) commands")
 MISSED = re.compile(r"deadline misses (\d+)")
 
 
@@ -34,7 +35,7 @@ def measure() -> dict[str, float]:
 
 
 def _fly(scheduler: str, load: str) -> dict[str, float]:
-    """Raises BenchError where no command was sent."""
+    """Raises BenchError where the policy did not command."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -58,7 +59,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
     output = "".join(lines)
     latency, missed = FOUND.search(output), MISSED.search(output)
     if latency is None:
-        raise BenchError(f"flight, {scheduler}, {load}: found no command, wanted a flight; it ended with: {lines[-1]}")
+        raise BenchError(f"flight, {scheduler}, {load}: the policy did not command; it ended with: {lines[-1]}")
     names = ("median_ms", "p99_ms", "max_ms", "commands")
     figures = {name: float(value) for name, value in zip(names, latency.groups(), strict=True)}
     print(f"  {scheduler}, {load}: {latency[0]}", flush=True)

@@ -9,11 +9,13 @@
 - who comes later is still told the file that it was started with
 - who listens is told which neurons spiked, step by step
 - its reasons are those of the message
+- once it flies no collection of garbage goes through what the model brought
 """
 
 import hashlib
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,7 +25,7 @@ import rclpy
 from output import executable
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, Spikes, VehicleAction, VehicleState
 
-from spike_ctrl import airframe, checkpoint
+from spike_ctrl import airframe, checkpoint, resources
 from spike_ctrl.checkpoint import Contract
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.snn.pilot import Reason
@@ -308,3 +310,21 @@ def test_a_model_that_is_not_in_the_list_ends_the_node_with_one_line(ros_domain_
     found = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert found.returncode == 2 and "Traceback" not in found.stderr
     assert words in found.stderr.splitlines()[-1] and str(listed) in found.stderr.splitlines()[-1]
+
+
+def test_a_collection_of_garbage_in_flight_does_not_go_through_what_the_model_brought(ros_domain_id):
+    """It would take 20 ms, of which two make the supervisor take the policy for silent."""
+    model = resources.folder("models") / "sih_quadx.safetensors"
+    program = (
+        "import gc, sys, rclpy\n"
+        "from spike_ctrl_policy.snn_policy import SnnPolicy\n"
+        "rclpy.init(args=sys.argv)\n"
+        "node = SnnPolicy()\n"
+        "node.trigger_configure()\n"
+        "print(node.pilot.flown is not None, len(gc.get_objects()))\n"
+    )
+    given = (f"model:={model}", "airframe:=sih_quadx", "flight:=true", "autostart:=false")
+    command = [sys.executable, "-c", program, "--ros-args", *(w for p in given for w in ("-p", p))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    flown, objects = done.stdout.split()[-2:]
+    assert flown == "True" and int(objects) < 20_000, done.stdout

@@ -154,6 +154,25 @@ def test_row_15_a_policy_that_wakes_up_is_refused_and_begins_in_shadow(flight):
     flight.fly(3, until=lambda: flight.rung is SNN)
 
 
+def test_row_15_answers_that_overtake_their_states_wait_for_them(flight):
+    flight.policy = lambda answer: answer._replace(tick=answer.tick + 1)
+    flight.guide = flight.policy
+    flight.fly()
+    begin = flight.now
+    flight.fly(0.5)
+    ticks = [command.tick for now, command in flight.commands if now >= begin]
+    assert ticks == list(range(flight.tick - 49, flight.tick + 1))  # each with its own state, none before it
+    assert set(flight.commanders(begin)) == {Commander.POLICY} and flight.count(Fault.ANSWER_STALE) == 0
+    flight.stays(SNN)
+
+
+def test_row_15_an_answer_to_a_state_that_never_was_is_refused_with_the_next_one(flight):
+    flight.policy = lambda answer: answer._replace(tick=answer.tick + 1000)
+    flight.fly(0.05)
+    assert flight.count(Fault.ANSWER_STALE) == 4 and flight.told("answers tick 1")
+    assert flight.rung is GUIDE
+
+
 def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_holds(flight):
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.1)

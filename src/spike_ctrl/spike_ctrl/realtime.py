@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 
-PRIORITY = 50  # above all ordinary processes, below the kernel's own threads; bridge and supervisor take the next
+PRIORITY = 50  # above all ordinary processes, below the kernel's own threads
+HIGHEST = PRIORITY + 2  # of bridge and supervisor; the policy is between them and the guide
 
 
-def allowed(priority: int = PRIORITY + 1) -> bool:
+def allowed(priority: int = HIGHEST) -> bool:
     """Whether a process of this user may run under SCHED_FIFO at that priority. Tried in a thread, which takes it along."""
     found = []
 

@@ -27,6 +27,7 @@ from spike_ctrl.trajectory import SetPoint, Trajectory
 STATUS_PERIOD = 1.0  # s
 REPEAT = 1.0  # s: a fault that was away for longer is told again
 COURSE_FAULTS = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_LEFT)  # the policy flew there: it is not trusted on
+ANSWERING = ("policy", "guide", "candidate")
 UNTRUSTED = (*COURSE_FAULTS, Fault.DISAGREEMENT)
 
 
@@ -67,7 +68,10 @@ class Output(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that the supervisor remembers. counts: how often each fault was found, by name."""
+    """Everything that the supervisor remembers.
+
+    early: answers that overtook their state, by who gave them. counts: how often each fault was found, by name.
+    """
 
     ladder: Ladder = Ladder()
     track: Track = Track()
@@ -75,6 +79,7 @@ class State(NamedTuple):
     policy: Source = Source()
     guide: Source = Source()
     candidate: Source = Source()
+    early: Mapping[str, Answer] = {}
     monitor: Monitor = Monitor()
     candidate_monitor: Monitor = Monitor()
     accepted: Identity | None = None  # the checkpoint that may take over
@@ -93,6 +98,7 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
     if state.stepped is None:
         state = state._replace(ladder=state.ladder._replace(since=inputs.now))
     before = state.ladder.rung
+    state, inputs = _in_order(state, inputs)
     state, found = _see(state, inputs, settings)
     state, policy_found = _hear_policy(state, inputs, settings)
     state, others = _hear_others(state, inputs, settings)
@@ -126,6 +132,17 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
 # --- what comes in --------------------------------------------------------------------------------------------------
 
 
+def _in_order(state: State, inputs: Inputs) -> tuple[State, Inputs]:
+    """Guide and policy are sent a state before the supervisor is: an answer that overtakes it waits for it."""
+    given = {name: answer for name in ANSWERING if (answer := getattr(inputs, name)) is not None}
+    if inputs.sample is not None:
+        return state._replace(early={}), inputs._replace(**{**state.early, **given})
+    ahead = {name: answer for name, answer in given.items() if state.sample is not None and answer.tick > state.sample.tick}
+    if not ahead:
+        return state, inputs
+    return state._replace(early={**state.early, **ahead}), inputs._replace(**dict.fromkeys(ahead))
+
+
 def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...]]:
     """The vehicle's state: accepted or not, and whether the last accepted one is too old."""
     found = ()
@@ -138,7 +155,7 @@ def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple
             # Ticks and stamps begin anew: what was asked before is never answered.
             state = state._replace(policy=Source(), guide=Source(), candidate=Source(), monitor=Monitor(), sent=Sent())
         if seen.accepted is not None:
-            expect = {name: answers.expect(getattr(state, name), seen.accepted) for name in ("policy", "guide", "candidate")}
+            expect = {name: answers.expect(getattr(state, name), seen.accepted) for name in ANSWERING}
             state = state._replace(sample=seen.accepted, **expect)
         if seen.shift is not None and state.target is not None:
             state = state._replace(target=setpoint.shifted(state.target, seen.shift))

@@ -200,4 +200,4 @@ class Supervisor(Node):
 
 
 def main():
-    sys.exit(run(Supervisor, above=True))
+    sys.exit(run(Supervisor, above=2))

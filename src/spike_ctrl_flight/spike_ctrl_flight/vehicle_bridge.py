@@ -43,6 +43,7 @@ from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
 
 STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
+TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
 REQUEST_AGE = 0.3  # s
 
 
@@ -70,7 +71,7 @@ class VehicleBridge(Node):
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.track, self.passed, self.target = Track(), command.Passed(), None
         self.tick, self.refused, self.guided = 0, 0, False
-        self.latencies = Latencies()
+        self.latencies = {name: Latencies() for name in TIMED.values()}
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
         self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
@@ -143,7 +144,8 @@ class VehicleBridge(Node):
                 return
             self.guided = message.commander == FlightCommand.GUIDE
             self.way.send(action, now)
-        self.latencies.add(time.monotonic() - dict(self.passed.states)[message.tick])
+        if message.commander in TIMED:
+            self.latencies[TIMED[message.commander]].add(time.monotonic() - dict(self.passed.states)[message.tick])
 
     def on_request(self, message: AutopilotRequest) -> None:
         ask, now = messages.ASKS.get(message.request), time.monotonic()
@@ -174,7 +176,8 @@ class VehicleBridge(Node):
         found = [*preflight.audit(heard, self.settings, self.airframe, self.wanted), *unfit]
         unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
         self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
-        values = {"latency": self.latencies, "refused": self.refused, **self.companion.link.counts}
+        late = {f"latency_{name}": found for name, found in self.latencies.items()}
+        values = {**late, "refused": self.refused, **self.companion.link.counts}
         about = {"warn": bool(unmet), "stamp": self.get_clock().now().to_msg()}
         self.diagnostics_out.publish(diagnostics("vehicle_bridge", "; ".join(unmet), values, **about))
 
@@ -190,8 +193,9 @@ class VehicleBridge(Node):
         self.ended = True
         self.reader.join(1.0)
         self.connection.close()
-        print(f"from a state to its command: {self.latencies}", flush=True)
+        for name, found in self.latencies.items():
+            print(f"from a state to its command, {name}: {found}", flush=True)
 
 
 def main():
-    sys.exit(run(VehicleBridge, above=True))
+    sys.exit(run(VehicleBridge, above=2))

@@ -28,7 +28,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
-from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.spin import run, settle
 
 STATUS_PERIOD = 1.0  # s
 SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
@@ -95,6 +95,7 @@ class SnnPolicy(LifecycleNode):
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
+            settle()
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -210,4 +211,4 @@ class SnnPolicy(LifecycleNode):
 
 
 def main():
-    sys.exit(run(SnnPolicy))
+    sys.exit(run(SnnPolicy, above=1))  # its answer is waited for before the guide's

@@ -27,7 +27,7 @@ class NodeError(Exception):
     """The node cannot go on; one line says why and what to do. Raised by its constructor; in callbacks see `run`."""
 
 
-def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, above: bool = False) -> int:
+def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, above: int = 0) -> int:
     """Make the node and spin it until SIGINT, SIGTERM or its own end. Gives the exit code.
 
     A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"` (the
@@ -37,7 +37,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
 
     With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO a second after its start:
     most of the time from a state to its command goes into waking them up, and on a busy computer into waiting for a core.
-    above: one priority higher, for who must go on while others compute, or never stop computing.
+    above: so many priorities higher, for who must go on while others compute, or never stop computing.
 
     0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
     other exception is a bug and passes.
@@ -57,8 +57,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         patience = time.monotonic() + QUIET
         executor = EventsExecutor()
         executor.add_node(node)
-        gc.collect()
-        gc.freeze()  # what is there now stays: later collections look at new objects alone, and pause for less
+        settle()
         try:
             while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)
@@ -78,6 +77,15 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         return _told(error, 1)
     finally:
         rclpy.try_shutdown()
+
+
+def settle() -> None:
+    """What is there now stays: later collections of garbage look at new objects alone, and pause for less.
+
+    For who has made many objects before it starts; with those of numba a collection takes 20 ms.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _stays(node: Node) -> bool:
