@@ -76,12 +76,10 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
         raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {LAYOUT!r}")
     if contract.action not in OUTPUTS:
         raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
-    if form.integer and contract.neuron.recurrent:
-        raise ExportError(f"{name}: neuron: found recurrent, which int8 does not know yet: leave out --weights int8")
     if form.integer:
         tables = quantise(found.weights, contract.neuron, form.bits, observations)
         twin = IntegerPolicy(tables, contract.neuron, form.bits)
-        arrays, body = _integer_arrays(tables), _integer_step(tables, contract.neuron.reset, form.bits)
+        arrays, body = _integer_arrays(tables), _integer_step(tables, contract.sizes[0], contract.neuron, form.bits)
     else:
         twin = found.policy
         arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, contract.neuron)
@@ -98,7 +96,7 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
         constant_bytes=sum(array.nbytes for array in arrays.values()),
         state_bytes=neurons * np.dtype(form.state_type).itemsize,
         stack_bytes=4 * (max(contract.sizes[1:-1]) if form.integer else contract.sizes[-1])
-        + (contract.sizes[-2] if contract.neuron.recurrent else 0),
+        + (contract.sizes[-2] if contract.neuron.recurrent and not form.integer else 0),
     )
 
 
@@ -272,7 +270,7 @@ _INTEGER = {
 }
 
 
-def _integer_step(tables: Tables, reset: Reset, bits: int) -> str:
+def _integer_step(tables: Tables, inputs: int, neuron: Neuron, bits: int) -> str:
     widths = [len(layer.theta) for layer in tables.layers]
     product, limit = {16: "int32_t", 32: "int64_t"}[bits], LIMITS[bits]
     text = f"""
@@ -303,16 +301,15 @@ static void integrate(int{bits}_t *u, const int32_t *sum, const uint16_t *beta, 
                       int count)
 {{
     for (int n = 0; n < count; n++) {{
-        const int32_t next = {_INTEGER[reset]} + bias[n] + sum[n];
+        const int32_t next = {_INTEGER[neuron.reset]} + bias[n] + sum[n];
         u[n] = (int{bits}_t)(next > {limit} ? {limit} : next < -{limit} ? -{limit} : next);
     }}
 }}
 {_RESET}{_CHECK}
     int32_t sum[{max(widths)}];
 """
-    start = 0
-    for index, layer in enumerate(tables.layers):
-        inputs, width = layer.weight.shape
+    start, last = 0, len(widths) - 1
+    for index, (layer, width) in enumerate(zip(tables.layers, widths, strict=True)):
         text += f"""
     int{bits}_t *u{index} = state->membrane + {start};
     for (int n = 0; n < {width}; n++)
@@ -321,14 +318,18 @@ static void integrate(int{bits}_t *u, const int32_t *sum, const uint16_t *beta, 
 """
         if index == 0:
             text += f"        add(sum, weight_0[i], fixed(observation[i]), {width});\n"
-            if shift := INPUT_BITS - layer.fraction:
-                text += f"    for (int n = 0; n < {width}; n++)\n        sum[n] = (sum[n] + {1 << shift >> 1}) >> {shift};\n"
         else:
             text += f"        if (u{index - 1}[i] > theta_{index - 1}[i])\n"
             text += f"            add(sum, weight_{index}[i], {1 << layer.fraction}, {width});\n"
+        if neuron.recurrent and index == last:  # its membranes are still those of the last step
+            text += f"    for (int n = 0; n < {width}; n++)\n"
+            text += f"        if (u{index}[n] > theta_{index}[n])\n"
+            one = 1 << (layer.fraction if index else INPUT_BITS)
+            text += f"            add(sum, weight_{index}[{inputs} + n], {one}, {width});\n"
+        if index == 0 and (shift := INPUT_BITS - layer.fraction):
+            text += f"    for (int n = 0; n < {width}; n++)\n        sum[n] = (sum[n] + {1 << shift >> 1}) >> {shift};\n"
         text += f"    integrate(u{index}, sum, beta_{index}, theta_{index}, bias_{index}, {width});\n"
-        start += width
-    last = len(widths) - 1
+        start, inputs = start + width, width
     return text + f"""
     int32_t total[POLICY_OUTPUTS];
     for (int i = 0; i < POLICY_OUTPUTS; i++)

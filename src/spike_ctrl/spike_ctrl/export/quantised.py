@@ -28,7 +28,10 @@ HEADROOM = 4.0
 
 
 class Layer(NamedTuple):
-    """weight int8 [in, H], bias int32 [H], beta uint16 [H] in 2^-15, theta int32 [H]; membranes have `fraction` bits."""
+    """weight int8 [in, H], bias int32 [H], beta uint16 [H] in 2^-15, theta int32 [H]; membranes have `fraction` bits.
+
+    The weight of a layer that hears itself is [in + H, H].
+    """
 
     weight: np.ndarray
     bias: np.ndarray
@@ -63,9 +66,10 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
             fraction = int(np.clip(np.floor(np.log2(LIMITS[16] / max(HEADROOM * peak, 1.0))), 0, INPUT_BITS))
         bias, theta = (np.rint(weights[f"layer{index}.{name}"] / unit * 2.0**fraction) for name in ("bias", "theta"))
         beta = np.rint(weights[f"layer{index}.beta"] * 2.0**BETA_BITS).astype(np.uint16)
-        inflow = 127 * 2**INPUT_BITS * sizes[index] * (INPUT_LIMIT if index == 0 else 1)
+        heard = len(weight)
+        inflow = 127 * 2**INPUT_BITS * heard * (INPUT_LIMIT if index == 0 else 1)
         if LIMITS[32] + inflow + np.abs(bias).max() + theta.max() >= 2**31:
-            raise ExportError(f"layer{index}: found {sizes[index]} inputs, wanted fewer: sums need more than 32 bits")
+            raise ExportError(f"layer{index}: found {heard} inputs, wanted fewer: sums need more than 32 bits")
         layers.append(Layer(weight, bias.astype(np.int32), beta, np.maximum(theta, 1).astype(np.int32), fraction))
         start += width
     weight, unit = _rounded(weights["output.weight"])
@@ -98,6 +102,8 @@ class IntegerPolicy:
                 kept = _shift(before * beta, BETA_BITS) - fired * theta
             else:
                 kept = _shift(before * (1 - fired) * beta, BETA_BITS)
+            if len(layer.weight) > len(signal):  # it hears its own last spikes too
+                signal = np.concatenate([signal, fired << (INPUT_BITS if index == 0 else 0)])
             current = np.dot(layer.weight.T.astype(float), signal.astype(float)).astype(np.int64)  # exact below 2^53
             current = _shift(current, INPUT_BITS - layer.fraction) if index == 0 else current << layer.fraction
             membrane = np.clip(kept + bias + current, -self.limit, self.limit)
