@@ -362,11 +362,15 @@ def test_epochs_count_from_one_and_those_never_reached_are_none():
     assert slopes.epochs_to(own, 100) == 2
 
 
-def test_reinforcement_learning_has_no_label_and_keeps_the_slope_that_is_asked_for():
-    method, plan = slopes.reinforcement(TINY, {"kind": "fixed", "k": 50})
-    assert method == "TD3" and plan.td3bc.bc == plan.td3bc.bc_end == 0 and plan.network.slope == {"kind": "fixed", "k": 50}
-    method, plan = slopes.reinforcement(training.find_recipe("default"), {"kind": "interval"})
-    assert method == "MG" and plan.network.slope == {"kind": "interval"}
+def test_td3_alone_has_no_label_and_each_method_has_the_slope_that_is_asked_for():
+    default = training.find_recipe("default")
+    assert slopes.methods([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
+    assert [name for name, _ in slopes.methods([TINY, default], quick=True)] == ["TD3", "MG"]
+    for method, plan in (("TD3", TINY), ("TD3BC", TINY), ("MG", default)):
+        found = slopes.reinforcement(method, plan, {"kind": "fixed", "k": 50})
+        assert found.network.slope == {"kind": "fixed", "k": 50}
+        assert (found.td3bc == plan.td3bc) == (method != "TD3")
+    assert slopes.reinforcement("TD3", TINY, {"kind": "interval"}).td3bc.bc == 0 < TINY.td3bc.bc
 
 
 TINY_CLONING = cloning.Cloning(hidden=(16,), vehicles=8, steps=40, window=10, burn_in=2, batch=8, epochs=12, starts=8)

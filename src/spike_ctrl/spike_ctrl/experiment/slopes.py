@@ -1,9 +1,10 @@
 """Surrogate slopes fixed at 2, 50 and 100, in steps and adaptive, for supervised and for reinforcement learning.
 
-BC   behaviour cloning of flights that the guide flew; an epoch is a pass over them
-TD3  the recipe td3bc without its labels (bc 0), with its jump start
-MG   the recipe default, the model gradient
-An epoch of the last two is EPOCH_STEPS environment steps.
+BC     behaviour cloning of flights that the guide flew; an epoch is a pass over them
+TD3    the recipe td3bc without its labels (bc 0), with its jump start
+TD3BC  the recipe td3bc as it is, in full size
+MG     the recipe default, the model gradient
+An epoch of the last three is EPOCH_STEPS environment steps.
 """
 
 from __future__ import annotations
@@ -76,19 +77,24 @@ def units(options: Options) -> list[Unit]:
             settings = {"method": "BC", "slope": schedule, "cloning": dataclasses.asdict(cloning)}
             settings["guide"] = dataclasses.asdict(plans[0].guide)
             found.append(Unit(safe(f"bc {name} seed {seed}"), settings | about, weight=0.5))
-            for plan in plans:
-                method, variant = reinforcement(plan, schedule)
+            for method, plan in methods(plans, options.quick):
+                variant = reinforcement(method, plan, schedule)
                 run = training.settings(variant, options.airframe, seed, method=method, schedule=name)
                 found.append(Unit(safe(f"{method} {name} seed {seed}"), run))
     return found
 
 
-def reinforcement(plan: recipes.Recipe, schedule: dict) -> tuple[str, recipes.Recipe]:
-    """The method's name and the recipe with that slope schedule, learning from rewards alone."""
+def methods(plans: Sequence[recipes.Recipe], quick: bool) -> list[tuple[str, recipes.Recipe]]:
+    """The methods that learn while they fly, each with its recipe."""
+    of_td3 = ("TD3",) if quick else ("TD3", "TD3BC")
+    return [(name, plan) for plan in plans for name in (("MG",) if plan.algorithm == "model_gradient" else of_td3)]
+
+
+def reinforcement(method: str, plan: recipes.Recipe, schedule: dict) -> recipes.Recipe:
+    """The recipe with that slope schedule; TD3 learns from rewards alone."""
     with_slope = dataclasses.replace(plan, network=dataclasses.replace(plan.network, slope=dict(schedule)))
-    if plan.algorithm == "model_gradient":
-        return "MG", with_slope
-    return "TD3", training.changed(with_slope, bc=0.0, bc_end=0.0, q_from=0.0, q_full=0.0)
+    without_label = {"bc": 0.0, "bc_end": 0.0, "q_from": 0.0, "q_full": 0.0}
+    return training.changed(with_slope, **without_label) if method == "TD3" else with_slope
 
 
 def measure(settings: dict, context: Context) -> Result:
@@ -143,22 +149,23 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     for lines in results.values():
         result = one(lines, "result")
         groups.setdefault((result["method"], result["schedule"]), []).append(lines)
-    methods = list(dict.fromkeys(method for method, _ in groups))
+    found = list(dict.fromkeys(method for method, _ in groups))
     best = {key: [max(epochs(lines)[1]) for lines in runs] for key, runs in groups.items()}
-    table = [_row(method, name, groups[method, name], best[method, name]) for method in methods for name in SCHEDULES]
+    table = [_row(method, name, groups[method, name], best[method, name]) for method in found for name in SCHEDULES]
     seeds = len(next(iter(groups.values())))
     return Report(
         title=f"Surrogate slopes, {size_of(options, seeds)}",
         table=table,
-        findings=findings({key: spread(values) for key, values in best.items()}, methods[1:]),
-        figures=[_bars(methods, best, groups), _curves(methods, groups), _slopes(methods, groups)],
+        findings=findings({key: spread(values) for key, values in best.items()}, found[1:]),
+        figures=[_bars(found, best, groups), _curves(found, groups), _slopes(found, groups)],
         notes=[
             "Returns are validations in the headline column (1.5 m box, start coefficients, 256 starts); the paper's are "
             "of its own reward, and the length of its epochs is not given: compare rows with each other, not columns.",
             "BC learns from flights that the guide flew; an epoch is a pass over them; its adaptive slope follows the "
             "return after each epoch.",
-            "TD3 is the recipe td3bc without labels (bc = 0) and with its jump start; MG is the recipe default, which "
-            f"differentiates through a model of the airframe. An epoch of both is {EPOCH_STEPS} environment steps.",
+            "TD3 is the recipe td3bc without labels (bc = 0) and with its jump start, TD3BC that recipe as it is; MG is the "
+            "recipe default, which differentiates through a model of the airframe. An epoch of them is "
+            f"{EPOCH_STEPS} environment steps.",
             "The adaptive rule takes returns from 0 to 500 as slopes from 1 to 100: the paper gives no scale.",
         ],
     )
