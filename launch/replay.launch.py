@@ -40,7 +40,7 @@ def generate_launch_description():
                 package="spike_ctrl_record",
                 executable="replayer",
                 name="replayer",
-                parameters=[parameters("bag model rate")],
+                parameters=[parameters("bag model airframe rate")],
                 output="screen",
                 on_exit=when_ended,
             ),

@@ -2,7 +2,7 @@
 
 - the checkpoint in the bag answers as recorded, bit by bit, at ten times the speed of the flight and at any
 - one changed bit ends the replay with its tick; another model's distance is told
-- without a bag, or with one that holds no states, it ends with one line
+- a bag of another airframe, one that holds no states and none at all end it with one line
 """
 
 import re
@@ -51,3 +51,11 @@ def test_a_bag_that_cannot_be_replayed_ends_in_one_line(start_graph, tmp_path):
     graph = start_graph("bag:=bag", name="replay")
     assert graph.end(30) == 2
     assert "error: bag: found no message; wanted a topic state" in graph.output and "Traceback" not in graph.output
+
+
+def test_a_bag_of_another_airframe_is_refused_at_once(start_graph, tmp_path):
+    fly(tmp_path / "bag", MODEL, ticks=20)
+    graph = start_graph("bag:=bag", "airframe:=sih_quadx", name="replay")
+    assert graph.end(30) == 2
+    complaint = r"parameter 'airframe': found 'sih_quadx' \(\w+\), wanted that of the checkpoint, crazyflie"
+    assert re.search(complaint, graph.output), graph.output

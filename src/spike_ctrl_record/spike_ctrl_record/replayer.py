@@ -14,7 +14,8 @@ import numpy as np
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
 
-from spike_ctrl import checkpoint, replay
+from spike_ctrl import airframe, checkpoint, replay
+from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.bag.reader import read
 from spike_ctrl.checkpoint import CheckpointError
@@ -31,6 +32,7 @@ RESEND, PATIENCE = 1.0, 10.0  # s
 class Parameters:
     bag: str = parameter("", "Folder or MCAP file of the flight.")
     model: str = parameter("", "Checkpoint that answers; empty: those that the bag holds.")
+    airframe: str = parameter("crazyflie", "What flew, as snn_policy is told.")
     rate: float = parameter(1.0, "How many times as fast as it was flown; 0: as fast as the policy answers.", low=0.0)
 
 
@@ -46,8 +48,12 @@ class Replayer(Node):
             data = Path(p.model).read_bytes() if p.model else b""
             digest = hashlib.sha256(data).hexdigest()
             self.choice = choice = replay.chosen(recording, model, p.model, digest)
-        except (BagError, CheckpointError) as error:
+            vehicle = airframe.find(p.airframe)
+        except (BagError, CheckpointError, AirframeError) as error:
             raise ParameterError(str(error)) from None
+        if vehicle.hash != choice.contract.airframe_hash:
+            wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
+            raise ParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
         for note in recording.notes:
             self.get_logger().warning(note)
         # A state that asks for an epoch gets that checkpoint's answer at once, without a warm-up; here they count from 1.
