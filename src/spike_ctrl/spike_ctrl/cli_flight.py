@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from spike_ctrl import cli_hil
+from spike_ctrl import cli_hil, realtime
 from spike_ctrl.usage import UsageError
 
 
@@ -99,6 +99,7 @@ def _vehicle(options) -> int:
         except PermissionError:
             raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
     see = log.see if log else lambda vehicle: None
+    realtime.settle()
 
     def ended() -> bool:
         return len(stop) > options.until_disarmed or bool(stop and not vehicle.commander.armed)

@@ -15,7 +15,7 @@ import numpy as np
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
-from spike_ctrl import airframe
+from spike_ctrl import airframe, realtime
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.checkpoint import CheckpointError
 from spike_ctrl.observation import LAYOUT
@@ -28,7 +28,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
-from spike_ctrl_ros.spin import run, settle
+from spike_ctrl_ros.spin import run
 
 STATUS_PERIOD = 1.0  # s
 SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
@@ -95,7 +95,7 @@ class SnnPolicy(LifecycleNode):
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
-            settle()
+            realtime.settle()
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state) -> TransitionCallbackReturn:

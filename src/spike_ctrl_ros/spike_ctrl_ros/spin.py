@@ -4,7 +4,6 @@ def main():
     sys.exit(run(Simulator))
 """
 
-import gc
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from spike_ctrl import realtime
 from spike_ctrl_ros.parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
@@ -57,7 +57,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         patience = time.monotonic() + QUIET
         executor = EventsExecutor()
         executor.add_node(node)
-        settle()
+        realtime.settle()
         try:
             while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)
@@ -77,15 +77,6 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         return _told(error, 1)
     finally:
         rclpy.try_shutdown()
-
-
-def settle() -> None:
-    """What is there now stays: later collections of garbage look at new objects alone, and pause for less.
-
-    For who has made many objects before it starts; with those of numba a collection takes 20 ms.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _stays(node: Node) -> bool:
