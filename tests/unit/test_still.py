@@ -9,6 +9,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from spike_ctrl import cli, resources
+from spike_ctrl.experiment.figures import COLOURS
 from spike_ctrl.report import ReportError
 from spike_ctrl.report.still import png
 
@@ -77,3 +78,16 @@ def test_a_models_page_is_small_and_has_a_picture_for_each_chart(tmp_path):
     assert page.stat().st_size < 400_000
     assert text.count("<figure") == text.count("<img alt=") == 7
     assert "<script" not in text and "plotly" not in text
+
+
+def test_lines_of_eight_colours_in_space_keep_them():
+    random = np.random.default_rng(0)
+    figure = go.Figure()
+    for number, colour in enumerate(COLOURS[:8]):
+        x, y, z = random.standard_normal((3, 60)).cumsum(1)
+        look = {"color": colour, "width": 4}
+        figure.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name=f"start {number}", line=look))
+    image = pixels(figure)
+    for colour in COLOURS[:8]:
+        wanted = tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        assert len(where(image, wanted, tolerance=10)[0]) > 20, colour

@@ -59,7 +59,9 @@ def png(figure, wide: bool = False) -> bytes:
         sheet.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     drawn, small = io.BytesIO(), io.BytesIO()
     sheet.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    # The usual median cut spends its colours on greys, and makes thin lines of different colours alike.
+    of_few = Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    of_few.save(small, "png", optimize=True)
     return small.getvalue()
 
 
