@@ -13,13 +13,15 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 
 from spike_ctrl import airframe, checkpoint, resources
 from spike_ctrl.cli import main
 from spike_ctrl.evaluate import PolicyController, evaluate
 from spike_ctrl.export import ExportError, c, cost, native
 from spike_ctrl.export.quantised import LIMITS, quantise
-from spike_ctrl.snn.neuron import PAPER
+from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.runtime import weight_shapes
 
 MODELS = {"soft": "crazyflie", "hard": "crazyflie_hard_reset", "recurrent": "crazyflie_robust"}
@@ -96,6 +98,23 @@ def test_steps_in_integers_equal_their_arithmetic_in_numpy(exported, reset, form
     np.testing.assert_array_equal(after.membrane, state.membrane)
     if size > 1:
         assert np.abs(seen).max() > 64 and peak == LIMITS[16]
+
+
+@pytest.mark.parametrize("form", ["int16", "int32"])
+def test_one_layer_that_hears_itself_equals_its_arithmetic_in_numpy(tmp_path, form):
+    """Observations and spikes meet in one sum; a spike is 1 where an observation may be 64."""
+    neuron, sizes = Neuron(recurrent=True), (18, 64, 4)
+    network = SpikingNetwork(sizes, neuron, generator=torch.Generator().manual_seed(0))
+    contract = checkpoint.Contract("crazyflie", "0", "setpoint_frame_18", "motors", 100.0, sizes, neuron)
+    written = c.source(checkpoint.loads(checkpoint.dumps(network.weights(), contract)), "one layer", FORMS[form])
+    c.write(tmp_path, written)
+    compiled, seen = native.NativePolicy(tmp_path, written), observations(300)
+    _, after = compiled.fly(seen, compiled.initial_state())
+    state = written.twin.initial_state()
+    for observation in seen:
+        _, state = written.twin.step(observation, state)
+    np.testing.assert_array_equal(after.membrane, state.membrane)
+    assert 0 < state.spike.mean() < 1
 
 
 @pytest.mark.parametrize("reset", ["soft", "recurrent"])

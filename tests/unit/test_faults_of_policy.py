@@ -166,6 +166,38 @@ def test_row_15_answers_that_overtake_their_states_wait_for_them(flight):
     flight.stays(SNN)
 
 
+@pytest.mark.parametrize(("apart", "missed"), [(0.009, 0), (0.012, 1), (0.024, 1)])
+def test_row_02_a_state_that_came_late_after_its_answer_counts_as_a_miss(flight, apart, missed):
+    answer = early(flight)
+    flight.now += apart
+    flight.give(sample=state_after(flight, answer))
+    assert flight.commands[-1][1].tick == answer.tick and flight.state.policy.misses & 1 == missed
+
+
+def test_row_02_a_state_that_came_too_late_after_its_answer_is_not_flown_on(flight):
+    answer = early(flight)
+    flight.now += 0.026
+    flight.give(sample=state_after(flight, answer))
+    assert flight.count(Fault.ANSWER_STALE) == 1 and flight.commands[-1][1].tick != answer.tick
+
+
+def early(flight):
+    """The policy's answer to the next state, which has not come."""
+    given = []
+    flight.policy = lambda answer: given.append(answer) or answer
+    flight.fly()
+    flight.policy = flight.nothing
+    answer = given[0]._replace(tick=flight.tick + 1, received=flight.now)
+    flight.give(policy=answer)
+    return answer
+
+
+def state_after(flight, answer):
+    last = flight.state.sample
+    moved = tuple(p + 1e-4 for p in last.position)
+    return last._replace(tick=answer.tick, stamp=flight.now + flight.clock_offset, received=flight.now, position=moved)
+
+
 def test_row_15_an_answer_to_a_state_that_never_was_is_refused_with_the_next_one(flight):
     flight.policy = lambda answer: answer._replace(tick=answer.tick + 1000)
     flight.fly(0.05)

@@ -98,7 +98,8 @@ def judge(
     if asked is None:
         newest = source.states[-1][0] if source.states else None
         return None, (Finding(Fault.ANSWER_STALE, f"answers tick {answer.tick}, the newest is {newest}"),)
-    if (age := answer.received - asked) > limits.silent:
+    # One that overtook its state was on time, but its state is as old as it has waited, or older.
+    if (age := abs(answer.received - asked)) > limits.silent:
         return None, (Finding(Fault.ANSWER_STALE, f"tick {answer.tick} is answered after {1e3 * age:.0f} ms"),)
     if source.latest is not None and answer.tick <= source.latest.tick:
         return None, (Finding(Fault.ANSWER_STALE, f"tick {answer.tick} is answered already"),)
@@ -117,7 +118,7 @@ def answered(source: Source, answer: Answer, limits: AnswerLimits) -> Source:
     """The source after an answer that `judge` let pass; misses are counted by the state's receipt."""
     asked = dict(source.states)[answer.tick]
     rest = [received for tick, received in source.states if received > asked]
-    missed = answer.received - asked > limits.late
+    missed = abs(answer.received - asked) > limits.late
     return source._replace(
         latest=answer,
         waiting_since=rest[0] if rest else None,

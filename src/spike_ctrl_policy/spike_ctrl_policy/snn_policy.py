@@ -111,6 +111,8 @@ class SnnPolicy(LifecycleNode):
         if self.successor is not None and self.pilot.flown is not None:
             self.successor.begin(message)  # control must not wait
         elif (found := self.load(message)) is not None:
+            if self.parameters.flight:  # the first one: nothing commands yet
+                realtime.settle()
             self.waiting[message.epoch] = found
             if self.pending is not None:
                 self.on_state(self.pending)

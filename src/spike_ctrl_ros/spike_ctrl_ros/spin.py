@@ -37,7 +37,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
 
     With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO a second after its start:
     most of the time from a state to its command goes into waking them up, and on a busy computer into waiting for a core.
-    above: so many priorities higher, for who must go on while others compute, or never stop computing.
+    above: so many priorities higher, for who is waited for first, or must go on while others compute.
 
     0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
     other exception is a bug and passes.
@@ -96,7 +96,7 @@ def _hurry(priority: int) -> None:
             os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         raise ParameterError(
-            f"{PRIORITY}: found {priority}, which this user may not set: raise `ulimit -r`, or leave it out"
+            f"{PRIORITY}: this node takes {priority}, which this user may not set: raise `ulimit -r`, or leave it out"
         ) from None
 
 

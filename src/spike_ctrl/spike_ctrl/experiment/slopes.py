@@ -2,7 +2,7 @@
 
 BC     behaviour cloning of flights that the guide flew; an epoch is a pass over them
 TD3    the recipe td3bc without its labels (bc 0), with its jump start
-TD3BC  the recipe td3bc as it is, in full size
+TD3BC  the recipe td3bc with its labels, in full size
 MG     the recipe default, the model gradient
 An epoch of the last three is EPOCH_STEPS environment steps.
 """
@@ -163,7 +163,7 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
             "of its own reward, and the length of its epochs is not given: compare rows with each other, not columns.",
             "BC learns from flights that the guide flew; an epoch is a pass over them; its adaptive slope follows the "
             "return after each epoch.",
-            "TD3 is the recipe td3bc without labels (bc = 0) and with its jump start, TD3BC that recipe as it is; MG is the "
+            "TD3 is the recipe td3bc without labels (bc = 0) and with its jump start, TD3BC with them; MG is the "
             "recipe default, which differentiates through a model of the airframe. An epoch of them is "
             f"{EPOCH_STEPS} environment steps.",
             "The adaptive rule takes returns from 0 to 500 as slopes from 1 to 100: the paper gives no scale.",

@@ -55,7 +55,7 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
     observations [steps, in]: a flight; 16-bit membranes get the most fraction bits that leave HEADROOM over its peaks.
     Raises ExportError where a layer is too wide for sums in 32 bits.
     """
-    sizes = network_sizes(weights)
+    sizes = network_sizes(weights, neuron.recurrent)
     peaks = _peaks(SpikingPolicy(weights, neuron), observations)
     layers, start = [], 0
     for index, width in enumerate(sizes[1:-1]):
@@ -67,7 +67,8 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
         bias, theta = (np.rint(weights[f"layer{index}.{name}"] / unit * 2.0**fraction) for name in ("bias", "theta"))
         beta = np.rint(weights[f"layer{index}.beta"] * 2.0**BETA_BITS).astype(np.uint16)
         heard = len(weight)
-        inflow = 127 * 2**INPUT_BITS * heard * (INPUT_LIMIT if index == 0 else 1)
+        most = sizes[index] * (INPUT_LIMIT if index == 0 else 1) + heard - sizes[index]
+        inflow = 127 * 2**INPUT_BITS * most
         if LIMITS[32] + inflow + np.abs(bias).max() + theta.max() >= 2**31:
             raise ExportError(f"layer{index}: found {heard} inputs, wanted fewer: sums need more than 32 bits")
         layers.append(Layer(weight, bias.astype(np.int32), beta, np.maximum(theta, 1).astype(np.int32), fraction))
