@@ -30,7 +30,7 @@ sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:
 test: setup $(DONE)/test ## all tests; ARGS goes to pytest
 	@mkdir -p build
 	@{ nice -n 19 $(MAKE) -s $(DONE)/l2f && \
-	    { nice -n 19 $(VENV)/bin/python -m pytest tests/colcon $(ARGS) || [ $$? -eq 5 ]; }; } > build/colcon.log 2>&1 & built=$$!; \
+	    { nice -n 5 $(VENV)/bin/python -m pytest tests/colcon $(ARGS) || [ $$? -eq 5 ]; }; } > build/colcon.log 2>&1 & built=$$!; \
 	  $(VENV)/bin/python -m pytest -m "not flight" tests/launch $(ARGS); failed=$$?; \
 	  wait $$built || failed=$$?; cat build/colcon.log; exit $$failed
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit tests/vehicle $(ARGS)
