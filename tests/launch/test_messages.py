@@ -129,7 +129,7 @@ def test_a_state_of_256_vehicles_crosses_two_processes_unchanged(ros_domain_id):
         node.create_subscription(VehicleState, "back", received.append, qos.LOCKSTEP)
         executor = EventsExecutor()
         executor.add_node(node)
-        deadline = time.monotonic() + 60.0  # colcon may test while others compile
+        deadline = time.monotonic() + 60.0
         while not (publisher.get_subscription_count() and node.count_publishers("back")):
             assert time.monotonic() < deadline, "the other process was not seen within 60 s"
             executor.spin_once(0.05)
