@@ -364,8 +364,8 @@ def test_epochs_count_from_one_and_those_never_reached_are_none():
 
 def test_td3_alone_has_no_label_and_each_method_has_the_slope_that_is_asked_for():
     default = training.find_recipe("default")
-    assert slopes.methods([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
-    assert [name for name, _ in slopes.methods([TINY, default], quick=True)] == ["TD3", "MG"]
+    assert slopes.variants([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
+    assert [name for name, _ in slopes.variants([TINY, default], quick=True)] == ["TD3", "MG"]
     for method, plan in (("TD3", TINY), ("TD3BC", TINY), ("MG", default)):
         found = slopes.reinforcement(method, plan, {"kind": "fixed", "k": 50})
         assert found.network.slope == {"kind": "fixed", "k": 50}

@@ -77,14 +77,14 @@ def units(options: Options) -> list[Unit]:
             settings = {"method": "BC", "slope": schedule, "cloning": dataclasses.asdict(cloning)}
             settings["guide"] = dataclasses.asdict(plans[0].guide)
             found.append(Unit(safe(f"bc {name} seed {seed}"), settings | about, weight=0.5))
-            for method, plan in methods(plans, options.quick):
+            for method, plan in variants(plans, options.quick):
                 variant = reinforcement(method, plan, schedule)
                 run = training.settings(variant, options.airframe, seed, method=method, schedule=name)
                 found.append(Unit(safe(f"{method} {name} seed {seed}"), run))
     return found
 
 
-def methods(plans: Sequence[recipes.Recipe], quick: bool) -> list[tuple[str, recipes.Recipe]]:
+def variants(plans: Sequence[recipes.Recipe], quick: bool) -> list[tuple[str, recipes.Recipe]]:
     """The methods that learn while they fly, each with its recipe."""
     of_td3 = ("TD3",) if quick else ("TD3", "TD3BC")
     return [(name, plan) for plan in plans for name in (("MG",) if plan.algorithm == "model_gradient" else of_td3)]
@@ -149,15 +149,15 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     for lines in results.values():
         result = one(lines, "result")
         groups.setdefault((result["method"], result["schedule"]), []).append(lines)
-    found = list(dict.fromkeys(method for method, _ in groups))
+    methods = list(dict.fromkeys(method for method, _ in groups))
     best = {key: [max(epochs(lines)[1]) for lines in runs] for key, runs in groups.items()}
-    table = [_row(method, name, groups[method, name], best[method, name]) for method in found for name in SCHEDULES]
+    table = [_row(method, name, groups[method, name], best[method, name]) for method in methods for name in SCHEDULES]
     seeds = len(next(iter(groups.values())))
     return Report(
         title=f"Surrogate slopes, {size_of(options, seeds)}",
         table=table,
-        findings=findings({key: spread(values) for key, values in best.items()}, found[1:]),
-        figures=[_bars(found, best, groups), _curves(found, groups), _slopes(found, groups)],
+        findings=findings({key: spread(values) for key, values in best.items()}, methods[1:]),
+        figures=[_bars(methods, best, groups), _curves(methods, groups), _slopes(methods, groups)],
         notes=[
             "Returns are validations in the headline column (1.5 m box, start coefficients, 256 starts); the paper's are "
             "of its own reward, and the length of its epochs is not given: compare rows with each other, not columns.",

@@ -71,9 +71,7 @@ def _tiles(found: Flown) -> Tiles:
             Tile("change of u per step", f"{evaluation.action_change:.3f}"),
             Tile("position error", error.text.partition(":")[0], error.good),
             Tile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
-            Tile(
-                "energy of a step", f"{_energy_nj(found):.0f} nJ"
-            ),
+            Tile("energy of a step", f"{_energy_nj(found):.0f} nJ"),
         ]
     )
 
