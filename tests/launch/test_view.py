@@ -10,13 +10,12 @@ import importlib.util
 import os
 import re
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
+from output import executable
 from spike_ctrl_msgs.msg import SupervisorStatus, VehicleState
 
 from spike_ctrl import cli
@@ -24,15 +23,13 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_view import scene
 
-SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
-
 
 def test_a_dashboard_tells_what_is_published(ros_domain_id):
     rclpy.init(domain_id=ros_domain_id)
     node = rclpy.create_node("supervisor")
     status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
     state_out = node.create_publisher(VehicleState, "state", qos.LOCKSTEP)
-    watch = subprocess.Popen([SPIKE_CTRL, "watch", "--seconds", "3"], stdout=subprocess.PIPE, text=True)
+    watch = subprocess.Popen([executable("spike-ctrl"), "watch", "--seconds", "3"], stdout=subprocess.PIPE, text=True)
     seen = np.zeros((2, 18), np.float32)
     seen[0, :3] = (0.06, 0.08, 0.0)
     while watch.poll() is None:
@@ -47,8 +44,9 @@ def test_a_dashboard_tells_what_is_published(ros_domain_id):
         assert re.search(words, text), words
 
 
+@pytest.mark.installed
 def test_a_dashboard_without_a_graph_ends_with_a_line_that_says_so(ros_domain_id):
-    command = [SPIKE_CTRL, "watch", "--seconds", "0.3"]
+    command = [executable("spike-ctrl"), "watch", "--seconds", "0.3"]
     watch = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=60)
     assert watch.returncode == 1 and watch.stderr == "error: nothing was heard\n"
 
