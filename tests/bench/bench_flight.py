@@ -19,10 +19,11 @@ SECONDS = 15  # that the policy hovers
 FIRST_COMMAND = "SILENT -> GUIDE"
 FOUND = re.compile(r"to its command, policy: median ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms over (\d+) commands")
 MISSED = re.compile(r"deadline misses (\d+)")
+STOOD_DOWN = re.compile(r"SNN -> (?:GUIDE|HOLD|LAND): ([A-Z_]+ \(.*)")  # the operator's own wish has no fault in capitals
 
 
 def measure() -> dict[str, float]:
-    """Milliseconds, and the policy's missed deadlines, by scheduler and load."""
+    """Milliseconds, the policy's missed deadlines and how often it was stood down, by scheduler and load."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
     figures = {}
     for scheduler in ("ordinary", "realtime"):
@@ -63,7 +64,10 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
     names = ("median_ms", "p99_ms", "max_ms", "commands")
     figures = {name: float(value) for name, value in zip(names, latency.groups(), strict=True)}
     print(f"  {scheduler}, {load}: {latency[0]}", flush=True)
-    return figures | ({"deadlines_missed": float(missed[1])} if missed else {})
+    stood_down = STOOD_DOWN.findall(output)
+    for reason in stood_down:
+        print(f"    the policy was stood down: {reason}", flush=True)
+    return figures | ({"deadlines_missed": float(missed[1])} if missed else {}) | {"stood_down": float(len(stood_down))}
 
 
 if __name__ == "__main__":
