@@ -126,3 +126,12 @@ def test_help_tells_of_every_verb_in_a_few_lines(capsys):
     assert ended.value.code == 0
     for verb in ("train", "eval", "launch", "vehicle", "preflight", "replay", "repair", "report", "watch", "experiment"):
         assert re.search(rf"\n    {verb}\s", text), verb
+
+
+def test_an_unknown_argument_shows_the_usage_of_its_verb(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["experiment", "slopes", "--sead", "3"])
+    text = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert text.startswith("usage: spike-ctrl experiment ")
+    assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3\n")

@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         add(verbs, _verb)
     cli_view.add_watch(verbs, _verb)
     cli_export.add_export(verbs, _verb)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse would show the usage of all verbs
+        verbs.choices[options.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return options.do(options)
     except (AirframeError, BagError, CheckpointError, ReportError, UsageError) as error:
@@ -306,7 +308,7 @@ def _experiment(options) -> int:
     airframe.find(options.airframe).require_layout("motors")
     asked = Options(options.quick, options.seeds, options.recipe, options.airframe)
     origin = {"command": provenance.command(), "commit": provenance.commit()}
-    about = {"out": options.out, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}
+    about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.check(options)

@@ -36,7 +36,7 @@ def add_demo(verbs, verb) -> None:
         "  spike-ctrl demo --plants model:=runs/rates/policy.safetensors\n",
     )
     parser.add_argument("arguments", nargs="*", metavar="KEY:=VALUE", help="arguments of the flight launch file")
-    parser.add_argument("--out", type=Path, help="folder for figures and bag (default: build/flight_demo/TIME)")
+    parser.add_argument("-o", "--output", type=Path, help="folder for figures and bag (default: build/flight_demo/TIME)")
     parser.add_argument(
         "--plants", action="store_true", help="instead: all of mass, thrust and lag +-20 %%, also 20 ms late"
     )
@@ -51,9 +51,9 @@ def _demo(options) -> int:
             raise UsageError(f"argument: found '{word}', wanted KEY:=VALUE with a key other than {', '.join(OURS)}")
     if options.plants:
         return _plants(given)
-    out = options.out or Path("build/flight_demo") / time.strftime("%Y%m%d-%H%M%S")
+    out = options.output or Path("build/flight_demo") / time.strftime("%Y%m%d-%H%M%S")
     if out.exists():
-        raise UsageError(f"--out: found {out}, wanted a folder that is not there yet")
+        raise UsageError(f"--output: found {out}, wanted a folder that is not there yet")
     out.mkdir(parents=True)
     code = _fly(out, options.arguments)
     return _judge(out) or code

@@ -12,7 +12,7 @@ EXAMPLES = (
     "  spike-ctrl experiment headline --seeds 5\n"
     "  spike-ctrl experiment headline --recipe td3bc --quick\n"
     "  spike-ctrl experiment gradients --workers 2\n"
-    "  spike-ctrl experiment slopes --quick --out runs/experiments/slopes-first\n"
+    "  spike-ctrl experiment slopes --quick -o runs/experiments/slopes-first\n"
     "  spike-ctrl experiment ablation --seeds 3 --ray auto\n"
     "  spike-ctrl experiment energy\n\n"
     "experiments:\n" + "".join(f"  {name:<11}{summary}\n" for name, summary in SUMMARIES.items()) + "\n"
@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=0, help="how often training is repeated (default: the experiment's)")
     parser.add_argument("--recipe", default="", help="a name among config/recipes or a path (default: the experiment's)")
     parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
-    parser.add_argument("--out", type=Path, help="folder (default: runs/experiments/NAME-TIME, or the unfinished one)")
+    parser.add_argument("-o", "--output", type=Path, help="folder (default: runs/experiments/NAME-TIME, or the unfinished one)")
     parser.add_argument("--workers", type=int, default=1, help="local processes of one thread each (default: 1)")
     parser.add_argument("--ray", default="", metavar="ADDRESS", help="measure on the Ray cluster at this address instead")
 

@@ -141,7 +141,7 @@ def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> 
         before = {unit.get("name"): unit.get("settings") for unit in found.get("units") or []}
         changed = [unit["name"] for unit in wanted["units"] if before.get(unit["name"]) != unit["settings"]]
         what = f"unit {', '.join(changed) or 'list'}: recipe or settings are not those in {CONFIG}"
-    raise ExperimentError(f"{path}: {what}; name another folder with --out")
+    raise ExperimentError(f"{path}: {what}; name another folder with --output")
 
 
 def _write(path: Path, data: bytes) -> None:

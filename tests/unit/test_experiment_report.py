@@ -1,0 +1,74 @@
+"""What an experiment shows: time left, table, verdicts, figures and page."""
+
+from spike_ctrl.experiment import pool, runner, study
+from spike_ctrl.experiment.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
+from spike_ctrl.experiment.folder import Folder, markdown_table, report_text
+from spike_ctrl.experiment.study import AGREES, DIFFERS, OPEN, Finding, Options, Report, Result, Unit
+
+
+def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
+    units = [Unit("a", {}, 1.0), Unit("b", {}, 3.0), Unit("c", {}, 4.0)]
+    account = runner.Account(units, units[1:], now=100.0)
+    assert account.seconds_left(105.0) == float("inf")
+    assert (
+        account.line(pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"
+    )  # 1 of 7 in 10 s
+    assert account.line(pool.Done(units[1], Result([])), 130.0) == "2/3 units | b: done | 0:40 left"  # 3 of 7 in 30 s
+    account.line(pool.Done(units[2], Result([])), 170.0)
+    assert account.seconds_left(170.0) == 0
+
+
+def test_the_report_begins_with_how_many_claims_differ_and_each_verdict():
+    findings = [Finding("Water is wet.", "wet.", AGREES), Finding("Pigs fly.", "they fall.", DIFFERS)]
+    findings += [Finding("Cows sing.", "no cows.", OPEN), Finding("It is fun.", "no.", DIFFERS, paper=False)]
+    text = report_text(Report("Claims", [{"a": 1}], findings, notes=["measured by eye"]))
+    assert text.startswith("# Claims\n\nOur result differs from 1 of 3 claims of the paper; 1 are open.\n")
+    assert "- **differs** (our own question): It is fun. Measured here: no." in text
+    assert "- **differs**: Pigs fly. Measured here: they fall." in text and "- measured by eye" in text
+
+
+def test_a_table_shows_nothing_as_a_dash_and_keeps_bars_of_a_name():
+    table = markdown_table([{"|x|": float("nan"), "y": 0.123456}, {"|x|": None, "y": 3}])
+    assert table == "| \\|x\\| | y |\n| --- | --- |\n| - | 0.1235 |\n| - | 3 |\n"
+
+
+def test_numbers_that_json_does_not_have_become_null(tmp_path):
+    units = [Unit("a", {})]
+    where = Folder(tmp_path / "out", "toy", Options(), units, {})
+    where.keep(units[0], Result([{"kind": "x", "nan": float("nan"), "list": [float("inf"), 1]}]))
+    assert where.results() == {"a": [{"kind": "x", "nan": None, "list": [None, 1]}]}
+
+
+def test_mean_and_deviation_are_those_of_what_was_reached():
+    assert study.plus_minus([1.0, 3.0]) == "2.0 ± 1.4"
+    assert study.plus_minus([1.0, None, 3.0], 0) == "2 ± 1 (1 of 3 never)"
+    assert study.plus_minus([5.0]) == "5.0" and study.plus_minus([None]) == "-"
+
+
+FIGURE = Figure(
+    "all",
+    "Every mark",
+    [
+        Panel(
+            "Lines", "x", "y", [Line("ours", [1, 2], [1e-3, float("nan")], [0, 1], [1, 2]), Level("guide", 0.5)], log_y=True
+        ),
+        Panel("Bars", "", "y", [Bars("ours", [1, float("nan")], [0.1, 0]), Bars("paper", [2, 3], paper=True)], ["a", "b"]),
+    ],
+)
+
+
+def test_a_figure_is_drawn_as_a_png_of_all_its_panels(tmp_path):
+    save_png(FIGURE, tmp_path / "all.png")
+    data = (tmp_path / "all.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    assert width > 1000 and 400 < height < 800
+
+
+def test_the_page_needs_no_network_and_shows_names_as_text():
+    require()
+    text = page("a < b", [FIGURE, FIGURE])
+    assert "a &lt; b" in text and text.count("<h2>Every mark</h2>") == 2
+    assert not [line for line in text.splitlines() if "<script" in line and "src=" in line.split("</script>")[0][:200]]
+    assert text.count("plotly.js v") == 1 and text.count("Plotly.newPlot(") >= 2
+    assert "NaN" not in text.split("Plotly.newPlot(")[-1]
