@@ -300,6 +300,14 @@ def test_the_papers_own_returns_agree_with_its_claims_on_the_ablation():
     assert verdicts(ablation.findings(turned))[:4] == [DIFFERS] * 4
 
 
+def test_a_gap_that_the_seeds_cover_decides_nothing():
+    scores = {name: (0.0, 1.0) for name in ablation.VARIANTS} | {"TD3BC + jump start": (90.0, 216.0)}
+    found = ablation.findings(scores)
+    assert verdicts(found)[:2] == [OPEN] * 2 and found[1].measured == "TD3BC + jump start 90, TD3BC 0; seeds scatter by 216."
+    scores["TD3BC + jump start"] = (90.0, float("nan"))  # of one seed
+    assert verdicts(ablation.findings(scores))[:2] == [AGREES] * 2
+
+
 def test_the_table_of_the_ablation_has_the_papers_return_beside_ours():
     results = {f"{name} seed {seed}": [line | {"variant": name} for line in run_of(100.0 + seed)]
                for name in ablation.VARIANTS for seed in (0, 2)}  # fmt: skip
