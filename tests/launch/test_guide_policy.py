@@ -38,6 +38,7 @@ def show(ros_domain_id):
                 rclpy.spin_once(node, timeout_sec=0.1)
         return answers[-1].action[0]
 
+    ask.out = out
     yield ask
     process.kill()
     process.wait(10)
@@ -52,3 +53,13 @@ def test_it_integrates_while_it_flies_and_keeps_that_while_another_does(show):
     assert after > at_first + 0.03
     assert show(0, 100) == pytest.approx(after, abs=2e-3)
     assert show(VehicleState.FIRST, 1) == pytest.approx(at_first, abs=1e-3)  # on the ground
+
+
+def test_a_malformed_state_is_not_answered_and_ends_nobody(show):
+    at_first = show(VehicleState.FIRST, 1)
+    odd = fill(VehicleState(), flags=np.zeros(1, np.uint8), observation=BELOW, plant=BELOW)
+    for tick, message in enumerate((VehicleState(), VehicleState(vehicles=1), VehicleState(vehicles=2, flags=[0]), odd)):
+        message.tick = 1000 + tick
+        show.out.publish(message)
+        time.sleep(0.2)
+    assert show(VehicleState.FIRST, 1) == pytest.approx(at_first, abs=1e-3)

@@ -95,6 +95,11 @@ def test_what_does_not_fit_is_refused_by_name(kind, fields, wanted):
         fill(kind(), **fields)
 
 
+def test_a_message_of_no_vehicle_is_refused_on_arrival():
+    with pytest.raises(MessageError, match=r"VehicleState\.vehicles: found 0, wanted at least 1"):
+        view(VehicleState())
+
+
 def test_an_array_that_does_not_fit_the_number_of_vehicles_is_refused_on_arrival():
     message = fill(VehicleAction(), action=np.zeros((3, 4)))
     message.vehicles = 4

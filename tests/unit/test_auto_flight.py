@@ -115,3 +115,11 @@ def test_from_hold_it_lands(Flight):
     flight.guide = flight.nothing
     auto = rehearse(flight)
     assert not flight.armed and "GUIDE_SILENT" in auto.failure and Request.LAND.value == "land"
+
+
+def test_started_in_the_air_it_does_nothing_and_does_not_take_off_after_the_landing(Flight):
+    flight = Flight()  # a companion that comes up while the autopilot lands by itself
+    flight.armed, flight.mode, flight.position = True, Mode.LAND, [0.0, 0.0, 1.5]
+    auto = rehearse(flight)
+    flight.fly(3)
+    assert auto.failure == "the vehicle is in the air already" and not flight.armed and flight.asks == []

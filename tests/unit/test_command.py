@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from spike_ctrl.command import Passed, admit
+from spike_ctrl.command import Passed, admit, obeys
 from spike_ctrl.fault import Fault
 from spike_ctrl.settings import Settings
 
@@ -84,3 +84,12 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
             assert found == ()
             admitted += 1
     assert admitted == len(flight.commands) > 300
+
+
+def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
+    passed = Passed(source=5, heard=10.0)
+    assert obeys(passed, 5, 2, 10.01)
+    assert not obeys(passed, 6, 2, 10.01) and not obeys(passed, 6, 1, 10.9)
+    assert not obeys(passed, 6, 2, 20.0)  # the first one is silent, but still there
+    assert obeys(passed, 6, 1, 11.1)  # it is gone
+    assert obeys(Passed(), 6, 1, 0.0) and not obeys(Passed(), 6, 2, 0.0)

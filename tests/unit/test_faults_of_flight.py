@@ -13,7 +13,7 @@ from spike_ctrl.command import Commander
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Limits
 from spike_ctrl.ladder import Request
-from spike_ctrl.trajectory import SetPoint
+from spike_ctrl.trajectory import SetPoint, Trajectory
 
 NAN = math.nan
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
@@ -132,6 +132,37 @@ def test_row_36_a_nan_set_point_is_ignored_counted_and_keeps_no_stream_alive(fli
     assert flight.last.set_point.position == (1.0, 0.0, 1.0) and flight.count(Fault.SET_POINT_NOT_FINITE) >= 10
     flight.fly(0.2)
     assert flight.told("SET_POINT_STOPPED") and flight.rung is SNN
+
+
+def test_row_36_the_velocity_of_a_set_point_leads_nobody_out_of_the_cage(flight):
+    # The highest set-points are at 2.5 m, and a controller lets itself be carried by some .6 s of the velocity.
+    flight.stream = SetPoint((0.0, 0.0, 1.0), (0.0, -0.5, 10.0))
+    flight.fly(0.1)
+    assert flight.last.set_point.velocity == pytest.approx((0.0, -0.5, (2.5 + 0.25 - 1.0) / 0.6))
+    assert flight.told("SET_POINT_OUTSIDE") and flight.told("found 10 m/s towards a wall, wanted at most 2.96 m/s")
+    flight.stream = SetPoint((0.0, 0.0, 1.0), (0.0, 0.0, 1e39))  # finite, and not in the float32 of an observation
+    flight.stays(SNN, 0.1)
+    assert flight.last.set_point.velocity[2] < 3.0
+
+
+def test_row_36_the_usual_trajectories_keep_their_velocity_to_the_edge_of_the_cage(flight):
+    for kind in ("circle", "figure8", "lissajous"):
+        flight.give(target=Trajectory(kind, (0.0, 1.5, 1.3), period=5.5))  # its northern edge is where set-points end
+        flight.fly(6)
+    assert flight.count(Fault.SET_POINT_OUTSIDE) == 0
+
+
+def test_row_36_a_set_point_that_is_too_far_off_is_refused_and_the_flight_goes_on(flight):
+    flight.give(target=SetPoint((-2.4, -2.4, 1.0)))
+    flight.fly(6)
+    held = flight.last.set_point
+    flight.give(target=SetPoint((2.4, 2.4, 1.0)))
+    assert flight.told("set-point refused: it is 6.79 m away, wanted at most 3.60 m")
+    flight.stays(SNN, 1.0)
+    assert flight.last.set_point == held
+    flight.stream = SetPoint((2.4, 2.4, 1.0))
+    flight.fly(0.3)
+    assert flight.told("SET_POINT_OUTSIDE") and flight.last.set_point == held and flight.rung is SNN
 
 
 def test_row_36_a_set_point_outside_the_cage_is_clamped(flight):

@@ -222,3 +222,17 @@ def test_row_08_a_clock_that_stood_still_is_a_fault_and_then_the_new_time(flight
     refused = flight.count(Fault.STATE_DELAYED)
     flight.fly(1.0)
     assert flight.count(Fault.STATE_DELAYED) == refused and flight.rung is not SNN
+
+
+def test_row_09_an_origin_that_moves_in_a_refused_state_moves_the_set_point_with_the_next_accepted_one(flight):
+    error = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
+    flight.sample = lambda s: s._replace(velocity=(0.0, 0.0, 0.0))  # frozen, as of a stream that hangs
+    flight.fly(0.22)
+    assert flight.told("STATE_FROZEN")
+    flight.move_origin(0.8, -0.5, 0.2)
+    assert not flight.told("ESTIMATOR_RESET")
+    flight.sample = lambda s: s
+    flight.fly()
+    assert flight.told("ESTIMATOR_RESET") and flight.told("(0.80, -0.50, 0.20) m")
+    after = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
+    assert after == pytest.approx(error, abs=0.02)

@@ -62,6 +62,18 @@ def test_an_engagement_waits_for_warm_up_and_comparison(flight):
     assert 0.9 < flight.now - begin < 1.0  # 50 answers, 50 compared, 3 before the request
 
 
+def test_an_autopilot_that_takes_it_for_landed_in_the_air_does_not_stop_the_rotors(Flight, monkeypatch):
+    flight = Flight()
+    flight.armed, flight.mode, flight.position = True, Mode.HOLD, [0.0, 0.0, 1.5]
+    flight.fly(0.3)
+    flight.ask(Request.GUIDE)
+    flight.fly(2, until=lambda: flight.mode is Mode.OFFBOARD)
+    flight.forget()
+    monkeypatch.setattr(type(flight), "landed", True)
+    flight.fly(0.2)
+    assert flight.commanders() == [Commander.GUIDE] * 20
+
+
 def test_hand_back_is_the_autopilots_hold_and_the_policy_can_be_engaged_again_from_there(flight):
     flight.ask(Request.DISENGAGE)
     flight.fly(0.1)

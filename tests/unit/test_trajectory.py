@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError, several
+from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError, several, wrapped
 
 CENTRE = (1.0, -2.0, 1.5)
 PERIODIC = ("circle", "figure8", "square", "lissajous")
@@ -81,10 +81,24 @@ def test_the_tilt_is_that_of_the_pull_on_a_circle_and_what_tilts_too_far_is_refu
     assert path("circle").tilt == pytest.approx(math.atan2((2 * math.pi / 5.5) ** 2, 9.81), rel=1e-3)
     assert path("hover").tilt == path("square").tilt == 0.0
     limit = math.radians(40)
-    assert all(path(kind).within_reach(limit) == path(kind) for kind in KINDS)  # as they are by default
+    assert all(path(kind).within_reach(limit, 4.0) == path(kind) for kind in KINDS)  # as they are by default
     words = "trajectory circle: found a tilt of 70 degrees, wanted at most 40: make it smaller or its period longer"
     with pytest.raises(TrajectoryError, match=re.escape(words)):
-        path("circle", size=0.7, period=1.0).within_reach(limit)
+        path("circle", size=0.7, period=1.0).within_reach(limit, 5.0)
+
+
+def test_a_square_that_is_too_fast_to_follow_is_refused_in_words():
+    assert path("square", lead=0.0).fastest == pytest.approx(4 * 2 * 1.0 / 5.5)  # four sides of 2 m
+    words = "trajectory square: found a speed of 192.0 m/s, wanted at most 4.0: make it smaller or its period longer"
+    with pytest.raises(TrajectoryError, match=re.escape(words)):
+        path("square", size=2.4, period=0.1).within_reach(1.0, 4.0)
+
+
+def test_a_yaw_that_is_not_finite_is_refused_and_never_raises_anything_else():
+    assert wrapped(3 * math.pi / 2) == pytest.approx(-math.pi / 2)
+    for yaw in (math.inf, -math.inf, math.nan):
+        with pytest.raises(TrajectoryError, match="yaw: found"):
+            several("circle", (0.0, 0.0, 1.0), yaw, 0.0, 0.0, 20.0)
 
 
 def test_a_step_is_to_the_east_after_the_lead_and_back_at_the_end():

@@ -55,9 +55,7 @@ class Plan:
 Step = tuple[Auto, tuple[Request, ...], Trajectory | None]
 
 
-def advance(
-    auto: Auto, ladder: Ladder, airborne: bool, answers: bool, now: float, plan: Plan, refusal: str = ""
-) -> Step:
+def advance(auto: Auto, ladder: Ladder, airborne: bool, answers: bool, now: float, plan: Plan, refusal: str = "") -> Step:
     """One step after the supervisor's; requests and target belong into its next inputs.
 
     answers: whether the policy does; before it, nothing takes off. refusal: the supervisor's last one, in words: what was
@@ -69,6 +67,8 @@ def advance(
     if auto.phase is Phase.WAIT:
         if rung is Rung.GUIDE:
             return _next(auto, Phase.TAKE_OFF, now)
+        if airborne:  # started in the middle of a flight: it would take off anew where the autopilot has just landed
+            return _next(auto, Phase.DONE, now, "the vehicle is in the air already")
         if now - auto.since > plan.ready_timeout:
             why = (refusal or "nothing was refused") if answers else "the policy does not answer"
             return _next(auto, Phase.DONE, now, f"not ready within {plan.ready_timeout:g} s: {why}")

@@ -18,6 +18,8 @@ from spike_ctrl.guard import Sample
 from spike_ctrl.ladder import Ladder
 from spike_ctrl.settings import Settings
 
+SUCCESSION = 1.0  # s without a command, before the bridge obeys another supervisor
+
 
 class Commander(Enum):
     """Whose command it is. REST: the supervisor's own, idle on the ground or level in the air."""
@@ -97,7 +99,8 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
         return of(policy, Commander.POLICY)
     if rungs.rung is Rung.GUIDE:
         spooling = ladder.spooling(rungs, now, settings.ladder)
-        if sources.autopilot.airborne or not (rungs.armed_since is None or spooling):
+        # Once it flies, an autopilot that takes it for landed is not believed: rotors at rest would be a fall.
+        if sources.autopilot.airborne or not rungs.taking_off or not (rungs.armed_since is None or spooling):
             return of(guide, Commander.GUIDE)
         resting = settings.spool if spooling else settings.idle
         passes = fresh(sample.tick, sample.received)
@@ -118,6 +121,16 @@ class Passed(NamedTuple):
     states: tuple[tuple[int, float], ...] = ()
     tick: int = -1
     rested: bool = False
+    source: int | None = None  # the supervisor that is obeyed
+    heard: float = -math.inf  # s, its last command
+
+
+def obeys(passed: Passed, source: int, publishers: int, now: float) -> bool:
+    """Whether the bridge obeys this supervisor: the one that it did, or another that is alone once that one is silent.
+
+    publishers: of commands, in the graph. Two supervisors are an accident: who came second, or guesses, flies nothing.
+    """
+    return source == passed.source or (publishers == 1 and now - passed.heard > SUCCESSION)
 
 
 def admit(

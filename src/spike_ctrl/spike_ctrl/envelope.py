@@ -52,6 +52,14 @@ class Cage:
         low, high = self._inner()
         return tuple(min(max(p, a), b) for p, a, b in zip(position, low, high, strict=True))
 
+    def slowed(self, position, velocity, time: float):
+        """The velocity (m/s) of a set-point at `position` that within `time` (s) leads no nearer to a wall than half of the
+        margin."""
+        low, high = self._inner()
+        to_low = [(p - a + self.margin / 2) / time for p, a in zip(position, low, strict=True)]
+        to_high = [(b - p + self.margin / 2) / time for p, b in zip(position, high, strict=True)]
+        return tuple(min(max(v, -a), b) for v, a, b in zip(velocity, to_low, to_high, strict=True))
+
     def check(self, position) -> tuple[Finding, ...]:
         """Whether a vehicle at `position` has left the cage or is near a wall."""
         outside = max(max(a - p, p - b) for p, a, b in zip(position, self.low, self.high, strict=True))
@@ -80,9 +88,14 @@ class Envelope:
     error: float = within(4.0, 0.1, 100.0)  # m from the set-point
 
     @property
-    def followed(self) -> float:
-        """The tilt (rad) that a trajectory may ask for: the rest is for what the vehicle has to correct."""
-        return 0.8 * self.tilt
+    def followed(self) -> tuple[float, float]:
+        """Tilt (rad) and speed (m/s) that a trajectory may ask for: the rest is for what the vehicle has to correct."""
+        return 0.8 * self.tilt, 0.8 * self.speed
+
+    @property
+    def reach(self) -> float:
+        """How far off (m) a set-point may be when it is given."""
+        return 0.9 * self.error
 
     def check(self, sample: Sample, target: SetPoint | None) -> tuple[Finding, ...]:
         """The worst limit that an airborne vehicle exceeds."""

@@ -57,6 +57,7 @@ class Track(NamedTuple):
     moved: tuple[int, int, int, int] = (0, 0, 0, 0)  # how often the others have, meanwhile
     late: int = 0  # one bit per control period: a state was missing
     delayed: int = 0  # states in a row that were old when they came
+    shift: Shift | None = None  # of the origin, in states that were refused since the last accepted one
 
 
 class Inspection(NamedTuple):
@@ -101,7 +102,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     if (detail := not_finite(sample)) is not None:
         return refuse(Fault.STATE_NOT_FINITE, detail)
     last, lead = track.last, sample.stamp - sample.received
-    rebased = Track(accepted_at=track.accepted_at, late=track.late)
+    rebased = Track(accepted_at=track.accepted_at, late=track.late, shift=track.shift)
     if last is not None:
         if sample.stamp < last.stamp - limits.delay or (sample.tick <= last.tick and sample.stamp > last.stamp):
             detail = f"stamp from {last.stamp:.3f} to {sample.stamp:.3f} s, tick from {last.tick} to {sample.tick}"
@@ -121,7 +122,10 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
         return refuse(Fault.STATE_ABSURD, detail)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
     still, moved = _count_still(sample, last, track) if airborne else (Track().still, Track().moved)
-    track = track._replace(last=sample, lead=max(base, lead), still=still, moved=moved, delayed=0)
+    shift = track.shift
+    if last is not None and sample.reset_counter != last.reset_counter:
+        shift = _sum(shift, estimator_shift(last, sample))
+    track = track._replace(last=sample, lead=max(base, lead), still=still, moved=moved, delayed=0, shift=shift)
     if (detail := _frozen(still, moved, limits)) is not None:
         return refuse(Fault.STATE_FROZEN, detail, track)
     ages = dict(zip(STREAMS, sample.ages, strict=True))
@@ -135,9 +139,9 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
         return Inspection(track, None, stopped, None)
     since = 0.0 if track.accepted_at is None else sample.received - track.accepted_at
     track = track._replace(accepted_at=sample.received, late=shift_in(track.late, missing(since, limits.period)))
-    if last is None or sample.reset_counter == last.reset_counter:
+    track = track._replace(shift=None)
+    if shift is None:
         return Inspection(track, sample, stopped, None)
-    shift = estimator_shift(last, sample)
     detail = f"position by ({', '.join(f'{v:.2f}' for v in shift.position)}) m, yaw by {shift.yaw:.3f} rad"
     return Inspection(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
 
@@ -205,6 +209,13 @@ def estimator_shift(last: Sample, now: Sample) -> Shift:
     position = tuple(p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
     return Shift(position, math.remainder(turn, 2 * math.pi))
+
+
+def _sum(before: Shift | None, shift: Shift) -> Shift:
+    if before is None:
+        return shift
+    position = tuple(a + b for a, b in zip(before.position, shift.position, strict=True))
+    return Shift(position, before.yaw + shift.yaw)
 
 
 def normalised(quaternion):

@@ -15,6 +15,7 @@ from spike_ctrl.guard import Shift
 from spike_ctrl.trajectory import PREVIEW, SetPoint, Trajectory
 
 STREAM_TIMEOUT = 0.2  # s
+STOPPING = 0.6  # s: a velocity counts as the way of so many seconds, as far as a controller lets itself be carried
 
 
 class Target(NamedTuple):
@@ -50,7 +51,10 @@ def stopped(target: Target, now: float) -> tuple[Finding, ...]:
 
 
 def current(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Finding, ...]]:
-    """The set-point at `now`, clamped to the cage; clamped, it stands still. A trajectory looks PREVIEW ahead."""
+    """The set-point at `now`, clamped to the cage; clamped, it stands still. A trajectory looks PREVIEW ahead.
+
+    A velocity is a wish, too, and carries a vehicle off its set-point: it must not lead out of the cage.
+    """
     course, point = target.course, target.course
     if isinstance(course, Trajectory):
         ahead = course.at(now - target.since + PREVIEW)
@@ -59,10 +63,22 @@ def current(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tuple[Fin
     inside = cage.clamp(position)
     yaw = math.remainder(point.yaw + target.moved.yaw, 2 * math.pi)
     if math.dist(inside, position) < 1e-6:
-        return SetPoint(position, point.velocity, yaw), ()
+        velocity = cage.slowed(position, point.velocity, STOPPING)
+        if velocity == tuple(point.velocity):
+            return SetPoint(position, velocity, yaw), ()
+        found, most = math.hypot(*point.velocity), math.hypot(*velocity)
+        detail = f"found {found:.3g} m/s towards a wall, wanted at most {most:.3g} m/s"
+        return SetPoint(position, velocity, yaw), (Finding(Fault.SET_POINT_OUTSIDE, detail),)
     found = ", ".join(f"{p:.2f}" for p in position)
     detail = f"found ({found}) m, wanted {cage.inner}"
     return SetPoint(inside, (0.0, 0.0, 0.0), yaw), (Finding(Fault.SET_POINT_OUTSIDE, detail),)
+
+
+def too_far(course: SetPoint | Trajectory, position, now: float, cage: Cage, reach: float) -> str | None:
+    """In words, where a course that is given now begins farther than `reach` (m) from a vehicle at `position`."""
+    point, _ = current(Target(course, since=now), now, cage)
+    distance = math.dist(point.position, position)
+    return None if distance <= reach else f"it is {distance:.2f} m away, wanted at most {reach:.2f} m"
 
 
 def not_finite(point: SetPoint) -> str | None:

@@ -224,17 +224,27 @@ def _steer(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tup
         bad = setpoint.not_finite(inputs.target) if isinstance(inputs.target, SetPoint) else None
         if bad is not None:
             found = (Finding(Fault.SET_POINT_NOT_FINITE, bad),)
+        elif free and (far := _too_far(state, inputs.target, now, settings)) is not None:
+            events = (Event(now, "warning", f"set-point refused: {far}"),)
         elif free:
             state = state._replace(target=Target(inputs.target, since=now))
         else:
             events = (Event(now, "warning", f"set-point refused: {rungs.rung.name}, {rungs.reason}"),)
     if inputs.stream is not None and free and state.target is not None:
         target, bad = setpoint.streamed(state.target, inputs.stream, now)
+        if not bad and (far := _too_far(state, inputs.stream, now, settings)) is not None:
+            target, bad = state.target, (Finding(Fault.SET_POINT_OUTSIDE, far),)
         state, found = state._replace(target=target), found + bad
     if state.target is not None and state.sample is not None and (late := setpoint.stopped(state.target, now)):
         held = setpoint.hold(state.sample.position, guard.yaw(state.sample.quaternion))
         state, found = state._replace(target=held), found + late
     return state, found, events
+
+
+def _too_far(state: State, course: SetPoint | Trajectory, now: float, settings: Settings) -> str | None:
+    if state.sample is None:
+        return None
+    return setpoint.too_far(course, state.sample.position, now, settings.cage, settings.envelope.reach)
 
 
 def _flight(state: State, inputs: Inputs, point: SetPoint | None, settings: Settings) -> tuple[Finding, ...]:

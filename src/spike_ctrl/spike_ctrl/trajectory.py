@@ -77,8 +77,16 @@ class Trajectory:
         pulls = [[(b - a) / dt for a, b in zip(*pair, strict=True)] for pair in pairs]
         return max(math.atan2(math.hypot(x, y), GRAVITY + z) for x, y, z in pulls)
 
-    def within_reach(self, tilt: float) -> Trajectory:
-        """Itself; raises TrajectoryError where following it takes more than this tilt (rad)."""
+    @property
+    def fastest(self) -> float:
+        """Its highest speed, m/s."""
+        return max(math.hypot(*_SHAPES[self.kind](self, 2 * self.period * i / 400)[1]) for i in range(400))
+
+    def within_reach(self, tilt: float, speed: float) -> Trajectory:
+        """Itself; raises TrajectoryError where following it takes more than this tilt (rad) or speed (m/s)."""
+        if self.fastest > speed:
+            found = f"found a speed of {self.fastest:.1f} m/s, wanted at most {speed:.1f}"
+            raise TrajectoryError(f"trajectory {self.kind}: {found}: make it smaller or its period longer")
         if self.tilt > tilt:
             degrees = f"found a tilt of {math.degrees(self.tilt):.0f} degrees, wanted at most {math.degrees(tilt):.0f}"
             raise TrajectoryError(f"trajectory {self.kind}: {degrees}: make it smaller or its period longer")
@@ -160,6 +168,13 @@ _SHAPES = {
     "climb": _climb,
 }
 _SMOOTH = ("circle", "figure8", "lissajous")
+
+
+def wrapped(angle: float) -> float:
+    """The angle (rad) within [-pi, pi]; what is not finite stays so, and is refused where it is used."""
+    return math.remainder(angle, 2 * math.pi) if math.isfinite(angle) else angle
+
+
 KINDS = tuple(kind for kind in _SHAPES if kind != "climb")
 
 
@@ -182,5 +197,5 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
         named = dict(zip(("size", "period"), (*given, *(size, period)[len(given) :]), strict=True))
         changes = {name: value for name, value in named.items() if value}
         end = duration / 2 if kind == "step" else duration
-        found.append(Trajectory(kind, centre, math.remainder(yaw, 2 * math.pi), **changes, end=end))
+        found.append(Trajectory(kind, centre, wrapped(yaw), **changes, end=end))
     return tuple(found)

@@ -36,7 +36,7 @@ def state_message(seen: Sample) -> FlightState:
     return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
 
 
-def vehicle_state(state: Sample, point: trajectory.SetPoint | None, airborne: bool, guided: bool) -> VehicleState:
+def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
     """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted.
 
     guided: the last command was the guide's.
@@ -47,7 +47,7 @@ def vehicle_state(state: Sample, point: trajectory.SetPoint | None, airborne: bo
     velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
     seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
     # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
-    flags = np.array([(0 if airborne else VehicleState.FIRST) | (VehicleState.GUIDE if guided else 0)], np.uint8)
+    flags = np.array([(VehicleState.FIRST if on_ground else 0) | (VehicleState.GUIDE if guided else 0)], np.uint8)
     stamp = round(state.stamp * 1e9)
     return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
 
@@ -106,10 +106,10 @@ def point(message: SetPoint) -> trajectory.SetPoint:
     return trajectory.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
 
 
-def command_message(chosen: command.Command, layout: str, stamp: int) -> FlightCommand:
+def command_message(chosen: command.Command, layout: str, source: int, stamp: int) -> FlightCommand:
     who = {} if chosen.identity is None else chosen.identity._asdict()
     return fill(
-        FlightCommand(), stamp=stamp, frame_id="base_link", tick=chosen.tick, layout=layout,
+        FlightCommand(), stamp=stamp, frame_id="base_link", tick=chosen.tick, source=source, layout=layout,
         commander=COMMANDERS[chosen.commander], action=[float(a) for a in chosen.action], **who,
     )  # fmt: skip
 
@@ -123,10 +123,10 @@ def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
             raise trajectory.TrajectoryError(f"set-point: {bad}")
         return found
     found = shape(request.trajectory, position, request.yaw, request.size, request.period)
-    return found.within_reach(envelope.followed)
+    return found.within_reach(*envelope.followed)
 
 
 def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:
     """A trajectory; size and period of 0 are the defaults. Raises TrajectoryError."""
     given = {name: value for name, value in (("size", size), ("period", period)) if value}
-    return Trajectory(kind, centre, math.remainder(yaw, 2 * math.pi), **given, **more)
+    return Trajectory(kind, centre, trajectory.wrapped(yaw), **given, **more)

@@ -1,5 +1,6 @@
 """What both nodes of a flight are told alike, and the limits that follow from it."""
 
+import math
 from dataclasses import dataclass
 
 from spike_ctrl import airframe, checkpoint, preflight
@@ -45,6 +46,6 @@ def place(text: str) -> tuple[tuple[float, float, float], float]:
         found = tuple(float(word) for word in text.split(","))
     except ValueError:
         found = ()
-    if len(found) not in (3, 4):
-        raise ParameterError(f"parameter 'setpoint': found '{text}', wanted x,y,z or x,y,z,yaw")
+    if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
+        raise ParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
     return found[:3], sum(found[3:])

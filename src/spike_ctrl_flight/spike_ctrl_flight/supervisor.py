@@ -5,6 +5,7 @@ guide, engage, disengage, land (std_srvs/Trigger) and set_target; `target` is a 
 on its own what a simulation is to show: take-off, policy, trajectory, landing; then it ends, with 0 if the policy flew it.
 """
 
+import secrets
 import sys
 import time
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class Supervisor(Node):
         self.automatic, self.state, self.tally = Automatic(p, self.settings.envelope), State(), Tally()
         self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
         self.point, self.accepted = None, None
+        self.source = secrets.randbits(63) + 1  # 0 is who does not know of it
         self.stepped, self.refusal, self.ending, self.finished = time.monotonic(), "", False, False
         self.command_out = self.create_publisher(FlightCommand, "command", qos.STREAM)
         self.request_out = self.create_publisher(AutopilotRequest, "autopilot_request", qos.STATUS)
@@ -148,13 +150,14 @@ class Supervisor(Node):
         if not self.rival.clear:
             return
         if (chosen := output.command) is not None:
-            self.command_out.publish(messages.command_message(chosen, self.settings.layout, time.time_ns()))
+            self.command_out.publish(messages.command_message(chosen, self.settings.layout, self.source, time.time_ns()))
             if chosen.commander is Commander.POLICY:
                 rates = self.state.policy.latest.spike_rate
                 self.tally = self.tally.sent(now - chosen.received, self.settings.state.period, rates)
         if output.ask is not None:
             request = getattr(AutopilotRequest, output.ask.name)
-            asked = fill(AutopilotRequest(), stamp=time.time_ns(), request=request, status_sent=self.status_sent)
+            about = {"source": self.source, "status_sent": self.status_sent}
+            asked = fill(AutopilotRequest(), stamp=time.time_ns(), request=request, **about)
             self.request_out.publish(asked)
         if output.accept is not None and output.accept != self.accepted:
             self.acceptance_out.publish(fill(Acceptance(), stamp=time.time_ns(), **output.accept._asdict()))

@@ -25,7 +25,7 @@ from spike_ctrl_msgs.msg import (
 )
 
 from spike_ctrl import command, guard, observation, preflight, setpoint
-from spike_ctrl.autopilot import Mode
+from spike_ctrl.autopilot import Ask, Mode
 from spike_ctrl.flight_tally import Latencies
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.mavlink.companion import Companion
@@ -45,6 +45,7 @@ from spike_ctrl_ros.telemetry import diagnostics, odometry
 STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
 TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
 REQUEST_AGE = 0.3  # s
+TOUCHDOWN = 1.0  # s: an armed vehicle is landed for so long before guide and policy begin anew
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class VehicleBridge(Node):
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.track, self.passed, self.target = Track(), command.Passed(), None
-        self.tick, self.refused, self.guided = 0, 0, False
+        self.tick, self.refused, self.guided, self.touched = 0, 0, False, -math.inf
         self.latencies = {name: Latencies() for name in TIMED.values()}
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
@@ -115,13 +116,16 @@ class VehicleBridge(Node):
         self.tick += 1
         sample = sample._replace(tick=self.tick)
         airborne = (status := self.companion.status()) is not None and status.airborne
+        if airborne or status is None or not status.armed:
+            self.touched = sample.received if airborne else -math.inf
+        on_ground = not airborne and sample.received - self.touched > TOUCHDOWN
         seen = guard.inspect(sample, self.track, self.settings.state, airborne)
         self.track = seen.track
         if seen.shift is not None and self.target is not None:
             moved = setpoint.shifted(setpoint.Target(self.target), seen.shift)
             self.target, _ = setpoint.current(moved, 0.0, self.settings.cage)
         if (state := seen.accepted) is not None:
-            self.state_out.publish(messages.vehicle_state(state, self.target, airborne, self.guided))
+            self.state_out.publish(messages.vehicle_state(state, self.target, on_ground, self.guided))
             self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
         self.raw_out.publish(messages.state_message(sample))
         if state is not None and self.odometry_out.get_subscription_count():
@@ -135,24 +139,39 @@ class VehicleBridge(Node):
 
     def on_command(self, message: FlightCommand) -> None:
         action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, time.monotonic()
+        if not self.obeys(message.source, now):
+            self.refuse("a command of another supervisor than the one that flies")
+            return
         with self.lock:
             about = (self.passed, message.tick, action, message.layout, rests, now)
             self.passed, found = command.admit(*about, self.settings)
             if found:
-                self.refused += 1
-                self.get_logger().warning(str(found[0]), throttle_duration_sec=1.0)
+                self.refuse(str(found[0]))
                 return
+            self.passed = self.passed._replace(source=message.source, heard=now)
             self.guided = message.commander == FlightCommand.GUIDE
             self.way.send(action, now)
+            received = dict(self.passed.states)[message.tick]
         if message.commander in TIMED:
-            self.latencies[TIMED[message.commander]].add(time.monotonic() - dict(self.passed.states)[message.tick])
+            self.latencies[TIMED[message.commander]].add(time.monotonic() - received)
+
+    def obeys(self, source: int, now: float) -> bool:
+        return command.obeys(self.passed, source, self.count_publishers("command"), now)
+
+    def refuse(self, what: str) -> None:
+        self.refused += 1
+        self.get_logger().warning(f"refused: {what}", throttle_duration_sec=1.0)
 
     def on_request(self, message: AutopilotRequest) -> None:
         ask, now = messages.ASKS.get(message.request), time.monotonic()
         if ask is None or now - 1e-9 * message.status_sent > REQUEST_AGE:  # the autopilot has gone on since
-            self.refused += 1
-            self.get_logger().warning(f"refused: a request for {ask} that answers an old status")
-            return
+            self.refuse(f"a request for {ask} that answers an old status")
+        elif not self.obeys(message.source, now):
+            self.refuse(f"a request for {ask} of another supervisor than the one that flies")
+        else:
+            self.ask(ask, now)
+
+    def ask(self, ask: Ask, now: float) -> None:
         with self.lock:
             self.connection.send(self.companion.ask(ask, now))
 

@@ -11,8 +11,8 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import time_message
 
 PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
-PUBLISHERS = {"flight_state": 1, "state": 1, "autopilot": 1, "guide/action": 1, "policy/action": 1, "command": 1}
-COMMANDING = ("flight_state", "state", "guide/action", "policy/action", "command")
+COMMANDING = ("flight_state", "state", "guide/action", "policy/action", "command", "autopilot_request", "set_point")
+PUBLISHERS = dict.fromkeys((*COMMANDING, "autopilot", "preflight"), 1)
 HEARD = ("flight_state", "autopilot", "guide/action", "policy/action")  # by the supervisor
 
 

@@ -13,7 +13,7 @@ from spike_ctrl.guide import GeometricGuide
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, nanoseconds, view
+from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -48,11 +48,16 @@ class GuidePolicy(Node):
         if not self.rival.clear:
             return
         if self.answer is None or self.answer.tick != message.tick:
-            seen = view(message)
+            try:
+                seen = view(message)
+            except MessageError as error:
+                self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
+                return
+            privileged = seen.rotor_speed, seen.disturbance, seen.plant  # which only a simulator knows
             if len(self.state) != message.vehicles:
                 self.state = self.guide.initial_state(message.vehicles)
             self.state[(seen.flags & VehicleState.FIRST) > 0] = 0.0
-            action, after = self.guide.act(seen.observation, self.state, seen.rotor_speed, seen.disturbance, seen.plant)
+            action, after = self.guide.act(seen.observation, self.state, *(() if self.parameters.flight else privileged))
             # The errors that another leaves in flight are not the guide's to integrate: it would wind up.
             steers = (seen.flags & VehicleState.GUIDE) > 0 if self.parameters.flight else slice(None)
             self.state[steers] = after[steers]

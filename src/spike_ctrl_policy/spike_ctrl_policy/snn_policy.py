@@ -25,7 +25,7 @@ from spike_ctrl_policy.loader import Loader, compiled, listed, of_file
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, nanoseconds, view
+from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -153,7 +153,11 @@ class SnnPolicy(LifecycleNode):
             self.pending, self.reason = message, Reason.NO_CHECKPOINT
             return
         self.pending = None
-        seen = view(message)
+        try:
+            seen = view(message)
+        except MessageError as error:
+            self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
+            return
         first = (seen.flags & VehicleState.FIRST) > 0
         found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received)
         self.inference = time.monotonic() - received

@@ -59,6 +59,8 @@ def view(message) -> SimpleNamespace:
     All other fields are passed on as they are. Raises MessageError where an array does not fit the number of vehicles.
     """
     kind, count = type(message).__name__, message.vehicles
+    if count == 0:
+        raise MessageError(f"{kind}.vehicles: found 0, wanted at least 1")
     found = {}
     for name in _casts(type(message)):
         value = getattr(message, name)
@@ -99,10 +101,10 @@ def _vehicles(message, fields: dict) -> int:
 
 def _rows(flat: np.ndarray | None, name: str, count: int, kind: str) -> np.ndarray | None:
     columns = ROWS[name]
-    if flat is None and (name in OPTIONAL or count == 0):
+    if flat is None and name in OPTIONAL:
         return None
     size = 0 if flat is None else flat.size
-    fits = count > 0 and (size % count == 0 if columns is None else size == count * max(columns, 1))
+    fits = size % count == 0 if columns is None else size == count * max(columns, 1)
     if not fits:
         raise MessageError(f"{kind}.{name}: found {size} numbers, wanted {_wanted(count, columns)}")
     return flat if columns == 0 else flat.reshape(count, -1)
