@@ -9,12 +9,14 @@ import math
 import os
 import pty
 import socket
+import time
 
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe, preflight
 from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.mavlink import connection as connections
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
 from spike_ctrl.mavlink.protocol import Link, Said
@@ -183,6 +185,42 @@ def test_a_serial_line_carries_bytes_both_ways():
         assert connection.receive(1.0) == (b"\xfd\x00\r\n\x03", None)
         connection.send(b"\x03\n")
         assert os.read(master, 10) == b"\x03\n"
+    finally:
+        connection.close()
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_serial_line_that_goes_waits_and_is_opened_again(tmp_path, monkeypatch):
+    opened, reopen = [], connections._serial
+    monkeypatch.setattr(connections, "_serial", lambda text: opened.append(time.monotonic()) or reopen(text))
+    device = tmp_path / "line"
+
+    def plug():
+        master, slave = pty.openpty()
+        device.unlink(missing_ok=True)
+        device.symlink_to(os.ttyname(slave))
+        return master, slave
+
+    master, slave = plug()
+    connection = Connection(f"serial:{device}:921600")
+    os.close(slave)
+    os.close(master)
+    begin, calls = time.monotonic(), 0
+    while time.monotonic() - begin < 2.5:
+        assert connection.receive(0.1) == (b"", None) and connection.receive(0.0) == (b"", None)
+        connection.send(b"lost")
+        calls += 1
+    assert calls <= 27, "it does not wait"
+    assert len(opened) == 3 and opened[2] - opened[1] > 0.9, "it is not tried once a second"
+    master, slave = plug()
+    try:
+        while len(opened) < 4:
+            connection.receive(0.1)
+        os.write(master, b"again")
+        assert connection.receive(1.0) == (b"again", None)
+        connection.send(b"back")
+        assert os.read(master, 10) == b"back"
     finally:
         connection.close()
         os.close(master)
