@@ -1,6 +1,7 @@
 """The companion's conversation with the simulated vehicle's core, in virtual time, and the ways to a real one.
 
 - it asks for streams and parameters until they come, and for nothing that it has
+- what the vehicle no longer tells is old or unknown, whatever else it tells, and is asked for
 - it knows what the vehicle knows: mode, armed, landed, battery; how far the estimate wandered on the ground; the clock
 - over UDP it believes who spoke first, until that one is silent; a serial line carries the same bytes
 """
@@ -10,12 +11,14 @@ import os
 import pty
 import socket
 import time
+from collections import Counter
 
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
-from spike_ctrl import airframe, preflight
+from spike_ctrl import airframe, autopilot, preflight
 from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.fault import Fault
 from spike_ctrl.mavlink import connection as connections
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
@@ -30,6 +33,7 @@ class Pair:
     def __init__(self, parameters=(), **settings):
         self.vehicle = Vehicle(CRAFT, parameters=settings)
         self.companion, self.samples, self.sent = Companion(Link(), 100.0, parameters), [], 0
+        self.lost, self.came = set(), Counter()  # numbers of the messages that do not reach the companion, and of all
 
     def run(self, seconds, command=None):
         end = self.vehicle.now + seconds
@@ -43,7 +47,9 @@ class Pair:
 
     def hear(self, packets):
         for port, data in packets:
-            if port == ONBOARD:
+            number = int.from_bytes(data[7:10], "little")
+            self.came[port, number] += 1
+            if port == ONBOARD and number not in self.lost:
                 self.samples += self.companion.receive(data, self.vehicle.now)
 
     def station_says(self, message):
@@ -92,6 +98,56 @@ def test_it_knows_what_the_vehicle_does():
     assert pair.companion.status().mode is Mode.HOLD
     pair.hear(pair.vehicle.receive(ONBOARD, b"\xfd\x09\x00\x00\x00\x01\x01\x00\x00\x00" + bytes(11), pair.vehicle.now))
     assert [said.text for said in pair.companion.said][-1] == "Armed by external command"
+
+
+def found(pair):
+    return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, Settings().autopilot)}
+
+
+@pytest.mark.parametrize("message", [mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE])
+def test_an_autopilot_that_no_longer_tells_whether_it_is_armed_or_landed_is_a_lost_link(message):
+    pair = Pair()
+    pair.run(4.0)
+    pair.lost = {message}
+    for seconds, wanted in ((1.9, set()), (2.2, {Fault.LINK_LOST})):
+        pair.run(seconds)
+        assert found(pair) == wanted
+    pair.lost = set()
+    pair.run(1.2)
+    assert found(pair) == set()
+
+
+def test_a_battery_that_is_no_longer_told_is_unknown_and_bars_a_flight():
+    pair = Pair(COM_RC_IN_MODE=0)
+    pair.run(6.0)
+    pair.lost = {mavlink.MAVLINK_MSG_ID_SYS_STATUS}
+    pair.run(4.5)
+    assert found(pair) == set() and pair.companion.ready
+    pair.run(0.8)
+    assert found(pair) == {Fault.BATTERY_UNKNOWN, Fault.RC_LOST} and not pair.companion.ready
+    assert math.isnan(pair.companion.status().battery) and math.isnan(pair.companion.status().voltage)
+    unmet = preflight.audit(pair.companion.heard_of(pair.vehicle.now), Settings(), CRAFT, preflight.Wanted())
+    for words in ("battery: found nan%", "estimator: nothing received"):
+        assert any(one.what.startswith(words) and one.blocks for one in unmet)
+    pair.lost = set()
+    pair.run(0.8)
+    assert found(pair) == set() and pair.companion.ready
+
+
+def test_what_stays_away_is_asked_for_again():
+    pair = Pair()
+    pair.run(4.0)
+    schedule = pair.vehicle._schedules[ONBOARD]
+    schedule.set_interval(mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, -1)
+    pair.run(2.5)
+    pair.came.clear()
+    pair.run(1.0)
+    assert pair.came[ONBOARD, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE] == pytest.approx(20, abs=2)
+    for message in (mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_SYS_STATUS):
+        schedule.set_interval(message, -1)
+    for _ in range(20):  # each comes by itself no more
+        pair.run(0.5)
+        assert found(pair) == set()
 
 
 def failure(unit, kind):

@@ -27,6 +27,8 @@ STANDING = 300  # samples that tell how far the estimate wanders
 RESET_MEMORY = 10.0  # s
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
+TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
+OVERDUE = {messages.MAVLINK_MSG_ID_HEARTBEAT: 1.5, messages.MAVLINK_MSG_ID_SYS_STATUS: 2.5}  # s: then it is asked for
 DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
 # PX4 tells that it has lost the ground station in words alone; the last two are those of older versions.
 STATION_LOST = {
@@ -55,12 +57,13 @@ class Companion:
         self.version: protocol.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
         self._mode: protocol.FlightMode | None = None
-        self._armed: bool | None = None
-        self._landed: Landed | None = None
+        self._beat: protocol.FlightMode | None = None  # the last that told whether it is armed
+        self._landed: protocol.LandedState | None = None
         self._power: protocol.Status | None = None
         self._had_remote_control = self._station_lost = False
         self._samples: deque[float] = deque()
         self._modes: deque[float] = deque()
+        self._landings: deque[float] = deque()
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
         self._offsets: deque[protocol.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
@@ -86,7 +89,7 @@ class Companion:
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter,
         )  # fmt: skip
-        if self._armed is False:
+        if self._beat is not None and not self._beat.armed:
             self._standing.append(sample)
         return sample
 
@@ -95,14 +98,15 @@ class Companion:
         if event.armed is None:
             self._modes.append(event.now)
         else:
-            self._armed = event.armed
+            self._beat = event
 
     def _take_power(self, event: protocol.Status) -> None:
         self._power = event
         self._had_remote_control |= event.remote_control
 
     def _take_landed(self, event: protocol.LandedState) -> None:
-        self._landed = event.state
+        self._landed = event
+        self._landings.append(event.now)
 
     def _take_reset(self, event: protocol.EstimatorReset) -> None:
         self._resets.append(event.now)
@@ -123,15 +127,16 @@ class Companion:
     # What is known
 
     def status(self) -> Autopilot | None:
-        if self.heard is None or self._mode is None or self._armed is None or self._landed is None:
+        """As of its last packet. A mode is as old as armed or landed where these were not told for TOLD_AGE."""
+        if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
             return None
-        power = self._power or protocol.Status(0.0, False, None, None)
+        told, power = min(self._beat.now, self._landed.now), self._fresh_power or protocol.Status(0.0, False, None, None)
         return Autopilot(
             heard=self.heard,
-            mode_heard=self._mode.now,
+            mode_heard=self._mode.now if self.heard - told <= TOLD_AGE else min(self._mode.now, told),
             mode=MODES.get(self._mode.mode, Mode.OTHER),
-            armed=self._armed,
-            landed=self._landed is Landed.ON_GROUND,
+            armed=self._beat.armed,
+            landed=self._landed.state is Landed.ON_GROUND,
             battery=math.nan if power.charge is None else power.charge,
             voltage=math.nan if power.voltage is None else power.voltage,
             rc_lost=self._had_remote_control and not power.remote_control,
@@ -142,7 +147,12 @@ class Companion:
     @property
     def ready(self) -> bool:
         """Whether all checks of the autopilot before arming pass."""
-        return self._power is not None and self._power.ready
+        return self._fresh_power is not None and self._fresh_power.ready
+
+    @property
+    def _fresh_power(self) -> protocol.Status | None:
+        """None where SYS_STATUS has stopped, as before it first came."""
+        return self._power if self._power is not None and self.heard - self._power.now <= POWER_AGE else None
 
     def state_rate(self, now: float) -> float:
         """Hz of the states of late."""
@@ -150,7 +160,7 @@ class Companion:
 
     def estimator(self, now: float) -> Estimator | None:
         """Its health; how far it wanders is what it did while the vehicle last stood disarmed, NaN if it has not."""
-        if self._power is None:
+        if self._fresh_power is None:
             return None
         while self._resets and now - self._resets[0] > RESET_MEMORY:
             self._resets.popleft()
@@ -196,10 +206,13 @@ class Companion:
         for number, asked, found in (
             (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, self.state_rate(now)),
             (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, _rate(self._modes, now)),
+            (messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, _rate(self._landings, now)),
         ):
             if found < 0.8 * asked:
                 packets.append(self.link.stream(number, asked, now))
-                packets.append(self.link.stream(messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, now))
+        for number, last in zip(OVERDUE, (self._beat, self._power), strict=True):
+            if last is None or now - last.now > OVERDUE[number]:
+                packets.append(self.link.request(number, now))
         return packets
 
     def ask(self, ask: Ask, now: float) -> bytes:
