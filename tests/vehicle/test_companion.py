@@ -1,6 +1,7 @@
 """The companion's conversation with the simulated vehicle's core, in virtual time, and the ways to a real one.
 
-- it asks for streams and parameters until they come, and for nothing that it has
+- it asks for streams and parameters until they come, and for nothing that it has, but for parameters again while disarmed
+- after a lost link or a restart of the autopilot no parameter is known until it has been read anew
 - what the vehicle no longer tells is old or unknown, whatever else it tells, and is asked for
 - it knows what the vehicle knows: mode, armed, landed, battery; how far the estimate wandered on the ground; the clock
 - over UDP it believes who spoke first, until that one is silent; a serial line carries the same bytes
@@ -33,6 +34,7 @@ class Pair:
     def __init__(self, parameters=(), **settings):
         self.vehicle = Vehicle(CRAFT, parameters=settings)
         self.companion, self.samples, self.sent = Companion(Link(), 100.0, parameters), [], 0
+        self.asked = {}  # when and how many parameters were read
         self.lost, self.came = set(), Counter()  # numbers of the messages that do not reach the companion, and of all
 
     def run(self, seconds, command=None):
@@ -41,9 +43,14 @@ class Pair:
             now = self.vehicle.now
             packets = self.companion.due(now) + ([command(now)] if command else [])
             self.sent += len(packets)
+            if asked := sum(int.from_bytes(p[7:10], "little") == mavlink.MAVLINK_MSG_ID_PARAM_REQUEST_READ for p in packets):
+                self.asked[now] = asked
             for packet in packets:
                 self.hear(self.vehicle.receive(ONBOARD, packet, now))
             self.hear(self.vehicle.advance(now + 0.02))
+
+    def silence(self, seconds):
+        self.vehicle.advance(self.vehicle.now + seconds)
 
     def hear(self, packets):
         for port, data in packets:
@@ -72,6 +79,79 @@ def test_streams_and_parameters_are_asked_for_until_they_come():
     before = pair.sent
     pair.run(2.0)
     assert pair.sent - before == 2 + 10  # heartbeats and TIMESYNC, no more questions
+
+
+NAMES = ("COM_OF_LOSS_T", "GF_ACTION", "NAV_RCL_ACT")
+
+
+def idle_of(pair):
+    return lambda now: pair.companion.link.rates(0.1, (0.0, 0.0, 0.0), now)
+
+
+def reads(pair, seconds, command=None):
+    """How often how many parameters were read at once."""
+    pair.asked.clear()
+    pair.run(seconds, command)
+    return Counter(pair.asked.values())
+
+
+def test_parameters_are_read_again_one_by_one():
+    pair = Pair(NAMES, COM_OF_LOSS_T=0.2)
+    assert reads(pair, 4.0) == {3: 1}
+    pair.vehicle.parameters.set("COM_OF_LOSS_T", 5.0)
+    assert reads(pair, 10.0) == {1: 3}
+    assert pair.companion.parameters["COM_OF_LOSS_T"] == 5.0
+    assert reads(pair, 60.0)[1] == pytest.approx(18, abs=3)
+
+
+def test_nothing_is_read_again_while_armed_nor_forgotten():
+    pair = Pair(NAMES)
+    pair.run(8.0, idle_of(pair))
+    pair.ask(Ask.OFFBOARD, idle_of(pair))
+    pair.run(2.0, idle_of(pair))
+    pair.ask(Ask.ARM, idle_of(pair))
+    assert pair.companion.status().armed
+    pair.vehicle.parameters.set("GF_ACTION", 0)
+    pair.silence(0.6)
+    assert reads(pair, 5.0, idle_of(pair)) == {}
+    assert pair.companion.status().armed and pair.companion.parameters.keys() == set(NAMES)
+    pair.hear(pair.vehicle.receive(ONBOARD, pair.companion.link.disarm(pair.vehicle.now), pair.vehicle.now))
+    while not pair.companion._disarmed:
+        pair.run(0.02)
+    assert pair.companion.parameters == {}
+    pair.run(1.0)
+    assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
+
+
+def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_anew():
+    pair = Pair(NAMES)
+    pair.run(4.0)
+    pair.silence(0.4)
+    pair.run(0.1)
+    assert pair.companion.parameters.keys() == set(NAMES)
+    pair.vehicle.parameters.set("GF_ACTION", 0)
+    pair.silence(0.6)
+    pair.run(0.02)
+    heard = pair.companion.heard_of(pair.vehicle.now)
+    unmet = [str(one) for one in preflight.audit(heard, Settings(), CRAFT, preflight.Wanted())]
+    assert any(one.startswith("GF_ACTION: not received") for one in unmet)
+    pair.run(1.0)
+    assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
+
+
+def test_an_autopilot_that_starts_anew_makes_all_parameters_unknown():
+    pair = Pair(NAMES)
+    pair.run(4.0)
+
+    def odometry(stamp):
+        zeros, unknown = (0.0, 0.0, 0.0), [math.nan] * 21
+        return mavlink.MAVLink_odometry_message(
+            round(1e6 * stamp), 1, 1, *zeros, [1.0, 0.0, 0.0, 0.0], *zeros, *zeros, unknown, unknown, 0, 0, 0
+        )
+
+    for stamp, known in ((4.1, set(NAMES)), (3.9, set(NAMES)), (0.2, set())):
+        pair.hear([(ONBOARD, bytes(odometry(stamp).pack(mavlink.MAVLink(None, 1, 1))))])
+        assert pair.companion.parameters.keys() == known
 
 
 def test_nothing_is_known_before_it_was_heard():

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spike_ctrl.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.autopilot import Ask, Autopilot, AutopilotLimits, Mode
 from spike_ctrl.guard import Sample
 from spike_ctrl.mavlink import dialect, protocol
 from spike_ctrl.mavlink.dialect import Landed, messages
@@ -25,6 +25,9 @@ HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
 RECENT = 2.0  # s in which rates are measured
 STANDING = 300  # samples that tell how far the estimate wanders
 RESET_MEMORY = 10.0  # s
+LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which parameters are read anew
+PARAMETER_AGE = 10.0  # s: then a value is read again, if disarmed
+REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
 TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
@@ -46,7 +49,9 @@ MODES = {
 
 
 class Companion:
-    """`parameters`: names that are asked for until they come. Samples have no tick yet: whoever shows them counts them."""
+    """`parameters`: names that are asked for until they come, and again while disarmed. Samples have no tick yet: whoever
+    shows them counts them.
+    """
 
     def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
         self.link, self.rate_hz = link, rate_hz
@@ -56,6 +61,8 @@ class Companion:
         self.position: tuple[float, float, float] | None = None
         self.version: protocol.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
+        self._read = dict.fromkeys(self._wanted, -math.inf)  # when each parameter came or was last asked for again
+        self._stamp, self._doubtful = -math.inf, False
         self._mode: protocol.FlightMode | None = None
         self._beat: protocol.FlightMode | None = None  # the last that told whether it is armed
         self._landed: protocol.LandedState | None = None
@@ -75,21 +82,27 @@ class Companion:
         """What the bytes tell of the vehicle's state; all else is remembered."""
         samples = []
         for event in self.link.receive(data, now):
+            self._doubtful |= self.heard is not None and now - self.heard > LINK_AGE
             self.heard = now
             if isinstance(event, protocol.Odometry):
                 samples.append(self._sample(event))
             elif type(event) in _TAKE:
                 _TAKE[type(event)](self, event)
+            if self._doubtful and self._disarmed:  # another autopilot may speak now, or the same with other values
+                self.parameters.clear()
+                self._doubtful = False
         return samples
 
     def _sample(self, event: protocol.Odometry) -> Sample:
         self._samples.append(event.now)
+        self._doubtful |= event.stamp < self._stamp - REBOOT
+        self._stamp = event.stamp
         self.position = event.position
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter,
         )  # fmt: skip
-        if self._beat is not None and not self._beat.armed:
+        if self._disarmed:
             self._standing.append(sample)
         return sample
 
@@ -113,6 +126,7 @@ class Companion:
 
     def _take_parameter(self, event: protocol.ParameterValue) -> None:
         self.parameters[event.name] = event.value
+        self._read[event.name] = event.now
 
     def _take_offset(self, event: protocol.ClockOffset) -> None:
         self._offsets.append(event)
@@ -143,6 +157,10 @@ class Companion:
             ground_station_lost=self._station_lost,
             dropped=sum(self.link.counts[name] for name in DROPPED),
         )
+
+    @property
+    def _disarmed(self) -> bool:
+        return self._beat is not None and not self._beat.armed
 
     @property
     def ready(self) -> bool:
@@ -199,8 +217,13 @@ class Companion:
         return packets
 
     def _questions(self, now: float) -> list[bytes]:
-        """For streams that do not come and parameters that have not come."""
-        packets = [self.link.get_parameter(name, now) for name in self._wanted if name not in self.parameters]
+        """For streams that do not come, parameters that have not come, and while disarmed the oldest that has."""
+        names = [name for name in self._wanted if name not in self.parameters]
+        if not names and self._wanted and self._disarmed:
+            oldest = min(self._wanted, key=self._read.get)
+            if now - self._read[oldest] > PARAMETER_AGE:
+                names, self._read[oldest] = [oldest], now  # who does not answer lets the others come first
+        packets = [self.link.get_parameter(name, now) for name in names]
         if self.version is None:
             packets.append(self.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, now))
         for number, asked, found in (
