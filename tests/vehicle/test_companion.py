@@ -104,6 +104,22 @@ def test_parameters_are_read_again_one_by_one():
     assert reads(pair, 60.0)[1] == pytest.approx(18, abs=3)
 
 
+def test_home_is_where_it_last_stood_disarmed():
+    pair = Pair()
+    assert pair.companion.heard_of(0.0).home is None
+    codec, heartbeat = mavlink.MAVLink(None, 1, 1), mavlink.MAVLink_heartbeat_message
+    zeros, unknown = (0.0, 0.0, 0.0), [math.nan] * 21
+    for base_mode, east, home in ((1, 1.0, 1.0), (1, math.nan, 1.0), (1, 2.0, 2.0), (129, 3.0, 2.0), (1, 4.0, 4.0)):
+        for message in (
+            heartbeat(2, 12, base_mode, 0, 3, 3),
+            mavlink.MAVLink_odometry_message(
+                0, 1, 1, 0.0, east, -0.5, [1.0, 0.0, 0.0, 0.0], *zeros, *zeros, unknown, unknown, 0, 0, 0
+            ),
+        ):
+            pair.hear([(ONBOARD, bytes(message.pack(codec)))])
+        assert pair.companion.heard_of(0.0).home == (home, 0.0, 0.5)
+
+
 def test_nothing_is_read_again_while_armed_nor_forgotten():
     pair = Pair(NAMES)
     pair.run(8.0, idle_of(pair))

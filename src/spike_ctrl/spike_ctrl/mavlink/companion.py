@@ -71,6 +71,7 @@ class Companion:
         self._samples: deque[float] = deque()
         self._modes: deque[float] = deque()
         self._landings: deque[float] = deque()
+        self._home: tuple[float, float, float] | None = None
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
         self._offsets: deque[protocol.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
@@ -104,6 +105,8 @@ class Companion:
         )  # fmt: skip
         if self._disarmed:
             self._standing.append(sample)
+            if all(map(math.isfinite, event.position)):
+                self._home = event.position
         return sample
 
     def _take_mode(self, event: protocol.FlightMode) -> None:
@@ -199,7 +202,7 @@ class Companion:
     def heard_of(self, now: float) -> Heard:
         """All that an audit asks for."""
         known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
-        return Heard(*known, self.state_rate(now))
+        return Heard(*known, self.state_rate(now), self._home)
 
     # What leaves
 
