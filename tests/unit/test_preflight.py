@@ -197,6 +197,18 @@ def test_a_steady_clock_passes():
     assert preflight.audit_clock(Clock(0.0005, 0.001), WANTED) == []
 
 
+@pytest.mark.parametrize(
+    ("home", "horizontal", "vertical"),
+    [(None, math.hypot(3, 3), 3.0), ((0.0, 0.0, 0.0), math.hypot(3, 3), 3.0), ((1.0, -2.0, -0.4), math.hypot(4, 5), 3.4)],
+)
+def test_the_fence_is_measured_from_home(home, horizontal, vertical):
+    for more, wanted in ((-0.01, {"GF_MAX_HOR_DIST", "GF_MAX_VER_DIST"}), (0.01, set())):
+        parameters = GOOD | {"GF_MAX_HOR_DIST": horizontal + more, "GF_MAX_VER_DIST": vertical + more}
+        heard = preflight.Heard(parameters, HEALTHY, Clock(0.0005, 0.001), STATUS, home, 100.0, home)
+        unmet = preflight.audit(heard, SETTINGS, CRAFT, WANTED)
+        assert {one for one in names(unmet) if one.startswith("GF_")} == wanted
+
+
 def test_the_vehicle_must_be_able_to_climb_inside_the_cage():
     assert preflight.audit_cage(SETTINGS, (0.0, 0.0, 0.0)) == []
     (condition,) = preflight.audit_cage(SETTINGS, (2.8, 0.0, 0.0))

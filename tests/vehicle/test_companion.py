@@ -1,6 +1,8 @@
 """The companion's conversation with the simulated vehicle's core, in virtual time, and the ways to a real one.
 
-- it asks for streams and parameters until they come, and for nothing that it has
+- it asks for streams and parameters until they come, and for nothing that it has, but for parameters again while disarmed
+- after a lost link or a restart of the autopilot no parameter is known until it has been read anew
+- what the vehicle no longer tells is old or unknown, whatever else it tells, and is asked for
 - it knows what the vehicle knows: mode, armed, landed, battery; how far the estimate wandered on the ground; the clock
 - over UDP it believes who spoke first, until that one is silent; a serial line carries the same bytes
 """
@@ -9,12 +11,16 @@ import math
 import os
 import pty
 import socket
+import time
+from collections import Counter
 
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
-from spike_ctrl import airframe, preflight
+from spike_ctrl import airframe, autopilot, preflight
 from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.fault import Fault
+from spike_ctrl.mavlink import connection as connections
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
 from spike_ctrl.mavlink.protocol import Link, Said
@@ -28,6 +34,8 @@ class Pair:
     def __init__(self, parameters=(), **settings):
         self.vehicle = Vehicle(CRAFT, parameters=settings)
         self.companion, self.samples, self.sent = Companion(Link(), 100.0, parameters), [], 0
+        self.asked = {}  # when and how many parameters were read
+        self.lost, self.came = set(), Counter()  # numbers of the messages that do not reach the companion, and of all
 
     def run(self, seconds, command=None):
         end = self.vehicle.now + seconds
@@ -35,13 +43,20 @@ class Pair:
             now = self.vehicle.now
             packets = self.companion.due(now) + ([command(now)] if command else [])
             self.sent += len(packets)
+            if asked := sum(int.from_bytes(p[7:10], "little") == mavlink.MAVLINK_MSG_ID_PARAM_REQUEST_READ for p in packets):
+                self.asked[now] = asked
             for packet in packets:
                 self.hear(self.vehicle.receive(ONBOARD, packet, now))
             self.hear(self.vehicle.advance(now + 0.02))
 
+    def silence(self, seconds):
+        self.vehicle.advance(self.vehicle.now + seconds)
+
     def hear(self, packets):
         for port, data in packets:
-            if port == ONBOARD:
+            number = int.from_bytes(data[7:10], "little")
+            self.came[port, number] += 1
+            if port == ONBOARD and number not in self.lost:
                 self.samples += self.companion.receive(data, self.vehicle.now)
 
     def station_says(self, message):
@@ -64,6 +79,95 @@ def test_streams_and_parameters_are_asked_for_until_they_come():
     before = pair.sent
     pair.run(2.0)
     assert pair.sent - before == 2 + 10  # heartbeats and TIMESYNC, no more questions
+
+
+NAMES = ("COM_OF_LOSS_T", "GF_ACTION", "NAV_RCL_ACT")
+
+
+def idle_of(pair):
+    return lambda now: pair.companion.link.rates(0.1, (0.0, 0.0, 0.0), now)
+
+
+def reads(pair, seconds, command=None):
+    """How often how many parameters were read at once."""
+    pair.asked.clear()
+    pair.run(seconds, command)
+    return Counter(pair.asked.values())
+
+
+def test_parameters_are_read_again_one_by_one():
+    pair = Pair(NAMES, COM_OF_LOSS_T=0.2)
+    assert reads(pair, 4.0) == {3: 1}
+    pair.vehicle.parameters.set("COM_OF_LOSS_T", 5.0)
+    assert reads(pair, 10.0) == {1: 3}
+    assert pair.companion.parameters["COM_OF_LOSS_T"] == 5.0
+    assert reads(pair, 60.0)[1] == pytest.approx(18, abs=3)
+
+
+def test_home_is_where_it_last_stood_disarmed():
+    pair = Pair()
+    assert pair.companion.heard_of(0.0).home is None
+    codec, heartbeat = mavlink.MAVLink(None, 1, 1), mavlink.MAVLink_heartbeat_message
+    zeros, unknown = (0.0, 0.0, 0.0), [math.nan] * 21
+    for base_mode, east, home in ((1, 1.0, 1.0), (1, math.nan, 1.0), (1, 2.0, 2.0), (129, 3.0, 2.0), (1, 4.0, 4.0)):
+        for message in (
+            heartbeat(2, 12, base_mode, 0, 3, 3),
+            mavlink.MAVLink_odometry_message(
+                0, 1, 1, 0.0, east, -0.5, [1.0, 0.0, 0.0, 0.0], *zeros, *zeros, unknown, unknown, 0, 0, 0
+            ),
+        ):
+            pair.hear([(ONBOARD, bytes(message.pack(codec)))])
+        assert pair.companion.heard_of(0.0).home == (home, 0.0, 0.5)
+
+
+def test_nothing_is_read_again_while_armed_nor_forgotten():
+    pair = Pair(NAMES)
+    pair.run(8.0, idle_of(pair))
+    pair.ask(Ask.OFFBOARD, idle_of(pair))
+    pair.run(2.0, idle_of(pair))
+    pair.ask(Ask.ARM, idle_of(pair))
+    assert pair.companion.status().armed
+    pair.vehicle.parameters.set("GF_ACTION", 0)
+    pair.silence(0.6)
+    assert reads(pair, 5.0, idle_of(pair)) == {}
+    assert pair.companion.status().armed and pair.companion.parameters.keys() == set(NAMES)
+    pair.hear(pair.vehicle.receive(ONBOARD, pair.companion.link.disarm(pair.vehicle.now), pair.vehicle.now))
+    while not pair.companion._disarmed:
+        pair.run(0.02)
+    assert pair.companion.parameters == {}
+    pair.run(1.0)
+    assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
+
+
+def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_anew():
+    pair = Pair(NAMES)
+    pair.run(4.0)
+    pair.silence(0.4)
+    pair.run(0.1)
+    assert pair.companion.parameters.keys() == set(NAMES)
+    pair.vehicle.parameters.set("GF_ACTION", 0)
+    pair.silence(0.6)
+    pair.run(0.02)
+    heard = pair.companion.heard_of(pair.vehicle.now)
+    unmet = [str(one) for one in preflight.audit(heard, Settings(), CRAFT, preflight.Wanted())]
+    assert any(one.startswith("GF_ACTION: not received") for one in unmet)
+    pair.run(1.0)
+    assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
+
+
+def test_an_autopilot_that_starts_anew_makes_all_parameters_unknown():
+    pair = Pair(NAMES)
+    pair.run(4.0)
+
+    def odometry(stamp):
+        zeros, unknown = (0.0, 0.0, 0.0), [math.nan] * 21
+        return mavlink.MAVLink_odometry_message(
+            round(1e6 * stamp), 1, 1, *zeros, [1.0, 0.0, 0.0, 0.0], *zeros, *zeros, unknown, unknown, 0, 0, 0
+        )
+
+    for stamp, known in ((4.1, set(NAMES)), (3.9, set(NAMES)), (0.2, set())):
+        pair.hear([(ONBOARD, bytes(odometry(stamp).pack(mavlink.MAVLink(None, 1, 1))))])
+        assert pair.companion.parameters.keys() == known
 
 
 def test_nothing_is_known_before_it_was_heard():
@@ -90,6 +194,56 @@ def test_it_knows_what_the_vehicle_does():
     assert pair.companion.status().mode is Mode.HOLD
     pair.hear(pair.vehicle.receive(ONBOARD, b"\xfd\x09\x00\x00\x00\x01\x01\x00\x00\x00" + bytes(11), pair.vehicle.now))
     assert [said.text for said in pair.companion.said][-1] == "Armed by external command"
+
+
+def found(pair):
+    return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, Settings().autopilot)}
+
+
+@pytest.mark.parametrize("message", [mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE])
+def test_an_autopilot_that_no_longer_tells_whether_it_is_armed_or_landed_is_a_lost_link(message):
+    pair = Pair()
+    pair.run(4.0)
+    pair.lost = {message}
+    for seconds, wanted in ((1.9, set()), (2.2, {Fault.LINK_LOST})):
+        pair.run(seconds)
+        assert found(pair) == wanted
+    pair.lost = set()
+    pair.run(1.2)
+    assert found(pair) == set()
+
+
+def test_a_battery_that_is_no_longer_told_is_unknown_and_bars_a_flight():
+    pair = Pair(COM_RC_IN_MODE=0)
+    pair.run(6.0)
+    pair.lost = {mavlink.MAVLINK_MSG_ID_SYS_STATUS}
+    pair.run(4.5)
+    assert found(pair) == set() and pair.companion.ready
+    pair.run(0.8)
+    assert found(pair) == {Fault.BATTERY_UNKNOWN, Fault.RC_LOST} and not pair.companion.ready
+    assert math.isnan(pair.companion.status().battery) and math.isnan(pair.companion.status().voltage)
+    unmet = preflight.audit(pair.companion.heard_of(pair.vehicle.now), Settings(), CRAFT, preflight.Wanted())
+    for words in ("battery: found nan%", "estimator: nothing received"):
+        assert any(one.what.startswith(words) and one.blocks for one in unmet)
+    pair.lost = set()
+    pair.run(0.8)
+    assert found(pair) == set() and pair.companion.ready
+
+
+def test_what_stays_away_is_asked_for_again():
+    pair = Pair()
+    pair.run(4.0)
+    schedule = pair.vehicle._schedules[ONBOARD]
+    schedule.set_interval(mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, -1)
+    pair.run(2.5)
+    pair.came.clear()
+    pair.run(1.0)
+    assert pair.came[ONBOARD, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE] == pytest.approx(20, abs=2)
+    for message in (mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_SYS_STATUS):
+        schedule.set_interval(message, -1)
+    for _ in range(20):  # each comes by itself no more
+        pair.run(0.5)
+        assert found(pair) == set()
 
 
 def failure(unit, kind):
@@ -183,6 +337,42 @@ def test_a_serial_line_carries_bytes_both_ways():
         assert connection.receive(1.0) == (b"\xfd\x00\r\n\x03", None)
         connection.send(b"\x03\n")
         assert os.read(master, 10) == b"\x03\n"
+    finally:
+        connection.close()
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_serial_line_that_goes_waits_and_is_opened_again(tmp_path, monkeypatch):
+    opened, reopen = [], connections._serial
+    monkeypatch.setattr(connections, "_serial", lambda text: opened.append(time.monotonic()) or reopen(text))
+    device = tmp_path / "line"
+
+    def plug():
+        master, slave = pty.openpty()
+        device.unlink(missing_ok=True)
+        device.symlink_to(os.ttyname(slave))
+        return master, slave
+
+    master, slave = plug()
+    connection = Connection(f"serial:{device}:921600")
+    os.close(slave)
+    os.close(master)
+    begin, calls = time.monotonic(), 0
+    while time.monotonic() - begin < 2.5:
+        assert connection.receive(0.1) == (b"", None) and connection.receive(0.0) == (b"", None)
+        connection.send(b"lost")
+        calls += 1
+    assert calls <= 27, "it does not wait"
+    assert len(opened) == 3 and opened[2] - opened[1] > 0.9, "it is not tried once a second"
+    master, slave = plug()
+    try:
+        while len(opened) < 4:
+            connection.receive(0.1)
+        os.write(master, b"again")
+        assert connection.receive(1.0) == (b"again", None)
+        connection.send(b"back")
+        assert os.read(master, 10) == b"back"
     finally:
         connection.close()
         os.close(master)

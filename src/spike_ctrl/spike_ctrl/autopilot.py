@@ -31,8 +31,9 @@ class Ask(Enum):
 class Autopilot(NamedTuple):
     """The autopilot's newest status. Times in s on the monotonic clock.
 
-    heard: receipt of its last packet of any kind. mode_heard: of the last that told the mode. battery: charge left, 0..1;
-    voltage V; NaN where unknown. landed: it says that it stands on the ground.
+    heard: receipt of its last packet of any kind. mode_heard: of the last that told the mode, or whether it is armed or
+    landed where that has stopped. battery: charge left, 0..1; voltage V; NaN where unknown or no longer told. landed: it
+    says that it stands on the ground. rc_lost: a remote control was heard and no longer is.
     """
 
     heard: float
@@ -75,7 +76,7 @@ def check(status: Autopilot | None, dropped_before: int, now: float, limits: Aut
     elif status.battery < limits.battery_low:
         found.append(Finding(Fault.BATTERY_LOW, f"found {status.battery:.0%}, wanted {limits.battery_low:.0%}"))
     if status.rc_lost:
-        found.append(Finding(Fault.RC_LOST, "the autopilot says so"))
+        found.append(Finding(Fault.RC_LOST, "the autopilot no longer tells of it"))
     if status.ground_station_lost:
         found.append(Finding(Fault.GROUND_STATION_LOST, "the autopilot says so"))
     if status.dropped > dropped_before:

@@ -7,7 +7,7 @@ Conditions that block bar every engagement; the others are warnings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,7 +61,10 @@ class Wanted:
 
 
 class Heard(NamedTuple):
-    """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), Hz of the state."""
+    """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), Hz of the state.
+
+    home: where it stands or last stood disarmed (m, ENU), from which PX4 measures its fence; None: never seen so.
+    """
 
     parameters: Mapping[str, float]
     estimator: Estimator | None
@@ -69,6 +72,7 @@ class Heard(NamedTuple):
     status: Autopilot | None
     position: tuple[float, float, float] | None
     state_rate: float
+    home: tuple[float, float, float] | None
 
 
 def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
@@ -77,7 +81,7 @@ def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) 
         return audit_battery(None, settings)
     airborne = heard.status.airborne
     return [
-        *audit_parameters(heard.parameters, settings, airframe, wanted),
+        *audit_parameters(heard.parameters, settings, airframe, wanted, heard.home),
         *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne),
         *audit_battery(heard.status, settings),
         *audit_clock(heard.clock, wanted),
@@ -99,10 +103,12 @@ class _Rule(NamedTuple):
     blocks: bool = True
 
 
-def audit_parameters(found: Mapping[str, float], settings: Settings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
-    """What is wrong with the autopilot's parameters (name to value, as read over MAVLink)."""
+def audit_parameters(
+    found: Mapping[str, float], settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None
+) -> list[Unmet]:
+    """What is wrong with the autopilot's parameters (name to value, as read over MAVLink). home: None: the origin."""
     unmet = []
-    for rule in _rules(settings, airframe, wanted):
+    for rule in _rules(settings, airframe, wanted, home):
         fix = f"set {rule.name} to {rule.value}: {rule.why}"
         value = found.get(rule.name)
         if value is not None and math.isfinite(value):
@@ -114,10 +120,11 @@ def audit_parameters(found: Mapping[str, float], settings: Settings, airframe: A
     return unmet
 
 
-def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule]:
+def _rules(settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None) -> list[_Rule]:
     tilt, cage = math.degrees(settings.envelope.tilt), settings.cage
-    horizontal = max(math.hypot(x, y) for x in (cage.low[0], cage.high[0]) for y in (cage.low[1], cage.high[1]))
-    vertical = cage.high[2]
+    x, y, z = home or (0.0, 0.0, 0.0)
+    horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
+    vertical = cage.high[2] - z
     rules = [
         _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "else PX4 ignores all set-points"),
         _Rule("COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "PX4 flies the last rates until it runs out"),
@@ -131,14 +138,14 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted) -> list[_Rule
             lambda v: v > horizontal,
             f"more than {horizontal:.1f} m, the cage's far corner",
             f"{math.ceil(horizontal + 1)}",
-            "0 is no fence, and the fence must lie outside the cage",
+            "0 is no fence, and the fence around home must lie outside the cage",
         ),
         _Rule(
             "GF_MAX_VER_DIST",
             lambda v: v > vertical,
             f"more than {vertical:.1f} m, the cage's ceiling",
             f"{math.ceil(vertical + 1)}",
-            "0 is no fence, and the fence must lie outside the cage",
+            "0 is no fence, and the fence around home must lie outside the cage",
         ),
         _Rule("NAV_DLL_ACT", lambda v: v > 0, "more than 0", "3", "0 does nothing when the ground station is lost", False),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),

@@ -4,7 +4,6 @@ Both take an action that the bridge has just validated, and send it at once; nei
 """
 
 import importlib
-import time
 
 from rclpy.node import Node
 
@@ -51,9 +50,8 @@ class OverUxrce:
         ]
 
     def send(self, action, now: float) -> None:
-        wall = time.time()
-        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe, wall))  # first what may be refused
-        self.proof_out.publish(fill(self.proof, **uxrce.proof(self.layout, wall)))
+        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe))  # first what may be refused
+        self.proof_out.publish(fill(self.proof, **uxrce.proof(self.layout)))
         self.set_point_out.publish(self.set_point)
 
     def unmet(self) -> list[Unmet]:

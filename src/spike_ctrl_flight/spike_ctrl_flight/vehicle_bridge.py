@@ -93,6 +93,12 @@ class VehicleBridge(Node):
 
     def read(self) -> None:
         """The thread that listens to the autopilot: a state must not wait for the executor."""
+        try:
+            self.listen()
+        except Exception as error:  # a bridge that no longer hears must not seem alive
+            self.failure = f"listening to the autopilot ended: {type(error).__name__}: {error}".partition("\n")[0]
+
+    def listen(self) -> None:
         while not self.ended:
             newest = self.hear(*self.connection.receive(0.1))
             while (more := self.connection.receive(0.0))[0]:  # of states that come all at once only the newest counts

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spike_ctrl.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.autopilot import Ask, Autopilot, AutopilotLimits, Mode
 from spike_ctrl.guard import Sample
 from spike_ctrl.mavlink import dialect, protocol
 from spike_ctrl.mavlink.dialect import Landed, messages
@@ -25,8 +25,13 @@ HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
 RECENT = 2.0  # s in which rates are measured
 STANDING = 300  # samples that tell how far the estimate wanders
 RESET_MEMORY = 10.0  # s
+LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which parameters are read anew
+PARAMETER_AGE = 10.0  # s: then a value is read again, if disarmed
+REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
+TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
+OVERDUE = {messages.MAVLINK_MSG_ID_HEARTBEAT: 1.5, messages.MAVLINK_MSG_ID_SYS_STATUS: 2.5}  # s: then it is asked for
 DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
 # PX4 tells that it has lost the ground station in words alone; the last two are those of older versions.
 STATION_LOST = {
@@ -44,7 +49,9 @@ MODES = {
 
 
 class Companion:
-    """`parameters`: names that are asked for until they come. Samples have no tick yet: whoever shows them counts them."""
+    """`parameters`: names that are asked for until they come, and again while disarmed. Samples have no tick yet: whoever
+    shows them counts them.
+    """
 
     def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
         self.link, self.rate_hz = link, rate_hz
@@ -54,13 +61,17 @@ class Companion:
         self.position: tuple[float, float, float] | None = None
         self.version: protocol.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
+        self._read = dict.fromkeys(self._wanted, -math.inf)  # when each parameter came or was last asked for again
+        self._stamp, self._doubtful = -math.inf, False
         self._mode: protocol.FlightMode | None = None
-        self._armed: bool | None = None
-        self._landed: Landed | None = None
+        self._beat: protocol.FlightMode | None = None  # the last that told whether it is armed
+        self._landed: protocol.LandedState | None = None
         self._power: protocol.Status | None = None
         self._had_remote_control = self._station_lost = False
         self._samples: deque[float] = deque()
         self._modes: deque[float] = deque()
+        self._landings: deque[float] = deque()
+        self._home: tuple[float, float, float] | None = None
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
         self._offsets: deque[protocol.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
@@ -72,22 +83,30 @@ class Companion:
         """What the bytes tell of the vehicle's state; all else is remembered."""
         samples = []
         for event in self.link.receive(data, now):
+            self._doubtful |= self.heard is not None and now - self.heard > LINK_AGE
             self.heard = now
             if isinstance(event, protocol.Odometry):
                 samples.append(self._sample(event))
             elif type(event) in _TAKE:
                 _TAKE[type(event)](self, event)
+            if self._doubtful and self._disarmed:  # another autopilot may speak now, or the same with other values
+                self.parameters.clear()
+                self._doubtful = False
         return samples
 
     def _sample(self, event: protocol.Odometry) -> Sample:
         self._samples.append(event.now)
+        self._doubtful |= event.stamp < self._stamp - REBOOT
+        self._stamp = event.stamp
         self.position = event.position
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter,
         )  # fmt: skip
-        if self._armed is False:
+        if self._disarmed:
             self._standing.append(sample)
+            if all(map(math.isfinite, event.position)):
+                self._home = event.position
         return sample
 
     def _take_mode(self, event: protocol.FlightMode) -> None:
@@ -95,20 +114,22 @@ class Companion:
         if event.armed is None:
             self._modes.append(event.now)
         else:
-            self._armed = event.armed
+            self._beat = event
 
     def _take_power(self, event: protocol.Status) -> None:
         self._power = event
         self._had_remote_control |= event.remote_control
 
     def _take_landed(self, event: protocol.LandedState) -> None:
-        self._landed = event.state
+        self._landed = event
+        self._landings.append(event.now)
 
     def _take_reset(self, event: protocol.EstimatorReset) -> None:
         self._resets.append(event.now)
 
     def _take_parameter(self, event: protocol.ParameterValue) -> None:
         self.parameters[event.name] = event.value
+        self._read[event.name] = event.now
 
     def _take_offset(self, event: protocol.ClockOffset) -> None:
         self._offsets.append(event)
@@ -123,15 +144,16 @@ class Companion:
     # What is known
 
     def status(self) -> Autopilot | None:
-        if self.heard is None or self._mode is None or self._armed is None or self._landed is None:
+        """As of its last packet. A mode is as old as armed or landed where these were not told for TOLD_AGE."""
+        if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
             return None
-        power = self._power or protocol.Status(0.0, False, None, None)
+        told, power = min(self._beat.now, self._landed.now), self._fresh_power or protocol.Status(0.0, False, None, None)
         return Autopilot(
             heard=self.heard,
-            mode_heard=self._mode.now,
+            mode_heard=self._mode.now if self.heard - told <= TOLD_AGE else min(self._mode.now, told),
             mode=MODES.get(self._mode.mode, Mode.OTHER),
-            armed=self._armed,
-            landed=self._landed is Landed.ON_GROUND,
+            armed=self._beat.armed,
+            landed=self._landed.state is Landed.ON_GROUND,
             battery=math.nan if power.charge is None else power.charge,
             voltage=math.nan if power.voltage is None else power.voltage,
             rc_lost=self._had_remote_control and not power.remote_control,
@@ -140,9 +162,18 @@ class Companion:
         )
 
     @property
+    def _disarmed(self) -> bool:
+        return self._beat is not None and not self._beat.armed
+
+    @property
     def ready(self) -> bool:
         """Whether all checks of the autopilot before arming pass."""
-        return self._power is not None and self._power.ready
+        return self._fresh_power is not None and self._fresh_power.ready
+
+    @property
+    def _fresh_power(self) -> protocol.Status | None:
+        """None where SYS_STATUS has stopped, as before it first came."""
+        return self._power if self._power is not None and self.heard - self._power.now <= POWER_AGE else None
 
     def state_rate(self, now: float) -> float:
         """Hz of the states of late."""
@@ -150,7 +181,7 @@ class Companion:
 
     def estimator(self, now: float) -> Estimator | None:
         """Its health; how far it wanders is what it did while the vehicle last stood disarmed, NaN if it has not."""
-        if self._power is None:
+        if self._fresh_power is None:
             return None
         while self._resets and now - self._resets[0] > RESET_MEMORY:
             self._resets.popleft()
@@ -171,7 +202,7 @@ class Companion:
     def heard_of(self, now: float) -> Heard:
         """All that an audit asks for."""
         known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
-        return Heard(*known, self.state_rate(now))
+        return Heard(*known, self.state_rate(now), self._home)
 
     # What leaves
 
@@ -189,17 +220,25 @@ class Companion:
         return packets
 
     def _questions(self, now: float) -> list[bytes]:
-        """For streams that do not come and parameters that have not come."""
-        packets = [self.link.get_parameter(name, now) for name in self._wanted if name not in self.parameters]
+        """For streams that do not come, parameters that have not come, and while disarmed the oldest that has."""
+        names = [name for name in self._wanted if name not in self.parameters]
+        if not names and self._wanted and self._disarmed:
+            oldest = min(self._wanted, key=self._read.get)
+            if now - self._read[oldest] > PARAMETER_AGE:
+                names, self._read[oldest] = [oldest], now  # who does not answer lets the others come first
+        packets = [self.link.get_parameter(name, now) for name in names]
         if self.version is None:
             packets.append(self.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, now))
         for number, asked, found in (
             (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, self.state_rate(now)),
             (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, _rate(self._modes, now)),
+            (messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, _rate(self._landings, now)),
         ):
             if found < 0.8 * asked:
                 packets.append(self.link.stream(number, asked, now))
-                packets.append(self.link.stream(messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, now))
+        for number, last in zip(OVERDUE, (self._beat, self._power), strict=True):
+            if last is None or now - last.now > OVERDUE[number]:
+                packets.append(self.link.request(number, now))
         return packets
 
     def ask(self, ask: Ask, now: float) -> bytes:

@@ -11,10 +11,13 @@ import os
 import select
 import socket
 import termios
+import threading
+import time
 import tty
 
 LARGEST_DATAGRAM = 65535
 SILENT = 1.0  # s: then another sender may be the autopilot
+REOPEN = 1.0  # s of waiting between attempts to open a serial line that has gone
 
 Sender = tuple[str, int] | None
 
@@ -26,27 +29,51 @@ class ConnectionFault(ValueError):
 class Connection:
     """Bytes to and from the autopilot. `stream`: a line of bytes instead of datagrams.
 
-    Over UDP the autopilot is whoever last spoke sensibly; while it is heard, others are not.
+    Over UDP the autopilot is whoever last spoke sensibly; while it is heard, others are not. A serial line that has gone is
+    silent, and opened again once it is back.
     """
 
     def __init__(self, text: str):
         self.text, self.stream = text, text.startswith("serial:")
         self._remote: Sender = None
         self._heard = 0.0
+        self._waited, self._lock = 0.0, threading.Lock()  # of who sends, against a line that is closed meanwhile
         self._file = _serial(text) if self.stream else _socket(text)
         if text.startswith("udpout:"):
             self._remote = _address(text)
 
     def receive(self, timeout: float) -> tuple[bytes, Sender]:
         """What came within `timeout` (s) and from whom; nothing where nothing did."""
-        if not select.select([self._file], [], [], timeout)[0]:
-            return b"", None
+        if self._file is None:
+            self._reopen(timeout)
+        elif select.select([self._file], [], [], timeout)[0]:
+            return self._receive()
+        return b"", None
+
+    def _receive(self) -> tuple[bytes, Sender]:
         try:
-            if self.stream:
-                return os.read(self._file, 4096), None
-            return self._file.recvfrom(LARGEST_DATAGRAM)
-        except OSError:  # nobody listens yet, or the line is gone: silence, which the supervisor notices
-            return b"", None
+            if not self.stream:
+                return self._file.recvfrom(LARGEST_DATAGRAM)
+            if data := os.read(self._file, 4096):
+                return data, None
+        except OSError as error:  # nobody listens yet, or the line is gone: silence, which the supervisor notices
+            if not self.stream or isinstance(error, BlockingIOError):
+                return b"", None
+        with self._lock:  # a dead line is always ready to be read; held open, it keeps its name from the device's return
+            os.close(self._file)
+            self._file, self._waited = None, 0.0
+        return b"", None
+
+    def _reopen(self, timeout: float) -> None:
+        time.sleep(timeout)
+        self._waited += timeout
+        if self._waited < REOPEN:
+            return
+        self._waited = 0.0
+        try:
+            self._file = _serial(self.text)
+        except ConnectionFault:
+            pass  # not back yet
 
     def believes(self, sender: Sender, now: float) -> bool:
         return self.stream or self._remote in (None, sender) or now - self._heard > SILENT
@@ -60,14 +87,19 @@ class Connection:
         """Send it, if it is known to whom; what the system cannot take is lost, as on any such link."""
         try:
             if self.stream:
-                os.write(self._file, data)
+                with self._lock:
+                    if self._file is not None:
+                        os.write(self._file, data)
             elif self._remote is not None:
                 self._file.sendto(data, self._remote)
         except OSError:
             pass
 
     def close(self) -> None:
-        os.close(self._file) if self.stream else self._file.close()
+        if not self.stream:
+            self._file.close()
+        elif self._file is not None:
+            os.close(self._file)
 
 
 def _address(text: str) -> tuple[str, int]:

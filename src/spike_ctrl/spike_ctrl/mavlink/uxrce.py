@@ -18,6 +18,7 @@ from spike_ctrl.preflight import Unmet
 BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
 NAMESPACE = "/fmu/in/"
 OUTPUTS = 12  # of ActuatorMotors
+NOW = 0  # as a stamp: PX4's time of receipt. By a clock that is set back, a set-point would be too old for OFFBOARD.
 # Messages by their topic, and their fields in their order, as ROS names their types. All are of PX4's version 0, which
 # leaves the topic's name as it is.
 PROOF, SET_POINTS = "offboard_control_mode", {"rates": "vehicle_rates_setpoint", "motors": "actuator_motors"}
@@ -36,22 +37,22 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def proof(layout: str, time: float) -> dict:
-    """Fields of OffboardControlMode: which kind of set-point follows. time: s since 1970."""
+def proof(layout: str) -> dict:
+    """Fields of OffboardControlMode: which kind of set-point follows."""
     kind = {"rates": "body_rate", "motors": "direct_actuator"}[layout]
-    return {"timestamp": _microseconds(time)} | {name: name == kind for name in _FLAGS}
+    return {"timestamp": NOW} | {name: name == kind for name in _FLAGS}
 
 
-def set_point(layout: str, action: Sequence[float], airframe: Airframe, time: float) -> dict:
+def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict:
     """Fields of the set-point that an action of the layout stands for. Raises LinkError, AirframeError."""
-    stamp = {"timestamp": _microseconds(time)}
     if layout == "motors":
         control = motors(action, airframe)
-        return stamp | {"timestamp_sample": _microseconds(time), "reversible_flags": 0, "control": control}
+        return {"timestamp": NOW, "timestamp_sample": NOW, "reversible_flags": 0, "control": control}
     thrust, rates = protocol.setpoint(action, airframe)
     roll, pitch, yaw = frames.frd_from_flu(rates)
-    return stamp | {
-        "roll": roll, "pitch": pitch, "yaw": yaw, "thrust_body": [0.0, 0.0, -thrust], "reset_integral": False,
+    return {
+        "timestamp": NOW, "roll": roll, "pitch": pitch, "yaw": yaw, "thrust_body": [0.0, 0.0, -thrust],
+        "reset_integral": False,
     }  # fmt: skip
 
 
@@ -109,7 +110,3 @@ def audit(px4: str, version: str | None, subscribers: Mapping[str, int]) -> list
             fix = "start MicroXRCEAgent, and PX4's uxrce_dds_client"
             unmet.append(Unmet(f"topic {topic}: found no subscriber, wanted PX4", fix))
     return unmet
-
-
-def _microseconds(time: float) -> int:
-    return round(time * 1e6)
