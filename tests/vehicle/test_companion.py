@@ -196,6 +196,27 @@ def test_it_knows_what_the_vehicle_does():
     assert [said.text for said in pair.companion.said][-1] == "Armed by external command"
 
 
+def test_that_it_is_armed_is_known_from_its_answer_and_that_a_pilot_disarmed_from_the_next_heartbeat():
+    pair = Pair()
+    pair.run(4.0)
+
+    def idle(now):
+        return pair.companion.link.rates(0.1, (0.0, 0.0, 0.0), now)
+
+    pair.run(0.5, idle)
+    pair.ask(Ask.OFFBOARD, idle)
+    heartbeats = ONBOARD, mavlink.MAVLINK_MSG_ID_HEARTBEAT
+    before = pair.came[heartbeats]
+    while pair.came[heartbeats] == before:
+        pair.run(0.02, idle)
+    pair.hear(pair.vehicle.receive(ONBOARD, pair.companion.ask(Ask.ARM, pair.vehicle.now), pair.vehicle.now))
+    pair.run(0.1, idle)
+    assert pair.companion.status().armed and not pair.companion._beat.armed  # which it tells in a second
+    pair.hear(pair.vehicle.receive(STATION, Link().disarm(pair.vehicle.now), pair.vehicle.now))
+    pair.run(1.2, idle)
+    assert not pair.companion.status().armed
+
+
 def found(pair):
     return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, Settings().autopilot)}
 

@@ -27,6 +27,7 @@ STANDING = 300  # samples that tell how far the estimate wanders
 RESET_MEMORY = 10.0  # s
 LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which parameters are read anew
 PARAMETER_AGE = 10.0  # s: then a value is read again, if disarmed
+HASTE = 0.2  # s after an accepted request to arm, in which a heartbeat may still tell of before
 REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
@@ -65,6 +66,7 @@ class Companion:
         self._stamp, self._doubtful = -math.inf, False
         self._mode: protocol.FlightMode | None = None
         self._beat: protocol.FlightMode | None = None  # the last that told whether it is armed
+        self._arming, self._armed = False, -math.inf  # asked for; when it was accepted
         self._landed: protocol.LandedState | None = None
         self._power: protocol.Status | None = None
         self._had_remote_control = self._station_lost = False
@@ -131,6 +133,10 @@ class Companion:
         self.parameters[event.name] = event.value
         self._read[event.name] = event.now
 
+    def _take_answer(self, event: protocol.Acknowledged) -> None:
+        if self._arming and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM and event.result is dialect.Result.ACCEPTED:
+            self._arming, self._armed = False, event.now
+
     def _take_offset(self, event: protocol.ClockOffset) -> None:
         self._offsets.append(event)
 
@@ -152,7 +158,7 @@ class Companion:
             heard=self.heard,
             mode_heard=self._mode.now if self.heard - told <= TOLD_AGE else min(self._mode.now, told),
             mode=MODES.get(self._mode.mode, Mode.OTHER),
-            armed=self._beat.armed,
+            armed=not self._disarmed,
             landed=self._landed.state is Landed.ON_GROUND,
             battery=math.nan if power.charge is None else power.charge,
             voltage=math.nan if power.voltage is None else power.voltage,
@@ -163,7 +169,8 @@ class Companion:
 
     @property
     def _disarmed(self) -> bool:
-        return self._beat is not None and not self._beat.armed
+        """By its heartbeat, which comes once a second, or sooner by its answer: who disarms at once is not armed again."""
+        return self._beat is not None and not self._beat.armed and self._beat.now - self._armed > HASTE
 
     @property
     def ready(self) -> bool:
@@ -243,6 +250,7 @@ class Companion:
 
     def ask(self, ask: Ask, now: float) -> bytes:
         if ask is Ask.ARM:
+            self._arming = True
             return self.link.arm(now)
         modes = {Ask.OFFBOARD: dialect.Mode.OFFBOARD, Ask.HOLD: dialect.Mode.AUTO_LOITER, Ask.LAND: dialect.Mode.AUTO_LAND}
         return self.link.set_mode(modes[ask], now)
@@ -258,6 +266,7 @@ _TAKE = {
     protocol.FlightMode: Companion._take_mode,
     protocol.Status: Companion._take_power,
     protocol.LandedState: Companion._take_landed,
+    protocol.Acknowledged: Companion._take_answer,
     protocol.EstimatorReset: Companion._take_reset,
     protocol.ParameterValue: Companion._take_parameter,
     protocol.ClockOffset: Companion._take_offset,
