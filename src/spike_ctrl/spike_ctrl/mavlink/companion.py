@@ -134,7 +134,8 @@ class Companion:
         self._read[event.name] = event.now
 
     def _take_answer(self, event: protocol.Acknowledged) -> None:
-        if self._arming and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM and event.result is dialect.Result.ACCEPTED:
+        accepted = event.result is dialect.Result.ACCEPTED
+        if self._arming and accepted and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM:
             self._arming, self._armed = False, event.now
 
     def _take_offset(self, event: protocol.ClockOffset) -> None:
