@@ -87,9 +87,11 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
 
 
 def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
-    passed = Passed(source=5, heard=10.0)
-    assert obeys(passed, 5, 2, 10.01)
-    assert not obeys(passed, 6, 2, 10.01) and not obeys(passed, 6, 1, 10.9)
-    assert not obeys(passed, 6, 2, 20.0)  # the first one is silent, but still there
-    assert obeys(passed, 6, 1, 11.1)  # it is gone
-    assert obeys(Passed(), 6, 1, 0.0) and not obeys(Passed(), 6, 2, 0.0)
+    def obeyed(source, publishers, now, passed=Passed(source=5, heard=10.0)):
+        return obeys(passed, source, lambda: publishers, now)
+
+    assert obeyed(5, 2, 10.01)
+    assert not obeyed(6, 2, 10.01) and not obeyed(6, 1, 10.9)
+    assert not obeyed(6, 2, 20.0)  # the first one is silent, but still there
+    assert obeyed(6, 1, 11.1)  # it is gone
+    assert obeyed(6, 1, 0.0, Passed()) and not obeyed(6, 2, 0.0, Passed())

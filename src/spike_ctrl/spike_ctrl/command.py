@@ -7,6 +7,7 @@ as the last act before silence it is the supervisor's own.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
@@ -125,12 +126,13 @@ class Passed(NamedTuple):
     heard: float = -math.inf  # s, its last command
 
 
-def obeys(passed: Passed, source: int, publishers: int, now: float) -> bool:
+def obeys(passed: Passed, source: int, publishers: Callable[[], int], now: float) -> bool:
     """Whether the bridge obeys this supervisor: the one that it did, or another that is alone once that one is silent.
 
-    publishers: of commands, in the graph. Two supervisors are an accident: who came second, or guesses, flies nothing.
+    publishers: how many of commands there are in the graph, which takes a while to ask. Two supervisors are an accident: who
+    came second, or guesses, flies nothing.
     """
-    return source == passed.source or (publishers == 1 and now - passed.heard > SUCCESSION)
+    return source == passed.source or (now - passed.heard > SUCCESSION and publishers() == 1)
 
 
 def admit(

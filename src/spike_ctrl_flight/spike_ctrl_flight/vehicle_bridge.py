@@ -162,7 +162,7 @@ class VehicleBridge(Node):
             self.latencies[TIMED[message.commander]].add(time.monotonic() - received)
 
     def obeys(self, source: int, now: float) -> bool:
-        return command.obeys(self.passed, source, self.count_publishers("command"), now)
+        return command.obeys(self.passed, source, lambda: self.count_publishers("command"), now)
 
     def refuse(self, what: str) -> None:
         self.refused += 1
