@@ -38,6 +38,24 @@ def test_what_cannot_be_trained_is_refused_before_a_run_folder_is_made(arguments
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--seconds", "0.5"], "--seconds: found 0.5, wanted 1 to 600"),
+        (["--seconds", "nan"], "--seconds: found nan, wanted 1 to 600"),
+        (["--rate", "0"], "--rate: found 0, wanted 50 to 125"),
+    ],
+)
+def test_a_preflight_that_could_tell_nothing_is_refused(arguments, message, capsys):
+    assert refused(capsys, "preflight", *arguments) == message
+
+
+def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_listens(capsys):
+    assert cli.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "unmet: autopilot: never heard" in shown and "ready to fly" not in shown
+
+
 def test_raptor_does_not_fly_an_airframe_that_takes_rates(capsys):
     message = "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"
     assert refused(capsys, "eval", "--raptor", "--airframe", "sih_quadx") == message
