@@ -30,6 +30,14 @@ def refused(capsys, *arguments):
         (["train", "--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
         (["train", "--steps", "-1"], "--steps: found -1, wanted 0 or 1000 to 10000000000"),
         (["train", "--steps", "999"], "--steps: found 999, wanted 0 or 1000 to 10000000000"),
+        (
+            ["train", "rates"],
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie",
+        ),
+        (
+            ["train", "robust", "--airframe", "sih_quadx"],
+            "recipe robust: layout: found 'motors', wanted 'rates' for airframe sih_quadx",
+        ),
         (["train", "--vehicles", "0"], "--vehicles: found 0, wanted 1 to 8192"),
     ],
 )
@@ -54,6 +62,13 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
     assert cli.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1"]) == 1
     shown = capsys.readouterr().out
     assert "unmet: autopilot: never heard" in shown and "ready to fly" not in shown
+
+
+@pytest.mark.parametrize("verb", ["identify", "retrain"])
+def test_a_recipe_that_does_not_fit_is_refused_before_the_bag_is_read(verb, capsys):
+    assert refused(capsys, verb, "nowhere", "--recipe", "nope").startswith("recipe 'nope' not found; known: ")
+    message = "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie"
+    assert refused(capsys, verb, "nowhere", "--recipe", "rates") == message
 
 
 def test_raptor_does_not_fly_an_airframe_that_takes_rates(capsys):

@@ -27,6 +27,7 @@ from spike_ctrl import (
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.report import ReportError
 from spike_ctrl.usage import UsageError
 
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         verbs.choices[options.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return options.do(options)
-    except (AirframeError, BagError, CheckpointError, ReportError, UsageError) as error:
+    except (AirframeError, BagError, CheckpointError, RecipeError, ReportError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -91,7 +92,9 @@ def _add_train(verbs) -> None:
     parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
     parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
     parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
-    parser.add_argument("--steps", type=int, help="environment steps; all schedules stretch with it (default: the recipe's)")
+    parser.add_argument(
+        "--steps", type=int, help="environment steps; all schedules stretch with it (default, and 0: the recipe's)"
+    )
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
     parser.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, with all that it was started with"
@@ -165,6 +168,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     if not 0 <= online <= 10**9:
         raise UsageError(f"--online: found {online}, wanted 0 to {10**9}")
     vehicle = airframes.find(given.get("airframe", "crazyflie"))
+    plan.require_fit(vehicle)
     coefficients = reward.curriculum(plan.task.stage(0.0))
     found = recorded.gather(bags, vehicle, coefficients, plan.td3bc.label)
     held = recorded.buffer(found, plan.replay.window, plan.td3bc.history)
