@@ -1,14 +1,17 @@
 """The command line: what is wrong is one line and exit code 2, and leaves nothing behind."""
 
 import dataclasses
+import hashlib
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import yaml
+from recorded import fly
 
-from spike_ctrl import airframe, checkpoint, cli, resources
+from spike_ctrl import airframe, checkpoint, cli, report, resources
 from spike_ctrl.evaluate import Evaluation
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run
@@ -62,6 +65,44 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
     assert cli.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1"]) == 1
     shown = capsys.readouterr().out
     assert "unmet: autopilot: never heard" in shown and "ready to fly" not in shown
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["demo", "-o", "/proc/x/y"], "--output /proc/x/y: cannot be written (No such file or directory)"),
+        (["gazebo", "-o", "/proc/x"], "--output /proc/x: cannot be written (No such file or directory)"),
+        (["gazebo", "--world", "a b/c"], "--world: found 'a b/c', wanted letters, digits and _"),
+        (["vehicle", "--rate", "500"], "--rate: found without --px4-hil, wanted with it"),
+        (["vehicle", "--home", "47,8,400"], "--home: found without --px4-hil, wanted with it"),
+        (["vehicle", "--px4-environment"], "--px4-environment: found without --px4-hil, wanted with it"),
+        (
+            ["ask", "set_target", "--trajectory", "foo"],
+            "--trajectory: found 'foo', wanted one of hover, step, circle, figure8, square, lissajous",
+        ),
+    ],
+)
+def test_what_a_verb_cannot_use_is_refused_by_its_option(arguments, message, capsys):
+    assert refused(capsys, *arguments) == message
+
+
+def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
+    fly(tmp_path / "bag", MODEL, ticks=20)
+    monkeypatch.chdir(tmp_path)
+    shipped = "models/crazyflie.safetensors"
+    assert cli.main(["inspect", shipped]) == 0
+    assert f"{hashlib.sha256(Path(MODEL).read_bytes()).hexdigest()} of the file" in capsys.readouterr().out
+    assert cli.main(["replay", "bag", "--model", shipped]) == 0
+    assert f"checkpoint: {shipped}, the same by the hash" in capsys.readouterr().out
+    assert report.kind(Path(shipped)) == "model"
+    assert refused(capsys, "inspect", "models/none.safetensors").endswith("cannot be read: No such file or directory")
+
+
+def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_path, capfd):
+    assert cli.main(["demo", "foo:=1", "-o", str(tmp_path / "out")]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == "" and shown.err.startswith("launch: unknown argument 'foo'") and shown.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("verb", ["identify", "retrain"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -224,9 +225,10 @@ def _inspect(options) -> int:
 
     from spike_ctrl.evaluate import Evaluation, table
 
-    loaded = checkpoint.load(options.model)
+    data = checkpoint.read(options.model)
+    loaded = checkpoint.loads(data, name=str(options.model))
     about = dataclasses.asdict(loaded.manifest)
-    contract = about.pop("contract")
+    contract, weights_sum = about.pop("contract"), about.pop("sha256")
     flown = {}
     for name, figures in loaded.manifest.evaluation.items():
         try:
@@ -237,7 +239,9 @@ def _inspect(options) -> int:
     for name, value in {**contract, **about}.items():
         print(f"{name:<16}{json.dumps(value, default=str)}")
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
-    print(f"{'bytes':<16}{options.model.stat().st_size}")
+    print(f"{'bytes':<16}{len(data)}")
+    print(f"{'sha256':<16}{weights_sum} of the weights")
+    print(f"{'':<16}{hashlib.sha256(data).hexdigest()} of the file, as sha256sum")
     if flown:
         print(f"\n{table(flown)}")
     return 0
@@ -278,11 +282,13 @@ def _add_bench(verbs) -> None:
     parser = _verb(
         verbs,
         "bench",
-        "Measure speed: simulator, network, graph, flight, bags. All of them together are written to build/bench.json.",
+        "Measure speed: simulator, network, graph, flight, bags, training. All of them together go to build/bench.json.",
         "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n"
         "  spike-ctrl bench flight     # latency of a flight's commands, 3 minutes\n",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph, flight, bag (default: all)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="bag, flight, graph, simulator, snn, training (default: all)"
+    )
     parser.set_defaults(do=_bench)
 
 

@@ -66,6 +66,9 @@ def _vehicle(options) -> int:
     craft = airframe.altered(airframe.find(options.airframe), options.mass, options.thrust, options.lag)
     if options.px4_hil:
         return cli_hil.run(options, craft, options.default)
+    for name in cli_hil.OURS:
+        if getattr(options, name) != options.default(name):
+            raise UsageError(f"--{name.replace('_', '-')}: found without --px4-hil, wanted with it")
     craft.require_layout("rates")
     try:
         log = truth.Log(options.truth) if options.truth else None
@@ -206,8 +209,10 @@ def add_ask(verbs, verb) -> None:
 
 
 def _ask(options) -> int:
-    from spike_ctrl import launching
+    from spike_ctrl import launching, trajectory
 
+    if options.trajectory not in ("", *trajectory.KINDS):
+        raise UsageError(f"--trajectory: found '{options.trajectory}', wanted one of {', '.join(trajectory.KINDS)}")
     given = {name: getattr(options, name) for name in ("request", "size", "period")}
     given |= {name: f"'{text}'" for name in ("setpoint", "trajectory") if (text := getattr(options, name))}
     try:
