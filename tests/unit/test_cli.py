@@ -70,6 +70,10 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        (
+            ["experiment", "headline", "--recipe", "rates"],
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie",
+        ),
         (["demo", "-o", "/proc/x/y"], "--output /proc/x/y: cannot be written (No such file or directory)"),
         (["gazebo", "-o", "/proc/x"], "--output /proc/x: cannot be written (No such file or directory)"),
         (["gazebo", "--world", "a b/c"], "--world: found 'a b/c', wanted letters, digits and _"),

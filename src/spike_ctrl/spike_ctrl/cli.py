@@ -314,8 +314,12 @@ def _experiment(options) -> int:
     from spike_ctrl.experiment import arguments, runner
     from spike_ctrl.experiment.figures import MissingPackage
     from spike_ctrl.experiment.study import ExperimentError, Options
+    from spike_ctrl.learn import recipe as recipes
 
-    airframe.find(options.airframe).require_layout("motors")
+    craft = airframe.find(options.airframe)
+    craft.require_layout("motors")
+    if options.recipe:
+        recipes.find(options.recipe).require_fit(craft)
     asked = Options(options.quick, options.seeds, options.recipe, options.airframe)
     origin = {"command": provenance.command(), "commit": provenance.commit()}
     about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}

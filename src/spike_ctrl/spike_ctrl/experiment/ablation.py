@@ -111,7 +111,8 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
             "The label of BC is the action in the buffer, as in the paper; three variants have the guide's label at every "
             "visited state instead. BC alone learns from flights that the guide flew throughout.",
             f"Findings compare the frozen evaluation's column {COLUMN.replace('_', ' ')}; returns within {CLEAR:.0f} are "
-            "called equal, and a gap that the seeds' deviation covers decides nothing. The paper's returns are of its own curriculum task: compare orders, not sizes.",
+            "called equal, and a gap that the seeds' deviation covers decides nothing. The paper's returns are of its own "
+            "curriculum task: compare orders, not sizes.",
         ],
     )
 
