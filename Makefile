@@ -49,7 +49,7 @@ flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figur
 bench: setup $(DONE)/test $(DONE)/l2f ## measure speed; writes build/bench.json
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
 
-docs: setup ## write docs/parameters.md, docs/messages.md and config/sros2/policy.xml from the sources
+docs: setup ## write docs/parameters.md, messages.md, fault_codes.md and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py
 	$(VENV)/bin/python docs/sros2.py
 

@@ -72,6 +72,13 @@ def when_supervisor_ended(event, context):
     return [] if killed else [Shutdown(reason="the supervisor has ended")]
 
 
+def when_vehicle_ended(event, context):
+    """One that refuses its arguments ends the flight before it begins. One that is lost later the supervisor deals with."""
+    if event.returncode == 2:
+        return [Shutdown(reason="the embedded vehicle refuses its arguments")]
+    return [LogInfo(msg="the embedded vehicle has ended")]
+
+
 def with_vehicle(context):
     """The embedded vehicle speaks to where the bridge listens. It has no remote control."""
     values = context.launch_configurations
@@ -149,7 +156,7 @@ def generate_launch_description():
                 arguments=["vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
                 output="screen",
                 sigterm_timeout="60",  # s, to land
-                on_exit=lambda event, context: [LogInfo(msg="the embedded vehicle has ended")],
+                on_exit=when_vehicle_ended,
             )
         ]
 

@@ -1,7 +1,9 @@
 """Show a recorded flight to snn_policy, in shadow, and compare its answers with the recorded ones. Ends with the flight."""
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -10,14 +12,34 @@ ARGUMENTS = [
     # name, type, default, description
     ("bag", str, None, "Folder or MCAP file of the flight."),
     ("model", str, "", "Checkpoint that answers; empty: those that the bag holds."),
-    ("airframe", str, "crazyflie", "What flew: a name among config/airframes or a path to a YAML file."),
-    ("realtime", bool, "false", "It was flown in real time: the step that is compiled for one vehicle answers."),
+    ("airframe", str, "", "What flew: a name among config/airframes or a path to a YAML file; empty: as the bag says."),
+    (
+        "realtime",
+        bool,
+        "",
+        "It was flown in real time: the step that is compiled for one vehicle answers; empty: true for a bag of a flight.",
+    ),
     ("rate", float, "1.0", "How many times as fast as it was flown; 0: as fast as the policy answers."),
 ]
 
 
 def when_ended(event, context):
     return [Shutdown(reason="a node has ended")]
+
+
+def from_bag(context):
+    """Airframe and realtime, where they are not given. What is wrong with a bag the replayer tells."""
+    from spike_ctrl import replay
+    from spike_ctrl.bag import BagError
+    from spike_ctrl.checkpoint import CheckpointError
+
+    values = context.launch_configurations
+    try:
+        airframe, realtime = replay.flown(Path(values["bag"]), values["model"])
+    except (BagError, CheckpointError):
+        airframe, realtime = "crazyflie", False
+    values["airframe"] = values["airframe"] or airframe
+    values["realtime"] = values["realtime"] or str(realtime).lower()
 
 
 def generate_launch_description():
@@ -27,6 +49,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
+            OpaqueFunction(function=from_bag),
             LifecycleNode(
                 package="spike_ctrl_policy",
                 executable="snn_policy",

@@ -93,6 +93,19 @@ def from_backend(context):
         raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {found}, wanted td3bc")
 
 
+def check_run(context):
+    """What no node could refuse before all of them run. A resumed run brings what it was started with."""
+    values = context.launch_configurations
+    if values["bag"] and values["record"] != "true":
+        raise ValueError(f"bag: found '{values['bag']}', wanted only with record:=true")
+    if values["resume"]:
+        return
+    from spike_ctrl import airframe
+    from spike_ctrl.learn import recipe
+
+    recipe.find(values["recipe"]).require_fit(airframe.find(values["airframe"]))
+
+
 def viewer(context):
     """The node that shows the graph: last, for nobody waits for it."""
     if context.launch_configurations["viewer"] == "none":
@@ -125,8 +138,12 @@ def simulation(context):
         raise ValueError(f"simulation:={kind}: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
     return [
         Node(
-            package="spike_ctrl", executable="spike-ctrl", arguments=words, output="screen",
-            on_exit=when_simulation_ended, sigterm_timeout="60",
+            package="spike_ctrl",
+            executable="spike-ctrl",
+            arguments=words,
+            output="screen",
+            on_exit=when_simulation_ended,
+            sigterm_timeout="60",
         )
         for words in programs[kind]
     ]
@@ -203,6 +220,7 @@ def generate_launch_description():
                 default_value="0",
                 description="For realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
             ),
+            OpaqueFunction(function=check_run),
             OpaqueFunction(function=simulation),
             node(  # first: what starts first ends last, and hears what the others say at their end
                 Node,

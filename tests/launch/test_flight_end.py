@@ -19,6 +19,13 @@ def threads(process: int) -> list[str]:
     return [file.read_text().strip() for file in Path("/proc").glob(f"{process}/task/*/comm")]
 
 
+def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph):
+    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
+    graph = start_graph("vehicle:=embedded", "mass:=-1", "record:=false", connection, name="flight")
+    assert graph.end(60) == 2
+    assert "error: --mass: found -1.0, wanted 0.1 to 10" in graph.output and "Traceback" not in graph.output
+
+
 @pytest.mark.flight
 def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_land(start_graph):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"

@@ -18,6 +18,7 @@ from rosbags.interfaces import Nodetype, Qos, QosDurability, QosHistory, QosLive
 
 from spike_ctrl import cli
 from spike_ctrl.bag import BagError, types
+from spike_ctrl.bag.reader import read
 from spike_ctrl.bag.repair import repair
 from spike_ctrl.bag.writer import BagWriter
 
@@ -62,6 +63,15 @@ def write(path, store, ticks: int, flush_each: int = 50, **options) -> BagWriter
 def ticks(path) -> list[int]:
     with AnyReader([Path(path)]) as reader:
         return [reader.deserialize(raw, connection.msgtype).tick for connection, _, raw in reader.messages()]
+
+
+def test_what_is_no_mcap_file_and_a_folder_without_one_are_told_apart(tmp_path):
+    (tmp_path / "garbage.mcap").write_bytes(b"no MCAP at all" * 100)
+    with pytest.raises(BagError, match=r"garbage.mcap: found no MCAP file, wanted one or a bag's folder$"):
+        read(tmp_path / "garbage.mcap")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BagError, match=r"empty: found no .mcap file, wanted a bag$"):
+        read(tmp_path / "empty")
 
 
 def test_every_field_is_read_by_rosbags_and_by_mcap(store, tmp_path):

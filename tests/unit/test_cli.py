@@ -1,14 +1,17 @@
 """The command line: what is wrong is one line and exit code 2, and leaves nothing behind."""
 
 import dataclasses
+import hashlib
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import yaml
+from recorded import fly
 
-from spike_ctrl import airframe, checkpoint, cli, resources
+from spike_ctrl import airframe, checkpoint, cli, report, resources
 from spike_ctrl.evaluate import Evaluation
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run
@@ -30,12 +33,87 @@ def refused(capsys, *arguments):
         (["train", "--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
         (["train", "--steps", "-1"], "--steps: found -1, wanted 0 or 1000 to 10000000000"),
         (["train", "--steps", "999"], "--steps: found 999, wanted 0 or 1000 to 10000000000"),
+        (
+            ["train", "rates"],
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie",
+        ),
+        (
+            ["train", "robust", "--airframe", "sih_quadx"],
+            "recipe robust: layout: found 'motors', wanted 'rates' for airframe sih_quadx",
+        ),
         (["train", "--vehicles", "0"], "--vehicles: found 0, wanted 1 to 8192"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_a_run_folder_is_made(arguments, message, capsys, tmp_path):
     assert refused(capsys, *arguments, "--run", str(tmp_path / "run")) == message
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--seconds", "0.5"], "--seconds: found 0.5, wanted 1 to 600"),
+        (["--seconds", "nan"], "--seconds: found nan, wanted 1 to 600"),
+        (["--rate", "0"], "--rate: found 0, wanted 50 to 125"),
+    ],
+)
+def test_a_preflight_that_could_tell_nothing_is_refused(arguments, message, capsys):
+    assert refused(capsys, "preflight", *arguments) == message
+
+
+def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_listens(capsys):
+    assert cli.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "unmet: autopilot: never heard" in shown and "ready to fly" not in shown
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["experiment", "headline", "--recipe", "rates"],
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie",
+        ),
+        (["demo", "-o", "/proc/x/y"], "--output /proc/x/y: cannot be written (No such file or directory)"),
+        (["gazebo", "-o", "/proc/x"], "--output /proc/x: cannot be written (No such file or directory)"),
+        (["gazebo", "--world", "a b/c"], "--world: found 'a b/c', wanted letters, digits and _"),
+        (["vehicle", "--rate", "500"], "--rate: found without --px4-hil, wanted with it"),
+        (["vehicle", "--home", "47,8,400"], "--home: found without --px4-hil, wanted with it"),
+        (["vehicle", "--px4-environment"], "--px4-environment: found without --px4-hil, wanted with it"),
+        (
+            ["ask", "set_target", "--trajectory", "foo"],
+            "--trajectory: found 'foo', wanted one of hover, step, circle, figure8, square, lissajous",
+        ),
+    ],
+)
+def test_what_a_verb_cannot_use_is_refused_by_its_option(arguments, message, capsys):
+    assert refused(capsys, *arguments) == message
+
+
+def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
+    fly(tmp_path / "bag", MODEL, ticks=20)
+    monkeypatch.chdir(tmp_path)
+    shipped = "models/crazyflie.safetensors"
+    assert cli.main(["inspect", shipped]) == 0
+    assert f"{hashlib.sha256(Path(MODEL).read_bytes()).hexdigest()} of the file" in capsys.readouterr().out
+    assert cli.main(["replay", "bag", "--model", shipped]) == 0
+    assert f"checkpoint: {shipped}, the same by the hash" in capsys.readouterr().out
+    assert report.kind(Path(shipped)) == "model"
+    assert refused(capsys, "inspect", "models/none.safetensors").endswith("cannot be read: No such file or directory")
+
+
+def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_path, capfd):
+    assert cli.main(["demo", "foo:=1", "-o", str(tmp_path / "out")]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == "" and shown.err.startswith("launch: unknown argument 'foo'") and shown.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["identify", "retrain"])
+def test_a_recipe_that_does_not_fit_is_refused_before_the_bag_is_read(verb, capsys):
+    assert refused(capsys, verb, "nowhere", "--recipe", "nope").startswith("recipe 'nope' not found; known: ")
+    message = "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie"
+    assert refused(capsys, verb, "nowhere", "--recipe", "rates") == message
 
 
 def test_raptor_does_not_fly_an_airframe_that_takes_rates(capsys):

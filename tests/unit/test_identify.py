@@ -177,6 +177,15 @@ def recorded_flight(path, truth=None, prior=SIH, **options):
     write_flight(path, between, action, action, "rates", stamps=stamps[inside], **options)
 
 
+@pytest.mark.parametrize("ticks", range(40, 60))
+def test_stamps_whose_grid_rounds_beyond_the_last_of_them_are_read(ticks, tmp_path):
+    state, action = np.zeros((ticks, 13)), np.zeros((ticks - 1, 4))
+    state[:, 6] = 1
+    write_flight(tmp_path / "bag", state, action, action, "rates", stamps=np.arange(2484, 2484 + ticks) / 100)
+    (piece,) = segments(read(tmp_path / "bag", TOPICS), SIH)
+    assert len(piece.action) in (ticks - 3, ticks - 2)
+
+
 def test_the_verb_writes_an_airframe_and_a_recipe_that_training_takes(tmp_path, capsys):
     truth = different(SIH, 2)
     recorded_flight(tmp_path / "bag", truth)

@@ -6,7 +6,7 @@ import math
 import pytest
 import yaml
 
-from spike_ctrl import resources
+from spike_ctrl import airframe, resources
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.starts import Start
@@ -34,6 +34,27 @@ def test_every_shipped_recipe_loads_and_is_named_like_its_file(name):
 def test_a_recipe_survives_the_way_through_yaml(name):
     recipe = recipes.find(name)
     assert recipes.from_dict(yaml.safe_load(yaml.safe_dump(recipes.to_dict(recipe)))) == recipe
+
+
+def test_a_recipe_is_refused_for_an_airframe_of_another_layout_and_one_that_names_none_is_not():
+    motors, rates = airframe.find("crazyflie"), airframe.find("sih_quadx")
+    for name, fit, other in (("default", motors, rates), ("robust", motors, rates), ("rates", rates, motors)):
+        recipes.find(name).require_fit(fit)
+        wanted = (
+            f"recipe {name}: layout: found '{fit.action_layout}', wanted '{other.action_layout}' for airframe {other.name}"
+        )
+        with pytest.raises(RecipeError, match=f"^{wanted}$"):
+            recipes.find(name).require_fit(other)
+    before = recipes.from_dict({"name": "of_before"})
+    before.require_fit(motors)
+    before.require_fit(rates)
+    assert "layout" not in recipes.to_dict(before)
+
+
+def test_steps_out_of_range_are_refused():
+    assert recipes.find("td3bc").with_steps(0) == recipes.find("td3bc")
+    with pytest.raises(RecipeError, match=r"^recipe td3bc: schedule: steps: found 5, wanted 1000 to 1e\+10$"):
+        recipes.find("td3bc").with_steps(5)
 
 
 def test_the_published_recipe_has_the_numbers_of_the_paper():

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from recorded import Bag, fly
+from recorded import Bag, fly, write_flight
 
 from spike_ctrl import airframe, checkpoint, cli, replay, resources
 from spike_ctrl.bag import BagError
@@ -30,6 +30,17 @@ def compared(path, policies=None):
     recording = read(path)
     policies = policies or checkpoint.load(MODEL).policy
     return replay.compare(recording, replay.replay(recording, policies), 100.0)
+
+
+def test_a_bag_tells_the_airframe_and_whether_it_flew_in_real_time(tmp_path):
+    fly(tmp_path / "simulated", MODEL, ticks=20)
+    assert replay.flown(tmp_path / "simulated") == ("crazyflie", False)
+    state, action = np.zeros((20, 13)), np.zeros((19, 4))
+    state[:, 6] = 1
+    write_flight(tmp_path / "flight", state, action, action, "rates")
+    with pytest.raises(BagError, match="no policy/checkpoint in it, wanted one, or a model"):
+        replay.flown(tmp_path / "flight")
+    assert replay.flown(tmp_path / "flight", "models/sih_quadx.safetensors") == ("sih_quadx", True)
 
 
 SWAP_TICKS = (100, 180)  # the successor begins in shadow; it takes over

@@ -127,10 +127,16 @@ def load(path: str | os.PathLike, *, expect: Mapping[str, Any] | None = None) ->
     return loads(read(path), expect=expect, name=str(path))
 
 
-def read(path: str | os.PathLike) -> bytes:
-    """The bytes of a file that may be a checkpoint; none of them has been checked. models/NAME is a shipped one anywhere."""
+def place(path: str | os.PathLike) -> Path:
+    """Where a file lies that may be a checkpoint: models/NAME is a shipped one anywhere."""
     if not os.path.exists(path) and os.path.dirname(path) == "models":
-        path = resources.folder("models") / os.path.basename(path)
+        return resources.folder("models") / os.path.basename(path)
+    return Path(path)
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """The bytes of a file that may be a checkpoint, see `place`; none of them has been checked."""
+    path = place(path)
     try:
         if (size := os.stat(path).st_size) > MAX_BYTES:
             raise CheckpointError(f"{path}: size: found {size} bytes, wanted at most {MAX_BYTES}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from spike_ctrl import (
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
 from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.report import ReportError
 from spike_ctrl.usage import UsageError
 
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         verbs.choices[options.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return options.do(options)
-    except (AirframeError, BagError, CheckpointError, ReportError, UsageError) as error:
+    except (AirframeError, BagError, CheckpointError, RecipeError, ReportError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -91,7 +93,9 @@ def _add_train(verbs) -> None:
     parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
     parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
     parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
-    parser.add_argument("--steps", type=int, help="environment steps; all schedules stretch with it (default: the recipe's)")
+    parser.add_argument(
+        "--steps", type=int, help="environment steps; all schedules stretch with it (default, and 0: the recipe's)"
+    )
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
     parser.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, with all that it was started with"
@@ -165,6 +169,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     if not 0 <= online <= 10**9:
         raise UsageError(f"--online: found {online}, wanted 0 to {10**9}")
     vehicle = airframes.find(given.get("airframe", "crazyflie"))
+    plan.require_fit(vehicle)
     coefficients = reward.curriculum(plan.task.stage(0.0))
     found = recorded.gather(bags, vehicle, coefficients, plan.td3bc.label)
     held = recorded.buffer(found, plan.replay.window, plan.td3bc.history)
@@ -220,9 +225,10 @@ def _inspect(options) -> int:
 
     from spike_ctrl.evaluate import Evaluation, table
 
-    loaded = checkpoint.load(options.model)
+    data = checkpoint.read(options.model)
+    loaded = checkpoint.loads(data, name=str(options.model))
     about = dataclasses.asdict(loaded.manifest)
-    contract = about.pop("contract")
+    contract, weights_sum = about.pop("contract"), about.pop("sha256")
     flown = {}
     for name, figures in loaded.manifest.evaluation.items():
         try:
@@ -233,7 +239,9 @@ def _inspect(options) -> int:
     for name, value in {**contract, **about}.items():
         print(f"{name:<16}{json.dumps(value, default=str)}")
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
-    print(f"{'bytes':<16}{options.model.stat().st_size}")
+    print(f"{'bytes':<16}{len(data)}")
+    print(f"{'sha256':<16}{weights_sum} of the weights")
+    print(f"{'':<16}{hashlib.sha256(data).hexdigest()} of the file, as sha256sum")
     if flown:
         print(f"\n{table(flown)}")
     return 0
@@ -274,11 +282,13 @@ def _add_bench(verbs) -> None:
     parser = _verb(
         verbs,
         "bench",
-        "Measure speed: simulator, network, graph, flight, bags. All of them together are written to build/bench.json.",
+        "Measure speed: simulator, network, graph, flight, bags, training. All of them together go to build/bench.json.",
         "  spike-ctrl bench\n  spike-ctrl bench simulator snn\n"
         "  spike-ctrl bench flight     # latency of a flight's commands, 3 minutes\n",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="simulator, snn, graph, flight, bag (default: all)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="bag, flight, graph, simulator, snn, training (default: all)"
+    )
     parser.set_defaults(do=_bench)
 
 
@@ -304,8 +314,12 @@ def _experiment(options) -> int:
     from spike_ctrl.experiment import arguments, runner
     from spike_ctrl.experiment.figures import MissingPackage
     from spike_ctrl.experiment.study import ExperimentError, Options
+    from spike_ctrl.learn import recipe as recipes
 
-    airframe.find(options.airframe).require_layout("motors")
+    craft = airframe.find(options.airframe)
+    craft.require_layout("motors")
+    if options.recipe:
+        recipes.find(options.recipe).require_fit(craft)
     asked = Options(options.quick, options.seeds, options.recipe, options.airframe)
     origin = {"command": provenance.command(), "commit": provenance.commit()}
     about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}

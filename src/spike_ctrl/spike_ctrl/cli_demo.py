@@ -54,8 +54,14 @@ def _demo(options) -> int:
     out = options.output or Path("build/flight_demo") / time.strftime("%Y%m%d-%H%M%S")
     if out.exists():
         raise UsageError(f"--output: found {out}, wanted a folder that is not there yet")
-    out.mkdir(parents=True)
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"--output {out}: cannot be written ({error.strerror})") from None
     code = _fly(out, options.arguments)
+    if not any(out.iterdir()):  # refused: the launch has said why
+        out.rmdir()
+        return code
     return _judge(out) or code
 
 

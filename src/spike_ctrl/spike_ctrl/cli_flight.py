@@ -66,6 +66,9 @@ def _vehicle(options) -> int:
     craft = airframe.altered(airframe.find(options.airframe), options.mass, options.thrust, options.lag)
     if options.px4_hil:
         return cli_hil.run(options, craft, options.default)
+    for name in cli_hil.OURS:
+        if getattr(options, name) != options.default(name):
+            raise UsageError(f"--{name.replace('_', '-')}: found without --px4-hil, wanted with it")
     craft.require_layout("rates")
     try:
         log = truth.Log(options.truth) if options.truth else None
@@ -128,12 +131,12 @@ def add_preflight(verbs, verb) -> None:
     )
     parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
-    parser.add_argument("--rate", type=float, default=100.0, help="Hz of the control (default: 100)")
+    parser.add_argument("--rate", type=float, default=100.0, help="Hz of the control, 50 to 125 (default: 100)")
     parser.add_argument("--cage", default="", help="corners of the keep-in box, m: x,y,z,x,y,z (default: 6 x 6 x 3.5 m)")
     parser.add_argument("--height", type=float, default=1.0, help="m, of the take-off (default: 1)")
     parser.add_argument("--no-remote-control", action="store_true", help="there is no pilot with a remote control")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="of a signed link")
-    parser.add_argument("--seconds", type=float, default=10.0, help="to listen for, at most (default: 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="to listen for, at most, 1 to 600 (default: 10)")
     parser.set_defaults(do=_preflight)
 
 
@@ -144,6 +147,9 @@ def _preflight(options) -> int:
     from spike_ctrl.mavlink.protocol import Link
     from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
 
+    for name, (low, high) in {"rate": (50, 125), "seconds": (1, 600)}.items():
+        if not low <= getattr(options, name) <= high:
+            raise UsageError(f"--{name}: found {getattr(options, name):g}, wanted {low} to {high}")
     craft = airframe.find(options.airframe)
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     try:
@@ -157,19 +163,19 @@ def _preflight(options) -> int:
     names = preflight.parameter_names(limits, craft, wanted)
     companion = Companion(Link(connection.stream, signing), options.rate, names)
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
-    unmet, end = [], time.monotonic() + options.seconds
-    while (now := time.monotonic()) < end:
+    begun = time.monotonic()
+    while (now := time.monotonic()) < begun + options.seconds:
         data, sender = connection.receive(0.02)
         if data and connection.believes(sender, now):
             companion.receive(data, now)
             connection.adopt(sender, now)
         for packet in companion.due(now):
             connection.send(packet)
-        if end - now < options.seconds - 4.0:  # by then rates, clock and wander can be told
-            unmet = preflight.audit(companion.heard_of(now), limits, craft, wanted)
-            if not unmet:
-                break
+        # by then rates, clock and wander can be told
+        if now > begun + 4.0 and not preflight.audit(companion.heard_of(now), limits, craft, wanted):
+            break
     connection.close()
+    unmet = preflight.audit(companion.heard_of(now), limits, craft, wanted)
     if contract is not None:
         unmet += preflight.audit_contract(contract, craft, options.rate, limits.layout)
     for one in unmet:
@@ -203,8 +209,10 @@ def add_ask(verbs, verb) -> None:
 
 
 def _ask(options) -> int:
-    from spike_ctrl import launching
+    from spike_ctrl import launching, trajectory
 
+    if options.trajectory not in ("", *trajectory.KINDS):
+        raise UsageError(f"--trajectory: found '{options.trajectory}', wanted one of {', '.join(trajectory.KINDS)}")
     given = {name: getattr(options, name) for name in ("request", "size", "period")}
     given |= {name: f"'{text}'" for name in ("setpoint", "trajectory") if (text := getattr(options, name))}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -26,11 +27,15 @@ def add_gazebo(verbs, verb) -> None:
 def _gazebo(options) -> int:
     from spike_ctrl import airframe, gazebo
 
+    if not re.fullmatch(r"[A-Za-z0-9_]+", options.world):
+        raise UsageError(f"--world: found '{options.world}', wanted letters, digits and _")
     try:
         for path in gazebo.write(airframe.find(options.airframe), options.output, options.world):
             print(path)
-    except (gazebo.GazeboError, OSError) as error:
+    except gazebo.GazeboError as error:
         raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     return 0
 
 

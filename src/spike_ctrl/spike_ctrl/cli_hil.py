@@ -15,6 +15,7 @@ EXAMPLES = (
 )
 # Of the vehicle that has its own autopilot
 OTHERS = ("connection", "local", "station", "latency", "set", "signing_key", "priority", "truth")
+OURS = ("rate", "home", "patience", "px4_environment")
 
 
 def add_options(parser) -> None:

@@ -42,6 +42,7 @@ def _identified(options, name: str):
 
     prior = airframes.find(options.airframe)
     base = recipes.find(options.recipe or identification.BASE[prior.action_layout])
+    base.require_fit(prior)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
         found = identification.identify(options.bags, prior, name, _progress)
@@ -78,7 +79,7 @@ def add_retrain(verbs, verb) -> None:
         "  spike-ctrl retrain bags/20260101-120000 --airframe sih_quadx --run runs/mine\n",
     )
     _add_bags(parser)
-    parser.add_argument("--steps", type=int, default=0, help="environment steps (default: the recipe's)")
+    parser.add_argument("--steps", type=int, default=0, help="environment steps (default, and 0: the recipe's)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/retrain-TIME)")
     parser.set_defaults(do=_retrain)

@@ -52,8 +52,9 @@ def _replay(options) -> int:
     from spike_ctrl.bag import BagError
     from spike_ctrl.bag.reader import read
 
-    model = checkpoint.load(options.model) if options.model else None
-    sha256 = hashlib.sha256(options.model.read_bytes()).hexdigest() if options.model else ""
+    data = checkpoint.read(options.model) if options.model else b""
+    model = checkpoint.loads(data, name=str(options.model)) if options.model else None
+    sha256 = hashlib.sha256(data).hexdigest()
     begun = time.monotonic()
     recording = read(options.bag, (*replay.TOPICS, "guide/action") if options.guard else replay.TOPICS)
     for note in recording.notes:

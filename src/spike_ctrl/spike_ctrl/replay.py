@@ -17,7 +17,7 @@ import numpy as np
 from spike_ctrl import airframe, checkpoint
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.bag import BagError
-from spike_ctrl.bag.reader import Recording, Status
+from spike_ctrl.bag.reader import Recording, Status, read
 from spike_ctrl.checkpoint import Checkpoint, Contract
 from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.observation import LAYOUT
@@ -251,6 +251,18 @@ def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: st
     if again.equal <= found.equal:
         return choice, found
     return compiled._replace(words=f"{compiled.words}, by the compiled step"), again
+
+
+def flown(path: Path, model: str = "") -> tuple[str, bool]:
+    """Name of the airframe that a bag's checkpoints, or the model instead, are for; whether it is a flight in real time.
+
+    Raises BagError, CheckpointError.
+    """
+    recording = read(path, ("state", "policy/checkpoint", "policy/model", "flight_state"))
+    data = checkpoint.read(model) if model else next((found.data for found in recording.checkpoints.values()), None)
+    if data is None:
+        raise BagError(f"{path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
+    return checkpoint.loads(data, name=model or str(path)).manifest.contract.airframe, recording.poses is not None
 
 
 def usable(recording: Recording) -> str:

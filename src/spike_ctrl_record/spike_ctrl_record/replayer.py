@@ -8,7 +8,6 @@ import hashlib
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
@@ -45,7 +44,7 @@ class Replayer(Node):
         try:
             self.recording = recording = read(p.bag, replay.TOPICS)
             model = checkpoint.load(p.model) if p.model else None
-            data = Path(p.model).read_bytes() if p.model else b""
+            data = checkpoint.read(p.model) if p.model else b""
             digest = hashlib.sha256(data).hexdigest()
             self.choice = choice = replay.chosen(recording, model, p.model, digest)
             vehicle = airframe.find(p.airframe)

@@ -18,7 +18,7 @@ from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from spike_ctrl.bag import BagError, segment
-from spike_ctrl.bag.repair import whole_records
+from spike_ctrl.bag.repair import is_mcap, whole_records
 from spike_ctrl.observation import SIZE
 
 TYPES = "spike_ctrl_msgs/msg/"
@@ -322,8 +322,12 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
             return
     except (AnyReaderError, ReaderError, OSError, AssertionError) as error:
         files = [path] if path.is_file() else [*segment.finished(path), *segment.unfinished(path)]
+        if not files and not (path / "metadata.yaml").exists():
+            raise BagError(f"{path}: found no .mcap file, wanted a bag") from None
         if not files:
             raise BagError(f"{path}: not a bag that can be read: {error}") from None
+        if not any(map(is_mcap, files)):
+            raise BagError(f"{path}: found no MCAP file, wanted one or a bag's folder") from None
     stores, count, lost = {}, 0, 0
     for file in files:
         used = 0

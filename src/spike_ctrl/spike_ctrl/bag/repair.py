@@ -159,6 +159,12 @@ def _messages(file: Path) -> Iterator[tuple[Schema, Channel, Message]]:
         yield from found
 
 
+def is_mcap(file: Path) -> bool:
+    """Whether a file begins as one, however it goes on."""
+    with open(file, "rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
+
+
 def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Message]], int]]:
     """The messages of each whole record of a file (a chunk has many, an index none), and the offset behind the record."""
     schemas, channels, size = {}, {}, file.stat().st_size

@@ -24,7 +24,9 @@ RANGES = {"seeds": (0, 1000), "workers": (1, 1024)}
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=SUMMARIES, metavar="NAME", help=", ".join(SUMMARIES))
     parser.add_argument("--quick", action="store_true", help="a small size that ends within 5 minutes")
-    parser.add_argument("--seeds", type=int, default=0, help="how often training is repeated (default: the experiment's)")
+    parser.add_argument(
+        "--seeds", type=int, default=0, help="how often training is repeated (default, and 0: the experiment's)"
+    )
     parser.add_argument("--recipe", default="", help="a name among config/recipes or a path (default: the experiment's)")
     parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
     parser.add_argument(

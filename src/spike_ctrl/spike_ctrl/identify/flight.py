@@ -91,6 +91,7 @@ def _flown(recording: Recording, poses: Poses) -> list[Segment]:
             continue
         stamp = poses.stamp[piece]
         grid = np.arange(stamp[0], stamp[-1], 1 / RATE_HZ)
+        grid = grid[grid <= stamp[-1]]  # arange may round beyond its end
         turned = Slerp(stamp, Rotation.from_quat(poses.quaternion[piece]))(grid).as_quat()
         vectors = {
             name: np.column_stack([np.interp(grid, stamp, column) for column in getattr(poses, name)[piece].T])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -65,8 +66,10 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
             refuse(name, getattr(earlier, name))
     if named("airframe") and (found := airframes.find(named("airframe"))).hash != earlier.airframe.hash:
         refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {found.hash})")
-    if named("recipe") and recipes.find(named("recipe")).with_steps(steps) != earlier.recipe:
-        refuse("recipe", f"{earlier.recipe.name}, equal to {folder / 'recipe.yaml'}")
+    if named("recipe"):
+        found = dataclasses.replace(recipes.find(named("recipe")), layout=earlier.recipe.layout)  # older runs name none
+        if found.with_steps(steps) != earlier.recipe:
+            refuse("recipe", f"{earlier.recipe.name}, equal to {folder / 'recipe.yaml'}")
     if named("run") and Path(named("run")).resolve() != folder.resolve():
         refuse("run", folder)
 

@@ -9,7 +9,8 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spike_ctrl import yaml_file
+from spike_ctrl import ranges, yaml_file
+from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.guide import Gains
 from spike_ctrl.learn.settings import ModelGradientSettings, TD3BCSettings
 from spike_ctrl.ranges import within
@@ -88,9 +89,13 @@ class ScheduleSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training run needs beside airframe, number of vehicles and seed."""
+    """Everything that a training run needs beside airframe, number of vehicles and seed.
+
+    layout: of the actions that it was made for; any: it does not say.
+    """
 
     name: str
+    layout: str = field(default="any", metadata={"choices": ("any", *ACTION_LAYOUTS)})
     algorithm: str = field(default="td3bc", metadata={"choices": tuple(ALGORITHMS)})
     task: TaskSettings = TaskSettings()
     network: NetworkSettings = NetworkSettings()
@@ -103,8 +108,19 @@ class Recipe:
     model_gradient: ModelGradientSettings = ModelGradientSettings()
 
     def with_steps(self, steps: int) -> Recipe:
-        """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it."""
-        return dataclasses.replace(self, schedule=dataclasses.replace(self.schedule, steps=steps)) if steps else self
+        """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it.
+
+        Raises RecipeError where they are out of range.
+        """
+        schedule = dataclasses.replace(self.schedule, steps=steps) if steps else self.schedule
+        ranges.check(schedule, f"recipe {self.name}: schedule", RecipeError)
+        return dataclasses.replace(self, schedule=schedule)
+
+    def require_fit(self, airframe: Airframe) -> None:
+        """Raise RecipeError where the recipe was made for another layout of actions than the airframe's."""
+        if self.layout not in ("any", airframe.action_layout):
+            wanted = f"'{airframe.action_layout}' for airframe {airframe.name}"
+            raise RecipeError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}")
 
 
 def find(name: str) -> Recipe:
@@ -154,7 +170,9 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict:
-    """The recipe as nested mappings of plain values, as `from_dict` takes it: without the blocks of other algorithms."""
+    """The recipe as nested mappings of plain values, as `from_dict` takes it: without what belongs to other algorithms, and
+    without a layout that it does not name.
+    """
 
     def plain(value):
         if isinstance(value, dict):
@@ -162,6 +180,7 @@ def to_dict(recipe: Recipe) -> dict:
         return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
     foreign = {key for name, blocks in ALGORITHMS.items() if name != recipe.algorithm for key in blocks}
+    foreign |= {"layout"} if recipe.layout == "any" else set()
     return {key: value for key, value in plain(dataclasses.asdict(recipe)).items() if key not in foreign}
 
 

@@ -56,11 +56,15 @@ class Run:
     def start(
         cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, bags: Sequence[Path] = (), **kwargs
     ) -> Run:
-        """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed."""
+        """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed.
+
+        Raises RunError, RecipeError.
+        """
         if (folder / "run.json").exists():
             raise RunError(
                 f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}"
             )
+        recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
         try:
             folder.mkdir(parents=True, exist_ok=True)

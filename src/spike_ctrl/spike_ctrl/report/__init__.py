@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import __version__
+from spike_ctrl import __version__, checkpoint
 
 
 class ReportError(ValueError):
@@ -19,7 +19,7 @@ class ReportError(ValueError):
 
 def kind(path: Path) -> str:
     """ "model", "run" or "bag": what a path is, by what is there. Raises ReportError."""
-    if path.is_file() and path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and checkpoint.place(path).is_file():
         return "model"
     if path.is_dir() and (path / "metrics.jsonl").is_file():
         return "run"

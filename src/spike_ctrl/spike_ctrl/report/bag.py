@@ -63,7 +63,7 @@ def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice
     except BagError as error:
         refused = error
     for path in (*models, *_shipped(recording)):
-        data = path.read_bytes()
+        data = checkpoint.read(path)
         try:
             return replay.judged(recording, checkpoint.loads(data), str(path), hashlib.sha256(data).hexdigest())
         except BagError as error:
