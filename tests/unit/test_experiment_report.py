@@ -65,6 +65,15 @@ def test_a_figure_is_drawn_as_a_png_of_all_its_panels(tmp_path):
     assert width > 1000 and 400 < height < 800
 
 
+def test_more_than_three_panels_stand_below_each_other_in_picture_and_page(tmp_path):
+    many = Figure("many", "Five", [FIGURE.panels[0]] * 5)
+    save_png(many, tmp_path / "all.png")
+    data = (tmp_path / "all.png").read_bytes()
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    assert width < height < 2 * width  # three rows of two
+    assert [axis for axis in ("xaxis5", "xaxis6") if axis in page("Five", [many])] == ["xaxis5"]
+
+
 def test_the_page_needs_no_network_and_shows_names_as_text():
     require()
     text = page("a < b", [FIGURE, FIGURE])

@@ -100,6 +100,12 @@ def _bars(panel: Panel) -> list[Bars]:
     return [mark for mark in panel.marks if isinstance(mark, Bars)]
 
 
+def _grid(figure: Figure) -> tuple[int, int]:
+    """Rows and columns of the panels: side by side they are read up to three."""
+    columns = len(figure.panels) if len(figure.panels) <= 3 else 2
+    return -(-len(figure.panels) // columns), columns
+
+
 def save_png(figure: Figure, path: Path) -> None:
     """Draw with matplotlib."""
     from matplotlib.figure import Figure as Sheet
@@ -107,10 +113,14 @@ def save_png(figure: Figure, path: Path) -> None:
     width, height = PANEL_INCHES
     wide = max(1.0, *(len(_bars(panel)) * len(panel.categories) / 12 for panel in figure.panels))
     crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside them
-    size = (width * len(figure.panels) * min(wide, 2.0) + 2.0 * crowded, height + 0.35)
+    rows, columns = _grid(figure)
+    size = (width * columns * min(wide, 2.0) + 2.0 * crowded, height * rows + 0.35)
     sheet = Sheet(figsize=size, dpi=110, layout="constrained")
     sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    for panel, axes in zip(figure.panels, sheet.subplots(1, len(figure.panels), squeeze=False)[0], strict=True):
+    every = sheet.subplots(rows, columns, squeeze=False).ravel()
+    for unused in every[len(figure.panels) :]:
+        unused.set_axis_off()
+    for panel, axes in zip(figure.panels, every, strict=False):
         axes.set_title(panel.title, fontsize=10, loc="left")
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
@@ -210,28 +220,30 @@ def _interactive(figure: Figure):
     from plotly.subplots import make_subplots
 
     titles = [panel.title for panel in figure.panels]
-    sheet = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.09)
+    rows, columns = _grid(figure)
+    used = [[{} if row * columns + column < len(titles) else None for column in range(columns)] for row in range(rows)]
+    sheet = make_subplots(rows=rows, cols=columns, specs=used, subplot_titles=titles, horizontal_spacing=0.09)
     shown: set[str] = set()
-    for column, panel in enumerate(figure.panels, 1):
+    for index, panel in enumerate(figure.panels):
+        where = {"row": index // columns + 1, "col": index % columns + 1}
         for mark in panel.marks:
             for trace in _traces(mark, panel):
                 trace["legendgroup"] = mark.name
                 trace["showlegend"] = trace.get("showlegend", True) and mark.name not in shown
                 if trace["showlegend"]:
                     shown.add(mark.name)
-                sheet.add_trace(trace, row=1, col=column)
-        sheet.update_xaxes(title_text=panel.x_label, type="log" if panel.log_x else None, row=1, col=column)
-        sheet.update_yaxes(
-            title_text=panel.y_label, type="log" if panel.log_y else None, row=1, col=column, exponentformat="power"
-        )
+                sheet.add_trace(trace, **where)
+        sheet.update_xaxes(title_text=panel.x_label, type="log" if panel.log_x else None, **where)
+        kind = "log" if panel.log_y else None
+        sheet.update_yaxes(title_text=panel.y_label, type=kind, exponentformat="power", **where)
         if panel.categories:
-            sheet.update_xaxes(
-                tickvals=list(range(len(panel.categories))), ticktext=list(panel.categories), row=1, col=column
-            )
+            ticks = {"tickvals": list(range(len(panel.categories))), "ticktext": list(panel.categories)}
+            sheet.update_xaxes(**ticks, **where)
         if panel.low is not None:
-            sheet.update_yaxes(range=[panel.low, None], row=1, col=column)
+            sheet.update_yaxes(range=[panel.low, None], **where)
     mode = "overlay" if any(panel.stacked for panel in figure.panels) else "group"
-    sheet.update_layout(template="plotly_white", height=460, barmode=mode, legend={"orientation": "h", "y": -0.25})
+    legend = {"orientation": "h", "y": -0.25 / rows}
+    sheet.update_layout(template="plotly_white", height=460 * rows, barmode=mode, legend=legend)
     return sheet
 
 
