@@ -74,6 +74,7 @@ def flight(ros_domain_id, tmp_path):
     rclpy.shutdown()
 
 
+@pytest.mark.alone
 def test_the_guide_flies_while_the_policy_hangs_and_until_it_is_warm_again(flight):
     flight.until(lambda: flight.figures.get("tick", 0) > 100 and flight.reasons)
     assert flight.reasons[0] == PolicyStatus.OK  # an episode starts: no warm-up
@@ -97,6 +98,7 @@ def test_the_guide_flies_while_the_policy_hangs_and_until_it_is_warm_again(fligh
     flight.until(policy_flies)
 
 
+@pytest.mark.alone
 def test_a_policy_that_stays_silent_ends_the_simulator_with_its_name(flight):
     flight.until(lambda: flight.figures.get("tick", 0) > 100)
     os.kill(flight.processes["snn_policy"].pid, signal.SIGSTOP)
