@@ -82,7 +82,11 @@ def _reports(vehicles: int, realtime: bool, patience: float = PATIENCE, priority
         for process in processes.values():
             process.send_signal(signal.SIGINT)
         for process in processes.values():
-            process.wait(20)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:  # Python may lose a signal that comes while it still imports
+                process.kill()
+                process.wait()
 
 
 if __name__ == "__main__":
