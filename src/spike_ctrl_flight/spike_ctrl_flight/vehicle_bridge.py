@@ -25,7 +25,7 @@ from spike_ctrl_msgs.msg import (
 )
 
 from spike_ctrl import command, guard, observation, preflight, setpoint
-from spike_ctrl.autopilot import Ask, Mode
+from spike_ctrl.autopilot import Mode
 from spike_ctrl.flight_tally import Latencies
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.mavlink.companion import Companion
@@ -175,11 +175,8 @@ class VehicleBridge(Node):
         elif not self.obeys(message.source, now):
             self.refuse(f"a request for {ask} of another supervisor than the one that flies")
         else:
-            self.ask(ask, now)
-
-    def ask(self, ask: Ask, now: float) -> None:
-        with self.lock:
-            self.connection.send(self.companion.ask(ask, now))
+            with self.lock:
+                self.connection.send(self.companion.ask(ask, now))
 
     def on_time(self) -> None:
         """What is due to the autopilot, and its status to the supervisor."""
