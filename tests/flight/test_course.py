@@ -56,15 +56,17 @@ def test_a_second_commander_leads_to_the_guide_and_bars_an_engagement(flight, re
 
 FOREIGN = """
 import rclpy
-from spike_ctrl_msgs.msg import FlightCommand, FlightState
+from spike_ctrl_msgs.msg import FlightCommand, FlightState, SetPoint
 from spike_ctrl_ros import qos
 rclpy.init()
 node = rclpy.create_node("foreign")
 out = node.create_publisher(FlightCommand, "command", qos.STREAM)
+point_out = node.create_publisher(SetPoint, "set_point", qos.STREAM)
 
 def answer(state):
     action = [1.0, 1.0, 1.0, 1.0]
     out.publish(FlightCommand(tick=state.tick, layout="rates", commander=FlightCommand.POLICY, action=action))
+    point_out.publish(SetPoint(position=[1.5, 1.5, 1.0]))
 
 node.create_subscription(FlightState, "flight_state", answer, qos.STREAM)
 print("ready", flush=True)
@@ -81,11 +83,13 @@ def test_a_foreign_participant_commands_nothing(flight, two_ros_domain_ids):
     flight.stays(SNN, 1.0)
     assert flight.autopilot.refused == refused
     foreign.kill()
-    # In this domain it is seen, the guide flies, and none of its commands passes, though they answer each state first.
+    # In this domain it is seen, the guide flies, and none of its commands and set-points passes, though they come first.
+    x, y, _ = flight.station.truth[-1].position
     foreign = flight.start(sys.executable, "-c", FOREIGN)
     flight.until(lambda: flight.told("SNN -> GUIDE: SECOND_PUBLISHER", since), 20)
     flight.until(lambda: flight.autopilot.refused > refused + 50, 5, "its commands are not refused")
-    flight.stays(GUIDE, 0.5)
+    flight.stays(GUIDE, 1.5)
+    assert math.dist(flight.station.truth[-1].position[:2], (x, y)) < 0.5, "it followed the foreign set-point"
     foreign.kill()
 
 

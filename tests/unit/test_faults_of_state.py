@@ -236,3 +236,14 @@ def test_row_09_an_origin_that_moves_in_a_refused_state_moves_the_set_point_with
     assert flight.told("ESTIMATOR_RESET") and flight.told("(0.80, -0.50, 0.20) m")
     after = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
     assert after == pytest.approx(error, abs=0.02)
+
+
+def test_row_09_an_origin_that_moves_in_the_state_in_which_the_clock_jumps_moves_the_set_point(flight):
+    error = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
+    flight.clock_offset += 5.0
+    flight.move_origin(0.8, -0.5, 0.2)
+    assert flight.told("CLOCK_JUMP") and not flight.told("ESTIMATOR_RESET")
+    flight.fly()
+    assert flight.told("ESTIMATOR_RESET") and flight.told("(0.80, -0.50, 0.20) m")
+    after = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
+    assert after == pytest.approx(error, abs=0.02)

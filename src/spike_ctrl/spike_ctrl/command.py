@@ -1,25 +1,21 @@
-"""The one command that may leave: whose it is on each rung, and what the bridge lets pass.
+"""The one command that may leave: whose it is on each rung.
 
 A command answers an accepted state that is fresh, is finite, within [-1, 1] and slewed, and leaves once. On the ground and
-as the last act before silence it is the supervisor's own.
+as the last act before silence it is the supervisor's own. What the bridge lets pass of them: bridge.py.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
 from spike_ctrl import answers, ladder
 from spike_ctrl.answers import Action, Answer, Identity, Source
 from spike_ctrl.autopilot import Autopilot, Mode
-from spike_ctrl.fault import Fault, Finding, Rung
+from spike_ctrl.fault import Finding, Rung
 from spike_ctrl.guard import Sample
 from spike_ctrl.ladder import Ladder
 from spike_ctrl.settings import Settings
-
-SUCCESSION = 1.0  # s without a command, before the bridge obeys another supervisor
 
 
 class Commander(Enum):
@@ -111,55 +107,3 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
     if rungs.trusted and guide.waiting_since is not None and now - guide.waiting_since > settings.answers.silent:
         return of(policy, Commander.POLICY)
     return of(guide, Commander.GUIDE)
-
-
-# --- the bridge -----------------------------------------------------------------------------------------------------
-
-
-class Passed(NamedTuple):
-    """What the bridge remembers: the ticks of its last states with their receipt (s), and the last command's tick."""
-
-    states: tuple[tuple[int, float], ...] = ()
-    tick: int = -1
-    rested: bool = False
-    source: int | None = None  # the supervisor that is obeyed
-    heard: float = -math.inf  # s, its last command
-
-
-def obeys(passed: Passed, source: int, publishers: Callable[[], int], now: float) -> bool:
-    """Whether the bridge obeys this supervisor: the one that it did, or another that is alone once that one is silent.
-
-    publishers: how many of commands there are in the graph, which takes a while to ask. Two supervisors are an accident: who
-    came second, or guesses, flies nothing.
-    """
-    return source == passed.source or (now - passed.heard > SUCCESSION and publishers() == 1)
-
-
-def admit(
-    passed: Passed, tick: int, action: Action, layout: str, rests: bool, now: float, settings: Settings
-) -> tuple[Passed, tuple[Finding, ...]]:
-    """Whether the bridge may send this command to the autopilot: only if nothing was found.
-
-    The bridge appends each state that it publishes to `states`. rests: the command is the supervisor's own; as the last
-    act it may repeat a tick or answer an old one, once.
-    """
-
-    def refuse(fault: Fault, detail: str):
-        return passed, (Finding(fault, detail),)
-
-    if layout != settings.layout:
-        return refuse(Fault.WRONG_IDENTITY, f"command: layout: found '{layout}', wanted '{settings.layout}'")
-    if len(action) != 4 or not all(math.isfinite(a) and -1.0 <= a <= 1.0 for a in action):
-        return refuse(Fault.ACTION_NOT_FINITE, f"command: found {action}, wanted four numbers in [-1, 1]")
-    received = dict(passed.states[-answers.KEPT :]).get(tick)
-    if received is None:
-        return refuse(Fault.SUPERVISOR_SILENT, f"command: answers tick {tick}, which is unknown or long past")
-    if rests and tuple(action) in (settings.idle, settings.spool, settings.level) and not passed.rested:
-        late = tick <= passed.tick or now - received > settings.answers.silent
-        return passed._replace(tick=max(tick, passed.tick), rested=late), ()
-    if tick <= passed.tick:
-        return refuse(Fault.SUPERVISOR_SILENT, f"command: tick {tick} was commanded already")
-    if (age := now - received) > settings.answers.silent:
-        detail = f"command: its state is {1e3 * age:.0f} ms old, wanted at most {1e3 * settings.answers.silent:.0f} ms"
-        return refuse(Fault.SUPERVISOR_SILENT, detail)
-    return passed._replace(tick=tick, rested=False), ()

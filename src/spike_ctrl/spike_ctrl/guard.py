@@ -102,7 +102,10 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     if (detail := not_finite(sample)) is not None:
         return refuse(Fault.STATE_NOT_FINITE, detail)
     last, lead = track.last, sample.stamp - sample.received
-    rebased = Track(accepted_at=track.accepted_at, late=track.late, shift=track.shift)
+    reset = last is not None and sample.reset_counter != last.reset_counter
+    # Across a jump of the clock it is not known for how long the vehicle has moved on.
+    across = _sum(track.shift, estimator_shift(last, sample, 0.0)) if reset else track.shift
+    rebased = Track(accepted_at=track.accepted_at, late=track.late, shift=across)
     if last is not None:
         if sample.stamp < last.stamp - limits.delay or (sample.tick <= last.tick and sample.stamp > last.stamp):
             detail = f"stamp from {last.stamp:.3f} to {sample.stamp:.3f} s, tick from {last.tick} to {sample.tick}"
@@ -122,9 +125,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
         return refuse(Fault.STATE_ABSURD, detail)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
     still, moved = _count_still(sample, last, track) if airborne else (Track().still, Track().moved)
-    shift = track.shift
-    if last is not None and sample.reset_counter != last.reset_counter:
-        shift = _sum(shift, estimator_shift(last, sample))
+    shift = _sum(track.shift, estimator_shift(last, sample, sample.stamp - last.stamp)) if reset else track.shift
     track = track._replace(last=sample, lead=max(base, lead), still=still, moved=moved, delayed=0, shift=shift)
     if (detail := _frozen(still, moved, limits)) is not None:
         return refuse(Fault.STATE_FROZEN, detail, track)
@@ -203,9 +204,8 @@ def absurdity(sample: Sample, last: Sample | None, limits: Limits) -> str | None
     return None
 
 
-def estimator_shift(last: Sample, now: Sample) -> Shift:
-    """The jump from the last state, moved on by its velocity and rates, to this one."""
-    dt = now.stamp - last.stamp
+def estimator_shift(last: Sample, now: Sample, dt: float) -> Shift:
+    """The jump from the last state, moved on by its velocity and rates for dt (s), to this one."""
     position = tuple(p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
     return Shift(position, math.remainder(turn, 2 * math.pi))

@@ -98,8 +98,8 @@ def supervisor_status(rungs: Ladder, output: Output, stamp: int) -> SupervisorSt
     )
 
 
-def point_message(wanted: trajectory.SetPoint, stamp: int) -> SetPoint:
-    return fill(SetPoint(), stamp=stamp, frame_id="odom", **wanted._asdict())
+def point_message(wanted: trajectory.SetPoint, source: int, stamp: int) -> SetPoint:
+    return fill(SetPoint(), stamp=stamp, frame_id="odom", source=source, **wanted._asdict())
 
 
 def point(message: SetPoint) -> trajectory.SetPoint:

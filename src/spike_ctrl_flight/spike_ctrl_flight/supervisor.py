@@ -94,7 +94,7 @@ class Supervisor(Node):
     def on_state(self, message: FlightState) -> None:
         output = self.step(sample=messages.sample(message, time.monotonic()))
         if output.set_point is not None:
-            self.set_point_out.publish(messages.point_message(output.set_point, time.time_ns()))
+            self.set_point_out.publish(messages.point_message(output.set_point, self.source, time.time_ns()))
             if output.rung is Rung.SNN and self.state.sample is not None:
                 self.tally = self.tally.saw(self.state.sample.position, output.set_point.position)
 

@@ -24,10 +24,10 @@ from spike_ctrl_msgs.msg import (
     VehicleState,
 )
 
-from spike_ctrl import command, guard, observation, preflight, setpoint
+from spike_ctrl import bridge, guard, observation, preflight, setpoint
 from spike_ctrl.autopilot import Mode
 from spike_ctrl.flight_tally import Latencies
-from spike_ctrl.guard import Sample, Track
+from spike_ctrl.guard import Sample
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.connection import Connection, ConnectionFault
 from spike_ctrl.mavlink.protocol import Link
@@ -37,6 +37,7 @@ from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
 from spike_ctrl_flight.options import Options, limits
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
+from spike_ctrl_ros.listener import listen
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -45,7 +46,6 @@ from spike_ctrl_ros.telemetry import diagnostics, odometry
 STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
 TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
 REQUEST_AGE = 0.3  # s
-TOUCHDOWN = 1.0  # s: an armed vehicle is landed for so long before guide and policy begin anew
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class VehicleBridge(Node):
         self.companion = Companion(Link(self.connection.stream, signing), p.rate, names)
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
-        self.track, self.passed, self.target = Track(), command.Passed(), None
-        self.tick, self.refused, self.guided, self.touched = 0, 0, False, -math.inf
+        self.seen, self.passed = bridge.Seen(), bridge.Passed()
+        self.refused, self.guided = 0, False
         self.latencies = {name: Latencies() for name in TIMED.values()}
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
@@ -88,17 +88,10 @@ class VehicleBridge(Node):
         self.create_timer(AUDIT_PERIOD, self.audit)
         self.get_logger().info(f"waiting for the autopilot at {p.connection}; passive: it arms only when it is asked to")
         self.lock, self.ended = threading.Lock(), False
-        self.reader = threading.Thread(target=self.read, name="mavlink", daemon=True)
-        self.reader.start()
+        self.reader = listen(self, "the autopilot", self.read)
 
     def read(self) -> None:
-        """The thread that listens to the autopilot: a state must not wait for the executor."""
-        try:
-            self.listen()
-        except Exception as error:  # a bridge that no longer hears must not seem alive
-            self.failure = f"listening to the autopilot ended: {type(error).__name__}: {error}".partition("\n")[0]
-
-    def listen(self) -> None:
+        """In a thread of its own: a state must not wait for the executor."""
         while not self.ended:
             newest = self.hear(*self.connection.receive(0.1))
             while (more := self.connection.receive(0.0))[0]:  # of states that come all at once only the newest counts
@@ -119,20 +112,10 @@ class VehicleBridge(Node):
 
     def show(self, sample: Sample) -> None:
         """Guide and policy come first: while they compute, the supervisor looks at the state that they will answer."""
-        self.tick += 1
-        sample = sample._replace(tick=self.tick)
-        airborne = (status := self.companion.status()) is not None and status.airborne
-        if airborne or status is None or not status.armed:
-            self.touched = sample.received if airborne else -math.inf
-        on_ground = not airborne and sample.received - self.touched > TOUCHDOWN
-        seen = guard.inspect(sample, self.track, self.settings.state, airborne)
-        self.track = seen.track
-        if seen.shift is not None and self.target is not None:
-            moved = setpoint.shifted(setpoint.Target(self.target), seen.shift)
-            self.target, _ = setpoint.current(moved, 0.0, self.settings.cage)
-        if (state := seen.accepted) is not None:
-            self.state_out.publish(messages.vehicle_state(state, self.target, on_ground, self.guided))
-            self.passed = self.passed._replace(states=(*self.passed.states, (state.tick, state.received))[-16:])
+        self.seen, (sample, state, on_ground) = bridge.see(self.seen, sample, self.companion.status(), self.settings)
+        self.passed = self.passed.showed(state)
+        if state is not None:
+            self.state_out.publish(messages.vehicle_state(state, self.seen.target, on_ground, self.guided))
         self.raw_out.publish(messages.state_message(sample))
         if state is not None and self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
@@ -140,8 +123,13 @@ class VehicleBridge(Node):
 
     def on_set_point(self, message: SetPoint) -> None:
         point = messages.point(message)
-        if setpoint.not_finite(point) is None:
-            self.target = point
+        if not self.obeys(message.source, time.monotonic()):
+            self.refuse("a set-point of another supervisor than the one that flies")
+        elif (bad := setpoint.not_finite(point)) is not None:
+            self.refuse(f"set-point: {bad}")
+        else:
+            with self.lock:
+                self.seen = self.seen._replace(target=point)
 
     def on_command(self, message: FlightCommand) -> None:
         action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, time.monotonic()
@@ -150,7 +138,7 @@ class VehicleBridge(Node):
             return
         with self.lock:
             about = (self.passed, message.tick, action, message.layout, rests, now)
-            self.passed, found = command.admit(*about, self.settings)
+            self.passed, found = bridge.admit(*about, self.settings)
             if found:
                 self.refuse(str(found[0]))
                 return
@@ -162,7 +150,7 @@ class VehicleBridge(Node):
             self.latencies[TIMED[message.commander]].add(time.monotonic() - received)
 
     def obeys(self, source: int, now: float) -> bool:
-        return command.obeys(self.passed, source, lambda: self.count_publishers("command"), now)
+        return bridge.obeys(self.passed, source, lambda: self.count_publishers("command"), now)
 
     def refuse(self, what: str) -> None:
         self.refused += 1
@@ -209,8 +197,8 @@ class VehicleBridge(Node):
 
     def close(self) -> None:
         status = self.companion.status()
-        if status is not None and status.airborne and status.mode is Mode.OFFBOARD and self.track.last is not None:
-            level = (0.0, 0.0, *(f(guard.yaw(self.track.last.quaternion) / 2) for f in (math.sin, math.cos)))
+        if status is not None and status.airborne and status.mode is Mode.OFFBOARD and (last := self.seen.track.last) is not None:
+            level = (0.0, 0.0, *(f(guard.yaw(last.quaternion) / 2) for f in (math.sin, math.cos)))
             self.connection.send(self.companion.link.attitude(self.airframe.hover, level, time.monotonic()))
         self.ended = True
         self.reader.join(1.0)

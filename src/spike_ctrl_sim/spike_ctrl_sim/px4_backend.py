@@ -33,6 +33,7 @@ from spike_ctrl.mavlink.signing import Signing, read_key
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
 from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.listener import listen
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -89,11 +90,10 @@ class Px4Backend(Node):
         self.missing_since: float | None = None
         self.lock, self.ended = threading.Lock(), False
         self.get_logger().info(f"waiting for the autopilot at {p.connection}")
-        self.reader = threading.Thread(target=self.read, name="mavlink", daemon=True)
-        self.reader.start()
+        self.reader = listen(self, "the autopilot", self.read)
 
     def read(self) -> None:
-        """The thread that listens to the autopilot: a state must not wait for the executor."""
+        """In a thread of its own: a state must not wait for the executor."""
         while not self.ended:
             data, sender = self.connection.receive(0.1)
             now = time.monotonic()

@@ -1,16 +1,40 @@
-"""What the bridge lets pass to the autopilot."""
+"""Which states the bridge shows, and what it lets pass to the autopilot."""
 
 import math
 
 import pytest
 
-from spike_ctrl.command import Passed, admit, obeys
+from spike_ctrl.autopilot import Autopilot, Mode
+from spike_ctrl.bridge import Passed, Seen, admit, obeys, see
 from spike_ctrl.fault import Fault
+from spike_ctrl.guard import Sample
 from spike_ctrl.settings import Settings
+from spike_ctrl.trajectory import SetPoint
 
 SETTINGS = Settings()
 ACTION = (0.1, 0.0, -0.2, 0.0)
 PASSED = Passed(states=((7, 1.00), (8, 1.01), (9, 1.02)), tick=8)
+
+
+def state(now, **fields):
+    """Of a vehicle that hovers, with a little noise."""
+    wave = 1e-3 * math.sin(1e3 * now)
+    about = {"position": (0.0, wave, 1.0), "quaternion": (wave, 0.0, 0.0, 1.0), "velocity": (wave, 0.0, 0.0)}
+    return Sample(0, now - 900.0, now, **(about | {"rates": (0.0, wave, 0.0)} | fields))
+
+
+def status(now, armed=True, landed=False):
+    return Autopilot(now, now, Mode.OFFBOARD, armed, landed)
+
+
+def shown(seconds, seen=Seen(), begin=1000.0, **what):
+    """The states of so many seconds at 100 Hz, one after the other."""
+    found = []
+    for index in range(round(100 * seconds)):
+        now = begin + 0.01 * index
+        seen, one = see(seen, state(now), status(now, **what), SETTINGS)
+        found.append(one)
+    return seen, found
 
 
 def passes(passed=PASSED, tick=9, action=ACTION, layout="rates", rests=False, now=1.025):
@@ -78,7 +102,7 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
         command = output.command
         if command is not None:
             if command.tick not in dict(passed.states):
-                passed = passed._replace(states=(*passed.states, (command.tick, command.received))[-8:])
+                passed = passed.showed(state(command.received)._replace(tick=command.tick))
             rests = command.commander.value == "rest"
             passed, found = admit(passed, command.tick, command.action, "rates", rests, now, flight.settings)
             assert found == ()
@@ -95,3 +119,39 @@ def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
     assert not obeyed(6, 2, 20.0)  # the first one is silent, but still there
     assert obeyed(6, 1, 11.1)  # it is gone
     assert obeyed(6, 1, 0.0, Passed()) and not obeyed(6, 2, 0.0, Passed())
+
+
+def test_states_are_numbered_whether_they_may_be_flown_on_or_not():
+    seen, first = see(Seen(), state(1000.0), None, SETTINGS)
+    seen, second = see(seen, state(1000.01, position=(math.nan, 0.0, 1.0)), None, SETTINGS)
+    _, third = see(seen, state(1000.02), None, SETTINGS)
+    assert [one.sample.tick for one in (first, second, third)] == [1, 2, 3]
+    assert (first.accepted.tick, second.accepted, third.accepted.tick) == (1, None, 3)
+    passed = Passed().showed(first.accepted).showed(second.accepted).showed(third.accepted)
+    assert passed.states == ((1, 1000.0), (3, 1000.02))
+
+
+def test_a_landing_that_is_told_for_an_instant_in_the_air_begins_nothing_anew():
+    seen, standing = shown(0.1, armed=False, landed=True)
+    assert all(one.on_ground for one in standing)
+    seen, flying = shown(0.5, seen, 1000.1)
+    seen, bumped = shown(0.9, seen, 1000.6, landed=True)
+    seen, again = shown(0.1, seen, 1001.5)
+    assert not any(one.on_ground for one in (*flying, *bumped, *again))
+
+
+def test_a_vehicle_that_stays_landed_or_is_disarmed_begins_anew():
+    seen, _ = shown(0.5)
+    _, landed = shown(1.2, seen, 1000.5, landed=True)
+    assert [one.on_ground for one in landed].index(True) in (100, 101)  # after a second
+    _, disarmed = shown(0.1, seen, 1000.5, armed=False, landed=True)
+    assert all(one.on_ground for one in disarmed)
+    _, fresh = shown(0.1, landed=True)  # armed, and never in the air
+    assert all(one.on_ground for one in fresh)
+
+
+def test_where_the_estimator_moves_its_origin_the_set_point_goes_along():
+    seen, _ = shown(0.1, Seen(target=SetPoint((0.5, 0.0, 1.0), yaw=0.2)))
+    moved = state(1000.1, position=(0.8, -0.5, 1.0), reset_counter=1)
+    seen, _ = see(seen, moved, status(1000.1), SETTINGS)
+    assert seen.target.position == pytest.approx((1.3, -0.5, 1.0), abs=5e-3) and seen.target.yaw == pytest.approx(0.2, abs=5e-3)
