@@ -58,7 +58,7 @@ def see(seen: Seen, sample: Sample, status: Autopilot | None, settings: Settings
 
 
 class Passed(NamedTuple):
-    """What is remembered of the commands: the ticks of the last states with their receipt (s), and the last command's tick."""
+    """What is remembered of the commands: the last states' ticks with their receipt (s), and the last command's tick."""
 
     states: tuple[tuple[int, float], ...] = ()
     tick: int = -1

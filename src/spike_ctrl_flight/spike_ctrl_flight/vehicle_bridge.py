@@ -37,8 +37,8 @@ from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
 from spike_ctrl_flight.options import Options, limits
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.listener import listen
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.reader import start_reader
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
@@ -88,7 +88,7 @@ class VehicleBridge(Node):
         self.create_timer(AUDIT_PERIOD, self.audit)
         self.get_logger().info(f"waiting for the autopilot at {p.connection}; passive: it arms only when it is asked to")
         self.lock, self.ended = threading.Lock(), False
-        self.reader = listen(self, "the autopilot", self.read)
+        self.reader = start_reader(self, "the autopilot", self.read)
 
     def read(self) -> None:
         """In a thread of its own: a state must not wait for the executor."""
@@ -196,8 +196,8 @@ class VehicleBridge(Node):
         return self.count_publishers("command") > 0
 
     def close(self) -> None:
-        status = self.companion.status()
-        if status is not None and status.airborne and status.mode is Mode.OFFBOARD and (last := self.seen.track.last) is not None:
+        status, last = self.companion.status(), self.seen.track.last
+        if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
             level = (0.0, 0.0, *(f(guard.yaw(last.quaternion) / 2) for f in (math.sin, math.cos)))
             self.connection.send(self.companion.link.attitude(self.airframe.hover, level, time.monotonic()))
         self.ended = True

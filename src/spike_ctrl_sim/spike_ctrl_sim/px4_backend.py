@@ -33,8 +33,8 @@ from spike_ctrl.mavlink.signing import Signing, read_key
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
 from spike_ctrl_ros.listeners import heard
-from spike_ctrl_ros.listener import listen
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.reader import start_reader
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
@@ -90,7 +90,7 @@ class Px4Backend(Node):
         self.missing_since: float | None = None
         self.lock, self.ended = threading.Lock(), False
         self.get_logger().info(f"waiting for the autopilot at {p.connection}")
-        self.reader = listen(self, "the autopilot", self.read)
+        self.reader = start_reader(self, "the autopilot", self.read)
 
     def read(self) -> None:
         """In a thread of its own: a state must not wait for the executor."""

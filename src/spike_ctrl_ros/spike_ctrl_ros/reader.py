@@ -1,4 +1,4 @@
-"""A thread of a node that listens beside its executor."""
+"""A thread of a node that reads from a device or socket beside its executor."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rclpy.node import Node
 
 
-def listen(node: Node, whom: str, work: Callable[[], None]) -> threading.Thread:
+def start_reader(node: Node, whom: str, work: Callable[[], None]) -> threading.Thread:
     """Start the thread that runs `work`, which goes on until the node ends.
 
     An exception in it ends the node in one line (see `spin.run`): a node that no longer hears must not seem alive.
