@@ -35,6 +35,7 @@ ARGUMENTS = [
     ("period", float, "0.0", "s, of a round, where it names none; 0: its default."),
     ("duration", float, "20.0", "s that the policy flies each trajectory."),
     ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
+    ("system", int, "1", "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
     ("link", str, "mavlink", "Way of the commands: mavlink, or uxrce where px4_msgs is installed."),
     ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
@@ -216,7 +217,7 @@ def generate_launch_description():
                 Node,
                 "spike_ctrl_flight",
                 "vehicle_bridge",
-                "connection airframe rate cage height remote_control signing_key link px4",
+                "connection system airframe rate cage height remote_control signing_key link px4",
             ),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
             node(

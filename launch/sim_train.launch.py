@@ -30,6 +30,7 @@ ARGUMENTS = [
 ]
 PX4_ARGUMENTS = [
     ("connection", str, "udpin:127.0.0.1:14540", "Of backend:=px4: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEV:BAUD."),
+    ("system", int, "1", "Of backend:=px4: the autopilot's MAV_SYS_ID; PX4's simulation number N has N + 1."),
     ("signing_key", str, "", "Of backend:=px4: file with the key of a signed link (MAVLink 2); empty: not signed."),
     ("height", float, "5.0", "Of backend:=px4: m above the take-off, of the middle of the room that it flies in."),
     ("room", float, "4.0", "Of backend:=px4: m from the middle of the room to its walls."),
@@ -173,7 +174,7 @@ def generate_launch_description():
 
     def vehicles(context):
         if context.launch_configurations["backend"] == "px4":
-            names = "recipe airframe vehicles seed resume connection signing_key height room"
+            names = "recipe airframe vehicles seed resume connection system signing_key height room"
             landing = "60"  # s
             return [node(Node, "spike_ctrl_sim", "px4_backend", names, additional_env=priority, sigterm_timeout=landing)]
         names = "recipe airframe vehicles seed resume realtime"

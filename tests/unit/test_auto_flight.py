@@ -99,6 +99,23 @@ def test_a_policy_that_disagrees_in_shadow_is_not_flown(Flight):
     assert Rung.SNN not in {output.rung for _, output in flight.outputs}
 
 
+def test_an_engagement_that_is_refused_for_now_is_asked_for_again(Flight):
+    """Above 1.5 m PX4's estimator resets its heading, which bars an engagement for ten seconds."""
+    flight = Flight()
+    rehearse(flight, until=lambda: flight.auto.phase is Phase.TAKE_OFF and flight.position[2] > 0.5)
+    flight.unmet = ("estimator: found 1 resets in ten seconds, wanted none",)
+    rehearse(flight, until=lambda: flight.told("refused to engage"))
+    rehearse(flight, until=lambda: flight.now > flight.auto.since + 8)
+    assert flight.rung is Rung.GUIDE and flight.auto.phase is Phase.ENGAGE
+    flight.unmet = ()
+    assert rehearse(flight).succeeded
+    flight = Flight()
+    rehearse(flight, until=lambda: flight.auto.phase is Phase.TAKE_OFF and flight.position[2] > 0.5)
+    flight.unmet = ("battery: found 20%",)
+    auto = rehearse(flight, Plan(engage_timeout=3.0))
+    assert auto.failure.startswith("engage the policy: not within 3 s: refused to engage: battery") and not flight.armed
+
+
 @pytest.mark.parametrize("phase", [Phase.TAKE_OFF, Phase.ENGAGE, Phase.FLY])
 def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
     flight = Flight()

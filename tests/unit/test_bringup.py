@@ -25,7 +25,14 @@ def test_px4_is_started_as_its_documentation_does():
     program = bringup.px4("sih", FOLDER, lambda path: "default" in str(path), nowhere, {}, instance=2, speed=5)
     assert program.command == (f"{FOLDER}/build/px4_sitl_default/bin/px4", "-d", "-i", "2")
     wanted = {"PX4_SYS_AUTOSTART": "10040", "PX4_SIM_MODEL": "sihsim_quadx", "PX4_SIM_SPEED_FACTOR": "5"}
+    wanted |= {"PX4_PARAM_EKF2_ACC_NOISE": "1", "PX4_PARAM_EKF2_GYR_NOISE": "0.1"}
     assert program.environment == wanted and program.folder == FOLDER
+
+
+def test_at_the_speed_of_the_clock_px4_keeps_the_time_outs_that_the_user_has_set():
+    """Its start-up script sets COM_OF_LOSS_T where it finds a speed factor, be it 1."""
+    program = bringup.px4("sih", FOLDER, everything, nowhere, {})
+    assert "PX4_SIM_SPEED_FACTOR" not in program.environment
 
 
 @pytest.mark.parametrize("kind", bringup.KINDS)

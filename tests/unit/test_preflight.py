@@ -8,6 +8,7 @@ import pytest
 from spike_ctrl import airframe, preflight
 from spike_ctrl.autopilot import Autopilot, Mode
 from spike_ctrl.checkpoint import Contract
+from spike_ctrl.mavlink import px4_parameters
 from spike_ctrl.preflight import Clock, Estimator, Wanted
 from spike_ctrl.settings import Settings
 
@@ -77,6 +78,23 @@ def test_setting_what_the_audit_says_satisfies_it(parameters, remote_control):
     assert fixes
     set_up = parameters | {name: float(value) for _, name, _, value in fixes}
     assert audit(set_up, wanted) == []
+
+
+def test_what_is_written_to_the_autopilot_clears_what_bars_a_flight():
+    values = preflight.to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
+    assert values["COM_OF_LOSS_T"] == 0.2 and "NAV_DLL_ACT" not in values  # which only warns
+    assert [one for one in audit(DEFAULT | values) if one.blocks] == []
+    assert preflight.to_set({}, SETTINGS, CRAFT, WANTED) == preflight.to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
+
+
+def test_the_thrust_model_is_that_which_a_policy_of_the_layout_has_learned():
+    """`rates`: the mixer's output is the motors' command, as in our rate loop. `motors`: PX4 is given thrusts."""
+    curved, square = airframe.find("x500"), airframe.find("crazyflie")
+    assert px4_parameters.thrust_model(curved) == {"MPC_THR_HOVER": pytest.approx(curved.hover, abs=1e-4), "THR_MDL_FAC": 0}
+    found = px4_parameters.thrust_model(square)
+    f, u = found["THR_MDL_FAC"], 0.6
+    assert f * u * u + (1 - f) * u == pytest.approx(square.thrust(u) / square.thrust(1.0), abs=0.03)
+    assert found["MPC_THR_HOVER"] == pytest.approx(1 / square.thrust_to_weight, abs=1e-4)
 
 
 def test_without_a_remote_control_losing_it_must_not_end_the_flight():
@@ -185,6 +203,7 @@ def test_publishers_are_counted():
     [
         (None, "no answer to TIMESYNC"),
         (Clock(0.05, 0.001), "round trip: found 50.0 ms, wanted at most 10 ms"),
+        (Clock(0.001, 0.001, 0.7), "rate: found 0.700 of this computer's, wanted 0.8 to 1.2"),
         (Clock(0.001, math.nan), "spread of the offset: found nan ms"),
     ],
 )

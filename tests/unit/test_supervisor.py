@@ -33,7 +33,7 @@ def test_a_take_off_streams_idle_asks_for_offboard_then_arms_spools_up_and_climb
     streamed = [c for now, c in flight.commands if now < offboard]
     assert len(streamed) >= 49 and {c.action for c in streamed} == {(-1.0, 0.0, 0.0, 0.0)}
     actions = [c.action for _, c in flight.commands if c.commander is Commander.REST]
-    assert actions[-1] == (-0.8, 0.0, 0.0, 0.0) and 95 <= actions.count(actions[-1]) <= 105  # a second of spooling up
+    assert actions[-1] == (-0.84, 0.0, 0.0, 0.0) and 95 <= actions.count(actions[-1]) <= 105  # a second of spooling up
     heights = [output.set_point.position[2] for _, output in flight.outputs if output.set_point is not None]
     assert max(b - a for a, b in pairwise(heights)) < 0.006  # half a metre per second
     assert heights[-1] == pytest.approx(1.0, abs=0.15)

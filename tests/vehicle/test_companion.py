@@ -312,6 +312,63 @@ def test_what_px4_says_of_other_links_tells_nothing_of_the_ground_station():
         assert pair.companion.status().ground_station_lost is lost, text
 
 
+def test_after_a_landing_that_left_it_in_offboard_it_may_take_off_again():
+    """PREARM_CHECK fails there until set-points stream, and they stream only once a take-off was granted."""
+    pair = Pair()
+    pair.run(3.0)
+    assert pair.companion.ready
+    pair.hear(pair.vehicle.receive(ONBOARD, pair.companion.ask(Ask.OFFBOARD, pair.vehicle.now), pair.vehicle.now))
+    pair.run(3.0)
+    assert pair.companion.status().mode is Mode.OFFBOARD and not pair.companion._power.ready
+    assert pair.companion.ready and pair.companion.estimator(pair.vehicle.now).prearm_ok
+
+
+def test_the_mode_is_known_at_once_and_asked_for_no_more_once_it_comes():
+    pair = Pair()
+    pair.run(3.0)
+    pair.hear(pair.vehicle.receive(ONBOARD, pair.companion.ask(Ask.OFFBOARD, pair.vehicle.now), pair.vehicle.now))
+    pair.run(0.05)
+    assert pair.companion.status().mode is Mode.OFFBOARD
+    before = pair.sent
+    pair.run(5.0)
+    assert pair.sent - before <= 5 * (1 + 5) + 1  # heartbeats and TIMESYNC
+
+
+@pytest.mark.parametrize("rate", [0.9, 1.0, 1.1])
+def test_a_clock_that_drifts_has_a_rate_and_no_spread(rate):
+    companion, now = Companion(Link(), 100.0), 0.0
+    vehicle = Vehicle(CRAFT, speed=rate)
+    while now < 6.0:
+        now += 0.02
+        for packet in companion.due(now):
+            for _, data in vehicle.receive(ONBOARD, packet, rate * now):
+                companion.receive(data, now)
+        for port, data in vehicle.advance(rate * now):
+            if port == ONBOARD:
+                companion.receive(data, now)
+    clock = companion.clock()
+    assert clock.rate == pytest.approx(rate, abs=1e-4) and clock.spread < 1e-3
+    told = [str(one) for one in preflight.audit_clock(clock, preflight.Wanted())]
+    assert bool(told) == (rate != 1.0)
+    assert all(one.startswith(f"clock: rate: found {rate:.3f} of this computer's, wanted 1; ") for one in told)
+
+
+def test_another_system_than_the_one_that_is_wanted_is_told_by_its_number():
+    vehicle, companion = Vehicle(CRAFT, system=3), Companion(Link(), 100.0)
+    for _, data in vehicle.advance(2.0):
+        companion.receive(data, 2.0)
+    (unmet,) = preflight.audit(companion.heard_of(2.0), Settings(), CRAFT, preflight.Wanted())
+    assert str(unmet) == "autopilot: not heard, but system 3; start with that MAV_SYS_ID as its system: 3"
+    companion = Companion(Link(system=3), 100.0)
+    for _, data in vehicle.advance(4.0):
+        companion.receive(data, 4.0)
+    for packet in companion.due(4.0):
+        vehicle.receive(ONBOARD, packet, 4.0)
+    for _, data in vehicle.advance(8.0):
+        companion.receive(data, 8.0)
+    assert companion.status() is not None and companion.state_rate(8.0) > 80
+
+
 def test_health_is_told_by_what_the_estimate_did_on_the_ground():
     pair = Pair()
     pair.run(1.0)

@@ -41,7 +41,7 @@ def test_messages_come_at_px4s_default_rates(rig):
     [
         ("ODOMETRY", 100, 100), ("ODOMETRY", 1000, 125), ("LOCAL_POSITION_NED", 250, 125), ("ATTITUDE_TARGET", 250, 125),
         ("ATTITUDE", 1000, 250), ("ATTITUDE_QUATERNION", 250, 250), ("HIGHRES_IMU", 250, 250),
-        ("SERVO_OUTPUT_RAW", 500, 250), ("CURRENT_MODE", 50, 50), ("ODOMETRY", 0, 0),
+        ("SERVO_OUTPUT_RAW", 500, 250), ("CURRENT_MODE", 50, 2), ("ODOMETRY", 0, 0),
     ],
 )  # fmt: skip
 def test_an_interval_is_accepted_and_given_as_far_as_can_be(rig, kind, asked, given):

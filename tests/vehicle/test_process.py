@@ -48,6 +48,18 @@ def take_off(vehicle, height=1.5):
     vehicle.fly(lambda: abs(vehicle.last("LOCAL_POSITION_NED").z + height) < 0.1, 20, place)
 
 
+def test_the_preflight_writes_what_bars_a_flight_to_the_autopilot(start_vehicle):
+    vehicle = start_vehicle(*QUIET, "--instance", "2")
+    port = vehicle.socket.getsockname()[1]
+    vehicle.socket.close()
+    command = [SPIKE_CTRL, "preflight", "--connection", f"udpin:127.0.0.1:{port}", "--no-remote-control", "--system", "3"]
+    barred = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert barred.returncode == 1 and "unmet: COM_OF_LOSS_T: found 1, wanted at most 0.2 s" in barred.stdout
+    done = subprocess.run([*command, "--set"], capture_output=True, text=True, timeout=60)
+    assert "set COM_OF_LOSS_T: 1 -> 0.2\n" in done.stdout and "set COM_OBL_RC_ACT: 0 -> 4\n" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("unmet: ") and "; set " in line], done.stdout
+
+
 def test_the_whole_flight_and_an_orderly_end(start_vehicle):
     vehicle = start_vehicle(*QUIET, "--speed", "4")
     assert vehicle.heard[0][1].get_srcSystem() == 1

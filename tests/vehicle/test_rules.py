@@ -15,7 +15,7 @@ PREARM = 0x10000000
 
 
 def test_the_sequence_that_works(rig):
-    """Health bit, stream at 2 Hz, OFFBOARD, arm, spool up at thrust .1, fly."""
+    """Health bit, stream at 2 Hz, OFFBOARD, arm, spool up at thrust .08, fly."""
     client = rig()
     assert client.run(10, until=lambda: any(m.onboard_control_sensors_health & PREARM for m in client.all("SYS_STATUS")))
     idle = client.attitude_target(0.0)
@@ -23,12 +23,34 @@ def test_the_sequence_that_works(rig):
     assert client.ask(client.mode_request(OFFBOARD), idle) == [0, 0]
     assert client.ask(client.arm(), idle) == [0]
     assert client.mode == OFFBOARD
-    client.run(1.0, client.attitude_target(0.1))
+    client.run(1.0, client.attitude_target(0.08))
     assert client.height == 0 and client.last("EXTENDED_SYS_STATE").landed_state == 1
     client.run(1.0, client.attitude_target(0.55))
     client.run(0.2, client.attitude_target(0.49))
     assert client.height > 0.2 and client.last("EXTENDED_SYS_STATE").landed_state == 2
     assert client.last("HEARTBEAT").base_mode & 128
+
+
+def test_more_than_the_least_thrust_counts_as_flying_though_the_ground_carries_the_vehicle(rig):
+    """MulticopterLandDetector: in OFFBOARD without a wanted climb rate, more than MPC_MANTHR_MIN and .01."""
+    client = rig()
+    client.run(2.5, client.attitude_target(0.0))
+    assert client.ask(client.mode_request(OFFBOARD), client.attitude_target(0.0)) == [0, 0]
+    assert client.ask(client.arm(), client.attitude_target(0.0)) == [0]
+    client.run(0.5, client.attitude_target(0.1))
+    assert client.height == 0 and client.last("EXTENDED_SYS_STATE").landed_state == 2
+
+
+def test_disarmed_in_offboard_the_check_before_arming_fails_until_something_streams(rig):
+    """SYS_STATUS tells whether it would arm in the mode that it is in."""
+    client = rig()
+    client.run(2.5)
+    assert client.last("SYS_STATUS").onboard_control_sensors_health & PREARM
+    assert client.ask(client.mode_request(OFFBOARD)) == [0, 0]
+    client.run(0.5)
+    assert not client.last("SYS_STATUS").onboard_control_sensors_health & PREARM
+    client.run(0.5, client.attitude_target(0.0))
+    assert client.last("SYS_STATUS").onboard_control_sensors_health & PREARM
 
 
 def test_arming_is_refused_before_the_estimate_is_ready(rig):

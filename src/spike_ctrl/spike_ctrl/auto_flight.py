@@ -1,6 +1,7 @@
 """The flight that `auto` asks for: take off, engage, fly the trajectories, land. Pure; it asks as an operator would.
 
-It never asks twice for what was refused or lost in the air: whatever leads down the ladder ends the flight with a landing.
+Whatever leads down the ladder, or drops the engagement, ends the flight with a landing; it never asks for that again. What
+is refused for now, as after a reset of the estimator on the way up, it asks for until `engage_timeout`.
 
     auto, requests, target = advance(auto, ladder, airborne, answers, now, plan, refusal)
 """
@@ -48,6 +49,7 @@ class Plan:
     trajectories: tuple[Trajectory, ...] = ()
     duration: float = within(20.0, 0.1, 3600.0)  # by the policy, of each trajectory
     ready_timeout: float = within(60.0, 1.0, 3600.0)
+    engage_timeout: float = within(15.0, 1.0, 600.0)  # until an engagement is no longer refused
     land_timeout: float = within(60.0, 1.0, 600.0)
     ask_again: float = within(1.0, 0.1, 60.0)
 
@@ -80,12 +82,17 @@ def advance(auto: Auto, ladder: Ladder, airborne: bool, answers: bool, now: floa
             return auto, (), None
         if ladder.latched is not None:
             return _give_up(auto, ladder, now)
-        return auto._replace(phase=Phase.ENGAGE, since=now), (Request.ENGAGE,), None
+        return _ask(auto._replace(phase=Phase.ENGAGE, since=now, asked=None), Request.ENGAGE, now, plan)
     if auto.phase is Phase.ENGAGE:
         if rung is Rung.SNN:
             return auto._replace(phase=Phase.FLY, since=now), (), plan.trajectories[0] if plan.trajectories else None
-        # The request is obeyed, or refused, at the step after it was made.
-        return (auto, (), None) if ladder.wanted or now == auto.since else _give_up(auto, ladder, now)
+        if ladder.wanted:
+            return auto, (), None
+        if ladder.latched is not None:
+            return _give_up(auto, ladder, now)
+        if now - auto.since > plan.engage_timeout:
+            return _next(auto, Phase.LAND, now, f"{auto.phase.value}: not within {plan.engage_timeout:g} s: {refusal}")
+        return _ask(auto, Request.ENGAGE, now, plan)
     if auto.phase is Phase.FLY:
         auto = auto._replace(flown=now - auto.since)
         if rung is not Rung.SNN:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from spike_ctrl.mavlink.px4_parameters import SIH_NOISE, speed_factor
+
 BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
 TARGETS = {"sih": "px4_sitl_sih sihsim_quadx", "gazebo": "px4_sitl gz_x500", "hil": "px4_sitl none_iris"}
 MODELS = {"sih": ("10040", "sihsim_quadx"), "gazebo": ("4001", "gz_x500"), "hil": ("10016", "none_iris")}
@@ -52,7 +54,8 @@ def px4(
     if kind == "gazebo" and which("gz") is None:
         raise BringUpError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")
     number, model = MODELS[kind]
-    given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, "PX4_SIM_SPEED_FACTOR": f"{speed:g}"}
+    given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, **speed_factor(speed)}
+    given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in (SIH_NOISE if kind == "sih" else {}).items()}
     return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder)
 
 

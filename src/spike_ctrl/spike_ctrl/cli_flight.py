@@ -31,7 +31,7 @@ def add_vehicle(verbs, verb) -> None:
     parser.add_argument(
         "--station", metavar="HOST:PORT", help="ground station, or none (default: 127.0.0.1:14550, from 18570 + instance)"
     )
-    parser.add_argument("--instance", type=int, default=0, help="moves the ports of several on one machine (default: 0)")
+    parser.add_argument("--instance", type=int, default=0, help="of several: moves ports and MAV_SYS_ID, 1 (default: 0)")
     parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
     parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
@@ -78,7 +78,7 @@ def _vehicle(options) -> int:
             signing = {name: Signing(key, link, time.time(), 0.0) for link, name in enumerate((ONBOARD, STATION))}
         vehicle = Vehicle(
             craft, options.seed, dict(map(parameters.parse, options.set)), options.noise, options.latency, options.speed,
-            signing=signing,
+            signing=signing, system=1 + options.instance,
         )  # fmt: skip
         print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
         Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
@@ -122,13 +122,15 @@ def add_preflight(verbs, verb) -> None:
         "Exit code 0: nothing bars a flight; 1: something does; 2: the command line is wrong.",
         "  spike-ctrl preflight --model models/sih_quadx.safetensors\n"
         "  spike-ctrl preflight --connection serial:/dev/ttyUSB0:921600 --cage -2,-2,-0.5,2,2,2.5\n"
-        "  spike-ctrl preflight --no-remote-control           # against `spike-ctrl vehicle`\n",
+        "  spike-ctrl preflight --no-remote-control           # against `spike-ctrl vehicle`\n"
+        "  spike-ctrl preflight --no-remote-control --set     # and write the wanted values to its parameters\n",
     )
     parser.add_argument(
         "--connection",
         default="udpin:127.0.0.1:14540",
         help="udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD (default: udpin:127.0.0.1:14540)",
     )
+    parser.add_argument("--system", type=int, default=1, help="the autopilot's MAV_SYS_ID, 1 to 255 (default: 1)")
     parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
     parser.add_argument("--rate", type=float, default=100.0, help="Hz of the control, 50 to 125 (default: 100)")
@@ -136,6 +138,9 @@ def add_preflight(verbs, verb) -> None:
     parser.add_argument("--height", type=float, default=1.0, help="m, of the take-off (default: 1)")
     parser.add_argument("--no-remote-control", action="store_true", help="there is no pilot with a remote control")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="of a signed link")
+    parser.add_argument(
+        "--set", action="store_true", help="write the wanted values to parameters that bar a flight; PX4 keeps them"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="to listen for, at most, 1 to 600 (default: 10)")
     parser.set_defaults(do=_preflight)
 
@@ -147,7 +152,7 @@ def _preflight(options) -> int:
     from spike_ctrl.mavlink.protocol import Link
     from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
 
-    for name, (low, high) in {"rate": (50, 125), "seconds": (1, 600)}.items():
+    for name, (low, high) in {"rate": (50, 125), "seconds": (1, 600), "system": (1, 255)}.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name):g}, wanted {low} to {high}")
     craft = airframe.find(options.airframe)
@@ -161,21 +166,19 @@ def _preflight(options) -> int:
     except (settings.SettingsError, SigningError, ConnectionFault) as error:
         raise UsageError(str(error)) from None
     names = preflight.parameter_names(limits, craft, wanted)
-    companion = Companion(Link(connection.stream, signing), options.rate, names)
+    companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
     begun = time.monotonic()
-    while (now := time.monotonic()) < begun + options.seconds:
-        data, sender = connection.receive(0.02)
-        if data and connection.believes(sender, now):
-            companion.receive(data, now)
-            connection.adopt(sender, now)
-        for packet in companion.due(now):
-            connection.send(packet)
-        # by then rates, clock and wander can be told
-        if now > begun + 4.0 and not preflight.audit(companion.heard_of(now), limits, craft, wanted):
-            break
+
+    def unmet_of(now: float):
+        return preflight.audit(companion.heard_of(now), limits, craft, wanted)
+
+    # by then rates, clock and wander can be told
+    _listen(connection, companion, begun + options.seconds, lambda now: now > begun + 4.0 and not unmet_of(now))
+    if options.set:
+        _set(connection, companion, lambda heard: preflight.to_set(heard.parameters, limits, craft, wanted, heard.home))
+    unmet = unmet_of(time.monotonic())
     connection.close()
-    unmet = preflight.audit(companion.heard_of(now), limits, craft, wanted)
     if contract is not None:
         unmet += preflight.audit_contract(contract, craft, options.rate, limits.layout)
     for one in unmet:
@@ -183,6 +186,37 @@ def _preflight(options) -> int:
     barring = sum(one.blocks for one in unmet)
     print("ready to fly" if not barring else f"{barring} conditions bar a flight")
     return 1 if barring else 0
+
+
+def _listen(connection, companion, end: float, until) -> None:
+    """Hear the autopilot and send it what is due, to `end` (monotonic, s) or as soon as `until` holds."""
+    while (now := time.monotonic()) < end and not until(now):
+        data, sender = connection.receive(0.02)
+        if data and connection.believes(sender, now):
+            companion.receive(data, now)
+            connection.adopt(sender, now)
+        for packet in companion.due(now):
+            connection.send(packet)
+
+
+def _set(connection, companion, wanted) -> None:
+    """Write the parameters that `wanted` names, until the autopilot tells them back or has had five seconds."""
+    heard = companion.heard_of(time.monotonic())
+    if heard.status is None:
+        return  # the audit says so
+    if heard.status.armed:
+        raise UsageError("--set: the vehicle is armed, wanted disarmed")
+    before = dict(heard.parameters)
+    for _ in range(10):
+        now = time.monotonic()
+        if not (values := wanted(companion.heard_of(now))):
+            break
+        for name, value in values.items():
+            connection.send(companion.link.set_parameter(name, type(before[name])(value), now))
+        _listen(connection, companion, now + 0.5, lambda now: not wanted(companion.heard_of(now)))
+    for name, value in companion.parameters.items():
+        if value != before.get(name, value):
+            print(f"set {name}: {before[name]:g} -> {value:g}")
 
 
 def add_ask(verbs, verb) -> None:

@@ -29,7 +29,8 @@ def add_options(parser) -> None:
 
 def run(options, craft, defaults) -> int:
     """Serve until a signal (0) or until PX4 is gone (1). `defaults`: gives the default of an option."""
-    from spike_ctrl.mavlink.hil import px4, serve
+    from spike_ctrl.mavlink import px4_parameters
+    from spike_ctrl.mavlink.hil import serve
     from spike_ctrl.mavlink.hil.simulation import RATES, Simulation, SimulationError
 
     for name in OTHERS:
@@ -39,7 +40,7 @@ def run(options, craft, defaults) -> int:
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low:g} to {high:g}")
     if options.px4_environment:
-        print(px4.environment(craft, options.rate, options.speed))
+        print(px4_parameters.environment(craft, options.rate, options.speed))
         return 0
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

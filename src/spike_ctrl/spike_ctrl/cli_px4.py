@@ -34,7 +34,7 @@ def add_px4(verbs, verb) -> None:
 
 def _px4(options) -> int:
     from spike_ctrl import airframe, bringup
-    from spike_ctrl.mavlink.hil import px4
+    from spike_ctrl.mavlink import px4_parameters
 
     for name, (low, high) in {"instance": (0, 99), "speed": (0.1, 100), "rate": (250, 500)}.items():
         if not low <= getattr(options, name) <= high:
@@ -44,7 +44,7 @@ def _px4(options) -> int:
     given: dict[str, str] = {}
     craft = airframe.find(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
     if options.kind == "hil":
-        given = bringup.exports(px4.environment(craft, options.rate, options.speed))
+        given = bringup.exports(px4_parameters.environment(craft, options.rate, options.speed))
     folder = Path(options.px4).expanduser().absolute()
     about = (folder, Path.is_file, shutil.which)
     try:

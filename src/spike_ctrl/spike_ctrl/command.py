@@ -96,8 +96,10 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
         return of(policy, Commander.POLICY)
     if rungs.rung is Rung.GUIDE:
         spooling = ladder.spooling(rungs, now, settings.ladder)
-        # Once it flies, an autopilot that takes it for landed is not believed: rotors at rest would be a fall.
-        if sources.autopilot.airborne or not rungs.taking_off or not (rungs.armed_since is None or spooling):
+        # Once it flies, an autopilot that takes it for landed is not believed: rotors at rest would be a fall. Nor is one
+        # that takes it for flying while they come up to speed.
+        waiting = rungs.armed_since is None and not sources.autopilot.airborne
+        if not rungs.taking_off or not (waiting or spooling):
             return of(guide, Commander.GUIDE)
         resting = settings.spool if spooling else settings.idle
         passes = fresh(sample.tick, sample.received)

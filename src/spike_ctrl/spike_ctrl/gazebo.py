@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.mavlink.dialect import MOTOR_ORDER
-from spike_ctrl.mavlink.hil.px4 import rotors
+from spike_ctrl.mavlink.px4_parameters import rotors, thrust_model
 
 TOP_SPEED = 1000.0  # rad/s at u = 1; any other would do, with another k
 ROTOR_SHARE = 1 / 128  # of the mass, each: Gazebo wants a mass where a joint turns
@@ -156,7 +156,7 @@ def world(name: str) -> str:
 def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, str]:
     """What PX4's start-up script reads from its environment to fly the model in that folder; PX4's frame is FRD."""
     turning = rotor(airframe)
-    parameters: dict[str, float] = {**rotors(airframe), "MPC_THR_HOVER": round(airframe.hover, 3)}
+    parameters: dict[str, float] = {**rotors(airframe), **thrust_model(airframe)}
     for number in range(4):
         parameters[f"SIM_GZ_EC_FUNC{number + 1}"] = 101 + number
         parameters[f"SIM_GZ_EC_MIN{number + 1}"] = round(turning.low)

@@ -14,9 +14,12 @@ from typing import NamedTuple
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.autopilot import Autopilot
 from spike_ctrl.checkpoint import Contract
+from spike_ctrl.mavlink import px4_parameters
 from spike_ctrl.observation import LAYOUT
 from spike_ctrl.ranges import within
 from spike_ctrl.settings import Settings
+
+REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 hears one; 1 and 4: MAVLink alone, none
 
 
 class Unmet(NamedTuple):
@@ -41,10 +44,13 @@ class Estimator(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """The two clocks, from TIMESYNC: round trip (s) and how much their offset spread (s) in the last seconds."""
+    """The two clocks, from TIMESYNC of the last seconds: round trip (s), spread of their offset (s) about its drift, and how
+    many of its seconds the autopilot's clock counts in one of ours.
+    """
 
     round_trip: float
     spread: float
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,16 @@ class Wanted:
     vertical: float = within(0.5, 0.001, 10.0)
     still_speed: float = within(0.3, 0.001, 10.0)  # m/s
     round_trip: float = within(0.01, 1e-5, 1.0)  # s
-    spread: float = within(0.01, 1e-5, 1.0)  # s
+    spread: float = within(0.05, 1e-5, 1.0)  # s
+    drift: float = within(0.2, 1e-5, 0.5)  # of the clock's rate from 1
+    noticed: float = within(0.005, 1e-5, 0.5)  # the same: no crystal is that bad
 
 
 class Heard(NamedTuple):
     """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), Hz of the state.
 
-    home: where it stands or last stood disarmed (m, ENU), from which PX4 measures its fence; None: never seen so.
+    home: where it stands or last stood disarmed (m, ENU), from which PX4 measures its fence; None: never seen so. others:
+    numbers (MAV_SYS_ID) of other autopilots on the link.
     """
 
     parameters: Mapping[str, float]
@@ -73,10 +82,15 @@ class Heard(NamedTuple):
     position: tuple[float, float, float] | None
     state_rate: float
     home: tuple[float, float, float] | None
+    others: tuple[int, ...] = ()
 
 
 def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
     """All that can be said of the autopilot."""
+    if heard.status is None and heard.others:
+        found = " and ".join(map(str, heard.others))
+        what = f"autopilot: not heard, but system {found}"
+        return [Unmet(what, f"start with that MAV_SYS_ID as its system: {heard.others[0]}")]
     if heard.status is None:
         return audit_battery(None, settings)
     airborne = heard.status.airborne
@@ -94,6 +108,14 @@ def parameter_names(settings: Settings, airframe: Airframe, wanted: Wanted) -> t
     return tuple(rule.name for rule in _rules(settings, airframe, wanted))
 
 
+def to_set(
+    found: Mapping[str, float], settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None
+) -> dict[str, float]:
+    """The values that the autopilot's parameters need before a flight, of those that bar one. As audit_parameters."""
+    barring = [rule for rule in _rules(settings, airframe, wanted, home) if rule.blocks and rule.name in found]
+    return {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
+
+
 class _Rule(NamedTuple):
     name: str
     met: Callable[[float], bool]
@@ -101,6 +123,9 @@ class _Rule(NamedTuple):
     value: str
     why: str
     blocks: bool = True
+
+    def accepts(self, value: float) -> bool:
+        return math.isfinite(value) and self.met(float(f"{value:.6g}"))  # a number of 32 bits, as it was written
 
 
 def audit_parameters(
@@ -111,11 +136,9 @@ def audit_parameters(
     for rule in _rules(settings, airframe, wanted, home):
         fix = f"set {rule.name} to {rule.value}: {rule.why}"
         value = found.get(rule.name)
-        if value is not None and math.isfinite(value):
-            value = float(f"{value:.6g}")  # a number of 32 bits, as it was written
         if value is None:
             unmet.append(Unmet(f"{rule.name}: not received, wanted {rule.wanted}", fix, rule.blocks))
-        elif not (math.isfinite(value) and rule.met(value)):
+        elif not rule.accepts(value):
             unmet.append(Unmet(f"{rule.name}: found {value:g}, wanted {rule.wanted}", fix, rule.blocks))
     return unmet
 
@@ -147,13 +170,20 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequenc
             f"{math.ceil(vertical + 1)}",
             "0 is no fence, and the fence around home must lie outside the cage",
         ),
-        _Rule("NAV_DLL_ACT", lambda v: v > 0, "more than 0", "3", "0 does nothing when the ground station is lost", False),
+        _Rule(
+            "NAV_DLL_ACT",
+            lambda v: v > 0,
+            "more than 0",
+            "3",
+            "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected",
+            False,
+        ),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
         _Rule("NAV_RCL_ACT", lambda v: v in (1, 2, 3), "1 (hold), 2 (return) or 3 (land)", "3", "5 and 6 drop the vehicle"),
     ]
     if wanted.remote_control:
         why = "else the pilot's remote control is not heard"
-        rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in (0, 2, 3), "0, 2 or 3", "0", why))
+        rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in REMOTE_CONTROL, "0, 2, 3 or 5 to 8", "0", why))
         why = "a lost remote control must end OFFBOARD"
         rules.append(_Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
     else:
@@ -176,8 +206,7 @@ def _rules(settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequenc
 
 def _thrust_rules(airframe: Airframe) -> list[_Rule]:
     """PX4's idea of thrust against the airframe's: action 0 is the airframe's hover thrust."""
-    hover, (_, c1, c2) = airframe.hover, airframe.thrust_curve
-    curved = c2 / (c1 + c2)
+    hover, curved = px4_parameters.thrust_model(airframe).values()
     return [
         _Rule(
             "MPC_THR_HOVER",
@@ -189,9 +218,9 @@ def _thrust_rules(airframe: Airframe) -> list[_Rule]:
         _Rule(
             "THR_MDL_FAC",
             lambda v: abs(v - curved) <= 0.1,
-            f"{curved:.2f} within 0.1, the thrust curve of airframe {airframe.name}",
+            f"{curved:.2f} within 0.1, as airframe {airframe.name} with action layout {airframe.action_layout} has it",
             f"{curved:.2f}",
-            "the policy learned this curve",
+            "the policy learned what a command does to the thrust",
         ),
     ]
 
@@ -271,7 +300,14 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     if clock is None:
         return [Unmet("clock: no answer to TIMESYNC", "check the connection")]
     busy = ", or give this computer less to do"  # who is not woken in time sees no clock right
-    return [
+    drift, rate = abs(clock.rate - 1), f"clock: rate: found {clock.rate:.3f} of this computer's"
+    unmet = []
+    if not drift <= wanted.drift:
+        what = f"{rate}, wanted {1 - wanted.drift:g} to {1 + wanted.drift:g}"
+        unmet.append(Unmet(what, f"let a simulation run at the speed of the clock{busy}"))
+    elif drift > wanted.noticed:
+        unmet.append(Unmet(f"{rate}, wanted 1", "a simulation falls behind on a busy computer; no vehicle does", False))
+    return unmet + [
         Unmet(f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms", fix)
         for name, found, limit, fix in (
             ("round trip", clock.round_trip, wanted.round_trip, f"use a faster link{busy}"),

@@ -13,6 +13,8 @@ from spike_ctrl.guard import Limits
 from spike_ctrl.ladder import LadderLimits
 from spike_ctrl.ranges import within
 
+SPOOL = 0.08  # of all thrust: PX4 takes more than MPC_MANTHR_MIN and .01 on the ground, .09, for flying
+
 
 class SettingsError(ValueError):
     """Settings that are out of range or contradict each other; one line that names the field, found and wanted."""
@@ -24,6 +26,7 @@ class Settings:
 
     layout: str = "rates"
     hover: float = within(0.0, -1.0, 1.0)
+    spooling: float = within(-0.84, -1.0, 0.0)  # the collective action, while the rotors come up to speed after arming
     state: Limits = Limits()
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
@@ -45,8 +48,7 @@ class Settings:
 
     @property
     def spool(self) -> Action:
-        """A tenth of the rotors' speed, or of the thrust about: while they come up to speed after arming."""
-        return _RESTING[self.layout](-0.8)
+        return _RESTING[self.layout](self.spooling)
 
     @property
     def level(self) -> Action:
@@ -64,6 +66,7 @@ def for_flight(airframe: Airframe, rate_hz: float, cage: str = "", height: float
         return Settings(
             layout=airframe.action_layout,
             hover=0.0 if airframe.action_layout == "rates" else 2 * airframe.hover - 1,
+            spooling=min(SPOOL / airframe.hover, 1.0) - 1 if airframe.action_layout == "rates" else 2 * SPOOL - 1,
             state=replace(Limits(), period=period, **ages),
             answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
             cage=_cage(cage),

@@ -51,6 +51,7 @@ REQUEST_AGE = 0.3  # s
 @dataclass(frozen=True)
 class Parameters(Options):
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
+    system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
     signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
     link: str = parameter("mavlink", "Way of the commands; uxrce needs px4_msgs.", choices=("mavlink", "uxrce"))
     px4: str = parameter("1.17", "PX4's version, for link uxrce: which px4_msgs must be installed.")
@@ -67,7 +68,7 @@ class VehicleBridge(Node):
         except (SigningError, ConnectionFault) as error:
             raise ParameterError(str(error)) from None
         names = preflight.parameter_names(self.settings, self.airframe, self.wanted)
-        self.companion = Companion(Link(self.connection.stream, signing), p.rate, names)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, names)
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.seen, self.passed = bridge.Seen(), bridge.Passed()

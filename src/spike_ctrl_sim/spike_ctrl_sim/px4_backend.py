@@ -50,6 +50,7 @@ class Parameters:
     seed: int = parameter(0, "Of starts and exploration.", low=0)
     resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
+    system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
     signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
     height: float = parameter(5.0, "m above the take-off, of the middle of the room that it flies in.", low=1.0, high=100.0)
     room: float = parameter(4.0, "m from the middle of the room to its walls.", low=1.5, high=50.0)
@@ -73,7 +74,7 @@ class Px4Backend(Node):
         self.airframe = vehicle
         self.flight = Flight(episodes, GeometricGuide(vehicle, plan.guide))
         self.flight.compile()
-        self.companion = Companion(Link(self.connection.stream, signing), RATE_HZ)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)

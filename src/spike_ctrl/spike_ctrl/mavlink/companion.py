@@ -31,6 +31,7 @@ HASTE = 0.2  # s after an accepted request to arm, in which a heartbeat may stil
 REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
 CLOCK_MEMORY = 20  # answers to TIMESYNC
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
+MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE when it changes, and else twice a second; to ask again holds its receiver up
 TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
 OVERDUE = {messages.MAVLINK_MSG_ID_HEARTBEAT: 1.5, messages.MAVLINK_MSG_ID_SYS_STATUS: 2.5}  # s: then it is asked for
 DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
@@ -175,8 +176,14 @@ class Companion:
 
     @property
     def ready(self) -> bool:
-        """Whether all checks of the autopilot before arming pass."""
-        return self._fresh_power is not None and self._fresh_power.ready
+        """Whether all checks of the autopilot before arming pass, as far as it tells.
+
+        PX4 tells whether it would arm in the mode that it is in: not in LAND and RTL, whatever else holds, nor in OFFBOARD
+        while nothing streams, where a landing leaves it.
+        """
+        mode = self._mode.mode if self._mode is not None else None
+        landing, waiting = mode in (dialect.Mode.AUTO_LAND, dialect.Mode.AUTO_RTL), mode is dialect.Mode.OFFBOARD
+        return self._fresh_power is not None and (self._fresh_power.ready or landing or (waiting and self._disarmed))
 
     @property
     def _fresh_power(self) -> protocol.Status | None:
@@ -194,23 +201,25 @@ class Companion:
         while self._resets and now - self._resets[0] > RESET_MEMORY:
             self._resets.popleft()
         if len(self._standing) < STANDING:
-            return Estimator(self._power.ready, resets=len(self._resets))
+            return Estimator(self.ready, resets=len(self._resets))
         x, y, z = np.std([sample.position for sample in self._standing], axis=0).tolist()
         speed = max(math.hypot(*sample.velocity) for sample in self._standing)
-        return Estimator(self._power.ready, math.hypot(x, y), z, len(self._resets), speed)
+        return Estimator(self.ready, math.hypot(x, y), z, len(self._resets), speed)
 
     def clock(self) -> Clock | None:
         """By the quicker half of the last answers: the others tell more of this computer than of the clocks."""
         if len(self._offsets) < CLOCK_MEMORY // 2:
             return None
         quick = sorted(self._offsets, key=lambda answer: answer.round_trip)[: (len(self._offsets) + 1) // 2]
-        offsets = [answer.offset for answer in quick]
-        return Clock(quick[-1].round_trip, max(offsets) - min(offsets))
+        times, offsets = (np.array([getattr(answer, name) for answer in quick]) for name in ("now", "offset"))
+        drift, offset = np.polyfit(times - times[0], offsets, 1)
+        spread = float(np.ptp(offsets - offset - drift * (times - times[0])))
+        return Clock(quick[-1].round_trip, spread, 1.0 + float(drift))
 
     def heard_of(self, now: float) -> Heard:
         """All that an audit asks for."""
         known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
-        return Heard(*known, self.state_rate(now), self._home)
+        return Heard(*known, self.state_rate(now), self._home, tuple(sorted(self.link.others)))
 
     # What leaves
 
@@ -237,12 +246,12 @@ class Companion:
         packets = [self.link.get_parameter(name, now) for name in names]
         if self.version is None:
             packets.append(self.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, now))
-        for number, asked, found in (
-            (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, self.state_rate(now)),
-            (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, _rate(self._modes, now)),
-            (messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, _rate(self._landings, now)),
+        for number, asked, least, found in (
+            (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, 0.8 * self.rate_hz, self.state_rate(now)),
+            (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, MODE_LEAST, _rate(self._modes, now)),
+            (messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, 0.8 * LANDED_RATE, _rate(self._landings, now)),
         ):
-            if found < 0.8 * asked:
+            if found < least:
                 packets.append(self.link.stream(number, asked, now))
         for number, last in zip(OVERDUE, (self._beat, self._power), strict=True):
             if last is None or now - last.now > OVERDUE[number]:

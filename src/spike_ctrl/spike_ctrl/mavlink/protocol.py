@@ -141,6 +141,7 @@ class Link:
     """
 
     def __init__(self, stream: bool = False, signing: Signing | None = None, system: int = 1):
+        self.system, self.others = system, set()  # other systems' autopilots that were heard
         self._reader = Reader(set(_EVENTS), stream, signing)
         self._writer = Writer(system, dialect.ONBOARD_COMPUTER, signing)
         self._first_answers = 0  # that mode requests have yet to get
@@ -154,8 +155,9 @@ class Link:
         """What the bytes say, in their order. Nothing raises; what is dropped is counted."""
         events: list[Event] = []
         for message, system, component in self._reader.read(data, now):
-            if (system, component) != (dialect.SYSTEM, dialect.COMPONENT):
+            if (system, component) != (self.system, dialect.COMPONENT):
                 self.counts["foreign"] += 1
+                self.others |= {system} if component == dialect.COMPONENT else set()
             elif (event := _EVENTS[message.get_msgId()](self, message, now)) is not None:
                 events.append(event)
                 if isinstance(event, Odometry):
@@ -186,7 +188,7 @@ class Link:
         """Position (m, ENU) and yaw (rad, from east) for the autopilot's own position loop."""
         _check(0.0, position=position, yaw=(yaw,))
         message = messages.MAVLink_set_position_target_local_ned_message(
-            _milliseconds(now), dialect.SYSTEM, dialect.COMPONENT, messages.MAV_FRAME_LOCAL_NED, dialect.POSITION_MASK,
+            _milliseconds(now), self.system, dialect.COMPONENT, messages.MAV_FRAME_LOCAL_NED, dialect.POSITION_MASK,
             *frames.ned_from_enu(position), 0, 0, 0, 0, 0, 0, frames.ned_yaw_from_enu(yaw), 0,
         )  # fmt: skip
         return self._write(message, now)
@@ -214,16 +216,16 @@ class Link:
         return self._command(messages.MAV_CMD_REQUEST_MESSAGE, now, message_id)
 
     def get_parameter(self, name: str, now: float) -> bytes:
-        to = (dialect.SYSTEM, dialect.COMPONENT)
+        to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_param_request_read_message(*to, _parameter_id(name), -1), now)
 
     def list_parameters(self, now: float) -> bytes:
-        return self._write(messages.MAVLink_param_request_list_message(dialect.SYSTEM, dialect.COMPONENT), now)
+        return self._write(messages.MAVLink_param_request_list_message(self.system, dialect.COMPONENT), now)
 
     def set_parameter(self, name: str, value: int | float, now: float) -> bytes:
         """An int for PX4's integer parameters, a float for the others; ParameterValue says what it is then."""
         wire, kind = dialect.parameter_to_wire(value)
-        to = (dialect.SYSTEM, dialect.COMPONENT)
+        to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_param_set_message(*to, _parameter_id(name), wire, kind), now)
 
     def timesync(self, now: float) -> bytes:
@@ -232,12 +234,12 @@ class Link:
 
     def _command(self, command: int, now: float, *parameters: float) -> bytes:
         seven = [*parameters, *[0] * (7 - len(parameters))]
-        to = (dialect.SYSTEM, dialect.COMPONENT)
+        to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_command_long_message(*to, command, 0, *seven), now)
 
     def _attitude_target(self, mask: int, quaternion, rates, thrust: float, now: float) -> bytes:
         message = messages.MAVLink_set_attitude_target_message(
-            _milliseconds(now), dialect.SYSTEM, dialect.COMPONENT, mask, quaternion, *rates, thrust
+            _milliseconds(now), self.system, dialect.COMPONENT, mask, quaternion, *rates, thrust
         )
         return self._write(message, now)
 

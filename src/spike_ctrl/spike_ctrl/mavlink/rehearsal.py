@@ -16,6 +16,7 @@ from spike_ctrl.guard import Sample, yaw
 from spike_ctrl.mavlink import dialect, protocol
 from spike_ctrl.mavlink.companion import Companion
 from spike_ctrl.mavlink.protocol import Link
+from spike_ctrl.mavlink.px4_parameters import SIH_NOISE
 from spike_ctrl.mavlink.vehicle.core import ONBOARD, Vehicle
 from spike_ctrl.setpoint import Target
 from spike_ctrl.track import Track
@@ -24,7 +25,6 @@ from spike_ctrl.trajectory import Trajectory
 STEP = 0.004  # s, the vehicle's tick
 READY, CLIMB = 3.0, 8.0  # s on the ground, and to the height
 FENCE = Cage((-50.0, -50.0, -1.0), (50.0, 50.0, 50.0))  # nobody is clamped
-PARAMETERS = {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}  # an estimate that wanders by centimetres, as PX4's then does
 
 
 def fly(
@@ -43,7 +43,7 @@ def fly(
 
     latency: s that commands are late; noise: of the sensors, 1 as PX4's simulation.
     """
-    vehicle = Vehicle(plant, seed, PARAMETERS, noise, latency)
+    vehicle = Vehicle(plant, seed, SIH_NOISE, noise, latency)
     companion = Companion(Link(), rate_hz)
     state, height, rows = policy.initial_state(), paths[0].centre[2], []
     asked: list[None] = []

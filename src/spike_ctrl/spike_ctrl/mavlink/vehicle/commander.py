@@ -89,17 +89,18 @@ class Commander:
             self._not_land = self.mode
         return Result.ACCEPTED
 
+    def against_arming(self, seen: Seen) -> str | None:
+        """Why it would not arm in the mode that it is in. PREARM_CHECK in SYS_STATUS tells whether there is nothing."""
+        if not seen.ready:
+            return "estimator not ready"
+        if self.mode == Mode.OFFBOARD and not self.stream_alive(seen):
+            return "no offboard signal"
+        return f"mode {self.mode.name}" if self.mode in (Mode.AUTO_LAND, Mode.AUTO_RTL) else None
+
     def arm(self, seen: Seen, now: float) -> Result:
         if self.armed:
             return Result.ACCEPTED
-        refusal = None
-        if not seen.ready:
-            refusal = "estimator not ready"
-        elif self.mode == Mode.OFFBOARD and not self.stream_alive(seen):
-            refusal = "no offboard signal"
-        elif self.mode in (Mode.AUTO_LAND, Mode.AUTO_RTL):
-            refusal = f"mode {self.mode.name}"
-        if refusal:
+        if refusal := self.against_arming(seen):
             self._say(CRITICAL, f"Arming denied: {refusal}")
             return Result.TEMPORARILY_REJECTED
         self.armed, self.took_off, self.terminated = True, False, False
@@ -202,9 +203,12 @@ class Commander:
 
 
 class LandDetector:
-    """Landed when the ground carries the vehicle and it no longer wants to fly; px4 measured ~3 s in OFFBOARD, else 1 s."""
+    """Landed when the ground carries the vehicle and it no longer wants to fly; px4 measured ~3 s in OFFBOARD, else 1 s.
 
-    LOW_THRUST = 0.3  # of hover
+    As PX4's, it takes more than a minimum of thrust for flying, wherever the vehicle is: LEAST is MPC_MANTHR_MIN and .01.
+    """
+
+    LOW_THRUST, LEAST = 0.3, 0.09  # of hover; of all
     OFFBOARD_TIME, LANDING_TIME, AIRBORNE_TIME = 3.0, 1.0, 0.1  # s
 
     def __init__(self):
@@ -214,7 +218,7 @@ class LandDetector:
     def update(self, on_ground: bool, thrust: float, hover: float, landing: bool, now: float) -> None:
         """thrust, hover: 0..1, of the set-point, 0 while the motors are off; `landing`: in a mode that lands."""
         if self.landed:
-            changing, needed = not on_ground, self.AIRBORNE_TIME
+            changing, needed = not on_ground or thrust > self.LEAST, self.AIRBORNE_TIME
         else:
             changing = on_ground and (landing or thrust < self.LOW_THRUST * hover)
             needed = self.LANDING_TIME if landing else self.OFFBOARD_TIME

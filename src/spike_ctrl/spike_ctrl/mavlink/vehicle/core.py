@@ -27,6 +27,7 @@ from spike_ctrl.mavlink.vehicle.telemetry import STREAMS, Schedule, Snapshot
 
 ONBOARD, STATION = "onboard", "station"  # the two ports
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
+STATUS_PERIOD = 0.5  # s, in which PX4's commander publishes its status at least
 LISTED_PER_TICK = 2  # parameters, so that a list does not fill the socket's buffer
 JUMP = (1.0, -0.5, 0.2)  # m, of the estimate when the GPS is made to be wrong
 _MODE_COMMANDS = {
@@ -41,7 +42,8 @@ class Vehicle:
     """One vehicle on the ground, nose to `yaw` (rad from east; PX4's simulation begins nose north).
 
     `noise` scales all sensor noise, 1 as PX4's simulation; `latency` (s) delays what arrives; `speed` is the factor by
-    which the vehicle's time runs ahead of the clock; a `signing` for each port, where links are signed.
+    which the vehicle's time runs ahead of the clock; a `signing` for each port, where links are signed; `system`:
+    MAV_SYS_ID.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class Vehicle:
         speed: float = 1.0,
         yaw: float = math.pi / 2,
         signing: Mapping[str, Signing] | None = None,
+        system: int = dialect.SYSTEM,
     ):
-        self.now = 0.0
+        self.now, self.system = 0.0, system
         self.farthest = 0.0  # m from the start, of the truth
         self.parameters = Parameters(parameters)
         self.plant = Plant(airframe, yaw)
@@ -70,7 +73,7 @@ class Vehicle:
         wanted = {*_HANDLERS, messages.MAVLINK_MSG_ID_TIMESYNC}
         self.readers = {port: Reader(wanted, signing=signing.get(port)) for port in (ONBOARD, STATION)}
         self._writers = {
-            port: Writer(dialect.SYSTEM, dialect.COMPONENT, signing.get(port)) for port in (ONBOARD, STATION)
+            port: Writer(system, dialect.COMPONENT, signing.get(port)) for port in (ONBOARD, STATION)
         }
         self._schedules = {
             ONBOARD: Schedule({number: stream.onboard for number, stream in STREAMS.items()}),
@@ -87,6 +90,7 @@ class Vehicle:
         self._answers: list[tuple[str, messages.MAVLink_message]] = []  # of this tick
         self._late_answers: list[tuple[str, messages.MAVLink_message]] = []  # of the next
         self._listing: dict[str, int] = {}
+        self._status_told: dict[str, tuple] = {}  # by port: what CURRENT_MODE told last, and when
         self._truth = self.plant.state
         self._estimate = self.estimator.advance(self._truth, False, self.parameters)
 
@@ -195,9 +199,20 @@ class Vehicle:
         snapshot = None
         for port, schedule in self._schedules.items():
             for number in schedule.due(self.now):
+                if number == messages.MAVLINK_MSG_ID_CURRENT_MODE and not self._has_mode_news(port):
+                    continue
                 snapshot = snapshot or self._snapshot()
                 found.append((port, STREAMS[number].make(snapshot)))
         return [(port, self._pack(port, message, self.now)) for port, message in found]
+
+    def _has_mode_news(self, port: str) -> bool:
+        """PX4 sends CURRENT_MODE when its status is published: as it changes, and twice a second."""
+        status = (self.commander.mode, self.commander.intended, self.commander.armed, self.commander.failsafe)
+        before, at = self._status_told.get(port, (None, -math.inf))
+        if status == before and self.now - at < STATUS_PERIOD:
+            return False
+        self._status_told[port] = (status, self.now)
+        return True
 
     def _pack(self, port: str, message: messages.MAVLink_message, now: float) -> bytes:
         return self._writers[port].write(message, now / self.speed)
@@ -207,7 +222,7 @@ class Vehicle:
         return Snapshot(
             self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
             self.estimator.reset_counter, self._command, c.mode, c.intended, c.armed, c.failsafe, c.terminated,
-            self._landed(), self._seen().ready, self.battery.voltage, self.battery.charge,
+            self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
             self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works,
         )  # fmt: skip
 
@@ -221,12 +236,16 @@ class Vehicle:
 
     # What arrives
 
+    def _for_us(self, m) -> bool:
+        """PX4 says nothing to what is meant for another."""
+        return m.target_system in (0, self.system) and m.target_component in (0, dialect.COMPONENT)
+
     def _set_attitude_target(self, port: str, received: Received) -> None:
-        if _for_us(received.message):
+        if self._for_us(received.message):
             self._take(setpoints.of_attitude_target(received.message))
 
     def _set_position_target(self, port: str, received: Received) -> None:
-        if _for_us(received.message):
+        if self._for_us(received.message):
             self._take(setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
 
     def _take(self, setpoint: setpoints.Setpoint | None) -> None:
@@ -239,7 +258,7 @@ class Vehicle:
 
     def _command_long(self, port: str, received: Received) -> None:
         m = received.message
-        if not _for_us(m):
+        if not self._for_us(m):
             return
         if m.command == messages.MAV_CMD_DO_SET_MODE:
             self._acknowledge(port, received, Result.ACCEPTED, self._answers)  # always, and the truth one tick later
@@ -306,7 +325,7 @@ class Vehicle:
 
     def _param_request_read(self, port: str, received: Received) -> None:
         m = received.message
-        if not _for_us(m):
+        if not self._for_us(m):
             return
         if m.param_index < 0 and m.param_id in NAMES:
             self._answers.append((port, _parameter_message(self.parameters, NAMES.index(m.param_id))))
@@ -314,12 +333,12 @@ class Vehicle:
             self._answers.append((port, _parameter_message(self.parameters, m.param_index)))
 
     def _param_request_list(self, port: str, received: Received) -> None:
-        if _for_us(received.message):
+        if self._for_us(received.message):
             self._listing[port] = 0
 
     def _param_set(self, port: str, received: Received) -> None:
         m = received.message
-        if not _for_us(m):
+        if not self._for_us(m):
             return
         value = dialect.parameter_from_wire(m.param_value, m.param_type)
         try:
@@ -349,11 +368,6 @@ _COMMANDS: dict[int, Callable] = {
     messages.MAV_CMD_INJECT_FAILURE: Vehicle._inject_failure,
     **dict.fromkeys(_MODE_COMMANDS, Vehicle._mode_command),
 }
-
-
-def _for_us(m) -> bool:
-    """PX4 says nothing to what is meant for another."""
-    return m.target_system in (0, dialect.SYSTEM) and m.target_component in (0, dialect.COMPONENT)
 
 
 def _parameter_message(parameters: Parameters, index: int) -> messages.MAVLink_message:
