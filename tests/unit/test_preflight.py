@@ -93,7 +93,7 @@ def test_the_thrust_model_is_that_which_a_policy_of_the_layout_has_learned():
     assert px4_parameters.thrust_model(curved) == {"MPC_THR_HOVER": pytest.approx(curved.hover, abs=1e-4), "THR_MDL_FAC": 0}
     found = px4_parameters.thrust_model(square)
     f, u = found["THR_MDL_FAC"], 0.6
-    assert f * u * u + (1 - f) * u == pytest.approx(square.thrust(u) / square.thrust(1.0), abs=0.03)
+    assert f * u * u + (1 - f) * u == pytest.approx(square.thrust(u) / square.thrust(1.0), abs=0.04)
     assert found["MPC_THR_HOVER"] == pytest.approx(1 / square.thrust_to_weight, abs=1e-4)
 
 
