@@ -8,10 +8,15 @@ import signal
 from pathlib import Path
 
 import pytest
-from programs import free_port, nodes
+from output import executable
+from programs import Program, free_port, nodes
 
 from spike_ctrl import realtime
 
+SET_UP = {
+    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
+    "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+}  # fmt: skip
 CONTROL = {"vehicle_bridge", "guide_policy", "snn_policy", "supervisor"}
 
 
@@ -47,3 +52,29 @@ def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_la
     assert "Disarmed by landing" in graph.output and "does not end" not in graph.output
     touchdown = re.search(r" up 0\.00 m; .*hardest touchdown (\d\.\d+) m/s", graph.output)
     assert 0 < float(touchdown[1]) < 0.6, graph.output
+
+
+@pytest.fixture
+def slow_vehicle():
+    """A simulation whose clock runs at .95 of the computer's, and the port that it speaks to."""
+    port = free_port()
+    settings = [word for name, value in SET_UP.items() for word in ("--set", f"{name}={value}")]
+    where = ("--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0", "--station", "none")
+    priority = ("--priority", realtime.PRIORITY) if realtime.allowed() else ()
+    command = (executable("spike-ctrl"), "vehicle", *where, *settings, *priority, "--speed", "0.95", "--noise", "0.5")
+    vehicle = Program(command)
+    yield vehicle, port
+    vehicle.kill()
+
+
+@pytest.mark.flight
+def test_two_flights_against_one_simulation_whose_clock_runs_slow(start_graph, slow_vehicle):
+    """As against PX4's own: its clock falls behind the computer's, and a landing leaves it in OFFBOARD."""
+    vehicle, port = slow_vehicle
+    for _ in range(2):
+        arguments = (f"connection:=udpin:127.0.0.1:{port}", "auto:=true", "duration:=8", "trajectory:=circle")
+        graph = start_graph(*arguments, "remote_control:=false", "realtime:=true", "record:=false", name="flight")
+        assert graph.end(120) == 0, graph.output
+        assert re.search(r"clock: rate: found 0\.9[45]\d of this computer's, wanted 1", graph.output), graph.output
+        assert "GUIDE -> SNN" in graph.output and "CLOCK_JUMP" not in graph.output and "STATE_DELAYED" not in graph.output
+    assert len([line for line in vehicle.lines if "Disarmed by landing" in line]) == 2, vehicle.lines

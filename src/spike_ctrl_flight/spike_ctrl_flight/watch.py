@@ -24,7 +24,7 @@ class Watch:
         self.reports: tuple[Finding, ...] = ()
         self._unmet: tuple[str, ...] | None = None
         self._audited: tuple[float, tuple[str, ...]] | None = None
-        self._looks = 0
+        self._looks, self._warned = 0, set()
         self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         node.create_timer(PERIOD, self.look)
 
@@ -66,9 +66,11 @@ class Watch:
         self._diagnostics_out.publish(report)
 
     def audited(self, message: Preflight, now: float) -> None:
-        """The bridge has audited the autopilot; warnings are told once."""
-        for text in message.warnings if self._audited is None else ():
-            self.node.get_logger().warning(f"preflight: {text}")
+        """The bridge has audited the autopilot; each warning is told once, whatever is found later."""
+        for text in message.warnings:
+            if (about := text.partition(" found ")[0]) not in self._warned:
+                self._warned.add(about)
+                self.node.get_logger().warning(f"preflight: {text}")
         self._audited = (now, tuple(message.unmet))
 
     def unmet(self, now: float) -> tuple[str, ...] | None:
