@@ -155,3 +155,10 @@ def test_where_the_estimator_moves_its_origin_the_set_point_goes_along():
     moved = state(1000.1, position=(0.8, -0.5, 1.0), reset_counter=1)
     seen, _ = see(seen, moved, status(1000.1), SETTINGS)
     assert (*seen.target.position, seen.target.yaw) == pytest.approx((1.3, -0.5, 1.0, 0.2), abs=5e-3)
+
+
+def test_the_guide_flies_only_while_its_commands_go_on():
+    """It would integrate the errors of whoever has taken over meanwhile, and throw the vehicle at the next engagement."""
+    passed = PASSED._replace(heard=10.0, guided=True)
+    assert passed.guides(10.01, SETTINGS) and passed.guides(10.03, SETTINGS) and not passed.guides(10.04, SETTINGS)
+    assert not passed._replace(guided=False).guides(10.01, SETTINGS)

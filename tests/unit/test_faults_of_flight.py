@@ -73,7 +73,7 @@ def test_row_34_near_the_wall_the_guide_flies_to_the_centre_and_the_autopilot_ho
     flight._move, move = lambda: flight.position.__setitem__(0, flight.position[0] + 0.02), flight._move
     flight.fly(1, until=lambda: flight.rung is GUIDE)
     assert flight.told("CAGE_NEAR") and flight.position[0] < 2.8
-    assert flight.last.set_point.position == flight.settings.cage.centre
+    assert flight.last.set_point.position == pytest.approx((0.0, 0.0, 1.5), abs=1e-3)  # between the ground and the ceiling
     flight._move = move
     flight.fly(5, until=lambda: flight.mode is Mode.HOLD)
     assert flight.position[0] < 2.7
@@ -168,7 +168,9 @@ def test_row_36_a_set_point_that_is_too_far_off_is_refused_and_the_flight_goes_o
 def test_row_36_a_set_point_outside_the_cage_is_clamped(flight):
     flight.give(target=SetPoint((9.0, 0.0, -4.0), (1.0, 0.0, 0.0)))
     flight.fly()
-    assert flight.last.set_point == SetPoint((2.5, 0.0, -0.5)) and flight.told("SET_POINT_OUTSIDE")
+    x, y, z = flight.last.set_point.position
+    assert (x, y) == (2.5, 0.0) and z == pytest.approx(0.3, abs=1e-3) and flight.told("SET_POINT_OUTSIDE")  # over the ground
+    assert flight.last.set_point.velocity == (0.0, 0.0, 0.0)
 
 
 def test_rows_37_and_39_a_second_publisher_leads_to_the_guide_and_bars_an_engagement(flight):
@@ -208,6 +210,15 @@ def test_row_43_a_shutdown_lands_and_commands_until_the_autopilot_confirms(fligh
     flight.autopilot_obeys = True
     flight.fly(0.5, until=lambda: flight.last.finished)
     assert flight.mode is Mode.LAND
+
+
+def test_row_43_a_shutdown_while_the_autopilot_holds_lands_too(flight):
+    flight.ask(Request.DISENGAGE)
+    flight.fly(3, until=lambda: flight.mode is Mode.HOLD)
+    flight.fly(1)
+    flight.ask(Request.SHUT_DOWN)
+    flight.fly(3, until=lambda: flight.mode is Mode.LAND)
+    assert flight.told("HOLD -> LAND: the operator asked to shut down") and flight.last.finished
 
 
 def test_row_43_a_shutdown_on_the_ground_is_over_at_once(Flight):

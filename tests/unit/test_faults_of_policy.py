@@ -13,7 +13,7 @@ from spike_ctrl.autopilot import Mode
 from spike_ctrl.command import Commander
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.ladder import Request
-from spike_ctrl.trajectory import Trajectory
+from spike_ctrl.trajectory import SetPoint, Trajectory
 
 NAN, INF = math.nan, math.inf
 PERIOD = 0.01
@@ -98,6 +98,39 @@ def test_row_12_a_guide_that_does_not_recover_ends_in_hold(flight):
     flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
     flight.fly(6, until=lambda: flight.rung is HOLD)
     assert flight.told("NOT_RECOVERED")
+
+
+def test_row_12_a_fall_is_stopped_while_there_is_room_above_the_ground(flight):
+    """At 1.5 m/s a fall takes .12 s for somebody else's thrust to act and 1.5^2 / (2 * 7) m, and .15 m are left."""
+    fall = lambda: setattr(flight, "position", [*flight.position[:2], flight.position[2] - 0.015])  # noqa: E731
+    flight._move, move = lambda: (fall(), flight.velocity.__setitem__(2, -1.5)), flight._move
+    flight.fly(1, until=lambda: flight.rung is GUIDE)
+    assert flight.told("ENVELOPE") and flight.told("m and falls at 1.50 m/s, wanted at least 0.49 m")
+    assert flight.position[2] == pytest.approx(0.49, abs=0.02)
+    flight._move, flight.velocity = move, [0.0, 0.0, 0.0]
+    flight.fly(5, until=lambda: flight.mode is Mode.HOLD)
+    assert flight.told("the guide recovered from ENVELOPE")
+
+
+def test_row_12_the_ground_is_where_the_vehicle_stood_and_moves_with_the_estimator(Flight):
+    flight = Flight()
+    flight.position = [0.0, 0.0, 1.4]  # on a roof
+    flight.take_off()
+    flight.ask(Request.ENGAGE)
+    flight.fly(5, until=lambda: flight.rung is SNN)
+    assert flight.give(target=SetPoint((0.0, 0.0, 0.5))).set_point.position[2] == pytest.approx(1.7, abs=1e-3)
+    flight.move_origin(0.0, 0.0, -1.0)
+    assert flight.give(target=SetPoint((0.0, 0.0, 0.2))).set_point.position[2] == pytest.approx(0.7, abs=1e-2)
+    flight.fly(3, until=lambda: flight.rung is GUIDE)  # the vehicle of this test stops on the spot, and not before
+    assert flight.told("ENVELOPE") and flight.position[2] == pytest.approx(0.4 + 0.34, abs=0.02)
+
+
+def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
+    flight.ask(Request.GUIDE)
+    flight.fly(1.5)
+    flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
+    flight.fly(0.1, until=lambda: flight.rung is HOLD)
+    assert flight.told("GUIDE -> HOLD: while the guide flies: ENVELOPE")
 
 
 def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight):
@@ -222,6 +255,21 @@ def test_row_17_a_guide_that_answers_nan_is_no_guide(flight):
     flight.guide = lambda a: a._replace(action=(NAN, 0.0, 0.0, 0.0))
     flight.fly()
     assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("action[0] is nan")
+
+
+@pytest.mark.parametrize("rung", [SNN, GUIDE])
+@pytest.mark.parametrize(
+    ("action", "words", "seconds"),
+    [((-1.0, 0.0, 0.0, 0.0), "the guide asks for a fall: -1.00", 0.02), ((0.1, 0.2, 0.0, 0.0), "26 equal actions", 0.3)],
+)
+def test_row_17_a_guide_whose_answers_carry_nobody_is_no_guide(flight, rung, action, words, seconds):
+    if rung is GUIDE:
+        flight.ask(Request.GUIDE)
+        flight.fly(0.5)
+    flight.guide = lambda a: a._replace(action=action)
+    flight.policy = lambda a: a._replace(action=(action[0], *a.action[1:]))  # the two do not contradict each other
+    flight.fly(seconds, until=lambda: flight.rung is HOLD)
+    assert flight.told("GUIDE_SILENT") and flight.told(words)
 
 
 def test_row_17_without_guide_nothing_is_engaged(Flight):

@@ -5,12 +5,14 @@ from itertools import pairwise
 
 import pytest
 
+from spike_ctrl import airframe
 from spike_ctrl.answers import Answer, AnswerLimits, Identity, Source, answered, expect, judge, silence
 from spike_ctrl.autopilot import Ask, Mode
 from spike_ctrl.command import Commander, Sent, Sources, command
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Sample
 from spike_ctrl.ladder import Ladder, Request
+from spike_ctrl.settings import for_flight
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 
@@ -87,6 +89,27 @@ def test_a_fault_that_asks_for_hold_on_the_ground_lands(Flight):
     flight.guide = flight.nothing
     flight.fly(0.1)
     assert flight.told("GUIDE -> LAND: GUIDE_SILENT") and Ask.HOLD not in flight.asks
+
+
+@pytest.mark.parametrize("request_", [Request.LAND, Request.SHUT_DOWN])
+def test_a_landing_that_is_asked_for_before_the_guide_has_taken_over_lands(flight, request_):
+    flight.ask(Request.DISENGAGE)
+    flight.fly(3, until=lambda: flight.mode is Mode.HOLD)
+    flight.fly(1)
+    flight.ask(Request.GUIDE)
+    flight.fly(0.1)
+    assert flight.rung is Rung.GUIDE and flight.mode is Mode.HOLD
+    flight.ask(request_)
+    flight.fly(3, until=lambda: flight.mode is Mode.LAND)
+    flight.fly(5, until=lambda: not flight.armed)
+
+
+def test_a_high_take_off_has_its_time(Flight):
+    settings = for_flight(airframe.find("sih_quadx"), 100.0, "-3,-3,-0.5,3,3,14", 12.0)
+    flight = Flight(settings)
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    flight.fly(40, until=lambda: flight.told("took off to 11.9"))
 
 
 def test_a_landing_that_was_asked_for_while_a_pilot_flies_sends_no_command(Flight):

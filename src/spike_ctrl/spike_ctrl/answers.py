@@ -20,6 +20,7 @@ from spike_ctrl.ranges import within
 from spike_ctrl.trajectory import SetPoint
 
 Action = tuple[float, float, float, float]
+FALL = -0.9  # collective action: the guide never gives up more than four fifths of the weight
 KEPT = 8  # states to which an answer is known by its tick
 RECENT = 4  # answers in which a contradiction shows
 JUMP = 0.15  # m between two states: the set-point has jumped, and for UNDER_WAY answers both are on the way to it,
@@ -216,6 +217,17 @@ def contradiction(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]
         return ()
     detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {wanted:.2f}"
     return (Finding(Fault.DISAGREEMENT, detail),)
+
+
+def useless(answer: Answer, behaviour: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Whether the guide's answer in the air is no net: it asks for a fall, or nothing that the vehicle does changes it.
+
+    behaviour: what `observe` finds of it; that the vehicle shakes may be the policy's doing.
+    """
+    collective = answer.action[0] if answer.layout == "rates" else max(answer.action)
+    if collective < FALL:
+        return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall: {collective:.2f}, wanted at least {FALL}"),)
+    return tuple(Finding(Fault.GUIDE_SILENT, f"the guide: {f.detail}") for f in behaviour if f.fault is Fault.ACTION_STUCK)
 
 
 def slewed(action: Action, previous: Action | None, limits: AnswerLimits) -> tuple[Action, tuple[Finding, ...]]:

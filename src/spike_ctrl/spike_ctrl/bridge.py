@@ -65,12 +65,17 @@ class Passed(NamedTuple):
     rested: bool = False
     source: int | None = None  # the supervisor that is obeyed
     heard: float = -math.inf  # s, its last command
+    guided: bool = False  # that was the guide's
 
     def showed(self, accepted: Sample | None) -> Passed:
         """After a state went out that a command may answer."""
         if accepted is None:
             return self
         return self._replace(states=(*self.states, (accepted.tick, accepted.received))[-answers.KEPT :])
+
+    def guides(self, now: float, settings: Settings) -> bool:
+        """Whether the guide flies: now, and not before a pilot or the autopilot took over, whose errors are not its own."""
+        return self.guided and now - self.heard <= 3 * settings.state.period
 
 
 def obeys(passed: Passed, source: int, publishers: Callable[[], int], now: float) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spike_ctrl import ranges
 from spike_ctrl.fault import Fault, Finding
 from spike_ctrl.guard import Sample, tilt
 from spike_ctrl.ranges import within
 from spike_ctrl.trajectory import SetPoint
+
+LOWEST = 0.3  # m above the ground: no set-point lies lower
+CRASH = 0.15  # m: nor may a vehicle come lower before its fall could be stopped ...
+CATCH, BRAKE = 0.12, 7.0  # s until somebody else's thrust acts, m/s^2 with which it then slows the fall
 
 
 class CageError(ValueError):
@@ -21,12 +25,14 @@ class Cage:
     """The inner keep-in box (m, `odom` ENU); the outer fence is the autopilot's.
 
     low, high: its corners. margin: set-points keep this distance from the walls; at half of it the guide takes over and
-    flies to the centre. The floor has none, for the vehicle takes off from it.
+    flies to the centre. The floor has none, for the vehicle takes off from it. ground: the height (m) from which it did,
+    where that is known: then set-points stay above it, and so does the centre.
     """
 
     low: tuple[float, float, float] = (-3.0, -3.0, -0.5)
     high: tuple[float, float, float] = (3.0, 3.0, 3.0)
     margin: float = within(0.5, 0.0, 20.0)
+    ground: float = -math.inf
 
     def __post_init__(self):
         ranges.check(self, "cage", CageError)
@@ -39,7 +45,12 @@ class Cage:
 
     @property
     def centre(self) -> tuple[float, float, float]:
-        return tuple((low + high) / 2 for low, high in zip(self.low, self.high, strict=True))
+        low = (*self.low[:2], max(self.low[2], self.ground))
+        return self.clamp(tuple((a + b) / 2 for a, b in zip(low, self.high, strict=True)))
+
+    def over(self, ground: float | None) -> Cage:
+        """The same cage over the ground at that height (m), if it is known."""
+        return self if ground is None else replace(self, ground=ground)
 
     @property
     def inner(self) -> str:
@@ -74,7 +85,7 @@ class Cage:
 
     def _inner(self):
         m = self.margin
-        low = (self.low[0] + m, self.low[1] + m, self.low[2])
+        low = (self.low[0] + m, self.low[1] + m, max(self.low[2], self.ground + LOWEST))
         return low, tuple(b - m for b in self.high)
 
 
@@ -97,8 +108,10 @@ class Envelope:
         """How far off (m) a set-point may be when it is given."""
         return 0.9 * self.error
 
-    def check(self, sample: Sample, target: SetPoint | None) -> tuple[Finding, ...]:
-        """The worst limit that an airborne vehicle exceeds."""
+    def check(self, sample: Sample, target: SetPoint | None, ground: float | None = None) -> tuple[Finding, ...]:
+        """The worst limit that an airborne vehicle exceeds. ground: height (m) that it must not fall to; None: unknown."""
+        if ground is not None and (found := self._falls(sample, ground)):
+            return found
         found = [
             ("tilt", tilt(sample.quaternion), self.tilt, "rad"),
             ("body rate", math.hypot(*sample.rates), self.rate, "rad/s"),
@@ -110,6 +123,15 @@ class Envelope:
         if value <= limit:
             return ()
         return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
+
+    def _falls(self, sample: Sample, ground: float) -> tuple[Finding, ...]:
+        """Whether the ground is nearer than a fall could be stopped."""
+        height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
+        wanted = CRASH + CATCH * sinking + sinking**2 / (2 * BRAKE)
+        if height >= wanted:
+            return ()
+        detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"
+        return (Finding(Fault.ENVELOPE, detail),)
 
     def settled(self, sample: Sample) -> bool:
         """Whether a recovery is over: level and slow by a fifth of the envelope."""

@@ -84,6 +84,7 @@ class LadderLimits:
     engage_timeout: float = within(10.0, 0.5, 600.0)
     settle_time: float = within(0.5, 0.0, 30.0)
     recover_timeout: float = within(5.0, 0.5, 60.0)
+    given_up: float = within(1.0, 0.0, 10.0)  # s on its rung, after which a guide that leaves the envelope is not trusted
 
 
 class Facts(NamedTuple):
@@ -169,9 +170,10 @@ def _obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     reason = f"the operator asked to {request.value}"
     if request is Request.SHUT_DOWN:
         ladder = ladder._replace(ending=True)
-        if not ladder.commanding:
+        if not ladder.commanding and not (ladder.rung is Rung.HOLD and facts.airborne):
             return Move(ladder, None, None, (Event(facts.now, "ok", f"{ladder.rung.name}: {reason}"),))
-    if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed):
+    landing = request is not Request.DISENGAGE and facts.airborne
+    if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
         return _change(ladder, Rung.SILENT, reason, facts)  # the autopilot flies still, or nothing does yet
     down = Rung.HOLD if request is Request.DISENGAGE and facts.airborne else Rung.LAND
     return _change(ladder, down, reason, facts)
@@ -240,6 +242,10 @@ def _faults(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     worst = max(demanding, key=lambda finding: finding.fault.rung)
     rung, reason = worst.fault.rung, str(worst)
+    left = next((finding for finding in demanding if finding.fault is Fault.ENVELOPE), None)
+    alone = ladder.rung is Rung.GUIDE and ladder.confirmed and ladder.recovering is None
+    if left is not None and alone and rung < Rung.HOLD and facts.now - ladder.since > limits.given_up:
+        worst, rung, reason = left, Rung.HOLD, f"while the guide flies: {left}"
     if rung in (Rung.HOLD, Rung.LAND) and not facts.airborne:
         rung = Rung.LAND
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed

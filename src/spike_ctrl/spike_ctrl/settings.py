@@ -60,7 +60,7 @@ def for_flight(airframe: Airframe, rate_hz: float, cage: str = "", height: float
     """The limits of a flight at that rate of control. cage: corners x,y,z,x,y,z (m), empty: the default box; height: of the
     take-off (m). Raises SettingsError.
     """
-    period = 1 / rate_hz
+    period, climb = 1 / rate_hz, height / LadderLimits().climb_speed
     ages = {name: max(getattr(Limits(), name), 2 * period) for name in ("rates_age", "attitude_age", "state_age")}
     try:
         return Settings(
@@ -70,7 +70,7 @@ def for_flight(airframe: Airframe, rate_hz: float, cage: str = "", height: float
             state=replace(Limits(), period=period, **ages),
             answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
             cage=_cage(cage),
-            ladder=LadderLimits(take_off_height=height),
+            ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
         )
     except CageError as error:
         raise SettingsError(str(error)) from None

@@ -17,6 +17,7 @@ from spike_ctrl import answers, autopilot, guard, ladder, setpoint
 from spike_ctrl.answers import Answer, Identity, Monitor, Source
 from spike_ctrl.autopilot import Ask, Autopilot
 from spike_ctrl.command import Command, Sent, Sources, command
+from spike_ctrl.envelope import Cage
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.ladder import Event, Facts, Ladder, Request
@@ -81,9 +82,11 @@ class State(NamedTuple):
     candidate: Source = Source()
     early: Mapping[str, Answer] = {}
     monitor: Monitor = Monitor()
+    guide_monitor: Monitor = Monitor()
     candidate_monitor: Monitor = Monitor()
     accepted: Identity | None = None  # the checkpoint that may take over
     target: Target | None = None
+    ground: float | None = None  # m, height at which the vehicle last stood disarmed
     sent: Sent = Sent()
     autopilot: Autopilot | None = None
     stepped: float | None = None
@@ -105,7 +108,8 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
     found += others
     state, steered, refused = _steer(state, inputs, settings)
     state, paced = _pace(state, inputs, settings)
-    point, clamped = (None, ()) if state.target is None else setpoint.current(state.target, inputs.now, settings.cage)
+    cage = _cage(state, settings)
+    point, clamped = (None, ()) if state.target is None else setpoint.current(state.target, inputs.now, cage)
     # Of findings that demand the same rung the first is the reason: a supervisor that slept hears nothing either.
     found = paced + found + steered + clamped + _flight(state, inputs, point, settings)
     flying = before is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
@@ -117,7 +121,7 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
         now_on = now_on._replace(trusted=False)
     if moved.target is not None:
         state = state._replace(target=moved.target)
-        point, _ = setpoint.current(moved.target, inputs.now, settings.cage)
+        point, _ = setpoint.current(moved.target, inputs.now, _cage(state._replace(ladder=now_on), settings))
     state, accept, swap = _swap(state._replace(ladder=now_on), settings)
     sources = Sources(state.sample, state.policy, state.guide, inputs.autopilot)
     sent, chosen, slewed = command(state.sent, sources, now_on, before, inputs.now, settings)
@@ -159,6 +163,10 @@ def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple
             state = state._replace(sample=seen.accepted, **expect)
         if seen.shift is not None and state.target is not None:
             state = state._replace(target=setpoint.shifted(state.target, seen.shift))
+        if seen.shift is not None and state.ground is not None:
+            state = state._replace(ground=state.ground + seen.shift.position[2])
+        if seen.accepted is not None and inputs.autopilot is not None and not inputs.autopilot.armed:
+            state = state._replace(ground=seen.accepted.position[2])
     return state, found + guard.gap(state.track, inputs.now, settings.state)
 
 
@@ -193,7 +201,10 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
         # A guide that gives no usable number is no net.
         found = tuple(Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in found)
         if answer is not None:
-            state = state._replace(guide=answers.answered(state.guide, answer, limits))
+            monitor, behaviour = answers.observe(state.guide_monitor, answer, state.sample, limits)
+            state = state._replace(guide=answers.answered(state.guide, answer, limits), guide_monitor=monitor)
+            if inputs.autopilot is not None and inputs.autopilot.airborne:
+                found += answers.useless(answer, behaviour)
     if inputs.candidate is not None:
         answer, _ = answers.judge(inputs.candidate, state.candidate, settings.layout, limits)
         if answer is not None:
@@ -207,7 +218,7 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
             continue
         if guide is not before.guide.latest or getattr(inputs, name) is not None:
             held = state.target or setpoint.hold(state.sample.position, 0.0)
-            point, _ = setpoint.current(held, inputs.now, settings.cage)
+            point, _ = setpoint.current(held, inputs.now, _cage(state, settings))
             compared = answers.compare(getattr(state, monitor), latest, guide, state.sample, point, limits)
             state = state._replace(**{monitor: compared})
             if name == "policy" and state.ladder.rung is Rung.SNN:
@@ -244,7 +255,12 @@ def _steer(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tup
 def _too_far(state: State, course: SetPoint | Trajectory, now: float, settings: Settings) -> str | None:
     if state.sample is None:
         return None
-    return setpoint.too_far(course, state.sample.position, now, settings.cage, settings.envelope.reach)
+    return setpoint.too_far(course, state.sample.position, now, _cage(state, settings), settings.envelope.reach)
+
+
+def _cage(state: State, settings: Settings) -> Cage:
+    """Where set-points may be now: a take-off begins on the ground."""
+    return settings.cage if state.ladder.taking_off else settings.cage.over(state.ground)
 
 
 def _flight(state: State, inputs: Inputs, point: SetPoint | None, settings: Settings) -> tuple[Finding, ...]:
@@ -256,7 +272,8 @@ def _flight(state: State, inputs: Inputs, point: SetPoint | None, settings: Sett
     found += settings.cage.check(state.sample.position)
     if inputs.autopilot is not None and inputs.autopilot.airborne:
         following = state.ladder.rung <= Rung.GUIDE and state.ladder.recovering is None
-        found += settings.envelope.check(state.sample, point if following else None)
+        ground = None if state.ladder.taking_off or state.ladder.rung > Rung.GUIDE else state.ground
+        found += settings.envelope.check(state.sample, point if following else None, ground)
     return found
 
 
@@ -287,7 +304,7 @@ def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: S
         disagreement=monitor.words(limits),
         identity=monitor.identity,
         unmet=inputs.unmet,
-        centre=settings.cage.centre,
+        centre=settings.cage.over(state.ground).centre,
     )
 
 

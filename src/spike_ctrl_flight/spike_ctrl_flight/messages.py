@@ -39,7 +39,7 @@ def state_message(seen: Sample) -> FlightState:
 def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
     """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted.
 
-    guided: the last command was the guide's.
+    guided: the guide flies.
     """
     if point is None:
         point = trajectory.SetPoint(state.position, yaw=guard.yaw(state.quaternion))

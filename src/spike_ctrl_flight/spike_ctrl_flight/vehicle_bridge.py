@@ -72,7 +72,7 @@ class VehicleBridge(Node):
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
         self.seen, self.passed = bridge.Seen(), bridge.Passed()
-        self.refused, self.guided = 0, False
+        self.refused = 0
         self.latencies = {name: Latencies() for name in TIMED.values()}
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
@@ -116,7 +116,8 @@ class VehicleBridge(Node):
         self.seen, (sample, state, on_ground) = bridge.see(self.seen, sample, self.companion.status(), self.settings)
         self.passed = self.passed.showed(state)
         if state is not None:
-            self.state_out.publish(messages.vehicle_state(state, self.seen.target, on_ground, self.guided))
+            guided = self.passed.guides(state.received, self.settings)
+            self.state_out.publish(messages.vehicle_state(state, self.seen.target, on_ground, guided))
         self.raw_out.publish(messages.state_message(sample))
         if state is not None and self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
@@ -143,8 +144,8 @@ class VehicleBridge(Node):
             if found:
                 self.refuse(str(found[0]))
                 return
-            self.passed = self.passed._replace(source=message.source, heard=now)
-            self.guided = message.commander == FlightCommand.GUIDE
+            guided = message.commander == FlightCommand.GUIDE
+            self.passed = self.passed._replace(source=message.source, heard=now, guided=guided)
             self.way.send(action, now)
             received = dict(self.passed.states)[message.tick]
         if message.commander in TIMED:
