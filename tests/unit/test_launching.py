@@ -2,7 +2,7 @@
 
 - typed parameters, remappings, names and the environment arrive at the process
 - conditions, on_exit rules and event handlers decide what runs
-- Ctrl-C stops in reverse order, insists after the grace period; a second one kills
+- Ctrl-C stops in reverse order, insists after the grace period, waits for nodes of ours that start; a second one kills
 - whatever is unknown is refused by name, before anything starts
 - a live line is redrawn on a terminal and rare elsewhere
 """
@@ -69,6 +69,16 @@ if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
 print('waiting', flush=True)
 while True:
     signal.pause()
+"""
+
+
+STARTS = """
+import signal, time
+print('starting', flush=True)
+time.sleep(0.5)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+time.sleep(60)
 """
 
 
@@ -242,6 +252,18 @@ def test_ctrl_c_stops_all_and_ends_well(background, program):
     stopping, *ends = process.stdout.read().splitlines()
     assert stopping == "[launch] stopping: SIGINT"
     assert sorted(ends) == ["[first] interrupted", "[last] interrupted"]
+
+
+def test_ctrl_c_waits_for_a_node_of_ours_that_has_only_just_started(background, prefix):
+    node = prefix / "lib" / "spike_ctrl_toy" / "node"
+    node.parent.mkdir()
+    node.write_text(f"#!{sys.executable} -S\n{STARTS}")
+    node.chmod(0o755)
+    process = background("return LaunchDescription([Node(package='spike_ctrl_toy', executable='node')])")
+    read_until(process, "starting")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert process.stdout.read().splitlines() == ["[launch] stopping: SIGINT"]
 
 
 def test_processes_are_stopped_last_started_first(launch, program, monkeypatch):

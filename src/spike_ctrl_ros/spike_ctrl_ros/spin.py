@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from spike_ctrl import realtime
+from spike_ctrl_ros import let_through
 from spike_ctrl_ros.parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
@@ -50,6 +51,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    let_through()
     try:
         priority = _priority(os.environ.get(PRIORITY, ""))
         _init(arguments)
