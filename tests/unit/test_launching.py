@@ -195,6 +195,23 @@ def test_name_namespace_remapping_arguments_and_environment_arrive(launch, progr
     assert "[left/n] --fast --ros-args -r __node:=n -r __ns:=/left -r a:=b green round\n" in capfd.readouterr().out
 
 
+def test_a_launch_file_can_look_at_a_typed_value_before_a_node_starts(launch, program, capfd):
+    body = """
+        def look(context):
+            value = ParameterValue(LaunchConfiguration('rate'), value_type=float).evaluate(context)
+            return [LogInfo(msg=f'{value * 2}')]
+        return LaunchDescription([
+            DeclareLaunchArgument('rate', default_value='1e1'), OpaqueFunction(function=look),
+            Node(package='toy', executable='ends'),
+        ])
+        """
+    assert launch(body) == 0
+    assert capfd.readouterr().out.splitlines() == ["[launch] 20.0", "[ends] ends"]
+    assert launch(body, "rate:=fast") == 2
+    shown = capfd.readouterr()
+    assert shown.err.endswith("the value of rate: found 'fast', wanted float\n") and not shown.out
+
+
 def test_a_condition_decides_whether_a_node_starts(launch, program, capfd):
     body = """
         wanted = PythonExpression(["'", LaunchConfiguration('who'), "' == 'b'"])
