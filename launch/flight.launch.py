@@ -42,6 +42,8 @@ ARGUMENTS = [
     ("record", bool, "true", "Record the topics of the graph to a bag: who looks into a flight afterwards needs one."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
+BRIDGE = "connection system airframe rate cage height remote_control signing_key link px4"
+SUPERVISOR = "airframe rate cage height remote_control model auto trajectory setpoint size period duration record"
 # PX4 as the preflight wants it, for a vehicle that has no remote control and stays in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
@@ -108,6 +110,33 @@ def with_profile(context):
     return []
 
 
+def values_of(names):
+    return {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
+
+
+def check_flight(context):
+    """What the nodes would refuse, each for itself and beside a bag just begun: once, and before any of them runs."""
+    from spike_ctrl.learn import recipe
+    from spike_ctrl.mavlink import connection, signing
+    from spike_ctrl_flight import supervisor, vehicle_bridge
+    from spike_ctrl_policy.loader import listed
+    from spike_ctrl_ros.parameters import checked
+    from spike_ctrl_ros.spin import checked_priority
+
+    def given(names):
+        return {name: value.evaluate(context) for name, value in values_of(names).items()}
+
+    values = context.launch_configurations
+    checked_priority("priority", values["priority"])
+    bridge = checked(vehicle_bridge.Parameters, given(BRIDGE))
+    connection.check(bridge.connection)
+    if bridge.signing_key:
+        signing.read_key(bridge.signing_key)
+    supervisor.planned(checked(supervisor.Parameters, given(SUPERVISOR)))
+    recipe.find(values["recipe"])
+    listed(values["allowed_models"], values["model"])
+
+
 def viewer(context):
     """The node that shows the graph: last, for nobody waits for it."""
     if context.launch_configurations["viewer"] == "none":
@@ -125,12 +154,11 @@ def generate_launch_description():
     }
 
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
-        values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
         return kind(
             package=package,
             executable=executable,
             name=executable,
-            parameters=[values | (fixed or {})],
+            parameters=[values_of(names) | (fixed or {})],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             additional_env=middleware | {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")},
             output="screen",
@@ -202,6 +230,7 @@ def generate_launch_description():
                 description="Fast DDS profile of the nodes; empty: one that keeps them on this machine, off shared memory.",
             ),
             OpaqueFunction(function=with_profile),
+            OpaqueFunction(function=check_flight),
             OpaqueFunction(function=embedded),
             Node(  # first of the nodes: what starts first ends last, and hears what the others say at their end
                 package="spike_ctrl_record",
@@ -213,12 +242,7 @@ def generate_launch_description():
                 on_exit=when_ended,
                 condition=IfCondition(LaunchConfiguration("record")),
             ),
-            node(
-                Node,
-                "spike_ctrl_flight",
-                "vehicle_bridge",
-                "connection system airframe rate cage height remote_control signing_key link px4",
-            ),
+            node(Node, "spike_ctrl_flight", "vehicle_bridge", BRIDGE),
             node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
             node(
                 LifecycleNode,
@@ -228,13 +252,7 @@ def generate_launch_description():
                 {"flight": True, "autostart": True},
                 namespace="",
             ),
-            node(
-                Node,
-                "spike_ctrl_flight",
-                "supervisor",
-                "airframe rate cage height remote_control model auto trajectory setpoint size period duration record",
-                on_exit=when_supervisor_ended,
-            ),
+            node(Node, "spike_ctrl_flight", "supervisor", SUPERVISOR, on_exit=when_supervisor_ended),
             OpaqueFunction(function=viewer),
         ]
     )

@@ -37,6 +37,11 @@ PX4_ARGUMENTS = [
     ("px4", str, "PX4-Autopilot", "Of simulation:=sih, gazebo and hil: PX4's folder, in which it is built."),
     ("speed", float, "1.0", "Of simulation: its time against the clock's."),
 ]
+# What who moves the vehicles is told, by backend.
+VEHICLES = {
+    "embedded": "recipe airframe vehicles seed resume realtime",
+    "px4": "recipe airframe vehicles seed resume connection system signing_key height room",
+}
 # For the embedded vehicle: PX4's failsafe acts in time, and its estimate wanders as that of a tuned EKF2.
 EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
 PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
@@ -94,17 +99,32 @@ def from_backend(context):
         raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {found}, wanted td3bc")
 
 
+def values_of(names):
+    known = [*ARGUMENTS, *PX4_ARGUMENTS]
+    return {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in known if n in names.split()}
+
+
 def check_run(context):
-    """What no node could refuse before all of them run. A resumed run brings what it was started with."""
+    """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
+    from spike_ctrl import airframe
+    from spike_ctrl.learn import recipe
+    from spike_ctrl_ros.parameters import checked
+    from spike_ctrl_ros.spin import checked_priority
+    from spike_ctrl_sim import px4_backend, simulator
+
+    def given(names):
+        return {name: value.evaluate(context) for name, value in values_of(names).items()}
+
     values = context.launch_configurations
     if values["bag"] and values["record"] != "true":
         raise ValueError(f"bag: found '{values['bag']}', wanted only with record:=true")
+    checked_priority("priority", values["priority"])
     if values["resume"]:
         return
-    from spike_ctrl import airframe
-    from spike_ctrl.learn import recipe
-
-    recipe.find(values["recipe"]).require_fit(airframe.find(values["airframe"]))
+    node = px4_backend if values["backend"] == "px4" else simulator
+    checked(node.Parameters, given(VEHICLES[values["backend"]]))
+    plan = recipe.find(values["recipe"]).with_steps(given("steps")["steps"])
+    plan.require_fit(airframe.find(values["airframe"]))
 
 
 def viewer(context):
@@ -157,13 +177,11 @@ def when_simulation_ended(event, context):
 
 def generate_launch_description():
     def node(kind, package, executable, names, fixed=None, on_exit=when_ended, **options):
-        known = [*ARGUMENTS, *PX4_ARGUMENTS]
-        values = {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in known if n in names.split()}
         return kind(
             package=package,
             executable=executable,
             name=executable,
-            parameters=[values | (fixed or {})],
+            parameters=[values_of(names) | (fixed or {})],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
             on_exit=on_exit,
@@ -173,11 +191,10 @@ def generate_launch_description():
     priority = {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")}
 
     def vehicles(context):
+        names = VEHICLES[context.launch_configurations["backend"]]
         if context.launch_configurations["backend"] == "px4":
-            names = "recipe airframe vehicles seed resume connection system signing_key height room"
             landing = "60"  # s
             return [node(Node, "spike_ctrl_sim", "px4_backend", names, additional_env=priority, sigterm_timeout=landing)]
-        names = "recipe airframe vehicles seed resume realtime"
         return [node(Node, "spike_ctrl_sim", "simulator", names, additional_env=priority)]
 
     return LaunchDescription(

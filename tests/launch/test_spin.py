@@ -1,6 +1,6 @@
 """The life of a node process.
 
-- SIGINT and SIGTERM: `close` runs while messages can still go out, exit code 0
+- SIGINT and SIGTERM: `close` runs while messages can still go out, exit code 0; before that a SIGINT ends it quietly
 - a failure that the node names: one line, exit code 1
 - parameters or ROS arguments that do not fit: one line, exit code 2
 - a priority that is asked for holds for all its threads, or is refused
@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from output import executable
 
 NODE = """
 import sys
@@ -88,6 +89,22 @@ def test_its_end_has_an_exit_code_and_one_line_that_says_why(toy, arguments, cod
     lines = [line for line in error.splitlines() if line.startswith("error: ")]
     assert len(lines) == (wanted is not None)
     assert wanted is None or lines[0].startswith(wanted)
+
+
+def test_a_sigint_that_was_held_back_while_python_starts_ends_a_node_without_a_traceback(ros_domain_id):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the process inherits it
+    try:
+        process = subprocess.Popen([executable("guide_policy")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == (b"", -signal.SIGINT)
+
+
+def test_who_looks_at_a_nodes_modules_answers_ctrl_c_as_before():
+    code = "import signal; import spike_ctrl_guide; assert signal.getsignal(2) is signal.default_int_handler"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def may_hurry() -> bool:

@@ -65,6 +65,18 @@ def test_a_figure_is_drawn_as_a_png_of_all_its_panels(tmp_path):
     assert width > 1000 and 400 < height < 800
 
 
+def test_the_name_of_a_level_stands_where_no_curve_lies_over_it(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure as Sheet
+
+    drawn = []
+    monkeypatch.setattr(Sheet, "savefig", lambda sheet, path: drawn.append(sheet))
+    for end in (50.0, 0.0):  # the second curve falls through the level at the right, as a failing training does
+        marks = [Line("ours", [0, 1.5, 2], [50, 50, end]), Level("the paper's", 10.0)]
+        save_png(Figure("one", "One", [Panel("Curve", "x", "y", marks)]), tmp_path / "one.png")
+    free, crossed = (next(text for text in sheet.axes[0].texts if text.get_text() == "the paper's") for sheet in drawn)
+    assert free.get_ha() == "right" and crossed.get_ha() == "center"
+
+
 def test_more_than_three_panels_stand_below_each_other_in_picture_and_page(tmp_path):
     many = Figure("many", "Five", [FIGURE.panels[0]] * 5)
     save_png(many, tmp_path / "all.png")

@@ -2,7 +2,7 @@
 
 - typed parameters, remappings, names and the environment arrive at the process
 - conditions, on_exit rules and event handlers decide what runs
-- Ctrl-C stops in reverse order, insists after the grace period; a second one kills
+- Ctrl-C stops in reverse order, insists after the grace period, waits for nodes of ours that start; a second one kills
 - whatever is unknown is refused by name, before anything starts
 - a live line is redrawn on a terminal and rare elsewhere
 """
@@ -69,6 +69,16 @@ if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
 print('waiting', flush=True)
 while True:
     signal.pause()
+"""
+
+
+STARTS = """
+import signal, time
+print('starting', flush=True)
+time.sleep(0.5)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+time.sleep(60)
 """
 
 
@@ -185,6 +195,23 @@ def test_name_namespace_remapping_arguments_and_environment_arrive(launch, progr
     assert "[left/n] --fast --ros-args -r __node:=n -r __ns:=/left -r a:=b green round\n" in capfd.readouterr().out
 
 
+def test_a_launch_file_can_look_at_a_typed_value_before_a_node_starts(launch, program, capfd):
+    body = """
+        def look(context):
+            value = ParameterValue(LaunchConfiguration('rate'), value_type=float).evaluate(context)
+            return [LogInfo(msg=f'{value * 2}')]
+        return LaunchDescription([
+            DeclareLaunchArgument('rate', default_value='1e1'), OpaqueFunction(function=look),
+            Node(package='toy', executable='ends'),
+        ])
+        """
+    assert launch(body) == 0
+    assert capfd.readouterr().out.splitlines() == ["[launch] 20.0", "[ends] ends"]
+    assert launch(body, "rate:=fast") == 2
+    shown = capfd.readouterr()
+    assert shown.err.endswith("the value of rate: found 'fast', wanted float\n") and not shown.out
+
+
 def test_a_condition_decides_whether_a_node_starts(launch, program, capfd):
     body = """
         wanted = PythonExpression(["'", LaunchConfiguration('who'), "' == 'b'"])
@@ -242,6 +269,18 @@ def test_ctrl_c_stops_all_and_ends_well(background, program):
     stopping, *ends = process.stdout.read().splitlines()
     assert stopping == "[launch] stopping: SIGINT"
     assert sorted(ends) == ["[first] interrupted", "[last] interrupted"]
+
+
+def test_ctrl_c_waits_for_a_node_of_ours_that_has_only_just_started(background, prefix):
+    node = prefix / "lib" / "spike_ctrl_toy" / "node"
+    node.parent.mkdir()
+    node.write_text(f"#!{sys.executable} -S\n{STARTS}")
+    node.chmod(0o755)
+    process = background("return LaunchDescription([Node(package='spike_ctrl_toy', executable='node')])")
+    read_until(process, "starting")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert process.stdout.read().splitlines() == ["[launch] stopping: SIGINT"]
 
 
 def test_processes_are_stopped_last_started_first(launch, program, monkeypatch):

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from recorded import fly
 
@@ -22,7 +23,7 @@ from spike_ctrl.evaluate import PolicyController, evaluate
 from spike_ctrl.fault import Rung
 from spike_ctrl.report import ReportError, kind
 from spike_ctrl.report.bag import section
-from spike_ctrl.report.flight import Flight, attitude, hover_verdict
+from spike_ctrl.report.flight import Flight, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Verdict
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -171,6 +172,20 @@ def flight(errors, starts=(0.0,)) -> Flight:
     seen[:, 0] = errors
     seconds = np.arange(len(errors)) / 100
     return Flight("hand-made", seconds, seen, np.zeros((len(errors), 4)), "motors", starts=starts)
+
+
+@pytest.mark.parametrize("way", [(0.02, 0.03, 1.0), (2.0, 1.0, 0.05), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)])
+def test_a_way_in_space_is_seen_whole_and_in_one_scale(way):
+    x, y, z = np.linspace(0.0, 1.0, 50)[:, None].T * np.array(way)[:, None] + 3.0
+    sheet = go.Figure([go.Scatter3d(x=x, y=y, z=z), go.Scatter3d(x=[np.nan], y=[np.nan], z=[np.nan])])
+    scene = whole_scene(sheet, ("x", "y", "z"))
+    for axis, places in zip("xyz", (x, y, z), strict=True):
+        low, high = scene[f"{axis}axis"]["range"]
+        assert low < places.min() and places.max() < high
+    lengths = np.array([np.ptp(scene[f"{axis}axis"]["range"]) for axis in "xyz"])
+    ratios = np.array([scene["aspectratio"][axis] for axis in "xyz"])
+    assert np.allclose(lengths / lengths.max(), ratios / ratios.max())
+    assert 0.5 <= ratios.min() and ratios.max() <= 1.25  # longer ones run out of the view
 
 
 def test_five_percent_of_the_samples_may_be_further_off_than_the_line():

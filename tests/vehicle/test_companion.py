@@ -1,17 +1,12 @@
-"""The companion's conversation with the simulated vehicle's core, in virtual time, and the ways to a real one.
+"""The companion's conversation with the simulated vehicle's core, in virtual time.
 
 - it asks for streams and parameters until they come, and for nothing that it has, but for parameters again while disarmed
 - after a lost link or a restart of the autopilot no parameter is known until it has been read anew
 - what the vehicle no longer tells is old or unknown, whatever else it tells, and is asked for
 - it knows what the vehicle knows: mode, armed, landed, battery; how far the estimate wandered on the ground; the clock
-- over UDP it believes who spoke first, until that one is silent; a serial line carries the same bytes
 """
 
 import math
-import os
-import pty
-import socket
-import time
 from collections import Counter
 
 import pytest
@@ -20,9 +15,7 @@ from pymavlink.dialects.v20 import development as mavlink
 from spike_ctrl import airframe, autopilot, preflight
 from spike_ctrl.autopilot import Ask, Mode
 from spike_ctrl.fault import Fault
-from spike_ctrl.mavlink import connection as connections
 from spike_ctrl.mavlink.companion import Companion
-from spike_ctrl.mavlink.connection import Connection, ConnectionFault
 from spike_ctrl.mavlink.protocol import Link, Said
 from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
 from spike_ctrl.settings import Settings
@@ -382,93 +375,3 @@ def test_health_is_told_by_what_the_estimate_did_on_the_ground():
     unmet = [str(one) for one in preflight.audit(heard, Settings(), CRAFT, preflight.Wanted())]
     assert any(one.startswith("COM_OF_LOSS_T: not received") for one in unmet)
     assert not any("estimator" in one or "clock" in one or "state:" in one for one in unmet)
-
-
-def test_who_spoke_first_is_believed_until_it_is_silent():
-    connection = Connection("udpin:127.0.0.1:0")
-    place = connection._file.getsockname()
-    first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-    try:
-        first.sendto(b"one", place)
-        data, sender = connection.receive(1.0)
-        assert data == b"one" and connection.believes(sender, 10.0)
-        connection.adopt(sender, 10.0)
-        second.sendto(b"two", place)
-        data, other = connection.receive(1.0)
-        assert data == b"two" and not connection.believes(other, 10.5) and connection.believes(sender, 10.5)
-        assert connection.believes(other, 11.1)
-        connection.send(b"back")
-        assert first.recv(100) == b"back"
-        assert connection.receive(0.0) == (b"", None)
-    finally:
-        first.close()
-        second.close()
-        connection.close()
-
-
-def test_a_serial_line_carries_bytes_both_ways():
-    master, slave = pty.openpty()
-    connection = Connection(f"serial:{os.ttyname(slave)}:921600")
-    try:
-        assert connection.stream and connection.believes(None, 0.0)
-        os.write(master, b"\xfd\x00\r\n\x03")  # what a terminal would change
-        assert connection.receive(1.0) == (b"\xfd\x00\r\n\x03", None)
-        connection.send(b"\x03\n")
-        assert os.read(master, 10) == b"\x03\n"
-    finally:
-        connection.close()
-        os.close(master)
-        os.close(slave)
-
-
-def test_a_serial_line_that_goes_waits_and_is_opened_again(tmp_path, monkeypatch):
-    opened, reopen = [], connections._serial
-    monkeypatch.setattr(connections, "_serial", lambda text: opened.append(time.monotonic()) or reopen(text))
-    device = tmp_path / "line"
-
-    def plug():
-        master, slave = pty.openpty()
-        device.unlink(missing_ok=True)
-        device.symlink_to(os.ttyname(slave))
-        return master, slave
-
-    master, slave = plug()
-    connection = Connection(f"serial:{device}:921600")
-    os.close(slave)
-    os.close(master)
-    begin, calls = time.monotonic(), 0
-    while time.monotonic() - begin < 2.5:
-        assert connection.receive(0.1) == (b"", None) and connection.receive(0.0) == (b"", None)
-        connection.send(b"lost")
-        calls += 1
-    assert calls <= 27, "it does not wait"
-    assert len(opened) == 3 and opened[2] - opened[1] > 0.9, "it is not tried once a second"
-    master, slave = plug()
-    try:
-        while len(opened) < 4:
-            connection.receive(0.1)
-        os.write(master, b"again")
-        assert connection.receive(1.0) == (b"again", None)
-        connection.send(b"back")
-        assert os.read(master, 10) == b"back"
-    finally:
-        connection.close()
-        os.close(master)
-        os.close(slave)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("14540", "found '14540', wanted udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD"),
-        ("udpin:127.0.0.1:99999", "found 'udpin:127.0.0.1:99999', wanted udpin:HOST:PORT"),
-        ("udpin:192.0.2.1:0", "connection udpin:192.0.2.1:0: cannot listen there (Cannot assign requested address)"),
-        ("serial:/dev/ttyNONE:921600", "/dev/ttyNONE cannot be opened (No such file or directory)"),
-        ("serial:/dev/null:57600", "/dev/null is no serial line"),
-        ("serial:/dev/null:57601", "wanted serial:DEVICE:BAUD with a usual rate, as 921600"),
-    ],
-)
-def test_a_connection_that_cannot_be_made_is_refused_in_one_line(text, words):
-    with pytest.raises(ConnectionFault) as error:
-        Connection(text)
-    assert words in str(error.value) and "\n" not in str(error.value)

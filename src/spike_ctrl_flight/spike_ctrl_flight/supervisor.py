@@ -27,10 +27,13 @@ from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
 from spike_ctrl import supervisor
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.command import Commander
 from spike_ctrl.fault import Rung
 from spike_ctrl.flight_tally import Tally
 from spike_ctrl.ladder import Request
+from spike_ctrl.preflight import Wanted
+from spike_ctrl.settings import Settings
 from spike_ctrl.supervisor import Inputs, Output, State
 from spike_ctrl.trajectory import TrajectoryError
 from spike_ctrl_flight import messages
@@ -59,14 +62,20 @@ class Parameters(Options):
     record: bool = parameter(False, "A recorder belongs to this flight: say so when it is gone.")
 
 
+def planned(p: Parameters) -> tuple[Airframe, Settings, Wanted, Automatic]:
+    """What is flown, within which limits, and the automatic flight. Raises ParameterError for what cannot be flown."""
+    vehicle, settings, wanted = limits(p)
+    if p.model:
+        must_fit(p.model, vehicle, p.rate)
+    return vehicle, settings, wanted, Automatic(p, settings.envelope)
+
+
 class Supervisor(Node):
     def __init__(self):
         super().__init__("supervisor")
         p = self.parameters = declare(self, Parameters)
-        self.airframe, self.settings, self.wanted = limits(p)
-        if p.model:
-            must_fit(p.model, self.airframe, p.rate)
-        self.automatic, self.state, self.tally = Automatic(p, self.settings.envelope), State(), Tally()
+        self.airframe, self.settings, self.wanted, self.automatic = planned(p)
+        self.state, self.tally = State(), Tally()
         self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
         self.point, self.accepted = None, None
         self.source = secrets.randbits(63) + 1  # 0 is who does not know of it

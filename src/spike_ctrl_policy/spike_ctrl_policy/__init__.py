@@ -2,4 +2,4 @@
 
 from spike_ctrl_ros import end_quietly
 
-end_quietly()
+end_quietly(__path__)

@@ -11,6 +11,7 @@ values = declare(node, Parameters)      # an instance with the values that the n
 import dataclasses
 import difflib
 import math
+from collections.abc import Mapping
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -37,19 +38,27 @@ def declare(node: Node, parameters: type):
     """
     fields = {field.name: field for field in dataclasses.fields(parameters)}
     given = node._parameter_overrides  # rclpy has no public way to see what was given but not declared
+    ours = [name for name in given if name in fields or name.partition(".")[0] not in RESERVED]
+    values = checked(parameters, {name: given[name].value for name in ours})
+    for name, field in fields.items():
+        given.pop(name, None)
+        node.declare_parameter(name, getattr(values, name), _descriptor(field))
+    node.add_on_set_parameters_callback(lambda changes: _check_changes(fields, changes))
+    return values
+
+
+def checked(parameters: type, given: Mapping[str, object]):
+    """An instance of the dataclass with the given values, else its defaults. Raises ParameterError as `declare` does.
+
+    For who starts nodes: what they would refuse can be refused before any of them runs.
+    """
+    fields = {field.name: field for field in dataclasses.fields(parameters)}
     for name in given:
-        if name not in fields and name.partition(".")[0] not in RESERVED:
+        if name not in fields:
             near = difflib.get_close_matches(name, fields, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise ParameterError(f"unknown parameter '{name}'; {hint}valid: {', '.join(sorted(fields))}")
-    values = {}
-    for name, field in fields.items():
-        value = given[name].value if name in given else field.default
-        values[name] = _checked(field, value)
-        given.pop(name, None)
-        node.declare_parameter(name, values[name], _descriptor(field))
-    node.add_on_set_parameters_callback(lambda changes: _check_changes(fields, changes))
-    return parameters(**values)
+    return parameters(**{name: _checked(field, given.get(name, field.default)) for name, field in fields.items()})
 
 
 def _checked(field: dataclasses.Field, value):

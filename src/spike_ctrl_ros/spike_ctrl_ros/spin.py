@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from spike_ctrl import realtime
+from spike_ctrl_ros import let_through
 from spike_ctrl_ros.parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
@@ -50,8 +51,9 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    let_through()
     try:
-        priority = _priority(os.environ.get(PRIORITY, ""))
+        priority = checked_priority(PRIORITY, os.environ.get(PRIORITY, ""))
         _init(arguments)
         node = make_node()
         patience = time.monotonic() + QUIET
@@ -83,9 +85,10 @@ def _stays(node: Node) -> bool:
     return hasattr(node, "stopping") and node.stopping()
 
 
-def _priority(text: str) -> int:
+def checked_priority(name: str, text: str) -> int:
+    """Of SCHED_FIFO; name: of what was given. Raises ParameterError."""
     if text and not (text.isdecimal() and int(text) <= 99):
-        raise ParameterError(f"{PRIORITY}: found '{text}', wanted 0 to 99")
+        raise ParameterError(f"{name}: found '{text}', wanted 0 to 99")
     return int(text or 0)
 
 

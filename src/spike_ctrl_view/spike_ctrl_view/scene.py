@@ -6,6 +6,7 @@ import numpy as np
 
 POLICY, GUIDE = np.array([35, 105, 189], np.uint8), np.array([217, 114, 46], np.uint8)  # who flies it
 SET_POINT, PATH = (47, 148, 103), (120, 130, 145)
+LAYERS = ((35, 105, 189), (47, 148, 103))
 QUIET, SPIKING = np.array([160.0, 166, 176]), np.array([230.0, 40, 40])  # a neuron in no step, in each
 PATH_LENGTH, JUMP = 400, 0.5  # positions, m
 ARMS = np.array([[[1, -1, 0], [-1, 1, 0]], [[-1, -1, 0], [1, 1, 0]]]) / np.sqrt(2)  # front-right to back-left, and the other

@@ -112,7 +112,11 @@ class Viewer(Node):
                 rr.log(path, rr.Scalars(value))
             rates = () if answer is None or name == "guide" else answer.spike_rate or (status.spike_rate if status else ())
             for layer, rate in enumerate(rates):
-                rr.log(f"spikes/layer_{layer}", rr.Scalars(rate))
+                path = f"spikes/layer_{layer}"
+                if path not in self.named and layer < len(scene.LAYERS):
+                    rr.log(path, rr.SeriesLines(colors=[scene.LAYERS[layer]], names=[f"layer {layer}"]), static=True)
+                    self.named.add(path)
+                rr.log(path, rr.Scalars(rate))
         supervisor = self.hearing.newest("supervisor/status")
         if supervisor is not None and supervisor.rung != self.rung:
             self.rung = supervisor.rung
@@ -136,7 +140,10 @@ def _layout(box: float):
     """The vehicles on the left, seen from the south; on the right the last seconds of the numbers, and the events."""
     from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
 
+    layers = "layer 0 blue, layer 1 green"
+    # A legend lies over the lines: their titles name the colours, and the pointer over a line its name.
     last = {
+        "plot_legend": blueprint.PlotLegend(visible=False),
         "time_ranges": VisibleTimeRange(
             "time",
             start=TimeRangeBoundary.cursor_relative(seconds=-SHOWN_SECONDS),
@@ -149,8 +156,8 @@ def _layout(box: float):
             blueprint.Spatial3DView(origin="world", name="vehicles", eye_controls=eye),
             blueprint.Vertical(
                 blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)", **last),
-                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0", **last),
-                blueprint.TimeSeriesView(origin="spikes", name="share of neurons that spike", **last),
+                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0: policy blue, guide orange", **last),
+                blueprint.TimeSeriesView(origin="spikes", name=f"share of neurons that spike: {layers}", **last),
                 blueprint.TextLogView(origin="events", name="events"),
             ),
             column_shares=[3, 2],

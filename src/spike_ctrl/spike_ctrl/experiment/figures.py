@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import product
 from pathlib import Path
 
 COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
@@ -120,6 +121,7 @@ def save_png(figure: Figure, path: Path) -> None:
     every = sheet.subplots(rows, columns, squeeze=False).ravel()
     for unused in every[len(figure.panels) :]:
         unused.set_axis_off()
+    names = []
     for panel, axes in zip(figure.panels, every, strict=False):
         axes.set_title(panel.title, fontsize=10, loc="left")
         axes.set_xlabel(panel.x_label)
@@ -136,10 +138,11 @@ def save_png(figure: Figure, path: Path) -> None:
                 _plot_line(axes, mark)
             elif isinstance(mark, Level):
                 axes.axhline(mark.y, color=LEVEL_COLOUR, linestyle=(0, (1, 1.5)), linewidth=1.3)
-                axes.annotate(
-                    mark.name, (0.99, mark.y), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
-                    fontsize=7.5, color=LEVEL_COLOUR, ha="right", va="top",
+                name = axes.annotate(
+                    mark.name, (0, mark.y), (0, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    fontsize=7.5, color=LEVEL_COLOUR,
                 )  # fmt: skip
+                names.append(name)
         _plot_bars(axes, panel)
         if panel.categories:
             long = sum(map(len, panel.categories)) > 56
@@ -159,7 +162,26 @@ def save_png(figure: Figure, path: Path) -> None:
             if _bars(panel):  # whose numbers it would cover
                 place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(handles)}
             axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
+    sheet.draw_without_rendering()  # from here on it is known where everything lies
+    for name in names:
+        _clear(name)
     sheet.savefig(path)
+
+
+def _clear(name) -> None:
+    """Put the name of a level where no curve and no legend lies over it: at the right below its line, if that is free."""
+    axes, (_, y) = name.axes, name.xy
+    curves = [line for line in axes.lines if not line.get_label().startswith("_")]
+    paths = [line.get_transform().transform_path(line.get_path()) for line in curves]
+    legend = axes.get_legend()
+    for (x, ha), (up, va) in product(((0.99, "right"), (0.5, "center"), (0.01, "left")), ((-3, "top"), (3, "bottom"))):
+        name.xy = x, y
+        name.set(position=(0, up), ha=ha, va=va)
+        box = name.get_window_extent()
+        if any(path.intersects_bbox(box, filled=False) for path in paths):
+            continue
+        if legend is None or not box.overlaps(legend.get_window_extent()):
+            return
 
 
 def _plot_line(axes, line: Line) -> None:

@@ -132,7 +132,8 @@ def _curves(groups: dict[str, list[Lines]]) -> Figure:
         alone.append(_mean(name, [[s / 1e6 for s in c["steps"]] for c in curves], [c["return"] for c in curves], index))
     label = "environment steps (million)"
     levels = [Level(f"paper, TD3BC + jump start: {paper.RETURN}", paper.RETURN), Level("paper's figure, lowest", low)]
-    levels += [Level("paper's figure, highest", high), Level("paper, TD3", paper.FIGURE["TD3"][0])]
+    other, _ = paper.FIGURE["TD3"]
+    levels += [Level("paper's figure, highest", high), Level("paper's figure, TD3 without jump start", other)]
     return Figure(
         "curve",
         "The recipe as published, beside the paper's levels",

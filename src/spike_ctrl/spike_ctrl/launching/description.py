@@ -312,6 +312,10 @@ class ParameterValue:
     def __init__(self, value, *, value_type=None):
         self.value, self.value_type = value, value_type
 
+    def evaluate(self, context):
+        name = self.value.describe() if isinstance(self.value, Substitution) else "parameter"
+        return _typed(context, self, name)
+
 
 def parameters(context, found, where: str) -> dict:
     """The values of a node's parameters, with the types that ROS gives them. `where` names the node in errors."""

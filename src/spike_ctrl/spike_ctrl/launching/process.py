@@ -10,28 +10,36 @@ from spike_ctrl.launching.screen import Lines, Screen
 
 @dataclass(frozen=True)
 class Command:
-    """What to start. Times in seconds: from SIGINT to SIGTERM, and from there to SIGKILL."""
+    """What to start. Times in seconds: from SIGINT to SIGTERM, and from there to SIGKILL.
+
+    held: a SIGINT waits until the process lets it through, as our nodes do before they load (`spike_ctrl_ros.end_quietly`):
+    while it starts, Python would answer with a traceback.
+    """
 
     name: str
     arguments: list[str]
     environment: dict[str, str]
     sigterm_timeout: float
     sigkill_timeout: float
+    held: bool = False
 
 
 class Process:
     def __init__(self, command: Command, screen: Screen):
         self.command, self.screen = command, screen
         self.lines = Lines(screen, command.name)
-        # Its own session: a Ctrl-C at the terminal reaches the launch alone, which passes it on in order.
-        self.popen = subprocess.Popen(
-            command.arguments,
-            env=command.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if command.held else ())
+        try:  # in a session of its own: a Ctrl-C at the terminal reaches the launch alone, which passes it on in order
+            self.popen = subprocess.Popen(
+                command.arguments,
+                env=command.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.set_blocking(self.popen.stdout.fileno(), False)
         self._steps: list[tuple[float, signal.Signals]] = []
 

@@ -294,7 +294,8 @@ class Context:
             ros_arguments += ["-r", f"{text(self, origin)}:={text(self, target)}"]
         for file in self._parameter_files(node.parameters, where):
             ros_arguments += ["--params-file", str(file)]
-        program = self._executable(text(self, node.package) if node.package else None, executable)
+        package = text(self, node.package) if node.package else None
+        program = self._executable(package, executable)
         arguments = [program, *(text(self, argument) for argument in node.arguments)]
         return Command(
             name=self._unique("/".join(filter(None, [namespace.strip("/"), name]))),
@@ -303,6 +304,7 @@ class Context:
             | {text(self, key): text(self, value) for key, value in dict(node.additional_env).items()},
             sigterm_timeout=_seconds(text(self, node.sigterm_timeout), f"{where}, sigterm_timeout"),
             sigkill_timeout=_seconds(text(self, node.sigkill_timeout), f"{where}, sigkill_timeout"),
+            held=(package or "").startswith("spike_ctrl_"),
         )
 
     def _parameter_files(self, found, where: str) -> list[Path]:

@@ -101,6 +101,11 @@ class Connection:
             os.close(self._file)
 
 
+def check(text: str) -> None:
+    """Raises ConnectionFault where the text names no connection. Opens none."""
+    _line(text) if text.startswith("serial:") else _address(text)
+
+
 def _address(text: str) -> tuple[str, int]:
     kind, _, place = text.partition(":")
     host, _, port = place.rpartition(":")
@@ -126,11 +131,16 @@ def _socket(text: str) -> socket.socket:
     return found
 
 
-def _serial(text: str) -> int:
+def _line(text: str) -> tuple[str, int]:
     device, _, baud = text.removeprefix("serial:").rpartition(":")
     speed = getattr(termios, f"B{baud}", None) if baud.isdecimal() else None
     if not device or speed is None:
         raise ConnectionFault(f"connection: found '{text}', wanted serial:DEVICE:BAUD with a usual rate, as 921600")
+    return device, speed
+
+
+def _serial(text: str) -> int:
+    device, speed = _line(text)
     try:
         line = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:

@@ -22,6 +22,7 @@ TRACES = 3  # neurons of each layer whose membrane is drawn
 TRACE_RANGE = (-4.0, 4.0)  # thresholds; a neuron that is driven hard runs far off the scale
 WINDOW = 1000  # steps of neurons that are drawn
 FONT, GRID = "system-ui, sans-serif", "#e3e6ea"
+NEAR = {"x": 1.5, "y": 1.5, "z": 0.9}  # where a scene in space is seen from
 BANDS = 60  # more of them than this say nothing
 
 
@@ -135,15 +136,28 @@ def _trajectory(flights: Sequence[Flight]) -> Chart:
         x, y, z = first.set_point[thinned(len(first.seconds), 2000)].T
         look = {"color": "#1f2430", "width": 2, "dash": "dot"}
         sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look))
-    axes = {f"{axis}axis": {"title": {"text": f"{axis} (m)"}} for axis in "xyz"}
-    near = {"x": 1.5, "y": 1.5, "z": 0.9}
-    sheet.update_layout(scene=axes | {"aspectmode": "data", "camera": {"eye": near, "center": {"z": -0.1}}})
+    sheet.update_layout(scene=whole_scene(sheet, ("x (m)", "y (m)", "z (m)")))
     words = (
         "In the set-point's frame; dots are starts." if first.position is None else "In the world: x east, y north, z up."
     )
     sheet = styled(sheet, 460)
     sheet.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 10})
     return Chart("Trajectory", sheet, words)
+
+
+def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict:
+    """A scene that shows all of the sheet's lines in space, in one scale on its three axes (m).
+
+    No axis is shorter than half of the longest: a climb on the spot would else be a needle, longer than the view.
+    """
+    every = (np.concatenate([np.zeros(0), *(trace[axis] for trace in sheet.data)]) for axis in "xyz")
+    known = [places[np.isfinite(places)] for places in every]
+    low, high = np.array([(places.min(), places.max()) if len(places) else (0.0, 0.0) for places in known]).T
+    room = np.maximum(1.1 * (high - low), 0.55 * max((high - low).max(), 0.1))
+    ends = (low + high)[:, None] / 2 + room[:, None] * [-0.5, 0.5]
+    axes = {f"{a}axis": {"title": {"text": t}, "range": r.tolist()} for a, t, r in zip("xyz", titles, ends, strict=True)}
+    ratio = dict(zip("xyz", (1.1 * room / room.max()).tolist(), strict=True))
+    return axes | {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": NEAR, "center": {"z": -0.15}}}
 
 
 def _error(flights: Sequence[Flight]) -> Chart:

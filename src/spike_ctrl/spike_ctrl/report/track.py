@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from spike_ctrl.experiment.figures import COLOURS, GRID_COLOUR, LEVEL_COLOUR
 from spike_ctrl.report import thinned
-from spike_ctrl.report.flight import curve, styled
+from spike_ctrl.report.flight import curve, styled, whole_scene
 from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
 from spike_ctrl.track import Leg, Track
 from spike_ctrl.trajectory import PASS_ERROR
@@ -68,9 +68,7 @@ def _way(track: Track) -> Chart:
         x, y, z = rows[at].T
         look = {"color": colour, "width": 4, "dash": dash}
         sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name=name, line=look))
-    names = {"x": "east", "y": "north", "z": "up"}
-    axes = {f"{axis}axis": {"title": {"text": f"{name} (m)"}} for axis, name in names.items()}
-    sheet.update_layout(scene=axes | {"aspectmode": "data"})
+    sheet.update_layout(scene=whole_scene(sheet, ("east (m)", "north (m)", "up (m)")))
     return Chart("The way in the world", styled(sheet, 520), "While the policy flew; the simulated vehicle's own truth.")
 
 

@@ -1,0 +1,33 @@
+"""Arguments of a flight that are wrong: said once, before a node runs, and no bag is begun."""
+
+import pytest
+
+MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted '968119fa8d9c'"
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("airframe:=sih", "airframe 'sih' not found; known: "),
+        ("airframe:=crazyflie", MODEL),
+        ("recipe:=rate", "recipe 'rate' not found; known: "),
+        ("model:=nothing", "nothing: cannot be read: No such file or directory"),
+        ("allowed_models:=nothing", "nothing: cannot be read: No such file or directory"),
+        ("connection:=udp:14540", "connection: found 'udp:14540', wanted udpin:HOST:PORT, "),
+        ("signing_key:=nothing", "signing key nothing: cannot be read"),
+        ("link:=serial", "parameter 'link': found 'serial', wanted one of: mavlink, uxrce"),
+        ("rate:=10", "parameter 'rate': found 10.0, wanted 50.0 to 125.0"),
+        ("rate:=fast", "the value of rate: found 'fast', wanted float"),
+        ("cage:=1,2", "cage: found '1,2', wanted six numbers with commas between them"),
+        ("height:=0.1", "parameter 'height': found 0.1, wanted 0.2 to 50.0"),
+        ("trajectory:=loop", "trajectory: found 'loop', wanted KIND"),
+        ("setpoint:=here", "parameter 'setpoint': found 'here', wanted finite x,y,z"),
+        ("duration:=0", "parameter 'duration': found 0.0, wanted 0.1 to 3600.0"),
+        ("priority:=high", "priority: found 'high', wanted 0 to 99"),
+    ],
+)
+def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(start_graph, tmp_path, argument, complaint):
+    graph = start_graph(argument, name="flight")
+    assert graph.end(30) == 2
+    assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
+    assert not list(tmp_path.iterdir())
