@@ -84,6 +84,9 @@ def test_what_is_written_to_the_autopilot_clears_what_bars_a_flight():
     values = preflight.to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
     assert values["COM_OF_LOSS_T"] == 0.2 and "NAV_DLL_ACT" not in values  # which only warns
     assert [one for one in audit(DEFAULT | values) if one.blocks] == []
+    without = Wanted(remote_control=False)
+    assert preflight.to_set(GOOD | {"COM_RCL_EXCEPT": 3}, SETTINGS, CRAFT, without) == {"COM_RCL_EXCEPT": 7}
+    assert preflight.to_set(GOOD | {"COM_RCL_EXCEPT": 5}, SETTINGS, CRAFT, WANTED) == {"COM_RCL_EXCEPT": 1}
     assert preflight.to_set({}, SETTINGS, CRAFT, WANTED) == preflight.to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
 
 

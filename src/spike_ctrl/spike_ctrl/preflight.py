@@ -113,7 +113,10 @@ def to_set(
 ) -> dict[str, float]:
     """The values that the autopilot's parameters need before a flight, of those that bar one. As audit_parameters."""
     barring = [rule for rule in _rules(settings, airframe, wanted, home) if rule.blocks and rule.name in found]
-    return {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
+    values = {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
+    if "COM_RCL_EXCEPT" in values and math.isfinite(found["COM_RCL_EXCEPT"]):
+        values["COM_RCL_EXCEPT"] = float(int(found["COM_RCL_EXCEPT"]) ^ 4)  # the other bits are the user's
+    return values
 
 
 class _Rule(NamedTuple):
