@@ -59,6 +59,17 @@ def test_an_unstable_policy_is_caught_in_the_air(unruly_flight, hangar, reaction
     turns(unruly_flight, hangar, manner, "", reaction, 1.5)
 
 
+@pytest.mark.proves("12S")
+def test_a_policy_that_sinks_on_its_way_to_a_new_set_point_is_caught_above_the_ground(unruly_flight, hangar, reaction):
+    """On the way it may do otherwise than the guide: its height is what tells."""
+    flight, begin = unruly_flight, time.monotonic()
+    x, y, _ = flight.station.truth[-1].position
+    flight.target(1.0 if x < 0 else -1.0, y, 1.0)
+    flight.until(lambda: time.monotonic() - begin > 0.3, 1)
+    turns(flight, hangar, "sinking", "", reaction, 1.5)
+    assert min(truth.position[2] for truth in flight.station.truth if truth.time > begin) > 0.1
+
+
 @pytest.mark.proves("14L")
 def test_an_exception_in_the_policy_hands_over_to_the_guide(unruly_flight, hangar, reaction):
     since = time.time()

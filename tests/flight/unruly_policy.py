@@ -1,7 +1,7 @@
 """A policy for tests: it flies the model as snn_policy does, until a line on stdin names another manner.
 
-Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, exception, and weights: those of
-the model, shuffled.
+Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, sinking, exception, and weights:
+those of the model, shuffled.
 """
 
 import sys
@@ -60,6 +60,7 @@ class Unruly(Node):
                     "constant": np.float32([[0.1, 0.5, 0.0, 0.0]]),
                     "random": self.random.uniform(-1, 1, (1, 4)),
                     "shaking": np.clip(action + np.float32([0.0, 0.5, 0.0, 0.0]) * (-1) ** message.tick, -1, 1),
+                    "sinking": np.concatenate([np.full((1, 1), -0.3, np.float32), action[..., 1:].reshape(1, 3)], 1),
                     "weights": np.clip(weights, -1, 1),
                 }[self.manner],
                 spike_rate=self.policy.spike_rates(self.state),
