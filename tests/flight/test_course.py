@@ -40,6 +40,8 @@ def test_set_points_that_are_nan_outside_or_stop(flight, reaction):
     reaction(time.monotonic() - last, 0.3, "from the last set-point to the hold")
     answer = flight.call(flight.target_service, SetTarget.Request(trajectory="spiral"))
     assert not answer.success and "found 'spiral', wanted one of hover" in answer.message
+    answer = flight.call(flight.target_service, SetTarget.Request(trajectory="step", position=(0.0, 0.0, 1.0), size=4.0))
+    assert not answer.success and "trajectory step: found a jump of 4.00 m, wanted at most 3.60" in answer.message
     assert flight.rung == SNN
 
 
