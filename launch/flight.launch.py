@@ -219,7 +219,7 @@ def generate_launch_description():
                 "vehicle_bridge",
                 "connection system airframe rate cage height remote_control signing_key link px4",
             ),
-            node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
+            node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe rate", {"flight": True}),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",

@@ -12,9 +12,10 @@ from spike_ctrl_ros.convert import time_message
 from spike_ctrl_ros.timer import start_timer
 
 PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
-COMMANDING = ("flight_state", "state", "guide/action", "policy/action", "command", "autopilot_request", "set_point")
-PUBLISHERS = dict.fromkeys((*COMMANDING, "autopilot", "preflight"), 1)
+# A foreign publisher on one of these could fly, or end a flight; a second preflight can but bar an engagement, and does.
 HEARD = ("flight_state", "autopilot", "guide/action", "policy/action")  # by the supervisor
+COMMANDING = (*HEARD, "state", "command", "autopilot_request", "set_point")
+PUBLISHERS = dict.fromkeys((*COMMANDING, "preflight"), 1)
 
 
 class Watch:
