@@ -243,7 +243,7 @@ def generate_launch_description():
                 condition=IfCondition(LaunchConfiguration("record")),
             ),
             node(Node, "spike_ctrl_flight", "vehicle_bridge", BRIDGE),
-            node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe", {"flight": True}),
+            node(Node, "spike_ctrl_guide", "guide_policy", "airframe recipe rate", {"flight": True}),
             node(
                 LifecycleNode,
                 "spike_ctrl_policy",

@@ -40,10 +40,11 @@ ALL = QoSProfile(depth=2000, reliability=ReliabilityPolicy.BEST_EFFORT)
 class Flight:
     """Vehicle, graph and operator. `status`: all of the supervisor's; `commands`: all that it sent; `signed`: the link.
 
-    With `tampered` a link between vehicle and bridge obeys `link.tell`.
+    With `tampered` a link between vehicle and bridge obeys `link.tell`. environment: more of it for the launch.
     """
 
-    def __init__(self, folder: Path, *arguments: str, seed: int = 0, tampered=False, signed=False, **parameters):
+    def __init__(self, folder: Path, *arguments: str, seed=0, tampered=False, signed=False, environment=None, **parameters):
+        self.environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
         self.folder, self.others, self.started, self.restarted = folder, [], {}, {}
         self.killed: set[str] = set()
         self.key = os.urandom(32) if signed else None
@@ -100,7 +101,7 @@ class Flight:
         return found
 
     def launch(self) -> Program:
-        return Program([SPIKE_CTRL, "launch", "flight", *self.arguments], cwd=self.folder)
+        return Program([SPIKE_CTRL, "launch", "flight", *self.arguments], cwd=self.folder, env=self.environment)
 
     # The processes
 
@@ -152,6 +153,10 @@ class Flight:
     def told(self, words: str, since: int = 0) -> list[SupervisorStatus]:
         """The status messages with an event that holds these words."""
         return [status for status in self.status[since:] if any(words in event for event in status.events)]
+
+    def failsafes(self, since: float) -> list[str]:
+        """What the vehicle has said of a lost offboard signal since then (s, monotonic)."""
+        return [text for moment, text in self.station.said if moment >= since and "offboard signal lost" in text]
 
     def publishers(self, topic: str) -> list[str]:
         return [found.node_name for found in self.node.get_publishers_info_by_topic(topic)]

@@ -18,6 +18,7 @@ from spike_ctrl_msgs.srv import SetTarget
 
 from spike_ctrl_ros.convert import fill
 
+CENTRE = (0.0, 0.0, 1.25)  # m, of the default cage
 OFF, WRONG = mavlink.FAILURE_TYPE_OFF, mavlink.FAILURE_TYPE_WRONG
 
 
@@ -40,6 +41,8 @@ def test_set_points_that_are_nan_outside_or_stop(flight, reaction):
     reaction(time.monotonic() - last, 0.3, "from the last set-point to the hold")
     answer = flight.call(flight.target_service, SetTarget.Request(trajectory="spiral"))
     assert not answer.success and "found 'spiral', wanted one of hover" in answer.message
+    answer = flight.call(flight.target_service, SetTarget.Request(trajectory="step", position=(0.0, 0.0, 1.0), size=4.0))
+    assert not answer.success and "trajectory step: found a jump of 4.00 m, wanted at most 3.60" in answer.message
     assert flight.rung == SNN
 
 
@@ -80,16 +83,19 @@ def test_a_foreign_participant_commands_nothing(flight, two_ros_domain_ids):
     since, refused = len(flight.status), flight.autopilot.refused
     foreign = flight.start("env", f"ROS_DOMAIN_ID={two_ros_domain_ids[0]}", sys.executable, "-c", FOREIGN)
     foreign.wait_for(lambda: "ready" in foreign.lines, 20)
+    clock, here = time.monotonic(), flight.station.truth[-1].position
     flight.stays(SNN, 1.0)
     assert flight.autopilot.refused == refused
     foreign.kill()
     # In this domain it is seen, the guide flies, and none of its commands and set-points passes, though they come first.
-    x, y, _ = flight.station.truth[-1].position
     foreign = flight.start(sys.executable, "-c", FOREIGN)
     flight.until(lambda: flight.told("SNN -> GUIDE: SECOND_PUBLISHER", since), 20)
     flight.until(lambda: flight.autopilot.refused > refused + 50, 5, "its commands are not refused")
     flight.stays(GUIDE, 1.5)
-    assert math.dist(flight.station.truth[-1].position[:2], (x, y)) < 0.5, "it followed the foreign set-point"
+    # Full thrust and full rates would have thrown it about, the foreign set-point is 1.5 m off.
+    moved = [truth for truth in flight.station.truth if truth.time > clock]
+    assert max(math.dist(truth.position, here) for truth in moved) < 0.4, "it went where the foreign node wanted it"
+    assert max(math.hypot(*truth.velocity) for truth in moved) < 0.8, "it did as the foreign node commanded"
     foreign.kill()
 
 
@@ -119,10 +125,13 @@ def test_no_parameter_can_be_changed_in_flight(flight):
     for node in ("supervisor", "vehicle_bridge", "snn_policy", "guide_policy"):
         client = flight.node.create_client(SetParameters, f"{node}/set_parameters")
         name = "cage" if node in ("supervisor", "vehicle_bridge") else "airframe"
-        wish = Parameter(name, value="-9,-9,-1,9,9,9").to_parameter_msg()
-        (result,) = flight.call(client, SetParameters.Request(parameters=[wish])).results
-        assert not result.successful and "read-only" in result.reason, result
-    assert flight.rung == SNN
+        wishes = [Parameter(name, value="-9,-9,-1,9,9,9"), Parameter("use_sim_time", value=True)]
+        wishes = [wish.to_parameter_msg() for wish in wishes]
+        results = flight.call(client, SetParameters.Request(parameters=wishes)).results
+        assert len(results) == 2
+        for result in results:
+            assert not result.successful and "read-only" in result.reason, result
+    flight.stays(SNN, 1.5)  # the bridge's heartbeat goes on
 
 
 @pytest.mark.proves("33L", "33S")
@@ -187,9 +196,13 @@ def test_an_estimate_that_jumps_moves_the_set_point_along(flight, reaction):
 def test_near_the_wall_the_guide_flies_to_the_centre_and_the_autopilot_holds(flight, reaction):
     flight.target(1.85, 0.0, 1.0)
     flight.until(lambda: abs(flight.state.position[0] - 1.85) < 0.2 and abs(flight.state.velocity[0]) < 0.1, 10)
-    since, clock = len(flight.status), time.monotonic()
+    since, clock, points = len(flight.status), time.monotonic(), flight.listen(SetPoint, "set_point")
     fail(flight, mavlink.FAILURE_UNIT_SENSOR_GPS, WRONG)  # a metre east: as far as it knows it is close to the wall
     flight.until(lambda: flight.told("GUIDE recovers from CAGE_NEAR", since), 5)
     reaction(time.monotonic() - clock, 0.5, "from the jump to the guide's recovery")
+    near = flight.state.position
     flight.until(lambda: flight.told("GUIDE -> HOLD: the guide recovered from CAGE_NEAR", since), 10)
+    assert tuple(points[-1].position) == CENTRE
+    left = math.dist(flight.state.position, CENTRE)
+    assert left < math.dist(near, CENTRE) - 1.5, f"from {near}: {left:.2f} m are left to the centre"
     flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)

@@ -1,7 +1,7 @@
 """A policy for tests: it flies the model as snn_policy does, until a line on stdin names another manner.
 
-Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, sinking, exception, and weights:
-those of the model, shuffled.
+Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, sinking, and weights: those of the
+model, shuffled.
 """
 
 import sys
@@ -43,8 +43,6 @@ class Unruly(Node):
         observation = view(message).observation
         action, self.state = self.policy.step(observation, self.state)
         weights, self.others_state = self.other.step(observation, self.others_state)
-        if self.manner == "exception":
-            raise RuntimeError("out of order")
         self.action_out.publish(
             fill(
                 VehicleAction(),

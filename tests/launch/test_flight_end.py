@@ -31,6 +31,13 @@ def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph):
     assert "error: --mass: found -1.0, wanted 0.1 to 10" in graph.output and "Traceback" not in graph.output
 
 
+def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
+    graph = start_graph("rate:=100.0", "record:=false", f"connection:=udpin:127.0.0.1:{free_port()}", name="flight")
+    graph.wait_until(lambda: CONTROL <= set(graph.nodes()), 40, "not all nodes run")
+    for name in CONTROL - {"snn_policy"}:  # whose checkpoint has a rate of its own, which the supervisor compares
+        assert graph.parameters(name)["rate"] == 100.0, name
+
+
 @pytest.mark.flight
 def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_land(start_graph):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"

@@ -16,10 +16,14 @@ BELOW = np.array([[0, 0, -0.1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]], np
 
 
 @pytest.fixture
-def show(ros_domain_id):
-    """show(flags, n): n states of this vehicle, one after the other; gives the thrust that the guide answers to the last."""
+def show(ros_domain_id, request):
+    """show(flags, n): n states of this vehicle, one after the other; gives the thrust that the guide answers to the last.
+
+    Its parameter, where there is one: Hz of the states.
+    """
+    rate = f"rate:={getattr(request, 'param', 100.0)}"
     command = [executable("guide_policy"), "--ros-args"]
-    words = [word for p in ("flight:=true", "airframe:=sih_quadx", "recipe:=rates") for word in ("-p", p)]
+    words = [word for p in ("flight:=true", "airframe:=sih_quadx", "recipe:=rates", rate) for word in ("-p", p)]
     process = subprocess.Popen([*command, *words])
     rclpy.init()
     node, answers, tick = rclpy.create_node("bridge"), [], 0
@@ -53,6 +57,12 @@ def test_it_integrates_while_it_flies_and_keeps_that_while_another_does(show):
     assert after > at_first + 0.03
     assert show(0, 100) == pytest.approx(after, abs=2e-3)
     assert show(VehicleState.FIRST, 1) == pytest.approx(at_first, abs=1e-3)  # on the ground
+
+
+@pytest.mark.parametrize("show", [50.0, 100.0, 125.0], indirect=True)
+def test_it_integrates_over_time_and_not_over_states(show, request):
+    at_first, rate = show(VehicleState.FIRST, 1), request.node.callspec.params["show"]
+    assert show(VehicleState.GUIDE, round(rate / 2)) - at_first == pytest.approx(0.0221, abs=1e-3)  # half a second of it
 
 
 def test_a_malformed_state_is_not_answered_and_ends_nobody(show):

@@ -74,3 +74,11 @@ def test_changes_in_flight_are_checked_and_read_only_ones_refused(node_with):
     refused = node.set_parameters([Parameter("layout", value="wings"), Parameter("vehicles", value=5)])
     assert [result.successful for result in refused] == [False, False]
     assert refused[0].reason == "parameter 'layout': found 'wings', wanted one of: motors, rates"
+
+
+def test_the_clock_of_a_node_cannot_be_exchanged_in_flight(node_with):
+    node = node_with()
+    declare(node, Parameters)
+    (refused,) = node.set_parameters([Parameter("use_sim_time", value=True)])
+    assert not refused.successful and refused.reason == "parameter 'use_sim_time': read-only: give it when the node starts"
+    assert not node.get_clock().ros_time_is_active

@@ -4,8 +4,8 @@ import pytest
 
 from spike_ctrl.auto_flight import Auto, Phase, Plan, advance
 from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.fault import Rung
-from spike_ctrl.ladder import Request
+from spike_ctrl.fault import Fault, Finding, Rung
+from spike_ctrl.ladder import Ladder, Request
 from spike_ctrl.trajectory import Trajectory
 
 PLAN = Plan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
@@ -124,6 +124,31 @@ def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
     asks = len(flight.asks)
     auto = rehearse(flight, Plan(PLAN.trajectories, land_timeout=5.0))
     assert "TAKEN_OVER" in auto.failure and flight.mode is Mode.OTHER and len(flight.asks) == asks
+
+
+@pytest.mark.parametrize("fault", ["TAKEN_OVER", "MODE_NOT_TAKEN", "LINK_LOST"])
+def test_a_fault_that_leads_down_while_it_lands_is_a_failure(Flight, fault):
+    flight = Flight()
+    rehearse(flight, until=lambda: flight.auto.phase is Phase.FLY)
+    flight.autopilot_obeys = fault != "MODE_NOT_TAKEN"
+    rehearse(flight, until=lambda: flight.rung is Rung.LAND and flight.now > flight.auto.since + 0.2)
+    flight.mode = Mode.OTHER if fault == "TAKEN_OVER" else flight.mode
+    flight.heard = fault != "LINK_LOST"
+    flight.fly(5, until=lambda: flight.rung is Rung.SILENT)
+    flight.heard, flight.position[2], flight.armed = True, 0.0, False  # whoever flies now lands it
+    auto = rehearse(flight)
+    assert not auto.succeeded and auto.failure.startswith(f"land: SILENT, {fault}")
+
+
+def test_a_policy_that_fails_in_the_step_in_which_it_is_to_land_has_failed():
+    silent = Finding(Fault.POLICY_SILENT, "no answer for 30 ms")
+    auto, requests, _ = advance(Auto(Phase.FLY, since=0.0), Ladder(Rung.SNN), True, True, 5.0, PLAN)
+    assert auto.phase is Phase.LAND and requests == ()
+    auto, requests, _ = advance(auto, Ladder(Rung.GUIDE, latched=silent), True, True, 5.01, PLAN)
+    assert requests == (Request.LAND,)
+    auto, _, _ = advance(auto, Ladder(reason="landed and disarmed", latched=silent), False, True, 9.0, PLAN)
+    assert auto.phase is Phase.DONE and not auto.succeeded
+    assert auto.failure == f"land: SILENT, landed and disarmed: {silent}"
 
 
 def test_from_hold_it_lands(Flight):

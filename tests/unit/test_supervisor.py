@@ -137,6 +137,13 @@ def test_what_flies_already_is_said(flight, request_):
     assert flight.rung is SNN and flight.told("SNN flies already")
 
 
+@pytest.mark.parametrize("request_", Request)
+def test_a_request_while_the_autopilot_is_not_known_is_refused_or_leads_down(flight, request_):
+    output = flight.give(autopilot=None, requests=(request_,))
+    assert output.rung is SILENT and output.command is None
+    assert request_ is not Request.GUIDE or flight.told("refused to guide: the autopilot has not been heard")
+
+
 def test_an_autopilot_that_does_not_arm_is_given_up(Flight):
     flight = Flight().fly(0.5)
     flight.ask(Request.TAKE_OFF)
@@ -250,6 +257,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("mode"), st.sampled_from(Mode)),
     st.tuples(st.just("autopilot_obeys"), st.booleans()),
     st.tuples(st.just("heard"), st.booleans()),
+    st.tuples(st.just("forgets"), st.sampled_from([(), *((request,) for request in Request)])),
     st.tuples(st.just("battery"), st.sampled_from([0.9, 0.9, 0.2, 0.05, math.nan])),
     st.tuples(st.just("reports"), st.sampled_from([(), (Finding(Fault.SECOND_PUBLISHER, "two"),)])),
     st.tuples(st.just("unmet"), st.sampled_from([(), ("something",), None])),
@@ -277,6 +285,9 @@ def tell(flight, story):
             flight.autopilot["battery"] = value
         elif name == "stall":
             flight.now += value
+        elif name == "forgets":  # a bridge that has just begun does not know the autopilot
+            flight.give(autopilot=None, requests=value)
+            flight.mode = Mode.LAND if flight.mode is Mode.OFFBOARD else flight.mode  # no command comes: its failsafe
         elif name == "all well":
             flight.sample = flight.policy = flight.guide = as_it_is
             flight.heard = flight.autopilot_obeys = True

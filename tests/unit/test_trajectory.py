@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from spike_ctrl.envelope import Envelope
 from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError, several, wrapped
 
 CENTRE = (1.0, -2.0, 1.5)
@@ -81,17 +82,26 @@ def test_the_tilt_is_that_of_the_pull_on_a_circle_and_what_tilts_too_far_is_refu
     assert path("circle").tilt == pytest.approx(math.atan2((2 * math.pi / 5.5) ** 2, 9.81), rel=1e-3)
     assert path("hover").tilt == path("square").tilt == 0.0
     limit = math.radians(40)
-    assert all(path(kind).within_reach(limit, 4.0) == path(kind) for kind in KINDS)  # as they are by default
+    assert all(path(kind).within_reach(limit, 4.0, 3.6) == path(kind) for kind in KINDS)  # as they are by default
     words = "trajectory circle: found a tilt of 70 degrees, wanted at most 40: make it smaller or its period longer"
     with pytest.raises(TrajectoryError, match=re.escape(words)):
-        path("circle", size=0.7, period=1.0).within_reach(limit, 5.0)
+        path("circle", size=0.7, period=1.0).within_reach(limit, 5.0, 3.6)
 
 
 def test_a_square_that_is_too_fast_to_follow_is_refused_in_words():
     assert path("square", lead=0.0).fastest == pytest.approx(4 * 2 * 1.0 / 5.5)  # four sides of 2 m
     words = "trajectory square: found a speed of 192.0 m/s, wanted at most 4.0: make it smaller or its period longer"
     with pytest.raises(TrajectoryError, match=re.escape(words)):
-        path("square", size=2.4, period=0.1).within_reach(1.0, 4.0)
+        path("square", size=2.4, period=0.1).within_reach(1.0, 4.0, 3.6)
+
+
+def test_a_step_farther_than_a_set_point_may_be_is_refused_in_words():
+    envelope = Envelope()
+    limits = (*envelope.followed, envelope.reach)
+    assert path("step", size=3.6).within_reach(*limits).size == 3.6
+    words = "trajectory step: found a jump of 3.61 m, wanted at most 3.60: make it smaller"
+    with pytest.raises(TrajectoryError, match=re.escape(words)):
+        path("step", size=3.61).within_reach(*limits)
 
 
 def test_a_yaw_that_is_not_finite_is_refused_and_never_raises_anything_else():

@@ -103,8 +103,8 @@ def advance(auto: Auto, ladder: Ladder, airborne: bool, answers: bool, now: floa
         return (auto, (), None) if leg == auto.leg else (auto._replace(leg=leg), (), plan.trajectories[leg])
     if auto.phase is Phase.DONE:
         return auto, (), None
-    if rung is Rung.SILENT and not airborne:
-        return _next(auto, Phase.DONE, now)
+    if rung is Rung.SILENT and not airborne:  # no fault may have led there, nor come in the very step of the request
+        return _next(auto, Phase.DONE, now, _fallen(auto, ladder) if ladder.latched is not None else "")
     if now - auto.since > plan.land_timeout:
         return _next(auto, Phase.DONE, now, auto.failure or f"not landed within {plan.land_timeout:g} s")
     # A pilot or the autopilot who took over is left alone.
@@ -116,8 +116,12 @@ def _next(auto: Auto, phase: Phase, now: float, failure: str = "") -> Step:
 
 
 def _give_up(auto: Auto, ladder: Ladder, now: float) -> Step:
+    return _next(auto, Phase.LAND, now, _fallen(auto, ladder))
+
+
+def _fallen(auto: Auto, ladder: Ladder) -> str:
     fault = f": {ladder.latched}" if ladder.latched is not None else ""
-    return _next(auto, Phase.LAND, now, f"{auto.phase.value}: {ladder.rung.name}, {ladder.reason}{fault}")
+    return f"{auto.phase.value}: {ladder.rung.name}, {ladder.reason}{fault}"
 
 
 def _ask(auto: Auto, request: Request, now: float, plan: Plan) -> Step:

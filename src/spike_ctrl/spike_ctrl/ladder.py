@@ -205,7 +205,8 @@ def _refusal(ladder: Ladder, request: Request, facts: Facts) -> list[str]:
             return ["it lands already"]
         return [] if facts.airborne or ladder.rung <= Rung.HOLD else ["the vehicle is not in the air"]
     if request is Request.GUIDE and ladder.rung <= Rung.GUIDE and not ladder.taking_off:
-        return []  # down from SNN, or back from wanting it
+        # Down from SNN, or back from wanting it.
+        return [] if facts.autopilot is not None else ["the autopilot has not been heard"]
     against = list(facts.blocking)
     if facts.unmet is None:
         against.append("the preflight has not run")

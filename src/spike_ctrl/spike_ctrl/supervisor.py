@@ -227,10 +227,13 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
 
 
 def _steer(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...], tuple[Event, ...]]:
-    """The target: given by a service, streamed, or held where the stream stopped. After a fault it stays where it is."""
+    """The target: given by a service, streamed, or held where the stream stopped. After a fault, and while the guide
+    recovers, it stays as it is.
+    """
     found, events, now, rungs = (), (), inputs.now, state.ladder
     airborne = inputs.autopilot is not None and inputs.autopilot.airborne
-    free = airborne and rungs.rung <= Rung.GUIDE and not rungs.taking_off and rungs.latched is None
+    free = airborne and rungs.rung <= Rung.GUIDE and not rungs.taking_off
+    free = free and rungs.latched is None and rungs.recovering is None
     if inputs.target is not None:
         bad = setpoint.not_finite(inputs.target) if isinstance(inputs.target, SetPoint) else None
         if bad is not None:

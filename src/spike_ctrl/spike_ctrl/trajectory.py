@@ -82,8 +82,11 @@ class Trajectory:
         """Its highest speed, m/s."""
         return max(math.hypot(*_SHAPES[self.kind](self, 2 * self.period * i / 400)[1]) for i in range(400))
 
-    def within_reach(self, tilt: float, speed: float) -> Trajectory:
-        """Itself; raises TrajectoryError where following it takes more than this tilt (rad) or speed (m/s)."""
+    def within_reach(self, tilt: float, speed: float, reach: float) -> Trajectory:
+        """Itself; raises TrajectoryError where it takes more than this tilt (rad) or speed (m/s), or jumps farther (m)."""
+        if self.kind == "step" and self.size > reach:
+            found = f"found a jump of {self.size:.2f} m, wanted at most {reach:.2f}"
+            raise TrajectoryError(f"trajectory {self.kind}: {found}: make it smaller")
         if self.fastest > speed:
             found = f"found a speed of {self.fastest:.1f} m/s, wanted at most {speed:.1f}"
             raise TrajectoryError(f"trajectory {self.kind}: {found}: make it smaller or its period longer")

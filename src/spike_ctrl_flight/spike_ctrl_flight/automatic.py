@@ -19,7 +19,7 @@ class Automatic:
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else place(p.setpoint)
         try:
             paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
-            paths = tuple(path.within_reach(*envelope.followed) for path in paths)
+            paths = tuple(path.within_reach(*envelope.followed, envelope.reach) for path in paths)
         except TrajectoryError as error:
             raise ParameterError(str(error)) from None
         self.plan, self.auto, self._centre = Plan(paths, p.duration), Auto(), None

@@ -14,6 +14,7 @@ from spike_ctrl_flight.supervisor import SERVICES
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
 
 PERIOD = 0.05  # s
 
@@ -42,7 +43,7 @@ class FlightOperator(Node):
             self.client = self.create_client(SetTarget, "set_target")
         else:
             self.question, self.client = Trigger.Request(), self.create_client(Trigger, p.request)
-        self.create_timer(PERIOD, self.on_time)
+        start_timer(self, PERIOD, self.on_time)
 
     def on_time(self) -> None:
         if self.future is None and self.client.service_is_ready():

@@ -123,7 +123,7 @@ def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
             raise trajectory.TrajectoryError(f"set-point: {bad}")
         return found
     found = shape(request.trajectory, position, request.yaw, request.size, request.period)
-    return found.within_reach(*envelope.followed)
+    return found.within_reach(*envelope.followed, envelope.reach)
 
 
 def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:

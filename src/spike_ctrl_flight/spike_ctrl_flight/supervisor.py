@@ -45,6 +45,7 @@ from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.parameters import declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
 
 SERVICES = {request.name.lower(): request for request in Request if request is not Request.SHUT_DOWN}
 ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action": "candidate"}
@@ -95,7 +96,7 @@ class Supervisor(Node):
             self.create_service(Trigger, name, lambda _, answer, request=request: self.on_request(request, answer))
         self.create_service(SetTarget, "set_target", self.on_target)
         self.watch, self.rival = Watch(self, p.record), RivalWatch(self, "command")
-        self.create_timer(1 / p.rate, self.on_period)
+        start_timer(self, 1 / p.rate, self.on_period)
         self.get_logger().info("auto: arms and engages on its own" if p.auto else "passive: arms and engages when asked to")
 
     # What comes

@@ -42,6 +42,7 @@ from spike_ctrl_ros.reader import start_reader
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
+from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
 TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
@@ -85,8 +86,8 @@ class VehicleBridge(Node):
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
         self.rival = RivalWatch(self, "flight_state")
-        self.create_timer(STATUS_PERIOD, self.on_time)
-        self.create_timer(AUDIT_PERIOD, self.audit)
+        start_timer(self, STATUS_PERIOD, self.on_time)
+        start_timer(self, AUDIT_PERIOD, self.audit)
         self.get_logger().info(f"waiting for the autopilot at {p.connection}; passive: it arms only when it is asked to")
         self.lock, self.ended = threading.Lock(), False
         self.reader = start_reader(self, "the autopilot", self.read)

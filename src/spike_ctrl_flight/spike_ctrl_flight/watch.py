@@ -9,11 +9,13 @@ from spike_ctrl import preflight
 from spike_ctrl.fault import Fault, Finding
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import time_message
+from spike_ctrl_ros.timer import start_timer
 
 PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
-COMMANDING = ("flight_state", "state", "guide/action", "policy/action", "command", "autopilot_request", "set_point")
-PUBLISHERS = dict.fromkeys((*COMMANDING, "autopilot", "preflight"), 1)
+# A foreign publisher on one of these could fly, or end a flight; a second preflight can but bar an engagement, and does.
 HEARD = ("flight_state", "autopilot", "guide/action", "policy/action")  # by the supervisor
+COMMANDING = (*HEARD, "state", "command", "autopilot_request", "set_point")
+PUBLISHERS = dict.fromkeys((*COMMANDING, "preflight"), 1)
 
 
 class Watch:
@@ -26,7 +28,7 @@ class Watch:
         self._audited: tuple[float, tuple[str, ...]] | None = None
         self._looks, self._warned = 0, set()
         self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-        node.create_timer(PERIOD, self.look)
+        start_timer(node, PERIOD, self.look)
 
     def look(self) -> None:
         """A second publisher bars the policy; messages that do not fit bar an engagement; a lost recorder is told."""

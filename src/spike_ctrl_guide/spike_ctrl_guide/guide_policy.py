@@ -23,6 +23,7 @@ from spike_ctrl_ros.spin import run
 class Parameters:
     recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+    rate: float = parameter(100.0, "Hz of the states, over which it integrates.", low=50.0, high=125.0)
     flight: bool = parameter(False, "One vehicle in real time, whose supervisor commands and ends first.")
 
 
@@ -31,7 +32,7 @@ class GuidePolicy(Node):
         super().__init__("guide_policy")
         p = self.parameters = declare(self, Parameters)
         try:
-            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide)
+            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide, p.rate)
         except (AirframeError, RecipeError) as error:
             raise ParameterError(str(error)) from None
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.

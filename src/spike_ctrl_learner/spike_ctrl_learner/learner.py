@@ -26,6 +26,7 @@ from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import NodeError, run
+from spike_ctrl_ros.timer import start_timer
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class LearnerNode(Node):
         self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
         self.rival = RivalWatch(self, "jump_start")
         self.begun = False  # a timer may fire once more after it is destroyed
-        self.begin = self.create_timer(0.1, self.on_begin)
+        self.begin = start_timer(self, 0.1, self.on_begin)
         self.get_logger().info(f"run {self.run.folder}")
 
     def start_from(self, path: str) -> None:

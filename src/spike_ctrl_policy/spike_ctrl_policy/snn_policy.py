@@ -29,6 +29,7 @@ from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD = 1.0  # s
 SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
@@ -74,7 +75,7 @@ class SnnPolicy(LifecycleNode):
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
-            self.start_timer = self.create_timer(0.01, self.start)
+            self.start_timer = start_timer(self, 0.01, self.start)
 
     def start(self) -> None:
         if self.start_timer is None:  # a timer may fire once more after it is destroyed

@@ -26,6 +26,7 @@ from spike_ctrl_record.publishers import message_class, offered, profile, type_n
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
 
 # What is listened to from the first moment. Where its publishers turn out to speak otherwise, `look` follows them.
 KNOWN = {
@@ -79,8 +80,8 @@ class Recorder(Node):
             if self.resolve_topic_name(name) in self.wanted:
                 self.listen(self.resolve_topic_name(name), kind, known.reliability, known.durability)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
-        self.create_timer(0.1, self.look)
-        self.create_timer(PERIOD, self.flush)
+        start_timer(self, 0.1, self.look)
+        start_timer(self, PERIOD, self.flush)
         self.get_logger().info(f"recording to {path}")
 
     def look(self) -> None:

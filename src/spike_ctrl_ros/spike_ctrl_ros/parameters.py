@@ -17,7 +17,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-# What ROS itself may set on any node.
+# What ROS itself may set on any node, when it starts.
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
@@ -104,6 +104,8 @@ def _check_changes(fields: dict[str, dataclasses.Field], changes: list[Parameter
         for change in changes:
             if change.name in fields:
                 _checked(fields[change.name], change.value)
+            elif change.name == "use_sim_time":  # rclpy declares it as one that may be changed
+                raise ParameterError(f"parameter '{change.name}': read-only: give it when the node starts")
     except ParameterError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

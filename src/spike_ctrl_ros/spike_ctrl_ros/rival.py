@@ -2,6 +2,8 @@
 
 from rclpy.node import Node
 
+from spike_ctrl_ros.timer import start_timer
+
 WATCH = 1.0  # s: discovery takes less
 
 
@@ -13,7 +15,7 @@ class RivalWatch:
 
     def __init__(self, node: Node, topic: str):
         self.node, self.topic, self.clear, self._looks = node, topic, False, 0
-        self._timer = node.create_timer(WATCH / 10, self._look)
+        self._timer = start_timer(node, WATCH / 10, self._look)
 
     def _look(self) -> None:
         if self.clear:  # a timer may fire once more after it is destroyed

@@ -38,6 +38,7 @@ from spike_ctrl_ros.reader import start_reader
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
+from spike_ctrl_ros.timer import start_timer
 
 PERIOD, PATIENCE = 0.02, 5.0  # s
 
@@ -85,8 +86,8 @@ class Px4Backend(Node):
             self.create_subscription(
                 VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
             )
-        self.create_timer(PERIOD, self.on_time)
-        self.create_timer(1.0, self.diagnose)
+        start_timer(self, PERIOD, self.on_time)
+        start_timer(self, 1.0, self.diagnose)
         self.rival = RivalWatch(self, "state")
         self.missing_since: float | None = None
         self.lock, self.ended = threading.Lock(), False

@@ -31,6 +31,7 @@ from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.telemetry import diagnostics, odometry
+from spike_ctrl_ros.timer import start_timer
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
 RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s of wall time; at the start kernels may compile
@@ -82,9 +83,9 @@ class Simulator(Node):
             self.create_subscription(
                 VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
             )
-        self.pace = self.create_timer(1 / RATE_HZ, self.on_deadline) if p.realtime else None
-        self.create_timer(0.1, self.watch)
-        self.create_timer(1.0, self.diagnose)
+        self.pace = start_timer(self, 1 / RATE_HZ, self.on_deadline) if p.realtime else None
+        start_timer(self, 0.1, self.watch)
+        start_timer(self, 1.0, self.diagnose)
         self.rival = RivalWatch(self, "state")
 
     def on_leave(self, message: JumpStart) -> None:

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from spike_ctrl.dashboard import EVENTS, HISTORY, Seen, Stream, render
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view.hearing import Hearing
 
 ANSWERS = ("policy/action", "guide/action")
@@ -40,7 +41,7 @@ class Dashboard(Node):
         if not self.parameters.seconds:
             self.live = Live(console=self.console, auto_refresh=False, screen=self.console.is_terminal)
             self.live.start()
-        self.create_timer(PERIOD, self.draw)
+        start_timer(self, PERIOD, self.draw)
 
     def seen(self, now: float) -> Seen:
         hearing = self.hearing

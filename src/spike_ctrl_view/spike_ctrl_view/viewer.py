@@ -17,6 +17,7 @@ from spike_ctrl.replay import AXES
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.parameters import ParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import scene
 from spike_ctrl_view.hearing import Hearing
 
@@ -54,7 +55,7 @@ class Viewer(Node):
         look = {"colors": [scene.PATH], "radii": 0.003, "fill_mode": "MajorWireframe"}
         box = rerun.Boxes3D(half_sizes=[[p.box] * 3], **look)
         rerun.log("world/box", box, static=True)
-        self.create_timer(1 / p.rate, self.look)
+        start_timer(self, 1 / p.rate, self.look)
         page = f"http://127.0.0.1:{p.port}/?url={address.replace(':', '%3A').replace('/', '%2F').replace('+', '%2B')}"
         self.get_logger().info(f"open {page} (it listens on all of this machine's addresses)")
 

@@ -1,0 +1,41 @@
+"""Who else publishes in the graph of a flight, as its supervisor sees it."""
+
+import time
+
+import pytest
+import rclpy
+from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, Preflight
+
+from spike_ctrl.fault import Fault
+from spike_ctrl_flight.watch import Watch
+from spike_ctrl_ros import qos
+
+
+@pytest.fixture
+def supervisor(ros_domain_id):
+    rclpy.init()
+    found = rclpy.create_node("supervisor")
+    yield found
+    found.destroy_node()
+    rclpy.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "fault"),
+    [
+        (FlightCommand, "command", Fault.SECOND_PUBLISHER),
+        (AutopilotStatus, "autopilot", Fault.SECOND_PUBLISHER),  # it could tell of a landing, or of a pilot
+        (Preflight, "preflight", None),
+    ],
+)
+def test_a_second_publisher_bars_an_engagement_and_where_it_could_do_harm_the_policy(supervisor, kind, topic, fault):
+    watch = Watch(supervisor, recorded=False)
+    publishers = [supervisor.create_publisher(kind, topic, qos.STREAM) for _ in range(2)]
+    deadline = time.monotonic() + 20
+    while supervisor.count_publishers(topic) < len(publishers):
+        assert time.monotonic() < deadline
+        rclpy.spin_once(supervisor, timeout_sec=0.1)
+    watch.look()
+    watch.audited(Preflight(), 5.0)
+    assert [finding.fault for finding in watch.reports] == ([fault] if fault else [])
+    assert any(text.startswith(f"topic {topic}: found 2 publishers") for text in watch.unmet(5.0)), watch.unmet(5.0)
