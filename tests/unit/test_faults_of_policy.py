@@ -118,19 +118,30 @@ def test_row_12_the_ground_is_where_the_vehicle_stood_and_moves_with_the_estimat
     flight.take_off()
     flight.ask(Request.ENGAGE)
     flight.fly(5, until=lambda: flight.rung is SNN)
-    assert flight.give(target=SetPoint((0.0, 0.0, 0.5))).set_point.position[2] == pytest.approx(1.7, abs=1e-3)
+    assert flight.give(target=SetPoint((0.0, 0.0, 0.5))).set_point.position[2] == pytest.approx(1.9, abs=1e-3)
     flight.move_origin(0.0, 0.0, -1.0)
-    assert flight.give(target=SetPoint((0.0, 0.0, 0.2))).set_point.position[2] == pytest.approx(0.7, abs=1e-2)
-    flight.fly(3, until=lambda: flight.rung is GUIDE)  # the vehicle of this test stops on the spot, and not before
+    assert flight.give(target=SetPoint((0.0, 0.0, 0.2))).set_point.position[2] == pytest.approx(0.9, abs=1e-2)
+    flight._move = lambda: (flight.position.__setitem__(2, flight.position[2] - 0.01), flight.velocity.__setitem__(2, -1.0))
+    flight.fly(3, until=lambda: flight.rung is GUIDE)
     assert flight.told("ENVELOPE") and flight.position[2] == pytest.approx(0.4 + 0.34, abs=0.02)
+    assert flight.last.set_point.position[2] == pytest.approx(0.4 + 0.8, abs=0.01)  # so high it recovers
 
 
 def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
     flight.ask(Request.GUIDE)
     flight.fly(1.5)
-    flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
-    flight.fly(0.1, until=lambda: flight.rung is HOLD)
-    assert flight.told("GUIDE -> HOLD: while the guide flies: ENVELOPE")
+    flight.sample = lambda s: s._replace(rates=(13.0, *s.rates[1:]))
+    flight.fly(0.5)
+    assert flight.rung is GUIDE and flight.told("GUIDE recovers from ENVELOPE")  # as far as a sound one may come
+    flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
+    flight.fly(0.02, until=lambda: flight.rung is HOLD)
+    assert flight.told("GUIDE -> HOLD: NOT_RECOVERED") and flight.told("the guide flew, and the vehicle tumbles")
+
+
+def test_row_12_what_the_policy_has_done_the_guide_may_recover_from_however_far_it_is(flight):
+    flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
+    flight.fly(0.5)
+    assert flight.rung is GUIDE and not flight.told("NOT_RECOVERED")
 
 
 def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight):
@@ -260,7 +271,10 @@ def test_row_17_a_guide_that_answers_nan_is_no_guide(flight):
 @pytest.mark.parametrize("rung", [SNN, GUIDE])
 @pytest.mark.parametrize(
     ("action", "words", "seconds"),
-    [((-1.0, 0.0, 0.0, 0.0), "the guide asks for a fall: -1.00", 0.02), ((0.1, 0.2, 0.0, 0.0), "26 equal actions", 0.3)],
+    [
+        ((-1.0, 0.0, 0.0, 0.0), "the guide asks for a fall in 10 answers in a row", 0.11),
+        ((0.1, 0.2, 0.0, 0.0), "26 equal actions", 0.3),
+    ],
 )
 def test_row_17_a_guide_whose_answers_carry_nobody_is_no_guide(flight, rung, action, words, seconds):
     if rung is GUIDE:

@@ -346,6 +346,21 @@ def test_a_clock_that_drifts_has_a_rate_and_no_spread(rate):
     assert all(one.startswith(f"clock: rate: found {rate:.3f} of this computer's, wanted 1; ") for one in told)
 
 
+def test_a_link_that_holds_packets_up_more_and_more_makes_states_old():
+    """States come in order and none is missing, as where a clock falls behind: what tells is the round trip."""
+    vehicle, companion, queue, found, now = Vehicle(CRAFT), Companion(Link(), 100.0), [], [], 0.0
+    while now < 9.0:
+        now += 0.02
+        late = now + max(0.2 * (now - 4.0), 0.0)
+        sent = [(ONBOARD, data) for packet in companion.due(now) for _, data in vehicle.receive(ONBOARD, packet, now)]
+        queue += [(late, data) for port, data in (*sent, *vehicle.advance(now)) if port == ONBOARD]
+        for _, data in [one for one in queue if one[0] <= now]:
+            found += [(now, max(sample.ages)) for sample in companion.receive(data, now)]
+        queue = [one for one in queue if one[0] > now]
+    assert all(age == 0.0 for at, age in found if at < 4.2)
+    assert next(at for at, age in found if age > 0.1) < 6.0 and found[-1][1] > 0.5
+
+
 def test_another_system_than_the_one_that_is_wanted_is_told_by_its_number():
     vehicle, companion = Vehicle(CRAFT, system=3), Companion(Link(), 100.0)
     for _, data in vehicle.advance(2.0):

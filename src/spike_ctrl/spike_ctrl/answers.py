@@ -20,7 +20,7 @@ from spike_ctrl.ranges import within
 from spike_ctrl.trajectory import SetPoint
 
 Action = tuple[float, float, float, float]
-FALL = -0.9  # collective action: the guide never gives up more than four fifths of the weight
+FALL, FALLS = -0.9, 10  # collective action, answers in a row: far tilted the guide asks for that, but not for long
 KEPT = 8  # states to which an answer is known by its tick
 RECENT = 4  # answers in which a contradiction shows
 JUMP = 0.15  # m between two states: the set-point has jumped, and for UNDER_WAY answers both are on the way to it,
@@ -150,6 +150,7 @@ class Monitor(NamedTuple):
     rates: float = 0.0  # mean square of the body rates, rad^2/s^2
     saturated: int = 0  # one bit per answer
     equal: int = 0  # answers in a row that are the same bit by bit
+    falls: int = 0  # answers in a row that ask for a fall
     spikes: tuple[int, ...] = ()  # answers in a row that a layer was outside its band
     compared: int = 0
     difference: Action = (0.0, 0.0, 0.0, 0.0)  # mean difference from the guide's actions, without sign
@@ -188,6 +189,7 @@ def observe(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimi
         rates=monitor.rates + share * (square - monitor.rates),
         saturated=((monitor.saturated << 1) | full) & _WINDOW_MASK,
         equal=monitor.equal + 1 if monitor.action == action else 0,
+        falls=monitor.falls + 1 if (action[0] if answer.layout == "rates" else max(action)) < FALL else 0,
         spikes=_count_spikes(monitor.spikes, answer.spike_rate, limits),
     )
     return monitor, _behaviour(monitor, answer, limits)
@@ -219,14 +221,13 @@ def contradiction(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]
     return (Finding(Fault.DISAGREEMENT, detail),)
 
 
-def useless(answer: Answer, behaviour: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Whether the guide's answer in the air is no net: it asks for a fall, or nothing that the vehicle does changes it.
+def useless(monitor: Monitor, behaviour: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Whether the guide's answers in the air are no net: they ask for a fall, or nothing that the vehicle does changes them.
 
-    behaviour: what `observe` finds of it; that the vehicle shakes may be the policy's doing.
+    behaviour: what `observe` finds of them; that the vehicle shakes may be the policy's doing.
     """
-    collective = answer.action[0] if answer.layout == "rates" else max(answer.action)
-    if collective < FALL:
-        return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall: {collective:.2f}, wanted at least {FALL}"),)
+    if monitor.falls >= FALLS:
+        return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
     return tuple(Finding(Fault.GUIDE_SILENT, f"the guide: {f.detail}") for f in behaviour if f.fault is Fault.ACTION_STUCK)
 
 

@@ -206,11 +206,14 @@ def _set(connection, companion, wanted) -> None:
         return  # the audit says so
     if heard.status.armed:
         raise UsageError("--set: the vehicle is armed, wanted disarmed")
-    before = dict(heard.parameters)
+    before: dict[str, float] = {}
     for _ in range(10):
         now = time.monotonic()
-        if not (values := wanted(companion.heard_of(now))):
+        before = companion.parameters | before
+        if not (values := wanted(heard := companion.heard_of(now))):
             break
+        if heard.status is None or heard.status.armed:
+            raise UsageError("--set: the autopilot was armed or lost meanwhile: not all was written")
         for name, value in values.items():
             connection.send(companion.link.set_parameter(name, type(before[name])(value), now))
         _listen(connection, companion, now + 0.5, lambda now: not wanted(companion.heard_of(now)))

@@ -11,7 +11,8 @@ from spike_ctrl.guard import Sample, tilt
 from spike_ctrl.ranges import within
 from spike_ctrl.trajectory import SetPoint
 
-LOWEST = 0.3  # m above the ground: no set-point lies lower
+LOWEST = 0.5  # m above the ground: no set-point lies lower
+RECOVERY = 0.8  # m above the ground: nor does a recovery end lower
 CRASH = 0.15  # m: nor may a vehicle come lower before its fall could be stopped ...
 CATCH, BRAKE = 0.12, 7.0  # s until somebody else's thrust acts, m/s^2 with which it then slows the fall
 
@@ -132,6 +133,10 @@ class Envelope:
             return ()
         detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"
         return (Finding(Fault.ENVELOPE, detail),)
+
+    def tumbling(self, sample: Sample) -> bool:
+        """Whether it is farther out of the envelope than a sound guide ever flies, whose tilt ends at 60 degrees."""
+        return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate
 
     def settled(self, sample: Sample) -> bool:
         """Whether a recovery is over: level and slow by a fifth of the envelope."""

@@ -57,6 +57,7 @@ class Ladder(NamedTuple):
     armed_since: float | None = None  # s, where this stack has armed it
     recovering: Finding | None = None  # what the guide recovers from
     settled_since: float | None = None
+    suspect: bool = False  # the guide recovers from what it has done itself
     latched: Finding | None = None  # the fault that ended the last engagement
     trusted: bool = False  # the policy flew until HOLD or LAND and may go on until the autopilot has taken over
     approved: Identity | None = None  # who may fly as the policy
@@ -77,14 +78,14 @@ class LadderLimits:
     mode_timeout: float = within(2.5, 0.1, 30.0)  # a heartbeat may be a second late
     arm_timeout: float = within(10.0, 0.5, 120.0)
     spool_up: float = within(1.0, 0.0, 10.0)  # COM_SPOOLUP_TIME
-    take_off_height: float = within(1.0, 0.2, 50.0)
+    take_off_height: float = within(1.0, 0.5, 50.0)
     climb_speed: float = within(0.5, 0.05, 5.0)
     take_off_timeout: float = within(15.0, 1.0, 120.0)  # after arming
     reached: float = within(0.1, 0.02, 5.0)  # of the height
     engage_timeout: float = within(10.0, 0.5, 600.0)
     settle_time: float = within(0.5, 0.0, 30.0)
     recover_timeout: float = within(5.0, 0.5, 60.0)
-    given_up: float = within(1.0, 0.0, 10.0)  # s on its rung, after which a guide that leaves the envelope is not trusted
+    proven: float = within(1.0, 0.0, 10.0)  # s on its rung, after which what leaves the envelope is the guide's own doing
 
 
 class Facts(NamedTuple):
@@ -96,6 +97,8 @@ class Facts(NamedTuple):
     target: Target | None
     found: tuple[Finding, ...]
     settled: bool  # well inside the envelope and the cage
+    tumbling: bool  # tilt or body rate is far outside of the envelope
+    lowest: float  # m, where a recovery may end
     agrees: bool  # the policy in shadow agrees with the guide
     disagreement: str
     identity: Identity | None  # of the policy that answers
@@ -172,7 +175,8 @@ def _obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
         ladder = ladder._replace(ending=True)
         if not ladder.commanding and not (ladder.rung is Rung.HOLD and facts.airborne):
             return Move(ladder, None, None, (Event(facts.now, "ok", f"{ladder.rung.name}: {reason}"),))
-    landing = request is not Request.DISENGAGE and facts.airborne
+    piloted = facts.autopilot is not None and facts.autopilot.mode is Mode.OTHER
+    landing = request is not Request.DISENGAGE and facts.airborne and not piloted
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
         return _change(ladder, Rung.SILENT, reason, facts)  # the autopilot flies still, or nothing does yet
     down = Rung.HOLD if request is Request.DISENGAGE and facts.airborne else Rung.LAND
@@ -243,10 +247,6 @@ def _faults(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     worst = max(demanding, key=lambda finding: finding.fault.rung)
     rung, reason = worst.fault.rung, str(worst)
-    left = next((finding for finding in demanding if finding.fault is Fault.ENVELOPE), None)
-    alone = ladder.rung is Rung.GUIDE and ladder.confirmed and ladder.recovering is None
-    if left is not None and alone and rung < Rung.HOLD and facts.now - ladder.since > limits.given_up:
-        worst, rung, reason = left, Rung.HOLD, f"while the guide flies: {left}"
     if rung in (Rung.HOLD, Rung.LAND) and not facts.airborne:
         rung = Rung.LAND
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
@@ -262,19 +262,22 @@ def _faults(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     else:
         moved = Move(ladder)
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
-        return _begin_recovery(moved, demanding, facts)
+        suspect = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
+        return _begin_recovery(moved, demanding, facts, suspect)
     return moved
 
 
-def _begin_recovery(moved: Move, demanding: list[Finding], facts: Facts) -> Move:
+def _begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, suspect: bool) -> Move:
     """The guide brings the vehicle to rest, from the wall to the centre of the cage; HOLD follows."""
     settling = [finding for finding in demanding if finding.fault.settles]
     if not settling or facts.sample is None:
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
-    target = hold(facts.centre, yaw(facts.sample.quaternion)) if why.fault is Fault.CAGE_NEAR else _here(facts)
+    x, y, z = facts.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
+    target = hold((x, y, max(z, facts.lowest)), yaw(facts.sample.quaternion))
     event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
     ladder = moved.ladder._replace(recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now)
+    ladder = ladder._replace(suspect=suspect)
     return Move(ladder, target, None, (*moved.events, event))
 
 
@@ -314,7 +317,8 @@ def _take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     if ladder.armed_since is None:
         if ladder.armed and ladder.confirmed:
-            return Move(ladder._replace(armed_since=facts.now))
+            spooled = limits.spool_up + 1e-3 if facts.airborne else 0.0  # a pilot has lifted off meanwhile
+            return Move(ladder._replace(armed_since=facts.now - spooled))
         if facts.now - ladder.since <= limits.arm_timeout:
             return Move(ladder)
         return _change(ladder, Rung.SILENT, "the autopilot did not arm", facts, "error")
@@ -345,9 +349,12 @@ def spooling(ladder: Ladder, now: float, limits: LadderLimits) -> bool:
 
 
 def _recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
-    """From GUIDE to HOLD once the vehicle is at rest, or when it does not come to rest."""
+    """From GUIDE to HOLD once the vehicle is at rest, when it does not come to rest, or where the guide makes it tumble."""
     if ladder.rung is not Rung.GUIDE or ladder.recovering is None:
         return Move(ladder)
+    if ladder.suspect and facts.tumbling:
+        finding = Finding(Fault.NOT_RECOVERED, "the guide flew, and the vehicle tumbles")
+        return _change(ladder, Rung.HOLD, str(finding), facts, "error", latched=finding)
     if facts.now - ladder.since > limits.recover_timeout:
         finding = Finding(Fault.NOT_RECOVERED, f"from {ladder.recovering.fault.name} within {limits.recover_timeout} s")
         return _change(ladder, Rung.HOLD, str(finding), facts, "error")

@@ -10,6 +10,7 @@ slewed, and leaves once. The guards and the ladder do the work; this module lets
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from spike_ctrl import answers, autopilot, guard, ladder, setpoint
 from spike_ctrl.answers import Answer, Identity, Monitor, Source
 from spike_ctrl.autopilot import Ask, Autopilot
 from spike_ctrl.command import Command, Sent, Sources, command
-from spike_ctrl.envelope import Cage
+from spike_ctrl.envelope import RECOVERY, Cage
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.ladder import Event, Facts, Ladder, Request
@@ -204,7 +205,7 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
             monitor, behaviour = answers.observe(state.guide_monitor, answer, state.sample, limits)
             state = state._replace(guide=answers.answered(state.guide, answer, limits), guide_monitor=monitor)
             if inputs.autopilot is not None and inputs.autopilot.airborne:
-                found += answers.useless(answer, behaviour)
+                found += answers.useless(monitor, behaviour)
     if inputs.candidate is not None:
         answer, _ = answers.judge(inputs.candidate, state.candidate, settings.layout, limits)
         if answer is not None:
@@ -303,6 +304,8 @@ def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: S
         target=state.target,
         found=found,
         settled=sample is not None and not strayed and settings.envelope.settled(sample),
+        tumbling=sample is not None and settings.envelope.tumbling(sample),
+        lowest=-math.inf if state.ground is None else state.ground + RECOVERY,
         agrees=monitor.agrees(limits),
         disagreement=monitor.words(limits),
         identity=monitor.identity,

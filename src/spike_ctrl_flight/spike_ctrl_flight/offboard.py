@@ -39,6 +39,8 @@ class OverUxrce:
 
     def __init__(self, node: Node, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
+        if (system := companion.link.system) != 1:  # PX4 number N subscribes at /px4_N
+            raise ParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
         kinds = installed()
         found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
         if (why := uxrce.unfit(px4, found)) is not None:

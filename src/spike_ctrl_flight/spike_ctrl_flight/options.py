@@ -16,7 +16,7 @@ class Options:
     airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
     rate: float = parameter(100.0, "Hz of the control; the autopilot sends ODOMETRY that often.", low=50.0, high=125.0)
     cage: str = parameter("", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box.")
-    height: float = parameter(1.0, "m, to which a take-off climbs.", low=0.2, high=50.0)
+    height: float = parameter(1.0, "m, to which a take-off climbs.", low=0.5, high=50.0)
     remote_control: bool = parameter(True, "A pilot has a remote control; else the autopilot must need none.")
 
 

@@ -29,7 +29,8 @@ LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which param
 PARAMETER_AGE = 10.0  # s: then a value is read again, if disarmed
 HASTE = 0.2  # s after an accepted request to arm, in which a heartbeat may still tell of before
 REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
-CLOCK_MEMORY = 20  # answers to TIMESYNC
+CLOCK_MEMORY, QUICKEST_OF = 20, 5  # answers to TIMESYNC: for the clock; of which the quickest tells how long packets take
+HELD_UP = 0.05  # s of a round trip: less is as much this computer's as the link's
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
 MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE when it changes, and else twice a second; to ask again holds its receiver up
 TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
@@ -104,7 +105,7 @@ class Companion:
         self.position = event.position
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
-            event.reset_counter,
+            event.reset_counter, (self._underway(event.now),) * 3,
         )  # fmt: skip
         if self._disarmed:
             self._standing.append(sample)
@@ -215,6 +216,12 @@ class Companion:
         drift, offset = np.polyfit(times - times[0], offsets, 1)
         spread = float(np.ptp(offsets - offset - drift * (times - times[0])))
         return Clock(quick[-1].round_trip, spread, 1.0 + float(drift))
+
+    def _underway(self, now: float) -> float:
+        """How long (s) a packet takes at least, where the link holds packets up; 0 where it does not. A queue that grows
+        looks like a clock that falls behind, but for this."""
+        recent = [answer.round_trip for answer in list(self._offsets)[-QUICKEST_OF:] if now - answer.now < RECENT]
+        return min(recent) if len(recent) == QUICKEST_OF and min(recent) > HELD_UP else 0.0
 
     def heard_of(self, now: float) -> Heard:
         """All that an audit asks for."""
