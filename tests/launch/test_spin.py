@@ -1,7 +1,7 @@
 """The life of a node process.
 
 - SIGINT and SIGTERM: `close` runs while messages can still go out, exit code 0; before that a SIGINT ends it quietly
-- a failure that the node names: one line, exit code 1
+- a failure that the node names: one line, exit code 1; one that the middleware does not let go ends all the same
 - parameters or ROS arguments that do not fit: one line, exit code 2
 - a priority that is asked for holds for all its threads, or is refused
 """
@@ -136,3 +136,28 @@ def test_a_priority_that_does_not_exist_is_refused(toy, given):
     process = toy(SPIKE_CTRL_PRIORITY=given)
     _, error = process.communicate(timeout=20)
     assert (process.returncode, error) == (2, f"error: SPIKE_CTRL_PRIORITY: found '{given}', wanted 0 to 99\n")
+
+
+HELD = """
+import sys, time
+import rclpy
+from spike_ctrl_ros import spin
+
+class Held(rclpy.node.Node):
+    def __init__(self):
+        super().__init__("held")
+        self.finished = True
+
+    def destroy_node(self):
+        print("held", flush=True)
+        time.sleep(60)
+
+spin.ENDING = 0.5
+sys.exit(spin.run(Held))
+"""
+
+
+def test_a_node_that_the_middleware_does_not_let_go_ends_and_tells_where_it_hung(ros_domain_id):
+    ended = subprocess.run([sys.executable, "-c", HELD], env=os.environ, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (1, "held\n")
+    assert "Timeout" in ended.stderr and "in destroy_node" in ended.stderr

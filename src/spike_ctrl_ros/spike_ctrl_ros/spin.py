@@ -4,6 +4,7 @@ def main():
     sys.exit(run(Simulator))
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from spike_ctrl_ros import let_through
 from spike_ctrl_ros.parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
+ENDING = 5.0  # s in which the middleware must let go of a node that has ended
 QUIET = 1.0  # s: a node that starts compiles and looks for rivals, and must not starve those that fly already
 PRIORITY = "SPIKE_CTRL_PRIORITY"  # of SCHED_FIFO, 1 to 99; 0 or empty: the ordinary scheduler
 
@@ -40,8 +42,8 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
     most of the time from a state to its command goes into waking them up, and on a busy computer into waiting for a core.
     above: so many priorities higher, for who is waited for first, or must go on while others compute.
 
-    0: an orderly end. 1: a failure. 2: a ParameterError or wrong ROS arguments. 1 and 2 print one line on stderr; any
-    other exception is a bug and passes.
+    0: an orderly end. 1: a failure, or a middleware that did not let the node go: its threads are told. 2: a ParameterError
+    or wrong ROS arguments. A failure and 2 print one line on stderr; any other exception is a bug and passes.
     """
     stop = []
 
@@ -71,6 +73,8 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         finally:
             if hasattr(node, "close"):
                 node.close()
+            # It has hung here, seldom, and all who waited for the node to go with it. Others forget it by its lease.
+            faulthandler.dump_traceback_later(ENDING, exit=True)
             node.destroy_node()
         return 0
     except ParameterError as error:
@@ -79,6 +83,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         return _told(error, 1)
     finally:
         rclpy.try_shutdown()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _stays(node: Node) -> bool:
