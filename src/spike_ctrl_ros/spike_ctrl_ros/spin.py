@@ -73,8 +73,10 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         finally:
             if hasattr(node, "close"):
                 node.close()
-            # It has hung here, seldom, and all who waited for the node to go with it. Others forget it by its lease.
+            # Fast DDS seldom goes round in a circle where a peer leaves while it takes a participant's listener away, and
+            # all who wait for the node to go hang, too. They forget it by its lease.
             faulthandler.dump_traceback_later(ENDING, exit=True)
+            executor.remove_node(node)  # which holds its entities
             node.destroy_node()
         return 0
     except ParameterError as error:
