@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from spike_ctrl import ranges
 from spike_ctrl.fault import Fault, Finding
@@ -51,7 +52,7 @@ class Cage:
 
     def over(self, ground: float | None) -> Cage:
         """The same cage over the ground at that height (m), if it is known."""
-        return self if ground is None else replace(self, ground=ground)
+        return self if ground is None else _over(self, ground)
 
     @property
     def inner(self) -> str:
@@ -88,6 +89,11 @@ class Cage:
         m = self.margin
         low = (self.low[0] + m, self.low[1] + m, max(self.low[2], self.ground + LOWEST))
         return low, tuple(b - m for b in self.high)
+
+
+@lru_cache(maxsize=4)  # asked for some times in each step of a flight, in which the ground stays where it is
+def _over(cage: Cage, ground: float) -> Cage:
+    return replace(cage, ground=ground)
 
 
 @dataclass(frozen=True)
