@@ -61,8 +61,9 @@ def test_an_unstable_policy_is_caught_in_the_air(unruly_flight, hangar, reaction
     if unruly_flight.told("GUIDE recovers from", since):
         unruly_flight.until(lambda: unruly_flight.told("GUIDE -> HOLD: the guide recovered from", since), 6)
         unruly_flight.until(lambda: unruly_flight.station.mode == LOITER_MODE, 3, "the autopilot does not hold")
-    else:  # caught before it had left the envelope
-        assert unruly_flight.told("SNN -> GUIDE: DISAGREEMENT", since) or unruly_flight.told("SNN -> GUIDE: ACTION_", since)
+    else:  # caught by its answers before it had left the envelope; at random, some one in eight by their shaking
+        reasons = ("DISAGREEMENT", "OSCILLATION", "ACTION_SATURATED", "ACTION_STUCK")
+        assert any(unruly_flight.told(f"SNN -> GUIDE: {reason}", since) for reason in reasons), unruly_flight.story()
         unruly_flight.stays(GUIDE, 2.0)
 
 
