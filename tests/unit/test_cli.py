@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -213,3 +215,19 @@ def test_an_unknown_argument_shows_the_usage_of_its_verb(capsys):
     assert ended.value.code == 2
     assert text.startswith("usage: spike-ctrl experiment ")
     assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3\n")
+
+
+@pytest.mark.parametrize("module", ["spike_ctrl.cli_verbs", "numpy", "spike_ctrl.protocol"])
+def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == '{module}':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from spike_ctrl.cli import main\n"
+        "sys.exit(main(['--version']))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
