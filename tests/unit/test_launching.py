@@ -4,10 +4,8 @@
 - conditions, on_exit rules and event handlers decide what runs
 - Ctrl-C stops in reverse order, insists after the grace period, waits for nodes of ours that start; a second one kills
 - whatever is unknown is refused by name, before anything starts
-- a live line is redrawn on a terminal and rare elsewhere
 """
 
-import io
 import os
 import signal
 import subprocess
@@ -20,9 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spike_ctrl import launching, resources
+from spike_ctrl import launching
 from spike_ctrl.launching.process import Process
-from spike_ctrl.launching.screen import Lines, Screen
 
 HEADER = """
 from launch import LaunchDescription
@@ -393,47 +390,3 @@ def test_show_args_lists_defaults_choices_and_descriptions(launch, capfd):
 def test_the_stand_in_modules_are_gone_after_the_launch(launch):
     assert launch("return LaunchDescription([])") == 0
     assert not [name for name in sys.modules if name.partition(".")[0] in ("launch", "launch_ros")]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-    def fileno(self):
-        return 1
-
-
-def test_a_live_line_stays_below_the_other_output_on_a_terminal(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((20, 5)))
-    terminal = Terminal()
-    screen = Screen(terminal, clock=lambda: 0.0)
-    Lines(screen, "learner").feed(b"steps 1000 and much more\r")
-    Lines(screen, "sim").feed(b"hello\n")
-    erase, live = "\r\x1b[K", "[learner] steps 100"
-    assert terminal.getvalue() == f"{live}{erase}[sim] hello\n{live}"
-
-
-def test_without_a_terminal_a_live_line_is_printed_once_in_ten_seconds():
-    now, stream = [0.0], io.StringIO()
-    lines = Lines(Screen(stream, clock=lambda: now[0]), "learner")
-    for second in range(21):
-        now[0] = float(second)
-        lines.feed(f"step {second}\r".encode())
-    assert stream.getvalue() == "[learner] step 0\n[learner] step 10\n[learner] step 20\n"
-
-
-def test_a_line_end_of_two_characters_is_one_line_even_when_it_comes_in_two_parts():
-    stream = io.StringIO()
-    lines = Lines(Screen(stream, clock=lambda: 0.0), "n")
-    lines.feed(b"one\r\ntwo")
-    lines.feed(b" and a half\n")
-    assert stream.getvalue() == "[n] one\n[n] two and a half\n"
-
-
-def test_resources_are_found_in_the_checkout_and_a_missing_file_names_its_neighbours():
-    assert resources.find("launch", "sim_train.launch.py").is_file()
-    with pytest.raises(FileNotFoundError, match=r"ghost\.yaml: not found in config; there are: .*crazyflie\.yaml"):
-        resources.find("config", "airframes/ghost.yaml")
-    with pytest.raises(ValueError, match="folder: found 'lunch', wanted one of launch, config, models"):
-        resources.folder("lunch")
