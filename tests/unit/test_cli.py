@@ -13,7 +13,7 @@ import pytest
 import yaml
 from recorded import fly
 
-from spike_ctrl import airframe, checkpoint, cli, report, resources
+from spike_ctrl import airframe, checkpoint, cli, destination, report, resources
 from spike_ctrl.evaluate import Evaluation
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run
@@ -231,3 +231,51 @@ def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "--guide", "--json"],
+        ["replay", "no-bag", "--json"],
+        ["report", "no-model", "--output"],
+        ["identify", "no-bag", "--output"],
+        ["export", "no-model", "--to", "nir", "--output"],
+        ["truth"],
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(arguments, tmp_path, capsys):
+    option = arguments[-1] if arguments[-1].startswith("--") else "FILE"
+    absent = tmp_path / "absent" / "file"
+    complaint = f"{option} {absent}: found no folder {absent.parent}, wanted one to write to"
+    assert refused(capsys, *arguments, str(absent)) == complaint
+    assert refused(capsys, *arguments, str(tmp_path)) == f"{option}: found the folder {tmp_path}, wanted a file"
+    assert refused(capsys, *arguments, "/proc/file") == f"{option} /proc/file: cannot be written (No such file or directory)"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--from-bag", "no-bag", "--run"],
+        ["retrain", "no-bag", "--run"],
+        ["experiment", "headline", "--output"],
+        ["export", "no-model", "--to", "c", "--output"],
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(arguments, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file, file / "run"):
+        assert refused(capsys, *arguments, str(path)) == f"{arguments[-1]} {path}: found the file {file}, wanted a folder"
+    complaint = f"{arguments[-1]} /proc/a/b: cannot be written (No such file or directory)"
+    assert refused(capsys, *arguments, "/proc/a/b") == complaint
+
+
+def test_where_results_can_be_written_nothing_is_left_behind_by_the_look(tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text("kept")
+    destination.require_file("--json", there)
+    destination.require_file("--json", tmp_path / "new.json")
+    destination.require_folder("--run", tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["there.json"] and there.read_text() == "kept"

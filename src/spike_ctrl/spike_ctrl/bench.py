@@ -12,7 +12,7 @@ import os
 import platform
 from pathlib import Path
 
-from spike_ctrl import resources
+from spike_ctrl import destination, resources
 
 
 class BenchError(ValueError):
@@ -31,6 +31,10 @@ def main(parts: list[str]) -> int:
     for part in parts:
         if part not in files:
             raise BenchError(f"bench: found part '{part}', wanted among {', '.join(files)}")
+    target, left = checkout / "build" / "bench.json", [part for part in files if parts and part not in parts]
+    if not left:
+        target.parent.mkdir(exist_ok=True)
+        destination.require_file("bench", target)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     figures: dict[str, float] = {}
     for part in parts or files:
@@ -39,11 +43,9 @@ def main(parts: list[str]) -> int:
         for name, value in found.items():
             print(f"  {name:<44}{value:>14.5g}", flush=True)
         figures |= found
-    target = checkout / "build" / "bench.json"
-    if left := [part for part in files if parts and part not in parts]:
+    if left:
         print(f"not written to {os.path.relpath(target)}: {', '.join(left)} not measured")
         return 0
-    target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"written: {os.path.relpath(target)}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from spike_ctrl import destination
 from spike_ctrl.usage import UsageError
 
 
@@ -51,6 +52,8 @@ def _eval(options) -> int:
 
     if not (options.models or options.guide or options.raptor):
         raise UsageError("nothing to fly: give a model, --guide or --raptor")
+    if options.json:
+        destination.require_file("--json", options.json)
     try:
         protocols = [protocol.find(name) for name in options.protocol or ["frozen"]]
     except protocol.ProtocolError as error:

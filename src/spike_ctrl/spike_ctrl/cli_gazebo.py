@@ -6,6 +6,7 @@ import re
 import threading
 from pathlib import Path
 
+from spike_ctrl import destination
 from spike_ctrl.usage import UsageError
 
 
@@ -63,6 +64,8 @@ def _truth(options) -> int:
 
     if not options.file and not options.reset:
         raise UsageError("truth: wanted a FILE to write, or --reset")
+    if options.file:
+        destination.require_file("FILE", options.file)
     try:
         world = World(options.world)
         if options.reset:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from spike_ctrl import destination
 from spike_ctrl.usage import UsageError
 
 
@@ -60,6 +61,7 @@ def _progress(line: str) -> None:
 def _identify(options) -> int:
     from spike_ctrl.identify import airframe as identification
 
+    destination.require_file("--output", options.output)
     found, plan = _identified(options, options.output.stem)
     try:
         beside = identification.write(options.output, found, options.bags, plan)
@@ -86,11 +88,13 @@ def add_retrain(verbs, verb) -> None:
 
 
 def _retrain(options) -> int:
+    folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
+    destination.require_folder("--run", folder)
+
     from spike_ctrl import acceptance, checkpoint, provenance
     from spike_ctrl.learn.run import Run, RunError
     from spike_ctrl.learn.trainer import train
 
-    folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
     found, plan = _identified(options, f"{Path(options.airframe).stem}_identified")
     stop: list[int] = []
     try:

@@ -7,6 +7,8 @@ import json
 import time
 from pathlib import Path
 
+from spike_ctrl import destination
+
 
 def add_repair(verbs, verb) -> None:
     parser = verb(
@@ -52,6 +54,8 @@ def _replay(options) -> int:
     from spike_ctrl.bag import BagError
     from spike_ctrl.bag.reader import read
 
+    if options.json:
+        destination.require_file("--json", options.json)
     data = checkpoint.read(options.model) if options.model else b""
     model = checkpoint.loads(data, name=str(options.model)) if options.model else None
     sha256 = hashlib.sha256(data).hexdigest()
@@ -106,6 +110,7 @@ def _report(options) -> int:
 
     from spike_ctrl import report
 
+    destination.require_file("--output", options.output)
     with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
         report.write(options.output, options.paths, options.still)
     print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")

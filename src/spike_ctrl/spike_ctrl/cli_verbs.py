@@ -23,6 +23,7 @@ from spike_ctrl import (
     cli_px4,
     cli_record,
     cli_view,
+    destination,
     provenance,
 )
 from spike_ctrl.airframe import AirframeError
@@ -117,16 +118,19 @@ def _add_train(verbs) -> None:
 
 
 def _train(options) -> int:
+    if options.online and not options.from_bag:
+        raise UsageError("--online: found without --from-bag, wanted with it; a run without bags is online")
+    if options.from_bag and options.resume:
+        raise UsageError("--from-bag: found with --resume, wanted one of them; a run that learnt from bags starts anew")
+    if not options.resume:
+        destination.require_folder("--run", options.run or Path("runs"))
+
     from spike_ctrl.evaluate import comparison
     from spike_ctrl.learn.run import Run, RunError
     from spike_ctrl.learn.trainer import study, train
 
     named = {name: getattr(options, name) for name in ("recipe", "airframe", "vehicles", "seed", "steps", "run")}
     about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
-    if options.online and not options.from_bag:
-        raise UsageError("--online: found without --from-bag, wanted with it; a run without bags is online")
-    if options.from_bag and options.resume:
-        raise UsageError("--from-bag: found with --resume, wanted one of them; a run that learnt from bags starts anew")
     try:
         if options.from_bag:
             given = {name: value for name, value in named.items() if value is not None}
@@ -332,6 +336,7 @@ def _experiment(options) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.check(options)
+        destination.require_folder("--output", options.output or Path("runs"))
         folder = runner.run(options.name, asked, workers=options.workers, ray=options.ray, show=_show, **about)
     except (ExperimentError, MissingPackage) as error:
         raise UsageError(str(error)) from None
