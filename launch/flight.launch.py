@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from xml.etree import ElementTree
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
@@ -10,7 +11,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from spike_ctrl import realtime, resources
+from spike_ctrl import airframe, realtime, resources
 
 ARGUMENTS = [
     # name, type, default, description
@@ -49,15 +50,16 @@ EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
 }  # fmt: skip
-# How the embedded vehicle differs from the one that is described: option of `spike-ctrl vehicle`, default, description.
+# How the embedded vehicle differs from the one that is described: options of `spike-ctrl vehicle`.
 EMBEDDED_OPTIONS = [
-    ("seed", "0", "Of the embedded vehicle's sensor noise."),
-    ("noise", "1.0", "Of its sensors, against PX4's simulation."),
-    ("latency", "0.0", "s that commands reach it late."),
-    ("mass", "1.0", "Factor of its mass, which neither guide nor policy knows."),
-    ("thrust", "1.0", "Factor of its rotors' thrust."),
-    ("lag", "1.0", "Factor of the lag of its motors and rate loop."),
-    ("truth", "", "File for where it truly was, as CSV; empty: none."),
+    # name, type, default, description
+    ("seed", int, "0", "Of the embedded vehicle's sensor noise."),
+    ("noise", float, "1.0", "Of its sensors, against PX4's simulation."),
+    ("latency", float, "0.0", "s that commands reach it late."),
+    ("mass", float, "1.0", "Factor of its mass, which neither guide nor policy knows."),
+    ("thrust", float, "1.0", "Factor of its rotors' thrust."),
+    ("lag", float, "1.0", "Factor of the lag of its motors and rate loop."),
+    ("truth", str, "", "File for where it truly was, as CSV; empty: none."),
 ]
 
 
@@ -104,21 +106,28 @@ def with_profile(context):
     """Fast DDS itself would fall back in silence to its defaults."""
     values = context.launch_configurations
     profile = Path(values["dds_profile"] or resources.find("config", "fastdds_flight.xml"))
-    if not profile.is_file():
+    try:
+        fits = ElementTree.parse(profile).getroot().tag.rpartition("}")[2] in ("dds", "profiles")
+    except (OSError, ElementTree.ParseError):
+        fits = False
+    if not fits:
         raise ValueError(f"dds_profile: found '{profile}', wanted a Fast DDS profile (XML)")
     values["dds_profile"] = str(profile.absolute())
     return []
 
 
 def values_of(names):
-    return {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in ARGUMENTS if n in names.split()}
+    known = [*ARGUMENTS, *EMBEDDED_OPTIONS]
+    return {n: ParameterValue(LaunchConfiguration(n), value_type=t) for n, t, _, _ in known if n in names.split()}
 
 
 def check_flight(context):
     """What the nodes would refuse, each for itself and beside a bag just begun: once, and before any of them runs."""
+    from spike_ctrl import cli_flight, destination
     from spike_ctrl.learn import recipe
-    from spike_ctrl.mavlink import connection, signing
-    from spike_ctrl_flight import supervisor, vehicle_bridge
+    from spike_ctrl.mavlink import signing
+    from spike_ctrl.mavlink.connection import Connection
+    from spike_ctrl_flight import offboard, supervisor, vehicle_bridge
     from spike_ctrl_policy.loader import listed
     from spike_ctrl_ros.parameters import checked
     from spike_ctrl_ros.spin import checked_priority
@@ -129,12 +138,21 @@ def check_flight(context):
     values = context.launch_configurations
     checked_priority("priority", values["priority"])
     bridge = checked(vehicle_bridge.Parameters, given(BRIDGE))
-    connection.check(bridge.connection)
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
-    supervisor.planned(checked(supervisor.Parameters, given(SUPERVISOR)))
+    craft, *_ = supervisor.planned(checked(supervisor.Parameters, given(SUPERVISOR)))
+    offboard.check(bridge.link, craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
+    if values["vehicle"] == "embedded":
+        craft.require_layout("rates")
+        cli_flight.check_ranges(given("seed noise latency mass thrust lag"))
+        airframe.altered(craft, **given("mass thrust lag"))
+        if values["truth"]:
+            destination.require_file("truth", Path(values["truth"]), made=True)
+    if values["record"] == "true":
+        destination.require_bag(Path(values["bag"] or "bags/TIME"))
+    Connection(bridge.connection).close()  # the port is free, the line is there
 
 
 def viewer(context):
@@ -172,11 +190,12 @@ def generate_launch_description():
         if values["vehicle"] == "none":
             return []
         kind, _, place = values["connection"].partition(":")
-        if kind != "udpin":
-            raise ValueError(f"vehicle:=embedded: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
+        if kind != "udpin" or place.endswith(":0"):
+            found = f"vehicle:=embedded: connection: found '{values['connection']}'"
+            raise ValueError(f"{found}, wanted udpin:HOST:PORT with a port of 1 to 65535")
         words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
-        options = [word for n, _, _ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]
+        options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]
         options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
         return [
             Node(
@@ -200,7 +219,7 @@ def generate_launch_description():
                 choices=["none", "embedded"],
                 description="embedded: also start a simulated vehicle that speaks MAVLink as PX4 does.",
             ),
-            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, d, text in EMBEDDED_OPTIONS),
+            *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in EMBEDDED_OPTIONS),
             DeclareLaunchArgument(
                 "viewer",
                 default_value="none",

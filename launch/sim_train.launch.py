@@ -4,6 +4,7 @@ backend:=px4 trains one vehicle that flies on a PX4 instead, in real time or as 
 """
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -106,8 +107,10 @@ def values_of(names):
 
 def check_run(context):
     """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
-    from spike_ctrl import airframe
+    from spike_ctrl import airframe, bringup, checkpoint, cli_flight, destination
     from spike_ctrl.learn import recipe
+    from spike_ctrl.mavlink import signing
+    from spike_ctrl.mavlink.connection import Connection
     from spike_ctrl_ros.parameters import checked
     from spike_ctrl_ros.spin import checked_priority
     from spike_ctrl_sim import px4_backend, simulator
@@ -116,15 +119,38 @@ def check_run(context):
         return {name: value.evaluate(context) for name, value in values_of(names).items()}
 
     values = context.launch_configurations
+    kind = values["simulation"]
     if values["bag"] and values["record"] != "true":
         raise ValueError(f"bag: found '{values['bag']}', wanted only with record:=true")
     checked_priority("priority", values["priority"])
+    if values["backend"] != "px4" and kind != "none":
+        raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
+    if kind != "none" and not values["connection"].startswith("udpin:"):
+        raise ValueError(f"simulation:={kind}: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
+    if values["record"] == "true":
+        destination.require_bag(Path(values["bag"] or "bags/TIME"))
+    if values["backend"] == "px4":
+        if values["signing_key"]:
+            signing.read_key(values["signing_key"])
+        Connection(values["connection"]).close()  # the port is free, the line is there
+    if kind == "embedded":
+        cli_flight.check_ranges(given("seed speed"))
+    elif kind != "none":
+        folder = Path(values["px4"]).expanduser().absolute()
+        bringup.px4(kind, folder, Path.is_file, shutil.which, {})
     if values["resume"]:
         return
+    destination.require_folder("run", Path(values["run"] or "runs"))
     node = px4_backend if values["backend"] == "px4" else simulator
     checked(node.Parameters, given(VEHICLES[values["backend"]]))
     plan = recipe.find(values["recipe"]).with_steps(given("steps")["steps"])
-    plan.require_fit(airframe.find(values["airframe"]))
+    craft = airframe.find(values["airframe"])
+    plan.require_fit(craft)
+    if values["start_from"]:
+        try:
+            checkpoint.load(values["start_from"], expect={"airframe_hash": craft.hash, "action": craft.action_layout})
+        except checkpoint.CheckpointError as error:
+            raise ValueError(f"start_from: {error}") from None
 
 
 def viewer(context):
@@ -153,10 +179,6 @@ def simulation(context):
         "gazebo": [[*px4, *craft]],
         "hil": [["vehicle", "--px4-hil", "tcp:4560", *craft, *speed], [*px4, *craft]],
     }
-    if values["backend"] != "px4" and kind != "none":
-        raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
-    if kind != "none" and not values["connection"].startswith("udpin:"):
-        raise ValueError(f"simulation:={kind}: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
     return [
         Node(
             package="spike_ctrl",

@@ -1,5 +1,7 @@
 """Arguments of a flight that are wrong: said once, before a node runs, and no bag is begun."""
 
+import socket
+
 import pytest
 
 MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153', wanted '968119fa8d9c'"
@@ -24,10 +26,42 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("setpoint:=here", "parameter 'setpoint': found 'here', wanted finite x,y,z"),
         ("duration:=0", "parameter 'duration': found 0.0, wanted 0.1 to 3600.0"),
         ("priority:=high", "priority: found 'high', wanted 0 to 99"),
+        ("link:=uxrce", "link uxrce: px4_msgs is not installed; for PX4 1.17: "),
+        ("connection:=serial:/dev/absent:921600", "connection serial:/dev/absent:921600: /dev/absent cannot be opened"),
+        ("dds_profile:=/dev/null", "dds_profile: found '/dev/null', wanted a Fast DDS profile (XML)"),
+        ("bag:=/proc/x", "parameter 'bag': /proc/x: cannot be written"),
+        ("bag:=/", "parameter 'bag': /: exists already, wanted the name of a new bag"),
     ],
 )
 def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(start_graph, tmp_path, argument, complaint):
     graph = start_graph(argument, name="flight")
     assert graph.end(30) == 2
     assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("mass:=-1", "mass: found -1.0, wanted 0.1 to 10"),
+        ("thrust:=nan", "thrust: found nan, wanted 0.1 to 10"),
+        ("latency:=soon", "the value of latency: found 'soon', wanted float"),
+        ("truth:=/proc/x", "truth /proc/x: cannot be written"),
+        ("connection:=udpin:127.0.0.1:0", "vehicle:=embedded: connection: found 'udpin:127.0.0.1:0', wanted "),
+    ],
+)
+def test_what_the_embedded_vehicle_would_refuse_is_refused_before_it_starts(start_graph, tmp_path, argument, complaint):
+    graph = start_graph("vehicle:=embedded", "connection:=udpin:127.0.0.1:14999", argument, name="flight")
+    assert graph.end(30) == 2
+    assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_refused_before_a_bag_is_begun(start_graph, tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        place = f"udpin:127.0.0.1:{other.getsockname()[1]}"
+        graph = start_graph("vehicle:=embedded", f"connection:={place}", name="flight")
+        assert graph.end(30) == 2
+    assert graph.lines == [f"launch: connection {place}: cannot listen there (Address already in use)"]
     assert not list(tmp_path.iterdir())

@@ -60,9 +60,17 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
         (["backend:=px4", "simulation:=embedded", "connection:=serial:/dev/null:57600"], "wanted udpin:HOST:PORT"),
         (["simulation:=sih"], "simulation: found sih, wanted only with backend:=px4"),
         (["connection:=udpin:127.0.0.1:14540"], "connection: found 'udpin:127.0.0.1:14540', wanted only with backend:=px4"),
+        (["backend:=px4", "simulation:=embedded", "speed:=99", "record:=true"], "speed: found 99.0, wanted 0.1 to 20"),
+        (["backend:=px4", "simulation:=hil", "record:=true"], "px4_sitl none_iris; then name it by --px4"),
+        (["backend:=px4", "connection:=udpin:192.0.2.1:14540", "record:=true"], "cannot listen there"),
+        (["backend:=px4", "signing_key:=nothing", "record:=true"], "signing key nothing: cannot be read"),
+        (["start_from:=nothing", "record:=true"], "start_from: nothing: cannot be read"),
+        (["run:=/proc/x", "record:=true"], "run /proc/x: cannot be written"),
+        (["topics:=a/b-c", "record:=true"], "parameter 'topics': found 'a/b-c', wanted names of topics"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(start_graph, arguments, complaint):
+def test_what_does_not_fit_is_refused_by_name(start_graph, tmp_path, arguments, complaint):
     graph = start_graph(*arguments)
     assert graph.end(60) != 0
     assert complaint in graph.output and "Traceback" not in graph.output
+    assert not list(tmp_path.iterdir())

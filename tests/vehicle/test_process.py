@@ -203,6 +203,7 @@ def test_a_signed_vehicle_is_flown_only_by_who_signs(start_vehicle, tmp_path):
         (["--mass", "11"], "--mass: found 11.0, wanted 0.1 to 10"),
         (["--truth", "/dev/null/x/y"], "--truth /dev/null/x/y: cannot be written (Not a directory)"),
         (["--connection", "14540"], "address: found '14540', wanted HOST:PORT with a port of 0 to 65535"),
+        (["--connection", "127.0.0.1:0"], "address: found '127.0.0.1:0' to send to, wanted a port of 1 to 65535"),
         (["--local", "192.0.2.1:14580"], "address 192.0.2.1:14580: cannot be bound (Cannot assign requested address)"),
     ],
 )

@@ -10,6 +10,12 @@ from pathlib import Path
 from spike_ctrl import cli_hil, realtime
 from spike_ctrl.usage import UsageError
 
+# Of what the simulated vehicle is told: low, high.
+RANGES = {
+    "instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1),
+    "priority": (0, 99), "mass": (0.1, 10), "thrust": (0.1, 10), "lag": (0.1, 10),
+}  # fmt: skip
+
 
 def add_vehicle(verbs, verb) -> None:
     parser = verb(
@@ -49,6 +55,14 @@ def add_vehicle(verbs, verb) -> None:
     parser.set_defaults(do=_vehicle, default=parser.get_default)
 
 
+def check_ranges(values, ranges=RANGES, prefix: str = "") -> None:
+    """Raises UsageError for one of the values, by name, that is out of its range. prefix: of names as users know them."""
+    for name, value in values.items():
+        low, high = ranges[name]
+        if not low <= value <= high:
+            raise UsageError(f"{prefix}{name}: found {value}, wanted {low} to {high}")
+
+
 def _vehicle(options) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
@@ -56,13 +70,8 @@ def _vehicle(options) -> int:
     from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
     from spike_ctrl.mavlink.vehicle.plant import Plant
 
-    ranges = {"instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1)}
-    ranges |= {"priority": (0, 99), "mass": (0.1, 10), "thrust": (0.1, 10), "lag": (0.1, 10)}
-    if options.px4_hil:
-        ranges["speed"] = (0, 100)
-    for name, (low, high) in ranges.items():
-        if not low <= getattr(options, name) <= high:
-            raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
+    ranges = RANGES | ({"speed": (0, 100)} if options.px4_hil else {})
+    check_ranges({name: getattr(options, name) for name in ranges}, ranges, "--")
     craft = airframe.altered(airframe.find(options.airframe), options.mass, options.thrust, options.lag)
     if options.px4_hil:
         return cli_hil.run(options, craft, options.default)

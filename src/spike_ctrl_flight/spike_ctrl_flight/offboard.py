@@ -17,15 +17,17 @@ from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.parameters import ParameterError
 
 
+def check(link: str, airframe: Airframe, system: int, px4: str) -> None:
+    """Raises ParameterError where commands cannot go over that link. Opens nothing."""
+    _kinds(system, px4) if link == "uxrce" else _check_rates(airframe)
+
+
 class OverMavlink:
     """Body rates and thrust in SET_ATTITUDE_TARGET."""
 
     def __init__(self, connection: Connection, companion: Companion, airframe: Airframe):
         self.connection, self.companion, self.airframe = connection, companion, airframe
-        try:
-            airframe.require_layout("rates")
-        except AirframeError as error:
-            raise ParameterError(f"{error}; PX4 takes motors over link:=uxrce only") from None
+        _check_rates(airframe)
 
     def send(self, action, now: float) -> None:
         self.connection.send(self.companion.link.rates(*protocol.setpoint(action, self.airframe), now))
@@ -39,12 +41,7 @@ class OverUxrce:
 
     def __init__(self, node: Node, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
-        if (system := companion.link.system) != 1:  # PX4 number N subscribes at /px4_N
-            raise ParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
-        kinds = installed()
-        found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
-        if (why := uxrce.unfit(px4, found)) is not None:
-            raise ParameterError(why)
+        kinds = _kinds(companion.link.system, px4)
         self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
         self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
         self.proof_out, self.set_point_out = self.outs = [
@@ -60,6 +57,24 @@ class OverUxrce:
         counts = {out.topic_name: out.get_subscription_count() for out in self.outs}
         version = self.companion.version
         return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
+
+
+def _check_rates(airframe: Airframe) -> None:
+    try:
+        airframe.require_layout("rates")
+    except AirframeError as error:
+        raise ParameterError(f"{error}; PX4 takes motors over link:=uxrce only") from None
+
+
+def _kinds(system: int, px4: str) -> dict[str, type]:
+    """The messages by which PX4 `px4` is commanded. Raises ParameterError where they are not those that it reads."""
+    if system != 1:  # PX4 number N subscribes at /px4_N
+        raise ParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
+    kinds = installed()
+    found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
+    if (why := uxrce.unfit(px4, found)) is not None:
+        raise ParameterError(why)
+    return kinds
 
 
 def installed() -> dict[str, type] | None:

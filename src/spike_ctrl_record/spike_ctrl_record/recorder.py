@@ -15,8 +15,10 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.validate_topic_name import validate_topic_name
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, TrainingStatus, Transition, VehicleAction, VehicleState
 
@@ -65,6 +67,12 @@ class Recorder(Node):
         super().__init__("recorder")
         self.parameters = p = declare(self, Parameters)
         self.store, self.prefixes = types.standard(), os.environ.get("AMENT_PREFIX_PATH", sys.prefix).split(os.pathsep)
+        named = p.topics.replace(",", " ").split()
+        for name in named:
+            try:
+                validate_topic_name(name)
+            except InvalidTopicNameException:
+                raise ParameterError(f"parameter 'topics': found '{name}', wanted names of topics") from None
         path = Path(p.bag or time.strftime("bags/%Y%m%d-%H%M%S"))
         try:
             self.writer = BagWriter(path, self.store, max_bytes=int(p.segment_mb * MEGABYTE))
@@ -72,7 +80,6 @@ class Recorder(Node):
             raise ParameterError(f"parameter 'bag': {error}") from None
         self.why, self.lost = "", 0
         self.heard, self.unknown = {}, set()
-        named = p.topics.replace(",", " ").split()
         self.every = named == ["all"]
         self.wanted = {self.resolve_topic_name(name) for name in (named if named and not self.every else (*KNOWN, *FLIGHT))}
         for name, (kind, known) in KNOWN.items():

@@ -101,11 +101,6 @@ class Connection:
             os.close(self._file)
 
 
-def check(text: str) -> None:
-    """Raises ConnectionFault where the text names no connection. Opens none."""
-    _line(text) if text.startswith("serial:") else _address(text)
-
-
 def _address(text: str) -> tuple[str, int]:
     kind, _, place = text.partition(":")
     host, _, port = place.rpartition(":")

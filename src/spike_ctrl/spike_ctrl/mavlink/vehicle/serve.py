@@ -39,7 +39,9 @@ def address(text: str) -> Address:
 
 
 def open_port(local: Address, remote: Address) -> Port:
-    """A link from a local address (port 0: any free one). Raises AddressError where it cannot be bound."""
+    """A link from a local address (port 0: any free one). Raises AddressError where it cannot be bound or sent to."""
+    if not remote[1]:
+        raise AddressError(f"address: found '{remote[0]}:0' to send to, wanted a port of 1 to 65535")
     found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         found.bind(local)
