@@ -13,6 +13,8 @@ import xml.etree.ElementTree as ET
 
 import reference
 
+from spike_ctrl.mavlink import uxrce
+
 PATH = reference.ROOT / "config" / "sros2" / "policy.xml"
 ROOT_ENCLAVE = "/spike_ctrl"
 PARAMETER_SERVICES = (
@@ -23,7 +25,7 @@ LIFECYCLE_SERVICES = (
     "change_state", "get_available_states", "get_available_transitions", "get_state", "get_transition_graph",
 )  # fmt: skip
 LIFECYCLE = ("snn_policy",)
-OPERATOR, RECORDER = "flight_operator", "recorder"
+OPERATOR, RECORDER, ONLOOKERS = "flight_operator", "recorder", ("dashboard", "viewer")
 
 
 def services() -> list[str]:
@@ -45,7 +47,11 @@ def rights() -> dict[str, dict[str, list[str]]]:
     for node in LIFECYCLE:
         found[node]["publish"].append(f"{node}/transition_event")
         found[node]["reply"] += [f"{node}/{name}" for name in LIFECYCLE_SERVICES]
+    found["vehicle_bridge"]["publish"] += [uxrce.NAMESPACE + topic for topic in (uxrce.PROOF, *uxrce.SET_POINTS.values())]
     found["supervisor"]["reply"] += services()
+    hearing = importlib.import_module("spike_ctrl_view.hearing")
+    for node in ONLOOKERS:
+        found[node]["subscribe"] += [*hearing.STREAMS, *hearing.STATUS]
     found[OPERATOR]["publish"].append("target")
     found[OPERATOR]["request"] += services()
     for node in found:

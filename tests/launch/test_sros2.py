@@ -7,6 +7,7 @@
 
 import importlib.util
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from output import Output, executable
 
 from spike_ctrl import resources
 
 ROOT = Path(__file__).resolve().parents[2]
 FLIGHT = ("vehicle_bridge", "guide_policy", "snn_policy", "supervisor")
+ONLOOKERS = ("dashboard", "viewer")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,25 @@ def test_one_node_commands_and_one_asks(rights):
     assert not rights["recorder"]["publish"] - {"/diagnostics", "/parameter_events", "/rosout"}
 
 
-def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, rights):
+def test_onlookers_hear_what_they_show_and_say_nothing(rights):
+    from spike_ctrl_view.hearing import STATUS, STREAMS
+
+    for node in ONLOOKERS:
+        assert {f"/{topic}" for topic in (*STREAMS, *STATUS)} <= rights[node]["subscribe"]
+        assert rights[node]["publish"] == {"/parameter_events", "/rosout"} and not rights[node]["request"]
+
+
+def test_over_uxrce_the_bridge_alone_may_command_the_autopilot(rights):
+    for topic in ("offboard_control_mode", "vehicle_rates_setpoint", "actuator_motors"):
+        assert {node for node, may in rights.items() if f"/fmu/in/{topic}" in may["publish"]} == {"vehicle_bridge"}
+
+
+def test_the_page_makes_an_enclave_for_each_node_that_may_run_beside_a_flight(rights):
+    told = re.search(r"for node in (.*); do", (ROOT / "docs" / "security.md").read_text())[1].split()
+    assert set(told) == {*FLIGHT, *ONLOOKERS, "recorder", "flight_operator"} <= set(rights)
+
+
+def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, ros_domain_id, rights):
     import rclpy
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
@@ -63,6 +84,8 @@ def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, rights):
         port = found.getsockname()[1]
     model = f"model:={resources.find('models', 'sih_quadx.safetensors')}"
     graph = start_graph(f"connection:=udpin:127.0.0.1:{port}", "record:=false", model, name="flight")
+    environment = os.environ | {"ROS_DOMAIN_ID": str(ros_domain_id)}
+    watch = Output([executable("spike-ctrl"), "watch", "--seconds", "120"], env=environment)
     rclpy.init()
     try:
         node = rclpy.create_node("listener")
@@ -73,15 +96,18 @@ def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, rights):
             "request": node.get_client_names_and_types_by_node,
         }
         deadline = time.monotonic() + 60
-        while not set(FLIGHT) <= set(node.get_node_names()) or node.count_publishers("set_point") == 0:
+        nodes = {*FLIGHT, "dashboard"}
+        while not nodes <= set(node.get_node_names()) or node.count_publishers("set_point") == 0:
             assert time.monotonic() < deadline and graph.process.poll() is None, graph.output
             rclpy.spin_once(node, timeout_sec=0.1)
-        for name in FLIGHT:
+        for name in nodes:
             for kind, ask in questions.items():
                 seen = {topic for topic, _ in ask(name, "/")}
                 assert seen <= rights[name][kind], f"{name}: {kind}: {sorted(seen - rights[name][kind])}"
         node.destroy_node()
     finally:
+        watch.process.terminate()
+        watch.process.wait(20)
         rclpy.shutdown()
 
 
