@@ -57,6 +57,7 @@ def test_what_cannot_be_trained_is_refused_before_a_run_folder_is_made(arguments
         (["--seconds", "0.5"], "--seconds: found 0.5, wanted 1 to 600"),
         (["--seconds", "nan"], "--seconds: found nan, wanted 1 to 600"),
         (["--rate", "0"], "--rate: found 0, wanted 50 to 125"),
+        (["--height", "nan"], "--height: found nan, wanted 0.5 to 50"),
     ],
 )
 def test_a_preflight_that_could_tell_nothing_is_refused(arguments, message, capsys):
@@ -79,6 +80,8 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
         (["demo", "-o", "/proc/x/y"], "--output /proc/x/y: cannot be written (No such file or directory)"),
         (["gazebo", "-o", "/proc/x"], "--output /proc/x: cannot be written (No such file or directory)"),
         (["gazebo", "--world", "a b/c"], "--world: found 'a b/c', wanted letters, digits and _"),
+        (["ask", "take_off", "--setpoint", "0,0,1"], "--setpoint: found with take_off, wanted only with set_target"),
+        (["ask", "land", "--period", "nan"], "--period: found with land, wanted only with set_target"),
         (["vehicle", "--rate", "500"], "--rate: found without --px4-hil, wanted with it"),
         (["vehicle", "--home", "47,8,400"], "--home: found without --px4-hil, wanted with it"),
         (["vehicle", "--px4-environment"], "--px4-environment: found without --px4-hil, wanted with it"),

@@ -120,7 +120,8 @@ def _give_up(auto: Auto, ladder: Ladder, now: float) -> Step:
 
 
 def _fallen(auto: Auto, ladder: Ladder) -> str:
-    fault = f": {ladder.latched}" if ladder.latched is not None else ""
+    told = ladder.latched is None or str(ladder.latched) in ladder.reason
+    fault = "" if told else f": {ladder.latched}"
     return f"{auto.phase.value}: {ladder.rung.name}, {ladder.reason}{fault}"
 
 

@@ -161,7 +161,7 @@ def _preflight(options) -> int:
     from spike_ctrl.mavlink.protocol import Link
     from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
 
-    for name, (low, high) in {"rate": (50, 125), "seconds": (1, 600), "system": (1, 255)}.items():
+    for name, (low, high) in {"rate": (50, 125), "height": (0.5, 50), "seconds": (1, 600), "system": (1, 255)}.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name):g}, wanted {low} to {high}")
     craft = airframe.find(options.airframe)
@@ -257,6 +257,9 @@ def add_ask(verbs, verb) -> None:
 def _ask(options) -> int:
     from spike_ctrl import launching, trajectory
 
+    for name in ("setpoint", "trajectory", "size", "period"):
+        if getattr(options, name) and options.request != "set_target":
+            raise UsageError(f"--{name}: found with {options.request}, wanted only with set_target")
     if options.trajectory not in ("", *trajectory.KINDS):
         raise UsageError(f"--trajectory: found '{options.trajectory}', wanted one of {', '.join(trajectory.KINDS)}")
     given = {name: getattr(options, name) for name in ("request", "size", "period")}
