@@ -125,8 +125,7 @@ def check_flight(context):
     """What the nodes would refuse, each for itself and beside a bag just begun: once, and before any of them runs."""
     from spike_ctrl import cli_flight, destination
     from spike_ctrl.learn import recipe
-    from spike_ctrl.mavlink import signing
-    from spike_ctrl.mavlink.connection import Connection
+    from spike_ctrl.mavlink import connection, signing
     from spike_ctrl_flight import offboard, supervisor, vehicle_bridge
     from spike_ctrl_policy.loader import listed
     from spike_ctrl_ros.parameters import checked
@@ -152,7 +151,7 @@ def check_flight(context):
             destination.require_file("truth", Path(values["truth"]), made=True)
     if values["record"] == "true":
         destination.require_bag(Path(values["bag"] or "bags/TIME"))
-    Connection(bridge.connection).close()  # the port is free, the line is there
+    connection.require(bridge.connection)
 
 
 def viewer(context):

@@ -109,8 +109,7 @@ def check_run(context):
     """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
     from spike_ctrl import airframe, bringup, checkpoint, cli_flight, destination
     from spike_ctrl.learn import recipe
-    from spike_ctrl.mavlink import signing
-    from spike_ctrl.mavlink.connection import Connection
+    from spike_ctrl.mavlink import connection, signing
     from spike_ctrl_ros.parameters import checked
     from spike_ctrl_ros.spin import checked_priority
     from spike_ctrl_sim import px4_backend, simulator
@@ -132,7 +131,7 @@ def check_run(context):
     if values["backend"] == "px4":
         if values["signing_key"]:
             signing.read_key(values["signing_key"])
-        Connection(values["connection"]).close()  # the port is free, the line is there
+        connection.require(values["connection"])
     if kind == "embedded":
         cli_flight.check_ranges(given("seed speed"))
     elif kind != "none":

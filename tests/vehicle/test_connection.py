@@ -112,3 +112,21 @@ def test_what_names_no_connection_is_known_without_opening_one():
     for text in ("14540", "udpin:127.0.0.1:99999", "serial:/dev/null:57601", "serial:921600"):
         with pytest.raises(ConnectionFault, match=f"found '{text}', wanted"):
             connections.check(text)
+
+
+def test_what_can_be_made_now_is_told_without_keeping_it():
+    master, slave = pty.openpty()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ConnectionFault, match="cannot listen there"):
+            connections.require(f"udpin:127.0.0.1:{port}")
+    try:
+        for text in (f"udpin:127.0.0.1:{port}", f"serial:{os.ttyname(slave)}:921600"):
+            connections.require(text)
+            Connection(text).close()
+    finally:
+        os.close(slave)
+        os.close(master)
+    with pytest.raises(ConnectionFault, match="/dev/ttyNONE cannot be opened"):
+        connections.require("serial:/dev/ttyNONE:921600")

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from spike_ctrl import cli_flight
 from spike_ctrl.usage import UsageError
 
 LEGS, DURATION = "hover,step:2,figure8:1:8", 16.0
@@ -50,6 +51,8 @@ def _demo(options) -> int:
         if ":=" not in word or name in OURS:
             raise UsageError(f"argument: found '{word}', wanted KEY:=VALUE with a key other than {', '.join(OURS)}")
     if options.plants:
+        if options.output:
+            raise UsageError(f"--output: found {options.output} with --plants, wanted none: it writes no files")
         return _plants(given)
     out = options.output or Path("build/flight_demo") / time.strftime("%Y%m%d-%H%M%S")
     if out.exists():
@@ -126,6 +129,8 @@ def _plants(given: dict[str, str]) -> int:
     if unknown := set(given) - set(known):
         raise UsageError(f"argument: found '{unknown.pop()}:=' with --plants, wanted among {', '.join(known)}")
     known |= given
+    noise = {"noise": _number("noise", float, known["noise"]), "seed": _number("seed", int, known["seed"])}
+    cli_flight.check_ranges(noise)
     craft = airframe.find(known["airframe"])
     expect = {"airframe_hash": craft.hash, "action": craft.action_layout}
     policy = checkpoint.load(known["model"], expect=expect).policy
@@ -136,7 +141,6 @@ def _plants(given: dict[str, str]) -> int:
     corners = [(1.0, 1.0, 1.0), *itertools.product((1 - OFF, 1 + OFF), repeat=3)]
     for latency, factors in itertools.product((0.0, LATENCY), corners):
         plant = airframe.altered(craft, *factors)
-        noise = {"noise": float(known["noise"]), "seed": int(known["seed"])}
         flown = rehearsal.fly(policy, craft, plant, paths, DURATION, latency=latency, **noise)
         found = track.legs(flown, KINDS, DURATION)
         inside = not any(cage.check(position) for position in flown.true)
@@ -145,6 +149,13 @@ def _plants(given: dict[str, str]) -> int:
         numbers = "".join(f"{factor:>{width}.1f}" for factor, width in zip(factors, (5, 8, 6), strict=True))
         print(f"{numbers}{1e3 * latency:>4.0f} ms{cells}{'' if inside else '     LEFT THE CAGE'}", flush=True)
     return 0 if good else 1
+
+
+def _number(name: str, kind: type, text: str):
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"the value of {name}: found '{text}', wanted {kind.__name__}") from None
 
 
 def _cell(leg) -> str:

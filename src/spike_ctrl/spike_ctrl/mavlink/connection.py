@@ -101,6 +101,22 @@ class Connection:
             os.close(self._file)
 
 
+def check(text: str) -> None:
+    """Raises ConnectionFault where the text names no connection. Opens none."""
+    _line(text) if text.startswith("serial:") else _address(text)
+
+
+def require(text: str) -> None:
+    """Raises ConnectionFault where it cannot be made now. A serial line is not opened: some devices start anew then."""
+    check(text)
+    if not text.startswith("serial:"):
+        return _socket(text).close()
+    device, _ = _line(text)
+    if not os.access(device, os.R_OK | os.W_OK):
+        reason = "Permission denied" if os.path.exists(device) else "No such file or directory"
+        raise ConnectionFault(f"connection {text}: {device} cannot be opened ({reason})")
+
+
 def _address(text: str) -> tuple[str, int]:
     kind, _, place = text.partition(":")
     host, _, port = place.rpartition(":")
