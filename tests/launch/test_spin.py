@@ -3,7 +3,7 @@
 - SIGINT and SIGTERM: `close` runs while messages can still go out, exit code 0; before that a SIGINT ends it quietly
 - a failure that the node names: one line, exit code 1; one that the middleware does not let go ends all the same
 - parameters or ROS arguments that do not fit: one line, exit code 2
-- a priority that is asked for holds for all its threads, or is refused
+- a priority that is asked for holds for all its threads until the node ends, or is refused
 """
 
 import os
@@ -113,7 +113,10 @@ def may_hurry() -> bool:
     return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.skipif(not may_hurry(), reason="this user may not set SCHED_FIFO")
+needs_real_time = pytest.mark.skipif(not may_hurry(), reason="this user may not set SCHED_FIFO")
+
+
+@needs_real_time
 def test_all_threads_of_a_node_have_the_priority_that_it_is_given(toy):
     process = toy(SPIKE_CTRL_PRIORITY="7")
     assert process.stdout.readline() == "tick\n"
@@ -161,3 +164,40 @@ def test_a_node_that_the_middleware_does_not_let_go_ends_and_tells_where_it_hung
     ended = subprocess.run([sys.executable, "-c", HELD], env=os.environ, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "held\n")
     assert "Timeout" in ended.stderr and "in destroy_node" in ended.stderr
+
+
+LEAVING = """
+import os, sys
+import rclpy
+from spike_ctrl_ros import spin
+
+def middleware():
+    names = {thread: open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")}
+    # One watches shared memory for the whole process.
+    return [thread for thread, name in names.items() if name.startswith("dds.") and name != "dds.shm.wdog"]
+
+class Leaving(rclpy.node.Node):
+    def __init__(self):
+        super().__init__("leaving")
+        self.create_timer(0.1, self.on_time)
+
+    def on_time(self):
+        self.finished = True
+
+    def destroy_node(self):
+        there = middleware()
+        print(len(there) > 0, {os.sched_getscheduler(int(thread)) for thread in there})
+        print(len(set.union(*(os.sched_getaffinity(int(thread)) for thread in there))))
+        super().destroy_node()
+        print(middleware())
+
+spin.QUIET = 0
+sys.exit(spin.run(Leaving))
+"""
+
+
+@pytest.mark.parametrize("priority", ["0", pytest.param("50", marks=needs_real_time)])
+def test_the_middleware_ends_under_the_watch_on_one_processor_of_the_ordinary_scheduler(ros_domain_id, priority):
+    environment = os.environ | {"SPIKE_CTRL_PRIORITY": priority}
+    ended = subprocess.run([sys.executable, "-c", LEAVING], env=environment, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (0, f"True {{{os.SCHED_OTHER}}}\n1\n[]\n"), ended.stderr

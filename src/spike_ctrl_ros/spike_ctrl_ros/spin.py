@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import rclpy
 from rclpy.experimental import EventsExecutor
@@ -73,10 +74,9 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         finally:
             if hasattr(node, "close"):
                 node.close()
-            # Fast DDS seldom goes round in a circle where a peer leaves while it takes a participant's listener away, and
-            # all who wait for the node to go hang, too. They forget it by its lease.
             faulthandler.dump_traceback_later(ENDING, exit=True)
-            executor.remove_node(node)  # which holds its entities
+            _give_way()
+            executor.shutdown()  # it holds the participant, which would otherwise go after the watch
             node.destroy_node()
         return 0
     except ParameterError as error:
@@ -108,6 +108,20 @@ def _hurry(priority: int) -> None:
         raise ParameterError(
             f"{PRIORITY}: this node takes {priority}, which this user may not set: raise `ulimit -r`, or leave it out"
         ) from None
+
+
+def _give_way() -> None:
+    """Leave SCHED_FIFO, and all but one processor.
+
+    Where a peer leaves just as Fast DDS takes a participant's listener away, it polls a lock that the thread it waits for
+    needs, too, and leaves it for nanoseconds (eProsima/Fast-DDS#6513). On another processor that thread wakes up too late
+    time and again; on the same one it runs while the lock is free.
+    """
+    threads, processors = os.listdir("/proc/self/task"), sorted(os.sched_getaffinity(0))
+    for thread in threads:
+        with suppress(ProcessLookupError):  # one that has just ended
+            os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
+            os.sched_setaffinity(int(thread), {processors[os.getpid() % len(processors)]})
 
 
 def _init(arguments: list[str] | None) -> None:
