@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from spike_ctrl.answers import Identity
-from spike_ctrl.autopilot import Mode
+from spike_ctrl.autopilot import Ask, Mode
 from spike_ctrl.command import Commander
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.ladder import Request
@@ -98,6 +98,16 @@ def test_row_12_a_guide_that_does_not_recover_ends_in_hold(flight):
     flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
     flight.fly(6, until=lambda: flight.rung is HOLD)
     assert flight.told("NOT_RECOVERED")
+
+
+@pytest.mark.parametrize(("fault", "guide"), [("NOT_RECOVERED", lambda a: a), ("GUIDE_SILENT", lambda a: None)])
+def test_row_12_whoever_lies_on_the_ground_does_not_hold_but_lands_and_the_rotors_stop(flight, fault, guide):
+    flight._move = lambda: flight.position.__setitem__(2, max(flight.position[2] - 0.02, 0.1))
+    flight.fly(1, until=lambda: flight.rung is GUIDE)
+    flight.fly(1)
+    flight.guide = guide
+    flight.fly(6, until=lambda: flight.rung is LAND)
+    assert flight.told(f"GUIDE -> LAND: {fault}") and Ask.HOLD not in flight.asks
 
 
 def test_row_12_a_fall_is_stopped_while_there_is_room_above_the_ground(flight):
