@@ -86,6 +86,18 @@ def test_row_12_outside_the_envelope_the_guide_recovers_and_the_autopilot_holds(
     assert flight.rung is HOLD
 
 
+def test_row_12_in_a_wind_in_which_nobody_hovers_level_the_guide_recovers(flight):
+    def leaning(sample):
+        half = math.atan(2 / 9.81) / 2 + sample.quaternion[0]  # against 2 m/s^2
+        return sample._replace(quaternion=(math.sin(half), 0.0, 0.0, math.cos(half)))
+
+    flight.sample = lambda s: leaning(s)._replace(rates=(13.0, *s.rates[1:]))
+    flight.fly(0.1, until=lambda: flight.rung is GUIDE)
+    flight.sample = leaning
+    flight.fly(1, until=lambda: flight.rung is HOLD)
+    assert flight.told("GUIDE -> HOLD: the guide recovered from ENVELOPE")
+
+
 def test_row_12_far_from_the_set_point_the_guide_holds_where_the_vehicle_is(flight):
     flight.move_origin(-2.0, -2.0, 0.0)
     flight.fly()
