@@ -145,7 +145,7 @@ class Envelope:
         return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate
 
     def settled(self, sample: Sample) -> bool:
-        """Whether a recovery is over: slow by a fifth of the envelope, and by a third of it level, for in wind nobody hovers so."""
+        """Whether a recovery is over: slow by a fifth of the envelope, level by a third: in wind nobody hovers level."""
         return (
             tilt(sample.quaternion) < self.tilt / 3
             and math.hypot(*sample.rates) < self.rate / 5
