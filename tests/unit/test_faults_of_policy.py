@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from spike_ctrl.answers import Identity
-from spike_ctrl.autopilot import Mode
+from spike_ctrl.autopilot import Ask, Mode
 from spike_ctrl.command import Commander
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.ladder import Request
@@ -86,6 +86,18 @@ def test_row_12_outside_the_envelope_the_guide_recovers_and_the_autopilot_holds(
     assert flight.rung is HOLD
 
 
+def test_row_12_in_a_wind_in_which_nobody_hovers_level_the_guide_recovers(flight):
+    def leaning(sample):
+        half = math.atan(2 / 9.81) / 2 + sample.quaternion[0]  # against 2 m/s^2
+        return sample._replace(quaternion=(math.sin(half), 0.0, 0.0, math.cos(half)))
+
+    flight.sample = lambda s: leaning(s)._replace(rates=(13.0, *s.rates[1:]))
+    flight.fly(0.1, until=lambda: flight.rung is GUIDE)
+    flight.sample = leaning
+    flight.fly(1, until=lambda: flight.rung is HOLD)
+    assert flight.told("GUIDE -> HOLD: the guide recovered from ENVELOPE")
+
+
 def test_row_12_far_from_the_set_point_the_guide_holds_where_the_vehicle_is(flight):
     flight.move_origin(-2.0, -2.0, 0.0)
     flight.fly()
@@ -98,6 +110,16 @@ def test_row_12_a_guide_that_does_not_recover_ends_in_hold(flight):
     flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
     flight.fly(6, until=lambda: flight.rung is HOLD)
     assert flight.told("NOT_RECOVERED")
+
+
+@pytest.mark.parametrize(("fault", "guide"), [("NOT_RECOVERED", lambda a: a), ("GUIDE_SILENT", lambda a: None)])
+def test_row_12_whoever_lies_on_the_ground_does_not_hold_but_lands_and_the_rotors_stop(flight, fault, guide):
+    flight._move = lambda: flight.position.__setitem__(2, max(flight.position[2] - 0.02, 0.1))
+    flight.fly(1, until=lambda: flight.rung is GUIDE)
+    flight.fly(1)
+    flight.guide = guide
+    flight.fly(6, until=lambda: flight.rung is LAND)
+    assert flight.told(f"GUIDE -> LAND: {fault}") and Ask.HOLD not in flight.asks
 
 
 def test_row_12_a_fall_is_stopped_while_there_is_room_above_the_ground(flight):

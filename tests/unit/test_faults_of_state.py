@@ -201,6 +201,18 @@ def test_row_08_the_clock_of_a_simulation_may_run_slower_or_faster(Flight, rate)
     assert flight.told("STATE_DELAYED")
 
 
+def test_row_08_states_that_were_held_up_longer_and_longer_and_no_longer_are_no_jump_of_the_clock(flight):
+    begin = flight.now
+    flight.sample = lambda s: s._replace(stamp=s.stamp - min(0.2 * (flight.now - begin), 0.08))
+    flight.fly(0.8)
+    flight.sample = lambda s: s
+    flight.stays(SNN)
+    assert flight.count(Fault.CLOCK_JUMP) == 0
+    flight.clock_offset += 0.06  # and yet a jump is one
+    flight.fly()
+    assert flight.rung is GUIDE and flight.told("CLOCK_JUMP")
+
+
 def test_row_08_ticks_that_begin_again_are_a_restart_of_the_bridge(flight):
     flight.tick = 0
     flight.fly()

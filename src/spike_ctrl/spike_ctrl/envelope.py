@@ -145,9 +145,9 @@ class Envelope:
         return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate
 
     def settled(self, sample: Sample) -> bool:
-        """Whether a recovery is over: level and slow by a fifth of the envelope."""
+        """Whether a recovery is over: slow by a fifth of the envelope, level by a third: in wind nobody hovers level."""
         return (
-            tilt(sample.quaternion) < self.tilt / 5
+            tilt(sample.quaternion) < self.tilt / 3
             and math.hypot(*sample.rates) < self.rate / 5
             and math.hypot(*sample.velocity) < self.speed / 5
         )

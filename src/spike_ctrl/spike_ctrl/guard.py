@@ -53,6 +53,7 @@ class Track(NamedTuple):
     last: Sample | None = None  # that came in order, accepted or not
     accepted_at: float | None = None  # s, receipt of the last accepted state
     lead: float | None = None  # s, stamp minus receipt of the least delayed state
+    followed: float = 0.0  # s by which the lead has gone back of late, with states that come later and later
     still: tuple[int, int, int, int] = (0, 0, 0, 0)  # states in which a field has not changed a bit
     moved: tuple[int, int, int, int] = (0, 0, 0, 0)  # how often the others have, meanwhile
     late: int = 0  # one bit per control period: a state was missing
@@ -89,6 +90,7 @@ class Limits:
     frozen: int = within(20, 2, 1000)  # states
 
 
+FOLLOWED = 0.99  # of what the lead has gone back, from state to state: a delay that grew may end at once, a second later
 WINDOW = 100  # control periods in which late states are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
@@ -115,7 +117,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     age = 0.0 if track.lead is None else track.lead - lead
     # From one state to the next; in a longer pause a clock has no more time to drift away than a state to be late.
     drift = 0.0 if last is None else limits.drift * min(max(sample.received - last.received, 0.0), 2 * limits.period)
-    if -age > limits.future + drift:
+    if -age > limits.future + drift + track.followed:
         return refuse(Fault.CLOCK_JUMP, f"stamp is {-age:.3f} s ahead, wanted at most {limits.future} s", rebased)
     if age > limits.delay + drift:
         detail = f"{age:.3f} s old on arrival, wanted at most {limits.delay} s"
@@ -128,7 +130,9 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
     still, moved = _count_still(sample, last, track) if airborne else (Track().still, Track().moved)
     shift = _sum(track.shift, estimator_shift(last, sample, sample.stamp - last.stamp)) if reset else track.shift
-    track = track._replace(last=sample, lead=lead + max(age - drift, 0.0), still=still, moved=moved, delayed=0, shift=shift)
+    followed = min(max(FOLLOWED * track.followed + min(age, drift), 0.0), limits.delay)
+    track = track._replace(last=sample, lead=lead + max(age - drift, 0.0), followed=followed, delayed=0, shift=shift)
+    track = track._replace(still=still, moved=moved)
     if (detail := _frozen(still, moved, limits)) is not None:
         return refuse(Fault.STATE_FROZEN, detail, track)
     ages = dict(zip(STREAMS, sample.ages, strict=True))

@@ -99,6 +99,7 @@ class Facts(NamedTuple):
     settled: bool  # well inside the envelope and the cage
     tumbling: bool  # tilt or body rate is far outside of the envelope
     lowest: float  # m, where a recovery may end
+    low: bool  # lower than anybody flies: it stands or lies on the ground, or is about to
     agrees: bool  # the policy in shadow agrees with the guide
     disagreement: str
     identity: Identity | None  # of the policy that answers
@@ -108,6 +109,11 @@ class Facts(NamedTuple):
     @property
     def airborne(self) -> bool:
         return self.autopilot is not None and self.autopilot.airborne
+
+    @property
+    def hold(self) -> Rung:
+        """HOLD, but on the ground LAND, which stops the rotors."""
+        return Rung.HOLD if self.airborne and not self.low else Rung.LAND
 
     @property
     def blocking(self) -> list[str]:
@@ -179,7 +185,7 @@ def _obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     landing = request is not Request.DISENGAGE and facts.airborne and not piloted
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
         return _change(ladder, Rung.SILENT, reason, facts)  # the autopilot flies still, or nothing does yet
-    down = Rung.HOLD if request is Request.DISENGAGE and facts.airborne else Rung.LAND
+    down = facts.hold if request is Request.DISENGAGE else Rung.LAND
     return _change(ladder, down, reason, facts)
 
 
@@ -247,8 +253,7 @@ def _faults(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     worst = max(demanding, key=lambda finding: finding.fault.rung)
     rung, reason = worst.fault.rung, str(worst)
-    if rung in (Rung.HOLD, Rung.LAND) and not facts.airborne:
-        rung = Rung.LAND
+    rung = facts.hold if rung is Rung.HOLD else rung
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
     grounded = ladder.rung is Rung.GUIDE and not ladder.armed
     if (entering or grounded) and rung is not Rung.SILENT:
@@ -354,17 +359,17 @@ def _recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     if ladder.suspect and facts.tumbling:
         finding = Finding(Fault.NOT_RECOVERED, "the guide flew, and the vehicle tumbles")
-        return _change(ladder, Rung.HOLD, str(finding), facts, "error", latched=finding)
+        return _change(ladder, facts.hold, str(finding), facts, "error", latched=finding)
     if facts.now - ladder.since > limits.recover_timeout:
         finding = Finding(Fault.NOT_RECOVERED, f"from {ladder.recovering.fault.name} within {limits.recover_timeout} s")
-        return _change(ladder, Rung.HOLD, str(finding), facts, "error")
+        return _change(ladder, facts.hold, str(finding), facts, "error")
     if not facts.settled:
         return Move(ladder._replace(settled_since=None))
     if ladder.settled_since is None:
         return Move(ladder._replace(settled_since=facts.now))
     if facts.now - ladder.settled_since < limits.settle_time:
         return Move(ladder)
-    return _change(ladder, Rung.HOLD, f"the guide recovered from {ladder.recovering.fault.name}", facts)
+    return _change(ladder, facts.hold, f"the guide recovered from {ladder.recovering.fault.name}", facts)
 
 
 def _hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:

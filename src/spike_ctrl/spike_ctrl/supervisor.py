@@ -18,7 +18,7 @@ from spike_ctrl import answers, autopilot, guard, ladder, setpoint
 from spike_ctrl.answers import Answer, Identity, Monitor, Source
 from spike_ctrl.autopilot import Ask, Autopilot
 from spike_ctrl.command import Command, Sent, Sources, command
-from spike_ctrl.envelope import RECOVERY, Cage
+from spike_ctrl.envelope import CRASH, RECOVERY, Cage
 from spike_ctrl.fault import Fault, Finding, Rung
 from spike_ctrl.guard import Sample, Track
 from spike_ctrl.ladder import Event, Facts, Ladder, Request
@@ -306,6 +306,7 @@ def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: S
         settled=sample is not None and not strayed and settings.envelope.settled(sample),
         tumbling=sample is not None and settings.envelope.tumbling(sample),
         lowest=-math.inf if state.ground is None else state.ground + RECOVERY,
+        low=None not in (sample, state.ground) and sample.position[2] - state.ground < CRASH,
         agrees=monitor.agrees(limits),
         disagreement=monitor.words(limits),
         identity=monitor.identity,
