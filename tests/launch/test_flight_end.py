@@ -24,11 +24,17 @@ def threads(process: int) -> list[str]:
     return [file.read_text().strip() for file in Path("/proc").glob(f"{process}/task/*/comm")]
 
 
-def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph):
-    connection = f"connection:=udpin:127.0.0.1:{free_port()}"
-    graph = start_graph("vehicle:=embedded", "mass:=-1", "record:=false", connection, name="flight")
+def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph, tmp_path, monkeypatch):
+    """Even one that knows more than the launch file does, which looks at them first."""
+    program = tmp_path / "prefix/lib/spike_ctrl/spike-ctrl"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho error: --noise: too quiet >&2\nexit 2\n")
+    program.chmod(0o755)
+    prefixes = filter(None, [str(tmp_path / "prefix"), os.environ.get("AMENT_PREFIX_PATH")])
+    monkeypatch.setenv("AMENT_PREFIX_PATH", os.pathsep.join(prefixes))
+    graph = start_graph("vehicle:=embedded", "record:=false", f"connection:=udpin:127.0.0.1:{free_port()}", name="flight")
     assert graph.end(60) == 2
-    assert "error: --mass: found -1.0, wanted 0.1 to 10" in graph.output and "Traceback" not in graph.output
+    assert "error: --noise: too quiet" in graph.output and "the embedded vehicle refuses its arguments" in graph.output
 
 
 def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
