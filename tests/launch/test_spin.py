@@ -201,3 +201,18 @@ def test_the_middleware_ends_under_the_watch_on_one_processor_of_the_ordinary_sc
     environment = os.environ | {"SPIKE_CTRL_PRIORITY": priority}
     ended = subprocess.run([sys.executable, "-c", LEAVING], env=environment, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (0, f"True {{{os.SCHED_OTHER}}}\n1\n[]\n"), ended.stderr
+
+
+def test_a_node_whose_constructor_raises_ends_under_the_watch_too(ros_domain_id):
+    code = HELD.replace("def destroy_node", "def __del__")
+    code = code.replace("self.finished = True", "raise spin.NodeError('no such device')")
+    ended = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (1, "held\n")
+    assert ended.stderr.startswith("error: no such device\nTimeout")
+
+
+@needs_real_time  # it takes the right to leave SCHED_IDLE away
+def test_a_node_that_may_not_leave_its_scheduler_ends_as_any_other(ros_domain_id):
+    command = ["chrt", "-i", "0", "setpriv", "--bounding-set=-sys_nice", sys.executable, "-c", LEAVING]
+    ended = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (0, f"True {{{os.SCHED_IDLE}}}\n1\n[]\n"), ended.stderr

@@ -122,6 +122,17 @@ def test_row_12_whoever_lies_on_the_ground_does_not_hold_but_lands_and_the_rotor
     assert flight.told(f"GUIDE -> LAND: {fault}") and Ask.HOLD not in flight.asks
 
 
+def test_row_12_whom_the_autopilot_holds_below_the_height_of_the_take_off_does_not_land(Flight):
+    flight = Flight()
+    flight.position = [0.0, 0.0, 1.4]  # on a roof
+    flight.take_off()
+    flight.guide = lambda a: None
+    flight.fly(1, until=lambda: flight.rung is HOLD)
+    flight._move = lambda: flight.position.__setitem__(2, max(flight.position[2] - 0.02, 0.5))  # a pilot moves it in HOLD
+    flight.fly(3)
+    assert flight.position[2] == 0.5 and flight.rung is HOLD
+
+
 def test_row_12_a_fall_is_stopped_while_there_is_room_above_the_ground(flight):
     """At 1.5 m/s a fall takes .12 s for somebody else's thrust to act and 1.5^2 / (2 * 7) m, and .15 m are left."""
     fall = lambda: setattr(flight, "position", [*flight.position[:2], flight.position[2] - 0.015])  # noqa: E731

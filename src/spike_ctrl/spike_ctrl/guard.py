@@ -90,7 +90,7 @@ class Limits:
     frozen: int = within(20, 2, 1000)  # states
 
 
-FOLLOWED = 0.99  # of what the lead has gone back, from state to state: a delay that grew may end at once, a second later
+FOLLOWED = 0.99  # of what the lead has gone back, from state to state: a delay that grew within a second may end at once
 WINDOW = 100  # control periods in which late states are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
@@ -117,8 +117,8 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     age = 0.0 if track.lead is None else track.lead - lead
     # From one state to the next; in a longer pause a clock has no more time to drift away than a state to be late.
     drift = 0.0 if last is None else limits.drift * min(max(sample.received - last.received, 0.0), 2 * limits.period)
-    if -age > limits.future + drift + track.followed:
-        return refuse(Fault.CLOCK_JUMP, f"stamp is {-age:.3f} s ahead, wanted at most {limits.future} s", rebased)
+    if -age > (ahead := limits.future + drift + track.followed):
+        return refuse(Fault.CLOCK_JUMP, f"stamp is {-age:.3f} s ahead, wanted at most {ahead:.3f} s", rebased)
     if age > limits.delay + drift:
         detail = f"{age:.3f} s old on arrival, wanted at most {limits.delay} s"
         delayed = track.delayed + 1

@@ -294,6 +294,13 @@ def _pace(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tupl
     return state, ()
 
 
+def _low(state: State) -> bool:
+    """Where the autopilot flies already, it may fly over lower ground."""
+    if state.ladder.rung > Rung.GUIDE or state.sample is None or state.ground is None:
+        return False
+    return state.sample.position[2] - state.ground < CRASH
+
+
 def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: Settings) -> Facts:
     monitor, limits, sample = state.monitor, settings.answers, state.sample
     strayed = any(finding.fault in COURSE_FAULTS for finding in found)
@@ -306,7 +313,7 @@ def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: S
         settled=sample is not None and not strayed and settings.envelope.settled(sample),
         tumbling=sample is not None and settings.envelope.tumbling(sample),
         lowest=-math.inf if state.ground is None else state.ground + RECOVERY,
-        low=None not in (sample, state.ground) and sample.position[2] - state.ground < CRASH,
+        low=_low(state),
         agrees=monitor.agrees(limits),
         disagreement=monitor.words(limits),
         identity=monitor.identity,

@@ -74,15 +74,14 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         finally:
             if hasattr(node, "close"):
                 node.close()
-            faulthandler.dump_traceback_later(ENDING, exit=True)
             _give_way()
             executor.shutdown()  # it holds the participant, which would otherwise go after the watch
             node.destroy_node()
         return 0
-    except ParameterError as error:
-        return _told(error, 2)
-    except NodeError as error:
-        return _told(error, 1)
+    except (ParameterError, NodeError) as error:
+        _give_way()  # a node whose constructor raised goes with the error
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2 if isinstance(error, ParameterError) else 1
     finally:
         rclpy.try_shutdown()
         faulthandler.cancel_dump_traceback_later()
@@ -111,17 +110,19 @@ def _hurry(priority: int) -> None:
 
 
 def _give_way() -> None:
-    """Leave SCHED_FIFO, and all but one processor.
+    """Leave SCHED_FIFO and, as far as the system lets us, all processors but one; the middleware then has ENDING to let go.
 
     Where a peer leaves just as Fast DDS takes a participant's listener away, it polls a lock that the thread it waits for
     needs, too, and leaves it for nanoseconds (eProsima/Fast-DDS#6513). On another processor that thread wakes up too late
     time and again; on the same one it runs while the lock is free.
     """
-    threads, processors = os.listdir("/proc/self/task"), sorted(os.sched_getaffinity(0))
-    for thread in threads:
-        with suppress(ProcessLookupError):  # one that has just ended
-            os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
-            os.sched_setaffinity(int(thread), {processors[os.getpid() % len(processors)]})
+    faulthandler.dump_traceback_later(ENDING, exit=True)
+    processors = sorted(os.sched_getaffinity(0))
+    for thread in map(int, os.listdir("/proc/self/task")):
+        with suppress(OSError):  # it has ended, or may not leave where it is
+            os.sched_setaffinity(thread, {processors[os.getpid() % len(processors)]})
+            if os.sched_getscheduler(thread) == os.SCHED_FIFO:
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _init(arguments: list[str] | None) -> None:
@@ -130,8 +131,3 @@ def _init(arguments: list[str] | None) -> None:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except rclpy._rclpy_pybind11.RCLError as error:
         raise ParameterError(str(error).partition(", at ")[0]) from None
-
-
-def _told(error: Exception, code: int) -> int:
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    return code
