@@ -108,7 +108,7 @@ def values_of(names):
 def check_run(context):
     """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
     from spike_ctrl import airframe, bringup, checkpoint, cli_flight, destination
-    from spike_ctrl.learn import recipe
+    from spike_ctrl.learn import earlier, recipe
     from spike_ctrl.mavlink import connection, signing
     from spike_ctrl_ros.parameters import checked
     from spike_ctrl_ros.spin import checked_priority
@@ -124,8 +124,9 @@ def check_run(context):
     checked_priority("priority", values["priority"])
     if values["backend"] != "px4" and kind != "none":
         raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
-    if kind != "none" and not values["connection"].startswith("udpin:"):
-        raise ValueError(f"simulation:={kind}: connection: found '{values['connection']}', wanted udpin:HOST:PORT")
+    if kind != "none" and (not values["connection"].startswith("udpin:") or values["connection"].endswith(":0")):
+        found = f"simulation:={kind}: connection: found '{values['connection']}'"
+        raise ValueError(f"{found}, wanted udpin:HOST:PORT with a port of 1 to 65535")
     if values["record"] == "true":
         destination.require_bag(Path(values["bag"] or "bags/TIME"))
     if values["backend"] == "px4":
@@ -136,10 +137,12 @@ def check_run(context):
         cli_flight.check_ranges(given("seed speed"))
     elif kind != "none":
         folder = Path(values["px4"]).expanduser().absolute()
-        bringup.px4(kind, folder, Path.is_file, shutil.which, {})
+        bringup.px4(kind, folder, Path.is_file, shutil.which, {}, option="px4:=")
     if values["resume"]:
         return
     destination.require_folder("run", Path(values["run"] or "runs"))
+    if values["run"]:
+        earlier.require_new(Path(values["run"]))
     node = px4_backend if values["backend"] == "px4" else simulator
     checked(node.Parameters, given(VEHICLES[values["backend"]]))
     plan = recipe.find(values["recipe"]).with_steps(given("steps")["steps"])

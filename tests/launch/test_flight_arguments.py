@@ -30,6 +30,7 @@ MODEL = "models/sih_quadx.safetensors: model: airframe_hash: found '2afc7dff6153
         ("connection:=serial:/dev/absent:921600", "connection serial:/dev/absent:921600: /dev/absent cannot be opened"),
         ("dds_profile:=/dev/null", "dds_profile: found '/dev/null', wanted a Fast DDS profile (XML)"),
         ("bag:=/proc/x", "parameter 'bag': /proc/x: cannot be written"),
+        (f"bag:={'a' * 300}", f"parameter 'bag': {'a' * 300}: cannot be written (File name too long)"),
         ("bag:=/", "parameter 'bag': /: exists already, wanted the name of a new bag"),
     ],
 )

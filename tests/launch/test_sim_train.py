@@ -138,6 +138,15 @@ def test_a_malformed_parameter_is_refused_by_name_once_and_before_a_node_runs(st
     assert graph.output.startswith(f"launch: {complaint}") and len(graph.lines) == 1
 
 
+def test_a_run_that_exists_is_refused_before_a_bag_is_begun(start_graph, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "run.json").touch()
+    graph = start_graph("recipe:=debug", "run:=one", "record:=true")
+    assert graph.end(30) == 2
+    assert graph.lines == ["launch: run one: exists already; name another, or resume it: resume:=one or --resume one"]
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
 def test_a_misspelt_argument_is_refused_with_the_right_one(start_graph):
     graph = start_graph("vehicels:=64")
     assert graph.end(20) == 2

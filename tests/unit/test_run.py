@@ -232,7 +232,7 @@ def one_line(caught, *words):
 
 def test_a_folder_that_holds_a_run_is_refused_with_what_to_do(stopped):
     before = {path.name: path.read_bytes() for path in stopped.iterdir()}
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(EarlierError) as caught:
         start(stopped)
     one_line(caught, str(stopped), "exists already", f"--resume {stopped}", "name another")
     assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before

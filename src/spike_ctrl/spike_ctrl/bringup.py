@@ -39,8 +39,10 @@ def px4(
     environment: dict[str, str],
     instance: int = 0,
     speed: float = 1.0,
+    option: str = "--px4",
 ) -> Program:
     """PX4 of that kind. `found`: whether a file is there; `which`: where a program is; `environment`: of the airframe.
+    `option`: by which the user names the folder.
 
     Raises BringUpError where PX4 has not been built, or Gazebo is not installed.
     """
@@ -49,7 +51,7 @@ def px4(
     if binary is None:
         raise BringUpError(
             f"{kind}: {' or '.join(map(str, binaries))} is missing: git clone --recursive -b v1.17.0"
-            f" https://github.com/PX4/PX4-Autopilot {folder} && make -C {folder} {TARGETS[kind]}; then name it by --px4"
+            f" https://github.com/PX4/PX4-Autopilot {folder} && make -C {folder} {TARGETS[kind]}; then name it by {option}"
         )
     if kind == "gazebo" and which("gz") is None:
         raise BringUpError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")

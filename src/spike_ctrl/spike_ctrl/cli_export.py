@@ -44,7 +44,10 @@ def _export(options) -> int:
             raise UsageError(f"--{name}: found with --to {options.to}, wanted only with --to {target}")
     if options.state and options.weights != "int8":
         raise UsageError(f"--state: found with {options.weights or 'float32'} weights, wanted only with --weights int8")
-    (destination.require_folder if options.to == "c" else destination.require_file)("--output", options.output)
+    if options.to == "c":
+        destination.require_folder("--output", options.output)
+    else:
+        destination.require_file("--output", options.output, replaced=True)
     found = checkpoint.load(options.model)
     try:
         return {"c": _to_c, "nir": _to_nir, "onnx": _to_onnx}[options.to](options, found)

@@ -65,7 +65,7 @@ def _truth(options) -> int:
     if not options.file and not options.reset:
         raise UsageError("truth: wanted a FILE to write, or --reset")
     if options.file:
-        destination.require_file("FILE", options.file)
+        destination.require_file("FILE", options.file, made=True)
     try:
         world = World(options.world)
         if options.reset:

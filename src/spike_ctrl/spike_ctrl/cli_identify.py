@@ -62,13 +62,14 @@ def _identify(options) -> int:
     from spike_ctrl.identify import airframe as identification
 
     destination.require_file("--output", options.output)
+    destination.require_file("--output", identification.beside(options.output))
     found, plan = _identified(options, options.output.stem)
     try:
-        beside = identification.write(options.output, found, options.bags, plan)
+        recipe = identification.write(options.output, found, options.bags, plan)
     except OSError as error:
         raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
-    print(f"airframe: {options.output}\nrecipe: {beside}")
-    print(f"train with: spike-ctrl train {beside} --airframe {options.output}")
+    print(f"airframe: {options.output}\nrecipe: {recipe}")
+    print(f"train with: spike-ctrl train {recipe} --airframe {options.output}")
     return 0
 
 
@@ -92,9 +93,14 @@ def _retrain(options) -> int:
     destination.require_folder("--run", folder)
 
     from spike_ctrl import acceptance, checkpoint, provenance
+    from spike_ctrl.learn import earlier
     from spike_ctrl.learn.run import Run, RunError
     from spike_ctrl.learn.trainer import train
 
+    try:
+        earlier.require_new(folder)
+    except earlier.EarlierError as error:
+        raise UsageError(str(error)) from None
     found, plan = _identified(options, f"{Path(options.airframe).stem}_identified")
     stop: list[int] = []
     try:

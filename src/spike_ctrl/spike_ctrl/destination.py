@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from spike_ctrl.usage import UsageError
 
 
-def require_file(what: str, path: Path, made: bool = False) -> None:
+def require_file(what: str, path: Path, made: bool = False, replaced: bool = False) -> None:
     """Raises UsageError where no file can be written. Leaves nothing there.
 
-    what: the option that names it. made: whoever writes it makes the folders that lead there.
+    what: the option that names it. made: whoever writes it makes the folders that lead there. replaced: a new file takes the
+    place of an old one (`atomic_file.replace`), so that the folder counts and not the old file.
     """
-    if path.is_dir():
+    mode = _mode(what, path, path)
+    if mode is not None and stat.S_ISDIR(mode):
         raise UsageError(f"{what}: found the folder {path}, wanted a file")
-    if path.exists():
-        if not os.access(path, os.W_OK):
-            raise UsageError(f"{what} {path}: cannot be written (Permission denied)")
-        return
+    if mode is not None and not replaced:
+        return _require_writable(what, path, mode)
     if made:
         return _require_folder(what, path, path.parent)
-    if not path.parent.is_dir():
+    if not stat.S_ISDIR(_mode(what, path, path.parent) or 0):
         raise UsageError(f"{what} {path}: found no folder {path.parent}, wanted one to write to")
     _require_entry(what, path, path.parent)
 
@@ -34,18 +36,30 @@ def require_folder(what: str, path: Path) -> None:
 
 def require_bag(path: Path) -> None:
     """Raises UsageError where no new bag can be begun, as the recorder does."""
-    if path.exists():
+    if _mode("parameter 'bag':", path, path) is not None:
         raise UsageError(f"parameter 'bag': {path}: exists already, wanted the name of a new bag")
     require_folder("parameter 'bag':", path)
 
 
 def _require_folder(what: str, path: Path, folder: Path) -> None:
     there = folder.absolute()
-    while not there.exists():
+    while (mode := _mode(what, path, there)) is None:
         there = there.parent
-    if not there.is_dir():
+    if not stat.S_ISDIR(mode):
         raise UsageError(f"{what} {path}: found the file {there}, wanted a folder")
+    for name in path.absolute().relative_to(there).parts:  # of what is missing only the first name has been looked at
+        _mode(what, path, there / name)
     _require_entry(what, path, there)
+
+
+def _require_writable(what: str, path: Path, mode: int) -> None:
+    try:
+        if stat.S_ISREG(mode):
+            os.close(os.open(path, os.O_WRONLY))
+        elif not os.access(path, os.W_OK):  # not opened: a pipe without a reader would wait for one
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _refusal(what, path, error) from None
 
 
 def _require_entry(what: str, path: Path, folder: Path) -> None:
@@ -53,4 +67,18 @@ def _require_entry(what: str, path: Path, folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(f"{what} {path}: cannot be written ({error.strerror})") from None
+        raise _refusal(what, path, error) from None
+
+
+def _mode(what: str, path: Path, there: Path) -> int | None:
+    """st_mode of what is there, None where nothing is. Raises UsageError where that cannot be told."""
+    try:
+        return os.stat(there).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _refusal(what, path, error) from None
+
+
+def _refusal(what: str, path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{what} {path}: cannot be written ({error.strerror})")

@@ -105,9 +105,14 @@ def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe)
     data = airframes.to_dict(found.airframe)
     airframes.from_dict(data, f"airframe {path}")
     path.write_text("\n".join(about) + "\n" + yaml.safe_dump(data, sort_keys=False))
-    beside = path.with_name(f"{path.stem}_recipe.yaml")
-    beside.write_text(
+    recipe = beside(path)
+    recipe.write_text(
         f"# Recipe {plan.name}: plants differ from the estimate by twice its intervals, at least {LEAST:.0%}; "
         f"by {KEPT:.0%} where the prior was kept.\n" + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False)
     )
-    return beside
+    return recipe
+
+
+def beside(path: Path) -> Path:
+    """Where the recipe goes that belongs to an airframe's file."""
+    return path.with_name(f"{path.stem}_recipe.yaml")

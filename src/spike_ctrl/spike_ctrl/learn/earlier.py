@@ -27,6 +27,14 @@ class Earlier(NamedTuple):
     environment_steps: int
 
 
+def require_new(folder: Path) -> None:
+    """Raises EarlierError where a run is in the folder already."""
+    if (folder / "run.json").exists():
+        raise EarlierError(
+            f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}"
+        )
+
+
 def read(folder: Path) -> Earlier:
     """The run in a folder. Raises RecipeError, AirframeError or EarlierError for one that is incomplete or damaged."""
     recipe, about = recipes.resumed(folder)

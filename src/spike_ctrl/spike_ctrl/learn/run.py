@@ -58,12 +58,9 @@ class Run:
     ) -> Run:
         """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed.
 
-        Raises RunError, RecipeError.
+        Raises EarlierError where it exists already, RunError, RecipeError.
         """
-        if (folder / "run.json").exists():
-            raise RunError(
-                f"run {folder}: exists already; name another, or resume it: resume:={folder} or --resume {folder}"
-            )
+        earlier.require_new(folder)
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
         try:
