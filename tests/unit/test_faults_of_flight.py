@@ -1,4 +1,4 @@
-"""Rows of the fault table that concern companion, autopilot and operator: 30 to 45.
+"""Rows of the fault table that concern companion, autopilot and operator: 19, 30 to 45.
 
 Every scenario begins with the policy engaged in the air at 1 m, at 100 Hz, as `Flight` in conftest.py makes it up.
 """
@@ -35,6 +35,14 @@ def test_row_30_a_supervisor_that_is_not_scheduled_asks_for_hold_before_the_auto
     flight.now += 0.14  # states are missing, too, and the guide's answers: but that is not why
     flight.fly()
     assert flight.rung is HOLD and flight.told("SNN -> HOLD: STARVED") and flight.mode is Mode.HOLD
+
+
+def test_row_19_a_supervisor_that_was_stopped_lets_nobody_command_before_it_has_heard_the_autopilot_anew(flight):
+    flight.heard, since = False, flight.now  # in OFFBOARD, as it was then
+    flight.now += 0.4
+    flight.fly(0.08)
+    assert flight.rung is HOLD and flight.told("STARVED")
+    assert set(flight.commanders(since)) <= {Commander.REST}
 
 
 def test_row_30_many_missed_periods_of_the_supervisor_lead_to_hold(flight):

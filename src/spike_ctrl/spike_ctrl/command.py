@@ -106,6 +106,8 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
         return Command(sample.tick, sample.received, resting, Commander.REST) if passes else None
     if rungs.confirmed or rungs.came_from is not Mode.OFFBOARD:
         return None
+    if now - sources.autopilot.heard > settings.stall:  # who was stopped does not know who flies by now
+        return None
     if rungs.trusted and guide.waiting_since is not None and now - guide.waiting_since > settings.answers.silent:
         return of(policy, Commander.POLICY)
     return of(guide, Commander.GUIDE)
