@@ -185,13 +185,13 @@ def generate_launch_description():
         )
 
     def embedded(context):
+        from spike_ctrl.mavlink import connection
+
         values = context.launch_configurations
         if values["vehicle"] == "none":
             return []
-        kind, _, place = values["connection"].partition(":")
-        if kind != "udpin" or place.endswith(":0"):
-            found = f"vehicle:=embedded: connection: found '{values['connection']}'"
-            raise ValueError(f"{found}, wanted udpin:HOST:PORT with a port of 1 to 65535")
+        connection.require_port(values["connection"], "vehicle:=embedded")
+        place = values["connection"].removeprefix("udpin:")
         words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
         options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]

@@ -124,9 +124,8 @@ def check_run(context):
     checked_priority("priority", values["priority"])
     if values["backend"] != "px4" and kind != "none":
         raise ValueError(f"simulation: found {kind}, wanted only with backend:=px4")
-    if kind != "none" and (not values["connection"].startswith("udpin:") or values["connection"].endswith(":0")):
-        found = f"simulation:={kind}: connection: found '{values['connection']}'"
-        raise ValueError(f"{found}, wanted udpin:HOST:PORT with a port of 1 to 65535")
+    if kind != "none":
+        connection.require_port(values["connection"], f"simulation:={kind}")
     if values["record"] == "true":
         destination.require_bag(Path(values["bag"] or "bags/TIME"))
     if values["backend"] == "px4":

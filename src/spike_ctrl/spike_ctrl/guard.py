@@ -131,8 +131,8 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     still, moved = _count_still(sample, last, track) if airborne else (Track().still, Track().moved)
     shift = _sum(track.shift, estimator_shift(last, sample, sample.stamp - last.stamp)) if reset else track.shift
     followed = min(max(FOLLOWED * track.followed + min(age, drift), 0.0), limits.delay)
-    track = track._replace(last=sample, lead=lead + max(age - drift, 0.0), followed=followed, delayed=0, shift=shift)
-    track = track._replace(still=still, moved=moved)
+    lead += max(age - drift, 0.0)
+    track = track._replace(last=sample, lead=lead, followed=followed, still=still, moved=moved, delayed=0, shift=shift)
     if (detail := _frozen(still, moved, limits)) is not None:
         return refuse(Fault.STATE_FROZEN, detail, track)
     ages = dict(zip(STREAMS, sample.ages, strict=True))

@@ -117,6 +117,12 @@ def require(text: str) -> None:
         raise ConnectionFault(f"connection {text}: {device} cannot be opened ({reason})")
 
 
+def require_port(text: str, who: str) -> None:
+    """Raises ConnectionFault where the vehicle that `who` starts here could not speak to it: it is no port to listen on."""
+    if not text.startswith("udpin:") or text.endswith(":0"):
+        raise ConnectionFault(f"{who}: connection: found '{text}', wanted udpin:HOST:PORT with a port of 1 to 65535")
+
+
 def _address(text: str) -> tuple[str, int]:
     kind, _, place = text.partition(":")
     host, _, port = place.rpartition(":")
