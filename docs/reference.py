@@ -1,7 +1,7 @@
 """Writes docs/parameters.md, docs/messages.md and docs/fault_codes.md from what the sources declare.
 
-    python docs/reference.py            # write them (make docs)
-    python docs/reference.py --check    # exit code 1 where a page is not what it would write
+python docs/reference.py            # write them (make docs)
+python docs/reference.py --check    # exit code 1 where a page is not what it would write
 """
 
 import ast
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from spike_ctrl import launching
-from spike_ctrl.fault import Fault, Rung
+from spike_ctrl.flight.faults import Fault, Rung
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILES = ("sim_train", "flight", "replay")
@@ -90,14 +90,14 @@ def messages_page() -> str:
     lines.append("## Topics\n")
     rows = [(f"`{topic}`", *cells) for topic, cells in sorted(_topics().items())]
     lines += _table(("topic", "type", "published by", "listened to by", "QoS: reliability, depth"), rows)
-    recorder = importlib.import_module("spike_ctrl_record.recorder")
+    recorder = importlib.import_module("spike_ctrl_record.recorder_node")
     others = ", ".join(f"`{name}`" for name in sorted(_topics().keys() - {*recorder.KNOWN, *recorder.FLIGHT}))
     lines.append(
         f"The recorder listens to all of them as their publishers speak, except for {others}, which its parameter\n"
         "`topics` can name: spikes are what a replay computes again.\n"
     )
     lines.append("## Services of the supervisor\n")
-    services = importlib.import_module("spike_ctrl_flight.supervisor").SERVICES
+    services = importlib.import_module("spike_ctrl_flight.supervisor_node").SERVICES
     rows = [(f"`{name}`", "`std_srvs/Trigger`") for name in services]
     lines += _table(("service", "type"), [*rows, ("`set_target`", "[SetTarget](#settarget)")])
     for path in sorted([*MESSAGES.glob("msg/*.msg"), *MESSAGES.glob("srv/*.srv")]):

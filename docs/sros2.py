@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 
 import reference
 
-from spike_ctrl.mavlink import uxrce
+from spike_ctrl.px4 import uxrce
 
 PATH = reference.ROOT / "config" / "sros2" / "policy.xml"
 ROOT_ENCLAVE = "/spike_ctrl"
@@ -30,7 +30,7 @@ OPERATOR, RECORDER, ONLOOKERS = "flight_operator", "recorder", ("dashboard", "vi
 
 def services() -> list[str]:
     """Of the supervisor, for the operator."""
-    return [*importlib.import_module("spike_ctrl_flight.supervisor").SERVICES, "set_target"]
+    return [*importlib.import_module("spike_ctrl_flight.supervisor_node").SERVICES, "set_target"]
 
 
 def rights() -> dict[str, dict[str, list[str]]]:

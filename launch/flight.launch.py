@@ -11,7 +11,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from spike_ctrl import airframe, realtime, resources
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.flight import realtime_scheduling
 
 ARGUMENTS = [
     # name, type, default, description
@@ -96,9 +98,9 @@ def with_realtime(context):
     values = context.launch_configurations
     if values.get("realtime", "false") != "true":
         return []
-    if not realtime.allowed():
+    if not realtime_scheduling.allowed():
         return [LogInfo(msg="realtime:=true is not allowed to this user (see ulimit -r): the ordinary scheduler it is")]
-    values.setdefault("priority", str(realtime.PRIORITY))
+    values.setdefault("priority", str(realtime_scheduling.PRIORITY))
     return []
 
 
@@ -123,12 +125,13 @@ def values_of(names):
 
 def check_flight(context):
     """What the nodes would refuse, each for itself and beside a bag just begun: once, and before any of them runs."""
-    from spike_ctrl import cli_flight, destination
+    from spike_ctrl._files import output_paths
+    from spike_ctrl.cli import flight
     from spike_ctrl.learn import recipe
-    from spike_ctrl.mavlink import connection, signing
-    from spike_ctrl_flight import offboard, supervisor, vehicle_bridge
+    from spike_ctrl.px4 import connection, signing
+    from spike_ctrl_flight import offboard, supervisor_node, vehicle_bridge_node
     from spike_ctrl_policy.loader import listed
-    from spike_ctrl_ros.parameters import checked
+    from spike_ctrl_ros.declared_parameters import checked
     from spike_ctrl_ros.spin import checked_priority
 
     def given(names):
@@ -136,21 +139,21 @@ def check_flight(context):
 
     values = context.launch_configurations
     checked_priority("priority", values["priority"])
-    bridge = checked(vehicle_bridge.Parameters, given(BRIDGE))
+    bridge = checked(vehicle_bridge_node.Parameters, given(BRIDGE))
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
-    craft, *_ = supervisor.planned(checked(supervisor.Parameters, given(SUPERVISOR)))
+    craft, *_ = supervisor_node.planned(checked(supervisor_node.Parameters, given(SUPERVISOR)))
     offboard.check(bridge.link, craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
     if values["vehicle"] == "embedded":
         craft.require_layout("rates")
-        cli_flight.check_ranges(given("seed noise latency mass thrust lag"))
+        flight.check_ranges(given("seed noise latency mass thrust lag"))
         airframe.altered(craft, **given("mass thrust lag"))
         if values["truth"]:
-            destination.require_file("truth", Path(values["truth"]), made=True)
+            output_paths.require_file("truth", Path(values["truth"]), made=True)
     if values["record"] == "true":
-        destination.require_bag(Path(values["bag"] or "bags/TIME"))
+        output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     connection.require(bridge.connection)
 
 
@@ -185,7 +188,7 @@ def generate_launch_description():
         )
 
     def embedded(context):
-        from spike_ctrl.mavlink import connection
+        from spike_ctrl.px4 import connection
 
         values = context.launch_configurations
         if values["vehicle"] == "none":

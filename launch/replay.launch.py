@@ -29,9 +29,8 @@ def when_ended(event, context):
 
 def from_bag(context):
     """Airframe and realtime, where they are not given. What is wrong with a bag the replayer tells."""
-    from spike_ctrl import replay
-    from spike_ctrl.bag import BagError
-    from spike_ctrl.checkpoint import CheckpointError
+    from spike_ctrl.policy.checkpoint import CheckpointError
+    from spike_ctrl.recordings import BagError, replay
 
     values = context.launch_configurations
     try:

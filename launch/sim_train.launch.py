@@ -63,9 +63,9 @@ def from_run(context):
     """A resumed run brings its own values. Runs before the defaults are set, so that it sees what was given and no more."""
     values = context.launch_configurations
     if values.get("resume"):
-        from spike_ctrl.learn import earlier
+        from spike_ctrl.learn import resumption
 
-        values.update(earlier.arguments(Path(values["resume"]), dict(values)))
+        values.update(resumption.arguments(Path(values["resume"]), dict(values)))
 
 
 def from_algorithm(context):
@@ -107,12 +107,15 @@ def values_of(names):
 
 def check_run(context):
     """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
-    from spike_ctrl import airframe, bringup, checkpoint, cli_flight, destination
-    from spike_ctrl.learn import earlier, recipe
-    from spike_ctrl.mavlink import connection, signing
-    from spike_ctrl_ros.parameters import checked
+    from spike_ctrl import airframe
+    from spike_ctrl._files import output_paths
+    from spike_ctrl.cli import flight
+    from spike_ctrl.learn import recipe, resumption
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl.px4 import connection, signing, sitl_process
+    from spike_ctrl_ros.declared_parameters import checked
     from spike_ctrl_ros.spin import checked_priority
-    from spike_ctrl_sim import px4_backend, simulator
+    from spike_ctrl_sim import px4_backend_node, simulator_node
 
     def given(names):
         return {name: value.evaluate(context) for name, value in values_of(names).items()}
@@ -127,22 +130,22 @@ def check_run(context):
     if kind != "none":
         connection.require_port(values["connection"], f"simulation:={kind}")
     if values["record"] == "true":
-        destination.require_bag(Path(values["bag"] or "bags/TIME"))
+        output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     if values["backend"] == "px4":
         if values["signing_key"]:
             signing.read_key(values["signing_key"])
         connection.require(values["connection"])
     if kind == "embedded":
-        cli_flight.check_ranges(given("seed speed"))
+        flight.check_ranges(given("seed speed"))
     elif kind != "none":
         folder = Path(values["px4"]).expanduser().absolute()
-        bringup.px4(kind, folder, Path.is_file, shutil.which, {}, option="px4:=")
+        sitl_process.px4(kind, folder, Path.is_file, shutil.which, {}, option="px4:=")
     if values["resume"]:
         return
-    destination.require_folder("run", Path(values["run"] or "runs"))
+    output_paths.require_folder("run", Path(values["run"] or "runs"))
     if values["run"]:
-        earlier.require_new(Path(values["run"]))
-    node = px4_backend if values["backend"] == "px4" else simulator
+        resumption.require_new(Path(values["run"]))
+    node = px4_backend_node if values["backend"] == "px4" else simulator_node
     checked(node.Parameters, given(VEHICLES[values["backend"]]))
     plan = recipe.find(values["recipe"]).with_steps(given("steps")["steps"])
     craft = airframe.find(values["airframe"])

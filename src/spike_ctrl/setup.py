@@ -45,6 +45,6 @@ setup(
         "viewer": ["rerun-sdk>=0.41"],
         "test": ["pytest", "hypothesis", "l2f", "snntorch", "nirtorch", "foundation-policy"],
     },
-    entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli:main"]},
+    entry_points={"console_scripts": ["spike-ctrl = spike_ctrl.cli.main:main"]},
     zip_safe=True,
 )

@@ -20,9 +20,9 @@ setup(
     zip_safe=True,
     entry_points={
         "console_scripts": [
-            "vehicle_bridge = spike_ctrl_flight.vehicle_bridge:main",
-            "supervisor = spike_ctrl_flight.supervisor:main",
-            "flight_operator = spike_ctrl_flight.flight_operator:main",
+            "vehicle_bridge = spike_ctrl_flight.vehicle_bridge_node:main",
+            "supervisor = spike_ctrl_flight.supervisor_node:main",
+            "flight_operator = spike_ctrl_flight.flight_operator_node:main",
         ]
     },
 )

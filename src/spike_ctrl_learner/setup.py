@@ -18,5 +18,5 @@ setup(
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
-    entry_points={"console_scripts": ["learner = spike_ctrl_learner.learner:main"]},
+    entry_points={"console_scripts": ["learner = spike_ctrl_learner.learner_node:main"]},
 )

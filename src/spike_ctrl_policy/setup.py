@@ -18,5 +18,5 @@ setup(
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
-    entry_points={"console_scripts": ["snn_policy = spike_ctrl_policy.snn_policy:main"]},
+    entry_points={"console_scripts": ["snn_policy = spike_ctrl_policy.snn_policy_node:main"]},
 )

@@ -19,6 +19,9 @@ setup(
     extras_require={"test": ["pytest"]},
     zip_safe=True,
     entry_points={
-        "console_scripts": ["recorder = spike_ctrl_record.recorder:main", "replayer = spike_ctrl_record.replayer:main"]
+        "console_scripts": [
+            "recorder = spike_ctrl_record.recorder_node:main",
+            "replayer = spike_ctrl_record.replayer_node:main",
+        ]
     },
 )

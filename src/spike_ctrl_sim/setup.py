@@ -20,8 +20,8 @@ setup(
     zip_safe=True,
     entry_points={
         "console_scripts": [
-            "simulator = spike_ctrl_sim.simulator:main",
-            "px4_backend = spike_ctrl_sim.px4_backend:main",
+            "simulator = spike_ctrl_sim.simulator_node:main",
+            "px4_backend = spike_ctrl_sim.px4_backend_node:main",
         ]
     },
 )

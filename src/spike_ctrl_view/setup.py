@@ -19,6 +19,6 @@ setup(
     extras_require={"test": ["pytest"]},
     zip_safe=True,
     entry_points={
-        "console_scripts": ["dashboard = spike_ctrl_view.dashboard:main", "viewer = spike_ctrl_view.viewer:main"]
+        "console_scripts": ["dashboard = spike_ctrl_view.dashboard_node:main", "viewer = spike_ctrl_view.viewer_node:main"]
     },
 )

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from spike_ctrl import replay, report, resources
-from spike_ctrl.bag.reader import read
-from spike_ctrl.bench import BenchError
-from spike_ctrl.snn.compiled import CompiledPolicy
+from spike_ctrl import report
+from spike_ctrl._files import resources
+from spike_ctrl.cli.bench import BenchError
+from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+from spike_ctrl.recordings import replay
+from spike_ctrl.recordings.reader import read
 
 MODEL = "crazyflie.safetensors"
 PATIENCE, SETTLE, SECONDS = 180.0, 4.0, 10.0  # s

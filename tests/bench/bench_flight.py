@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 
-from spike_ctrl import realtime
-from spike_ctrl.bench import BenchError
+from spike_ctrl.cli.bench import BenchError
+from spike_ctrl.flight import realtime_scheduling
 
 SECONDS = 15  # that the policy hovers
 FIRST_COMMAND = "SILENT -> GUIDE"
@@ -27,7 +27,7 @@ def measure() -> dict[str, float]:
     os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
     figures = {}
     for scheduler in ("ordinary", "realtime"):
-        if scheduler == "realtime" and not realtime.allowed():
+        if scheduler == "realtime" and not realtime_scheduling.allowed():
             print("  not measured: flights under SCHED_FIFO, which this user may not set", flush=True)
             continue
         for load in ("idle", "loaded"):
@@ -42,7 +42,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
         port = found.getsockname()[1]
     words = ["vehicle:=embedded", "auto:=true", "record:=false", f"duration:={SECONDS}"]
     words += [f"connection:=udpin:127.0.0.1:{port}", f"realtime:={str(scheduler == 'realtime').lower()}"]
-    command = [sys.executable, "-m", "spike_ctrl.cli", "launch", "flight", *words]
+    command = [sys.executable, "-m", "spike_ctrl.cli.main", "launch", "flight", *words]
     lines, busy = [], []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

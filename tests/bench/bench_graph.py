@@ -14,8 +14,9 @@ from pathlib import Path
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 
-from spike_ctrl import realtime, resources
-from spike_ctrl.bench import BenchError
+from spike_ctrl._files import resources
+from spike_ctrl.cli.bench import BenchError
+from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.spin import PRIORITY
 
@@ -33,8 +34,8 @@ def measure() -> dict[str, float]:
     for vehicles in (64, 256):
         ticks = [float(report["ticks_per_second"]) for report in _reports(vehicles, realtime=False)]
         figures[f"graph_steps_per_second_{vehicles}"] = vehicles * sum(ticks) / len(ticks)
-    for name, priority in {"": 0, "fifo_": realtime.PRIORITY}.items():
-        if priority and not realtime.allowed(priority):
+    for name, priority in {"": 0, "fifo_": realtime_scheduling.PRIORITY}.items():
+        if priority and not realtime_scheduling.allowed(priority):
             print("  not measured: latency under SCHED_FIFO, which this user may not set", flush=True)
             continue
         last = _reports(1, realtime=True, priority=priority)[-1]

@@ -14,8 +14,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before l2f is loaded
 
 import numpy as np
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.environment import Environment
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.environment import Environment
 
 SIZES = (64, 256, 1024, 8192)
 PEER_SIZES = (64, 1024, 8192)

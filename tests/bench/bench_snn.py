@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from spike_ctrl.snn.compiled import CompiledPolicy
+from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.runtime import SpikingPolicy
 
 SHAPES = ((100, 256), (100, 32), (32, 48))  # steps, batch
 SLOPE = 2.0

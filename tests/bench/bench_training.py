@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from spike_ctrl import airframe
-from spike_ctrl.experiment.training import with_evaluations
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
+from spike_ctrl_studies.training_run import with_evaluations
 
 VEHICLES, WARM_UP, ITERATIONS = 256, 10, 12  # iterations of the learner; from the ninth on there are windows to draw
 # The parts of a run by the file and name of the function that is all of it.

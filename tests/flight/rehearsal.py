@@ -16,7 +16,7 @@ from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, FlightState, Set
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
-from spike_ctrl import resources
+from spike_ctrl._files import resources
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import nanoseconds
 

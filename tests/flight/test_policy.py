@@ -19,7 +19,7 @@ from reactions import GAP, hand_over_gap, on_guide_for_good
 from rehearsal import GUIDE, HOLD, LOITER_MODE, SNN
 from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, PolicyStatus, VehicleAction
 
-from spike_ctrl import checkpoint
+from spike_ctrl.policy import checkpoint
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 

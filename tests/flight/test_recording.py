@@ -18,7 +18,7 @@ from reactions import GAP, intervals, resident, undisturbed
 from rehearsal import SNN
 from spike_ctrl_msgs.msg import JumpStart, PolicyStatus
 
-from spike_ctrl.bag.repair import repair
+from spike_ctrl.recordings.repair import repair
 
 SLOW_DISK = r"""
 #define _GNU_SOURCE
@@ -103,7 +103,7 @@ def test_a_full_disk_ends_the_recording_and_disturbs_nobody(flight, tmp_path, re
         reaction(worst, GAP, "largest gap between two commands with the disk full")
         assert recorder.process.poll() is None and flight.rung == SNN
         # The learner's part: a checkpoint that does not fit leaves the one before.
-        from spike_ctrl import checkpoint
+        from spike_ctrl.policy import checkpoint
 
         found = checkpoint.load(flight.model)
         target = disk / "policy.safetensors"

@@ -12,8 +12,8 @@ import rclpy
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 
-from spike_ctrl import checkpoint
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 

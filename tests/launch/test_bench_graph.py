@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spike_ctrl.bench import BenchError
+from spike_ctrl.cli.bench import BenchError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from programs import free_port
 
 NODE = """
 import sys
-from spike_ctrl_flight.vehicle_bridge import VehicleBridge
+from spike_ctrl_flight.vehicle_bridge_node import VehicleBridge
 from spike_ctrl_ros.spin import run
 
 class Deaf(VehicleBridge):

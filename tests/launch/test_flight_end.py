@@ -11,7 +11,7 @@ import pytest
 from output import executable
 from programs import Program, free_port, nodes
 
-from spike_ctrl import realtime
+from spike_ctrl.flight import realtime_scheduling
 
 SET_UP = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
@@ -54,9 +54,9 @@ def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_la
     for name in CONTROL:  # over shared memory a node that comes may hold up the others for 333 ms
         assert any(t.startswith("dds.udp") for t in threads(flying[name].process)), name
         assert not any(t.startswith("dds.shm") for t in threads(flying[name].process)), name
-    if realtime.allowed():  # who must go on while others compute is above them
+    if realtime_scheduling.allowed():  # who must go on while others compute is above them
         priority = {name: os.sched_getparam(flying[name].process).sched_priority for name in CONTROL}
-        low, high = realtime.PRIORITY, realtime.HIGHEST
+        low, high = realtime_scheduling.PRIORITY, realtime_scheduling.HIGHEST
         wanted = {"guide_policy": low, "snn_policy": low + 1, "vehicle_bridge": high, "supervisor": high}
         assert priority == wanted
     graph.process.send_signal(signal.SIGINT)
@@ -73,7 +73,7 @@ def slow_vehicle():
     port = free_port()
     settings = [word for name, value in SET_UP.items() for word in ("--set", f"{name}={value}")]
     where = ("--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0", "--station", "none")
-    priority = ("--priority", realtime.PRIORITY) if realtime.allowed() else ()
+    priority = ("--priority", realtime_scheduling.PRIORITY) if realtime_scheduling.allowed() else ()
     command = (executable("spike-ctrl"), "vehicle", *where, *settings, *priority, "--speed", "0.95", "--noise", "0.5")
     vehicle = Program(command)
     yield vehicle, port

@@ -12,11 +12,11 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from spike_ctrl import resources
-from spike_ctrl_record import recorder
+from spike_ctrl._files import resources
+from spike_ctrl_record import recorder_node
 
 # Topics that the recorder knows by type; flights' are told by their messages' names.
-TYPES = {name: kind for name, (kind, _) in recorder.KNOWN.items()} | {
+TYPES = {name: kind for name, (kind, _) in recorder_node.KNOWN.items()} | {
     name: getattr(importlib.import_module("spike_ctrl_msgs.msg"), kind)
     for name, kind in {
         "command": "FlightCommand", "supervisor/status": "SupervisorStatus", "flight_state": "FlightState",

@@ -18,7 +18,7 @@ from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, VehicleActi
 
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-from spike_ctrl_ros.telemetry import odometry
+from spike_ctrl_ros.standard_topics import odometry
 
 
 def a_state(vehicles: int) -> dict:

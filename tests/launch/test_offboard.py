@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.mavlink import uxrce
-from spike_ctrl.mavlink.companion import Companion
-from spike_ctrl.mavlink.protocol import Link, LinkError
+from spike_ctrl.px4 import uxrce
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.link import Link, LinkError
 from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
-from spike_ctrl_ros.parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import ParameterError
 
 
 class FakeNode:

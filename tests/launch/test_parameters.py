@@ -6,7 +6,7 @@ import pytest
 import rclpy
 from rclpy.parameter import Parameter
 
-from spike_ctrl_ros.parameters import ParameterError, checked, declare, parameter
+from spike_ctrl_ros.declared_parameters import ParameterError, checked, declare, parameter
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import subprocess
 import pytest
 import yaml
 
-from spike_ctrl import checkpoint, resources
+from spike_ctrl._files import resources
+from spike_ctrl.policy import checkpoint
 
 SHORT = {
     "name": "short",

@@ -17,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from output import executable
 from spike_ctrl_msgs.msg import PolicyStatus
 
-from spike_ctrl import resources
+from spike_ctrl._files import resources
 from spike_ctrl_ros import qos
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"

@@ -21,7 +21,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
 
-from spike_ctrl.bag.repair import repair
+from spike_ctrl.recordings.repair import repair
 
 RECORD = ("recipe:=debug", "record:=true", "bag:=bag")
 REALTIME = (*RECORD, "vehicles:=1", "realtime:=true", "steps:=1000000")

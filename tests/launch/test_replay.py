@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from recorded import Bag, fly
 
-from spike_ctrl import resources
+from spike_ctrl._files import resources
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 

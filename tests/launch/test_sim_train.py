@@ -16,8 +16,10 @@ import time
 import pytest
 import yaml
 
-from spike_ctrl import airframe, checkpoint, resources
-from spike_ctrl.learn import state_file
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.learn import training_state
+from spike_ctrl.policy import checkpoint
 
 DEBUG = ("recipe:=debug", "vehicles:=64")
 
@@ -51,7 +53,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_grap
     graph.process.send_signal(signal.SIGINT)
     graph.end(30)
     assert re.search(r"go on with resume:=run$", graph.output, re.M)
-    _, info = state_file.load(tmp_path / "run" / "state.safetensors")
+    _, info = training_state.load(tmp_path / "run" / "state.safetensors")
     flown = info["learner"]["environment_steps"]
     assert flown > 0
     graph = start_graph("vehicles:=64", "resume:=run")

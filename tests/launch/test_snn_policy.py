@@ -25,11 +25,13 @@ import rclpy
 from output import executable
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, Spikes, VehicleAction, VehicleState
 
-from spike_ctrl import airframe, checkpoint, resources
-from spike_ctrl.checkpoint import Contract
-from spike_ctrl.observation import LAYOUT
-from spike_ctrl.snn.pilot import Reason
-from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Contract
+from spike_ctrl.policy.pilot import Reason
+from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl.snn.weight_shapes import weight_shapes
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
@@ -317,7 +319,7 @@ def test_a_collection_of_garbage_in_flight_does_not_go_through_what_the_model_br
     model = resources.folder("models") / "sih_quadx.safetensors"
     program = (
         "import gc, sys, rclpy\n"
-        "from spike_ctrl_policy.snn_policy import SnnPolicy\n"
+        "from spike_ctrl_policy.snn_policy_node import SnnPolicy\n"
         "rclpy.init(args=sys.argv)\n"
         "node = SnnPolicy()\n"
         "node.trigger_configure()\n"

@@ -19,7 +19,7 @@ NODE = """
 import sys
 from dataclasses import dataclass
 import rclpy
-from spike_ctrl_ros.parameters import declare, parameter
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.spin import run
 
 @dataclass(frozen=True)

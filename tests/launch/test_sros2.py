@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from output import Output, executable
 
-from spike_ctrl import resources
+from spike_ctrl._files import resources
 
 ROOT = Path(__file__).resolve().parents[2]
 FLIGHT = ("vehicle_bridge", "guide_policy", "snn_policy", "supervisor")

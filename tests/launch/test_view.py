@@ -18,7 +18,7 @@ import rclpy
 from output import executable
 from spike_ctrl_msgs.msg import SupervisorStatus, VehicleState
 
-from spike_ctrl import cli
+from spike_ctrl.cli import main
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_view import scene
@@ -56,7 +56,7 @@ def test_a_viewer_without_its_package_is_refused_before_anything_starts(name, mo
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda what, *more: None if what == "rerun" else real(what, *more))
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["launch", name, "viewer:=rerun"]) == 2
+    assert main.main(["launch", name, "viewer:=rerun"]) == 2
     said = capsys.readouterr()
     assert "the package rerun-sdk is missing: pip install rerun-sdk" in said.err and not list(tmp_path.iterdir())
 

@@ -6,8 +6,8 @@ import pytest
 import rclpy
 from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, Preflight
 
-from spike_ctrl.fault import Fault
-from spike_ctrl_flight.watch import Watch
+from spike_ctrl.flight.faults import Fault
+from spike_ctrl_flight.graph_watch import Watch
 from spike_ctrl_ros import qos
 
 

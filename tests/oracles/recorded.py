@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import airframe, checkpoint, observation
-from spike_ctrl.bag import types
-from spike_ctrl.bag.writer import BagWriter
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.learn.buffer import FIRST
+from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn.rollout import Rollout
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.recordings import message_definitions
+from spike_ctrl.recordings.writer import BagWriter
+from spike_ctrl.sim import observation
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.episode_flags import FIRST
 
 KINDS = (
     "VehicleState", "VehicleAction", "Transition", "Checkpoint", "PolicyStatus", "FlightState", "SetPoint",
@@ -26,9 +28,9 @@ class Bag:
     """Writes messages of spike_ctrl_msgs given as keywords; fields that are not given are 0 or empty."""
 
     def __init__(self, path: Path):
-        self.store = types.standard()
+        self.store = message_definitions.standard()
         for kind in KINDS:
-            types.add(self.store, f"spike_ctrl_msgs/msg/{kind}", [sys.prefix])
+            message_definitions.add(self.store, f"spike_ctrl_msgs/msg/{kind}", [sys.prefix])
         self.writer = BagWriter(path, self.store)
 
     def write(self, topic: str, kind: str, received: int, **fields) -> None:
@@ -103,8 +105,19 @@ def write_flight(path, state, action, guide_action, layout, *, stamps=None, comm
 
 
 def fly(
-    path, model, *, ticks=300, vehicles=2, start=0, skip=(), leave_out=(), alter=None, name="run/3", layout="motors",
-    runtime=SpikingPolicy, rungs=None,
+    path,
+    model,
+    *,
+    ticks=300,
+    vehicles=2,
+    start=0,
+    skip=(),
+    leave_out=(),
+    alter=None,
+    name="run/3",
+    layout="motors",
+    runtime=SpikingPolicy,
+    rungs=None,
 ):
     """Record a flight of a model to a bag at `path`; gives the rewards (ticks, vehicles) that the environment paid.
 

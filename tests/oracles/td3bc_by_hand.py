@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from spike_ctrl.learn.buffer import Sequences, privileged_size
-from spike_ctrl.learn.critic import TwinCritic
-from spike_ctrl.learn.settings import TD3BCSettings as Settings
+from spike_ctrl.learn.algorithm_settings import TD3BCSettings as Settings
+from spike_ctrl.learn.critics import TwinCritic
+from spike_ctrl.learn.replay_buffer import Sequences, privileged_size
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.snn.network import SpikingNetwork
 

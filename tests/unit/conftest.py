@@ -5,13 +5,13 @@ import math
 
 import pytest
 
-from spike_ctrl.answers import Answer, Identity
-from spike_ctrl.autopilot import Ask, Autopilot, Mode
-from spike_ctrl.fault import Rung
-from spike_ctrl.guard import Sample
-from spike_ctrl.ladder import Request
-from spike_ctrl.settings import Settings
-from spike_ctrl.supervisor import Inputs, State, step
+from spike_ctrl.flight.answer_checks import Answer, Identity
+from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.ladder import Request
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.supervisor import Inputs, State, step
 
 PERIOD = 0.01
 POLICY, GUIDE = Identity("hover.safetensors", 3), Identity("guide", 0)

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import yaml
 
-from spike_ctrl import airframe, resources
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
 from spike_ctrl.airframe import Airframe, AirframeError
 
 NAMES = ("crazyflie", "crazyflie_l2f", "sih_quadx")

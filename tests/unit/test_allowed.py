@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from spike_ctrl import allowed
-from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl.policy import allow_list
+from spike_ctrl.policy.checkpoint import CheckpointError
 
 
 def test_what_sha256sum_writes_is_a_list(tmp_path):
@@ -17,7 +17,7 @@ def test_what_sha256sum_writes_is_a_list(tmp_path):
     listed = tmp_path / "allowed.txt"
     printed = subprocess.run([shutil.which("sha256sum"), *files], capture_output=True, text=True, check=True).stdout
     listed.write_text(f"# of this aircraft\n\n{printed.upper()}")
-    found = allowed.read(listed)
+    found = allow_list.read(listed)
     for file in files:
         found.require(file.read_bytes(), file.name)
     with pytest.raises(CheckpointError) as caught:
@@ -39,10 +39,10 @@ def test_a_list_that_lists_nothing_is_refused(tmp_path, text, words):
     listed = tmp_path / "allowed.txt"
     listed.write_text(text)
     with pytest.raises(CheckpointError) as caught:
-        allowed.read(listed)
+        allow_list.read(listed)
     assert str(caught.value).startswith(f"{listed}: ") and words in str(caught.value)
 
 
 def test_a_list_that_is_missing_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere: cannot be read: No such file or directory"):
-        allowed.read(tmp_path / "nowhere")
+        allow_list.read(tmp_path / "nowhere")

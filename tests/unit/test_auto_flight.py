@@ -2,11 +2,11 @@
 
 import pytest
 
-from spike_ctrl.auto_flight import Auto, Phase, Plan, advance
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.fault import Fault, Finding, Rung
-from spike_ctrl.ladder import Ladder, Request
-from spike_ctrl.trajectory import Trajectory
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight.auto_mission import Auto, Phase, Plan, advance
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder import Ladder, Request
 
 PLAN = Plan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
 

@@ -9,20 +9,25 @@ import math
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, checkpoint, dynamics, resources, supervisor
-from spike_ctrl.answers import Answer, Identity
-from spike_ctrl.autopilot import Ask, Autopilot, Mode
-from spike_ctrl.envelope import Cage
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.fault import Rung
-from spike_ctrl.guard import Sample
-from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.ladder import Request
-from spike_ctrl.settings import Settings
-from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
-from spike_ctrl.starts import Start
-from spike_ctrl.supervisor import Inputs, State
-from spike_ctrl.trajectory import SetPoint, Trajectory
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight import supervisor
+from spike_ctrl.flight.answer_checks import Answer, Identity
+from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.ladder import Request
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.supervisor import Inputs, State
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 PERIOD, HEIGHT = 0.01, 1.5  # s; m, where the dynamics have their origin
 CRAFT = airframe.find("crazyflie")

@@ -16,11 +16,11 @@ from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Nodetype, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
-from spike_ctrl import cli
-from spike_ctrl.bag import BagError, types
-from spike_ctrl.bag.reader import read
-from spike_ctrl.bag.repair import repair
-from spike_ctrl.bag.writer import BagWriter
+from spike_ctrl.cli import main
+from spike_ctrl.recordings import BagError, message_definitions
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.recordings.repair import repair
+from spike_ctrl.recordings.writer import BagWriter
 
 STATE, ACTION = "spike_ctrl_msgs/msg/VehicleState", "spike_ctrl_msgs/msg/VehicleAction"
 FOREVER = QosTime(9223372036, 854775807)
@@ -33,9 +33,9 @@ START = 1_700_000_000_000_000_000
 
 @pytest.fixture(scope="module")
 def store():
-    store = types.standard()
+    store = message_definitions.standard()
     for kind in (STATE, ACTION):
-        types.add(store, kind, [sys.prefix])
+        message_definitions.add(store, kind, [sys.prefix])
     return store
 
 
@@ -101,7 +101,7 @@ def test_every_field_of_every_message_of_ours_is_read_by_rosbags_and_by_mcap(sto
     writer, wanted = BagWriter(tmp_path / "bag", store), {}
     for number, name in enumerate(names):
         kind = f"spike_ctrl_msgs/msg/{name}"
-        types.add(store, kind, [sys.prefix])
+        message_definitions.add(store, kind, [sys.prefix])
         wanted[f"/{name}"] = message = anything(store, kind, np.random.default_rng(number))
         writer.add_topic(f"/{name}", kind)
         writer.write(f"/{name}", START + number, bytes(store.serialize_cdr(message, kind)))
@@ -170,15 +170,15 @@ def test_the_hash_of_a_type_is_the_one_that_rosidl_computed(store, kind):
 
 def test_a_type_without_a_definition_is_refused_with_the_places_searched(tmp_path):
     with pytest.raises(BagError, match=rf"^nobody_msgs/msg/None: no definition; searched {tmp_path}/share/nobody_msgs/msg"):
-        types.add(types.standard(), "nobody_msgs/msg/None", [tmp_path])
+        message_definitions.add(message_definitions.standard(), "nobody_msgs/msg/None", [tmp_path])
 
 
 def test_types_bring_the_types_they_are_made_of(tmp_path):
     for package, name, text in (("b_msgs", "Inner", "int8 x"), ("a_msgs", "Outer", "b_msgs/Inner[2] inner")):
         (tmp_path / "share" / package / "msg").mkdir(parents=True)
         (tmp_path / "share" / package / "msg" / f"{name}.msg").write_text(text)
-    store = types.standard()
-    types.add(store, "a_msgs/msg/Outer", [tmp_path])
+    store = message_definitions.standard()
+    message_definitions.add(store, "a_msgs/msg/Outer", [tmp_path])
     assert "int8 x" in store.generate_msgdef("a_msgs/msg/Outer", ros_version=2)[0]
 
 
@@ -207,10 +207,10 @@ WRITE_FOREVER = """
 import itertools, pathlib, resource, sys
 sys.path.insert(0, sys.argv[2])
 import test_bag
-from spike_ctrl.bag import BagError, types
-from spike_ctrl.bag.writer import BagWriter
-store = types.standard()
-types.add(store, test_bag.STATE, [sys.prefix])
+from spike_ctrl.recordings import BagError, message_definitions
+from spike_ctrl.recordings.writer import BagWriter
+store = message_definitions.standard()
+message_definitions.add(store, test_bag.STATE, [sys.prefix])
 writer = BagWriter(sys.argv[1], store, max_bytes=300_000)
 writer.add_topic("/state", test_bag.STATE)
 messages = [test_bag.data(store, tick) for tick in range(100)]
@@ -305,7 +305,7 @@ def test_repair_keeps_profiles_types_and_times(store, tmp_path):
 
 def test_the_verb_repairs_and_refuses_in_one_line(store, tmp_path, capsys):
     write(tmp_path / "bag", store, 120).abandon()
-    assert cli.main(["repair", str(tmp_path / "bag")]) == 0
+    assert main.main(["repair", str(tmp_path / "bag")]) == 0
     assert capsys.readouterr().out.startswith("bag_0.mcap: repaired, 100 messages")
-    assert cli.main(["repair", str(tmp_path / "nothing")]) == 2
+    assert main.main(["repair", str(tmp_path / "nothing")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'nothing'}: found no .mcap file, wanted a bag\n"

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from spike_ctrl import bench, resources
+from spike_ctrl._files import resources
+from spike_ctrl.cli import bench
 
 
 @pytest.fixture

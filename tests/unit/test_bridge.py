@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from spike_ctrl.autopilot import Autopilot, Mode
-from spike_ctrl.bridge import Passed, Seen, admit, obeys, see
-from spike_ctrl.fault import Fault
-from spike_ctrl.guard import Sample
-from spike_ctrl.settings import Settings
-from spike_ctrl.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.autopilot import Autopilot, Mode
+from spike_ctrl.flight.bridge import Passed, Seen, admit, obeys, see
+from spike_ctrl.flight.faults import Fault
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.state_checks import Sample
 
 SETTINGS = Settings()
 ACTION = (0.1, 0.0, -0.2, 0.0)

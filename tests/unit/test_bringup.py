@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spike_ctrl import bringup
+from spike_ctrl.px4 import sitl_process
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
 FOLDER = Path("/somewhere/PX4-Autopilot")
@@ -22,7 +22,7 @@ def nowhere(name):
 
 
 def test_px4_is_started_as_its_documentation_does():
-    program = bringup.px4("sih", FOLDER, lambda path: "default" in str(path), nowhere, {}, instance=2, speed=5)
+    program = sitl_process.px4("sih", FOLDER, lambda path: "default" in str(path), nowhere, {}, instance=2, speed=5)
     assert program.command == (f"{FOLDER}/build/px4_sitl_default/bin/px4", "-d", "-i", "2")
     wanted = {"PX4_SYS_AUTOSTART": "10040", "PX4_SIM_MODEL": "sihsim_quadx", "PX4_SIM_SPEED_FACTOR": "5"}
     wanted |= {"PX4_PARAM_EKF2_ACC_NOISE": "1", "PX4_PARAM_EKF2_GYR_NOISE": "0.1"}
@@ -31,25 +31,29 @@ def test_px4_is_started_as_its_documentation_does():
 
 def test_at_the_speed_of_the_clock_px4_keeps_the_time_outs_that_the_user_has_set():
     """Its start-up script sets COM_OF_LOSS_T where it finds a speed factor, be it 1."""
-    program = bringup.px4("sih", FOLDER, everything, nowhere, {})
+    program = sitl_process.px4("sih", FOLDER, everything, nowhere, {})
     assert "PX4_SIM_SPEED_FACTOR" not in program.environment
 
 
-@pytest.mark.parametrize("kind", bringup.KINDS)
+@pytest.mark.parametrize("kind", sitl_process.KINDS)
 def test_a_px4_that_is_not_built_is_refused_with_what_builds_it(kind):
-    with pytest.raises(bringup.BringUpError) as refusal:
-        bringup.px4(kind, FOLDER, lambda path: False, lambda name: "/usr/bin/gz", {})
+    with pytest.raises(sitl_process.BringUpError) as refusal:
+        sitl_process.px4(kind, FOLDER, lambda path: False, lambda name: "/usr/bin/gz", {})
     text = str(refusal.value)
-    assert f"make -C {FOLDER} {bringup.TARGETS[kind]}" in text and "git clone" in text and "\n" not in text
+    assert f"make -C {FOLDER} {sitl_process.TARGETS[kind]}" in text and "git clone" in text and "\n" not in text
 
 
 def test_gazebo_without_gz_is_refused_with_where_it_comes_from():
-    with pytest.raises(bringup.BringUpError, match="the program gz is missing: install Gazebo Harmonic"):
-        bringup.px4("gazebo", FOLDER, everything, nowhere, {})
+    with pytest.raises(sitl_process.BringUpError, match="the program gz is missing: install Gazebo Harmonic"):
+        sitl_process.px4("gazebo", FOLDER, everything, nowhere, {})
 
 
 def test_variables_are_read_with_and_without_quotes():
-    assert bringup.exports("export A='1 2'\nexport B_C=-0.5\nexport D=''\nset E=1\n") == {"A": "1 2", "B_C": "-0.5", "D": ""}
+    assert sitl_process.exports("export A='1 2'\nexport B_C=-0.5\nexport D=''\nset E=1\n") == {
+        "A": "1 2",
+        "B_C": "-0.5",
+        "D": "",
+    }
 
 
 @pytest.fixture

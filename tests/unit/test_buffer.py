@@ -3,18 +3,8 @@
 import numpy as np
 import pytest
 
-from spike_ctrl.learn.buffer import (
-    FIRST,
-    GUIDE,
-    HISTORY,
-    TERMINATED,
-    TRUNCATED,
-    Rows,
-    SequenceBuffer,
-    complete,
-    finite,
-    privileged_size,
-)
+from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, complete, finite, privileged_size
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
 VEHICLES = 3
 CUT = 0  # an episode whose end nobody saw: the next row is FIRST

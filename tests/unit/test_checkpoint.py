@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from spike_ctrl import checkpoint, resources
-from spike_ctrl.checkpoint import CheckpointError, Contract
-from spike_ctrl.learn import state_file
+from spike_ctrl._files import resources
+from spike_ctrl.learn import training_state
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError, Contract
 from spike_ctrl.snn.neuron import Neuron, Reset
-from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 SIZES = (18, 24, 16, 4)
 CONTRACT = Contract("crazyflie", "0123abcd", "setpoint_frame_18", "motors", 100.0, SIZES)
@@ -185,7 +186,7 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path, state):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old_limit[1]))
         with pytest.raises(CheckpointError, match="nothing was lost"):
             if state:
-                state_file.save(path, {"buffer": np.zeros(10_000)}, {})
+                training_state.save(path, {"buffer": np.zeros(10_000)}, {})
             else:
                 checkpoint.save(path, make_weights(1), CONTRACT)
     finally:
@@ -251,7 +252,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path):
     with pytest.raises(CheckpointError, match="header"):
         checkpoint.load(path)
     with pytest.raises(CheckpointError, match="not a readable training state"):
-        state_file.load(path)
+        training_state.load(path)
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path):

@@ -16,18 +16,21 @@ import pytest
 import yaml
 from recorded import fly
 
-from spike_ctrl import airframe, checkpoint, cli, destination, report, resources
-from spike_ctrl.evaluate import Evaluation
+from spike_ctrl import airframe, report
+from spike_ctrl._files import output_paths, resources
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli import main
+from spike_ctrl.evaluation.benchmark import Evaluation
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
-from spike_ctrl.usage import UsageError
+from spike_ctrl.policy import checkpoint
 
 MODEL = str(resources.folder("models") / "crazyflie.safetensors")
 
 
 def refused(capsys, *arguments):
-    assert cli.main(list(arguments)) == 2
+    assert main.main(list(arguments)) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1
     return message.removeprefix("error: ").rstrip("\n")
@@ -69,7 +72,7 @@ def test_a_preflight_that_could_tell_nothing_is_refused(arguments, message, caps
 
 
 def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_listens(capsys):
-    assert cli.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1"]) == 1
+    assert main.main(["preflight", "--connection", "udpin:127.0.0.1:0", "--seconds", "1"]) == 1
     shown = capsys.readouterr().out
     assert "unmet: autopilot: never heard" in shown and "ready to fly" not in shown
 
@@ -106,16 +109,16 @@ def test_a_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, capsys)
     fly(tmp_path / "bag", MODEL, ticks=20)
     monkeypatch.chdir(tmp_path)
     shipped = "models/crazyflie.safetensors"
-    assert cli.main(["inspect", shipped]) == 0
+    assert main.main(["inspect", shipped]) == 0
     assert f"{hashlib.sha256(Path(MODEL).read_bytes()).hexdigest()} of the file" in capsys.readouterr().out
-    assert cli.main(["replay", "bag", "--model", shipped]) == 0
+    assert main.main(["replay", "bag", "--model", shipped]) == 0
     assert f"checkpoint: {shipped}, the same by the hash" in capsys.readouterr().out
     assert report.kind(Path(shipped)) == "model"
     assert refused(capsys, "inspect", "models/none.safetensors").endswith("cannot be read: No such file or directory")
 
 
 def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_path, capfd):
-    assert cli.main(["demo", "foo:=1", "-o", str(tmp_path / "out")]) == 2
+    assert main.main(["demo", "foo:=1", "-o", str(tmp_path / "out")]) == 2
     shown = capfd.readouterr()
     assert shown.out == "" and shown.err.startswith("launch: unknown argument 'foo'") and shown.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -149,7 +152,7 @@ def test_a_changed_airframe_of_the_same_name_is_refused_by_its_hash(capsys, tmp_
 
 @pytest.mark.installed
 def test_inspect_shows_the_flights_as_a_table_and_the_rest_as_before(capsys):
-    assert cli.main(["inspect", MODEL]) == 0
+    assert main.main(["inspect", MODEL]) == 0
     shown = capsys.readouterr().out
     lines, manifest = shown.splitlines(), checkpoint.load(MODEL).manifest
     frozen = manifest.evaluation["frozen"]["columns"]["1.5m_start"]
@@ -164,7 +167,7 @@ def test_inspect_shows_an_evaluation_that_is_none_of_ours_as_it_stands(capsys, t
     loaded = checkpoint.load(MODEL)
     path = tmp_path / "other.safetensors"
     checkpoint.save(path, loaded.weights, loaded.manifest.contract, evaluation={"frozen": {"columns": [1]}})
-    assert cli.main(["inspect", str(path)]) == 0
+    assert main.main(["inspect", str(path)]) == 0
     assert '{"frozen": {"columns": [1]}}' in capsys.readouterr().out
 
 
@@ -195,13 +198,13 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
     assert not train(run, lambda line: None, lambda: next(looks, None) is None)
     run.save()
     run.close()
-    assert cli.main(["train", "--resume", str(folder), "--vehicles", "16"]) == 2
+    assert main.main(["train", "--resume", str(folder), "--vehicles", "16"]) == 2
     assert capsys.readouterr().err == (
         f"error: run {folder}: vehicles: found 16, wanted 8 as when it was started; leave it out to resume\n"
     )
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        assert cli.main(["train", "--resume", str(folder)]) == 0
+        assert main.main(["train", "--resume", str(folder)]) == 0
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -211,7 +214,7 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
 
 def test_help_tells_of_every_verb_in_a_few_lines(capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["--help"])
+        main.main(["--help"])
     text = capsys.readouterr().out
     assert ended.value.code == 0
     for verb in ("train", "eval", "launch", "vehicle", "preflight", "replay", "repair", "report", "watch", "experiment"):
@@ -220,14 +223,14 @@ def test_help_tells_of_every_verb_in_a_few_lines(capsys):
 
 def test_an_unknown_argument_shows_the_usage_of_its_verb(capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["experiment", "slopes", "--sead", "3"])
+        main.main(["experiment", "slopes", "--sead", "3"])
     text = capsys.readouterr().err
     assert ended.value.code == 2
     assert text.startswith("usage: spike-ctrl experiment ")
     assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3\n")
 
 
-@pytest.mark.parametrize("module", ["spike_ctrl.cli_verbs", "numpy", "spike_ctrl.protocol"])
+@pytest.mark.parametrize("module", ["spike_ctrl.cli.verbs", "numpy", "spike_ctrl.evaluation.protocols"])
 def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
     code = (
         "import os, signal, sys\n"
@@ -236,7 +239,7 @@ def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
         f"        if name == '{module}':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupts())\n"
-        "from spike_ctrl.cli import main\n"
+        "from spike_ctrl.cli.main import main\n"
         "sys.exit(main(['--version']))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -294,7 +297,7 @@ def test_the_reason_why_a_file_cannot_be_written_is_the_true_one(tmp_path, monke
     running = subprocess.Popen([program, "60"])
     try:
         with pytest.raises(UsageError) as refusal:
-            destination.require_file("--json", program)
+            output_paths.require_file("--json", program)
     finally:
         running.kill()
         running.wait()
@@ -303,7 +306,7 @@ def test_the_reason_why_a_file_cannot_be_written_is_the_true_one(tmp_path, monke
     def barred(path, *arguments, **options):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    for require in (destination.require_file, destination.require_folder):
+    for require in (output_paths.require_file, output_paths.require_folder):
         with monkeypatch.context() as patch, pytest.raises(UsageError) as refusal:
             patch.setattr(os, "stat", barred)
             require("--json", tmp_path / "file")
@@ -348,7 +351,7 @@ def test_a_demo_whose_folder_has_too_long_a_name_is_refused(tmp_path, capsys):
 def test_where_results_can_be_written_nothing_is_left_behind_by_the_look(tmp_path):
     there = tmp_path / "there.json"
     there.write_text("kept")
-    destination.require_file("--json", there)
-    destination.require_file("--json", tmp_path / "new.json")
-    destination.require_folder("--run", tmp_path / "a" / "b")
+    output_paths.require_file("--json", there)
+    output_paths.require_file("--json", tmp_path / "new.json")
+    output_paths.require_folder("--run", tmp_path / "a" / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["there.json"] and there.read_text() == "kept"

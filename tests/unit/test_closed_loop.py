@@ -9,17 +9,18 @@ import torch
 from differentiable import DT, rotation, step
 from differentiable_loop import rate_step
 
-from spike_ctrl import airframe, dynamics, rate_loop
-from spike_ctrl.dynamics import LANES, LOOP_FACTORS, LOOP_ROWS, STATE_ROWS
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.learn import closed_loop
-from spike_ctrl.learn.closed_loop import Objective
+from spike_ctrl import airframe
+from spike_ctrl.learn import closed_loop_kernel
+from spike_ctrl.learn.closed_loop_kernel import Objective
 from spike_ctrl.learn.model_gradient import _flat, _views
-from spike_ctrl.learn.motion import SUBSTEPS_OF
+from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim.block_step import SUBSTEPS_OF
+from spike_ctrl.sim.dynamics import LANES, LOOP_FACTORS, LOOP_ROWS, STATE_ROWS
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron
-from spike_ctrl.starts import MAX_DELAY, Randomisation
 
 SLOPE = 2.0
 OBJECTIVE = Objective(
@@ -45,7 +46,14 @@ class Segment:
     """The same random segment, with set-points that move, for the kernel and for the oracle."""
 
     def __init__(
-        self, steps, delay, sizes=(18, 24, 12, 4), seed=0, name="crazyflie_l2f", randomisation=Randomisation(), reset="soft",
+        self,
+        steps,
+        delay,
+        sizes=(18, 24, 12, 4),
+        seed=0,
+        name="crazyflie_l2f",
+        randomisation=Randomisation(),
+        reset="soft",
         recurrent=False,
     ):
         rng = np.random.default_rng(seed)
@@ -64,7 +72,7 @@ class Segment:
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.course = rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
-        self.tape = closed_loop.tape(steps, neurons, LANES, self.layout)
+        self.tape = closed_loop_kernel.tape(steps, neurons, LANES, self.layout)
         self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
         self.tape.spike[0] = rng.integers(0, 2, (neurons, LANES))
         self.tape.command[:MAX_DELAY] = rng.uniform(0, 1, (MAX_DELAY, 4, LANES))
@@ -80,12 +88,12 @@ class Segment:
 
     def fly(self):
         noise = (self.noise, self.seen_noise, self.delay, self.course)
-        return closed_loop.fly(self.environment.buffer, *self.model, self.tape, *noise)
+        return closed_loop_kernel.fly(self.environment.buffer, *self.model, self.tape, *noise)
 
     def pull(self, objective=OBJECTIVE):
         gradient = _views(self.network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
         rest = (self.tape, self.delay, self.course, Objective(*map(np.float32, objective)), np.float32(SLOPE), gradient)
-        closed_loop.pull(self.environment.buffer, *self.model, *rest)
+        closed_loop_kernel.pull(self.environment.buffer, *self.model, *rest)
         return dict(zip(dict(self.network.named_parameters()), _flat(gradient), strict=True))
 
     def oracle(self, objective=OBJECTIVE):
@@ -225,12 +233,12 @@ def test_the_limit_bounds_what_one_vehicle_contributes():
 def test_two_halves_with_the_state_carried_over_are_one_segment(name):
     whole, half = (Segment(20, [0, 1, 2], name=name) for _ in range(2))
     whole.fly()
-    first, second = (closed_loop.tape(10, 36, LANES, half.layout) for _ in range(2))
+    first, second = (closed_loop_kernel.tape(10, 36, LANES, half.layout) for _ in range(2))
     first.membrane[0], first.spike[0] = half.tape.membrane[0], half.tape.spike[0]
     first.command[:MAX_DELAY] = half.tape.command[:MAX_DELAY]
     for tape, part in ((first, slice(10)), (second, slice(10, 20))):
         noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part])
-        closed_loop.fly(half.environment.buffer, *half.model, tape, *noise)
+        closed_loop_kernel.fly(half.environment.buffer, *half.model, tape, *noise)
         second.membrane[0], second.spike[0] = first.membrane[-1], first.spike[-1]
         second.command[:MAX_DELAY] = first.command[-MAX_DELAY:]
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
@@ -239,4 +247,4 @@ def test_two_halves_with_the_state_carried_over_are_one_segment(name):
 
 def test_vehicles_that_do_not_fill_the_lanes_are_refused():
     with pytest.raises(ValueError, match="vehicles: found 20, wanted a multiple of 16"):
-        closed_loop.tape(10, 8, 20)
+        closed_loop_kernel.tape(10, 8, 20)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from spike_ctrl import checkpoint, resources
-from spike_ctrl.snn.compiled import CompiledPolicy
+from spike_ctrl._files import resources
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
-from spike_ctrl.snn.runtime import PolicyState, SpikingPolicy
 
 SIZES = (18, 256, 128, 4)
 

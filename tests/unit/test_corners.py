@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, checkpoint, corners, dynamics, resources
-from spike_ctrl.corners import CORNERS, EACH, Corner
-from spike_ctrl.dynamics import DELAY, LAG_UP, LOOP_FACTORS, MASS, THRUST
-from spike_ctrl.evaluate import PolicyController
-from spike_ctrl.starts import Randomisation
-from spike_ctrl.tracking import Tracking, hovering
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.evaluation import off_nominal
+from spike_ctrl.evaluation.benchmark import PolicyController
+from spike_ctrl.evaluation.off_nominal import CORNERS, EACH, Corner
+from spike_ctrl.evaluation.tracking import Tracking, hovering
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import DELAY, LAG_UP, LOOP_FACTORS, MASS, THRUST
+from spike_ctrl.sim.randomisation import Randomisation
 
 SIH = airframe.find("sih_quadx")
 
@@ -21,7 +25,7 @@ def test_every_combination_is_flown_once_at_both_latencies():
 
 def test_the_vehicles_of_a_corner_are_what_it_says():
     environment, _ = hovering(SIH, EACH * len(CORNERS), 10, Randomisation(delay=2))
-    corners.set_plants(environment)
+    off_nominal.set_plants(environment)
     index = CORNERS.index(Corner(0.8, 1.2, 1.2, 2))
     rows = dynamics.rows(environment.buffer).transpose(0, 2, 1).reshape(-1, dynamics.ROWS)
     for row in rows[EACH * index : EACH * (index + 1)]:
@@ -33,7 +37,7 @@ def test_the_vehicles_of_a_corner_are_what_it_says():
 def test_the_shipped_policy_flies_all_of_them():
     """Limits: hover RMSE .10 m, figure-eight RMSE .25 m and 95 % of it within .15 m, a step of 2 m settles within 3 s."""
     policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy
-    for corner, flown in corners.fly(PolicyController(policy), SIH).items():
+    for corner, flown in off_nominal.fly(PolicyController(policy), SIH).items():
         assert flown["hover"].rmse <= 0.10, corner
         assert flown["figure8"].rmse <= 0.25 and flown["figure8"].passed, corner
         assert flown["step"].settling <= 3.0, corner
@@ -41,6 +45,6 @@ def test_the_shipped_policy_flies_all_of_them():
 
 def test_the_table_has_a_line_for_each_corner():
     one = Tracking(0.01, 0.02, 0.03, 0.0, 1.5)
-    text = corners.table("somebody", {corner: dict.fromkeys(("hover", "step", "figure8"), one) for corner in CORNERS})
+    text = off_nominal.table("somebody", {corner: dict.fromkeys(("hover", "step", "figure8"), one) for corner in CORNERS})
     assert len(text.splitlines()) == 18
     assert text.splitlines()[1].split()[-4:] == ["2.0", "1.50", "2.0", "0.0%"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 
-from spike_ctrl.learn.buffer import privileged_size
-from spike_ctrl.learn.critic import RATES_SCALE, VELOCITY_SCALE, TwinCritic
+from spike_ctrl.learn.critics import RATES_SCALE, VELOCITY_SCALE, TwinCritic
+from spike_ctrl.learn.replay_buffer import privileged_size
 
 
 def critic(width=12, seed=0):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from spike_ctrl.dashboard import HISTORY, Seen, Stream, bar, render, sparkline
-from spike_ctrl.fault import Fault, Rung
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.report.live_view import HISTORY, Seen, Stream, bar, render, sparkline
 
 STATUS = SimpleNamespace(rung=1, reason="the guide answers", checkpoint_id="mine.safetensors", latched=26)
 PILOT = SimpleNamespace(heard=True, mode=0, armed=True, landed=False, battery=0.87, voltage=15.9)

@@ -8,8 +8,9 @@ import l2f_flight
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import (
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import (
     COMMAND_ROWS,
     FORCE,
     LANES,

@@ -6,9 +6,10 @@ import torch
 from differentiable import DT, rotation, step
 from numba import njit
 
-from spike_ctrl import airframe, dynamics, reward
-from spike_ctrl.dynamics import COMMAND_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, ROWS, STATE_ROWS
-from spike_ctrl.dynamics_adjoint import (
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics, reward
+from spike_ctrl.sim.dynamics import COMMAND_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, ROWS, STATE_ROWS
+from spike_ctrl.sim.dynamics_adjoint import (
     ADJOINT_ROWS,
     APPLIED,
     SEEN,

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.experiment import baseline, energy, guided, paper
-from spike_ctrl.experiment.study import AGREES, DIFFERS, Context, Options
-from spike_ctrl.guide import Gains
+from spike_ctrl.control.geometric_guide import Gains
+from spike_ctrl.evaluation import energy
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.neuron import Neuron
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl_studies import baseline, energy_study, guided, paper
+from spike_ctrl_studies.study import AGREES, DIFFERS, Context, Options
 
 AIRFRAME = airframe.find("crazyflie")
 
@@ -93,7 +94,7 @@ def test_operations_of_a_recurrent_layer_are_counted_as_by_hand():
     assert cost.acs == 1 / 2 * 1 + 1 / 2 * 2 + 1 / 2 * 3  # neuron 0 to neuron 1, and both to the outputs
     assert cost.dense == 2 * 4 + 2 * 3
     more = energy.spiking_energy_pj((2, 1, 1), 0.5, True) - energy.spiking_energy_pj((2, 1, 1), 0.5)
-    assert more == pytest.approx(paper.SYNAPSE_PJ)
+    assert more == pytest.approx(energy.SYNAPSE_PJ)
 
 
 def test_an_ann_with_history_takes_in_its_last_actions_oldest_first():
@@ -111,7 +112,7 @@ def test_an_ann_with_history_takes_in_its_last_actions_oldest_first():
 def test_relu_zeros_are_no_operations_of_the_ann():
     first = np.zeros((2, 18), np.float32)
     first[0, 0], first[1, 1] = 1.0, -1.0  # with positive inputs the second neuron is never active
-    flown = energy.CountingDense(
+    flown = energy_study.CountingDense(
         [(first, np.zeros(2, np.float32)), (np.ones((4, 2), np.float32), np.zeros(4, np.float32))], 0
     )
     flown.begin(1)
@@ -138,13 +139,13 @@ def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
 
 
 def test_energy_findings_follow_from_the_numbers(tmp_path):
-    unit = next(unit for unit in energy.units(Options(quick=True)) if unit.name == "model-crazyflie")
-    lines = energy.measure(unit.settings, Context(time.monotonic, lambda share, text: None, tmp_path)).lines
-    report = energy.report(Options(quick=True), {unit.name: lines})
+    unit = next(unit for unit in energy_study.units(Options(quick=True)) if unit.name == "model-crazyflie")
+    lines = energy_study.measure(unit.settings, Context(time.monotonic, lambda share, text: None, tmp_path)).lines
+    report = energy_study.report(Options(quick=True), {unit.name: lines})
     row = report.table[0]
     assert row["dense"] == 37_888 and 4000 < row["MACs"] <= 4608 and 0.5 < row["sparsity"] < 1
     shift = copy.deepcopy(lines)
     shift[0]["cost"] |= {"sparsity": 0.79, "layer_sparsity": [0.79, 0.79], "acs": 12_200.0}
-    assert verdicts(energy.report(Options(), {unit.name: shift}).findings)[:3] == [AGREES] * 3
+    assert verdicts(energy_study.report(Options(), {unit.name: shift}).findings)[:3] == [AGREES] * 3
     shift[0]["cost"] |= {"sparsity": 0.2, "acs": 30_000.0}
-    assert verdicts(energy.report(Options(), {unit.name: shift}).findings)[:2] == [DIFFERS] * 2
+    assert verdicts(energy_study.report(Options(), {unit.name: shift}).findings)[:2] == [DIFFERS] * 2

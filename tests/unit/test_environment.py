@@ -8,10 +8,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.environment import Environment, SingleEnvironment, Task
-from spike_ctrl.reward import END, START, TERMS, reward, squared_errors
-from spike_ctrl.starts import Randomisation, Start
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
+from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.reward import END, START, TERMS, reward, squared_errors
 
 CRAZYFLIE = airframe.find("crazyflie")
 HOVER_ACTION = np.float32(2 * CRAZYFLIE.hover - 1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.evaluate import (
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.evaluation.benchmark import (
     BOXES,
     COEFFICIENTS,
     COLUMNS,
@@ -23,10 +23,11 @@ from spike_ctrl.evaluate import (
     evaluate,
     table,
 )  # fmt: skip
-from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.reward import END, START
-from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
-from spike_ctrl.starts import Randomisation
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.reward import END, START
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 AIRFRAME = airframe.find("crazyflie")
 SEED, VEHICLES = 7, 48

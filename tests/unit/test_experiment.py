@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from spike_ctrl import cli
-from spike_ctrl.experiment import SUMMARIES, folder, pool, runner, study
-from spike_ctrl.experiment.figures import MissingPackage
-from spike_ctrl.experiment.study import ExperimentError, Options, Unit
+from spike_ctrl.cli import main
+from spike_ctrl.report.figures import MissingPackage
+from spike_ctrl_studies import SUMMARIES, study, study_folder, study_runner, worker_pool
+from spike_ctrl_studies.study import ExperimentError, Options, Unit
 
 ORIGIN = {"command": "spike-ctrl experiment toy", "commit": "0123abcd"}
 DEADLINE = 60.0
@@ -23,7 +23,7 @@ DEADLINE = 60.0
 TOY = """
 import os, signal, time
 from pathlib import Path
-from spike_ctrl.experiment.study import Report, Result, Unit, one
+from spike_ctrl_studies.study import Report, Result, Unit, one
 
 def units(options):
     return [Unit(f"n-{n}", {"n": n} | dict(EXTRA)) for n in range(options.seeds or 3)]
@@ -61,11 +61,11 @@ def toy(tmp_path, monkeypatch):
         "import sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'spike_ctrl.experiment.toy':\n"
+        "        if name == 'spike_ctrl_studies.toy_study':\n"
         "            from importlib.util import spec_from_file_location\n"
         f"            return spec_from_file_location(name, {str(package / 'toy_experiment.py')!r})\n"
-        "        if name == 'spike_ctrl.experiment.study':\n"
-        "            import spike_ctrl.experiment as e; e.SUMMARIES.setdefault('toy', 'squares')\n"
+        "        if name == 'spike_ctrl_studies.study':\n"
+        "            import spike_ctrl_studies as e; e.SUMMARIES.setdefault('toy', 'squares')\n"
         "sys.meta_path.insert(0, Finder())\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(package))
@@ -75,14 +75,14 @@ def toy(tmp_path, monkeypatch):
     specification = __import__("importlib.util").util.spec_from_file_location("toy", package / "toy_experiment.py")
     module = __import__("importlib.util").util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "spike_ctrl.experiment.toy", module)
+    monkeypatch.setitem(sys.modules, "spike_ctrl_studies.toy_study", module)
     monkeypatch.chdir(tmp_path)
     return module
 
 
 def run(out=None, options=Options(), workers=1, show=lambda line: None, stamp="20260101-000000", ray=""):
     about = {"clock": time.monotonic, "origin": ORIGIN, "show": show}
-    return runner.run("toy", options, out=out, stamp=stamp, workers=workers, ray=ray, **about)
+    return study_runner.run("toy", options, out=out, stamp=stamp, workers=workers, ray=ray, **about)
 
 
 def measured(tmp_path):
@@ -201,7 +201,7 @@ def test_a_worker_that_is_killed_is_named_with_its_signal(toy, tmp_path, monkeyp
 
 def test_closing_the_events_ends_the_workers(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_0", str(tmp_path / "never"))
-    events = pool.events("toy", [Unit("n-0", {"n": 0})], 1, time.monotonic, ORIGIN)
+    events = worker_pool.events("toy", [Unit("n-0", {"n": 0})], 1, time.monotonic, ORIGIN)
     assert next(events).text == "half way"
     ((_, process, _),) = measured(tmp_path)
     assert alive(int(process))
@@ -212,10 +212,10 @@ def test_closing_the_events_ends_the_workers(toy, tmp_path, monkeypatch):
 def test_workers_end_when_the_experiment_is_killed(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_0", str(tmp_path / "never"))
     code = (
-        "import time; from pathlib import Path; from spike_ctrl.experiment import runner; "
-        "from spike_ctrl.experiment.study import Options\n"
+        "import time; from pathlib import Path; from spike_ctrl_studies import study_runner; "
+        "from spike_ctrl_studies.study import Options\n"
         "if __name__ == '__main__':\n"
-        "    runner.run('toy', Options(seeds=1), out=Path('out'), stamp='', workers=1, ray='', clock=time.monotonic, "
+        "    study_runner.run('toy', Options(seeds=1), out=Path('out'), stamp='', workers=1, ray='', clock=time.monotonic, "
         "origin={}, show=print)\n"
     )
     (tmp_path / "main.py").write_text(code)
@@ -325,7 +325,7 @@ def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_pat
 
 
 def refused(capsys, *arguments):
-    assert cli.main(["experiment", *arguments]) == 2
+    assert main.main(["experiment", *arguments]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1
     return message.removeprefix("error: ").rstrip("\n")
@@ -350,7 +350,7 @@ def test_what_cannot_be_measured_is_refused_before_a_folder_is_made(arguments, m
 
 def test_help_lists_every_experiment_with_examples(capsys):
     with pytest.raises(SystemExit):
-        cli.main(["experiment", "--help"])
+        main.main(["experiment", "--help"])
     shown = capsys.readouterr().out
     assert "spike-ctrl experiment headline --seeds 5" in shown
     names = ("headline", "gradients", "slopes", "ablation", "published", "critics", "energy")
@@ -359,8 +359,8 @@ def test_help_lists_every_experiment_with_examples(capsys):
 
 def test_an_interrupted_experiment_says_that_the_same_command_goes_on(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_1", str(tmp_path / "go"))
-    code = "import sys; from spike_ctrl import cli\nif __name__ == '__main__': sys.exit(cli.main(sys.argv[1:]))\n"
-    (tmp_path / "main.py").write_text("import spike_ctrl.experiment.study\n" + code)
+    code = "import sys; from spike_ctrl.cli import main\nif __name__ == '__main__': sys.exit(main.main(sys.argv[1:]))\n"
+    (tmp_path / "main.py").write_text("import spike_ctrl_studies.study\n" + code)
     command = [sys.executable, "main.py", "experiment", "toy", "--seeds", "2"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -381,8 +381,8 @@ def test_experiments_name_their_units_for_files_and_without_doubles():
         units = study.find(name).units(Options(quick=True))
         names = [unit.name for unit in units]
         assert len(set(names)) == len(names) >= 2
-        assert all(folder.safe(unit.name) == unit.name for unit in units)
-        assert folder.plain(units[0].settings) == json.loads(json.dumps(units[0].settings))
+        assert all(study_folder.safe(unit.name) == unit.name for unit in units)
+        assert study_folder.plain(units[0].settings) == json.loads(json.dumps(units[0].settings))
 
 
 def test_an_unknown_experiment_is_refused_by_name():

@@ -9,14 +9,23 @@ import pytest
 import torch
 
 from spike_ctrl import airframe
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.evaluate import COLUMNS, FIGURES, Evaluation
-from spike_ctrl.experiment import ablation, cloning, gradients, guided, headline, paper, slopes, training
-from spike_ctrl.experiment.study import AGREES, DIFFERS, OPEN, Context, ExperimentError, Options
-from spike_ctrl.guide import Gains
+from spike_ctrl.control.geometric_guide import Gains
+from spike_ctrl.evaluation.benchmark import COLUMNS, FIGURES, Evaluation
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.snn import slope
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl_studies import (
+    ablation_study,
+    cloning,
+    gradients_study,
+    guided,
+    headline_study,
+    paper,
+    slopes_study,
+    training_run,
+)
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Context, ExperimentError, Options
 
 AIRFRAME = airframe.find("crazyflie")
 
@@ -36,11 +45,11 @@ def verdicts(findings):
 
 def test_the_cosine_of_equal_gradients_is_one_also_where_they_are_tiny():
     a = torch.tensor([3.0, -4.0, 1.0], dtype=torch.float64)
-    assert gradients.cosine(a, a) == pytest.approx(1)
-    assert gradients.cosine(1e-200 * a, 7 * a) == pytest.approx(1)
-    assert gradients.cosine(a, -a) == pytest.approx(-1)
-    assert gradients.cosine(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])) == 0
-    assert math.isnan(gradients.cosine(a, 0 * a))
+    assert gradients_study.cosine(a, a) == pytest.approx(1)
+    assert gradients_study.cosine(1e-200 * a, 7 * a) == pytest.approx(1)
+    assert gradients_study.cosine(a, -a) == pytest.approx(-1)
+    assert gradients_study.cosine(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])) == 0
+    assert math.isnan(gradients_study.cosine(a, 0 * a))
 
 
 def test_gradients_are_those_of_single_steps_through_autograd():
@@ -51,7 +60,7 @@ def test_gradients_are_those_of_single_steps_through_autograd():
         action, state = network.step(seen, state, 10.0)
         actions.append(action)
     (torch.stack(actions) - label).square().mean().backward()
-    found = gradients.layer_gradients(network, observation, label, 10.0)
+    found = gradients_study.layer_gradients(network, observation, label, 10.0)
     wanted = [layer.weight.grad.flatten() for layer in network.layers] + [network.output.weight.grad.flatten()]
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-15)
@@ -59,25 +68,25 @@ def test_gradients_are_those_of_single_steps_through_autograd():
 
 def test_the_papers_own_gradients_agree_with_its_claims_and_others_differ():
     size = {("input", k): value for k, value in paper.INPUT_GRADIENT.items()}
-    size |= {("output", k): paper.OUTPUT_GRADIENT for k in gradients.SLOPES}
+    size |= {("output", k): paper.OUTPUT_GRADIENT for k in gradients_study.SLOPES}
     cosines = {("input", k): value for k, value in paper.INPUT_COSINE.items()} | {
-        ("output", k): 1.0 for k in gradients.SLOPES
+        ("output", k): 1.0 for k in gradients_study.SLOPES
     }
-    assert set(verdicts(gradients.findings(size, cosines))) == {AGREES}
+    assert set(verdicts(gradients_study.findings(size, cosines))) == {AGREES}
     upside_down = size | {("input", k): 1 / value for k, value in paper.INPUT_GRADIENT.items()} | {("output", 1): 1.0}
-    unlike = cosines | {("input", k): -1.0 for k in gradients.SLOPES}
-    assert set(verdicts(gradients.findings(upside_down, unlike))) == {DIFFERS}
+    unlike = cosines | {("input", k): -1.0 for k in gradients_study.SLOPES}
+    assert set(verdicts(gradients_study.findings(upside_down, unlike))) == {DIFFERS}
 
 
 def test_a_unit_of_gradients_has_a_line_for_each_slope_and_layer(tmp_path, monkeypatch):
-    monkeypatch.setattr(gradients, "VEHICLES", 2)
-    monkeypatch.setattr(gradients, "STEPS", 12)
-    result = gradients.measure({"first": 5, "count": 2, "airframe": "crazyflie"}, context(tmp_path))
+    monkeypatch.setattr(gradients_study, "VEHICLES", 2)
+    monkeypatch.setattr(gradients_study, "STEPS", 12)
+    result = gradients_study.measure({"first": 5, "count": 2, "airframe": "crazyflie"}, context(tmp_path))
     assert {(line["seed"], line["k"], line["layer"]) for line in result.lines} == set(
-        itertools.product((5, 6), gradients.SLOPES, gradients.LAYERS)
+        itertools.product((5, 6), gradients_study.SLOPES, gradients_study.LAYERS)
     )
     assert all(line["cosine"] == pytest.approx(1) for line in result.lines if line["k"] == 100)
-    report = gradients.report(Options(), {"a": result.lines})
+    report = gradients_study.report(Options(), {"a": result.lines})
     assert len(report.table) == 25 and len(report.figures) == 2
 
 
@@ -102,8 +111,8 @@ TINY = recipes.from_dict(
 def trained(tmp_path_factory):
     """Lines, files and the reported shares of a unit that trained the tiny recipe."""
     shares = []
-    settings = training.settings(TINY, "crazyflie", 1)
-    result = training.measure(settings, context(tmp_path_factory.mktemp("scratch"), shares))
+    settings = training_run.settings(TINY, "crazyflie", 1)
+    result = training_run.measure(settings, context(tmp_path_factory.mktemp("scratch"), shares))
     return result, shares
 
 
@@ -113,7 +122,7 @@ def test_a_training_unit_leaves_policy_recipe_and_evaluation_and_lines_of_each_k
     kinds = [line["kind"] for line in result.lines]
     assert kinds.count("validation") >= 4 and kinds.count("result") == 1 and "training" in kinds
     assert shares == sorted(shares) and shares[0] == 0
-    evaluation = training.evaluation_of(result.lines)
+    evaluation = training_run.evaluation_of(result.lines)
     assert set(evaluation.columns) == set(COLUMNS) and evaluation.starts == 1024
 
 
@@ -133,25 +142,25 @@ CURVE = [validation(10.0, 1.0, 100, 350.0), validation(22.0, 2.0, 200, 410.0), v
 
 
 def test_time_to_a_return_is_that_of_the_weights_without_their_validation():
-    assert training.curve(CURVE)["wall"] == [9.0, 20.0, 29.0]
-    assert training.curve(CURVE)["training"] == [9.0, 19.0, 26.0]
-    assert training.reached(CURVE, 400, "wall") == 20.0
-    assert training.reached(CURVE, 400, "training") == 19.0
-    assert training.reached(CURVE, 400, "steps") == 200
-    assert training.reached(CURVE, 445, "wall") is None
+    assert training_run.curve(CURVE)["wall"] == [9.0, 20.0, 29.0]
+    assert training_run.curve(CURVE)["training"] == [9.0, 19.0, 26.0]
+    assert training_run.reached(CURVE, 400, "wall") == 20.0
+    assert training_run.reached(CURVE, 400, "training") == 19.0
+    assert training_run.reached(CURVE, 400, "steps") == 200
+    assert training_run.reached(CURVE, 445, "wall") is None
 
 
 def test_a_field_is_changed_where_the_recipe_has_it_and_an_ambiguous_one_is_refused():
-    assert training.changed(TINY, hidden=[4], bc=0.0).network.hidden == (4,)
-    assert training.changed(TINY, jump_start_noise=0.5).jump_start.noise == 0.5
-    assert training.changed(TINY, task_reward="end").task.reward == "end"
+    assert training_run.changed(TINY, hidden=[4], bc=0.0).network.hidden == (4,)
+    assert training_run.changed(TINY, jump_start_noise=0.5).jump_start.noise == 0.5
+    assert training_run.changed(TINY, task_reward="end").task.reward == "end"
     with pytest.raises(ExperimentError, match="recipe tiny: nonsense: found in 0 sections, wanted one"):
-        training.changed(TINY, nonsense=1)
-    plan = training.find_recipe("default")
+        training_run.changed(TINY, nonsense=1)
+    plan = training_run.find_recipe("default")
     with pytest.raises(ExperimentError, match="recipe default: noise: found in 2 sections, wanted one"):
-        training.changed(plan, noise=1)
+        training_run.changed(plan, noise=1)
     with pytest.raises(ExperimentError, match=r"td3bc\.bc: found -1\.0, wanted 0 to 100"):
-        training.changed(TINY, bc=-1.0)
+        training_run.changed(TINY, bc=-1.0)
 
 
 # --- headline ---
@@ -175,18 +184,18 @@ def run_of(value, curve=CURVE):
 
 def test_headline_compares_with_the_papers_return_and_the_guide():
     runs = {"seed-0": run_of(460.0), "seed-1": run_of(470.0)}
-    evaluations = {name: training.evaluation_of(lines) for name, lines in runs.items()}
-    found = headline.findings(evaluations, evaluation_with(450.0), runs)
+    evaluations = {name: training_run.evaluation_of(lines) for name, lines in runs.items()}
+    found = headline_study.findings(evaluations, evaluation_with(450.0), runs)
     assert verdicts(found) == [AGREES, DIFFERS, AGREES]
     assert "465.0 ± 7.1" in found[0].measured and "20.0 s of wall time" in found[1].measured
     runs = {"seed-0": run_of(300.0, CURVE[:1])}
-    found = headline.findings({"seed-0": evaluation_with(300.0)}, evaluation_with(450.0), runs)
+    found = headline_study.findings({"seed-0": evaluation_with(300.0)}, evaluation_with(450.0), runs)
     assert verdicts(found) == [DIFFERS, AGREES, DIFFERS] and "not reached; 1 of 1 seeds never" in found[1].measured
 
 
 def test_headline_table_has_each_seed_then_mean_deviation_and_guide():
     guide = [{"kind": "result", "evaluation": evaluation_with(450.0).to_dict()}]
-    report = headline.report(Options(), {"guide": guide, "seed-0": run_of(460.0), "seed-1": run_of(470.0)})
+    report = headline_study.report(Options(), {"guide": guide, "seed-0": run_of(460.0), "seed-1": run_of(470.0)})
     assert [row["run"] for row in report.table] == [
         "seed-0",
         "seed-1",
@@ -199,7 +208,7 @@ def test_headline_table_has_each_seed_then_mean_deviation_and_guide():
 
 
 def test_the_mean_of_curves_is_taken_where_all_are_known():
-    x, mean, low, high = headline.mean_curve([[0, 1.5, 2], [1, 3]], [[0, 1.5, 2], [5, 5]])
+    x, mean, low, high = headline_study.mean_curve([[0, 1.5, 2], [1, 3]], [[0, 1.5, 2], [5, 5]])
     assert x.tolist() == [1, 1.5, 2]
     assert mean.tolist() == [3, 3.25, 3.5] and low.tolist() == [1, 1.5, 2] and high.tolist() == [5, 5, 5]
 
@@ -209,45 +218,49 @@ def test_the_mean_of_curves_is_taken_where_all_are_known():
 
 def test_the_papers_own_returns_agree_with_its_claims_on_slopes():
     best = {(method, name): (value, 0.0) for method, row in paper.SLOPES.items() for name, (value, _) in row.items()}
-    assert verdicts(slopes.findings(best, ["TD3"])) == [AGREES, AGREES, AGREES]
+    assert verdicts(slopes_study.findings(best, ["TD3"])) == [AGREES, AGREES, AGREES]
     flat = {key: (300.0 if key[0] == "TD3" else 100.0 * index + 1, 0.0) for index, key in enumerate(best)}
-    assert verdicts(slopes.findings(flat | {("TD3", "adaptive"): (200.0, 0.0)}, ["TD3"])) == [DIFFERS, DIFFERS, DIFFERS]
+    assert verdicts(slopes_study.findings(flat | {("TD3", "adaptive"): (200.0, 0.0)}, ["TD3"])) == [
+        DIFFERS,
+        DIFFERS,
+        DIFFERS,
+    ]
 
 
 def test_where_nothing_was_learned_the_claim_stays_open():
-    best = {(method, name): (-49.0, 0.0) for method in ("BC", "TD3") for name in slopes.SCHEDULES}
-    found = slopes.findings(best, ["TD3"])
+    best = {(method, name): (-49.0, 0.0) for method in ("BC", "TD3") for name in slopes_study.SCHEDULES}
+    found = slopes_study.findings(best, ["TD3"])
     assert verdicts(found)[1:] == [OPEN, OPEN] and "nothing was learned" in found[1].measured
 
 
 def test_epochs_count_from_one_and_those_never_reached_are_none():
-    assert slopes.epochs_to(CURVE, 400) == 2 and slopes.epochs_to(CURVE, 500) is None
+    assert slopes_study.epochs_to(CURVE, 400) == 2 and slopes_study.epochs_to(CURVE, 500) is None
     own = [{"kind": "epoch", "epoch": n, "return": value, "slope": 2.0} for n, value in ((1, 20.0), (2, 120.0))]
-    assert slopes.epochs_to(own, 100) == 2
+    assert slopes_study.epochs_to(own, 100) == 2
 
 
 def test_td3_alone_has_no_label_and_each_method_has_the_slope_that_is_asked_for():
-    default = training.find_recipe("default")
-    assert slopes.variants([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
-    assert [name for name, _ in slopes.variants([TINY, default], quick=True)] == ["TD3", "MG"]
+    default = training_run.find_recipe("default")
+    assert slopes_study.variants([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
+    assert [name for name, _ in slopes_study.variants([TINY, default], quick=True)] == ["TD3", "MG"]
     for method, plan in (("TD3", TINY), ("TD3BC", TINY), ("MG", default)):
-        found = slopes.reinforcement(method, plan, {"kind": "fixed", "k": 50})
+        found = slopes_study.reinforcement(method, plan, {"kind": "fixed", "k": 50})
         assert found.network.slope == {"kind": "fixed", "k": 50}
         assert (found.td3bc == plan.td3bc) == (method != "TD3")
-    assert slopes.reinforcement("TD3", TINY, {"kind": "interval"}).td3bc.bc == 0 < TINY.td3bc.bc
+    assert slopes_study.reinforcement("TD3", TINY, {"kind": "interval"}).td3bc.bc == 0 < TINY.td3bc.bc
 
 
 TINY_CLONING = cloning.Cloning(hidden=(16,), vehicles=8, steps=40, window=10, burn_in=2, batch=8, epochs=12, starts=8)
 
 
 def test_cloning_comes_closer_to_the_guide_and_the_schedule_moves_the_slope(tmp_path):
-    epochs = list(cloning.clone(TINY_CLONING, slope.Interval(2.0, 20.0, (0.5,)), AIRFRAME, Gains(), seed=0))
+    epochs = list(cloning.clone(TINY_CLONING, slope_schedule.Interval(2.0, 20.0, (0.5,)), AIRFRAME, Gains(), seed=0))
     assert [epoch.number for epoch in epochs] == list(range(1, 13))
     assert epochs[-1].loss < 0.85 * epochs[0].loss
     assert [epoch.k for epoch in epochs] == [2.0] * 6 + [20.0] * 6
     settings = {"method": "BC", "schedule": "k = 2", "slope": {"kind": "fixed", "k": 2}, "airframe": "crazyflie", "seed": 0}
     settings |= {"cloning": dataclasses.asdict(TINY_CLONING), "guide": dataclasses.asdict(Gains())}
-    result = slopes.measure(settings, context(tmp_path))
+    result = slopes_study.measure(settings, context(tmp_path))
     assert [line["kind"] for line in result.lines] == ["epoch"] * 12 + ["result"]
 
 
@@ -276,7 +289,7 @@ def test_guided_flights_are_what_the_simulator_does_with_their_actions_and_end_o
 
 def test_variants_take_out_what_their_names_say():
     def of(name):
-        return ablation.variant(TINY, **ablation.VARIANTS[name])
+        return ablation_study.variant(TINY, **ablation_study.VARIANTS[name])
 
     assert of("TD3BC").td3bc.bc > 0 and of("TD3BC").td3bc.alpha > 0 and of("TD3BC").jump_start.horizon == 0
     assert of("TD3").td3bc.bc == of("TD3").td3bc.bc_end == 0
@@ -285,33 +298,33 @@ def test_variants_take_out_what_their_names_say():
     jump = of("BC").jump_start
     assert jump.horizon == jump.rest == TINY.task.episode_steps and not jump.spread
     jump = of("TD3BC + jump start").jump_start
-    assert jump.horizon == TINY.task.episode_steps and jump.rest == 5 and jump.until == ablation.JUMP_UNTIL
-    for name in ablation.VARIANTS:
+    assert jump.horizon == TINY.task.episode_steps and jump.rest == 5 and jump.until == ablation_study.JUMP_UNTIL
+    for name in ablation_study.VARIANTS:
         assert of(name).task.reward == "curriculum"
         assert of(name).td3bc.label == ("guide" if "guide's label" in name else "buffer")
 
 
 def test_the_papers_own_returns_agree_with_its_claims_on_the_ablation():
-    ours = {name: (0.0, 1.0) for name in ablation.VARIANTS}
+    ours = {name: (0.0, 1.0) for name in ablation_study.VARIANTS}
     theirs = ours | {name: (value, 1.0) for name, (value, _) in paper.ABLATION.items()}
-    assert verdicts(ablation.findings(theirs)) == [AGREES] * 4 + [OPEN] * 2
-    assert verdicts(ablation.findings(ours)) == [OPEN] * 6
+    assert verdicts(ablation_study.findings(theirs)) == [AGREES] * 4 + [OPEN] * 2
+    assert verdicts(ablation_study.findings(ours)) == [OPEN] * 6
     turned = theirs | {"TD3BC": (450.0, 1.0), "TD3": (450.0, 1.0), "TD3 + jump start": (450.0, 1.0)}
-    assert verdicts(ablation.findings(turned))[:4] == [DIFFERS] * 4
+    assert verdicts(ablation_study.findings(turned))[:4] == [DIFFERS] * 4
 
 
 def test_a_gap_that_the_seeds_cover_decides_nothing():
-    scores = {name: (0.0, 1.0) for name in ablation.VARIANTS} | {"TD3BC + jump start": (90.0, 216.0)}
-    found = ablation.findings(scores)
+    scores = {name: (0.0, 1.0) for name in ablation_study.VARIANTS} | {"TD3BC + jump start": (90.0, 216.0)}
+    found = ablation_study.findings(scores)
     assert verdicts(found)[:2] == [OPEN] * 2 and found[1].measured == "TD3BC + jump start 90, TD3BC 0; seeds scatter by 216."
     scores["TD3BC + jump start"] = (90.0, float("nan"))  # of one seed
-    assert verdicts(ablation.findings(scores))[:2] == [AGREES] * 2
+    assert verdicts(ablation_study.findings(scores))[:2] == [AGREES] * 2
 
 
 def test_the_table_of_the_ablation_has_the_papers_return_beside_ours():
     results = {f"{name} seed {seed}": [line | {"variant": name} for line in run_of(100.0 + seed)]
-               for name in ablation.VARIANTS for seed in (0, 2)}  # fmt: skip
-    report = ablation.report(Options(), results)
+               for name in ablation_study.VARIANTS for seed in (0, 2)}  # fmt: skip
+    report = ablation_study.report(Options(), results)
     row = report.table[0]
     assert row["variant"] == "TD3BC + jump start" and row["1.5 m start"] == "101.0 ± 1.4" and row["paper"] == "412 ± 7"
     assert len(report.figures) == 2

@@ -1,20 +1,20 @@
 """What an experiment shows: time left, table, verdicts, figures and page."""
 
-from spike_ctrl.experiment import pool, runner, study
-from spike_ctrl.experiment.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
-from spike_ctrl.experiment.folder import Folder, markdown_table, report_text
-from spike_ctrl.experiment.study import AGREES, DIFFERS, OPEN, Finding, Options, Report, Result, Unit
+from spike_ctrl.report.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
+from spike_ctrl_studies import study, study_runner, worker_pool
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Finding, Options, Report, Result, Unit
+from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text
 
 
 def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
     units = [Unit("a", {}, 1.0), Unit("b", {}, 3.0), Unit("c", {}, 4.0)]
-    account = runner.Account(units, units[1:], now=100.0)
+    account = study_runner.Account(units, units[1:], now=100.0)
     assert account.seconds_left(105.0) == float("inf")
     assert (
-        account.line(pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"
+        account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"
     )  # 1 of 7 in 10 s
-    assert account.line(pool.Done(units[1], Result([])), 130.0) == "2/3 units | b: done | 0:40 left"  # 3 of 7 in 30 s
-    account.line(pool.Done(units[2], Result([])), 170.0)
+    assert account.line(worker_pool.Done(units[1], Result([])), 130.0) == "2/3 units | b: done | 0:40 left"  # 3 of 7 in 30 s
+    account.line(worker_pool.Done(units[2], Result([])), 170.0)
     assert account.seconds_left(170.0) == 0
 
 

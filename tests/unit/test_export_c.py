@@ -15,17 +15,19 @@ import numpy as np
 import pytest
 import torch
 
-from spike_ctrl import airframe, checkpoint, resources
-from spike_ctrl.cli import main
-from spike_ctrl.evaluate import PolicyController, evaluate
-from spike_ctrl.export import ExportError, c, cost, native
-from spike_ctrl.export.quantised import LIMITS, quantise
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli.main import main
+from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.export import ExportError, c_cost, c_native, c_source
+from spike_ctrl.export.integer_policy import LIMITS, quantise
+from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER, Neuron
-from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 MODELS = {"soft": "crazyflie", "hard": "crazyflie_hard_reset", "recurrent": "crazyflie_robust"}
-FORMS = {"float32": c.Form(), "int16": c.Form("int8", 16), "int32": c.Form("int8", 32)}
+FORMS = {"float32": c_source.Form(), "int16": c_source.Form("int8", 16), "int32": c_source.Form("int8", 32)}
 STEPS = 10_000
 
 
@@ -38,9 +40,9 @@ def exported(tmp_path_factory):
         if (reset, form) not in made:
             found = checkpoint.load(resources.folder("models") / f"{MODELS[reset]}.safetensors")
             folder = tmp_path_factory.mktemp("export")
-            written = c.source(found, MODELS[reset], FORMS[form])
-            c.write(folder, written)
-            made[reset, form] = found, folder, written, native.NativePolicy(folder, written)
+            written = c_source.source(found, MODELS[reset], FORMS[form])
+            c_source.write(folder, written)
+            made[reset, form] = found, folder, written, c_native.NativePolicy(folder, written)
         return made[reset, form]
 
     return export
@@ -106,9 +108,9 @@ def test_one_layer_that_hears_itself_equals_its_arithmetic_in_numpy(tmp_path, fo
     neuron, sizes = Neuron(recurrent=True), (18, 64, 4)
     network = SpikingNetwork(sizes, neuron, generator=torch.Generator().manual_seed(0))
     contract = checkpoint.Contract("crazyflie", "0", "setpoint_frame_18", "motors", 100.0, sizes, neuron)
-    written = c.source(checkpoint.loads(checkpoint.dumps(network.weights(), contract)), "one layer", FORMS[form])
-    c.write(tmp_path, written)
-    compiled, seen = native.NativePolicy(tmp_path, written), observations(300)
+    written = c_source.source(checkpoint.loads(checkpoint.dumps(network.weights(), contract)), "one layer", FORMS[form])
+    c_source.write(tmp_path, written)
+    compiled, seen = c_native.NativePolicy(tmp_path, written), observations(300)
     _, after = compiled.fly(seen, compiled.initial_state())
     state = written.twin.initial_state()
     for observation in seen:
@@ -129,21 +131,21 @@ def test_an_int8_policy_keeps_the_return_of_the_frozen_evaluation(exported, rese
 
 def test_the_self_test_is_a_program_that_notices_an_altered_weight(exported, tmp_path):
     _, folder, _, _ = exported("hard", "int16")
-    assert re.fullmatch(r"self-test: 128 steps, largest difference \S+, wanted at most 0.0001", native.self_test(folder))
+    assert re.fullmatch(r"self-test: 128 steps, largest difference \S+, wanted at most 0.0001", c_native.self_test(folder))
     altered = shutil.copytree(folder, tmp_path / "altered")
     text = (altered / "policy.c").read_text()
     at = text.index("weight_0[18][256] = {")
     first = re.compile(r"-?\d+,").search(text, at + 21)
     (altered / "policy.c").write_text(f"{text[: first.start()]}{int(first[0][:-1]) ^ 64},{text[first.end() :]}")
     with pytest.raises(ExportError, match="self-test: 128 steps, largest difference"):
-        native.self_test(altered)
+        c_native.self_test(altered)
 
 
 def test_the_code_needs_no_allocation_and_nothing_but_tanhf(exported, tmp_path):
     for form in FORMS:
         _, folder, _, _ = exported("soft", form)
         built = tmp_path / f"{form}.o"
-        subprocess.run([native.compiler(), *native.FLAGS, "-c", folder / "policy.c", "-o", built], check=True)
+        subprocess.run([c_native.compiler(), *c_native.FLAGS, "-c", folder / "policy.c", "-o", built], check=True)
         listed = subprocess.run(["nm", built], capture_output=True, text=True, check=True).stdout.split("\n")
         symbols = [line.split()[-2:] for line in listed if line]
         assert [name for kind, name in symbols if kind == "U" and name != "_GLOBAL_OFFSET_TABLE_"] == ["tanhf"]
@@ -168,15 +170,15 @@ def test_the_words_of_a_checkpoint_stay_words_in_the_code(exported, tmp_path):
     found = exported("soft", "int16")[0]
     contract = dataclasses.replace(found.manifest.contract, airframe=hostile)
     odd = checkpoint.loads(checkpoint.dumps(found.weights, contract))
-    c.write(tmp_path, c.source(odd, "odd", FORMS["int16"]))
+    c_source.write(tmp_path, c_source.source(odd, "odd", FORMS["int16"]))
     text = '#include "policy.h"\n#include <stdio.h>\nint main(void) { puts(POLICY_AIRFRAME); return 0; }'
     (tmp_path / "show.c").write_text(text)
     program = tmp_path / "show"
-    subprocess.run([native.compiler(), *native.FLAGS, "-trigraphs", tmp_path / "show.c", "-o", program], check=True)
+    subprocess.run([c_native.compiler(), *c_native.FLAGS, "-trigraphs", tmp_path / "show.c", "-o", program], check=True)
     assert subprocess.run([program], capture_output=True, check=True).stdout.decode() == hostile + "\n"
     unknown = dataclasses.replace(contract, action="thrusters")
     with pytest.raises(ExportError, match="odd: action: found 'thrusters', wanted one of motors, rates"):
-        c.source(checkpoint.loads(checkpoint.dumps(found.weights, unknown)), "odd")
+        c_source.source(checkpoint.loads(checkpoint.dumps(found.weights, unknown)), "odd")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -211,12 +213,12 @@ def test_a_layer_too_wide_for_sums_in_32_bits_is_refused():
 
 
 def test_operations_are_counted_as_by_hand():
-    found = cost.operations((3, 8, 4, 2), (0.25, 0.5))
+    found = c_cost.operations((3, 8, 4, 2), (0.25, 0.5))
     assert found == (24, 0.25 * 8 * 4 + 0.5 * 4 * 2, 12, 2)
-    assert found.times(cost.Cost(1, 10, 100, 1000)) == 24 + 120 + 1200 + 2000
+    assert found.times(c_cost.Cost(1, 10, 100, 1000)) == 24 + 120 + 1200 + 2000
     with pytest.raises(ValueError, match="spike_rates: found 1, wanted 2"):
-        cost.operations((3, 8, 4, 2), (0.25,))
-    assert cost.operations((3, 8, 4, 2), (0.25, 0.5), recurrent=True).added == found.added + 0.5 * 4 * 4
+        c_cost.operations((3, 8, 4, 2), (0.25,))
+    assert c_cost.operations((3, 8, 4, 2), (0.25, 0.5), recurrent=True).added == found.added + 0.5 * 4 * 4
 
 
 def test_the_verb_writes_checks_and_measures(tmp_path, capsys):

@@ -11,14 +11,15 @@ import pytest
 import torch
 from snntorch.import_nir import import_from_nir
 
-from spike_ctrl import checkpoint, resources
-from spike_ctrl.checkpoint import Contract
-from spike_ctrl.cli import main
+from spike_ctrl._files import resources
+from spike_ctrl.cli.main import main
 from spike_ctrl.export import ExportError, onnx
 from spike_ctrl.export import nir as export_nir
 from spike_ctrl.export.nir import Simulator
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.snn.neuron import Neuron
-from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 SNNTORCH_DT = 1e-4  # s, that its importer takes for granted
 

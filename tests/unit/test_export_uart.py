@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spike_ctrl import checkpoint, resources
-from spike_ctrl.export import c, native
+from spike_ctrl._files import resources
+from spike_ctrl.export import c_native, c_source
+from spike_ctrl.policy import checkpoint
 
 SOURCE = Path(__file__).parents[2] / "docs" / "uart_policy.c"
 READY, WARMING_UP, DAMAGED, NOT_FINITE = range(4)
@@ -51,9 +52,9 @@ def found():
 @pytest.fixture(scope="module")
 def library(found, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uart")
-    c.write(folder, c.source(found, "crazyflie"))
+    c_source.write(folder, c_source.source(found, "crazyflie"))
     built = folder / "link.so"
-    command = [native.compiler(), *native.FLAGS, "-shared", "-fPIC", "-I", folder, SOURCE, folder / "policy.c"]
+    command = [c_native.compiler(), *c_native.FLAGS, "-shared", "-fPIC", "-I", folder, SOURCE, folder / "policy.c"]
     subprocess.run([*command, "-lm", "-o", built], check=True)
     return ctypes.CDLL(str(built))
 

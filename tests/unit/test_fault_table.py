@@ -8,7 +8,7 @@ import fault_page
 import fault_rows
 import pytest
 
-from spike_ctrl.fault import Fault
+from spike_ctrl.flight.faults import Fault
 
 
 def test_the_table_has_45_rows():

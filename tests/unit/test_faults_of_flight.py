@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.command import Commander
-from spike_ctrl.fault import Fault, Finding, Rung
-from spike_ctrl.guard import Limits
-from spike_ctrl.ladder import Request
-from spike_ctrl.trajectory import SetPoint, Trajectory
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder import Request
+from spike_ctrl.flight.state_checks import Limits
 
 NAN = math.nan
 SNN, GUIDE, HOLD, LAND, SILENT = Rung

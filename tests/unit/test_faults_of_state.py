@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.command import Commander
-from spike_ctrl.fault import Fault, Rung
-from spike_ctrl.trajectory import Trajectory
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.faults import Fault, Rung
 
 NAN, INF = math.nan, math.inf
 PERIOD = 0.01

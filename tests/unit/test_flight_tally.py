@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from spike_ctrl.fault import Rung
-from spike_ctrl.flight_tally import Latencies, Tally
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_statistics import Latencies, Tally
 
 
 def test_its_figures_are_those_of_the_policy_alone():

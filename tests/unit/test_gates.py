@@ -6,16 +6,21 @@ A gate that is too narrow stands a good policy down; that a bad one does not pas
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, answers, checkpoint, corners, dynamics, resources
-from spike_ctrl.answers import Answer, AnswerLimits, Identity, Monitor
-from spike_ctrl.corners import CORNERS, EACH
-from spike_ctrl.evaluate import PolicyController
-from spike_ctrl.guard import Sample
-from spike_ctrl.guide import GeometricGuide
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.evaluation import off_nominal
+from spike_ctrl.evaluation.benchmark import PolicyController
+from spike_ctrl.evaluation.off_nominal import CORNERS, EACH
+from spike_ctrl.evaluation.tracking import hovering
+from spike_ctrl.flight import answer_checks
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Monitor
+from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn import recipe
-from spike_ctrl.starts import Randomisation
-from spike_ctrl.tracking import hovering
-from spike_ctrl.trajectory import SetPoint
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.randomisation import Randomisation
 
 SIH = airframe.find("sih_quadx")
 VEHICLES = EACH * len(CORNERS)
@@ -28,8 +33,8 @@ def flight(seconds, policy_flies, target=lambda step: None):
     policy = PolicyController(checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy)
     guide = GeometricGuide(SIH, recipe.find("rates").guide)
     steps = round(100 * seconds)
-    environment, observation = hovering(SIH, VEHICLES, steps + 1, Randomisation(delay=corners.LATE, noise=1.0))
-    corners.set_plants(environment)
+    environment, observation = hovering(SIH, VEHICLES, steps + 1, Randomisation(delay=off_nominal.LATE, noise=1.0))
+    off_nominal.set_plants(environment)
     policy.begin(VEHICLES)
     integral = guide.initial_state(VEHICLES)
     for step in range(steps):
@@ -56,8 +61,8 @@ def test_no_step_of_the_set_point_makes_it_contradict_the_guide(metres):
     monitors, worst = [Monitor()] * VEHICLES, 0.0
     for seen, action, wanted in flight(7.0, True, lambda step: directions if step == 300 else None):
         for n, (o, a, b) in enumerate(zip(seen.astype(float), action, wanted, strict=True)):
-            monitors[n] = answers.compare(monitors[n], answer(a), answer(b), sample(o), ORIGIN, LIMITS)
-            assert not answers.contradiction(monitors[n], LIMITS), CORNERS[n // EACH]
+            monitors[n] = answer_checks.compare(monitors[n], answer(a), answer(b), sample(o), ORIGIN, LIMITS)
+            assert not answer_checks.contradiction(monitors[n], LIMITS), CORNERS[n // EACH]
             worst = max(worst, *monitors[n].recent)
     assert worst > LIMITS.contradiction  # at the set-point it would have been one
 
@@ -67,7 +72,7 @@ def test_it_may_fly_within_five_seconds_in_every_corner():
     for step, (seen, action, wanted) in enumerate(flight(5.0, False)):
         for n, (o, a, b) in enumerate(zip(seen.astype(float), action, wanted, strict=True)):
             monitor = monitors[n]._replace(answers=step + 1)
-            monitors[n] = answers.compare(monitor, answer(a), answer(b), sample(o), ORIGIN, LIMITS)
+            monitors[n] = answer_checks.compare(monitor, answer(a), answer(b), sample(o), ORIGIN, LIMITS)
             if monitors[n].agrees(LIMITS):
                 since[n] = min(since[n], step / 100)
     assert since.max() < 5.0, dict(zip(map(str, CORNERS), since.reshape(-1, EACH).max(1), strict=True))

@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, gazebo
-from spike_ctrl.cli import main
+from spike_ctrl import airframe
+from spike_ctrl.cli.main import main
+from spike_ctrl.gazebo import model_files
 
 X500 = airframe.find("x500")
 # Body FLU of each of our rotors, and the one of PX4's (FRD, 1 to 4) that stands there.
@@ -20,7 +21,7 @@ def number(element, path):
 
 @pytest.fixture
 def craft():
-    return ElementTree.fromstring(gazebo.model(X500)).find("model")
+    return ElementTree.fromstring(model_files.model(X500)).find("model")
 
 
 def place(link):
@@ -55,7 +56,7 @@ def test_rotors_stand_where_px4_counts_them_and_turn_as_it_thinks(craft):
 
 @pytest.mark.parametrize("u", [0.0, 0.3, 0.7288, 1.0])
 def test_thrust_torque_and_lag_are_those_of_the_airframe(craft, u):
-    environment = gazebo.environment(X500, gazebo.Path("/x"), "w")
+    environment = model_files.environment(X500, model_files.Path("/x"), "w")
     for motor in craft.findall("plugin"):
         n = int(motor.findtext("motorNumber")) + 1
         low, high = (float(environment[f"PX4_PARAM_SIM_GZ_EC_{end}{n}"]) for end in ("MIN", "MAX"))
@@ -67,7 +68,7 @@ def test_thrust_torque_and_lag_are_those_of_the_airframe(craft, u):
 
 def test_the_x500_is_the_one_that_px4_ships():
     """Facts of PX4's own model and start-up script; hover at .729 was measured with it."""
-    turning = gazebo.rotor(X500)
+    turning = model_files.rotor(X500)
     assert turning.constant == pytest.approx(8.54858e-6, rel=1e-4)
     assert turning.low == pytest.approx(150, abs=0.5) and turning.high == 1000
     assert turning.drag == pytest.approx(8.06428e-5, rel=0.02)
@@ -76,13 +77,13 @@ def test_the_x500_is_the_one_that_px4_ships():
 
 def test_px4_is_told_the_rotors_in_its_own_frame():
     """PX4's motor 1 stands front right: x forward, y right, and turns counter-clockwise seen from above."""
-    told = gazebo.environment(X500, gazebo.Path("/x"), "w")
+    told = model_files.environment(X500, model_files.Path("/x"), "w")
     assert (told["PX4_PARAM_CA_ROTOR0_PX"], told["PX4_PARAM_CA_ROTOR0_PY"]) == ("0.174", "0.174")
     assert float(told["PX4_PARAM_CA_ROTOR0_KM"]) > 0 > float(told["PX4_PARAM_CA_ROTOR2_KM"])
 
 
 def test_the_world_has_every_sensor_that_the_model_asks_for(craft):
-    world = ElementTree.fromstring(gazebo.world("lab")).find("world")
+    world = ElementTree.fromstring(model_files.world("lab")).find("world")
     assert world.get("name") == "lab"
     systems = {plugin.get("filename") for plugin in world.findall("plugin")}
     for sensor in craft.iter("sensor"):
@@ -109,5 +110,5 @@ def test_a_thrust_that_gazebo_cannot_give_is_refused_by_name(name, wanted, capsy
 
 
 def test_a_drag_that_gazebo_cannot_give_is_refused():
-    with pytest.raises(gazebo.GazeboError, match=r"angular_drag: found 0\.1 N m s/rad, wanted 0"):
-        gazebo.rotor(dataclasses.replace(X500, angular_drag=0.1))
+    with pytest.raises(model_files.GazeboError, match=r"angular_drag: found 0\.1 N m s/rad, wanted 0"):
+        model_files.rotor(dataclasses.replace(X500, angular_drag=0.1))

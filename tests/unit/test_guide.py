@@ -5,12 +5,13 @@ import importlib.util
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import FORCE
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.evaluate import COLUMNS, GuideController, RaptorController, evaluate
-from spike_ctrl.guide import Gains, GeometricGuide
-from spike_ctrl.starts import Start
+from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+from spike_ctrl.evaluation.benchmark import COLUMNS, GuideController, RaptorController, evaluate
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import FORCE
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Start
 
 CRAZYFLIE = airframe.find("crazyflie")
 DEFAULT, LEAD_TO_20_MS = Gains(), Gains(lead_cap=10)

@@ -7,16 +7,18 @@ import pytest
 import yaml
 from recorded import fly, write_flight
 
-from spike_ctrl import airframe, cli, resources
-from spike_ctrl.bag.reader import read
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.guide import GeometricGuide
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.identify import IdentifyError, fit
-from spike_ctrl.identify import airframe as identification
-from spike_ctrl.identify.flight import TOPICS, Segment, Windows, of_observation, segments, windows
+from spike_ctrl.identify import identified_airframe as identification
+from spike_ctrl.identify.flight_windows import TOPICS, Segment, Windows, of_observation, segments, windows
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.observation import NOISE
-from spike_ctrl.starts import Start
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.observation import NOISE
+from spike_ctrl.sim.randomisation import Start
 
 CRAZYFLIE, SIH = airframe.find("crazyflie"), airframe.find("sih_quadx")
 LIVELY = {
@@ -127,8 +129,8 @@ def test_the_simulation_of_the_truth_is_the_flight(craft):
 
 
 def test_the_integral_of_the_rate_loop_is_that_of_the_loop():
-    from spike_ctrl import dynamics
-    from spike_ctrl.identify.flight import integrals
+    from spike_ctrl.identify.flight_windows import integrals
+    from spike_ctrl.sim import dynamics
 
     environment = Environment(SIH, 1, Task(box=1e3, episode_steps=10**6, start=LIVELY["rates"]))
     observation, states, actions, held = environment.reset(seed=3)[0], [], [], []
@@ -190,7 +192,7 @@ def test_the_verb_writes_an_airframe_and_a_recipe_that_training_takes(tmp_path, 
     truth = different(SIH, 2)
     recorded_flight(tmp_path / "bag", truth)
     out = tmp_path / "mine.yaml"
-    assert cli.main(["identify", str(tmp_path / "bag"), "--airframe", "sih_quadx", "-o", str(out)]) == 0
+    assert main.main(["identify", str(tmp_path / "bag"), "--airframe", "sih_quadx", "-o", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "95 % interval" in shown and "predicting 0.4 s" in shown
     craft, plan = airframe.load(out), recipes.load(tmp_path / "mine_recipe.yaml")
@@ -212,7 +214,7 @@ def test_a_flight_that_lacks_a_topic_is_refused_by_its_name(tmp_path, capsys, le
     state, action = np.zeros((50, 13)), np.zeros((49, 4))
     state[:, 6] = 1
     write_flight(tmp_path / "bag", state, action, action, "rates", leave_out=leave_out)
-    assert cli.main(["identify", str(tmp_path / "bag"), "--airframe", "sih_quadx", "-o", str(tmp_path / "mine.yaml")]) == 2
+    assert main.main(["identify", str(tmp_path / "bag"), "--airframe", "sih_quadx", "-o", str(tmp_path / "mine.yaml")]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "mine.yaml").exists()
 
 

@@ -6,13 +6,13 @@ from itertools import pairwise
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.answers import Answer, AnswerLimits, Identity, Source, answered, expect, judge, silence
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.command import Commander, Sent, Sources, command
-from spike_ctrl.fault import Fault, Finding, Rung
-from spike_ctrl.guard import Sample
-from spike_ctrl.ladder import Ladder, Request
-from spike_ctrl.settings import for_flight
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Source, answered, expect, judge, silence
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.command_choice import Commander, Sent, Sources, command
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder import Ladder, Request
+from spike_ctrl.flight.limits import for_flight
+from spike_ctrl.flight.state_checks import Sample
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 

@@ -294,9 +294,7 @@ def test_processes_are_stopped_last_started_first(launch, program, monkeypatch):
 
 
 def test_a_process_that_ignores_sigint_gets_sigterm_after_its_grace(background, program):
-    process = background(
-        "return LaunchDescription([Node(package='toy', executable='ignores', sigterm_timeout='0.3')])"
-    )
+    process = background("return LaunchDescription([Node(package='toy', executable='ignores', sigterm_timeout='0.3')])")
     read_until(process, "waiting")
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)

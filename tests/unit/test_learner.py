@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn import state_file
-from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows
+from spike_ctrl.learn import training_state
 from spike_ctrl.learn.learner import MAX_TICKS, Learner
+from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
 AIRFRAME = airframe.find("crazyflie")
 VEHICLES = 16
@@ -70,9 +71,9 @@ def flat(flags, reward=0.0):
 def test_a_restored_learner_goes_on_bit_by_bit(tmp_path):
     original = learner()
     learn(original, flights(104), iterations=4)  # four episodes of all vehicles
-    state_file.save(tmp_path / "state", *original.state())
+    training_state.save(tmp_path / "state", *original.state())
     twin = learner()
-    twin.restore(*state_file.load(tmp_path / "state"))
+    twin.restore(*training_state.load(tmp_path / "state"))
     rows = flights(300, seed=1)  # more than the ring holds
     mine, other = learn(original, rows, iterations=5), learn(twin, rows, iterations=5)
     assert {"critic_loss", "actor_loss", "return", "survival", "slope"} <= set(mine[0])

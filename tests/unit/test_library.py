@@ -11,12 +11,13 @@ import spike_ctrl
 
 ROOT = Path(spike_ctrl.__file__).parent
 MODULES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
-MAY_READ_CLOCKS = ("cli", "bench.py", "launching/")  # they talk to people and processes
+MAY_READ_CLOCKS = ("cli/", "launching/")  # they talk to people and processes
 NOW = ("now", "utcnow", "today")
 ROS = {"rclpy", "spike_ctrl_msgs", "spike_ctrl_ros"}
 ONBOARD = (
-    "checkpoint", "snn.runtime", "guide", "learn.recipe", "observation", "airframe", "mavlink.protocol",
-    "supervisor", "auto_flight", "preflight", "flight_tally", "mavlink.companion", "mavlink.connection",
+    "policy.checkpoint", "policy.numpy_runtime", "control.geometric_guide", "learn.recipe", "sim.observation", "airframe",
+    "px4.link", "flight.supervisor", "flight.auto_mission", "px4.preflight", "flight.flight_statistics", "px4.companion",
+    "px4.connection",
 )  # fmt: skip
 
 

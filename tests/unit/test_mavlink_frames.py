@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from spike_ctrl.mavlink import frames
+from spike_ctrl.px4 import frames
 
 ROOT = math.sqrt(0.5)
 # Columns: the axes of the one frame in the other

@@ -9,9 +9,9 @@ from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
-from spike_ctrl.mavlink import protocol
-from spike_ctrl.mavlink.dialect import Landed, Mode, Result
-from spike_ctrl.mavlink.protocol import Link, LinkError
+from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4.dialect import Landed, Mode, Result
+from spike_ctrl.px4.link import Link, LinkError
 
 ROOT = math.sqrt(0.5)
 NAN = math.nan
@@ -141,19 +141,19 @@ def test_what_must_not_be_sent_is_refused_by_its_field(call, message):
 
 def test_an_action_becomes_thrust_and_rates_of_the_airframe():
     craft = airframe.find("sih_quadx")
-    hover = protocol.setpoint((0.0, 0.0, 0.0, 0.0), craft)
+    hover = px4_link.setpoint((0.0, 0.0, 0.0, 0.0), craft)
     assert hover == (pytest.approx(0.4905, abs=1e-4), (0, 0, 0))
-    assert protocol.setpoint((-1.0, 0.0, 0.0, 0.0), craft)[0] == 0
-    thrust, rates = protocol.setpoint((1.0, 0.5, -1.0, 1.0), craft)
+    assert px4_link.setpoint((-1.0, 0.0, 0.0, 0.0), craft)[0] == 0
+    thrust, rates = px4_link.setpoint((1.0, 0.5, -1.0, 1.0), craft)
     assert (thrust, rates) == (pytest.approx(1.0), pytest.approx((1.92, -3.84, 3.49)))
-    assert protocol.setpoint((0.5, 0, 0, 0), craft)[0] == pytest.approx((1 + 0.4905) / 2, abs=1e-4)
+    assert px4_link.setpoint((0.5, 0, 0, 0), craft)[0] == pytest.approx((1 + 0.4905) / 2, abs=1e-4)
 
 
 def test_an_action_beyond_its_range_or_of_another_layout_is_refused():
     with pytest.raises(LinkError, match="action: pitch rate: found nan, wanted -1 to 1"):
-        protocol.setpoint((0, 0, NAN, 0), airframe.find("sih_quadx"))
+        px4_link.setpoint((0, 0, NAN, 0), airframe.find("sih_quadx"))
     with pytest.raises(AirframeError, match="action_layout"):
-        protocol.setpoint((0, 0, 0, 0), airframe.find("crazyflie"))
+        px4_link.setpoint((0, 0, 0, 0), airframe.find("crazyflie"))
 
 
 # What arrives
@@ -187,7 +187,7 @@ def test_a_changed_reset_counter_is_an_event_of_its_own():
     assert len(events(odometry(send, reset=255), link)) == 1
     assert len(events(odometry(send, reset=255), link)) == 1
     _, reset = events(odometry(send, reset=0), link)
-    assert reset == protocol.EstimatorReset(5.0, 255, 0)
+    assert reset == px4_link.EstimatorReset(5.0, 255, 0)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_a_changed_reset_counter_is_an_event_of_its_own():
     ],
 )
 def test_the_mode_is_in_bits_16_to_31(custom, mode):
-    assert one(Autopilot()("heartbeat", 2, 12, 128 | 1, custom, 4, 3)) == protocol.FlightMode(5.0, mode, True)
+    assert one(Autopilot()("heartbeat", 2, 12, 128 | 1, custom, 4, 3)) == px4_link.FlightMode(5.0, mode, True)
     assert one(Autopilot()("heartbeat", 2, 12, 1, custom, 4, 3)).armed is False
-    assert one(Autopilot()("current_mode", 0, custom, custom)) == protocol.FlightMode(5.0, mode, None)
+    assert one(Autopilot()("current_mode", 0, custom, custom)) == px4_link.FlightMode(5.0, mode, None)
 
 
 def test_status_tells_readiness_and_battery_and_what_is_unknown():
@@ -240,14 +240,14 @@ def test_the_first_of_the_two_answers_to_a_mode_request_is_not_final():
 def test_the_answer_to_any_other_command_is_final():
     link = Link()
     link.arm(0.0)
-    assert one(ack(Autopilot(), 400, 1), link) == protocol.Acknowledged(5.0, 400, Result.TEMPORARILY_REJECTED, True)
+    assert one(ack(Autopilot(), 400, 1), link) == px4_link.Acknowledged(5.0, 400, Result.TEMPORARILY_REJECTED, True)
     assert one(ack(Autopilot(), 400, 99), link).result == 99
 
 
 def test_parameters_come_with_their_type():
     as_float = struct.unpack("<f", struct.pack("<i", 121212))[0]
     value = one(Autopilot()("param_value", b"CBRK_FLIGHTTERM", as_float, 6, 900, 7))
-    assert value == protocol.ParameterValue(5.0, "CBRK_FLIGHTTERM", 121212, 7, 900)
+    assert value == px4_link.ParameterValue(5.0, "CBRK_FLIGHTTERM", 121212, 7, 900)
     assert one(Autopilot()("param_value", b"COM_OF_LOSS_T", 1.0, 9, 900, 8)).value == 1.0
     negative = struct.unpack("<f", struct.pack("<i", -1))[0]
     assert one(Autopilot()("param_value", b"COM_FLTMODE1", negative, 6, 900, 9)).value == -1
@@ -267,9 +267,9 @@ def test_time_synchronisation_gives_offset_and_round_trip():
 
 
 def test_text_version_and_ground_truth():
-    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == protocol.Said(5.0, 2, "Arming denied")
+    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == px4_link.Said(5.0, 2, "Arming denied")
     version = Autopilot()("autopilot_version", 0, 0x011100FF, 0, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 0)
-    assert one(version) == protocol.Version(5.0, 1, 17, 0)
+    assert one(version) == px4_link.Version(5.0, 1, 17, 0)
     truth = one(Autopilot()("hil_state_quaternion", 0, (1, 0, 0, 0), 0, 0.5, 0, 473977420, 85455940, 489400,
                             100, 200, -300, 0, 0, 0, 0, 0))  # fmt: skip
     assert (truth.latitude, truth.longitude, truth.altitude) == pytest.approx((47.397742, 8.545594, 489.4))
@@ -302,7 +302,7 @@ def test_a_serial_line_may_cut_packets_anywhere():
     send, link = Autopilot(), Link(stream=True)
     data = b"\xfd" + b"noise" * 3 + b"".join(odometry(send, reset=i) for i in range(20))
     found = [event for byte in data for event in link.receive(bytes([byte]), 1.0)]
-    counters = [event.reset_counter for event in found if isinstance(event, protocol.Odometry)]
+    counters = [event.reset_counter for event in found if isinstance(event, px4_link.Odometry)]
     assert counters == list(range(20))
 
 

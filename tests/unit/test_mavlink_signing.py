@@ -3,8 +3,8 @@
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
-from spike_ctrl.mavlink.protocol import FlightMode, Link
-from spike_ctrl.mavlink.signing import Signing, SigningError, read_key
+from spike_ctrl.px4.link import FlightMode, Link
+from spike_ctrl.px4.signing import Signing, SigningError, read_key
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 WALL = 1_800_000_000.0  # s since 1970

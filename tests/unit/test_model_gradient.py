@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import STATE_ROWS
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.evaluate import PolicyController, evaluate, randomised
+from spike_ctrl import airframe
+from spike_ctrl.evaluation.benchmark import PolicyController, evaluate, randomised
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn import state_file
-from spike_ctrl.learn.buffer import FIRST, TERMINATED, Rows
+from spike_ctrl.learn import training_state
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.model_gradient import TILE
+from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import STATE_ROWS
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED
 
 AIRFRAME, VEHICLES = airframe.find("crazyflie"), 32
 
@@ -99,8 +101,8 @@ def test_a_restored_learner_goes_on_bit_by_bit(tmp_path):
     original, twin = learner(), learner()
     fed(original)
     original.iterate()
-    state_file.save(tmp_path / "state", *original.state())
-    twin.restore(*state_file.load(tmp_path / "state"))
+    training_state.save(tmp_path / "state", *original.state())
+    twin.restore(*training_state.load(tmp_path / "state"))
     mine, other = ([student.iterate() for _ in range(3)] for student in (original, twin))
     assert [m["actor_loss"] for m in mine] == [m["actor_loss"] for m in other]
     for name, value in original.flying_weights().items():

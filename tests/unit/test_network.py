@@ -70,7 +70,7 @@ def test_a_large_batch_is_worked_off_in_tiles_that_nobody_notices(monkeypatch):
     start = detach(start)
     results = []
     for rows in (6400, 30, 1):  # all at once; 3, 3 and 1 vehicles; one by one
-        monkeypatch.setattr("spike_ctrl.snn.sequence.TILE_ROWS", rows)
+        monkeypatch.setattr("spike_ctrl.snn.sequence_kernel.TILE_ROWS", rows)
         action, state, rates = net.unroll(inputs, start, 2.0)
         loss = action.square().sum() + sum(layer.membrane.sum() for layer in state)
         results.append(

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, dynamics, observation
-from spike_ctrl.environment import Environment
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics, observation
+from spike_ctrl.sim.environment import Environment
 
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 REST = (0.0, 0.0, 0.0)

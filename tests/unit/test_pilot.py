@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from spike_ctrl.snn.pilot import Flown, Pilot, Reason
-from spike_ctrl.snn.runtime import SpikingPolicy, weight_shapes
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.pilot import Flown, Pilot, Reason
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 SIZES, N, WARM_UP, MAX_AGE = (18, 16, 8, 4), 2, 5, 0.1
 ALL, NONE, ONE = np.ones(N, bool), np.zeros(N, bool), np.array([True, False])

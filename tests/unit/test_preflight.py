@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from spike_ctrl import airframe, preflight
-from spike_ctrl.autopilot import Autopilot, Mode
-from spike_ctrl.checkpoint import Contract
-from spike_ctrl.mavlink import px4_parameters
-from spike_ctrl.preflight import Clock, Estimator, Wanted
-from spike_ctrl.settings import Settings
+from spike_ctrl import airframe
+from spike_ctrl.flight.autopilot import Autopilot, Mode
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.policy.checkpoint import Contract
+from spike_ctrl.px4 import preflight, px4_parameters
+from spike_ctrl.px4.preflight import Clock, Estimator, Wanted
 
 SETTINGS, WANTED, CRAFT = Settings(), Wanted(), airframe.find("sih_quadx")
 GOOD = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spike_ctrl import provenance
+from spike_ctrl._files import provenance
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import COMMAND_ROWS, RATES, VELOCITY
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.starts import Start
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import COMMAND_ROWS, RATES, VELOCITY
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Start
 
 SIH = airframe.find("sih_quadx")
 ROLL, PITCH, YAW = 1, 2, 3  # places in the action

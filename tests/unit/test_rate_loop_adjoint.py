@@ -6,17 +6,11 @@ import torch
 from differentiable_loop import rate_step
 from numba import njit
 
-from spike_ctrl import airframe, dynamics, rate_loop
-from spike_ctrl.dynamics import (
-    COMMAND_ROWS,
-    LANES,
-    LOOP_FACTORS,
-    LOOP_ROWS,
-    RATES,
-    ROWS,
-)
-from spike_ctrl.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, STATE
-from spike_ctrl.rate_loop_adjoint import rate_adjoint_lane
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim.dynamics import COMMAND_ROWS, LANES, LOOP_FACTORS, LOOP_ROWS, RATES, ROWS
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, STATE
+from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
 SIH, VEHICLES = airframe.find("sih_quadx"), 64 * LANES
 CONSTANTS = rate_loop.constants(SIH, 0.0025)

@@ -6,10 +6,11 @@ import math
 import pytest
 import yaml
 
-from spike_ctrl import airframe, resources
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe, RecipeError
-from spike_ctrl.starts import Start
+from spike_ctrl.sim.randomisation import Start
 
 SHIPPED = sorted(path.stem for path in (resources.folder("config") / "recipes").glob("*.yaml"))
 

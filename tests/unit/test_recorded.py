@@ -7,16 +7,18 @@ import pytest
 import yaml
 from recorded import fly, write_flight
 
-from spike_ctrl import airframe, checkpoint, cli, resources
-from spike_ctrl.bag import BagError
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.identify.flight import of_observation
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.identify.flight_windows import of_observation
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn import recorded
-from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.reward import START
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.recordings import BagError, recorded_transitions
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.sim.reward import START
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE, SIH = airframe.find("crazyflie"), airframe.find("sih_quadx")
@@ -31,7 +33,7 @@ PLAN = {
 
 
 def gather(*bags, craft=CRAZYFLIE, label="guide"):
-    return recorded.gather(bags, craft, START, label)
+    return recorded_transitions.gather(bags, craft, START, label)
 
 
 def flown(craft, ticks=200, seed=0):
@@ -66,7 +68,7 @@ def test_the_reward_of_a_flight_is_recomputed_as_the_environment_would_have_paid
 
 
 def test_of_rates_the_collective_alone_tells_the_throttle():
-    u = recorded.throttle(np.float32([[0, 1, 0, 0], [-1, 0, 1, 0], [1, 0, 0, 1]]), SIH)
+    u = recorded_transitions.throttle(np.float32([[0, 1, 0, 0], [-1, 0, 1, 0], [1, 0, 0, 1]]), SIH)
     np.testing.assert_allclose(u, np.repeat([[SIH.hover], [0], [1]], 4, axis=1), atol=1e-6)
 
 
@@ -89,7 +91,7 @@ def test_on_the_ground_and_at_rest_nothing_is_learnt(tmp_path):
 def test_no_window_reaches_across_a_tick_that_is_missing(tmp_path):
     fly(tmp_path / "bag", MODEL, vehicles=1, ticks=400, skip=range(150, 160))
     found = gather(tmp_path / "bag")
-    held = recorded.buffer(found, 20)
+    held = recorded_transitions.buffer(found, 20)
     np.testing.assert_array_equal(held.observation[:, 0], found.rows.observation)
     starts = np.flatnonzero(found.rows.flags & FIRST)
     assert 150 in starts
@@ -135,14 +137,14 @@ def test_another_airframe_is_refused_by_hash_and_another_layout_by_name(tmp_path
 def test_too_few_steps_are_refused_with_their_number(tmp_path):
     fly(tmp_path / "bag", MODEL, ticks=30)
     with pytest.raises(BagError, match="found 60 steps to learn from, wanted at least 73 for windows of 20 steps"):
-        recorded.buffer(gather(tmp_path / "bag"), 20)
+        recorded_transitions.buffer(gather(tmp_path / "bag"), 20)
 
 
 def test_own_flight_and_recorded_flight_share_a_batch(tmp_path):
     fly(tmp_path / "bag", MODEL, ticks=100)
     learner = Learner(recipes.from_dict(PLAN), CRAZYFLIE, 1, 0)
     found = gather(tmp_path / "bag")
-    learner.method.learn_from(recorded.buffer(found, 20), found.blind)
+    learner.method.learn_from(recorded_transitions.buffer(found, 20), found.blind)
     assert {"critic_loss", "imitation_loss", "offline_steps"} <= set(learner.study()) and learner.offline_steps == 1000
     own = type(found.rows)(*(array[:1] * 0 for array in found.rows))
     for _ in range(100):
@@ -157,7 +159,7 @@ def test_the_verb_learns_offline_to_answer_as_the_guide_did(tmp_path, capsys):
     fly(tmp_path / "bag", MODEL, vehicles=8, ticks=400)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(PLAN))
     run = tmp_path / "run"
-    assert cli.main(["train", str(tmp_path / "tiny.yaml"), "--from-bag", str(tmp_path / "bag"), "--run", str(run)]) == 0
+    assert main.main(["train", str(tmp_path / "tiny.yaml"), "--from-bag", str(tmp_path / "bag"), "--run", str(run)]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"3200 steps of simulated flight, 0% of them flown by the guide", shown)
     rows, loaded = gather(tmp_path / "bag").rows, checkpoint.load(run / "policy.safetensors")
@@ -173,7 +175,7 @@ def test_the_verb_learns_offline_to_answer_as_the_guide_did(tmp_path, capsys):
             off.append(((action - rows.guide_action.reshape(8, 400, 4)[:, tick]) ** 2).sum(1)[live])
         errors[name] = np.concatenate(off).mean()
     assert errors["trained"] < 0.5 * errors["untrained"]
-    assert cli.main(["train", "--resume", str(run)]) == 2
+    assert main.main(["train", "--resume", str(run)]) == 2
     assert "has learnt from bags, which it does not hold; start it anew with --from-bag" in capsys.readouterr().err
 
 
@@ -191,10 +193,10 @@ def test_what_cannot_be_learnt_from_bags_is_refused_in_one_line(tmp_path, capsys
     fly(tmp_path / "bag", MODEL, ticks=30)
     run = tmp_path / "run"
     given = [word.format(tmp_path / "bag") for word in arguments]
-    assert cli.main(["train", *given, *([] if "--resume" in given else ["--run", str(run)])]) == 2
+    assert main.main(["train", *given, *([] if "--resume" in given else ["--run", str(run)])]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not run.exists()
 
 
 def test_the_throttle_of_motors_is_the_command():
-    np.testing.assert_allclose(recorded.throttle(np.float32([[-1, 0, 1, 0.5]]), CRAZYFLIE), [[0, 0.5, 1, 0.75]])
+    np.testing.assert_allclose(recorded_transitions.throttle(np.float32([[-1, 0, 1, 0.5]]), CRAZYFLIE), [[0, 0.5, 1, 0.75]])

@@ -5,11 +5,15 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, checkpoint, dynamics, rehearsal, resources
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.rate_loop import begin_some
-from spike_ctrl.rehearsal import rehearse
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.flight import rehearsal
+from spike_ctrl.flight.rehearsal import rehearse
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.rate_loop import begin_some
 
 MODELS = {
     "crazyflie": "crazyflie", "crazyflie_robust": "crazyflie", "crazyflie_td3bc": "crazyflie",

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from recorded import Bag, fly, write_flight
 
-from spike_ctrl import airframe, checkpoint, cli, replay, resources
-from spike_ctrl.bag import BagError
-from spike_ctrl.bag.reader import Status, latencies, read
-from spike_ctrl.snn.compiled import CompiledPolicy
-from spike_ctrl.snn.pilot import Flown, Pilot
-from spike_ctrl.snn.runtime import weight_shapes
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+from spike_ctrl.policy.pilot import Flown, Pilot
+from spike_ctrl.recordings import BagError, replay
+from spike_ctrl.recordings.reader import Status, latencies, read
+from spike_ctrl.snn.weight_shapes import weight_shapes
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 ROBUST = resources.folder("models") / "crazyflie_robust.safetensors"
@@ -75,7 +78,7 @@ def swap(path, files, tell=True):
 
 
 def run(capsys, *arguments):
-    code = cli.main(["replay", *map(str, arguments)])
+    code = main.main(["replay", *map(str, arguments)])
     output = capsys.readouterr()
     return code, output.out, output.err
 
@@ -272,7 +275,7 @@ def test_a_bag_that_was_cut_is_used_as_far_as_it_goes(tmp_path, capsys):
     assert code == 0 and "note: not closed: " in out and f"spike-ctrl repair {tmp_path / 'bag'}" in out
     found = compared(tmp_path / "bag")
     assert found.same and 50 < found.compared < 550
-    cli.main(["repair", str(tmp_path / "bag")])
+    main.main(["repair", str(tmp_path / "bag")])
     assert compared(tmp_path / "bag").compared == found.compared
 
 

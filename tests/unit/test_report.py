@@ -16,15 +16,19 @@ import plotly.graph_objects as go
 import pytest
 from recorded import fly
 
-from spike_ctrl import airframe, checkpoint, cli, observation, resources
-from spike_ctrl.bag.flight_log import read_log
-from spike_ctrl.bag.reader import read
-from spike_ctrl.evaluate import PolicyController, evaluate
-from spike_ctrl.fault import Rung
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.recordings.flight_log import read_log
+from spike_ctrl.recordings.reader import read
 from spike_ctrl.report import ReportError, kind
-from spike_ctrl.report.bag import section
-from spike_ctrl.report.flight import Flight, attitude, hover_verdict, whole_scene
+from spike_ctrl.report.bag_section import section
+from spike_ctrl.report.flight_charts import Flight, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Verdict
+from spike_ctrl.sim import observation
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -55,7 +59,7 @@ def page(tmp_path_factory):
     fly(folder / "bag", MODEL)
     fly(folder / "flight", MODEL, vehicles=1, rungs=RUNGS)
     paths = [MODEL, folder / "second.safetensors", a_run(folder / "run"), folder / "bag", folder / "flight"]
-    assert cli.main(["report", *map(str, paths), "-o", str(folder / "report.html")]) == 0
+    assert main.main(["report", *map(str, paths), "-o", str(folder / "report.html")]) == 0
     return folder / "report.html"
 
 
@@ -231,22 +235,22 @@ def test_what_is_nothing_to_report_on_is_refused_in_one_line(tmp_path, capsys):
     for path, found in ((tmp_path / "empty", "a folder"), (tmp_path / "text.txt", "a file"), (tmp_path / "no", "nothing")):
         with pytest.raises(ReportError, match=f"found {found}, wanted a model"):
             kind(path)
-    assert cli.main(["report", str(tmp_path / "no"), "-o", str(tmp_path / "r.html")]) == 2
+    assert main.main(["report", str(tmp_path / "no"), "-o", str(tmp_path / "r.html")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "r.html").exists()
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out_and_a_broken_one_is_named(tmp_path, capsys):
     run = a_run(tmp_path / "run", tail='{"seconds": 3.0, "env')
-    assert cli.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 0
+    assert main.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 0
     (run / "metrics.jsonl").write_text("not json\n" + json.dumps(LINES[0]) + "\n")
-    assert cli.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 2
+    assert main.main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 2
     assert "metrics.jsonl, line 1: found 'not json'" in capsys.readouterr().err
 
 
 def test_a_bag_without_checkpoints_is_drawn_as_far_as_it_goes_and_replayed_by_a_given_model(tmp_path):
     fly(tmp_path / "bag", MODEL, leave_out=("policy/checkpoint", "policy/status"), name="mine.safetensors", ticks=120)
     target = tmp_path / "r.html"
-    assert cli.main(["report", str(tmp_path / "bag"), "-o", str(target)]) == 0
+    assert main.main(["report", str(tmp_path / "bag"), "-o", str(target)]) == 0
     assert "not replayed: " in target.read_text() and "no policy/checkpoint" in target.read_text()
     shutil.copy(MODEL, tmp_path / "mine.safetensors")
     other = resources.folder("models") / "sih_quadx.safetensors"  # of another layout: passed over

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spike_ctrl import resources
+from spike_ctrl._files import resources
 
 
 def test_resources_are_found_in_the_checkout_and_a_missing_file_names_its_neighbours():

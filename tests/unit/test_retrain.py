@@ -8,10 +8,14 @@ import pytest
 import yaml
 from recorded import fly, write_flight
 
-from spike_ctrl import acceptance, airframe, checkpoint, cli, resources
-from spike_ctrl.acceptance import Check
-from spike_ctrl.snn.runtime import SpikingPolicy
-from spike_ctrl.starts import Randomisation
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.evaluation import acceptance
+from spike_ctrl.evaluation.acceptance import Check
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.randomisation import Randomisation
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE = airframe.find("crazyflie")
@@ -52,7 +56,7 @@ def test_the_verb_goes_from_a_bag_to_a_judged_policy_of_the_airframe_it_found(tm
     fly(tmp_path / "bag", MODEL, vehicles=8, ticks=300)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     run = tmp_path / "run"
-    assert cli.main(["retrain", str(tmp_path / "bag"), "--recipe", str(tmp_path / "tiny.yaml"), "--run", str(run)]) == 1
+    assert main.main(["retrain", str(tmp_path / "bag"), "--recipe", str(tmp_path / "tiny.yaml"), "--run", str(run)]) == 1
     shown = capsys.readouterr().out
     assert "95 % interval" in shown and "FAIL" in shown and "lines are not met" in shown
     found = airframe.load(run / "airframe.yaml")
@@ -69,7 +73,7 @@ def test_a_bag_that_cannot_be_identified_leaves_no_run_behind(tmp_path, capsys):
     state[:, 6] = 1
     write_flight(tmp_path / "bag", state, action, action, "rates")
     run = tmp_path / "run"
-    assert cli.main(["retrain", str(tmp_path / "bag"), "--airframe", "sih_quadx", "--run", str(run)]) == 2
+    assert main.main(["retrain", str(tmp_path / "bag"), "--airframe", "sih_quadx", "--run", str(run)]) == 2
     error = capsys.readouterr().err
     assert "found 0.5 s of flight without a gap, in 0 windows of 1.20 s, wanted at least 20 of them" in error
     assert error.count("\n") == 1 and not run.exists()

@@ -6,8 +6,9 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, observation
-from spike_ctrl.reward import END, START, TERMS, Coefficients, curriculum, reward, squared_errors
+from spike_ctrl import airframe
+from spike_ctrl.sim import observation
+from spike_ctrl.sim.reward import END, START, TERMS, Coefficients, curriculum, reward, squared_errors
 
 HOVER = airframe.find("crazyflie").hover
 LEVEL = (0.0, 0.0, 0.0, 1.0)

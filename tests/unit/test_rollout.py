@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, SequenceBuffer
+from spike_ctrl.learn.replay_buffer import SequenceBuffer
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.reward import START, reward
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
+from spike_ctrl.sim.reward import START, reward
 
 VEHICLES, STEPS = 24, 30
 AIRFRAME = airframe.find("crazyflie")

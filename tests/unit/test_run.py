@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import yaml
 
-from spike_ctrl import airframe, checkpoint
-from spike_ctrl.checkpoint import CheckpointError
+from spike_ctrl import airframe
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.earlier import EarlierError
 from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl.learn.resumption import EarlierError
 from spike_ctrl.learn.run import Run, RunError
 from spike_ctrl.learn.trainer import train
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
 
 AIRFRAME = airframe.find("crazyflie")
 VEHICLES = 16

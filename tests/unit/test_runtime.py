@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
-from spike_ctrl.snn.runtime import PolicyState, SpikingPolicy, network_sizes, weight_shapes
+from spike_ctrl.snn.weight_shapes import network_sizes, weight_shapes
 
 SIZES = (18, 256, 128, 4)
 
@@ -128,6 +129,7 @@ def test_wrong_shapes_are_named():
 
 
 def test_the_aircraft_needs_no_torch():
-    code = "import sys, spike_ctrl.checkpoint, spike_ctrl.snn.runtime; print({'torch', 'numba'} & set(sys.modules))"
+    modules = "spike_ctrl.policy.checkpoint, spike_ctrl.policy.numpy_runtime"
+    code = f"import sys, {modules}; print({{'torch', 'numba'}} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
-from spike_ctrl.snn.sequence import run_sequence
+from spike_ctrl.snn.sequence_kernel import run_sequence
 
 CASES = list(itertools.product(Reset, (False, True)))
 SIZES = (6, 37, 21, 3)

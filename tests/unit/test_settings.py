@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from spike_ctrl.answers import AnswerLimits
-from spike_ctrl.autopilot import AutopilotLimits
-from spike_ctrl.envelope import Cage, CageError, Envelope
-from spike_ctrl.guard import Limits
-from spike_ctrl.settings import Settings, SettingsError
+from spike_ctrl.flight.answer_checks import AnswerLimits
+from spike_ctrl.flight.autopilot import AutopilotLimits
+from spike_ctrl.flight.geofence import Cage, CageError, Envelope
+from spike_ctrl.flight.limits import Settings, SettingsError
+from spike_ctrl.flight.state_checks import Limits
 
 
 def test_the_defaults_are_valid():

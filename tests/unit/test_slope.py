@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from spike_ctrl.snn.slope import Adaptive, AdaptiveTrend, Fixed, Interval, SlopeState, from_config
+from spike_ctrl.snn.slope_schedule import Adaptive, AdaptiveTrend, Fixed, Interval, SlopeState, from_config
 
 
 def run(schedule, scores, progress=0.0):

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.dynamics import POSITION, QUATERNION, RATES, VELOCITY
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.starts import Randomisation, Start
+from spike_ctrl import airframe
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import POSITION, QUATERNION, RATES, VELOCITY
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation, Start
 
 CRAZYFLIE = airframe.find("crazyflie")
 MANY = 20_000

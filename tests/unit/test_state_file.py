@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from spike_ctrl import checkpoint
-from spike_ctrl.checkpoint import CheckpointError
-from spike_ctrl.learn import state_file
+from spike_ctrl.learn import training_state
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
 
 
 def test_a_training_state_comes_back(tmp_path):
@@ -21,8 +21,8 @@ def test_a_training_state_comes_back(tmp_path):
         "empty": np.zeros((0, 3)),
     }
     info = {"generator": rng.bit_generator.state, "iteration": 3, "k": 1.5}
-    state_file.save(path, arrays, info)
-    found, found_info = state_file.load(path)
+    training_state.save(path, arrays, info)
+    found, found_info = training_state.load(path)
     assert found_info == info
     assert set(found) == set(arrays)
     for name, array in arrays.items():
@@ -35,12 +35,12 @@ def test_a_training_state_comes_back(tmp_path):
 
 def test_a_damaged_training_state_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
-    state_file.save(path, {"x": np.arange(1000)}, {"iteration": 3})
+    training_state.save(path, {"x": np.arange(1000)}, {"iteration": 3})
     whole = path.read_bytes()
     for length in (0, 4, 60, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match="not a readable training state"):
-            state_file.load(path)
+            training_state.load(path)
     rng = np.random.default_rng(0)
     header = 8 + int.from_bytes(whole[:8], "little")
     for position in [*range(header), *rng.integers(header, len(whole), 300)]:
@@ -48,14 +48,14 @@ def test_a_damaged_training_state_is_refused(tmp_path):
         flipped[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
         with pytest.raises(CheckpointError, match=rf"^{re.escape(str(path))}: (sha256|info|not a readable training state)"):
-            state_file.load(path)
+            training_state.load(path)
         if position >= header:
             with pytest.raises(CheckpointError, match=r"sha256: found .* wanted .*: the file was altered"):
-                state_file.load(path)
+                training_state.load(path)
     path.write_bytes(checkpoint.read("models/crazyflie.safetensors"))
     with pytest.raises(CheckpointError, match="info: found nothing"):
-        state_file.load(path)
+        training_state.load(path)
     with pytest.raises(CheckpointError, match="absent: cannot be read"):
-        state_file.load(tmp_path / "absent")
+        training_state.load(tmp_path / "absent")
     with pytest.raises(CheckpointError, match="info: "):
-        state_file.save(path, {}, {"x": object()})
+        training_state.save(path, {}, {"x": object()})

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from spike_ctrl import cli, resources
-from spike_ctrl.experiment.figures import COLOURS
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
 from spike_ctrl.report import ReportError
-from spike_ctrl.report.still import png
+from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.still_picture import png
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 
@@ -73,7 +74,7 @@ def test_what_it_cannot_draw_is_refused_by_name():
 
 def test_a_models_page_is_small_and_has_a_picture_for_each_chart(tmp_path):
     page = tmp_path / "page.html"
-    assert cli.main(["report", str(MODEL), "--still", "-o", str(page)]) == 0
+    assert main.main(["report", str(MODEL), "--still", "-o", str(page)]) == 0
     text = page.read_text()
     assert page.stat().st_size < 400_000
     assert text.count("<figure") == text.count("<img alt=") == 7

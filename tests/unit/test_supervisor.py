@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.command import Commander
-from spike_ctrl.fault import Rung
-from spike_ctrl.ladder import Request
-from spike_ctrl.settings import Settings
-from spike_ctrl.trajectory import SetPoint, Trajectory
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.ladder import Request
+from spike_ctrl.flight.limits import Settings
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 

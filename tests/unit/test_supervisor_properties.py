@@ -6,15 +6,15 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_ctrl.answers import Answer, Identity
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.command import Commander
-from spike_ctrl.fault import Fault, Finding, Rung
-from spike_ctrl.guard import Sample
-from spike_ctrl.ladder import Request
-from spike_ctrl.settings import Settings
-from spike_ctrl.supervisor import Inputs, State, step
-from spike_ctrl.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.answer_checks import Answer, Identity
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder import Request
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.supervisor import Inputs, State, step
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 

@@ -6,7 +6,7 @@ import torch
 from td3bc_by_hand import SLOPE, Linear, algorithm, generator, sequences, window
 from torch import nn
 
-from spike_ctrl.learn.buffer import HISTORY
+from spike_ctrl.learn.replay_buffer import HISTORY
 
 
 class Bowl(nn.Module):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from td3bc_by_hand import SLOPE, algorithm, generator, sequences, window
 
-from spike_ctrl.learn.critic import AdvantageCritic
-from spike_ctrl.learn.settings import TD3BCSettings as Settings
+from spike_ctrl.learn.algorithm_settings import TD3BCSettings as Settings
+from spike_ctrl.learn.critics import AdvantageCritic
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.snn.network import SpikingNetwork
 

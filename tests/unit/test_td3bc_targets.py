@@ -7,8 +7,9 @@ import pytest
 import torch
 from td3bc_by_hand import SLOPE, Constant, Linear, algorithm, generator, sequences, window
 
-from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED, Rows, SequenceBuffer
+from spike_ctrl.learn.replay_buffer import Rows, SequenceBuffer
 from spike_ctrl.learn.td3bc import lambda_returns
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 
 
 def by_hand(**settings):

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spike_ctrl import track
-from spike_ctrl.fault import Rung
-from spike_ctrl.mavlink.vehicle.truth import Truth
-from spike_ctrl.track import Track
+from spike_ctrl.flight import path_error
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.path_error import Track
+from spike_ctrl.simulated_px4.ground_truth import Truth
 
 TIME = np.arange(0, 20, 0.01)
 NOWHERE = np.zeros((len(TIME), 3))
@@ -25,13 +25,13 @@ def along_x(values):
 
 def test_the_error_of_a_leg_is_that_after_its_first_two_seconds():
     away = np.where((TIME % 10) < 2, 5.0, 0.06)
-    hover, eight = track.legs(flight(along_x(away)), ("hover", "figure8"), 10.0)
+    hover, eight = path_error.legs(flight(along_x(away)), ("hover", "figure8"), 10.0)
     assert (hover.rmse, hover.worst, hover.beyond, hover.passed) == (pytest.approx(0.06), pytest.approx(0.06), 0.0, True)
     assert eight.passed and "RMSE 0.060 m (the estimate alone 0.050 m), worst 0.060 m, 0.0 % bey" in str(eight)
 
 
 def test_rmse_worst_and_share_of_an_uneven_leg():
-    (_, hover) = track.legs(flight(along_x(np.where(TIME >= 18.0, 0.3, 0.0))), ("circle", "hover"), 10.0)
+    (_, hover) = path_error.legs(flight(along_x(np.where(TIME >= 18.0, 0.3, 0.0))), ("circle", "hover"), 10.0)
     assert (hover.rmse, hover.worst) == (pytest.approx(0.15), pytest.approx(0.3)) and hover.beyond == pytest.approx(0.25)
     assert not hover.passed and "FAIL" in str(hover)
 
@@ -39,14 +39,14 @@ def test_rmse_worst_and_share_of_an_uneven_leg():
 def test_a_step_is_settled_when_it_is_near_for_good_before_the_next_jump():
     wanted = np.where((TIME >= 2) & (TIME < 8), 2.0, 0.0)
     true = 2 * (1 - np.exp(-(TIME - 2)))  # within .15 m after ln(2 / .15) = 2.59 s
-    (step,) = track.legs(flight(along_x(np.where(TIME < 2, 0, true)), along_x(wanted)), ("step",), 10.0)
+    (step,) = path_error.legs(flight(along_x(np.where(TIME < 2, 0, true)), along_x(wanted)), ("step",), 10.0)
     assert step.settle == pytest.approx(math.log(2 / 0.15), abs=0.011) and step.passed is None
-    (never,) = track.legs(flight(NOWHERE, along_x(wanted)), ("step",), 10.0)
+    (never,) = path_error.legs(flight(NOWHERE, along_x(wanted)), ("step",), 10.0)
     assert never.settle == math.inf
 
 
 def test_a_leg_that_was_not_flown_is_infinitely_far_off():
-    assert track.legs(flight(NOWHERE), ("hover",) * 3, 10.0)[2].rmse == math.inf
+    assert path_error.legs(flight(NOWHERE), ("hover",) * 3, 10.0)[2].rmse == math.inf
 
 
 def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_vehicles_own_time():
@@ -57,9 +57,9 @@ def test_of_a_recorded_flight_only_the_policys_part_counts_by_the_truth_at_the_v
     log = SimpleNamespace(received=received, stamp=stamp, position=position, set_point=set_point, rung_at=lambda _: rungs)
     times = np.array([100.0, 100.02, 100.04])
     true = Truth(times, np.array([[0.0, 0, 0], [2.0, 0, 0], [6.0, 0, 0]]), None, None, None)
-    found = track.of(log, true)
+    found = path_error.of(log, true)
     np.testing.assert_allclose(found.time, [0, 0.01], atol=1e-9)
     np.testing.assert_allclose(found.true[:, 0], [2.0, 4.0], atol=1e-9)
     np.testing.assert_allclose(found.error, np.linalg.norm([[1.0, -1, -1], [3.0, -1, -1]], axis=1))
     log.rung_at = lambda _: np.full(5, Rung.GUIDE)
-    assert track.of(log, true) is None
+    assert path_error.of(log, true) is None

@@ -6,12 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe, cli, protocol, resources, tracking
-from spike_ctrl.evaluate import GuideController
-from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.protocol import FOLLOWED, NAMES, Gust, ProtocolError
-from spike_ctrl.tracking import Tracking, table, track
-from spike_ctrl.trajectory import Trajectory
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.evaluation import protocols, tracking
+from spike_ctrl.evaluation.benchmark import GuideController
+from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust, ProtocolError
+from spike_ctrl.evaluation.tracking import Tracking, table, track
 
 CRAZYFLIE = airframe.find("crazyflie")
 
@@ -65,7 +68,7 @@ def test_a_vehicle_has_settled_from_when_on_it_stays_within_five_centimetres():
 
 
 def test_who_does_not_react_to_a_step_never_settles():
-    found = track(StandingStill(), CRAZYFLIE, protocol.find("step").trajectory)
+    found = track(StandingStill(), CRAZYFLIE, protocols.find("step").trajectory)
     assert found.settling == math.inf and found.mean == pytest.approx(1.0, abs=1e-2)
 
 
@@ -78,7 +81,7 @@ def test_a_gust_moves_who_stands_still_as_far_as_its_impulse_says():
 def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_does_not():
     def by_guide(privileged):
         guide = GuideController(GeometricGuide(CRAZYFLIE), privileged)
-        return track(guide, CRAZYFLIE, protocol.find("gust").trajectory, gust=Gust())
+        return track(guide, CRAZYFLIE, protocols.find("gust").trajectory, gust=Gust())
 
     known, unknown = by_guide(True), by_guide(False)
     assert known.worst < unknown.worst and known.settling < math.inf
@@ -86,7 +89,7 @@ def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_do
 
 @pytest.mark.parametrize("name", [*NAMES, *(f"randomised-{name}" for name in FOLLOWED)])
 def test_every_protocol_is_found_by_its_name(name):
-    found = protocol.find(name)
+    found = protocols.find(name)
     assert found.name == name and found.unknown == name.startswith("randomised")
     assert (found.trajectory is None) == (name in ("frozen", "randomised", "corners"))
 
@@ -94,18 +97,18 @@ def test_every_protocol_is_found_by_its_name(name):
 @pytest.mark.parametrize("name", ["spiral", "randomised-frozen", "climb", "models/crazyflie.safetensors"])
 def test_a_protocol_that_does_not_exist_is_refused_by_name(name):
     with pytest.raises(ProtocolError, match=f"found '{name}', wanted among frozen, randomised, hover, step, .*, gust, "):
-        protocol.find(name)
+        protocols.find(name)
 
 
 @pytest.mark.parametrize("model", ["crazyflie", "sih_quadx"])
 def test_the_verb_flies_protocols_of_both_layouts_and_writes_their_figures(model, capsys, tmp_path):
     path = resources.folder("models") / f"{model}.safetensors"
-    assert cli.main(["eval", str(path), "--protocol", "hover", "step", "gust", "--json", str(tmp_path / "found.json")]) == 0
+    assert main.main(["eval", str(path), "--protocol", "hover", "step", "gust", "--json", str(tmp_path / "found.json")]) == 0
     shown, found = capsys.readouterr().out, json.loads((tmp_path / "found.json").read_text())
     assert f"airframe {model}, 64 vehicles, 13 s" in shown and "settles s" in shown
     assert set(found) == {"airframe", "hover", "step", "gust"} and found["airframe"] == model
     assert 0 < found["step"][str(path)]["settling_s"] < 5 and found["hover"][str(path)]["rmse_m"] < 0.15
-    assert cli.main(["eval", "--protocol", "hover", str(path)]) == 2
+    assert main.main(["eval", "--protocol", "hover", str(path)]) == 2
     assert "error: nothing to fly" in capsys.readouterr().err
-    assert cli.main(["eval", str(path), "--protocol", "hoover"]) == 2
+    assert main.main(["eval", str(path), "--protocol", "hoover"]) == 2
     assert capsys.readouterr().err.startswith("error: --protocol: found 'hoover', wanted among frozen, ")

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spike_ctrl.envelope import Envelope
-from spike_ctrl.trajectory import KINDS, Trajectory, TrajectoryError, several, wrapped
+from spike_ctrl.control.trajectory import KINDS, Trajectory, TrajectoryError, several, wrapped
+from spike_ctrl.flight.geofence import Envelope
 
 CENTRE = (1.0, -2.0, 1.5)
 PERIODIC = ("circle", "figure8", "square", "lissajous")

@@ -7,8 +7,8 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
-from spike_ctrl.mavlink import uxrce
-from spike_ctrl.mavlink.protocol import LinkError
+from spike_ctrl.px4 import uxrce
+from spike_ctrl.px4.link import LinkError
 
 SIH, CRAZYFLIE = airframe.find("sih_quadx"), airframe.find("crazyflie")
 FIT = {message: dict(fields) for message, fields in uxrce.FIELDS.items()}
@@ -65,7 +65,9 @@ def test_what_must_not_be_sent_is_refused():
 def test_row_40_each_px4_has_its_branch_of_px4_msgs(version):
     assert uxrce.unfit(version, FIT) is None
     why = uxrce.unfit(version, None)
-    assert why.startswith(f"link uxrce: px4_msgs is not installed; for PX4 {version}: git clone -b release/{version} https://")
+    assert why.startswith(
+        f"link uxrce: px4_msgs is not installed; for PX4 {version}: git clone -b release/{version} https://"
+    )
 
 
 @pytest.mark.parametrize(

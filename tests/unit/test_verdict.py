@@ -5,9 +5,12 @@ import pytest
 from recorded import fly
 from scipy.spatial.transform import Rotation
 
-from spike_ctrl import cli, observation, resources, verdict
-from spike_ctrl.bag.reader import Actions, Recording, States
-from spike_ctrl.fault import Fault, Rung
+from spike_ctrl._files import resources
+from spike_ctrl.cli import main
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.recordings import guard_replay
+from spike_ctrl.recordings.reader import Actions, Recording, States
+from spike_ctrl.sim import observation
 
 TICKS, PERIOD = 200, 10_000_000  # ns
 
@@ -38,7 +41,7 @@ def a_flight(answer_after=1_000_000) -> Recording:
 
 def found(recording: Recording) -> dict[Fault, list[int]]:
     ticks: dict[Fault, list[int]] = {}
-    for said in verdict.judge(recording, 100.0):
+    for said in guard_replay.judge(recording, 100.0):
         for finding in said.findings:
             ticks.setdefault(finding.fault, []).append(said.tick)
     return ticks
@@ -52,7 +55,7 @@ def test_a_state_that_is_not_finite_is_found_and_would_have_given_the_flight_to_
     recording = a_flight()
     recording.states.observation[57, 0, 13] = np.nan
     assert found(recording) == {Fault.STATE_NOT_FINITE: [57], Fault.ANSWER_STALE: [57]}
-    assert [v.rung for v in verdict.judge(recording, 100.0)][56:59] == [Rung.SNN, Rung.GUIDE, Rung.SNN]
+    assert [v.rung for v in guard_replay.judge(recording, 100.0)][56:59] == [Rung.SNN, Rung.GUIDE, Rung.SNN]
 
 
 def test_a_position_that_jumps_is_absurd():
@@ -101,7 +104,7 @@ def test_a_flight_that_was_not_flown_in_real_time_is_not_judged_by_its_times():
     recording = a_flight()
     recording.states.received[:] = recording.states.received[0] + np.arange(TICKS) * 100_000
     recording.policy.received[:] = recording.states.received + 90_000_000
-    assert not verdict.in_real_time(recording, 100.0) and found(recording) == {}
+    assert not guard_replay.in_real_time(recording, 100.0) and found(recording) == {}
 
 
 def test_the_jump_to_the_next_episode_is_no_fault():
@@ -114,11 +117,11 @@ def test_the_jump_to_the_next_episode_is_no_fault():
 
 def test_quaternions_are_those_of_scipy():
     rotations = Rotation.random(1000, random_state=0)
-    mine, wanted = verdict.quaternions(rotations.as_matrix().reshape(-1, 9)), rotations.as_quat()
+    mine, wanted = guard_replay.quaternions(rotations.as_matrix().reshape(-1, 9)), rotations.as_quat()
     np.testing.assert_allclose(np.abs((mine * wanted).sum(1)), 1.0, atol=1e-9)
-    assert np.linalg.norm(verdict.quaternions(np.zeros((1, 9)))) == 0.0
+    assert np.linalg.norm(guard_replay.quaternions(np.zeros((1, 9)))) == 0.0
     half_turns = Rotation.from_rotvec(np.pi * np.eye(3)).as_matrix().reshape(-1, 9)
-    np.testing.assert_allclose(np.linalg.norm(verdict.quaternions(half_turns), axis=1), 1.0)
+    np.testing.assert_allclose(np.linalg.norm(guard_replay.quaternions(half_turns), axis=1), 1.0)
 
 
 def test_the_verb_tells_each_fault_with_its_first_tick(tmp_path, capsys):
@@ -127,5 +130,5 @@ def test_the_verb_tells_each_fault_with_its_first_tick(tmp_path, capsys):
         return action
 
     fly(tmp_path / "bag", resources.folder("models") / "crazyflie.safetensors", alter=alter, ticks=80)
-    assert cli.main(["replay", str(tmp_path / "bag"), "--guard"]) == 1
+    assert main.main(["replay", str(tmp_path / "bag"), "--guard"]) == 1
     assert "  ACTION_CLAMPED: 2 ticks, first 40: found 1.250, wanted -1 to 1" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from output import executable
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
-from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
+from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
 SPIKE_CTRL = executable("spike-ctrl")
 OFFBOARD, LOITER, RTL, LAND, TAKEOFF = 0x00060000, 0x03040000, 0x05040000, 0x06040000, 0x02040000

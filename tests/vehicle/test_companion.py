@@ -12,13 +12,15 @@ from collections import Counter
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
-from spike_ctrl import airframe, autopilot, preflight
-from spike_ctrl.autopilot import Ask, Mode
-from spike_ctrl.fault import Fault
-from spike_ctrl.mavlink.companion import Companion
-from spike_ctrl.mavlink.protocol import Link, Said
-from spike_ctrl.mavlink.vehicle.core import ONBOARD, STATION, Vehicle
-from spike_ctrl.settings import Settings
+from spike_ctrl import airframe
+from spike_ctrl.flight import autopilot
+from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.faults import Fault
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.px4 import preflight
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.link import Link, Said
+from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
 CRAFT = airframe.find("sih_quadx")
 

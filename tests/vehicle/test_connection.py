@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from spike_ctrl.mavlink import connection as connections
-from spike_ctrl.mavlink.connection import Connection, ConnectionFault
+from spike_ctrl.px4 import connection as connections
+from spike_ctrl.px4.connection import Connection, ConnectionFault
 
 
 def test_who_spoke_first_is_believed_until_it_is_silent():

@@ -21,8 +21,8 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
-from spike_ctrl.mavlink import px4_parameters
-from spike_ctrl.mavlink.hil.simulation import Simulation, SimulationError
+from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.px4_hil.simulation import Simulation, SimulationError
 
 SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
 IMU, SLOW = 0b111111, 0b1101111000000  # the masks of PX4's simulator_mavlink: accelerometer, gyro; magnetometer, barometer
@@ -278,11 +278,11 @@ def test_what_makes_no_sense_is_refused_in_one_line(arguments, complaint):
 
 
 def test_instances_have_ports_of_their_own():
-    from spike_ctrl.mavlink.hil import serve
+    from spike_ctrl.px4_hil import tcp_server
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(serve.EndpointError, match=f"cannot listen at port {port} "):
-            serve.listen(f"tcp:{port - 2}", instance=2)
+        with pytest.raises(tcp_server.EndpointError, match=f"cannot listen at port {port} "):
+            tcp_server.listen(f"tcp:{port - 2}", instance=2)

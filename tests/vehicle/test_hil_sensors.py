@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from spike_ctrl import airframe, dynamics
-from spike_ctrl.mavlink.hil import sensors
-from spike_ctrl.mavlink.hil.body import Body, Motion
-from spike_ctrl.mavlink.hil.sensors import Noise, Place, Sensors
+from spike_ctrl import airframe
+from spike_ctrl.px4_hil import sensors
+from spike_ctrl.px4_hil.body import Body, Motion
+from spike_ctrl.px4_hil.sensors import Noise, Place, Sensors
+from spike_ctrl.sim import dynamics
 
 LEVEL_NORTH = (0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5))  # nose to ENU yaw 90 degrees
 LEVEL_EAST = (0.0, 0.0, 0.0, 1.0)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
-from spike_ctrl.mavlink.vehicle.parameters import DEFAULTS
+from spike_ctrl.simulated_px4.simulated_parameters import DEFAULTS
 
 OFFBOARD, LOITER, RTL, LAND, TAKEOFF = 0x00060000, 0x03040000, 0x05040000, 0x06040000, 0x02040000
 RATES = {"ATTITUDE": 100, "ATTITUDE_QUATERNION": 50, "HIGHRES_IMU": 50, "LOCAL_POSITION_NED": 30, "ODOMETRY": 30,

@@ -13,17 +13,18 @@ import pytest
 from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
-from spike_ctrl.autopilot import Autopilot, Mode
-from spike_ctrl.guide import GeometricGuide
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.learn import recipe
-from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, SequenceBuffer
-from spike_ctrl.live import reset
-from spike_ctrl.live.episode import Episodes, Leave, Room, RoomError
-from spike_ctrl.live.flight import Flight, packet
-from spike_ctrl.live.reset import Ask, Facts, Phase, Reset
-from spike_ctrl.mavlink import protocol
-from spike_ctrl.mavlink.companion import Companion
-from spike_ctrl.mavlink.protocol import Link
+from spike_ctrl.learn.replay_buffer import SequenceBuffer
+from spike_ctrl.live_training import return_to_start
+from spike_ctrl.live_training.autopilot_simulator import Flight, packet
+from spike_ctrl.live_training.return_to_start import Ask, Facts, Phase, Reset
+from spike_ctrl.live_training.room_episodes import Episodes, Leave, Room, RoomError
+from spike_ctrl.px4 import link
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.link import Link
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
 END = TERMINATED | TRUNCATED
 RTL = 0x05040000
@@ -38,7 +39,7 @@ class Live:
         self.craft, self.policy = airframe.find("sih_quadx"), policy
         plan = recipe.from_dict({"name": "short", "task": {"episode_steps": steps, "start": {"position": 2, "yaw": 1}}})
         episodes, guide = Episodes(plan, self.craft, Room(), seed), GeometricGuide(self.craft, GAINS)
-        self.flight = Flight(episodes, guide, limits or reset.Limits())
+        self.flight = Flight(episodes, guide, limits or return_to_start.Limits())
         self.flight.leave(Leave(1, leave, horizon, 0.0, 0.0))
         self.companion, self.guide = Companion(Link(), 100), GeometricGuide(self.craft, GAINS)
         self.integral = self.guide.initial_state(1)
@@ -79,7 +80,7 @@ class Live:
         if step.ask is not None:
             vehicle.receive("onboard", packet(step.ask, self.companion.link, now), now)
         if step.action is not None:
-            vehicle.receive("onboard", self.companion.link.rates(*protocol.setpoint(step.action, self.craft), now), now)
+            vehicle.receive("onboard", self.companion.link.rates(*link.setpoint(step.action, self.craft), now), now)
         if step.shown is not None:
             tick, seen = step.shown.tick, step.shown.seen
             if seen.flags[0] & FIRST:
@@ -169,7 +170,7 @@ def test_an_answer_that_is_not_finite_never_leaves_and_the_guide_flies_at_once(l
 
 
 def test_a_policy_that_falls_silent_cuts_the_episode_and_in_the_end_the_flight(live, monkeypatch):
-    monkeypatch.setattr("spike_ctrl.live.flight.SILENCE", 6)
+    monkeypatch.setattr("spike_ctrl.live_training.autopilot_simulator.SILENCE", 6)
     flight = live(lambda o, g: None if len(flight.rows) > 20 else g)
     flight.fly(lambda: flight.episodes(), 60)
     assert len(flight.episodes()[0]) == 25 and flight.episodes()[0][-1].flags[0] & END == TRUNCATED
@@ -245,14 +246,14 @@ def test_one_whose_simulation_ends_while_it_is_told_to_land_just_ends(live):
 
 
 def test_a_vehicle_that_cannot_be_armed_is_told_by_name(live):
-    flight = live(parameters={"MAV_FWDEXTSP": 0}, limits=reset.Limits(arm=2.0))  # it does not hear the stream
+    flight = live(parameters={"MAV_FWDEXTSP": 0}, limits=return_to_start.Limits(arm=2.0))  # it does not hear the stream
     flight.fly(lambda: flight.flight.phase is Phase.ENDED, 120)
     assert flight.flight.failure.startswith("no start was reached in 3 attempts; the last: not armed in offboard mode")
     assert flight.flight.failure.endswith("found mode offboard, disarmed")
 
 
 def test_one_that_is_not_ready_is_told_by_name(live):
-    flight = live(parameters={"SYS_FAILURE_EN": 1}, limits=reset.Limits(ready=5.0))
+    flight = live(parameters={"SYS_FAILURE_EN": 1}, limits=return_to_start.Limits(ready=5.0))
     failure = flight.rig.command(mavlink.MAV_CMD_INJECT_FAILURE, mavlink.FAILURE_UNIT_SYSTEM_BATTERY, 1)
     flight.rig.tell(failure)
     flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
@@ -273,23 +274,23 @@ def facts(now, mode=Mode.OFFBOARD, armed=True, landed=False, ready=True):
 
 
 def test_a_pilot_who_takes_over_is_left_alone():
-    state, order = reset.advance(Reset(Phase.EPISODE, 0.0), facts(1.0, Mode.OTHER), reset.Limits())
-    assert order.phase is Phase.ENDED and order.ask is None and order.fly is reset.Fly.NOTHING
+    state, order = return_to_start.advance(Reset(Phase.EPISODE, 0.0), facts(1.0, Mode.OTHER), return_to_start.Limits())
+    assert order.phase is Phase.ENDED and order.ask is None and order.fly is return_to_start.Fly.NOTHING
     assert state.failure == "taken over: found mode other, wanted offboard"
 
 
 def test_a_vehicle_that_flies_already_is_not_touched():
-    from spike_ctrl.guard import Sample
+    from spike_ctrl.flight.state_checks import Sample
 
     still = Sample(1, 0.0, 0.0, (0.0,) * 3, (0.0, 0.0, 0.0, 1.0), (0.0,) * 3, (0.0,) * 3)
-    state, order = reset.advance(Reset(), facts(0.0, Mode.HOLD)._replace(sample=still), reset.Limits())
+    state, order = return_to_start.advance(Reset(), facts(0.0, Mode.HOLD)._replace(sample=still), return_to_start.Limits())
     assert state.failure == "the vehicle is in the air already: land it first" and order.ask is None
 
 
 def test_a_vehicle_that_does_not_disarm_is_asked_then_forced_then_given_up():
     state, asked = Reset(Phase.DISARM, 0.0), []
     for tick in range(2000):
-        state, order = reset.advance(state, facts(0.01 * tick), reset.Limits())
+        state, order = return_to_start.advance(state, facts(0.01 * tick), return_to_start.Limits())
         asked += [order.ask] if order.ask else []
     assert asked[0] is Ask.DISARM and asked[-1] is Ask.FORCED_DISARM and asked == sorted(asked, key=lambda a: a.value)
     assert state.failure == "the autopilot does not disarm"

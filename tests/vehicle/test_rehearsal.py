@@ -10,9 +10,13 @@ import math
 
 import pytest
 
-from spike_ctrl import airframe, checkpoint, resources, track, trajectory
-from spike_ctrl.envelope import Cage
-from spike_ctrl.mavlink import rehearsal
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.control import trajectory
+from spike_ctrl.flight import path_error
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.simulated_px4 import virtual_flight
 
 CRAFT = airframe.find("sih_quadx")
 
@@ -24,12 +28,12 @@ def policy():
 
 def fly(policy, legs, duration, plant=CRAFT, **options):
     paths = trajectory.several(legs, (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, duration)
-    return rehearsal.fly(policy, CRAFT, plant, paths, duration, **options)
+    return virtual_flight.fly(policy, CRAFT, plant, paths, duration, **options)
 
 
 def test_hover_and_figure_eight_reach_their_goals(policy):
     flown = fly(policy, "hover,figure8:1:8", 10.0, noise=0.5)
-    legs = track.legs(flown, ("hover", "figure8"), 10.0)
+    legs = path_error.legs(flown, ("hover", "figure8"), 10.0)
     assert all(leg.passed for leg in legs), legs
     assert len(flown.time) == pytest.approx(2000, abs=3) and flown.true[:, 0].max() > 0.8
 
@@ -50,4 +54,4 @@ def test_a_policy_that_does_nothing_is_not_a_flight():
             return observation[:4] * 0 - 0.2, state  # a fifth less than hover thrust
 
     flown = fly(Nothing(), "hover", 4.0)
-    assert track.legs(flown, ("hover",), 4.0)[0].rmse > 0.8 and flown.true[-1, 2] < 0.1
+    assert path_error.legs(flown, ("hover",), 4.0)[0].rmse > 0.8 and flown.true[-1, 2] < 0.1

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import yaml_file
+from spike_ctrl._files import yaml_file
 
 GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from spike_ctrl import auto_flight, trajectory
-from spike_ctrl.auto_flight import Auto, Phase, Plan
-from spike_ctrl.envelope import Envelope
-from spike_ctrl.ladder import Ladder, Request
-from spike_ctrl.trajectory import SetPoint, Trajectory, TrajectoryError
-from spike_ctrl_flight.options import place
-from spike_ctrl_ros.parameters import ParameterError
+from spike_ctrl.control import trajectory
+from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError
+from spike_ctrl.flight import auto_mission
+from spike_ctrl.flight.auto_mission import Auto, Phase, Plan
+from spike_ctrl.flight.geofence import Envelope
+from spike_ctrl.flight.ladder import Ladder, Request
+from spike_ctrl_flight.flight_parameters import place
+from spike_ctrl_ros.declared_parameters import ParameterError
 
 
 class Automatic:
@@ -36,7 +37,7 @@ class Automatic:
         point: the set-point of now; where the policy is engaged, the centre of trajectories that have no other.
         """
         before = self.auto.phase
-        self.auto, requests, target = auto_flight.advance(self.auto, rungs, airborne, answers, now, self.plan, refusal)
+        self.auto, requests, target = auto_mission.advance(self.auto, rungs, airborne, answers, now, self.plan, refusal)
         phase = self.auto.phase.value if self.auto.phase is not before else ""
         if target is not None:
             self._centre = self._centre or point

@@ -8,13 +8,14 @@ import importlib
 from rclpy.node import Node
 
 from spike_ctrl.airframe import Airframe, AirframeError
-from spike_ctrl.mavlink import protocol, uxrce
-from spike_ctrl.mavlink.companion import Companion
-from spike_ctrl.mavlink.connection import Connection
-from spike_ctrl.preflight import Unmet
+from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4 import uxrce
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.connection import Connection
+from spike_ctrl.px4.preflight import Unmet
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import ParameterError
 
 
 def check(link: str, airframe: Airframe, system: int, px4: str) -> None:
@@ -30,7 +31,7 @@ class OverMavlink:
         _check_rates(airframe)
 
     def send(self, action, now: float) -> None:
-        self.connection.send(self.companion.link.rates(*protocol.setpoint(action, self.airframe), now))
+        self.connection.send(self.companion.link.rates(*px4_link.setpoint(action, self.airframe), now))
 
     def unmet(self) -> list[Unmet]:
         return []

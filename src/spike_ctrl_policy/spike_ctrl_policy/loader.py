@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from spike_ctrl_msgs.msg import Checkpoint
 
-from spike_ctrl import allowed, checkpoint
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.allowed import AllowedModels
-from spike_ctrl.checkpoint import CheckpointError
-from spike_ctrl.rehearsal import rehearse
-from spike_ctrl.snn.pilot import Flown
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.flight.rehearsal import rehearse
+from spike_ctrl.policy import allow_list, checkpoint
+from spike_ctrl.policy.allow_list import AllowedModels
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.pilot import Flown
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import ParameterError
 
 LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
 
@@ -62,7 +62,7 @@ def of_file(path: str) -> Checkpoint:
 def compiled() -> type[SpikingPolicy]:
     """The runtime that numba compiles. Raises ParameterError where numba is not installed."""
     try:
-        from spike_ctrl.snn.compiled import CompiledPolicy
+        from spike_ctrl.policy.compiled_runtime import CompiledPolicy
     except ImportError as error:
         raise ParameterError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
     return CompiledPolicy
@@ -73,7 +73,7 @@ def listed(path: str, model: str) -> AllowedModels | None:
     if not path:
         return None
     try:
-        found = allowed.read(path)
+        found = allow_list.read(path)
         if model:
             found.require(checkpoint.read(model), model)
     except CheckpointError as error:

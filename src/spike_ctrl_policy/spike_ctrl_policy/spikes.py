@@ -4,7 +4,7 @@ import numpy as np
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Spikes, VehicleState
 
-from spike_ctrl.snn.pilot import Flown, Pilot
+from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, Checkpoint, VehicleAction, VehicleState
 
-from spike_ctrl.snn.pilot import Pilot
+from spike_ctrl.policy.pilot import Pilot
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
 

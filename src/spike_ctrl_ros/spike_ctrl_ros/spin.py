@@ -17,9 +17,9 @@ from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from spike_ctrl import realtime
+from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
-from spike_ctrl_ros.parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import ParameterError
 
 PERIOD = 0.1  # s between looks at the signals
 ENDING = 5.0  # s in which the middleware must let go of a node that has ended
@@ -62,7 +62,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         patience = time.monotonic() + QUIET
         executor = EventsExecutor()
         executor.add_node(node)
-        realtime.settle()
+        realtime_scheduling.settle()
         try:
             while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)

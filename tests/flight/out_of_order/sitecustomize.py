@@ -7,7 +7,7 @@ import os
 import sys
 
 if any(word == "__node:=snn_policy" for word in sys.orig_argv):
-    from spike_ctrl.snn.pilot import Pilot
+    from spike_ctrl.policy.pilot import Pilot
 
     step = Pilot.step
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import atomic_file
-from spike_ctrl.checkpoint import Checkpoint
+from spike_ctrl._files import atomic_file
 from spike_ctrl.export import ExportError
+from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Reset
 
 
@@ -72,8 +72,8 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> f
 class Simulator:
     """Steps a graph that is a chain of Affine and LIF nodes as its metadata says: forward Euler, hard reset, tanh.
 
-        simulator = Simulator(nir.read("policy.nir"))
-        action, state = simulator.step(observation, None)       # None: all membranes are 0
+    simulator = Simulator(nir.read("policy.nir"))
+    action, state = simulator.step(observation, None)       # None: all membranes are 0
     """
 
     def __init__(self, graph):

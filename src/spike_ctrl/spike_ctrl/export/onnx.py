@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import atomic_file
-from spike_ctrl.checkpoint import Checkpoint
+from spike_ctrl._files import atomic_file
 from spike_ctrl.export import ExportError
+from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Reset
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read

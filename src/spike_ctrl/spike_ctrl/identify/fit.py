@@ -17,13 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
-from spike_ctrl import dynamics
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.identify.flight import Windows
-from spike_ctrl.learn.recorded import throttle
-from spike_ctrl.rate_loop import SUBSTEPS
+from spike_ctrl.identify.flight_windows import Windows
+from spike_ctrl.recordings.recorded_transitions import throttle
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.rate_loop import SUBSTEPS
 
 FLOOR = np.repeat([0.002, 0.005], 3)  # m/s, rad/s: no state estimate is better than that
 WIDE = 0.2  # half-width of a 95 % interval, as a share of the value, beyond which a parameter is not identified

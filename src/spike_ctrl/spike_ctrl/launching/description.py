@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from spike_ctrl import resources
+from spike_ctrl._files import resources
 
 
 class LaunchError(Exception):

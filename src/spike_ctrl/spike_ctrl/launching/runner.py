@@ -16,8 +16,8 @@ from typing import NoReturn
 
 import yaml
 
-from spike_ctrl import resources
-from spike_ctrl.launching import description, standin
+from spike_ctrl._files import resources
+from spike_ctrl.launching import description, stand_in
 from spike_ctrl.launching.description import LaunchError, text
 from spike_ctrl.launching.process import Command, Process
 from spike_ctrl.launching.screen import Screen
@@ -35,7 +35,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
     """
     real = _ros_has_launch()
     try:
-        with nullcontext() if real else standin.installed():
+        with nullcontext() if real else stand_in.installed():
             found = _load(launch_file)
             declared = found.get_launch_arguments()
             if show_args:
@@ -56,7 +56,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
 
 def arguments(launch_file: Path) -> list:
     """The arguments that a launch file declares: name, default_value, choices and description of each."""
-    with nullcontext() if _ros_has_launch() else standin.installed():
+    with nullcontext() if _ros_has_launch() else stand_in.installed():
         return _load(launch_file).get_launch_arguments()
 
 

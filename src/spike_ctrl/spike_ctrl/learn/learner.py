@@ -16,20 +16,21 @@ import numpy as np
 import torch
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.checkpoint import Contract
-from spike_ctrl.environment import RATE_HZ
-from spike_ctrl.evaluate import VALIDATION_SEED, Evaluation, PolicyController, evaluate
-from spike_ctrl.learn.average import AveragedNetwork
-from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows, finite
+from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, PolicyController, evaluate
+from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.observation import LAYOUT
-from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.snn import slope
+from spike_ctrl.learn.replay_buffer import Rows, finite
+from spike_ctrl.policy.checkpoint import Contract
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
+from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
-from spike_ctrl.snn.runtime import SpikingPolicy
 
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
@@ -60,7 +61,7 @@ class Learner:
         actor = SpikingNetwork(self.sizes, self.neuron, generator=self.generator, output_bias=[hover] * 4)
         self.actor, self.average = actor, AveragedNetwork(actor, recipe.schedule.averaging)
         self.method = METHODS[recipe.algorithm](recipe, airframe, vehicles, seed, actor, self.generator)
-        self.slopes = slope.from_config(network.slope)
+        self.slopes = slope_schedule.from_config(network.slope)
         self.slope_state = self.slopes.initial()
         self.environment_steps = self.iterations = self.dropped_rows = 0
         self.offline_steps = 0  # that recorded flight stood in for
@@ -155,7 +156,12 @@ class Learner:
         """What the policy is for, as its checkpoints say."""
         airframe = self.airframe
         return Contract(
-            airframe.name, airframe.hash, LAYOUT, airframe.action_layout, RATE_HZ, self.sizes,
+            airframe.name,
+            airframe.hash,
+            LAYOUT,
+            airframe.action_layout,
+            RATE_HZ,
+            self.sizes,
             replace(self.neuron, detach_reset=False),
         )
 
@@ -226,7 +232,7 @@ class Learner:
         self.generator.set_state(torch.from_numpy(arrays["generator"].copy()))
         self.environment_steps, self.iterations = info["environment_steps"], info["iterations"]
         self.average.updates = info["actor_updates"]
-        self.slope_state = slope.SlopeState.from_dict(info["slope"])
+        self.slope_state = slope_schedule.SlopeState.from_dict(info["slope"])
         self._episodes.extend((r, length, bool(crashed)) for r, length, crashed in info["episodes"])
 
     def _modules(self) -> dict[str, torch.nn.Module]:

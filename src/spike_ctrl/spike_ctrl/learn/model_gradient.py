@@ -25,24 +25,25 @@ import torch
 from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
-from spike_ctrl import dynamics, rate_loop
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.dynamics import DELAY, STATE_ROWS
-from spike_ctrl.environment import RATE_HZ
-from spike_ctrl.learn import closed_loop
-from spike_ctrl.learn.average import AveragedNetwork
-from spike_ctrl.learn.buffer import FIRST, TERMINATED, TRUNCATED, Rows
-from spike_ctrl.learn.closed_loop import Objective, Policy
-from spike_ctrl.learn.course import Courses
-from spike_ctrl.learn.motion import SUBSTEPS_OF
-from spike_ctrl.learn.settings import TILE
-from spike_ctrl.observation import NOISE
-from spike_ctrl.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.reward import curriculum
+from spike_ctrl.control.trajectory import PREVIEW
+from spike_ctrl.learn import closed_loop_kernel
+from spike_ctrl.learn.algorithm_settings import TILE
+from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.closed_loop_kernel import Objective, Policy
+from spike_ctrl.learn.moving_setpoints import Courses
+from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim.block_step import SUBSTEPS_OF
+from spike_ctrl.sim.dynamics import DELAY, STATE_ROWS
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.sim.observation import NOISE
+from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some
+from spike_ctrl.sim.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
-from spike_ctrl.starts import MAX_DELAY, draw_some
-from spike_ctrl.trajectory import PREVIEW
 
 STARTS = 8192  # the most recent first states of episodes that are kept
 
@@ -89,7 +90,7 @@ class ModelGradient:
             parameter.grad = torch.zeros_like(parameter)
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         at_once = s.vehicles // TILE
-        self._tapes = [closed_loop.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
+        self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._draw = (recipe.task.start.array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
@@ -158,9 +159,9 @@ class ModelGradient:
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
-        errors = closed_loop.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course)
+        errors = closed_loop_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course)
         end = tile.buffer.copy()
-        closed_loop.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient)
+        closed_loop_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient)
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
         tile.flown += 1

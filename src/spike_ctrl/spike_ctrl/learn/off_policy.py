@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.learn.average import AveragedNetwork
-from spike_ctrl.learn.buffer import HISTORY, Rows, SequenceBuffer, Sequences
-from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
+from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, Sequences
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.snn.network import SpikingNetwork
 

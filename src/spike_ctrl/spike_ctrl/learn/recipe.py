@@ -9,13 +9,13 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spike_ctrl import ranges, yaml_file
+from spike_ctrl._files import ranges, yaml_file
+from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
-from spike_ctrl.guide import Gains
-from spike_ctrl.learn.settings import ModelGradientSettings, TD3BCSettings
-from spike_ctrl.ranges import within
-from spike_ctrl.snn import slope
-from spike_ctrl.starts import Randomisation, Start
+from spike_ctrl.control.geometric_guide import Gains
+from spike_ctrl.learn.algorithm_settings import ModelGradientSettings, TD3BCSettings
+from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.snn import slope_schedule
 
 # Blocks of a recipe that belong to one algorithm only.
 ALGORITHMS = {"td3bc": ("replay", "td3bc", "critic_width"), "model_gradient": ("model_gradient",)}
@@ -152,7 +152,7 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
     """Build and validate a Recipe from nested mappings; missing keys take their defaults."""
     recipe = _parse(Recipe, data, source, "")
     try:
-        slope.from_config(recipe.network.slope)
+        slope_schedule.from_config(recipe.network.slope)
     except ValueError as error:
         raise RecipeError(f"{source}: network.{error}") from None
     for algorithm, blocks in ALGORITHMS.items():

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.environment import Environment, Task
-from spike_ctrl.learn.buffer import FIRST, GUIDE, TERMINATED, TRUNCATED, Rows
 from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
 
 def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> Environment:

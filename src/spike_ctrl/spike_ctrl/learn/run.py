@@ -20,13 +20,13 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl import checkpoint
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluate import HEADLINE, Evaluation, PolicyController, evaluate
-from spike_ctrl.learn import earlier, state_file
+from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, PolicyController, evaluate
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn import resumption, training_state
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.policy import checkpoint
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
 REPORT_PERIOD = 1.0  # wall seconds between lines of metrics
@@ -60,7 +60,7 @@ class Run:
 
         Raises EarlierError where it exists already, RunError, RecipeError.
         """
-        earlier.require_new(folder)
+        resumption.require_new(folder)
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
         try:
@@ -81,10 +81,10 @@ class Run:
         given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises EarlierError where one of
         them contradicts the run.
         """
-        before = earlier.read(folder)
-        earlier.check(folder, before, given or {})
+        before = resumption.read(folder)
+        resumption.check(folder, before, given or {})
         learner = Learner(before.recipe, before.airframe, before.vehicles, before.seed)
-        arrays, info = state_file.load(folder / "state.safetensors")
+        arrays, info = training_state.load(folder / "state.safetensors")
         try:
             learner.restore(arrays, info["learner"])
         except (KeyError, TypeError, ValueError) as error:
@@ -163,7 +163,7 @@ class Run:
     def save(self) -> None:
         """Save the state to resume from. Raises CheckpointError, and then the state saved before still stands."""
         arrays, info = self.learner.state()
-        state_file.save(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
+        training_state.save(self.folder / "state.safetensors", arrays, {"learner": info, "seconds": self.seconds})
         _write_about(self)
 
     def finish(self) -> Evaluation:

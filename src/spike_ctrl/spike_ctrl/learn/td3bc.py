@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from spike_ctrl.learn.buffer import Sequences
-from spike_ctrl.learn.critic import AdvantageCritic, TwinCritic
-from spike_ctrl.learn.settings import TD3BCSettings
+from spike_ctrl.learn.algorithm_settings import TD3BCSettings
+from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
+from spike_ctrl.learn.replay_buffer import Sequences
 from spike_ctrl.snn.network import SpikingNetwork, average_
 
 Critic = TwinCritic | AdvantageCritic

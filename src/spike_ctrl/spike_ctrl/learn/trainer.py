@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spike_ctrl import reward
-from spike_ctrl.guide import GeometricGuide
-from spike_ctrl.learn.buffer import FIRST
+from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run
-from spike_ctrl.snn.runtime import SpikingPolicy
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim import reward
+from spike_ctrl.sim.episode_flags import FIRST
 
 
 def study(run: Run, until: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:

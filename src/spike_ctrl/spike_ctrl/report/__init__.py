@@ -1,6 +1,6 @@
 """One HTML page from models, runs and bags: what was learned and what was flown, with plotly inside and no network.
 
-    write("report.html", ["models/crazyflie.safetensors", "runs/short", "bags/20260101-120000"])
+write("report.html", ["models/crazyflie.safetensors", "runs/short", "bags/20260101-120000"])
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl import __version__, checkpoint
+from spike_ctrl import __version__
+from spike_ctrl.policy import checkpoint
 
 
 class ReportError(ValueError):
@@ -36,19 +37,19 @@ def write(target: Path, paths: Sequence[Path], still: bool = False) -> None:
 
     Raises ReportError, BagError, CheckpointError, AirframeError.
     """
-    from spike_ctrl.report import bag, model, page, run
+    from spike_ctrl.report import bag_section, model_section, page, run_section
 
     kinds = [(path, kind(path)) for path in paths]
-    models = [model.fly(path) for path, found in kinds if found == "model"]
-    sections = [model.side_by_side(models)] if len(models) > 1 else []
+    models = [model_section.fly(path) for path, found in kinds if found == "model"]
+    sections = [model_section.side_by_side(models)] if len(models) > 1 else []
     flown = iter(models)
     for path, found in kinds:
         if found == "model":
-            sections.append(model.section(next(flown)))
+            sections.append(model_section.section(next(flown)))
         elif found == "run":
-            sections.append(run.section(path))
+            sections.append(run_section.section(path))
         else:
-            sections.append(bag.section(path, [m.path for m in models]))
+            sections.append(bag_section.section(path, [m.path for m in models]))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     try:
         Path(target).write_text(page.page("spike_ctrl report", sections, about, still), encoding="utf-8")

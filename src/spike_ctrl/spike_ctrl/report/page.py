@@ -157,7 +157,7 @@ def _part(part: Chart | Table | Tiles | str, name: str, still: bool) -> str:
 
 def _chart(chart: Chart, name: str, still: bool) -> str:
     if still:
-        from spike_ctrl.report.still import picture
+        from spike_ctrl.report.still_picture import picture
 
         drawn = picture(chart.figure, chart.title, chart.wide)
     else:

@@ -10,8 +10,8 @@ from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
 from spike_ctrl.snn.neuron import PAPER, Neuron
-from spike_ctrl.snn.runtime import fan_in
-from spike_ctrl.snn.sequence import run_sequence
+from spike_ctrl.snn.sequence_kernel import run_sequence
+from spike_ctrl.snn.weight_shapes import fan_in
 
 SIZES = (18, 256, 128, 4)
 THETA_MIN = 0.05

@@ -1,0 +1,84 @@
+"""Where results go: what cannot be written there is refused before the work, not after it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from spike_ctrl._files.errors import UsageError
+
+
+def require_file(what: str, path: Path, made: bool = False, replaced: bool = False) -> None:
+    """Raises UsageError where no file can be written. Leaves nothing there.
+
+    what: the option that names it. made: whoever writes it makes the folders that lead there. replaced: a new file takes the
+    place of an old one (`atomic_file.replace`), so that the folder counts and not the old file.
+    """
+    mode = _mode(what, path, path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise UsageError(f"{what}: found the folder {path}, wanted a file")
+    if mode is not None and not replaced:
+        return _require_writable(what, path, mode)
+    if made:
+        return _require_folder(what, path, path.parent)
+    if not stat.S_ISDIR(_mode(what, path, path.parent) or 0):
+        raise UsageError(f"{what} {path}: found no folder {path.parent}, wanted one to write to")
+    _require_entry(what, path, path.parent)
+
+
+def require_folder(what: str, path: Path) -> None:
+    """Raises UsageError where the folder cannot be written or, with its parents, made. Leaves nothing there."""
+    _require_folder(what, path, path)
+
+
+def require_bag(path: Path) -> None:
+    """Raises UsageError where no new bag can be begun, as the recorder does."""
+    if _mode("parameter 'bag':", path, path) is not None:
+        raise UsageError(f"parameter 'bag': {path}: exists already, wanted the name of a new bag")
+    require_folder("parameter 'bag':", path)
+
+
+def _require_folder(what: str, path: Path, folder: Path) -> None:
+    there = folder.absolute()
+    while (mode := _mode(what, path, there)) is None:
+        there = there.parent
+    if not stat.S_ISDIR(mode):
+        raise UsageError(f"{what} {path}: found the file {there}, wanted a folder")
+    for name in path.absolute().relative_to(there).parts:  # of what is missing only the first name has been looked at
+        _mode(what, path, there / name)
+    _require_entry(what, path, there)
+
+
+def _require_writable(what: str, path: Path, mode: int) -> None:
+    try:
+        if stat.S_ISREG(mode):
+            os.close(os.open(path, os.O_WRONLY))
+        elif not os.access(path, os.W_OK):  # not opened: a pipe without a reader would wait for one
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _refusal(what, path, error) from None
+
+
+def _require_entry(what: str, path: Path, folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _refusal(what, path, error) from None
+
+
+def _mode(what: str, path: Path, there: Path) -> int | None:
+    """st_mode of what is there, None where nothing is. Raises UsageError where that cannot be told."""
+    try:
+        return os.stat(there).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _refusal(what, path, error) from None
+
+
+def _refusal(what: str, path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{what} {path}: cannot be written ({error.strerror})")

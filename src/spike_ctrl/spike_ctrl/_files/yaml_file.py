@@ -1,0 +1,44 @@
+"""YAML files of the configuration: found by name or path, read strictly, complained about in one line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import yaml
+
+from spike_ctrl._files import resources
+
+
+def find(name: str, kind: str, error: type[Exception]) -> Path:
+    """The file of that name in config/KINDs (as "airframe"), or the path that the name is. Raises `error`."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    folder = resources.folder("config") / f"{kind}s"
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise error(f"{kind} '{name}' not found; known: {', '.join(known)} (or give a path to a .yaml file){hint}")
+    return folder / f"{name}.yaml"
+
+
+def read(path: Path, kind: str, error: type[Exception]) -> object:
+    """What the file holds. Raises `error` where it cannot be read, is not YAML, or gives a key twice."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+    except OSError as found:
+        raise error(f"{kind} {path}: cannot be read ({found.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as found:
+        raise error(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which would let the second of two equal keys win in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)

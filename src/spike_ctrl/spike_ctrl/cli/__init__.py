@@ -1,0 +1,1 @@
+"""The command line `spike-ctrl`: one file per verb."""

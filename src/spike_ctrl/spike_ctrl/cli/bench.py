@@ -1,0 +1,58 @@
+"""Measures speed: runs tests/bench/bench_*.py, prints a table and, of all of them together, writes build/bench.json.
+
+Each of these files has `measure() -> dict[str, float]`. Figures are of this machine and this run; read ratios, not
+absolute times, and leave the machine alone while it measures.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+from pathlib import Path
+
+from spike_ctrl._files import output_paths, resources
+
+
+class BenchError(ValueError):
+    """A part that cannot be measured; one line says why."""
+
+
+def main(parts: list[str]) -> int:
+    """Measure the named parts, or all. Raises BenchError for an unknown part and outside of a checkout.
+
+    build/bench.json is written only where all were measured, so that all its figures are of one run.
+    """
+    checkout = resources.folder("config").parent
+    files = {file.stem.removeprefix("bench_"): file for file in sorted((checkout / "tests" / "bench").glob("bench_*.py"))}
+    if not files:
+        raise BenchError("bench: found no tests/bench, wanted a checkout of the repository")
+    for part in parts:
+        if part not in files:
+            raise BenchError(f"bench: found part '{part}', wanted among {', '.join(files)}")
+    target, left = checkout / "build" / "bench.json", [part for part in files if parts and part not in parts]
+    if not left:
+        target.parent.mkdir(exist_ok=True)
+        output_paths.require_file("bench", target)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    figures: dict[str, float] = {}
+    for part in parts or files:
+        print(f"{part}  ({platform.machine()}, {os.cpu_count()} cores)", flush=True)
+        found = _module(files[part]).measure()
+        for name, value in found.items():
+            print(f"  {name:<44}{value:>14.5g}", flush=True)
+        figures |= found
+    if left:
+        print(f"not written to {os.path.relpath(target)}: {', '.join(left)} not measured")
+        return 0
+    target.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"written: {os.path.relpath(target)}")
+    return 0
+
+
+def _module(file: Path):
+    specification = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module

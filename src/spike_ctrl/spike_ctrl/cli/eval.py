@@ -1,0 +1,154 @@
+"""The verb of spike-ctrl that evaluates policies beside other controllers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from spike_ctrl._files import output_paths
+from spike_ctrl._files.errors import UsageError
+
+
+def add_eval(verbs, verb) -> None:
+    from spike_ctrl.evaluation.protocols import NAMES, UNKNOWN
+
+    parser = verb(
+        verbs,
+        "eval",
+        "Fly models through protocols. Without one: the frozen evaluation, 1024 fixed starts, no guide steps, four columns.",
+        "  spike-ctrl eval models/crazyflie.safetensors\n"
+        "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
+        "  spike-ctrl eval models/crazyflie*.safetensors --protocol randomised --guide\n"
+        "  spike-ctrl eval models/sih_quadx.safetensors --protocol hover step figure8 gust --json tracking.json\n"
+        f"  spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 {UNKNOWN}figure8\n"
+        "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
+        "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", type=Path, help="checkpoints, all for the same airframe")
+    parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the first model's, or crazyflie)")
+    parser.add_argument("--guide", action="store_true", help="also the geometric guide, and models after 50 steps of it")
+    parser.add_argument(
+        "--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed"
+    )
+    parser.add_argument(
+        "--protocol",
+        nargs="+",
+        metavar="NAME",
+        help=f"{', '.join(NAMES)}; {UNKNOWN}figure8 and so on fly on plants that nobody knows, as randomised does: +-20 %% "
+        "of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay (default: frozen)",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures: of each protocol and controller or, without --protocol, of the first of them",
+    )
+    parser.set_defaults(do=_eval)
+
+
+def _eval(options) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.evaluation.benchmark import PolicyController
+    from spike_ctrl.evaluation.protocols import ProtocolError, find
+    from spike_ctrl.policy import checkpoint
+
+    if not (options.models or options.guide or options.raptor):
+        raise UsageError("nothing to fly: give a model, --guide or --raptor")
+    if options.json:
+        output_paths.require_file("--json", options.json)
+    try:
+        protocols = [find(name) for name in options.protocol or ["frozen"]]
+    except ProtocolError as error:
+        raise UsageError(f"--protocol: {error}; models come before it") from None
+    loaded = {model: checkpoint.load(model) for model in options.models}
+    names = [found.manifest.contract.airframe for found in loaded.values()]
+    vehicle = airframe.find(options.airframe or (names[0] if names else "crazyflie"))
+    policies = {}
+    for model, found in loaded.items():
+        contract = found.manifest.contract
+        expect = {"airframe_hash": vehicle.hash, "action": vehicle.action_layout}
+        if contract.airframe_hash != vehicle.hash:
+            expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
+        checkpoint.require(contract, expect, str(model))
+        policies[model] = PolicyController(found.policy)
+    if options.raptor:
+        vehicle.require_layout("motors")
+    figures = {one.name: _fly(one, options, vehicle, policies) for one in protocols}
+    if options.json:
+        if not options.protocol:
+            label, first = next(iter(figures["frozen"].items()))
+            figures = first | {"model": label}
+        write_json(options.json, figures | {"airframe": vehicle.name})
+    return 0
+
+
+def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
+    """Fly all controllers through one protocol, print its table, and give the figures of each."""
+    from spike_ctrl.evaluation import tracking
+    from spike_ctrl.evaluation.benchmark import evaluate, randomised, table
+    from spike_ctrl.evaluation.protocols import CORNERS
+    from spike_ctrl.sim.randomisation import Randomisation
+
+    flown = _controllers(protocol, options, vehicle, policies)
+    if protocol.name == CORNERS:
+        return _fly_corners(flown, vehicle)
+    plants = randomised(vehicle) if protocol.unknown else Randomisation()
+    kind = ", randomised plants" if protocol.unknown else ""
+    if (path := protocol.trajectory) is not None:
+        about = {"randomisation": plants, "gust": protocol.gust}
+        found = {label: tracking.track(controller, vehicle, path, **about) for label, controller in flown.items()}
+        seconds = path.lead + tracking.ROUNDS * path.period
+        print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, {seconds:g} s, span +-{path.size:g} m{kind}")
+        print(tracking.table(protocol.name, found, protocol.sudden))
+        return {label: one.to_dict(protocol.sudden) for label, one in found.items()}
+    found = {label: evaluate(controller, vehicle, randomisation=plants) for label, controller in flown.items()}
+    first = next(iter(found.values()))
+    print(f"airframe {vehicle.name}, {first.starts} starts{kind}\n{table(found)}")
+    if policies:
+        print(f"spike rates of {options.models[0]}: " + " ".join(f"{rate:.2f}" for rate in first.spike_rates))
+    return {label: one.to_dict() for label, one in found.items()}
+
+
+def _fly_corners(flown, vehicle) -> dict[str, dict]:
+    from spike_ctrl.evaluation import off_nominal
+
+    figures = {}
+    for label, controller in flown.items():
+        found = off_nominal.fly(controller, vehicle)
+        print(off_nominal.table(label, found))
+        figures[label] = {
+            str(corner): {kind: one.to_dict(sudden=kind == "step") for kind, one in flights.items()}
+            for corner, flights in found.items()
+        }
+    return figures
+
+
+def _controllers(protocol, options, vehicle, policies) -> dict:
+    from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+    from spike_ctrl.evaluation.benchmark import GuideController, GuideFirstController, RaptorController
+    from spike_ctrl.evaluation.protocols import CORNERS, STARTS
+
+    flown = {}
+    for model, policy in policies.items():
+        flown[str(model)] = policy
+        if options.guide and protocol.name in STARTS:
+            guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
+            flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
+    if options.guide:
+        flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
+        flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
+        if protocol.unknown or protocol.name == CORNERS:
+            flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+    if options.raptor:
+        try:
+            flown["RAPTOR"] = RaptorController()
+        except ModuleNotFoundError as error:
+            raise UsageError(str(error)) from None
+    return flown
+
+
+def write_json(path: Path, figures: dict) -> None:
+    try:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"--json {path}: cannot be written ({error.strerror})") from None

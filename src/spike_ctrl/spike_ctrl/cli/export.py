@@ -1,0 +1,137 @@
+"""The verb of spike-ctrl that writes a policy in another form."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from spike_ctrl._files import output_paths
+from spike_ctrl._files.errors import UsageError
+
+FORMATS = ("c", "nir", "onnx")
+# Of an STM32F405, as on a Crazyflie, and of an STM32H743, as on a Pixhawk 6C.
+CLOCK_HZ = {"Cortex-M4": 168e6, "Cortex-M7": 480e6}
+
+
+def add_export(verbs, verb) -> None:
+    parser = verb(
+        verbs,
+        "export",
+        "Write a policy as C for a microcontroller, as a NIR graph or as ONNX, and run its self-test through the result.",
+        "  spike-ctrl export models/crazyflie.safetensors --to c -o build/policy\n"
+        "  spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --evaluate -o build/policy\n"
+        "  spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --state int16 -o build/policy\n"
+        "  spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir\n"
+        "  spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx\n",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="what to write")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="c: the folder; nir, onnx: the file")
+    parser.add_argument("--weights", choices=("float32", "int8"), help="c: type of the weights (default: float32)")
+    parser.add_argument("--state", choices=("int16", "int32"), help="c, int8 weights: type of a membrane (default: int32)")
+    parser.add_argument("--evaluate", action="store_true", help="c: fly the compiled code in the frozen evaluation, 20 s")
+    parser.add_argument("--dt", type=float, metavar="S", help="nir: time step of who reads it (default: the control period)")
+    parser.set_defaults(do=_export)
+
+
+def _export(options) -> int:
+    from spike_ctrl.export import ExportError
+    from spike_ctrl.policy import checkpoint
+
+    belongs = {"weights": "c", "state": "c", "evaluate": "c", "dt": "nir"}
+    for name, target in belongs.items():
+        if getattr(options, name) not in (None, False) and options.to != target:
+            raise UsageError(f"--{name}: found with --to {options.to}, wanted only with --to {target}")
+    if options.state and options.weights != "int8":
+        raise UsageError(f"--state: found with {options.weights or 'float32'} weights, wanted only with --weights int8")
+    if options.to == "c":
+        output_paths.require_folder("--output", options.output)
+    else:
+        output_paths.require_file("--output", options.output, replaced=True)
+    found = checkpoint.load(options.model)
+    try:
+        return {"c": _to_c, "nir": _to_nir, "onnx": _to_onnx}[options.to](options, found)
+    except ExportError as error:
+        raise UsageError(str(error)) from None
+
+
+def _to_c(options, found) -> int:
+    from spike_ctrl.export import c_native, c_source
+
+    form = c_source.Form(options.weights or "float32", int((options.state or "int32")[3:]))
+    written = c_source.source(found, options.model.name, form)
+    c_source.write(options.output, written)
+    print(f"{options.output}: {', '.join(c_source.FILES)}; {form.words}, {_contract(found)}")
+    stack = written.stack_bytes + 64
+    print(f"constants {written.constant_bytes} bytes; RAM: state {written.state_bytes} bytes, stack some {stack}")
+    if c_native.compiler() is None:
+        if options.evaluate:
+            raise UsageError("--evaluate: found no C compiler, wanted gcc, cc or clang: apt-get install gcc")
+        print("not checked: no C compiler was found (gcc, cc or clang)")
+        return 0
+    print(c_native.self_test(options.output))
+    flash = c_native.flash_bytes(options.output)
+    words = "not measured: arm-none-eabi-gcc was not found" if flash is None else f"{flash} bytes of code and constants"
+    print(f"flash of a Cortex-M4: {words}")
+    policy = c_native.NativePolicy(options.output, written)
+    print(f"step {1e6 * policy.seconds(found.self_test, time.perf_counter):.1f} us on this computer")
+    _show_cost(found)
+    return _evaluate(found, policy, form.words) if options.evaluate else 0
+
+
+def _show_cost(found) -> None:
+    """Estimated cycles: at the spike rates of the evaluation in the manifest, and where every neuron spikes."""
+    from spike_ctrl.export import c_cost
+
+    sizes, recurrent = found.manifest.contract.sizes, found.manifest.contract.neuron.recurrent
+    full = [1.0] * (len(sizes) - 2)
+    rates = found.manifest.evaluation.get("frozen", {}).get("spike_rates") or full
+    for name, cycles in c_cost.PROCESSORS.items():
+        usual, most = (c_cost.operations(sizes, each, recurrent).times(cycles) for each in (rates, full))
+        clock = CLOCK_HZ[name]
+        print(
+            f"{name}, estimated: {usual:.0f} cycles per step in flight, {most:.0f} at most; "
+            f"at {clock / 1e6:.0f} MHz {1e3 * usual / clock:.2f} and {1e3 * most / clock:.2f} ms"
+        )
+
+
+def _evaluate(found, policy, words: str) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.evaluation.benchmark import PolicyController, evaluate, table
+
+    contract = found.manifest.contract
+    vehicle = airframe.find(contract.airframe)
+    print("evaluating on 1024 starts ...", flush=True)
+    policies = {"numpy": found.policy, f"C, {words}": policy}
+    flown = {name: evaluate(PolicyController(flies), vehicle) for name, flies in policies.items()}
+    print(table(flown))
+    numpy, native = (result.headline for result in flown.values())
+    print(f"return of the exported policy: {100 * native / numpy:.1f} % of the checkpoint's")
+    return 0
+
+
+def _to_nir(options, found) -> int:
+    from spike_ctrl.export import nir
+
+    dt = options.dt if options.dt is not None else 1 / found.manifest.contract.rate_hz
+    worst = nir.write(options.output, found, options.model.name, dt)
+    print(f"{options.output}: {_contract(found)}; one Euler step of {dt:g} s is one control step, output tanh(readout)")
+    print(f"self-test through the file: {len(found.self_test)} steps, largest difference {worst:.2g}")
+    return 0
+
+
+def _to_onnx(options, found) -> int:
+    from spike_ctrl.export import onnx
+
+    worst = onnx.write(options.output, found)
+    print(f"{options.output}: {_contract(found)}; observation, membrane -> action, next_membrane, spike")
+    if worst is None:
+        print("not checked: onnxruntime is not installed (pip install onnxruntime)")
+    else:
+        print(f"self-test in onnxruntime: {len(found.self_test)} steps, largest difference {worst:.2g}")
+    return 0
+
+
+def _contract(found) -> str:
+    contract = found.manifest.contract
+    return f"{contract.airframe}, {contract.action}, {contract.rate_hz:g} Hz, {'-'.join(map(str, contract.sizes))}"

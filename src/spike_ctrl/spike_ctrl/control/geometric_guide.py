@@ -1,0 +1,176 @@
+"""The guide: a geometric controller that teaches and backs up the spiking policy.
+
+It sees what the policy does not: rotor speeds, true parameters and the disturbing force. Cascade: position PD with a
+capped error, thrust vector with a tilt cap, tilt-prioritised attitude PD with yaw apart (after Brescianini and
+D'Andrea, 2018), mixer that gives way in yaw, then in collective, inverse thrust curve, and a lead that shortens the
+motor lag. Without the true parameters it flies the nominal airframe and integrates the position error instead.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.sim import dynamics
+
+NEAR = 0.5  # m
+RESTING = 0.2  # m/s
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Tuning of the guide. Frequencies in rad/s; damping ratios without unit."""
+
+    position_frequency: float = within(2.4, 0.01, 1000.0)
+    position_damping: float = within(0.9, 0.0, 10.0)
+    max_error: float = within(1.0, 0.01, 100.0)  # m, of position
+    max_tilt: float = within(math.radians(60), 0.1, 1.5)  # rad
+    tilt_frequency: float = within(9.8, 0.01, 1000.0)
+    tilt_damping: float = within(0.85, 0.01, 10.0)
+    yaw_frequency: float = within(4.0, 0.01, 1000.0)
+    yaw_damping: float = within(1.0, 0.01, 10.0)
+    integral: float = within(0.8, 0.0, 100.0)  # 1/s, of the position error; only where the true parameters are not given
+    max_integral: float = within(6.0, 0.0, 100.0)  # m/s^2: half a vehicle's weight and more
+    lead_cap: float = within(1.5, 1.0, 100.0)  # largest factor by which the motor lag is shortened ...
+    min_lag: float = within(0.02, 1e-3, 1.0)  # ... and the lag (s) below which it is not
+
+
+class GeometricGuide:
+    """Guide for a batch of vehicles of one airframe, with the actions of its layout.
+
+    With `rates` actions the attitude PD becomes a set-point for the body rates that decays the error as fast, and the
+    airframe's own rate loop does the rest; rotor speeds are of no use then.
+
+    >>> guide = GeometricGuide(airframe)
+    >>> action, state = guide.act(observation, guide.initial_state(n), rotor_speed, disturbance)
+    """
+
+    def __init__(self, airframe: Airframe, gains: Gains = Gains(), rate_hz: float = 100.0):
+        self.airframe = airframe
+        self._rates = airframe.action_layout == "rates"
+        self._limits = np.array([airframe.hover, *airframe.max_rates])
+        self._gains = np.array(astuple(gains), np.float32)
+        self._nominal = dynamics.nominal_plant(airframe)[None]
+        self._dt = np.float32(1.0 / rate_hz)
+        x, y, spin = airframe.rotor_x, airframe.rotor_y, airframe.rotor_spin
+        # Rows: collective, roll, pitch and yaw moment (over torque_per_thrust) as functions of the rotors' thrusts.
+        effect = np.array([np.ones(4), y, [-v for v in x], spin])
+        self._mixer = np.linalg.inv(effect).astype(np.float32)
+
+    def initial_state(self, vehicles: int) -> np.ndarray:
+        """Integral of the position error as an acceleration (N, 3), m/s^2."""
+        return np.zeros((vehicles, 3), np.float32)
+
+    def act(
+        self,
+        observation: np.ndarray,
+        state: np.ndarray,
+        rotor_speed: np.ndarray | None = None,
+        disturbance: np.ndarray | None = None,
+        plant: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (N, 4) in [-1, 1] and the next state.
+
+        observation (N, 18); rotor_speed (N, 4) normalised, or None: no lead; disturbance (N, 6) force N in the world
+        and torque N m in the body, or None: unknown, the guide integrates; plant (N, PLANT_SIZE), or None: nominal.
+        """
+        n = len(observation)
+        known = disturbance is not None
+        action, next_state = np.empty((n, 4), np.float32), state.copy()
+        _act(
+            np.ascontiguousarray(observation, np.float32),
+            np.zeros((1, 4), np.float32) if rotor_speed is None else rotor_speed,
+            disturbance if known else np.zeros((1, 6), np.float32),
+            self._nominal if plant is None else plant,
+            rotor_speed is not None, known, self._gains, self._mixer, self._dt, next_state, action,
+            self._rates, self._limits,
+        )  # fmt: skip
+        return action, next_state
+
+
+@njit(inline="always")
+def _speed(thrust, c0, c1, c2):
+    """The normalised rotor speed that gives this thrust."""
+    if c2 > 0:
+        return (-c1 + math.sqrt(max(c1 * c1 - 4 * c2 * (c0 - thrust), 0.0))) / (2 * c2)
+    return (thrust - c0) / c1
+
+
+@njit(cache=True, nogil=True)
+def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains, mixer, dt, integral, action, rates, limits):
+    wn, zeta, max_error, max_tilt, wt, zt, wy, zy, ki, max_integral, lead_cap, min_lag = gains
+    thrusts = np.empty(4)
+    swing = np.empty(4)
+    for n in range(len(observation)):
+        o = observation[n]
+        p = plant[n % len(plant)]
+        d = disturbance[n % len(disturbance)]
+        mass, jx, jy, jz, c0, c1, c2, torque, lag_up, lag_down = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
+        # Desired force in the set-point frame (the disturbing force is known in it: training set-points have no yaw).
+        error = math.sqrt(o[0] * o[0] + o[1] * o[1] + o[2] * o[2])
+        scale = min(1.0, max_error / max(error, 1e-6))
+        ax = -wn * wn * scale * o[0] - 2 * zeta * wn * o[12]
+        ay = -wn * wn * scale * o[1] - 2 * zeta * wn * o[13]
+        az = -wn * wn * scale * o[2] - 2 * zeta * wn * o[14]
+        if not known:
+            # Near the set-point, or at rest far below or above it, where nothing balances the weight. Else it would wind up.
+            for i in range(3):
+                if error < NEAR or (i == 2 and abs(o[14]) < RESTING):
+                    integral[n, i] -= ki * wn * wn * min(max(o[i], -NEAR), NEAR) * dt
+                integral[n, i] = min(max(integral[n, i], -max_integral), max_integral)
+            ax, ay, az = ax + integral[n, 0], ay + integral[n, 1], az + integral[n, 2]
+        fx, fy, fz = mass * ax - d[0], mass * ay - d[1], mass * (az + GRAVITY) - d[2]
+        fz = max(fz, 0.2 * mass * GRAVITY)
+        planar = math.sqrt(fx * fx + fy * fy)
+        limit = fz * math.tan(max_tilt)
+        if planar > limit:
+            fx, fy = fx * limit / planar, fy * limit / planar
+        force = math.sqrt(fx * fx + fy * fy + fz * fz)
+        zx, zy_, zz = fx / force, fy / force, fz / force
+        # Tilt error: the rotation from the body's z axis to the desired one, in the body frame.
+        bx, by, bz = o[5], o[8], o[11]
+        nx, ny, nz = by * zz - bz * zy_, bz * zx - bx * zz, bx * zy_ - by * zx
+        sine = math.sqrt(nx * nx + ny * ny + nz * nz)
+        cosine = bx * zx + by * zy_ + bz * zz
+        factor = math.atan2(sine, cosine) / sine if sine > 1e-6 else 1.0
+        ex = factor * (o[3] * nx + o[6] * ny + o[9] * nz)
+        ey = factor * (o[4] * nx + o[7] * ny + o[10] * nz)
+        yaw = math.atan2(o[6] - o[4], o[3] + o[7])
+        collective = max(fx * bx + fy * by + fz * bz, 0.0)
+        if rates:
+            thrust = min(max(collective / 4, c0), c0 + c1 + c2)
+            u, hover = _speed(thrust, c0, c1, c2), limits[0]
+            action[n, 0] = u / hover - 1 if u < hover else (u - hover) / (1 - hover)
+            action[n, 1] = min(max(wt / (2 * zt) * ex / limits[1], -1.0), 1.0)
+            action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
+            action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)
+            continue
+        rx, ry, rz = o[15], o[16], o[17]
+        mx = jx * (wt * wt * ex - 2 * zt * wt * rx) + (jz - jy) * ry * rz - d[3]
+        my = jy * (wt * wt * ey - 2 * zt * wt * ry) + (jx - jz) * rz * rx - d[4]
+        mz = jz * (-wy * wy * yaw - 2 * zy * wy * rz) + (jy - jx) * rx * ry - d[5]
+        # Mixer: roll and pitch first, then as much yaw as fits, the collective last.
+        low, high = c0, c0 + c1 + c2
+        for i in range(4):
+            thrusts[i] = mixer[i, 1] * mx + mixer[i, 2] * my
+            swing[i] = mixer[i, 3] * mz / max(torque, 1e-9)
+        room = (high - low) - (thrusts.max() - thrusts.min())
+        if room < 0:
+            thrusts *= (high - low) / (thrusts.max() - thrusts.min())
+            room = 0.0
+        span = swing.max() - swing.min()
+        thrusts += swing * min(1.0, room / max(span, 1e-9))
+        base = min(max(collective / 4, low - thrusts.min()), high - thrusts.max())
+        for i in range(4):
+            thrust = min(max(base + thrusts[i], low), high)
+            u = _speed(thrust, c0, c1, c2)
+            if has_rotors:
+                speed = rotor_speed[n, i]
+                lag = lag_up if u > speed else lag_down
+                u = speed + max(1.0, min(lead_cap, lag / min_lag)) * (u - speed)
+            action[n, i] = min(max(2 * u - 1, -1.0), 1.0)

@@ -1,0 +1,62 @@
+"""What a policy must do before it may be tried on the vehicle it was trained for: lines, and whether it meets them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
+from spike_ctrl.evaluation import protocols, tracking
+from spike_ctrl.evaluation.benchmark import HEADLINE, STARTS, PolicyController, evaluate
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.randomisation import Randomisation
+
+SURVIVAL, SURVIVAL_AROUND = 0.95, 0.9  # shares of the 1024 starts, on the airframe itself and on plants around it
+SETTLING = 3.0  # s after a step of 1 m and after a gust of a fifth of the weight
+FOLLOWED, SUDDEN = ("hover", "circle", "figure8"), ("step", "gust")
+BEYOND = f"share of samples beyond {PASS_ERROR} m"
+
+
+class Check(NamedTuple):
+    """One line: what is flown, on which plants, the figure found and its limit. least: it must reach it, not stay below."""
+
+    what: str
+    plants: str
+    figure: str
+    found: float
+    limit: float
+    least: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.found >= self.limit if self.least else self.found <= self.limit
+
+
+def checks(policy: SpikingPolicy, airframe: Airframe, around: Randomisation, starts: int = STARTS) -> list[Check]:
+    """Fly a policy through all lines on the airframe, and what matters most on the plants `around` it."""
+    controller, exact = PolicyController(policy), Randomisation()
+    found = []
+    for name, plants, least in (("identified", exact, SURVIVAL), ("around it", around, SURVIVAL_AROUND)):
+        survival = evaluate(controller, airframe, starts=starts, randomisation=plants).columns[HEADLINE]["survival"]
+        found.append(Check(f"{starts} starts", name, "survival", survival, least, least=True))
+    for name, plants, followed in (("identified", exact, FOLLOWED), ("around it", around, FOLLOWED[:1])):
+        for kind in followed:
+            flown = tracking.track(controller, airframe, protocols.find(kind).trajectory, randomisation=plants)
+            found.append(Check(kind, name, BEYOND, flown.beyond, PASS_SHARE))
+    for kind in SUDDEN:
+        one = protocols.find(kind)
+        flown = tracking.track(controller, airframe, one.trajectory, gust=one.gust)
+        found.append(Check(kind, "identified", "seconds to settle within 5 cm", flown.settling, SETTLING))
+    return found
+
+
+def table(found: list[Check]) -> str:
+    """One line per check, then the verdict."""
+    lines = [f"{'flown':<14}{'plants':<14}{'figure':<34}{'found':>9}{'line':>10}"]
+    for check in found:
+        sign, verdict = (">=" if check.least else "<="), ("pass" if check.passed else "FAIL")
+        line = f"{sign} {check.limit:g}"
+        lines.append(f"{check.what:<14}{check.plants:<14}{check.figure:<34}{check.found:>9.3f}{line:>10}  {verdict}")
+    failed = sum(not check.passed for check in found)
+    lines.append("all lines are met" if not failed else f"{failed} of {len(found)} lines are not met")
+    return "\n".join(lines)

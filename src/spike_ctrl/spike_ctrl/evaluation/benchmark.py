@@ -1,0 +1,258 @@
+"""The frozen evaluation: 1024 fixed starts, 500 steps at most, no guide steps, four columns from one flight.
+
+A flight in the 1.5 m box holds the one in the .6 m box, which merely ends at its first step outside; and the reward
+follows from what was observed and commanded, so both sets of coefficients are computed from the same steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.dynamics import COMMAND_ROWS
+from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.reward import END, START, squared_errors
+
+STARTS = 1024
+EPISODE_STEPS = 500
+EVALUATION_SEED = 51024461  # never used for training or for choosing a checkpoint
+VALIDATION_SEED = 1_000_003
+BOXES = {"1.5m": 1.5, "0.6m": 0.6}
+COEFFICIENTS = {"start": START, "end": END}
+COLUMNS = tuple(f"{box}_{stage}" for box in BOXES for stage in COEFFICIENTS)
+FIGURES = ("return_mean", "return_std", "survival", "length_mean")
+HEADLINE = "1.5m_start"
+
+
+def randomised(airframe: Airframe) -> Randomisation:
+    """The plants of the randomised evaluation, what a policy may meet in the air: .03 N of steady force for a Crazyflie.
+
+    With the `rates` layout the autopilot's rate loop is not the one we know either, and answers up to 20 ms later.
+    """
+    weight, arm = airframe.mass * GRAVITY, max(airframe.rotor_x)
+    return Randomisation(
+        mass=0.2, inertia=0.2, thrust=0.2, torque=0.2, lag=0.2,
+        force=0.03 / (0.027 * GRAVITY) * weight, moment=1e-4 / (0.027 * GRAVITY * 0.028) * weight * arm,
+        gains=0.2, filters=0.2, delay=2, noise=1.0,
+    )  # fmt: skip
+
+
+class Controller(Protocol):
+    """Anything that can fly a batch: `begin` clears its state for N vehicles, `act` gives actions (N, 4)."""
+
+    def begin(self, vehicles: int) -> None: ...
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray: ...
+
+
+class PolicyController:
+    """A spiking policy alone; it sees the 18 numbers only. Keeps the mean spike rate of each layer."""
+
+    def __init__(self, policy: SpikingPolicy):
+        self.policy = policy
+
+    def begin(self, vehicles: int) -> None:
+        self._state = self.policy.initial_state(vehicles)
+        self._rates: list[tuple[float, ...]] = []
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        action, self._state = self.policy.step(observation, self._state)
+        self._rates.append(self.policy.spike_rates(self._state))
+        return action
+
+    @property
+    def spike_rates(self) -> tuple[float, ...]:
+        return tuple(float(rate) for rate in np.mean(self._rates, axis=0))
+
+
+class GuideController:
+    """The geometric guide; `privileged` decides whether it sees rotor speeds, true parameters and the disturbance."""
+
+    def __init__(self, guide: GeometricGuide, privileged: bool = True):
+        self.guide, self.privileged = guide, privileged
+
+    def begin(self, vehicles: int) -> None:
+        self._state = self.guide.initial_state(vehicles)
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        seen = (environment.rotor_speed, environment.disturbance, environment.plant) if self.privileged else ()
+        action, self._state = self.guide.act(observation, self._state, *seen)
+        return action
+
+
+class GuideFirstController:
+    """The guide flies the first `steps` steps while the policy runs beside it, as the paper's own tests count returns."""
+
+    def __init__(self, policy: PolicyController, guide: GuideController, steps: int = 50):
+        self.policy, self.guide, self.steps = policy, guide, steps
+
+    def begin(self, vehicles: int) -> None:
+        self.policy.begin(vehicles)
+        self.guide.begin(vehicles)
+        self._step = 0
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        by_policy = self.policy.act(observation, environment)
+        by_guide = self.guide.act(observation, environment)
+        self._step += 1
+        return by_guide if self._step <= self.steps else by_policy
+
+
+class RaptorController:
+    """RAPTOR, the foundation policy of the `foundation-policy` wheel, with position errors clipped to `clip` metres."""
+
+    def __init__(self, clip: float = 0.5):
+        try:
+            from foundation_policy import Raptor
+        except ImportError:
+            raise ModuleNotFoundError("RAPTOR needs the package foundation-policy: pip install foundation-policy") from None
+        self.policy, self.clip = Raptor(), clip
+
+    def begin(self, vehicles: int) -> None:
+        self.policy.reset()
+        self._action = np.zeros((vehicles, 4), np.float32)
+
+    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        seen = np.concatenate([observation, self._action], axis=1)
+        seen[:, :3] = seen[:, :3].clip(-self.clip, self.clip)
+        self._action = self.policy.evaluate_step(seen).clip(-1, 1).astype(np.float32)
+        return self._action
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of the frozen evaluation: figures per column; of the vehicles that flew to the end in the larger box, the
+    hover error (m) and the mean change of u per step in the last second, NaN where none did."""
+
+    columns: dict[str, dict[str, float]]
+    hover_error_m: dict[str, float]
+    action_change: float
+    starts: int
+    spike_rates: tuple[float, ...] = ()
+
+    @property
+    def headline(self) -> float:
+        """Mean return of the headline column: 1.5 m box, start coefficients."""
+        return self.columns[HEADLINE]["return_mean"]
+
+    @property
+    def score(self) -> float:
+        """Mean return over all columns: what checkpoints are chosen by."""
+        return float(np.mean([column["return_mean"] for column in self.columns.values()]))
+
+    def to_dict(self) -> dict:
+        return {
+            "columns": self.columns,
+            "hover_error_m": {name: None if np.isnan(error) else error for name, error in self.hover_error_m.items()},
+            "action_change": None if np.isnan(self.action_change) else self.action_change,
+            "spike_rates": list(self.spike_rates),
+            "starts": self.starts,
+        }
+
+    @classmethod
+    def from_dict(cls, figures: object) -> Evaluation:
+        """What `to_dict` gave, also after a way through JSON. Raises ValueError for anything else."""
+        try:
+            return cls(
+                columns={name: {key: float(figures["columns"][name][key]) for key in FIGURES} for name in COLUMNS},
+                hover_error_m={
+                    name: np.nan if figures["hover_error_m"][name] is None else float(figures["hover_error_m"][name])
+                    for name in ("median", "p95")
+                },
+                action_change=np.nan if figures["action_change"] is None else float(figures["action_change"]),
+                starts=int(figures["starts"]),
+                spike_rates=tuple(float(rate) for rate in figures["spike_rates"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"evaluation: found {str(figures)[:60]}, wanted what an evaluation saves ({error})") from None
+
+
+def evaluate(
+    controller: Controller,
+    airframe: Airframe,
+    *,
+    seed: int = EVALUATION_SEED,
+    starts: int = STARTS,
+    randomisation: Randomisation = Randomisation(),
+) -> Evaluation:
+    """Fly `starts` episodes of the position task and score them in all four columns."""
+    task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation)
+    environment = Environment(airframe, starts, task)
+    observation, _ = environment.reset(seed=seed)
+    controller.begin(starts)
+    inside = {name: np.ones(starts, bool) for name in BOXES}
+    returns = {column: np.zeros(starts) for column in COLUMNS}
+    lengths = {name: np.zeros(starts) for name in BOXES}
+    late_error, changes, before = np.zeros(starts), np.zeros(starts), None
+    last_second = EPISODE_STEPS - int(RATE_HZ)
+    for step in range(EPISODE_STEPS):
+        action = controller.act(observation, environment)
+        observation, _, _, _, _ = environment.step(action)
+        command = environment.read(COMMAND_ROWS)
+        true = environment.true_observation
+        errors = squared_errors(true, command, airframe.hover)
+        distance = np.abs(true[:, :3]).max(axis=1)
+        for box, width in BOXES.items():
+            for stage, coefficients in COEFFICIENTS.items():
+                weights = coefficients.array()
+                reward = weights[0] - errors @ weights[1:]
+                returns[f"{box}_{stage}"] += np.where(inside[box] & np.isfinite(reward), reward, 0)
+            lengths[box] += inside[box]
+            inside[box] &= distance <= width
+        if step >= last_second:
+            late_error += np.sqrt(errors[:, 0]) / RATE_HZ
+            if before is not None:
+                changes += np.abs(command - before).mean(1)
+            before = command
+    columns = {
+        f"{box}_{stage}": {
+            "return_mean": float(returns[f"{box}_{stage}"].mean()),
+            "return_std": float(returns[f"{box}_{stage}"].std()),
+            "survival": float(inside[box].mean()),
+            "length_mean": float(lengths[box].mean()),
+        }
+        for box in BOXES
+        for stage in COEFFICIENTS
+    }
+    flown = inside["1.5m"]
+    median, p95 = np.percentile(late_error[flown], [50, 95]) if flown.any() else (np.nan, np.nan)
+    return Evaluation(
+        columns=columns,
+        hover_error_m={"median": float(median), "p95": float(p95)},
+        action_change=float(changes[flown].mean() / (RATE_HZ - 1)) if flown.any() else np.nan,
+        starts=starts,
+        spike_rates=getattr(controller, "spike_rates", ()),
+    )
+
+
+# arXiv 2510.24461 reports one return per method, on its own curriculum task and scale.
+PAPER_RETURN = 400
+
+
+def comparison(evaluation: Evaluation, airframe: Airframe) -> str:
+    """The evaluation as a table beside the guide's, flown on the same starts, and the paper's number."""
+    guide = evaluate(GuideController(GeometricGuide(airframe)), airframe, starts=evaluation.starts)
+    return table({"spiking policy": evaluation, "guide (lead cap 1.5)": guide}) + (
+        f"\npaper's TD3BC+JSRL: {PAPER_RETURN} on its own curriculum reward, box .6 m, guide-flown warm-up counted\n"
+    )
+
+
+def table(evaluations: dict[str, Evaluation]) -> str:
+    """Mean return and survival of each controller in each column; hover error and change of u in the last second."""
+    width = max(map(len, (*evaluations, "return (survival)"))) + 2
+    heads = "".join(f"{column.replace('_', ' '):>16}" for column in COLUMNS)
+    lines = [f"{'return (survival)':<{width}}{heads}{'hover, p95 cm':>16}{'|du|':>8}"]
+    for name, found in evaluations.items():
+        cells = (f"{c['return_mean']:.1f} ({c['survival']:.3f})" for c in (found.columns[column] for column in COLUMNS))
+        median, p95 = found.hover_error_m["median"], found.hover_error_m["p95"]
+        error = "none survived" if np.isnan(median) else f"{100 * median:.1f}, {100 * p95:.1f}"
+        lines.append(
+            f"{name:<{width}}" + "".join(f"{cell:>16}" for cell in cells) + f"{error:>16}{found.action_change:>8.3f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""How a controller flies where the vehicle is not what its airframe says: all combinations of the four things that differ
+between a simulated vehicle and a true one. Mass, thrust and the lag of rotors and rate loop are 20 % off, and the commands
+take effect 20 ms later; sensors have their noise. On each: a hover, a step of 2 m, a figure-eight of 2 m span in 8 s.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.trajectory import PASS_ERROR, Trajectory
+from spike_ctrl.evaluation.benchmark import Controller
+from spike_ctrl.evaluation.tracking import Tracking, distances, hovering, summary
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.dynamics import DELAY, LAG_DOWN, LAG_UP, LOOP_FACTORS, MASS, THRUST
+from spike_ctrl.sim.environment import RATE_HZ, Environment
+from spike_ctrl.sim.randomisation import Randomisation
+
+OFF = 0.2
+LATE = 2  # control steps
+EACH = 8  # vehicles, which differ in the noise of their sensors
+LEAD = 4.0  # s to find out what it flies
+FLIGHTS = {
+    "hover": (Trajectory("hover", lead=LEAD), 10.0),
+    "step": (Trajectory("step", size=2.0, lead=LEAD), 8.0),
+    "figure8": (Trajectory("figure8", size=1.0, period=8.0, lead=LEAD), 16.0),
+}
+
+
+class Corner(NamedTuple):
+    """Factors on mass, thrust and lag; control steps from a command to its effect, beyond the airframe's own."""
+
+    mass: float = 1.0
+    thrust: float = 1.0
+    lag: float = 1.0
+    late: int = 0
+
+    def __str__(self) -> str:
+        words = [f"{name} {100 * (f - 1):+.0f} %" for name, f in zip(self._fields, self[:3], strict=False) if f != 1]
+        words += [f"{1e3 * self.late / RATE_HZ:.0f} ms late"] if self.late else []
+        return ", ".join(words) or "as it should be"
+
+
+CORNERS = (Corner(), *(Corner(*off, late) for late in (0, LATE) for off in product((1 - OFF, 1 + OFF), repeat=3)))
+
+
+def fly(controller: Controller, airframe: Airframe) -> dict[Corner, dict[str, Tracking]]:
+    """The three flights on each plant; a step has settled within PASS_ERROR."""
+    found = {corner: {} for corner in CORNERS}
+    for kind, (trajectory, seconds) in FLIGHTS.items():
+        steps, differ = int(RATE_HZ * (trajectory.lead + seconds)), Randomisation(delay=LATE, noise=1.0)
+        environment, observation = hovering(airframe, EACH * len(CORNERS), steps, differ)
+        set_plants(environment)
+        flown = distances(controller, environment, observation, trajectory)
+        for index, corner in enumerate(CORNERS):
+            found[corner][kind] = summary(flown[:, EACH * index : EACH * (index + 1)], PASS_ERROR)
+    return found
+
+
+def set_plants(environment: Environment) -> None:
+    """Give EACH vehicles in turn the plant of a corner. A slow rate loop has weak gains and slow filters."""
+    mass, thrust, lag, late = np.repeat(np.array(CORNERS, np.float32), EACH, axis=0).T[:, :, None]
+    factors = [(slice(MASS, MASS + 1), mass), (slice(THRUST, THRUST + 3), thrust), (slice(LAG_UP, LAG_DOWN + 1), lag),
+               (slice(LOOP_FACTORS, LOOP_FACTORS + 4), 1 / lag)]  # fmt: skip
+    for rows, factor in factors:
+        dynamics.write(environment.buffer, rows, factor * environment.read(rows))
+    dynamics.write(environment.buffer, DELAY, late[:, 0])
+
+
+def table(name: str, found: dict[Corner, dict[str, Tracking]]) -> str:
+    """One line per corner."""
+    width = max(len(name), *(len(str(corner)) for corner in found)) + 2
+    lines = [f"{name:<{width}}{'hover RMSE cm':>15}{'2 m step, s':>13}{'figure8 RMSE cm':>17}{'> 15 cm':>9}"]
+    for corner, flown in found.items():
+        hover, step, figure = (flown[kind] for kind in FLIGHTS)
+        following = f"{100 * figure.rmse:>17.1f}{figure.beyond:>9.1%}"
+        lines.append(f"{corner!s:<{width}}{100 * hover.rmse:>15.1f}{step.settling:>13.2f}{following}")
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""What a controller is put through in an evaluation, by name.
+
+frozen: 1024 starts on the nominal plant; randomised: the same starts on plants that the policy cannot know. The others are
+followed from a hover, on the nominal plant, or on unknown ones with `randomised-` before the name. corners: hover, step and
+figure-eight on plants that are 20 % off in all combinations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import KINDS, Trajectory
+
+STARTS = ("frozen", "randomised")
+FOLLOWED = (*KINDS, "gust")
+UNKNOWN = "randomised-"
+CORNERS = "corners"
+NAMES = (*STARTS, *FOLLOWED, CORNERS)
+
+
+class ProtocolError(ValueError):
+    """A protocol that does not exist; one line that names it."""
+
+
+@dataclass(frozen=True)
+class Gust:
+    """A force to the east that rises and falls as (1 - cos) / 2, the discrete gust of MIL-F-8785C, on a hover."""
+
+    share: float = within(0.2, 0.0, 10.0)  # of the weight, at its height
+    duration: float = within(1.0, 0.01, 60.0)  # s
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One protocol. trajectory: what is followed, None for episodes from the frozen starts. unknown: of the plants."""
+
+    name: str
+    trajectory: Trajectory | None = None
+    gust: Gust | None = None
+    unknown: bool = False
+
+    @property
+    def sudden(self) -> bool:
+        """Whether what happens cannot be followed at once, so that the time to settle counts and not each sample."""
+        return self.gust is not None or (self.trajectory is not None and self.trajectory.kind == "step")
+
+
+def find(name: str) -> Protocol:
+    """The protocol of that name. Raises ProtocolError."""
+    if name in (*STARTS, CORNERS):
+        return Protocol(name, unknown=name == "randomised")
+    kind = name.removeprefix(UNKNOWN)
+    if kind not in FOLLOWED:
+        raise ProtocolError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")
+    if kind == "gust":
+        return Protocol(name, Trajectory("hover"), Gust(), kind != name)
+    return Protocol(name, Trajectory(kind), None, kind != name)

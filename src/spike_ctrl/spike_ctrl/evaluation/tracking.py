@@ -1,0 +1,143 @@
+"""Following a trajectory by moving the set-point: how far behind it a controller is.
+
+What a policy observes is relative to the set-point, its velocity too, so that one trained to hover flies a moving frame.
+The velocity is that of PREVIEW seconds later: as much as the controller needs to turn it into an acceleration in time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE, PREVIEW, Trajectory
+from spike_ctrl.evaluation.benchmark import EVALUATION_SEED, Controller
+from spike_ctrl.evaluation.protocols import Gust
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation, Start
+
+VEHICLES = 64
+ROUNDS = 2  # periods of the trajectory
+BOX = 100.0  # m: nobody is stopped
+SETTLED = 0.05  # m: a vehicle has settled from when on it stays within this distance
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Distances to the set-point (m) over all vehicles and steps after the trajectory's lead.
+
+    settling: seconds after the lead, when a step or a gust begins, until the median vehicle stays within SETTLED; infinite
+    where it never does.
+    """
+
+    mean: float
+    rmse: float
+    worst: float
+    beyond: float  # share of samples beyond PASS_ERROR
+    settling: float = math.nan
+
+    @property
+    def passed(self) -> bool:
+        """Whether it counts as followed: the line of all trajectories but those that jump."""
+        return self.beyond <= PASS_SHARE
+
+    def to_dict(self, sudden: bool) -> dict[str, float | bool | None]:
+        """The figures for machines. sudden: a step or a gust, where settling counts; null: it never settles."""
+        judged = {"settling_s": self.settling if math.isfinite(self.settling) else None}
+        about = {"mean_m": self.mean, "rmse_m": self.rmse, "worst_m": self.worst, "share_beyond_15cm": self.beyond}
+        return about | (judged if sudden else {"passed": self.passed})
+
+
+def track(
+    controller: Controller,
+    airframe: Airframe,
+    trajectory: Trajectory,
+    rounds: int = ROUNDS,
+    randomisation: Randomisation = Randomisation(),
+    preview: float = PREVIEW,
+    gust: Gust | None = None,
+) -> Tracking:
+    """Fly `rounds` periods from a hover at the trajectory's centre; a gust comes after its lead."""
+    steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
+    environment, observation = hovering(airframe, VEHICLES, steps, randomisation)
+    return summary(distances(controller, environment, observation, trajectory, preview, gust))
+
+
+def hovering(airframe: Airframe, vehicles: int, steps: int, randomisation: Randomisation) -> tuple[Environment, np.ndarray]:
+    """Vehicles that hover on their set-points, for a flight of `steps` steps; and the first observation."""
+    start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
+    task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation)
+    environment = Environment(airframe, vehicles, task)
+    return environment, environment.reset(seed=EVALUATION_SEED)[0]
+
+
+def distances(
+    controller: Controller,
+    environment: Environment,
+    observation: np.ndarray,
+    trajectory: Trajectory,
+    preview: float = PREVIEW,
+    gust: Gust | None = None,
+) -> np.ndarray:
+    """Distances to the set-point (T, N), m, at all steps of the environment's episode after the trajectory's lead."""
+    vehicles, weight = environment.num_envs, environment.airframe.mass * GRAVITY
+    controller.begin(vehicles)
+    found, centre, steady = [], np.array(trajectory.centre), environment.disturbance
+    for step in range(environment.task.episode_steps - 1):
+        action = controller.act(observation, environment)
+        point = trajectory.at((step + 1) / RATE_HZ)
+        target = np.broadcast_to(np.array(point.position) - centre, (vehicles, 3))
+        dynamics.write(environment.buffer, slice(dynamics.TARGET, dynamics.TARGET + 3), target)
+        if gust is not None:
+            blown = steady.copy()
+            blown[:, 0] += _force(gust, step / RATE_HZ - trajectory.lead) * weight
+            dynamics.write(environment.buffer, dynamics.DISTURBANCE_ROWS, blown)
+        observation, *_ = environment.step(action)
+        ahead = trajectory.at((step + 1) / RATE_HZ + preview).velocity
+        observation[:, 12:15] -= np.array(ahead, np.float32)
+        if step >= RATE_HZ * trajectory.lead:
+            found.append(np.linalg.norm(environment.true_observation[:, :3], axis=1))
+    return np.array(found, float)
+
+
+def summary(distances: np.ndarray, settled: float = SETTLED) -> Tracking:
+    """The figures of distances (T, N) to the set-point; a vehicle has settled within `settled` metres."""
+    return Tracking(
+        float(distances.mean()),
+        float(np.sqrt((distances**2).mean())),
+        float(distances.max()),
+        float((distances > PASS_ERROR).mean()),
+        float(np.median(_settling(distances, settled))),
+    )
+
+
+def _force(gust: Gust, since: float) -> float:
+    """Share of the weight, `since` seconds after the gust began."""
+    if not 0 < since < gust.duration:
+        return 0.0
+    return gust.share * (1 - math.cos(2 * math.pi * since / gust.duration)) / 2
+
+
+def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
+    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` metres; infinite where it
+    is farther away in the last one."""
+    outside = ~(distances <= settled)
+    after = np.where(outside.any(0), len(outside) - outside[::-1].argmax(0), 0)
+    return np.where(after < len(outside), after / RATE_HZ, np.inf)
+
+
+def table(name: str, results: dict[str, Tracking], sudden: bool = False) -> str:
+    """One line per controller, centimetres. sudden: a step or a gust, where the time to settle counts."""
+    width = max(map(len, (*results, name))) + 2
+    judged = "settles s" if sudden else "5 % line"
+    lines = [f"{name:<{width}}{'mean cm':>10}{'RMSE cm':>10}{'worst cm':>10}{'> 15 cm':>10}{judged:>11}"]
+    for label, t in results.items():
+        verdict = "passes" if t.passed else "fails"
+        if sudden:
+            verdict = f"{t.settling:.2f}" if math.isfinite(t.settling) else "never"
+        figures = f"{100 * t.mean:>10.1f}{100 * t.rmse:>10.1f}{100 * t.worst:>10.1f}{t.beyond:>10.1%}"
+        lines.append(f"{label:<{width}}{figures}{verdict:>11}")
+    return "\n".join(lines)

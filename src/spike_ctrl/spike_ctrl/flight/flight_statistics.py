@@ -1,0 +1,87 @@
+"""What a flight was like, in a few sums: who flew how long, how well it held its set-point, how often it was late."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.flight.faults import Rung
+
+
+class Tally(NamedTuple):
+    """Sums over a flight. time: s by rung. The others count while the policy flies, per state of the vehicle."""
+
+    time: Mapping[Rung, float] = {}
+    states: int = 0
+    squares: float = 0.0  # m^2
+    worst: float = 0.0  # m
+    far: int = 0
+    commands: int = 0
+    late: int = 0
+    spikes: float = 0.0
+    answers: int = 0
+
+    def passed(self, rung: Rung, seconds: float) -> Tally:
+        return self._replace(time={**self.time, rung: self.time.get(rung, 0.0) + seconds})
+
+    def saw(self, position, set_point) -> Tally:
+        """A state came while the policy flies; both in m."""
+        error = math.dist(position, set_point)
+        return self._replace(
+            states=self.states + 1,
+            squares=self.squares + error * error,
+            worst=max(self.worst, error),
+            far=self.far + (error > PASS_ERROR),
+        )
+
+    def sent(self, age: float, period: float, spike_rate) -> Tally:
+        """A command of the policy left `age` seconds after its state was received."""
+        rate = sum(spike_rate) / len(spike_rate) if spike_rate else math.nan
+        return self._replace(
+            commands=self.commands + 1,
+            late=self.late + (age > period),
+            spikes=self.spikes + (0.0 if math.isnan(rate) else rate),
+            answers=self.answers + (not math.isnan(rate)),
+        )
+
+    @property
+    def rmse(self) -> float:
+        return math.sqrt(self.squares / self.states) if self.states else math.nan
+
+    @property
+    def missed(self) -> int:
+        """Control periods of the policy without a command in time."""
+        return max(self.states - self.commands, 0) + self.late
+
+    def __str__(self) -> str:
+        times = ", ".join(f"{rung.name} {self.time[rung]:.1f} s" for rung in Rung if self.time.get(rung, 0.0) >= 0.05)
+        if not self.states:
+            return f"flight: the policy did not fly; {times}"
+        far, spikes = 100 * self.far / self.states, self.spikes / self.answers if self.answers else math.nan
+        return (
+            f"flight: policy: RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {far:.1f} % of {self.states} states beyond "
+            f"{PASS_ERROR} m; deadline misses {self.missed}; spike rate {spikes:.3f}; {times}"
+        )
+
+
+class Latencies:
+    """Seconds from the receipt of a state to the command that answers it, of the last minute at 100 Hz."""
+
+    COMMANDS = 6000
+
+    def __init__(self):
+        self._seconds: deque[float] = deque(maxlen=self.COMMANDS)
+
+    def add(self, seconds: float) -> None:
+        self._seconds.append(seconds)
+
+    def __str__(self) -> str:
+        if not self._seconds:
+            return "no command yet"
+        median, late, worst = np.percentile(self._seconds, (50, 99, 100)) * 1e3
+        return f"median {median:.2f} ms, p99 {late:.2f} ms, max {worst:.2f} ms over {len(self._seconds)} commands"

@@ -1,0 +1,1 @@
+"""Gazebo (Harmonic): model and world files with an airframe's physics, and a running world."""

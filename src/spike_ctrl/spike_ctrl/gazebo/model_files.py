@@ -1,0 +1,223 @@
+"""Gazebo (Harmonic) files whose physics is that of an airframe, and the parameters with which PX4 flies them.
+
+Gazebo's rotor (MulticopterMotorModel) gives the thrust k w^2 at w rad/s, with a first-order lag on w, the reaction torque
+m k w^2, and in its plane the drag d w v. PX4 v1.17 commands w = low + (high - low) u. Gazebo's model frame is FLU, as ours.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.px4.dialect import MOTOR_ORDER
+from spike_ctrl.px4.px4_parameters import rotors, thrust_model
+
+TOP_SPEED = 1000.0  # rad/s at u = 1; any other would do, with another k
+ROTOR_SHARE = 1 / 128  # of the mass, each: Gazebo wants a mass where a joint turns
+SYSTEMS = (
+    "physics", "user-commands", "scene-broadcaster", "contact", "imu", "air-pressure", "magnetometer", "nav-sat", "sensors",
+)  # fmt: skip
+
+
+class GazeboError(ValueError):
+    """An airframe that Gazebo's rotor model cannot fly as it is; the message names key, found and wanted."""
+
+
+class Rotor(NamedTuple):
+    """Thrust = constant (low + (high - low) u)^2 in N, speeds in rad/s; drag in N per (m/s) and rad/s, in its plane."""
+
+    constant: float
+    low: float
+    high: float
+    drag: float
+
+
+def rotor(airframe: Airframe) -> Rotor:
+    """The airframe's rotor as Gazebo describes it. Raises GazeboError where none has its thrust curve within 1 %."""
+    c0, c1, c2 = airframe.thrust_curve
+    constant = airframe.thrust(1.0) / TOP_SPEED**2
+    low = math.sqrt(max(c0, 0.0) / constant)
+    span = TOP_SPEED - low
+    wanted = (constant * low * low, 2 * constant * low * span, constant * span * span)
+    if any(abs(a - b) > 0.01 * airframe.thrust(1.0) for a, b in zip((c0, c1, c2), wanted, strict=True)):
+        raise GazeboError(
+            f"airframe {airframe.name}: thrust_curve: found {c0:g} {c1:g} {c2:g} N, wanted a square, k (a + b u)^2, "
+            f"the only thrust that Gazebo's rotors have; with its first and last value: "
+            f"{wanted[0]:.4g} {wanted[1]:.4g} {wanted[2]:.4g} N"
+        )
+    if airframe.angular_drag:
+        found = f"found {airframe.angular_drag:g} N m s/rad, wanted 0"
+        raise GazeboError(f"airframe {airframe.name}: angular_drag: {found}: Gazebo's rotors have none")
+    hover = low + span * airframe.hover
+    return Rotor(constant, low, TOP_SPEED, airframe.linear_drag / (4 * hover))
+
+
+def model(airframe: Airframe) -> str:
+    """model.sdf: a body with PX4's sensors and four rotors that together have the airframe's mass and inertia."""
+    turning = rotor(airframe)
+    sdf = ElementTree.Element("sdf", version="1.9")
+    craft = _add(sdf, "model", name=airframe.name)
+    _add(craft, "pose", "0 0 0.1 0 0 0")
+    mass = airframe.mass * ROTOR_SHARE
+    size = (max(airframe.rotor_x), max(airframe.rotor_y))
+    body = _add(craft, "link", name="base_link")
+    arms = zip(airframe.rotor_x, airframe.rotor_y, strict=True)
+    shares = [(mass * y * y, mass * x * x, mass * (x * x + y * y)) for x, y in arms]
+    own = _rotor_inertia(mass, size)
+    rest = [total - sum(share[i] for share in shares) - 4 * own[i] for i, total in enumerate(airframe.inertia)]
+    _inertial(body, airframe.mass - 4 * mass, rest)
+    _box(body, "collision", (2 * size[0], 2 * size[1], 0.1))
+    _box(body, "visual", (2 * size[0], 0.3 * size[1], 0.04))
+    for kind, rate in (("imu", 250), ("air_pressure", 50), ("magnetometer", 100), ("navsat", 30)):
+        sensor = _add(body, "sensor", name=f"{kind}_sensor", type=kind)
+        _add(sensor, "always_on", 1)
+        _add(sensor, "update_rate", rate)
+    for number, index in enumerate(MOTOR_ORDER):
+        x, y = airframe.rotor_x[index], airframe.rotor_y[index]
+        link = _add(craft, "link", name=f"rotor_{number}")
+        _add(link, "pose", f"{x:.9g} {y:.9g} 0 0 0 0")
+        _inertial(link, mass, own)
+        _box(link, "visual", (0.8 * size[0], 0.02, 0.005))
+        joint = _add(craft, "joint", name=f"rotor_{number}_joint", type="revolute")
+        _add(joint, "parent", "base_link")
+        _add(joint, "child", f"rotor_{number}")
+        axis = _add(joint, "axis")
+        _add(axis, "xyz", "0 0 1")
+        limit = _add(axis, "limit")
+        _add(limit, "lower", "-1e16")
+        _add(limit, "upper", "1e16")
+        motor = _add(
+            craft,
+            "plugin",
+            filename="gz-sim-multicopter-motor-model-system",
+            name="gz::sim::systems::MulticopterMotorModel",
+        )
+        for key, value in {
+            "jointName": f"rotor_{number}_joint",
+            "linkName": f"rotor_{number}",
+            # Our spin is the sign of the torque on the body about its z axis: a rotor that turns left pushes it right.
+            "turningDirection": "ccw" if airframe.rotor_spin[index] < 0 else "cw",
+            "timeConstantUp": airframe.lag_up,
+            "timeConstantDown": airframe.lag_down,
+            "maxRotVelocity": turning.high,
+            "motorConstant": turning.constant,
+            "momentConstant": airframe.torque_per_thrust,
+            "commandSubTopic": "command/motor_speed",
+            "motorNumber": number,
+            "rotorDragCoefficient": turning.drag,
+            "rollingMomentCoefficient": 0,
+            "rotorVelocitySlowdownSim": 10,
+            "motorType": "velocity",
+        }.items():
+            _add(motor, key, value)
+    return _text(sdf)
+
+
+def world(name: str) -> str:
+    """NAME.sdf: flat ground, physics at 250 Hz, gravity and magnetic field, the place where PX4's simulations start."""
+    sdf = ElementTree.Element("sdf", version="1.9")
+    place = _add(sdf, "world", name=name)
+    physics = _add(place, "physics", type="ode")
+    _add(physics, "max_step_size", 0.004)
+    _add(physics, "real_time_factor", 1)
+    for system in SYSTEMS:
+        title = "".join(word.capitalize() for word in system.split("-"))
+        file = system.replace("nav-sat", "navsat")
+        plugin = _add(place, "plugin", filename=f"gz-sim-{file}-system", name=f"gz::sim::systems::{title}")
+        if system == "sensors":
+            _add(plugin, "render_engine", "ogre2")
+    _add(place, "gravity", f"0 0 {-GRAVITY}")
+    _add(place, "magnetic_field", "6e-06 2.3e-05 -4.2e-05")
+    _add(place, "atmosphere", type="adiabatic")
+    ground = _add(place, "model", name="ground_plane")
+    _add(ground, "static", "true")
+    link = _add(ground, "link", name="link")
+    for kind in ("collision", "visual"):
+        plane = _add(_add(_add(link, kind, name=kind), "geometry"), "plane")
+        _add(plane, "normal", "0 0 1")
+        _add(plane, "size", "100 100")
+    sun = _add(place, "light", name="sun", type="directional")
+    _add(sun, "direction", "0.001 0.625 -0.78")
+    here = _add(place, "spherical_coordinates")
+    for key, value in {
+        "surface_model": "EARTH_WGS84",
+        "world_frame_orientation": "ENU",
+        "latitude_deg": 47.397971,
+        "longitude_deg": 8.546164,
+        "elevation": 0,
+    }.items():
+        _add(here, key, value)
+    return _text(sdf)
+
+
+def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, str]:
+    """What PX4's start-up script reads from its environment to fly the model in that folder; PX4's frame is FRD."""
+    turning = rotor(airframe)
+    parameters: dict[str, float] = {**rotors(airframe), **thrust_model(airframe)}
+    for number in range(4):
+        parameters[f"SIM_GZ_EC_FUNC{number + 1}"] = 101 + number
+        parameters[f"SIM_GZ_EC_MIN{number + 1}"] = round(turning.low)
+        parameters[f"SIM_GZ_EC_MAX{number + 1}"] = round(turning.high)
+    return {
+        "PX4_SYS_AUTOSTART": "4001",  # gz_x500: what its script sets, the parameters below replace
+        "PX4_SIM_MODEL": f"gz_{airframe.name}",
+        "PX4_GZ_MODELS": str(folder / "models"),
+        "PX4_GZ_WORLDS": str(folder / "worlds"),
+        "PX4_GZ_WORLD": world_name,
+        "GZ_SIM_RESOURCE_PATH": f"{folder / 'models'}:{folder / 'worlds'}",
+        **{f"PX4_PARAM_{name}": f"{value:g}" for name, value in parameters.items()},
+    }
+
+
+def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl") -> list[Path]:
+    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env; gives their paths."""
+    config = ElementTree.Element("model")
+    _add(config, "name", airframe.name)
+    _add(config, "version", "1.0")
+    _add(config, "sdf", "model.sdf", version="1.9")
+    _add(config, "description", f"Physics of the airframe {airframe.name}, {airframe.hash}, of spike_ctrl.")
+    variables = environment(airframe, folder.resolve(), world_name)
+    texts = {
+        folder / "models" / airframe.name / "model.sdf": model(airframe),
+        folder / "models" / airframe.name / "model.config": _text(config),
+        folder / "worlds" / f"{world_name}.sdf": world(world_name),
+        folder / "px4.env": "".join(f"export {name}='{value}'\n" for name, value in variables.items()),
+    }
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return list(texts)
+
+
+def _add(parent, tag, text=None, **attributes):
+    element = ElementTree.SubElement(parent, tag, attributes)
+    if text is not None:
+        element.text = f"{text:.9g}" if isinstance(text, float) else str(text)
+    return element
+
+
+def _inertial(link, mass, inertia):
+    inertial = _add(link, "inertial")
+    _add(inertial, "mass", float(mass))
+    tensor = _add(inertial, "inertia")
+    for axis, value in zip(("ixx", "iyy", "izz"), inertia, strict=True):
+        _add(tensor, axis, float(value))
+
+
+def _rotor_inertia(mass, size):
+    """Of a thin rod of a rotor's length about its middle, kg m^2; about its own axis it is the same as across."""
+    length = 0.8 * size[0]
+    return (1e-3 * mass * length**2, mass * length**2 / 12, mass * length**2 / 12)
+
+
+def _box(link, kind, size):
+    box = _add(_add(_add(link, kind, name=f"{link.get('name')}_{kind}"), "geometry"), "box")
+    _add(box, "size", " ".join(f"{side:.4g}" for side in size))
+
+
+def _text(root) -> str:
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"

@@ -1,0 +1,118 @@
+"""From bags to an airframe, in words and as files: what was found, how sure it is, and the ranges to train with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.evaluation.benchmark import randomised
+from spike_ctrl.identify.fit import Estimate, Identification, fit
+from spike_ctrl.identify.flight_windows import TOPICS, segments, windows
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.randomisation import Randomisation
+
+BASE = {"motors": "robust", "rates": "rates"}
+MOST = 400  # windows
+LAGS, LONGEST = 8, 120  # of the slower lag, and steps: how long rotors need to be known
+LOOP = 80  # steps, for a rate loop
+STEPS = {"motors": 25, "rates": 40}  # that are compared: the attitude runs away without a loop
+LEAST, KEPT = 0.05, 0.2  # shares by which plants differ at least, and where the prior was kept
+
+GROUPS = {
+    "thrust": ("hover_thrust", "hover_thrust_slope"),
+    "inertia": ("inertia_x", "inertia_y", "inertia_z"),
+    "torque": ("torque_per_thrust",),
+    "lag": ("lag_up", "lag_down"),
+}
+"""What a factor of the randomisation stands for."""
+
+
+def identify(
+    bags: Sequence[Path], prior: Airframe, name: str, show: Callable[[str], None] = lambda line: None
+) -> Identification:  # fmt: skip
+    """The airframe that flew these bags. Raises BagError where they lack what is needed, and IdentifyError."""
+    pieces = [piece for bag in bags for piece in segments(read(bag, TOPICS), prior)]
+    lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
+    warm = LOOP if prior.action_layout == "rates" else min(LONGEST, lag)
+    found = windows(pieces, prior, warm, STEPS[prior.action_layout], MOST)
+    best = fit(prior, found, show)
+    return dataclasses.replace(best, airframe=dataclasses.replace(best.airframe, name=name))
+
+
+def table(found: Identification, prior: Airframe) -> str:
+    """All parameters with their intervals, what was not identified and why, and how much better the estimate predicts."""
+    lines = [f"{'parameter':<24}{'prior':>12}{'found':>12}{'95 % interval':>38}"]
+    for e in found.estimates:
+        interval = f"{e.value - e.half_width:.4g} to {e.value + e.half_width:.4g} {e.unit}"
+        if not e.identified:
+            interval = "not identifiable"
+        lines.append(f"{e.name:<24}{e.prior:>12.4g}{e.value:>12.4g}{interval:>38}")
+    craft = found.airframe
+    lines.append(
+        f"hover throttle {prior.hover:.3f} -> {craft.hover:.3f}, thrust/weight {prior.thrust_to_weight:.2f} -> "
+        f"{craft.thrust_to_weight:.2f}"
+    )
+    lines.append(f"mass: a flight tells forces per mass only; {craft.mass:g} kg is the prior's: weigh the vehicle")
+    for e in found.estimates:
+        if not e.identified:
+            width = "anything" if e.share > 1 else f"+-{100 * e.share:.0f} %"
+            lines.append(f"{e.name}: the flight hardly moves it (it could be {width}): the prior's is kept")
+    seconds = found.steps / RATE_HZ
+    (v0, w0), (v1, w1) = found.prior_error, found.error
+    lines.append(
+        f"predicting {seconds:g} s of the windows that were not fitted: velocity {100 * v0:.1f} -> {100 * v1:.1f} cm/s rms, "
+        f"rates {w0:.3f} -> {w1:.3f} rad/s rms"
+    )
+    return "\n".join(lines)
+
+
+def ranges(found: Identification) -> Randomisation:
+    """How far plants are to differ from the estimate: twice its interval, at least 5 %, and 20 % where the prior was kept.
+    Force, moment, delay and noise are those of the randomised evaluation."""
+    named = {e.name: e for e in found.estimates}
+
+    def share(e: Estimate) -> float:
+        return max(LEAST, min(KEPT, 2 * e.share)) if e.identified else KEPT
+
+    spread = {group: round(float(max(share(named[n]) for n in names if n in named)), 3) for group, names in GROUPS.items()}
+    return dataclasses.replace(randomised(found.airframe), mass=0.0, **spread)
+
+
+def recipe(found: Identification, base: Recipe) -> Recipe:
+    """A recipe that trains for this airframe, on plants around it. A base without force and moment keeps it so."""
+    around, before = ranges(found), base.task.randomisation
+    kept = {name: getattr(before, name) for name in ("delay", "noise")}
+    if not before.force:
+        kept |= {"force": 0.0, "moment": 0.0}
+    task = dataclasses.replace(base.task, randomisation=dataclasses.replace(around, **kept))
+    return dataclasses.replace(base, name=f"{base.name}_{found.airframe.name}", task=task)
+
+
+def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe) -> Path:
+    """The airframe's YAML, and beside it the recipe's, whose path is returned. Raises OSError."""
+    about = [f"# Identified from {', '.join(str(bag) for bag in bags)}, {found.windows} windows of flight; 95 % intervals:"]
+    for e in found.estimates:
+        told = f"+-{e.half_width:.2g} {e.unit} (+-{100 * e.share:.1f} %)" if e.identified else "not identifiable, prior kept"
+        about.append(f"#   {e.name:<24}{e.value:<12.5g}{told}")
+    data = airframes.to_dict(found.airframe)
+    airframes.from_dict(data, f"airframe {path}")
+    path.write_text("\n".join(about) + "\n" + yaml.safe_dump(data, sort_keys=False))
+    recipe = beside(path)
+    recipe.write_text(
+        f"# Recipe {plan.name}: plants differ from the estimate by twice its intervals, at least {LEAST:.0%}; "
+        f"by {KEPT:.0%} where the prior was kept.\n" + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False)
+    )
+    return recipe
+
+
+def beside(path: Path) -> Path:
+    """Where the recipe goes that belongs to an airframe's file."""
+    return path.with_name(f"{path.stem}_recipe.yaml")

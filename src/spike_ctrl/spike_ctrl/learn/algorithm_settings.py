@@ -1,0 +1,69 @@
+"""Constants of the two algorithms, as recipes give them. Apart, for who flies by a recipe's guide needs no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.learn.moving_setpoints import Moving
+from spike_ctrl.learn.replay_buffer import HISTORY
+from spike_ctrl.sim.dynamics import LANES
+
+TILE = 2 * LANES  # vehicles of one call of the model gradient's kernel
+
+
+@dataclass(frozen=True)
+class TD3BCSettings:
+    """Constants of the algorithm; see the recipes for their values and reasons."""
+
+    gamma: float = within(0.99, 0.0, 1.0)
+    td_lambda: float = within(0.0, 0.0, 1.0)
+    tau: float = within(0.01, 1e-6, 1.0)  # rate of the target networks
+    alpha: float = within(2.0, 0.0, 1e3)
+    change: float = within(0.0, 0.0, 1e3)  # cost of the action's squared change from step to step
+    critic: str = field(default="twin", metadata={"choices": ("twin", "advantage")})
+    history: int = within(HISTORY, 0, HISTORY)  # actions in the privileged observation
+    policy_noise: float = within(0.2, 0.0, 2.0)  # of the target action, which twin critics ask for
+    noise_clip: float = within(0.5, 0.0, 2.0)
+    burn_in: int = within(50, 0, 1000)
+    reward_scale: float = within(1.0, 1e-6, 1e6)
+    reward_shift: float = 0.0
+    crash_reward: float = 0.0
+    # What the actor is held to: the action in the buffer or the guide's.
+    label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
+    gradient_clip: float = within(1.0, 1e-6, 1e6)
+    # Per iteration of the learner, and what changes over the run: the weight of the label by equal factors from bc to
+    # bc_end; that of the critic's opinion from 0 at the share q_from of training to its full value at q_full.
+    critic_updates: int = within(3, 0, 1000)
+    actor_updates: int = within(2, 0, 1000)
+    bc: float = within(0.2, 0.0, 100.0)
+    bc_end: float = within(0.05, 0.0, 100.0)
+    q_from: float = within(0.0, 0.0, 1.0)
+    q_full: float = within(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ModelGradientSettings:
+    """Constants of the method; see the recipes for their values and reasons."""
+
+    updates: int = within(4, 1, 1000)  # per iteration
+    vehicles: int = within(64, TILE, 8192)  # per update, in multiples of TILE
+    pool: int = within(512, TILE, 65536)  # vehicles that take turns
+    segment: int = within(100, 2, 1000)  # steps
+    episode_segments: int = within(2, 1, 1000)
+    box: float = within(4.0, 0.1, 100.0)  # m; who is outside at the end of a segment starts anew
+    noise: float = within(0.02, 0.0, 2.0)
+    position: float = within(1.0, 0.0, 100.0)  # factor on the reward's weight of the position
+    far: float = within(100.0, 0.01, 100.0)  # m
+    wall: float = within(2.0, 0.0, 1e3)
+    wall_at: float = within(0.9, 0.0, 100.0)  # m
+    haste: float = within(0.0, 0.0, 1e3)
+    haste_at: float = within(2.5, 0.0, 100.0)  # m/s
+    lean: float = within(0.0, 0.0, 1e3)
+    lean_at: float = within(0.6, 0.0, math.pi)  # rad
+    change: float = within(0.3, 0.0, 1e3)
+    decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
+    limit: float = within(1e6, 1e-3, 1e9)  # of its norm, vehicle by vehicle
+    gradient_clip: float = within(1.0, 1e-6, 1e6)
+    set_point: Moving = Moving()

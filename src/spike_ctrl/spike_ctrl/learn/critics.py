@@ -1,0 +1,89 @@
+"""Critics of the asymmetric actor-critic: they see the privileged observation, the spiking actor does not.
+
+`TwinCritic` is the paper's: Q(s, a) as one network. It has a fault at 100 Hz: one action of 10 ms moves the return by a
+few per cent of what the state does, and where a policy answers bad states with large actions, the network explains bad
+returns by large actions. Its gradient then points away from what helps. `AdvantageCritic` cannot do so: the action
+counts in it only by its difference from what the policy itself does in that state.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import layer_norm
+
+from spike_ctrl.learn.replay_buffer import HISTORY, privileged_size
+
+VELOCITY_SCALE, RATES_SCALE = 0.5, 0.1  # 1 / (m/s), 1 / (rad/s)
+
+
+class Ensemble(nn.Module):
+    """Independent networks of the same inputs, evaluated side by side: [..., P] to [members, ...].
+
+    Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; inputs are brought to
+    order 1, as a privileged observation wants it. All randomness comes from the generator.
+    """
+
+    def __init__(self, members: int, inputs: int, width: int, generator: torch.Generator):
+        super().__init__()
+        sizes = (inputs, width, width, 1)
+        self.width = width
+        scale = torch.ones(inputs)
+        scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
+        self.register_buffer("scale", scale)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for fan_in, fan_out in itertools.pairwise(sizes):
+            bound = 1 / math.sqrt(fan_in)
+            self.weights.append(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound, generator=generator))
+            self.biases.append(torch.empty(members, 1, fan_out).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, inputs: torch.Tensor, members: int) -> torch.Tensor:
+        """Values [members, ...] of the first `members` networks."""
+        x = (inputs * self.scale).reshape(1, -1, len(self.scale)).expand(members, -1, -1)
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias[:members], x, weight[:members])
+            if index < len(self.weights) - 1:
+                x = torch.relu(layer_norm(x, (self.width,)))
+        return x.reshape(members, *inputs.shape[:-1])
+
+
+class TwinCritic(Ensemble):
+    """Two networks Q(privileged observation, action): privileged [..., P], action [..., 4] to values [2, ...]."""
+
+    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY):
+        super().__init__(2, privileged_size(history) + 4, width, generator)
+
+    def forward(self, privileged: torch.Tensor, action: torch.Tensor, members: int = 2) -> torch.Tensor:
+        """Values [members, ...] of the first `members` critics."""
+        return super().forward(torch.cat([privileged, action], -1), members)
+
+
+class AdvantageCritic(nn.Module):
+    """Q(s, a) = V(s) + A(s, a) - A(s, own) with two networks, V and A; own: the policy's action in that state.
+
+    At a = own nothing but V explains the return, so that A and its gradient come from deviations alone (after Baird's
+    advantages, 1993, and the compatible critic of Silver et al., 2014, which has a - own as its only input).
+    """
+
+    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY):
+        super().__init__()
+        self.state = Ensemble(1, privileged_size(history), width, generator)
+        self.deviation = Ensemble(1, privileged_size(history) + 4, width, generator)
+
+    def value(self, privileged: torch.Tensor) -> torch.Tensor:
+        """V [...] of states [..., P]: what the policy itself gets from there."""
+        return self.state(privileged, 1)[0]
+
+    def advantage(self, privileged: torch.Tensor, action: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        """What `action` [..., 4] gets more than `own` [..., 4], [...]."""
+        both = torch.stack([action, own])
+        found = self.deviation(torch.cat([privileged.expand(2, *privileged.shape), both], -1), 1)[0]
+        return found[0] - found[1]
+
+    def gain(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """`advantage` of the policy's own action over itself, [...]: nothing, with the gradient that improves it."""
+        found = self.deviation(torch.cat([privileged, action], -1), 1)[0]
+        return found - found.detach()

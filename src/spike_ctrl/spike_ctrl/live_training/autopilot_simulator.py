@@ -1,0 +1,267 @@
+"""One vehicle on an autopilot as the simulator of the training graph: it shows states, takes both answers, gives rows.
+
+No sockets and no clock: samples, answers and times go in, commands and rows come out. Times are those of the vehicle's own
+clock (s), however fast its simulation runs. Every state passes the guard; beyond the envelope, out of the room, without
+answers and on the way between episodes the guide in here flies, at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight import state_checks
+from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.flight.faults import Fault
+from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.state_checks import Limits, Sample, Track
+from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.live_training import return_to_start
+from spike_ctrl.live_training.return_to_start import Ask, Facts, Fly, Phase, Reset
+from spike_ctrl.live_training.room_episodes import Episodes, Leave, Seen
+from spike_ctrl.px4.dialect import Mode
+from spike_ctrl.px4.link import Link
+from spike_ctrl.sim import observation
+
+ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
+MISSES, SILENCE = 3, 100  # states in a row without answers: the episode is cut; the flight ends
+GUARD = Limits(max_speed=30.0)
+
+
+class Shown(NamedTuple):
+    """A state for guide and policy."""
+
+    tick: int
+    epoch: int
+    seen: Seen
+
+
+class Sent(NamedTuple):
+    """Rows for the learner."""
+
+    tick: int
+    epoch: int
+    rows: Rows
+
+
+class Step(NamedTuple):
+    """What to do now: command the autopilot, ask it, show a state, send rows, tell people."""
+
+    action: tuple[float, ...] | None = None
+    ask: Ask | None = None
+    shown: Shown | None = None
+    rows: tuple[Sent, ...] = ()
+    news: tuple[str, ...] = ()
+
+
+class _Open(NamedTuple):
+    """A state that waits for its answers, and what flies meanwhile."""
+
+    shown: Shown
+    answers: dict[str, np.ndarray]
+    action: np.ndarray
+    guide: np.ndarray
+    by_guide: bool
+    done: bool = False
+
+
+class Flight:
+    """`counts`: episodes by how they ended, and what the guard found."""
+
+    def __init__(self, episodes: Episodes, guide: GeometricGuide, limits: return_to_start.Limits = return_to_start.Limits()):
+        self.episodes, self.guide, self.limits = episodes, guide, limits
+        self.reset = Reset(start=episodes.start())
+        self.counts: Counter[str] = Counter()
+        self.tick = 0
+        self.sample: Sample | None = None
+        self._settings = Settings()
+        self._track = Track()
+        self._integral = guide.initial_state(1)
+        self._leave: Leave | None = None
+        self._leaves: deque[Leave] = deque()
+        self._open: _Open | None = None
+        self._epoch = self._silent = 0
+        self._cut = ""
+
+    def compile(self) -> None:
+        """The kernels, where they are not in the cache: in the air there is no time for it."""
+        seen = observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))
+        self.guide.act(seen[None], self.guide.initial_state(1))
+
+    @property
+    def phase(self) -> Phase:
+        return self.reset.phase
+
+    @property
+    def failure(self) -> str:
+        return self.reset.failure if self.phase is Phase.ENDED else ""
+
+    def leave(self, leave: Leave) -> None:
+        self._leaves.append(leave)
+
+    @property
+    def waits(self) -> bool:
+        """For the learner's leave."""
+        return not self._covered()
+
+    def stop(self, now: float, failure: str = "") -> None:
+        """Land and end; with a failure, if one is given."""
+        self.reset = return_to_start.give_up(self.reset, failure, now) if failure else return_to_start.stop(self.reset, now)
+
+    # What comes
+
+    def see(self, sample: Sample, status: Autopilot | None, ready: bool) -> Step:
+        """A state of the vehicle, whose stamp is the time."""
+        sample = sample._replace(received=sample.stamp)
+        if self.sample is None:
+            self.reset = self.reset._replace(since=sample.stamp)
+        airborne = status is not None and status.airborne
+        found = state_checks.inspect(sample, self._track, GUARD, airborne)
+        self._track = found.track
+        for finding in found.findings:
+            self.counts[finding.fault.name.lower()] += 1
+            if finding.fault is Fault.CLOCK_JUMP:  # it has restarted
+                self.reset = self.reset._replace(since=sample.stamp, asked=-math.inf)
+        if found.accepted is None:
+            return self.wait(sample.received, status, ready)
+        self.sample = found.accepted
+        if found.shift is not None:
+            self._cut = "the estimator moved its origin"
+        before, rows, news, action = self.phase, (), (), None
+        state, order = return_to_start.advance(self.reset, Facts(sample.received, status, self.sample, ready), self.limits)
+        self.reset = state
+        if before is Phase.EPISODE:
+            rows, news, action = self._go_on(sample.received)
+        elif self.phase is Phase.READY and self._covered():
+            action = self._begin(sample.received)
+        news = (*news, order.news) if order.news else news
+        if self.phase is Phase.EPISODE:
+            return Step(action, order.ask, self._open.shown, rows, news)
+        if self.phase is not order.phase:  # an episode has just ended: the guide takes over at this state
+            return Step(self._guided(self.reset.start), None, None, rows, news)
+        return Step(self._command(order), order.ask, None, rows, news)
+
+    def wait(self, now: float, status: Autopilot | None, ready: bool) -> Step:
+        """No state came, or none that can be flown on; to be called some ten times a second.
+
+        now: the vehicle's time of the last state, and what has passed since by any clock.
+        """
+        engaged = self.phase in (Phase.ARM, *return_to_start.IN_THE_AIR, Phase.LAND, Phase.DISARM)
+        if self.sample is not None and now - self.sample.received > self.limits.lost and engaged:
+            gone = f"no state from the autopilot for {self.limits.lost:g} s ({self.phase.value})"
+            failure = self.reset.failure or ("" if self.reset.ending else gone)  # at the end its simulation may end first
+            self.reset = self.reset._replace(phase=Phase.ENDED, failure=failure)
+            return Step(news=(gone,))
+        if self.phase is Phase.EPISODE:
+            return Step()
+        self.reset, order = return_to_start.advance(self.reset, Facts(now, status, self.sample, ready), self.limits)
+        return Step(None, order.ask, None, (), (order.news,) if order.news else ())
+
+    def answer(self, topic: str, tick: int, action: np.ndarray | None) -> Step:
+        """An answer to the state of a tick; the second one lets the action leave."""
+        now_open = self._open
+        if now_open is None or tick != now_open.shown.tick or topic in now_open.answers or now_open.done:
+            return Step()
+        if action is None or action.shape != (1, 4) or not np.isfinite(action).all():
+            self.counts["bad_answers"] += 1
+            self._cut = f"{topic}: wanted four finite numbers"
+            self._open = now_open._replace(done=True)
+            return Step(self._guided(self.episodes.room.centre))  # at once; the episode ends with the next state
+        now_open.answers[topic] = action
+        if len(now_open.answers) < len(ANSWERS):
+            return Step()
+        guide = np.clip(now_open.answers["guide/action"], -1, 1)
+        chosen, by_guide = self.episodes.act(now_open.answers["policy/action"], guide)
+        self._open = now_open._replace(action=chosen, guide=guide, by_guide=by_guide, done=True)
+        self._silent = 0
+        return Step(tuple(chosen[0].tolist()))
+
+    # Episodes
+
+    def _covered(self, ahead: int = 1) -> bool:
+        """Whether there is leave for the row that many after the next; that of a final state must be covered, too."""
+        while self._leaves and (self._leave is None or self.tick + ahead >= self._leave.until_tick):
+            self._leave = self._leaves.popleft()
+        return self._leave is not None and self.tick + ahead < self._leave.until_tick
+
+    def _begin(self, now: float) -> tuple[float, ...] | None:
+        while self._leaves:  # the newest policy flies the whole episode
+            self._leave = self._leaves.popleft()
+        self.episodes.begin(self._leave)
+        self._epoch, self._cut = self._leave.epoch, ""
+        self.reset = return_to_start.begun(self.reset, now)
+        return self._show(self.episodes.see(self.sample))
+
+    def _show(self, seen: Seen) -> tuple[float, ...] | None:
+        """Show a state. Until it is answered the last command flies on; after an unanswered one the guide's, given here."""
+        was, own = self._open, self._guided(self.episodes.room.centre)
+        guide = np.array([own], np.float32)
+        takes_over = was is None or not was.done
+        held, by_guide = (guide, True) if takes_over else (was.action, was.by_guide)
+        self._open = _Open(Shown(self.tick, self._epoch, seen), {}, held, guide, by_guide)
+        return own if takes_over else None
+
+    def _go_on(self, now: float) -> tuple[tuple[Sent, ...], tuple[str, ...], tuple[float, ...] | None]:
+        """The step that this state ends, and the next one, unless the episode is over; what to command meanwhile."""
+        was = self._open
+        if not was.done:
+            self._missed(was, now)
+        if self.phase is not Phase.EPISODE:
+            self._cut = self._cut or self.reset.reason or "the flight ends"
+        elif not self._covered(2):
+            self._cut = self._cut or "the learner has not given leave"
+        seen = self.episodes.see(self.sample, self._cut)
+        sent = [self._row(was.shown.seen, was, seen)]
+        if not seen.final:
+            return tuple(sent), (), self._show(seen)
+        sent.append(self._row(seen, was, None))
+        self._open = None
+        self.counts["crashed" if seen.flags[0] & 2 else "flown" if not self._cut else "cut"] += 1
+        if self.phase is Phase.EPISODE:
+            self.reset = return_to_start.ended(self.reset, self.episodes.start(), now)
+        return tuple(sent), () if seen.why == "flown to the end" else (f"episode ended: {seen.why}",), None
+
+    def _row(self, seen: Seen, was: _Open, after: Seen | None) -> Sent:
+        sent = Sent(self.tick, self._epoch, self.episodes.rows(seen, was.action, was.by_guide, was.guide, after))
+        self.tick += 1
+        return sent
+
+    def _missed(self, was: _Open, now: float) -> None:
+        """The command before flew on. Who is silent for long ends the episode, for very long the flight."""
+        self._silent += 1
+        self.counts["late_answers"] += 1
+        missing = " and ".join(f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in was.answers)
+        if self._silent % MISSES == 0:
+            self._cut = f"no {missing} to {MISSES} states in a row"
+        if self._silent >= SILENCE:
+            self.reset = return_to_start.give_up(self.reset, f"no {missing} to {SILENCE} states in a row", now)
+
+    # Commands
+
+    def _command(self, order: return_to_start.Order) -> tuple[float, ...] | None:
+        if order.fly is Fly.GUIDE:
+            return self._guided(order.target)
+        self._integral = self.guide.initial_state(1)
+        return {Fly.REST: self._settings.idle, Fly.SPOOL: self._settings.spool}.get(order.fly)
+
+    def _guided(self, target: SetPoint) -> tuple[float, ...]:
+        """The guide's action towards a set-point; one that moves carries its frame along."""
+        s = self.sample
+        velocity = tuple(v - w for v, w in zip(s.velocity, target.velocity, strict=True))
+        seen = observation.build(s.position, s.quaternion, velocity, s.rates, target.position, target.yaw)
+        action, self._integral = self.guide.act(seen[None], self._integral)
+        return tuple(min(max(float(a), -1.0), 1.0) for a in np.nan_to_num(action[0]))
+
+
+def packet(ask: Ask, link: Link, now: float) -> bytes:
+    """The request to the autopilot, for sending at `now` (s, the clock of the link)."""
+    if ask is Ask.ARM:
+        return link.arm(now)
+    if ask in (Ask.DISARM, Ask.FORCED_DISARM):
+        return link.disarm(now, force=ask is Ask.FORCED_DISARM)
+    return link.set_mode(Mode.OFFBOARD if ask is Ask.OFFBOARD else Mode.AUTO_LAND, now)

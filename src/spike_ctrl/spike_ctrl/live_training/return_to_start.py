@@ -1,0 +1,337 @@
+"""The way to the start of an episode, from wherever the vehicle is: arm, take off, fly there, and begin anew after a crash.
+
+Pure; time is an argument (s, the vehicle's). Whatever fails is tried again from the ground, a few times; then the flight
+ends with the reason. Who takes the mode away is a pilot: he is left alone.
+
+    state, order = advance(Reset(), facts, limits)   # for each state of the vehicle and at least some times a second
+    state = begun(state, now)                        # order.phase is READY: an episode begins
+    state = ended(state, start, now)                 # the episode is over, on to the next start
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.autopilot import Autopilot, Mode
+from spike_ctrl.flight.state_checks import Sample, tilt, yaw
+
+
+class Phase(Enum):
+    WAIT = "wait until the autopilot is ready"
+    ARM = "arm"
+    CLIMB = "take off"
+    RETURN = "fly to the start"
+    READY = "at the start"
+    EPISODE = "fly the episode"
+    LAND = "land"
+    DISARM = "disarm"
+    ENDED = "ended"
+
+
+class Ask(Enum):
+    """What the autopilot is asked for, again until it is so."""
+
+    OFFBOARD = "offboard"
+    ARM = "arm"
+    LAND = "land"
+    DISARM = "disarm"
+    FORCED_DISARM = "disarm whatever it does"
+
+
+class Fly(Enum):
+    """Whose set-points go out. REST: motors idle on the ground. EPISODE: the episode's own. NOTHING: none."""
+
+    NOTHING = "nothing"
+    REST = "rest"
+    SPOOL = "spool"
+    GUIDE = "guide"
+    EPISODE = "episode"
+
+
+class Facts(NamedTuple):
+    """What is true at `now` (s, vehicle time). ready: the autopilot's checks before arming pass."""
+
+    now: float
+    status: Autopilot | None
+    sample: Sample | None
+    ready: bool
+
+
+class Reset(NamedTuple):
+    """Where the way is. attempts: beginnings from the ground since the last episode. failure: why it ended, if it failed."""
+
+    phase: Phase = Phase.WAIT
+    since: float | None = None  # s, begin of the phase
+    start: SetPoint = SetPoint((0.0, 0.0, 0.0))
+    asked: float = -math.inf
+    settled: float | None = None  # s, since when it has been at rest at the start
+    armed: float | None = None
+    origin: SetPoint = SetPoint((0.0, 0.0, 0.0))  # from which it takes off
+    attempts: int = 0
+    reason: str = ""  # of the last failed attempt
+    ending: bool = False
+    failure: str = ""
+
+
+class Order(NamedTuple):
+    """What to do now. target: of the guide, where it flies. news: in words, where something has just changed."""
+
+    phase: Phase
+    fly: Fly
+    target: SetPoint | None = None
+    ask: Ask | None = None
+    news: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times in s of the vehicle's, lengths in m. `attempts`: beginnings from the ground without an episode."""
+
+    ready: float = within(60.0, 1.0, 600.0)
+    arm: float = within(15.0, 1.0, 120.0)
+    stream_lead: float = within(0.5, 0.1, 10.0)
+    ask_again: float = within(0.5, 0.05, 10.0)
+    spool_up: float = within(1.0, 0.0, 10.0)
+    climb_speed: float = within(1.0, 0.1, 5.0)
+    climb: float = within(20.0, 1.0, 120.0)
+    fly_there: float = within(30.0, 1.0, 300.0)
+    near: float = within(0.3, 0.01, 5.0)
+    slow: float = within(0.3, 0.01, 5.0)  # m/s
+    level: float = within(0.2, 0.01, 1.0)  # rad
+    settle: float = within(0.3, 0.0, 10.0)
+    land: float = within(40.0, 1.0, 300.0)
+    disarm: float = within(3.0, 0.1, 60.0)  # then by force
+    lies: float = within(0.7, 0.1, 3.2)  # rad from level, on the ground: it does not take off
+    attempts: int = within(3, 1, 100)
+    lost: float = within(5.0, 0.1, 60.0)  # without a state
+
+
+IN_THE_AIR = (Phase.CLIMB, Phase.RETURN, Phase.READY, Phase.EPISODE)
+
+
+def advance(state: Reset, facts: Facts, limits: Limits) -> tuple[Reset, Order]:
+    """One step. Order.phase ENDED: `failure` of the state says why, empty after an ordered end."""
+    before = state
+    if state.since is None:
+        state = state._replace(since=facts.now)
+    state = _watch(state, facts, limits)
+    state = _STEPS[state.phase](state, facts, limits)
+    asked = _ask(state, facts, limits)
+    if asked is not None:
+        state = state._replace(asked=facts.now)
+    fly, target = _fly(state, facts, limits)
+    news = _news(before, state)
+    return state, Order(state.phase, fly, target, asked, news)
+
+
+def begun(state: Reset, now: float) -> Reset:
+    return _to(state, Phase.EPISODE, now)
+
+
+def ended(state: Reset, start: SetPoint, now: float) -> Reset:
+    """An episode was flown: whatever went wrong before is made up for."""
+    return _to(state, Phase.RETURN, now, start=start, attempts=0)
+
+
+def stop(state: Reset, now: float) -> Reset:
+    """An ordered end: land first, if it flies."""
+    if state.phase in (Phase.WAIT, Phase.ENDED):
+        return state._replace(phase=Phase.ENDED, ending=True)
+    if state.phase in (Phase.LAND, Phase.DISARM):
+        return state._replace(ending=True)
+    return _to(state, Phase.LAND, now, ending=True)
+
+
+def give_up(state: Reset, failure: str, now: float) -> Reset:
+    """Land, and end with that failure."""
+    return state if state.failure else stop(state, now)._replace(failure=failure)
+
+
+def _to(state: Reset, phase: Phase, now: float, **changes) -> Reset:
+    return state._replace(phase=phase, since=now, asked=-math.inf, settled=None, **changes)
+
+
+def _again(state: Reset, reason: str, facts: Facts, limits: Limits) -> Reset:
+    """Begin anew from the ground, or give up."""
+    attempts = state.attempts + 1
+    state = state._replace(attempts=attempts, reason=reason)
+    armed, landed = facts.status is not None and facts.status.armed, facts.status is None or facts.status.landed
+    if attempts >= limits.attempts:
+        why = f"no start was reached in {attempts} attempts; the last: {reason}"
+        state = state._replace(ending=True, failure=state.failure or why)
+    if not armed:
+        return _to(state, Phase.ENDED if state.ending else Phase.WAIT, facts.now)
+    return _to(state, Phase.DISARM if landed else Phase.LAND, facts.now)
+
+
+def _watch(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    """What the autopilot says against it while the vehicle is meant to fly."""
+    status = facts.status
+    if state.phase not in IN_THE_AIR or status is None:
+        return state
+    if not status.armed:
+        return _again(state, f"the autopilot disarmed it ({state.phase.value})", facts, limits)
+    if status.mode is Mode.OTHER:
+        taken = f"taken over: found mode {status.mode.value}, wanted {Mode.OFFBOARD.value}"
+        return _to(state, Phase.ENDED, facts.now, ending=True, failure=state.failure or taken)
+    if status.mode is not Mode.OFFBOARD:
+        return _again(state, f"the autopilot went to mode {status.mode.value} ({state.phase.value})", facts, limits)
+    if status.landed and state.phase is not Phase.CLIMB:
+        return _again(state, f"it is on the ground ({state.phase.value})", facts, limits)
+    return state
+
+
+def _wait(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    late = facts.now - state.since > limits.ready
+    if facts.status is None or facts.sample is None:
+        if late:
+            what = "autopilot not heard" if facts.status is None else "no state that can be flown on"
+            return _to(state, Phase.ENDED, facts.now, failure=f"{what} for {limits.ready:g} s")
+        return state
+    if facts.status.airborne:
+        return _to(state, Phase.ENDED, facts.now, failure="the vehicle is in the air already: land it first")
+    if facts.status.armed:
+        return _to(state, Phase.DISARM, facts.now)
+    lies = tilt(facts.sample.quaternion)
+    if facts.status.landed and lies > limits.lies:
+        on_its_side = f"the vehicle lies on its side, {math.degrees(lies):.0f} degrees from level: restart its simulation"
+        return _to(state, Phase.ENDED, facts.now, failure=on_its_side)
+    if not (facts.ready and facts.status.landed):
+        if not late:
+            return state
+        wanted = "PREARM_CHECK in SYS_STATUS and the ground below; the autopilot's own messages say what is missing"
+        return _to(state, Phase.ENDED, facts.now, failure=f"not ready to arm for {limits.ready:g} s: wanted {wanted}")
+    return _to(state, Phase.ARM, facts.now, armed=None)
+
+
+def _arm(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    status = facts.status
+    if facts.now - state.since > limits.arm + (limits.spool_up if state.armed is not None else 0.0):
+        found = f"mode {status.mode.value}, {'armed' if status.armed else 'disarmed'}"
+        return _again(state, f"not armed in offboard mode within {limits.arm:g} s: found {found}", facts, limits)
+    if not (status.armed and status.mode is Mode.OFFBOARD):
+        return state._replace(armed=None)
+    if state.armed is None:
+        return state._replace(armed=facts.now)
+    if facts.now - state.armed < limits.spool_up:
+        return state
+    origin = SetPoint(facts.sample.position, yaw=yaw(facts.sample.quaternion))
+    return _to(state, Phase.CLIMB, facts.now, origin=origin)
+
+
+def _climb(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    here, climbed = facts.sample.position[2], facts.now - state.since
+    if facts.status.airborne and here > state.origin.position[2] + 0.5 * _rise(state):
+        return _to(state, Phase.RETURN, facts.now)
+    if climbed > limits.climb:
+        return _again(state, f"not taken off within {limits.climb:g} s: found {here:.2f} m", facts, limits)
+    return state
+
+
+def _return(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    sample = facts.sample
+    away, speed = math.dist(sample.position, state.start.position), math.hypot(*sample.velocity)
+    turned = abs(math.remainder(yaw(sample.quaternion) - state.start.yaw, 2 * math.pi))
+    still = away < limits.near and speed < limits.slow and tilt(sample.quaternion) < limits.level and turned < limits.level
+    if not still:
+        if facts.now - state.since > limits.fly_there:
+            found = f"{away:.2f} m away at {speed:.2f} m/s"
+            return _again(state, f"not at the start within {limits.fly_there:g} s: found {found}", facts, limits)
+        return state._replace(settled=None)
+    if state.settled is None:
+        return state._replace(settled=facts.now)
+    return state if facts.now - state.settled < limits.settle else _to(state, Phase.READY, facts.now)
+
+
+def _stay(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    return state
+
+
+def _land(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    status = facts.status
+    if status is not None and not status.armed:
+        return _down(state, facts)
+    if status is not None and status.mode is Mode.OTHER:
+        taken = f"taken over: found mode {status.mode.value} while landing"
+        return _to(state, Phase.ENDED, facts.now, failure=state.failure or taken)
+    if facts.now - state.since > limits.land:
+        return _to(state, Phase.DISARM, facts.now)
+    return state
+
+
+def _disarm(state: Reset, facts: Facts, limits: Limits) -> Reset:
+    if facts.status is not None and not facts.status.armed:
+        return _down(state, facts)
+    if facts.now - state.since > limits.disarm + limits.arm:
+        return _to(state, Phase.ENDED, facts.now, failure=state.failure or "the autopilot does not disarm")
+    return state
+
+
+def _down(state: Reset, facts: Facts) -> Reset:
+    return _to(state, Phase.ENDED if state.ending else Phase.WAIT, facts.now)
+
+
+_STEPS = {
+    Phase.WAIT: _wait,
+    Phase.ARM: _arm,
+    Phase.CLIMB: _climb,
+    Phase.RETURN: _return,
+    Phase.READY: _stay,
+    Phase.EPISODE: _stay,
+    Phase.LAND: _land,
+    Phase.DISARM: _disarm,
+    Phase.ENDED: _stay,
+}
+
+
+def _ask(state: Reset, facts: Facts, limits: Limits) -> Ask | None:
+    """What the autopilot must be asked for now; nothing more often than `ask_again`."""
+    status = facts.status
+    if status is None or facts.now - state.asked < limits.ask_again:
+        return None
+    if state.phase is Phase.ARM:
+        if status.mode is not Mode.OFFBOARD:
+            return Ask.OFFBOARD if facts.now - state.since >= limits.stream_lead else None
+        return None if status.armed else Ask.ARM
+    if state.phase is Phase.LAND:
+        return None if status.mode is Mode.LAND else Ask.LAND
+    if state.phase is Phase.DISARM:
+        return Ask.FORCED_DISARM if facts.now - state.since > limits.disarm else Ask.DISARM
+    return None
+
+
+def _fly(state: Reset, facts: Facts, limits: Limits) -> tuple[Fly, SetPoint | None]:
+    if state.phase is Phase.ARM:
+        return (Fly.REST if state.armed is None else Fly.SPOOL), None
+    if state.phase is Phase.CLIMB:
+        x, y, z = state.origin.position
+        up = min(limits.climb_speed * (facts.now - state.since), _rise(state))
+        speed = limits.climb_speed if up < _rise(state) else 0.0
+        return Fly.GUIDE, SetPoint((x, y, z + up), (0.0, 0.0, speed), state.origin.yaw)
+    if state.phase in (Phase.RETURN, Phase.READY):
+        return Fly.GUIDE, state.start
+    if state.phase is Phase.EPISODE:
+        return Fly.EPISODE, None
+    if state.phase is Phase.LAND and facts.status is not None and facts.status.mode is Mode.OFFBOARD:
+        here = facts.sample  # until the autopilot lands it
+        return Fly.GUIDE, SetPoint(here.position, yaw=yaw(here.quaternion))
+    return (Fly.REST if state.phase is Phase.DISARM else Fly.NOTHING), None
+
+
+def _rise(state: Reset) -> float:
+    """How far a take-off climbs: to the height of the start, and a metre at least."""
+    return max(state.start.position[2] - state.origin.position[2], 1.0)
+
+
+def _news(before: Reset, after: Reset) -> str:
+    if after.phase is before.phase:
+        return ""
+    if after.attempts > before.attempts:
+        return f"{after.reason}; {after.phase.value} (attempt {after.attempts})"
+    quiet = (Phase.RETURN, Phase.READY, Phase.EPISODE)
+    return "" if after.phase in quiet and before.phase in quiet else after.phase.value

@@ -1,0 +1,48 @@
+"""Which checkpoints may fly on an aircraft: the sha256 sums of their files, in a list that the operator keeps.
+
+sha256sum models/crazyflie.safetensors >> allowed.txt
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from spike_ctrl.policy.checkpoint import CheckpointError
+
+
+@dataclass(frozen=True)
+class AllowedModels:
+    """sha256 sums, in hexadecimal, of the files that may fly, and the list that they come from."""
+
+    source: str
+    sums: frozenset[str]
+
+    def require(self, data: bytes, name: str) -> None:
+        """Raise CheckpointError where these bytes are not those of a file in the list. name: what the error calls them."""
+        if (found := hashlib.sha256(data).hexdigest()) not in self.sums:
+            raise CheckpointError(f"{name}: sha256: found {found}, wanted one of the {len(self.sums)} in {self.source}")
+
+
+def read(path: str | os.PathLike) -> AllowedModels:
+    """A list as `sha256sum` prints it: a sum and the name of the file on each line; # begins a comment.
+
+    Raises CheckpointError, also for a list without a sum.
+    """
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    sums = set()
+    for number, line in enumerate(lines, 1):
+        if not (words := line.partition("#")[0].split()):
+            continue
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", words[0]):
+            raise CheckpointError(f"{path}: line {number}: found '{words[0][:70]}', wanted a sha256, 64 hexadecimal digits")
+        sums.add(words[0].lower())
+    if not sums:
+        raise CheckpointError(f"{path}: found no sha256, wanted at least one: sha256sum MODEL >> {path}")
+    return AllowedModels(str(path), frozenset(sums))

@@ -1,0 +1,106 @@
+"""The policy on the aircraft: one network step in numpy alone, for one vehicle or a batch."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
+from spike_ctrl.snn.weight_shapes import network_sizes, weight_shapes
+
+
+class PolicyState(NamedTuple):
+    """Membrane and spike of all hidden neurons, layer after layer: [N], or [N, B] for a batch of B vehicles."""
+
+    membrane: np.ndarray
+    spike: np.ndarray
+
+
+class SpikingPolicy:
+    """A trained network that steps in numpy, in the floating-point type of its weights.
+
+    It holds no state: what a step needs goes in and comes out, and what comes out may be kept. Equal to
+    `SpikingNetwork.step` up to rounding. Matrix products round differently for one vehicle and for a batch, and from
+    machine to machine; a membrane within some 1e-6 of its threshold may therefore spike in one and not in the other.
+
+        state = policy.initial_state()
+        action, state = policy.step(observation, state)
+    """
+
+    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER):
+        self.sizes, self.neuron = network_sizes(weights, neuron.recurrent), neuron
+        for name, shape in weight_shapes(self.sizes, neuron.recurrent).items():
+            if name not in weights or weights[name].shape != shape:
+                found = weights[name].shape if name in weights else "nothing"
+                raise ValueError(f"{name}: found {found}, wanted shape {shape}")
+        hidden = [f"layer{index}" for index in range(len(self.sizes) - 2)]
+        edges = np.cumsum([0, *self.sizes[1:-1]])
+        self._layers = [
+            (slice(start, end), np.ascontiguousarray(weights[f"{layer}.weight"]), weights[f"{layer}.theta"])
+            for layer, (start, end) in zip(hidden, pairwise(edges.tolist()), strict=True)
+        ]
+        bias, beta, theta = (
+            np.concatenate([weights[f"{layer}.{name}"] for layer in hidden]) for name in ("bias", "beta", "theta")
+        )
+        output = np.ascontiguousarray(weights["output.weight"]), np.array(weights["output.bias"])
+        self.dtype = theta.dtype
+        self._single = _Constants(bias, beta, theta, *output)
+        self._batch = _Constants(bias[:, None], beta[:, None], theta[:, None], output[0], output[1][:, None])
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Thresholds of all hidden neurons, [N], in the order of the state."""
+        return self._single.theta
+
+    def initial_state(self, batch: int | None = None) -> PolicyState:
+        """Zero membranes and no spikes, for one vehicle or for a batch."""
+        neurons = len(self._single.theta)
+        shape = neurons if batch is None else (neurons, batch)
+        return PolicyState(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype))
+
+    def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
+        """One control step: observation [in] or [B, in] to action [out] or [B, out] in [-1, 1], and the new state."""
+        bias, beta, theta, weight, output_bias = self._single if observation.ndim == 1 else self._batch
+        if observation.shape[-1] != self.sizes[0] or observation.shape[:-1] != state.membrane.shape[1:]:
+            batch = state.membrane.shape[1:]
+            raise ValueError(f"observation: found shape {observation.shape}, wanted {(*batch, self.sizes[0])}")
+        # What does not depend on this step's input is done for all layers at once.
+        membrane = beta * state.membrane
+        if self.neuron.reset is Reset.SOFT:
+            membrane -= theta * state.spike
+        else:
+            membrane *= 1 - state.spike
+        membrane += bias
+        spike = np.empty_like(membrane)
+        signal = observation.T.astype(self.dtype, copy=False)
+        for rows, layer_weight, layer_theta in self._layers:
+            u, s = membrane[rows], spike[rows]
+            if layer_weight.shape[1] > len(signal):  # recurrent
+                signal = np.concatenate([signal, state.spike[rows]])
+            u += np.dot(layer_weight, signal)
+            s[:] = u > (layer_theta if u.ndim == 1 else layer_theta[:, None])
+            signal = s
+        action = np.dot(weight, signal)
+        action += output_bias
+        np.tanh(action, out=action)
+        return np.ascontiguousarray(action.T), PolicyState(membrane, spike)
+
+    def reset_rows(self, state: PolicyState, mask: np.ndarray) -> PolicyState:
+        """The state of a batch with those vehicles back at the initial state whose mask [B] is true."""
+        keep = ~np.asarray(mask, bool)
+        if keep.shape != state.membrane.shape[1:]:
+            raise ValueError(f"mask: found shape {keep.shape}, wanted {state.membrane.shape[1:]}")
+        return PolicyState(*(np.where(keep, values, values.dtype.type(0)) for values in state))
+
+    def spike_rates(self, state: PolicyState) -> tuple[float, ...]:
+        """Share of the neurons of each layer that spiked in the last step, over the batch."""
+        return tuple(float(state.spike[rows].mean()) for rows, *_ in self._layers)
+
+
+class _Constants(NamedTuple):
+    bias: np.ndarray
+    beta: np.ndarray
+    theta: np.ndarray
+    output_weight: np.ndarray
+    output_bias: np.ndarray

@@ -1,0 +1,299 @@
+"""The companion's conversation with the autopilot: what it keeps asking for, and what it knows by now. No sockets, no clock.
+
+companion = Companion(Link(), rate_hz=100, parameters=("COM_OF_LOSS_T",))
+for sample in companion.receive(datagram, now): ...
+for packet in companion.due(now): socket.send(packet)      # some fifty times a second
+companion.status()                                          # an autopilot.Autopilot, None until it is known
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from spike_ctrl.flight.autopilot import Ask, Autopilot, AutopilotLimits, Mode
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.px4 import dialect
+from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4.dialect import Landed, messages
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.preflight import Clock, Estimator, Heard
+
+HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
+RECENT = 2.0  # s in which rates are measured
+STANDING = 300  # samples that tell how far the estimate wanders
+RESET_MEMORY = 10.0  # s
+LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which parameters are read anew
+PARAMETER_AGE = 10.0  # s: then a value is read again, if disarmed
+HASTE = 0.2  # s after an accepted request to arm, in which a heartbeat may still tell of before
+REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
+CLOCK_MEMORY, QUICKEST_OF = 20, 5  # answers to TIMESYNC: for the clock; of which the quickest tells how long packets take
+HELD_UP = 0.05  # s of a round trip: less is as much this computer's as the link's
+MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
+MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE when it changes, and else twice a second; to ask again holds its receiver up
+TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
+OVERDUE = {messages.MAVLINK_MSG_ID_HEARTBEAT: 1.5, messages.MAVLINK_MSG_ID_SYS_STATUS: 2.5}  # s: then it is asked for
+DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
+# PX4 tells that it has lost the ground station in words alone; the last two are those of older versions.
+STATION_LOST = {
+    "Connection to ground station lost": True,
+    "GCS connection regained": False,
+    "Data link lost": True,
+    "Data link regained": False,
+}
+MODES = {
+    dialect.Mode.OFFBOARD: Mode.OFFBOARD,
+    dialect.Mode.AUTO_LOITER: Mode.HOLD,
+    dialect.Mode.AUTO_LAND: Mode.LAND,
+    dialect.Mode.AUTO_RTL: Mode.RETURN,
+}
+
+
+class Companion:
+    """`parameters`: names that are asked for until they come, and again while disarmed. Samples have no tick yet: whoever
+    shows them counts them.
+    """
+
+    def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
+        self.link, self.rate_hz = link, rate_hz
+        self.parameters: dict[str, float] = {}
+        self.said: list[px4_link.Said] = []  # by the autopilot to people; the reader empties it
+        self.heard: float | None = None
+        self.position: tuple[float, float, float] | None = None
+        self.version: px4_link.Version | None = None  # of the firmware
+        self._wanted = tuple(parameters)
+        self._read = dict.fromkeys(self._wanted, -math.inf)  # when each parameter came or was last asked for again
+        self._stamp, self._doubtful = -math.inf, False
+        self._mode: px4_link.FlightMode | None = None
+        self._beat: px4_link.FlightMode | None = None  # the last that told whether it is armed
+        self._arming, self._armed = False, -math.inf  # asked for; when it was accepted
+        self._landed: px4_link.LandedState | None = None
+        self._power: px4_link.Status | None = None
+        self._had_remote_control = self._station_lost = False
+        self._samples: deque[float] = deque()
+        self._modes: deque[float] = deque()
+        self._landings: deque[float] = deque()
+        self._home: tuple[float, float, float] | None = None
+        self._standing: deque[Sample] = deque(maxlen=STANDING)
+        self._resets: deque[float] = deque()
+        self._offsets: deque[px4_link.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
+        self._due = {"heartbeat": -math.inf, "ask": -math.inf, "timesync": -math.inf}
+
+    # What comes
+
+    def receive(self, data: bytes, now: float) -> list[Sample]:
+        """What the bytes tell of the vehicle's state; all else is remembered."""
+        samples = []
+        for event in self.link.receive(data, now):
+            self._doubtful |= self.heard is not None and now - self.heard > LINK_AGE
+            self.heard = now
+            if isinstance(event, px4_link.Odometry):
+                samples.append(self._sample(event))
+            elif type(event) in _TAKE:
+                _TAKE[type(event)](self, event)
+            if self._doubtful and self._disarmed:  # another autopilot may speak now, or the same with other values
+                self.parameters.clear()
+                self._doubtful = False
+        return samples
+
+    def _sample(self, event: px4_link.Odometry) -> Sample:
+        self._samples.append(event.now)
+        self._doubtful |= event.stamp < self._stamp - REBOOT
+        self._stamp = event.stamp
+        self.position = event.position
+        sample = Sample(
+            0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
+            event.reset_counter, (self._underway(event.now),) * 3,
+        )  # fmt: skip
+        if self._disarmed:
+            self._standing.append(sample)
+            if all(map(math.isfinite, event.position)):
+                self._home = event.position
+        return sample
+
+    def _take_mode(self, event: px4_link.FlightMode) -> None:
+        self._mode = event
+        if event.armed is None:
+            self._modes.append(event.now)
+        else:
+            self._beat = event
+
+    def _take_power(self, event: px4_link.Status) -> None:
+        self._power = event
+        self._had_remote_control |= event.remote_control
+
+    def _take_landed(self, event: px4_link.LandedState) -> None:
+        self._landed = event
+        self._landings.append(event.now)
+
+    def _take_reset(self, event: px4_link.EstimatorReset) -> None:
+        self._resets.append(event.now)
+
+    def _take_parameter(self, event: px4_link.ParameterValue) -> None:
+        self.parameters[event.name] = event.value
+        self._read[event.name] = event.now
+
+    def _take_answer(self, event: px4_link.Acknowledged) -> None:
+        accepted = event.result is dialect.Result.ACCEPTED
+        if self._arming and accepted and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM:
+            self._arming, self._armed = False, event.now
+
+    def _take_offset(self, event: px4_link.ClockOffset) -> None:
+        self._offsets.append(event)
+
+    def _take_version(self, event: px4_link.Version) -> None:
+        self.version = event
+
+    def _take_words(self, event: px4_link.Said) -> None:
+        self.said.append(event)
+        self._station_lost = STATION_LOST.get(event.text, self._station_lost)
+
+    # What is known
+
+    def status(self) -> Autopilot | None:
+        """As of its last packet. A mode is as old as armed or landed where these were not told for TOLD_AGE."""
+        if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
+            return None
+        told, power = min(self._beat.now, self._landed.now), self._fresh_power or px4_link.Status(0.0, False, None, None)
+        return Autopilot(
+            heard=self.heard,
+            mode_heard=self._mode.now if self.heard - told <= TOLD_AGE else min(self._mode.now, told),
+            mode=MODES.get(self._mode.mode, Mode.OTHER),
+            armed=not self._disarmed,
+            landed=self._landed.state is Landed.ON_GROUND,
+            battery=math.nan if power.charge is None else power.charge,
+            voltage=math.nan if power.voltage is None else power.voltage,
+            rc_lost=self._had_remote_control and not power.remote_control,
+            ground_station_lost=self._station_lost,
+            dropped=sum(self.link.counts[name] for name in DROPPED),
+        )
+
+    @property
+    def _disarmed(self) -> bool:
+        """By its heartbeat, which comes once a second, or sooner by its answer: who disarms at once is not armed again."""
+        return self._beat is not None and not self._beat.armed and self._beat.now - self._armed > HASTE
+
+    @property
+    def ready(self) -> bool:
+        """Whether all checks of the autopilot before arming pass, as far as it tells.
+
+        PX4 tells whether it would arm in the mode that it is in: not in LAND and RTL, whatever else holds, nor in OFFBOARD
+        while nothing streams, where a landing leaves it.
+        """
+        mode = self._mode.mode if self._mode is not None else None
+        landing, waiting = mode in (dialect.Mode.AUTO_LAND, dialect.Mode.AUTO_RTL), mode is dialect.Mode.OFFBOARD
+        return self._fresh_power is not None and (self._fresh_power.ready or landing or (waiting and self._disarmed))
+
+    @property
+    def _fresh_power(self) -> px4_link.Status | None:
+        """None where SYS_STATUS has stopped, as before it first came."""
+        return self._power if self._power is not None and self.heard - self._power.now <= POWER_AGE else None
+
+    def state_rate(self, now: float) -> float:
+        """Hz of the states of late."""
+        return _rate(self._samples, now)
+
+    def estimator(self, now: float) -> Estimator | None:
+        """Its health; how far it wanders is what it did while the vehicle last stood disarmed, NaN if it has not."""
+        if self._fresh_power is None:
+            return None
+        while self._resets and now - self._resets[0] > RESET_MEMORY:
+            self._resets.popleft()
+        if len(self._standing) < STANDING:
+            return Estimator(self.ready, resets=len(self._resets))
+        x, y, z = np.std([sample.position for sample in self._standing], axis=0).tolist()
+        speed = max(math.hypot(*sample.velocity) for sample in self._standing)
+        return Estimator(self.ready, math.hypot(x, y), z, len(self._resets), speed)
+
+    def clock(self) -> Clock | None:
+        """By the quicker half of the last answers: the others tell more of this computer than of the clocks."""
+        if len(self._offsets) < CLOCK_MEMORY // 2:
+            return None
+        quick = sorted(self._offsets, key=lambda answer: answer.round_trip)[: (len(self._offsets) + 1) // 2]
+        times, offsets = (np.array([getattr(answer, name) for answer in quick]) for name in ("now", "offset"))
+        drift, offset = np.polyfit(times - times[0], offsets, 1)
+        spread = float(np.ptp(offsets - offset - drift * (times - times[0])))
+        return Clock(quick[-1].round_trip, spread, 1.0 + float(drift))
+
+    def _underway(self, now: float) -> float:
+        """How long (s) a packet takes at least, where the link holds packets up; 0 where it does not. A queue that grows
+        looks like a clock that falls behind, but for this."""
+        recent = [answer.round_trip for answer in list(self._offsets)[-QUICKEST_OF:] if now - answer.now < RECENT]
+        return min(recent) if len(recent) == QUICKEST_OF and min(recent) > HELD_UP else 0.0
+
+    def heard_of(self, now: float) -> Heard:
+        """All that an audit asks for."""
+        known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
+        return Heard(*known, self.state_rate(now), self._home, tuple(sorted(self.link.others)))
+
+    # What leaves
+
+    def due(self, now: float) -> list[bytes]:
+        """All packets that must leave by now."""
+        packets = []
+        if self._late("heartbeat", HEARTBEAT, now):
+            packets.append(self.link.heartbeat(now))
+        if self.heard is None:
+            return packets
+        if self._late("timesync", TIMESYNC, now):
+            packets.append(self.link.timesync(now))
+        if self._late("ask", ASK_AGAIN, now):
+            packets += self._questions(now)
+        return packets
+
+    def _questions(self, now: float) -> list[bytes]:
+        """For streams that do not come, parameters that have not come, and while disarmed the oldest that has."""
+        names = [name for name in self._wanted if name not in self.parameters]
+        if not names and self._wanted and self._disarmed:
+            oldest = min(self._wanted, key=self._read.get)
+            if now - self._read[oldest] > PARAMETER_AGE:
+                names, self._read[oldest] = [oldest], now  # who does not answer lets the others come first
+        packets = [self.link.get_parameter(name, now) for name in names]
+        if self.version is None:
+            packets.append(self.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, now))
+        for number, asked, least, found in (
+            (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, 0.8 * self.rate_hz, self.state_rate(now)),
+            (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, MODE_LEAST, _rate(self._modes, now)),
+            (messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, 0.8 * LANDED_RATE, _rate(self._landings, now)),
+        ):
+            if found < least:
+                packets.append(self.link.stream(number, asked, now))
+        for number, last in zip(OVERDUE, (self._beat, self._power), strict=True):
+            if last is None or now - last.now > OVERDUE[number]:
+                packets.append(self.link.request(number, now))
+        return packets
+
+    def ask(self, ask: Ask, now: float) -> bytes:
+        if ask is Ask.ARM:
+            self._arming = True
+            return self.link.arm(now)
+        modes = {Ask.OFFBOARD: dialect.Mode.OFFBOARD, Ask.HOLD: dialect.Mode.AUTO_LOITER, Ask.LAND: dialect.Mode.AUTO_LAND}
+        return self.link.set_mode(modes[ask], now)
+
+    def _late(self, name: str, period: float, now: float) -> bool:
+        if now - self._due[name] < period:
+            return False
+        self._due[name] = now
+        return True
+
+
+_TAKE = {
+    px4_link.FlightMode: Companion._take_mode,
+    px4_link.Status: Companion._take_power,
+    px4_link.LandedState: Companion._take_landed,
+    px4_link.Acknowledged: Companion._take_answer,
+    px4_link.EstimatorReset: Companion._take_reset,
+    px4_link.ParameterValue: Companion._take_parameter,
+    px4_link.ClockOffset: Companion._take_offset,
+    px4_link.Version: Companion._take_version,
+    px4_link.Said: Companion._take_words,
+}
+
+
+def _rate(times: deque[float], now: float) -> float:
+    while times and now - times[0] > RECENT:
+        times.popleft()
+    return len(times) / RECENT

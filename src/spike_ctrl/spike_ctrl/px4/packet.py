@@ -1,0 +1,135 @@
+"""Bytes to MAVLink messages and back. No bytes make it raise: what cannot be used is counted by its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from spike_ctrl.px4.dialect import messages
+from spike_ctrl.px4.signing import BLOCK, Signing
+
+V1, V2 = 0xFE, 0xFD
+MAY_BE_UNSIGNED = {messages.MAVLINK_MSG_ID_RADIO_STATUS}  # the link's own radio cannot sign; it commands nothing
+
+
+class Received(NamedTuple):
+    """A message and the system and component it is from."""
+
+    message: messages.MAVLink_message
+    system: int
+    component: int
+
+
+class Reader:
+    """Cuts what arrives into packets, checks them and decodes those whose ids are wanted.
+
+    A datagram holds whole packets; a `stream` (serial line) may cut them anywhere. `counts`: packets taken ("good"), and
+    by reason those that were not; "garbage" counts bytes, "lost" what the sequence lacks, "late" what came behind it.
+    """
+
+    def __init__(self, wanted: set[int], stream: bool = False, signing: Signing | None = None):
+        self.wanted, self.stream, self.signing = wanted, stream, signing
+        self.counts: Counter[str] = Counter()
+        self._rest = b""
+        self._next: dict[tuple[int, int], int] = {}
+        self._decoder = messages.MAVLink(None)
+
+    def read(self, data: bytes, now: float) -> list[Received]:
+        """The wanted messages in `data`, which arrived at `now` (s)."""
+        found = []
+        for frame in self._frames(data):
+            if (received := self._accepted(frame, now)) is not None:
+                found.append(received)
+        return found
+
+    def _frames(self, data: bytes) -> Iterator[bytes]:
+        data = self._rest + bytes(data)
+        self._rest = b""
+        at = 0
+        while at < len(data):
+            size = _size(data, at)
+            if size and at + size <= len(data) and self._whole(data[at : at + size]):
+                yield data[at : at + size]
+                at += size
+            elif self.stream and (size is None or at + size > len(data)):
+                self._rest = data[at:]  # the end may be yet to come
+                return
+            else:
+                self.counts["garbage"] += 1
+                at += 1
+
+    def _whole(self, frame: bytes) -> bool:
+        """Whether the checksum holds. That of a message of another dialect cannot be told: it counts as garbage."""
+        new = frame[0] == V2
+        kind = messages.mavlink_map.get(_number(frame))
+        if kind is None:
+            self.counts["unknown"] += 1
+            return False
+        end = (10 if new else 6) + frame[1]
+        crc = messages.x25crc(frame[1:end])
+        crc.accumulate(bytes([kind.crc_extra]))
+        holds = crc.crc == int.from_bytes(frame[end : end + 2], "little")
+        self.counts["bad checksum"] += not holds
+        return holds
+
+    def _accepted(self, frame: bytes, now: float) -> Received | None:
+        sequence, system, component = frame[4:7] if frame[0] == V2 else frame[2:5]
+        number = _number(frame)
+        if self.signing and number not in MAY_BE_UNSIGNED and (fault := self.signing.fault(frame, now)):
+            self.counts[fault] += 1
+            return None
+        gap = (sequence - self._next.get((system, component), sequence)) % 256
+        if gap < 128:
+            self.counts["lost"] += gap
+            self._next[system, component] = (sequence + 1) % 256
+        else:
+            self.counts["late"] += 1
+        if number not in self.wanted:
+            self.counts["unwanted"] += 1
+            return None
+        try:
+            message = self._decoder.decode(bytearray(frame))
+        except messages.MAVError:
+            self.counts["undecodable"] += 1
+            return None
+        self.counts["good"] += 1
+        return Received(message, system, component)
+
+
+class Writer:
+    """Packs messages of one system and component, signed where a `signing` is given."""
+
+    def __init__(self, system: int, component: int, signing: Signing | None = None):
+        self.signing = signing
+        self._encoder = messages.MAVLink(None, srcSystem=system, srcComponent=component)
+        if signing:
+            self._encoder.signing.secret_key = signing.key
+            self._encoder.signing.link_id = signing.link
+            self._encoder.signing.sign_outgoing = True
+
+    def write(self, message: messages.MAVLink_message, now: float) -> bytes:
+        """The packet, for sending at `now` (s)."""
+        if self.signing:
+            self._encoder.signing.timestamp = self.signing.stamp(now)
+        packet = bytes(message.pack(self._encoder))
+        self._encoder.seq = (self._encoder.seq + 1) % 256
+        return packet
+
+
+def _size(data: bytes, at: int) -> int | None:
+    """Bytes of the packet that begins here; 0: none does; None: too few bytes to know."""
+    if data[at] == V1:
+        return 8 + data[at + 1] if at + 1 < len(data) else None
+    if data[at] != V2:
+        return 0
+    if at + 2 >= len(data):
+        return None
+    if data[at + 2] & ~1:  # flags that must be understood, and are not
+        return 0
+    return 12 + data[at + 1] + (BLOCK if data[at + 2] & 1 else 0)
+
+
+def _number(frame: bytes) -> int:
+    """Id of the packet's message."""
+    return int.from_bytes(frame[7:10], "little") if frame[0] == V2 else frame[5]

@@ -1,0 +1,66 @@
+"""PX4's SITL as a process: which program, in which folder, with which environment. Pure.
+
+sih: PX4's built-in dynamics. gazebo: our model in Gazebo (Harmonic), which PX4's own start-up script starts. hil: PX4 on our
+dynamics, served by `spike-ctrl vehicle --px4-hil`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from spike_ctrl.px4.px4_parameters import SIH_NOISE, speed_factor
+
+BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
+TARGETS = {"sih": "px4_sitl_sih sihsim_quadx", "gazebo": "px4_sitl gz_x500", "hil": "px4_sitl none_iris"}
+MODELS = {"sih": ("10040", "sihsim_quadx"), "gazebo": ("4001", "gz_x500"), "hil": ("10016", "none_iris")}
+KINDS = tuple(MODELS)
+
+
+class BringUpError(ValueError):
+    """What is missing, and how to get it, in one line."""
+
+
+class Program(NamedTuple):
+    """`environment`: what is set beside the caller's own."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    folder: Path
+
+
+def px4(
+    kind: str,
+    folder: Path,
+    found: Callable[[Path], bool],
+    which: Callable[[str], str | None],
+    environment: dict[str, str],
+    instance: int = 0,
+    speed: float = 1.0,
+    option: str = "--px4",
+) -> Program:
+    """PX4 of that kind. `found`: whether a file is there; `which`: where a program is; `environment`: of the airframe.
+    `option`: by which the user names the folder.
+
+    Raises BringUpError where PX4 has not been built, or Gazebo is not installed.
+    """
+    binaries = [folder / "build" / build / "bin" / "px4" for build in BUILDS[kind]]
+    binary = next((path for path in binaries if found(path)), None)
+    if binary is None:
+        raise BringUpError(
+            f"{kind}: {' or '.join(map(str, binaries))} is missing: git clone --recursive -b v1.17.0"
+            f" https://github.com/PX4/PX4-Autopilot {folder} && make -C {folder} {TARGETS[kind]}; then name it by {option}"
+        )
+    if kind == "gazebo" and which("gz") is None:
+        raise BringUpError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")
+    number, model = MODELS[kind]
+    given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, **speed_factor(speed)}
+    given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in (SIH_NOISE if kind == "sih" else {}).items()}
+    return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder)
+
+
+def exports(text: str) -> dict[str, str]:
+    """The variables of lines as `export NAME='value'` or `export NAME=value`."""
+    return {name: value for name, value in re.findall(r"^export (\w+)='?([^'\n]*)'?$", text, re.M)}

@@ -1,0 +1,112 @@
+"""PX4 over uXRCE-DDS: the fields of the px4_msgs that carry an action, and whether px4_msgs and PX4 fit. Pure; no ROS.
+
+State, mode and arming stay on MAVLink. Over this way the proof of life is OffboardControlMode, not the set-point: it leaves
+with each validated command, never by itself. Frames here are PX4's (FRD).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.px4 import frames, link
+from spike_ctrl.px4.dialect import MOTOR_ORDER
+from spike_ctrl.px4.preflight import Unmet
+
+# Which px4_msgs goes with which PX4. 1.14 knows no direct actuators, 1.13 and older no uXRCE-DDS.
+BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
+NAMESPACE = "/fmu/in/"
+OUTPUTS = 12  # of ActuatorMotors
+NOW = 0  # as a stamp: PX4's time of receipt. By a clock that is set back, a set-point would be too old for OFFBOARD.
+# Messages by their topic, and their fields in their order, as ROS names their types. All are of PX4's version 0, which
+# leaves the topic's name as it is.
+PROOF, SET_POINTS = "offboard_control_mode", {"rates": "vehicle_rates_setpoint", "motors": "actuator_motors"}
+_SET_POINT_MESSAGES = {"vehicle_rates_setpoint": "VehicleRatesSetpoint", "actuator_motors": "ActuatorMotors"}
+MESSAGES = {PROOF: "OffboardControlMode", **_SET_POINT_MESSAGES}
+_FLAGS = ("position", "velocity", "acceleration", "attitude", "body_rate", "thrust_and_torque", "direct_actuator")
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "OffboardControlMode": {"timestamp": "uint64", **dict.fromkeys(_FLAGS, "boolean")},
+    "VehicleRatesSetpoint": {
+        "timestamp": "uint64", "roll": "float", "pitch": "float", "yaw": "float", "thrust_body": "float[3]",
+        "reset_integral": "boolean",
+    },
+    "ActuatorMotors": {
+        "timestamp": "uint64", "timestamp_sample": "uint64", "reversible_flags": "uint16", "control": f"float[{OUTPUTS}]",
+    },
+}  # fmt: skip
+
+
+def proof(layout: str) -> dict:
+    """Fields of OffboardControlMode: which kind of set-point follows."""
+    kind = {"rates": "body_rate", "motors": "direct_actuator"}[layout]
+    return {"timestamp": NOW} | {name: name == kind for name in _FLAGS}
+
+
+def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict:
+    """Fields of the set-point that an action of the layout stands for. Raises LinkError, AirframeError."""
+    if layout == "motors":
+        control = motors(action, airframe)
+        return {"timestamp": NOW, "timestamp_sample": NOW, "reversible_flags": 0, "control": control}
+    thrust, rates = link.setpoint(action, airframe)
+    roll, pitch, yaw = frames.frd_from_flu(rates)
+    return {
+        "timestamp": NOW, "roll": roll, "pitch": pitch, "yaw": yaw, "thrust_body": [0.0, 0.0, -thrust],
+        "reset_integral": False,
+    }  # fmt: skip
+
+
+def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
+    """Normalised thrust of PX4's motors 1 to 12, NaN for those that are not there. Raises LinkError, AirframeError.
+
+    PX4's output stage turns thrust into a motor speed by THR_MDL_FAC, which the preflight wants to be the airframe's.
+    """
+    airframe.require_layout("motors")
+    for number, value in enumerate(action):
+        if not -1 <= value <= 1:
+            raise link.LinkError(f"action: motor {number}: found {value}, wanted -1 to 1")
+    thrusts = [airframe.thrust((value + 1) / 2) / airframe.thrust(1.0) for value in action]
+    return [thrusts[motor] for motor in MOTOR_ORDER] + [math.nan] * (OUTPUTS - len(thrusts))
+
+
+def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None:
+    """Why the installed px4_msgs cannot be used with PX4 `px4`, and what to install; None where it can.
+
+    found: of each message, its fields and their types in their order, by which PX4 reads their bytes; None: px4_msgs is not
+    installed.
+    """
+    if px4 not in BRANCHES:
+        return f"px4: found '{px4}', wanted one of {', '.join(BRANCHES)}: PX4's version up to the second number"
+    fix = (
+        f"for PX4 {px4}: git clone -b {BRANCHES[px4]} https://github.com/PX4/px4_msgs into the workspace's src, "
+        "colcon build --packages-select px4_msgs, source install/setup.bash"
+    )
+    if found is None:
+        return f"link uxrce: px4_msgs is not installed; {fix}"
+    for message, fields in FIELDS.items():
+        if message not in found:
+            return f"link uxrce: px4_msgs: {message}: no such message; {fix}"
+        for name, kind in fields.items():
+            have = found[message].get(name, "no such field")
+            if have != kind:
+                return f"link uxrce: px4_msgs: {message}.{name}: found {have}, wanted {kind}; {fix}"
+        if list(found[message]) != list(fields):
+            have, wanted = (", ".join(names) for names in (found[message], fields))
+            return f"link uxrce: px4_msgs: {message}: found the fields {have}, wanted {wanted}; {fix}"
+    return None
+
+
+def audit(px4: str, version: str | None, subscribers: Mapping[str, int]) -> list[Unmet]:
+    """What bars a flight over this way. version: PX4's own, as 1.17, None while unknown; subscribers: by topic."""
+    unmet = []
+    if version is None:
+        unmet.append(Unmet("link uxrce: PX4 has not told its version", "check the MAVLink connection"))
+    elif version != px4:
+        there = BRANCHES.get(version)
+        fix = f"check out px4_msgs {there} and start with px4:={version}" if there else "use MAVLink: link:=mavlink"
+        unmet.append(Unmet(f"link uxrce: found PX4 {version}, wanted {px4}", fix))
+    for topic, count in subscribers.items():
+        if count < 1:
+            fix = "start MicroXRCEAgent, and PX4's uxrce_dds_client"
+            unmet.append(Unmet(f"topic {topic}: found no subscriber, wanted PX4", fix))
+    return unmet

@@ -1,0 +1,101 @@
+"""What a bag tells of a flight beside an autopilot: where the vehicle was in the world, where it was to be, who flew.
+
+log = read_log("bags/20260101-120000")
+log.rung_at(log.received)          # the rung of the ladder at each state
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.recordings.reader import TYPES, messages
+
+TOPICS = {
+    "flight_state": "FlightState",
+    "set_point": "SetPoint",
+    "supervisor/status": "SupervisorStatus",
+    "command": "FlightCommand",
+}
+
+
+class Event(NamedTuple):
+    """What the supervisor said. received: ns, at the recorder; severity: info, warning or error."""
+
+    received: int
+    severity: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FlightLog:
+    """All times but the stamps are those of the recorder, ns.
+
+    tick, received, stamp (T,), position (T, 3) m in `odom`: of the states; stamp is the vehicle's own, s. set_point (T, 3):
+    the one in force at each state, NaN before the first. rung, rung_received (S,): of the supervisor's status. command_tick,
+    command_received (C,).
+    """
+
+    tick: np.ndarray
+    received: np.ndarray
+    stamp: np.ndarray
+    position: np.ndarray
+    set_point: np.ndarray
+    rung: np.ndarray
+    rung_received: np.ndarray
+    events: tuple[Event, ...]
+    command_tick: np.ndarray
+    command_received: np.ndarray
+
+    def rung_at(self, received: np.ndarray) -> np.ndarray:
+        """The rung at these times, ns; SILENT before the supervisor said anything."""
+        at = np.searchsorted(self.rung_received, received, side="right")
+        return np.concatenate([[int(Rung.SILENT)], self.rung])[at]
+
+    def latencies(self) -> np.ndarray:
+        """Seconds from each state to the command that answers it, both as the recorder received them."""
+        sent = dict(zip(self.tick.tolist(), self.received.tolist(), strict=True))
+        pairs = zip(self.command_tick.tolist(), self.command_received.tolist(), strict=True)
+        return np.array([(received - sent[tick]) * 1e-9 for tick, received in pairs if tick in sent])
+
+
+def read_log(path: str | os.PathLike) -> FlightLog | None:
+    """The log of a flight in a bag; None where it holds no states or no supervisor. Raises BagError."""
+    found: dict[str, list] = {name: [] for name in TOPICS}
+    for topic, kind, received, message in messages(Path(path), []):
+        name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
+        if name is not None and kind == TYPES + TOPICS[name]:
+            found[name].append((received, message()))
+    states, status = found["flight_state"], found["supervisor/status"]
+    if not states or not status:
+        return None
+    received = np.array([when for when, _ in states], np.int64)
+    return FlightLog(
+        tick=np.array([message.tick for _, message in states], np.int64),
+        received=received,
+        stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
+        position=np.array([message.position for _, message in states]),
+        set_point=_in_force(found["set_point"], received),
+        rung=np.array([message.rung for _, message in status], np.int64),
+        rung_received=np.array([when for when, _ in status], np.int64),
+        events=tuple(Event(when, *_event(text)) for when, message in status for text in message.events),
+        command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
+        command_received=np.array([when for when, _ in found["command"]], np.int64),
+    )
+
+
+def _in_force(set_points: list, received: np.ndarray) -> np.ndarray:
+    """The position of the newest set-point at each of these times."""
+    times = np.array([when for when, _ in set_points], np.int64)
+    positions = np.array([[np.nan] * 3, *(message.position for _, message in set_points)])
+    return positions[np.searchsorted(times, received, side="right")]
+
+
+def _event(text: str) -> tuple[str, str]:
+    severity, _, words = text.partition(": ")
+    return (severity, words) if words else ("info", text)

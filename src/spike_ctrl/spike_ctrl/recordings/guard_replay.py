@@ -1,0 +1,137 @@
+"""What the guard would have said at each tick of a recorded flight, to its states and to the policy's answers.
+
+Times are those of the recorder where the flight was flown in real time; elsewhere each state is taken to come and to be
+answered on time, so that only what was said is judged. Each episode is judged by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight import answer_checks, state_checks
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Monitor, Source
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.state_checks import Limits, Sample, Track
+from spike_ctrl.recordings.reader import Actions, Recording
+from spike_ctrl.sim.episode_flags import FIRST
+
+ORIGIN = SetPoint((0.0, 0.0, 0.0))  # recorded states are relative to the set-point
+
+
+class Verdict(NamedTuple):
+    """Of one tick: what was found, and the rung that it demands; SNN where nothing was."""
+
+    tick: int
+    findings: tuple[Finding, ...]
+    rung: Rung
+
+
+def judge(
+    recording: Recording,
+    rate_hz: float,
+    *,
+    vehicle: int = 0,
+    spike_rates: np.ndarray | None = None,
+    limits: Limits = Limits(),
+    answer_limits: AnswerLimits = AnswerLimits(),
+) -> list[Verdict]:
+    """One verdict per recorded tick. spike_rates (T, layers): of the vehicle's policy, where they are known."""
+    states, period = recording.states, 1 / rate_hz
+    received = states.received * 1e-9 if in_real_time(recording, rate_hz) else states.tick * period
+    samples = _samples(recording, vehicle, period, received)
+    first = (states.flags[:, vehicle] & FIRST) > 0
+    layout = recording.policy.layout if recording.policy else ""
+    by_policy = _answers(recording, recording.policy, vehicle, received, spike_rates)
+    by_guide = _answers(recording, recording.guide, vehicle, received, None)
+    found, track, source, monitor = [], Track(), Source(), Monitor()
+    for row, sample in enumerate(samples):
+        if first[row]:
+            track, source, monitor = Track(), Source(), Monitor()
+        late = state_checks.gap(track, sample.received, limits) if track.accepted_at is not None else ()
+        late += answer_checks.silence(source, sample.received, answer_limits, Fault.POLICY_SILENT)
+        track, accepted, findings, _ = state_checks.inspect(sample, track, limits)
+        findings += late
+        answer = by_policy[row]
+        if accepted is not None and recording.policy is not None:
+            source = answer_checks.expect(source, accepted)
+        if answer is not None:
+            answer, judged = answer_checks.judge(answer, source, layout, answer_limits)
+            findings += judged
+        if answer is not None:
+            source = answer_checks.answered(source, answer, answer_limits)
+            monitor, behaviour = answer_checks.observe(monitor, answer, accepted or sample, answer_limits)
+            findings += behaviour
+            if by_guide[row] is not None:
+                monitor = answer_checks.compare(monitor, answer, by_guide[row], sample, ORIGIN, answer_limits)
+                findings += answer_checks.contradiction(monitor, answer_limits)
+        found.append(Verdict(int(states.tick[row]), findings, _rung(findings)))
+    return found
+
+
+def in_real_time(recording: Recording, rate_hz: float) -> bool:
+    """Whether the states came at the rate of the control step, within a factor of 2."""
+    steps = np.diff(recording.states.received) * 1e-9 * rate_hz
+    return len(steps) > 0 and 0.5 < np.median(steps) < 2.0
+
+
+def table(verdicts: Sequence[Verdict]) -> list[tuple[Fault, int, int, str]]:
+    """Each fault that was found: in how many ticks, in which first, and what was said then."""
+    rows: dict[Fault, list] = {}
+    for verdict in verdicts:
+        for fault in {finding.fault for finding in verdict.findings}:
+            detail = next(f.detail for f in verdict.findings if f.fault is fault)
+            rows.setdefault(fault, [0, verdict.tick, detail])[0] += 1
+    return [(fault, *row) for fault, row in sorted(rows.items(), key=lambda item: item[0].number)]
+
+
+def _rung(findings: Sequence[Finding]) -> Rung:
+    return max((finding.fault.rung for finding in findings if finding.fault.rung is not None), default=Rung.SNN)
+
+
+def _samples(recording: Recording, vehicle: int, period: float, received: np.ndarray) -> list[Sample]:
+    """The observed states, in the set-point's frame."""
+    seen = recording.states.observation[:, vehicle].astype(float)
+    columns = [map(tuple, part.tolist()) for part in (seen[:, :3], quaternions(seen[:, 3:12]), seen[:, 12:15], seen[:, 15:])]
+    ticks = recording.states.tick.tolist()
+    stamps = [tick * period for tick in ticks]
+    return list(map(Sample, ticks, stamps, received.tolist(), *columns))
+
+
+def quaternions(rotation: np.ndarray) -> np.ndarray:
+    """Quaternions x, y, z, w (T, 4) of rotation matrices (T, 9), row-major.
+
+    A matrix that is no rotation gives another norm than 1: each is multiplied by its matrix's determinant.
+    """
+    r = rotation.reshape(-1, 3, 3)
+    xx, yy, zz = r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]
+    w, x, y, z = (np.sqrt(np.maximum(1 + sum_, 0)) / 2 for sum_ in (xx + yy + zz, xx - yy - zz, yy - xx - zz, zz - xx - yy))
+    signed = (
+        np.copysign(x, r[:, 2, 1] - r[:, 1, 2]),
+        np.copysign(y, r[:, 0, 2] - r[:, 2, 0]),
+        np.copysign(z, r[:, 1, 0] - r[:, 0, 1]),
+    )
+    determinant = np.einsum("ti,ti->t", r[:, 0], np.cross(r[:, 1], r[:, 2]))
+    return np.stack([*signed, w], axis=1) * determinant[:, None]
+
+
+def _answers(
+    recording: Recording, actions: Actions | None, vehicle: int, received: np.ndarray, spike_rates: np.ndarray | None
+) -> list[Answer | None]:
+    """The answer to each state, as late as it was where times are the recorder's."""
+    if actions is None:
+        return [None] * len(recording.states.tick)
+    later = np.where(received == recording.states.received * 1e-9, (actions.received - recording.states.received) * 1e-9, 0)
+    found: list[Answer | None] = []
+    for row, tick in enumerate(actions.tick.tolist()):
+        if tick < 0:
+            found.append(None)
+            continue
+        rates = () if spike_rates is None else tuple(spike_rates[row].tolist())
+        action = tuple(actions.action[row, vehicle].tolist())
+        identity = Identity(actions.name[row], int(actions.epoch[row]))
+        found.append(Answer(tick, float(received[row] + later[row]), action, actions.layout, identity, rates))
+    return found

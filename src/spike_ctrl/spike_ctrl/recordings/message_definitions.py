@@ -1,0 +1,48 @@
+"""Definitions of message types, for bags that explain themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from spike_ctrl.recordings import BagError
+
+
+def standard() -> Typestore:
+    """The types that ROS 2 Kilted brings."""
+    return get_typestore(Stores.ROS2_KILTED)
+
+
+def add(store: Typestore, kind: str, prefixes: Iterable[str | Path]) -> None:
+    """Register a type, as "spike_ctrl_msgs/msg/VehicleState", and all that it is made of; does nothing for a known one.
+
+    prefixes: installations, each with share/PACKAGE/msg/NAME.msg. Raises BagError where a definition is missing.
+    """
+    if kind in store.fielddefs:
+        return
+    package, _, name = kind.replace("/msg/", "/").partition("/")
+    places = [Path(prefix) / "share" / package / "msg" / f"{name}.msg" for prefix in prefixes]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise BagError(f"{kind}: no definition; searched {', '.join(map(str, places)) or 'nowhere'}")
+    try:
+        found = get_types_from_msg(path.read_text(encoding="utf-8"), kind)
+    except (TypesysError, OSError, UnicodeDecodeError) as error:
+        raise BagError(f"{path}: not a message definition: {error}") from None
+    for part in sorted({part for _, fields in found.values() for _, field in fields for part in _parts(field)}):
+        if part not in found:
+            add(store, part, prefixes)
+    store.register(found)
+
+
+def _parts(field) -> Iterator[str]:
+    """The message types that a field's description names."""
+    kind, about = field
+    if kind is Nodetype.NAME:
+        yield about
+    elif kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
+        yield from _parts(about[0])

@@ -1,0 +1,354 @@
+"""What a bag tells of a flight, as arrays: states, actions, checkpoints, and what is missing, in words.
+
+Bags of other tools and bags that were cut are read as far as they go. Only the states are needed; who needs more checks
+what is None.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from spike_ctrl.recordings import BagError, segment
+from spike_ctrl.recordings.repair import is_mcap, whole_records
+from spike_ctrl.sim.observation import SIZE
+
+TYPES = "spike_ctrl_msgs/msg/"
+TOPICS = {  # relative to the namespace of the states
+    "state": "VehicleState",
+    "policy/action": "VehicleAction",
+    "guide/action": "VehicleAction",
+    "policy/status": "PolicyStatus",
+    "policy/checkpoint": "Checkpoint",
+    "policy/model": "Checkpoint",
+    "transition": "Transition",
+    "command": "FlightCommand",
+    "flight_state": "FlightState",
+}
+
+
+class States(NamedTuple):
+    """T ticks of N vehicles: tick, epoch and receipt by the recorder in ns (T,), flags (T, N), observation (T, N, 18)."""
+
+    tick: np.ndarray
+    epoch: np.ndarray
+    received: np.ndarray
+    flags: np.ndarray
+    observation: np.ndarray
+
+
+class Actions(NamedTuple):
+    """Answers, in the order of the states' T ticks; tick -1 where there is none. name: of the checkpoint, (T,) text.
+
+    epoch, received ns (T,); action (T, N, 4), NaN where there is none. layout: "motors" or "rates".
+    """
+
+    tick: np.ndarray
+    epoch: np.ndarray
+    received: np.ndarray
+    name: np.ndarray
+    action: np.ndarray
+    layout: str
+
+
+class Status(NamedTuple):
+    """S reports of the policy node: tick, reason, inference time and age of the state (s), spike rates of the layers.
+
+    spike_rate (S, layers), NaN where none was told. candidate: epoch of the checkpoint in shadow, -1 where there is none.
+    """
+
+    tick: np.ndarray
+    reason: np.ndarray
+    inference_time: np.ndarray
+    state_age: np.ndarray
+    spike_rate: np.ndarray
+    candidate: np.ndarray
+
+
+class Applied(NamedTuple):
+    """What was flown in simulation, in the order of the states' T ticks; NaN, and flags of 0, where not recorded.
+
+    action, guide_action, rotor_speed (T, N, 4), disturbance (T, N, 6), reward (T, N), flags uint8 (T, N).
+    """
+
+    action: np.ndarray
+    reward: np.ndarray
+    guide_action: np.ndarray
+    rotor_speed: np.ndarray
+    disturbance: np.ndarray
+    flags: np.ndarray
+
+
+class Commands(NamedTuple):
+    """What the one vehicle of a flight was commanded, in the order of the states' T ticks: action (T, 4), NaN where nothing
+    was; commander (T,), constants of FlightCommand. layout: "motors" or "rates"."""
+
+    action: np.ndarray
+    commander: np.ndarray
+    layout: str
+
+
+class Poses(NamedTuple):
+    """Where the one vehicle of a flight was in the world, in the order of the states' T ticks; NaN where not recorded.
+
+    stamp (T,) s on the autopilot's clock, position (T, 3), quaternion x, y, z, w (T, 4), velocity (T, 3), rates (T, 3).
+    """
+
+    stamp: np.ndarray
+    position: np.ndarray
+    quaternion: np.ndarray
+    velocity: np.ndarray
+    rates: np.ndarray
+
+
+class Embedded(NamedTuple):
+    """A checkpoint that came over the wire."""
+
+    name: str
+    sha256: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A flight from a bag. notes: what was missing or could not be used, one line each."""
+
+    path: Path
+    states: States
+    policy: Actions | None = None
+    guide: Actions | None = None
+    status: Status | None = None
+    applied: Applied | None = None
+    commands: Commands | None = None
+    poses: Poses | None = None
+    checkpoints: dict[int, Embedded] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def vehicles(self) -> int:
+        return self.states.flags.shape[1]
+
+
+def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Recording:
+    """The flight in a bag's folder or file, from these of TOPICS. Raises BagError where it holds no states of vehicles."""
+    path = Path(path)
+    notes: list[str] = []
+    found: dict[str, list] = {name: [] for name in TOPICS}
+    namespace, others = None, {}
+    for topic, kind, received, message in messages(path, notes):
+        others[topic] = kind
+        name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
+        if name not in topics or kind != TYPES + TOPICS[name]:
+            continue
+        space = topic[: -len(name)]
+        namespace = space if namespace is None else namespace
+        if space != namespace:
+            notes.append(f"{topic}: left out, the flight read is that of {namespace or '/'}")
+            continue
+        found[name].append((received, message()))
+    if not found["state"]:
+        topics = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(others.items())) or "no message"
+        raise BagError(f"{path}: found {topics}; wanted a topic state ({TYPES}VehicleState)")
+    try:
+        return _recording(path, {name: found[name] for name in topics}, list(dict.fromkeys(notes)))
+    except AttributeError as error:
+        raise BagError(f"{path}: the bag's message types are of another version: {error}") from None
+
+
+def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recording:
+    states = _states(path, found["state"], notes)
+    for name in ("policy/action", "guide/action", "policy/status"):
+        if name in found and not found[name]:
+            notes.append(f"no {name}")
+    gaps = int((np.diff(states.tick) != 1).sum())
+    if gaps:
+        missing = int(states.tick[-1] - states.tick[0] + 1 - len(states.tick))
+        notes.append(f"state: {missing} ticks are missing in {gaps} gaps")
+    return Recording(
+        path=path,
+        states=states,
+        policy=_actions(found.get("policy/action"), states, "policy/action", notes),
+        guide=_actions(found.get("guide/action"), states, "guide/action", notes),
+        status=_status(found.get("policy/status")),
+        applied=_applied(found.get("transition"), states),
+        commands=_commands(found.get("command"), states, notes),
+        poses=_poses(found.get("flight_state"), states),
+        checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
+        notes=tuple(notes),
+    )
+
+
+def _states(path: Path, found: list, notes: list[str]) -> States:
+    """The first flight of a bag: a state that was sent again counts once, and a tick that runs back begins another one."""
+    kept, last = [], -1
+    vehicles = found[0][1].vehicles
+    for received, message in found:
+        if message.tick < last:
+            notes.append(f"state: the ticks begin anew after tick {last}; only the flight before is read")
+            break
+        if message.vehicles != vehicles or vehicles == 0:
+            wanted = vehicles or "some"
+            raise BagError(f"{path}: state, tick {message.tick}: found {message.vehicles} vehicles, wanted {wanted}")
+        for name, size in (("observation", SIZE), ("flags", 1)):
+            if getattr(message, name).size != size * vehicles:
+                have = getattr(message, name).size
+                raise BagError(f"{path}: state.{name}, tick {message.tick}: found {have} numbers, wanted {size * vehicles}")
+        if message.tick > last:
+            kept.append((received, message))
+            last = message.tick
+    return States(
+        tick=np.array([m.tick for _, m in kept], np.int64),
+        epoch=np.array([m.epoch for _, m in kept], np.int64),
+        received=np.array([received for received, _ in kept], np.int64),
+        flags=np.stack([m.flags for _, m in kept]),
+        observation=np.stack([m.observation for _, m in kept]).reshape(len(kept), vehicles, SIZE),
+    )
+
+
+def _actions(found: list | None, states: States, topic: str, notes: list[str]) -> Actions | None:
+    if not found:
+        return None
+    ticks, vehicles = len(states.tick), states.flags.shape[1]
+    layouts = sorted({message.layout for _, message in found})
+    if len(layouts) > 1:
+        notes.append(f"{topic}: left out, found layouts {', '.join(layouts)}, wanted one")
+        return None
+    action = np.full((ticks, vehicles, 4), np.nan, np.float32)
+    tick, epoch, received = np.full(ticks, -1, np.int64), np.zeros(ticks, np.int64), np.zeros(ticks, np.int64)
+    name = np.full(ticks, "", object)
+    at = {int(t): row for row, t in enumerate(states.tick)}
+    for when, message in found:
+        row = at.get(message.tick)
+        if row is None or tick[row] >= 0 or message.action.size != 4 * vehicles:
+            continue
+        tick[row], epoch[row], received[row], name[row] = message.tick, message.epoch, when, message.checkpoint_id
+        action[row] = message.action.reshape(vehicles, 4)
+    return Actions(tick, epoch, received, name, action, layouts[0])
+
+
+def _status(found: list | None) -> Status | None:
+    if not found:
+        return None
+    layers = max(len(message.spike_rate) for _, message in found)
+    rates = np.full((len(found), layers), np.nan)
+    for row, (_, message) in enumerate(found):
+        rates[row, : len(message.spike_rate)] = message.spike_rate
+    columns = zip(*((m.tick, m.reason, m.inference_time, m.state_age) for _, m in found), strict=True)
+    candidate = [m.candidate_epoch if getattr(m, "candidate_id", "") else -1 for _, m in found]
+    return Status(*map(np.array, columns), rates, np.array(candidate))
+
+
+def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:
+    """By epoch; an epoch of two different files is left out, for a replay goes by epochs."""
+    kept: dict[int, Embedded] = {}
+    for _, message in found:
+        one = Embedded(message.name, message.sha256, message.data.tobytes())
+        before = kept.setdefault(message.epoch, one)
+        if before.sha256 != one.sha256:
+            notes.append(f"checkpoints: epoch {message.epoch} left out: found {before.name} and another one, {one.name}")
+            kept[message.epoch] = before._replace(data=b"")
+    return {epoch: one for epoch, one in kept.items() if one.data}
+
+
+def _applied(found: list | None, states: States) -> Applied | None:
+    if not found:
+        return None
+    ticks, vehicles = states.flags.shape
+    shapes = {"action": 4, "guide_action": 4, "rotor_speed": 4, "disturbance": 6}
+    arrays = {name: np.full((ticks, vehicles, size), np.nan, np.float32) for name, size in shapes.items()}
+    arrays["reward"] = np.full((ticks, vehicles), np.nan, np.float32)
+    flags = np.zeros((ticks, vehicles), np.uint8)
+    at = {int(t): row for row, t in enumerate(states.tick)}
+    for _, message in found:
+        row = at.get(message.tick)
+        if row is not None and message.vehicles == vehicles:
+            flags[row] = message.flags
+            for name, array in arrays.items():
+                array[row] = getattr(message, name).reshape(array.shape[1:])
+    return Applied(flags=flags, **arrays)
+
+
+def _commands(found: list | None, states: States, notes: list[str]) -> Commands | None:
+    if not found or states.flags.shape[1] != 1:
+        return None
+    layouts = sorted({message.layout for _, message in found})
+    if len(layouts) > 1:
+        notes.append(f"command: left out, found layouts {', '.join(layouts)}, wanted one")
+        return None
+    action = np.full((len(states.tick), 4), np.nan, np.float32)
+    commander = np.zeros(len(states.tick), np.uint8)
+    at = {int(t): row for row, t in enumerate(states.tick)}
+    for _, message in found:
+        if (row := at.get(message.tick)) is not None:
+            action[row], commander[row] = message.action, message.commander
+    return Commands(action, commander, layouts[0])
+
+
+def _poses(found: list | None, states: States) -> Poses | None:
+    if not found or states.flags.shape[1] != 1:
+        return None
+    sizes = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3}
+    arrays = {name: np.full((len(states.tick), size), np.nan) for name, size in sizes.items()}
+    stamp = np.full(len(states.tick), np.nan)
+    at = {int(t): row for row, t in enumerate(states.tick)}
+    for _, message in found:
+        if (row := at.get(message.tick)) is not None:
+            stamp[row] = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+            for name, array in arrays.items():
+                array[row] = getattr(message, name)
+    return Poses(stamp, **arrays)
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
+    """(topic, type, received ns, function that decodes the message) of a bag, in order of receipt within each file."""
+    if not path.exists():
+        raise BagError(f"{path}: no such bag")
+    try:
+        with AnyReader([path]) as reader:
+            for connection, received, raw in reader.messages():
+                kind = connection.msgtype
+                yield connection.topic, kind, received, lambda raw=raw, kind=kind: reader.deserialize(raw, kind)
+            return
+    except (AnyReaderError, ReaderError, OSError, AssertionError) as error:
+        files = [path] if path.is_file() else [*segment.finished(path), *segment.unfinished(path)]
+        if not files and not (path / "metadata.yaml").exists():
+            raise BagError(f"{path}: found no .mcap file, wanted a bag") from None
+        if not files:
+            raise BagError(f"{path}: not a bag that can be read: {error}") from None
+        if not any(map(is_mcap, files)):
+            raise BagError(f"{path}: found no MCAP file, wanted one or a bag's folder") from None
+    stores, count, lost = {}, 0, 0
+    for file in files:
+        used = 0
+        for records, end in whole_records(file):
+            for schema, channel, message in records:
+                decode = stores.get(schema.name) or stores.setdefault(schema.name, _decoder(schema))
+                yield channel.topic, schema.name, message.log_time, lambda m=message, decode=decode: decode(m.data)
+            count, used = count + len(records), end
+        lost += file.stat().st_size - used
+    notes.append(f"not closed: {count} messages were read, {lost} bytes were of no use; spike-ctrl repair {path}")
+
+
+def _decoder(schema):
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(schema.data.decode(), schema.name))
+    return lambda data: store.deserialize_cdr(data, schema.name)
+
+
+def latencies(recording: Recording) -> np.ndarray:
+    """Seconds from each state to the policy's answer, both as the recorder received them."""
+    if recording.policy is None:
+        return np.empty(0)
+    answered = recording.policy.tick >= 0
+    return (recording.policy.received[answered] - recording.states.received[answered]) * 1e-9

@@ -1,0 +1,357 @@
+"""Run a policy over a recorded flight: does it say again what it said, or how far is another one from it?
+
+The policy sees the recorded states, so this is an open loop: what another policy would have flown to is not known here.
+Actions are equal, bit by bit, for the same checkpoint on the same kind of processor; a spiking state is known from the
+start of an episode on, and unknown after a state that is missing in the bag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Checkpoint, Contract
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.pilot import Flown, Pilot, Reason
+from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings.reader import Recording, Status, read
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl.sim.reward import START, Coefficients, reward
+
+AXES = {
+    "motors": ("front-right", "back-right", "back-left", "front-left"),
+    "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
+}
+# of a bag, that are needed
+TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition")
+STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
+
+
+class Choice(NamedTuple):
+    """What is replayed: a policy or one for each epoch, its contract, whether it is what flew, and how that is known."""
+
+    policies: SpikingPolicy | Mapping[int, SpikingPolicy]
+    contract: Contract
+    same: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Recomputed actions (T, N, 4), NaN where no policy was at hand, and whether the spiking state was known (T, N)."""
+
+    action: np.ndarray
+    known: np.ndarray
+    spikes: np.ndarray | None = None  # (T, neurons) of vehicle 0
+    membrane: np.ndarray | None = None  # (T, neurons) of vehicle 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first action that differs: its tick, vehicle and axis, recorded and recomputed."""
+
+    tick: int
+    vehicle: int
+    axis: int
+    recorded: float
+    recomputed: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Recomputed against recorded actions. Counts are of vehicle-steps; `known` those whose spiking state is known.
+
+    rms, p95, largest: of the difference of each axis, in action units, over all compared steps. over_time: rms of each
+    second and axis, (seconds, 4).
+    """
+
+    compared: int
+    equal: int
+    known: int
+    known_equal: int
+    first: Difference | None
+    rms: tuple[float, ...] = ()
+    p95: tuple[float, ...] = ()
+    largest: tuple[float, ...] = ()
+    over_time: np.ndarray = field(default_factory=lambda: np.empty((0, 4)))
+
+    @property
+    def same(self) -> bool:
+        """All actions with a known spiking state are equal, and there are some."""
+        return self.known > 0 and self.known_equal == self.known
+
+
+def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingPolicy], *, traces: bool = False) -> Replay:
+    """Fly one policy, or the policy of each epoch, through the recorded states. traces: keep vehicle 0's neurons."""
+    states, vehicles = recording.states, recording.vehicles
+    action = np.full((len(states.tick), vehicles, 4), np.nan, np.float32)
+    known = np.zeros((len(states.tick), vehicles), bool)
+    epochs, started, shadows = flown_epochs(recording), started_ticks(recording), _shadows(recording.status)
+    first = (states.flags & FIRST) > 0
+    pilot, before = Pilot(warm_up=0, judged=True), None
+    sure, shadow_sure = np.zeros(vehicles, bool), False
+    one = policies if isinstance(policies, SpikingPolicy) else next(iter(policies.values()))
+    spikes, membranes = (np.full((len(states.tick), len(one.theta)), np.nan, np.float32) for _ in range(2))
+    for row, tick in enumerate(states.tick.tolist()):
+        epoch = int(epochs[row])
+        policy = _of_epoch(policies, epoch)
+        if policy is None or tick != before or tick in started:
+            pilot.stop()
+            sure, shadow_sure = np.full(vehicles, tick in started), tick in started
+        before = tick + 1
+        if policy is None:
+            continue
+        if pilot.flown is None or (pilot.flown.policy, pilot.flown.epoch) != (policy, epoch):
+            if pilot.accept("", epoch):
+                sure = np.full(vehicles, shadow_sure)
+            else:  # in lockstep it goes on with the spiking state
+                same = pilot.flown is None or pilot.flown.policy.sizes == policy.sizes
+                sure &= same and (pilot.flown is None or states.epoch[row] > 0)
+                pilot.take(Flown("", policy, epoch))
+        if tick in shadows and (successor := _of_epoch(policies, shadows[tick])) not in (None, policies):
+            pilot.warm(Flown("", successor, shadows[tick]))
+            shadow_sure = True
+        sure |= first[row]
+        answer = pilot.step(tick, first[row], states.observation[row], lockstep=True)
+        if answer.action is not None:
+            action[row], known[row] = answer.action, sure
+        if traces and pilot.state is not None and policy.sizes == one.sizes:
+            spikes[row], membranes[row] = pilot.state.spike[:, 0], pilot.state.membrane[:, 0]
+    return Replay(action, known, *((spikes, membranes) if traces else ()))
+
+
+def flown_epochs(recording: Recording) -> np.ndarray:
+    """The checkpoint in use at each tick, (T,): what the state asks for; else what answered, also between two answers."""
+    states, policy = recording.states, recording.policy
+    if policy is None or not (policy.tick >= 0).any():
+        return states.epoch
+    answered = np.flatnonzero(policy.tick >= 0)
+    last = np.searchsorted(answered, np.arange(len(states.tick)), side="right") - 1
+    return np.where(states.epoch > 0, states.epoch, policy.epoch[answered[np.maximum(last, 0)]])
+
+
+def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
+    """Recomputed and recorded actions, where there are both."""
+    recorded = recording.policy.action
+    both = (recording.policy.tick >= 0)[:, None] & np.isfinite(found.action).all(2)
+    equal = (recorded.view(np.uint32) == found.action.view(np.uint32)).all(2)
+    known = both & found.known
+    first = None
+    if (known & ~equal).any():
+        row, vehicle = np.argwhere(known & ~equal)[0]
+        axis = int(np.flatnonzero(recorded[row, vehicle] != found.action[row, vehicle])[0])
+        one, other = float(recorded[row, vehicle, axis]), float(found.action[row, vehicle, axis])
+        first = Difference(int(recording.states.tick[row]), int(vehicle), axis, one, other)
+    counts = {"compared": int(both.sum()), "equal": int((both & equal).sum())}
+    counts |= {"known": int(known.sum()), "known_equal": int((known & equal).sum()), "first": first}
+    if not both.any():
+        return Comparison(**counts)
+    error = np.where(both[:, :, None], np.abs(found.action - recorded), np.nan).astype(float)
+    each = error[both]
+    step = max(1, round(rate_hz))
+    over_time = np.array([_rms(error[at : at + step].reshape(-1, 4)) for at in range(0, len(error), step)])
+    return Comparison(
+        **counts,
+        rms=tuple(_rms(each)),
+        p95=tuple(np.percentile(each, 95, axis=0)),
+        largest=tuple(each.max(axis=0)),
+        over_time=over_time,
+    )
+
+
+def hover(contract: Contract) -> float | None:
+    """The throttle at which the airframe of a contract hovers; None where that airframe is not known here."""
+    try:
+        found = airframe.find(contract.airframe)
+    except AirframeError:
+        return None
+    return found.hover if found.hash == contract.airframe_hash else None
+
+
+def returns(recording: Recording, hover: float | None, coefficients: Coefficients = START) -> np.ndarray:
+    """Return of each episode that is whole in the bag, (episodes,), from what was flown and observed.
+
+    Counts rewards as the environment does: for each action, that of the state it led to. Needs the applied actions of
+    `transition`, the motors' layout and the throttle of hover; empty without.
+    """
+    states, found = recording.states, []
+    if recording.applied is None or recording.policy is None or recording.policy.layout != "motors" or hover is None:
+        return np.empty(0)
+    for vehicle in range(recording.vehicles):
+        flags = states.flags[:, vehicle]
+        ends = np.flatnonzero(flags & (TERMINATED | TRUNCATED))
+        for start in np.flatnonzero(flags & FIRST):
+            after = ends[ends > start]
+            if not len(after) or states.tick[after[0]] - states.tick[start] != after[0] - start:
+                continue
+            command = (recording.applied.action[start : after[0], vehicle] + 1) / 2
+            reached = states.observation[start + 1 : after[0] + 1, vehicle]
+            if np.isfinite(command).all():
+                found.append(reward(reached, command, hover, coefficients).sum())
+    return np.array(found)
+
+
+def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: str, runtime=SpikingPolicy) -> Choice:
+    """The policy to replay: the model of this name and hash or, without one, the checkpoints that are in the bag.
+
+    runtime: SpikingPolicy or a class that is made as it is. Raises BagError where there is no checkpoint, or where its
+    contract does not fit the recorded actions.
+    """
+    if recording.policy is None:
+        raise BagError(f"{recording.path}: no policy/action in it, so there is nothing to compare with; {usable(recording)}")
+    answered = recording.policy.tick >= 0
+    if not answered.any():
+        raise BagError(f"{recording.path}: no policy/action answers a recorded state; {usable(recording)}")
+    epochs = sorted(set(recording.policy.epoch[answered].tolist()))
+    if model is not None:
+        _check(recording, model, name)
+        if all(epoch in recording.checkpoints for epoch in epochs):
+            same = all(recording.checkpoints[epoch].sha256 == sha256 for epoch in epochs)
+            why = "by the hash of the recorded checkpoints"
+        else:
+            names = sorted(set(recording.policy.name[answered].tolist()))
+            same = [Path(n).name for n in names] == [Path(name).name]
+            why = f"by its name; the bag says {', '.join(names)}"
+        contract = model.manifest.contract
+        policy = runtime(model.weights, contract.neuron)
+        policies = dict.fromkeys(epochs, policy) if same else policy
+        return Choice(policies, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
+    policies, contract = {}, None
+    for epoch in (epoch for epoch in epochs if epoch in recording.checkpoints):
+        found = recording.checkpoints[epoch]
+        loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
+        _check(recording, loaded, found.name)
+        contract = loaded.manifest.contract
+        policies[epoch] = runtime(loaded.weights, contract.neuron)
+    if not policies:
+        raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
+    names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in map(recording.checkpoints.get, policies)]
+    shown = ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
+    return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
+
+
+def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison]:
+    """Choose, replay and compare. A single vehicle may have been flown by the compiled step: that is tried, where the
+    checkpoint that flew does not answer the same without."""
+    choice = chosen(recording, model, name, sha256)
+    found = compare(recording, replay(recording, choice.policies), choice.contract.rate_hz)
+    if found.same or not choice.same or recording.vehicles > 1:
+        return choice, found
+    from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+
+    compiled = chosen(recording, model, name, sha256, CompiledPolicy)
+    again = compare(recording, replay(recording, compiled.policies), choice.contract.rate_hz)
+    if again.equal <= found.equal:
+        return choice, found
+    return compiled._replace(words=f"{compiled.words}, by the compiled step"), again
+
+
+def flown(path: Path, model: str = "") -> tuple[str, bool]:
+    """Name of the airframe that a bag's checkpoints, or the model instead, are for; whether it is a flight in real time.
+
+    Raises BagError, CheckpointError.
+    """
+    recording = read(path, ("state", "policy/checkpoint", "policy/model", "flight_state"))
+    data = checkpoint.read(model) if model else next((found.data for found in recording.checkpoints.values()), None)
+    if data is None:
+        raise BagError(f"{path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
+    return checkpoint.loads(data, name=model or str(path)).manifest.contract.airframe, recording.poses is not None
+
+
+def usable(recording: Recording) -> str:
+    """What a bag holds, in words."""
+    parts = [f"{len(recording.states.tick)} ticks of {recording.vehicles} vehicles"]
+    answers = (("policy/action", recording.policy), ("guide/action", recording.guide))
+    parts += [f"{int((found.tick >= 0).sum())} of {topic}" for topic, found in answers if found is not None]
+    parts += [f"{len(recording.status.tick)} of policy/status"] if recording.status is not None else []
+    parts += ["transition"] if recording.applied is not None else []
+    parts += ["command"] if recording.commands is not None else []
+    parts += [f"{len(recording.checkpoints)} checkpoints"] if recording.checkpoints else []
+    return f"usable: {', '.join(parts)}"
+
+
+def _check(recording: Recording, model: Checkpoint, name: str) -> None:
+    contract = model.manifest.contract
+    for field_, found, wanted in (
+        ("action", contract.action, recording.policy.layout),
+        ("observation", contract.observation, LAYOUT),
+    ):
+        if found != wanted:
+            where = f"as in {recording.path}; {usable(recording)}"
+            raise BagError(f"{name}: {field_}: found {found!r}, wanted {wanted!r} {where}")
+
+
+def _of_epoch(policies: SpikingPolicy | Mapping[int, SpikingPolicy], epoch: int) -> SpikingPolicy | None:
+    return policies if isinstance(policies, SpikingPolicy) else policies.get(epoch)
+
+
+def _shadows(status: Status | None) -> dict[int, int]:
+    """{tick: epoch} of each successor that began to fly in shadow after the first report."""
+    if status is None:
+        return {}
+    began = np.flatnonzero((status.candidate[1:] >= 0) & (status.candidate[1:] != status.candidate[:-1])) + 1
+    return dict(zip(status.tick[began].tolist(), status.candidate[began].tolist(), strict=True))
+
+
+def started_ticks(recording: Recording) -> set[int]:
+    """Ticks at which the policy says that it begins from the zero state."""
+    if recording.status is None:
+        return set()
+    return set(recording.status.tick[recording.status.reason == STARTED].tolist())
+
+
+def _rms(error: np.ndarray) -> np.ndarray:
+    """Root mean square of each column without its NaNs; NaN where there is nothing else."""
+    count = np.isfinite(error).sum(0)
+    total = np.nansum(error**2, axis=0)
+    return np.sqrt(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
+
+
+# --- in words -------------------------------------------------------------------------------------------------------
+
+
+def summary(recording: Recording, choice: Choice, found: Comparison, returns_: np.ndarray) -> list[str]:
+    """What there is to say, line by line."""
+    axes = AXES[recording.policy.layout]
+    lines = [usable(recording), f"checkpoint: {choice.words}"]
+    if choice.same:
+        lines.append(f"equal bit by bit: {found.known_equal} of {found.known} actions with a known spiking state")
+        if found.known < found.compared:
+            unknown, equal = found.compared - found.known, found.equal - found.known_equal
+            lines.append(f"  and {equal} of {unknown} whose spiking state is unknown: no start of an episode before them")
+    else:
+        lines.append(f"equal bit by bit: {found.equal} of {found.compared} actions")
+    if found.first and choice.same:
+        d = found.first
+        lines.append(
+            f"first difference: tick {d.tick}, vehicle {d.vehicle}, {axes[d.axis]}: "
+            f"recorded {d.recorded:.9g}, recomputed {d.recomputed:.9g}"
+        )
+    if found.compared and found.equal < found.compared:
+        lines.append(f"{'difference':<14}{'rms':>10}{'p95':>10}{'largest':>10}")
+        for row in zip(axes, found.rms, found.p95, found.largest, strict=True):
+            lines.append("{:<14}{:>10.4f}{:>10.4f}{:>10.4f}".format(*row))
+        worst = np.nanargmax(np.nan_to_num(found.over_time, nan=-1).max(1))
+        lines.append(f"largest in second {worst} of {len(found.over_time)}: rms {np.nanmax(found.over_time[worst]):.4f}")
+    if len(returns_):
+        lines.append(f"return as flown: {returns_.mean():.1f} over {len(returns_)} whole episodes")
+    else:
+        lines.append("return as flown: unknown: no whole episode of a known airframe with the motors' actions")
+    return lines
+
+
+def figures(found: Comparison, returns_: np.ndarray) -> dict:
+    """The same for machines."""
+    first = None if found.first is None else vars(found.first)
+    counts = {name: getattr(found, name) for name in ("compared", "equal", "known", "known_equal")}
+    axes = {name: [float(value) for value in getattr(found, name)] for name in ("rms", "p95", "largest")}
+    seconds = [[None if np.isnan(value) else float(value) for value in row] for row in found.over_time]
+    return counts | {"first": first} | axes | {"rms_over_time": seconds, "returns": [float(r) for r in returns_]}

@@ -1,0 +1,94 @@
+"""A bag's folder: one MCAP file per segment, and metadata.yaml that speaks of all finished ones.
+
+A segment is written as NAME_3/NAME_3.mcap and becomes NAME_3.mcap when it is whole, so the folder is a readable bag at
+every moment, and what a killed process leaves behind is known by its place.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from spike_ctrl.recordings import BagError
+
+KEY = "rosbag2_bagfile_information"
+
+
+def folder(bag: Path, number: int) -> Path:
+    """Where segment `number` is written."""
+    return bag / f"{bag.name}_{number}"
+
+
+def unfinished(bag: Path) -> list[Path]:
+    """MCAP files of segments that were never finished, in their order."""
+    found = [f for f in bag.glob("*/*.mcap") if f.stem == f.parent.name]
+    return sorted(found, key=_order)
+
+
+def finished(bag: Path) -> list[Path]:
+    """MCAP files of the finished segments, in their order."""
+    return sorted(bag.glob("*.mcap"), key=_order)
+
+
+def _order(path: Path) -> tuple[int, str]:
+    number = path.stem.rpartition("_")[2]
+    return (int(number) if number.isdecimal() else -1, path.name)
+
+
+def finish(bag: Path, written: Path, target: Path) -> dict:
+    """Move a closed segment from its folder to `target`. Gives what its metadata say, under its new name."""
+    about = read_metadata(written.parent)
+    about["relative_file_paths"] = [target.name]
+    about["files"][0]["path"] = target.name
+    os.replace(written, target)
+    (written.parent / "metadata.yaml").unlink()
+    written.parent.rmdir()
+    return about
+
+
+def read_metadata(bag: Path) -> dict:
+    """The information of a bag's metadata.yaml. Raises BagError."""
+    path = bag / "metadata.yaml"
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
+    except OSError as error:
+        raise BagError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise BagError(f"{path}: not the metadata of a rosbag2 bag: {error}") from None
+
+
+def write_metadata(bag: Path, segments: list[dict]) -> None:
+    """Write a bag's metadata.yaml from those of its segments, so that a kill leaves the old file or the new one."""
+    temporary = bag / "metadata.yaml.tmp"
+    temporary.write_text(yaml.safe_dump({KEY: merged(segments)}, sort_keys=False), encoding="utf-8")
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, bag / "metadata.yaml")
+
+
+def merged(segments: list[dict]) -> dict:
+    """One metadata mapping from those of several segments; empty segments do not count for the times."""
+    topics: dict[str, dict] = {}
+    for segment in segments:
+        for topic in segment["topics_with_message_count"]:
+            about = topic["topic_metadata"]
+            known = topics.setdefault(f"{about['name']} {about['type']}", {"topic_metadata": about, "message_count": 0})
+            known["message_count"] += topic["message_count"]
+    files = [file for segment in segments for file in segment["files"]]
+    spans = [
+        (file["starting_time"]["nanoseconds_since_epoch"], file["duration"]["nanoseconds"])
+        for file in files
+        if file["message_count"]
+    ]
+    start = min((begin for begin, _ in spans), default=0)
+    end = max((begin + duration for begin, duration in spans), default=0)
+    return segments[0] | {
+        "relative_file_paths": [file["path"] for file in files],
+        "duration": {"nanoseconds": end - start},
+        "starting_time": {"nanoseconds_since_epoch": start},
+        "message_count": sum(file["message_count"] for file in files),
+        "topics_with_message_count": list(topics.values()),
+        "files": files,
+    }

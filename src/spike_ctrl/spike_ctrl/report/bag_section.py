@@ -1,0 +1,223 @@
+"""A recorded flight's part of a report: the same figures as a model's, from what was recorded, and the graph's timing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+
+from spike_ctrl._files import resources
+from spike_ctrl.evaluation.energy import spiking_energy_pj
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.pilot import Reason
+from spike_ctrl.recordings import BagError, guard_replay, replay
+from spike_ctrl.recordings.flight_log import FlightLog, read_log
+from spike_ctrl.recordings.reader import Recording, latencies, read
+from spike_ctrl.report import ladder_charts
+from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.flight_charts import Band, Flight, banded, charts, curve, hover_verdict, styled
+from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
+
+VEHICLE = 0
+RATE_HZ = 100.0  # where no checkpoint tells
+
+
+def section(path: Path, models: Sequence[Path] = ()) -> Section:
+    """models: the policies to replay, where the bag holds none."""
+    recording, log = read(path), read_log(path)
+    notes = list(recording.notes)
+    choice, compared, found = None, None, None
+    try:
+        choice, compared = _judged(recording, models)
+        found = replay.replay(recording, choice.policies, traces=True)
+    except BagError as error:
+        notes.append(f"not replayed: {error}")
+    rate = choice.contract.rate_hz if choice else RATE_HZ
+    flight = _flight(recording, rate, choice, found, log)
+    parts: list = [_tiles(recording, compared if choice and choice.same else None, flight)]
+    parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log)))
+    parts += [ladder_charts.ladder(log, int(log.received[0]))] if log is not None else []
+    parts += charts([flight])
+    if compared is not None and compared.equal < compared.compared:
+        parts.append(_disagreement(recording, compared))
+    if faults := _faults(recording, rate, found, flight):
+        parts.append(faults)
+    if recording.status is not None:
+        parts += _status(recording, flight)
+    late = {"action of the policy": latencies(recording)} | ({"command": log.latencies()} if log is not None else {})
+    if late := {name: seconds for name, seconds in late.items() if len(seconds)}:
+        parts.append(ladder_charts.latency(late))
+    if log is not None and log.events:
+        parts.append(ladder_charts.events(log.events, int(log.received[0])))
+    return Section(f"Bag {path.name}", parts, notes)
+
+
+def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison]:
+    """Replay the checkpoints in the bag or, without any, the first that fits among the given models and the shipped ones."""
+    try:
+        return replay.judged(recording, None, "", "")
+    except BagError as error:
+        refused = error
+    for path in (*models, *_shipped(recording)):
+        data = checkpoint.read(path)
+        try:
+            return replay.judged(recording, checkpoint.loads(data), str(path), hashlib.sha256(data).hexdigest())
+        except BagError as error:
+            refused = error
+    raise refused
+
+
+def _shipped(recording: Recording) -> list[Path]:
+    """Models of this installation that are called as the one that flew."""
+    names = set() if recording.policy is None else {Path(name).name for name in recording.policy.name.tolist() if name}
+    return [path for path in sorted(resources.folder("models").glob("*.safetensors")) if path.name in names]
+
+
+def _flight(recording: Recording, rate_hz: float, choice, found: replay.Replay | None, log: FlightLog | None) -> Flight:
+    states = recording.states
+    seconds = (states.tick - states.tick[0]) / rate_hz
+    first = (states.flags[:, VEHICLE] & FIRST) > 0
+    starts = [float(seconds[0]), *seconds[first][seconds[first] > seconds[0]].tolist()]
+    world = {"bands": _guided(states.flags[:, VEHICLE], seconds)}
+    if log is not None:
+        begun, row = int(log.received[0]), np.clip(np.searchsorted(log.tick, states.tick), 0, len(log.tick) - 1)
+        seconds = (states.received - begun) * 1e-9
+        flown = ladder_charts.bands(log, begun)
+        world = {"bands": flown, "position": log.position[row], "set_point": log.set_point[row]}
+        world["counts"] = log.rung_at(states.received) == Rung.SNN
+        starts = [0.0, *(band.begin for band in flown if band.name == Rung.SNN.name)]
+    policy = choice.policies if choice else None
+    if isinstance(policy, dict):
+        policy = next(iter(policy.values()))
+    nothing = np.full((len(seconds), 4), np.nan, np.float32)
+    return Flight(
+        f"vehicle {VEHICLE}",
+        seconds,
+        states.observation[:, VEHICLE],
+        nothing if recording.policy is None else recording.policy.action[:, VEHICLE],
+        "motors" if recording.policy is None else recording.policy.layout,
+        None if recording.guide is None else recording.guide.action[:, VEHICLE],
+        *((found.spikes, found.membrane, policy.theta, policy.sizes[1:-1]) if found else (None, None, None, ())),
+        starts=starts,
+        **world,
+    )
+
+
+def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
+    """When the guide flies, in training."""
+    guided = np.concatenate([[0], (flags & GUIDE) > 0, [0]]).astype(int)
+    begins, ends = np.flatnonzero(np.diff(guided) > 0), np.flatnonzero(np.diff(guided) < 0) - 1
+    return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
+
+
+def _tiles(recording: Recording, compared, flight: Flight) -> Tiles:
+    """The few figures that one looks for first."""
+    errors, error = flight.error[flight.settled], hover_verdict([flight])
+    duration = flight.seconds[-1] - flight.seconds[0]
+    shown: list[Tile] = [
+        Tile("flight", f"{duration:.1f} s"),
+        Tile("position error", error.text.partition(":")[0], error.good),
+    ]
+    if len(errors) and np.isfinite(errors).all():
+        shown += [
+            Tile("RMS error", f"{100 * np.sqrt(np.mean(errors**2)):.1f} cm"),
+            Tile("worst", f"{100 * errors.max():.1f} cm"),
+        ]
+    if recording.policy is not None and len(late := latencies(recording)):
+        shown.append(Tile("policy answers, p99", f"{1e3 * np.percentile(late, 99):.2f} ms"))
+    if compared is not None:
+        shown.append(Tile("replayed bit by bit", f"{compared.known_equal} of {compared.known}", compared.same))
+    return Tiles(shown)
+
+
+def _about(recording: Recording, rate_hz: float, choice, compared, flight: Flight, log: FlightLog | None) -> list[tuple]:
+    rows: list[tuple] = [
+        ("bag", str(recording.path)),
+        ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {_vehicles(recording)}"),
+        ("recorded", replay.usable(recording).removeprefix("usable: ")),
+        ("position error", hover_verdict([flight])),
+    ]
+    if log is not None:
+        rows.append(("who flew", ladder_charts.times(log, int(log.received[0]))))
+    flags = recording.states.flags
+    begun, crashed = int(((flags & FIRST) > 0).sum()), int(((flags & TERMINATED) > 0).sum())
+    if log is None:
+        rows.append(("episodes", f"{begun} started, {crashed} ended in a crash"))
+    if choice is not None:
+        rows.append(("checkpoint", choice.words))
+    if compared is not None and choice.same:
+        words = f"{compared.known_equal} of {compared.known} actions equal bit by bit"
+        rows.append(("replay", Verdict(words, compared.same)))
+    if flight.spikes is not None and choice is not None:
+        rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
+        energy = spiking_energy_pj(choice.contract.sizes, 1 - rates, choice.contract.neuron.recurrent) / 1e3
+        rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, as the paper counts"))
+    returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else ()
+    if len(returns):
+        rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))
+    return rows
+
+
+def _vehicles(recording: Recording) -> str:
+    return "one vehicle" if recording.vehicles == 1 else f"{recording.vehicles} vehicles; shown: vehicle {VEHICLE}"
+
+
+def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: Flight) -> Chart | None:
+    """What the guard says to the recorded flight, on the time axis."""
+    edges, rates = np.cumsum([0, *flight.hidden])[:-1], None
+    if found is not None:
+        rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(flight.hidden)
+    judged = guard_replay.judge(recording, rate_hz, vehicle=VEHICLE, spike_rates=rates)
+    sheet, rows = go.Figure(), 0
+    for fault, count, _, _ in guard_replay.table(judged):
+        there = [any(finding.fault is fault for finding in v.findings) for v in judged]
+        seconds, rows = flight.seconds[there], rows + 1
+        colour = {"ok": COLOURS[0], "warning": COLOURS[1], "error": COLOURS[4]}[fault.severity]
+        mark = {"color": colour, "size": 9, "symbol": "line-ns-open", "line": {"width": 1.5}}
+        names = [fault.name] * len(seconds)
+        sheet.add_trace(
+            go.Scatter(x=seconds, y=names, name=f"{count} ticks", mode="markers", marker=mark, text=fault.meaning)
+        )
+    if not sheet.data:
+        return None
+    sheet.update_xaxes(title_text="time (s)", range=[0, flight.seconds[-1]])
+    sheet.update_yaxes(automargin=True, range=[rows - 0.5, -0.5])
+    timing = "" if guard_replay.in_real_time(recording, rate_hz) else " Not flown in real time: times are not judged."
+    text = f"To vehicle {VEHICLE}; orange falls back to the guide, red to holding or landing.{timing}"
+    sheet = banded(styled(sheet, 130 + 28 * rows), flight.bands)
+    sheet.update_layout(showlegend=False, hovermode="closest")
+    return Chart("What the guard says", sheet, text, wide=True)
+
+
+def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
+    sheet, seconds = go.Figure(), np.arange(len(compared.over_time))
+    for number, axis in enumerate(replay.AXES[recording.policy.layout]):
+        sheet.add_trace(curve(seconds, compared.over_time[:, number], axis, number))
+    sheet.update_xaxes(title_text="time (s)")
+    sheet.update_yaxes(title_text="rms difference", rangemode="tozero")
+    return Chart("Disagreement", styled(sheet), "Of replayed and recorded actions, each second, all vehicles.")
+
+
+def _status(recording: Recording, flight: Flight) -> list[Chart]:
+    status, found = recording.status, []
+    x = np.interp(status.tick, recording.states.tick, flight.seconds)
+    rates = go.Figure()
+    for layer, values in enumerate(status.spike_rate.T):
+        rates.add_trace(curve(x, values, f"layer {layer}", layer, showlegend=True))
+    if rates.data and flight.spikes is None:
+        rates.update_xaxes(title_text="time (s)")
+        rates.update_yaxes(title_text="share of neurons", rangemode="tozero")
+        found.append(Chart("Spike rates as reported", styled(rates), "By the policy node, once a second."))
+    times = go.Figure()
+    for number, (name, values) in enumerate((("inference", status.inference_time), ("age of the state", status.state_age))):
+        times.add_trace(curve(x, 1e3 * values, name, number))
+    times.update_xaxes(title_text="time (s)")
+    times.update_yaxes(title_text="ms", rangemode="tozero")
+    reasons = [f"{Reason(int(r)).name} {(status.reason == r).sum()} times" for r in np.unique(status.reason)]
+    found.append(Chart("Policy node", styled(times), f"Times as reported; said {', '.join(reasons)}."))
+    return found

@@ -1,0 +1,303 @@
+"""Figures of flights: where the vehicle was, what was commanded, what the neurons did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
+from spike_ctrl.recordings.replay import AXES
+from spike_ctrl.report import thinned
+from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.page import Chart, Verdict
+
+SETTLING = 2.0  # s after a start that do not count
+TRACES = 3  # neurons of each layer whose membrane is drawn
+TRACE_RANGE = (-4.0, 4.0)  # thresholds; a neuron that is driven hard runs far off the scale
+WINDOW = 1000  # steps of neurons that are drawn
+FONT, GRID = "system-ui, sans-serif", "#e3e6ea"
+NEAR = {"x": 1.5, "y": 1.5, "z": 0.9}  # where a scene in space is seen from
+BANDS = 60  # more of them than this say nothing
+
+
+class Band(NamedTuple):
+    """Somebody flies from begin to end (s). colour: its number in COLOURS."""
+
+    begin: float
+    end: float
+    name: str
+    colour: int
+
+
+@dataclass(frozen=True)
+class Flight:
+    """One vehicle over T steps, in the set-point's frame. NaN where it had crashed.
+
+    seconds (T,); observation (T, 18); action, guide (T, 4), guide None where unknown; spikes and membrane (at most T,
+    neurons) or None; theta (neurons,); hidden: widths of the layers. starts: seconds at which an episode starts, or the
+    policy takes over. bands: who flies when. counts (T,): samples that the policy answers for; None: all. position,
+    set_point (T, 3): in the world, where they are known.
+    """
+
+    name: str
+    seconds: np.ndarray
+    observation: np.ndarray
+    action: np.ndarray
+    layout: str
+    guide: np.ndarray | None = None
+    spikes: np.ndarray | None = None
+    membrane: np.ndarray | None = None
+    theta: np.ndarray | None = None
+    hidden: Sequence[int] = ()
+    starts: Sequence[float] = (0.0,)
+    bands: Sequence[Band] = ()
+    counts: np.ndarray | None = None
+    position: np.ndarray | None = None
+    set_point: np.ndarray | None = None
+
+    @property
+    def error(self) -> np.ndarray:
+        """Distance from the set-point, m."""
+        return np.linalg.norm(self.observation[:, :3], axis=1)
+
+    @property
+    def settled(self) -> np.ndarray:
+        """Samples that count, (T,): SETTLING after the start of their episode, flown by the policy."""
+        starts = np.asarray(self.starts)
+        last = starts[np.maximum(np.searchsorted(starts, self.seconds, side="right") - 1, 0)]
+        late = self.seconds - last >= SETTLING
+        return late if self.counts is None else late & self.counts
+
+    def window(self, steps: int) -> slice:
+        """So many steps of the neurons, from just before the policy takes over."""
+        mine = [band.begin for band in self.bands if band.colour == 0]
+        begin = int(np.searchsorted(self.seconds, mine[0] - 1.0)) if mine else 0
+        return slice(max(min(begin, len(self.spikes) - steps), 0), begin + steps)
+
+
+def hover_verdict(flights: Sequence[Flight]) -> Verdict:
+    """Whether few enough of the settled samples are far from the set-point; after a crash all are."""
+    errors = np.concatenate([flight.error[flight.settled] for flight in flights])
+    if not len(errors):
+        return Verdict(f"the policy never flew for longer than {SETTLING:.0f} s", False)
+    share = float((~(errors <= PASS_ERROR)).mean())
+    words = f"{100 * share:.1f} % of samples over {PASS_ERROR} m, at most {100 * PASS_SHARE:.0f} % pass"
+    return Verdict(f"{'pass' if share <= PASS_SHARE else 'fail'}: {words}", share <= PASS_SHARE)
+
+
+def attitude(observation: np.ndarray) -> np.ndarray:
+    """Roll, pitch and yaw (T, 3) in degrees, of body FLU in the set-point's frame, from observations (T, 18)."""
+    r = observation[:, 3:12]
+    roll, yaw = np.arctan2(r[:, 7], r[:, 8]), np.arctan2(r[:, 3], r[:, 0])
+    return np.degrees(np.stack([roll, -np.arcsin(np.clip(r[:, 6], -1, 1)), yaw], axis=1))
+
+
+def charts(flights: Sequence[Flight]) -> list[Chart]:
+    """All that is known: trajectories and errors of all flights, the rest of the first."""
+    first = flights[0]
+    found = [_trajectory(flights), _error(flights), _attitude(first), _actions(first)]
+    if first.spikes is not None and len(first.spikes):
+        found += [_raster(first), _rates(first), _membranes(first)]
+    return found
+
+
+def _trajectory(flights: Sequence[Flight]) -> Chart:
+    sheet, first = go.Figure(), flights[0]
+    for number, flight in enumerate(flights):
+        at = thinned(len(flight.seconds), 2000)
+        places = flight.observation[:, :3] if flight.position is None else flight.position
+        whole = _broken(flight, at, places[at])
+        pieces = [(flight.name, number, np.ones(len(at), bool))]
+        if flight.position is not None:
+            pieces = [(b.name, b.colour, _within(b, flight.seconds[at])) for b in flight.bands]
+        for name, colour, within in pieces:
+            look = {"color": COLOURS[colour % len(COLOURS)], "width": 4}
+            again = any(trace.name == name for trace in sheet.data)
+            x, y, z = np.where(within[:, None], whole, np.nan).T
+            line = go.Scatter3d(x=x, y=y, z=z, mode="lines", name=name, line=look, legendgroup=name, showlegend=not again)
+            sheet.add_trace(line)
+        for begin in np.searchsorted(flight.seconds, flight.starts) if flight.position is None else ():
+            if begin < len(flight.seconds) and len(flight.starts) <= 20:
+                p = flight.observation[begin, :3]
+                mark = {"size": 4, "color": COLOURS[number % len(COLOURS)]}
+                sheet.add_trace(
+                    go.Scatter3d(x=p[:1], y=p[1:2], z=p[2:3], mode="markers", marker=mark, showlegend=False, name="start")
+                )
+    if first.set_point is None:
+        centre = {"size": 5, "color": "#1f2430", "symbol": "cross"}
+        sheet.add_trace(go.Scatter3d(x=[0], y=[0], z=[0], mode="markers", marker=centre, name="set-point"))
+    else:
+        x, y, z = first.set_point[thinned(len(first.seconds), 2000)].T
+        look = {"color": "#1f2430", "width": 2, "dash": "dot"}
+        sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look))
+    sheet.update_layout(scene=whole_scene(sheet, ("x (m)", "y (m)", "z (m)")))
+    words = (
+        "In the set-point's frame; dots are starts." if first.position is None else "In the world: x east, y north, z up."
+    )
+    sheet = styled(sheet, 460)
+    sheet.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 10})
+    return Chart("Trajectory", sheet, words)
+
+
+def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict:
+    """A scene that shows all of the sheet's lines in space, in one scale on its three axes (m).
+
+    No axis is shorter than half of the longest: a climb on the spot would else be a needle, longer than the view.
+    """
+    every = (np.concatenate([np.zeros(0), *(trace[axis] for trace in sheet.data)]) for axis in "xyz")
+    known = [places[np.isfinite(places)] for places in every]
+    low, high = np.array([(places.min(), places.max()) if len(places) else (0.0, 0.0) for places in known]).T
+    room = np.maximum(1.1 * (high - low), 0.55 * max((high - low).max(), 0.1))
+    ends = (low + high)[:, None] / 2 + room[:, None] * [-0.5, 0.5]
+    axes = {f"{a}axis": {"title": {"text": t}, "range": r.tolist()} for a, t, r in zip("xyz", titles, ends, strict=True)}
+    ratio = dict(zip("xyz", (1.1 * room / room.max()).tolist(), strict=True))
+    return axes | {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": NEAR, "center": {"z": -0.15}}}
+
+
+def _error(flights: Sequence[Flight]) -> Chart:
+    sheet = go.Figure()
+    for number, flight in enumerate(flights):
+        at = thinned(len(flight.seconds))
+        sheet.add_trace(curve(flight.seconds[at], _broken(flight, at, flight.error[at]), flight.name, number))
+    sheet.add_hline(PASS_ERROR, line={"dash": "dash", "color": "#b3261e"}, annotation={"text": f"{PASS_ERROR} m"})
+    sheet.update_xaxes(title_text="time (s)")
+    sheet.update_yaxes(title_text="distance (m)", rangemode="tozero")
+    text = f"{hover_verdict(flights).text}. The first {SETTLING:.0f} s after a start do not count."
+    text += f" Shaded: {', '.join(dict.fromkeys(band.name for band in flights[0].bands))}." if flights[0].bands else ""
+    return Chart("Position error", banded(styled(sheet, 460), flights[0].bands), text)
+
+
+def _attitude(flight: Flight) -> Chart:
+    sheet, at = go.Figure(), thinned(len(flight.seconds))
+    angles = _broken(flight, at, attitude(flight.observation[at]))
+    for number, (name, values) in enumerate(zip(("roll", "pitch", "yaw"), angles.T, strict=True)):
+        sheet.add_trace(curve(flight.seconds[at], values, name, number))
+    sheet.update_xaxes(title_text="time (s)")
+    sheet.update_yaxes(title_text="degrees")
+    sheet = banded(styled(sheet), flight.bands)
+    return Chart("Attitude", sheet, f"{flight.name}; body FLU in the set-point's frame.")
+
+
+def _actions(flight: Flight) -> Chart:
+    at = thinned(len(flight.seconds), 2000)
+    axes = AXES[flight.layout]
+    sheet = make_subplots(rows=2, cols=2, shared_xaxes=True, shared_yaxes=True, subplot_titles=axes, vertical_spacing=0.12)
+    for axis in range(4):
+        place = {"row": axis // 2 + 1, "col": axis % 2 + 1}
+        if flight.guide is not None:
+            line = curve(flight.seconds[at], flight.guide[at, axis], "guide", 1, showlegend=axis == 0, legendgroup="guide")
+            sheet.add_trace(line, **place)
+        line = curve(flight.seconds[at], flight.action[at, axis], "policy", 0, showlegend=axis == 0, legendgroup="policy")
+        sheet.add_trace(line, **place)
+    sheet.update_yaxes(range=[-1.05, 1.05])
+    sheet.update_xaxes(title_text="time (s)", row=2)
+    sheet.update_annotations(font={"size": 13})
+    text = f"{flight.name}; -1 to 1. The guide is asked for the same states."
+    return Chart("Actions of policy and guide", banded(styled(sheet, 460), flight.bands), text, wide=True)
+
+
+def _raster(flight: Flight) -> Chart:
+    shown = flight.window(WINDOW)
+    spikes = np.nan_to_num(flight.spikes[shown]).T.astype(np.uint8)
+    colours = [[0.0, "#ffffff"], [1.0, COLOURS[0]]]
+    sheet = go.Figure(
+        go.Heatmap(z=spikes, x=flight.seconds[shown], zmin=0, zmax=1, colorscale=colours, showscale=False, name="spikes")
+    )
+    for edge in np.cumsum(flight.hidden)[:-1]:
+        sheet.add_hline(float(edge) - 0.5, line={"color": "#d9722e", "width": 1})
+    sheet.update_xaxes(title_text="time (s)")
+    sheet.update_yaxes(title_text="neuron")
+    words = " and ".join(map(str, flight.hidden))
+    return Chart("Spikes", styled(sheet, 420), f"{flight.name}; layers of {words} neurons, the first below.", wide=True)
+
+
+def _rates(flight: Flight) -> Chart:
+    sheet, at, edges = go.Figure(), thinned(len(flight.spikes)), np.cumsum([0, *flight.hidden])
+    for layer, (low, high) in enumerate(pairwise(edges)):
+        rate = np.nan_to_num(flight.spikes[:, low:high]).mean(1)
+        smooth = np.convolve(np.pad(rate, 5, mode="edge"), np.ones(11) / 11, mode="valid")
+        sheet.add_trace(curve(flight.seconds[at], smooth[at], f"layer {layer}, mean {rate.mean():.2f}", layer))
+    sheet.update_xaxes(title_text="time (s)")
+    sheet.update_yaxes(title_text="share of neurons per step", rangemode="tozero")
+    return Chart("Spike rates", styled(sheet), "Over each layer, mean of eleven steps.")
+
+
+def _membranes(flight: Flight) -> Chart:
+    shown = flight.window(WINDOW // 2)
+    sheet = make_subplots(rows=len(flight.hidden), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    edges = np.cumsum([0, *flight.hidden])
+    for layer, (low, high) in enumerate(pairwise(edges)):
+        rates = np.nan_to_num(flight.spikes[shown, low:high]).mean(0)
+        for number, neuron in enumerate(low + _lively(rates)):
+            u = np.clip(flight.membrane[shown, neuron] / flight.theta[neuron], *TRACE_RANGE)
+            line = curve(flight.seconds[shown], u, f"layer {layer}, neuron {neuron - low}", number + layer * TRACES)
+            sheet.add_trace(line, row=layer + 1, col=1)
+        sheet.add_hline(1.0, line={"dash": "dash", "color": "#6b7280"}, row=layer + 1, col=1)
+        sheet.update_yaxes(title_text=f"layer {layer}", range=TRACE_RANGE, row=layer + 1)
+    sheet.update_xaxes(title_text="time (s)", row=len(flight.hidden))
+    text = (
+        f"As shares of the threshold: neurons of each layer that spike now and then. Above 1 they spike; cut at "
+        f"+-{TRACE_RANGE[1]:.0f}."
+    )
+    return Chart("Membranes", styled(sheet, 420), text)
+
+
+def _lively(rates: np.ndarray) -> np.ndarray:
+    """A busy, a middling and a quiet neuron among those that neither rest nor spike at every step."""
+    wanted = np.array([0.5, 0.25, 0.1])[:TRACES]
+    found: list[int] = []
+    for rate in wanted:
+        order = np.argsort(np.abs(rates - rate), kind="stable")
+        found.append(next(int(n) for n in order if n not in found))
+    return np.array(found)
+
+
+def _within(band: Band, seconds: np.ndarray) -> np.ndarray:
+    return (seconds >= band.begin) & (seconds <= band.end)
+
+
+def banded(sheet: go.Figure, bands: Sequence[Band]) -> go.Figure:
+    """The figure with the time of each band in its colour behind it."""
+    if len(bands) > BANDS:
+        return sheet
+    for axes in range(1, 1 + sum(key.startswith("xaxis") for key in sheet.to_dict()["layout"])):
+        number = "" if axes == 1 else str(axes)
+        for band in bands:
+            sheet.add_shape(
+                type="rect", xref=f"x{number}", yref=f"y{number} domain", x0=band.begin, x1=band.end, y0=0, y1=1,
+                fillcolor=COLOURS[band.colour % len(COLOURS)], opacity=0.1, line={"width": 0}, layer="below",
+            )  # fmt: skip
+    return sheet
+
+
+def _broken(flight: Flight, at: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values at these rows, with a gap where one episode ends and the next begins elsewhere."""
+    episode = np.searchsorted(np.asarray(flight.starts), flight.seconds[at], side="right")
+    found = np.array(values, float)
+    found[:-1][np.diff(episode) > 0] = np.nan
+    return found
+
+
+def curve(x, y, name: str, number: int, **options) -> go.Scatter:
+    look = {"color": COLOURS[number % len(COLOURS)], "width": 1.5}
+    return go.Scatter(x=x, y=y, name=name, mode="lines", line=look, **options)
+
+
+def styled(sheet: go.Figure, height: int = 380) -> go.Figure:
+    sheet.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 62, "r": 24, "t": 34, "b": 46},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        font={"family": FONT, "size": 12, "color": "#1f2430"},
+        hovermode="x unified" if sheet.data and sheet.data[0].type == "scatter" else "closest",
+    )
+    sheet.update_xaxes(gridcolor=GRID, zeroline=False)
+    sheet.update_yaxes(gridcolor=GRID, zeroline=False)
+    return sheet

@@ -1,0 +1,103 @@
+"""A flight's ladder in a report: who flew when, what happened, how late the commands were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import plotly.graph_objects as go
+
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.recordings.flight_log import Event, FlightLog
+from spike_ctrl.report import thinned
+from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.flight_charts import Band, styled
+from spike_ctrl.report.page import Chart, Table
+
+RUNG_COLOURS = {Rung.SNN: 0, Rung.GUIDE: 1, Rung.HOLD: 3, Rung.LAND: 5, Rung.SILENT: 7}  # numbers in COLOURS
+SEVERITY_COLOURS = {"ok": COLOURS[2], "info": COLOURS[2], "warning": COLOURS[1], "error": COLOURS[4]}
+EVENTS = 40  # rows of the table; a repeated event counts once
+
+
+def bands(log: FlightLog, begun: int) -> list[Band]:
+    """Who flies when, in s after `begun` (ns)."""
+    times = (log.received - begun) * 1e-9
+    rungs = log.rung_at(log.received)
+    edges = [0, *(np.flatnonzero(np.diff(rungs)) + 1).tolist(), len(rungs)]
+    found = []
+    for begin, end in pairwise(edges):
+        rung = Rung(int(rungs[begin]))
+        until = times[end] if end < len(times) else times[-1]
+        found.append(Band(float(times[begin]), float(until), rung.name, RUNG_COLOURS[rung]))
+    return found
+
+
+def ladder(log: FlightLog, begun: int) -> Chart:
+    """The rung over time, with what the supervisor said on it."""
+    sheet = go.Figure()
+    ends = (log.received[-1] - begun) * 1e-9
+    for band in bands(log, begun):
+        look = {"color": COLOURS[band.colour], "width": 10}
+        line = go.Scatter(x=[band.begin, band.end], y=[band.name] * 2, mode="lines", line=look, showlegend=False)
+        sheet.add_trace(line.update(name=band.name, hoverinfo="name"))
+    for severity in ("ok", "warning", "error"):
+        said = [event for event in log.events if (event.severity if event.severity != "info" else "ok") == severity]
+        if said:
+            times = np.array([event.received for event in said])
+            mark = {
+                "color": SEVERITY_COLOURS[severity],
+                "size": 11,
+                "symbol": "diamond",
+                "line": {"color": "#fff", "width": 1},
+            }
+            sheet.add_trace(
+                go.Scatter(
+                    x=(times - begun) * 1e-9, y=[Rung(int(rung)).name for rung in log.rung_at(times)], mode="markers",
+                    marker=mark, name=severity, text=[event.text for event in said], hoverinfo="text+x",
+                )
+            )  # fmt: skip
+    names = [rung.name for rung in Rung][::-1]
+    sheet.update_yaxes(categoryorder="array", categoryarray=names, range=[-0.6, len(names) - 0.4])
+    sheet.update_xaxes(title_text="time (s)", range=[0, ends])
+    sheet = styled(sheet, 300)
+    sheet.update_layout(hovermode="closest")
+    return Chart("Ladder and events", sheet, "Who flies; diamonds are what the supervisor said, in words below.", wide=True)
+
+
+def events(said: Sequence[Event], begun: int) -> Table:
+    """What happened, line by line; what was said again and again stands once, with how often."""
+    rows: dict[str, list] = {}
+    for event in said:
+        key = event.text.partition(":")[0] if event.text.startswith("refused") else event.text
+        rows.setdefault(key, [(event.received - begun) * 1e-9, event.severity, event.text, 0])[3] += 1
+    shown = list(rows.values())[:EVENTS]
+    lines = [(f"{seconds:.2f}", severity, text, f"{count}") for seconds, severity, text, count in shown]
+    left = len(rows) - len(shown)
+    lines += [("", "", f"and {left} others", "")] if left else []
+    return Table(("time (s)", "severity", "what happened", "times"), lines)
+
+
+def times(log: FlightLog, begun: int) -> str:
+    """How long each rung flew."""
+    flown: dict[str, float] = {}
+    for band in bands(log, begun):
+        flown[band.name] = flown.get(band.name, 0.0) + band.end - band.begin
+    return ", ".join(f"{rung.name} {flown[rung.name]:.1f} s" for rung in Rung if flown.get(rung.name, 0.0) >= 0.05)
+
+
+def latency(found: Mapping[str, np.ndarray]) -> Chart:
+    """Histograms of latencies (s) by what they are of."""
+    sheet, words = go.Figure(), []
+    for number, (name, seconds) in enumerate(found.items()):
+        ms = 1e3 * seconds
+        median, late, worst = np.percentile(ms, [50, 99, 100])
+        words.append(f"{name}: median {median:.2f}, p99 {late:.2f}, largest {worst:.2f} ms")
+        shown = np.clip(ms, 0, max(5 * median, 1.5 * late))[thinned(len(ms), 20000)]
+        bars = {"color": COLOURS[number], "line": {"width": 0}}
+        sheet.add_trace(go.Histogram(x=shown, nbinsx=80, name=name, marker=bars, opacity=0.75))
+    sheet.update_layout(barmode="overlay")
+    sheet.update_xaxes(title_text="ms")
+    sheet.update_yaxes(title_text="answers", type="log", dtick=1)
+    text = f"From a state, as the recorder received them. {'; '.join(words)}. The last bar holds all that are later."
+    return Chart("Latency", styled(sheet), text, wide=True)

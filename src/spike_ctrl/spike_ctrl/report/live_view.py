@@ -1,0 +1,214 @@
+"""What `spike-ctrl watch` shows: a running graph in a terminal. Pure: what was seen goes in, text comes out.
+
+seen = Seen(now=12.0, nodes=("simulator", "learner"), streams=(Stream("state", 930.0, 0.002),))
+Console().print(render(seen))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.policy.pilot import Reason
+
+STALE = 0.1  # s: a stream of a flight that is older is told in red
+LATE = 3.0  # s: the same of what is told once a second
+EVENTS, HISTORY = 8, 60
+BARS, BLOCKS = "▁▂▃▄▅▆▇█", "█"
+RUNG_STYLES = {Rung.SNN: "bold blue", Rung.GUIDE: "bold yellow", Rung.HOLD: "bold magenta", Rung.LAND: "bold cyan"}
+STYLES = {"ok": "green", "info": "green", "warning": "yellow", "error": "bold red"}
+AXES = {"motors": ("FR", "BR", "BL", "FL"), "rates": ("thrust", "roll", "pitch", "yaw")}
+NAMES = {number: mode for number, mode in enumerate(("offboard", "hold", "land", "return", "a pilot's"))}
+FAULTS = {fault.number: fault for fault in Fault}
+
+
+class Stream(NamedTuple):
+    """A topic: its name, messages per second, and s since the last; None: none was heard."""
+
+    topic: str
+    hertz: float
+    age: float | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A graph at one moment. Messages are those of spike_ctrl_msgs, or None where none was heard.
+
+    now: s since the watch began. rung_since: now when the rung last changed. error: m, distances from the set-point of
+    vehicle 0, oldest first. events: (now, severity, text), oldest first.
+    """
+
+    now: float
+    nodes: Sequence[str] = ()
+    streams: Sequence[Stream] = ()
+    supervisor: Any = None
+    rung_since: float = 0.0
+    autopilot: Any = None
+    policy: Any = None
+    training: Any = None
+    vehicles: int = 0
+    error: Sequence[float] = ()
+    actions: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of vehicle 0, by topic
+    layout: str = "motors"
+    events: Sequence[tuple[float, str, str]] = ()
+
+
+def render(seen: Seen):
+    """All that is known, as a rich renderable."""
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.text import Text
+
+    head = Text.assemble(("spike-ctrl watch", "bold"), f"  {seen.now:.0f} s   ", (", ".join(seen.nodes) or "no node", "dim"))
+    if not seen.nodes and all(stream.age is None for stream in seen.streams):
+        return Group(head, Text("nothing is heard: is a graph running, in this ROS_DOMAIN_ID?", style="yellow"))
+    first = [_flight(seen)] if seen.supervisor is not None or seen.autopilot is not None else []
+    first += [_training(seen)] if seen.training is not None else []
+    second = [_streams(seen), *([_policy(seen)] if seen.policy is not None or seen.actions else [])]
+    last = [_events(seen)] if seen.events else []
+    return Group(head, *first, Columns(second, padding=(0, 1)), *last)
+
+
+def _flight(seen: Seen):
+    from rich.text import Text
+
+    lines, status, pilot = [], seen.supervisor, seen.autopilot
+    if status is not None:
+        rung = Rung(status.rung)
+        since = f" for {seen.now - seen.rung_since:.0f} s   "
+        lines.append(Text.assemble((rung.name, RUNG_STYLES.get(rung, "bold")), since, (status.reason, "dim")))
+        latched = FAULTS[status.latched].name if status.latched in FAULTS else "none"
+        style = "red" if status.latched else "dim"
+        who = status.checkpoint_id or "none approved"
+        lines.append(Text.assemble("policy ", who, "   latched fault ", (latched, style)))
+    if pilot is not None and pilot.heard:
+        where = "on the ground" if pilot.landed else "in the air"
+        battery = "unknown" if math.isnan(pilot.battery) else f"{100 * pilot.battery:.0f} %, {pilot.voltage:.1f} V"
+        state = f"{NAMES.get(pilot.mode, '?')}, {'armed' if pilot.armed else 'disarmed'}, {where}"
+        low = not pilot.battery > 0.3
+        lines.append(Text.assemble(f"autopilot {state}   battery ", (battery, "red" if low else "")))
+    elif pilot is not None:
+        lines.append(Text("autopilot not heard", style="red"))
+    lines += [_error(seen)] if seen.error else []
+    return _panel("flight", lines)
+
+
+def _error(seen: Seen):
+    from rich.text import Text
+
+    last = seen.error[-1]
+    style = "red" if not last <= PASS_ERROR else "green"
+    line = sparkline(seen.error, 2 * PASS_ERROR)
+    return Text.assemble("error ", (f"{last:.3f} m ", style), (line, style), (f" 0 to {2 * PASS_ERROR:g} m", "dim"))
+
+
+def _training(seen: Seen):
+    from rich.text import Text
+
+    status = seen.training
+    done = _share(seen)
+    minutes, seconds = divmod(int(status.remaining_time), 60)
+    words = f" {100 * done:.0f} %   {minutes}:{seconds:02d} left   "
+    lines = [
+        Text.assemble(f"{status.recipe}   ", (bar(done, 30), "blue"), words, (status.run, "dim")),
+        Text(
+            f"{status.environment_steps / 1e6:.2f}M steps   {status.steps_per_second / 1e3:.0f}k steps/s   "
+            f"{status.updates} updates   checkpoint {status.epoch}"
+        ),
+        Text(
+            f"return {_number(status.return_mean, '.0f')}   survival {_number(status.survival, '.2f')}   "
+            f"guide flies {100 * status.guide_share:.0f} %   slope {status.slope:.1f}   "
+            f"critic {_number(status.critic_loss, '.3f')}   actor {_number(status.actor_loss, '.3f')}"
+        ),
+    ]
+    return _panel("training", lines + ([_error(seen)] if seen.error and seen.supervisor is None else []))
+
+
+def _number(value: float, form: str) -> str:
+    return f"{value:{form}}" if math.isfinite(value) else "-"
+
+
+def _share(seen: Seen) -> float:
+    """Of the run that is done, from what is done and how long the rest takes at this speed."""
+    status = seen.training
+    rest = status.remaining_time * status.steps_per_second
+    whole = status.environment_steps + rest
+    return status.environment_steps / whole if whole > 0 and math.isfinite(whole) else 0.0
+
+
+def _streams(seen: Seen):
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("topic", *(f"{name:>6}" for name in ("Hz", "age")), box=None, pad_edge=False, header_style="dim")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stream in seen.streams:
+        if stream.age is None:
+            table.add_row(stream.topic, Text("-", style="dim"), Text("-", style="dim"))
+            continue
+        slow = stream.hertz < 20
+        style = "red" if stream.age > (LATE if slow else STALE) else "green"
+        age = f"{1e3 * stream.age:.0f} ms" if stream.age < 10 else f"{stream.age:.0f} s"
+        table.add_row(stream.topic, f"{stream.hertz:.1f}" if slow else f"{stream.hertz:.0f}", Text(age, style=style))
+    return _panel("topics", [table])
+
+
+def _policy(seen: Seen):
+    from rich.text import Text
+
+    lines, status = [], seen.policy
+    if status is not None:
+        reason = Reason(status.reason)
+        style = "green" if reason is Reason.OK else "yellow"
+        who = f"   {status.checkpoint_id or 'no checkpoint'}, epoch {status.epoch}"
+        lines.append(Text.assemble((reason.name, style), who))
+        lines += [Text(status.detail, style="yellow")] if status.detail else []
+        times = (1e3 * status.inference_time, 1e3 * status.state_age)
+        lines.append(Text("inference {:.2f} ms, answers after {:.2f} ms".format(*times)))
+        for layer, rate in enumerate(status.spike_rate):
+            style = "blue" if 0.0 < rate < 0.9 else "red"
+            lines.append(Text.assemble(f"layer {layer} spikes ", (bar(rate, 20), style), f" {rate:.2f}"))
+    for topic, action in seen.actions.items():
+        words = "  ".join(f"{axis} {value:+.2f}" for axis, value in zip(AXES[seen.layout], action, strict=True))
+        lines.append(Text.assemble((f"{topic:<14}", "dim"), words))
+    if seen.vehicles > 1:
+        lines.append(Text(f"vehicle 0 of {seen.vehicles}", style="dim"))
+    return _panel("policy", lines)
+
+
+def _events(seen: Seen):
+    from rich.text import Text
+
+    one_line = {"no_wrap": True, "overflow": "ellipsis"}
+    lines = [
+        Text.assemble((f"{when:7.1f} s ", "dim"), (f"{severity:<8}", STYLES.get(severity, "")), text, **one_line)
+        for when, severity, text in seen.events[-EVENTS:]
+    ]
+    return _panel("events", lines)
+
+
+def _panel(title: str, lines: Sequence):
+    from rich.console import Group
+    from rich.panel import Panel
+
+    wide = title not in ("topics", "policy")
+    return Panel(Group(*lines), title=title, title_align="left", border_style="dim", expand=wide)
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of a share in 0..1."""
+    full = round(max(0.0, min(share, 1.0)) * width) if math.isfinite(share) else 0
+    return BLOCKS * full + "·" * (width - full)
+
+
+def sparkline(values: Sequence[float], top: float) -> str:
+    """The last values as bars from 0 to `top`; what is above is cut, what is not finite is x."""
+    steps = len(BARS) - 1
+    return "".join(
+        BARS[min(int(value / top * steps), steps)] if math.isfinite(value) else "x" for value in values[-HISTORY:]
+    )

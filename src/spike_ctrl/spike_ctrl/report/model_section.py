@@ -1,0 +1,202 @@
+"""A model's part of a report: what it is, how it flies, what its neurons do, what a step of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+
+from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.evaluation.benchmark import BOXES, COLUMNS, EPISODE_STEPS, Evaluation, evaluate
+from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy_pj, spiking_energy_pj
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.flight_charts import Flight, charts, hover_verdict, styled
+from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
+from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+
+FLIGHTS, SEED = 4, 7
+
+
+@dataclass(frozen=True)
+class Flown:
+    """A model with its frozen evaluation, the cost of one step of it, and some flights."""
+
+    path: Path
+    loaded: Checkpoint
+    evaluation: Evaluation
+    cost: Cost
+    flights: list[Flight]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem if self.path.stem != "policy" else f"{self.path.parent.name}/policy"
+
+
+def fly(path: Path) -> Flown:
+    """Evaluate a model on the frozen starts and fly it from some others."""
+    loaded = checkpoint.load(path)
+    contract = loaded.manifest.contract
+    vehicle = airframe.find(contract.airframe)
+    checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
+    counting = CountingSpikes(loaded.policy)
+    evaluation = evaluate(counting, vehicle)
+    return Flown(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
+
+
+def section(found: Flown) -> Section:
+    return Section(
+        f"Model {found.name}",
+        [
+            _tiles(found),
+            Table(("", ""), _about(found)),
+            Table(("frozen evaluation", *(column.replace("_", " ") for column in COLUMNS)), _evaluation(found)),
+            Table(("one step", ""), _costs(found)),
+            *charts(found.flights),
+        ],
+    )
+
+
+def _tiles(found: Flown) -> Tiles:
+    evaluation, error = found.evaluation, hover_verdict(found.flights)
+    return Tiles(
+        [
+            Tile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
+            Tile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
+            Tile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
+            Tile("change of u per step", f"{evaluation.action_change:.3f}"),
+            Tile("position error", error.text.partition(":")[0], error.good),
+            Tile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
+            Tile("energy of a step", f"{_energy_nj(found):.0f} nJ"),
+        ]
+    )
+
+
+def side_by_side(models: Sequence[Flown]) -> Section:
+    """Several models in one table and one chart."""
+    rows = [
+        (
+            m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
+            100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, _brief(hover_verdict(m.flights)),
+            sum(weight.size for weight in m.loaded.weights.values()),
+            _energy_nj(m), _arithmetic(m),
+        )
+        for m in models
+    ]  # fmt: skip
+    head = (
+        "model", "return 1.5m start", "mean of columns", "survival", "hover error (cm)", "change of u per step",
+        "position error", "parameters", "energy, spiking hardware (nJ)", "energy, arithmetic (nJ)",
+    )  # fmt: skip
+    bars = go.Figure()
+    for number, m in enumerate(models):
+        returns = [m.evaluation.columns[column]["return_mean"] for column in COLUMNS]
+        names = [column.replace("_", " ") for column in COLUMNS]
+        bars.add_trace(go.Bar(x=names, y=returns, name=m.name, marker={"color": COLOURS[number % len(COLOURS)]}))
+    bars.update_yaxes(title_text="mean return")
+    errors = go.Figure()
+    for number, m in enumerate(models):
+        stacked = np.stack([flight.error for flight in m.flights])
+        look = {"color": COLOURS[number % len(COLOURS)], "width": 2}
+        alive = np.isfinite(stacked).sum(0)
+        mean = np.divide(np.nansum(stacked, axis=0), alive, out=np.full(len(alive), np.nan), where=alive > 0)
+        errors.add_trace(go.Scatter(x=m.flights[0].seconds, y=mean, name=m.name, mode="lines", line=look))
+    errors.update_xaxes(title_text="time (s)")
+    errors.update_yaxes(title_text="distance (m)", rangemode="tozero")
+    return Section(
+        "Side by side",
+        [
+            Table(head, rows),
+            Chart("Return", styled(bars), f"Frozen evaluation, {models[0].evaluation.starts} starts."),
+            Chart("Position error", styled(errors), f"Mean of {FLIGHTS} flights that have not crashed."),
+        ],
+    )
+
+
+def _brief(verdict: Verdict) -> Verdict:
+    return Verdict(verdict.text.partition(":")[0], verdict.good)
+
+
+def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[Flight]:
+    environment = Environment(vehicle, FLIGHTS, Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS))
+    policy, guide = loaded.policy, GeometricGuide(vehicle)
+    observation, _ = environment.reset(seed=SEED)
+    state, guide_state = policy.initial_state(FLIGHTS), guide.initial_state(FLIGHTS)
+    flying = np.ones(FLIGHTS, bool)
+    rows = {name: [] for name in ("observation", "action", "guide", "spikes", "membrane")}
+    for _ in range(EPISODE_STEPS):
+        by_guide, guide_state = guide.act(observation, guide_state, environment.rotor_speed, environment.disturbance)
+        action, state = policy.step(observation, state)
+        for name, value in (("observation", observation), ("action", action), ("guide", by_guide)):
+            rows[name].append(np.where(flying[:, None], value, np.nan))
+        if flying[0]:
+            rows["spikes"].append(state.spike[:, 0])
+            rows["membrane"].append(state.membrane[:, 0])
+        observation, _, terminated, _, _ = environment.step(action)
+        flying &= ~terminated
+    seen = {name: np.array(values) for name, values in rows.items()}
+    seconds = np.arange(EPISODE_STEPS) / RATE_HZ
+    return [
+        Flight(
+            f"start {n + 1}",
+            seconds,
+            *(seen[name][:, n] for name in ("observation", "action")),
+            vehicle.action_layout,
+            seen["guide"][:, n],
+            *((seen["spikes"], seen["membrane"], policy.theta) if n == 0 else (None, None, None)),
+            policy.sizes[1:-1],
+        )
+        for n in range(FLIGHTS)
+    ]
+
+
+def _about(found: Flown) -> list[tuple]:
+    manifest = found.loaded.manifest
+    contract = manifest.contract
+    return [
+        ("file", str(found.path)),
+        ("airframe", f"{contract.airframe} ({contract.airframe_hash})"),
+        ("network", " - ".join(map(str, contract.sizes)) + f", {contract.neuron.words}"),
+        ("parameters", str(sum(weight.size for weight in found.loaded.weights.values()))),
+        ("recipe, seed", f"{manifest.recipe or '?'}, {manifest.seed}"),
+        ("command", manifest.command or "?"),
+        ("commit", manifest.commit or "?"),
+        ("position error", hover_verdict(found.flights)),
+    ]
+
+
+def _evaluation(found: Flown) -> list[tuple]:
+    columns = [found.evaluation.columns[column] for column in COLUMNS]
+    rows = [
+        (label, *(column[name] for column in columns))
+        for label, name in (("mean return", "return_mean"), ("its deviation", "return_std"), ("survival", "survival"))
+    ]
+    hover = found.evaluation.hover_error_m
+    return [*rows, ("hover error, median and p95 (m)", hover["median"], hover["p95"], "", "")]
+
+
+def _costs(found: Flown) -> list[tuple]:
+    cost = found.cost
+    return [
+        ("multiply-accumulates (MAC)", cost.macs),
+        ("accumulates (AC)", cost.acs),
+        ("both, if nothing were 0", cost.dense),
+        ("sparsity of the layers", ", ".join(f"{share:.3f}" for share in cost.layer_sparsity)),
+        ("footprint (bytes)", cost.footprint),
+        ("energy, spiking hardware as the paper counts (nJ)",
+         _energy_nj(found)),
+        ("energy, arithmetic at 45 nm (nJ)", _arithmetic(found)),
+    ]  # fmt: skip
+
+
+def _energy_nj(found: Flown) -> float:
+    policy = found.loaded.policy
+    return spiking_energy_pj(policy.sizes, found.cost.layer_sparsity, policy.neuron.recurrent) / 1e3
+
+
+def _arithmetic(found: Flown) -> float:
+    return arithmetic_energy_pj(found.cost.macs, found.cost.acs) / 1e3

@@ -1,0 +1,78 @@
+"""A training run's part of a report: learning curves from its metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from spike_ctrl.report import ReportError, thinned
+from spike_ctrl.report.flight_charts import curve, styled
+from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles
+
+CURVES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    # title: unit, names in metrics.jsonl and what they are called here
+    "Return": ("return", {"return": "as flown in training", "validation_return": "policy alone, validation starts"}),
+    "Survival": ("share", {"survival": "as flown in training", "validation_survival": "policy alone"}),
+    "Guide": ("", {"guide_share": "share flown by the guide", "bc_weight": "weight of the guide's labels"}),
+    "Slope of the surrogate gradient": ("k", {"slope": "k"}),
+    "Losses": ("loss", {"critic_loss": "critic", "actor_loss": "actor", "imitation_loss": "imitation", "q_loss": "Q"}),
+    "Spike rates": ("share of neurons", {f"spike_rate_{i}": f"layer {i}" for i in range(4)}),
+    "Speed": ("steps/s", {"steps_per_second": "environment steps per second"}),
+}
+
+
+def section(path: Path) -> Section:
+    """Raises ReportError where the run has no metrics that can be read."""
+    lines = metrics(path)
+    last = lines[-1]
+    about = [("folder", str(path)), ("environment steps", int(last.get("environment_steps", 0)))]
+    about += [("wall time (s)", float(last["seconds"]))] if "seconds" in last else []
+    told = {name: value for name, value in _json(path / "run.json").items() if not isinstance(value, dict | list)}
+    about += [(name, str(value)) for name, value in told.items() if name != "environment_steps"]
+    shown = [Tile("environment steps", f"{int(last.get('environment_steps', 0)):,}".replace(",", " "))]
+    shown += [Tile("wall time", f"{last['seconds']:.0f} s")] if "seconds" in last else []
+    best = max((line["validation_return"] for line in lines if "validation_return" in line), default=None)
+    shown += [Tile("best validation return", f"{best:.1f}")] if best is not None else []
+    charts = [chart for title, (unit, names) in CURVES.items() if (chart := _chart(title, unit, names, lines)) is not None]
+    return Section(f"Run {path.name}", [Tiles(shown), Table(("", ""), about), *charts])
+
+
+def metrics(path: Path) -> list[dict]:
+    """The lines of metrics.jsonl; one that a kill cut off at the end is left out."""
+    file = path / "metrics.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise ReportError(f"{file}, line {number}: found '{line[:40]}', wanted a JSON mapping") from None
+    if not found:
+        raise ReportError(f"{file}: found no line, wanted metrics")
+    return found
+
+
+def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict]) -> Chart | None:
+    sheet = go.Figure()
+    for number, (name, label) in enumerate(names.items()):
+        points = [(line["environment_steps"], line[name]) for line in lines if name in line and "environment_steps" in line]
+        if points:
+            x, y = zip(*(points[i] for i in thinned(len(points))), strict=True)
+            sheet.add_trace(curve(x, y, label, number, showlegend=True))
+    if not sheet.data:
+        return None
+    sheet.update_xaxes(title_text="environment steps")
+    sheet.update_yaxes(title_text=unit)
+    return Chart(title, styled(sheet))
+
+
+def _json(file: Path) -> dict:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""Simulation: batched quadrotor dynamics with their derivatives, observation, reward, randomisation, environment."""

@@ -1,0 +1,184 @@
+"""Derivatives of the dynamics: what a gradient at the end of a control step is at its beginning.
+
+Vector-Jacobian products of `dynamics.rk4_lane`, `observation.observe` and the squared errors of `reward`, written by hand
+and compared with automatic differentiation in the tests. The rotors' lag switches between up and down, and a command
+is clipped: there the derivative is that of the side in use.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl.sim.dynamics import AT, derivative, plus, unpack_lane
+from spike_ctrl.sim.reward import angle_between
+
+_ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
+_TINY = np.float32(1e-12)
+
+# Rows of the adjoint, LANES numbers each: with respect to the state, the rotor commands, the observation and what the
+# body-rate loop keeps.
+STATE, APPLIED, SEEN, LOOP = 0, 17, 21, 39
+ADJOINT_ROWS = 52
+
+
+@njit(inline="always")
+def _pull_derivative(s, command, plant, arms, g):
+    """g^T df/d(state, command) of `dynamics.derivative`: 17 and 4 numbers, as one tuple of 21."""
+    _, _, _, qx, qy, qz, qw, _, _, _, wx, wy, wz, r0, r1, r2, r3 = s
+    mass, jx, jy, jz, c0, c1, c2, torque, quick_up, quick_down, drag, angular_drag = plant
+    x0, x1, x2, x3, y0, y1, y2, y3, s0, s1, s2, s3 = arms
+    gx, gy, gz = g[10] / jx, g[11] / jy, g[12] / jz
+    h0, h1, h2, h3 = _HALF * g[3], _HALF * g[4], _HALF * g[5], _HALF * g[6]
+    lift = (c0 * np.float32(4.0) + c1 * (r0 + r1 + r2 + r3) + c2 * (r0 * r0 + r1 * r1 + r2 * r2 + r3 * r3)) / mass
+    g_lift = (
+        g[7] * _TWO * (qx * qz + qw * qy) + g[8] * _TWO * (qy * qz - qw * qx) + g[9] * (_ONE - _TWO * (qx * qx + qy * qy))
+    ) / mass
+    l7, l8, l9 = _TWO * lift * g[7], _TWO * lift * g[8], _TWO * lift * g[9]
+    u0 = quick_up if command[0] > r0 else quick_down
+    u1 = quick_up if command[1] > r1 else quick_down
+    u2 = quick_up if command[2] > r2 else quick_down
+    u3 = quick_up if command[3] > r3 else quick_down
+    m0, m1, m2, m3 = g[13] * u0, g[14] * u1, g[15] * u2, g[16] * u3
+    t0 = g_lift + gx * y0 - gy * x0 + gz * torque * s0
+    t1 = g_lift + gx * y1 - gy * x1 + gz * torque * s1
+    t2 = g_lift + gx * y2 - gy * x2 + gz * torque * s2
+    t3 = g_lift + gx * y3 - gy * x3 + gz * torque * s3
+    slow = drag / mass
+    return (
+        _ZERO, _ZERO, _ZERO,
+        -h1 * wz + h2 * wy - h3 * wx + l7 * qz - l8 * qw - _TWO * l9 * qx,
+        h0 * wz - h2 * wx - h3 * wy + l7 * qw + l8 * qz - _TWO * l9 * qy,
+        -h0 * wy + h1 * wx - h3 * wz + l7 * qx + l8 * qy,
+        h0 * wx + h1 * wy + h2 * wz + l7 * qy - l8 * qx,
+        g[0] - slow * g[7], g[1] - slow * g[8], g[2] - slow * g[9],
+        h0 * qw + h1 * qz - h2 * qy - h3 * qx - angular_drag * gx + gy * (jz - jx) * wz + gz * (jx - jy) * wy,
+        -h0 * qz + h1 * qw + h2 * qx - h3 * qy - angular_drag * gy + gx * (jy - jz) * wz + gz * (jx - jy) * wx,
+        h0 * qy - h1 * qx + h2 * qw - h3 * qz - angular_drag * gz + gx * (jy - jz) * wy + gy * (jz - jx) * wx,
+        t0 * (c1 + _TWO * c2 * r0) - m0, t1 * (c1 + _TWO * c2 * r1) - m1,
+        t2 * (c1 + _TWO * c2 * r2) - m2, t3 * (c1 + _TWO * c2 * r3) - m3,
+        m0, m1, m2, m3,
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _mix(a, g, b, p):
+    """a g + b p on the first 17 numbers."""
+    return (
+        a * g[0] + b * p[0], a * g[1] + b * p[1], a * g[2] + b * p[2], a * g[3] + b * p[3], a * g[4] + b * p[4],
+        a * g[5] + b * p[5], a * g[6] + b * p[6], a * g[7] + b * p[7], a * g[8] + b * p[8], a * g[9] + b * p[9],
+        a * g[10] + b * p[10], a * g[11] + b * p[11], a * g[12] + b * p[12], a * g[13] + b * p[13],
+        a * g[14] + b * p[14], a * g[15] + b * p[15], a * g[16] + b * p[16],
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def rk4_adjoint_lane(buffer, lane, adjoint, at, dt, arms):
+    """Take the gradient in the adjoint's STATE rows back over the step that the buffer's state and commands begin.
+
+    `lane`: flat index of the vehicle in the buffer, whose state is that before the step; `at`: in the adjoint. Overwrites
+    STATE rows, and sets APPLIED rows to the gradient with respect to the rotor commands.
+    """
+    s, command, plant, disturbance = unpack_lane(buffer, lane)
+    half = _HALF * dt
+    k1 = derivative(s, command, plant, disturbance, arms)
+    b = plus(s, k1, half)
+    k2 = derivative(b, command, plant, disturbance, arms)
+    c = plus(s, k2, half)
+    k3 = derivative(c, command, plant, disturbance, arms)
+    d = plus(s, k3, dt)
+    k4 = derivative(d, command, plant, disturbance, arms)
+    sixth, third = dt / _SIX, dt / _THREE
+    # The quaternion's normalisation: g <- (g - q (q . g)) / |q|
+    x = s[3] + sixth * (k1[3] + k4[3]) + third * (k2[3] + k3[3])
+    y = s[4] + sixth * (k1[4] + k4[4]) + third * (k2[4] + k3[4])
+    z = s[5] + sixth * (k1[5] + k4[5]) + third * (k2[5] + k3[5])
+    w = s[6] + sixth * (k1[6] + k4[6]) + third * (k2[6] + k3[6])
+    norm = _ONE / math.sqrt(x * x + y * y + z * z + w * w)
+    x, y, z, w = x * norm, y * norm, z * norm, w * norm
+    g3, g4, g5, g6 = adjoint[at + AT[3]], adjoint[at + AT[4]], adjoint[at + AT[5]], adjoint[at + AT[6]]
+    dot = x * g3 + y * g4 + z * g5 + w * g6
+    g = (
+        adjoint[at], adjoint[at + AT[1]], adjoint[at + AT[2]],
+        (g3 - x * dot) * norm, (g4 - y * dot) * norm, (g5 - z * dot) * norm, (g6 - w * dot) * norm,
+        adjoint[at + AT[7]], adjoint[at + AT[8]], adjoint[at + AT[9]], adjoint[at + AT[10]], adjoint[at + AT[11]],
+        adjoint[at + AT[12]], adjoint[at + AT[13]], adjoint[at + AT[14]], adjoint[at + AT[15]], adjoint[at + AT[16]],
+    )  # fmt: skip
+    p4 = _pull_derivative(d, command, plant, arms, _mix(sixth, g, _ZERO, g))
+    p3 = _pull_derivative(c, command, plant, arms, _mix(third, g, dt, p4))
+    p2 = _pull_derivative(b, command, plant, arms, _mix(third, g, half, p3))
+    p1 = _pull_derivative(s, command, plant, arms, _mix(sixth, g, half, p2))
+    total = _mix(_ONE, _mix(_ONE, g, _ONE, p1), _ONE, _mix(_ONE, _mix(_ONE, p2, _ONE, p3), _ONE, p4))
+    adjoint[at] = total[0]
+    adjoint[at + AT[1]] = total[1]
+    adjoint[at + AT[2]] = total[2]
+    adjoint[at + AT[3]] = total[3]
+    adjoint[at + AT[4]] = total[4]
+    adjoint[at + AT[5]] = total[5]
+    adjoint[at + AT[6]] = total[6]
+    adjoint[at + AT[7]] = total[7]
+    adjoint[at + AT[8]] = total[8]
+    adjoint[at + AT[9]] = total[9]
+    adjoint[at + AT[10]] = total[10]
+    adjoint[at + AT[11]] = total[11]
+    adjoint[at + AT[12]] = total[12]
+    adjoint[at + AT[13]] = total[13]
+    adjoint[at + AT[14]] = total[14]
+    adjoint[at + AT[15]] = total[15]
+    adjoint[at + AT[16]] = total[16]
+    adjoint[at + AT[APPLIED]] = p1[17] + p2[17] + p3[17] + p4[17]
+    adjoint[at + AT[APPLIED + 1]] = p1[18] + p2[18] + p3[18] + p4[18]
+    adjoint[at + AT[APPLIED + 2]] = p1[19] + p2[19] + p3[19] + p4[19]
+    adjoint[at + AT[APPLIED + 3]] = p1[20] + p2[20] + p3[20] + p4[20]
+
+
+@njit(inline="always")
+def observe_adjoint_lane(buffer, lane, adjoint, at):
+    """Add to the STATE rows what the SEEN rows, a gradient with respect to the observation, are worth.
+
+    For a set-point at the origin with yaw 0; the buffer's state is the one that was observed.
+    """
+    qx, qy, qz, qw = buffer[lane + AT[3]], buffer[lane + AT[4]], buffer[lane + AT[5]], buffer[lane + AT[6]]
+    g00, g01, g02 = adjoint[at + AT[SEEN + 3]], adjoint[at + AT[SEEN + 4]], adjoint[at + AT[SEEN + 5]]
+    g10, g11, g12 = adjoint[at + AT[SEEN + 6]], adjoint[at + AT[SEEN + 7]], adjoint[at + AT[SEEN + 8]]
+    g20, g21, g22 = adjoint[at + AT[SEEN + 9]], adjoint[at + AT[SEEN + 10]], adjoint[at + AT[SEEN + 11]]
+    xy, xz, yz = g01 + g10, g02 + g20, g12 + g21
+    wx, wy, wz = g21 - g12, g02 - g20, g10 - g01
+    adjoint[at] += adjoint[at + AT[SEEN]]
+    adjoint[at + AT[1]] += adjoint[at + AT[SEEN + 1]]
+    adjoint[at + AT[2]] += adjoint[at + AT[SEEN + 2]]
+    adjoint[at + AT[3]] += _TWO * (qy * xy + qz * xz + qw * wx - _TWO * qx * (g11 + g22))
+    adjoint[at + AT[4]] += _TWO * (qx * xy + qz * yz + qw * wy - _TWO * qy * (g00 + g22))
+    adjoint[at + AT[5]] += _TWO * (qx * xz + qy * yz + qw * wz - _TWO * qz * (g00 + g11))
+    adjoint[at + AT[6]] += _TWO * (qx * wx + qy * wy + qz * wz)
+    adjoint[at + AT[7]] += adjoint[at + AT[SEEN + 12]]
+    adjoint[at + AT[8]] += adjoint[at + AT[SEEN + 13]]
+    adjoint[at + AT[9]] += adjoint[at + AT[SEEN + 14]]
+    adjoint[at + AT[10]] += adjoint[at + AT[SEEN + 15]]
+    adjoint[at + AT[11]] += adjoint[at + AT[SEEN + 16]]
+    adjoint[at + AT[12]] += adjoint[at + AT[SEEN + 17]]
+
+
+@njit(inline="always")
+def errors_adjoint_lane(buffer, lane, adjoint, at, weights):
+    """Add to the STATE rows the gradient of weights[0..2] times the squared errors of position, velocity and attitude.
+
+    With |v| the norm of the quaternion's vector part, the angle is 2 atan2(|v|, |w|).
+    """
+    position, velocity, attitude = weights
+    qx, qy, qz, qw = buffer[lane + AT[3]], buffer[lane + AT[4]], buffer[lane + AT[5]], buffer[lane + AT[6]]
+    adjoint[at] += _TWO * position * buffer[lane]
+    adjoint[at + AT[1]] += _TWO * position * buffer[lane + AT[1]]
+    adjoint[at + AT[2]] += _TWO * position * buffer[lane + AT[2]]
+    adjoint[at + AT[7]] += _TWO * velocity * buffer[lane + AT[7]]
+    adjoint[at + AT[8]] += _TWO * velocity * buffer[lane + AT[8]]
+    adjoint[at + AT[9]] += _TWO * velocity * buffer[lane + AT[9]]
+    sine = math.sqrt(qx * qx + qy * qy + qz * qz + _TINY)
+    angle = _TWO * angle_between(sine, abs(qw))
+    along = attitude * np.float32(4.0) * angle * abs(qw) / sine
+    adjoint[at + AT[3]] += along * qx
+    adjoint[at + AT[4]] += along * qy
+    adjoint[at + AT[5]] += along * qz
+    adjoint[at + AT[6]] -= attitude * np.float32(4.0) * angle * sine * (_ONE if qw > _ZERO else -_ONE)

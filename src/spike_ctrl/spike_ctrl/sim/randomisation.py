@@ -1,0 +1,147 @@
+"""How an episode starts: initial state, true parameters and disturbance of a vehicle, drawn from counters.
+
+Every draw is a hash of (seed, vehicle, episode, index), so a start depends on nothing that happened before it: the
+same seed gives the same starts for any number of vehicles and in any order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.sim.dynamics import (
+    AT,
+    DELAY,
+    EPISODE,
+    FORCE,
+    LANES,
+    LOOP_FACTORS,
+    MASS,
+    PLANT_SIZE,
+    POSITION,
+    QUATERNION,
+    RATES,
+    ROTORS,
+    ROWS,
+    VELOCITY,
+)
+
+MAX_DELAY = 4  # control steps
+
+
+@dataclass(frozen=True)
+class Start:
+    """The paper's start: a share `at_target` level and at rest on the set-point, else uniform within these bounds."""
+
+    at_target: float = within(0.1, 0.0, 1.0)
+    position: float = within(0.5, 0.0, 100.0)  # m, each axis
+    tilt: float = within(math.pi / 2, 0.0, math.pi)  # rad
+    velocity: float = within(1.0, 0.0, 100.0)  # m/s, each axis
+    rates: float = within(1.0, 0.0, 100.0)  # rad/s, each axis
+    rotors_low: float = within(0.0, 0.0, 1.0)  # normalised speed
+    rotors_high: float = within(1.0, 0.0, 1.0)
+    yaw: float = within(0.0, 0.0, math.pi)  # rad, to both sides, before the tilt
+
+    def array(self) -> np.ndarray:
+        return np.array(astuple(self), np.float32)
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """What differs from the nominal airframe, drawn for each episode: factors in [1 - x, 1 + x], disturbance, delay.
+
+    `noise` scales the standard deviations of the observations' noise, which are `observation.NOISE` at 1.
+    """
+
+    mass: float = within(0.0, 0.0, 0.9)
+    inertia: float = within(0.0, 0.0, 0.9)
+    thrust: float = within(0.0, 0.0, 0.9)
+    torque: float = within(0.0, 0.0, 0.9)
+    lag: float = within(0.0, 0.0, 0.9)
+    force: float = within(0.0, 0.0, 100.0)  # N, each axis in [-x, x], world
+    moment: float = within(0.0, 0.0, 100.0)  # N m, each axis in [-x, x], body
+    delay: int = within(0, 0, MAX_DELAY)  # control steps, 0 to x
+    gains: float = within(0.0, 0.0, 0.9)  # of the rate loop: P, I and D each
+    filters: float = within(0.0, 0.0, 0.9)  # of the rate loop: the share of a new value in its filters
+    noise: float = within(0.0, 0.0, 100.0)
+
+    def array(self) -> np.ndarray:
+        return np.array(astuple(self)[:-1], np.float32)  # the noise is no property of a plant
+
+    @property
+    def exact(self) -> bool:
+        """True where every vehicle has the parameters of the nominal airframe."""
+        return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters))
+
+
+@njit(inline="always")
+def _mix(z):
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(inline="always")
+def _uniform(key, index, low, high):
+    bits = _mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
+    return low + (high - low) * np.float32(bits >> np.uint64(40)) * np.float32(1.0 / (1 << 24))
+
+
+@njit(cache=True)
+def draw(buffer, lane, seed, vehicle, start, nominal, spread):
+    """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
+    at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw = start
+    episode = np.uint64(buffer[lane + AT[EPISODE]])
+    key = _mix(_mix(_mix(np.uint64(seed)) + np.uint64(vehicle)) + episode)
+    zero, one = np.float32(0.0), np.float32(1.0)
+    free = zero if _uniform(key, 0, zero, one) < at_target else one
+    for i in range(3):
+        buffer[lane + AT[POSITION + i]] = free * _uniform(key, 1 + i, -position, position)
+        buffer[lane + AT[VELOCITY + i]] = free * _uniform(key, 4 + i, -velocity, velocity)
+        buffer[lane + AT[RATES + i]] = free * _uniform(key, 7 + i, -rates, rates)
+    # The body's z axis is uniform over the cap of directions within `tilt` of straight up; the heading is kept.
+    half = np.float32(0.5) * free * math.acos(_uniform(key, 10, math.cos(tilt), one))
+    azimuth = _uniform(key, 11, zero, np.float32(2 * math.pi))
+    x, y, w = math.sin(half) * math.cos(azimuth), math.sin(half) * math.sin(azimuth), math.cos(half)
+    turn = np.float32(0.5) * free * _uniform(key, 12, -yaw, yaw)
+    c, s = math.cos(turn), math.sin(turn)
+    buffer[lane + AT[QUATERNION]] = x * c + y * s
+    buffer[lane + AT[QUATERNION + 1]] = y * c - x * s
+    buffer[lane + AT[QUATERNION + 2]] = w * s
+    buffer[lane + AT[QUATERNION + 3]] = w * c
+    for i in range(4):
+        buffer[lane + AT[ROTORS + i]] = _uniform(key, 13 + i, rotors_low, rotors_high)
+    for i in range(PLANT_SIZE):
+        buffer[lane + AT[MASS + i]] = nominal[i]
+    mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread
+    buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
+    for i in range(3):
+        buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
+        buffer[lane + AT[FORCE + i]] = _uniform(key, 30 + i, -force, force)
+        buffer[lane + AT[FORCE + 3 + i]] = _uniform(key, 33 + i, -moment, moment)
+    thrust_factor = _uniform(key, 24, one - thrust, one + thrust)
+    for i in range(3):
+        buffer[lane + AT[MASS + 4 + i]] *= thrust_factor
+    buffer[lane + AT[MASS + 7]] *= _uniform(key, 25, one - torque, one + torque)
+    lag_factor = _uniform(key, 26, one - lag, one + lag)
+    buffer[lane + AT[MASS + 8]] *= lag_factor
+    buffer[lane + AT[MASS + 9]] *= lag_factor
+    buffer[lane + AT[DELAY]] = math.floor(_uniform(key, 40, zero, delay + one))
+    for i in range(3):
+        buffer[lane + AT[LOOP_FACTORS + i]] = _uniform(key, 41 + i, one - gains, one + gains)
+    buffer[lane + AT[LOOP_FACTORS + 3]] = _uniform(key, 44, one - filters, one + filters)
+
+
+@njit(cache=True)
+def draw_some(buffer, who, seed, first, start, nominal, spread):
+    """`draw` the next episode of each vehicle n with who[n]; their hashes count vehicles from `first`."""
+    for n in range(len(who)):
+        if who[n]:
+            lane = np.uint64(n // LANES * ROWS * LANES + n % LANES)
+            buffer[lane + AT[EPISODE]] += np.float32(1.0)
+            draw(buffer, lane, seed, first + n, start, nominal, spread)

@@ -1,0 +1,154 @@
+"""PX4's body-rate loop and normalised mixer, for the `rates` action layout.
+
+An action is (collective, roll rate, pitch rate, yaw rate), each in [-1, 1]: 0 is hover thrust and no rotation, the
+collective goes linearly to 0 at -1 and to 1 at +1, the rates to the airframe's limits. Controller: PID on the filtered
+gyro with the derivative on the measurement, in normalised torque (PX4 v1.17, MulticopterRateControl). Both filters are
+of first order. The loop runs SUBSTEPS times per control step; an action takes effect after the airframe's delay.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.sim.dynamics import (
+    AT,
+    COMMAND,
+    GYRO,
+    GYRO_SLOPE,
+    LANES,
+    LOOP_FACTORS,
+    RATE_INTEGRAL,
+    RATE_SETPOINT,
+    RATES,
+    ROWS,
+)
+
+SUBSTEPS = 4
+_ZERO, _ONE, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(math.sqrt(0.5))
+
+
+def constants(airframe: Airframe, dt: float) -> np.ndarray:
+    """The loop for substeps of `dt` seconds as 18 float32.
+
+    Hover throttle; for roll, pitch and yaw each: rate limits, P, I dt, D / dt, limits of the integral; then the shares
+    of the new value in the two filters (gyro, its derivative).
+    """
+    loop = airframe.rate_loop
+    filters = [1 - math.exp(-2 * math.pi * cutoff * dt) for cutoff in (loop.gyro_cutoff, loop.derivative_cutoff)]
+    integral, derivative = np.multiply(loop.integral, dt), np.divide(loop.derivative, dt)
+    gains = [*airframe.max_rates, *loop.proportional, *integral, *derivative, *loop.integral_limit]
+    return np.array([airframe.hover, *gains, *filters], np.float32)
+
+
+def delay_substeps(airframe: Airframe, dt: float) -> int:
+    """After how many substeps of `dt` seconds an action takes effect."""
+    return round(airframe.rate_loop.delay / dt)
+
+
+@njit(inline="always")
+def unpack(c):
+    """The array of `constants` as a tuple, which stays in registers."""
+    return (
+        c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8],
+        c[9], c[10], c[11], c[12], c[13], c[14], c[15], c[16], c[17],
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def own(buffer, lane, c):
+    """The constants of one vehicle, whose true gains and filters are not quite the airframe's."""
+    p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
+    d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
+    return (
+        c[0], c[1], c[2], c[3], p * c[4], p * c[5], p * c[6], i * c[7], i * c[8], i * c[9],
+        d * c[10], d * c[11], d * c[12], c[13], c[14], c[15], f * c[16], f * c[17],
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def clip(x, low, high):
+    x = low if x < low else x
+    return high if x > high else x
+
+
+@njit(inline="always")
+def _least(a, b, c, d):
+    e, f = a if a < b else b, c if c < d else d
+    return e if e < f else f
+
+
+@njit(inline="always")
+def _greatest(a, b, c, d):
+    return -_least(-a, -b, -c, -d)
+
+
+@njit(inline="always")
+def _room(u, spin):
+    """How far a rotor may go in the direction that yaws to the left."""
+    return _ONE - u if spin > _ZERO else u
+
+
+@njit(inline="always")
+def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, slope_share):
+    """One axis of the PID: moves filters and integral, and returns the normalised torque."""
+    gyro, slope, integral = lane + AT[GYRO + axis], lane + AT[GYRO_SLOPE + axis], lane + AT[RATE_INTEGRAL + axis]
+    change = gyro_share * (buffer[lane + AT[RATES + axis]] - buffer[gyro])
+    buffer[gyro] += change
+    buffer[slope] += slope_share * (change - buffer[slope])
+    error = limit * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - buffer[gyro]
+    torque = p * error + buffer[integral] - d_per_dt * buffer[slope]
+    buffer[integral] = clip(buffer[integral] + i_dt * error, -i_limit, i_limit)
+    return torque
+
+
+@njit(inline="always")
+def rate_lane(buffer, lane, c, spin):
+    """One substep of one vehicle: from its set-point and rates to its rotor commands.
+
+    c: `constants`, as a tuple; spin: signs of the yaw torques.
+    """
+    c = own(buffer, lane, c)
+    roll = _torque(buffer, lane, 0, c[1], c[4], c[7], c[10], c[13], c[16], c[17])
+    pitch = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[14], c[16], c[17])
+    yaw = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[15], c[16], c[17])
+    hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
+    thrust = hover + collective * (hover if collective < _ZERO else _ONE - hover)
+    # Roll and pitch (body FLU, order of the rotors: front-right, back-right, back-left, front-left) come first.
+    right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
+    u0, u1, u2, u3 = -right - back, -right + back, right + back, right - back
+    low, high = _least(u0, u1, u2, u3), _greatest(u0, u1, u2, u3)
+    shrink = _ONE / (high - low) if high - low > _ONE else _ONE
+    u0, u1, u2, u3, low, high = u0 * shrink, u1 * shrink, u2 * shrink, u3 * shrink, low * shrink, high * shrink
+    # Then thrust, as far as they leave room, and yaw with what is left.
+    thrust = clip(thrust, -low, _ONE - high)
+    u0, u1, u2, u3 = thrust + u0, thrust + u1, thrust + u2, thrust + u3
+    s0, s1, s2, s3 = spin
+    v0, v1, v2, v3 = _room(u0, s0), _room(u1, s1), _room(u2, s2), _room(u3, s3)
+    yaw = clip(yaw, _greatest(v0, v1, v2, v3) - _ONE, _least(v0, v1, v2, v3))
+    buffer[lane + AT[COMMAND]] = clip(u0 + s0 * yaw, _ZERO, _ONE)
+    buffer[lane + AT[COMMAND + 1]] = clip(u1 + s1 * yaw, _ZERO, _ONE)
+    buffer[lane + AT[COMMAND + 2]] = clip(u2 + s2 * yaw, _ZERO, _ONE)
+    buffer[lane + AT[COMMAND + 3]] = clip(u3 + s3 * yaw, _ZERO, _ONE)
+
+
+@njit(inline="always")
+def begin(buffer, lane):
+    """Set-point at hover, nothing integrated, the gyro on the present rates."""
+    for i in range(4):
+        buffer[lane + AT[RATE_SETPOINT + i]] = _ZERO
+    for i in range(3):
+        buffer[lane + AT[RATE_INTEGRAL + i]] = _ZERO
+        buffer[lane + AT[GYRO + i]] = buffer[lane + AT[RATES + i]]
+        buffer[lane + AT[GYRO_SLOPE + i]] = _ZERO
+
+
+@njit(cache=True)
+def begin_some(buffer, who):
+    """`begin` in each vehicle n with who[n]."""
+    for n in range(len(who)):
+        if who[n]:
+            begin(buffer, np.uint64(n // LANES * ROWS * LANES + n % LANES))

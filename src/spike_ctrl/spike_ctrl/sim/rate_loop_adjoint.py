@@ -1,0 +1,109 @@
+"""Derivatives of the body-rate loop: the vector-Jacobian product of `rate_loop.rate_lane`, written by hand.
+
+With limits at work (integral, mixer, rotor commands) the derivative is that of the side in use, as torch has it. The
+tests compare it with automatic differentiation of the same equations.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl.sim.dynamics import AT, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
+from spike_ctrl.sim.dynamics_adjoint import APPLIED, LOOP, STATE
+from spike_ctrl.sim.rate_loop import clip, own
+
+_ZERO, _ONE, _TWO, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(math.sqrt(0.5))
+# Rows of the adjoint in the order of the loop's state: set-point 4, integral 3, gyro 3, its slope 3
+_SETPOINT, _INTEGRAL, _GYRO, _SLOPE = LOOP, LOOP + 4, LOOP + 7, LOOP + 10
+
+
+@njit(inline="always")
+def _within(x, low, high):
+    return _ONE if (x >= low) & (x <= high) else _ZERO
+
+
+@njit(inline="always")
+def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
+    """One axis of the PID: torque, and the integral before its limits."""
+    gyro, slope = buffer[lane + AT[GYRO + axis]], buffer[lane + AT[GYRO_SLOPE + axis]]
+    change = gyro_share * (buffer[lane + AT[RATES + axis]] - gyro)
+    slope += slope_share * (change - slope)
+    error = limit * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - (gyro + change)
+    integral = buffer[lane + AT[RATE_INTEGRAL + axis]]
+    return p * error + integral - d_per_dt * slope, integral + i_dt * error
+
+
+@njit(inline="always")
+def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
+    """The gradient `g` of one axis' torque, and those of what the loop keeps, to before the substep."""
+    g_integral = open * adjoint[at + AT[_INTEGRAL + axis]]
+    g_slope = adjoint[at + AT[_SLOPE + axis]] - d_per_dt * g
+    g_error = p * g + i_dt * g_integral
+    g_gyro = adjoint[at + AT[_GYRO + axis]] - g_error
+    g_change = gyro_share * (g_gyro + slope_share * g_slope)
+    adjoint[at + AT[_SETPOINT + 1 + axis]] += limit * g_error
+    adjoint[at + AT[_INTEGRAL + axis]] = g + g_integral
+    adjoint[at + AT[_SLOPE + axis]] = (_ONE - slope_share) * g_slope
+    adjoint[at + AT[_GYRO + axis]] = g_gyro - g_change
+    adjoint[at + AT[STATE + RATES + axis]] += g_change
+
+
+@njit(inline="always")
+def rate_adjoint_lane(buffer, lane, adjoint, at, c, spin):
+    """Take the gradient in APPLIED and LOOP rows back over the substep that the buffer's state and loop begin.
+
+    `lane`: flat index of the vehicle in the buffer, `at`: in the adjoint; c and spin as in `rate_loop.rate_lane`. Overwrites
+    the LOOP rows and adds to the rates among the STATE rows.
+    """
+    c = own(buffer, lane, c)
+    roll, roll_integral = _torque(buffer, lane, 0, c[1], c[4], c[7], c[10], c[16], c[17])
+    pitch, pitch_integral = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[16], c[17])
+    yaw, yaw_integral = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[16], c[17])
+    hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
+    lift = hover if collective < _ZERO else _ONE - hover
+    wanted = hover + collective * lift
+    right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
+    most = abs(right) + abs(back)
+    crowded = _ONE if _TWO * most > _ONE else _ZERO
+    shrink = _ONE / (_TWO * most) if _TWO * most > _ONE else _ONE
+    b0, b1, b2, b3 = -right - back, -right + back, right + back, right - back
+    reach = shrink * most
+    thrust = clip(wanted, reach, _ONE - reach)
+    u0, u1, u2, u3 = thrust + shrink * b0, thrust + shrink * b1, thrust + shrink * b2, thrust + shrink * b3
+    s0, s1, s2, s3 = spin
+    v0, v1 = _ONE - u0 if s0 > _ZERO else u0, _ONE - u1 if s1 > _ZERO else u1
+    v2, v3 = _ONE - u2 if s2 > _ZERO else u2, _ONE - u3 if s3 > _ZERO else u3
+    least = min(min(v0, v1), min(v2, v3))
+    greatest = max(max(v0, v1), max(v2, v3))
+    turn = clip(yaw, greatest - _ONE, least)
+    # Backwards: the rotors' limits, yaw in the room that is left, thrust in its own, roll and pitch.
+    g0 = adjoint[at + AT[APPLIED]] * _within(u0 + s0 * turn, _ZERO, _ONE)
+    g1 = adjoint[at + AT[APPLIED + 1]] * _within(u1 + s1 * turn, _ZERO, _ONE)
+    g2 = adjoint[at + AT[APPLIED + 2]] * _within(u2 + s2 * turn, _ZERO, _ONE)
+    g3 = adjoint[at + AT[APPLIED + 3]] * _within(u3 + s3 * turn, _ZERO, _ONE)
+    g_turn = s0 * g0 + s1 * g1 + s2 * g2 + s3 * g3
+    below, above = _ONE if yaw < greatest - _ONE else _ZERO, _ONE if yaw > least else _ZERO
+    g_low, g_high = below * g_turn, above * g_turn
+    # v_i moves against u_i where the rotor turns to the left.
+    g0 -= s0 * ((g_low if v0 == greatest else _ZERO) + (g_high if v0 == least else _ZERO))
+    g1 -= s1 * ((g_low if v1 == greatest else _ZERO) + (g_high if v1 == least else _ZERO))
+    g2 -= s2 * ((g_low if v2 == greatest else _ZERO) + (g_high if v2 == least else _ZERO))
+    g3 -= s3 * ((g_low if v3 == greatest else _ZERO) + (g_high if v3 == least else _ZERO))
+    g_thrust = g0 + g1 + g2 + g3
+    low, high = _ONE if wanted < reach else _ZERO, _ONE if wanted > _ONE - reach else _ZERO
+    g_reach = (low - high) * g_thrust
+    g_shrink = b0 * g0 + b1 * g1 + b2 * g2 + b3 * g3 + most * g_reach
+    g_most = shrink * g_reach - crowded * _TWO * shrink * shrink * g_shrink
+    g_right = shrink * (-g0 - g1 + g2 + g3) + (g_most if right > _ZERO else -g_most)
+    g_back = shrink * (-g0 + g1 + g2 - g3) + (g_most if back > _ZERO else -g_most)
+    g_roll, g_pitch = _DIAGONAL * _within(roll, -_ONE, _ONE) * g_right, _DIAGONAL * _within(pitch, -_ONE, _ONE) * g_back
+    g_yaw = (_ONE - below) * (_ONE - above) * g_turn
+    adjoint[at + AT[_SETPOINT]] += lift * (_ONE - low) * (_ONE - high) * g_thrust
+    open0, open1 = _within(roll_integral, -c[13], c[13]), _within(pitch_integral, -c[14], c[14])
+    open2 = _within(yaw_integral, -c[15], c[15])
+    _pull_torque(adjoint, at, 0, g_roll, open0, c[1], c[4], c[7], c[10], c[16], c[17])
+    _pull_torque(adjoint, at, 1, g_pitch, open1, c[2], c[5], c[8], c[11], c[16], c[17])
+    _pull_torque(adjoint, at, 2, g_yaw, open2, c[3], c[6], c[9], c[12], c[16], c[17])

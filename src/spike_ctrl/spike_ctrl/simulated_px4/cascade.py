@@ -1,0 +1,104 @@
+"""The autopilot's own cascade, after PX4: position P, velocity PI, thrust vector, attitude P. Pure; ENU, FLU, SI."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.px4 import frames
+from spike_ctrl.px4.frames import Quaternion, Vector
+from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+
+INTEGRAL_LIMIT = 4.0  # m/s^2
+
+
+class Estimate(NamedTuple):
+    """What the autopilot believes: position (m), attitude, velocity (m/s), body rates (rad/s)."""
+
+    position: Vector
+    quaternion: Quaternion
+    velocity: Vector
+    rates: Vector
+
+
+class Target(NamedTuple):
+    """Where to be, at which velocity to pass there, with which yaw (rad), and the speed (m/s) on the way there."""
+
+    position: Vector
+    velocity: Vector
+    yaw: float
+    speed: float
+
+
+class Command(NamedTuple):
+    """Thrust 0..1 and body rates (rad/s): what the rate loop takes."""
+
+    thrust: float
+    rates: Vector
+
+
+IDLE = Command(0.0, (0.0, 0.0, 0.0))
+
+
+def position_command(
+    estimate: Estimate, target: Target, integral: Vector, parameters: Parameters, dt: float
+) -> tuple[Command, Vector]:
+    """The command that flies to the target, and the next integral (m/s^2)."""
+    p = parameters
+    gains = ((p["MPC_XY_VEL_P_ACC"], p["MPC_XY_VEL_I_ACC"]),) * 2 + ((p["MPC_Z_VEL_P_ACC"], p["MPC_Z_VEL_I_ACC"]),)
+    ex, ey, ez = (wanted - found for wanted, found in zip(target.position, estimate.position, strict=True))
+    vx, vy = p["MPC_XY_P"] * ex, p["MPC_XY_P"] * ey
+    fast = math.hypot(vx, vy)
+    if fast > target.speed:
+        vx, vy = vx * target.speed / fast, vy * target.speed / fast
+    vz = max(-p["MPC_Z_V_AUTO_DN"], min(p["MPC_Z_V_AUTO_UP"], p["MPC_Z_P"] * ez))
+    wanted = (vx + target.velocity[0], vy + target.velocity[1], vz + target.velocity[2])
+    errors = [w - found for w, found in zip(wanted, estimate.velocity, strict=True)]
+    acceleration = [kp * e + i for (kp, _), e, i in zip(gains, errors, integral, strict=True)]
+    integral = tuple(
+        max(-INTEGRAL_LIMIT, min(INTEGRAL_LIMIT, i + ki * e * dt))
+        for (_, ki), e, i in zip(gains, errors, integral, strict=True)
+    )
+    fx, fy, fz = acceleration[0], acceleration[1], max(acceleration[2] + GRAVITY, 0.1 * GRAVITY)
+    sideways, most = math.hypot(fx, fy), fz * math.tan(math.radians(p["MPC_TILTMAX_AIR"]))
+    if sideways > most:
+        fx, fy = fx * most / sideways, fy * most / sideways
+    force = math.sqrt(fx * fx + fy * fy + fz * fz)
+    thrust = max(p["MPC_THR_MIN"], min(p["MPC_THR_MAX"], force * p["MPC_THR_HOVER"] / GRAVITY))
+    attitude = facing((fx / force, fy / force, fz / force), target.yaw)
+    return attitude_command(estimate.quaternion, attitude, thrust, parameters), integral
+
+
+def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: Parameters) -> Command:
+    """The rates that turn from one attitude to the other, within PX4's limits."""
+    x, y, z, w = _times(_conjugate(found), wanted)
+    sign = 2.0 if w >= 0 else -2.0
+    rates = []
+    for axis, error in zip(("ROLL", "PITCH", "YAW"), (x, y, z), strict=True):
+        limit = math.radians(parameters[f"MC_{axis}RATE_MAX"])
+        rates.append(max(-limit, min(limit, parameters[f"MC_{axis}_P"] * sign * error)))
+    return Command(thrust, tuple(rates))
+
+
+def facing(up: Vector, yaw: float) -> Quaternion:
+    """The attitude whose body z axis is the unit vector `up` and whose nose points to `yaw` (up must not point down)."""
+    ux, uy, uz = up
+    # The shortest turn from the world's z axis to `up`, after a turn by yaw.
+    w = math.sqrt(max(0.5 * (1 + uz), 1e-9))
+    return _times((-uy / (2 * w), ux / (2 * w), 0.0, w), frames.from_yaw(yaw))
+
+
+def _conjugate(q: Quaternion) -> Quaternion:
+    return -q[0], -q[1], -q[2], q[3]
+
+
+def _times(a: Quaternion, b: Quaternion) -> Quaternion:
+    ax, ay, az, aw = a
+    bx, by, bz, bw = b
+    return (
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+        aw * bw - ax * bx - ay * by - az * bz,
+    )

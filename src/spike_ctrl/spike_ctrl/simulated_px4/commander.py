@@ -1,0 +1,230 @@
+"""Who may fly: arming, modes, and what happens when something fails. PX4's rules; time is the vehicle's (s)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from spike_ctrl.px4.dialect import Mode, Result
+from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+
+# How long after COM_OF_LOSS_T the mode has changed: px4 measured .06 to .10 s
+FAILSAFE_LATENCY = 0.065
+OWN_MODES = (Mode.AUTO_LOITER, Mode.AUTO_TAKEOFF, Mode.AUTO_RTL, Mode.AUTO_LAND)
+STICK_MODES = (Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.ACRO, Mode.STABILIZED)
+BREAKER_TERMINATION = 121212
+EMERGENCY, CRITICAL, WARNING, INFO = 0, 2, 4, 6
+
+# What a failsafe does, the worse the later
+NOTHING, HOLD, RETURN, LAND, TERMINATE, DISARM = range(6)
+_MODES = {HOLD: Mode.AUTO_LOITER, RETURN: Mode.AUTO_RTL, LAND: Mode.AUTO_LAND}
+_WORDS = ("nothing", "hold", "return", "land", "terminate", "disarm")
+# Values of the parameters that choose it. Offboard loss would fall back on a stick mode at 0 to 2: there are no sticks
+_OFFBOARD_LOSS = {0: RETURN, 1: RETURN, 2: RETURN, 3: RETURN, 4: LAND, 5: HOLD, 6: TERMINATE, 7: DISARM}
+_DATA_LINK_LOSS = {0: NOTHING, 1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+_REMOTE_CONTROL_LOSS = {1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+RCL_EXCEPT_OFFBOARD = 4
+_FENCE = {0: NOTHING, 1: NOTHING, 2: HOLD, 3: RETURN, 4: TERMINATE, 5: LAND}
+
+
+class Seen(NamedTuple):
+    """What the commander looks at, at each tick. Ages in s, infinite where nothing ever came."""
+
+    setpoint_age: float
+    station_age: float  # of the ground station's last heartbeat; infinite also where there never was one
+    landed: bool
+    ready: bool
+    charge: float | None  # 0..1, of the battery
+    home_distance: float  # m, horizontal
+    home_height: float  # m
+    roll: float  # rad
+    pitch: float
+    remote_control_lost: bool = False
+
+
+class Commander:
+    """Disarmed in AUTO_LOITER at first. `speed`: PX4 multiplies its own time-outs by the simulation's speed factor.
+
+    `said` collects what the autopilot tells people: severity and text.
+    """
+
+    def __init__(self, parameters: Parameters, speed: float = 1.0):
+        self.parameters, self.speed = parameters, speed
+        self.mode = self.intended = Mode.AUTO_LOITER
+        self.armed = self.terminated = self.took_off = self.station_lost = False
+        self.said: list[tuple[int, str]] = []
+        self._not_land = Mode.AUTO_LOITER
+        self._armed_since = 0.0
+        self._landed_since: float | None = None
+        self._failsafe = NOTHING
+        self._wrong: set[str] = set()
+        self._tilted: dict[str, float] = {}
+
+    @property
+    def failsafe(self) -> bool:
+        return self._failsafe != NOTHING
+
+    @property
+    def running(self) -> bool:
+        """Whether the motors may turn."""
+        return self.armed and not self.terminated
+
+    def stream_alive(self, seen: Seen) -> bool:
+        return seen.setpoint_age <= self.parameters["COM_OF_LOSS_T"] * self.speed
+
+    # Requests
+
+    def request_mode(self, mode: Mode | int, seen: Seen) -> Result:
+        if mode in STICK_MODES:
+            self._say(CRITICAL, f"{mode.name} refused: no manual control")
+            return Result.TEMPORARILY_REJECTED
+        if mode not in (*OWN_MODES, Mode.OFFBOARD):
+            return Result.DENIED
+        if mode == Mode.OFFBOARD and self.armed and not self.stream_alive(seen):
+            self._say(CRITICAL, "OFFBOARD refused: no offboard signal")
+            return Result.TEMPORARILY_REJECTED
+        self.intended = self.mode = Mode(mode)
+        self._failsafe = NOTHING
+        if mode != Mode.AUTO_LAND:
+            self._not_land = self.mode
+        return Result.ACCEPTED
+
+    def against_arming(self, seen: Seen) -> str | None:
+        """Why it would not arm in the mode that it is in. PREARM_CHECK in SYS_STATUS tells whether there is nothing."""
+        if not seen.ready:
+            return "estimator not ready"
+        if self.mode == Mode.OFFBOARD and not self.stream_alive(seen):
+            return "no offboard signal"
+        return f"mode {self.mode.name}" if self.mode in (Mode.AUTO_LAND, Mode.AUTO_RTL) else None
+
+    def arm(self, seen: Seen, now: float) -> Result:
+        if self.armed:
+            return Result.ACCEPTED
+        if refusal := self.against_arming(seen):
+            self._say(CRITICAL, f"Arming denied: {refusal}")
+            return Result.TEMPORARILY_REJECTED
+        self.armed, self.took_off, self.terminated = True, False, False
+        self._armed_since, self._landed_since = now, None
+        self._wrong.clear()
+        self._tilted.clear()
+        self._say(INFO, "Armed by external command")
+        return Result.ACCEPTED
+
+    def disarm(self, seen: Seen, force: bool) -> Result:
+        if self.armed and not seen.landed and not force:
+            self._say(CRITICAL, "Disarming denied: not landed")
+            return Result.TEMPORARILY_REJECTED
+        if self.armed:
+            self._disarm("by external command")
+        return Result.ACCEPTED
+
+    def takeoff_done(self) -> None:
+        self.intended = self.mode = self._not_land = Mode.AUTO_LOITER
+
+    # Each tick
+
+    def update(self, seen: Seen, now: float) -> None:
+        self._watch_station(seen.station_age)
+        if not self.armed:
+            return
+        self._look_for_faults(seen, now)
+        self.took_off |= not seen.landed
+        if not seen.landed:
+            self._landed_since = None
+        elif self._landed_since is None:
+            self._landed_since = now
+        p = self.parameters
+        if self.armed and seen.landed:
+            if not self.took_off and now - self._armed_since >= p["COM_DISARM_PRFLT"] > 0:
+                self._disarm("by auto preflight disarming")
+            elif self.took_off and now - self._landed_since >= p["COM_DISARM_LAND"] > 0:
+                self._disarm("by landing")
+
+    def _watch_station(self, age: float) -> None:
+        """In the words of PX4, armed or not."""
+        lost = math.inf > age > self.parameters["COM_DL_LOSS_T"] * self.speed
+        if lost != self.station_lost:
+            self.station_lost = lost
+            self._say(INFO, "Connection to ground station lost\t" if lost else "GCS connection regained\t")
+
+    def _look_for_faults(self, seen: Seen, now: float) -> None:
+        p = self.parameters
+        lost = seen.setpoint_age > p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
+        action = _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN)
+        self._fault("offboard signal lost", self.mode == Mode.OFFBOARD and lost, action)
+        self._fault("ground station lost", self.station_lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
+        lost = seen.remote_control_lost and not (self.mode == Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
+        self._fault("manual control lost", lost, _REMOTE_CONTROL_LOSS.get(p["NAV_RCL_ACT"], RETURN))
+        charge = math.inf if seen.charge is None else seen.charge
+        act = p["COM_LOW_BAT_ACT"]
+        self._fault("battery low", charge < p["BAT_LOW_THR"], NOTHING)
+        self._fault("battery critical", charge < p["BAT_CRIT_THR"], {2: LAND, 3: RETURN}.get(act, NOTHING))
+        self._fault("battery at emergency level", charge < p["BAT_EMERGEN_THR"], LAND if act in (2, 3) else NOTHING)
+        beyond = 0 < p["GF_MAX_HOR_DIST"] < seen.home_distance or 0 < p["GF_MAX_VER_DIST"] < seen.home_height
+        self._fault("geofence breached", beyond, _FENCE.get(p["GF_ACTION"], HOLD))
+        termination = NOTHING if p["CBRK_FLIGHTTERM"] == BREAKER_TERMINATION else TERMINATE
+        for name, angle in (("R", seen.roll), ("P", seen.pitch)):
+            since = now
+            if abs(angle) > math.radians(p[f"FD_FAIL_{name}"]):
+                since = self._tilted.setdefault(name, now)
+            else:
+                self._tilted.pop(name, None)
+            self._fault(f"attitude failure {name}", now - since > p[f"FD_FAIL_{name}_TTRI"], termination)
+
+    def _fault(self, name: str, wrong: bool, action: int) -> None:
+        """A fault acts when it begins; its end gives nothing back: only a mode request does."""
+        if not wrong:
+            self._wrong.discard(name)
+            return
+        if name in self._wrong or not self.armed:
+            return
+        self._wrong.add(name)
+        self._say(WARNING if action == NOTHING else CRITICAL, f"Failsafe: {name}, {_WORDS[action]}")
+        current = LAND if self.mode == Mode.AUTO_LAND else self._failsafe
+        if action <= current:
+            return
+        self._failsafe = action
+        if action == DISARM:
+            self._disarm(f"by {name}")
+        elif action == TERMINATE:
+            self.terminated = True
+        else:
+            self.mode = _MODES[action]
+
+    def _disarm(self, why: str) -> None:
+        self.armed, self._failsafe = False, NOTHING
+        if self.intended == Mode.AUTO_LAND:
+            self.intended = self._not_land
+        self.mode = self.intended
+        self._say(INFO, f"Disarmed {why}")
+
+    def _say(self, severity: int, text: str) -> None:
+        self.said.append((severity, text))
+
+
+class LandDetector:
+    """Landed when the ground carries the vehicle and it no longer wants to fly; px4 measured ~3 s in OFFBOARD, else 1 s.
+
+    As PX4's, it takes more than a minimum of thrust for flying, wherever the vehicle is: LEAST is MPC_MANTHR_MIN and .01.
+    """
+
+    LOW_THRUST, LEAST = 0.3, 0.09  # of hover; of all
+    OFFBOARD_TIME, LANDING_TIME, AIRBORNE_TIME = 3.0, 1.0, 0.1  # s
+
+    def __init__(self):
+        self.landed = True
+        self._since: float | None = None
+
+    def update(self, on_ground: bool, thrust: float, hover: float, landing: bool, now: float) -> None:
+        """thrust, hover: 0..1, of the set-point, 0 while the motors are off; `landing`: in a mode that lands."""
+        if self.landed:
+            changing, needed = not on_ground or thrust > self.LEAST, self.AIRBORNE_TIME
+        else:
+            changing = on_ground and (landing or thrust < self.LOW_THRUST * hover)
+            needed = self.LANDING_TIME if landing else self.OFFBOARD_TIME
+        if not changing:
+            self._since = None
+            return
+        self._since = now if self._since is None else self._since
+        if now - self._since >= needed:
+            self.landed, self._since = not self.landed, None

@@ -1,0 +1,77 @@
+"""Where the simulated vehicle truly was: a CSV file that no estimate touches, with the times of its ODOMETRY."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.simulated_px4.vehicle import Vehicle
+
+COLUMNS = ("time", "x", "y", "z", "qx", "qy", "qz", "qw", "vx", "vy", "vz", "p", "q", "r")
+INTERVAL = 0.0075  # s between two rows, at least: every second tick
+
+
+class TruthError(ValueError):
+    """A file that cannot be written or read; one line names it."""
+
+
+class Truth(NamedTuple):
+    """Rows over time (s, growing): position (T, 3) m, ENU; quaternion (T, 4) x y z w; velocity (T, 3) m/s; rates (T, 3)."""
+
+    time: np.ndarray
+    position: np.ndarray
+    quaternion: np.ndarray
+    velocity: np.ndarray
+    rates: np.ndarray
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        """Positions (m) at these times (s), between rows on a straight line, beyond them NaN."""
+        columns = [np.interp(times, self.time, column, np.nan, np.nan) for column in self.position.T]
+        return np.stack(columns, axis=1)
+
+
+class Log:
+    """Writes a row whenever it sees a vehicle that has flown on. Raises TruthError."""
+
+    def __init__(self, path: Path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w")
+        except OSError as error:
+            raise TruthError(f"--truth {path}: cannot be written ({error.strerror})") from None
+        self._file.write(",".join(COLUMNS) + "\n")
+        self._seen = -INTERVAL
+
+    def see(self, vehicle: Vehicle) -> None:
+        true = vehicle.truth
+        self._write(vehicle.now, true.position, true.quaternion, true.velocity, true.rates)
+
+    def row(self, now: float, motion) -> bool:
+        """A pose with velocity and rates, as `gazebo_world.motion` gives it. False where the last row is too young."""
+        return self._write(now, motion.pose.position, motion.pose.quaternion, motion.velocity, motion.rates)
+
+    def _write(self, now: float, *values) -> bool:
+        if now - self._seen < INTERVAL:
+            return False
+        self._seen = now
+        numbers = (now, *(number for value in values for number in value))
+        self._file.write(",".join(f"{number:.5f}" for number in numbers) + "\n")
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> Truth:
+    """Raises TruthError."""
+    try:
+        with path.open() as file:
+            head = file.readline().strip()
+            rows = np.loadtxt(file, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise TruthError(f"truth {path}: cannot be read ({error})") from None
+    if head != ",".join(COLUMNS) or rows.shape[1:] != (len(COLUMNS),):
+        raise TruthError(f"truth {path}: found '{head[:60]}', wanted the columns {','.join(COLUMNS)}")
+    return Truth(rows[:, 0], rows[:, 1:4], rows[:, 4:8], rows[:, 8:11], rows[:, 11:14])

@@ -1,0 +1,88 @@
+"""Where the autopilot's own modes want the vehicle: hold, take off, return, land. Time is the vehicle's (s)."""
+
+from __future__ import annotations
+
+import math
+
+from spike_ctrl.px4 import frames
+from spike_ctrl.px4.dialect import Mode
+from spike_ctrl.px4.frames import Vector
+from spike_ctrl.simulated_px4.cascade import Estimate, Target
+from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+
+NEAR = 0.5  # m, of a place to be there
+# PX4 measured: 14 s from a landing's start at 1.5 m to the ground
+LAND_PAUSE = 2.0  # s, to stop before the descent
+LAND_SLOWLY_BELOW, LAND_SLOWLY = 2.0, 0.125  # m, m/s
+BRAKE_LATE = 0.6  # s; PX4 stops v (v / (2 MPC_ACC_HOR) + .6 s) ahead, as if it braked that late
+
+
+class Navigator:
+    """The target of AUTO_LOITER, AUTO_TAKEOFF, AUTO_RTL and AUTO_LAND; `begin` at the start of each.
+
+    `home`: where the vehicle armed last.
+    """
+
+    def __init__(self):
+        self.home: Vector = (0.0, 0.0, 0.0)
+        self._hold: Vector = (0.0, 0.0, 0.0)
+        self._yaw = 0.0
+        self._since = 0.0
+        self._leg = ""
+        self._braking = (0.0, 0.0)  # m/s, horizontal: of the place to hold, while it comes to rest
+
+    def begin(self, mode: Mode, estimate: Estimate, parameters: Parameters, now: float) -> None:
+        self._hold, self._since = estimate.position, now
+        self._yaw = frames.yaw_of(estimate.quaternion)
+        self._leg = "land" if mode == Mode.AUTO_LAND else ""
+        vx, vy, _ = estimate.velocity
+        self._braking = (vx, vy) if mode in (Mode.AUTO_LOITER, Mode.AUTO_LAND) else (0.0, 0.0)
+        x, y, z = estimate.position
+        if mode == Mode.AUTO_TAKEOFF:
+            self._hold = (x, y, z + parameters["MIS_TAKEOFF_ALT"])
+        elif mode == Mode.AUTO_RTL:
+            self._leg = "climb"
+            if self._from_home(estimate) > parameters["RTL_MIN_DIST"]:
+                self._hold = (x, y, max(z, self.home[2] + parameters["RTL_RETURN_ALT"]))
+
+    def shifted(self, jump: Vector) -> None:
+        """The estimate has jumped by that (m): what was remembered goes with it."""
+        self.home = _plus(self.home, jump)
+        self._hold = _plus(self._hold, jump)
+
+    def target(self, estimate: Estimate, parameters: Parameters, now: float, dt: float) -> Target:
+        self._brake(parameters["MPC_ACC_HOR"] if now - self._since >= BRAKE_LATE else 0.0, dt)
+        velocity = (*self._braking, 0.0)
+        if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
+            self._leg, self._hold = "return", (self.home[0], self.home[1], self._hold[2])
+        elif self._leg == "return" and self._from_home(estimate) < NEAR:
+            self._leg, self._since = "land", now
+        elif self._leg == "land" and now - self._since >= LAND_PAUSE:
+            low = estimate.position[2] - self.home[2] < LAND_SLOWLY_BELOW
+            speed = LAND_SLOWLY if low else parameters["MPC_LAND_SPEED"]
+            velocity = (*self._braking, -speed)
+            self._hold = _plus(self._hold, (0.0, 0.0, -speed * dt))
+        return Target(self._hold, velocity, self._yaw, parameters["MPC_XY_CRUISE"])
+
+    def arrived(self, estimate: Estimate) -> bool:
+        """Whether the vehicle is where it is to hold."""
+        return math.dist(self._hold, estimate.position) < NEAR
+
+    @property
+    def landing(self) -> bool:
+        return self._leg == "land"
+
+    def _brake(self, deceleration: float, dt: float) -> None:
+        """Like PX4, come to rest where that is possible, and do not fly back to where the mode began."""
+        vx, vy = self._braking
+        speed = math.hypot(vx, vy)
+        keep = max(0.0, 1 - deceleration * dt / speed) if speed > 0 else 0.0
+        self._braking = (keep * vx, keep * vy)
+        self._hold = _plus(self._hold, (keep * vx * dt, keep * vy * dt, 0.0))
+
+    def _from_home(self, estimate: Estimate) -> float:
+        return math.hypot(estimate.position[0] - self.home[0], estimate.position[1] - self.home[1])
+
+
+def _plus(a: Vector, b: Vector) -> Vector:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]

@@ -1,0 +1,44 @@
+"""Offboard set-points as PX4 takes them: which masks it understands, and what they then mean. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from spike_ctrl.px4 import dialect, frames
+from spike_ctrl.px4.dialect import messages
+from spike_ctrl.px4.frames import Quaternion
+from spike_ctrl.simulated_px4.cascade import Command, Target
+
+Setpoint = Command | tuple[float, Quaternion] | Target
+"""Rates with thrust; thrust with an attitude; or a place for the position loop."""
+
+
+def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpoint | None:
+    """From SET_ATTITUDE_TARGET; None where PX4 would not act on it, and where a number is not finite.
+
+    Either all of roll and pitch rate are given, or an attitude; an ignored throttle is none.
+    """
+    mask = m.type_mask
+    thrust = 0.0 if mask & dialect.THROTTLE_IGNORE else m.thrust
+    if not mask & dialect.ATTITUDE_IGNORE:
+        q = frames.enu_flu_from_ned_frd(tuple(m.q))
+        norm = math.hypot(*q)
+        if not (math.isfinite(thrust) and math.isfinite(norm) and norm > 0.5):
+            return None
+        return thrust, tuple(value / norm for value in q)
+    if mask & (dialect.ROLL_RATE_IGNORE | dialect.PITCH_RATE_IGNORE):
+        return None
+    yaw_rate = 0.0 if mask & dialect.YAW_RATE_IGNORE else m.body_yaw_rate
+    rates = (m.body_roll_rate, m.body_pitch_rate, yaw_rate)
+    if not all(math.isfinite(value) for value in (thrust, *rates)):
+        return None
+    return Command(thrust, frames.flu_from_frd(rates))
+
+
+def of_position_target(m: messages.MAVLink_set_position_target_local_ned_message, speed: float) -> Setpoint | None:
+    """From SET_POSITION_TARGET_LOCAL_NED in frame 1 with position and yaw; None for any other. speed: m/s, at most."""
+    if m.coordinate_frame != messages.MAV_FRAME_LOCAL_NED or m.type_mask != dialect.POSITION_MASK:
+        return None
+    if not all(math.isfinite(value) for value in (m.x, m.y, m.z, m.yaw)):
+        return None
+    return Target(frames.enu_from_ned((m.x, m.y, m.z)), (0.0, 0.0, 0.0), frames.enu_yaw_from_ned(m.yaw), speed)

@@ -1,0 +1,133 @@
+"""What flies: one vehicle's dynamics with the body-rate loop inside, on flat ground at height 0, in ticks of 4 ms."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.px4.frames import Quaternion, Vector
+from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim.dynamics import (
+    AT,
+    COMMAND,
+    FASTMATH,
+    GYRO,
+    POSITION,
+    QUATERNION,
+    RATE_SETPOINT,
+    RATES,
+    ROTORS,
+    VELOCITY,
+    rk4_lane,
+    unpack_arms,
+)
+
+TICK = 0.004  # s; PX4's simulation and rate loop run at 250 Hz
+MAX_RATE = np.float32(6 * math.pi)  # rad/s, of its simulated vehicle
+GYRO_NOISE = (0.14, 0.07, 0.03)  # rad/s, standard deviation of a sample while the motors turn; roll, pitch, yaw
+_LANE, _ZERO = np.uint64(0), np.float32(0.0)
+
+
+class State(NamedTuple):
+    """ENU, FLU, SI. `gyro`: filtered, with noise; `rotors`: normalised speeds in the airframe's order."""
+
+    position: Vector
+    quaternion: Quaternion
+    velocity: Vector
+    rates: Vector
+    gyro: Vector
+    rotors: tuple[float, float, float, float]
+    commands: tuple[float, float, float, float]
+
+
+class Plant:
+    """One airframe of the `rates` layout, at rest on the ground at the origin, nose at `yaw` (rad from east)."""
+
+    def __init__(self, airframe: Airframe, yaw: float = 0.0):
+        airframe.require_layout("rates")
+        self.airframe = airframe
+        self.buffer = dynamics.allocate(1, airframe)
+        heading = [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
+        dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
+        self._arms = dynamics.geometry(airframe)
+        self._loop = rate_loop.constants(airframe, TICK)
+        # A set-point waits for the next tick, half a tick on average; the rest of the measured delay is added to rates.
+        self._late = [(0.0, 0.0, 0.0)] * max(0, int((airframe.rate_loop.delay - TICK / 2) / TICK + 0.5))
+        self.hardest_touchdown = 0.0  # m/s, downwards
+
+    def advance(self, thrust: float, rates: Vector, running: bool, noise: Vector = (0.0, 0.0, 0.0)) -> None:
+        """One tick. thrust 0..1 and rates (rad/s, FLU) steer while `running`, else the motors are off.
+
+        noise: of the gyro's sample, rad/s.
+        """
+        self._late.append(rates)
+        rates = self._late.pop(0)
+        hover = self.airframe.hover
+        collective = thrust / hover - 1 if thrust < hover else (thrust - hover) / (1 - hover)
+        target = (collective, *(rate / limit for rate, limit in zip(rates, self.airframe.max_rates, strict=True)))
+        for i in range(4):
+            self.buffer[AT[RATE_SETPOINT + i]] = target[i]
+        impact = _advance(self.buffer, np.float32(TICK), self._arms, self._loop, running, *(np.float32(n) for n in noise))
+        self.hardest_touchdown = max(self.hardest_touchdown, float(impact))
+
+    @property
+    def state(self) -> State:
+        row = self.buffer[:: dynamics.LANES].tolist()
+        return State(
+            tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),
+            tuple(row[RATES:ROTORS]), tuple(row[GYRO : GYRO + 3]), tuple(row[ROTORS : ROTORS + 4]),
+            tuple(row[COMMAND : COMMAND + 4]),
+        )  # fmt: skip
+
+    @property
+    def on_ground(self) -> bool:
+        return self.buffer[AT[POSITION + 2]] <= 0
+
+
+@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _advance(buffer, dt, arms, loop, running, noise_x, noise_y, noise_z):
+    """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
+    reach = unpack_arms(arms)
+    if running:
+        # The rate loop sees the gyro's noise, the dynamics do not.
+        x, y, z = buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]]
+        buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x + noise_x, y + noise_y, z + noise_z
+        rate_loop.rate_lane(buffer, _LANE, rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11]))
+        buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x, y, z
+    else:
+        rate_loop.begin(buffer, _LANE)
+        for i in range(4):
+            buffer[AT[COMMAND + i]] = _ZERO
+    attitude = attitude_of(buffer)
+    rk4_lane(buffer, _LANE, dt, reach)
+    for i in range(3):
+        buffer[AT[RATES + i]] = min(max(buffer[AT[RATES + i]], -MAX_RATE), MAX_RATE)
+    return stand(buffer, attitude)
+
+
+@njit(inline="always")
+def attitude_of(buffer):
+    """Quaternion of the vehicle in lane 0."""
+    return buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]], buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]]
+
+
+@njit(inline="always")
+def stand(buffer, attitude):
+    """Where the vehicle in lane 0 has come to the ground, put it there at rest with the attitude it had before.
+
+    Returns the speed (m/s) at which it met the ground, 0 where it did not.
+    """
+    if buffer[AT[POSITION + 2]] > _ZERO or buffer[AT[VELOCITY + 2]] > _ZERO:
+        return _ZERO
+    impact = -buffer[AT[VELOCITY + 2]]
+    buffer[AT[POSITION + 2]] = _ZERO
+    for i in range(3):
+        buffer[AT[VELOCITY + i]] = _ZERO
+        buffer[AT[RATES + i]] = _ZERO
+    buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]] = attitude[0], attitude[1]
+    buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]] = attitude[2], attitude[3]
+    return impact

@@ -1,0 +1,117 @@
+"""The vehicle on UDP: a thin loop between sockets and core. The clock is passed in."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+from spike_ctrl.simulated_px4.plant import TICK
+from spike_ctrl.simulated_px4.vehicle import Vehicle
+
+MAX_LAG = 0.1  # s of the clock; a process that was held up for longer does not make up for it
+LARGEST_DATAGRAM = 65535
+
+Address = tuple[str, int]
+
+
+class AddressError(ValueError):
+    """An address that cannot be used; the message names it, found and wanted."""
+
+
+class Port(NamedTuple):
+    """One link: its socket and where it sends to. Like PX4, the vehicle speaks first."""
+
+    socket: socket.socket
+    remote: Address
+
+
+def address(text: str) -> Address:
+    """From HOST:PORT, the host looked up. Raises AddressError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise AddressError(f"address: found '{text}', wanted HOST:PORT with a port of 0 to 65535")
+    try:
+        return socket.gethostbyname(host), int(port)
+    except OSError as error:
+        raise AddressError(f"address: host '{host}' is not known ({error.strerror})") from None
+
+
+def open_port(local: Address, remote: Address) -> Port:
+    """A link from a local address (port 0: any free one). Raises AddressError where it cannot be bound or sent to."""
+    if not remote[1]:
+        raise AddressError(f"address: found '{remote[0]}:0' to send to, wanted a port of 1 to 65535")
+    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        found.bind(local)
+    except OSError as error:
+        found.close()
+        raise AddressError(f"address {local[0]}:{local[1]}: cannot be bound ({error.strerror})") from None
+    found.setblocking(False)
+    return Port(found, remote)
+
+
+def serve(
+    vehicle: Vehicle,
+    ports: dict[str, Port],
+    clock: Callable[[], float],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+    see: Callable[[Vehicle], None] = lambda vehicle: None,
+) -> None:
+    """Fly until `stop()` holds. `clock` gives seconds, `say` takes lines for people: modes and what the autopilot tells;
+    `see` looks at the vehicle after each step.
+    """
+    begin, shown, heard = clock() - vehicle.now / vehicle.speed, "", 0
+    with selectors.DefaultSelector() as selector:
+        for name, port in ports.items():
+            selector.register(port.socket, selectors.EVENT_READ, name)
+        while not stop():
+            now = (clock() - begin) * vehicle.speed
+            if now - vehicle.now > MAX_LAG * vehicle.speed:
+                say(f"{vehicle.now:.2f} s: held up for {(now - vehicle.now) / vehicle.speed:.2f} s")
+                begin += (now - vehicle.now) / vehicle.speed
+                now = vehicle.now
+            _send(ports, vehicle.advance(now))
+            see(vehicle)
+            for time, text in vehicle.said[heard:]:
+                say(f"{time:.2f} s: {text}")
+            heard = len(vehicle.said)
+            if (state := _state(vehicle)) != shown:
+                say(f"{vehicle.now:.2f} s: {state}")
+                shown = state
+            wait = begin + (vehicle.now + TICK) / vehicle.speed - clock()
+            for key, _ in selector.select(max(0.0, wait)):
+                for data in _datagrams(ports[key.data].socket):
+                    _send(ports, vehicle.receive(key.data, data, max(vehicle.now, (clock() - begin) * vehicle.speed)))
+
+
+def summary(vehicle: Vehicle) -> str:
+    """One line on the flight, from the truth."""
+    x, y, z = vehicle.truth.position
+    return (
+        f"{vehicle.now:.1f} s; at east {x:.2f} north {y:.2f} up {z:.2f} m; farthest {vehicle.farthest:.2f} m from the start"
+        f"; hardest touchdown {vehicle.plant.hardest_touchdown:.2f} m/s"
+    )
+
+
+def _state(vehicle: Vehicle) -> str:
+    return f"{'armed' if vehicle.commander.armed else 'disarmed'}, {vehicle.commander.mode.name}"
+
+
+def _send(ports: dict[str, Port], packets) -> None:
+    for name, data in packets:
+        if name in ports:
+            try:
+                ports[name].socket.sendto(data, ports[name].remote)
+            except (BlockingIOError, ConnectionRefusedError):
+                pass  # nobody listens yet, or the buffer is full: UDP promises nothing
+
+
+def _datagrams(found: socket.socket):
+    while True:
+        try:
+            yield found.recv(LARGEST_DATAGRAM)
+        except (BlockingIOError, ConnectionRefusedError):
+            return

@@ -1,0 +1,374 @@
+"""The vehicle without its sockets: time and datagrams in, datagrams out. Equal inputs and seeds give equal outputs.
+
+All times are the vehicle's (s); the caller makes them run faster than the clock if it wants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.px4 import dialect, frames
+from spike_ctrl.px4.dialect import Landed, Mode, Result, messages
+from spike_ctrl.px4.packet import Reader, Received, Writer
+from spike_ctrl.px4.signing import Signing
+from spike_ctrl.simulated_px4 import offboard_setpoints
+from spike_ctrl.simulated_px4.battery import Battery
+from spike_ctrl.simulated_px4.cascade import IDLE, Command, Target, attitude_command, position_command
+from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, LandDetector, Seen
+from spike_ctrl.simulated_px4.estimator import Estimator
+from spike_ctrl.simulated_px4.navigator import Navigator
+from spike_ctrl.simulated_px4.plant import TICK, Plant, State
+from spike_ctrl.simulated_px4.simulated_parameters import NAMES, ParameterError, Parameters
+from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
+
+ONBOARD, STATION = "onboard", "station"  # the two ports
+WARM_UP = 2.0  # s, until the estimate is good enough to arm
+STATUS_PERIOD = 0.5  # s, in which PX4's commander publishes its status at least
+LISTED_PER_TICK = 2  # parameters, so that a list does not fill the socket's buffer
+JUMP = (1.0, -0.5, 0.2)  # m, of the estimate when the GPS is made to be wrong
+_MODE_COMMANDS = {
+    messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: Mode.AUTO_RTL,
+    messages.MAV_CMD_NAV_LAND: Mode.AUTO_LAND,
+}
+
+Packets = list[tuple[str, bytes]]
+
+
+class Vehicle:
+    """One vehicle on the ground, nose to `yaw` (rad from east; PX4's simulation begins nose north).
+
+    `noise` scales all sensor noise, 1 as PX4's simulation; `latency` (s) delays what arrives; `speed` is the factor by
+    which the vehicle's time runs ahead of the clock; a `signing` for each port, where links are signed; `system`:
+    MAV_SYS_ID.
+    """
+
+    def __init__(
+        self,
+        airframe: Airframe,
+        seed: int = 0,
+        parameters: Mapping[str, int | float] | None = None,
+        noise: float = 1.0,
+        latency: float = 0.0,
+        speed: float = 1.0,
+        yaw: float = math.pi / 2,
+        signing: Mapping[str, Signing] | None = None,
+        system: int = dialect.SYSTEM,
+    ):
+        self.now, self.system = 0.0, system
+        self.farthest = 0.0  # m from the start, of the truth
+        self.parameters = Parameters(parameters)
+        self.plant = Plant(airframe, yaw)
+        self.estimator = Estimator(noise, np.random.default_rng(seed))
+        self.battery = Battery()
+        self.radio_works = True  # between remote control and vehicle
+        self.commander = Commander(self.parameters, speed)
+        self.land_detector = LandDetector()
+        self.latency, self.speed = latency, speed
+        self.said: list[tuple[float, str]] = []  # time and text of all that it told people
+        signing = signing or {}
+        wanted = {*_HANDLERS, messages.MAVLINK_MSG_ID_TIMESYNC}
+        self.readers = {port: Reader(wanted, signing=signing.get(port)) for port in (ONBOARD, STATION)}
+        self._writers = {port: Writer(system, dialect.COMPONENT, signing.get(port)) for port in (ONBOARD, STATION)}
+        self._schedules = {
+            ONBOARD: Schedule({number: stream.onboard for number, stream in STREAMS.items()}),
+            STATION: Schedule({number: stream.station for number, stream in STREAMS.items()}),
+        }
+        self._navigator = Navigator()
+        self._mode: Mode | None = None  # that steers; None while the motors are off
+        self._integral = (0.0, 0.0, 0.0)
+        self._command = IDLE
+        self._setpoint: offboard_setpoints.Setpoint = IDLE
+        self._setpoint_at = self._station_at = self._armed_at = -math.inf
+        self._ticks = 0
+        self._arrived: list[tuple[float, str, Received]] = []
+        self._answers: list[tuple[str, messages.MAVLink_message]] = []  # of this tick
+        self._late_answers: list[tuple[str, messages.MAVLink_message]] = []  # of the next
+        self._listing: dict[str, int] = {}
+        self._status_told: dict[str, tuple] = {}  # by port: what CURRENT_MODE told last, and when
+        self._truth = self.plant.state
+        self._estimate = self.estimator.advance(self._truth, False, self.parameters)
+
+    @property
+    def truth(self) -> State:
+        """The plant's own state, which no estimate touches."""
+        return self._truth
+
+    def receive(self, port: str, data: bytes, now: float) -> Packets:
+        """A datagram that came in at a port. It acts at the next tick; only TIMESYNC is answered at once."""
+        packets = []
+        for received in self.readers[port].read(data, now / self.speed):
+            message = received.message
+            if message.get_msgId() == messages.MAVLINK_MSG_ID_TIMESYNC:
+                if message.tc1 == 0:
+                    answer = messages.MAVLink_timesync_message(round(now * 1e9), message.ts1)
+                    packets.append((port, self._pack(port, answer, now)))
+            else:
+                self._arrived.append((now + self.latency, port, received))
+        return packets
+
+    def advance(self, now: float) -> Packets:
+        """All ticks up to that time, and what they send."""
+        packets: Packets = []
+        while (self._ticks + 1) * TICK <= now + 1e-9:
+            self._ticks += 1
+            self.now = self._ticks * TICK
+            self._tick()
+            packets += self._outgoing()
+        return packets
+
+    def _tick(self) -> None:
+        self._answers, self._late_answers = self._late_answers, []
+        due = [entry for entry in self._arrived if entry[0] <= self.now]
+        self._arrived = [entry for entry in self._arrived if entry[0] > self.now]
+        for _, port, received in due:
+            _HANDLERS[received.message.get_msgId()](self, port, received)
+        self.commander.update(self._seen(), self.now)
+        self._command = self._control()
+        running, thrust = self.commander.running, self._command.thrust
+        self.plant.advance(min(max(thrust, 0.0), 1.0), self._command.rates, running, self.estimator.gyro_noise)
+        self._truth = self.plant.state
+        self.farthest = max(self.farthest, math.hypot(*self._truth.position))
+        self._estimate = self.estimator.advance(self._truth, running, self.parameters)
+        self.battery.advance(self.commander.armed, self.parameters, TICK)
+        landing = self.commander.mode in OWN_MODES or not running
+        self.land_detector.update(self.plant.on_ground, thrust, self.plant.airframe.hover, landing, self.now)
+
+    def _seen(self) -> Seen:
+        position, home = self._estimate.position, self._navigator.home
+        roll, pitch, _ = frames.roll_pitch_yaw(self._estimate.quaternion)
+        return Seen(
+            setpoint_age=self.now - self._setpoint_at,
+            station_age=self.now - self._station_at,
+            landed=self.land_detector.landed,
+            ready=self.now >= WARM_UP and self.battery.working,
+            charge=self.battery.charge,
+            home_distance=math.hypot(position[0] - home[0], position[1] - home[1]),
+            home_height=position[2] - home[2],
+            roll=roll,
+            pitch=pitch,
+            remote_control_lost=self.parameters["COM_RC_IN_MODE"] == 0 and not self.radio_works,
+        )
+
+    def _control(self) -> Command:
+        mode = self.commander.mode
+        if not self.commander.running:
+            self._mode = None
+            return IDLE
+        if mode != self._mode:
+            self._mode, self._integral = mode, (0.0, 0.0, 0.0)
+            self._navigator.begin(mode, self._estimate, self.parameters, self.now)
+        if mode == Mode.OFFBOARD:
+            return self._follow(self._setpoint)
+        on_ground = self.land_detector.landed
+        spooling = self.now - self._armed_at < self.parameters["COM_SPOOLUP_TIME"]
+        if on_ground and (mode != Mode.AUTO_TAKEOFF or spooling):
+            return IDLE
+        if mode == Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
+            self.commander.takeoff_done()
+            self._mode = self.commander.mode  # which goes on to the same place
+        return self._follow(self._navigator.target(self._estimate, self.parameters, self.now, TICK))
+
+    def _follow(self, setpoint: offboard_setpoints.Setpoint) -> Command:
+        if isinstance(setpoint, Command):
+            return setpoint
+        if isinstance(setpoint, Target):
+            command, self._integral = position_command(self._estimate, setpoint, self._integral, self.parameters, TICK)
+            return command
+        thrust, quaternion = setpoint
+        return attitude_command(self._estimate.quaternion, quaternion, thrust, self.parameters)
+
+    # What leaves
+
+    def _outgoing(self) -> Packets:
+        found = [*self._answers]
+        said, self.commander.said = self.commander.said, []
+        self.said += [(self.now, text) for _, text in said]
+        for severity, text in said:
+            found += [(port, messages.MAVLink_statustext_message(severity, text[:50].encode())) for port in self._writers]
+        for port, at in list(self._listing.items()):
+            end = self._listing[port] = min(at + LISTED_PER_TICK, len(NAMES))
+            found += [(port, _parameter_message(self.parameters, index)) for index in range(at, end)]
+            if end == len(NAMES):
+                del self._listing[port]
+        snapshot = None
+        for port, schedule in self._schedules.items():
+            for number in schedule.due(self.now):
+                if number == messages.MAVLINK_MSG_ID_CURRENT_MODE and not self._has_mode_news(port):
+                    continue
+                snapshot = snapshot or self._snapshot()
+                found.append((port, STREAMS[number].make(snapshot)))
+        return [(port, self._pack(port, message, self.now)) for port, message in found]
+
+    def _has_mode_news(self, port: str) -> bool:
+        """PX4 sends CURRENT_MODE when its status is published: as it changes, and twice a second."""
+        status = (self.commander.mode, self.commander.intended, self.commander.armed, self.commander.failsafe)
+        before, at = self._status_told.get(port, (None, -math.inf))
+        if status == before and self.now - at < STATUS_PERIOD:
+            return False
+        self._status_told[port] = (status, self.now)
+        return True
+
+    def _pack(self, port: str, message: messages.MAVLink_message, now: float) -> bytes:
+        return self._writers[port].write(message, now / self.speed)
+
+    def _snapshot(self) -> Snapshot:
+        c, gyro = self.commander, zip(self._truth.rates, self.estimator.gyro_noise, strict=True)
+        return Snapshot(
+            self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
+            self.estimator.reset_counter, self._command, c.mode, c.intended, c.armed, c.failsafe, c.terminated,
+            self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
+            self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works,
+        )  # fmt: skip
+
+    def _landed(self) -> Landed:
+        if self.land_detector.landed:
+            return Landed.ON_GROUND
+        if self.commander.mode == Mode.AUTO_TAKEOFF:
+            return Landed.TAKING_OFF
+        landing = self.commander.mode in OWN_MODES and self._navigator.landing
+        return Landed.LANDING if landing else Landed.IN_AIR
+
+    # What arrives
+
+    def _for_us(self, m) -> bool:
+        """PX4 says nothing to what is meant for another."""
+        return m.target_system in (0, self.system) and m.target_component in (0, dialect.COMPONENT)
+
+    def _set_attitude_target(self, port: str, received: Received) -> None:
+        if self._for_us(received.message):
+            self._take(offboard_setpoints.of_attitude_target(received.message))
+
+    def _set_position_target(self, port: str, received: Received) -> None:
+        if self._for_us(received.message):
+            self._take(offboard_setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
+
+    def _take(self, setpoint: offboard_setpoints.Setpoint | None) -> None:
+        if setpoint is not None and self.parameters["MAV_FWDEXTSP"] == 1:
+            self._setpoint, self._setpoint_at = setpoint, self.now
+
+    def _heartbeat(self, port: str, received: Received) -> None:
+        if received.message.type == messages.MAV_TYPE_GCS:
+            self._station_at = self.now
+
+    def _command_long(self, port: str, received: Received) -> None:
+        m = received.message
+        if not self._for_us(m):
+            return
+        if m.command == messages.MAV_CMD_DO_SET_MODE:
+            self._acknowledge(port, received, Result.ACCEPTED, self._answers)  # always, and the truth one tick later
+            self._acknowledge(port, received, self._do_set_mode(m), self._late_answers)
+            return
+        act = _COMMANDS.get(m.command)
+        result = act(self, port, m) if act else Result.UNSUPPORTED
+        self._acknowledge(port, received, result, self._answers)
+
+    def _acknowledge(self, port: str, received: Received, result: Result, queue: list) -> None:
+        command, to = received.message.command, (received.system, received.component)
+        queue.append((port, messages.MAVLink_command_ack_message(command, result, 0, 0, *to)))
+
+    def _do_set_mode(self, m) -> Result:
+        if not int(m.param1 if math.isfinite(m.param1) else 0) & messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED:
+            return Result.DENIED
+        if not all(math.isfinite(value) and 0 <= value < 256 for value in (m.param2, m.param3)):
+            return Result.DENIED
+        mode = dialect.mode_of(int(m.param2) << 16 | int(m.param3) << 24)
+        return self.commander.request_mode(mode, self._seen())
+
+    def _mode_command(self, port: str, m) -> Result:
+        return self.commander.request_mode(_MODE_COMMANDS[m.command], self._seen())
+
+    def _arm_disarm(self, port: str, m) -> Result:
+        if m.param1 == 0:
+            return self.commander.disarm(self._seen(), force=m.param2 == dialect.FORCE)
+        if m.param1 != 1:
+            return Result.DENIED
+        was, result = self.commander.armed, self.commander.arm(self._seen(), self.now)
+        if self.commander.armed and not was:
+            self._armed_at, self._navigator.home = self.now, self._estimate.position
+        return result
+
+    def _set_message_interval(self, port: str, m) -> Result:
+        if not (math.isfinite(m.param1) and math.isfinite(m.param2)):
+            return Result.FAILED
+        known = self._schedules[port].set_interval(round(m.param1), m.param2 * 1e-6)
+        return Result.ACCEPTED if known else Result.FAILED
+
+    def _request_message(self, port: str, m) -> Result:
+        stream = STREAMS.get(round(m.param1)) if math.isfinite(m.param1) else None
+        if stream is None:
+            return Result.UNSUPPORTED
+        self._late_answers.append((port, stream.make(self._snapshot())))
+        return Result.ACCEPTED
+
+    def _inject_failure(self, port: str, m) -> Result:
+        """The battery's gauge or the remote control off and on again; a GPS that is wrong makes the estimate jump."""
+        if self.parameters["SYS_FAILURE_EN"] != 1:
+            return Result.DENIED
+        unit, kind = m.param1, m.param2
+        on_or_off = kind in (messages.FAILURE_TYPE_OK, messages.FAILURE_TYPE_OFF)
+        if unit == messages.FAILURE_UNIT_SYSTEM_BATTERY and on_or_off:
+            self.battery.working = kind == messages.FAILURE_TYPE_OK
+        elif unit == messages.FAILURE_UNIT_SYSTEM_RC_SIGNAL and on_or_off:
+            self.radio_works = kind == messages.FAILURE_TYPE_OK
+        elif unit == messages.FAILURE_UNIT_SENSOR_GPS and kind == messages.FAILURE_TYPE_WRONG:
+            self.estimator.jump(JUMP)
+            self._navigator.shifted(JUMP)
+        else:
+            return Result.UNSUPPORTED
+        return Result.ACCEPTED
+
+    def _param_request_read(self, port: str, received: Received) -> None:
+        m = received.message
+        if not self._for_us(m):
+            return
+        if m.param_index < 0 and m.param_id in NAMES:
+            self._answers.append((port, _parameter_message(self.parameters, NAMES.index(m.param_id))))
+        elif 0 <= m.param_index < len(NAMES):
+            self._answers.append((port, _parameter_message(self.parameters, m.param_index)))
+
+    def _param_request_list(self, port: str, received: Received) -> None:
+        if self._for_us(received.message):
+            self._listing[port] = 0
+
+    def _param_set(self, port: str, received: Received) -> None:
+        m = received.message
+        if not self._for_us(m):
+            return
+        value = dialect.parameter_from_wire(m.param_value, m.param_type)
+        try:
+            if type(value) is not type(self.parameters[m.param_id]):
+                raise ParameterError(f"parameter {m.param_id}: wrong type")
+            self.parameters.set(m.param_id, value)
+        except (KeyError, ParameterError):
+            self.commander.said.append((3, f"{m.param_id}: unknown or of another type"))
+            if m.param_id not in NAMES:
+                return
+        self._answers.append((port, _parameter_message(self.parameters, NAMES.index(m.param_id))))
+
+
+_HANDLERS: dict[int, Callable] = {
+    messages.MAVLINK_MSG_ID_SET_ATTITUDE_TARGET: Vehicle._set_attitude_target,
+    messages.MAVLINK_MSG_ID_SET_POSITION_TARGET_LOCAL_NED: Vehicle._set_position_target,
+    messages.MAVLINK_MSG_ID_HEARTBEAT: Vehicle._heartbeat,
+    messages.MAVLINK_MSG_ID_COMMAND_LONG: Vehicle._command_long,
+    messages.MAVLINK_MSG_ID_PARAM_REQUEST_READ: Vehicle._param_request_read,
+    messages.MAVLINK_MSG_ID_PARAM_REQUEST_LIST: Vehicle._param_request_list,
+    messages.MAVLINK_MSG_ID_PARAM_SET: Vehicle._param_set,
+}
+_COMMANDS: dict[int, Callable] = {
+    messages.MAV_CMD_COMPONENT_ARM_DISARM: Vehicle._arm_disarm,
+    messages.MAV_CMD_SET_MESSAGE_INTERVAL: Vehicle._set_message_interval,
+    messages.MAV_CMD_REQUEST_MESSAGE: Vehicle._request_message,
+    messages.MAV_CMD_INJECT_FAILURE: Vehicle._inject_failure,
+    **dict.fromkeys(_MODE_COMMANDS, Vehicle._mode_command),
+}
+
+
+def _parameter_message(parameters: Parameters, index: int) -> messages.MAVLink_message:
+    name = NAMES[index]
+    value, kind = dialect.parameter_to_wire(parameters[name])
+    return messages.MAVLink_param_value_message(name.encode(), value, kind, len(NAMES), index)

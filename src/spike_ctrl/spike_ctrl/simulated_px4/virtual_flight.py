@@ -1,0 +1,83 @@
+"""A policy flies the simulated vehicle over its MAVLink, in virtual time: a minute takes seconds, and no clock decides.
+
+The vehicle takes off by its own position control; meanwhile the policy answers in shadow, then it flies its trajectories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight import setpoint
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.path_error import Track
+from spike_ctrl.flight.setpoint import Target
+from spike_ctrl.flight.state_checks import Sample, yaw
+from spike_ctrl.px4 import dialect, link
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.px4_parameters import SIH_NOISE
+from spike_ctrl.sim import observation
+from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
+
+STEP = 0.004  # s, the vehicle's tick
+READY, CLIMB = 3.0, 8.0  # s on the ground, and to the height
+FENCE = Cage((-50.0, -50.0, -1.0), (50.0, 50.0, 50.0))  # nobody is clamped
+
+
+def fly(
+    policy,
+    described: Airframe,
+    plant: Airframe,
+    paths: Sequence[Trajectory],
+    duration: float,
+    *,
+    latency: float = 0.0,
+    noise: float = 1.0,
+    seed: int = 0,
+    rate_hz: float = 100.0,
+) -> Track:
+    """The track of `paths`, `duration` (s) each. described: the airframe that the policy was made for; plant: what is there.
+
+    latency: s that commands are late; noise: of the sensors, 1 as PX4's simulation.
+    """
+    vehicle = Vehicle(plant, seed, SIH_NOISE, noise, latency)
+    companion = Companion(Link(), rate_hz)
+    state, height, rows = policy.initial_state(), paths[0].centre[2], []
+    asked: list[None] = []
+    begin, end = READY + CLIMB, READY + CLIMB + duration * len(paths)
+
+    def send(packet: bytes) -> None:
+        vehicle.receive(ONBOARD, packet, vehicle.now)
+
+    while vehicle.now < end:
+        samples: list[Sample] = []
+        for port, data in vehicle.advance(vehicle.now + STEP):
+            samples += companion.receive(data, vehicle.now) if port == ONBOARD else []
+        now = vehicle.now
+        for packet in companion.due(now):
+            send(packet)
+        if len(asked) == 0 and now >= READY - 0.5:
+            asked.append(send(companion.link.set_mode(dialect.Mode.OFFBOARD, now)))
+        elif len(asked) == 1 and now >= READY:
+            asked.append(send(companion.link.arm(now)))
+        for sample in samples:
+            flying = now - begin
+            leg = min(max(int(flying / duration), 0), len(paths) - 1)
+            target = Target(paths[leg], since=begin + leg * duration)
+            point, _ = setpoint.current(target, now, FENCE)
+            heading = point.yaw if flying >= 0 else yaw(sample.quaternion)
+            velocity = tuple(v - w for v, w in zip(sample.velocity, point.velocity, strict=True))
+            seen = observation.build(sample.position, sample.quaternion, velocity, sample.rates, point.position, heading)
+            action, state = policy.step(seen, state)
+            if flying < 0:
+                send(companion.link.position((*paths[0].centre[:2], height), heading, now))
+                continue
+            thrust, rates = link.setpoint(np.clip(action, -1, 1).tolist(), described)
+            send(companion.link.rates(thrust, rates, now))
+            rows.append((flying, *vehicle.truth.position, *sample.position, *point.position))
+    found = np.array(rows)
+    return Track(found[:, 0], found[:, 1:4], found[:, 4:7], found[:, 7:10])

@@ -1,0 +1,251 @@
+"""A whole sequence of the spiking network at once: T steps of its layers and their derivative, compiled.
+
+One vehicle after the other goes through a layer for all steps, so that what it needs stays in the nearest caches. Spikes
+are rare: forward and in the gradient of the weights a product with them is a sum of some rows (`sparse`). What is dense,
+the gradient from a layer to the one before, is a GEMM for some vehicles at a time.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numba import njit
+from torch.autograd.function import once_differentiable
+
+from spike_ctrl.snn.lif import LIFState
+from spike_ctrl.snn.neuron import Neuron, Reset
+from spike_ctrl.snn.sparse_products import add_outer, add_rows, list_marked
+
+TILE_ROWS = 1600  # steps times vehicles that go backwards at once: what they need stays in the second-level cache
+
+
+class Linear(Protocol):
+    weight: torch.Tensor  # [H, in]
+    bias: torch.Tensor  # [H]
+
+
+class Layer(Linear, Protocol):
+    beta: torch.Tensor  # [H]
+    theta: torch.Tensor  # [H]
+
+
+def run_sequence(
+    observation: torch.Tensor,
+    state: Sequence[LIFState],
+    layers: Sequence[Layer],
+    readout: Linear,
+    slope: float,
+    neuron: Neuron,
+) -> tuple[torch.Tensor, tuple[LIFState, ...], torch.Tensor]:
+    """Advance all layers by T steps, as T times `linear` and `lif.lif_step` for each.
+
+    observation: [T, B, in], float32 or float64 on the CPU. state: U and s of each layer before the first step, [B, H].
+    Gradients flow to observation, initial state and all parameters. Returns the output of the readout [T, B, out], the
+    state after the last step and the number of spikes of each layer.
+    """
+    inputs = layers[0].weight.shape[1]
+    if observation.ndim != 3 or observation.shape[2] != inputs:
+        raise ValueError(f"observation: found shape {tuple(observation.shape)}, wanted [T, B, {inputs}]")
+    if observation.dtype != readout.weight.dtype:
+        raise ValueError(f"observation: found {observation.dtype}, wanted {readout.weight.dtype}")
+    for layer, (membrane, spike) in zip(layers, state, strict=True):
+        wanted = (observation.shape[1], len(layer.bias))
+        for found in (membrane.shape, spike.shape):
+            if found != wanted:
+                raise ValueError(f"state: found shape {tuple(found)}, wanted {wanted}")
+    columns = ([getattr(layer, name) for layer in layers] for name in ("weight", "bias", "beta", "theta"))
+    parts = [*columns, [before.membrane for before in state], [before.spike for before in state]]
+    options = slope, neuron.reset is Reset.HARD, neuron.detach_reset, torch.is_grad_enabled()
+    output, counts, *after = _Sequence.apply(
+        options, observation, readout.weight, readout.bias, *(tensor for part in parts for tensor in part)
+    )
+    return output, tuple(map(LIFState, after[: len(layers)], after[len(layers) :])), counts
+
+
+class _Sequence(torch.autograd.Function):
+    """Of each layer all weights come first, then all biases, and so on; membranes of all steps are [B, T, H]."""
+
+    @staticmethod
+    def forward(ctx, options, observation, weight, bias, *parts):
+        steps, batch, _ = observation.shape
+        keep = options[-1]
+        weights, biases, betas, thetas, membranes, spikes = _sixths(parts)
+        observation = observation.transpose(0, 1).contiguous()
+        tape = [observation.new_empty(batch if keep else 1, steps, len(beta)) for beta in betas]
+        output = observation.new_empty(steps, batch, len(bias))
+        after = [torch.empty_like(membrane, memory_format=torch.contiguous_format) for membrane in membranes]
+        fired = [torch.empty_like(membrane) for membrane in after]
+        counts = observation.new_zeros(len(weights))
+        _forward(
+            _array(observation), *map(_arrays, ([w.t() for w in weights], biases, betas, thetas, membranes, spikes, tape)),
+            _array(weight.t()), _array(bias), _array(output), _arrays(after), _arrays(fired), _array(counts), options[1],
+        )  # fmt: skip
+        ctx.save_for_backward(observation, weight, *parts, *(tape if keep else ()))
+        ctx.options = options
+        ctx.mark_non_differentiable(counts)
+        return output, counts, *after, *fired
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output, _, *grad_after):
+        slope, hard, detach_reset, _ = ctx.options
+        observation, weight, *saved = ctx.saved_tensors
+        layers = len(grad_after) // 2
+        tape = saved[6 * layers :]
+        weights, _, betas, thetas, membranes, spikes = _sixths(saved[: 6 * layers])
+        weights = [*weights, weight]
+        batch, steps, inputs = observation.shape
+        by_weight = [torch.zeros_like(w.t(), memory_format=torch.contiguous_format) for w in weights]  # transposed
+        by_neuron = [torch.zeros_like(beta) for _ in range(3) for beta in betas]  # bias, beta, theta
+        by_state = [torch.empty_like(m, memory_format=torch.contiguous_format) for m in (*membranes, *spikes)]
+        by_input = torch.empty_like(observation) if ctx.needs_input_grad[1] else None
+        grad_output = grad_output.transpose(0, 1).contiguous()
+        tile = max(1, TILE_ROWS // steps)
+        for first in range(0, batch, tile):
+            part = slice(first, first + tile)
+            later = grad_output[part].flatten(0, 1)
+            for layer in reversed(range(layers)):
+                u = tape[layer][part]
+                add_outer(_array(u.flatten(0, 1)), _array(thetas[layer]), _array(later), _array(by_weight[layer + 1]))
+                later = torch.mm(later, weights[layer + 1])
+                _backward(
+                    *map(_array, (later.view_as(u), u, membranes[layer][part], spikes[layer][part])),
+                    *(_array(after[part]) for after in grad_after[layer::layers]),
+                    *map(_array, (betas[layer], thetas[layer], *by_neuron[layer::layers])),
+                    *(_array(by[part]) for by in by_state[layer::layers]), slope, hard, detach_reset,
+                )  # fmt: skip
+            by_weight[0].addmm_(observation[part].flatten(0, 1).t(), later)
+            if by_input is not None:
+                by_input[part] = torch.mm(later, weights[0]).view(-1, steps, inputs)
+        *by_weight, by_readout = [by.t() for by in by_weight]
+        by_input = None if by_input is None else by_input.transpose(0, 1)
+        if detach_reset:
+            by_state[layers:] = [None] * layers
+        return None, by_input, by_readout, grad_output.sum((0, 1)), *by_weight, *by_neuron, *by_state
+
+
+def _sixths(parts):
+    size = len(parts) // 6
+    return [parts[first : first + size] for first in range(0, len(parts), size)]
+
+
+def _array(tensor):
+    return tensor.detach().contiguous().numpy()
+
+
+def _arrays(tensors):
+    return tuple(map(_array, tensors))
+
+
+# The scans copy what belongs to a neuron into arrays of their own: the compiler knows that those overlap with nothing,
+# so that it vectorises the loop over h. Unsigned indices, no branches and no ZeroDivisionError are for the same end.
+# The two resets differ in `survives` only: the share of its membrane that a neuron keeps after a spike.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forward(
+    observation, tables, biases, betas, thetas, membranes, spikes, tape, readout, bias, output, after, fired, counts, hard
+):  # fmt: skip
+    batch, steps, inputs = observation.shape
+    most = inputs
+    for b in betas:
+        most = max(most, len(b))
+    index, factor = np.zeros((steps, most), np.uint16), np.ones((steps, most), observation.dtype)
+    size = np.empty(steps, np.uint64)
+    for b in range(batch):
+        for t in range(steps):
+            index[t, :inputs] = np.arange(inputs)
+            factor[t, :inputs] = observation[b, t]
+            size[t] = inputs
+        for n in range(len(tables)):
+            _layer(
+                index, factor, size, tables[n], biases[n], betas[n], thetas[n], membranes[n][b], spikes[n][b],
+                tape[n][b % len(tape[n])], after[n][b], fired[n][b], hard,
+            )  # fmt: skip
+            counts[n] += size.sum()
+        for t in range(steps):
+            output[t, b] = bias
+            add_rows(output[t, b], readout, index[t], factor[t], size[t])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # no fastmath: a fused multiply-add would change spikes
+def _layer(index, factor, size, table, bias, beta, theta, membrane, spike, membranes, after, fired, hard):
+    """One layer and vehicle, all steps. index, factor, size: of the rows that are not zero, first of the inputs and, on
+    return, of the spikes. membrane, spike: before the first step; after, fired: after the last."""
+    zero, one = bias.dtype.type(0), bias.dtype.type(1)
+    survives = zero if hard else one
+    bias, beta, theta, subtracted = bias.copy(), beta.copy(), theta.copy(), survives * theta
+    u, leaked, drop, marked = np.empty_like(bias), np.empty_like(bias), np.empty_like(bias), np.empty(len(bias), np.uint8)
+    width = np.uint64(len(bias))
+    for h in range(width):
+        leaked[h] = beta[h] * (membrane[h] * (one - spike[h] * (one - survives)))
+        drop[h] = subtracted[h] * spike[h]
+    for t in range(len(size)):
+        for h in range(width):
+            u[h] = bias[h]
+        add_rows(u, table, index[t], factor[t], size[t])
+        kept = membranes[t]
+        for h in range(width):
+            x = leaked[h] + u[h] - drop[h]
+            s = one if x > theta[h] else zero
+            kept[h] = x
+            marked[h] = x > theta[h]
+            leaked[h] = beta[h] * (x * (one - s * (one - survives)))
+            drop[h] = subtracted[h] * s
+        factor[t, : size[t]] = one
+        size[t] = list_marked(marked, index[t])
+    after[:] = membranes[len(size) - 1]
+    fired[:] = marked
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _backward(
+    du, membranes, membrane, spike, grad_after, grad_fired, beta, theta,
+    by_bias, by_beta, by_theta, by_membrane, by_spike, slope, hard, detach_reset,
+):  # fmt: skip
+    """From the incoming gradient G_t of s_t in `du` [B, T, H] to dU_t in the same place, with dU_T = 0:
+
+    soft:  ds_t = G_t - theta dU_{t+1},      dU_t = g_t ds_t + beta dU_{t+1}
+    hard:  ds_t = G_t - beta U_t dU_{t+1},   dU_t = g_t ds_t + beta (1 - s_t) dU_{t+1}
+
+    g_t is the surrogate derivative. The gradients of the neurons' constants are added to, those of the state are set.
+    """
+    batch, steps, width = du.shape
+    zero, one, slope = du.dtype.type(0), du.dtype.type(1), du.dtype.type(slope)
+    survives = zero if hard else one
+    push = np.zeros_like(theta) if hard or detach_reset else theta.copy()
+    pull = beta.copy() if hard and not detach_reset else np.zeros_like(beta)
+    beta, theta = beta.copy(), theta.copy()
+    sum_bias, sum_beta, sum_theta = np.zeros_like(beta), np.zeros_like(beta), np.zeros_like(beta)
+    later, final = np.empty_like(beta), np.empty_like(beta)
+    for b in range(batch):
+        later[:] = zero
+        final[:] = grad_after[b]
+        du[b, steps - 1] += grad_fired[b]
+        for t in range(steps - 1, -1, -1):
+            u, now = membranes[b, t], du[b, t]
+            for h in range(np.uint64(width)):
+                x = u[h] - theta[h]
+                fired = one if x > zero else zero
+                after = later[h]
+                kept = after * (one - fired * (one - survives))
+                slack = one + slope * abs(x)
+                through = (now[h] - (push[h] + pull[h] * u[h]) * after) / (slack * slack)
+                sum_beta[h] += u[h] * kept
+                sum_theta[h] -= through + fired * survives * after
+                later[h] = through + beta[h] * kept + final[h]
+                sum_bias[h] += later[h]
+                now[h] = later[h]
+            if t == steps - 1:
+                final[:] = zero
+        for h in range(width):
+            u0, s0, after = membrane[b, h], spike[b, h], later[h]
+            share = one - s0 * (one - survives)
+            by_membrane[b, h] = beta[h] * share * after
+            by_spike[b, h] = -(survives * theta[h] + (one - survives) * beta[h] * u0) * after
+            sum_beta[h] += share * u0 * after
+            sum_theta[h] -= survives * s0 * after
+    by_bias += sum_bias
+    by_beta += sum_beta
+    by_theta += sum_theta

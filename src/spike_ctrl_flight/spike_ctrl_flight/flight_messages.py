@@ -1,0 +1,134 @@
+"""Messages of a flight to what the library takes, and back. Times called `now` are monotonic (s), stamps in ns."""
+
+import math
+
+import numpy as np
+from spike_ctrl_msgs.msg import (
+    AutopilotRequest,
+    AutopilotStatus,
+    FlightCommand,
+    FlightState,
+    SetPoint,
+    SupervisorStatus,
+    VehicleAction,
+    VehicleState,
+)  # fmt: skip
+
+from spike_ctrl.control import trajectory
+from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight import autopilot, command_choice, setpoint, state_checks
+from spike_ctrl.flight.answer_checks import Answer, Identity
+from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.flight.geofence import Envelope
+from spike_ctrl.flight.ladder import Ladder
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.supervisor import Output
+from spike_ctrl.sim import observation
+from spike_ctrl_ros.convert import fill, nanoseconds
+
+MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
+ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
+TOLD = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # as the status has them
+COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command_choice.Commander}
+
+
+def state_message(seen: Sample) -> FlightState:
+    fields = seen._asdict()
+    del fields["stamp"], fields["received"]
+    return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
+
+
+def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
+    """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted.
+
+    guided: the guide flies.
+    """
+    if point is None:
+        point = trajectory.SetPoint(state.position, yaw=state_checks.yaw(state.quaternion))
+    # A set-point that moves carries its frame along.
+    velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
+    seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
+    # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
+    flags = np.array([(VehicleState.FIRST if on_ground else 0) | (VehicleState.GUIDE if guided else 0)], np.uint8)
+    stamp = round(state.stamp * 1e9)
+    return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
+
+
+def sample(message: FlightState, now: float) -> Sample:
+    vectors = (tuple(getattr(message, name).tolist()) for name in ("position", "quaternion", "velocity", "rates"))
+    stamp = nanoseconds(message.header.stamp) * 1e-9
+    return Sample(message.tick, stamp, now, *vectors, message.reset_counter, tuple(message.ages.tolist()))
+
+
+def answer(message: VehicleAction, now: float) -> Answer:
+    who = Identity(message.checkpoint_id, message.epoch)
+    return Answer(message.tick, now, tuple(message.action), message.layout, who, tuple(message.spike_rate))
+
+
+def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
+    """heard: when its last packet came; refused: how many commands the bridge has not passed on."""
+    age = math.inf if heard is None else now - heard
+    known = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
+    if status is not None:
+        known |= {name: getattr(status, name) for name in TOLD}
+        known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
+    return fill(AutopilotStatus(), stamp=stamp, **known)
+
+
+def status(message: AutopilotStatus, now: float) -> Autopilot | None:
+    """None while the autopilot is not known. A mode without a name is a pilot's."""
+    if not message.heard:
+        return None
+    mode = MODES.get(message.mode, autopilot.Mode.OTHER)
+    return Autopilot(
+        now - message.heard_age, now - message.mode_age, mode, message.armed, message.landed,
+        message.battery, message.voltage, message.rc_lost, message.ground_station_lost, message.dropped,
+    )  # fmt: skip
+
+
+def supervisor_status(rungs: Ladder, output: Output, stamp: int) -> SupervisorStatus:
+    return fill(
+        SupervisorStatus(),
+        stamp=stamp,
+        rung=int(output.rung),
+        reason=rungs.reason,
+        wanted=rungs.wanted,
+        checkpoint_id=rungs.approved.checkpoint_id if rungs.approved is not None else "",
+        latched=rungs.latched.fault.number if rungs.latched is not None else 0,
+        text=output.status or "",
+        events=[f"{event.severity}: {event.text}" for event in output.events],
+    )
+
+
+def point_message(wanted: trajectory.SetPoint, source: int, stamp: int) -> SetPoint:
+    return fill(SetPoint(), stamp=stamp, frame_id="odom", source=source, **wanted._asdict())
+
+
+def point(message: SetPoint) -> trajectory.SetPoint:
+    return trajectory.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
+
+
+def command_message(chosen: command_choice.Command, layout: str, source: int, stamp: int) -> FlightCommand:
+    who = {} if chosen.identity is None else chosen.identity._asdict()
+    return fill(
+        FlightCommand(), stamp=stamp, frame_id="base_link", tick=chosen.tick, source=source, layout=layout,
+        commander=COMMANDERS[chosen.commander], action=[float(a) for a in chosen.action], **who,
+    )  # fmt: skip
+
+
+def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
+    """What SetTarget asks for. Raises TrajectoryError, also for what leads out of the envelope."""
+    position = tuple(request.position.tolist())
+    if not request.trajectory:
+        found = trajectory.SetPoint(position, yaw=request.yaw)
+        if (bad := setpoint.not_finite(found)) is not None:
+            raise trajectory.TrajectoryError(f"set-point: {bad}")
+        return found
+    found = shape(request.trajectory, position, request.yaw, request.size, request.period)
+    return found.within_reach(*envelope.followed, envelope.reach)
+
+
+def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:
+    """A trajectory; size and period of 0 are the defaults. Raises TrajectoryError."""
+    given = {name: value for name, value in (("size", size), ("period", period)) if value}
+    return Trajectory(kind, centre, trajectory.wrapped(yaw), **given, **more)

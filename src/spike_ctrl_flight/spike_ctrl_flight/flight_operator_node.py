@@ -1,0 +1,64 @@
+"""flight_operator: asks the supervisor for one thing, prints its answer, and ends: 0 where it was granted, else 1."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from spike_ctrl_msgs.srv import SetTarget
+from std_srvs.srv import Trigger
+
+from spike_ctrl_flight.flight_parameters import place
+from spike_ctrl_flight.supervisor_node import SERVICES
+from spike_ctrl_ros.convert import fill
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+
+PERIOD = 0.05  # s
+
+
+@dataclass(frozen=True)
+class Parameters:
+    request: str = parameter("land", "What to ask for.", choices=(*SERVICES, "set_target"))
+    trajectory: str = parameter("", "Of set_target; empty: hold the point.")
+    setpoint: str = parameter("", "Of set_target, m: x,y,z or x,y,z,yaw (ENU, rad): the point, or the trajectory's centre.")
+    size: float = parameter(0.0, "m, of the trajectory; 0: its default.", low=0.0, high=50.0)
+    period: float = parameter(0.0, "s, of a round of the trajectory; 0: its default.", low=0.0, high=600.0)
+    patience: float = parameter(5.0, "s to wait for the supervisor.", low=0.1, high=60.0)
+
+
+class FlightOperator(Node):
+    def __init__(self):
+        super().__init__("flight_operator")
+        p = self.parameters = declare(self, Parameters)
+        self.begun, self.future = time.monotonic(), None
+        if p.request == "set_target":
+            if not p.setpoint:
+                raise ParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
+            position, yaw = place(p.setpoint)
+            about = {"trajectory": p.trajectory, "yaw": yaw, "size": p.size, "period": p.period}
+            self.question = fill(SetTarget.Request(), position=list(position), **about)
+            self.client = self.create_client(SetTarget, "set_target")
+        else:
+            self.question, self.client = Trigger.Request(), self.create_client(Trigger, p.request)
+        start_timer(self, PERIOD, self.on_time)
+
+    def on_time(self) -> None:
+        if self.future is None and self.client.service_is_ready():
+            self.future = self.client.call_async(self.question)
+        if self.future is not None and self.future.done():
+            answer = self.future.result()
+            if answer.success:
+                print(answer.message or "granted", flush=True)
+                self.finished = True
+            else:
+                self.failure = answer.message
+        elif time.monotonic() - self.begun > self.parameters.patience:
+            domain = os.environ.get("ROS_DOMAIN_ID", "0")
+            self.failure = f"no supervisor answers in ROS domain {domain}, wanted one within {self.parameters.patience:g} s"
+
+
+def main():
+    sys.exit(run(FlightOperator))

@@ -1,0 +1,53 @@
+"""What both nodes of a flight are told alike, and the limits that follow from it."""
+
+import math
+from dataclasses import dataclass
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.flight.limits import Settings, SettingsError, for_flight
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.px4 import preflight
+from spike_ctrl.px4.preflight import Wanted
+from spike_ctrl_ros.declared_parameters import ParameterError, parameter
+
+
+@dataclass(frozen=True)
+class Options:
+    airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
+    rate: float = parameter(100.0, "Hz of the control; the autopilot sends ODOMETRY that often.", low=50.0, high=125.0)
+    cage: str = parameter("", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box.")
+    height: float = parameter(1.0, "m, to which a take-off climbs.", low=0.5, high=50.0)
+    remote_control: bool = parameter(True, "A pilot has a remote control; else the autopilot must need none.")
+
+
+def limits(options: Options) -> tuple[Airframe, Settings, Wanted]:
+    """Raises ParameterError for what does not fit together."""
+    try:
+        vehicle = airframe.find(options.airframe)
+        settings = for_flight(vehicle, options.rate, options.cage, options.height)
+    except (AirframeError, SettingsError) as error:
+        raise ParameterError(str(error)) from None
+    return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)
+
+
+def must_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
+    """Raises ParameterError where the checkpoint cannot be loaded or was made for something else."""
+    try:
+        contract = checkpoint.load(model).manifest.contract
+    except CheckpointError as error:
+        raise ParameterError(str(error)) from None
+    for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
+        raise ParameterError(f"{model}: {unmet}")
+
+
+def place(text: str) -> tuple[tuple[float, float, float], float]:
+    """Position (m) and yaw (rad) of x,y,z or x,y,z,yaw. Raises ParameterError."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
+        raise ParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
+    return found[:3], sum(found[3:])

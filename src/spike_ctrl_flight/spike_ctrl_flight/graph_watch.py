@@ -1,0 +1,82 @@
+"""Who else is in the graph, and whether the preflight is clear: what the supervisor knows beside what it is sent."""
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+from spike_ctrl_msgs.msg import Preflight
+
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.px4 import preflight
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import time_message
+from spike_ctrl_ros.timer import start_timer
+
+PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
+# A foreign publisher on one of these could fly, or end a flight; a second preflight can but bar an engagement, and does.
+HEARD = ("flight_state", "autopilot", "guide/action", "policy/action")  # by the supervisor
+COMMANDING = (*HEARD, "state", "command", "autopilot_request", "set_point")
+PUBLISHERS = dict.fromkeys((*COMMANDING, "preflight"), 1)
+
+
+class Watch:
+    """`reports`: faults of the graph that are there now. `recorded`: a recorder belongs to the flight."""
+
+    def __init__(self, node: Node, recorded: bool):
+        self.node, self.recorded = node, recorded
+        self.reports: tuple[Finding, ...] = ()
+        self._unmet: tuple[str, ...] | None = None
+        self._audited: tuple[float, tuple[str, ...]] | None = None
+        self._looks, self._warned = 0, set()
+        self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        start_timer(node, PERIOD, self.look)
+
+    def look(self) -> None:
+        """A second publisher bars the policy; messages that do not fit bar an engagement; a lost recorder is told."""
+        counts = {topic: self.node.count_publishers(topic) for topic in PUBLISHERS}
+        self._unmet = tuple(map(str, preflight.audit_publishers(counts, PUBLISHERS)))
+        many = [f"{topic}: found {counts[topic]}, wanted 1" for topic in COMMANDING if counts[topic] > 1]
+        found = [Finding(Fault.SECOND_PUBLISHER, "; ".join(many))] if many else []
+        found += [Finding(Fault.INTERFACE_MISMATCH, detail) for topic in HEARD for detail in self.mismatches(topic)]
+        if self.recorded and "recorder" not in self.node.get_node_names():
+            found.append(Finding(Fault.RECORDER_LOST, "node recorder is not there"))
+        self.reports = tuple(found)
+        self._looks += 1
+        if self._looks % round(1.0 / PERIOD) == 0:
+            self.diagnose()
+
+    def mismatches(self, topic: str) -> list[str]:
+        """Publishers of a topic whose messages the supervisor cannot hear, with what to mend."""
+        ours = [s for s in self.node.get_subscriptions_info_by_topic(topic) if s.node_name == self.node.get_name()]
+        found = []
+        for theirs in self.node.get_publishers_info_by_topic(topic) if ours else ():
+            who = f"of node {theirs.node_name}, wanted"
+            fits, why = qos_check_compatible(theirs.qos_profile, ours[0].qos_profile)
+            if theirs.topic_type != ours[0].topic_type:
+                found.append(f"{topic}: found type {theirs.topic_type} {who} {ours[0].topic_type}: end that node")
+            elif theirs.topic_type_hash != ours[0].topic_type_hash:
+                found.append(f"{topic}: found another definition of {theirs.topic_type} {who} this one's: build both alike")
+            elif fits == QoSCompatibility.ERROR:
+                found.append(f"{topic}: found QoS {who} one that fits: {why.strip()}")
+        return found
+
+    def diagnose(self) -> None:
+        """The state of the graph, for any tool that listens to diagnostics."""
+        lost = [str(finding) for finding in self.reports]
+        level = DiagnosticStatus.ERROR if lost else DiagnosticStatus.OK
+        report = DiagnosticArray(status=[DiagnosticStatus(level=level, name="supervisor", message="; ".join(lost) or "ok")])
+        report.header.stamp = time_message(self.node.get_clock().now().nanoseconds)
+        self._diagnostics_out.publish(report)
+
+    def audited(self, message: Preflight, now: float) -> None:
+        """The bridge has audited the autopilot; each warning is told once, whatever is found later."""
+        for text in message.warnings:
+            if (about := text.partition(" found ")[0]) not in self._warned:
+                self._warned.add(about)
+                self.node.get_logger().warning(f"preflight: {text}")
+        self._audited = (now, tuple(message.unmet))
+
+    def unmet(self, now: float) -> tuple[str, ...] | None:
+        """What bars a flight; None while that is not known."""
+        if self._audited is None or now - self._audited[0] > PREFLIGHT_AGE or self._unmet is None:
+            return None
+        return self._audited[1] + self._unmet

@@ -1,0 +1,83 @@
+"""guide_policy: the privileged geometric guide; answers each state with an action for every vehicle."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import VehicleAction, VehicleState
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.learn import recipe
+from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import run
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("td3bc", "Recipe whose gains the guide flies with: a name or a path to a YAML file.")
+    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+    rate: float = parameter(100.0, "Hz of the states, over which it integrates.", low=50.0, high=125.0)
+    flight: bool = parameter(False, "One vehicle in real time, whose supervisor commands and ends first.")
+
+
+class GuidePolicy(Node):
+    def __init__(self):
+        super().__init__("guide_policy")
+        p = self.parameters = declare(self, Parameters)
+        try:
+            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide, p.rate)
+        except (AirframeError, RecipeError) as error:
+            raise ParameterError(str(error)) from None
+        # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.
+        one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
+        for privileged in (one[1:], (None, None)):
+            self.guide.act(one[0], self.guide.initial_state(1), *privileged)
+        self.state, self.answer = self.guide.initial_state(0), None
+        stream = qos.STREAM if p.flight else qos.LOCKSTEP
+        self.action_out = self.create_publisher(VehicleAction, "guide/action", stream)
+        self.create_subscription(VehicleState, "state", self.on_state, stream)
+        self.rival = RivalWatch(self, "guide/action")
+
+    def on_state(self, message: VehicleState) -> None:
+        if not self.rival.clear:
+            return
+        if self.answer is None or self.answer.tick != message.tick:
+            try:
+                seen = view(message)
+            except MessageError as error:
+                self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
+                return
+            privileged = seen.rotor_speed, seen.disturbance, seen.plant  # which only a simulator knows
+            if len(self.state) != message.vehicles:
+                self.state = self.guide.initial_state(message.vehicles)
+            self.state[(seen.flags & VehicleState.FIRST) > 0] = 0.0
+            action, after = self.guide.act(seen.observation, self.state, *(() if self.parameters.flight else privileged))
+            # The errors that another leaves in flight are not the guide's to integrate: it would wind up.
+            steers = (seen.flags & VehicleState.GUIDE) > 0 if self.parameters.flight else slice(None)
+            self.state[steers] = after[steers]
+            self.answer = fill(
+                VehicleAction(),
+                stamp=nanoseconds(message.header.stamp),
+                frame_id="base_link",
+                tick=message.tick,
+                epoch=message.epoch,
+                layout=self.guide.airframe.action_layout,
+                checkpoint_id="guide",
+                action=np.asarray(action),
+            )
+        self.action_out.publish(self.answer)
+
+    def stopping(self) -> bool:
+        """In flight, stay while a supervisor may need an answer."""
+        return self.parameters.flight and self.count_publishers("command") > 0
+
+
+def main():
+    sys.exit(run(GuidePolicy))

@@ -1,0 +1,201 @@
+"""learner: stores the transitions of the graph, trains on them, and sends checkpoints and leaves to fly on.
+
+While it learns from one iteration, the simulator flies the next. Which checkpoint flies which tick is fixed by the leaves,
+never by who is faster, so that equal seeds give equal runs.
+"""
+
+import dataclasses
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
+
+from spike_ctrl import airframe
+from spike_ctrl._files import provenance
+from spike_ctrl.evaluation.benchmark import comparison
+from spike_ctrl.learn import recipe
+from spike_ctrl.learn.replay_buffer import Rows, complete
+from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run, RunError, folder_for
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import NodeError, run
+from spike_ctrl_ros.timer import start_timer
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("td3bc", "How to train: a name or a path to a YAML file.")
+    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+    vehicles: int = parameter(256, "Number of vehicles in each transition.", low=1, high=8192)
+    seed: int = parameter(0, "Of initial weights, sampling and noise.", low=0)
+    steps: int = parameter(0, "Environment steps of the whole run; 0: as many as the recipe says.", low=0)
+    run: str = parameter("", "Folder for results; empty: runs/RECIPE-TIME.")
+    resume: str = parameter("", "Folder of an earlier run to go on with; empty: start anew.")
+    start_from: str = parameter("", "Checkpoint whose weights a new run begins with; empty: random ones.")
+
+
+class LearnerNode(Node):
+    def __init__(self):
+        super().__init__("learner")
+        p = declare(self, Parameters)
+        about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+        try:
+            if p.resume and p.start_from:
+                raise ParameterError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
+            if p.resume:
+                self.run = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
+            else:
+                vehicle = airframe.find(p.airframe)
+                plan = recipe.find(p.recipe).with_steps(p.steps)
+                folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
+                self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
+                if p.start_from:
+                    self.start_from(p.start_from)
+        except (RunError, ValueError) as error:
+            raise ParameterError(str(error)) from None
+        except CheckpointError as error:
+            raise NodeError(str(error)) from None
+        self.learner, self.pace = self.run.learner, Pace(self.run)
+        self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
+        self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+        self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)
+        self.create_subscription(Transition, "transition", self.on_transition, qos.LOCKSTEP)
+        self.next_tick, self.granted, self.epoch = None, 0, 0
+        self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
+        self.rival = RivalWatch(self, "jump_start")
+        self.begun = False  # a timer may fire once more after it is destroyed
+        self.begin = start_timer(self, 0.1, self.on_begin)
+        self.get_logger().info(f"run {self.run.folder}")
+
+    def start_from(self, path: str) -> None:
+        learner = self.run.learner
+        learner.start_from(checkpoint.load(path, expect=vars(learner.contract())).weights)
+
+    def on_begin(self) -> None:
+        """The first leave, once simulator and policy listen: two iterations, so that one flies while the other teaches."""
+        if not self.begun and self.rival.clear and heard(self, self.leave_out) and heard(self, self.checkpoint_out):
+            self.destroy_timer(self.begin)
+            self.begun = True
+            self.grant(2 * self.learner.ticks_per_iteration)
+
+    def grant(self, ticks: int) -> None:
+        """Send the exploring policy and the leave to fly it for some more ticks."""
+        self.epoch += 1
+        self.granted += ticks
+        name = f"{self.run.folder.name}/{self.epoch}"
+        data = checkpoint.dumps(
+            self.learner.flying_weights(),
+            self.learner.contract(),
+            recipe=self.learner.recipe.name,
+            seed=self.learner.seed,
+            name=name,
+        )
+        now = self.get_clock().now().nanoseconds
+        digest = hashlib.sha256(data).hexdigest()
+        self.checkpoint_out.publish(fill(Checkpoint(), stamp=now, epoch=self.epoch, name=name, sha256=digest, data=data))
+        leave = self.learner.leave()
+        self.leave_out.publish(
+            fill(
+                JumpStart(),
+                stamp=now,
+                epoch=self.epoch,
+                until_tick=self.granted,
+                horizon=leave.horizon,
+                noise=leave.noise,
+                curriculum=leave.curriculum,
+            )
+        )
+
+    def on_transition(self, message: Transition) -> None:
+        if getattr(self, "finished", False):
+            return
+        if self.next_tick is None:
+            self.next_tick = message.tick
+            self.granted += message.tick
+        if message.tick != self.next_tick:
+            self.failure = f"transition of tick {self.next_tick} from simulator was lost: found tick {message.tick}"
+            return
+        if message.vehicles != self.learner.vehicles:
+            self.failure = (
+                f"transition.vehicles: found {message.vehicles}, wanted {self.learner.vehicles}: give all nodes the same"
+            )
+            return
+        self.next_tick += 1
+        seen = view(message)
+        rows = Rows(*(getattr(seen, name) for name in Rows._fields))
+        if rows.rotor_speed is None and self.learner.environment_steps == 0:
+            self.get_logger().info("a flight knows neither rotor speeds nor disturbance: critics see zeros in their place")
+        self.learner.receive(complete(rows))
+        boundary = self.learner.environment_steps // self.learner.vehicles % self.learner.ticks_per_iteration == 0
+        if boundary or self.learner.finished:
+            self.learn()
+
+    def learn(self) -> None:
+        metrics = self.learner.iterate()
+        try:
+            self.pace.keep()
+            now = time.monotonic()
+            if (elapsed := now - self.reported) >= REPORT_PERIOD or self.learner.finished:
+                speed = (self.learner.environment_steps - self.reported_steps) / elapsed
+                self.reported, self.reported_steps = now, self.learner.environment_steps
+                self.run.report(metrics | {"steps_per_second": speed})
+                self.tell(metrics, speed)
+            if self.learner.finished:
+                print("\nevaluating on 1024 starts ...", flush=True)
+                evaluation = self.run.finish()
+                print(comparison(evaluation, self.learner.airframe), flush=True)
+                print(f"policy: {self.run.policy_path}", flush=True)
+                self.finished = True
+            else:
+                self.grant(self.learner.ticks_per_iteration)
+        except (CheckpointError, RunError) as error:
+            self.failure = str(error)
+
+    def tell(self, metrics: dict[str, float], speed: float) -> None:
+        print(self.run.progress_line(metrics, speed), end="\r", flush=True)
+        names = {
+            "return_mean": "return",
+            "survival": "survival",
+            "guide_share": "guide_share",
+            "slope": "slope",
+            "critic_loss": "critic_loss",
+            "actor_loss": "actor_loss",
+        }
+        self.status_out.publish(
+            fill(
+                TrainingStatus(),
+                stamp=self.get_clock().now().nanoseconds,
+                run=str(self.run.folder),
+                recipe=self.learner.recipe.name,
+                environment_steps=self.learner.environment_steps,
+                steps_per_second=speed,
+                remaining_time=self.run.remaining,
+                updates=self.learner.actor_updates,
+                epoch=self.epoch,
+                **{field: metrics.get(name, float("nan")) for field, name in names.items()},
+            )
+        )
+
+    def close(self) -> None:
+        """A run that is stopped early can be resumed."""
+        if getattr(self, "finished", False) or not self.learner.environment_steps:
+            return
+        try:
+            self.run.save()
+            print(f"\nstopped; go on with resume:={self.run.folder}", flush=True)
+        except CheckpointError as error:
+            print(f"\nerror: {error}", file=sys.stderr, flush=True)
+        self.run.close()
+
+
+def main():
+    sys.exit(run(LearnerNode))

@@ -1,0 +1,222 @@
+"""snn_policy: stateful spiking inference; a lifecycle node.
+
+configure loads the model, if one is given, and so runs its self-test; activate lets it answer. In training a state asks for
+the epoch of a checkpoint, which is swapped in at that tick and goes on with the spiking state: the weights of neighbouring
+epochs hardly differ. Where a state asks for none, a gap in the ticks, a state that is old and the start itself put the
+policy into shadow, and a new checkpoint first flies beside the old one: see `pilot`. A checkpoint that is refused leaves
+the old one flying.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.pilot import Answer, Flown, Pilot, Reason
+from spike_ctrl.sim.observation import LAYOUT
+from spike_ctrl_policy.loader import Loader, compiled, listed, of_file
+from spike_ctrl_policy.spikes import SpikeView
+from spike_ctrl_policy.successor import Successor
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+
+STATUS_PERIOD = 1.0  # s
+SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
+
+
+@dataclass(frozen=True)
+class Parameters:
+    airframe: str = parameter("crazyflie", "The vehicle that every checkpoint must have been trained for.")
+    model: str = parameter("", "Checkpoint to load when configured; empty: wait for the learner's.")
+    allowed_models: str = parameter("", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any.")
+    warm_up: int = parameter(50, "Steps that a policy flies in shadow before it commands.", low=0, high=100_000)
+    realtime: bool = parameter(False, "States come at the rate of the checkpoint; after a pause the last is too old.")
+    max_age: float = parameter(0.1, "In real time: s after which the last state is too old to go on from.", low=0.01)
+    runtime: str = parameter("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
+    flight: bool = parameter(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
+    autostart: bool = parameter(True, "Configure and activate without being asked.")
+
+
+class SnnPolicy(LifecycleNode):
+    def __init__(self):
+        super().__init__("snn_policy")
+        self.parameters = p = declare(self, Parameters)
+        try:
+            vehicle = airframe.find(p.airframe)
+        except AirframeError as error:
+            raise ParameterError(str(error)) from None
+        self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
+        self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
+        runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
+        rehearsed = vehicle if p.flight else None
+        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model), rehearsed)
+        self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
+        self.waiting: dict[int, Flown] = {}
+        self.pending, self.answer = None, None
+        self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
+        self.candidate: Flown | None = None
+        self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
+        self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
+        self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
+        self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
+        self.create_subscription(VehicleState, "state", self.on_state, stream)
+        self.successor = Successor(self, self.pilot, vehicle.action_layout, self.load) if p.flight else None
+        self.spikes = SpikeView(self)
+        self.rival = RivalWatch(self, "policy/action")
+        if p.autostart:
+            self.start_timer = start_timer(self, 0.01, self.start)
+
+    def start(self) -> None:
+        if self.start_timer is None:  # a timer may fire once more after it is destroyed
+            return
+        self.destroy_timer(self.start_timer)
+        self.start_timer = None
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            self.failure = self.refused
+        elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
+            self.failure = "snn_policy could not be activated"
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        if self.parameters.model:
+            try:
+                model = of_file(self.parameters.model)
+                self.pilot.take(self.loader.message(model))
+                self.model_out.publish(model)  # kept for whoever records the flight: what comes later comes by message
+            except Exception as error:  # rclpy would swallow any
+                self.refuse(error)
+                return TransitionCallbackReturn.FAILURE
+            realtime_scheduling.settle()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        self.active, self.answer = True, None
+        self.pilot.stop()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        self.active, self.reason = False, Reason.INACTIVE
+        return super().on_deactivate(state)
+
+    def on_checkpoint(self, message: Checkpoint) -> None:
+        if self.successor is not None and self.pilot.flown is not None:
+            self.successor.begin(message)  # control must not wait
+        elif (found := self.load(message)) is not None:
+            if self.parameters.flight:  # the first one: nothing commands yet
+                realtime_scheduling.settle()
+            self.waiting[message.epoch] = found
+            if self.pending is not None:
+                self.on_state(self.pending)
+
+    def load(self, message: Checkpoint) -> Flown | None:
+        try:
+            return self.loader.message(message)
+        except CheckpointError as error:
+            self.refuse(error)
+            return None
+
+    def refuse(self, error: Exception) -> None:
+        self.refused = f"refused: {error}"
+        self.get_logger().error(self.refused)
+        flown = self.pilot.flown or Flown("", None, 0)
+        about = {"epoch": flown.epoch, "checkpoint_id": flown.name}
+        self.status_out.publish(fill(PolicyStatus(), reason=Reason.NO_CHECKPOINT, detail=self.refused, **about))
+
+    def swap(self, epoch: int) -> None:
+        """Take the checkpoint of the epoch that a state asks for, or the newest where it asks for none."""
+        wanted = epoch or max(self.waiting, default=0)
+        if wanted in self.waiting:
+            found = self.waiting[wanted]
+            self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > wanted}
+            self.pilot.take(found) if epoch else self.pilot.warm(found)
+
+    def on_state(self, message: VehicleState) -> None:
+        received = time.monotonic()
+        if not (self.active and self.rival.clear):
+            return
+        if self.answer is not None and self.answer.tick == message.tick:
+            self.action_out.publish(self.answer)  # asked again: the answer was lost, the state must not advance twice
+            return
+        if self.pilot.tick == message.tick:
+            return  # the same in shadow
+        self.swap(message.epoch) if self.successor is None or self.pilot.flown is None else self.successor.take()
+        if self.pilot.flown is None or message.epoch not in (0, self.pilot.flown.epoch):
+            self.pending, self.reason = message, Reason.NO_CHECKPOINT
+            return
+        self.pending = None
+        try:
+            seen = view(message)
+        except MessageError as error:
+            self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
+            return
+        first = (seen.flags & VehicleState.FIRST) > 0
+        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received)
+        self.inference = time.monotonic() - received
+        if found.commands:
+            self.command(message, found.action)
+        if self.successor is not None:
+            self.successor.show(message)
+        if found.action is not None:
+            self.spikes.show(message, self.pilot)
+        told = (self.reason, self.candidate)
+        if (found.reason, self.pilot.successor) != told or received - self.reported > STATUS_PERIOD:
+            self.report(message, found, received, seen.observation[0])
+
+    def command(self, message: VehicleState, action: np.ndarray) -> None:
+        self.answer = fill(
+            VehicleAction(),
+            stamp=nanoseconds(message.header.stamp),
+            frame_id="base_link",
+            tick=message.tick,
+            epoch=self.pilot.flown.epoch,
+            layout=self.expect["action"],
+            checkpoint_id=self.pilot.flown.name,
+            action=action,
+            spike_rate=self.pilot.flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else (),
+        )
+        self.action_out.publish(self.answer)
+
+    def stopping(self) -> bool:
+        """In flight, stay while a supervisor may need an answer."""
+        return self.parameters.flight and self.count_publishers("command") > 0
+
+    def report(self, message: VehicleState, found: Answer, received: float, observation: np.ndarray) -> None:
+        if found.reason not in (Reason.OK, self.reason):
+            self.get_logger().warning(f"{found.reason.name}: {found.detail}")
+        self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor
+        computed = {}
+        if found.action is not None:
+            rates = self.pilot.flown.policy.spike_rates(self.pilot.state)
+            computed = {"action": found.action[0], "inference_time": self.inference, "spike_rate": rates}
+        if self.candidate is not None:
+            computed |= {"candidate_epoch": self.candidate.epoch, "candidate_id": self.candidate.name}
+        self.status_out.publish(
+            fill(
+                PolicyStatus(),
+                stamp=nanoseconds(message.header.stamp),
+                frame_id="odom",
+                tick=message.tick,
+                epoch=self.pilot.flown.epoch,
+                reason=found.reason,
+                detail=found.detail,
+                checkpoint_id=self.pilot.flown.name,
+                observation=observation if np.isfinite(observation).all() else (),
+                state_age=time.monotonic() - received,
+                **computed,
+            )
+        )
+
+
+def main():
+    sys.exit(run(SnnPolicy, above=1))  # its answer is waited for before the guide's

@@ -1,0 +1,188 @@
+"""recorder: writes the topics of the graph, as they come off the wire, to a rosbag2 bag.
+
+It listens as each topic's publishers speak (reliable where all of them are), takes every message undecoded, and each
+second hands what it holds to the operating system: a kill loses no more than that. Where the disk is full or cannot be
+written, it says so in the diagnostics, lets go of the topics, and stays: no other node notices.
+"""
+
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from nav_msgs.msg import Odometry
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.validate_topic_name import validate_topic_name
+from rosgraph_msgs.msg import Clock
+from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, TrainingStatus, Transition, VehicleAction, VehicleState
+
+from spike_ctrl.recordings import BagError, message_definitions
+from spike_ctrl.recordings.writer import BagWriter
+from spike_ctrl_record.publishers import message_class, offered, profile, type_name
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+
+# What is listened to from the first moment. Where its publishers turn out to speak otherwise, `look` follows them.
+KNOWN = {
+    "state": (VehicleState, qos.LOCKSTEP),
+    "guide/action": (VehicleAction, qos.LOCKSTEP),
+    "policy/action": (VehicleAction, qos.LOCKSTEP),
+    "policy/status": (PolicyStatus, qos.STATUS),
+    "policy/checkpoint": (Checkpoint, qos.CHECKPOINTS),
+    "policy/model": (Checkpoint, qos.CHECKPOINTS),
+    "transition": (Transition, qos.LOCKSTEP),
+    "jump_start": (JumpStart, qos.LOCKSTEP),
+    "training/status": (TrainingStatus, qos.STATUS),
+    "odometry": (Odometry, qos.STREAM),
+    "/clock": (Clock, qos.STREAM),
+    "/diagnostics": (DiagnosticArray, qos.STATUS),
+}
+FLIGHT = (
+    "command", "supervisor/status", "flight_state", "autopilot", "autopilot_request", "set_point", "preflight",
+    "candidate/action", "policy/acceptance",
+)  # fmt: skip
+PERIOD = 1.0  # s between flushes and diagnostics
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Parameters:
+    bag: str = parameter("", "Folder of the new bag; empty: bags/TIME.")
+    topics: str = parameter("", "Names, with spaces or commas between them; empty: those of spike_ctrl; all: every topic.")
+    segment_mb: float = parameter(1000.0, "Megabytes after which a new file is begun.", low=0.1)
+    flight: bool = parameter(False, "States and actions are streams, as in flight; else they come in lockstep.")
+    reserve_mb: float = parameter(200.0, "Megabytes that stay free on the disk; with less, recording ends.", low=0.0)
+
+
+class Recorder(Node):
+    def __init__(self):
+        super().__init__("recorder")
+        self.parameters = p = declare(self, Parameters)
+        self.store, self.prefixes = (
+            message_definitions.standard(),
+            os.environ.get("AMENT_PREFIX_PATH", sys.prefix).split(os.pathsep),
+        )
+        named = p.topics.replace(",", " ").split()
+        for name in named:
+            try:
+                validate_topic_name(name)
+            except InvalidTopicNameException:
+                raise ParameterError(f"parameter 'topics': found '{name}', wanted names of topics") from None
+        path = Path(p.bag or time.strftime("bags/%Y%m%d-%H%M%S"))
+        try:
+            self.writer = BagWriter(path, self.store, max_bytes=int(p.segment_mb * MEGABYTE))
+        except BagError as error:
+            raise ParameterError(f"parameter 'bag': {error}") from None
+        self.why, self.lost = "", 0
+        self.heard, self.unknown = {}, set()
+        self.every = named == ["all"]
+        self.wanted = {self.resolve_topic_name(name) for name in (named if named and not self.every else (*KNOWN, *FLIGHT))}
+        for name, (kind, known) in KNOWN.items():
+            known = qos.STREAM if p.flight and known is qos.LOCKSTEP else known
+            if self.resolve_topic_name(name) in self.wanted:
+                self.listen(self.resolve_topic_name(name), kind, known.reliability, known.durability)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        start_timer(self, 0.1, self.look)
+        start_timer(self, PERIOD, self.flush)
+        self.get_logger().info(f"recording to {path}")
+
+    def look(self) -> None:
+        """Listen to wanted topics that have appeared, and as their publishers speak."""
+        if self.why:
+            return
+        for topic, kinds in self.get_topic_names_and_types():
+            publishers = self.get_publishers_info_by_topic(topic) if self.every or topic in self.wanted else []
+            if not publishers or topic in self.unknown:
+                continue
+            wanted = offered([publisher.qos_profile for publisher in publishers])
+            if topic in self.heard and self.heard[topic][1] == wanted:
+                continue
+            try:
+                self.listen(topic, message_class(kinds[0]), *wanted)
+            except (ImportError, AttributeError, BagError) as error:
+                self.unknown.add(topic)
+                self.get_logger().error(f"{topic}: not recorded: its type {kinds[0]} is not known here ({error})")
+
+    def listen(self, topic: str, kind: type, reliability, durability) -> None:
+        message_definitions.add(self.store, type_name(kind), self.prefixes)
+        if topic in self.heard:
+            self.destroy_subscription(self.heard[topic][0])
+        asked = QoSProfile(depth=qos.LOCKSTEP_DEPTH, reliability=reliability, durability=durability)
+        self.heard[topic] = (
+            self.create_subscription(
+                kind,
+                topic,
+                lambda data: self.on_message(topic, kind, time.time_ns(), data),
+                asked,
+                raw=True,
+                event_callbacks=SubscriptionEventCallbacks(message_lost=self.on_lost, use_default_callbacks=False),
+            ),
+            (reliability, durability),
+        )
+
+    def on_message(self, topic: str, kind: type, received: int, data: bytes) -> None:
+        if self.why:
+            return
+        try:
+            if topic not in self.writer.topics:
+                profiles = [profile(publisher.qos_profile) for publisher in self.get_publishers_info_by_topic(topic)]
+                self.writer.add_topic(topic, type_name(kind), list(dict.fromkeys(profiles)))
+            self.writer.write(topic, received, data)
+        except BagError as error:
+            self.stop(str(error))
+
+    def on_lost(self, event) -> None:
+        self.lost += event.total_count_change
+
+    def flush(self) -> None:
+        if not self.why:
+            try:
+                self.writer.flush()
+                free = shutil.disk_usage(self.writer.path).free / MEGABYTE
+                if free < self.parameters.reserve_mb:
+                    self.stop(f"the disk has {free:.0f} MB left, wanted reserve_mb = {self.parameters.reserve_mb:.0f}")
+            except (BagError, OSError) as error:
+                self.stop(str(error))
+        self.diagnose()
+
+    def stop(self, why: str) -> None:
+        """Record no more; the bag is closed where that is still possible."""
+        self.why = f"recording stopped: {why}"
+        self.get_logger().error(self.why)
+        for subscription, _ in self.heard.values():
+            self.destroy_subscription(subscription)
+        self.finish()
+
+    def finish(self) -> None:
+        try:
+            self.writer.close()
+        except BagError as error:
+            self.writer.abandon()
+            self.get_logger().error(f"{error}; get it back with: spike-ctrl repair {self.writer.path}")
+
+    def diagnose(self) -> None:
+        level = DiagnosticStatus.ERROR if self.why else DiagnosticStatus.WARN if self.lost else DiagnosticStatus.OK
+        message = self.why or (f"{self.lost} messages lost" if self.lost else "recording")
+        values = {"bag": self.writer.path, "messages": self.writer.messages, "bytes": self.writer.bytes, "lost": self.lost}
+        status = DiagnosticStatus(level=level, name="recorder", message=message)
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        report = DiagnosticArray(status=[status])
+        report.header.stamp = self.get_clock().now().to_msg()
+        self.diagnostics_out.publish(report)
+
+    def close(self) -> None:
+        if not self.why:
+            self.finish()
+            print(f"bag: {self.writer.path}, {self.writer.messages} messages, {self.lost} lost", flush=True)
+
+
+def main():
+    sys.exit(run(Recorder))

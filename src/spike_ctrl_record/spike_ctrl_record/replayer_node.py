@@ -1,0 +1,160 @@
+"""replayer: shows a recorded flight to a running snn_policy and compares its answers with the recorded ones.
+
+Nobody flies by these answers: the policy is in shadow. With `rate`, a state goes out when it is due and the one before is
+answered, so a slow policy slows the replay and changes nothing. A state that stays unanswered for a second is sent again.
+"""
+
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.recordings import BagError, replay
+from spike_ctrl.recordings.reader import read
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+
+RESEND, PATIENCE = 1.0, 10.0  # s
+
+
+@dataclass(frozen=True)
+class Parameters:
+    bag: str = parameter("", "Folder or MCAP file of the flight.")
+    model: str = parameter("", "Checkpoint that answers; empty: those that the bag holds.")
+    airframe: str = parameter("crazyflie", "What flew, as snn_policy is told.")
+    rate: float = parameter(1.0, "How many times as fast as it was flown; 0: as fast as the policy answers.", low=0.0)
+
+
+class Replayer(Node):
+    def __init__(self):
+        super().__init__("replayer")
+        self.parameters = p = declare(self, Parameters)
+        if not p.bag:
+            raise ParameterError("parameter 'bag': found '', wanted the folder of a bag")
+        try:
+            self.recording = recording = read(p.bag, replay.TOPICS)
+            model = checkpoint.load(p.model) if p.model else None
+            data = checkpoint.read(p.model) if p.model else b""
+            digest = hashlib.sha256(data).hexdigest()
+            self.choice = choice = replay.chosen(recording, model, p.model, digest)
+            vehicle = airframe.find(p.airframe)
+        except (BagError, CheckpointError, AirframeError) as error:
+            raise ParameterError(str(error)) from None
+        if vehicle.hash != choice.contract.airframe_hash:
+            wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
+            raise ParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
+        for note in recording.notes:
+            self.get_logger().warning(note)
+        # A state that asks for an epoch gets that checkpoint's answer at once, without a warm-up; here they count from 1.
+        flown = replay.flown_epochs(recording)
+        order = {epoch: 1 if model else number for number, epoch in enumerate(dict.fromkeys(flown.tolist()), 1)}
+        kept = [(number, *recording.checkpoints[epoch]) for epoch, number in order.items() if epoch in recording.checkpoints]
+        self.waiting = [(1, p.model, digest, data)] if model else kept
+        self.epochs = np.array([order[epoch] for epoch in flown.tolist()])
+        # A successor took over with the spiking state of its shadow flight, which this policy has not.
+        self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
+        started = np.isin(recording.states.tick, list(replay.started_ticks(recording)))
+        self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
+        self.answers = np.full_like(recording.policy.action, np.nan)
+        self.rows = np.flatnonzero(self._can_be_answered()).tolist()[::-1]
+        self.row, self.sent, self.asked, self.begun = None, 0.0, 0.0, None
+        self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
+        self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+        self.create_subscription(VehicleAction, "policy/action", self.on_answer, qos.LOCKSTEP)
+        self.pace = 1 / (p.rate * choice.contract.rate_hz) if p.rate else 0.0
+        self.timer = start_timer(self, max(self.pace / 2, 1e-3), self.look)
+        self.asked = time.monotonic()
+        self.rival = RivalWatch(self, "state")
+
+    def _can_be_answered(self) -> np.ndarray:
+        at_hand = {epoch for epoch, *_ in self.waiting}
+        return np.array([int(epoch) in at_hand for epoch in self.epochs])
+
+    def look(self) -> None:
+        """Show the next state where it is due; the one before again where its answer does not come."""
+        now = time.monotonic()
+        if self.row is not None:
+            if now - self.asked > PATIENCE:
+                tick = self.recording.states.tick[self.row]
+                self.failure = f"tick {tick}: no policy/action from snn_policy for {PATIENCE:.0f} s"
+            elif now - self.sent > RESEND:
+                self.send()
+        elif self.begun is None and not (
+            self.rival.clear and self.count_publishers("policy/action") and self.checkpoint_out.get_subscription_count()
+        ):
+            if now - self.asked > 3 * PATIENCE:
+                self.failure = f"snn_policy: not connected for {3 * PATIENCE:.0f} s"
+        else:
+            self.begun = now if self.begun is None else self.begun
+            self.advance(now)
+
+    def advance(self, now: float) -> None:
+        if not self.rows:
+            self.finish(now)
+            return
+        row = self.rows[-1]
+        if now < self.begun + self.pace * (self.recording.states.tick[row] - self.recording.states.tick[0]):
+            return
+        self.row, self.asked = self.rows.pop(), now
+        epoch = int(self.epochs[row])
+        while self.waiting and self.waiting[0][0] <= epoch:
+            number, name, sha256, data = self.waiting.pop(0)
+            self.checkpoint_out.publish(fill(Checkpoint(), epoch=number, name=name, sha256=sha256, data=data))
+        self.send()
+
+    def send(self) -> None:
+        states, row = self.recording.states, self.row
+        self.sent = time.monotonic()
+        self.state_out.publish(
+            fill(
+                VehicleState(),
+                stamp=int(states.received[row]),
+                frame_id="odom",
+                tick=int(states.tick[row]),
+                epoch=int(self.epochs[row]),
+                flags=self.flags[row],
+                observation=states.observation[row],
+            )
+        )
+
+    def on_answer(self, message: VehicleAction) -> None:
+        if self.row is None or message.tick != self.recording.states.tick[self.row]:
+            return
+        answer = view(message).action
+        if answer is None or answer.shape != self.answers[self.row].shape:
+            self.failure = f"tick {message.tick}: policy/action: wanted actions of {self.recording.vehicles} vehicles"
+            return
+        self.answers[self.row] = answer
+        self.row = None
+        self.advance(time.monotonic())
+
+    def finish(self, now: float) -> None:
+        if getattr(self, "finished", False):
+            return
+        offline = replay.replay(self.recording, self.choice.policies)
+        known = offline.known & ~self.foreign[:, None]
+        found = replay.compare(self.recording, replay.Replay(self.answers, known), self.choice.contract.rate_hz)
+        returns = replay.returns(self.recording, replay.hover(self.choice.contract))
+        for line in replay.summary(self.recording, self.choice, found, returns):
+            print(line, flush=True)
+        flown = len(self.recording.states.tick) / self.choice.contract.rate_hz
+        print(f"replayed {flown:.1f} s of flight in {now - self.begun:.2f} s", flush=True)
+        if self.choice.same and not found.same:
+            self.failure = "the checkpoint that flew answers differently now"
+        self.finished = True
+
+
+def main():
+    sys.exit(run(Replayer))

@@ -1,0 +1,202 @@
+"""px4_backend: one vehicle on a PX4 in the place of the simulator; trains on any of its simulations, as fast as that runs.
+
+It owns the MAVLink connection. Each ODOMETRY that belongs to an episode becomes a state; guide and policy answer it; JSRL
+says who flies; the transition goes to the learner. Between episodes a guide of its own flies the vehicle to the next start,
+and saves it from whatever the policy does: see `spike_ctrl.live_training`.
+Told to end it lands first; a second signal ends at once.
+"""
+
+import dataclasses
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
+
+from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.learn import recipe, resumption
+from spike_ctrl.live_training.autopilot_simulator import ANSWERS, Flight, Step, packet
+from spike_ctrl.live_training.return_to_start import Phase
+from spike_ctrl.live_training.room_episodes import Episodes, Leave, Room
+from spike_ctrl.px4 import link
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.connection import Connection
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.signing import Signing, read_key
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.serialized_reader import start_reader
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.standard_topics import diagnostics, odometry
+from spike_ctrl_ros.timer import start_timer
+
+PERIOD, PATIENCE = 0.02, 5.0  # s
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("rates", "Recipe whose training task is flown: a name or a path to a YAML file.")
+    airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
+    vehicles: int = parameter(1, "Only one flies.", low=1, high=1)
+    seed: int = parameter(0, "Of starts and exploration.", low=0)
+    resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
+    connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
+    system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
+    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
+    height: float = parameter(5.0, "m above the take-off, of the middle of the room that it flies in.", low=1.0, high=100.0)
+    room: float = parameter(4.0, "m from the middle of the room to its walls.", low=1.5, high=50.0)
+
+
+class Px4Backend(Node):
+    def __init__(self):
+        super().__init__("px4_backend")
+        p = self.parameters = declare(self, Parameters)
+        try:
+            vehicle, plan, flown = airframe.find(p.airframe), recipe.find(p.recipe), 0
+            if p.resume:
+                before = resumption.read(Path(p.resume))
+                resumption.check(Path(p.resume), before, dataclasses.asdict(p))
+                flown = before.environment_steps
+            episodes = Episodes(plan, vehicle, Room(p.height, p.room), p.seed + flown)
+            signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
+            self.connection = Connection(p.connection)
+        except ValueError as error:
+            raise ParameterError(str(error)) from None
+        self.airframe = vehicle
+        self.flight = Flight(episodes, GeometricGuide(vehicle, plan.guide))
+        self.flight.compile()
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ)
+        self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
+        self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
+        self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
+        self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
+        for topic in ANSWERS:
+            self.create_subscription(
+                VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
+            )
+        start_timer(self, PERIOD, self.on_time)
+        start_timer(self, 1.0, self.diagnose)
+        self.rival = RivalWatch(self, "state")
+        self.missing_since: float | None = None
+        self.lock, self.ended = threading.Lock(), False
+        self.get_logger().info(f"waiting for the autopilot at {p.connection}")
+        self.reader = start_reader(self, "the autopilot", self.read)
+
+    def read(self) -> None:
+        """In a thread of its own: a state must not wait for the executor."""
+        while not self.ended:
+            data, sender = self.connection.receive(0.1)
+            now = time.monotonic()
+            if not data or not self.connection.believes(sender, now):
+                continue
+            with self.lock:
+                samples = self.companion.receive(data, now)
+                if self.companion.heard == now:
+                    self.connection.adopt(sender, now)
+                for sample in samples if self.ready else ():
+                    self.samples += 1
+                    self.last = (sample.stamp, now)
+                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status), now)
+
+    @property
+    def ready(self) -> bool:
+        """Nothing flies before the graph is there."""
+        return self.flight.phase is not Phase.WAIT or (self.missing_since is None and self.rival.clear)
+
+    @property
+    def status(self) -> tuple[Autopilot | None, bool]:
+        return self.companion.status(), self.companion.ready
+
+    def obey(self, step: Step, now: float) -> None:
+        """With the lock held: what the flight says goes out."""
+        if step.action is not None:
+            thrust, rates = link.setpoint(step.action, self.airframe)
+            self.connection.send(self.companion.link.rates(thrust, rates, now))
+        if step.ask is not None:
+            self.connection.send(packet(step.ask, self.companion.link, now))
+        about = {"stamp": round(self.last[0] * 1e9), "frame_id": "odom"}
+        for tick, epoch, rows in step.rows:
+            self.transition_out.publish(fill(Transition(), **about, tick=tick, epoch=epoch, **rows._asdict()))
+        if step.shown is not None:
+            tick, epoch, seen = step.shown
+            shown = {"flags": seen.flags, "observation": seen.observation}
+            self.state_out.publish(fill(VehicleState(), **about, tick=tick, epoch=epoch, **shown))
+        for text in step.news:
+            self.get_logger().info(text)
+
+    def on_leave(self, message: JumpStart) -> None:
+        with self.lock:
+            self.flight.leave(Leave(*(getattr(message, name) for name in Leave._fields)))
+
+    def on_answer(self, topic: str, message: VehicleAction) -> None:
+        with self.lock:
+            self.obey(self.flight.answer(topic, message.tick, view(message).action), time.monotonic())
+
+    def on_time(self) -> None:
+        """What is due to the autopilot; who is missing in the graph; the end."""
+        with self.lock:
+            now = time.monotonic()
+            for packet_due in self.companion.due(now):
+                self.connection.send(packet_due)
+            self.watch(now)
+            if self.ready:
+                self.obey(self.flight.wait(self.last[0] + now - self.last[1], *self.status), now)
+            said, self.companion.said = self.companion.said, []
+        for words in said:
+            self.get_logger().info(f"autopilot: {words.text}")
+        if self.flight.phase is Phase.ENDED:
+            self.failure, self.finished = self.flight.failure or None, True
+
+    def watch(self, now: float) -> None:
+        """The nodes that must answer or learn: without them nothing takes off, and what flies lands and ends by name."""
+        absent = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
+        absent += [] if heard(self, self.transition_out) else ["learner"]
+        if not absent or self.flight.reset.ending:
+            self.missing_since = None
+            return
+        self.missing_since = now if self.missing_since is None else self.missing_since
+        if now - self.missing_since > PATIENCE and self.flight.phase is not Phase.WAIT:
+            missing = f"{' and '.join(absent)} not connected for {PATIENCE:.0f} s"
+            self.flight.stop(self.last[0] + now - self.last[1], missing)
+
+    def diagnose(self) -> None:
+        with self.lock:
+            phase, counts, sample = self.flight.phase, dict(self.flight.counts), self.flight.sample
+            values = {"tick": self.flight.tick, **counts, **self.companion.link.counts}
+        if sample is not None:
+            row = (*sample.position, *sample.quaternion, *sample.velocity, *sample.rates)
+            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
+        text = "waits for the learner" if phase is Phase.READY else phase.value
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics_out.publish(diagnostics("px4_backend", text, values, warn=phase is Phase.READY, stamp=stamp))
+
+    def stopping(self) -> bool:
+        """Land first."""
+        with self.lock:
+            if not self.flight.reset.ending:
+                self.flight.stop(self.last[0] + time.monotonic() - self.last[1])
+        return self.flight.phase is not Phase.ENDED
+
+    def close(self) -> None:
+        self.ended = True
+        self.reader.join(1.0)
+        self.connection.close()
+        told = ", ".join(f"{name} {count}" for name, count in sorted(self.flight.counts.items()))
+        print(f"px4_backend: {self.flight.tick} rows; {told or 'no episode'}", flush=True)
+
+
+def main():
+    sys.exit(run(Px4Backend))

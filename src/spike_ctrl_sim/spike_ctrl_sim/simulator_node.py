@@ -1,0 +1,220 @@
+"""simulator: N vehicles in lockstep with guide and policy; hands each over from one to the other as the learner says.
+
+Each tick it publishes the state, waits for both answers to it, moves the vehicles and publishes the transition. A state
+that stays unanswered is sent again each second; after five the node ends with an error that names who is missing.
+Leaves of the learner say how far it may fly; it waits for a slow learner. Where the learner is gone, the vehicles fly on
+with the last policy.
+"""
+
+import dataclasses
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
+
+from spike_ctrl import airframe
+from spike_ctrl.learn import recipe, resumption
+from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl.sim import dynamics, reward
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, time_message, view
+from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.standard_topics import diagnostics, odometry
+from spike_ctrl_ros.timer import start_timer
+
+TICK = int(1e9 / RATE_HZ)  # ns of simulated time
+RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s of wall time; at the start kernels may compile
+ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("td3bc", "Recipe whose training task is flown: a name or a path to a YAML file.")
+    airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
+    vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
+    seed: int = parameter(0, "Of all starts, disturbances and exploration.", low=0)
+    resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
+    realtime: bool = parameter(False, "One control step each 10 ms instead of as fast as all answer.")
+    free_run: bool = parameter(False, "Fly without a learner, with whatever policy answers.")
+
+
+class Simulator(Node):
+    def __init__(self):
+        super().__init__("simulator")
+        p = self.parameters = declare(self, Parameters)
+        try:
+            vehicle, plan, flown = airframe.find(p.airframe), recipe.find(p.recipe), 0
+            if p.resume:
+                before = resumption.read(Path(p.resume))
+                resumption.check(Path(p.resume), before, dataclasses.asdict(p))
+                flown = before.environment_steps
+            self.environment = training_environment(plan, vehicle, p.vehicles)
+        except ValueError as error:
+            raise ParameterError(str(error)) from None
+        self.environment.reset()
+        self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels, where they are not in the cache
+        # A resumed run draws other starts than the ones it has flown.
+        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start.spread)
+        self.tick, self.seen, self.answers = 0, None, {}
+        self.leaves: deque[JumpStart] = deque()
+        self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
+        self.sent = self.asked = time.monotonic()
+        self.waits, self.silent = 0, False
+        self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
+        self.missed = self.stood_in = self.reported_tick = 0
+        self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
+        self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
+        self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self.clock_out = self.create_publisher(Clock, "/clock", qos.STREAM)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
+        for topic in ANSWERS:
+            self.create_subscription(
+                VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
+            )
+        self.pace = start_timer(self, 1 / RATE_HZ, self.on_deadline) if p.realtime else None
+        start_timer(self, 0.1, self.watch)
+        start_timer(self, 1.0, self.diagnose)
+        self.rival = RivalWatch(self, "state")
+
+    def on_leave(self, message: JumpStart) -> None:
+        self.leaves.append(message)
+        if self.seen is None:
+            self.show()
+
+    def show(self) -> None:
+        """Publish the state of this tick, where there is leave to fly it."""
+        while self.tick >= self.leave.until_tick and self.leaves:
+            self.leave = self.leaves.popleft()
+        if self.tick >= self.leave.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
+            return
+        self.environment.coefficients = reward.curriculum(self.leave.curriculum)
+        self.seen, self.answers = self.rollout.see(), {}
+        self.message = fill(
+            VehicleState(),
+            stamp=self.tick * TICK,
+            frame_id="odom",
+            tick=self.tick,
+            epoch=self.leave.epoch,
+            **self.seen._asdict(),
+        )
+        self.sent, self.waits = time.monotonic(), 0
+        self.asked = self.asked if self.silent else self.sent
+        self.state_out.publish(self.message)
+
+    def absent(self) -> list[str]:
+        """The nodes that must answer or listen and are not connected."""
+        found = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
+        learner = self.parameters.free_run or heard(self, self.transition_out)
+        return found if learner else [*found, "learner"]
+
+    def on_answer(self, topic: str, message: VehicleAction) -> None:
+        if self.seen is None or message.tick != self.tick or topic in self.answers:
+            return
+        answer = view(message)
+        if answer.action is None or len(answer.action) != self.parameters.vehicles or not np.isfinite(answer.action).all():
+            self.failure = f"tick {self.tick}: {topic}: wanted finite actions of {self.parameters.vehicles} vehicles"
+            return
+        self.answers[topic] = answer.action
+        if len(self.answers) == len(ANSWERS):
+            self.latencies.append(time.monotonic() - self.sent)
+            if self.pace is None:
+                self.advance()
+
+    def on_deadline(self) -> None:
+        if self.seen is None:
+            return
+        late = len(self.answers) < len(ANSWERS)
+        self.missed += late and self.tick > 0
+        # Where no checkpoint is asked for, the policy may fall silent: it is in shadow, and its guide flies.
+        if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
+            self.advance()
+
+    def advance(self) -> None:
+        leave, guide, policy = self.leave, self.answers["guide/action"], self.answers.get("policy/action")
+        self.silent = policy is None
+        if self.silent:
+            rows, _ = self.rollout.fly(self.seen, guide, guide, leave.horizon, 0.0)
+            rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
+            self.stood_in += 1
+        else:
+            rows, _ = self.rollout.fly(self.seen, policy, guide, leave.horizon, leave.noise)
+        self.transition_out.publish(
+            fill(Transition(), stamp=self.tick * TICK, frame_id="odom", tick=self.tick, epoch=leave.epoch, **rows._asdict())
+        )
+        self.tick += 1
+        self.seen = None
+        if self.pace is not None:
+            self.publish_vehicle()
+        self.show()
+
+    def watch(self) -> None:
+        """Repeat what got no answer; name who stays silent, and give up where it must answer."""
+        now = time.monotonic()
+        if self.seen is None:
+            self.show()
+            if self.seen is None and now - self.asked > PATIENCE:
+                self.asked = now
+                self.wait(self.absent())
+            return
+        missing = [f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in self.answers]
+        if missing and now - self.asked > PATIENCE:
+            self.failure = f"tick {self.tick} (epoch {self.leave.epoch}): no {' and no '.join(missing)} for {PATIENCE:.0f} s"
+        elif missing and now - self.sent > RESEND:
+            self.sent = now
+            self.state_out.publish(self.message)
+
+    def wait(self, absent: list[str]) -> None:
+        """There was nothing to fly for a while: a learner may take its time, and may be gone; the others may not."""
+        self.waits += 1
+        others = [node for node in absent if node != "learner"]
+        if others and (self.tick > 0 or self.waits * PATIENCE > START_PATIENCE):
+            self.failure = f"tick {self.tick}: {' and '.join(others)} not connected for {PATIENCE * self.waits:.0f} s"
+        elif self.tick > 0 and "learner" in absent:
+            self.get_logger().error(f"tick {self.tick}: the learner is gone; flying on with epoch {self.leave.epoch}")
+            self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
+            self.show()
+        else:
+            who = ", ".join(absent) or "the learner's leave"
+            self.get_logger().warning(f"tick {self.tick}: waiting for {who} for {PATIENCE * self.waits:.0f} s")
+
+    def publish_vehicle(self) -> None:
+        """Vehicle 0 for any ROS tool: /clock and odometry."""
+        stamp = self.tick * TICK
+        self.odometry_out.publish(odometry(self.environment.read(dynamics.STATE_ROWS)[0], stamp))
+        self.clock_out.publish(Clock(clock=time_message(stamp)))
+
+    def diagnose(self) -> None:
+        if self.pace is None:
+            self.publish_vehicle()
+        latency = np.percentile(self.latencies, [50, 99]) * 1e3 if self.latencies else (np.nan, np.nan)
+        values = {
+            "tick": self.tick,
+            "ticks_per_second": self.tick - self.reported_tick,
+            "latency_median_ms": f"{latency[0]:.3f}",
+            "latency_p99_ms": f"{latency[1]:.3f}",
+            "deadlines_missed": self.missed,
+            "flown_by_guide": self.stood_in,
+        }
+        self.reported_tick = self.tick
+        waits = self.seen is None and self.tick > 0
+        text = "flying" if self.seen else "waiting for the learner"
+        self.diagnostics_out.publish(
+            diagnostics("simulator", text, values, warn=waits, stamp=self.get_clock().now().to_msg())
+        )
+
+
+def main():
+    sys.exit(run(Simulator))

@@ -1,0 +1,203 @@
+"""What behaviour cloning, the critics and the jump start are each worth, under the reward curriculum.
+
+All variants are one recipe with terms taken out. The label of BC is the action in the buffer, as in the paper; without a
+jump start that is the policy's own noisy action, so that BC alone learns from flights that the guide flew throughout.
+Three more variants take the guide's label at every visited state, which the paper does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.report.figures import Bars, Figure, Line, Panel
+from spike_ctrl_studies import paper, training_run
+from spike_ctrl_studies.headline_study import mean_curve
+from spike_ctrl_studies.study import (
+    AGREES,
+    DIFFERS,
+    OPEN,
+    Finding,
+    Lines,
+    Options,
+    Report,
+    Unit,
+    by_variant,
+    of_kind,
+    one,
+    plus_minus,
+    size_of,
+    spread,
+)
+from spike_ctrl_studies.study_folder import safe
+
+SEEDS = (1, 3)
+RECIPE = "td3bc"
+STEPS = 600_000  # at most: the recipe as it is stands still from 400 000 on, and hours would be spent on waiting
+QUICK_HIDDEN = (64, 64)
+VALIDATIONS = 16
+COLUMN = "1.5m_start"  # by which variants are compared: with the others a bad flight scores worse the longer it lasts
+CLEAR = 20.0  # returns further apart than this are called different
+LEARNED = 50.0  # a return from which a variant has learned something; an untrained policy has about -50
+JUMP_UNTIL = 0.8  # share of the training over which the guide's share shrinks
+NOISE = 0.05  # of the exploring actions; they are labels too
+
+# bc: weight of the label; q: whether the critics teach; jump: whether the guide flies first; guide: it flies throughout;
+# label: what BC is held to.
+VARIANTS = {
+    "TD3BC + jump start": {"bc": True, "q": True, "jump": True},
+    "TD3 + jump start": {"bc": False, "q": True, "jump": True},
+    "TD3BC": {"bc": True, "q": True, "jump": False},
+    "TD3": {"bc": False, "q": True, "jump": False},
+    "BC": {"bc": True, "q": False, "jump": False, "guide": True},
+    "TD3BC + jump start, guide's label": {"bc": True, "q": True, "jump": True, "label": "guide"},
+    "TD3BC, guide's label": {"bc": True, "q": True, "jump": False, "label": "guide"},
+    "BC, guide's label": {"bc": True, "q": False, "jump": False, "label": "guide"},
+}
+
+
+def units(options: Options) -> list[Unit]:
+    plan = training_run.find_td3bc(options.recipe or RECIPE)
+    plan = training_run.with_evaluations(plan.with_steps(min(plan.schedule.steps, STEPS)), VALIDATIONS)
+    if options.quick:
+        plan = training_run.changed(plan, hidden=list(QUICK_HIDDEN))
+    return [
+        Unit(
+            safe(f"{name} seed {seed}"), training_run.settings(variant(plan, **parts), options.airframe, seed, variant=name)
+        )
+        for seed in range(options.seeds or SEEDS[not options.quick])
+        for name, parts in VARIANTS.items()
+    ]
+
+
+def variant(plan: Recipe, bc: bool, q: bool, jump: bool, guide: bool = False, label: str = "buffer") -> Recipe:
+    """The recipe with terms taken out, under the reward curriculum."""
+    steps = plan.task.episode_steps
+    # As in the paper all vehicles hand over at the same step: half of the first flights would be the policy's otherwise.
+    values = {"task_reward": "curriculum", "label": label, "spread": False, "jump_start_noise": NOISE}
+    if not bc:
+        values |= {"bc": 0.0, "bc_end": 0.0}
+    if not q:
+        values |= {"alpha": 0.0, "critic_updates": 0}
+    if guide:
+        values |= {"horizon": steps, "rest": steps}
+    elif jump:
+        values |= {"horizon": steps, "rest": min(plan.jump_start.rest, steps), "until": JUMP_UNTIL}
+    else:
+        values |= {"horizon": 0, "rest": 0}
+    return dataclasses.replace(training_run.changed(plan, **values), name=f"{plan.name}-ablation")
+
+
+measure = training_run.measure_variant
+
+
+def report(options: Options, results: dict[str, Lines]) -> Report:
+    groups = by_variant(results, VARIANTS)
+    seeds = len(next(iter(groups.values())))
+    scores = {
+        name: [training_run.evaluation_of(lines).columns[COLUMN]["return_mean"] for lines in runs]
+        for name, runs in groups.items()
+    }
+    return Report(
+        title=f"Ablation of recipe {options.recipe or RECIPE}, {size_of(options, seeds)}",
+        table=[_row(name, runs) for name, runs in groups.items()],
+        findings=findings({name: spread(values) for name, values in scores.items()}),
+        figures=[_bars(groups), _curves(groups)],
+        notes=[
+            "Every variant is the recipe with terms taken out, trained under the reward curriculum with exploration noise "
+            f"{NOISE}. Where there is a jump start, all vehicles hand over at the same step, which falls over the first "
+            f"{100 * JUMP_UNTIL:.0f} % of the training.",
+            "The label of BC is the action in the buffer, as in the paper; three variants have the guide's label at every "
+            "visited state instead. BC alone learns from flights that the guide flew throughout.",
+            f"Findings compare the frozen evaluation's column {COLUMN.replace('_', ' ')}; returns within {CLEAR:.0f} are "
+            "called equal, and a gap that the seeds' deviation covers decides nothing. "
+            "The paper's returns are of its own curriculum task: compare orders, not sizes.",
+        ],
+    )
+
+
+def findings(scores: dict[str, tuple[float, float]]) -> list[Finding]:
+    """Orders that the paper claims, against mean and deviation of the returns by variant."""
+    mean = {name: value for name, (value, _) in scores.items()}
+
+    def orders(claim: str, better: str, worse: str, theirs: bool = True) -> Finding:
+        learned = max(mean[better], mean[worse]) >= LEARNED
+        gap = mean[better] - mean[worse]
+        scatter = math.hypot(*(np.nan_to_num(scores[name][1]) for name in (better, worse)))
+        unsure = scatter > CLEAR and abs(gap) <= scatter
+        verdict = OPEN if unsure or not learned else AGREES if gap > CLEAR else DIFFERS
+        why = "; neither has learned" if not learned else f"; seeds scatter by {scatter:.0f}" if unsure else ""
+        return Finding(claim, f"{better} {mean[better]:.0f}, {worse} {mean[worse]:.0f}{why}.", verdict, theirs)
+
+    found = [
+        orders("With a jump start, BC adds to TD3 (412 against 334).", "TD3BC + jump start", "TD3 + jump start"),
+        orders("The jump start is what makes TD3BC work (412 against 32).", "TD3BC + jump start", "TD3BC"),
+        orders("The jump start is what makes TD3 work (334 against 36).", "TD3 + jump start", "TD3"),
+    ]
+    rest = ("BC", "TD3BC", "TD3")
+    best = max(mean[name] for name in rest)
+    gap = mean["TD3BC + jump start"] - best
+    found.append(
+        Finding(
+            "BC, TD3BC and TD3 without a jump start fail (at most -200) where TD3BC with it reaches 400.",
+            ", ".join(f"{name} {mean[name]:.0f}" for name in (*rest, "TD3BC + jump start")) + ".",
+            OPEN if max(mean["TD3BC + jump start"], best) < LEARNED else AGREES if gap > max(CLEAR, best) else DIFFERS,
+        )
+    )
+    found.append(
+        orders(
+            "With the guide's label at every state the jump start still decides.",
+            "TD3BC + jump start, guide's label",
+            "TD3BC, guide's label",
+            theirs=False,
+        )
+    )
+    found.append(
+        orders("With the guide's label the critics add to BC.", "TD3BC, guide's label", "BC, guide's label", theirs=False)
+    )
+    return found
+
+
+def _row(name: str, runs: list[Lines]) -> dict:
+    evaluations = [training_run.evaluation_of(lines) for lines in runs]
+    value, deviation = paper.ABLATION.get(name, (None, None))
+    every = [training_run.columns(evaluation) for evaluation in evaluations]
+    last = [
+        next((line["return"] for line in reversed(of_kind(lines, "training")) if "return" in line), np.nan) for lines in runs
+    ]
+    return (
+        {"variant": name}
+        | {column: plus_minus([found[column] for found in every]) for column in every[0]}
+        | {
+            "survival 1.5 m": plus_minus([e.columns["1.5m_start"]["survival"] for e in evaluations], 3),
+            "last training return": plus_minus(last),
+            "paper": value if deviation is None else f"{value} ± {deviation}",
+            "seconds": plus_minus([one(lines, "result")["seconds"] for lines in runs]),
+        }
+    )
+
+
+def _bars(groups: dict[str, list[Lines]]) -> Figure:
+    names = list(groups)
+    marks = []
+    for index, column in enumerate((COLUMN, "0.6m_start")):
+        values = [
+            spread([training_run.evaluation_of(lines).columns[column]["return_mean"] for lines in groups[n]]) for n in names
+        ]
+        deviations = [] if np.isnan(values[0][1]) else [deviation for _, deviation in values]
+        marks.append(Bars(f"here, {column.replace('m_', ' m, ')}", [mean for mean, _ in values], deviations, colour=index))
+    marks.append(Bars("paper, on its reward", [paper.ABLATION.get(name, (np.nan,))[0] for name in names], paper=True))
+    return Figure("returns", "Return by variant", [Panel("Frozen evaluation", "", "return", marks, names, format=".0f")])
+
+
+def _curves(groups: dict[str, list[Lines]]) -> Figure:
+    marks = []
+    for index, (name, runs) in enumerate(groups.items()):
+        found = [training_run.curve(lines) for lines in runs]
+        x, mean, low, high = mean_curve([[s / 1e6 for s in c["steps"]] for c in found], [c["return"] for c in found])
+        marks.append(Line(name, x, mean, *((low, high) if len(found) > 1 else ((), ())), colour=index))
+    panel = Panel("1.5 m box, start coefficients", "environment steps (million)", "validation return", marks)
+    return Figure("learning", "Validation return while it learns", [panel])

@@ -1,0 +1,88 @@
+"""Behaviour cloning: a spiking network learns, epoch by epoch, what the guide did on flights that the guide flew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.geometric_guide import Gains
+from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, PolicyController, evaluate
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.snn import slope_schedule
+from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import PAPER
+from spike_ctrl_studies import guided
+
+
+@dataclass(frozen=True)
+class Cloning:
+    """How it is cloned. A window starts from the zero state; its first `burn_in` steps carry no loss."""
+
+    hidden: tuple[int, ...] = (256, 128)
+    vehicles: int = 256
+    steps: int = 400
+    window: int = 50
+    burn_in: int = 10
+    batch: int = 32
+    epochs: int = 60
+    learning_rate: float = 2e-3
+    starts: int = 256  # of the validation after each epoch
+
+
+class Epoch(NamedTuple):
+    """An epoch, 1 for the first: mean loss, slope k that it was learned with, evaluation after it, weights."""
+
+    number: int
+    loss: float
+    k: float
+    evaluation: Evaluation
+    weights: dict[str, np.ndarray]
+
+
+def clone(
+    cloning: Cloning, schedule: slope_schedule.Schedule, airframe: Airframe, gains: Gains, seed: int,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> Iterator[Epoch]:  # fmt: skip
+    """Learn for `cloning.epochs` passes over the guide's flights. The slope follows the return after each epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    bias = [math.atanh(2 * airframe.hover - 1)] * 4
+    network = SpikingNetwork((18, *cloning.hidden, 4), generator=generator, output_bias=bias)
+    optimiser = torch.optim.Adam(network.parameters(), cloning.learning_rate)
+    windows = [
+        cut(array, cloning.window) for array in guided.flights(airframe, cloning.vehicles, cloning.steps, seed, gains)
+    ]
+    first = np.arange(windows[0].shape[1]) < cloning.vehicles  # windows that begin with the episode, where zero is true
+    observation, label = map(torch.from_numpy, windows)
+    settled = torch.from_numpy((np.arange(cloning.window)[:, None] >= cloning.burn_in) | first).float()
+    state = schedule.initial()
+    for epoch in range(1, cloning.epochs + 1):
+        losses, order = [], torch.randperm(observation.shape[1], generator=generator)
+        for rows in order.split(cloning.batch):
+            action, _, _ = network.unroll(observation[:, rows], network.initial_state(len(rows)), state.k)
+            error = (action - label[:, rows]).square().mean(-1)
+            loss = (error * settled[:, rows]).sum() / settled[:, rows].sum()
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            network.project_()
+            losses.append(loss.item())
+        weights = network.weights()
+        flown = PolicyController(SpikingPolicy(weights, PAPER))
+        evaluation = evaluate(flown, airframe, seed=VALIDATION_SEED, starts=cloning.starts)
+        yield Epoch(epoch, float(np.mean(losses)), state.k, evaluation, weights)
+        state = schedule.update(state, evaluation.headline, epoch / cloning.epochs)
+        progress(epoch / cloning.epochs, f"epoch {epoch}, return {evaluation.headline:.0f}")
+
+
+def cut(flights: np.ndarray, window: int) -> np.ndarray:
+    """Flights (T, N, d) as windows (window, N * (T // window), d) one after another: all vehicles' first ones first."""
+    count = len(flights) // window
+    pieces = flights[: count * window].reshape(count, window, *flights.shape[1:])
+    return np.ascontiguousarray(np.concatenate(list(pieces), axis=1))

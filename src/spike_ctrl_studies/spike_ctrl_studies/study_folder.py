@@ -1,0 +1,229 @@
+"""The folder of an experiment: everything that was measured, and what follows from it.
+
+config.json      what was asked for, and every unit with its settings
+raw/UNIT.jsonl   the lines of a unit, written when it is finished; who asks again finds it done
+runs/UNIT/       files that a unit leaves, such as policy.safetensors
+table.csv, table.md, report.md, figures/NAME.png, figures.html
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from spike_ctrl import airframe
+from spike_ctrl.report import figures
+from spike_ctrl_studies.study import DIFFERS, OPEN, ExperimentError, Finding, Lines, Options, Report, Result, Unit
+
+CONFIG = "config.json"
+ROOT = Path("runs") / "experiments"
+
+
+class Folder:
+    """The folder at `path` of the experiment `name` with these options and units."""
+
+    def __init__(self, path: Path, name: str, options: Options, units: Sequence[Unit], origin: Mapping[str, str]):
+        """Makes it, or goes on with what is there. Raises ExperimentError where that is another experiment."""
+        self.path, self.units = path, list(units)
+        config = _config(name, options, units)
+        found = _read_config(path / CONFIG)
+        if found is None:
+            if path.is_dir() and any(path.iterdir()):
+                raise ExperimentError(f"{path}: found files but no {CONFIG}, wanted a new folder or that of an experiment")
+            _write(path / CONFIG, json.dumps(config | {"origin": dict(origin)}, indent=1).encode())
+        else:
+            _require_same(path, found, config)
+
+    def done(self, unit: Unit) -> bool:
+        return self._raw(unit).is_file()
+
+    def keep(self, unit: Unit, result: Result) -> None:
+        """Write what a unit gave; its lines come last, so that a unit with lines is complete."""
+        for name, data in result.files.items():
+            _write(self.path / "runs" / unit.name / name, data)
+        text = "".join(json.dumps(plain(line), allow_nan=False) + "\n" for line in result.lines)
+        _write(self._raw(unit), text.encode())
+
+    def results(self) -> dict[str, Lines]:
+        """The lines of all finished units by name, in the order of the units."""
+        return {unit.name: self._lines(unit) for unit in self.units if self.done(unit)}
+
+    def write(self, report: Report) -> None:
+        """Table, figures and report, over any that were there."""
+        _write(self.path / "table.csv", csv_text(report.table).encode())
+        _write(self.path / "table.md", markdown_table(report.table).encode())
+        for figure in report.figures:
+            target = self.path / "figures" / f"{figure.name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            figures.save_png(figure, target)
+        if report.figures:
+            text = html_table(report.table) + html_findings(report)
+            _write(self.path / "figures.html", figures.page(report.title, report.figures, text).encode())
+        _write(self.path / "report.md", report_text(report).encode())
+
+    def _raw(self, unit: Unit) -> Path:
+        return self.path / "raw" / f"{unit.name}.jsonl"
+
+    def _lines(self, unit: Unit) -> Lines:
+        path = self._raw(unit)
+        try:
+            return [json.loads(line) for line in path.read_text().splitlines()]
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"{path}: cannot be read ({error}); delete it to have it measured again") from None
+
+
+def unfinished(name: str, options: Options, units: Sequence[Unit], root: Path = ROOT) -> Path | None:
+    """The newest folder under `root` of this very experiment that still lacks units: what the same command goes on with."""
+    config = _config(name, options, units)
+    for path in sorted(root.glob(f"{name}-*"), reverse=True):
+        try:
+            found = _read_config(path / CONFIG)
+        except ExperimentError:
+            continue
+        if found is None or not _same(found, config):
+            continue
+        if not all((path / "raw" / f"{unit.name}.jsonl").is_file() for unit in units):
+            return path
+    return None
+
+
+def plain(value: Any) -> Any:
+    """The same in types that JSON has; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _config(name: str, options: Options, units: Sequence[Unit]) -> dict[str, Any]:
+    listed = [{"name": unit.name, "settings": unit.settings} for unit in units]
+    vehicle = airframe.find(options.airframe).hash
+    return plain({"experiment": name, **dataclasses.asdict(options), "airframe_hash": vehicle, "units": listed})
+
+
+def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether both measure the same; how many seeds were asked for and by which name shows in the units."""
+    return all(found.get(key) == wanted[key] for key in ("experiment", "airframe_hash", "units"))
+
+
+def _read_config(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(found, dict):
+        raise ExperimentError(f"{path}: found {type(found).__name__}, wanted the configuration of an experiment")
+    return found
+
+
+def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if _same(found, wanted):
+        return
+    for key, value in wanted.items():
+        if key != "units" and found.get(key) != value:
+            what = f"{key}: found {found.get(key)!r} in {CONFIG}, wanted {value!r}"
+            break
+    else:
+        before = {unit.get("name"): unit.get("settings") for unit in found.get("units") or []}
+        changed = [unit["name"] for unit in wanted["units"] if before.get(unit["name"]) != unit["settings"]]
+        what = f"unit {', '.join(changed) or 'list'}: recipe or settings are not those in {CONFIG}"
+    raise ExperimentError(f"{path}: {what}; name another folder with --output")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write so that a kill leaves the old file or the new one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExperimentError(
+            f"{path}: cannot be written ({error.strerror}); what was measured before still stands"
+        ) from None
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def cell(value: Any) -> str:
+    """A value of a table as text: numbers with four digits or all before the point, nothing as "-"."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+def csv_text(table: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain(row) for row in table)
+    return text.getvalue()
+
+
+def markdown_table(table: Sequence[Mapping[str, Any]]) -> str:
+    if not table:
+        return ""
+    heads = list(table[0])
+    rows = [heads, ["---"] * len(heads), *([cell(row[head]) for head in heads] for row in table)]
+    rows = [[text.replace("|", "\\|") for text in row] for row in rows]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def report_text(report: Report) -> str:
+    """report.md: first where we differ from what is claimed, then the table, figures and how it was measured."""
+    parts = [f"# {report.title}\n"]
+    if report.findings:
+        claims = [finding.verdict for finding in report.findings if finding.paper]
+        if claims:
+            count = claims.count(DIFFERS)
+            undecided = f"; {claims.count(OPEN)} are open" if OPEN in claims else ""
+            parts.append(f"Our result differs from {count} of {len(claims)} claims of the paper{undecided}.\n")
+        parts += [f"- {_finding(finding)}" for finding in report.findings]
+        parts.append("")
+    parts += ["## Table\n", markdown_table(report.table)]
+    if report.figures:
+        parts.append("## Figures\n")
+        parts += [f"![{figure.title}](figures/{figure.name}.png)\n" for figure in report.figures]
+        parts.append("The same, interactive: [figures.html](figures.html)\n")
+    if report.notes:
+        parts.append("## How it was measured\n")
+        parts += [f"- {note}" for note in report.notes]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _finding(finding: Finding, mark: str = "**") -> str:
+    whose = "" if finding.paper else " (our own question)"
+    return f"{mark}{finding.verdict}{mark}{whose}: {finding.claim} Measured here: {finding.measured}"
+
+
+def html_table(table: Sequence[Mapping[str, Any]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in (table[0] if table else []))
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell(value))}</td>" for value in row.values()) + "</tr>" for row in table)
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def html_findings(report: Report) -> str:
+    text = "".join(f"<li>{escape(_finding(finding, mark=''))}</li>" for finding in report.findings)
+    return f"<ul>{text}</ul>" if text else ""
+
+
+def safe(name: str) -> str:
+    """A name that is good for a file: words joined by dashes."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-").lower()

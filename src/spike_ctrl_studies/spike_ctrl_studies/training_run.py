@@ -1,0 +1,165 @@
+"""One training run as a unit: the same `learn.trainer` as `spike-ctrl train`, its metrics as lines, its policy kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from spike_ctrl import airframe
+from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.trainer import train
+from spike_ctrl_studies.study import Context, ExperimentError, Lines, Result, of_kind, one
+
+VEHICLES = 256
+KEPT = ("recipe.yaml", "policy.safetensors", "evaluation.json")
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name among config/recipes or at that path. Raises ExperimentError."""
+    try:
+        return recipes.find(name)
+    except recipes.RecipeError as error:
+        raise ExperimentError(str(error)) from None
+
+
+def find_td3bc(name: str) -> Recipe:
+    """The same for an experiment on critics, which only a recipe of TD3BC has."""
+    plan = find_recipe(name)
+    if plan.algorithm != "td3bc":
+        raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
+    return plan
+
+
+def changed(recipe: Recipe, **values: Any) -> Recipe:
+    """The recipe with some fields changed, as `changed(plan, hidden=[64, 64], jump_start_noise=0.0)`.
+
+    A field is named alone where one section only has it, else SECTION_FIELD. Raises ExperimentError.
+    """
+    data = recipes.to_dict(recipe)
+    for key, value in values.items():
+        section, field = _place(data, key, recipe.name)
+        data[section][field] = value
+    try:
+        return recipes.from_dict(data, f"recipe {recipe.name}")
+    except recipes.RecipeError as error:
+        raise ExperimentError(str(error)) from None
+
+
+def _place(data: dict[str, Any], key: str, name: str) -> tuple[str, str]:
+    sections = {section: part for section, part in data.items() if isinstance(part, dict)}
+    for section, part in sections.items():
+        if key.startswith(f"{section}_") and (field := key.removeprefix(f"{section}_")) in part:
+            return section, field
+    places = [(section, key) for section, part in sections.items() if key in part]
+    if len(places) != 1:
+        raise ExperimentError(f"recipe {name}: {key}: found in {len(places)} sections, wanted one")
+    return places[0]
+
+
+def settings(recipe: Recipe, airframe_name: str, seed: int, **more: Any) -> dict[str, Any]:
+    """Settings of a unit that trains."""
+    return {"recipe": recipes.to_dict(recipe), "airframe": airframe_name, "seed": seed, **more}
+
+
+def measure(settings: dict[str, Any], context: Context) -> Result:
+    """Train once and fly the frozen evaluation.
+
+    Lines: "training" (each second), "validation", and one "result" with the evaluation and the wall time of training.
+    Kernels are compiled before the clock starts.
+    """
+    plan = recipes.from_dict(settings["recipe"])
+    vehicle = airframe.find(settings["airframe"])
+    about = {"clock": context.clock, "command": context.command, "commit": context.commit}
+    context.progress(0.0, "compiling")
+    _warm_up(plan, vehicle, context.scratch / "warm", about)
+    run = Run.start(context.scratch / "run", plan, vehicle, VEHICLES, settings["seed"], **about)
+
+    def show(_: str) -> None:
+        best = "" if run.best is None else f", SNN alone {run.best.headline:.0f}"
+        context.progress(0.97 * run.learner.progress, f"{100 * run.learner.progress:.0f} %{best}")
+
+    train(run, show, lambda: False)
+    seconds = run.seconds
+    context.progress(0.97, "evaluating")
+    evaluation = run.finish()
+    lines = [_kind(line) for line in map(json.loads, (run.folder / "metrics.jsonl").read_text().splitlines())]
+    lines.append(
+        {
+            "kind": "result",
+            "seed": settings["seed"],
+            "seconds": seconds,
+            "environment_steps": run.learner.environment_steps,
+            "commit": context.commit,
+            "evaluation": evaluation.to_dict(),
+        }
+    )
+    return Result(lines, {name: (run.folder / name).read_bytes() for name in KEPT})
+
+
+def measure_variant(settings: dict[str, Any], context: Context) -> Result:
+    """`measure`, with the variant's name in each line."""
+    found = measure(settings, context)
+    return Result([line | {"variant": settings["variant"]} for line in found.lines], found.files)
+
+
+def _kind(line: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "validation" if "validation_return" in line else "training"} | line
+
+
+def _warm_up(plan: Recipe, vehicle, folder: Path, about: dict) -> None:
+    """Train until the actor has been updated and validated, so that every kernel is compiled or read from its cache."""
+    run = Run.start(folder, plan, vehicle, VEHICLES, 0, **about)
+    train(run, lambda line: None, lambda: run.learner.actor_updates > 0)
+    run.validate()
+    run.close()
+
+
+def evaluation_of(lines: Lines) -> Evaluation:
+    return Evaluation.from_dict(one(lines, "result")["evaluation"])
+
+
+def curve(lines: Lines) -> dict[str, list[float]]:
+    """Validations of a run: `steps`, `wall` seconds, `training` seconds without those of validations, and `return`.
+
+    Both times are those at which the validated weights existed.
+    """
+    found: dict[str, list[float]] = {"steps": [], "wall": [], "training": [], "return": []}
+    spent = 0.0
+    for line in of_kind(lines, "validation"):
+        spent += line["validation_seconds"]
+        found["steps"].append(line["environment_steps"])
+        found["wall"].append(line["seconds"] - line["validation_seconds"])
+        found["training"].append(line["seconds"] - spent)
+        found["return"].append(line["validation_return"])
+    return found
+
+
+def reached(lines: Lines, level: float, by: str) -> float | None:
+    """`by` ("wall", "training" or "steps") at the first validation with a return of at least `level`; None if never."""
+    points = curve(lines)
+    return next((at for at, value in zip(points[by], points["return"], strict=True) if value >= level), None)
+
+
+def columns(evaluation: Evaluation) -> dict[str, float]:
+    """Mean returns as "1.5 m start" and so on."""
+    return {name.replace("m_", " m "): found["return_mean"] for name, found in evaluation.columns.items()}
+
+
+def fields(evaluation: Evaluation) -> dict[str, float]:
+    """What a table shows of an evaluation beside the columns."""
+    return {
+        "survival 1.5 m": evaluation.columns[HEADLINE]["survival"],
+        "survival 0.6 m": evaluation.columns["0.6m_start"]["survival"],
+        "hover median cm": 100 * evaluation.hover_error_m["median"],
+        "hover p95 cm": 100 * evaluation.hover_error_m["p95"],
+        "action change": evaluation.action_change,
+    }
+
+
+def with_evaluations(plan: Recipe, count: int) -> Recipe:
+    return dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, evaluations=count))
