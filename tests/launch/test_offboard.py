@@ -16,7 +16,7 @@ from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link, LinkError
 from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
-from spike_ctrl_ros.declared_parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 class FakeNode:
@@ -74,12 +74,14 @@ def test_the_proof_of_life_leaves_with_a_command_and_never_without(px4_msgs, nam
 def test_messages_of_another_px4_are_refused(px4_msgs):
     fields = dict(uxrce.FIELDS["ActuatorMotors"]) | {"control": "float[16]"}
     px4_msgs.ActuatorMotors = message("ActuatorMotors", fields)
-    with pytest.raises(ParameterError, match=r"ActuatorMotors.control: found float\[16\], wanted float\[12\]; for PX4 1.15"):
+    with pytest.raises(
+        NodeParameterError, match=r"ActuatorMotors.control: found float\[16\], wanted float\[12\]; for PX4 1.15"
+    ):
         OverUxrce(FakeNode(), Companion(Link(), 100), airframe.find("crazyflie"), "1.15")
 
 
 def test_motors_do_not_go_over_mavlink():
-    with pytest.raises(ParameterError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
+    with pytest.raises(NodeParameterError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
         OverMavlink(None, None, airframe.find("crazyflie"))
 
 

@@ -11,7 +11,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder import Request
 from spike_ctrl.flight.limits import Settings
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import Inputs, State, step
+from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorState, step
 
 PERIOD = 0.01
 POLICY, GUIDE = Identity("hover.safetensors", 3), Identity("guide", 0)
@@ -26,7 +26,7 @@ class _Flight:
     """
 
     def __init__(self, settings: Settings = Settings(), **autopilot):
-        self.settings, self.state = settings, State()
+        self.settings, self.state = settings, SupervisorState()
         self.now, self.tick, self.clock_offset = 1000.0, 0, -900.0
         self.position, self.velocity, self.reset_counter = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0
         self.sample = self.policy = self.guide = lambda passes: passes
@@ -72,7 +72,7 @@ class _Flight:
             self.last_status = Autopilot(self.now, self.now, self.mode, self.armed, self.landed, **self.autopilot)
         status = getattr(self, "last_status", None)
         given = {"autopilot": status, "unmet": self.unmet, "reports": self.reports} | inputs
-        self.state, output = step(self.state, Inputs(self.now, **given), self.settings)
+        self.state, output = step(self.state, SupervisorInputs(self.now, **given), self.settings)
         self.outputs.append((self.now, output))
         self.events.extend(output.events)
         self.last = output

@@ -3,7 +3,7 @@
 import pytest
 
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight.auto_mission import Auto, Phase, Plan, advance
+from spike_ctrl.flight.auto_mission import Auto, MissionPhase, Plan, advance
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder import Ladder, Request
@@ -23,7 +23,7 @@ def rehearse(flight, plan=PLAN, until=None, seconds=60):
         if requests or target:
             flight.give(requests=requests, target=target)
         flight.auto = auto
-        if auto.phase is Phase.DONE or (until is not None and until()):
+        if auto.phase is MissionPhase.DONE or (until is not None and until()):
             return auto
     raise AssertionError(f"not done: {auto}")
 
@@ -43,7 +43,7 @@ def test_it_waits_until_the_preflight_is_clear(Flight):
     flight = Flight()
     flight.unmet = ("battery: found 20%",)
     rehearse(flight, until=lambda: flight.now > 1003)
-    assert flight.rung is Rung.SILENT and flight.auto.phase is Phase.WAIT
+    assert flight.rung is Rung.SILENT and flight.auto.phase is MissionPhase.WAIT
     flight.unmet = ()
     assert rehearse(flight).succeeded
 
@@ -52,7 +52,7 @@ def test_it_takes_off_only_once_the_policy_answers(Flight):
     flight = Flight()
     answering, flight.policy = flight.policy, flight.nothing
     rehearse(flight, until=lambda: flight.now > 1010)
-    assert flight.rung is Rung.SILENT and flight.auto.phase is Phase.WAIT and flight.asks == []
+    assert flight.rung is Rung.SILENT and flight.auto.phase is MissionPhase.WAIT and flight.asks == []
     flight.policy = answering
     assert rehearse(flight).succeeded
     flight = Flight()
@@ -83,7 +83,7 @@ def test_a_policy_that_fails_is_not_engaged_again_and_the_flight_ends_landed(Fli
     flight = Flight()
     rehearse(flight, until=lambda: flight.rung is Rung.SNN)
     flight.policy = flight.nothing
-    rehearse(flight, until=lambda: flight.auto.phase is Phase.LAND)
+    rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.LAND)
     flight.policy = lambda answer: answer
     engagements = len([1 for event in flight.events if "engage" in event.text])
     auto = rehearse(flight)
@@ -102,21 +102,21 @@ def test_a_policy_that_disagrees_in_shadow_is_not_flown(Flight):
 def test_an_engagement_that_is_refused_for_now_is_asked_for_again(Flight):
     """Above 1.5 m PX4's estimator resets its heading, which bars an engagement for ten seconds."""
     flight = Flight()
-    rehearse(flight, until=lambda: flight.auto.phase is Phase.TAKE_OFF and flight.position[2] > 0.5)
+    rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.TAKE_OFF and flight.position[2] > 0.5)
     flight.unmet = ("estimator: found 1 resets in ten seconds, wanted none",)
     rehearse(flight, until=lambda: flight.told("refused to engage"))
     rehearse(flight, until=lambda: flight.now > flight.auto.since + 8)
-    assert flight.rung is Rung.GUIDE and flight.auto.phase is Phase.ENGAGE
+    assert flight.rung is Rung.GUIDE and flight.auto.phase is MissionPhase.ENGAGE
     flight.unmet = ()
     assert rehearse(flight).succeeded
     flight = Flight()
-    rehearse(flight, until=lambda: flight.auto.phase is Phase.TAKE_OFF and flight.position[2] > 0.5)
+    rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.TAKE_OFF and flight.position[2] > 0.5)
     flight.unmet = ("battery: found 20%",)
     auto = rehearse(flight, Plan(engage_timeout=3.0))
     assert auto.failure.startswith("engage the policy: not within 3 s: refused to engage: battery") and not flight.armed
 
 
-@pytest.mark.parametrize("phase", [Phase.TAKE_OFF, Phase.ENGAGE, Phase.FLY])
+@pytest.mark.parametrize("phase", [MissionPhase.TAKE_OFF, MissionPhase.ENGAGE, MissionPhase.FLY])
 def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
     flight = Flight()
     rehearse(flight, until=lambda: flight.auto.phase is phase and flight.armed and flight.mode is Mode.OFFBOARD)
@@ -129,7 +129,7 @@ def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
 @pytest.mark.parametrize("fault", ["TAKEN_OVER", "MODE_NOT_TAKEN", "LINK_LOST"])
 def test_a_fault_that_leads_down_while_it_lands_is_a_failure(Flight, fault):
     flight = Flight()
-    rehearse(flight, until=lambda: flight.auto.phase is Phase.FLY)
+    rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.FLY)
     flight.autopilot_obeys = fault != "MODE_NOT_TAKEN"
     rehearse(flight, until=lambda: flight.rung is Rung.LAND and flight.now > flight.auto.since + 0.2)
     flight.mode = Mode.OTHER if fault == "TAKEN_OVER" else flight.mode
@@ -142,18 +142,18 @@ def test_a_fault_that_leads_down_while_it_lands_is_a_failure(Flight, fault):
 
 def test_a_policy_that_fails_in_the_step_in_which_it_is_to_land_has_failed():
     silent = Finding(Fault.POLICY_SILENT, "no answer for 30 ms")
-    auto, requests, _ = advance(Auto(Phase.FLY, since=0.0), Ladder(Rung.SNN), True, True, 5.0, PLAN)
-    assert auto.phase is Phase.LAND and requests == ()
+    auto, requests, _ = advance(Auto(MissionPhase.FLY, since=0.0), Ladder(Rung.SNN), True, True, 5.0, PLAN)
+    assert auto.phase is MissionPhase.LAND and requests == ()
     auto, requests, _ = advance(auto, Ladder(Rung.GUIDE, latched=silent), True, True, 5.01, PLAN)
     assert requests == (Request.LAND,)
     auto, _, _ = advance(auto, Ladder(reason="landed and disarmed", latched=silent), False, True, 9.0, PLAN)
-    assert auto.phase is Phase.DONE and not auto.succeeded
+    assert auto.phase is MissionPhase.DONE and not auto.succeeded
     assert auto.failure == f"land: SILENT, landed and disarmed: {silent}"
 
 
 def test_from_hold_it_lands(Flight):
     flight = Flight()
-    rehearse(flight, until=lambda: flight.auto.phase is Phase.FLY)
+    rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.FLY)
     flight.guide = flight.nothing
     auto = rehearse(flight)
     assert not flight.armed and "GUIDE_SILENT" in auto.failure and Request.LAND.value == "land"

@@ -21,7 +21,7 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder import Request
 from spike_ctrl.flight.limits import Settings
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import Inputs, State
+from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorState
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
@@ -56,7 +56,7 @@ class Rehearsal:
         self.policy, self.bad, self.spiking = policy, bad, policy.initial_state()
         self.guide = GeometricGuide(CRAFT)
         self.integral = self.guide.initial_state(1)
-        self.state, self.now, self.tick, self.mode = State(), 100.0, 0, Mode.HOLD
+        self.state, self.now, self.tick, self.mode = SupervisorState(), 100.0, 0, Mode.HOLD
         self.rungs, self.reasons, self.positions, self.flown = [], [], [], 0
 
     def fly(self, seconds, *requests):
@@ -67,7 +67,9 @@ class Rehearsal:
 
     def _step(self, **inputs):
         status = Autopilot(self.now, self.now, self.mode, True, False, battery=0.9, voltage=4.0)
-        self.state, output = supervisor.step(self.state, Inputs(self.now, autopilot=status, unmet=(), **inputs), SETTINGS)
+        self.state, output = supervisor.step(
+            self.state, SupervisorInputs(self.now, autopilot=status, unmet=(), **inputs), SETTINGS
+        )
         self.mode = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}.get(output.ask, self.mode)
         self.rungs.append(output.rung)
         self.reasons += [event.text for event in output.events if "->" in event.text]

@@ -6,14 +6,14 @@ import pytest
 
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl.flight.bridge import Passed, Seen, admit, obeys, see
+from spike_ctrl.flight.bridge import BridgeMemory, PassedCommand, admit, obeys, see
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.limits import Settings
 from spike_ctrl.flight.state_checks import Sample
 
 SETTINGS = Settings()
 ACTION = (0.1, 0.0, -0.2, 0.0)
-PASSED = Passed(states=((7, 1.00), (8, 1.01), (9, 1.02)), tick=8)
+PASSED = PassedCommand(states=((7, 1.00), (8, 1.01), (9, 1.02)), tick=8)
 
 
 def state(now, **fields):
@@ -27,7 +27,7 @@ def status(now, armed=True, landed=False):
     return Autopilot(now, now, Mode.OFFBOARD, armed, landed)
 
 
-def shown(seconds, seen=Seen(), begin=1000.0, **what):
+def shown(seconds, seen=BridgeMemory(), begin=1000.0, **what):
     """The states of so many seconds at 100 Hz, one after the other."""
     found = []
     for index in range(round(100 * seconds)):
@@ -97,7 +97,7 @@ def test_the_idle_stream_on_the_ground_passes_tick_by_tick():
 
 def test_all_commands_of_a_flight_pass_the_bridge(Flight):
     flight = Flight().take_off()
-    passed, admitted = Passed(), 0
+    passed, admitted = PassedCommand(), 0
     for now, output in flight.outputs:
         command = output.command
         if command is not None:
@@ -111,23 +111,23 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
 
 
 def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
-    def obeyed(source, publishers, now, passed=Passed(source=5, heard=10.0)):
+    def obeyed(source, publishers, now, passed=PassedCommand(source=5, heard=10.0)):
         return obeys(passed, source, lambda: publishers, now)
 
     assert obeyed(5, 2, 10.01)
     assert not obeyed(6, 2, 10.01) and not obeyed(6, 1, 10.9)
     assert not obeyed(6, 2, 20.0)  # the first one is silent, but still there
     assert obeyed(6, 1, 11.1)  # it is gone
-    assert obeyed(6, 1, 0.0, Passed()) and not obeyed(6, 2, 0.0, Passed())
+    assert obeyed(6, 1, 0.0, PassedCommand()) and not obeyed(6, 2, 0.0, PassedCommand())
 
 
 def test_states_are_numbered_whether_they_may_be_flown_on_or_not():
-    seen, first = see(Seen(), state(1000.0), None, SETTINGS)
+    seen, first = see(BridgeMemory(), state(1000.0), None, SETTINGS)
     seen, second = see(seen, state(1000.01, position=(math.nan, 0.0, 1.0)), None, SETTINGS)
     _, third = see(seen, state(1000.02), None, SETTINGS)
     assert [one.sample.tick for one in (first, second, third)] == [1, 2, 3]
     assert (first.accepted.tick, second.accepted, third.accepted.tick) == (1, None, 3)
-    passed = Passed().showed(first.accepted).showed(second.accepted).showed(third.accepted)
+    passed = PassedCommand().showed(first.accepted).showed(second.accepted).showed(third.accepted)
     assert passed.states == ((1, 1000.0), (3, 1000.02))
 
 
@@ -151,7 +151,7 @@ def test_a_vehicle_that_stays_landed_or_is_disarmed_begins_anew():
 
 
 def test_where_the_estimator_moves_its_origin_the_set_point_goes_along():
-    seen, _ = shown(0.1, Seen(target=SetPoint((0.5, 0.0, 1.0), yaw=0.2)))
+    seen, _ = shown(0.1, BridgeMemory(target=SetPoint((0.5, 0.0, 1.0), yaw=0.2)))
     moved = state(1000.1, position=(0.8, -0.5, 1.0), reset_counter=1)
     seen, _ = see(seen, moved, status(1000.1), SETTINGS)
     assert (*seen.target.position, seen.target.yaw) == pytest.approx((1.3, -0.5, 1.0, 0.2), abs=5e-3)

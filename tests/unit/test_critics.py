@@ -10,7 +10,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.reward import START
 from spike_ctrl_studies import critics_study, training_run
-from spike_ctrl_studies.study import AGREES, DIFFERS, Options
+from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions
 
 AIRFRAME = airframe.find("crazyflie")
 
@@ -82,6 +82,6 @@ def test_verdicts_and_rows_follow_from_the_last_update():
             for age in (0, 5)
         ]
         results[name] = [*checks, {"kind": "result", "variant": name, "updates": 300}]
-    report = critics_study.report(Options(quick=True), results)
+    report = critics_study.report(StudyOptions(quick=True), results)
     assert [finding.verdict for finding in report.findings] == [DIFFERS, DIFFERS, AGREES, AGREES]
     assert [row["cosine of gradients"] for row in report.table] == ["-0.20", "0.00", "0.20", "0.30"]

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from spike_ctrl.flight.faults import Fault, Rung
-from spike_ctrl.report.live_view import HISTORY, Seen, Stream, bar, render, sparkline
+from spike_ctrl.report.live_view import HISTORY, SeenGraph, SeenStream, bar, render, sparkline
 
 STATUS = SimpleNamespace(rung=1, reason="the guide answers", checkpoint_id="mine.safetensors", latched=26)
 PILOT = SimpleNamespace(heard=True, mode=0, armed=True, landed=False, battery=0.87, voltage=15.9)
@@ -21,29 +21,29 @@ TRAINING = SimpleNamespace(
 )  # fmt: skip
 
 
-def screen(seen: Seen, width: int = 120) -> str:
+def screen(seen: SeenGraph, width: int = 120) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))
     console.print(render(seen))
     return console.export_text()
 
 
 def test_a_flight_shows_who_flies_for_how_long_why_and_what_was_latched():
-    text = screen(Seen(now=42.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
+    text = screen(SeenGraph(now=42.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
     assert f"{Rung.GUIDE.name} for 12 s   the guide answers" in text
     assert "policy mine.safetensors" in text and f"latched fault {Fault.SPIKE_RATE.name}" in text
     assert "autopilot offboard, armed, in the air   battery 87 %, 15.9 V" in text
 
 
 def test_streams_show_their_rate_and_age_and_those_not_heard_say_so():
-    streams = (Stream("state", 99.6, 0.0042), Stream("policy/status", 1.04, 12.0), Stream("command", 0.0, None))
-    text = screen(Seen(1.0, ("a",), streams))
+    streams = (SeenStream("state", 99.6, 0.0042), SeenStream("policy/status", 1.04, 12.0), SeenStream("command", 0.0, None))
+    text = screen(SeenGraph(1.0, ("a",), streams))
     rows = {line.split()[1]: line.split()[2:-1] for line in text.splitlines() if line.startswith("│ ")}
     assert rows["state"] == ["100", "4", "ms"] and rows["policy/status"] == ["1.0", "12", "s"]
     assert rows["command"] == ["-", "-"]
 
 
 def test_the_policy_shows_reason_times_and_the_spikes_of_each_layer():
-    text = screen(Seen(1.0, ("a",), policy=POLICY, actions={"guide/action": (0.5, -0.25, 0, 1)}, layout="rates"))
+    text = screen(SeenGraph(1.0, ("a",), policy=POLICY, actions={"guide/action": (0.5, -0.25, 0, 1)}, layout="rates"))
     assert "WARMING_UP   mine.safetensors, epoch 3" in text and "12 of 50 steps" in text
     assert "inference 0.02 ms, answers after 0.40 ms" in text
     assert f"layer 0 spikes {'█' * 5}{'·' * 15} 0.25" in text and f"layer 1 spikes {'█' * 20} 1.00" in text
@@ -51,20 +51,20 @@ def test_the_policy_shows_reason_times_and_the_spikes_of_each_layer():
 
 
 def test_training_shows_its_share_of_the_whole_and_leaves_out_what_is_not_known():
-    text = screen(Seen(1.0, ("a",), training=TRAINING))
+    text = screen(SeenGraph(1.0, ("a",), training=TRAINING))
     assert "25 %   2:30 left   runs/short" in text  # 250 000 of 250 000 + 150 s x 5000
     assert "0.25M steps   5k steps/s   77 updates   checkpoint 4" in text and "return -   survival 0.50" in text
 
 
 def test_events_come_with_their_time_and_an_empty_graph_is_told():
-    assert "12.3 s warning POLICY_SILENT" in screen(Seen(13.0, ("a",), events=((12.3, "warning", "POLICY_SILENT"),)))
-    assert "nothing is heard" in screen(Seen(3.0))
+    assert "12.3 s warning POLICY_SILENT" in screen(SeenGraph(13.0, ("a",), events=((12.3, "warning", "POLICY_SILENT"),)))
+    assert "nothing is heard" in screen(SeenGraph(3.0))
 
 
 @pytest.mark.parametrize("width", (40, 80, 200))
 def test_no_line_is_wider_than_the_terminal(width):
     known = {"supervisor": STATUS, "autopilot": PILOT, "policy": POLICY, "training": TRAINING, "error": (0.1,) * 99}
-    seen = Seen(1.0, ("simulator", "learner"), (Stream("state", 1.0, 0.1),), vehicles=64, **known)
+    seen = SeenGraph(1.0, ("simulator", "learner"), (SeenStream("state", 1.0, 0.1),), vehicles=64, **known)
     assert max(map(len, screen(seen, width).splitlines())) <= width
 
 

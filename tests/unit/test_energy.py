@@ -12,7 +12,7 @@ from spike_ctrl.evaluation import energy
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_studies import baseline, energy_study, guided, paper
-from spike_ctrl_studies.study import AGREES, DIFFERS, Context, Options
+from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions, UnitContext
 
 AIRFRAME = airframe.find("crazyflie")
 
@@ -139,13 +139,13 @@ def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
 
 
 def test_energy_findings_follow_from_the_numbers(tmp_path):
-    unit = next(unit for unit in energy_study.units(Options(quick=True)) if unit.name == "model-crazyflie")
-    lines = energy_study.measure(unit.settings, Context(time.monotonic, lambda share, text: None, tmp_path)).lines
-    report = energy_study.report(Options(quick=True), {unit.name: lines})
+    unit = next(unit for unit in energy_study.units(StudyOptions(quick=True)) if unit.name == "model-crazyflie")
+    lines = energy_study.measure(unit.settings, UnitContext(time.monotonic, lambda share, text: None, tmp_path)).lines
+    report = energy_study.report(StudyOptions(quick=True), {unit.name: lines})
     row = report.table[0]
     assert row["dense"] == 37_888 and 4000 < row["MACs"] <= 4608 and 0.5 < row["sparsity"] < 1
     shift = copy.deepcopy(lines)
     shift[0]["cost"] |= {"sparsity": 0.79, "layer_sparsity": [0.79, 0.79], "acs": 12_200.0}
-    assert verdicts(energy_study.report(Options(), {unit.name: shift}).findings)[:3] == [AGREES] * 3
+    assert verdicts(energy_study.report(StudyOptions(), {unit.name: shift}).findings)[:3] == [AGREES] * 3
     shift[0]["cost"] |= {"sparsity": 0.2, "acs": 30_000.0}
-    assert verdicts(energy_study.report(Options(), {unit.name: shift}).findings)[:2] == [DIFFERS] * 2
+    assert verdicts(energy_study.report(StudyOptions(), {unit.name: shift}).findings)[:2] == [DIFFERS] * 2

@@ -14,7 +14,7 @@ import pytest
 from spike_ctrl.cli import main
 from spike_ctrl.report.figures import MissingPackage
 from spike_ctrl_studies import SUMMARIES, study, study_folder, study_runner, worker_pool
-from spike_ctrl_studies.study import ExperimentError, Options, Unit
+from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
 
 ORIGIN = {"command": "spike-ctrl experiment toy", "commit": "0123abcd"}
 DEADLINE = 60.0
@@ -80,7 +80,7 @@ def toy(tmp_path, monkeypatch):
     return module
 
 
-def run(out=None, options=Options(), workers=1, show=lambda line: None, stamp="20260101-000000", ray=""):
+def run(out=None, options=StudyOptions(), workers=1, show=lambda line: None, stamp="20260101-000000", ray=""):
     about = {"clock": time.monotonic, "origin": ORIGIN, "show": show}
     return study_runner.run("toy", options, out=out, stamp=stamp, workers=workers, ray=ray, **about)
 
@@ -106,7 +106,7 @@ def test_the_folder_holds_config_raw_lines_files_table_and_report(toy, tmp_path)
 
 
 def test_workers_have_one_thread_each_and_share_the_units(toy, tmp_path):
-    run(tmp_path / "out", Options(seeds=6), workers=2)
+    run(tmp_path / "out", StudyOptions(seeds=6), workers=2)
     found = measured(tmp_path)
     assert sorted(n for n, _, _ in found) == list("012345")
     assert {threads for _, _, threads in found} == {"1"}
@@ -136,7 +136,7 @@ def test_the_same_command_goes_on_with_its_unfinished_folder_and_with_no_other(t
     monkeypatch.setenv("TOY_1", "raise")
     with pytest.raises(ExperimentError):
         run(stamp="20260101-000000")
-    other = run(options=Options(seeds=1), stamp="20260101-000001").path
+    other = run(options=StudyOptions(seeds=1), stamp="20260101-000001").path
     monkeypatch.delenv("TOY_1")
     path = run(stamp="20260101-000002").path
     assert path.name == "toy-20260101-000000" and other.name == "toy-20260101-000001"
@@ -147,8 +147,8 @@ def test_the_same_command_goes_on_with_its_unfinished_folder_and_with_no_other(t
 def test_another_experiment_in_the_folder_is_refused_by_what_differs(toy, tmp_path):
     run(tmp_path / "out")
     for options, words in (
-        (Options(seeds=4), "seeds: found 0 in config.json, wanted 4"),
-        (Options(airframe="crazyflie_l2f"), "airframe: found 'crazyflie' in config.json, wanted 'crazyflie_l2f'"),
+        (StudyOptions(seeds=4), "seeds: found 0 in config.json, wanted 4"),
+        (StudyOptions(airframe="crazyflie_l2f"), "airframe: found 'crazyflie' in config.json, wanted 'crazyflie_l2f'"),
     ):
         with pytest.raises(ExperimentError) as caught:
             run(tmp_path / "out", options)
@@ -160,7 +160,7 @@ def test_another_experiment_in_the_folder_is_refused_by_what_differs(toy, tmp_pa
 
 def test_the_number_of_seeds_may_be_said_or_left_to_the_default(toy, tmp_path):
     run(tmp_path / "out")
-    run(tmp_path / "out", Options(seeds=3))
+    run(tmp_path / "out", StudyOptions(seeds=3))
     assert len(measured(tmp_path)) == 3
 
 
@@ -378,7 +378,7 @@ def test_an_interrupted_experiment_says_that_the_same_command_goes_on(toy, tmp_p
 
 def test_experiments_name_their_units_for_files_and_without_doubles():
     for name in ("headline", "gradients", "slopes", "ablation", "published", "critics", "energy"):
-        units = study.find(name).units(Options(quick=True))
+        units = study.find(name).units(StudyOptions(quick=True))
         names = [unit.name for unit in units]
         assert len(set(names)) == len(names) >= 2
         assert all(study_folder.safe(unit.name) == unit.name for unit in units)

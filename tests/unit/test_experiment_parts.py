@@ -25,7 +25,7 @@ from spike_ctrl_studies import (
     slopes_study,
     training_run,
 )
-from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Context, ExperimentError, Options
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, ExperimentError, StudyOptions, UnitContext
 
 AIRFRAME = airframe.find("crazyflie")
 
@@ -33,7 +33,7 @@ AIRFRAME = airframe.find("crazyflie")
 def context(tmp_path, seen=None):
     """A unit's surroundings, with a clock on which every look takes a tenth of a second."""
     clock = map(lambda tick: tick / 10, itertools.count())
-    return Context(clock.__next__, lambda share, text: (seen if seen is not None else []).append(share), tmp_path)
+    return UnitContext(clock.__next__, lambda share, text: (seen if seen is not None else []).append(share), tmp_path)
 
 
 def verdicts(findings):
@@ -86,7 +86,7 @@ def test_a_unit_of_gradients_has_a_line_for_each_slope_and_layer(tmp_path, monke
         itertools.product((5, 6), gradients_study.SLOPES, gradients_study.LAYERS)
     )
     assert all(line["cosine"] == pytest.approx(1) for line in result.lines if line["k"] == 100)
-    report = gradients_study.report(Options(), {"a": result.lines})
+    report = gradients_study.report(StudyOptions(), {"a": result.lines})
     assert len(report.table) == 25 and len(report.figures) == 2
 
 
@@ -195,7 +195,7 @@ def test_headline_compares_with_the_papers_return_and_the_guide():
 
 def test_headline_table_has_each_seed_then_mean_deviation_and_guide():
     guide = [{"kind": "result", "evaluation": evaluation_with(450.0).to_dict()}]
-    report = headline_study.report(Options(), {"guide": guide, "seed-0": run_of(460.0), "seed-1": run_of(470.0)})
+    report = headline_study.report(StudyOptions(), {"guide": guide, "seed-0": run_of(460.0), "seed-1": run_of(470.0)})
     assert [row["run"] for row in report.table] == [
         "seed-0",
         "seed-1",
@@ -324,7 +324,7 @@ def test_a_gap_that_the_seeds_cover_decides_nothing():
 def test_the_table_of_the_ablation_has_the_papers_return_beside_ours():
     results = {f"{name} seed {seed}": [line | {"variant": name} for line in run_of(100.0 + seed)]
                for name in ablation_study.VARIANTS for seed in (0, 2)}  # fmt: skip
-    report = ablation_study.report(Options(), results)
+    report = ablation_study.report(StudyOptions(), results)
     row = report.table[0]
     assert row["variant"] == "TD3BC + jump start" and row["1.5 m start"] == "101.0 ± 1.4" and row["paper"] == "412 ± 7"
     assert len(report.figures) == 2

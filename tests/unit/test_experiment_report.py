@@ -2,7 +2,7 @@
 
 from spike_ctrl.report.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
 from spike_ctrl_studies import study, study_runner, worker_pool
-from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Finding, Options, Report, Result, Unit
+from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Report, StudyFinding, StudyOptions, Unit, UnitResult
 from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text
 
 
@@ -13,14 +13,16 @@ def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
     assert (
         account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"
     )  # 1 of 7 in 10 s
-    assert account.line(worker_pool.Done(units[1], Result([])), 130.0) == "2/3 units | b: done | 0:40 left"  # 3 of 7 in 30 s
-    account.line(worker_pool.Done(units[2], Result([])), 170.0)
+    assert (
+        account.line(worker_pool.Done(units[1], UnitResult([])), 130.0) == "2/3 units | b: done | 0:40 left"
+    )  # 3 of 7 in 30 s
+    account.line(worker_pool.Done(units[2], UnitResult([])), 170.0)
     assert account.seconds_left(170.0) == 0
 
 
 def test_the_report_begins_with_how_many_claims_differ_and_each_verdict():
-    findings = [Finding("Water is wet.", "wet.", AGREES), Finding("Pigs fly.", "they fall.", DIFFERS)]
-    findings += [Finding("Cows sing.", "no cows.", OPEN), Finding("It is fun.", "no.", DIFFERS, paper=False)]
+    findings = [StudyFinding("Water is wet.", "wet.", AGREES), StudyFinding("Pigs fly.", "they fall.", DIFFERS)]
+    findings += [StudyFinding("Cows sing.", "no cows.", OPEN), StudyFinding("It is fun.", "no.", DIFFERS, paper=False)]
     text = report_text(Report("Claims", [{"a": 1}], findings, notes=["measured by eye"]))
     assert text.startswith("# Claims\n\nOur result differs from 1 of 3 claims of the paper; 1 are open.\n")
     assert "- **differs** (our own question): It is fun. Measured here: no." in text
@@ -34,8 +36,8 @@ def test_a_table_shows_nothing_as_a_dash_and_keeps_bars_of_a_name():
 
 def test_numbers_that_json_does_not_have_become_null(tmp_path):
     units = [Unit("a", {})]
-    where = Folder(tmp_path / "out", "toy", Options(), units, {})
-    where.keep(units[0], Result([{"kind": "x", "nan": float("nan"), "list": [float("inf"), 1]}]))
+    where = Folder(tmp_path / "out", "toy", StudyOptions(), units, {})
+    where.keep(units[0], UnitResult([{"kind": "x", "nan": float("nan"), "list": [float("inf"), 1]}]))
     assert where.results() == {"a": [{"kind": "x", "nan": None, "list": [None, 1]}]}
 
 

@@ -215,7 +215,7 @@ def test_a_layer_too_wide_for_sums_in_32_bits_is_refused():
 def test_operations_are_counted_as_by_hand():
     found = c_cost.operations((3, 8, 4, 2), (0.25, 0.5))
     assert found == (24, 0.25 * 8 * 4 + 0.5 * 4 * 2, 12, 2)
-    assert found.times(c_cost.Cost(1, 10, 100, 1000)) == 24 + 120 + 1200 + 2000
+    assert found.times(c_cost.CycleCost(1, 10, 100, 1000)) == 24 + 120 + 1200 + 2000
     with pytest.raises(ValueError, match="spike_rates: found 1, wanted 2"):
         c_cost.operations((3, 8, 4, 2), (0.25,))
     assert c_cost.operations((3, 8, 4, 2), (0.25, 0.5), recurrent=True).added == found.added + 0.5 * 4 * 4

@@ -15,7 +15,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.export import ExportError, onnx
 from spike_ctrl.export import nir as export_nir
-from spike_ctrl.export.nir import Simulator
+from spike_ctrl.export.nir import NirSimulator
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.snn.neuron import Neuron
@@ -64,7 +64,7 @@ def test_ten_thousand_euler_steps_of_the_file_equal_numpy(tmp_path):
     numpy's state is taken over."""
     found = model("crazyflie_hard_reset")
     export_nir.write(tmp_path / "policy.nir", found, "policy", 0.01)
-    simulator, state, flips = Simulator(nir.read(tmp_path / "policy.nir")), None, 0
+    simulator, state, flips = NirSimulator(nir.read(tmp_path / "policy.nir")), None, 0
     numpy, mine = found.policy, found.policy.initial_state()
     theta = numpy.theta.astype(float)
     for observation in observations(10_000):
@@ -90,7 +90,7 @@ def test_a_neuron_in_nir_by_hand():
     graph = export_nir.graph(small(**changed), "policy", 0.01)
     lif = graph.nodes["lif0"]
     assert lif.tau[0] == pytest.approx(0.02) and lif.r[0] == pytest.approx(2) and (lif.v_threshold == 1).all()
-    simulator, state, seen = Simulator(graph), None, []
+    simulator, state, seen = NirSimulator(graph), None, []
     for _ in range(4):
         _, state = simulator.step(np.eye(18)[0], state)
         seen.append(state["lif0"][:2] * 0.5)  # thresholds were divided out

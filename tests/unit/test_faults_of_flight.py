@@ -10,10 +10,10 @@ import pytest
 
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder import Request
-from spike_ctrl.flight.state_checks import Limits
+from spike_ctrl.flight.state_checks import StateLimits
 
 NAN = math.nan
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
@@ -42,11 +42,11 @@ def test_row_19_a_supervisor_that_was_stopped_lets_nobody_command_before_it_has_
     flight.now += 0.4
     flight.fly(0.08)
     assert flight.rung is HOLD and flight.told("STARVED")
-    assert set(flight.commanders(since)) <= {Commander.REST}
+    assert set(flight.commanders(since)) <= {CommandedBy.REST}
 
 
 def test_row_30_many_missed_periods_of_the_supervisor_lead_to_hold(flight):
-    flight.settings = replace(flight.settings, state=Limits(late_states=100))
+    flight.settings = replace(flight.settings, state=StateLimits(late_states=100))
     for _ in range(30):
         flight.now += 0.03
         flight.fly()
@@ -227,7 +227,7 @@ def test_row_43_a_shutdown_lands_and_commands_until_the_autopilot_confirms(fligh
     output = flight.ask(Request.SHUT_DOWN)
     assert output.rung is LAND and output.ask is Ask.LAND and not output.finished
     flight.fly(0.3)
-    assert flight.commanders() == [Commander.GUIDE] * 30 and not flight.last.finished
+    assert flight.commanders() == [CommandedBy.GUIDE] * 30 and not flight.last.finished
     flight.autopilot_obeys = True
     flight.fly(0.5, until=lambda: flight.last.finished)
     assert flight.mode is Mode.LAND

@@ -11,7 +11,7 @@ import pytest
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder import Request
 
@@ -25,7 +25,7 @@ def test_row_07_an_action_that_is_not_finite_never_leaves_and_the_guide_commands
     tick = flight.tick + 1
     flight.policy = lambda a: a._replace(action=(0.0, value, 0.0, 0.0))
     flight.fly()
-    assert [(c.tick, c.commander) for _, c in flight.commands] == [(tick, Commander.GUIDE)]
+    assert [(c.tick, c.commander) for _, c in flight.commands] == [(tick, CommandedBy.GUIDE)]
     assert flight.told(f"action[1] is {value}") and flight.state.monitor.answers == 0  # the shadow begins anew
     flight.policy = lambda a: a
     flight.needs_the_operator()
@@ -196,7 +196,7 @@ def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
     flight.ask(Request.ENGAGE)
     flight.fly(12, until=lambda: not flight.state.ladder.wanted)
     assert flight.rung is GUIDE and flight.told("engagement dropped: DISAGREEMENT")
-    assert Commander.POLICY not in flight.commanders()
+    assert CommandedBy.POLICY not in flight.commanders()
 
 
 @pytest.mark.parametrize(("rates", "layer"), [((0.0, 0.1), 0), ((0.2, 0.95), 1), ((NAN, 0.1), 0)])
@@ -213,7 +213,7 @@ def test_rows_14_to_16_without_the_policys_answers_the_guide_commands_within_thr
     last = flight.commands[-1][0] if flight.commands else flight.now
     flight.policy = flight.nothing
     flight.fly(0.2)
-    first = next(now for now, c in flight.commands if c.commander is Commander.GUIDE)
+    first = next(now for now, c in flight.commands if c.commander is CommandedBy.GUIDE)
     assert flight.rung is GUIDE and flight.told("POLICY_SILENT") and row in Fault.POLICY_SILENT.rows
     assert first - last <= 3 * PERIOD + 0.002
 
@@ -225,7 +225,7 @@ def test_row_15_a_policy_that_wakes_up_is_refused_and_begins_in_shadow(flight):
     flight.policy = lambda a: a
     for answer in asleep:  # what it says on waking
         flight.give(policy=answer)
-    assert flight.count(Fault.ANSWER_STALE) >= len(asleep) - 8 and Commander.POLICY not in flight.commanders()
+    assert flight.count(Fault.ANSWER_STALE) >= len(asleep) - 8 and CommandedBy.POLICY not in flight.commanders()
     assert not flight.state.monitor.agrees(flight.settings.answers)
     flight.stays(GUIDE, 3)
     flight.ask(Request.ENGAGE)
@@ -240,7 +240,7 @@ def test_row_15_answers_that_overtake_their_states_wait_for_them(flight):
     flight.fly(0.5)
     ticks = [command.tick for now, command in flight.commands if now >= begin]
     assert ticks == list(range(flight.tick - 49, flight.tick + 1))  # each with its own state, none before it
-    assert set(flight.commanders(begin)) == {Commander.POLICY} and flight.count(Fault.ANSWER_STALE) == 0
+    assert set(flight.commanders(begin)) == {CommandedBy.POLICY} and flight.count(Fault.ANSWER_STALE) == 0
     flight.stays(SNN)
 
 
@@ -287,7 +287,7 @@ def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_h
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.1)
     assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("no net below the policy")
-    assert flight.commanders(flight.now - 0.04)[-3:] == [Commander.POLICY] * 3  # the heartbeat lasts
+    assert flight.commanders(flight.now - 0.04)[-3:] == [CommandedBy.POLICY] * 3  # the heartbeat lasts
     flight.autopilot_obeys = True
     flight.fly(0.6, until=lambda: flight.mode is Mode.HOLD)
     quiet = flight.now + PERIOD
@@ -357,7 +357,7 @@ def test_rows_22_to_26_a_refused_checkpoint_is_told_and_the_last_good_one_flies_
 def test_row_24_another_layout_or_checkpoint_than_was_approved_does_not_command(flight, change):
     flight.policy = lambda a: a._replace(**change)
     flight.fly()
-    assert flight.rung is GUIDE and flight.commanders() == [Commander.GUIDE] and flight.told("WRONG_IDENTITY")
+    assert flight.rung is GUIDE and flight.commanders() == [CommandedBy.GUIDE] and flight.told("WRONG_IDENTITY")
 
 
 def swap(flight):

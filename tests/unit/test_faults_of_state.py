@@ -9,7 +9,7 @@ import pytest
 
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Rung
 
 NAN, INF = math.nan, math.inf
@@ -28,7 +28,7 @@ def test_row_01_a_stream_beyond_its_age_limit_leaves_the_flight_to_the_guide(fli
     else:
         flight.sample = lambda s: s._replace(ages=ages)
         flight.fly()
-        assert flight.rung is GUIDE and flight.commanders() == [Commander.GUIDE]
+        assert flight.rung is GUIDE and flight.commanders() == [CommandedBy.GUIDE]
     assert flight.told("STREAM_STOPPED") and flight.told(f"{stream} is {1e3 * age:.0f} ms old")
 
 
@@ -39,7 +39,7 @@ def test_row_01_states_that_stop_lead_to_hold_within_the_guides_limit(flight):
     assert flight.rung is GUIDE
     flight.fly(0.06)
     assert flight.rung is HOLD and flight.mode is Mode.HOLD and flight.now - begin <= 0.13
-    assert set(flight.commanders()) <= {Commander.REST}  # nothing flies on an old state
+    assert set(flight.commanders()) <= {CommandedBy.REST}  # nothing flies on an old state
 
 
 def test_row_01_an_autopilot_that_does_not_hold_is_left_to_its_own_failsafe(flight):
@@ -52,7 +52,7 @@ def test_row_01_an_autopilot_that_does_not_hold_is_left_to_its_own_failsafe(flig
 def test_row_02_single_late_states_are_skipped_and_counted(flight):
     flight.sample = lambda s: None if s.tick % 20 < 2 else s
     flight.stays(SNN, 2.0)
-    assert flight.count(Fault.STREAM_STOPPED) == 0 and flight.commanders().count(Commander.POLICY) == 180
+    assert flight.count(Fault.STREAM_STOPPED) == 0 and flight.commanders().count(CommandedBy.POLICY) == 180
 
 
 def test_row_02_too_many_late_states_lead_to_the_guide(flight):
@@ -111,7 +111,7 @@ def test_row_04_a_field_that_is_not_finite_is_named_and_never_flown_on(flight, f
     assert flight.told(f"{field}[{index}] is {value}")
     flight.sample = lambda s: s
     flight.fly()
-    assert flight.commanders() == [Commander.GUIDE]
+    assert flight.commanders() == [CommandedBy.GUIDE]
     flight.needs_the_operator()
 
 
@@ -174,7 +174,7 @@ def test_row_08_a_clock_that_starts_again_is_a_fault_and_then_the_new_time(fligh
     flight.fly()
     assert flight.rung is GUIDE and flight.told("CLOCK_JUMP")
     flight.fly(0.1)
-    assert flight.commanders(flight.now - 0.05) == [Commander.GUIDE] * 5
+    assert flight.commanders(flight.now - 0.05) == [CommandedBy.GUIDE] * 5
     flight.needs_the_operator()
 
 
@@ -218,7 +218,7 @@ def test_row_08_ticks_that_begin_again_are_a_restart_of_the_bridge(flight):
     flight.fly()
     assert flight.rung is GUIDE and flight.told("CLOCK_JUMP")
     flight.stays(GUIDE)
-    assert flight.commanders(flight.now - 0.05) == [Commander.GUIDE] * 5
+    assert flight.commanders(flight.now - 0.05) == [CommandedBy.GUIDE] * 5
 
 
 def test_row_09_the_set_point_moves_with_the_estimator(flight):

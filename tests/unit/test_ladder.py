@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Source, answered, expect, judge, silence
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity, answered, expect, judge, silence
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import Commander, Sent, Sources, command
+from spike_ctrl.flight.command_choice import CommandedBy, Sent, Sources, command
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder import Ladder, Request
 from spike_ctrl.flight.limits import for_flight
@@ -130,7 +130,7 @@ def alone(flight):
     """The guide died, the autopilot does not hold yet: the policy keeps the vehicle in the air."""
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.1)
-    assert flight.rung is HOLD and flight.commanders()[-1] is Commander.POLICY
+    assert flight.rung is HOLD and flight.commanders()[-1] is CommandedBy.POLICY
     return flight
 
 
@@ -144,7 +144,7 @@ def test_a_policy_that_fails_while_it_bridges_is_not_heard_again(alone, change):
     alone.policy = lambda a: a._replace(**change) if a.tick == tick else a
     alone.fly(0.3)
     after = [c for _, c in alone.commands if c.tick >= tick]
-    assert [c.commander for c in after if c.commander is not Commander.REST] == []
+    assert [c.commander for c in after if c.commander is not CommandedBy.REST] == []
 
 
 def test_a_policy_whose_place_the_guide_took_does_not_bridge(flight):
@@ -153,7 +153,7 @@ def test_a_policy_whose_place_the_guide_took_does_not_bridge(flight):
     begin = flight.now
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.5)
-    assert flight.rung is HOLD and set(flight.commanders(begin)) == {Commander.REST}
+    assert flight.rung is HOLD and set(flight.commanders(begin)) == {CommandedBy.REST}
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def answer(tick, received):
 
 
 def test_who_answers_an_older_state_still_owes_the_newer_one():
-    source = expect(expect(Source(), state(1)), state(2))
+    source = expect(expect(AnswerSource(), state(1)), state(2))
     source = answered(source, answer(1, 0.021), LIMITS)
     # The guide, the net below a policy that flies on meanwhile, may take longer.
     for fault, limit in ((Fault.POLICY_SILENT, 0.025), (Fault.GUIDE_SILENT, 0.08)):
@@ -181,16 +181,16 @@ def test_who_answers_an_older_state_still_owes_the_newer_one():
 
 
 def test_an_answer_that_comes_too_late_to_be_commanded_is_no_answer():
-    source = expect(Source(), state(1))
+    source = expect(AnswerSource(), state(1))
     assert judge(answer(1, 0.034), source, "rates", LIMITS)[1] == ()
     refused, (finding,) = judge(answer(1, 0.036), source, "rates", LIMITS)
     assert refused is None and finding == Finding(Fault.ANSWER_STALE, "tick 1 is answered after 26 ms")
 
 
 def test_an_answer_whose_state_has_become_old_meanwhile_is_not_commanded(flight):
-    guide = answered(expect(Source(), state(1)), answer(1, 0.012), LIMITS)
-    sources = Sources(state(1), Source(), guide, flight.last_status)
-    for now, wanted in ((0.034, Commander.GUIDE), (0.036, None)):
+    guide = answered(expect(AnswerSource(), state(1)), answer(1, 0.012), LIMITS)
+    sources = Sources(state(1), AnswerSource(), guide, flight.last_status)
+    for now, wanted in ((0.034, CommandedBy.GUIDE), (0.036, None)):
         _, chosen, _ = command(Sent(), sources, Ladder(Rung.GUIDE, confirmed=True, armed=True), GUIDE, now, flight.settings)
         assert (chosen.commander if chosen else None) is wanted
 

@@ -10,7 +10,7 @@ from pymavlink.dialects.v20 import development as mavlink
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.px4 import link as px4_link
-from spike_ctrl.px4.dialect import Landed, Mode, Result
+from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode
 from spike_ctrl.px4.link import Link, LinkError
 
 ROOT = math.sqrt(0.5)
@@ -85,9 +85,9 @@ def test_a_position_is_in_frame_1_with_px4s_mask():
 @pytest.mark.parametrize(
     ("request_it", "command", "parameters"),
     [
-        (lambda link: link.set_mode(Mode.OFFBOARD, 0.0), 176, (1, 6, 0)),
-        (lambda link: link.set_mode(Mode.AUTO_LAND, 0.0), 176, (1, 4, 6)),
-        (lambda link: link.set_mode(Mode.AUTO_LOITER, 0.0), 176, (1, 4, 3)),
+        (lambda link: link.set_mode(PX4Mode.OFFBOARD, 0.0), 176, (1, 6, 0)),
+        (lambda link: link.set_mode(PX4Mode.AUTO_LAND, 0.0), 176, (1, 4, 6)),
+        (lambda link: link.set_mode(PX4Mode.AUTO_LOITER, 0.0), 176, (1, 4, 3)),
         (lambda link: link.arm(0.0), 400, (1, 0)),
         (lambda link: link.disarm(0.0), 400, (0, 0)),
         (lambda link: link.disarm(0.0, force=True), 400, (0, 21196)),
@@ -193,11 +193,11 @@ def test_a_changed_reset_counter_is_an_event_of_its_own():
 @pytest.mark.parametrize(
     ("custom", "mode"),
     [
-        (0x00060000, Mode.OFFBOARD),
-        (0x03040000, Mode.AUTO_LOITER),
-        (0x05040000, Mode.AUTO_RTL),
-        (0x06040000, Mode.AUTO_LAND),
-        (0x00030000, Mode.POSITION),
+        (0x00060000, PX4Mode.OFFBOARD),
+        (0x03040000, PX4Mode.AUTO_LOITER),
+        (0x05040000, PX4Mode.AUTO_RTL),
+        (0x06040000, PX4Mode.AUTO_LAND),
+        (0x00030000, PX4Mode.POSITION),
         (0x09040000, 0x09040000),
     ],
 )
@@ -229,25 +229,25 @@ def ack(send, command, result):
 
 def test_the_first_of_the_two_answers_to_a_mode_request_is_not_final():
     link, send = Link(), Autopilot()
-    link.set_mode(Mode.OFFBOARD, 0.0)
+    link.set_mode(PX4Mode.OFFBOARD, 0.0)
     first, second = (one(ack(send, 176, result), link) for result in (0, 1))
-    assert (first.result, first.final) == (Result.ACCEPTED, False)
-    assert (second.result, second.final) == (Result.TEMPORARILY_REJECTED, True)
-    link.set_mode(Mode.AUTO_LAND, 0.0)
+    assert (first.result, first.final) == (CommandResult.ACCEPTED, False)
+    assert (second.result, second.final) == (CommandResult.TEMPORARILY_REJECTED, True)
+    link.set_mode(PX4Mode.AUTO_LAND, 0.0)
     assert [one(ack(send, 176, 0), link).final for _ in range(2)] == [False, True]
 
 
 def test_the_answer_to_any_other_command_is_final():
     link = Link()
     link.arm(0.0)
-    assert one(ack(Autopilot(), 400, 1), link) == px4_link.Acknowledged(5.0, 400, Result.TEMPORARILY_REJECTED, True)
+    assert one(ack(Autopilot(), 400, 1), link) == px4_link.Acknowledged(5.0, 400, CommandResult.TEMPORARILY_REJECTED, True)
     assert one(ack(Autopilot(), 400, 99), link).result == 99
 
 
 def test_parameters_come_with_their_type():
     as_float = struct.unpack("<f", struct.pack("<i", 121212))[0]
     value = one(Autopilot()("param_value", b"CBRK_FLIGHTTERM", as_float, 6, 900, 7))
-    assert value == px4_link.ParameterValue(5.0, "CBRK_FLIGHTTERM", 121212, 7, 900)
+    assert value == px4_link.ParameterReading(5.0, "CBRK_FLIGHTTERM", 121212, 7, 900)
     assert one(Autopilot()("param_value", b"COM_OF_LOSS_T", 1.0, 9, 900, 8)).value == 1.0
     negative = struct.unpack("<f", struct.pack("<i", -1))[0]
     assert one(Autopilot()("param_value", b"COM_FLTMODE1", negative, 6, 900, 9)).value == -1

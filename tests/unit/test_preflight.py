@@ -10,7 +10,7 @@ from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.limits import Settings
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import preflight, px4_parameters
-from spike_ctrl.px4.preflight import Clock, Estimator, Wanted
+from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Wanted
 
 SETTINGS, WANTED, CRAFT = Settings(), Wanted(), airframe.find("sih_quadx")
 GOOD = {
@@ -139,7 +139,7 @@ def test_a_model_for_another_vehicle_is_named_by_its_field(change, field):
     assert condition.what.startswith(f"model: {field}: found {change[field]!r}, wanted ")
 
 
-HEALTHY = Estimator(prearm_ok=True, horizontal=0.1, vertical=0.2)
+HEALTHY = EstimatorHealth(prearm_ok=True, horizontal=0.1, vertical=0.2)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_healthy_estimator_passes():
 
 
 def test_in_the_air_what_only_the_ground_can_tell_is_not_asked_for():
-    started_in_the_air = Estimator(prearm_ok=True)  # has never seen the vehicle stand
+    started_in_the_air = EstimatorHealth(prearm_ok=True)  # has never seen the vehicle stand
     assert preflight.audit_estimator(started_in_the_air, 100.0, WANTED, airborne=True) == []
     assert len(preflight.audit_estimator(started_in_the_air, 100.0, WANTED)) == 2
     bad = HEALTHY._replace(horizontal=0.9, resets=1)

@@ -5,7 +5,7 @@ import pytest
 
 from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation
 from spike_ctrl_studies import paper, published_study, training_run
-from spike_ctrl_studies.study import AGREES, DIFFERS, ExperimentError, Options
+from spike_ctrl_studies.study import AGREES, DIFFERS, ExperimentError, StudyOptions
 
 COLUMN = {"return_mean": 300.0, "return_std": 1.0, "survival": 1.0, "length_mean": 500.0}
 EVALUATION = Evaluation(dict.fromkeys(COLUMNS, COLUMN), {"median": 0.02, "p95": 0.03}, 0.05, 1024).to_dict()
@@ -56,7 +56,7 @@ def test_verdicts_follow_from_the_last_returns():
 
 def test_the_report_has_a_row_for_each_variant_and_the_papers_levels_in_its_figure():
     results = {name: lines(name, [10.0 * i for i in range(21)]) for name in published_study.VARIANTS}
-    report = published_study.report(Options(), results)
+    report = published_study.report(StudyOptions(), results)
     assert [row["variant"] for row in report.table] == list(published_study.VARIANTS)
     assert report.table[0]["last training return"] == "190.0" and report.table[0]["slope k, lowest to highest"] == "1 to 2"
     levels = {mark.name: mark.y for mark in report.figures[0].panels[0].marks if hasattr(mark, "y") and np.isscalar(mark.y)}
@@ -65,4 +65,4 @@ def test_the_report_has_a_row_for_each_variant_and_the_papers_levels_in_its_figu
 
 def test_a_recipe_without_critics_is_refused():
     with pytest.raises(ExperimentError, match="--recipe default: algorithm: found 'model_gradient', wanted 'td3bc'"):
-        published_study.units(Options(recipe="default"))
+        published_study.units(StudyOptions(recipe="default"))

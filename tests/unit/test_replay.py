@@ -14,7 +14,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.recordings import BagError, replay
-from spike_ctrl.recordings.reader import Status, latencies, read
+from spike_ctrl.recordings.reader import PolicyReports, latencies, read
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -224,7 +224,7 @@ def test_a_tick_at_which_the_policy_says_that_it_begins_anew_is_a_known_start(tm
     recording = read(tmp_path / "bag")
     assert replay.replay(recording, checkpoint.load(MODEL).policy).known.sum() < 60
     none = np.zeros(1)
-    begun = Status(np.array([30]), np.array([replay.STARTED]), none, none, none[:, None], none - 1)
+    begun = PolicyReports(np.array([30]), np.array([replay.STARTED]), none, none, none[:, None], none - 1)
     told = replay.replay(type(recording)(**vars(recording) | {"status": begun}), checkpoint.load(MODEL).policy)
     assert told.known.all()
 

@@ -26,7 +26,7 @@ from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.report import ReportError, kind
 from spike_ctrl.report.bag_section import section
-from spike_ctrl.report.flight_charts import Flight, attitude, hover_verdict, whole_scene
+from spike_ctrl.report.flight_charts import ChartedFlight, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Verdict
 from spike_ctrl.sim import observation
 
@@ -171,11 +171,11 @@ def test_a_page_with_a_fault_would_be_found_out(fault, tmp_path):
     assert drawn(tmp_path / "page.html", tmp_path / "profile")[1]
 
 
-def flight(errors, starts=(0.0,)) -> Flight:
+def flight(errors, starts=(0.0,)) -> ChartedFlight:
     seen = np.zeros((len(errors), 18))
     seen[:, 0] = errors
     seconds = np.arange(len(errors)) / 100
-    return Flight("hand-made", seconds, seen, np.zeros((len(errors), 4)), "motors", starts=starts)
+    return ChartedFlight("hand-made", seconds, seen, np.zeros((len(errors), 4)), "motors", starts=starts)
 
 
 @pytest.mark.parametrize("way", [(0.02, 0.03, 1.0), (2.0, 1.0, 0.05), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)])

@@ -9,7 +9,7 @@ from spike_ctrl.flight.answer_checks import AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.geofence import Cage, CageError, Envelope
 from spike_ctrl.flight.limits import Settings, SettingsError
-from spike_ctrl.flight.state_checks import Limits
+from spike_ctrl.flight.state_checks import StateLimits
 
 
 def test_the_defaults_are_valid():
@@ -35,9 +35,9 @@ def test_a_number_out_of_range_is_refused_by_name(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"state": Limits(rates_age=0.015)}, "rates_age: found 0.015 s, wanted two control periods, 0.02 s"),
-        ({"state": Limits(state_age=0.2)}, "state_age: found 0.2, wanted at most guide_age, 0.1"),
-        ({"state": Limits(future=0.2)}, "future: found 0.2, wanted at most delay, 0.1"),
+        ({"state": StateLimits(rates_age=0.015)}, "rates_age: found 0.015 s, wanted two control periods, 0.02 s"),
+        ({"state": StateLimits(state_age=0.2)}, "state_age: found 0.2, wanted at most guide_age, 0.1"),
+        ({"state": StateLimits(future=0.2)}, "future: found 0.2, wanted at most delay, 0.1"),
         ({"answers": AnswerLimits(silent=0.05)}, "silent: found 0.05 s, wanted at most three control periods"),
         ({"answers": AnswerLimits(spike_low=0.7)}, "spike_low: found 0.7, wanted at most spike_high, 0.6"),
         ({"autopilot": AutopilotLimits(battery_critical=0.5)}, "critical: found 0.5, wanted at most battery_low, 0.3"),

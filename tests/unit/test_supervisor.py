@@ -8,7 +8,7 @@ import pytest
 
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder import Request
 from spike_ctrl.flight.limits import Settings
@@ -24,12 +24,12 @@ def test_a_take_off_streams_idle_asks_for_offboard_then_arms_spools_up_and_climb
     offboard = next(now for now, output in flight.outputs if output.ask is Ask.OFFBOARD)
     streamed = [c for now, c in flight.commands if now < offboard]
     assert len(streamed) >= 49 and {c.action for c in streamed} == {(-1.0, 0.0, 0.0, 0.0)}
-    actions = [c.action for _, c in flight.commands if c.commander is Commander.REST]
+    actions = [c.action for _, c in flight.commands if c.commander is CommandedBy.REST]
     assert actions[-1] == (-0.84, 0.0, 0.0, 0.0) and 95 <= actions.count(actions[-1]) <= 105  # a second of spooling up
     heights = [output.set_point.position[2] for _, output in flight.outputs if output.set_point is not None]
     assert max(b - a for a, b in pairwise(heights)) < 0.006  # half a metre per second
     assert heights[-1] == pytest.approx(1.0, abs=0.15)
-    assert flight.rung is GUIDE and Commander.POLICY not in flight.commanders()
+    assert flight.rung is GUIDE and CommandedBy.POLICY not in flight.commanders()
 
 
 def test_the_policy_flies_after_it_agreed_in_shadow_and_the_operator_asked(Flight):
@@ -39,7 +39,7 @@ def test_the_policy_flies_after_it_agreed_in_shadow_and_the_operator_asked(Fligh
     flight.ask(Request.ENGAGE)
     flight.fly(0.05)
     assert flight.rung is SNN and flight.told("differs from the guide by 0.050")
-    assert flight.commanders(flight.now - 0.035) == [Commander.POLICY] * 3
+    assert flight.commanders(flight.now - 0.035) == [CommandedBy.POLICY] * 3
 
 
 def test_an_engagement_waits_for_warm_up_and_comparison(flight):
@@ -63,7 +63,7 @@ def test_an_autopilot_that_takes_it_for_landed_in_the_air_does_not_stop_the_roto
     flight.forget()
     monkeypatch.setattr(type(flight), "landed", True)
     flight.fly(0.2)
-    assert flight.commanders() == [Commander.GUIDE] * 20
+    assert flight.commanders() == [CommandedBy.GUIDE] * 20
 
 
 def test_hand_back_is_the_autopilots_hold_and_the_policy_can_be_engaged_again_from_there(flight):

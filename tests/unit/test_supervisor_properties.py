@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder import Request
 from spike_ctrl.flight.limits import Settings
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import Inputs, State, step
+from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorState, step
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 
@@ -142,7 +142,7 @@ def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight,
         if command is None:
             continue
         assert all(math.isfinite(a) and -1 <= a <= 1 for a in command.action)
-        if command.commander is Commander.REST:
+        if command.commander is CommandedBy.REST:
             assert command.action in (s.idle, s.spool, s.level)
             rests = rests + 1 if now - command.received > s.answers.silent or command.tick <= last else 0
             assert rests <= 1
@@ -152,7 +152,7 @@ def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight,
             clamped = [min(max(a, -1.0), 1.0) for a in answer.action]
             assert max(abs(a - b) for a, b in zip(command.action, clamped, strict=True)) <= 1.0  # slewed, at most
             rests = 0
-        if command.commander is Commander.POLICY:
+        if command.commander is CommandedBy.POLICY:
             assert output.rung is SNN or (output.rung in (HOLD, LAND) and not state.ladder.confirmed)
         last = max(last, command.tick)
 
@@ -200,7 +200,7 @@ def test_no_number_makes_it_raise_or_leaves_it(_engaged, numbers):
 
 
 def test_the_first_step_of_all_needs_nothing():
-    state, output = step(State(), Inputs(5.0), Settings())
+    state, output = step(SupervisorState(), SupervisorInputs(5.0), Settings())
     assert output.rung is SILENT and output.command is None and output.ask is None
     assert [event.text.split()[0] for event in output.events] == ["STATE_LOST", "LINK_LOST"]
     assert state.stepped == 5.0

@@ -8,7 +8,7 @@ import pytest
 
 from spike_ctrl.flight import path_error
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.path_error import Track
+from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.simulated_px4.ground_truth import Truth
 
 TIME = np.arange(0, 20, 0.01)
@@ -16,7 +16,7 @@ NOWHERE = np.zeros((len(TIME), 3))
 
 
 def flight(true, wanted=NOWHERE):
-    return Track(TIME, true, np.add(true, (0.0, 0.03, 0.04)), wanted)
+    return FlownTrack(TIME, true, np.add(true, (0.0, 0.03, 0.04)), wanted)
 
 
 def along_x(values):

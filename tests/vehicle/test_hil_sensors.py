@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl.px4_hil import sensors
-from spike_ctrl.px4_hil.body import Body, Motion
+from spike_ctrl.px4_hil.body import Body, BodyMotion
 from spike_ctrl.px4_hil.sensors import Noise, Place, Sensors
 from spike_ctrl.sim import dynamics
 
@@ -22,7 +22,7 @@ def exact(place=Place()):
 
 
 def at_rest(quaternion=LEVEL_NORTH, position=STILL):
-    return Motion(position, quaternion, STILL, STILL, STILL)
+    return BodyMotion(position, quaternion, STILL, STILL, STILL)
 
 
 def test_at_rest_the_accelerometer_feels_minus_g_along_z():
@@ -62,7 +62,7 @@ def test_in_a_coordinated_turn_to_the_right_the_force_is_g_over_cos_bank_along_z
     attitude = Rotation.from_euler("ZX", [math.pi / 2, bank])  # nose north, right wing low
     velocity, acceleration = (0.0, speed, 0.0), (9.81 * math.tan(bank), 0.0, 0.0)  # north, towards the east
     rates = attitude.inv().apply([0, 0, -turn])
-    reading = exact().read(Motion(STILL, tuple(attitude.as_quat()), velocity, acceleration, tuple(rates)), True)
+    reading = exact().read(BodyMotion(STILL, tuple(attitude.as_quat()), velocity, acceleration, tuple(rates)), True)
     assert reading.accelerometer == pytest.approx((0, 0, -9.81 / math.cos(bank)), abs=1e-5)
     assert reading.gyro == pytest.approx((0, turn * math.sin(bank), turn * math.cos(bank)), abs=1e-9)
 
@@ -96,7 +96,7 @@ def test_the_barometer_reads_the_standard_atmosphere(altitude, pressure, tempera
 
 def test_the_gps_counts_metres_from_its_place():
     place = Place(60.0, 10.0, 100.0)
-    fix = exact(place).fix(Motion((1000.0, 2000.0, 30.0), LEVEL_EAST, (1.0, 2.0, 3.0), STILL, STILL))
+    fix = exact(place).fix(BodyMotion((1000.0, 2000.0, 30.0), LEVEL_EAST, (1.0, 2.0, 3.0), STILL, STILL))
     assert fix.velocity == (2.0, 1.0, -3.0)
     assert fix.altitude == 130.0
     assert fix.latitude - 60 == pytest.approx(2000 / 111194.9, rel=1e-4)  # m per degree of a sphere of 6371 km
@@ -116,7 +116,7 @@ def test_the_noise_has_the_deviations_it_is_given_and_shrinks_while_the_motors_s
 
 
 def test_a_hard_landing_stays_within_the_range_of_the_sensor():
-    motion = Motion(STILL, LEVEL_NORTH, STILL, (0.0, 0.0, 900.0), (100.0, 0.0, 0.0))
+    motion = BodyMotion(STILL, LEVEL_NORTH, STILL, (0.0, 0.0, 900.0), (100.0, 0.0, 0.0))
     reading = exact().read(motion, False)
     assert reading.accelerometer[2] == pytest.approx(-16 * 9.80665)
     assert reading.gyro[0] == pytest.approx(math.radians(2000))

@@ -12,7 +12,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4 import link as px4_link
-from spike_ctrl.px4.dialect import Landed, Mode, Result, messages
+from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
@@ -75,24 +75,24 @@ def test_the_link_flies_the_vehicle_in_enu():
     me.send(me.link.set_parameter("COM_OF_LOSS_T", 0.2, 0.0))
     me.send(me.link.set_parameter("COM_OBL_RC_ACT", 4, 0.0))
     me.run(2.5, idle(me))
-    assert [(event.name, event.value) for event in me.all(px4_link.ParameterValue)] == [
+    assert [(event.name, event.value) for event in me.all(px4_link.ParameterReading)] == [
         ("COM_OF_LOSS_T", pytest.approx(0.2)), ("COM_OBL_RC_ACT", 4),
     ]  # fmt: skip
-    assert me.last(px4_link.Status).ready and me.last(px4_link.LandedState).state is Landed.ON_GROUND
+    assert me.last(px4_link.PowerStatus).ready and me.last(px4_link.LandedState).state is Landed.ON_GROUND
     assert frames.yaw_of(me.last(px4_link.Odometry).quaternion) == pytest.approx(math.pi / 2)  # nose north
-    me.send(me.link.set_mode(Mode.OFFBOARD, vehicle.now))
+    me.send(me.link.set_mode(PX4Mode.OFFBOARD, vehicle.now))
     me.run(0.1, idle(me))
     assert [event.final for event in me.all(px4_link.Acknowledged) if event.command == 176] == [False, True]
     me.send(me.link.arm(vehicle.now))
     me.run(1.2, idle(me))
-    assert me.last(px4_link.FlightMode) == (pytest.approx(vehicle.now, abs=1), Mode.OFFBOARD, True)
+    assert me.last(px4_link.FlightMode) == (pytest.approx(vehicle.now, abs=1), PX4Mode.OFFBOARD, True)
     me.run(12.0, me.goto((2.0, -1.0, 1.5), yaw=0.0))
     np.testing.assert_allclose(vehicle.truth.position, (2.0, -1.0, 1.5), atol=0.1)
     assert frames.yaw_of(vehicle.truth.quaternion) == pytest.approx(0.0, abs=0.05)  # nose east
     assert me.last(px4_link.LandedState).state is Landed.IN_AIR
     me.send(me.link.disarm(vehicle.now))
     me.run(0.1, me.goto((2.0, -1.0, 1.5), yaw=0.0))
-    assert me.last(px4_link.Acknowledged).result is Result.TEMPORARILY_REJECTED
+    assert me.last(px4_link.Acknowledged).result is CommandResult.TEMPORARILY_REJECTED
     me.send(me.link.attitude(CRAFT.hover, frames.from_yaw(0.0), vehicle.now))  # the last act
     me.run(25.0)
     assert not me.last(px4_link.FlightMode).armed and me.last(px4_link.LandedState).state is Landed.ON_GROUND

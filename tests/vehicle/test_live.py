@@ -18,9 +18,9 @@ from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.replay_buffer import SequenceBuffer
 from spike_ctrl.live_training import return_to_start
-from spike_ctrl.live_training.autopilot_simulator import Flight, packet
-from spike_ctrl.live_training.return_to_start import Ask, Facts, Phase, Reset
-from spike_ctrl.live_training.room_episodes import Episodes, Leave, Room, RoomError
+from spike_ctrl.live_training.autopilot_simulator import AutopilotSimulator, packet
+from spike_ctrl.live_training.return_to_start import AutopilotRequest, ReturnFacts, ReturnPhase, ReturnState
+from spike_ctrl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes, RoomError
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
@@ -38,9 +38,9 @@ class Live:
         self.rig = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4} | (parameters or {}), noise=noise)
         self.craft, self.policy = airframe.find("sih_quadx"), policy
         plan = recipe.from_dict({"name": "short", "task": {"episode_steps": steps, "start": {"position": 2, "yaw": 1}}})
-        episodes, guide = Episodes(plan, self.craft, Room(), seed), GeometricGuide(self.craft, GAINS)
-        self.flight = Flight(episodes, guide, limits or return_to_start.Limits())
-        self.flight.leave(Leave(1, leave, horizon, 0.0, 0.0))
+        episodes, guide = RoomEpisodes(plan, self.craft, Room(), seed), GeometricGuide(self.craft, GAINS)
+        self.flight = AutopilotSimulator(episodes, guide, limits or return_to_start.ReturnLimits())
+        self.flight.leave(RolloutOrder(1, leave, horizon, 0.0, 0.0))
         self.companion, self.guide = Companion(Link(), 100), GeometricGuide(self.craft, GAINS)
         self.integral = self.guide.initial_state(1)
         self.rows, self.news, self.lowest, self.samples, self.due = [], [], math.inf, 0, 0.0
@@ -66,7 +66,7 @@ class Live:
             for data in self.companion.due(now):
                 vehicle.receive("onboard", data, now)
             self.obey(self.flight.wait(now, *self.status))
-        if self.flight.phase is Phase.EPISODE:
+        if self.flight.phase is ReturnPhase.EPISODE:
             self.lowest = min(self.lowest, self.rig.height)
 
     @property
@@ -154,7 +154,7 @@ def test_the_guide_flies_the_steps_of_the_jump_start(live):
 )
 def test_a_policy_that_would_crash_ends_its_episode_and_never_reaches_the_ground(live, policy):
     flight = live(policy, steps=250)
-    flight.fly(lambda: len(flight.episodes()) == 2 and flight.flight.phase is Phase.EPISODE, 60)
+    flight.fly(lambda: len(flight.episodes()) == 2 and flight.flight.phase is ReturnPhase.EPISODE, 60)
     assert [rows[-1].flags[0] & END for rows in flight.episodes()] == [TERMINATED] * 2
     assert flight.lowest > 0.3 and flight.flight.reset.attempts == 0
     assert flight.rig.vehicle.plant.hardest_touchdown < 0.1  # from before the take-off
@@ -174,7 +174,7 @@ def test_a_policy_that_falls_silent_cuts_the_episode_and_in_the_end_the_flight(l
     flight = live(lambda o, g: None if len(flight.rows) > 20 else g)
     flight.fly(lambda: flight.episodes(), 60)
     assert len(flight.episodes()[0]) == 25 and flight.episodes()[0][-1].flags[0] & END == TRUNCATED
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 400)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 400)
     assert flight.flight.failure == "no policy/action from snn_policy to 6 states in a row"
     assert not flight.rig.armed and flight.rig.height == 0
 
@@ -183,7 +183,7 @@ def test_a_vehicle_disarmed_in_the_air_falls_is_armed_again_and_flies_on(live):
     flight = live(steps=250)
     flight.fly(lambda: len(flight.rows) == 2, 60)  # still level
     flight.rig.tell(flight.rig.arm(0, 21196.0))
-    flight.fly(lambda: flight.flight.phase is Phase.WAIT, 5)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.WAIT, 5)
     assert flight.episodes()[0][-1].flags[0] & END and "the autopilot disarmed it" in " ".join(flight.news)
     flight.fly(lambda: len(flight.episodes()) == 2, 120)
     assert flight.flight.counts["flown"] == 1 and flight.flight.reset.attempts == 0
@@ -193,7 +193,7 @@ def test_a_vehicle_that_has_fallen_on_its_side_is_told_by_name(live):
     flight = live(lambda observation, guide: [0, 1, 0, 0], steps=250)
     flight.fly(lambda: flight.rig.tilt > 60, 60)
     flight.rig.tell(flight.rig.arm(0, 21196.0))
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 30)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 30)
     assert flight.flight.failure.startswith("the vehicle lies on its side") and flight.rig.tilt > 40
 
 
@@ -210,11 +210,11 @@ def test_without_leave_it_hovers_and_goes_on_when_it_comes(live):
     flight = live(leave=50)
     flight.fly(lambda: flight.episodes(), 60)
     assert [sent.tick for sent in flight.rows] == list(range(50)) and flight.rows[-1].rows.flags[0] & TRUNCATED
-    flight.fly(lambda: flight.flight.phase is Phase.READY, 30)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.READY, 30)
     seen = flight.rig.now
     flight.fly(lambda: flight.rig.now > seen + 3, 5)
     assert flight.flight.waits and len(flight.rows) == 50 and flight.rig.height > 1
-    flight.flight.leave(Leave(2, 400, 0.0, 0.0, 0.0))
+    flight.flight.leave(RolloutOrder(2, 400, 0.0, 0.0, 0.0))
     flight.fly(lambda: len(flight.episodes()) == 2, 10)
     assert {sent.epoch for sent in flight.rows[50:]} == {2}
 
@@ -223,7 +223,7 @@ def test_told_to_end_it_lands_and_disarms(live):
     flight = live()
     flight.fly(lambda: len(flight.rows) == 20, 60)
     flight.flight.stop(flight.rig.now)
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 60)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 60)
     assert not flight.rig.armed and flight.rig.height == 0 and flight.flight.failure == ""
     assert flight.rig.vehicle.plant.hardest_touchdown < 1.0
 
@@ -232,7 +232,7 @@ def test_an_autopilot_that_falls_silent_ends_the_flight_by_name(live):
     flight = live()
     flight.fly(lambda: len(flight.rows) == 20, 60)
     flight.deaf = True
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 10)
     assert flight.flight.failure == "no state from the autopilot for 5 s (fly the episode)"
 
 
@@ -241,22 +241,24 @@ def test_one_whose_simulation_ends_while_it_is_told_to_land_just_ends(live):
     flight.fly(lambda: len(flight.rows) == 20, 60)
     flight.flight.stop(flight.rig.now)
     flight.deaf = True
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 10)
     assert flight.flight.failure == "" and flight.news[-1] == "no state from the autopilot for 5 s (land)"
 
 
 def test_a_vehicle_that_cannot_be_armed_is_told_by_name(live):
-    flight = live(parameters={"MAV_FWDEXTSP": 0}, limits=return_to_start.Limits(arm=2.0))  # it does not hear the stream
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 120)
+    flight = live(
+        parameters={"MAV_FWDEXTSP": 0}, limits=return_to_start.ReturnLimits(arm=2.0)
+    )  # it does not hear the stream
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 120)
     assert flight.flight.failure.startswith("no start was reached in 3 attempts; the last: not armed in offboard mode")
     assert flight.flight.failure.endswith("found mode offboard, disarmed")
 
 
 def test_one_that_is_not_ready_is_told_by_name(live):
-    flight = live(parameters={"SYS_FAILURE_EN": 1}, limits=return_to_start.Limits(ready=5.0))
+    flight = live(parameters={"SYS_FAILURE_EN": 1}, limits=return_to_start.ReturnLimits(ready=5.0))
     failure = flight.rig.command(mavlink.MAV_CMD_INJECT_FAILURE, mavlink.FAILURE_UNIT_SYSTEM_BATTERY, 1)
     flight.rig.tell(failure)
-    flight.fly(lambda: flight.flight.phase is Phase.ENDED, 10)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 10)
     assert flight.flight.failure.startswith("not ready to arm for 5 s: wanted PREARM_CHECK")
 
 
@@ -270,12 +272,14 @@ def test_noise_of_the_estimate_does_not_keep_it_from_its_starts(live):
 
 
 def facts(now, mode=Mode.OFFBOARD, armed=True, landed=False, ready=True):
-    return Facts(now, Autopilot(now, now, mode, armed, landed), None, ready)
+    return ReturnFacts(now, Autopilot(now, now, mode, armed, landed), None, ready)
 
 
 def test_a_pilot_who_takes_over_is_left_alone():
-    state, order = return_to_start.advance(Reset(Phase.EPISODE, 0.0), facts(1.0, Mode.OTHER), return_to_start.Limits())
-    assert order.phase is Phase.ENDED and order.ask is None and order.fly is return_to_start.Fly.NOTHING
+    state, order = return_to_start.advance(
+        ReturnState(ReturnPhase.EPISODE, 0.0), facts(1.0, Mode.OTHER), return_to_start.ReturnLimits()
+    )
+    assert order.phase is ReturnPhase.ENDED and order.ask is None and order.fly is return_to_start.FlownSetPoint.NOTHING
     assert state.failure == "taken over: found mode other, wanted offboard"
 
 
@@ -283,16 +287,22 @@ def test_a_vehicle_that_flies_already_is_not_touched():
     from spike_ctrl.flight.state_checks import Sample
 
     still = Sample(1, 0.0, 0.0, (0.0,) * 3, (0.0, 0.0, 0.0, 1.0), (0.0,) * 3, (0.0,) * 3)
-    state, order = return_to_start.advance(Reset(), facts(0.0, Mode.HOLD)._replace(sample=still), return_to_start.Limits())
+    state, order = return_to_start.advance(
+        ReturnState(), facts(0.0, Mode.HOLD)._replace(sample=still), return_to_start.ReturnLimits()
+    )
     assert state.failure == "the vehicle is in the air already: land it first" and order.ask is None
 
 
 def test_a_vehicle_that_does_not_disarm_is_asked_then_forced_then_given_up():
-    state, asked = Reset(Phase.DISARM, 0.0), []
+    state, asked = ReturnState(ReturnPhase.DISARM, 0.0), []
     for tick in range(2000):
-        state, order = return_to_start.advance(state, facts(0.01 * tick), return_to_start.Limits())
+        state, order = return_to_start.advance(state, facts(0.01 * tick), return_to_start.ReturnLimits())
         asked += [order.ask] if order.ask else []
-    assert asked[0] is Ask.DISARM and asked[-1] is Ask.FORCED_DISARM and asked == sorted(asked, key=lambda a: a.value)
+    assert (
+        asked[0] is AutopilotRequest.DISARM
+        and asked[-1] is AutopilotRequest.FORCED_DISARM
+        and asked == sorted(asked, key=lambda a: a.value)
+    )
     assert state.failure == "the autopilot does not disarm"
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError
 from spike_ctrl.flight import auto_mission
-from spike_ctrl.flight.auto_mission import Auto, Phase, Plan
+from spike_ctrl.flight.auto_mission import Auto, MissionPhase, Plan
 from spike_ctrl.flight.geofence import Envelope
 from spike_ctrl.flight.ladder import Ladder, Request
 from spike_ctrl_flight.flight_parameters import place
-from spike_ctrl_ros.declared_parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 class Automatic:
@@ -22,12 +22,12 @@ class Automatic:
             paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
             paths = tuple(path.within_reach(*envelope.followed, envelope.reach) for path in paths)
         except TrajectoryError as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         self.plan, self.auto, self._centre = Plan(paths, p.duration), Auto(), None
 
     @property
     def done(self) -> bool:
-        return self.auto.phase is Phase.DONE
+        return self.auto.phase is MissionPhase.DONE
 
     def advance(
         self, rungs: Ladder, airborne: bool, answers: bool, point: SetPoint | None, now: float, refusal: str

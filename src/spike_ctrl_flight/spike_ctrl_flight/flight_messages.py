@@ -22,14 +22,14 @@ from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.geofence import Envelope
 from spike_ctrl.flight.ladder import Ladder
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import Output
+from spike_ctrl.flight.supervisor import SupervisorOutput
 from spike_ctrl.sim import observation
 from spike_ctrl_ros.convert import fill, nanoseconds
 
 MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
 ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
 TOLD = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # as the status has them
-COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command_choice.Commander}
+COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command_choice.CommandedBy}
 
 
 def state_message(seen: Sample) -> FlightState:
@@ -86,7 +86,7 @@ def status(message: AutopilotStatus, now: float) -> Autopilot | None:
     )  # fmt: skip
 
 
-def supervisor_status(rungs: Ladder, output: Output, stamp: int) -> SupervisorStatus:
+def supervisor_status(rungs: Ladder, output: SupervisorOutput, stamp: int) -> SupervisorStatus:
     return fill(
         SupervisorStatus(),
         stamp=stamp,

@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 from spike_ctrl_flight.flight_parameters import place
 from spike_ctrl_flight.supervisor_node import SERVICES
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
@@ -36,7 +36,7 @@ class FlightOperator(Node):
         self.begun, self.future = time.monotonic(), None
         if p.request == "set_target":
             if not p.setpoint:
-                raise ParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
+                raise NodeParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
             position, yaw = place(p.setpoint)
             about = {"trajectory": p.trajectory, "yaw": yaw, "size": p.size, "period": p.period}
             self.question = fill(SetTarget.Request(), position=list(position), **about)

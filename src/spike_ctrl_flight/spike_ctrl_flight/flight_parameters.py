@@ -10,11 +10,11 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.preflight import Wanted
-from spike_ctrl_ros.declared_parameters import ParameterError, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, parameter
 
 
 @dataclass(frozen=True)
-class Options:
+class FlightOptions:
     airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
     rate: float = parameter(100.0, "Hz of the control; the autopilot sends ODOMETRY that often.", low=50.0, high=125.0)
     cage: str = parameter("", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box.")
@@ -22,13 +22,13 @@ class Options:
     remote_control: bool = parameter(True, "A pilot has a remote control; else the autopilot must need none.")
 
 
-def limits(options: Options) -> tuple[Airframe, Settings, Wanted]:
+def limits(options: FlightOptions) -> tuple[Airframe, Settings, Wanted]:
     """Raises ParameterError for what does not fit together."""
     try:
         vehicle = airframe.find(options.airframe)
         settings = for_flight(vehicle, options.rate, options.cage, options.height)
     except (AirframeError, SettingsError) as error:
-        raise ParameterError(str(error)) from None
+        raise NodeParameterError(str(error)) from None
     return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)
 
 
@@ -37,9 +37,9 @@ def must_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
     try:
         contract = checkpoint.load(model).manifest.contract
     except CheckpointError as error:
-        raise ParameterError(str(error)) from None
+        raise NodeParameterError(str(error)) from None
     for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
-        raise ParameterError(f"{model}: {unmet}")
+        raise NodeParameterError(f"{model}: {unmet}")
 
 
 def place(text: str) -> tuple[tuple[float, float, float], float]:
@@ -49,5 +49,5 @@ def place(text: str) -> tuple[tuple[float, float, float], float]:
     except ValueError:
         found = ()
     if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
-        raise ParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
+        raise NodeParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
     return found[:3], sum(found[3:])

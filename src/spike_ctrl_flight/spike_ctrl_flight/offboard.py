@@ -15,7 +15,7 @@ from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.preflight import Unmet
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 def check(link: str, airframe: Airframe, system: int, px4: str) -> None:
@@ -64,17 +64,17 @@ def _check_rates(airframe: Airframe) -> None:
     try:
         airframe.require_layout("rates")
     except AirframeError as error:
-        raise ParameterError(f"{error}; PX4 takes motors over link:=uxrce only") from None
+        raise NodeParameterError(f"{error}; PX4 takes motors over link:=uxrce only") from None
 
 
 def _kinds(system: int, px4: str) -> dict[str, type]:
     """The messages by which PX4 `px4` is commanded. Raises ParameterError where they are not those that it reads."""
     if system != 1:  # PX4 number N subscribes at /px4_N
-        raise ParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
+        raise NodeParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
     kinds = installed()
     found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
     if (why := uxrce.unfit(px4, found)) is not None:
-        raise ParameterError(why)
+        raise NodeParameterError(why)
     return kinds
 
 

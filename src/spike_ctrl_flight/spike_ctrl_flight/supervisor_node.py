@@ -29,16 +29,16 @@ from std_srvs.srv import Trigger
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import TrajectoryError
 from spike_ctrl.flight import supervisor
-from spike_ctrl.flight.command_choice import Commander
+from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.ladder import Request
 from spike_ctrl.flight.limits import Settings
-from spike_ctrl.flight.supervisor import Inputs, Output, State
+from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.px4.preflight import Wanted
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_flight.automatic import Automatic
-from spike_ctrl_flight.flight_parameters import Options, limits, must_fit
+from spike_ctrl_flight.flight_parameters import FlightOptions, limits, must_fit
 from spike_ctrl_flight.graph_watch import Watch
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
@@ -52,7 +52,7 @@ ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action
 
 
 @dataclass(frozen=True)
-class Parameters(Options):
+class Parameters(FlightOptions):
     model: str = parameter("", "Checkpoint that must fit the vehicle, the one that snn_policy flies; empty: not looked at.")
     auto: bool = parameter(False, "Arm, take off, engage the policy, fly the trajectory and land without being asked.")
     trajectory: str = parameter("hover", "Of the automatic flight, one after the other: KIND[:SIZE[:PERIOD]],...")
@@ -76,7 +76,7 @@ class Supervisor(Node):
         super().__init__("supervisor")
         p = self.parameters = declare(self, Parameters)
         self.airframe, self.settings, self.wanted, self.automatic = planned(p)
-        self.state, self.tally = State(), Tally()
+        self.state, self.tally = SupervisorState(), Tally()
         self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
         self.point, self.accepted = None, None
         self.source = secrets.randbits(63) + 1  # 0 is who does not know of it
@@ -140,13 +140,13 @@ class Supervisor(Node):
 
     # What is done
 
-    def step(self, **news) -> Output:
+    def step(self, **news) -> SupervisorOutput:
         now = time.monotonic()
         requests, target = (*self.requests, *news.pop("requests", ())), news.pop("target", None) or self.target
         self.requests, self.target = [], None
         about = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
         self.state, output = supervisor.step(
-            self.state, Inputs(now, requests=requests, target=target, **about, **news), self.settings
+            self.state, SupervisorInputs(now, requests=requests, target=target, **about, **news), self.settings
         )
         self.tally = self.tally.passed(output.rung, now - self.stepped)
         self.stepped, self.point = now, output.set_point or self.point
@@ -156,14 +156,14 @@ class Supervisor(Node):
         self.finished |= self.ending and output.finished
         return output
 
-    def act(self, output: Output, now: float) -> None:
+    def act(self, output: SupervisorOutput, now: float) -> None:
         if not self.rival.clear:
             return
         if (chosen := output.command) is not None:
             self.command_out.publish(
                 flight_messages.command_message(chosen, self.settings.layout, self.source, time.time_ns())
             )
-            if chosen.commander is Commander.POLICY:
+            if chosen.commander is CommandedBy.POLICY:
                 rates = self.state.policy.latest.spike_rate
                 self.tally = self.tally.sent(now - chosen.received, self.settings.state.period, rates)
         if output.ask is not None:

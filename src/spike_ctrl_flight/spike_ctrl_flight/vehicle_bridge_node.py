@@ -35,11 +35,11 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages
-from spike_ctrl_flight.flight_parameters import Options, limits
+from spike_ctrl_flight.flight_parameters import FlightOptions, limits
 from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
@@ -52,7 +52,7 @@ REQUEST_AGE = 0.3  # s
 
 
 @dataclass(frozen=True)
-class Parameters(Options):
+class Parameters(FlightOptions):
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
     system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
     signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
@@ -69,12 +69,12 @@ class VehicleBridge(Node):
             signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
             self.connection = Connection(p.connection)
         except (SigningError, ConnectionFault) as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         names = preflight.parameter_names(self.settings, self.airframe, self.wanted)
         self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, names)
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
-        self.seen, self.passed = bridge.Seen(), bridge.Passed()
+        self.seen, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
         self.latencies = {name: Latencies() for name in TIMED.values()}
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache

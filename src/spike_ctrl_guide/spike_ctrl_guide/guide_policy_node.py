@@ -14,7 +14,7 @@ from spike_ctrl.learn import recipe
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 
@@ -34,7 +34,7 @@ class GuidePolicy(Node):
         try:
             self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide, p.rate)
         except (AirframeError, RecipeError) as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.
         one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
         for privileged in (one[1:], (None, None)):

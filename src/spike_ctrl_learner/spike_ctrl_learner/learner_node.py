@@ -19,12 +19,12 @@ from spike_ctrl._files import provenance
 from spike_ctrl.evaluation.benchmark import comparison
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.replay_buffer import Rows, complete
-from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run, RunError, folder_for
+from spike_ctrl.learn.run import REPORT_PERIOD, Run, RunError, TrainingPace, folder_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import NodeError, run
@@ -50,7 +50,9 @@ class LearnerNode(Node):
         about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
         try:
             if p.resume and p.start_from:
-                raise ParameterError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
+                raise NodeParameterError(
+                    f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed"
+                )
             if p.resume:
                 self.run = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
             else:
@@ -61,10 +63,10 @@ class LearnerNode(Node):
                 if p.start_from:
                     self.start_from(p.start_from)
         except (RunError, ValueError) as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         except CheckpointError as error:
             raise NodeError(str(error)) from None
-        self.learner, self.pace = self.run.learner, Pace(self.run)
+        self.learner, self.pace = self.run.learner, TrainingPace(self.run)
         self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)

@@ -15,7 +15,7 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown
 from spike_ctrl_ros.convert import fill
-from spike_ctrl_ros.declared_parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
 
@@ -64,7 +64,9 @@ def compiled() -> type[SpikingPolicy]:
     try:
         from spike_ctrl.policy.compiled_runtime import CompiledPolicy
     except ImportError as error:
-        raise ParameterError(f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy") from None
+        raise NodeParameterError(
+            f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy"
+        ) from None
     return CompiledPolicy
 
 
@@ -77,5 +79,5 @@ def listed(path: str, model: str) -> AllowedModels | None:
         if model:
             found.require(checkpoint.read(model), model)
     except CheckpointError as error:
-        raise ParameterError(str(error)) from None
+        raise NodeParameterError(str(error)) from None
     return found

@@ -20,14 +20,14 @@ from spike_ctrl.airframe import AirframeError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.policy.pilot import Answer, Flown, Pilot, Reason
+from spike_ctrl.policy.pilot import Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl_policy.loader import Loader, compiled, listed, of_file
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -56,7 +56,7 @@ class SnnPolicy(LifecycleNode):
         try:
             vehicle = airframe.find(p.airframe)
         except AirframeError as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
         runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
@@ -191,7 +191,7 @@ class SnnPolicy(LifecycleNode):
         """In flight, stay while a supervisor may need an answer."""
         return self.parameters.flight and self.count_publishers("command") > 0
 
-    def report(self, message: VehicleState, found: Answer, received: float, observation: np.ndarray) -> None:
+    def report(self, message: VehicleState, found: PilotAnswer, received: float, observation: np.ndarray) -> None:
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
         self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor

@@ -26,7 +26,7 @@ from spike_ctrl.recordings import BagError, message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl_record.publishers import message_class, offered, profile, type_name
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
@@ -75,12 +75,12 @@ class Recorder(Node):
             try:
                 validate_topic_name(name)
             except InvalidTopicNameException:
-                raise ParameterError(f"parameter 'topics': found '{name}', wanted names of topics") from None
+                raise NodeParameterError(f"parameter 'topics': found '{name}', wanted names of topics") from None
         path = Path(p.bag or time.strftime("bags/%Y%m%d-%H%M%S"))
         try:
             self.writer = BagWriter(path, self.store, max_bytes=int(p.segment_mb * MEGABYTE))
         except BagError as error:
-            raise ParameterError(f"parameter 'bag': {error}") from None
+            raise NodeParameterError(f"parameter 'bag': {error}") from None
         self.why, self.lost = "", 0
         self.heard, self.unknown = {}, set()
         self.every = named == ["all"]

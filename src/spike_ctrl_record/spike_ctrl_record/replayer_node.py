@@ -21,7 +21,7 @@ from spike_ctrl.recordings import BagError, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -42,7 +42,7 @@ class Replayer(Node):
         super().__init__("replayer")
         self.parameters = p = declare(self, Parameters)
         if not p.bag:
-            raise ParameterError("parameter 'bag': found '', wanted the folder of a bag")
+            raise NodeParameterError("parameter 'bag': found '', wanted the folder of a bag")
         try:
             self.recording = recording = read(p.bag, replay.TOPICS)
             model = checkpoint.load(p.model) if p.model else None
@@ -51,10 +51,10 @@ class Replayer(Node):
             self.choice = choice = replay.chosen(recording, model, p.model, digest)
             vehicle = airframe.find(p.airframe)
         except (BagError, CheckpointError, AirframeError) as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
-            raise ParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
+            raise NodeParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
         for note in recording.notes:
             self.get_logger().warning(note)
         # A state that asks for an epoch gets that checkpoint's answer at once, without a warm-up; here they count from 1.

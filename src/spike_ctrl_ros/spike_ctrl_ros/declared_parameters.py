@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
-class ParameterError(ValueError):
+class NodeParameterError(ValueError):
     """A parameter is unknown, of the wrong type or out of range; one line that names it."""
 
 
@@ -57,7 +57,7 @@ def checked(parameters: type, given: Mapping[str, object]):
         if name not in fields:
             near = difflib.get_close_matches(name, fields, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            raise ParameterError(f"unknown parameter '{name}'; {hint}valid: {', '.join(sorted(fields))}")
+            raise NodeParameterError(f"unknown parameter '{name}'; {hint}valid: {', '.join(sorted(fields))}")
     return parameters(**{name: _checked(field, given.get(name, field.default)) for name, field in fields.items()})
 
 
@@ -67,13 +67,13 @@ def _checked(field: dataclasses.Field, value):
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise ParameterError(f"parameter '{field.name}': found {value!r}, wanted {kind.__name__}")
+        raise NodeParameterError(f"parameter '{field.name}': found {value!r}, wanted {kind.__name__}")
     if choices is not None and value not in choices:
-        raise ParameterError(f"parameter '{field.name}': found {value!r}, wanted one of: {', '.join(map(str, choices))}")
+        raise NodeParameterError(f"parameter '{field.name}': found {value!r}, wanted one of: {', '.join(map(str, choices))}")
     if kind is float and not math.isfinite(value):
-        raise ParameterError(f"parameter '{field.name}': found {value}, wanted a finite number")
+        raise NodeParameterError(f"parameter '{field.name}': found {value}, wanted a finite number")
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ParameterError(f"parameter '{field.name}': found {value}, wanted {_range(low, high)}")
+        raise NodeParameterError(f"parameter '{field.name}': found {value}, wanted {_range(low, high)}")
     return value
 
 
@@ -105,7 +105,7 @@ def _check_changes(fields: dict[str, dataclasses.Field], changes: list[Parameter
             if change.name in fields:
                 _checked(fields[change.name], change.value)
             elif change.name == "use_sim_time":  # rclpy declares it as one that may be changed
-                raise ParameterError(f"parameter '{change.name}': read-only: give it when the node starts")
-    except ParameterError as error:
+                raise NodeParameterError(f"parameter '{change.name}': read-only: give it when the node starts")
+    except NodeParameterError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
-from spike_ctrl_ros.declared_parameters import ParameterError
+from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 PERIOD = 0.1  # s between looks at the signals
 ENDING = 5.0  # s in which the middleware must let go of a node that has ended
@@ -78,10 +78,10 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
             executor.shutdown()  # it holds the participant, which would otherwise go after the watch
             node.destroy_node()
         return 0
-    except (ParameterError, NodeError) as error:
+    except (NodeParameterError, NodeError) as error:
         _give_way()  # a node whose constructor raised goes with the error
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2 if isinstance(error, ParameterError) else 1
+        return 2 if isinstance(error, NodeParameterError) else 1
     finally:
         rclpy.try_shutdown()
         faulthandler.cancel_dump_traceback_later()
@@ -94,7 +94,7 @@ def _stays(node: Node) -> bool:
 def checked_priority(name: str, text: str) -> int:
     """Of SCHED_FIFO; name: of what was given. Raises ParameterError."""
     if text and not (text.isdecimal() and int(text) <= 99):
-        raise ParameterError(f"{name}: found '{text}', wanted 0 to 99")
+        raise NodeParameterError(f"{name}: found '{text}', wanted 0 to 99")
     return int(text or 0)
 
 
@@ -104,7 +104,7 @@ def _hurry(priority: int) -> None:
         for thread in os.listdir("/proc/self/task"):
             os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
-        raise ParameterError(
+        raise NodeParameterError(
             f"{PRIORITY}: this node takes {priority}, which this user may not set: raise `ulimit -r`, or leave it out"
         ) from None
 
@@ -130,4 +130,4 @@ def _init(arguments: list[str] | None) -> None:
         # rclpy's own signal handlers would close the connection before `close` could use it.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except rclpy._rclpy_pybind11.RCLError as error:
-        raise ParameterError(str(error).partition(", at ")[0]) from None
+        raise NodeParameterError(str(error).partition(", at ")[0]) from None

@@ -22,9 +22,9 @@ from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.learn import recipe, resumption
-from spike_ctrl.live_training.autopilot_simulator import ANSWERS, Flight, Step, packet
-from spike_ctrl.live_training.return_to_start import Phase
-from spike_ctrl.live_training.room_episodes import Episodes, Leave, Room
+from spike_ctrl.live_training.autopilot_simulator import ANSWERS, AutopilotSimulator, Step, packet
+from spike_ctrl.live_training.return_to_start import ReturnPhase
+from spike_ctrl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
@@ -33,7 +33,7 @@ from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
@@ -68,13 +68,13 @@ class Px4Backend(Node):
                 before = resumption.read(Path(p.resume))
                 resumption.check(Path(p.resume), before, dataclasses.asdict(p))
                 flown = before.environment_steps
-            episodes = Episodes(plan, vehicle, Room(p.height, p.room), p.seed + flown)
+            episodes = RoomEpisodes(plan, vehicle, Room(p.height, p.room), p.seed + flown)
             signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
             self.connection = Connection(p.connection)
         except ValueError as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         self.airframe = vehicle
-        self.flight = Flight(episodes, GeometricGuide(vehicle, plan.guide))
+        self.flight = AutopilotSimulator(episodes, GeometricGuide(vehicle, plan.guide))
         self.flight.compile()
         self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
@@ -114,7 +114,7 @@ class Px4Backend(Node):
     @property
     def ready(self) -> bool:
         """Nothing flies before the graph is there."""
-        return self.flight.phase is not Phase.WAIT or (self.missing_since is None and self.rival.clear)
+        return self.flight.phase is not ReturnPhase.WAIT or (self.missing_since is None and self.rival.clear)
 
     @property
     def status(self) -> tuple[Autopilot | None, bool]:
@@ -139,7 +139,7 @@ class Px4Backend(Node):
 
     def on_leave(self, message: JumpStart) -> None:
         with self.lock:
-            self.flight.leave(Leave(*(getattr(message, name) for name in Leave._fields)))
+            self.flight.leave(RolloutOrder(*(getattr(message, name) for name in RolloutOrder._fields)))
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         with self.lock:
@@ -157,7 +157,7 @@ class Px4Backend(Node):
             said, self.companion.said = self.companion.said, []
         for words in said:
             self.get_logger().info(f"autopilot: {words.text}")
-        if self.flight.phase is Phase.ENDED:
+        if self.flight.phase is ReturnPhase.ENDED:
             self.failure, self.finished = self.flight.failure or None, True
 
     def watch(self, now: float) -> None:
@@ -168,7 +168,7 @@ class Px4Backend(Node):
             self.missing_since = None
             return
         self.missing_since = now if self.missing_since is None else self.missing_since
-        if now - self.missing_since > PATIENCE and self.flight.phase is not Phase.WAIT:
+        if now - self.missing_since > PATIENCE and self.flight.phase is not ReturnPhase.WAIT:
             missing = f"{' and '.join(absent)} not connected for {PATIENCE:.0f} s"
             self.flight.stop(self.last[0] + now - self.last[1], missing)
 
@@ -179,16 +179,16 @@ class Px4Backend(Node):
         if sample is not None:
             row = (*sample.position, *sample.quaternion, *sample.velocity, *sample.rates)
             self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
-        text = "waits for the learner" if phase is Phase.READY else phase.value
+        text = "waits for the learner" if phase is ReturnPhase.READY else phase.value
         stamp = self.get_clock().now().to_msg()
-        self.diagnostics_out.publish(diagnostics("px4_backend", text, values, warn=phase is Phase.READY, stamp=stamp))
+        self.diagnostics_out.publish(diagnostics("px4_backend", text, values, warn=phase is ReturnPhase.READY, stamp=stamp))
 
     def stopping(self) -> bool:
         """Land first."""
         with self.lock:
             if not self.flight.reset.ending:
                 self.flight.stop(self.last[0] + time.monotonic() - self.last[1])
-        return self.flight.phase is not Phase.ENDED
+        return self.flight.phase is not ReturnPhase.ENDED
 
     def close(self) -> None:
         self.ended = True

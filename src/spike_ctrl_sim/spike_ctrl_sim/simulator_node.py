@@ -27,7 +27,7 @@ from spike_ctrl.sim import dynamics, reward
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, time_message, view
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -62,7 +62,7 @@ class Simulator(Node):
                 flown = before.environment_steps
             self.environment = training_environment(plan, vehicle, p.vehicles)
         except ValueError as error:
-            raise ParameterError(str(error)) from None
+            raise NodeParameterError(str(error)) from None
         self.environment.reset()
         self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels, where they are not in the cache
         # A resumed run draws other starts than the ones it has flown.

@@ -20,10 +20,10 @@ from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
     OPEN,
-    Finding,
     Lines,
-    Options,
     Report,
+    StudyFinding,
+    StudyOptions,
     Unit,
     by_variant,
     of_kind,
@@ -59,7 +59,7 @@ VARIANTS = {
 }
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     plan = training_run.with_evaluations(plan.with_steps(min(plan.schedule.steps, STEPS)), VALIDATIONS)
     if options.quick:
@@ -94,7 +94,7 @@ def variant(plan: Recipe, bc: bool, q: bool, jump: bool, guide: bool = False, la
 measure = training_run.measure_variant
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     groups = by_variant(results, VARIANTS)
     seeds = len(next(iter(groups.values())))
     scores = {
@@ -119,18 +119,18 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     )
 
 
-def findings(scores: dict[str, tuple[float, float]]) -> list[Finding]:
+def findings(scores: dict[str, tuple[float, float]]) -> list[StudyFinding]:
     """Orders that the paper claims, against mean and deviation of the returns by variant."""
     mean = {name: value for name, (value, _) in scores.items()}
 
-    def orders(claim: str, better: str, worse: str, theirs: bool = True) -> Finding:
+    def orders(claim: str, better: str, worse: str, theirs: bool = True) -> StudyFinding:
         learned = max(mean[better], mean[worse]) >= LEARNED
         gap = mean[better] - mean[worse]
         scatter = math.hypot(*(np.nan_to_num(scores[name][1]) for name in (better, worse)))
         unsure = scatter > CLEAR and abs(gap) <= scatter
         verdict = OPEN if unsure or not learned else AGREES if gap > CLEAR else DIFFERS
         why = "; neither has learned" if not learned else f"; seeds scatter by {scatter:.0f}" if unsure else ""
-        return Finding(claim, f"{better} {mean[better]:.0f}, {worse} {mean[worse]:.0f}{why}.", verdict, theirs)
+        return StudyFinding(claim, f"{better} {mean[better]:.0f}, {worse} {mean[worse]:.0f}{why}.", verdict, theirs)
 
     found = [
         orders("With a jump start, BC adds to TD3 (412 against 334).", "TD3BC + jump start", "TD3 + jump start"),
@@ -141,7 +141,7 @@ def findings(scores: dict[str, tuple[float, float]]) -> list[Finding]:
     best = max(mean[name] for name in rest)
     gap = mean["TD3BC + jump start"] - best
     found.append(
-        Finding(
+        StudyFinding(
             "BC, TD3BC and TD3 without a jump start fail (at most -200) where TD3BC with it reaches 400.",
             ", ".join(f"{name} {mean[name]:.0f}" for name in (*rest, "TD3BC + jump start")) + ".",
             OPEN if max(mean["TD3BC + jump start"], best) < LEARNED else AGREES if gap > max(CLEAR, best) else DIFFERS,

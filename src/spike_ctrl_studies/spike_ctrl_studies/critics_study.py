@@ -32,13 +32,13 @@ from spike_ctrl_studies.headline_study import mean_curve
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    Context,
-    Finding,
     Lines,
-    Options,
     Report,
-    Result,
+    StudyFinding,
+    StudyOptions,
     Unit,
+    UnitContext,
+    UnitResult,
     by_variant,
     of_kind,
     one,
@@ -74,7 +74,7 @@ class Probe(NamedTuple):
     gradient: np.ndarray
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     size = not options.quick
     more = {"flown": FLOWN[size], "updates": UPDATES[size]}
@@ -88,7 +88,7 @@ def units(options: Options) -> list[Unit]:
     ]
 
 
-def measure(settings: dict, context: Context) -> Result:
+def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Lines "check": at some number of updates and each age, what the critic knows."""
     torch.set_num_threads(1)
     plan, vehicle = recipes.from_dict(settings["recipe"]), airframe.find(settings["airframe"])
@@ -111,7 +111,7 @@ def measure(settings: dict, context: Context) -> Result:
             lines += [{"kind": "check", "updates": done} | check(method.algorithm.critic, found) for found in probes]
         context.progress(0.4 + 0.6 * done / updates, f"update {done}")
     result = {"kind": "result", "variant": settings["variant"], "seed": settings["seed"], "updates": updates}
-    return Result([*lines, result])
+    return UnitResult([*lines, result])
 
 
 def _fly(method: OffPolicy, plan: Recipe, vehicle, policy, steps: int, seed: int) -> None:
@@ -194,7 +194,7 @@ def check(critic, found: Probe) -> dict[str, float]:
     }
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     groups = by_variant(results, VARIANTS)
     seeds = len(next(iter(groups.values())))
     return Report(
@@ -214,10 +214,10 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     )
 
 
-def findings(cosine: dict[str, float]) -> list[Finding]:
+def findings(cosine: dict[str, float]) -> list[StudyFinding]:
     """From the mean cosines after the last update."""
     return [
-        Finding(
+        StudyFinding(
             f"The gradient of {name} points the way that raises the return (taken as: a mean cosine above .05).",
             f"mean cosine {value:.2f}.",
             AGREES if value > 0.05 else DIFFERS,

@@ -32,14 +32,14 @@ from spike_ctrl_studies.baseline import DensePolicy, imitate
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    Context,
     ExperimentError,
-    Finding,
     Lines,
-    Options,
     Report,
-    Result,
+    StudyFinding,
+    StudyOptions,
     Unit,
+    UnitContext,
+    UnitResult,
     one,
 )
 from spike_ctrl_studies.study_folder import safe
@@ -78,7 +78,7 @@ def _spiking_nj(line: dict, cost: Cost) -> float:
     return spiking_energy_pj(line["sizes"], cost.layer_sparsity, line.get("recurrent", False)) / 1e3
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     vehicle = airframe.find(options.airframe)
     found = []
     for path in sorted(resources.folder("models").glob("*.safetensors")):
@@ -95,7 +95,7 @@ def units(options: Options) -> list[Unit]:
     return found
 
 
-def measure(settings: dict, context: Context) -> Result:
+def measure(settings: dict, context: UnitContext) -> UnitResult:
     vehicle = airframe.find(settings["airframe"])
     if settings["kind"] == "spiking":
         loaded = checkpoint.load(resources.find("models", settings["model"]))
@@ -112,14 +112,14 @@ def measure(settings: dict, context: Context) -> Result:
         cost, sizes, recurrent = flown.cost(), policy.sizes, False
         name = f"ANN {_hidden(sizes)}, {f'{history} actions' if history else 'no history'}"
     line = {"kind": "result", "name": name, "network": settings["kind"], "sizes": list(sizes), "recurrent": recurrent}
-    return Result([line | {"cost": cost._asdict(), "evaluation": evaluation.to_dict()}])
+    return UnitResult([line | {"cost": cost._asdict(), "evaluation": evaluation.to_dict()}])
 
 
 def _hidden(sizes: Sequence[int]) -> str:
     return "-".join(map(str, sizes[1:-1]))
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     found = [one(lines, "result") for lines in results.values()]
     table = [_row(line) for line in found]
     return Report(
@@ -139,7 +139,7 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     )
 
 
-def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
+def findings(found: Lines, table: Sequence[dict]) -> list[StudyFinding]:
     """Our policy of the paper's size against the paper's costs, and what sparsity and history are worth."""
     result = []
     same = [(line, row) for line, row in zip(found, table, strict=True) if row["network"].startswith("SNN 256-128")]
@@ -152,11 +152,11 @@ def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
         ):
             close = abs(row[column] - theirs[key]) <= NEAR * theirs[key]
             claim = f"SNN 256-128: {key.split('_')[0].replace('acs', 'operations')} {theirs[key]:g}{unit} per step."
-            result.append(Finding(claim, f"{row[column]:.4g} ({row['network']}).", AGREES if close else DIFFERS))
+            result.append(StudyFinding(claim, f"{row[column]:.4g} ({row['network']}).", AGREES if close else DIFFERS))
         sizes, recurrent = line["sizes"], line.get("recurrent", False)
         silent, busy = (spiking_energy_pj(sizes, sparsity, recurrent) for sparsity in (1.0, 0.0))
         result.append(
-            Finding(
+            StudyFinding(
                 "By the paper's formula it is sparsity that decides the energy (taken as: a factor of 2).",
                 f"a network that never spikes costs {silent / 1e3:.1f} nJ and one in which all "
                 f"neurons spike at every step {busy / 1e3:.1f} nJ.",
@@ -169,7 +169,7 @@ def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
         (without, plain), (with_history, remembered) = dense.items()
         gain = remembered.headline - plain.headline
         result.append(
-            Finding(
+            StudyFinding(
                 "The ANN flies better with an action history (paper: hover error .10 m against .25 m in real flight).",
                 f"{with_history}: {remembered.headline:.0f}, {100 * remembered.hover_error_m['median']:.1f} cm; "
                 f"{without}: {plain.headline:.0f}, {100 * plain.hover_error_m['median']:.1f} cm.",
@@ -179,7 +179,7 @@ def findings(found: Lines, table: Sequence[dict]) -> list[Finding]:
     ours, ann = [row for row in table if row["network"].startswith("SNN")], [r for r in table if "actions" in r["network"]]
     if ours and ann:
         result.append(
-            Finding(
+            StudyFinding(
                 "The SNN needs less energy per step than the ANN with history (arithmetic alone).",
                 ", ".join(f"{row['arithmetic nJ']:.1f} nJ ({row['network']})" for row in (ours[0], ann[0])) + ".",
                 AGREES if ours[0]["arithmetic nJ"] < ann[0]["arithmetic nJ"] else DIFFERS,

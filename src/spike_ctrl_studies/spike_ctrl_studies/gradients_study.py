@@ -17,7 +17,18 @@ from spike_ctrl import airframe
 from spike_ctrl.report.figures import Figure, Line, Panel
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import guided, paper
-from spike_ctrl_studies.study import AGREES, DIFFERS, Context, Finding, Lines, Options, Report, Result, Unit, of_kind
+from spike_ctrl_studies.study import (
+    AGREES,
+    DIFFERS,
+    Lines,
+    Report,
+    StudyFinding,
+    StudyOptions,
+    Unit,
+    UnitContext,
+    UnitResult,
+    of_kind,
+)
 
 SEEDS = (0, 0)
 HIDDEN = (64, 64, 64, 64)
@@ -31,7 +42,7 @@ NEAR_COSINE = 0.15  # what still counts as the paper's cosine
 NEAR_FACTOR = 3.0  # ... and as the paper's ratio of sizes
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     count = INITIALISATIONS[options.quick]
     return [
         Unit(f"initialisations-{first:03d}", {"first": first, "count": PER_UNIT, "airframe": options.airframe})
@@ -39,7 +50,7 @@ def units(options: Options) -> list[Unit]:
     ]
 
 
-def measure(settings: dict, context: Context) -> Result:
+def measure(settings: dict, context: UnitContext) -> UnitResult:
     """One line per initialisation, slope and layer."""
     vehicle = airframe.find(settings["airframe"])
     observation, label = (torch.from_numpy(array).double() for array in guided.flights(vehicle, VEHICLES, STEPS, seed=1))
@@ -58,7 +69,7 @@ def measure(settings: dict, context: Context) -> Result:
                 rate = rates[layer] if layer < len(rates) else None
                 lines.append({"kind": "gradient", "seed": seed, "k": k, "layer": name, **figures, "spike_rate": rate})
         context.progress((index + 1) / settings["count"], f"initialisation {seed}")
-    return Result(lines)
+    return UnitResult(lines)
 
 
 def layer_gradients(network: SpikingNetwork, observation: torch.Tensor, label: torch.Tensor, k: float) -> list[torch.Tensor]:
@@ -88,7 +99,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(a @ b / (a.norm() * b.norm()))
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     lines = [line for found in results.values() for line in of_kind(found, "gradient")]
     count = len({line["seed"] for line in lines})
     table = [_row(lines, layer, k) for layer in LAYERS for k in SLOPES]
@@ -110,7 +121,7 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     )
 
 
-def findings(size: dict, cosines: dict) -> list[Finding]:
+def findings(size: dict, cosines: dict) -> list[StudyFinding]:
     """What the paper claims, and what sizes and cosines by (layer, k) say."""
     first, last = min(SLOPES), max(SLOPES)
     falls = [size["input", k] for k in SLOPES]
@@ -118,12 +129,12 @@ def findings(size: dict, cosines: dict) -> list[Finding]:
     ours, theirs = size["input", first] / size["input", last], paper.INPUT_GRADIENT[first] / paper.INPUT_GRADIENT[last]
     ratio_near = 1 / NEAR_FACTOR <= ours / theirs <= NEAR_FACTOR
     found = [
-        Finding(
+        StudyFinding(
             "Shallow slopes carry larger gradients to the input layer than steep ones.",
             "mean |grad| " + ", ".join(f"{value:.2g} (k = {k})" for k, value in zip(SLOPES, falls, strict=True)) + ".",
             AGREES if shrinks else DIFFERS,
         ),
-        Finding(
+        StudyFinding(
             f"At the input layer the gradient with k = {first} is {theirs:.2g} times that with k = {last}.",
             f"{ours:.3g} times.",
             AGREES if ratio_near else DIFFERS,
@@ -132,7 +143,7 @@ def findings(size: dict, cosines: dict) -> list[Finding]:
     for k in SLOPES[:-1]:
         ours, theirs = cosines["input", k], paper.INPUT_COSINE[k]
         found.append(
-            Finding(
+            StudyFinding(
                 f"At the input layer the cosine with the true gradient is {theirs} for k = {k}.",
                 f"{ours:.2f}.",
                 AGREES if abs(ours - theirs) <= NEAR_COSINE else DIFFERS,
@@ -142,7 +153,7 @@ def findings(size: dict, cosines: dict) -> list[Finding]:
     off = max(abs(ratio - 1) for ratio in steady)
     turned = 1 - min(cosines["output", k] for k in SLOPES)
     found.append(
-        Finding(
+        StudyFinding(
             "The output layer's gradient does not depend on the slope.",
             f"size within {off:.1g}, cosine within {turned:.1g} of those at k = {REFERENCE}.",
             AGREES if off < 1e-6 and turned < 1e-6 else DIFFERS,

@@ -9,7 +9,19 @@ from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation, GuideController, evaluate
 from spike_ctrl.report.figures import Bars, Figure, Level, Line, Panel
 from spike_ctrl_studies import paper, training_run
-from spike_ctrl_studies.study import AGREES, DIFFERS, Context, Finding, Lines, Options, Report, Result, Unit, one, spread
+from spike_ctrl_studies.study import (
+    AGREES,
+    DIFFERS,
+    Lines,
+    Report,
+    StudyFinding,
+    StudyOptions,
+    Unit,
+    UnitContext,
+    UnitResult,
+    one,
+    spread,
+)
 
 SEEDS = (2, 5)
 RECIPE = "default"
@@ -19,7 +31,7 @@ LEVELS = (400, 445)
 GUIDE = "guide"
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     plan = training_run.find_recipe(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
@@ -29,15 +41,15 @@ def units(options: Options) -> list[Unit]:
     return [Unit(GUIDE, {"airframe": options.airframe, "lead_cap": 10.0}, weight=0.05), *runs]
 
 
-def measure(settings: dict, context: Context) -> Result:
+def measure(settings: dict, context: UnitContext) -> UnitResult:
     if "recipe" in settings:
         return training_run.measure(settings, context)
     vehicle = airframe.find(settings["airframe"])
     guide = GeometricGuide(vehicle, Gains(lead_cap=settings["lead_cap"]))
-    return Result([{"kind": "result", "evaluation": evaluate(GuideController(guide), vehicle).to_dict()}])
+    return UnitResult([{"kind": "result", "evaluation": evaluate(GuideController(guide), vehicle).to_dict()}])
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     guide = Evaluation.from_dict(one(results[GUIDE], "result")["evaluation"])
     runs = {name: lines for name, lines in results.items() if name != GUIDE}
     evaluations = {name: training_run.evaluation_of(lines) for name, lines in runs.items()}
@@ -63,13 +75,13 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     )
 
 
-def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[str, Lines]) -> list[Finding]:
+def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[str, Lines]) -> list[StudyFinding]:
     """Against the paper's return and time, and against the guide in each column."""
     returns = [found.headline for found in evaluations.values()]
     mean, deviation = spread(returns)
     around = "" if np.isnan(deviation) else f" ± {deviation:.1f}"
     found = [
-        Finding(
+        StudyFinding(
             f"The method reaches a return of {paper.RETURN} (on the paper's reward).",
             f"{mean:.1f}{around} in the headline column (1.5 m, start).",
             AGREES if mean >= paper.RETURN else DIFFERS,
@@ -79,7 +91,7 @@ def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[s
     known = [time for time in times if time is not None]
     missing = f"; {len(times) - len(known)} of {len(times)} seeds never" if len(known) < len(times) else ""
     found.append(
-        Finding(
+        StudyFinding(
             f"Training takes {paper.HOURS} hours.",
             (f"{np.mean(known):.1f} s of wall time until a validation shows {paper.RETURN}" if known else "not reached")
             + missing
@@ -92,7 +104,7 @@ def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[s
         ours = np.mean([evaluation.columns[name]["return_mean"] for evaluation in evaluations.values()])
         above[name] = float(ours - guide.columns[name]["return_mean"])
     found.append(
-        Finding(
+        StudyFinding(
             "The spiking policy is above the guide in all four columns.",
             ", ".join(f"{name.replace('_', ' ')} {gap:+.1f}" for name, gap in above.items()) + ".",
             AGREES if min(above.values()) > 0 else DIFFERS,

@@ -17,10 +17,10 @@ from spike_ctrl_studies.headline_study import mean_curve
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    Finding,
     Lines,
-    Options,
     Report,
+    StudyFinding,
+    StudyOptions,
     Unit,
     by_variant,
     of_kind,
@@ -40,7 +40,7 @@ PUBLISHED = "as published"
 VARIANTS = {PUBLISHED: {}, "critic by advantages": {"critic": "advantage"}}
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
@@ -60,7 +60,7 @@ def variant(plan: Recipe, name: str) -> Recipe:
 measure = training_run.measure_variant
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     groups = by_variant(results, VARIANTS)
     seeds = len(groups[PUBLISHED])
     return Report(
@@ -86,7 +86,7 @@ def last_return(lines: Lines) -> float:
     return float(np.mean(late or [line["return"] for line in seen[-1:]])) if seen else np.nan
 
 
-def findings(returns: dict[str, list[float]]) -> list[Finding]:
+def findings(returns: dict[str, list[float]]) -> list[StudyFinding]:
     """From the last training returns of each variant."""
     low, high = paper.FIGURE["TD3BC + jump start"]
     found = []
@@ -94,7 +94,7 @@ def findings(returns: dict[str, list[float]]) -> list[Finding]:
         mean, _ = spread(values)
         claim = f"TD3BC + jump start ends at {paper.RETURN}, its figure shows {low} to {high}"
         found.append(
-            Finding(
+            StudyFinding(
                 claim + (" (as published)." if name == PUBLISHED else f" (here with a {name})."),
                 f"last training return {plus_minus(values)}.",
                 AGREES if mean >= low else DIFFERS,

@@ -28,13 +28,13 @@ from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
     OPEN,
-    Context,
-    Finding,
     Lines,
-    Options,
     Report,
-    Result,
+    StudyFinding,
+    StudyOptions,
     Unit,
+    UnitContext,
+    UnitResult,
     of_kind,
     one,
     plus_minus,
@@ -61,7 +61,7 @@ NEAR = 0.2  # returns that differ by less than this share of the larger are call
 CLEAR = 1.5  # a ratio of returns from which one is called better
 
 
-def units(options: Options) -> list[Unit]:
+def units(options: StudyOptions) -> list[Unit]:
     plans = [training_run.find_recipe(name) for name in ((options.recipe,) if options.recipe else RECIPES)]
     most = QUICK_STEPS if options.quick else STEPS
     plans = [plan.with_steps(min(plan.schedule.steps, most)) for plan in plans]
@@ -97,11 +97,11 @@ def reinforcement(method: str, plan: recipes.Recipe, schedule: dict) -> recipes.
     return training_run.changed(with_slope, **without_label) if method == "TD3" else with_slope
 
 
-def measure(settings: dict, context: Context) -> Result:
+def measure(settings: dict, context: UnitContext) -> UnitResult:
     about = {"method": settings["method"], "schedule": settings["schedule"]}
     if settings["method"] != "BC":
         found = training_run.measure(settings, context)
-        return Result([line | about for line in found.lines], found.files)
+        return UnitResult([line | about for line in found.lines], found.files)
     vehicle = airframe.find(settings["airframe"])
     cloning = Cloning(**settings["cloning"] | {"hidden": tuple(settings["cloning"]["hidden"])})
     gains = type(recipes.Recipe("").guide)(**settings["guide"])
@@ -125,7 +125,7 @@ def measure(settings: dict, context: Context) -> Result:
         )
     frozen = evaluate(PolicyController(SpikingPolicy(best.weights, PAPER)), vehicle)
     lines.append({"kind": "result", "seed": settings["seed"], "seconds": seconds, "evaluation": frozen.to_dict()})
-    return Result([line | about for line in lines])
+    return UnitResult([line | about for line in lines])
 
 
 def epochs(lines: Lines) -> tuple[list[float], list[float], list[float]]:
@@ -146,7 +146,7 @@ def epochs_to(lines: Lines, level: float) -> float | None:
     return next((number for number, value in zip(numbers, returns, strict=True) if value >= level), None)
 
 
-def report(options: Options, results: dict[str, Lines]) -> Report:
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
     groups: dict[tuple[str, str], list[Lines]] = {}
     for lines in results.values():
         result = one(lines, "result")
@@ -173,12 +173,12 @@ def report(options: Options, results: dict[str, Lines]) -> Report:
     )
 
 
-def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence[str]) -> list[Finding]:
+def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence[str]) -> list[StudyFinding]:
     """The paper's claims against mean and deviation of the best returns by (method, schedule); methods: those of RL."""
     cloned = [best["BC", name][0] for name in SCHEDULES]
     apart = (max(cloned) - min(cloned)) / max(abs(max(cloned)), 1e-9)
     found = [
-        Finding(
+        StudyFinding(
             f"Supervised learning has no preference among slopes (taken as: best returns within {100 * NEAR:.0f} %).",
             f"{100 * apart:.0f} % apart: {_listed(best, 'BC')}.",
             AGREES if apart <= NEAR else DIFFERS,
@@ -191,7 +191,7 @@ def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence
         better = shallow > 0 and (steep <= 0 or shallow / steep >= CLEAR)
         times = f"{shallow / steep:.2f} times" if steep > 0 else f"{shallow:.0f} against {steep:.0f}"
         found.append(
-            Finding(
+            StudyFinding(
                 f"{method}: shallow or scheduled slopes give twice the return of steep ones (taken as: {CLEAR} times).",
                 f"{times}: {_listed(best, method)}" + ("." if learned else "; nothing was learned."),
                 OPEN if not learned else AGREES if better else DIFFERS,
@@ -200,7 +200,7 @@ def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence
         )
         two, adaptive = mean["k = 2"], mean["adaptive"]
         found.append(
-            Finding(
+            StudyFinding(
                 f"{method}: a fixed k = 2 is as good as the adaptive slope (taken as: within {100 * NEAR:.0f} %).",
                 f"{two:.0f} and {adaptive:.0f}" + ("." if learned else "; nothing was learned."),
                 OPEN if not learned else AGREES if abs(two - adaptive) <= NEAR * max(abs(two), abs(adaptive)) else DIFFERS,

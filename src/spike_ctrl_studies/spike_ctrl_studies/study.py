@@ -23,7 +23,7 @@ class ExperimentError(ValueError):
 
 
 @dataclass(frozen=True)
-class Options:
+class StudyOptions:
     """What the user asked for. recipe "" is the experiment's own choice, seeds 0 the number of its size."""
 
     quick: bool = False
@@ -40,7 +40,7 @@ class Unit(NamedTuple):
     weight: float = 1.0
 
 
-class Result(NamedTuple):
+class UnitResult(NamedTuple):
     """What a unit gave: lines for its JSONL, and files by name."""
 
     lines: Lines
@@ -48,7 +48,7 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Context:
+class UnitContext:
     """What a unit is given beside its settings.
 
     clock: wall seconds. progress: takes the share done, 0 to 1, and a few words. scratch: an empty folder.
@@ -61,7 +61,7 @@ class Context:
     commit: str = ""
 
 
-class Finding(NamedTuple):
+class StudyFinding(NamedTuple):
     """A claim, what was measured, and the verdict that follows from the numbers: AGREES, DIFFERS or OPEN.
 
     paper: whether the paper claims it; else it is a goal or a question of ours.
@@ -79,7 +79,7 @@ class Report:
 
     title: str
     table: Sequence[Mapping[str, Any]]
-    findings: Sequence[Finding] = ()
+    findings: Sequence[StudyFinding] = ()
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 
@@ -118,7 +118,7 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else np.nan
 
 
-def size_of(options: Options, seeds: int) -> str:
+def size_of(options: StudyOptions, seeds: int) -> str:
     """How large it was, for a title: "3 seeds each"."""
     return f"{seeds} seed{'s' * (seeds > 1)} each{', quick size' if options.quick else ''}"
 

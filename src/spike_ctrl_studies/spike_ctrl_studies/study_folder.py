@@ -22,7 +22,17 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl.report import figures
-from spike_ctrl_studies.study import DIFFERS, OPEN, ExperimentError, Finding, Lines, Options, Report, Result, Unit
+from spike_ctrl_studies.study import (
+    DIFFERS,
+    OPEN,
+    ExperimentError,
+    Lines,
+    Report,
+    StudyFinding,
+    StudyOptions,
+    Unit,
+    UnitResult,
+)
 
 CONFIG = "config.json"
 ROOT = Path("runs") / "experiments"
@@ -31,7 +41,7 @@ ROOT = Path("runs") / "experiments"
 class Folder:
     """The folder at `path` of the experiment `name` with these options and units."""
 
-    def __init__(self, path: Path, name: str, options: Options, units: Sequence[Unit], origin: Mapping[str, str]):
+    def __init__(self, path: Path, name: str, options: StudyOptions, units: Sequence[Unit], origin: Mapping[str, str]):
         """Makes it, or goes on with what is there. Raises ExperimentError where that is another experiment."""
         self.path, self.units = path, list(units)
         config = _config(name, options, units)
@@ -46,7 +56,7 @@ class Folder:
     def done(self, unit: Unit) -> bool:
         return self._raw(unit).is_file()
 
-    def keep(self, unit: Unit, result: Result) -> None:
+    def keep(self, unit: Unit, result: UnitResult) -> None:
         """Write what a unit gave; its lines come last, so that a unit with lines is complete."""
         for name, data in result.files.items():
             _write(self.path / "runs" / unit.name / name, data)
@@ -81,7 +91,7 @@ class Folder:
             raise ExperimentError(f"{path}: cannot be read ({error}); delete it to have it measured again") from None
 
 
-def unfinished(name: str, options: Options, units: Sequence[Unit], root: Path = ROOT) -> Path | None:
+def unfinished(name: str, options: StudyOptions, units: Sequence[Unit], root: Path = ROOT) -> Path | None:
     """The newest folder under `root` of this very experiment that still lacks units: what the same command goes on with."""
     config = _config(name, options, units)
     for path in sorted(root.glob(f"{name}-*"), reverse=True):
@@ -107,7 +117,7 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _config(name: str, options: Options, units: Sequence[Unit]) -> dict[str, Any]:
+def _config(name: str, options: StudyOptions, units: Sequence[Unit]) -> dict[str, Any]:
     listed = [{"name": unit.name, "settings": unit.settings} for unit in units]
     vehicle = airframe.find(options.airframe).hash
     return plain({"experiment": name, **dataclasses.asdict(options), "airframe_hash": vehicle, "units": listed})
@@ -208,7 +218,7 @@ def report_text(report: Report) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _finding(finding: Finding, mark: str = "**") -> str:
+def _finding(finding: StudyFinding, mark: str = "**") -> str:
     whose = "" if finding.paper else " (our own question)"
     return f"{mark}{finding.verdict}{mark}{whose}: {finding.claim} Measured here: {finding.measured}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spike_ctrl.report import figures
 from spike_ctrl_studies import cluster, study, worker_pool
-from spike_ctrl_studies.study import ExperimentError, Options, Unit
+from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
 from spike_ctrl_studies.study_folder import ROOT, Folder, unfinished
 from spike_ctrl_studies.worker_pool import Done, Event, Failed, Origin, Progress
 
@@ -17,7 +17,7 @@ SHOW_PERIOD = 1.0  # wall seconds between two lines of progress
 
 def run(
     name: str,
-    options: Options,
+    options: StudyOptions,
     *,
     out: Path | None,
     stamp: str,

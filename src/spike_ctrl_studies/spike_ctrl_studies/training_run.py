@@ -13,7 +13,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
-from spike_ctrl_studies.study import Context, ExperimentError, Lines, Result, of_kind, one
+from spike_ctrl_studies.study import ExperimentError, Lines, UnitContext, UnitResult, of_kind, one
 
 VEHICLES = 256
 KEPT = ("recipe.yaml", "policy.safetensors", "evaluation.json")
@@ -66,7 +66,7 @@ def settings(recipe: Recipe, airframe_name: str, seed: int, **more: Any) -> dict
     return {"recipe": recipes.to_dict(recipe), "airframe": airframe_name, "seed": seed, **more}
 
 
-def measure(settings: dict[str, Any], context: Context) -> Result:
+def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
     """Train once and fly the frozen evaluation.
 
     Lines: "training" (each second), "validation", and one "result" with the evaluation and the wall time of training.
@@ -98,13 +98,13 @@ def measure(settings: dict[str, Any], context: Context) -> Result:
             "evaluation": evaluation.to_dict(),
         }
     )
-    return Result(lines, {name: (run.folder / name).read_bytes() for name in KEPT})
+    return UnitResult(lines, {name: (run.folder / name).read_bytes() for name in KEPT})
 
 
-def measure_variant(settings: dict[str, Any], context: Context) -> Result:
+def measure_variant(settings: dict[str, Any], context: UnitContext) -> UnitResult:
     """`measure`, with the variant's name in each line."""
     found = measure(settings, context)
-    return Result([line | {"variant": settings["variant"]} for line in found.lines], found.files)
+    return UnitResult([line | {"variant": settings["variant"]} for line in found.lines], found.files)
 
 
 def _kind(line: dict[str, Any]) -> dict[str, Any]:

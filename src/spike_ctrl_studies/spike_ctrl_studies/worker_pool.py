@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl_studies import study
-from spike_ctrl_studies.study import Context, ExperimentError, Result, Unit
+from spike_ctrl_studies.study import ExperimentError, Unit, UnitContext, UnitResult
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 END_SECONDS = 5.0  # that a worker has to end itself in before it is killed
@@ -32,7 +32,7 @@ class Done(NamedTuple):
     """A unit is finished."""
 
     unit: Unit
-    result: Result
+    result: UnitResult
 
 
 class Failed(NamedTuple):
@@ -96,13 +96,13 @@ def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], f
 
 def measure(
     name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
-) -> Result:
+) -> UnitResult:
     """Measure one unit in this process, with one thread and a scratch folder of its own."""
     import torch
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="spike-ctrl-") as scratch:
-        return study.find(name).measure(unit.settings, Context(clock, progress, Path(scratch), **origin))
+        return study.find(name).measure(unit.settings, UnitContext(clock, progress, Path(scratch), **origin))
 
 
 def attempt(

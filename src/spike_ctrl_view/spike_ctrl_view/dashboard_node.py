@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from rclpy.node import Node
 
-from spike_ctrl.report.live_view import EVENTS, HISTORY, Seen, Stream, render
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl.report.live_view import EVENTS, HISTORY, SeenGraph, SeenStream, render
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view.hearing import Hearing
@@ -31,7 +31,7 @@ class Dashboard(Node):
             from rich.console import Console
             from rich.live import Live
         except ImportError:
-            raise ParameterError("watch needs the package rich: pip install rich") from None
+            raise NodeParameterError("watch needs the package rich: pip install rich") from None
         self.console, self.begun, self.live = Console(), time.monotonic(), None
         self.hearing = Hearing(self)
         self.looks: deque[tuple[float, dict]] = deque([(self.begun, dict(self.hearing.counts))], maxlen=WINDOW)
@@ -43,7 +43,7 @@ class Dashboard(Node):
             self.live.start()
         start_timer(self, PERIOD, self.draw)
 
-    def seen(self, now: float) -> Seen:
+    def seen(self, now: float) -> SeenGraph:
         hearing = self.hearing
         state, supervisor = hearing.newest("state"), hearing.newest("supervisor/status")
         if state is not None:
@@ -56,11 +56,13 @@ class Dashboard(Node):
         since, before = self.looks[0]
         self.looks.append((now, dict(hearing.counts)))
         streams = tuple(
-            Stream(topic, (count - before[topic]) / max(now - since, 1e-3), now - hearing.times[topic] if count else None)
+            SeenStream(
+                topic, (count - before[topic]) / max(now - since, 1e-3), now - hearing.times[topic] if count else None
+            )
             for topic, count in hearing.counts.items()
             if count or topic in ("state", *ANSWERS)
         )
-        return Seen(
+        return SeenGraph(
             now=now - self.begun,
             nodes=tuple(sorted(set(self.get_node_names()) - {self.get_name()})),
             streams=streams,

@@ -15,7 +15,7 @@ from spike_ctrl_msgs.msg import Spikes
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.replay import AXES
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.declared_parameters import ParameterError, declare, parameter
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import scene
@@ -42,7 +42,7 @@ class Viewer(Node):
         try:
             import rerun
         except ImportError:
-            raise ParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
+            raise NodeParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
         self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
         self.hearing, self.named, self.spikes = Hearing(self), set(), None
         self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
@@ -134,7 +134,7 @@ def _require_free(name: str, port: int) -> None:
         try:
             attempt.bind(("", port))
         except OSError as error:
-            raise ParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
+            raise NodeParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
 
 
 def _layout(box: float):

@@ -104,7 +104,12 @@ def _vehicle(options) -> int:
         if options.station != "none":
             local = (host, 18570 + options.instance if port else 0)
             opened[STATION] = udp_server.open_port(local, udp_server.address(options.station or "127.0.0.1:14550"))
-    except (SigningError, simulated_parameters.ParameterError, udp_server.AddressError, ground_truth.TruthError) as error:
+    except (
+        SigningError,
+        simulated_parameters.AutopilotParameterError,
+        udp_server.AddressError,
+        ground_truth.TruthError,
+    ) as error:
         raise UsageError(str(error)) from None
     for name, link in opened.items():
         (here, mine), (there, its) = link.socket.getsockname(), link.remote

@@ -59,7 +59,7 @@ def run(options, craft, defaults) -> int:
     if connection is None:
         return 0
     begin, failure = time.monotonic(), None
-    pace = tcp_server.Pace(options.speed, options.patience)
+    pace = tcp_server.LockstepPace(options.speed, options.patience)
     print(f"PX4 has connected; samples at {options.rate:g} Hz", flush=True)
     try:
         tcp_server.serve(

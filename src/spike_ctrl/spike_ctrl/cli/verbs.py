@@ -314,13 +314,13 @@ def _experiment(options) -> int:
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.report.figures import MissingPackage
     from spike_ctrl_studies import arguments, study_runner
-    from spike_ctrl_studies.study import ExperimentError, Options
+    from spike_ctrl_studies.study import ExperimentError, StudyOptions
 
     craft = airframe.find(options.airframe)
     craft.require_layout("motors")
     if options.recipe:
         recipes.find(options.recipe).require_fit(craft)
-    asked = Options(options.quick, options.seeds, options.recipe, options.airframe)
+    asked = StudyOptions(options.quick, options.seeds, options.recipe, options.airframe)
     origin = {"command": provenance.command(), "commit": provenance.commit()}
     about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}
     signal.signal(signal.SIGTERM, signal.default_int_handler)

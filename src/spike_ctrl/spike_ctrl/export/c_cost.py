@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 
-class Cost(NamedTuple):
+class CycleCost(NamedTuple):
     """Cycles for a weight that multiplies an observation, for one that a spike adds, for a neuron, for an output's tanh."""
 
     multiplied: float
@@ -24,7 +24,7 @@ class Cost(NamedTuple):
     output: float
 
 
-PROCESSORS = {"Cortex-M4": Cost(10, 8, 34, 200), "Cortex-M7": Cost(4, 3, 14, 100)}
+PROCESSORS = {"Cortex-M4": CycleCost(10, 8, 34, 200), "Cortex-M7": CycleCost(4, 3, 14, 100)}
 
 
 class Operations(NamedTuple):
@@ -35,7 +35,7 @@ class Operations(NamedTuple):
     neurons: int
     outputs: int
 
-    def times(self, cost: Cost) -> float:
+    def times(self, cost: CycleCost) -> float:
         """The sum of all, each at its cost."""
         return sum(count * each for count, each in zip(self, cost, strict=True))
 

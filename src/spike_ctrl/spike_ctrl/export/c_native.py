@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl.export import ExportError
-from spike_ctrl.export.c_source import Source
+from spike_ctrl.export.c_source import CSource
 from spike_ctrl.policy.numpy_runtime import PolicyState
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O2")
@@ -66,7 +66,7 @@ class NativePolicy:
     An observation that is not finite gives the action 0 and leaves the state.
     """
 
-    def __init__(self, folder: Path, source: Source):
+    def __init__(self, folder: Path, source: CSource):
         self.twin, self._type = source.twin, source.state_type
         self.sizes = source.sizes
         with tempfile.TemporaryDirectory() as place:

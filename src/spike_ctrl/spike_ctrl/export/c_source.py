@@ -56,7 +56,7 @@ class Form(NamedTuple):
         return f"int8 weights, int{self.bits} membranes" if self.integer else "float32"
 
 
-class Source(NamedTuple):
+class CSource(NamedTuple):
     """The written files by name, the policy whose actions they give, sizes of the network, type of a membrane, bytes of
     the constants, of a state and of the largest array on the stack."""
 
@@ -69,7 +69,7 @@ class Source(NamedTuple):
     stack_bytes: int
 
 
-def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
+def source(found: Checkpoint, name: str, form: Form = Form()) -> CSource:
     """The C files of a checkpoint. name: what comments call it. Raises ExportError."""
     contract, observations = found.manifest.contract, found.self_test
     if contract.observation != LAYOUT:
@@ -88,7 +88,7 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
     text = f'{head}#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
     neurons = sum(contract.sizes[1:-1])
     files = (head + _header(found, form), text, head + _self_test(observations, twin, found.manifest.tolerance))
-    return Source(
+    return CSource(
         files=dict(zip(FILES, files, strict=True)),
         twin=twin,
         sizes=contract.sizes,
@@ -100,7 +100,7 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> Source:
     )
 
 
-def write(folder: Path, written: Source) -> None:
+def write(folder: Path, written: CSource) -> None:
     """Write the files into a folder, which is made where it is missing. Raises ExportError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

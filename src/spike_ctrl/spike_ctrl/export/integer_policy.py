@@ -28,7 +28,7 @@ LIMITS = {16: 2**15 - 1, 32: 2**30}
 HEADROOM = 4.0
 
 
-class Layer(NamedTuple):
+class IntegerLayer(NamedTuple):
     """weight int8 [in, H], bias int32 [H], beta uint16 [H] in 2^-15, theta int32 [H]; membranes have `fraction` bits.
 
     The weight of a layer that hears itself is [in + H, H].
@@ -44,7 +44,7 @@ class Layer(NamedTuple):
 class Tables(NamedTuple):
     """All numbers of the integer policy; an output is tanh(scale sum_j weight_j s_j + bias), in float32."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[IntegerLayer, ...]
     output_weight: np.ndarray  # int8 [H, out]
     output_scale: np.ndarray  # float32 [out]
     output_bias: np.ndarray  # float32 [out]
@@ -72,7 +72,7 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
         inflow = 127 * 2**INPUT_BITS * most
         if LIMITS[32] + inflow + np.abs(bias).max() + theta.max() >= 2**31:
             raise ExportError(f"layer{index}: found {heard} inputs, wanted fewer: sums need more than 32 bits")
-        layers.append(Layer(weight, bias.astype(np.int32), beta, np.maximum(theta, 1).astype(np.int32), fraction))
+        layers.append(IntegerLayer(weight, bias.astype(np.int32), beta, np.maximum(theta, 1).astype(np.int32), fraction))
         start += width
     weight, unit = _rounded(weights["output.weight"])
     return Tables(tuple(layers), weight, unit.astype(np.float32), np.float32(weights["output.bias"]))

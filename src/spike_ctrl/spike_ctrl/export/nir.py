@@ -58,7 +58,7 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> f
     except OSError as error:
         reason = error.strerror or (os.strerror(error.errno) if error.errno else error)
         raise ExportError(f"{path}: cannot be written: {reason}") from None
-    read, state, worst = Simulator(_package().read(path)), None, 0.0
+    read, state, worst = NirSimulator(_package().read(path)), None, 0.0
     wanted = found.policy.initial_state()
     for observation in found.self_test:
         action, state = read.step(observation, state)
@@ -69,7 +69,7 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> f
     return worst
 
 
-class Simulator:
+class NirSimulator:
     """Steps a graph that is a chain of Affine and LIF nodes as its metadata says: forward Euler, hard reset, tanh.
 
     simulator = Simulator(nir.read("policy.nir"))

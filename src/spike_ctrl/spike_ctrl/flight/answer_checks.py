@@ -49,7 +49,7 @@ class Answer(NamedTuple):
     spike_rate: tuple[float, ...] = ()
 
 
-class Source(NamedTuple):
+class AnswerSource(NamedTuple):
     """What is known of one who answers. states: tick and receipt of the last accepted states."""
 
     states: tuple[tuple[int, float], ...] = ()
@@ -83,13 +83,15 @@ class AnswerLimits:
     contradiction_away: float = within(1.4, 0.001, 2.0)  # ... and far away from a new set-point, each in its own haste
 
 
-def expect(source: Source, sample: Sample) -> Source:
+def expect(source: AnswerSource, sample: Sample) -> AnswerSource:
     """The source after a state was accepted, which it is to answer."""
     waiting = sample.received if source.waiting_since is None else source.waiting_since
     return source._replace(states=(*source.states, (sample.tick, sample.received))[-KEPT:], waiting_since=waiting)
 
 
-def judge(answer: Answer, source: Source, layout: str, limits: AnswerLimits) -> tuple[Answer | None, tuple[Finding, ...]]:
+def judge(
+    answer: Answer, source: AnswerSource, layout: str, limits: AnswerLimits
+) -> tuple[Answer | None, tuple[Finding, ...]]:
     """The answer with its action clamped to [-1, 1], or None if it must not be used."""
     if answer.layout != layout:
         return None, (Finding(Fault.WRONG_IDENTITY, f"layout: found '{answer.layout}', wanted '{layout}'"),)
@@ -113,7 +115,7 @@ def judge(answer: Answer, source: Source, layout: str, limits: AnswerLimits) -> 
     return answer, ()
 
 
-def answered(source: Source, answer: Answer, limits: AnswerLimits) -> Source:
+def answered(source: AnswerSource, answer: Answer, limits: AnswerLimits) -> AnswerSource:
     """The source after an answer that `judge` let pass; misses are counted by the state's receipt."""
     asked = dict(source.states)[answer.tick]
     rest = [received for tick, received in source.states if received > asked]
@@ -125,7 +127,7 @@ def answered(source: Source, answer: Answer, limits: AnswerLimits) -> Source:
     )
 
 
-def silence(source: Source, now: float, limits: AnswerLimits, fault: Fault) -> tuple[Finding, ...]:
+def silence(source: AnswerSource, now: float, limits: AnswerLimits, fault: Fault) -> tuple[Finding, ...]:
     """Whether the source owes an answer for too long, or was late too often. fault: what silence is called."""
     found, limit = (), limits.silent if fault is Fault.POLICY_SILENT else limits.guide_silent
     if source.waiting_since is not None and now - source.waiting_since > limit:

@@ -18,7 +18,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder import Ladder, Request
 
 
-class Phase(Enum):
+class MissionPhase(Enum):
     WAIT = "wait until everything is ready"
     TAKE_OFF = "take off by the guide"
     ENGAGE = "engage the policy"
@@ -30,7 +30,7 @@ class Phase(Enum):
 class Auto(NamedTuple):
     """Where the flight is. failure: why it was cut short, empty where it was not. At DONE, `succeeded` says it all."""
 
-    phase: Phase = Phase.WAIT
+    phase: MissionPhase = MissionPhase.WAIT
     since: float | None = None  # s, begin of the phase
     asked: float | None = None  # s, last request
     flown: float = 0.0  # s by the policy
@@ -39,7 +39,7 @@ class Auto(NamedTuple):
 
     @property
     def succeeded(self) -> bool:
-        return self.phase is Phase.DONE and not self.failure
+        return self.phase is MissionPhase.DONE and not self.failure
 
 
 @dataclass(frozen=True)
@@ -66,57 +66,59 @@ def advance(auto: Auto, ladder: Ladder, airborne: bool, answers: bool, now: floa
     if auto.since is None:
         auto = auto._replace(since=now)
     rung = ladder.rung
-    if auto.phase is Phase.WAIT:
+    if auto.phase is MissionPhase.WAIT:
         if rung is Rung.GUIDE:
-            return _next(auto, Phase.TAKE_OFF, now)
+            return _next(auto, MissionPhase.TAKE_OFF, now)
         if airborne:  # started in the middle of a flight: it would take off anew where the autopilot has just landed
-            return _next(auto, Phase.DONE, now, "the vehicle is in the air already")
+            return _next(auto, MissionPhase.DONE, now, "the vehicle is in the air already")
         if now - auto.since > plan.ready_timeout:
             why = (refusal or "nothing was refused") if answers else "the policy does not answer"
-            return _next(auto, Phase.DONE, now, f"not ready within {plan.ready_timeout:g} s: {why}")
+            return _next(auto, MissionPhase.DONE, now, f"not ready within {plan.ready_timeout:g} s: {why}")
         return _ask(auto, Request.TAKE_OFF, now, plan) if answers else (auto, (), None)
-    if auto.phase in (Phase.TAKE_OFF, Phase.ENGAGE) and rung > Rung.GUIDE:
+    if auto.phase in (MissionPhase.TAKE_OFF, MissionPhase.ENGAGE) and rung > Rung.GUIDE:
         return _give_up(auto, ladder, now)
-    if auto.phase is Phase.TAKE_OFF:
+    if auto.phase is MissionPhase.TAKE_OFF:
         if ladder.taking_off:
             return auto, (), None
         if ladder.latched is not None:
             return _give_up(auto, ladder, now)
-        return _ask(auto._replace(phase=Phase.ENGAGE, since=now, asked=None), Request.ENGAGE, now, plan)
-    if auto.phase is Phase.ENGAGE:
+        return _ask(auto._replace(phase=MissionPhase.ENGAGE, since=now, asked=None), Request.ENGAGE, now, plan)
+    if auto.phase is MissionPhase.ENGAGE:
         if rung is Rung.SNN:
-            return auto._replace(phase=Phase.FLY, since=now), (), plan.trajectories[0] if plan.trajectories else None
+            return auto._replace(phase=MissionPhase.FLY, since=now), (), plan.trajectories[0] if plan.trajectories else None
         if ladder.wanted:
             return auto, (), None
         if ladder.latched is not None:
             return _give_up(auto, ladder, now)
         if now - auto.since > plan.engage_timeout:
-            return _next(auto, Phase.LAND, now, f"{auto.phase.value}: not within {plan.engage_timeout:g} s: {refusal}")
+            return _next(
+                auto, MissionPhase.LAND, now, f"{auto.phase.value}: not within {plan.engage_timeout:g} s: {refusal}"
+            )
         return _ask(auto, Request.ENGAGE, now, plan)
-    if auto.phase is Phase.FLY:
+    if auto.phase is MissionPhase.FLY:
         auto = auto._replace(flown=now - auto.since)
         if rung is not Rung.SNN:
             return _give_up(auto, ladder, now)
         leg = int(auto.flown / plan.duration)
         if leg >= max(len(plan.trajectories), 1):
-            return _next(auto, Phase.LAND, now)
+            return _next(auto, MissionPhase.LAND, now)
         return (auto, (), None) if leg == auto.leg else (auto._replace(leg=leg), (), plan.trajectories[leg])
-    if auto.phase is Phase.DONE:
+    if auto.phase is MissionPhase.DONE:
         return auto, (), None
     if rung is Rung.SILENT and not airborne:  # no fault may have led there, nor come in the very step of the request
-        return _next(auto, Phase.DONE, now, _fallen(auto, ladder) if ladder.latched is not None else "")
+        return _next(auto, MissionPhase.DONE, now, _fallen(auto, ladder) if ladder.latched is not None else "")
     if now - auto.since > plan.land_timeout:
-        return _next(auto, Phase.DONE, now, auto.failure or f"not landed within {plan.land_timeout:g} s")
+        return _next(auto, MissionPhase.DONE, now, auto.failure or f"not landed within {plan.land_timeout:g} s")
     # A pilot or the autopilot who took over is left alone.
     return (auto, (), None) if rung >= Rung.LAND else _ask(auto, Request.LAND, now, plan)
 
 
-def _next(auto: Auto, phase: Phase, now: float, failure: str = "") -> Step:
+def _next(auto: Auto, phase: MissionPhase, now: float, failure: str = "") -> Step:
     return auto._replace(phase=phase, since=now, asked=None, failure=auto.failure or failure), (), None
 
 
 def _give_up(auto: Auto, ladder: Ladder, now: float) -> Step:
-    return _next(auto, Phase.LAND, now, _fallen(auto, ladder))
+    return _next(auto, MissionPhase.LAND, now, _fallen(auto, ladder))
 
 
 def _fallen(auto: Auto, ladder: Ladder) -> str:

@@ -21,22 +21,22 @@ from spike_ctrl.flight.answer_checks import Action
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.limits import Settings
-from spike_ctrl.flight.state_checks import Sample, Track
+from spike_ctrl.flight.state_checks import Sample, StateTrack
 
 TOUCHDOWN = 1.0  # s: an armed vehicle is landed for so long before guide and policy begin anew
 SUCCESSION = 1.0  # s without a command, before the bridge obeys another supervisor
 
 
-class Seen(NamedTuple):
+class BridgeMemory(NamedTuple):
     """What is remembered of the vehicle. tick: of its last state. touched: s, when it was last in the air, since armed."""
 
     tick: int = 0
-    track: Track = Track()
+    track: StateTrack = StateTrack()
     touched: float = -math.inf
     target: SetPoint | None = None  # the supervisor's
 
 
-class Shown(NamedTuple):
+class BridgedState(NamedTuple):
     """A state with its tick: as it is, and as it may be flown on, if it may. on_ground: nothing is to wind up."""
 
     sample: Sample
@@ -44,7 +44,9 @@ class Shown(NamedTuple):
     on_ground: bool
 
 
-def see(seen: Seen, sample: Sample, status: Autopilot | None, settings: Settings) -> tuple[Seen, Shown]:
+def see(
+    seen: BridgeMemory, sample: Sample, status: Autopilot | None, settings: Settings
+) -> tuple[BridgeMemory, BridgedState]:
     """The next state. Where the estimator moved its origin the set-point goes along, until the supervisor gives its own."""
     sample = sample._replace(tick=seen.tick + 1)
     airborne, armed = status is not None and status.airborne, status is not None and status.armed
@@ -54,10 +56,10 @@ def see(seen: Seen, sample: Sample, status: Autopilot | None, settings: Settings
     if found.shift is not None and target is not None:
         target, _ = setpoint.current(setpoint.shifted(setpoint.Target(target), found.shift), 0.0, settings.cage)
     on_ground = not airborne and sample.received - touched > TOUCHDOWN
-    return Seen(sample.tick, found.track, touched, target), Shown(sample, found.accepted, on_ground)
+    return BridgeMemory(sample.tick, found.track, touched, target), BridgedState(sample, found.accepted, on_ground)
 
 
-class Passed(NamedTuple):
+class PassedCommand(NamedTuple):
     """What is remembered of the commands: the last states' ticks with their receipt (s), and the last command's tick."""
 
     states: tuple[tuple[int, float], ...] = ()
@@ -67,7 +69,7 @@ class Passed(NamedTuple):
     heard: float = -math.inf  # s, its last command
     guided: bool = False  # that was the guide's
 
-    def showed(self, accepted: Sample | None) -> Passed:
+    def showed(self, accepted: Sample | None) -> PassedCommand:
         """After a state went out that a command may answer."""
         if accepted is None:
             return self
@@ -78,7 +80,7 @@ class Passed(NamedTuple):
         return self.guided and now - self.heard <= 3 * settings.state.period
 
 
-def obeys(passed: Passed, source: int, publishers: Callable[[], int], now: float) -> bool:
+def obeys(passed: PassedCommand, source: int, publishers: Callable[[], int], now: float) -> bool:
     """Whether the bridge obeys this supervisor: the one that it did, or another that is alone once that one is silent.
 
     publishers: how many of commands there are in the graph, which takes a while to ask. Two supervisors are an accident: who
@@ -88,8 +90,8 @@ def obeys(passed: Passed, source: int, publishers: Callable[[], int], now: float
 
 
 def admit(
-    passed: Passed, tick: int, action: Action, layout: str, rests: bool, now: float, settings: Settings
-) -> tuple[Passed, tuple[Finding, ...]]:
+    passed: PassedCommand, tick: int, action: Action, layout: str, rests: bool, now: float, settings: Settings
+) -> tuple[PassedCommand, tuple[Finding, ...]]:
     """Whether the bridge may send this command to the autopilot: only if nothing was found.
 
     rests: the command is the supervisor's own; as the last act it may repeat a tick or answer an old one, once.

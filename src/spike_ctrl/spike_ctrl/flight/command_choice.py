@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from spike_ctrl.flight import answer_checks, ladder
-from spike_ctrl.flight.answer_checks import Action, Answer, Identity, Source
+from spike_ctrl.flight.answer_checks import Action, Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.ladder import Ladder
@@ -18,7 +18,7 @@ from spike_ctrl.flight.limits import Settings
 from spike_ctrl.flight.state_checks import Sample
 
 
-class Commander(Enum):
+class CommandedBy(Enum):
     """Whose command it is. REST: the supervisor's own, idle on the ground or level in the air."""
 
     POLICY = "policy"
@@ -32,7 +32,7 @@ class Command(NamedTuple):
     tick: int
     received: float
     action: Action
-    commander: Commander
+    commander: CommandedBy
     identity: Identity | None = None
 
 
@@ -49,8 +49,8 @@ class Sources(NamedTuple):
     """What a command is made from."""
 
     sample: Sample | None  # the last accepted state
-    policy: Source
-    guide: Source
+    policy: AnswerSource
+    guide: AnswerSource
     autopilot: Autopilot | None
 
 
@@ -62,7 +62,7 @@ def command(
     if sample is None or status is None:
         return sent, None, ()
     rest = settings.level if status.airborne else settings.idle
-    last_act = Command(sample.tick, sample.received, rest, Commander.REST)
+    last_act = Command(sample.tick, sample.received, rest, CommandedBy.REST)
     if rungs.rung is Rung.SILENT:
         leaving = before is not Rung.SILENT and status.mode is Mode.OFFBOARD and not sent.rested
         return Sent(sent.tick), last_act if leaving else None, ()
@@ -73,7 +73,7 @@ def command(
             return Sent(sent.tick, sent.at, None, True), last_act, ()
         return sent, None, ()
     action, found = chosen.action, ()
-    if chosen.commander is not Commander.REST:
+    if chosen.commander is not CommandedBy.REST:
         action, found = answer_checks.slewed(action, sent.action, settings.answers)
     return Sent(chosen.tick, now, action), chosen._replace(action=action), found
 
@@ -84,7 +84,7 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
     def fresh(tick: int, received: float) -> bool:
         return tick > sent.tick and now - received <= settings.answers.silent
 
-    def of(source: Source, commander: Commander) -> Command | None:
+    def of(source: AnswerSource, commander: CommandedBy) -> Command | None:
         answer: Answer | None = source.latest
         received = dict(source.states).get(answer.tick) if answer is not None else None
         if received is None or not fresh(answer.tick, received):
@@ -93,21 +93,21 @@ def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: S
 
     policy, guide, sample = sources.policy, sources.guide, sources.sample
     if rungs.rung is Rung.SNN:
-        return of(policy, Commander.POLICY)
+        return of(policy, CommandedBy.POLICY)
     if rungs.rung is Rung.GUIDE:
         spooling = ladder.spooling(rungs, now, settings.ladder)
         # Once it flies, an autopilot that takes it for landed is not believed: rotors at rest would be a fall. Nor is one
         # that takes it for flying while they come up to speed.
         waiting = rungs.armed_since is None and not sources.autopilot.airborne
         if not rungs.taking_off or not (waiting or spooling):
-            return of(guide, Commander.GUIDE)
+            return of(guide, CommandedBy.GUIDE)
         resting = settings.spool if spooling else settings.idle
         passes = fresh(sample.tick, sample.received)
-        return Command(sample.tick, sample.received, resting, Commander.REST) if passes else None
+        return Command(sample.tick, sample.received, resting, CommandedBy.REST) if passes else None
     if rungs.confirmed or rungs.came_from is not Mode.OFFBOARD:
         return None
     if now - sources.autopilot.heard > settings.stall:  # who was stopped does not know who flies by now
         return None
     if rungs.trusted and guide.waiting_since is not None and now - guide.waiting_since > settings.answers.silent:
-        return of(policy, Commander.POLICY)
-    return of(guide, Commander.GUIDE)
+        return of(policy, CommandedBy.POLICY)
+    return of(guide, CommandedBy.GUIDE)

@@ -11,7 +11,7 @@ from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.geofence import Cage, CageError, Envelope
 from spike_ctrl.flight.ladder import LadderLimits
-from spike_ctrl.flight.state_checks import Limits
+from spike_ctrl.flight.state_checks import StateLimits
 
 SPOOL = 0.08  # of all thrust: PX4 takes more than MPC_MANTHR_MIN and .01 on the ground, .09, for flying
 
@@ -27,7 +27,7 @@ class Settings:
     layout: str = "rates"
     hover: float = within(0.0, -1.0, 1.0)
     spooling: float = within(-0.84, -1.0, 0.0)  # the collective action, while the rotors come up to speed after arming
-    state: Limits = Limits()
+    state: StateLimits = StateLimits()
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
     envelope: Envelope = Envelope()
@@ -61,13 +61,13 @@ def for_flight(airframe: Airframe, rate_hz: float, cage: str = "", height: float
     take-off (m). Raises SettingsError.
     """
     period, climb = 1 / rate_hz, height / LadderLimits().climb_speed
-    ages = {name: max(getattr(Limits(), name), 2 * period) for name in ("rates_age", "attitude_age", "state_age")}
+    ages = {name: max(getattr(StateLimits(), name), 2 * period) for name in ("rates_age", "attitude_age", "state_age")}
     try:
         return Settings(
             layout=airframe.action_layout,
             hover=0.0 if airframe.action_layout == "rates" else 2 * airframe.hover - 1,
             spooling=min(SPOOL / airframe.hover, 1.0) - 1 if airframe.action_layout == "rates" else 2 * SPOOL - 1,
-            state=replace(Limits(), period=period, **ages),
+            state=replace(StateLimits(), period=period, **ages),
             answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
             cage=_cage(cage),
             ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),

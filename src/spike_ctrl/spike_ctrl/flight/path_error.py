@@ -17,7 +17,7 @@ GOALS = {"hover": 0.10, "figure8": 0.25}  # m, RMSE
 
 
 @dataclass(frozen=True)
-class Track:
+class FlownTrack:
     """time (T,) in s since the policy took over; true, estimate and set_point (T, 3) in m, ENU. NaN where unknown."""
 
     time: np.ndarray
@@ -31,7 +31,7 @@ class Track:
         return np.linalg.norm(self.true - self.set_point, axis=1)
 
 
-class Leg(NamedTuple):
+class FlownLeg(NamedTuple):
     """One trajectory of a flight. rmse, worst (m) and beyond, the share of samples farther off than PASS_ERROR: after
     SETTLING. settle: of a step, s until it is within PASS_ERROR for good; NaN for others. estimate: RMSE (m) of what the
     autopilot took for the position, which no policy can better.
@@ -58,17 +58,17 @@ class Leg(NamedTuple):
         return f"{self.name}: RMSE {self.rmse:.3f} m ({off}), worst {self.worst:.3f} m, {far}{goal}"
 
 
-def of(log, truth) -> Track | None:
+def of(log, truth) -> FlownTrack | None:
     """The part of a recorded flight (a `FlightLog`) that the policy flew, by the vehicle's `Truth`; None: there is none."""
     flown = np.flatnonzero(log.rung_at(log.received) == int(Rung.SNN))
     if not len(flown):
         return None
     rows = slice(flown[0], flown[-1] + 1)
     stamp = log.stamp[rows]
-    return Track(stamp - stamp[0], truth.at(stamp), log.position[rows], log.set_point[rows])
+    return FlownTrack(stamp - stamp[0], truth.at(stamp), log.position[rows], log.set_point[rows])
 
 
-def legs(track: Track, kinds: Sequence[str], duration: float) -> list[Leg]:
+def legs(track: FlownTrack, kinds: Sequence[str], duration: float) -> list[FlownLeg]:
     """The legs of a flight whose trajectories took `duration` (s) each. One that was not flown is infinitely far off."""
     found = []
     for number, kind in enumerate(kinds):
@@ -77,16 +77,16 @@ def legs(track: Track, kinds: Sequence[str], duration: float) -> list[Leg]:
         rows = flown & (track.time >= begin + SETTLING) & np.isfinite(track.error)
         counts = track.error[rows]
         if not len(counts):
-            found.append(Leg(kind, math.inf, math.inf, 1.0))
+            found.append(FlownLeg(kind, math.inf, math.inf, 1.0))
             continue
         settle = _settle(track, flown) if kind == "step" else math.nan
         rmse = float(np.sqrt((counts**2).mean()))
         estimate = float(np.sqrt(((track.estimate - track.true)[rows] ** 2).sum(axis=1).mean()))
-        found.append(Leg(kind, rmse, float(counts.max()), float((counts > PASS_ERROR).mean()), settle, estimate))
+        found.append(FlownLeg(kind, rmse, float(counts.max()), float((counts > PASS_ERROR).mean()), settle, estimate))
     return found
 
 
-def _settle(track: Track, flown: np.ndarray) -> float:
+def _settle(track: FlownTrack, flown: np.ndarray) -> float:
     """s from the first jump of the set-point until the vehicle is near it for good, or until it jumps again."""
     time, error, points = track.time[flown], track.error[flown], track.set_point[flown]
     jumps = np.flatnonzero(np.linalg.norm(np.diff(points, axis=0), axis=1) > PASS_ERROR) + 1

@@ -47,7 +47,7 @@ class Shift(NamedTuple):
     yaw: float
 
 
-class Track(NamedTuple):
+class StateTrack(NamedTuple):
     """What the next state is judged by: the one before, when one was last accepted, the clock, repeats, late states."""
 
     last: Sample | None = None  # that came in order, accepted or not
@@ -62,14 +62,14 @@ class Track(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    track: Track
+    track: StateTrack
     accepted: Sample | None
     findings: tuple[Finding, ...]
     shift: Shift | None
 
 
 @dataclass(frozen=True)
-class Limits:
+class StateLimits:
     """What a state must keep to. Ages are those of the streams a state is made of; a state's own age is counted apart."""
 
     period: float = within(0.01, 0.001, 0.1)  # s, control period
@@ -95,10 +95,10 @@ WINDOW = 100  # control periods in which late states are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
 
-def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True) -> Inspection:
+def inspect(sample: Sample, track: StateTrack, limits: StateLimits, airborne: bool = True) -> Inspection:
     """Judge one state. Accepted is the state with its quaternion normalised, or None; findings say why."""
 
-    def refuse(fault: Fault, detail: str, kept: Track = track) -> Inspection:
+    def refuse(fault: Fault, detail: str, kept: StateTrack = track) -> Inspection:
         return Inspection(kept, None, (Finding(fault, detail),), None)
 
     if (detail := not_finite(sample)) is not None:
@@ -107,7 +107,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     reset = last is not None and sample.reset_counter != last.reset_counter
     # Across a jump of the clock it is not known for how long the vehicle has moved on.
     across = _sum(track.shift, estimator_shift(last, sample, 0.0)) if reset else track.shift
-    rebased = Track(accepted_at=track.accepted_at, late=track.late, shift=across)
+    rebased = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
     if last is not None:
         if sample.stamp < last.stamp - limits.delay or (sample.tick <= last.tick and sample.stamp > last.stamp):
             detail = f"stamp from {last.stamp:.3f} to {sample.stamp:.3f} s, tick from {last.tick} to {sample.tick}"
@@ -128,7 +128,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     if (detail := absurdity(sample, last, limits)) is not None:
         return refuse(Fault.STATE_ABSURD, detail)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
-    still, moved = _count_still(sample, last, track) if airborne else (Track().still, Track().moved)
+    still, moved = _count_still(sample, last, track) if airborne else (StateTrack().still, StateTrack().moved)
     shift = _sum(track.shift, estimator_shift(last, sample, sample.stamp - last.stamp)) if reset else track.shift
     followed = min(max(FOLLOWED * track.followed + min(age, drift), 0.0), limits.delay)
     lead += max(age - drift, 0.0)
@@ -153,7 +153,7 @@ def inspect(sample: Sample, track: Track, limits: Limits, airborne: bool = True)
     return Inspection(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
 
 
-def gap(track: Track, now: float, limits: Limits) -> tuple[Finding, ...]:
+def gap(track: StateTrack, now: float, limits: StateLimits) -> tuple[Finding, ...]:
     """What is wrong because of states that have not come, at time `now`."""
     if track.accepted_at is None:
         return (Finding(Fault.STATE_LOST, "no state has been accepted"),)
@@ -190,7 +190,7 @@ def not_finite(sample: Sample) -> str | None:
     return None
 
 
-def absurdity(sample: Sample, last: Sample | None, limits: Limits) -> str | None:
+def absurdity(sample: Sample, last: Sample | None, limits: StateLimits) -> str | None:
     """What a finite state says that cannot be, by itself or after `last`; None where all is plausible."""
     norm = math.hypot(*sample.quaternion)
     if abs(norm - 1) > limits.quaternion_norm:
@@ -247,10 +247,10 @@ def angle(first, second) -> float:
     return 2 * math.acos(min(inner, 1.0))
 
 
-def _count_still(sample: Sample, last: Sample | None, track: Track):
+def _count_still(sample: Sample, last: Sample | None, track: StateTrack):
     """In how many states each field has not changed by a bit, and in how many of these another one has."""
     if last is None:
-        return Track().still, Track().moved
+        return StateTrack().still, StateTrack().moved
     same = [getattr(sample, name) == getattr(last, name) for name in FIELDS]
     moving = not all(same)
     still = tuple(count + 1 if kept else 0 for count, kept in zip(track.still, same, strict=True))
@@ -258,7 +258,7 @@ def _count_still(sample: Sample, last: Sample | None, track: Track):
     return still, moved
 
 
-def _frozen(still, moved, limits: Limits) -> str | None:
+def _frozen(still, moved, limits: StateLimits) -> str | None:
     for name, kept, others in zip(FIELDS, still, moved, strict=True):
         if others >= limits.frozen:
             return f"{name} has not changed by a bit in {kept} states, the others have"

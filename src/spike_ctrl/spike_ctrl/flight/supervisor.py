@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import answer_checks, autopilot, ladder, setpoint, state_checks
-from spike_ctrl.flight.answer_checks import Answer, Identity, Monitor, Source
+from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity, Monitor
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, Sent, Sources, command
 from spike_ctrl.flight.faults import Fault, Finding, Rung
@@ -24,7 +24,7 @@ from spike_ctrl.flight.geofence import CRASH, RECOVERY, Cage
 from spike_ctrl.flight.ladder import Event, Facts, Ladder, Request
 from spike_ctrl.flight.limits import Settings
 from spike_ctrl.flight.setpoint import Target
-from spike_ctrl.flight.state_checks import Sample, Track
+from spike_ctrl.flight.state_checks import Sample, StateTrack
 
 STATUS_PERIOD = 1.0  # s
 REPEAT = 1.0  # s: a fault that was away for longer is told again
@@ -33,7 +33,7 @@ ANSWERING = ("policy", "guide", "candidate")
 UNTRUSTED = (*COURSE_FAULTS, Fault.DISAGREEMENT)
 
 
-class Inputs(NamedTuple):
+class SupervisorInputs(NamedTuple):
     """What is new at `now` (s, monotonic), but for autopilot, reports and unmet, which are what is true now.
 
     candidate: an answer of a new checkpoint in shadow. target: a service call, kept; stream: one set-point of a stream.
@@ -53,7 +53,7 @@ class Inputs(NamedTuple):
     unmet: tuple[str, ...] | None = None
 
 
-class Output(NamedTuple):
+class SupervisorOutput(NamedTuple):
     """What the node does: publish command and set-point, ask the autopilot, print events and status, swap the checkpoint.
 
     accept: the checkpoint in shadow may take over at the next tick. finished: an ordered shutdown is over.
@@ -69,18 +69,18 @@ class Output(NamedTuple):
     finished: bool
 
 
-class State(NamedTuple):
+class SupervisorState(NamedTuple):
     """Everything that the supervisor remembers.
 
     early: answers that overtook their state, by who gave them. counts: how often each fault was found, by name.
     """
 
     ladder: Ladder = Ladder()
-    track: Track = Track()
+    track: StateTrack = StateTrack()
     sample: Sample | None = None
-    policy: Source = Source()
-    guide: Source = Source()
-    candidate: Source = Source()
+    policy: AnswerSource = AnswerSource()
+    guide: AnswerSource = AnswerSource()
+    candidate: AnswerSource = AnswerSource()
     early: Mapping[str, Answer] = {}
     monitor: Monitor = Monitor()
     guide_monitor: Monitor = Monitor()
@@ -97,7 +97,7 @@ class State(NamedTuple):
     status_due: float | None = None
 
 
-def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Output]:
+def step(state: SupervisorState, inputs: SupervisorInputs, settings: Settings) -> tuple[SupervisorState, SupervisorOutput]:
     """One step of the supervisor; raises nothing, whatever the inputs hold."""
     if state.stepped is None:
         state = state._replace(ladder=state.ladder._replace(since=inputs.now))
@@ -131,13 +131,13 @@ def step(state: State, inputs: Inputs, settings: Settings) -> tuple[State, Outpu
     events = _started(state, inputs) + news + refused + moved.events
     finished = now_on.ending and not now_on.commanding
     state = state._replace(autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
-    return state, Output(now_on.rung, chosen, moved.ask, point, accept, events, status, finished)
+    return state, SupervisorOutput(now_on.rung, chosen, moved.ask, point, accept, events, status, finished)
 
 
 # --- what comes in --------------------------------------------------------------------------------------------------
 
 
-def _in_order(state: State, inputs: Inputs) -> tuple[State, Inputs]:
+def _in_order(state: SupervisorState, inputs: SupervisorInputs) -> tuple[SupervisorState, SupervisorInputs]:
     """Guide and policy are sent a state before the supervisor is: an answer that overtakes it waits for it."""
     given = {name: answer for name in ANSWERING if (answer := getattr(inputs, name)) is not None}
     if inputs.sample is not None:
@@ -148,7 +148,9 @@ def _in_order(state: State, inputs: Inputs) -> tuple[State, Inputs]:
     return state._replace(early={**state.early, **ahead}), inputs._replace(**dict.fromkeys(ahead))
 
 
-def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...]]:
+def _see(
+    state: SupervisorState, inputs: SupervisorInputs, settings: Settings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """The vehicle's state: accepted or not, and whether the last accepted one is too old."""
     found = ()
     if inputs.sample is not None:
@@ -158,7 +160,9 @@ def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple
         state = state._replace(track=seen.track)
         if any(finding.fault is Fault.CLOCK_JUMP for finding in found):
             # Ticks and stamps begin anew: what was asked before is never answered.
-            state = state._replace(policy=Source(), guide=Source(), candidate=Source(), monitor=Monitor(), sent=Sent())
+            state = state._replace(
+                policy=AnswerSource(), guide=AnswerSource(), candidate=AnswerSource(), monitor=Monitor(), sent=Sent()
+            )
         if seen.accepted is not None:
             expect = {name: answer_checks.expect(getattr(state, name), seen.accepted) for name in ANSWERING}
             state = state._replace(sample=seen.accepted, **expect)
@@ -171,7 +175,9 @@ def _see(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple
     return state, found + state_checks.gap(state.track, inputs.now, settings.state)
 
 
-def _hear_policy(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...]]:
+def _hear_policy(
+    state: SupervisorState, inputs: SupervisorInputs, settings: Settings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """The policy's answer and behaviour. A gap, a bad action or another checkpoint begins its time in shadow anew."""
     limits, found, broken = settings.answers, (), False
     if inputs.policy is not None:
@@ -194,7 +200,9 @@ def _hear_policy(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
     return state, found + late
 
 
-def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...]]:
+def _hear_others(
+    state: SupervisorState, inputs: SupervisorInputs, settings: Settings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """The guide's answer, the checkpoint in shadow, and the comparison of the policies with the guide."""
     limits, found, before = settings.answers, (), state
     if inputs.guide is not None:
@@ -227,7 +235,9 @@ def _hear_others(state: State, inputs: Inputs, settings: Settings) -> tuple[Stat
     return state, found + answer_checks.silence(state.guide, inputs.now, limits, Fault.GUIDE_SILENT)
 
 
-def _steer(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...], tuple[Event, ...]]:
+def _steer(
+    state: SupervisorState, inputs: SupervisorInputs, settings: Settings
+) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
     """The target: given by a service, streamed, or held where the stream stopped. After a fault, and while the guide
     recovers, it stays as it is.
     """
@@ -256,18 +266,20 @@ def _steer(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tup
     return state, found, events
 
 
-def _too_far(state: State, course: SetPoint | Trajectory, now: float, settings: Settings) -> str | None:
+def _too_far(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: Settings) -> str | None:
     if state.sample is None:
         return None
     return setpoint.too_far(course, state.sample.position, now, _cage(state, settings), settings.envelope.reach)
 
 
-def _cage(state: State, settings: Settings) -> Cage:
+def _cage(state: SupervisorState, settings: Settings) -> Cage:
     """Where set-points may be now: a take-off begins on the ground."""
     return settings.cage if state.ladder.taking_off else settings.cage.over(state.ground)
 
 
-def _flight(state: State, inputs: Inputs, point: SetPoint | None, settings: Settings) -> tuple[Finding, ...]:
+def _flight(
+    state: SupervisorState, inputs: SupervisorInputs, point: SetPoint | None, settings: Settings
+) -> tuple[Finding, ...]:
     """Autopilot, cage and envelope, and what the nodes report."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + autopilot.check(inputs.autopilot, dropped, inputs.now, settings.autopilot)
@@ -281,7 +293,9 @@ def _flight(state: State, inputs: Inputs, point: SetPoint | None, settings: Sett
     return found
 
 
-def _pace(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tuple[Finding, ...]]:
+def _pace(
+    state: SupervisorState, inputs: SupervisorInputs, settings: Settings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """Whether the supervisor itself is called often enough."""
     if state.stepped is None:
         return state, ()
@@ -294,14 +308,14 @@ def _pace(state: State, inputs: Inputs, settings: Settings) -> tuple[State, tupl
     return state, ()
 
 
-def _low(state: State) -> bool:
+def _low(state: SupervisorState) -> bool:
     """Where the autopilot flies already, it may fly over lower ground."""
     if state.ladder.rung > Rung.GUIDE or state.sample is None or state.ground is None:
         return False
     return state.sample.position[2] - state.ground < CRASH
 
 
-def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: Settings) -> Facts:
+def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: Settings) -> Facts:
     monitor, limits, sample = state.monitor, settings.answers, state.sample
     strayed = any(finding.fault in COURSE_FAULTS for finding in found)
     return Facts(
@@ -325,7 +339,7 @@ def _facts(state: State, inputs: Inputs, found: tuple[Finding, ...], settings: S
 # --- what goes out --------------------------------------------------------------------------------------------------
 
 
-def _swap(state: State, settings: Settings) -> tuple[State, Identity | None, tuple[Finding, ...]]:
+def _swap(state: SupervisorState, settings: Settings) -> tuple[SupervisorState, Identity | None, tuple[Finding, ...]]:
     """Whether the checkpoint in shadow may take over: it agrees with the guide, and the policy flies."""
     rung, identity = state.ladder.rung, state.candidate_monitor.identity
     if state.monitor.identity is not None and state.monitor.identity == state.accepted and rung is Rung.SNN:
@@ -340,7 +354,7 @@ def _swap(state: State, settings: Settings) -> tuple[State, Identity | None, tup
     return state, None, (Finding(Fault.SWAP_REFUSED, detail),)
 
 
-def _note(state: State, found: tuple[Finding, ...], now: float) -> tuple[State, tuple[Event, ...]]:
+def _note(state: SupervisorState, found: tuple[Finding, ...], now: float) -> tuple[SupervisorState, tuple[Event, ...]]:
     """Count the findings, and tell each fault when it begins."""
     if not found:
         return state, ()
@@ -353,7 +367,7 @@ def _note(state: State, found: tuple[Finding, ...], now: float) -> tuple[State, 
     return state._replace(counts=counts, seen=seen), tuple(events)
 
 
-def _started(state: State, inputs: Inputs) -> tuple[Event, ...]:
+def _started(state: SupervisorState, inputs: SupervisorInputs) -> tuple[Event, ...]:
     """Said once, where the first thing that is heard of the vehicle is that it flies."""
     if state.autopilot is not None or inputs.autopilot is None or not inputs.autopilot.airborne:
         return ()
@@ -361,7 +375,7 @@ def _started(state: State, inputs: Inputs) -> tuple[Event, ...]:
     return (Event(inputs.now, "warning", str(Finding(fault, f"found mode {inputs.autopilot.mode.value}"))),)
 
 
-def _status(state: State, inputs: Inputs, settings: Settings) -> tuple[State, str | None]:
+def _status(state: SupervisorState, inputs: SupervisorInputs, settings: Settings) -> tuple[SupervisorState, str | None]:
     """The line that is printed once a second."""
     if state.status_due is not None and inputs.now < state.status_due:
         return state, None

@@ -24,7 +24,7 @@ class Pose(NamedTuple):
     quaternion: np.ndarray
 
 
-class Motion(NamedTuple):
+class WorldMotion(NamedTuple):
     """A row of `mavlink.vehicle.truth`: a pose, velocity m/s in the world and rates rad/s in the body over the last step."""
 
     pose: Pose
@@ -32,7 +32,7 @@ class Motion(NamedTuple):
     rates: np.ndarray
 
 
-def motion(before: Pose, now: Pose) -> Motion:
+def motion(before: Pose, now: Pose) -> WorldMotion:
     """Velocity and body rates from two poses in a row: Gazebo tells poses only. `now` must be later."""
     step = now.time - before.time
     # The turn from before to now, in the body's frame: conjugate(before) * now, as x y z w.
@@ -42,7 +42,7 @@ def motion(before: Pose, now: Pose) -> Motion:
     size = np.linalg.norm(turn)
     angle = 2 * np.arctan2(size, abs(scalar))
     axis = np.sign(scalar or 1.0) * turn / size if size > 0 else turn
-    return Motion(now, (now.position - before.position) / step, angle * axis / step)
+    return WorldMotion(now, (now.position - before.position) / step, angle * axis / step)
 
 
 class World:

@@ -48,7 +48,7 @@ class Parameter(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ParameterEstimate:
     """One parameter: value and half-width of its 95 % interval. identified: whether the flight told it; else the prior."""
 
     name: str
@@ -71,13 +71,13 @@ class Identification:
     the prior and with the estimate."""
 
     airframe: Airframe
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[ParameterEstimate, ...]
     windows: int
     steps: int
     prior_error: tuple[float, float]
     error: tuple[float, float]
 
-    def named(self, name: str) -> Estimate:
+    def named(self, name: str) -> ParameterEstimate:
         return next(estimate for estimate in self.estimates if estimate.name == name)
 
 
@@ -183,7 +183,7 @@ def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
     count = min(costs, key=lambda key: costs[key][0])
     start = dataclasses.replace(prior, rate_loop=dataclasses.replace(prior.rate_loop, delay=count * step))
     best = _narrowed(start, prior, found, show)
-    about = Estimate("rate_loop.delay", "s", prior.rate_loop.delay, count * step, step, step, True)
+    about = ParameterEstimate("rate_loop.delay", "s", prior.rate_loop.delay, count * step, step, step, True)
     return dataclasses.replace(best, estimates=(*best.estimates, about))
 
 
@@ -211,7 +211,7 @@ def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identif
             craft = p.put(craft, 0.0)
         value, told = p.get(craft), bool(p in free and share <= WIDE)
         width = share * (abs(value) if prior_value else p.scale)
-        estimates.append(Estimate(p.name, p.unit, prior_value, value, width, p.scale, told))
+        estimates.append(ParameterEstimate(p.name, p.unit, prior_value, value, width, p.scale, told))
     steps = len(found.action) - found.warm
     return Identification(craft, tuple(estimates), found.count, steps, (0.0, 0.0), (0.0, 0.0))
 

@@ -11,7 +11,7 @@ import yaml
 from spike_ctrl import airframe as airframes
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import randomised
-from spike_ctrl.identify.fit import Estimate, Identification, fit
+from spike_ctrl.identify.fit import Identification, ParameterEstimate, fit
 from spike_ctrl.identify.flight_windows import TOPICS, segments, windows
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
@@ -79,7 +79,7 @@ def ranges(found: Identification) -> Randomisation:
     Force, moment, delay and noise are those of the randomised evaluation."""
     named = {e.name: e for e in found.estimates}
 
-    def share(e: Estimate) -> float:
+    def share(e: ParameterEstimate) -> float:
         return max(LEAST, min(KEPT, 2 * e.share)) if e.identified else KEPT
 
     spread = {group: round(float(max(share(named[n]) for n in names if n in named)), 3) for group, names in GROUPS.items()}

@@ -9,7 +9,7 @@ from spike_ctrl.launching.screen import Lines, Screen
 
 
 @dataclass(frozen=True)
-class Command:
+class ProcessCommand:
     """What to start. Times in seconds: from SIGINT to SIGTERM, and from there to SIGKILL.
 
     held: a SIGINT waits until the process lets it through, as our nodes do before they load (`spike_ctrl_ros.end_quietly`):
@@ -25,7 +25,7 @@ class Command:
 
 
 class Process:
-    def __init__(self, command: Command, screen: Screen):
+    def __init__(self, command: ProcessCommand, screen: Screen):
         self.command, self.screen = command, screen
         self.lines = Lines(screen, command.name)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if command.held else ())

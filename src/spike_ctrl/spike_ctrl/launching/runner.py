@@ -19,7 +19,7 @@ import yaml
 from spike_ctrl._files import resources
 from spike_ctrl.launching import description, stand_in
 from spike_ctrl.launching.description import LaunchError, text
-from spike_ctrl.launching.process import Command, Process
+from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,7 +47,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
             if real:
                 return _run_with_ros(launch_file, configurations)
             with tempfile.TemporaryDirectory(prefix="spike_ctrl_launch_") as scratch:
-                context = Context(launch_file.resolve().parent, configurations, Path(scratch))
+                context = LaunchContext(launch_file.resolve().parent, configurations, Path(scratch))
                 return context.run(found)
     except LaunchError as error:
         print(f"launch: {error}", file=sys.stderr)
@@ -167,7 +167,7 @@ def _shown(substitution) -> str:
     return substitution.text if hasattr(substitution, "text") else substitution.describe()
 
 
-class Context:
+class LaunchContext:
     """What a launch file's actions act on: values of arguments, the environment, handlers and processes."""
 
     def __init__(self, directory: Path, configurations: dict[str, str], scratch: Path):
@@ -177,7 +177,7 @@ class Context:
         self.handlers: list[description.OnProcessExit] = []
         self._scratch = scratch
         self._screen = Screen(sys.stdout, time.monotonic)
-        self._waiting: list[tuple[description.Node, Command]] = []
+        self._waiting: list[tuple[description.Node, ProcessCommand]] = []
         self._running: list[tuple[description.Node, Process]] = []
         self._selector = selectors.DefaultSelector()
         self._names: dict[str, int] = {}
@@ -280,7 +280,7 @@ class Context:
 
     # From a node to a command.
 
-    def _command(self, node: description.Node) -> Command:
+    def _command(self, node: description.Node) -> ProcessCommand:
         executable = text(self, node.executable)
         name = text(self, node.name) if node.name else executable
         namespace = text(self, node.namespace) if node.namespace else ""
@@ -297,7 +297,7 @@ class Context:
         package = text(self, node.package) if node.package else None
         program = self._executable(package, executable)
         arguments = [program, *(text(self, argument) for argument in node.arguments)]
-        return Command(
+        return ProcessCommand(
             name=self._unique("/".join(filter(None, [namespace.strip("/"), name]))),
             arguments=arguments + (["--ros-args", *ros_arguments] if ros_arguments else []),
             environment=self.environment

@@ -39,7 +39,7 @@ METHODS = {"td3bc": OffPolicy, "model_gradient": ModelGradient}
 
 
 @dataclass(frozen=True)
-class Leave:
+class RolloutSettings:
     """How the simulator flies the next iteration: guide's steps, exploration noise, progress of the reward curriculum."""
 
     horizon: float
@@ -91,12 +91,12 @@ class Learner:
     def finished(self) -> bool:
         return self.steps >= self.recipe.schedule.steps
 
-    def leave(self) -> Leave:
+    def leave(self) -> RolloutSettings:
         """How the vehicles are to fly from here on."""
         jump, progress = self.recipe.jump_start, self.progress
         share = min(1.0, progress / jump.until) if jump.until > 0 else 1.0
         horizon = jump.horizon + (jump.rest - jump.horizon) * share
-        return Leave(horizon, jump.noise, self.recipe.task.stage(progress))
+        return RolloutSettings(horizon, jump.noise, self.recipe.task.stage(progress))
 
     def receive(self, rows: Rows) -> None:
         """Store one tick of all vehicles and keep account of their episodes; what is not finite is dropped and counted."""

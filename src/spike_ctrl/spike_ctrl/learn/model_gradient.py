@@ -48,7 +48,7 @@ from spike_ctrl.snn.neuron import Reset
 STARTS = 8192  # the most recent first states of episodes that are kept
 
 
-class Tile:
+class VehicleTile:
     """TILE vehicles: dynamics, spiking states, last commands, segments flown in this episode, courses of the set-points."""
 
     ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
@@ -83,7 +83,7 @@ class ModelGradient:
         neurons = sum(actor.sizes[1:-1])
         layout = airframe.action_layout
         self._rest = airframe.hover if layout == "motors" else 0.5
-        self.tiles = [Tile(airframe, neurons, self._rest) for _ in range(s.pool // TILE)]
+        self.tiles = [VehicleTile(airframe, neurons, self._rest) for _ in range(s.pool // TILE)]
         self.starts = np.zeros((STARTS, 17), np.float32)
         self.received = self.updates = 0
         for parameter in actor.parameters():
@@ -150,7 +150,7 @@ class ModelGradient:
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
-    def _segment(self, tile: Tile, tape, gradient: Policy, noise, unseen, objective: Objective, k) -> np.ndarray:
+    def _segment(self, tile: VehicleTile, tape, gradient: Policy, noise, unseen, objective: Objective, k) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
         for array in _flat(gradient):
@@ -174,12 +174,12 @@ class ModelGradient:
             return np.zeros(shape, np.float32)
         return self._noise_scale * NOISE[:, None] * self.random.standard_normal(shape, dtype=np.float32)
 
-    def _ended(self, tile: Tile) -> np.ndarray:
+    def _ended(self, tile: VehicleTile) -> np.ndarray:
         position = dynamics.read(tile.buffer, slice(0, 3), TILE)
         inside = (np.abs(position) <= self.settings.box).all(1)  # a NaN is outside
         return ~inside | (tile.flown >= self.settings.episode_segments)
 
-    def _restart(self, tile: Tile, who: np.ndarray, index: int) -> None:
+    def _restart(self, tile: VehicleTile, who: np.ndarray, index: int) -> None:
         """Start new episodes in some vehicles of a tile: plants of their own, states among those received."""
         draw_some(tile.buffer, who, self.seed, index * TILE, *self._draw)
         held = min(self.received, STARTS)

@@ -21,7 +21,7 @@ def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> E
     return Environment(airframe, vehicles, task)
 
 
-class Seen(NamedTuple):
+class VehicleStates(NamedTuple):
     """N vehicles before an action: flags uint8 (N,), observation (N, 18), rotors (N, 4), disturbance (N, 6), plant."""
 
     flags: np.ndarray
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
     plant: np.ndarray | None
 
 
-class Episodes(NamedTuple):
+class EndedEpisodes(NamedTuple):
     """Episodes that ended at one step: return, steps and whether they crashed, each (n,)."""
 
     returns: np.ndarray
@@ -49,12 +49,14 @@ class Rollout:
         self._flags = np.full(environment.num_envs, FIRST, np.uint8)
         self._step = np.zeros(environment.num_envs)
 
-    def see(self) -> Seen:
+    def see(self) -> VehicleStates:
         environment = self.environment
         plant = None if environment.task.randomisation.exact else environment.plant
-        return Seen(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
+        return VehicleStates(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
 
-    def fly(self, seen: Seen, policy: np.ndarray, guide: np.ndarray, horizon: float, noise: float) -> tuple[Rows, Episodes]:
+    def fly(
+        self, seen: VehicleStates, policy: np.ndarray, guide: np.ndarray, horizon: float, noise: float
+    ) -> tuple[Rows, EndedEpisodes]:
         """One step: hand over as the jump start says, move the vehicles, and return the rows of this tick."""
         first = (seen.flags & FIRST) > 0
         self._step = np.where(first, 0, self._step)
@@ -69,8 +71,8 @@ class Rollout:
         return rows, _episodes(info, terminated)
 
 
-def _episodes(info: dict, terminated: np.ndarray) -> Episodes:
+def _episodes(info: dict, terminated: np.ndarray) -> EndedEpisodes:
     if not info:
-        return Episodes(np.empty(0), np.empty(0), np.empty(0, bool))
+        return EndedEpisodes(np.empty(0), np.empty(0), np.empty(0, bool))
     ended = info["_episode"]
-    return Episodes(info["episode"]["r"][ended], info["episode"]["l"][ended], terminated[ended])
+    return EndedEpisodes(info["episode"]["r"][ended], info["episode"]["l"][ended], terminated[ended])

@@ -205,7 +205,7 @@ class Run:
         return " | ".join(parts)
 
 
-class Pace:
+class TrainingPace:
     """When to validate and save: validations evenly over the run's progress, saves by wall time."""
 
     def __init__(self, run: Run):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.learn.run import REPORT_PERIOD, Pace, Run
+from spike_ctrl.learn.run import REPORT_PERIOD, Run, TrainingPace
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import reward
 from spike_ctrl.sim.episode_flags import FIRST
@@ -15,7 +15,7 @@ from spike_ctrl.sim.episode_flags import FIRST
 def study(run: Run, until: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
     """Learn from recorded flight alone until it has stood in for `until` steps (True) or `stopped()` (False)."""
     learner, clock = run.learner, run.clock
-    pace, shown, shown_steps = Pace(run), clock(), learner.steps
+    pace, shown, shown_steps = TrainingPace(run), clock(), learner.steps
     while learner.offline_steps < until and not stopped():
         metrics = learner.study()
         pace.keep()
@@ -35,7 +35,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
     guide = GeometricGuide(learner.airframe, learner.recipe.guide)
     guide_state = guide.initial_state(learner.vehicles)
     state = SpikingPolicy(learner.flying_weights(), learner.neuron).initial_state(learner.vehicles)
-    pace, shown, shown_steps = Pace(run), clock(), learner.environment_steps
+    pace, shown, shown_steps = TrainingPace(run), clock(), learner.environment_steps
     while not learner.finished and not stopped():
         policy, leave = SpikingPolicy(learner.flying_weights(), learner.neuron), learner.leave()
         environment.coefficients = reward.curriculum(leave.curriculum)

@@ -19,29 +19,29 @@ from spike_ctrl.flight import state_checks
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.limits import Settings
-from spike_ctrl.flight.state_checks import Limits, Sample, Track
+from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.live_training import return_to_start
-from spike_ctrl.live_training.return_to_start import Ask, Facts, Fly, Phase, Reset
-from spike_ctrl.live_training.room_episodes import Episodes, Leave, Seen
-from spike_ctrl.px4.dialect import Mode
+from spike_ctrl.live_training.return_to_start import AutopilotRequest, FlownSetPoint, ReturnFacts, ReturnPhase, ReturnState
+from spike_ctrl.live_training.room_episodes import RolloutOrder, RoomEpisodes, RoomState
+from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
 
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
 MISSES, SILENCE = 3, 100  # states in a row without answers: the episode is cut; the flight ends
-GUARD = Limits(max_speed=30.0)
+GUARD = StateLimits(max_speed=30.0)
 
 
-class Shown(NamedTuple):
+class ShownState(NamedTuple):
     """A state for guide and policy."""
 
     tick: int
     epoch: int
-    seen: Seen
+    seen: RoomState
 
 
-class Sent(NamedTuple):
+class SentRows(NamedTuple):
     """Rows for the learner."""
 
     tick: int
@@ -53,16 +53,16 @@ class Step(NamedTuple):
     """What to do now: command the autopilot, ask it, show a state, send rows, tell people."""
 
     action: tuple[float, ...] | None = None
-    ask: Ask | None = None
-    shown: Shown | None = None
-    rows: tuple[Sent, ...] = ()
+    ask: AutopilotRequest | None = None
+    shown: ShownState | None = None
+    rows: tuple[SentRows, ...] = ()
     news: tuple[str, ...] = ()
 
 
 class _Open(NamedTuple):
     """A state that waits for its answers, and what flies meanwhile."""
 
-    shown: Shown
+    shown: ShownState
     answers: dict[str, np.ndarray]
     action: np.ndarray
     guide: np.ndarray
@@ -70,20 +70,25 @@ class _Open(NamedTuple):
     done: bool = False
 
 
-class Flight:
+class AutopilotSimulator:
     """`counts`: episodes by how they ended, and what the guard found."""
 
-    def __init__(self, episodes: Episodes, guide: GeometricGuide, limits: return_to_start.Limits = return_to_start.Limits()):
+    def __init__(
+        self,
+        episodes: RoomEpisodes,
+        guide: GeometricGuide,
+        limits: return_to_start.ReturnLimits = return_to_start.ReturnLimits(),
+    ):
         self.episodes, self.guide, self.limits = episodes, guide, limits
-        self.reset = Reset(start=episodes.start())
+        self.reset = ReturnState(start=episodes.start())
         self.counts: Counter[str] = Counter()
         self.tick = 0
         self.sample: Sample | None = None
         self._settings = Settings()
-        self._track = Track()
+        self._track = StateTrack()
         self._integral = guide.initial_state(1)
-        self._leave: Leave | None = None
-        self._leaves: deque[Leave] = deque()
+        self._leave: RolloutOrder | None = None
+        self._leaves: deque[RolloutOrder] = deque()
         self._open: _Open | None = None
         self._epoch = self._silent = 0
         self._cut = ""
@@ -94,14 +99,14 @@ class Flight:
         self.guide.act(seen[None], self.guide.initial_state(1))
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> ReturnPhase:
         return self.reset.phase
 
     @property
     def failure(self) -> str:
-        return self.reset.failure if self.phase is Phase.ENDED else ""
+        return self.reset.failure if self.phase is ReturnPhase.ENDED else ""
 
-    def leave(self, leave: Leave) -> None:
+    def leave(self, leave: RolloutOrder) -> None:
         self._leaves.append(leave)
 
     @property
@@ -133,14 +138,16 @@ class Flight:
         if found.shift is not None:
             self._cut = "the estimator moved its origin"
         before, rows, news, action = self.phase, (), (), None
-        state, order = return_to_start.advance(self.reset, Facts(sample.received, status, self.sample, ready), self.limits)
+        state, order = return_to_start.advance(
+            self.reset, ReturnFacts(sample.received, status, self.sample, ready), self.limits
+        )
         self.reset = state
-        if before is Phase.EPISODE:
+        if before is ReturnPhase.EPISODE:
             rows, news, action = self._go_on(sample.received)
-        elif self.phase is Phase.READY and self._covered():
+        elif self.phase is ReturnPhase.READY and self._covered():
             action = self._begin(sample.received)
         news = (*news, order.news) if order.news else news
-        if self.phase is Phase.EPISODE:
+        if self.phase is ReturnPhase.EPISODE:
             return Step(action, order.ask, self._open.shown, rows, news)
         if self.phase is not order.phase:  # an episode has just ended: the guide takes over at this state
             return Step(self._guided(self.reset.start), None, None, rows, news)
@@ -151,15 +158,15 @@ class Flight:
 
         now: the vehicle's time of the last state, and what has passed since by any clock.
         """
-        engaged = self.phase in (Phase.ARM, *return_to_start.IN_THE_AIR, Phase.LAND, Phase.DISARM)
+        engaged = self.phase in (ReturnPhase.ARM, *return_to_start.IN_THE_AIR, ReturnPhase.LAND, ReturnPhase.DISARM)
         if self.sample is not None and now - self.sample.received > self.limits.lost and engaged:
             gone = f"no state from the autopilot for {self.limits.lost:g} s ({self.phase.value})"
             failure = self.reset.failure or ("" if self.reset.ending else gone)  # at the end its simulation may end first
-            self.reset = self.reset._replace(phase=Phase.ENDED, failure=failure)
+            self.reset = self.reset._replace(phase=ReturnPhase.ENDED, failure=failure)
             return Step(news=(gone,))
-        if self.phase is Phase.EPISODE:
+        if self.phase is ReturnPhase.EPISODE:
             return Step()
-        self.reset, order = return_to_start.advance(self.reset, Facts(now, status, self.sample, ready), self.limits)
+        self.reset, order = return_to_start.advance(self.reset, ReturnFacts(now, status, self.sample, ready), self.limits)
         return Step(None, order.ask, None, (), (order.news,) if order.news else ())
 
     def answer(self, topic: str, tick: int, action: np.ndarray | None) -> Step:
@@ -197,21 +204,21 @@ class Flight:
         self.reset = return_to_start.begun(self.reset, now)
         return self._show(self.episodes.see(self.sample))
 
-    def _show(self, seen: Seen) -> tuple[float, ...] | None:
+    def _show(self, seen: RoomState) -> tuple[float, ...] | None:
         """Show a state. Until it is answered the last command flies on; after an unanswered one the guide's, given here."""
         was, own = self._open, self._guided(self.episodes.room.centre)
         guide = np.array([own], np.float32)
         takes_over = was is None or not was.done
         held, by_guide = (guide, True) if takes_over else (was.action, was.by_guide)
-        self._open = _Open(Shown(self.tick, self._epoch, seen), {}, held, guide, by_guide)
+        self._open = _Open(ShownState(self.tick, self._epoch, seen), {}, held, guide, by_guide)
         return own if takes_over else None
 
-    def _go_on(self, now: float) -> tuple[tuple[Sent, ...], tuple[str, ...], tuple[float, ...] | None]:
+    def _go_on(self, now: float) -> tuple[tuple[SentRows, ...], tuple[str, ...], tuple[float, ...] | None]:
         """The step that this state ends, and the next one, unless the episode is over; what to command meanwhile."""
         was = self._open
         if not was.done:
             self._missed(was, now)
-        if self.phase is not Phase.EPISODE:
+        if self.phase is not ReturnPhase.EPISODE:
             self._cut = self._cut or self.reset.reason or "the flight ends"
         elif not self._covered(2):
             self._cut = self._cut or "the learner has not given leave"
@@ -222,12 +229,12 @@ class Flight:
         sent.append(self._row(seen, was, None))
         self._open = None
         self.counts["crashed" if seen.flags[0] & 2 else "flown" if not self._cut else "cut"] += 1
-        if self.phase is Phase.EPISODE:
+        if self.phase is ReturnPhase.EPISODE:
             self.reset = return_to_start.ended(self.reset, self.episodes.start(), now)
         return tuple(sent), () if seen.why == "flown to the end" else (f"episode ended: {seen.why}",), None
 
-    def _row(self, seen: Seen, was: _Open, after: Seen | None) -> Sent:
-        sent = Sent(self.tick, self._epoch, self.episodes.rows(seen, was.action, was.by_guide, was.guide, after))
+    def _row(self, seen: RoomState, was: _Open, after: RoomState | None) -> SentRows:
+        sent = SentRows(self.tick, self._epoch, self.episodes.rows(seen, was.action, was.by_guide, was.guide, after))
         self.tick += 1
         return sent
 
@@ -243,11 +250,11 @@ class Flight:
 
     # Commands
 
-    def _command(self, order: return_to_start.Order) -> tuple[float, ...] | None:
-        if order.fly is Fly.GUIDE:
+    def _command(self, order: return_to_start.ReturnOrder) -> tuple[float, ...] | None:
+        if order.fly is FlownSetPoint.GUIDE:
             return self._guided(order.target)
         self._integral = self.guide.initial_state(1)
-        return {Fly.REST: self._settings.idle, Fly.SPOOL: self._settings.spool}.get(order.fly)
+        return {FlownSetPoint.REST: self._settings.idle, FlownSetPoint.SPOOL: self._settings.spool}.get(order.fly)
 
     def _guided(self, target: SetPoint) -> tuple[float, ...]:
         """The guide's action towards a set-point; one that moves carries its frame along."""
@@ -258,10 +265,10 @@ class Flight:
         return tuple(min(max(float(a), -1.0), 1.0) for a in np.nan_to_num(action[0]))
 
 
-def packet(ask: Ask, link: Link, now: float) -> bytes:
+def packet(ask: AutopilotRequest, link: Link, now: float) -> bytes:
     """The request to the autopilot, for sending at `now` (s, the clock of the link)."""
-    if ask is Ask.ARM:
+    if ask is AutopilotRequest.ARM:
         return link.arm(now)
-    if ask in (Ask.DISARM, Ask.FORCED_DISARM):
-        return link.disarm(now, force=ask is Ask.FORCED_DISARM)
-    return link.set_mode(Mode.OFFBOARD if ask is Ask.OFFBOARD else Mode.AUTO_LAND, now)
+    if ask in (AutopilotRequest.DISARM, AutopilotRequest.FORCED_DISARM):
+        return link.disarm(now, force=ask is AutopilotRequest.FORCED_DISARM)
+    return link.set_mode(PX4Mode.OFFBOARD if ask is AutopilotRequest.OFFBOARD else PX4Mode.AUTO_LAND, now)

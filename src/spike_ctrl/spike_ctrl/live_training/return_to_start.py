@@ -21,7 +21,7 @@ from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.state_checks import Sample, tilt, yaw
 
 
-class Phase(Enum):
+class ReturnPhase(Enum):
     WAIT = "wait until the autopilot is ready"
     ARM = "arm"
     CLIMB = "take off"
@@ -33,7 +33,7 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-class Ask(Enum):
+class AutopilotRequest(Enum):
     """What the autopilot is asked for, again until it is so."""
 
     OFFBOARD = "offboard"
@@ -43,7 +43,7 @@ class Ask(Enum):
     FORCED_DISARM = "disarm whatever it does"
 
 
-class Fly(Enum):
+class FlownSetPoint(Enum):
     """Whose set-points go out. REST: motors idle on the ground. EPISODE: the episode's own. NOTHING: none."""
 
     NOTHING = "nothing"
@@ -53,7 +53,7 @@ class Fly(Enum):
     EPISODE = "episode"
 
 
-class Facts(NamedTuple):
+class ReturnFacts(NamedTuple):
     """What is true at `now` (s, vehicle time). ready: the autopilot's checks before arming pass."""
 
     now: float
@@ -62,10 +62,10 @@ class Facts(NamedTuple):
     ready: bool
 
 
-class Reset(NamedTuple):
+class ReturnState(NamedTuple):
     """Where the way is. attempts: beginnings from the ground since the last episode. failure: why it ended, if it failed."""
 
-    phase: Phase = Phase.WAIT
+    phase: ReturnPhase = ReturnPhase.WAIT
     since: float | None = None  # s, begin of the phase
     start: SetPoint = SetPoint((0.0, 0.0, 0.0))
     asked: float = -math.inf
@@ -78,18 +78,18 @@ class Reset(NamedTuple):
     failure: str = ""
 
 
-class Order(NamedTuple):
+class ReturnOrder(NamedTuple):
     """What to do now. target: of the guide, where it flies. news: in words, where something has just changed."""
 
-    phase: Phase
-    fly: Fly
+    phase: ReturnPhase
+    fly: FlownSetPoint
     target: SetPoint | None = None
-    ask: Ask | None = None
+    ask: AutopilotRequest | None = None
     news: str = ""
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReturnLimits:
     """Times in s of the vehicle's, lengths in m. `attempts`: beginnings from the ground without an episode."""
 
     ready: float = within(60.0, 1.0, 600.0)
@@ -111,10 +111,10 @@ class Limits:
     lost: float = within(5.0, 0.1, 60.0)  # without a state
 
 
-IN_THE_AIR = (Phase.CLIMB, Phase.RETURN, Phase.READY, Phase.EPISODE)
+IN_THE_AIR = (ReturnPhase.CLIMB, ReturnPhase.RETURN, ReturnPhase.READY, ReturnPhase.EPISODE)
 
 
-def advance(state: Reset, facts: Facts, limits: Limits) -> tuple[Reset, Order]:
+def advance(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> tuple[ReturnState, ReturnOrder]:
     """One step. Order.phase ENDED: `failure` of the state says why, empty after an ordered end."""
     before = state
     if state.since is None:
@@ -126,37 +126,37 @@ def advance(state: Reset, facts: Facts, limits: Limits) -> tuple[Reset, Order]:
         state = state._replace(asked=facts.now)
     fly, target = _fly(state, facts, limits)
     news = _news(before, state)
-    return state, Order(state.phase, fly, target, asked, news)
+    return state, ReturnOrder(state.phase, fly, target, asked, news)
 
 
-def begun(state: Reset, now: float) -> Reset:
-    return _to(state, Phase.EPISODE, now)
+def begun(state: ReturnState, now: float) -> ReturnState:
+    return _to(state, ReturnPhase.EPISODE, now)
 
 
-def ended(state: Reset, start: SetPoint, now: float) -> Reset:
+def ended(state: ReturnState, start: SetPoint, now: float) -> ReturnState:
     """An episode was flown: whatever went wrong before is made up for."""
-    return _to(state, Phase.RETURN, now, start=start, attempts=0)
+    return _to(state, ReturnPhase.RETURN, now, start=start, attempts=0)
 
 
-def stop(state: Reset, now: float) -> Reset:
+def stop(state: ReturnState, now: float) -> ReturnState:
     """An ordered end: land first, if it flies."""
-    if state.phase in (Phase.WAIT, Phase.ENDED):
-        return state._replace(phase=Phase.ENDED, ending=True)
-    if state.phase in (Phase.LAND, Phase.DISARM):
+    if state.phase in (ReturnPhase.WAIT, ReturnPhase.ENDED):
+        return state._replace(phase=ReturnPhase.ENDED, ending=True)
+    if state.phase in (ReturnPhase.LAND, ReturnPhase.DISARM):
         return state._replace(ending=True)
-    return _to(state, Phase.LAND, now, ending=True)
+    return _to(state, ReturnPhase.LAND, now, ending=True)
 
 
-def give_up(state: Reset, failure: str, now: float) -> Reset:
+def give_up(state: ReturnState, failure: str, now: float) -> ReturnState:
     """Land, and end with that failure."""
     return state if state.failure else stop(state, now)._replace(failure=failure)
 
 
-def _to(state: Reset, phase: Phase, now: float, **changes) -> Reset:
+def _to(state: ReturnState, phase: ReturnPhase, now: float, **changes) -> ReturnState:
     return state._replace(phase=phase, since=now, asked=-math.inf, settled=None, **changes)
 
 
-def _again(state: Reset, reason: str, facts: Facts, limits: Limits) -> Reset:
+def _again(state: ReturnState, reason: str, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     """Begin anew from the ground, or give up."""
     attempts = state.attempts + 1
     state = state._replace(attempts=attempts, reason=reason)
@@ -165,11 +165,11 @@ def _again(state: Reset, reason: str, facts: Facts, limits: Limits) -> Reset:
         why = f"no start was reached in {attempts} attempts; the last: {reason}"
         state = state._replace(ending=True, failure=state.failure or why)
     if not armed:
-        return _to(state, Phase.ENDED if state.ending else Phase.WAIT, facts.now)
-    return _to(state, Phase.DISARM if landed else Phase.LAND, facts.now)
+        return _to(state, ReturnPhase.ENDED if state.ending else ReturnPhase.WAIT, facts.now)
+    return _to(state, ReturnPhase.DISARM if landed else ReturnPhase.LAND, facts.now)
 
 
-def _watch(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _watch(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     """What the autopilot says against it while the vehicle is meant to fly."""
     status = facts.status
     if state.phase not in IN_THE_AIR or status is None:
@@ -178,38 +178,38 @@ def _watch(state: Reset, facts: Facts, limits: Limits) -> Reset:
         return _again(state, f"the autopilot disarmed it ({state.phase.value})", facts, limits)
     if status.mode is Mode.OTHER:
         taken = f"taken over: found mode {status.mode.value}, wanted {Mode.OFFBOARD.value}"
-        return _to(state, Phase.ENDED, facts.now, ending=True, failure=state.failure or taken)
+        return _to(state, ReturnPhase.ENDED, facts.now, ending=True, failure=state.failure or taken)
     if status.mode is not Mode.OFFBOARD:
         return _again(state, f"the autopilot went to mode {status.mode.value} ({state.phase.value})", facts, limits)
-    if status.landed and state.phase is not Phase.CLIMB:
+    if status.landed and state.phase is not ReturnPhase.CLIMB:
         return _again(state, f"it is on the ground ({state.phase.value})", facts, limits)
     return state
 
 
-def _wait(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _wait(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     late = facts.now - state.since > limits.ready
     if facts.status is None or facts.sample is None:
         if late:
             what = "autopilot not heard" if facts.status is None else "no state that can be flown on"
-            return _to(state, Phase.ENDED, facts.now, failure=f"{what} for {limits.ready:g} s")
+            return _to(state, ReturnPhase.ENDED, facts.now, failure=f"{what} for {limits.ready:g} s")
         return state
     if facts.status.airborne:
-        return _to(state, Phase.ENDED, facts.now, failure="the vehicle is in the air already: land it first")
+        return _to(state, ReturnPhase.ENDED, facts.now, failure="the vehicle is in the air already: land it first")
     if facts.status.armed:
-        return _to(state, Phase.DISARM, facts.now)
+        return _to(state, ReturnPhase.DISARM, facts.now)
     lies = tilt(facts.sample.quaternion)
     if facts.status.landed and lies > limits.lies:
         on_its_side = f"the vehicle lies on its side, {math.degrees(lies):.0f} degrees from level: restart its simulation"
-        return _to(state, Phase.ENDED, facts.now, failure=on_its_side)
+        return _to(state, ReturnPhase.ENDED, facts.now, failure=on_its_side)
     if not (facts.ready and facts.status.landed):
         if not late:
             return state
         wanted = "PREARM_CHECK in SYS_STATUS and the ground below; the autopilot's own messages say what is missing"
-        return _to(state, Phase.ENDED, facts.now, failure=f"not ready to arm for {limits.ready:g} s: wanted {wanted}")
-    return _to(state, Phase.ARM, facts.now, armed=None)
+        return _to(state, ReturnPhase.ENDED, facts.now, failure=f"not ready to arm for {limits.ready:g} s: wanted {wanted}")
+    return _to(state, ReturnPhase.ARM, facts.now, armed=None)
 
 
-def _arm(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _arm(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     status = facts.status
     if facts.now - state.since > limits.arm + (limits.spool_up if state.armed is not None else 0.0):
         found = f"mode {status.mode.value}, {'armed' if status.armed else 'disarmed'}"
@@ -221,19 +221,19 @@ def _arm(state: Reset, facts: Facts, limits: Limits) -> Reset:
     if facts.now - state.armed < limits.spool_up:
         return state
     origin = SetPoint(facts.sample.position, yaw=yaw(facts.sample.quaternion))
-    return _to(state, Phase.CLIMB, facts.now, origin=origin)
+    return _to(state, ReturnPhase.CLIMB, facts.now, origin=origin)
 
 
-def _climb(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _climb(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     here, climbed = facts.sample.position[2], facts.now - state.since
     if facts.status.airborne and here > state.origin.position[2] + 0.5 * _rise(state):
-        return _to(state, Phase.RETURN, facts.now)
+        return _to(state, ReturnPhase.RETURN, facts.now)
     if climbed > limits.climb:
         return _again(state, f"not taken off within {limits.climb:g} s: found {here:.2f} m", facts, limits)
     return state
 
 
-def _return(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _return(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     sample = facts.sample
     away, speed = math.dist(sample.position, state.start.position), math.hypot(*sample.velocity)
     turned = abs(math.remainder(yaw(sample.quaternion) - state.start.yaw, 2 * math.pi))
@@ -245,93 +245,93 @@ def _return(state: Reset, facts: Facts, limits: Limits) -> Reset:
         return state._replace(settled=None)
     if state.settled is None:
         return state._replace(settled=facts.now)
-    return state if facts.now - state.settled < limits.settle else _to(state, Phase.READY, facts.now)
+    return state if facts.now - state.settled < limits.settle else _to(state, ReturnPhase.READY, facts.now)
 
 
-def _stay(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _stay(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     return state
 
 
-def _land(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _land(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     status = facts.status
     if status is not None and not status.armed:
         return _down(state, facts)
     if status is not None and status.mode is Mode.OTHER:
         taken = f"taken over: found mode {status.mode.value} while landing"
-        return _to(state, Phase.ENDED, facts.now, failure=state.failure or taken)
+        return _to(state, ReturnPhase.ENDED, facts.now, failure=state.failure or taken)
     if facts.now - state.since > limits.land:
-        return _to(state, Phase.DISARM, facts.now)
+        return _to(state, ReturnPhase.DISARM, facts.now)
     return state
 
 
-def _disarm(state: Reset, facts: Facts, limits: Limits) -> Reset:
+def _disarm(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
     if facts.status is not None and not facts.status.armed:
         return _down(state, facts)
     if facts.now - state.since > limits.disarm + limits.arm:
-        return _to(state, Phase.ENDED, facts.now, failure=state.failure or "the autopilot does not disarm")
+        return _to(state, ReturnPhase.ENDED, facts.now, failure=state.failure or "the autopilot does not disarm")
     return state
 
 
-def _down(state: Reset, facts: Facts) -> Reset:
-    return _to(state, Phase.ENDED if state.ending else Phase.WAIT, facts.now)
+def _down(state: ReturnState, facts: ReturnFacts) -> ReturnState:
+    return _to(state, ReturnPhase.ENDED if state.ending else ReturnPhase.WAIT, facts.now)
 
 
 _STEPS = {
-    Phase.WAIT: _wait,
-    Phase.ARM: _arm,
-    Phase.CLIMB: _climb,
-    Phase.RETURN: _return,
-    Phase.READY: _stay,
-    Phase.EPISODE: _stay,
-    Phase.LAND: _land,
-    Phase.DISARM: _disarm,
-    Phase.ENDED: _stay,
+    ReturnPhase.WAIT: _wait,
+    ReturnPhase.ARM: _arm,
+    ReturnPhase.CLIMB: _climb,
+    ReturnPhase.RETURN: _return,
+    ReturnPhase.READY: _stay,
+    ReturnPhase.EPISODE: _stay,
+    ReturnPhase.LAND: _land,
+    ReturnPhase.DISARM: _disarm,
+    ReturnPhase.ENDED: _stay,
 }
 
 
-def _ask(state: Reset, facts: Facts, limits: Limits) -> Ask | None:
+def _ask(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> AutopilotRequest | None:
     """What the autopilot must be asked for now; nothing more often than `ask_again`."""
     status = facts.status
     if status is None or facts.now - state.asked < limits.ask_again:
         return None
-    if state.phase is Phase.ARM:
+    if state.phase is ReturnPhase.ARM:
         if status.mode is not Mode.OFFBOARD:
-            return Ask.OFFBOARD if facts.now - state.since >= limits.stream_lead else None
-        return None if status.armed else Ask.ARM
-    if state.phase is Phase.LAND:
-        return None if status.mode is Mode.LAND else Ask.LAND
-    if state.phase is Phase.DISARM:
-        return Ask.FORCED_DISARM if facts.now - state.since > limits.disarm else Ask.DISARM
+            return AutopilotRequest.OFFBOARD if facts.now - state.since >= limits.stream_lead else None
+        return None if status.armed else AutopilotRequest.ARM
+    if state.phase is ReturnPhase.LAND:
+        return None if status.mode is Mode.LAND else AutopilotRequest.LAND
+    if state.phase is ReturnPhase.DISARM:
+        return AutopilotRequest.FORCED_DISARM if facts.now - state.since > limits.disarm else AutopilotRequest.DISARM
     return None
 
 
-def _fly(state: Reset, facts: Facts, limits: Limits) -> tuple[Fly, SetPoint | None]:
-    if state.phase is Phase.ARM:
-        return (Fly.REST if state.armed is None else Fly.SPOOL), None
-    if state.phase is Phase.CLIMB:
+def _fly(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> tuple[FlownSetPoint, SetPoint | None]:
+    if state.phase is ReturnPhase.ARM:
+        return (FlownSetPoint.REST if state.armed is None else FlownSetPoint.SPOOL), None
+    if state.phase is ReturnPhase.CLIMB:
         x, y, z = state.origin.position
         up = min(limits.climb_speed * (facts.now - state.since), _rise(state))
         speed = limits.climb_speed if up < _rise(state) else 0.0
-        return Fly.GUIDE, SetPoint((x, y, z + up), (0.0, 0.0, speed), state.origin.yaw)
-    if state.phase in (Phase.RETURN, Phase.READY):
-        return Fly.GUIDE, state.start
-    if state.phase is Phase.EPISODE:
-        return Fly.EPISODE, None
-    if state.phase is Phase.LAND and facts.status is not None and facts.status.mode is Mode.OFFBOARD:
+        return FlownSetPoint.GUIDE, SetPoint((x, y, z + up), (0.0, 0.0, speed), state.origin.yaw)
+    if state.phase in (ReturnPhase.RETURN, ReturnPhase.READY):
+        return FlownSetPoint.GUIDE, state.start
+    if state.phase is ReturnPhase.EPISODE:
+        return FlownSetPoint.EPISODE, None
+    if state.phase is ReturnPhase.LAND and facts.status is not None and facts.status.mode is Mode.OFFBOARD:
         here = facts.sample  # until the autopilot lands it
-        return Fly.GUIDE, SetPoint(here.position, yaw=yaw(here.quaternion))
-    return (Fly.REST if state.phase is Phase.DISARM else Fly.NOTHING), None
+        return FlownSetPoint.GUIDE, SetPoint(here.position, yaw=yaw(here.quaternion))
+    return (FlownSetPoint.REST if state.phase is ReturnPhase.DISARM else FlownSetPoint.NOTHING), None
 
 
-def _rise(state: Reset) -> float:
+def _rise(state: ReturnState) -> float:
     """How far a take-off climbs: to the height of the start, and a metre at least."""
     return max(state.start.position[2] - state.origin.position[2], 1.0)
 
 
-def _news(before: Reset, after: Reset) -> str:
+def _news(before: ReturnState, after: ReturnState) -> str:
     if after.phase is before.phase:
         return ""
     if after.attempts > before.attempts:
         return f"{after.reason}; {after.phase.value} (attempt {after.attempts})"
-    quiet = (Phase.RETURN, Phase.READY, Phase.EPISODE)
+    quiet = (ReturnPhase.RETURN, ReturnPhase.READY, ReturnPhase.EPISODE)
     return "" if after.phase in quiet and before.phase in quiet else after.phase.value

@@ -59,7 +59,7 @@ class Room:
 ENVELOPE = Envelope(tilt=math.radians(65), rate=12.0, speed=8.0, error=100.0)  # the cage bounds the error
 
 
-class Leave(NamedTuple):
+class RolloutOrder(NamedTuple):
     """How and until which tick the learner lets fly; see JumpStart.msg."""
 
     epoch: int
@@ -69,7 +69,7 @@ class Leave(NamedTuple):
     curriculum: float
 
 
-class Seen(NamedTuple):
+class RoomState(NamedTuple):
     """One state of an episode: flags uint8 (1,), observation (1, 18), and in words why it ended with it, if it did."""
 
     flags: np.ndarray
@@ -81,7 +81,7 @@ class Seen(NamedTuple):
         return bool(self.flags[0] & (TERMINATED | TRUNCATED))
 
 
-class Episodes:
+class RoomEpisodes:
     """Draws starts, hands over from the guide as the jump start says, judges states and makes the learner's rows."""
 
     def __init__(self, recipe: Recipe, airframe: Airframe, room: Room, seed: int):
@@ -103,11 +103,11 @@ class Episodes:
         x, y, z = (float(value) for value in low)
         return SetPoint((x, y, self.room.height + z), yaw=float(high))
 
-    def begin(self, leave: Leave) -> None:
+    def begin(self, leave: RolloutOrder) -> None:
         self._step, self._noise, self._coefficients = -1, leave.noise, curriculum(leave.curriculum)
         self.jump_start.begin(np.ones(1, bool), leave.horizon)
 
-    def see(self, sample: Sample, cut: str = "") -> Seen:
+    def see(self, sample: Sample, cut: str = "") -> RoomState:
         """The next state as the policy is shown it. cut: why the episode is to end here for reasons that are not its own."""
         self._step += 1
         centre = self.room.centre
@@ -122,7 +122,7 @@ class Episodes:
             flags, why = flags | TRUNCATED, cut
         elif self._step >= self.task.episode_steps:
             flags, why = flags | TRUNCATED, "flown to the end"
-        return Seen(np.array([flags], np.uint8), seen[None], why)
+        return RoomState(np.array([flags], np.uint8), seen[None], why)
 
     def _crash(self, sample: Sample) -> str:
         """Why the episode is over for the guide to save the vehicle, in words: room, envelope, or a fall to the ground."""
@@ -141,7 +141,7 @@ class Episodes:
         action, by_guide = self.jump_start.act(np.array([self._step]), policy, guide, self._noise)
         return action, bool(by_guide[0])
 
-    def rows(self, seen: Seen, action: np.ndarray, by_guide: bool, guide: np.ndarray, after: Seen | None) -> Rows:
+    def rows(self, seen: RoomState, action: np.ndarray, by_guide: bool, guide: np.ndarray, after: RoomState | None) -> Rows:
         """What the learner is sent of a step, or of the final state (no `after`), whose action it ignores."""
         flags = seen.flags | np.uint8(GUIDE * by_guide)
         given = np.zeros(1, np.float32)

@@ -30,7 +30,7 @@ class Reason(enum.IntEnum):
     INACTIVE = 6
 
 
-class Answer(NamedTuple):
+class PilotAnswer(NamedTuple):
     """What the policy says to one state: actions float32 (N, 4) in [-1, 1], None where none were computed; whether they
     may command; the reason, and the same in words."""
 
@@ -100,7 +100,9 @@ class Pilot:
         self._accepted = self.successor is not None and (self.successor.name, self.successor.epoch) == (name, epoch)
         return self._accepted
 
-    def step(self, tick: int, first: np.ndarray, observation: np.ndarray, *, lockstep: bool, now: float = 0.0) -> Answer:
+    def step(
+        self, tick: int, first: np.ndarray, observation: np.ndarray, *, lockstep: bool, now: float = 0.0
+    ) -> PilotAnswer:
         """Answer the state of a tick.
 
         first (N,): vehicles whose episode starts with it. observation (N, 18). now: seconds on a monotonic clock at its
@@ -118,22 +120,22 @@ class Pilot:
         bad = ~np.isfinite(observation)
         if bad.any():
             vehicle, field = np.argwhere(bad)[0]
-            return Answer(None, False, Reason.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite")
+            return PilotAnswer(None, False, Reason.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite")
         if self.successor is not None:
             self._fly_successor(first, observation, counts)
         action, after = _step(self.flown.policy, observation, first, self.state)
         if not np.isfinite(action).all():
-            return Answer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
+            return PilotAnswer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
         self.state, self.tick, self._time = after, tick, now
         if self._left:
             self._left -= counts
             if cause:
-                return Answer(action, False, Reason.STALE_STATE, cause)
+                return PilotAnswer(action, False, Reason.STALE_STATE, cause)
             done = self.warm_up - self._left
-            return Answer(action, False, Reason.WARMING_UP, f"step {done} of {self.warm_up} in shadow: {self._cause}")
+            return PilotAnswer(action, False, Reason.WARMING_UP, f"step {done} of {self.warm_up} in shadow: {self._cause}")
         if self.successor is not None:
-            return Answer(action, True, Reason.WARMING_UP, f"{self.successor.name} flies in shadow")
-        return Answer(action, True, Reason.OK)
+            return PilotAnswer(action, True, Reason.WARMING_UP, f"{self.successor.name} flies in shadow")
+        return PilotAnswer(action, True, Reason.OK)
 
     def _broken(self, tick: int, first: np.ndarray, now: float) -> str:
         """Why the spiking state does not belong to this tick; empty where it does, or where every vehicle starts anew."""

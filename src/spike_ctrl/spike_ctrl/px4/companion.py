@@ -20,7 +20,7 @@ from spike_ctrl.px4 import dialect
 from spike_ctrl.px4 import link as px4_link
 from spike_ctrl.px4.dialect import Landed, messages
 from spike_ctrl.px4.link import Link
-from spike_ctrl.px4.preflight import Clock, Estimator, Heard
+from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Heard
 
 HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
 RECENT = 2.0  # s in which rates are measured
@@ -45,10 +45,10 @@ STATION_LOST = {
     "Data link regained": False,
 }
 MODES = {
-    dialect.Mode.OFFBOARD: Mode.OFFBOARD,
-    dialect.Mode.AUTO_LOITER: Mode.HOLD,
-    dialect.Mode.AUTO_LAND: Mode.LAND,
-    dialect.Mode.AUTO_RTL: Mode.RETURN,
+    dialect.PX4Mode.OFFBOARD: Mode.OFFBOARD,
+    dialect.PX4Mode.AUTO_LOITER: Mode.HOLD,
+    dialect.PX4Mode.AUTO_LAND: Mode.LAND,
+    dialect.PX4Mode.AUTO_RTL: Mode.RETURN,
 }
 
 
@@ -71,7 +71,7 @@ class Companion:
         self._beat: px4_link.FlightMode | None = None  # the last that told whether it is armed
         self._arming, self._armed = False, -math.inf  # asked for; when it was accepted
         self._landed: px4_link.LandedState | None = None
-        self._power: px4_link.Status | None = None
+        self._power: px4_link.PowerStatus | None = None
         self._had_remote_control = self._station_lost = False
         self._samples: deque[float] = deque()
         self._modes: deque[float] = deque()
@@ -121,7 +121,7 @@ class Companion:
         else:
             self._beat = event
 
-    def _take_power(self, event: px4_link.Status) -> None:
+    def _take_power(self, event: px4_link.PowerStatus) -> None:
         self._power = event
         self._had_remote_control |= event.remote_control
 
@@ -132,12 +132,12 @@ class Companion:
     def _take_reset(self, event: px4_link.EstimatorReset) -> None:
         self._resets.append(event.now)
 
-    def _take_parameter(self, event: px4_link.ParameterValue) -> None:
+    def _take_parameter(self, event: px4_link.ParameterReading) -> None:
         self.parameters[event.name] = event.value
         self._read[event.name] = event.now
 
     def _take_answer(self, event: px4_link.Acknowledged) -> None:
-        accepted = event.result is dialect.Result.ACCEPTED
+        accepted = event.result is dialect.CommandResult.ACCEPTED
         if self._arming and accepted and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM:
             self._arming, self._armed = False, event.now
 
@@ -157,7 +157,10 @@ class Companion:
         """As of its last packet. A mode is as old as armed or landed where these were not told for TOLD_AGE."""
         if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
             return None
-        told, power = min(self._beat.now, self._landed.now), self._fresh_power or px4_link.Status(0.0, False, None, None)
+        told, power = (
+            min(self._beat.now, self._landed.now),
+            self._fresh_power or px4_link.PowerStatus(0.0, False, None, None),
+        )
         return Autopilot(
             heard=self.heard,
             mode_heard=self._mode.now if self.heard - told <= TOLD_AGE else min(self._mode.now, told),
@@ -184,11 +187,11 @@ class Companion:
         while nothing streams, where a landing leaves it.
         """
         mode = self._mode.mode if self._mode is not None else None
-        landing, waiting = mode in (dialect.Mode.AUTO_LAND, dialect.Mode.AUTO_RTL), mode is dialect.Mode.OFFBOARD
+        landing, waiting = mode in (dialect.PX4Mode.AUTO_LAND, dialect.PX4Mode.AUTO_RTL), mode is dialect.PX4Mode.OFFBOARD
         return self._fresh_power is not None and (self._fresh_power.ready or landing or (waiting and self._disarmed))
 
     @property
-    def _fresh_power(self) -> px4_link.Status | None:
+    def _fresh_power(self) -> px4_link.PowerStatus | None:
         """None where SYS_STATUS has stopped, as before it first came."""
         return self._power if self._power is not None and self.heard - self._power.now <= POWER_AGE else None
 
@@ -196,17 +199,17 @@ class Companion:
         """Hz of the states of late."""
         return _rate(self._samples, now)
 
-    def estimator(self, now: float) -> Estimator | None:
+    def estimator(self, now: float) -> EstimatorHealth | None:
         """Its health; how far it wanders is what it did while the vehicle last stood disarmed, NaN if it has not."""
         if self._fresh_power is None:
             return None
         while self._resets and now - self._resets[0] > RESET_MEMORY:
             self._resets.popleft()
         if len(self._standing) < STANDING:
-            return Estimator(self.ready, resets=len(self._resets))
+            return EstimatorHealth(self.ready, resets=len(self._resets))
         x, y, z = np.std([sample.position for sample in self._standing], axis=0).tolist()
         speed = max(math.hypot(*sample.velocity) for sample in self._standing)
-        return Estimator(self.ready, math.hypot(x, y), z, len(self._resets), speed)
+        return EstimatorHealth(self.ready, math.hypot(x, y), z, len(self._resets), speed)
 
     def clock(self) -> Clock | None:
         """By the quicker half of the last answers: the others tell more of this computer than of the clocks."""
@@ -270,7 +273,11 @@ class Companion:
         if ask is Ask.ARM:
             self._arming = True
             return self.link.arm(now)
-        modes = {Ask.OFFBOARD: dialect.Mode.OFFBOARD, Ask.HOLD: dialect.Mode.AUTO_LOITER, Ask.LAND: dialect.Mode.AUTO_LAND}
+        modes = {
+            Ask.OFFBOARD: dialect.PX4Mode.OFFBOARD,
+            Ask.HOLD: dialect.PX4Mode.AUTO_LOITER,
+            Ask.LAND: dialect.PX4Mode.AUTO_LAND,
+        }
         return self.link.set_mode(modes[ask], now)
 
     def _late(self, name: str, period: float, now: float) -> bool:
@@ -282,11 +289,11 @@ class Companion:
 
 _TAKE = {
     px4_link.FlightMode: Companion._take_mode,
-    px4_link.Status: Companion._take_power,
+    px4_link.PowerStatus: Companion._take_power,
     px4_link.LandedState: Companion._take_landed,
     px4_link.Acknowledged: Companion._take_answer,
     px4_link.EstimatorReset: Companion._take_reset,
-    px4_link.ParameterValue: Companion._take_parameter,
+    px4_link.ParameterReading: Companion._take_parameter,
     px4_link.ClockOffset: Companion._take_offset,
     px4_link.Version: Companion._take_version,
     px4_link.Said: Companion._take_words,

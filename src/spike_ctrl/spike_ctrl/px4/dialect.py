@@ -25,7 +25,7 @@ PREARM_CHECK = development.MAV_SYS_STATUS_PREARM_CHECK
 REMOTE_CONTROL = development.MAV_SYS_STATUS_SENSOR_RC_RECEIVER
 
 
-class Mode(enum.IntEnum):
+class PX4Mode(enum.IntEnum):
     """PX4's flight modes as HEARTBEAT.custom_mode has them: main mode in bits 16-23, sub mode in bits 24-31."""
 
     MANUAL = 1 << 16
@@ -50,10 +50,10 @@ class Mode(enum.IntEnum):
         return self >> 24 & 0xFF
 
 
-def mode_of(custom_mode: int) -> Mode | int:
+def mode_of(custom_mode: int) -> PX4Mode | int:
     """The mode, or the number itself where it is none of ours (manual modes have variants)."""
     try:
-        return Mode(custom_mode)
+        return PX4Mode(custom_mode)
     except ValueError:
         return custom_mode
 
@@ -68,7 +68,7 @@ class Landed(enum.IntEnum):
     LANDING = 4
 
 
-class Result(enum.IntEnum):
+class CommandResult(enum.IntEnum):
     """COMMAND_ACK.result."""
 
     ACCEPTED = 0

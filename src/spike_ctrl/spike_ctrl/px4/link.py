@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
-from spike_ctrl.px4.dialect import Landed, Mode, Result, messages
+from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import Signing
@@ -43,11 +43,11 @@ class FlightMode(NamedTuple):
     """From HEARTBEAT, up to 1 s late, with `armed`; or from CURRENT_MODE, which does not say whether armed (None)."""
 
     now: float
-    mode: Mode | int
+    mode: PX4Mode | int
     armed: bool | None
 
 
-class Status(NamedTuple):
+class PowerStatus(NamedTuple):
     """`ready`: all checks before arming pass. Battery voltage (V) and charge (0..1) are None where unknown.
     `remote_control`: one is heard.
     """
@@ -69,11 +69,11 @@ class Acknowledged(NamedTuple):
 
     now: float
     command: int
-    result: Result | int
+    result: CommandResult | int
     final: bool
 
 
-class ParameterValue(NamedTuple):
+class ParameterReading(NamedTuple):
     """A parameter of the autopilot, number `index` of `count`; index 65535 where it was set or asked for by name."""
 
     now: float
@@ -121,7 +121,7 @@ class GroundTruth(NamedTuple):
 
 
 Event = (
-    Odometry | EstimatorReset | FlightMode | Status | LandedState | Acknowledged | ParameterValue | Said | ClockOffset
+    Odometry | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading | Said | ClockOffset
     | Version | GroundTruth
 )  # fmt: skip
 
@@ -193,7 +193,7 @@ class Link:
         )  # fmt: skip
         return self._write(message, now)
 
-    def set_mode(self, mode: Mode, now: float) -> bytes:
+    def set_mode(self, mode: PX4Mode, now: float) -> bytes:
         """Two Acknowledged follow; the mode itself is in FlightMode."""
         self._first_answers += 1
         custom = messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED
@@ -275,12 +275,12 @@ class Link:
     def _current_mode(self, m, now: float) -> FlightMode:
         return FlightMode(now, dialect.mode_of(m.custom_mode), None)
 
-    def _sys_status(self, m, now: float) -> Status:
+    def _sys_status(self, m, now: float) -> PowerStatus:
         ready = bool(m.onboard_control_sensors_health & dialect.PREARM_CHECK)
         voltage = None if m.voltage_battery == 0xFFFF else m.voltage_battery * 1e-3
         charge = None if m.battery_remaining < 0 else m.battery_remaining * 1e-2
         heard = m.onboard_control_sensors_present & m.onboard_control_sensors_health & dialect.REMOTE_CONTROL
-        return Status(now, ready, voltage, charge, bool(heard))
+        return PowerStatus(now, ready, voltage, charge, bool(heard))
 
     def _extended_sys_state(self, m, now: float) -> LandedState:
         known = m.landed_state in Landed.__members__.values()
@@ -288,18 +288,18 @@ class Link:
 
     def _command_ack(self, m, now: float) -> Acknowledged:
         final = True
-        if m.command == messages.MAV_CMD_DO_SET_MODE and self._first_answers and m.result == Result.ACCEPTED:
+        if m.command == messages.MAV_CMD_DO_SET_MODE and self._first_answers and m.result == CommandResult.ACCEPTED:
             self._first_answers -= 1
             final = False
-        known = m.result in Result.__members__.values()
-        return Acknowledged(now, m.command, Result(m.result) if known else m.result, final)
+        known = m.result in CommandResult.__members__.values()
+        return Acknowledged(now, m.command, CommandResult(m.result) if known else m.result, final)
 
-    def _param_value(self, m, now: float) -> ParameterValue | None:
+    def _param_value(self, m, now: float) -> ParameterReading | None:
         value = dialect.parameter_from_wire(m.param_value, m.param_type)
         if value is None:
             self.counts["parameter type"] += 1
             return None
-        return ParameterValue(now, m.param_id, value, m.param_index, m.param_count)
+        return ParameterReading(now, m.param_id, value, m.param_index, m.param_count)
 
     def _statustext(self, m, now: float) -> Said:
         return Said(now, m.severity, m.text.rstrip())  # PX4 marks with a tab what it also tells as an event

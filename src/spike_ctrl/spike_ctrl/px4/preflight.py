@@ -33,7 +33,7 @@ class Unmet(NamedTuple):
         return f"{self.what}; {self.fix}"
 
 
-class Estimator(NamedTuple):
+class EstimatorHealth(NamedTuple):
     """Health of the autopilot's estimator. Deviations in m, NaN where it does not tell."""
 
     prearm_ok: bool  # SYS_STATUS: PREARM_CHECK
@@ -76,7 +76,7 @@ class Heard(NamedTuple):
     """
 
     parameters: Mapping[str, float]
-    estimator: Estimator | None
+    estimator: EstimatorHealth | None
     clock: Clock | None
     status: Autopilot | None
     position: tuple[float, float, float] | None
@@ -243,7 +243,9 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
     ]
 
 
-def audit_estimator(estimator: Estimator | None, state_rate: float, wanted: Wanted, airborne: bool = False) -> list[Unmet]:
+def audit_estimator(
+    estimator: EstimatorHealth | None, state_rate: float, wanted: Wanted, airborne: bool = False
+) -> list[Unmet]:
     """What is wrong with the vehicle's own state. state_rate: Hz, as it arrives.
 
     airborne: a bridge that was started in the air has never seen the vehicle stand, and so cannot know how far the

@@ -29,7 +29,7 @@ from spike_ctrl.simulated_px4.plant import attitude_of, stand
 _LANE = np.uint64(0)
 
 
-class Motion(NamedTuple):
+class BodyMotion(NamedTuple):
     """Position (m), quaternion, velocity (m/s) and acceleration (m/s^2) in ENU, body rates (rad/s) in FLU."""
 
     position: Vector
@@ -61,10 +61,10 @@ class Body:
         self._acceleration = tuple((b - a) / self.dt for a, b in zip(before, after, strict=True))
 
     @property
-    def motion(self) -> Motion:
+    def motion(self) -> BodyMotion:
         """The acceleration is the mean over the last step: what an accelerometer that integrates would tell."""
         row = self.buffer[:: dynamics.LANES].tolist()
-        return Motion(
+        return BodyMotion(
             tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),
             self._acceleration, tuple(row[RATES:ROTORS]),
         )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.px4_hil.body import Motion
+from spike_ctrl.px4_hil.body import BodyMotion
 from spike_ctrl.simulated_px4.estimator import ACC_NOISE, BLOCK, QUIET
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE
 from spike_ctrl.simulated_px4.telemetry import EARTH_RADIUS, HOME_ALTITUDE, HOME_LATITUDE, HOME_LONGITUDE
@@ -77,7 +77,7 @@ class Sensors:
         self._draws = iter(())
         self._field = magnetic_field(place.latitude)
 
-    def read(self, motion: Motion, running: bool) -> Reading:
+    def read(self, motion: BodyMotion, running: bool) -> Reading:
         """`running`: the motors turn, and shake the sensors."""
         draw = self._draw()
         level = self.scale * (1.0 if running else QUIET)
@@ -94,7 +94,7 @@ class Sensors:
             temperature(height),
         )
 
-    def fix(self, motion: Motion) -> Fix:
+    def fix(self, motion: BodyMotion) -> Fix:
         draw = self._draw()
         north, east, up = (self.scale * s * n for s, n in zip(self.noise.position, draw[0:3], strict=True))
         x, y, z = motion.position

@@ -22,7 +22,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.packet import Reader, Writer
-from spike_ctrl.px4_hil.body import Body, Motion
+from spike_ctrl.px4_hil.body import Body, BodyMotion
 from spike_ctrl.px4_hil.sensors import Fix, Place, Reading, Sensors, geodetic, specific_force
 from spike_ctrl.simulated_px4.telemetry import MOTOR_ORDER
 
@@ -142,7 +142,7 @@ def hil_gps(fix: Fix, now: float) -> messages.MAVLink_message:
     )  # fmt: skip
 
 
-def hil_state(motion: Motion, place: Place, now: float) -> messages.MAVLink_message:
+def hil_state(motion: BodyMotion, place: Place, now: float) -> messages.MAVLink_message:
     """The truth, for PX4's logs."""
     latitude, longitude, altitude = geodetic(motion.position, place)
     force = specific_force(motion.acceleration, motion.quaternion)

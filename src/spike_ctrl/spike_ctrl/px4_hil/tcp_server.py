@@ -20,7 +20,7 @@ class EndpointError(ValueError):
     """An endpoint that cannot be used; the message names it, found and wanted."""
 
 
-class Pace(NamedTuple):
+class LockstepPace(NamedTuple):
     """`speed` of the simulation's time against the clock's, 0: as fast as PX4 answers. `patience` (s) with its answers."""
 
     speed: float = 1.0
@@ -59,7 +59,7 @@ def serve(
     simulation: Simulation,
     connection: socket.socket,
     clock: Callable[[], float],
-    pace: Pace,
+    pace: LockstepPace,
     stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> None:
@@ -91,7 +91,7 @@ def serve(
             raise SimulationError(_closed(simulation, error.strerror)) from None
 
 
-def _answer(simulation: Simulation, connection: socket.socket, clock, pace: Pace, stop) -> None:
+def _answer(simulation: Simulation, connection: socket.socket, clock, pace: LockstepPace, stop) -> None:
     """Wait for the answer that PX4 owes."""
     asked = clock()
     while simulation.waiting and not stop():

@@ -24,7 +24,7 @@ TOPICS = {
 }
 
 
-class Event(NamedTuple):
+class FlightEvent(NamedTuple):
     """What the supervisor said. received: ns, at the recorder; severity: info, warning or error."""
 
     received: int
@@ -48,7 +48,7 @@ class FlightLog:
     set_point: np.ndarray
     rung: np.ndarray
     rung_received: np.ndarray
-    events: tuple[Event, ...]
+    events: tuple[FlightEvent, ...]
     command_tick: np.ndarray
     command_received: np.ndarray
 
@@ -83,7 +83,7 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
         set_point=_in_force(found["set_point"], received),
         rung=np.array([message.rung for _, message in status], np.int64),
         rung_received=np.array([when for when, _ in status], np.int64),
-        events=tuple(Event(when, *_event(text)) for when, message in status for text in message.events),
+        events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
         command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
         command_received=np.array([when for when, _ in found["command"]], np.int64),
     )

@@ -13,16 +13,16 @@ import numpy as np
 
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import answer_checks, state_checks
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Monitor, Source
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity, Monitor
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.state_checks import Limits, Sample, Track
+from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack
 from spike_ctrl.recordings.reader import Actions, Recording
 from spike_ctrl.sim.episode_flags import FIRST
 
 ORIGIN = SetPoint((0.0, 0.0, 0.0))  # recorded states are relative to the set-point
 
 
-class Verdict(NamedTuple):
+class GuardVerdict(NamedTuple):
     """Of one tick: what was found, and the rung that it demands; SNN where nothing was."""
 
     tick: int
@@ -36,9 +36,9 @@ def judge(
     *,
     vehicle: int = 0,
     spike_rates: np.ndarray | None = None,
-    limits: Limits = Limits(),
+    limits: StateLimits = StateLimits(),
     answer_limits: AnswerLimits = AnswerLimits(),
-) -> list[Verdict]:
+) -> list[GuardVerdict]:
     """One verdict per recorded tick. spike_rates (T, layers): of the vehicle's policy, where they are known."""
     states, period = recording.states, 1 / rate_hz
     received = states.received * 1e-9 if in_real_time(recording, rate_hz) else states.tick * period
@@ -47,10 +47,10 @@ def judge(
     layout = recording.policy.layout if recording.policy else ""
     by_policy = _answers(recording, recording.policy, vehicle, received, spike_rates)
     by_guide = _answers(recording, recording.guide, vehicle, received, None)
-    found, track, source, monitor = [], Track(), Source(), Monitor()
+    found, track, source, monitor = [], StateTrack(), AnswerSource(), Monitor()
     for row, sample in enumerate(samples):
         if first[row]:
-            track, source, monitor = Track(), Source(), Monitor()
+            track, source, monitor = StateTrack(), AnswerSource(), Monitor()
         late = state_checks.gap(track, sample.received, limits) if track.accepted_at is not None else ()
         late += answer_checks.silence(source, sample.received, answer_limits, Fault.POLICY_SILENT)
         track, accepted, findings, _ = state_checks.inspect(sample, track, limits)
@@ -68,7 +68,7 @@ def judge(
             if by_guide[row] is not None:
                 monitor = answer_checks.compare(monitor, answer, by_guide[row], sample, ORIGIN, answer_limits)
                 findings += answer_checks.contradiction(monitor, answer_limits)
-        found.append(Verdict(int(states.tick[row]), findings, _rung(findings)))
+        found.append(GuardVerdict(int(states.tick[row]), findings, _rung(findings)))
     return found
 
 
@@ -78,7 +78,7 @@ def in_real_time(recording: Recording, rate_hz: float) -> bool:
     return len(steps) > 0 and 0.5 < np.median(steps) < 2.0
 
 
-def table(verdicts: Sequence[Verdict]) -> list[tuple[Fault, int, int, str]]:
+def table(verdicts: Sequence[GuardVerdict]) -> list[tuple[Fault, int, int, str]]:
     """Each fault that was found: in how many ticks, in which first, and what was said then."""
     rows: dict[Fault, list] = {}
     for verdict in verdicts:

@@ -59,7 +59,7 @@ class Actions(NamedTuple):
     layout: str
 
 
-class Status(NamedTuple):
+class PolicyReports(NamedTuple):
     """S reports of the policy node: tick, reason, inference time and age of the state (s), spike rates of the layers.
 
     spike_rate (S, layers), NaN where none was told. candidate: epoch of the checkpoint in shadow, -1 where there is none.
@@ -125,7 +125,7 @@ class Recording:
     states: States
     policy: Actions | None = None
     guide: Actions | None = None
-    status: Status | None = None
+    status: PolicyReports | None = None
     applied: Applied | None = None
     commands: Commands | None = None
     poses: Poses | None = None
@@ -234,7 +234,7 @@ def _actions(found: list | None, states: States, topic: str, notes: list[str]) -
     return Actions(tick, epoch, received, name, action, layouts[0])
 
 
-def _status(found: list | None) -> Status | None:
+def _status(found: list | None) -> PolicyReports | None:
     if not found:
         return None
     layers = max(len(message.spike_rate) for _, message in found)
@@ -243,7 +243,7 @@ def _status(found: list | None) -> Status | None:
         rates[row, : len(message.spike_rate)] = message.spike_rate
     columns = zip(*((m.tick, m.reason, m.inference_time, m.state_age) for _, m in found), strict=True)
     candidate = [m.candidate_epoch if getattr(m, "candidate_id", "") else -1 for _, m in found]
-    return Status(*map(np.array, columns), rates, np.array(candidate))
+    return PolicyReports(*map(np.array, columns), rates, np.array(candidate))
 
 
 def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:

@@ -21,7 +21,7 @@ from spike_ctrl.policy.checkpoint import Checkpoint, Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot, Reason
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.reader import Recording, Status, read
+from spike_ctrl.recordings.reader import PolicyReports, Recording, read
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.sim.reward import START, Coefficients, reward
@@ -293,7 +293,7 @@ def _of_epoch(policies: SpikingPolicy | Mapping[int, SpikingPolicy], epoch: int)
     return policies if isinstance(policies, SpikingPolicy) else policies.get(epoch)
 
 
-def _shadows(status: Status | None) -> dict[int, int]:
+def _shadows(status: PolicyReports | None) -> dict[int, int]:
     """{tick: epoch} of each successor that began to fly in shadow after the first report."""
     if status is None:
         return {}

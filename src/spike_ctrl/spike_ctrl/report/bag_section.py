@@ -19,8 +19,8 @@ from spike_ctrl.recordings.flight_log import FlightLog, read_log
 from spike_ctrl.recordings.reader import Recording, latencies, read
 from spike_ctrl.report import ladder_charts
 from spike_ctrl.report.figures import COLOURS
-from spike_ctrl.report.flight_charts import Band, Flight, banded, charts, curve, hover_verdict, styled
-from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
+from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, charts, curve, hover_verdict, styled
+from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
 
 VEHICLE = 0
@@ -78,7 +78,9 @@ def _shipped(recording: Recording) -> list[Path]:
     return [path for path in sorted(resources.folder("models").glob("*.safetensors")) if path.name in names]
 
 
-def _flight(recording: Recording, rate_hz: float, choice, found: replay.Replay | None, log: FlightLog | None) -> Flight:
+def _flight(
+    recording: Recording, rate_hz: float, choice, found: replay.Replay | None, log: FlightLog | None
+) -> ChartedFlight:
     states = recording.states
     seconds = (states.tick - states.tick[0]) / rate_hz
     first = (states.flags[:, VEHICLE] & FIRST) > 0
@@ -95,7 +97,7 @@ def _flight(recording: Recording, rate_hz: float, choice, found: replay.Replay |
     if isinstance(policy, dict):
         policy = next(iter(policy.values()))
     nothing = np.full((len(seconds), 4), np.nan, np.float32)
-    return Flight(
+    return ChartedFlight(
         f"vehicle {VEHICLE}",
         seconds,
         states.observation[:, VEHICLE],
@@ -115,27 +117,29 @@ def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
     return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
 
 
-def _tiles(recording: Recording, compared, flight: Flight) -> Tiles:
+def _tiles(recording: Recording, compared, flight: ChartedFlight) -> Tiles:
     """The few figures that one looks for first."""
     errors, error = flight.error[flight.settled], hover_verdict([flight])
     duration = flight.seconds[-1] - flight.seconds[0]
-    shown: list[Tile] = [
-        Tile("flight", f"{duration:.1f} s"),
-        Tile("position error", error.text.partition(":")[0], error.good),
+    shown: list[FigureTile] = [
+        FigureTile("flight", f"{duration:.1f} s"),
+        FigureTile("position error", error.text.partition(":")[0], error.good),
     ]
     if len(errors) and np.isfinite(errors).all():
         shown += [
-            Tile("RMS error", f"{100 * np.sqrt(np.mean(errors**2)):.1f} cm"),
-            Tile("worst", f"{100 * errors.max():.1f} cm"),
+            FigureTile("RMS error", f"{100 * np.sqrt(np.mean(errors**2)):.1f} cm"),
+            FigureTile("worst", f"{100 * errors.max():.1f} cm"),
         ]
     if recording.policy is not None and len(late := latencies(recording)):
-        shown.append(Tile("policy answers, p99", f"{1e3 * np.percentile(late, 99):.2f} ms"))
+        shown.append(FigureTile("policy answers, p99", f"{1e3 * np.percentile(late, 99):.2f} ms"))
     if compared is not None:
-        shown.append(Tile("replayed bit by bit", f"{compared.known_equal} of {compared.known}", compared.same))
+        shown.append(FigureTile("replayed bit by bit", f"{compared.known_equal} of {compared.known}", compared.same))
     return Tiles(shown)
 
 
-def _about(recording: Recording, rate_hz: float, choice, compared, flight: Flight, log: FlightLog | None) -> list[tuple]:
+def _about(
+    recording: Recording, rate_hz: float, choice, compared, flight: ChartedFlight, log: FlightLog | None
+) -> list[tuple]:
     rows: list[tuple] = [
         ("bag", str(recording.path)),
         ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {_vehicles(recording)}"),
@@ -167,7 +171,7 @@ def _vehicles(recording: Recording) -> str:
     return "one vehicle" if recording.vehicles == 1 else f"{recording.vehicles} vehicles; shown: vehicle {VEHICLE}"
 
 
-def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: Flight) -> Chart | None:
+def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: ChartedFlight) -> Chart | None:
     """What the guard says to the recorded flight, on the time axis."""
     edges, rates = np.cumsum([0, *flight.hidden])[:-1], None
     if found is not None:
@@ -203,7 +207,7 @@ def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
     return Chart("Disagreement", styled(sheet), "Of replayed and recorded actions, each second, all vehicles.")
 
 
-def _status(recording: Recording, flight: Flight) -> list[Chart]:
+def _status(recording: Recording, flight: ChartedFlight) -> list[Chart]:
     status, found = recording.status, []
     x = np.interp(status.tick, recording.states.tick, flight.seconds)
     rates = go.Figure()

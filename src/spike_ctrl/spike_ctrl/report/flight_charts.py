@@ -36,7 +36,7 @@ class Band(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Flight:
+class ChartedFlight:
     """One vehicle over T steps, in the set-point's frame. NaN where it had crashed.
 
     seconds (T,); observation (T, 18); action, guide (T, 4), guide None where unknown; spikes and membrane (at most T,
@@ -81,7 +81,7 @@ class Flight:
         return slice(max(min(begin, len(self.spikes) - steps), 0), begin + steps)
 
 
-def hover_verdict(flights: Sequence[Flight]) -> Verdict:
+def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
     """Whether few enough of the settled samples are far from the set-point; after a crash all are."""
     errors = np.concatenate([flight.error[flight.settled] for flight in flights])
     if not len(errors):
@@ -98,7 +98,7 @@ def attitude(observation: np.ndarray) -> np.ndarray:
     return np.degrees(np.stack([roll, -np.arcsin(np.clip(r[:, 6], -1, 1)), yaw], axis=1))
 
 
-def charts(flights: Sequence[Flight]) -> list[Chart]:
+def charts(flights: Sequence[ChartedFlight]) -> list[Chart]:
     """All that is known: trajectories and errors of all flights, the rest of the first."""
     first = flights[0]
     found = [_trajectory(flights), _error(flights), _attitude(first), _actions(first)]
@@ -107,7 +107,7 @@ def charts(flights: Sequence[Flight]) -> list[Chart]:
     return found
 
 
-def _trajectory(flights: Sequence[Flight]) -> Chart:
+def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
     sheet, first = go.Figure(), flights[0]
     for number, flight in enumerate(flights):
         at = thinned(len(flight.seconds), 2000)
@@ -160,7 +160,7 @@ def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict:
     return axes | {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": NEAR, "center": {"z": -0.15}}}
 
 
-def _error(flights: Sequence[Flight]) -> Chart:
+def _error(flights: Sequence[ChartedFlight]) -> Chart:
     sheet = go.Figure()
     for number, flight in enumerate(flights):
         at = thinned(len(flight.seconds))
@@ -173,7 +173,7 @@ def _error(flights: Sequence[Flight]) -> Chart:
     return Chart("Position error", banded(styled(sheet, 460), flights[0].bands), text)
 
 
-def _attitude(flight: Flight) -> Chart:
+def _attitude(flight: ChartedFlight) -> Chart:
     sheet, at = go.Figure(), thinned(len(flight.seconds))
     angles = _broken(flight, at, attitude(flight.observation[at]))
     for number, (name, values) in enumerate(zip(("roll", "pitch", "yaw"), angles.T, strict=True)):
@@ -184,7 +184,7 @@ def _attitude(flight: Flight) -> Chart:
     return Chart("Attitude", sheet, f"{flight.name}; body FLU in the set-point's frame.")
 
 
-def _actions(flight: Flight) -> Chart:
+def _actions(flight: ChartedFlight) -> Chart:
     at = thinned(len(flight.seconds), 2000)
     axes = AXES[flight.layout]
     sheet = make_subplots(rows=2, cols=2, shared_xaxes=True, shared_yaxes=True, subplot_titles=axes, vertical_spacing=0.12)
@@ -202,7 +202,7 @@ def _actions(flight: Flight) -> Chart:
     return Chart("Actions of policy and guide", banded(styled(sheet, 460), flight.bands), text, wide=True)
 
 
-def _raster(flight: Flight) -> Chart:
+def _raster(flight: ChartedFlight) -> Chart:
     shown = flight.window(WINDOW)
     spikes = np.nan_to_num(flight.spikes[shown]).T.astype(np.uint8)
     colours = [[0.0, "#ffffff"], [1.0, COLOURS[0]]]
@@ -217,7 +217,7 @@ def _raster(flight: Flight) -> Chart:
     return Chart("Spikes", styled(sheet, 420), f"{flight.name}; layers of {words} neurons, the first below.", wide=True)
 
 
-def _rates(flight: Flight) -> Chart:
+def _rates(flight: ChartedFlight) -> Chart:
     sheet, at, edges = go.Figure(), thinned(len(flight.spikes)), np.cumsum([0, *flight.hidden])
     for layer, (low, high) in enumerate(pairwise(edges)):
         rate = np.nan_to_num(flight.spikes[:, low:high]).mean(1)
@@ -228,7 +228,7 @@ def _rates(flight: Flight) -> Chart:
     return Chart("Spike rates", styled(sheet), "Over each layer, mean of eleven steps.")
 
 
-def _membranes(flight: Flight) -> Chart:
+def _membranes(flight: ChartedFlight) -> Chart:
     shown = flight.window(WINDOW // 2)
     sheet = make_subplots(rows=len(flight.hidden), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     edges = np.cumsum([0, *flight.hidden])
@@ -276,7 +276,7 @@ def banded(sheet: go.Figure, bands: Sequence[Band]) -> go.Figure:
     return sheet
 
 
-def _broken(flight: Flight, at: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _broken(flight: ChartedFlight, at: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Values at these rows, with a gap where one episode ends and the next begins elsewhere."""
     episode = np.searchsorted(np.asarray(flight.starts), flight.seconds[at], side="right")
     found = np.array(values, float)

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.recordings.flight_log import Event, FlightLog
+from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import Band, styled
@@ -65,7 +65,7 @@ def ladder(log: FlightLog, begun: int) -> Chart:
     return Chart("Ladder and events", sheet, "Who flies; diamonds are what the supervisor said, in words below.", wide=True)
 
 
-def events(said: Sequence[Event], begun: int) -> Table:
+def events(said: Sequence[FlightEvent], begun: int) -> Table:
     """What happened, line by line; what was said again and again stands once, with how often."""
     rows: dict[str, list] = {}
     for event in said:

@@ -26,7 +26,7 @@ NAMES = {number: mode for number, mode in enumerate(("offboard", "hold", "land",
 FAULTS = {fault.number: fault for fault in Fault}
 
 
-class Stream(NamedTuple):
+class SeenStream(NamedTuple):
     """A topic: its name, messages per second, and s since the last; None: none was heard."""
 
     topic: str
@@ -35,7 +35,7 @@ class Stream(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenGraph:
     """A graph at one moment. Messages are those of spike_ctrl_msgs, or None where none was heard.
 
     now: s since the watch began. rung_since: now when the rung last changed. error: m, distances from the set-point of
@@ -44,7 +44,7 @@ class Seen:
 
     now: float
     nodes: Sequence[str] = ()
-    streams: Sequence[Stream] = ()
+    streams: Sequence[SeenStream] = ()
     supervisor: Any = None
     rung_since: float = 0.0
     autopilot: Any = None
@@ -57,7 +57,7 @@ class Seen:
     events: Sequence[tuple[float, str, str]] = ()
 
 
-def render(seen: Seen):
+def render(seen: SeenGraph):
     """All that is known, as a rich renderable."""
     from rich.columns import Columns
     from rich.console import Group
@@ -73,7 +73,7 @@ def render(seen: Seen):
     return Group(head, *first, Columns(second, padding=(0, 1)), *last)
 
 
-def _flight(seen: Seen):
+def _flight(seen: SeenGraph):
     from rich.text import Text
 
     lines, status, pilot = [], seen.supervisor, seen.autopilot
@@ -97,7 +97,7 @@ def _flight(seen: Seen):
     return _panel("flight", lines)
 
 
-def _error(seen: Seen):
+def _error(seen: SeenGraph):
     from rich.text import Text
 
     last = seen.error[-1]
@@ -106,7 +106,7 @@ def _error(seen: Seen):
     return Text.assemble("error ", (f"{last:.3f} m ", style), (line, style), (f" 0 to {2 * PASS_ERROR:g} m", "dim"))
 
 
-def _training(seen: Seen):
+def _training(seen: SeenGraph):
     from rich.text import Text
 
     status = seen.training
@@ -132,7 +132,7 @@ def _number(value: float, form: str) -> str:
     return f"{value:{form}}" if math.isfinite(value) else "-"
 
 
-def _share(seen: Seen) -> float:
+def _share(seen: SeenGraph) -> float:
     """Of the run that is done, from what is done and how long the rest takes at this speed."""
     status = seen.training
     rest = status.remaining_time * status.steps_per_second
@@ -140,7 +140,7 @@ def _share(seen: Seen) -> float:
     return status.environment_steps / whole if whole > 0 and math.isfinite(whole) else 0.0
 
 
-def _streams(seen: Seen):
+def _streams(seen: SeenGraph):
     from rich.table import Table
     from rich.text import Text
 
@@ -158,7 +158,7 @@ def _streams(seen: Seen):
     return _panel("topics", [table])
 
 
-def _policy(seen: Seen):
+def _policy(seen: SeenGraph):
     from rich.text import Text
 
     lines, status = [], seen.policy
@@ -181,7 +181,7 @@ def _policy(seen: Seen):
     return _panel("policy", lines)
 
 
-def _events(seen: Seen):
+def _events(seen: SeenGraph):
     from rich.text import Text
 
     one_line = {"no_wrap": True, "overflow": "ellipsis"}

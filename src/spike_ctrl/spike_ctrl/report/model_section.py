@@ -16,29 +16,29 @@ from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.report.figures import COLOURS
-from spike_ctrl.report.flight_charts import Flight, charts, hover_verdict, styled
-from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
+from spike_ctrl.report.flight_charts import ChartedFlight, charts, hover_verdict, styled
+from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 FLIGHTS, SEED = 4, 7
 
 
 @dataclass(frozen=True)
-class Flown:
+class FlownModel:
     """A model with its frozen evaluation, the cost of one step of it, and some flights."""
 
     path: Path
     loaded: Checkpoint
     evaluation: Evaluation
     cost: Cost
-    flights: list[Flight]
+    flights: list[ChartedFlight]
 
     @property
     def name(self) -> str:
         return self.path.stem if self.path.stem != "policy" else f"{self.path.parent.name}/policy"
 
 
-def fly(path: Path) -> Flown:
+def fly(path: Path) -> FlownModel:
     """Evaluate a model on the frozen starts and fly it from some others."""
     loaded = checkpoint.load(path)
     contract = loaded.manifest.contract
@@ -46,10 +46,10 @@ def fly(path: Path) -> Flown:
     checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
     counting = CountingSpikes(loaded.policy)
     evaluation = evaluate(counting, vehicle)
-    return Flown(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
+    return FlownModel(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
 
 
-def section(found: Flown) -> Section:
+def section(found: FlownModel) -> Section:
     return Section(
         f"Model {found.name}",
         [
@@ -62,22 +62,22 @@ def section(found: Flown) -> Section:
     )
 
 
-def _tiles(found: Flown) -> Tiles:
+def _tiles(found: FlownModel) -> Tiles:
     evaluation, error = found.evaluation, hover_verdict(found.flights)
     return Tiles(
         [
-            Tile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
-            Tile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
-            Tile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
-            Tile("change of u per step", f"{evaluation.action_change:.3f}"),
-            Tile("position error", error.text.partition(":")[0], error.good),
-            Tile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
-            Tile("energy of a step", f"{_energy_nj(found):.0f} nJ"),
+            FigureTile("return, 1.5 m start", f"{evaluation.headline:.1f}"),
+            FigureTile("survival", f"{evaluation.columns['1.5m_start']['survival']:.3f}"),
+            FigureTile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
+            FigureTile("change of u per step", f"{evaluation.action_change:.3f}"),
+            FigureTile("position error", error.text.partition(":")[0], error.good),
+            FigureTile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
+            FigureTile("energy of a step", f"{_energy_nj(found):.0f} nJ"),
         ]
     )
 
 
-def side_by_side(models: Sequence[Flown]) -> Section:
+def side_by_side(models: Sequence[FlownModel]) -> Section:
     """Several models in one table and one chart."""
     rows = [
         (
@@ -121,7 +121,7 @@ def _brief(verdict: Verdict) -> Verdict:
     return Verdict(verdict.text.partition(":")[0], verdict.good)
 
 
-def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[Flight]:
+def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlight]:
     environment = Environment(vehicle, FLIGHTS, Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS))
     policy, guide = loaded.policy, GeometricGuide(vehicle)
     observation, _ = environment.reset(seed=SEED)
@@ -141,7 +141,7 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[Flight]:
     seen = {name: np.array(values) for name, values in rows.items()}
     seconds = np.arange(EPISODE_STEPS) / RATE_HZ
     return [
-        Flight(
+        ChartedFlight(
             f"start {n + 1}",
             seconds,
             *(seen[name][:, n] for name in ("observation", "action")),
@@ -154,7 +154,7 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[Flight]:
     ]
 
 
-def _about(found: Flown) -> list[tuple]:
+def _about(found: FlownModel) -> list[tuple]:
     manifest = found.loaded.manifest
     contract = manifest.contract
     return [
@@ -169,7 +169,7 @@ def _about(found: Flown) -> list[tuple]:
     ]
 
 
-def _evaluation(found: Flown) -> list[tuple]:
+def _evaluation(found: FlownModel) -> list[tuple]:
     columns = [found.evaluation.columns[column] for column in COLUMNS]
     rows = [
         (label, *(column[name] for column in columns))
@@ -179,7 +179,7 @@ def _evaluation(found: Flown) -> list[tuple]:
     return [*rows, ("hover error, median and p95 (m)", hover["median"], hover["p95"], "", "")]
 
 
-def _costs(found: Flown) -> list[tuple]:
+def _costs(found: FlownModel) -> list[tuple]:
     cost = found.cost
     return [
         ("multiply-accumulates (MAC)", cost.macs),
@@ -193,10 +193,10 @@ def _costs(found: Flown) -> list[tuple]:
     ]  # fmt: skip
 
 
-def _energy_nj(found: Flown) -> float:
+def _energy_nj(found: FlownModel) -> float:
     policy = found.loaded.policy
     return spiking_energy_pj(policy.sizes, found.cost.layer_sparsity, policy.neuron.recurrent) / 1e3
 
 
-def _arithmetic(found: Flown) -> float:
+def _arithmetic(found: FlownModel) -> float:
     return arithmetic_energy_pj(found.cost.macs, found.cost.acs) / 1e3

@@ -91,7 +91,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Tile:
+class FigureTile:
     """One figure that one looks for first. good: whether it is good news; None: neither."""
 
     name: str
@@ -101,7 +101,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiles:
-    tiles: Sequence[Tile]
+    tiles: Sequence[FigureTile]
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _chart(chart: Chart, name: str, still: bool) -> str:
     return f'<figure class="{"wide" if chart.wide else "narrow"}">{caption}{drawn}</figure>'
 
 
-def _tile(tile: Tile) -> str:
+def _tile(tile: FigureTile) -> str:
     look = "" if tile.good is None else ' class="pass"' if tile.good else ' class="fail"'
     return f'<div class="tile"><span>{escape(tile.name)}</span><b{look}>{escape(tile.value)}</b></div>'
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from spike_ctrl.report import ReportError, thinned
 from spike_ctrl.report.flight_charts import curve, styled
-from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles
+from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles
 
 CURVES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     # title: unit, names in metrics.jsonl and what they are called here
@@ -32,10 +32,10 @@ def section(path: Path) -> Section:
     about += [("wall time (s)", float(last["seconds"]))] if "seconds" in last else []
     told = {name: value for name, value in _json(path / "run.json").items() if not isinstance(value, dict | list)}
     about += [(name, str(value)) for name, value in told.items() if name != "environment_steps"]
-    shown = [Tile("environment steps", f"{int(last.get('environment_steps', 0)):,}".replace(",", " "))]
-    shown += [Tile("wall time", f"{last['seconds']:.0f} s")] if "seconds" in last else []
+    shown = [FigureTile("environment steps", f"{int(last.get('environment_steps', 0)):,}".replace(",", " "))]
+    shown += [FigureTile("wall time", f"{last['seconds']:.0f} s")] if "seconds" in last else []
     best = max((line["validation_return"] for line in lines if "validation_return" in line), default=None)
-    shown += [Tile("best validation return", f"{best:.1f}")] if best is not None else []
+    shown += [FigureTile("best validation return", f"{best:.1f}")] if best is not None else []
     charts = [chart for title, (unit, names) in CURVES.items() if (chart := _chart(title, unit, names, lines)) is not None]
     return Section(f"Run {path.name}", [Tiles(shown), Table(("", ""), about), *charts])
 

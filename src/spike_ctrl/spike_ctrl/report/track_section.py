@@ -9,25 +9,25 @@ import numpy as np
 import plotly.graph_objects as go
 
 from spike_ctrl.control.trajectory import PASS_ERROR
-from spike_ctrl.flight.path_error import Leg, Track
+from spike_ctrl.flight.path_error import FlownLeg, FlownTrack
 from spike_ctrl.report import thinned
 from spike_ctrl.report.figures import COLOURS, GRID_COLOUR, LEVEL_COLOUR
 from spike_ctrl.report.flight_charts import curve, styled, whole_scene
-from spike_ctrl.report.page import Chart, Section, Table, Tile, Tiles, Verdict
+from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 
 TRUE, WANTED = COLOURS[0], COLOURS[1]
 
 
-def section(track: Track, legs: Sequence[Leg], duration: float) -> Section:
+def section(track: FlownTrack, legs: Sequence[FlownLeg], duration: float) -> Section:
     """duration: s of each leg."""
-    tiles = [Tile(f"{leg.name}: RMSE", f"{100 * leg.rmse:.1f} cm", leg.passed) for leg in legs if leg.name != "step"]
-    tiles += [Tile("step: within 15 cm after", f"{leg.settle:.2f} s") for leg in legs if leg.name == "step"]
+    tiles = [FigureTile(f"{leg.name}: RMSE", f"{100 * leg.rmse:.1f} cm", leg.passed) for leg in legs if leg.name != "step"]
+    tiles += [FigureTile("step: within 15 cm after", f"{leg.settle:.2f} s") for leg in legs if leg.name == "step"]
     rows = [(leg.name, str(leg) if leg.passed is None else Verdict(str(leg), leg.passed)) for leg in legs]
     table = Table(("leg", "on the vehicle's own truth"), rows)
     return Section("Track", [Tiles(tiles), table, _way(track), _error(track, legs, duration)])
 
 
-def save_png(track: Track, legs: Sequence[Leg], duration: float, path: Path) -> None:
+def save_png(track: FlownTrack, legs: Sequence[FlownLeg], duration: float, path: Path) -> None:
     """Draw with matplotlib."""
     from matplotlib.figure import Figure as Sheet
 
@@ -61,7 +61,7 @@ def save_png(track: Track, legs: Sequence[Leg], duration: float, path: Path) -> 
     sheet.savefig(path)
 
 
-def _way(track: Track) -> Chart:
+def _way(track: FlownTrack) -> Chart:
     sheet, at = go.Figure(), thinned(len(track.time), 3000)
     ways = (("set-point", track.set_point, WANTED, "dash"), ("flown (truth)", track.true, TRUE, "solid"))
     for name, rows, colour, dash in ways:
@@ -72,7 +72,7 @@ def _way(track: Track) -> Chart:
     return Chart("The way in the world", styled(sheet, 520), "While the policy flew; the simulated vehicle's own truth.")
 
 
-def _error(track: Track, legs: Sequence[Leg], duration: float) -> Chart:
+def _error(track: FlownTrack, legs: Sequence[FlownLeg], duration: float) -> Chart:
     sheet, at = go.Figure(), thinned(len(track.time), 4000)
     sheet.add_trace(curve(track.time[at], track.error[at], "truth", 0))
     off = np.linalg.norm(track.estimate - track.set_point, axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 CELLS, EMPTY, FULL = 4, 3.5, 4.05  # number, V per cell
 
@@ -14,7 +14,7 @@ class Battery:
         self.working = True
         self._charge = 1.0
 
-    def advance(self, armed: bool, parameters: Parameters, dt: float) -> None:
+    def advance(self, armed: bool, parameters: AutopilotParameters, dt: float) -> None:
         if not armed:
             self._charge = 1.0
         elif parameters["SIM_BAT_DRAIN"] > 0:

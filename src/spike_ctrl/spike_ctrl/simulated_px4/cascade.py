@@ -8,12 +8,12 @@ from typing import NamedTuple
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 INTEGRAL_LIMIT = 4.0  # m/s^2
 
 
-class Estimate(NamedTuple):
+class StateEstimate(NamedTuple):
     """What the autopilot believes: position (m), attitude, velocity (m/s), body rates (rad/s)."""
 
     position: Vector
@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
     rates: Vector
 
 
-class Target(NamedTuple):
+class CascadeTarget(NamedTuple):
     """Where to be, at which velocity to pass there, with which yaw (rad), and the speed (m/s) on the way there."""
 
     position: Vector
@@ -31,19 +31,19 @@ class Target(NamedTuple):
     speed: float
 
 
-class Command(NamedTuple):
+class RateCommand(NamedTuple):
     """Thrust 0..1 and body rates (rad/s): what the rate loop takes."""
 
     thrust: float
     rates: Vector
 
 
-IDLE = Command(0.0, (0.0, 0.0, 0.0))
+IDLE = RateCommand(0.0, (0.0, 0.0, 0.0))
 
 
 def position_command(
-    estimate: Estimate, target: Target, integral: Vector, parameters: Parameters, dt: float
-) -> tuple[Command, Vector]:
+    estimate: StateEstimate, target: CascadeTarget, integral: Vector, parameters: AutopilotParameters, dt: float
+) -> tuple[RateCommand, Vector]:
     """The command that flies to the target, and the next integral (m/s^2)."""
     p = parameters
     gains = ((p["MPC_XY_VEL_P_ACC"], p["MPC_XY_VEL_I_ACC"]),) * 2 + ((p["MPC_Z_VEL_P_ACC"], p["MPC_Z_VEL_I_ACC"]),)
@@ -70,7 +70,7 @@ def position_command(
     return attitude_command(estimate.quaternion, attitude, thrust, parameters), integral
 
 
-def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: Parameters) -> Command:
+def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: AutopilotParameters) -> RateCommand:
     """The rates that turn from one attitude to the other, within PX4's limits."""
     x, y, z, w = _times(_conjugate(found), wanted)
     sign = 2.0 if w >= 0 else -2.0
@@ -78,7 +78,7 @@ def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, param
     for axis, error in zip(("ROLL", "PITCH", "YAW"), (x, y, z), strict=True):
         limit = math.radians(parameters[f"MC_{axis}RATE_MAX"])
         rates.append(max(-limit, min(limit, parameters[f"MC_{axis}_P"] * sign * error)))
-    return Command(thrust, tuple(rates))
+    return RateCommand(thrust, tuple(rates))
 
 
 def facing(up: Vector, yaw: float) -> Quaternion:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from spike_ctrl.px4.dialect import Mode, Result
-from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+from spike_ctrl.px4.dialect import CommandResult, PX4Mode
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 # How long after COM_OF_LOSS_T the mode has changed: px4 measured .06 to .10 s
 FAILSAFE_LATENCY = 0.065
-OWN_MODES = (Mode.AUTO_LOITER, Mode.AUTO_TAKEOFF, Mode.AUTO_RTL, Mode.AUTO_LAND)
-STICK_MODES = (Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.ACRO, Mode.STABILIZED)
+OWN_MODES = (PX4Mode.AUTO_LOITER, PX4Mode.AUTO_TAKEOFF, PX4Mode.AUTO_RTL, PX4Mode.AUTO_LAND)
+STICK_MODES = (PX4Mode.MANUAL, PX4Mode.ALTITUDE, PX4Mode.POSITION, PX4Mode.ACRO, PX4Mode.STABILIZED)
 BREAKER_TERMINATION = 121212
 EMERGENCY, CRITICAL, WARNING, INFO = 0, 2, 4, 6
 
 # What a failsafe does, the worse the later
 NOTHING, HOLD, RETURN, LAND, TERMINATE, DISARM = range(6)
-_MODES = {HOLD: Mode.AUTO_LOITER, RETURN: Mode.AUTO_RTL, LAND: Mode.AUTO_LAND}
+_MODES = {HOLD: PX4Mode.AUTO_LOITER, RETURN: PX4Mode.AUTO_RTL, LAND: PX4Mode.AUTO_LAND}
 _WORDS = ("nothing", "hold", "return", "land", "terminate", "disarm")
 # Values of the parameters that choose it. Offboard loss would fall back on a stick mode at 0 to 2: there are no sticks
 _OFFBOARD_LOSS = {0: RETURN, 1: RETURN, 2: RETURN, 3: RETURN, 4: LAND, 5: HOLD, 6: TERMINATE, 7: DISARM}
@@ -27,7 +27,7 @@ RCL_EXCEPT_OFFBOARD = 4
 _FENCE = {0: NOTHING, 1: NOTHING, 2: HOLD, 3: RETURN, 4: TERMINATE, 5: LAND}
 
 
-class Seen(NamedTuple):
+class CommanderInputs(NamedTuple):
     """What the commander looks at, at each tick. Ages in s, infinite where nothing ever came."""
 
     setpoint_age: float
@@ -48,12 +48,12 @@ class Commander:
     `said` collects what the autopilot tells people: severity and text.
     """
 
-    def __init__(self, parameters: Parameters, speed: float = 1.0):
+    def __init__(self, parameters: AutopilotParameters, speed: float = 1.0):
         self.parameters, self.speed = parameters, speed
-        self.mode = self.intended = Mode.AUTO_LOITER
+        self.mode = self.intended = PX4Mode.AUTO_LOITER
         self.armed = self.terminated = self.took_off = self.station_lost = False
         self.said: list[tuple[int, str]] = []
-        self._not_land = Mode.AUTO_LOITER
+        self._not_land = PX4Mode.AUTO_LOITER
         self._armed_since = 0.0
         self._landed_since: float | None = None
         self._failsafe = NOTHING
@@ -69,61 +69,61 @@ class Commander:
         """Whether the motors may turn."""
         return self.armed and not self.terminated
 
-    def stream_alive(self, seen: Seen) -> bool:
+    def stream_alive(self, seen: CommanderInputs) -> bool:
         return seen.setpoint_age <= self.parameters["COM_OF_LOSS_T"] * self.speed
 
     # Requests
 
-    def request_mode(self, mode: Mode | int, seen: Seen) -> Result:
+    def request_mode(self, mode: PX4Mode | int, seen: CommanderInputs) -> CommandResult:
         if mode in STICK_MODES:
             self._say(CRITICAL, f"{mode.name} refused: no manual control")
-            return Result.TEMPORARILY_REJECTED
-        if mode not in (*OWN_MODES, Mode.OFFBOARD):
-            return Result.DENIED
-        if mode == Mode.OFFBOARD and self.armed and not self.stream_alive(seen):
+            return CommandResult.TEMPORARILY_REJECTED
+        if mode not in (*OWN_MODES, PX4Mode.OFFBOARD):
+            return CommandResult.DENIED
+        if mode == PX4Mode.OFFBOARD and self.armed and not self.stream_alive(seen):
             self._say(CRITICAL, "OFFBOARD refused: no offboard signal")
-            return Result.TEMPORARILY_REJECTED
-        self.intended = self.mode = Mode(mode)
+            return CommandResult.TEMPORARILY_REJECTED
+        self.intended = self.mode = PX4Mode(mode)
         self._failsafe = NOTHING
-        if mode != Mode.AUTO_LAND:
+        if mode != PX4Mode.AUTO_LAND:
             self._not_land = self.mode
-        return Result.ACCEPTED
+        return CommandResult.ACCEPTED
 
-    def against_arming(self, seen: Seen) -> str | None:
+    def against_arming(self, seen: CommanderInputs) -> str | None:
         """Why it would not arm in the mode that it is in. PREARM_CHECK in SYS_STATUS tells whether there is nothing."""
         if not seen.ready:
             return "estimator not ready"
-        if self.mode == Mode.OFFBOARD and not self.stream_alive(seen):
+        if self.mode == PX4Mode.OFFBOARD and not self.stream_alive(seen):
             return "no offboard signal"
-        return f"mode {self.mode.name}" if self.mode in (Mode.AUTO_LAND, Mode.AUTO_RTL) else None
+        return f"mode {self.mode.name}" if self.mode in (PX4Mode.AUTO_LAND, PX4Mode.AUTO_RTL) else None
 
-    def arm(self, seen: Seen, now: float) -> Result:
+    def arm(self, seen: CommanderInputs, now: float) -> CommandResult:
         if self.armed:
-            return Result.ACCEPTED
+            return CommandResult.ACCEPTED
         if refusal := self.against_arming(seen):
             self._say(CRITICAL, f"Arming denied: {refusal}")
-            return Result.TEMPORARILY_REJECTED
+            return CommandResult.TEMPORARILY_REJECTED
         self.armed, self.took_off, self.terminated = True, False, False
         self._armed_since, self._landed_since = now, None
         self._wrong.clear()
         self._tilted.clear()
         self._say(INFO, "Armed by external command")
-        return Result.ACCEPTED
+        return CommandResult.ACCEPTED
 
-    def disarm(self, seen: Seen, force: bool) -> Result:
+    def disarm(self, seen: CommanderInputs, force: bool) -> CommandResult:
         if self.armed and not seen.landed and not force:
             self._say(CRITICAL, "Disarming denied: not landed")
-            return Result.TEMPORARILY_REJECTED
+            return CommandResult.TEMPORARILY_REJECTED
         if self.armed:
             self._disarm("by external command")
-        return Result.ACCEPTED
+        return CommandResult.ACCEPTED
 
     def takeoff_done(self) -> None:
-        self.intended = self.mode = self._not_land = Mode.AUTO_LOITER
+        self.intended = self.mode = self._not_land = PX4Mode.AUTO_LOITER
 
     # Each tick
 
-    def update(self, seen: Seen, now: float) -> None:
+    def update(self, seen: CommanderInputs, now: float) -> None:
         self._watch_station(seen.station_age)
         if not self.armed:
             return
@@ -147,13 +147,13 @@ class Commander:
             self.station_lost = lost
             self._say(INFO, "Connection to ground station lost\t" if lost else "GCS connection regained\t")
 
-    def _look_for_faults(self, seen: Seen, now: float) -> None:
+    def _look_for_faults(self, seen: CommanderInputs, now: float) -> None:
         p = self.parameters
         lost = seen.setpoint_age > p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
         action = _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN)
-        self._fault("offboard signal lost", self.mode == Mode.OFFBOARD and lost, action)
+        self._fault("offboard signal lost", self.mode == PX4Mode.OFFBOARD and lost, action)
         self._fault("ground station lost", self.station_lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
-        lost = seen.remote_control_lost and not (self.mode == Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
+        lost = seen.remote_control_lost and not (self.mode == PX4Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
         self._fault("manual control lost", lost, _REMOTE_CONTROL_LOSS.get(p["NAV_RCL_ACT"], RETURN))
         charge = math.inf if seen.charge is None else seen.charge
         act = p["COM_LOW_BAT_ACT"]
@@ -180,7 +180,7 @@ class Commander:
             return
         self._wrong.add(name)
         self._say(WARNING if action == NOTHING else CRITICAL, f"Failsafe: {name}, {_WORDS[action]}")
-        current = LAND if self.mode == Mode.AUTO_LAND else self._failsafe
+        current = LAND if self.mode == PX4Mode.AUTO_LAND else self._failsafe
         if action <= current:
             return
         self._failsafe = action
@@ -193,7 +193,7 @@ class Commander:
 
     def _disarm(self, why: str) -> None:
         self.armed, self._failsafe = False, NOTHING
-        if self.intended == Mode.AUTO_LAND:
+        if self.intended == PX4Mode.AUTO_LAND:
             self.intended = self._not_land
         self.mode = self.intended
         self._say(INFO, f"Disarmed {why}")

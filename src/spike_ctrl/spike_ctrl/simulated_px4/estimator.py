@@ -13,9 +13,9 @@ import numpy as np
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.simulated_px4.cascade import Estimate
-from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, State
-from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+from spike_ctrl.simulated_px4.cascade import StateEstimate
+from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 # Standard deviation of the position error (m): px4 measured .3-.9 m with EKF2's defaults, .02-.15 m with noise
 # parameters that fit the simulated sensors
@@ -44,7 +44,7 @@ class Estimator:
         self._jump = (0.0, 0.0, 0.0)
         self._last_velocity: Vector | None = None
 
-    def advance(self, truth: State, running: bool, parameters: Parameters) -> Estimate:
+    def advance(self, truth: PlantState, running: bool, parameters: AutopilotParameters) -> StateEstimate:
         """One tick of the error, and the estimate it gives. `running`: the motors turn."""
         if (draw := next(self._draws, None)) is None:
             self._draws = iter(self._generator.standard_normal((BLOCK, 12)))
@@ -61,7 +61,7 @@ class Estimator:
         share = TICK / TILT_TIME
         tilt = level * (TILT_TUNED if tuned else TILT)
         self._tilt += -share * self._tilt + math.sqrt(2 * share) * tilt * draw[9:12]
-        return Estimate(
+        return StateEstimate(
             _plus(_plus(truth.position, self._offset.tolist()), self._jump),
             _turned(truth.quaternion, self._tilt.tolist()),
             _plus(truth.velocity, self._velocity.tolist()),
@@ -73,7 +73,7 @@ class Estimator:
         self._jump = _plus(self._jump, by)
         self.reset_counter = (self.reset_counter + 1) % 256
 
-    def _sense(self, truth: State, noise) -> None:
+    def _sense(self, truth: PlantState, noise) -> None:
         before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
         force = tuple((v - b) / TICK for v, b in zip(truth.velocity, before, strict=True))
         x, y, z, w = truth.quaternion

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from spike_ctrl.px4 import frames
-from spike_ctrl.px4.dialect import Mode
+from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
-from spike_ctrl.simulated_px4.cascade import Estimate, Target
-from spike_ctrl.simulated_px4.simulated_parameters import Parameters
+from spike_ctrl.simulated_px4.cascade import CascadeTarget, StateEstimate
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 NEAR = 0.5  # m, of a place to be there
 # PX4 measured: 14 s from a landing's start at 1.5 m to the ground
@@ -31,16 +31,16 @@ class Navigator:
         self._leg = ""
         self._braking = (0.0, 0.0)  # m/s, horizontal: of the place to hold, while it comes to rest
 
-    def begin(self, mode: Mode, estimate: Estimate, parameters: Parameters, now: float) -> None:
+    def begin(self, mode: PX4Mode, estimate: StateEstimate, parameters: AutopilotParameters, now: float) -> None:
         self._hold, self._since = estimate.position, now
         self._yaw = frames.yaw_of(estimate.quaternion)
-        self._leg = "land" if mode == Mode.AUTO_LAND else ""
+        self._leg = "land" if mode == PX4Mode.AUTO_LAND else ""
         vx, vy, _ = estimate.velocity
-        self._braking = (vx, vy) if mode in (Mode.AUTO_LOITER, Mode.AUTO_LAND) else (0.0, 0.0)
+        self._braking = (vx, vy) if mode in (PX4Mode.AUTO_LOITER, PX4Mode.AUTO_LAND) else (0.0, 0.0)
         x, y, z = estimate.position
-        if mode == Mode.AUTO_TAKEOFF:
+        if mode == PX4Mode.AUTO_TAKEOFF:
             self._hold = (x, y, z + parameters["MIS_TAKEOFF_ALT"])
-        elif mode == Mode.AUTO_RTL:
+        elif mode == PX4Mode.AUTO_RTL:
             self._leg = "climb"
             if self._from_home(estimate) > parameters["RTL_MIN_DIST"]:
                 self._hold = (x, y, max(z, self.home[2] + parameters["RTL_RETURN_ALT"]))
@@ -50,7 +50,7 @@ class Navigator:
         self.home = _plus(self.home, jump)
         self._hold = _plus(self._hold, jump)
 
-    def target(self, estimate: Estimate, parameters: Parameters, now: float, dt: float) -> Target:
+    def target(self, estimate: StateEstimate, parameters: AutopilotParameters, now: float, dt: float) -> CascadeTarget:
         self._brake(parameters["MPC_ACC_HOR"] if now - self._since >= BRAKE_LATE else 0.0, dt)
         velocity = (*self._braking, 0.0)
         if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
@@ -62,9 +62,9 @@ class Navigator:
             speed = LAND_SLOWLY if low else parameters["MPC_LAND_SPEED"]
             velocity = (*self._braking, -speed)
             self._hold = _plus(self._hold, (0.0, 0.0, -speed * dt))
-        return Target(self._hold, velocity, self._yaw, parameters["MPC_XY_CRUISE"])
+        return CascadeTarget(self._hold, velocity, self._yaw, parameters["MPC_XY_CRUISE"])
 
-    def arrived(self, estimate: Estimate) -> bool:
+    def arrived(self, estimate: StateEstimate) -> bool:
         """Whether the vehicle is where it is to hold."""
         return math.dist(self._hold, estimate.position) < NEAR
 
@@ -80,7 +80,7 @@ class Navigator:
         self._braking = (keep * vx, keep * vy)
         self._hold = _plus(self._hold, (keep * vx * dt, keep * vy * dt, 0.0))
 
-    def _from_home(self, estimate: Estimate) -> float:
+    def _from_home(self, estimate: StateEstimate) -> float:
         return math.hypot(estimate.position[0] - self.home[0], estimate.position[1] - self.home[1])
 
 

@@ -7,9 +7,9 @@ import math
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.frames import Quaternion
-from spike_ctrl.simulated_px4.cascade import Command, Target
+from spike_ctrl.simulated_px4.cascade import CascadeTarget, RateCommand
 
-Setpoint = Command | tuple[float, Quaternion] | Target
+Setpoint = RateCommand | tuple[float, Quaternion] | CascadeTarget
 """Rates with thrust; thrust with an attitude; or a place for the position loop."""
 
 
@@ -32,7 +32,7 @@ def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpo
     rates = (m.body_roll_rate, m.body_pitch_rate, yaw_rate)
     if not all(math.isfinite(value) for value in (thrust, *rates)):
         return None
-    return Command(thrust, frames.flu_from_frd(rates))
+    return RateCommand(thrust, frames.flu_from_frd(rates))
 
 
 def of_position_target(m: messages.MAVLink_set_position_target_local_ned_message, speed: float) -> Setpoint | None:
@@ -41,4 +41,4 @@ def of_position_target(m: messages.MAVLink_set_position_target_local_ned_message
         return None
     if not all(math.isfinite(value) for value in (m.x, m.y, m.z, m.yaw)):
         return None
-    return Target(frames.enu_from_ned((m.x, m.y, m.z)), (0.0, 0.0, 0.0), frames.enu_yaw_from_ned(m.yaw), speed)
+    return CascadeTarget(frames.enu_from_ned((m.x, m.y, m.z)), (0.0, 0.0, 0.0), frames.enu_yaw_from_ned(m.yaw), speed)

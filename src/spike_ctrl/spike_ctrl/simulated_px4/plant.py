@@ -32,7 +32,7 @@ GYRO_NOISE = (0.14, 0.07, 0.03)  # rad/s, standard deviation of a sample while t
 _LANE, _ZERO = np.uint64(0), np.float32(0.0)
 
 
-class State(NamedTuple):
+class PlantState(NamedTuple):
     """ENU, FLU, SI. `gyro`: filtered, with noise; `rotors`: normalised speeds in the airframe's order."""
 
     position: Vector
@@ -75,9 +75,9 @@ class Plant:
         self.hardest_touchdown = max(self.hardest_touchdown, float(impact))
 
     @property
-    def state(self) -> State:
+    def state(self) -> PlantState:
         row = self.buffer[:: dynamics.LANES].tolist()
-        return State(
+        return PlantState(
             tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),
             tuple(row[RATES:ROTORS]), tuple(row[GYRO : GYRO + 3]), tuple(row[ROTORS : ROTORS + 4]),
             tuple(row[COMMAND : COMMAND + 4]),

@@ -72,11 +72,11 @@ DEFAULTS: dict[str, int | float] = {
 NAMES = tuple(sorted(DEFAULTS))
 
 
-class ParameterError(ValueError):
+class AutopilotParameterError(ValueError):
     """A parameter that the vehicle does not have or a value of the wrong kind; the message names it."""
 
 
-class Parameters:
+class AutopilotParameters:
     """Values by name. An integer stays an integer and a float a float, as on PX4.
 
     >>> Parameters({"COM_OF_LOSS_T": 0.2})["COM_OF_LOSS_T"]
@@ -96,13 +96,13 @@ class Parameters:
         if name not in self._values:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(NAMES)}"
-            raise ParameterError(f"parameter {name}: unknown{hint}")
+            raise AutopilotParameterError(f"parameter {name}: unknown{hint}")
         kind = type(DEFAULTS[name])
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind or not math.isfinite(value):
             wanted = "an integer" if kind is int else "a finite number"
-            raise ParameterError(f"parameter {name}: found {value!r}, wanted {wanted}")
+            raise AutopilotParameterError(f"parameter {name}: found {value!r}, wanted {wanted}")
         self._values[name] = value
 
 
@@ -117,4 +117,4 @@ def parse(text: str) -> tuple[str, int | float]:
         return name, float(value)
     except ValueError:
         wanted = "wanted NAME=VALUE, as COM_OF_LOSS_T=0.2"
-        raise ParameterError(f"parameter '{text}': found {'no number' if equals else 'no ='}, {wanted}") from None
+        raise AutopilotParameterError(f"parameter '{text}': found {'no number' if equals else 'no ='}, {wanted}") from None

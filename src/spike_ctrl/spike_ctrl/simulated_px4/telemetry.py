@@ -6,10 +6,10 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl.px4 import dialect, frames
-from spike_ctrl.px4.dialect import MOTOR_ORDER, Landed, Mode, messages
+from spike_ctrl.px4.dialect import MOTOR_ORDER, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
-from spike_ctrl.simulated_px4.cascade import Command, Estimate
-from spike_ctrl.simulated_px4.plant import State
+from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
+from spike_ctrl.simulated_px4.plant import PlantState
 
 HOME_LATITUDE, HOME_LONGITUDE, HOME_ALTITUDE = 47.397742, 8.545594, 489.4  # degrees, m: PX4's simulated home
 EARTH_RADIUS = 6371000.0  # m
@@ -21,14 +21,14 @@ class Snapshot(NamedTuple):
     """The vehicle at one time (s). `gyro`, `acceleration`: a raw sample, FLU; voltage and charge None where unknown."""
 
     now: float
-    truth: State
-    estimate: Estimate
+    truth: PlantState
+    estimate: StateEstimate
     gyro: Vector
     acceleration: Vector
     reset_counter: int
-    command: Command
-    mode: Mode
-    intended: Mode
+    command: RateCommand
+    mode: PX4Mode
+    intended: PX4Mode
     armed: bool
     failsafe: bool
     terminated: bool
@@ -138,7 +138,7 @@ def _autopilot_version(s: Snapshot):
     )
 
 
-class Stream(NamedTuple):
+class TelemetryStream(NamedTuple):
     """How a message is made, how often it comes by default on the two links, and at most (Hz)."""
 
     make: object
@@ -148,20 +148,20 @@ class Stream(NamedTuple):
 
 
 STREAMS = {
-    messages.MAVLINK_MSG_ID_HEARTBEAT: Stream(_heartbeat, 1, 1),
-    messages.MAVLINK_MSG_ID_SYS_STATUS: Stream(_sys_status, 5, 1),
-    messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: Stream(_extended_sys_state, 5, 1),
-    messages.MAVLINK_MSG_ID_ATTITUDE: Stream(_attitude, 100, 15),
-    messages.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: Stream(_attitude_quaternion, 50, 0),
-    messages.MAVLINK_MSG_ID_HIGHRES_IMU: Stream(_highres_imu, 50, 0),
-    messages.MAVLINK_MSG_ID_LOCAL_POSITION_NED: Stream(_local_position, 30, 1, 125),
-    messages.MAVLINK_MSG_ID_ODOMETRY: Stream(_odometry, 30, 0, 125),
-    messages.MAVLINK_MSG_ID_CURRENT_MODE: Stream(_current_mode, 0, 0),
-    messages.MAVLINK_MSG_ID_BATTERY_STATUS: Stream(_battery_status, 0, 0.5),
-    messages.MAVLINK_MSG_ID_ATTITUDE_TARGET: Stream(_attitude_target, 0, 0, 125),
-    messages.MAVLINK_MSG_ID_SERVO_OUTPUT_RAW: Stream(_servo_output_raw, 0, 0),
-    messages.MAVLINK_MSG_ID_HIL_STATE_QUATERNION: Stream(_hil_state, 0, 0),
-    messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION: Stream(_autopilot_version, 0, 0),
+    messages.MAVLINK_MSG_ID_HEARTBEAT: TelemetryStream(_heartbeat, 1, 1),
+    messages.MAVLINK_MSG_ID_SYS_STATUS: TelemetryStream(_sys_status, 5, 1),
+    messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: TelemetryStream(_extended_sys_state, 5, 1),
+    messages.MAVLINK_MSG_ID_ATTITUDE: TelemetryStream(_attitude, 100, 15),
+    messages.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: TelemetryStream(_attitude_quaternion, 50, 0),
+    messages.MAVLINK_MSG_ID_HIGHRES_IMU: TelemetryStream(_highres_imu, 50, 0),
+    messages.MAVLINK_MSG_ID_LOCAL_POSITION_NED: TelemetryStream(_local_position, 30, 1, 125),
+    messages.MAVLINK_MSG_ID_ODOMETRY: TelemetryStream(_odometry, 30, 0, 125),
+    messages.MAVLINK_MSG_ID_CURRENT_MODE: TelemetryStream(_current_mode, 0, 0),
+    messages.MAVLINK_MSG_ID_BATTERY_STATUS: TelemetryStream(_battery_status, 0, 0.5),
+    messages.MAVLINK_MSG_ID_ATTITUDE_TARGET: TelemetryStream(_attitude_target, 0, 0, 125),
+    messages.MAVLINK_MSG_ID_SERVO_OUTPUT_RAW: TelemetryStream(_servo_output_raw, 0, 0),
+    messages.MAVLINK_MSG_ID_HIL_STATE_QUATERNION: TelemetryStream(_hil_state, 0, 0),
+    messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION: TelemetryStream(_autopilot_version, 0, 0),
 }
 
 

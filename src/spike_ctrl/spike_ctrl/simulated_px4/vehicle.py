@@ -12,17 +12,17 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
-from spike_ctrl.px4.dialect import Landed, Mode, Result, messages
+from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
-from spike_ctrl.simulated_px4.cascade import IDLE, Command, Target, attitude_command, position_command
-from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, LandDetector, Seen
+from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, attitude_command, position_command
+from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
-from spike_ctrl.simulated_px4.plant import TICK, Plant, State
-from spike_ctrl.simulated_px4.simulated_parameters import NAMES, ParameterError, Parameters
+from spike_ctrl.simulated_px4.plant import TICK, Plant, PlantState
+from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameterError, AutopilotParameters
 from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 
 ONBOARD, STATION = "onboard", "station"  # the two ports
@@ -31,8 +31,8 @@ STATUS_PERIOD = 0.5  # s, in which PX4's commander publishes its status at least
 LISTED_PER_TICK = 2  # parameters, so that a list does not fill the socket's buffer
 JUMP = (1.0, -0.5, 0.2)  # m, of the estimate when the GPS is made to be wrong
 _MODE_COMMANDS = {
-    messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: Mode.AUTO_RTL,
-    messages.MAV_CMD_NAV_LAND: Mode.AUTO_LAND,
+    messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL,
+    messages.MAV_CMD_NAV_LAND: PX4Mode.AUTO_LAND,
 }
 
 Packets = list[tuple[str, bytes]]
@@ -60,7 +60,7 @@ class Vehicle:
     ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m from the start, of the truth
-        self.parameters = Parameters(parameters)
+        self.parameters = AutopilotParameters(parameters)
         self.plant = Plant(airframe, yaw)
         self.estimator = Estimator(noise, np.random.default_rng(seed))
         self.battery = Battery()
@@ -78,7 +78,7 @@ class Vehicle:
             STATION: Schedule({number: stream.station for number, stream in STREAMS.items()}),
         }
         self._navigator = Navigator()
-        self._mode: Mode | None = None  # that steers; None while the motors are off
+        self._mode: PX4Mode | None = None  # that steers; None while the motors are off
         self._integral = (0.0, 0.0, 0.0)
         self._command = IDLE
         self._setpoint: offboard_setpoints.Setpoint = IDLE
@@ -93,7 +93,7 @@ class Vehicle:
         self._estimate = self.estimator.advance(self._truth, False, self.parameters)
 
     @property
-    def truth(self) -> State:
+    def truth(self) -> PlantState:
         """The plant's own state, which no estimate touches."""
         return self._truth
 
@@ -137,10 +137,10 @@ class Vehicle:
         landing = self.commander.mode in OWN_MODES or not running
         self.land_detector.update(self.plant.on_ground, thrust, self.plant.airframe.hover, landing, self.now)
 
-    def _seen(self) -> Seen:
+    def _seen(self) -> CommanderInputs:
         position, home = self._estimate.position, self._navigator.home
         roll, pitch, _ = frames.roll_pitch_yaw(self._estimate.quaternion)
-        return Seen(
+        return CommanderInputs(
             setpoint_age=self.now - self._setpoint_at,
             station_age=self.now - self._station_at,
             landed=self.land_detector.landed,
@@ -153,7 +153,7 @@ class Vehicle:
             remote_control_lost=self.parameters["COM_RC_IN_MODE"] == 0 and not self.radio_works,
         )
 
-    def _control(self) -> Command:
+    def _control(self) -> RateCommand:
         mode = self.commander.mode
         if not self.commander.running:
             self._mode = None
@@ -161,21 +161,21 @@ class Vehicle:
         if mode != self._mode:
             self._mode, self._integral = mode, (0.0, 0.0, 0.0)
             self._navigator.begin(mode, self._estimate, self.parameters, self.now)
-        if mode == Mode.OFFBOARD:
+        if mode == PX4Mode.OFFBOARD:
             return self._follow(self._setpoint)
         on_ground = self.land_detector.landed
         spooling = self.now - self._armed_at < self.parameters["COM_SPOOLUP_TIME"]
-        if on_ground and (mode != Mode.AUTO_TAKEOFF or spooling):
+        if on_ground and (mode != PX4Mode.AUTO_TAKEOFF or spooling):
             return IDLE
-        if mode == Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
+        if mode == PX4Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
             self.commander.takeoff_done()
             self._mode = self.commander.mode  # which goes on to the same place
         return self._follow(self._navigator.target(self._estimate, self.parameters, self.now, TICK))
 
-    def _follow(self, setpoint: offboard_setpoints.Setpoint) -> Command:
-        if isinstance(setpoint, Command):
+    def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand:
+        if isinstance(setpoint, RateCommand):
             return setpoint
-        if isinstance(setpoint, Target):
+        if isinstance(setpoint, CascadeTarget):
             command, self._integral = position_command(self._estimate, setpoint, self._integral, self.parameters, TICK)
             return command
         thrust, quaternion = setpoint
@@ -227,7 +227,7 @@ class Vehicle:
     def _landed(self) -> Landed:
         if self.land_detector.landed:
             return Landed.ON_GROUND
-        if self.commander.mode == Mode.AUTO_TAKEOFF:
+        if self.commander.mode == PX4Mode.AUTO_TAKEOFF:
             return Landed.TAKING_OFF
         landing = self.commander.mode in OWN_MODES and self._navigator.landing
         return Landed.LANDING if landing else Landed.IN_AIR
@@ -259,55 +259,55 @@ class Vehicle:
         if not self._for_us(m):
             return
         if m.command == messages.MAV_CMD_DO_SET_MODE:
-            self._acknowledge(port, received, Result.ACCEPTED, self._answers)  # always, and the truth one tick later
+            self._acknowledge(port, received, CommandResult.ACCEPTED, self._answers)  # always, and the truth one tick later
             self._acknowledge(port, received, self._do_set_mode(m), self._late_answers)
             return
         act = _COMMANDS.get(m.command)
-        result = act(self, port, m) if act else Result.UNSUPPORTED
+        result = act(self, port, m) if act else CommandResult.UNSUPPORTED
         self._acknowledge(port, received, result, self._answers)
 
-    def _acknowledge(self, port: str, received: Received, result: Result, queue: list) -> None:
+    def _acknowledge(self, port: str, received: Received, result: CommandResult, queue: list) -> None:
         command, to = received.message.command, (received.system, received.component)
         queue.append((port, messages.MAVLink_command_ack_message(command, result, 0, 0, *to)))
 
-    def _do_set_mode(self, m) -> Result:
+    def _do_set_mode(self, m) -> CommandResult:
         if not int(m.param1 if math.isfinite(m.param1) else 0) & messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED:
-            return Result.DENIED
+            return CommandResult.DENIED
         if not all(math.isfinite(value) and 0 <= value < 256 for value in (m.param2, m.param3)):
-            return Result.DENIED
+            return CommandResult.DENIED
         mode = dialect.mode_of(int(m.param2) << 16 | int(m.param3) << 24)
         return self.commander.request_mode(mode, self._seen())
 
-    def _mode_command(self, port: str, m) -> Result:
+    def _mode_command(self, port: str, m) -> CommandResult:
         return self.commander.request_mode(_MODE_COMMANDS[m.command], self._seen())
 
-    def _arm_disarm(self, port: str, m) -> Result:
+    def _arm_disarm(self, port: str, m) -> CommandResult:
         if m.param1 == 0:
             return self.commander.disarm(self._seen(), force=m.param2 == dialect.FORCE)
         if m.param1 != 1:
-            return Result.DENIED
+            return CommandResult.DENIED
         was, result = self.commander.armed, self.commander.arm(self._seen(), self.now)
         if self.commander.armed and not was:
             self._armed_at, self._navigator.home = self.now, self._estimate.position
         return result
 
-    def _set_message_interval(self, port: str, m) -> Result:
+    def _set_message_interval(self, port: str, m) -> CommandResult:
         if not (math.isfinite(m.param1) and math.isfinite(m.param2)):
-            return Result.FAILED
+            return CommandResult.FAILED
         known = self._schedules[port].set_interval(round(m.param1), m.param2 * 1e-6)
-        return Result.ACCEPTED if known else Result.FAILED
+        return CommandResult.ACCEPTED if known else CommandResult.FAILED
 
-    def _request_message(self, port: str, m) -> Result:
+    def _request_message(self, port: str, m) -> CommandResult:
         stream = STREAMS.get(round(m.param1)) if math.isfinite(m.param1) else None
         if stream is None:
-            return Result.UNSUPPORTED
+            return CommandResult.UNSUPPORTED
         self._late_answers.append((port, stream.make(self._snapshot())))
-        return Result.ACCEPTED
+        return CommandResult.ACCEPTED
 
-    def _inject_failure(self, port: str, m) -> Result:
+    def _inject_failure(self, port: str, m) -> CommandResult:
         """The battery's gauge or the remote control off and on again; a GPS that is wrong makes the estimate jump."""
         if self.parameters["SYS_FAILURE_EN"] != 1:
-            return Result.DENIED
+            return CommandResult.DENIED
         unit, kind = m.param1, m.param2
         on_or_off = kind in (messages.FAILURE_TYPE_OK, messages.FAILURE_TYPE_OFF)
         if unit == messages.FAILURE_UNIT_SYSTEM_BATTERY and on_or_off:
@@ -318,8 +318,8 @@ class Vehicle:
             self.estimator.jump(JUMP)
             self._navigator.shifted(JUMP)
         else:
-            return Result.UNSUPPORTED
-        return Result.ACCEPTED
+            return CommandResult.UNSUPPORTED
+        return CommandResult.ACCEPTED
 
     def _param_request_read(self, port: str, received: Received) -> None:
         m = received.message
@@ -341,9 +341,9 @@ class Vehicle:
         value = dialect.parameter_from_wire(m.param_value, m.param_type)
         try:
             if type(value) is not type(self.parameters[m.param_id]):
-                raise ParameterError(f"parameter {m.param_id}: wrong type")
+                raise AutopilotParameterError(f"parameter {m.param_id}: wrong type")
             self.parameters.set(m.param_id, value)
-        except (KeyError, ParameterError):
+        except (KeyError, AutopilotParameterError):
             self.commander.said.append((3, f"{m.param_id}: unknown or of another type"))
             if m.param_id not in NAMES:
                 return
@@ -368,7 +368,7 @@ _COMMANDS: dict[int, Callable] = {
 }
 
 
-def _parameter_message(parameters: Parameters, index: int) -> messages.MAVLink_message:
+def _parameter_message(parameters: AutopilotParameters, index: int) -> messages.MAVLink_message:
     name = NAMES[index]
     value, kind = dialect.parameter_to_wire(parameters[name])
     return messages.MAVLink_param_value_message(name.encode(), value, kind, len(NAMES), index)

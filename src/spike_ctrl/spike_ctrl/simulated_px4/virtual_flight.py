@@ -13,7 +13,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import setpoint
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.path_error import Track
+from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, yaw
 from spike_ctrl.px4 import dialect, link
@@ -39,7 +39,7 @@ def fly(
     noise: float = 1.0,
     seed: int = 0,
     rate_hz: float = 100.0,
-) -> Track:
+) -> FlownTrack:
     """The track of `paths`, `duration` (s) each. described: the airframe that the policy was made for; plant: what is there.
 
     latency: s that commands are late; noise: of the sensors, 1 as PX4's simulation.
@@ -61,7 +61,7 @@ def fly(
         for packet in companion.due(now):
             send(packet)
         if len(asked) == 0 and now >= READY - 0.5:
-            asked.append(send(companion.link.set_mode(dialect.Mode.OFFBOARD, now)))
+            asked.append(send(companion.link.set_mode(dialect.PX4Mode.OFFBOARD, now)))
         elif len(asked) == 1 and now >= READY:
             asked.append(send(companion.link.arm(now)))
         for sample in samples:
@@ -80,4 +80,4 @@ def fly(
             send(companion.link.rates(thrust, rates, now))
             rows.append((flying, *vehicle.truth.position, *sample.position, *point.position))
     found = np.array(rows)
-    return Track(found[:, 0], found[:, 1:4], found[:, 4:7], found[:, 7:10])
+    return FlownTrack(found[:, 0], found[:, 1:4], found[:, 4:7], found[:, 7:10])
