@@ -1,6 +1,6 @@
 """Writes docs/parameters.md, docs/messages.md and docs/fault_codes.md from what the sources declare.
 
-python docs/reference.py            # write them (make docs)
+python docs/reference.py            # write them (make reference)
 python docs/reference.py --check    # exit code 1 where a page is not what it would write
 """
 
@@ -17,7 +17,7 @@ from spike_ctrl.flight.faults import Fault, Rung
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILES = ("sim_train", "flight", "replay")
 MESSAGES = ROOT / "src" / "spike_ctrl_msgs"
-NOTE = "Written by `make docs`; edit the sources instead.\n"
+NOTE = "Written by `make reference`; edit the sources instead.\n"
 STREAMS = {  # qos.py, in words; `stream` is a node's own choice
     "STREAM": "best effort, 1",
     "LOCKSTEP": "reliable, 512",
@@ -30,8 +30,8 @@ STREAMS = {  # qos.py, in words; `stream` is a node's own choice
 def nodes() -> dict:
     """Modules of all nodes by their name, as the packages' entry points name them."""
     found = {}
-    for setup in sorted((ROOT / "src").glob("*/setup.py")):
-        for name, module in re.findall(r'"(\w+) = ([\w.]+):main"', setup.read_text()):
+    for package in sorted((ROOT / "src").glob("spike_ctrl_*/pyproject.toml")):
+        for name, module in re.findall(r'^(\w+) = "([\w.]+):main"', package.read_text(), re.MULTILINE):
             found[name] = importlib.import_module(module)
     return found
 
@@ -231,7 +231,7 @@ def main(arguments: list[str]) -> int:
         elif not path.is_file() or path.read_text() != text:
             stale.append(name)
     if stale:
-        print(f"docs/{', docs/'.join(stale)}: not up to date; run: make docs", file=sys.stderr)
+        print(f"docs/{', docs/'.join(stale)}: not up to date; run: make reference", file=sys.stderr)
     return 1 if stale else 0
 
 
