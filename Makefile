@@ -65,7 +65,7 @@ faults: setup $(DONE)/test ## every row of the fault table at every level; write
 
 ##@ Document
 docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; open build/site/index.html
-	$(VENV)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 reference: setup ## write docs/parameters.md, messages.md, fault_codes.md and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py
