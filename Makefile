@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
-PACKAGES := $(wildcard src/*/setup.py)
+PACKAGES := $(wildcard src/*/pyproject.toml)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
@@ -15,50 +15,61 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup sim_train test test_flight faults soak flight_demo bench docs lint clean
+.PHONY: help setup clean sim_train flight_demo lint test test_flight faults bench soak docs reference
 
 help: ## list the targets
-	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
+	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
+##@ Begin
 setup: $(DONE)/packages ## make .venv: requirements, messages, packages; skips what is done
 	@:
 
+clean: ## remove .venv and build; runs are kept
+	rm -rf $(VENV) build install log
+
+##@ Train and fly
 sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:=64 steps:=500000"
 	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)
 
+flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figures and a page in build/flight_demo
+	$(VENV)/bin/spike-ctrl demo $(ARGS)
+
+##@ Check a change
+lint: setup $(DONE)/lint ## style, format and types: ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
 # Two processes: the launch tests wait for other processes half of the time. 5: ARGS has left no test of the second kind.
-test: setup $(DONE)/test ## all tests but the flights; ARGS goes to pytest
+test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of them
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
-	  tests/launch tests/colcon tests/unit tests/vehicle $(ARGS)
+	  tests/launch tests/colcon tests/packaging tests/unit tests/vehicle $(ARGS)
 	$(VENV)/bin/python -m pytest -m alone tests/launch $(ARGS) || [ $$? = 5 ]
 
 test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
 	$(VENV)/bin/python -m pytest tests/flight $(or $(ARGS),-m "not seeds")
 	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch)
 
+##@ Measure
+bench: setup $(DONE)/test $(DONE)/l2f ## measure speed; writes build/bench.json
+	$(VENV)/bin/spike-ctrl bench $(ARGS)
+
+soak: setup $(DONE)/test ## ten minutes in the air at 100 Hz: memory, missed deadlines, jitter; writes build/soak.md; SECONDS=60
+	$(VENV)/bin/python tests/flight/soak.py $(or $(SECONDS),600)
+
 faults: setup $(DONE)/test ## every row of the fault table at every level; writes docs/faults.md from the results
 	rm -rf build/faults
 	-$(VENV)/bin/python -m pytest tests/unit tests/flight -m proves
 	$(VENV)/bin/python tests/oracles/fault_page.py
 
-soak: setup $(DONE)/test ## ten minutes in the air at 100 Hz: memory, missed deadlines, jitter; writes build/soak.md; SECONDS=60
-	$(VENV)/bin/python tests/flight/soak.py $(or $(SECONDS),600)
+##@ Document
+docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; open build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
-flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figures and a page in build/flight_demo
-	$(VENV)/bin/spike-ctrl demo $(ARGS)
-
-bench: setup $(DONE)/test $(DONE)/l2f ## measure speed; writes build/bench.json
-	$(VENV)/bin/spike-ctrl bench $(ARGS)
-
-docs: setup ## write docs/parameters.md, messages.md, fault_codes.md and config/sros2/policy.xml from the sources
+reference: setup ## write docs/parameters.md, messages.md, fault_codes.md and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py
 	$(VENV)/bin/python docs/sros2.py
-
-lint: $(DONE)/lint ## check the style
-	$(VENV)/bin/ruff check .
-
-clean: ## remove .venv and build; runs are kept
-	rm -rf $(VENV) build install log
 
 $(DONE)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -73,7 +84,7 @@ $(DONE)/venv:
 	@mkdir -p $(DONE)
 	@touch $@
 
-$(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/l2f $(DONE)/lint: $(DONE)/%: requirements/%.txt | $(DONE)/venv
+$(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/l2f $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt | $(DONE)/venv
 	@echo "setup: requirements/$*.txt"
 	@$(PIP) -r $<
 	@touch $@
@@ -92,7 +103,7 @@ $(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
 	  { tail -n 40 $(VENV)/build/spike_ctrl_msgs.log >&2; echo "setup: spike_ctrl_msgs did not build; all output: $(VENV)/build/spike_ctrl_msgs.log" >&2; exit 1; }
 	@touch $@
 
-# $? holds the packages whose setup.py is newer than the stamp.
+# $? holds the packages whose pyproject.toml is newer than the stamp.
 $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages
 	@echo "setup: packages $(notdir $(patsubst %/,%,$(dir $?)))"
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))

@@ -1,6 +1,6 @@
 """Writes docs/parameters.md, docs/messages.md and docs/fault_codes.md from what the sources declare.
 
-python docs/reference.py            # write them (make docs)
+python docs/reference.py            # write them (make reference)
 python docs/reference.py --check    # exit code 1 where a page is not what it would write
 """
 
@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from spike_ctrl import launching
@@ -17,7 +18,7 @@ from spike_ctrl.flight.faults import Fault, Rung
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILES = ("sim_train", "flight", "replay")
 MESSAGES = ROOT / "src" / "spike_ctrl_msgs"
-NOTE = "Written by `make docs`; edit the sources instead.\n"
+NOTE = "Written by `make reference`; edit the sources instead.\n"
 STREAMS = {  # qos.py, in words; `stream` is a node's own choice
     "STREAM": "best effort, 1",
     "LOCKSTEP": "reliable, 512",
@@ -30,8 +31,8 @@ STREAMS = {  # qos.py, in words; `stream` is a node's own choice
 def nodes() -> dict:
     """Modules of all nodes by their name, as the packages' entry points name them."""
     found = {}
-    for setup in sorted((ROOT / "src").glob("*/setup.py")):
-        for name, module in re.findall(r'"(\w+) = ([\w.]+):main"', setup.read_text()):
+    for package in sorted((ROOT / "src").glob("spike_ctrl_*/pyproject.toml")):
+        for name, module in re.findall(r'^(\w+) = "([\w.]+):main"', package.read_text(), re.MULTILINE):
             found[name] = importlib.import_module(module)
     return found
 
@@ -129,25 +130,20 @@ def _qos(profiles: set[str]) -> str:
 
 def _calls():
     """(node, file, call, for-loop around it) of everything that is published and listened to by the nodes."""
-    known = nodes()
+    known = {module.__name__: name for name, module in nodes().items()}
     for path in sorted((ROOT / "src").glob("spike_ctrl_*/spike_ctrl_*/*.py")):
-        package = [name for name, module in known.items() if module.__name__.split(".")[0] == path.parent.name]
-        importing = [name for name in package if f"from {path.parent.name}.{path.stem} import" in _source(path, name)]
-        nodes_here = [path.stem] if path.stem in known else importing or (package if len(package) == 1 else [])
+        own = f"{path.parent.name}.{path.stem}"
+        package = [module for module in known if module.split(".")[0] == path.parent.name]
+        importing = [module for module in package if f"from {own} import" in Path(find_spec(module).origin).read_text()]
+        nodes_here = [own] if own in known else importing or (package if len(package) == 1 else [])
         tree = ast.parse(path.read_text())
         loops = {id(inner): loop for loop in ast.walk(tree) if isinstance(loop, ast.For) for inner in ast.walk(loop)}
         for call in ast.walk(tree):
             named = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
             if named and call.func.attr in ("create_publisher", "create_subscription"):
                 if isinstance(call.args[0], ast.Name) and call.args[0].id != "kind":  # the recorder's: any type
-                    for node in nodes_here:
-                        yield node, path, call, loops.get(id(call))
-
-
-def _source(path: Path, node: str) -> str:
-    """Of a node beside that file."""
-    file = path.with_name(f"{node}.py")
-    return file.read_text() if file.is_file() else ""
+                    for module in nodes_here:
+                        yield known[module], path, call, loops.get(id(call))
 
 
 def _names(topic, loop, path: Path) -> list[str]:
@@ -231,7 +227,7 @@ def main(arguments: list[str]) -> int:
         elif not path.is_file() or path.read_text() != text:
             stale.append(name)
     if stale:
-        print(f"docs/{', docs/'.join(stale)}: not up to date; run: make docs", file=sys.stderr)
+        print(f"docs/{', docs/'.join(stale)}: not up to date; run: make reference", file=sys.stderr)
     return 1 if stale else 0
 
 

@@ -1,6 +1,6 @@
 """Writes config/sros2/policy.xml: which node may publish, listen to, answer and ask for what, from the sources of the nodes.
 
-    python docs/sros2.py            # write it (make docs)
+    python docs/sros2.py            # write it (make reference)
     python docs/sros2.py --check    # exit code 1 where it is not what it would write
 
 The format is that of `ros2 security generate_policy` (sros2, policy version 0.2.0): `ros2 security create_permission` and
@@ -79,7 +79,7 @@ def policy() -> str:
                 for name in sorted(set(allowed[kind])):
                     ET.SubElement(element, one).text = name
     ET.indent(root)
-    note = "<!-- Written by `make docs`; edit the sources instead. -->\n"
+    note = "<!-- Written by `make reference`; edit the sources instead. -->\n"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{note}{ET.tostring(root, encoding="unicode")}\n'
 
 
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         PATH.parent.mkdir(exist_ok=True)
         PATH.write_text(text)
     elif not PATH.is_file() or PATH.read_text() != text:
-        print(f"{PATH.relative_to(reference.ROOT)}: not up to date; run: make docs", file=sys.stderr)
+        print(f"{PATH.relative_to(reference.ROOT)}: not up to date; run: make reference", file=sys.stderr)
         return 1
     return 0
 

@@ -35,7 +35,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
     page = tmp_path / "docs" / "messages.md"
     page.write_text(page.read_text().replace("| `header` |", "| `heads` |", 1))
     assert reference.main(["--check"]) == 1
-    assert capsys.readouterr().err == "docs/messages.md: not up to date; run: make docs\n"
+    assert capsys.readouterr().err == "docs/messages.md: not up to date; run: make reference\n"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ ament_package()
 PACKAGE = """<?xml version="1.0"?>
 <package format="3">
   <name>px4_msgs</name><version>1.17.0</version><description>What the test needs of it.</description>
-  <maintainer email="maintainers@spike-ctrl.example">spike_ctrl maintainers</maintainer><license>Apache-2.0</license>
+  <maintainer email="maintainers@users.noreply.github.com">spike_ctrl maintainers</maintainer><license>Apache-2.0</license>
   <buildtool_depend>ament_cmake</buildtool_depend><buildtool_depend>rosidl_default_generators</buildtool_depend>
   <member_of_group>rosidl_interface_packages</member_of_group>
 </package>

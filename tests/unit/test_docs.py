@@ -10,7 +10,7 @@ import yaml
 from spike_ctrl import airframe
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {str(page.relative_to(ROOT)): page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+PAGES = {str(page.relative_to(ROOT)): page for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -19,6 +19,11 @@ def test_every_link_to_a_file_leads_to_one(page):
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|#", link)]
     missing = [link for link in links if not (PAGES[page].parent / link.partition("#")[0]).exists()]
     assert not missing
+
+
+def test_every_page_has_a_place_in_the_site():
+    listed = (ROOT / "mkdocs.yml").read_text()
+    assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"- {page.name}\n" not in listed]
 
 
 def test_the_readme_is_one_page():

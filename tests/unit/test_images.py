@@ -75,12 +75,12 @@ def test_the_aircraft_has_no_torch():
 
 
 def test_what_flies_asks_for_what_the_aircraft_has():
-    """install_requires of the library and requirements/flight.txt name the same packages, recording apart."""
+    """The dependencies of the library and requirements/flight.txt name the same packages, recording apart."""
     listed = {re.split("[=;<>]", line)[0] for line in (ROOT / "requirements" / "flight.txt").read_text().splitlines()[1:]}
-    setup = (ROOT / "src" / "spike_ctrl" / "setup.py").read_text()
-    named = set(re.findall(r'"(\w+)"', re.search(r"install_requires=\[(.*?)\]", setup)[1]))
-    recording = set(re.findall(r'"(\w+)"', re.search(r'"record": \[(.*?)\]', setup)[1]))
-    assert listed == (named - {"setuptools"}) | recording
+    package = (ROOT / "src" / "spike_ctrl" / "pyproject.toml").read_text()
+    named = set(re.findall(r'"(\w+)"', re.search(r"^dependencies = \[(.*?)\]", package, re.MULTILINE)[1]))
+    recording = set(re.findall(r'"(\w+)"', re.search(r"^record = \[(.*?)\]", package, re.MULTILINE)[1]))
+    assert listed == named | recording
 
 
 @pytest.mark.parametrize("profile", ["train", "flight", "sih", "gazebo"])

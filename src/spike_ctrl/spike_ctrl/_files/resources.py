@@ -37,9 +37,9 @@ def find(name: str, file: str) -> Path:
 def _places(name: str) -> list[Path]:
     here = Path(__file__).resolve()
     places = []
-    checkout = here.parents[4]
-    if (checkout / "src" / "spike_ctrl" / "package.xml").is_file():
-        places.append(checkout / name)
+    sources = here.parents[2]
+    if (sources / "package.xml").is_file():  # a checkout, whose links lead to the folders at its root, or an unpacked sdist
+        places.append((sources / name).resolve())
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), *_prefixes_above(here), sys.prefix]
     places += [Path(prefix) / "share" / "spike_ctrl" / name for prefix in dict.fromkeys(prefixes) if prefix]
     return places

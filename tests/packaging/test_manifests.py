@@ -1,0 +1,69 @@
+"""What the packages, the requirements and the files for GitHub say of themselves agrees."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+
+import spike_ctrl
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("src/*/package.xml"))
+GITHUB = ROOT / ".github"
+
+
+def manifest(package):
+    """The text of pyproject.toml; tomllib is newer than the oldest Python that we run on."""
+    return (ROOT / "src" / package / "pyproject.toml").read_text()
+
+
+def named(requirements):
+    return {re.split(r"[\[=;<> ]", line)[0] for line in requirements if line and not line.startswith(("#", "-"))}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_has_the_version_of_the_library(package):
+    assert ET.parse(ROOT / "src" / package / "package.xml").findtext("version") == spike_ctrl.__version__
+    if package != "spike_ctrl_msgs":
+        assert f'\nversion = "{spike_ctrl.__version__}"\n' in manifest(package)
+
+
+def test_the_citation_is_of_this_version_and_of_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0" and citation["version"] == spike_ctrl.__version__
+    assert citation["title"] and citation["message"] and citation["authors"]
+    assert citation["references"][0]["identifiers"][0]["value"] == "arXiv:2510.24461"
+
+
+@pytest.mark.parametrize("extra", ["record", "train", "studies", "watch", "export", "test", "dev"])
+def test_what_an_extra_asks_for_has_a_pinned_version(extra):
+    """ray, rerun-sdk and the libraries of `make bench` are installed by those who use them."""
+    asked = re.search(rf"^{extra} = \[(.*)\]$", manifest("spike_ctrl"), re.MULTILINE)[1]
+    pinned = set()
+    for path in ROOT.glob("requirements/*.txt"):
+        pinned |= named(path.read_text().splitlines())
+    assert named(re.findall(r'"(.*?)"', asked)) <= pinned
+
+
+@pytest.mark.parametrize("form", sorted(path.name for path in GITHUB.glob("ISSUE_TEMPLATE/*.yml")))
+def test_an_issue_form_asks_with_an_identity_and_a_label(form):
+    read = yaml.safe_load((GITHUB / "ISSUE_TEMPLATE" / form).read_text())
+    if form == "config.yml":
+        return
+    assert read["name"] and read["description"]
+    questions = [part for part in read["body"] if part["type"] != "markdown"]
+    assert len({part["id"] for part in questions}) == len(questions) > 0
+    assert all(part["attributes"]["label"] for part in questions)
+
+
+def test_the_workflow_and_the_hooks_run_what_the_makefile_runs():
+    makefile = (ROOT / "Makefile").read_text()
+    jobs = yaml.safe_load((GITHUB / "workflows" / "ci.yml").read_text())["jobs"]
+    targets = [step["run"].split()[1] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert {"setup", "lint", "test", "docs"} <= set(targets)
+    assert all(f"\n{target}:" in makefile for target in targets)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    assert all(f"$(VENV)/bin/{hook['entry'].split(' --')[0]}" in makefile for hook in hooks[0]["hooks"])

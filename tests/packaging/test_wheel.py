@@ -1,0 +1,115 @@
+"""The way of a user without ROS: build spike_ctrl, install its wheel in an empty environment, evaluate and fly a model.
+
+- the wheel is made from the sdist, so both hold what flies
+- the build leaves nothing in the checkout
+- far from the checkout, `spike-ctrl eval` finds the airframe and the model's contract, and a policy follows a hover
+
+The environment borrows what the requirements bring from this one, but none of our packages.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "spike_ctrl"
+SHIPPED = [
+    *sorted(PACKAGE.glob("launch/*.launch.py")),
+    *sorted(PACKAGE.glob("config/*/*.yaml")),
+    *sorted(PACKAGE.glob("models/*.safetensors")),
+]
+
+FLY = """
+import spike_ctrl
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.control import trajectory
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.simulated_px4 import virtual_flight
+
+print(spike_ctrl.__file__)
+craft = airframe.find("sih_quadx")
+policy = checkpoint.load(resources.find("models", "sih_quadx.safetensors")).policy
+hover = trajectory.several("hover", (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 4.0)
+flown = virtual_flight.fly(policy, craft, craft, hover, 4.0, noise=0.0)
+print(len(flown.true), abs(flown.true[-100:] - (0.0, 0.0, 1.0)).max())
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder with the sdist and the wheel, made as a maintainer makes them."""
+    before = sources()
+    out = tmp_path_factory.mktemp("dist")
+    run([sys.executable, "-m", "build", "--no-isolation", "--outdir", out, PACKAGE], cwd=out)
+    assert sources() == before, "the build has changed the checkout"
+    return out
+
+
+@pytest.fixture(scope="module")
+def python(built, tmp_path_factory):
+    """Python of an environment that has the wheel."""
+    home = tmp_path_factory.mktemp("venv")
+    venv.create(home, with_pip=False, symlinks=True)
+    python = home / "bin" / "python"
+    (wheel,) = built.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+    run([*pip, "install", "--no-deps", "--no-index", wheel], cwd=home)
+    own = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
+    # A folder of links: the editable installations of our packages are .pth files, which count in no other place.
+    borrowed = home / "borrowed"
+    borrowed.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "spike_ctrl" not in path.name and path.suffix != ".pth":
+            (borrowed / path.name).symlink_to(path)
+    (Path(own) / "borrowed.pth").write_text(f"{borrowed}\n")
+    return python
+
+
+def sources():
+    """All files beside the sources, less what Python itself keeps when it runs."""
+    return {path for path in PACKAGE.rglob("*") if "__pycache__" not in path.parts}
+
+
+def run(command, cwd):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AMENT_", "NUMBA_"))}
+    done = subprocess.run(
+        command, cwd=cwd, env=inherited, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def test_sdist_and_wheel_hold_launch_files_recipes_airframes_models_and_types(built):
+    names = {path.relative_to(PACKAGE).as_posix() for path in SHIPPED} | {"spike_ctrl/py.typed"}
+    assert {name.split("/")[0] for name in names} == {"launch", "config", "models", "spike_ctrl"}
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        packed = {member.name.partition("/")[2]: member for member in archive.getmembers()}
+    assert names <= set(packed) and all(packed[name].isreg() for name in names)
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name.partition("data/data/share/spike_ctrl/")[2] or name for name in archive.namelist()}
+    assert names <= packed
+
+
+def test_the_installed_wheel_evaluates_a_model(python, tmp_path):
+    command = [python.with_name("spike-ctrl"), "eval", "models/crazyflie.safetensors", "--protocol", "hover"]
+    run([*command, "--json", "hover.json"], cwd=tmp_path)
+    (found,) = json.loads((tmp_path / "hover.json").read_text())["hover"].values()
+    assert 0 < found["rmse_m"] < 0.02
+
+
+def test_the_installed_wheel_flies_a_model(python, tmp_path):
+    file, flown = run([python, "-c", FLY], cwd=tmp_path).splitlines()
+    assert Path(file).is_relative_to(python.parents[1])
+    samples, error = flown.split()
+    assert int(samples) == 400 and float(error) < 0.1  # 4 s at 100 Hz; metres off in the last of them
