@@ -1,6 +1,6 @@
 """How a controller flies a vehicle that is not what its airframe says.
 
-Four things differ between a simulated vehicle and a true one: mass, thrust, the lag of rotors and rate loop, and the delay of
+Four things differ between a simulated and a true vehicle: mass, thrust, the lag of rotors and rate loop, and the delay of
 commands. The first three are 20 % off and the delay is 20 ms, in all combinations. Sensors have their noise. On each such
 plant are flown a hover, a step of 2 m, and a figure-eight of 2 m span in 8 s.
 """

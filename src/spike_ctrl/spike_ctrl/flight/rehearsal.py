@@ -1,7 +1,7 @@
 """The flight in simulation that a policy must pass before it may fly in shadow.
 
-A policy in shadow sees a vehicle that the guide holds at its set-point. There, weights at random or of the wrong sign hardly
-differ from good ones. In simulation they fly by themselves, and fall.
+A policy in shadow sees a vehicle that the guide holds at its set-point, and there weights at random, or of the wrong sign,
+hardly differ from good ones. In simulation they fly by themselves, and fall.
 """
 
 from __future__ import annotations
@@ -35,15 +35,11 @@ POSITIONS, TILTS, SPEEDS = 0.5, 0.3, 0.5  # m, rad, m/s: largest at the start
 WITHIN = 0.5  # m from the set-point at the end
 
 
-def rehearse(
-    policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None
-) -> str | None:
-    """Fly VEHICLES of the airframe for SECONDS to the set-point. Gives why the policy must not fly, or None.
+def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None) -> str | None:
+    """Fly VEHICLES of the airframe for SECONDS to the set-point; why the policy must not fly, or None.
 
     rest: called after each step, so that a thread may let others run.
     """
-    if (policy.inputs, policy.outputs) != (18, 4):
-        return f"it has {policy.inputs} inputs and {policy.outputs} outputs, wanted 18 and 4"
     for seen in flight(policy, airframe, rate_hz):
         away = np.linalg.norm(seen[:, :3], axis=1)
         rest()

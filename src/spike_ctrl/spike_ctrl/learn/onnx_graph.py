@@ -53,7 +53,7 @@ def graph_of(module: nn.Module, inputs: int = 18, outputs: int = 4) -> bytes:
     """One step of the module as an ONNX graph, without its weights.
 
     The module has `initial_state(batch)` and `step(observation [batch, inputs], state) -> (action [batch, outputs], state)`.
-    Its state is a tensor [batch, ...] or a nested tuple of them, and its initial state is the same constant for each vehicle.
+    Its state is a tensor [batch, ...] or a nested tuple of them. Its initial state is the same constant for each vehicle.
     The graph is compared with the module on random flights of 1 and of 7 vehicles. Raises OnnxGraphError.
     """
     training = module.training

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its policy: the contract, where the policy comes from, and how well it flew; as JSON and back."""
+"""What a checkpoint says of its policy, as JSON: the contract, where the policy comes from, and how well it flew."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def parse(text: Any, name: str) -> Manifest:
     contract = fields.pop("contract")
     _check_fields(contract, _CONTRACT_TYPES | _NETWORK_TYPES[number], "contract.", name)
     sizes = contract["sizes"]
-    good, wanted = (len(sizes) >= 3, "inputs, hidden widths, outputs") if number == FORMAT else (len(sizes) == 2, "inputs, outputs")
+    good, wanted = (
+        (len(sizes) >= 3, "inputs, hidden widths, outputs") if number == FORMAT else (len(sizes) == 2, "inputs, outputs")
+    )
     if not good or not all(type(size) is int and 0 < size <= 2**16 for size in sizes):
         raise CheckpointError(f"{name}: contract.sizes: found {sizes}, wanted {wanted}")
     if not (math.isfinite(contract["rate_hz"]) and contract["rate_hz"] > 0):

@@ -126,7 +126,9 @@ def _check_nodes(graph: Any, onnx: Any) -> None:
         for attribute in node.attribute:
             kinds = onnx.AttributeProto
             if attribute.type in (kinds.GRAPH, kinds.GRAPHS, kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS):
-                raise GraphError(f"operator {node.op_type}, {attribute.name}: found a graph or a sparse array, wanted neither")
+                raise GraphError(
+                    f"operator {node.op_type}, {attribute.name}: found a graph or a sparse array, wanted neither"
+                )
             for tensor in (attribute.t, *attribute.tensors):
                 _check_tensor(tensor, onnx)
 
