@@ -24,6 +24,12 @@ from spike_ctrl.snn.weight_shapes import weight_shapes
 SNNTORCH_DT = 1e-4  # s, that its importer takes for granted
 
 
+def stepper(path):
+    """(observation, membrane) -> (action, next_membrane, spike) by onnxruntime."""
+    running = onnx.session(path)
+    return lambda observation, membrane: running.run(None, {"observation": observation, "membrane": membrane})
+
+
 def model(name):
     return checkpoint.load(resources.folder("models") / f"{name}.safetensors")
 
@@ -127,7 +133,7 @@ def test_ten_thousand_steps_in_onnxruntime_equal_numpy(tmp_path, name):
     """As the C's: where a spike differs, its membrane is within 1e-5 of the threshold, and numpy's state is taken over."""
     found = model(name)
     assert onnx.write(tmp_path / "policy.onnx", found) < 1e-5
-    step, numpy, flips = onnx.stepper(tmp_path / "policy.onnx"), found.policy, 0
+    step, numpy, flips = stepper(tmp_path / "policy.onnx"), found.policy, 0
     state, membrane = numpy.initial_state(), np.zeros((1, 384), np.float32)
     for observation in observations(10_000):
         action, membrane, spike = step(observation[None], membrane)
@@ -145,7 +151,7 @@ def test_ten_thousand_steps_in_onnxruntime_equal_numpy(tmp_path, name):
 def test_onnx_steps_a_batch_as_numpy_does(tmp_path, recurrent):
     found = small(Neuron("soft", recurrent=recurrent))
     onnx.write(tmp_path / "policy.onnx", found)
-    step, state = onnx.stepper(tmp_path / "policy.onnx"), found.policy.initial_state(7)
+    step, state = stepper(tmp_path / "policy.onnx"), found.policy.initial_state(7)
     membrane = np.zeros((7, 11), np.float32)
     for seen in observations(7 * 20).reshape(20, 7, 18):
         action, membrane, spike = step(seen, membrane)

@@ -1,4 +1,4 @@
-"""From a checkpoint, in a file or a message, to a policy that may fly: the operator's list, checks, runtime, rehearsal."""
+"""From a checkpoint, in a file or a message, to a policy that may fly: allow-list, checks, runtime, rehearsal."""
 
 import hashlib
 import time
@@ -12,22 +12,24 @@ from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.policy import allow_list, checkpoint
 from spike_ctrl.policy.allow_list import AllowedModels
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown
+from spike_ctrl.sim.observation import SIZE
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
+ACTIONS = 4
 LET_CONTROL_RUN = 1e-3  # s, after each simulated step: a new checkpoint is rehearsed beside the flight
 
 
 @dataclass(frozen=True)
 class Loader:
-    """expect: what a contract must say. realtime: states come at the contract's rate. allowed: None, any file may fly.
+    """compiled: step one vehicle by numba; a network of another kind than ours steps in onnxruntime anyway.
 
-    rehearsed: the airframe that a policy must fly in simulation; None: it need not.
+    expect: what a contract must say. realtime: states come at the contract's rate. allowed: the files that may fly, None for
+    any. rehearsed: the airframe that a policy must first fly in simulation, None where it need not.
     """
 
-    runtime: type[SpikingPolicy]
+    compiled: bool
     expect: Mapping[str, str]
     realtime: bool
     allowed: AllowedModels | None
@@ -45,7 +47,10 @@ class Loader:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
-        policy = self.runtime(found.weights, contract.neuron)
+        policy = found.compiled() if self.compiled else found.policy
+        if (policy.inputs, policy.outputs) != (SIZE, ACTIONS):
+            sizes = f"found {policy.inputs} and {policy.outputs}, wanted {SIZE} and {ACTIONS}"
+            raise CheckpointError(f"{name}: inputs and outputs: {sizes}")
         if self.rehearsed is not None and (
             why := rehearse(policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN))
         ):
@@ -54,24 +59,23 @@ class Loader:
 
 
 def of_file(path: str) -> Checkpoint:
-    """A file as a message, of epoch 0; nothing of it has been checked. Raises CheckpointError where it cannot be read."""
+    """A file as a message of epoch 0, unchecked. Raises CheckpointError where it cannot be read."""
     data = checkpoint.read(path)
     return fill(Checkpoint(), name=path, sha256=hashlib.sha256(data).hexdigest(), data=data)
 
 
-def compiled() -> type[SpikingPolicy]:
-    """The runtime that numba compiles. Raises ParameterError where numba is not installed."""
+def require_numba() -> None:
+    """Raises NodeParameterError where numba is not installed."""
     try:
-        from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+        import spike_ctrl.policy.compiled_runtime  # noqa: F401
     except ImportError as error:
         raise NodeParameterError(
             f"parameter 'runtime': found numba, which is not installed ({error}), wanted numpy"
         ) from None
-    return CompiledPolicy
 
 
 def listed(path: str, model: str) -> AllowedModels | None:
-    """The list of files that may fly, if there is one. Raises ParameterError, also where the model is not in it."""
+    """The list of files that may fly, if there is one. Raises NodeParameterError, also where the model is not in it."""
     if not path:
         return None
     try:

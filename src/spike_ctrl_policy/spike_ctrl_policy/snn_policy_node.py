@@ -1,10 +1,10 @@
-"""snn_policy: stateful spiking inference; a lifecycle node.
+"""snn_policy: stateful inference of a spiking or any other network; a lifecycle node.
 
 configure loads the model, if one is given, and so runs its self-test; activate lets it answer. In training a state asks for
-the epoch of a checkpoint, which is swapped in at that tick and goes on with the spiking state: the weights of neighbouring
-epochs hardly differ. Where a state asks for none, a gap in the ticks, a state that is old and the start itself put the
-policy into shadow, and a new checkpoint first flies beside the old one: see `pilot`. A checkpoint that is refused leaves
-the old one flying.
+the epoch of a checkpoint. It is swapped in at that tick and goes on with the policy's state, because the weights of
+neighbouring epochs hardly differ. Where a state asks for none, three things put the policy into shadow: a gap in the ticks,
+a state that is old, and the start itself. A new checkpoint then first flies beside the old one: see `pilot`. A checkpoint
+that is refused leaves the old one flying.
 """
 
 import sys
@@ -18,11 +18,11 @@ from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, Vehicle
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl.sim.observation import LAYOUT
-from spike_ctrl_policy.loader import Loader, compiled, listed, of_file
+from spike_ctrl_policy.loader import Loader, listed, of_file, require_numba
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
@@ -59,13 +59,15 @@ class SnnPolicy(LifecycleNode):
             raise NodeParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
-        runtime = compiled() if self.realtime and p.runtime == "numba" else SpikingPolicy
+        if fast := self.realtime and p.runtime == "numba":
+            require_numba()
         rehearsed = vehicle if p.flight else None
-        self.loader = Loader(runtime, self.expect, self.realtime, listed(p.allowed_models, p.model), rehearsed)
+        self.loader = Loader(fast, self.expect, self.realtime, listed(p.allowed_models, p.model), rehearsed)
         self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
+        self.step_times = Latencies("step")
         self.candidate: Flown | None = None
         self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
@@ -163,6 +165,7 @@ class SnnPolicy(LifecycleNode):
         first = (seen.flags & VehicleState.FIRST) > 0
         found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received)
         self.inference = time.monotonic() - received
+        self.step_times.add(self.inference)
         if found.commands:
             self.command(message, found.action)
         if self.successor is not None:
@@ -190,6 +193,10 @@ class SnnPolicy(LifecycleNode):
     def stopping(self) -> bool:
         """In flight, stay while a supervisor may need an answer."""
         return self.parameters.flight and self.count_publishers("command") > 0
+
+    def close(self) -> None:
+        if self.parameters.flight and (flown := self.pilot.flown) is not None:
+            print(f"a step of {flown.name} ({type(flown.policy).__name__}): {self.step_times}", flush=True)
 
     def report(self, message: VehicleState, found: PilotAnswer, received: float, observation: np.ndarray) -> None:
         if found.reason not in (Reason.OK, self.reason):

@@ -1,9 +1,10 @@
-"""What each neuron of the first vehicle does, for onlookers: nothing is done while there is none."""
+"""The spikes of the first vehicle's neurons, for onlookers. Nothing is computed while nobody listens or nothing spikes."""
 
 import numpy as np
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Spikes, VehicleState
 
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
@@ -20,8 +21,8 @@ class SpikeView:
         self.first, self.rows = 0, []
 
     def show(self, message: VehicleState, pilot: Pilot) -> None:
-        """Take the step that answered this state; it comes last, when the answer is on its way."""
-        if not self.spikes_out.get_subscription_count():
+        """Take the step that answered this state. Call it last, when the answer is on its way."""
+        if not (self.spikes_out.get_subscription_count() and isinstance(pilot.flown.policy, SpikingPolicy)):
             self.rows.clear()
             return
         if message.tick != self.first + len(self.rows) or pilot.flown is not self.flown:

@@ -1,4 +1,4 @@
-"""In flight: a new checkpoint is loaded beside the control, flies in shadow, and takes over when it is accepted."""
+"""A new checkpoint in flight: it is loaded beside the control, flies in shadow, and takes over when it is accepted."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 
 
 class Successor:
-    """`load`: gives the network of a message, or None where it is refused; it runs in a thread of its own."""
+    """load: gives the policy of a message, None where it is refused; it runs in a thread of its own."""
 
     def __init__(self, node: Node, pilot: Pilot, layout: str, load: Callable[[Checkpoint], object]):
         self.node, self.pilot, self.layout, self.load = node, pilot, layout, load

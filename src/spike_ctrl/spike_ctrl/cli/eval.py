@@ -105,7 +105,8 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     first = next(iter(found.values()))
     print(f"airframe {vehicle.name}, {first.starts} starts{kind}\n{table(found)}")
     if policies:
-        print(f"spike rates of {options.models[0]}: " + " ".join(f"{rate:.2f}" for rate in first.spike_rates))
+        rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates) or "no spikes"
+        print(f"spike rates of {options.models[0]}: {rates}")
     return {label: one.to_dict() for label, one in found.items()}
 
 

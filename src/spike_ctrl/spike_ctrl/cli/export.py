@@ -124,7 +124,12 @@ def _to_onnx(options, found) -> int:
     from spike_ctrl.export import onnx
 
     worst = onnx.write(options.output, found)
-    print(f"{options.output}: {_contract(found)}; observation, membrane -> action, next_membrane, spike")
+    step = (
+        "observation, state -> action, next_state"
+        if found.graph
+        else "observation, membrane -> action, next_membrane, spike"
+    )
+    print(f"{options.output}: {_contract(found)}; {step}")
     if worst is None:
         print("not checked: onnxruntime is not installed (pip install onnxruntime)")
     else:

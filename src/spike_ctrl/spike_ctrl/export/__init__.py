@@ -1,5 +1,16 @@
 """The same policy elsewhere: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
 
+from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.snn.neuron import Neuron
+
 
 class ExportError(ValueError):
     """A policy that cannot be written in the wanted form; one line: what, found, wanted."""
+
+
+def neuron_of(found: Checkpoint, name: str, form: str) -> Neuron:
+    """The neuron of a spiking network. Raises ExportError for a network of another kind, which is ONNX already."""
+    if (neuron := found.manifest.contract.neuron) is None:
+        network = found.manifest.contract.network or "a network of another kind"
+        raise ExportError(f"{name}: network: found {network}, wanted a spiking network of ours for {form}; try --to onnx")
+    return neuron

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files import atomic_file
-from spike_ctrl.export import ExportError, c_literals
+from spike_ctrl.export import ExportError, c_literals, neuron_of
 from spike_ctrl.export.integer_policy import BETA_BITS, INPUT_BITS, INPUT_LIMIT, LIMITS, IntegerPolicy, Tables, quantise
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -72,17 +72,18 @@ class CSource(NamedTuple):
 def source(found: Checkpoint, name: str, form: Form = Form()) -> CSource:
     """The C files of a checkpoint. name: what comments call it. Raises ExportError."""
     contract, observations = found.manifest.contract, found.self_test
+    neuron = neuron_of(found, name, "C")
     if contract.observation != LAYOUT:
         raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {LAYOUT!r}")
     if contract.action not in OUTPUTS:
         raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
     if form.integer:
-        tables = quantise(found.weights, contract.neuron, form.bits, observations)
-        twin = IntegerPolicy(tables, contract.neuron, form.bits)
-        arrays, body = _integer_arrays(tables), _integer_step(tables, contract.sizes[0], contract.neuron, form.bits)
+        tables = quantise(found.weights, neuron, form.bits, observations)
+        twin = IntegerPolicy(tables, neuron, form.bits)
+        arrays, body = _integer_arrays(tables), _integer_step(tables, contract.sizes[0], neuron, form.bits)
     else:
         twin = found.policy
-        arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, contract.neuron)
+        arrays, body = _float_arrays(found.weights, contract.sizes), _float_step(contract.sizes, neuron)
     head = f"/* {name}: {form.words}. Written by spike-ctrl export; do not edit. */\n"
     numbers = "\n".join(c_literals.array(*item) for item in arrays.items())
     text = f'{head}#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
@@ -96,7 +97,7 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> CSource:
         constant_bytes=sum(array.nbytes for array in arrays.values()),
         state_bytes=neurons * np.dtype(form.state_type).itemsize,
         stack_bytes=4 * (max(contract.sizes[1:-1]) if form.integer else contract.sizes[-1])
-        + (contract.sizes[-2] if contract.neuron.recurrent and not form.integer else 0),
+        + (contract.sizes[-2] if neuron.recurrent and not form.integer else 0),
     )
 
 

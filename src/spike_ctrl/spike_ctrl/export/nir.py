@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl._files import atomic_file
-from spike_ctrl.export import ExportError
+from spike_ctrl.export import ExportError, neuron_of
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Reset
 
@@ -26,15 +26,15 @@ from spike_ctrl.snn.neuron import Reset
 def graph(found: Checkpoint, name: str, dt: float):
     """The nir.NIRGraph of a checkpoint for Euler steps of dt (s). name: what errors call it. Raises ExportError."""
     nir = _package()
-    contract = found.manifest.contract
-    if contract.neuron.reset is not Reset.HARD:
+    contract, neuron = found.manifest.contract, neuron_of(found, name, "NIR")
+    if neuron.reset is not Reset.HARD:
         raise ExportError(
             f"{name}: reset: found soft, wanted hard: a spike of NIR's neurons resets the membrane, it cannot subtract the "
             "threshold; such a policy is trained by: spike-ctrl train hard_reset"
         )
     if not 0 < dt < np.inf:
         raise ExportError(f"--dt: found {dt}, wanted more than 0 s")
-    if contract.neuron.recurrent:
+    if neuron.recurrent:
         raise ExportError(f"{name}: neuron: found recurrent, wanted a network whose layers hear only the one before")
     nodes = {"input": nir.Input({"input": np.array([contract.sizes[0]])})}
     for index, width in enumerate(contract.sizes[1:-1]):

@@ -2,12 +2,13 @@
 
 inputs   observation [vehicles, 18], membrane [vehicles, neurons]: zeros at first, then the last next_membrane
 outputs  action [vehicles, 4] in [-1, 1], next_membrane, spike [vehicles, neurons]
+
+A network of another kind than ours is written as the graph that it is, see `policy.network_graph`, with its weights inside.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from spike_ctrl._files import atomic_file
 from spike_ctrl.export import ExportError
 from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.neuron import Reset
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
@@ -23,6 +25,25 @@ OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
 def model(found: Checkpoint):
     """The onnx.ModelProto of a checkpoint, checked by onnx. Raises ExportError."""
     onnx = _package()
+    made = _of_graph(found, onnx) if found.graph else _of_layers(found, onnx)
+    fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
+    about = {name: str(getattr(found.manifest.contract, name)) for name in fields}
+    onnx.helper.set_model_props(made, about | {"checkpoint_sha256": found.manifest.sha256})
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def _of_graph(found: Checkpoint, onnx):
+    """The checkpoint's graph, whose weights are constants now."""
+    made = onnx.ModelProto.FromString(found.graph)
+    inputs = [value for value in made.graph.input if value.name not in found.weights]
+    del made.graph.input[:]
+    made.graph.input.extend(inputs)
+    made.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in found.weights.items())
+    return made
+
+
+def _of_layers(found: Checkpoint, onnx):
     contract, weights = found.manifest.contract, found.weights
     hidden = range(len(contract.sizes) - 2)
     neurons = sum(contract.sizes[1:-1])
@@ -76,12 +97,7 @@ def model(found: Checkpoint):
     values = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = onnx.helper.make_graph(nodes, "policy", inputs, outputs, values)
     opset = [onnx.helper.make_opsetid("", OPSET)]
-    made = onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="spike_ctrl")
-    fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
-    about = {name: str(getattr(contract, name)) for name in fields}
-    onnx.helper.set_model_props(made, about | {"checkpoint_sha256": found.manifest.sha256})
-    onnx.checker.check_model(made, full_check=True)
-    return made
+    return onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="spike_ctrl")
 
 
 def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
@@ -92,11 +108,13 @@ def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {error.strerror or os.strerror(error.errno or 0)}") from None
-    if (step := stepper(path)) is None:
+    if (running := session(path)) is None:
         return None
-    membrane, state, worst = np.zeros((1, len(found.policy.theta)), np.float32), found.policy.initial_state(), 0.0
+    state, worst = found.policy.initial_state(), 0.0
+    fed = dict(zip((value.name for value in running.get_inputs()[1:]), _begin(found), strict=True))
     for observation in found.self_test:
-        action, membrane, _ = step(observation[None], membrane)
+        action, *after = running.run(None, fed | {"observation": observation[None]})
+        fed = dict(zip(fed, after, strict=False))  # spikes, which come last, do not go in again
         expected, state = found.policy.step(observation, state)
         worst = max(worst, float(np.abs(action[0] - expected).max()))
     if not worst <= found.manifest.tolerance:
@@ -104,16 +122,23 @@ def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
     return worst
 
 
-def stepper(path: Path) -> Callable | None:
-    """(observation, membrane) -> (action, next_membrane, spike) by onnxruntime on one thread; None where it is missing."""
+def _begin(found: Checkpoint) -> list[np.ndarray]:
+    """The state of one vehicle before the first step."""
+    if isinstance(found.policy, SpikingPolicy):
+        return [np.zeros((1, len(found.policy.theta)), np.float32)]
+    return list(found.policy.initial_state(1))
+
+
+def session(path: Path):
+    """onnxruntime on one thread; None where it is missing."""
     try:
         import onnxruntime
     except ImportError:
         return None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda observation, membrane: session.run(None, {"observation": observation, "membrane": membrane})
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _package():

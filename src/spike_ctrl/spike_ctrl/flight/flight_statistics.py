@@ -62,10 +62,11 @@ class Tally(NamedTuple):
         times = ", ".join(f"{rung.name} {self.time[rung]:.1f} s" for rung in Rung if self.time.get(rung, 0.0) >= 0.05)
         if not self.states:
             return f"flight: the policy did not fly; {times}"
-        far, spikes = 100 * self.far / self.states, self.spikes / self.answers if self.answers else math.nan
+        far = 100 * self.far / self.states
+        spikes = f"spike rate {self.spikes / self.answers:.3f}" if self.answers else "no spikes"
         return (
             f"flight: policy: RMSE {self.rmse:.3f} m, worst {self.worst:.3f} m, {far:.1f} % of {self.states} states beyond "
-            f"{PASS_ERROR} m; deadline misses {self.missed}; spike rate {spikes:.3f}; {times}"
+            f"{PASS_ERROR} m; deadline misses {self.missed}; {spikes}; {times}"
         )
 
 
@@ -74,7 +75,8 @@ class Latencies:
 
     COMMANDS = 6000
 
-    def __init__(self):
+    def __init__(self, counted: str = "command"):
+        self._counted = counted
         self._seconds: deque[float] = deque(maxlen=self.COMMANDS)
 
     def add(self, seconds: float) -> None:
@@ -82,6 +84,6 @@ class Latencies:
 
     def __str__(self) -> str:
         if not self._seconds:
-            return "no command yet"
+            return f"no {self._counted} yet"
         median, late, worst = np.percentile(self._seconds, (50, 99, 100)) * 1e3
-        return f"median {median:.2f} ms, p99 {late:.2f} ms, max {worst:.2f} ms over {len(self._seconds)} commands"
+        return f"median {median:.2f} ms, p99 {late:.2f} ms, max {worst:.2f} ms over {len(self._seconds)} {self._counted}s"

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim import dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
@@ -35,9 +35,7 @@ POSITIONS, TILTS, SPEEDS = 0.5, 0.3, 0.5  # m, rad, m/s: largest at the start
 WITHIN = 0.5  # m from the set-point at the end
 
 
-def rehearse(
-    policy: SpikingPolicy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None
-) -> str | None:
+def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None) -> str | None:
     """Fly VEHICLES of the airframe for SECONDS to the set-point; why the policy must not fly, or None.
 
     rest: called after each step, so that a thread may let others run.
@@ -51,7 +49,7 @@ def rehearse(
     return None
 
 
-def flight(policy: SpikingPolicy, airframe: Airframe, rate_hz: float) -> Iterator[np.ndarray]:
+def flight(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[np.ndarray]:
     """The observations (VEHICLES, 18) that the policy answers, then that after its last answer."""
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)

@@ -1,8 +1,8 @@
-"""Run a policy over a recorded flight: does it say again what it said, or how far is another one from it?
+"""Run a policy over a recorded flight: does it give the same actions again, or how far from them is another policy?
 
-The policy sees the recorded states, so this is an open loop: what another policy would have flown to is not known here.
-Actions are equal, bit by bit, for the same checkpoint on the same kind of processor; a spiking state is known from the
-start of an episode on, and unknown after a state that is missing in the bag.
+The policy sees the recorded states, so this is an open loop: where another policy would have flown to is not known here.
+Actions are equal, bit by bit, for the same checkpoint on the same kind of processor. They are, while the state of the policy
+is known: from the start of an episode on, until a state of the vehicle is missing in the bag.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.policy.pilot import Flown, Pilot, Reason
+from spike_ctrl.policy.pilot import Flown, Pilot, Reason, same_state
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import PolicyReports, Recording, read
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
@@ -36,9 +37,9 @@ STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this ti
 
 
 class Choice(NamedTuple):
-    """What is replayed: a policy or one for each epoch, its contract, whether it is what flew, and how that is known."""
+    """What is replayed: one policy, or one for each epoch; its contract; whether it is what flew, and in words why."""
 
-    policies: SpikingPolicy | Mapping[int, SpikingPolicy]
+    policies: Policy | Mapping[int, Policy]
     contract: Contract
     same: bool
     words: str
@@ -50,8 +51,8 @@ class Replay:
 
     action: np.ndarray
     known: np.ndarray
-    spikes: np.ndarray | None = None  # (T, neurons) of vehicle 0
-    membrane: np.ndarray | None = None  # (T, neurons) of vehicle 0
+    spikes: np.ndarray | None = None  # (T, neurons) of vehicle 0; None where nothing spikes
+    membrane: np.ndarray | None = None  # (T, neurons) of vehicle 0; the same
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Comparison:
         return self.known > 0 and self.known_equal == self.known
 
 
-def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingPolicy], *, traces: bool = False) -> Replay:
+def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, traces: bool = False) -> Replay:
     """Fly one policy, or the policy of each epoch, through the recorded states. traces: keep vehicle 0's neurons."""
     states, vehicles = recording.states, recording.vehicles
     action = np.full((len(states.tick), vehicles, 4), np.nan, np.float32)
@@ -98,8 +99,10 @@ def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingP
     first = (states.flags & FIRST) > 0
     pilot, before = Pilot(warm_up=0, judged=True), None
     sure, shadow_sure = np.zeros(vehicles, bool), False
-    one = policies if isinstance(policies, SpikingPolicy) else next(iter(policies.values()))
-    spikes, membranes = (np.full((len(states.tick), len(one.theta)), np.nan, np.float32) for _ in range(2))
+    one = next(iter(policies.values())) if isinstance(policies, Mapping) else policies
+    traces = traces and isinstance(one, SpikingPolicy)
+    if traces:
+        spikes, membranes = (np.full((len(states.tick), len(one.theta)), np.nan, np.float32) for _ in range(2))
     for row, tick in enumerate(states.tick.tolist()):
         epoch = int(epochs[row])
         policy = _of_epoch(policies, epoch)
@@ -113,7 +116,7 @@ def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingP
             if pilot.accept("", epoch):
                 sure = np.full(vehicles, shadow_sure)
             else:  # in lockstep it goes on with the spiking state
-                same = pilot.flown is None or pilot.flown.policy.sizes == policy.sizes
+                same = pilot.flown is None or same_state(pilot.flown.policy, policy)
                 sure &= same and (pilot.flown is None or states.epoch[row] > 0)
                 pilot.take(Flown("", policy, epoch))
         if tick in shadows and (successor := _of_epoch(policies, shadows[tick])) not in (None, policies):
@@ -123,7 +126,7 @@ def replay(recording: Recording, policies: SpikingPolicy | Mapping[int, SpikingP
         answer = pilot.step(tick, first[row], states.observation[row], lockstep=True)
         if answer.action is not None:
             action[row], known[row] = answer.action, sure
-        if traces and pilot.state is not None and policy.sizes == one.sizes:
+        if traces and pilot.state is not None and same_state(policy, one):
             spikes[row], membranes[row] = pilot.state.spike[:, 0], pilot.state.membrane[:, 0]
     return Replay(action, known, *((spikes, membranes) if traces else ()))
 
@@ -199,11 +202,11 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
     return np.array(found)
 
 
-def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: str, runtime=SpikingPolicy) -> Choice:
+def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: str, *, compiled: bool = False) -> Choice:
     """The policy to replay: the model of this name and hash or, without one, the checkpoints that are in the bag.
 
-    runtime: SpikingPolicy or a class that is made as it is. Raises BagError where there is no checkpoint, or where its
-    contract does not fit the recorded actions.
+    compiled: with the step that numba compiles. Raises BagError where there is no checkpoint, or where its contract does not
+    fit the recorded actions.
     """
     if recording.policy is None:
         raise BagError(f"{recording.path}: no policy/action in it, so there is nothing to compare with; {usable(recording)}")
@@ -221,7 +224,7 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
         contract = model.manifest.contract
-        policy = runtime(model.weights, contract.neuron)
+        policy = model.compiled() if compiled else model.policy
         policies = dict.fromkeys(epochs, policy) if same else policy
         return Choice(policies, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
     policies, contract = {}, None
@@ -230,7 +233,7 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
         contract = loaded.manifest.contract
-        policies[epoch] = runtime(loaded.weights, contract.neuron)
+        policies[epoch] = loaded.compiled() if compiled else loaded.policy
     if not policies:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
     names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in map(recording.checkpoints.get, policies)]
@@ -239,15 +242,16 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
 
 
 def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison]:
-    """Choose, replay and compare. A single vehicle may have been flown by the compiled step: that is tried, where the
-    checkpoint that flew does not answer the same without."""
+    """Choose, replay and compare.
+
+    A single vehicle may have been flown by the compiled step. That is tried where the checkpoint that flew gives other
+    actions without it.
+    """
     choice = chosen(recording, model, name, sha256)
     found = compare(recording, replay(recording, choice.policies), choice.contract.rate_hz)
-    if found.same or not choice.same or recording.vehicles > 1:
+    if found.same or not choice.same or recording.vehicles > 1 or choice.contract.neuron is None:
         return choice, found
-    from spike_ctrl.policy.compiled_runtime import CompiledPolicy
-
-    compiled = chosen(recording, model, name, sha256, CompiledPolicy)
+    compiled = chosen(recording, model, name, sha256, compiled=True)
     again = compare(recording, replay(recording, compiled.policies), choice.contract.rate_hz)
     if again.equal <= found.equal:
         return choice, found
@@ -255,7 +259,7 @@ def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: st
 
 
 def flown(path: Path, model: str = "") -> tuple[str, bool]:
-    """Name of the airframe that a bag's checkpoints, or the model instead, are for; whether it is a flight in real time.
+    """The airframe's name of a bag's checkpoints, or of the model instead; and whether it was flown in real time.
 
     Raises BagError, CheckpointError.
     """
@@ -289,8 +293,8 @@ def _check(recording: Recording, model: Checkpoint, name: str) -> None:
             raise BagError(f"{name}: {field_}: found {found!r}, wanted {wanted!r} {where}")
 
 
-def _of_epoch(policies: SpikingPolicy | Mapping[int, SpikingPolicy], epoch: int) -> SpikingPolicy | None:
-    return policies if isinstance(policies, SpikingPolicy) else policies.get(epoch)
+def _of_epoch(policies: Policy | Mapping[int, Policy], epoch: int) -> Policy | None:
+    return policies.get(epoch) if isinstance(policies, Mapping) else policies
 
 
 def _shadows(status: PolicyReports | None) -> dict[int, int]:
@@ -323,10 +327,10 @@ def summary(recording: Recording, choice: Choice, found: Comparison, returns_: n
     axes = AXES[recording.policy.layout]
     lines = [usable(recording), f"checkpoint: {choice.words}"]
     if choice.same:
-        lines.append(f"equal bit by bit: {found.known_equal} of {found.known} actions with a known spiking state")
+        lines.append(f"equal bit by bit: {found.known_equal} of {found.known} actions with a known {_state(choice)}")
         if found.known < found.compared:
             unknown, equal = found.compared - found.known, found.equal - found.known_equal
-            lines.append(f"  and {equal} of {unknown} whose spiking state is unknown: no start of an episode before them")
+            lines.append(f"  and {equal} of {unknown} whose {_state(choice)} is unknown: no start of an episode before them")
     else:
         lines.append(f"equal bit by bit: {found.equal} of {found.compared} actions")
     if found.first and choice.same:
@@ -346,6 +350,10 @@ def summary(recording: Recording, choice: Choice, found: Comparison, returns_: n
     else:
         lines.append("return as flown: unknown: no whole episode of a known airframe with the motors' actions")
     return lines
+
+
+def _state(choice: Choice) -> str:
+    return "state" if choice.contract.neuron is None else "spiking state"
 
 
 def figures(found: Comparison, returns_: np.ndarray) -> dict:

@@ -96,6 +96,9 @@ def _flight(
     policy = choice.policies if choice else None
     if isinstance(policy, dict):
         policy = next(iter(policy.values()))
+    traces = (None, None, None, ())
+    if found is not None and found.spikes is not None:
+        traces = found.spikes, found.membrane, policy.theta, policy.sizes[1:-1]
     nothing = np.full((len(seconds), 4), np.nan, np.float32)
     return ChartedFlight(
         f"vehicle {VEHICLE}",
@@ -104,7 +107,7 @@ def _flight(
         nothing if recording.policy is None else recording.policy.action[:, VEHICLE],
         "motors" if recording.policy is None else recording.policy.layout,
         None if recording.guide is None else recording.guide.action[:, VEHICLE],
-        *((found.spikes, found.membrane, policy.theta, policy.sizes[1:-1]) if found else (None, None, None, ())),
+        *traces,
         starts=starts,
         **world,
     )
@@ -161,6 +164,8 @@ def _about(
         rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
         energy = spiking_energy_pj(choice.contract.sizes, 1 - rates, choice.contract.neuron.recurrent) / 1e3
         rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, as the paper counts"))
+    elif choice is not None and choice.contract.neuron is None:
+        rows.append(("network", f"{choice.contract.words}: no spikes are known of it"))
     returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else ()
     if len(returns):
         rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))
@@ -174,7 +179,7 @@ def _vehicles(recording: Recording) -> str:
 def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: ChartedFlight) -> Chart | None:
     """What the guard says to the recorded flight, on the time axis."""
     edges, rates = np.cumsum([0, *flight.hidden])[:-1], None
-    if found is not None:
+    if found is not None and found.spikes is not None:
         rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(flight.hidden)
     judged = guard_replay.judge(recording, rate_hz, vehicle=VEHICLE, spike_rates=rates)
     sheet, rows = go.Figure(), 0

@@ -11,26 +11,28 @@ import plotly.graph_objects as go
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.evaluation.benchmark import BOXES, COLUMNS, EPISODE_STEPS, Evaluation, evaluate
+from spike_ctrl.evaluation.benchmark import BOXES, COLUMNS, EPISODE_STEPS, Evaluation, PolicyController, evaluate
 from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy_pj, spiking_energy_pj
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import ChartedFlight, charts, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 FLIGHTS, SEED = 4, 7
+NO_SPIKES = "no spikes"
 
 
 @dataclass(frozen=True)
 class FlownModel:
-    """A model with its frozen evaluation, the cost of one step of it, and some flights."""
+    """A model with its frozen evaluation, the cost of one step (None where nothing spikes), and some flights."""
 
     path: Path
     loaded: Checkpoint
     evaluation: Evaluation
-    cost: Cost
+    cost: Cost | None
     flights: list[ChartedFlight]
 
     @property
@@ -44,6 +46,8 @@ def fly(path: Path) -> FlownModel:
     contract = loaded.manifest.contract
     vehicle = airframe.find(contract.airframe)
     checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
+    if not isinstance(loaded.policy, SpikingPolicy):
+        return FlownModel(path, loaded, evaluate(PolicyController(loaded.policy), vehicle), None, _flights(loaded, vehicle))
     counting = CountingSpikes(loaded.policy)
     evaluation = evaluate(counting, vehicle)
     return FlownModel(path, loaded, evaluation, counting.cost(loaded.weights), _flights(loaded, vehicle))
@@ -71,10 +75,16 @@ def _tiles(found: FlownModel) -> Tiles:
             FigureTile("hover error", f"{100 * evaluation.hover_error_m['median']:.1f} cm"),
             FigureTile("change of u per step", f"{evaluation.action_change:.3f}"),
             FigureTile("position error", error.text.partition(":")[0], error.good),
-            FigureTile("spike rates", ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)),
-            FigureTile("energy of a step", f"{_energy_nj(found):.0f} nJ"),
+            *_spike_tiles(found),
         ]
     )
+
+
+def _spike_tiles(found: FlownModel) -> list[FigureTile]:
+    if found.cost is None:
+        return [FigureTile("spike rates", NO_SPIKES)]
+    rates = ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)
+    return [FigureTile("spike rates", rates), FigureTile("energy of a step", f"{_energy_nj(found):.0f} nJ")]
 
 
 def side_by_side(models: Sequence[FlownModel]) -> Section:
@@ -83,8 +93,8 @@ def side_by_side(models: Sequence[FlownModel]) -> Section:
         (
             m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
             100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, _brief(hover_verdict(m.flights)),
-            sum(weight.size for weight in m.loaded.weights.values()),
-            _energy_nj(m), _arithmetic(m),
+            _weights(m),
+            *((NO_SPIKES, NO_SPIKES) if m.cost is None else (_energy_nj(m), _arithmetic(m))),
         )
         for m in models
     ]  # fmt: skip
@@ -124,6 +134,7 @@ def _brief(verdict: Verdict) -> Verdict:
 def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlight]:
     environment = Environment(vehicle, FLIGHTS, Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS))
     policy, guide = loaded.policy, GeometricGuide(vehicle)
+    spiking = isinstance(policy, SpikingPolicy)
     observation, _ = environment.reset(seed=SEED)
     state, guide_state = policy.initial_state(FLIGHTS), guide.initial_state(FLIGHTS)
     flying = np.ones(FLIGHTS, bool)
@@ -133,7 +144,7 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlig
         action, state = policy.step(observation, state)
         for name, value in (("observation", observation), ("action", action), ("guide", by_guide)):
             rows[name].append(np.where(flying[:, None], value, np.nan))
-        if flying[0]:
+        if flying[0] and spiking:
             rows["spikes"].append(state.spike[:, 0])
             rows["membrane"].append(state.membrane[:, 0])
         observation, _, terminated, _, _ = environment.step(action)
@@ -147,8 +158,8 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlig
             *(seen[name][:, n] for name in ("observation", "action")),
             vehicle.action_layout,
             seen["guide"][:, n],
-            *((seen["spikes"], seen["membrane"], policy.theta) if n == 0 else (None, None, None)),
-            policy.sizes[1:-1],
+            *((seen["spikes"], seen["membrane"], policy.theta) if n == 0 and spiking else (None, None, None)),
+            policy.sizes[1:-1] if spiking else (),
         )
         for n in range(FLIGHTS)
     ]
@@ -160,8 +171,8 @@ def _about(found: FlownModel) -> list[tuple]:
     return [
         ("file", str(found.path)),
         ("airframe", f"{contract.airframe} ({contract.airframe_hash})"),
-        ("network", " - ".join(map(str, contract.sizes)) + f", {contract.neuron.words}"),
-        ("parameters", str(sum(weight.size for weight in found.loaded.weights.values()))),
+        ("network", contract.words),
+        ("parameters", str(_weights(found))),
         ("recipe, seed", f"{manifest.recipe or '?'}, {manifest.seed}"),
         ("command", manifest.command or "?"),
         ("commit", manifest.commit or "?"),
@@ -180,7 +191,9 @@ def _evaluation(found: FlownModel) -> list[tuple]:
 
 
 def _costs(found: FlownModel) -> list[tuple]:
-    cost = found.cost
+    if (cost := found.cost) is None:
+        about = [("ONNX graph (bytes)", len(found.loaded.graph)), ("energy", NO_SPIKES)]
+        return [("multiply-accumulates (MAC) at most, of the weights", _weights(found)), *about]
     return [
         ("multiply-accumulates (MAC)", cost.macs),
         ("accumulates (AC)", cost.acs),
@@ -191,6 +204,10 @@ def _costs(found: FlownModel) -> list[tuple]:
          _energy_nj(found)),
         ("energy, arithmetic at 45 nm (nJ)", _arithmetic(found)),
     ]  # fmt: skip
+
+
+def _weights(found: FlownModel) -> int:
+    return sum(weight.size for weight in found.loaded.weights.values())
 
 
 def _energy_nj(found: FlownModel) -> float:
