@@ -49,6 +49,16 @@ class SpikingPolicy:
         self._batch = _Constants(bias[:, None], beta[:, None], theta[:, None], output[0], output[1][:, None])
 
     @property
+    def inputs(self) -> int:
+        """Numbers in an observation."""
+        return self.sizes[0]
+
+    @property
+    def outputs(self) -> int:
+        """Numbers in an action."""
+        return self.sizes[-1]
+
+    @property
     def theta(self) -> np.ndarray:
         """Thresholds of all hidden neurons, [N], in the order of the state."""
         return self._single.theta
