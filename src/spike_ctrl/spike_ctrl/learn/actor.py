@@ -15,7 +15,8 @@ A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,16 +56,23 @@ def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generat
 
 
 def from_name(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-    """The module of that name. What it draws from torch's own generator follows from `generator`, too."""
-    seed = int(torch.randint(0, 2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """The module of that name. Raises RecipeError where it does not fit."""
+    with seeded(generator):
         module = code.make("network", RecipeError, inputs=inputs, outputs=outputs, generator=generator)
     if not isinstance(module, nn.Module):
         raise RecipeError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
     named_object.require(module, ("initial_state", "step"), "network", code.name, RecipeError)
     _try(module, code.name, inputs, outputs)
     return module
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Within, what is drawn from torch's own generator follows from this one, as the layers of torch.nn do."""
+    seed = int(torch.randint(0, 2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @torch.no_grad()
@@ -94,25 +102,27 @@ def unroll(
     """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer."""
     if isinstance(actor, SpikingNetwork):
         return actor.unroll(observation, state, slope)
-    set_slope(actor, slope)
     actions, rates = [], []
     for row in observation:
-        action, state = actor.step(row, state)
+        action, state = step(actor, row, state, slope)
         actions.append(action)
         rates.append(spike_rates(actor, state))
     return torch.stack(actions), state, tuple(torch.tensor(rates).mean(0))
 
 
-def set_slope(actor: nn.Module, slope: float) -> None:
-    """Tell a module that has a surrogate slope which it is."""
+def step(actor: Any, observation: torch.Tensor, state: State, slope: float) -> tuple[torch.Tensor, State]:
+    """One control step: observation [B, in] to action [B, out], and the next state."""
+    if isinstance(actor, SpikingNetwork):
+        return actor.step(observation, state, slope)
     if hasattr(actor, "slope"):
         actor.slope = slope
+    return actor.step(observation, state)  # type: ignore[no-any-return]
 
 
 def spike_rates(actor: nn.Module, state: State) -> tuple[float, ...]:
     """Share of the neurons of each layer that spiked in the last step; () where nothing spikes."""
     ask = getattr(actor, "spike_rates", None)
-    return tuple(float(rate) for rate in ask(state)) if ask else ()
+    return tuple(float(rate) for rate in ask(detach(state))) if ask else ()
 
 
 def project_(actor: nn.Module) -> None:

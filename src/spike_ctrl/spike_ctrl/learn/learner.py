@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
+from spike_ctrl.learn.onnx_graph import graph_of
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy.checkpoint import Contract
@@ -183,6 +185,11 @@ class Learner:
         """The averaged policy, as it is now."""
         return self._policy(self.average.network, self.averaged_weights)
 
+    @cached_property
+    def graph(self) -> bytes | None:
+        """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises OnnxGraphError."""
+        return None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, OBSERVATION_SIZE, 4)
+
     def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
         if isinstance(self.actor, SpikingNetwork):
             return SpikingPolicy(weights(), self.actor.neuron)
@@ -256,7 +263,8 @@ class Learner:
 
 def _method(recipe: Recipe, *given: Any) -> Algorithm:
     if isinstance(recipe.algorithm, NamedObject):
-        method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
+        with actors.seeded(given[-1]):
+            method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
         named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, RecipeError)
         return method  # type: ignore[no-any-return]
     return METHODS[recipe.algorithm](recipe, *given)
