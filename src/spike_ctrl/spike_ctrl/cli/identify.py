@@ -92,6 +92,13 @@ def _retrain(options) -> int:
     folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
     output_paths.require_folder("--run", folder)
 
+    from spike_ctrl.learn.threads import one_thread
+
+    with one_thread():
+        return _retrain_on_one_thread(options, folder)
+
+
+def _retrain_on_one_thread(options, folder: Path) -> int:
     from spike_ctrl._files import provenance
     from spike_ctrl.evaluation import acceptance
     from spike_ctrl.learn import resumption

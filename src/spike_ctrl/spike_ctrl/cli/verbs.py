@@ -114,6 +114,13 @@ def _train(options) -> int:
     if not options.resume:
         output_paths.require_folder("--run", options.run or Path("runs"))
 
+    from spike_ctrl.learn.threads import one_thread
+
+    with one_thread():
+        return _train_on_one_thread(options)
+
+
+def _train_on_one_thread(options) -> int:
     from spike_ctrl.evaluation.benchmark import comparison
     from spike_ctrl.learn.run import Run, RunError
     from spike_ctrl.learn.trainer import study, train
@@ -159,7 +166,6 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.recordings import recorded_transitions
-    from spike_ctrl.sim import reward
 
     plan = recipes.find(given.setdefault("recipe", "offline"))
     if plan.algorithm != "td3bc":
@@ -169,7 +175,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
         raise UsageError(f"--online: found {online}, wanted 0 to {10**9}")
     vehicle = airframes.find(given.get("airframe", "crazyflie"))
     plan.require_fit(vehicle)
-    coefficients = reward.curriculum(plan.task.stage(0.0))
+    coefficients = plan.task.coefficients(plan.task.stage(0.0))
     found = recorded_transitions.gather(bags, vehicle, coefficients, plan.td3bc.label)
     held = recorded_transitions.buffer(found, plan.replay.window, plan.td3bc.history)
     for line in found.words:

@@ -63,6 +63,7 @@ class Run:
         resumption.require_new(folder)
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
+        _ = learner.graph  # a network that no checkpoint can hold is refused before it is trained
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
@@ -133,8 +134,8 @@ class Run:
                 "validation_return": headline["return_mean"],
                 "validation_survival": headline["survival"],
                 "validation_seconds": float(took),
-                "environment_steps": self.learner.steps,
             }
+            | self.learner.step_counts()
             | {f"validation_{name}": column["return_mean"] for name, column in evaluation.columns.items()}
         )
         self._highest = max(self._highest, evaluation.score)
@@ -149,6 +150,7 @@ class Run:
             self.policy_path,
             learner.averaged_weights() if weights is None else weights,
             learner.contract(),
+            graph=learner.graph,
             recipe=learner.recipe.name,
             seed=learner.seed,
             commit=self.commit,
@@ -237,7 +239,7 @@ def _kept(policy: Path) -> Evaluation | None:
 def _write_about(run: Run) -> None:
     learner = run.learner
     about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
-    about |= {"seed": learner.seed, "environment_steps": learner.environment_steps}
+    about |= {"seed": learner.seed} | learner.step_counts()
     _write_json(run.folder / "run.json", about | ({"bags": [str(bag) for bag in run.bags]} if run.bags else {}))
 
 

@@ -6,6 +6,7 @@ its action, starts a new episode, and returns the first observation with reward 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import gymnasium
@@ -46,6 +47,7 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start, draw
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients, costs
+from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
@@ -239,12 +241,20 @@ class Environment(VectorEnv):
 
     Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18).
     Equal seeds give equal runs: every start is a function of (seed, vehicle, episode). `info` holds return, length and
-    summed costs of the episodes that ended under "episode", with the mask "_episode".
+    summed costs of the episodes that ended under "episode", with the mask "_episode". terms: costs of your own beside
+    those of the reward that `coefficients` weigh.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
-    def __init__(self, airframe: Airframe, vehicles: int, task: Task = Task(), coefficients: Coefficients = START):
+    def __init__(
+        self,
+        airframe: Airframe,
+        vehicles: int,
+        task: Task = Task(),
+        coefficients: Coefficients = START,
+        terms: Sequence[RewardTerm] = (),
+    ):
         if vehicles < 1:
             raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
         self.airframe, self.task = airframe, task
@@ -255,6 +265,7 @@ class Environment(VectorEnv):
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
         self.buffer = dynamics.allocate(vehicles, airframe)
         self.coefficients = coefficients
+        self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
         if airframe.action_layout == "motors":
             self._kernel, self._plant = _step, (np.float32(dt), arms)
@@ -285,6 +296,8 @@ class Environment(VectorEnv):
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         _start_all(self.buffer, self.num_envs, self._seed, self._draw, observation.ravel())
         self._earlier = self._hovering()
+        if self._terms:
+            self._terms.reset()
         return self._sensed(observation), {}
 
     def step(self, actions: np.ndarray):
@@ -299,11 +312,19 @@ class Environment(VectorEnv):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
+        begun = self.read(ENDED) > 0 if self._terms else None
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         terminated, truncated = ends
         info = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
+        if self._terms:
+            charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
+            reward -= charge
+            if finished:
+                ended = info["_episode"]
+                info["episode"]["r"] -= np.where(ended, self._terms.charged(), 0)
+                info["episode"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         return self._sensed(observation), reward, terminated, truncated, info
 
     def _hovering(self) -> np.ndarray:
