@@ -72,7 +72,7 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> f
 class NirSimulator:
     """Steps a graph that is a chain of Affine and LIF nodes as its metadata says: forward Euler, hard reset, tanh.
 
-    simulator = Simulator(nir.read("policy.nir"))
+    simulator = NirSimulator(nir.read("policy.nir"))
     action, state = simulator.step(observation, None)       # None: all membranes are 0
     """
 
