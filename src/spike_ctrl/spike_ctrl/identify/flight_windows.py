@@ -15,7 +15,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify import IdentifyError
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import Poses, Recording
-from spike_ctrl.recordings.recorded_transitions import check
+from spike_ctrl.recordings.recorded_transitions import require_airframe
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 
@@ -52,7 +52,7 @@ class Windows(NamedTuple):
 
 def segments(recording: Recording, airframe: Airframe) -> list[Segment]:
     """The flight of a bag in pieces without a gap. Raises BagError, which names the topic or field that is missing."""
-    check(recording, airframe)
+    require_airframe(recording, airframe)
     if recording.applied is not None:
         return _simulated(recording)
     if recording.commands is None:
