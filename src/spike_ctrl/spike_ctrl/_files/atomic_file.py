@@ -40,8 +40,10 @@ def write(path: str, data: bytes) -> None:
 
 def reason(error: Exception) -> str:
     """Why a file could not be written, as a phrase for an error message."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-    return "no space left on the disk" if full else getattr(error, "strerror", None) or str(error)
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error):
+        return "no space left on the disk"
+    return getattr(error, "strerror", None) or (os.strerror(number) if number else str(error))
 
 
 def _sync(path: Path) -> None:

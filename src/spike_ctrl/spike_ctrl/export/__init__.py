@@ -1,5 +1,5 @@
-"""The same policy elsewhere: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
+"""Exports a policy: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
 
 
 class ExportError(ValueError):
-    """A policy that cannot be written in the wanted form; one line: what, found, wanted."""
+    """A policy cannot be exported. The message is one line: the field, what was found, what is wanted."""
