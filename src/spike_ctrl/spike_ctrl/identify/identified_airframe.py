@@ -68,7 +68,7 @@ def table(found: Identification, prior: Airframe) -> str:
     for e in found.estimates:
         if not e.identified:
             width = "anything" if e.share > 1 else f"+-{100 * e.share:.0f} %"
-            lines.append(f"{e.name}: the flight hardly moves it (it could be {width}): the prior's is kept")
+            lines.append(f"{e.name}: the flight hardly depends on it (it could be {width}), so the prior's value is kept")
     seconds = found.steps / RATE_HZ
     (v0, w0), (v1, w1) = found.prior_error, found.error
     lines.append(

@@ -47,7 +47,8 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
                 yield channel.topic, schema.name, message.log_time, lambda m=message, decode=decode: decode(m.data)
             count, used = count + len(records), end
         lost += file.stat().st_size - used
-    notes.append(f"not closed: {count} messages were read, {lost} bytes were of no use; spike-ctrl repair {path}")
+    unread = f"{count} messages were read, {lost} bytes could not be used"
+    notes.append(f"not closed: {unread}; to restore the bag: spike-ctrl repair {path}")
 
 
 def _decoder(schema: Schema) -> Callable[[bytes], object]:

@@ -201,7 +201,7 @@ def _states(path: Path, found: list, notes: list[str]) -> States:
     vehicles = found[0][1].vehicles
     for received, message in found:
         if message.tick < last:
-            notes.append(f"state: the ticks begin anew after tick {last}; only the flight before is read")
+            notes.append(f"state: the ticks start again after tick {last}; only the first flight is read")
             break
         if message.vehicles != vehicles or vehicles == 0:
             wanted = vehicles or "some"

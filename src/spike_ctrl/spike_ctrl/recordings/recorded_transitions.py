@@ -59,7 +59,7 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
     if dropped:
         words.append(f"{dropped} steps with NaN or infinity are left out")
     if blind:
-        words.append("a flight does not tell rotor speeds and disturbance: the critics do without, on all bags")
+        words.append("a flight lacks rotor speeds and disturbance: the critics learn without them, from all bags")
         rows = rows._replace(rotor_speed=np.zeros_like(rows.rotor_speed), disturbance=np.zeros_like(rows.disturbance))
     return Recorded(rows, blind, tuple(words))
 
@@ -100,7 +100,7 @@ def _transitions(recording: Recording) -> Rows:
     applied, states = recording.applied, recording.states
     known = np.isfinite(applied.action).all(2)
     if not known.any():
-        raise BagError(f"{recording.path}: transition: action: none answers a recorded state, wanted some")
+        raise BagError(f"{recording.path}: transition: found no action for a recorded state, wanted at least one")
     rows = []
     for vehicle in range(recording.vehicles):
         at = np.flatnonzero(known[:, vehicle])
@@ -126,7 +126,7 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
         raise BagError(f"{recording.path}: found no guide/action, which td3bc.label 'guide' holds the actor to; wanted it")
     at = np.flatnonzero(flown)
     if not len(at):
-        raise BagError(f"{recording.path}: command: commander: found no step in the air of policy or guide, wanted some")
+        raise BagError(f"{recording.path}: command: found no step that policy or guide flew in the air, wanted at least one")
     by_guide = commands.commander[at] == GUIDE_FLEW
     observation, action = states.observation[at, 0], commands.action[at]
     earned = np.zeros(len(at), np.float32)  # the reward of a step is that of the state it led to

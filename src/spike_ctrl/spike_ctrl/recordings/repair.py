@@ -52,7 +52,7 @@ def repair(path: str | os.PathLike) -> list[Repaired]:
         raise BagError(f"{path}: found no .mcap file, wanted a bag")
     try:
         if not any(_whole(file) or next(_messages(file), None) for file in files):
-            raise BagError(f"{path}: no whole chunk in {', '.join(file.name for file in files)}: nothing to get back")
+            raise BagError(f"{path}: no complete chunk in {', '.join(file.name for file in files)}: nothing can be restored")
         found = [_file(file, path if single else path / file.name) for file in files]
         if not single:
             segment.write_metadata(path, [describe(file.path) for file in found if file.messages or file.whole])
