@@ -1,11 +1,11 @@
-/* An exported policy behind a UART: one request with an observation, one reply with an action, 100 times a second.
+/* Serves an exported policy over a UART: a request holds an observation, its reply an action, 100 times a second.
 
    request  A5 5A, sequence (1), flags (1; bit 0: first of an activation), 18 float32 in the order of policy.h, CRC (2)
    reply    A5 5A, sequence (1), status (1), 4 float32 actions, CRC (2)
 
-   All little-endian; the CRC is CRC-16/CCITT-FALSE over all bytes between the two marks and itself. Receive REQUEST bytes,
-   call `answer`, send REPLY bytes. After an activation or a gap the membranes begin at zero and the status is WARMING_UP for
-   WARM_UP steps: the actions are right, but must not be flown yet. */
+   All numbers are little-endian. The CRC is CRC-16/CCITT-FALSE over all bytes between the two marks and itself. Receive
+   REQUEST bytes, call `answer`, send REPLY bytes. After an activation or a gap the membranes start at zero, and the status
+   is WARMING_UP for WARM_UP steps: these actions are right, but must not be flown yet. */
 #include <stdint.h>
 #include <string.h>
 

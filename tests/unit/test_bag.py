@@ -271,7 +271,7 @@ def test_a_bag_cut_anywhere_is_repaired_or_refused_in_words(store, tmp_path):
         try:
             (found,) = repair(path)
         except BagError as error:
-            assert "no whole chunk" in str(error) and "\n" not in str(error)
+            assert "no complete chunk" in str(error) and "\n" not in str(error)
             assert path.read_bytes() == whole[:cut]
             continue
         sizes.append(found.messages)

@@ -1,9 +1,13 @@
 """Measuring: build/bench.json holds the figures of one run of all parts, or is left alone."""
 
+import ast
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
+import spike_ctrl
 from spike_ctrl._files import resources
 from spike_ctrl.cli import bench
 
@@ -40,3 +44,12 @@ def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys)
 def test_an_unknown_part_is_named(checkout):
     with pytest.raises(bench.BenchError, match="bench: found part 'quick', wanted among fast, slow"):
         bench.main(["quick"])
+
+
+def test_every_part_of_a_training_run_is_a_function_of_the_library():
+    """A part whose file was renamed would be counted as `rest` without a word."""
+    parts = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "bench_training.py"))["PARTS"]
+    for file, function in parts.values():
+        sources = list(Path(spike_ctrl.__file__).parent.rglob(file))
+        defined = {node.name for path in sources for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "name")}
+        assert function in defined, f"{file}: {function}"

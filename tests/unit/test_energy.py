@@ -11,7 +11,7 @@ from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation import energy
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.neuron import Neuron
-from spike_ctrl_studies import baseline, energy_study, guided, paper
+from spike_ctrl_studies import baseline, energy_study, guide_flights, paper
 from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions, UnitContext
 
 AIRFRAME = airframe.find("crazyflie")
@@ -125,7 +125,7 @@ def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
     taught = [baseline.imitate(AIRFRAME, (16,), 2, 128 * 50 * rounds, 3, Gains()) for rounds in (1, 1, 10)]
     for (a, _), (b, _) in zip(taught[0].weights, taught[1].weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    observation, label = guided.flights(AIRFRAME, 8, 60, seed=9)
+    observation, label = guide_flights.flights(AIRFRAME, 8, 60, seed=9)
 
     def error(policy):
         policy.begin(8)

@@ -215,8 +215,8 @@ def test_workers_end_when_the_experiment_is_killed(toy, tmp_path, monkeypatch):
         "import time; from pathlib import Path; from spike_ctrl_studies import study_runner; "
         "from spike_ctrl_studies.study import StudyOptions\n"
         "if __name__ == '__main__':\n"
-        "    study_runner.run('toy', StudyOptions(seeds=1), out=Path('out'), stamp='', workers=1, ray='', clock=time.monotonic, "
-        "origin={}, show=print)\n"
+        "    study_runner.run('toy', StudyOptions(seeds=1), out=Path('out'), stamp='', workers=1, ray='', "
+        "clock=time.monotonic, origin={}, show=print)\n"
     )
     (tmp_path / "main.py").write_text(code)
     parent = subprocess.Popen([sys.executable, "main.py"], stdout=subprocess.DEVNULL)

@@ -19,7 +19,7 @@ from spike_ctrl_studies import (
     ablation_study,
     cloning,
     gradients_study,
-    guided,
+    guide_flights,
     headline_study,
     paper,
     slopes_study,
@@ -244,13 +244,15 @@ def test_td3_alone_has_no_label_and_each_method_has_the_slope_that_is_asked_for(
     assert slopes_study.variants([TINY, default], quick=False) == [("TD3", TINY), ("TD3BC", TINY), ("MG", default)]
     assert [name for name, _ in slopes_study.variants([TINY, default], quick=True)] == ["TD3", "MG"]
     for method, plan in (("TD3", TINY), ("TD3BC", TINY), ("MG", default)):
-        found = slopes_study.reinforcement(method, plan, {"kind": "fixed", "k": 50})
+        found = slopes_study.with_schedule(method, plan, {"kind": "fixed", "k": 50})
         assert found.network.slope == {"kind": "fixed", "k": 50}
         assert (found.td3bc == plan.td3bc) == (method != "TD3")
-    assert slopes_study.reinforcement("TD3", TINY, {"kind": "interval"}).td3bc.bc == 0 < TINY.td3bc.bc
+    assert slopes_study.with_schedule("TD3", TINY, {"kind": "interval"}).td3bc.bc == 0 < TINY.td3bc.bc
 
 
-TINY_CLONING = cloning.Cloning(hidden=(16,), vehicles=8, steps=40, window=10, burn_in=2, batch=8, epochs=12, starts=8)
+TINY_CLONING = cloning.CloningSettings(
+    hidden=(16,), vehicles=8, steps=40, window=10, burn_in=2, batch=8, epochs=12, starts=8
+)
 
 
 def test_cloning_comes_closer_to_the_guide_and_the_schedule_moves_the_slope(tmp_path):
@@ -274,7 +276,7 @@ def test_windows_hold_the_steps_of_one_vehicle_in_order():
 
 
 def test_guided_flights_are_what_the_simulator_does_with_their_actions_and_end_on_the_target():
-    observation, action = guided.flights(AIRFRAME, 32, 300, seed=2)
+    observation, action = guide_flights.flights(AIRFRAME, 32, 300, seed=2)
     assert observation.shape == (300, 32, 18) and action.shape == (300, 32, 4)
     environment = Environment(AIRFRAME, 32, Task(box=4.0, episode_steps=301))
     seen, _ = environment.reset(seed=2)

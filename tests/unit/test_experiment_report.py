@@ -8,7 +8,7 @@ from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text
 
 def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
     units = [Unit("a", {}, 1.0), Unit("b", {}, 3.0), Unit("c", {}, 4.0)]
-    account = study_runner.Account(units, units[1:], now=100.0)
+    account = study_runner.ProgressEstimate(units, units[1:], now=100.0)
     assert account.seconds_left(105.0) == float("inf")
     assert (
         account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"

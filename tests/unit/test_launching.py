@@ -2,7 +2,7 @@
 
 - typed parameters, remappings, names and the environment arrive at the process
 - conditions, on_exit rules and event handlers decide what runs
-- Ctrl-C stops in reverse order, insists after the grace period, waits for nodes of ours that start; a second one kills
+- Ctrl-C stops in reverse order, escalates after the grace period, waits for nodes of ours that start; a second one kills
 - whatever is unknown is refused by name, before anything starts
 """
 

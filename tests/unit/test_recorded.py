@@ -64,7 +64,7 @@ def test_the_reward_of_a_flight_is_recomputed_as_the_environment_would_have_paid
     found = gather(tmp_path / "bag")
     np.testing.assert_allclose(found.rows.reward[:-1], paid[:-1], atol=2e-5)
     assert found.blind and not found.rows.rotor_speed.any() and not found.rows.disturbance.any()
-    assert any("does not tell rotor speeds and disturbance" in line for line in found.words)
+    assert any("lacks rotor speeds and disturbance" in line for line in found.words)
 
 
 def test_of_rates_the_collective_alone_tells_the_throttle():

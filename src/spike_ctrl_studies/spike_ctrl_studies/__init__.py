@@ -1,14 +1,16 @@
-"""Experiments: the numbers of arXiv 2510.24461 measured anew, each in a folder that can be gone on with.
+"""Experiments that repeat the measurements of arXiv 2510.24461. Each has a folder, and can be stopped and continued.
 
-An experiment is a module with
+The experiment NAME is the module NAME_study with
 
-    SEEDS                           seeds of the quick and of the full size, 0 where there is nothing to repeat
-    units(options)                  what is to be measured: independent pieces, each a name and plain settings
-    measure(settings, context)      one piece: lines for its JSONL and files to keep; runs in a process of its own
-    report(options, results)        table, figures and findings, computed from the lines of all pieces
+    SEEDS                           number of seeds in the quick and in the full size; 0 if nothing is repeated
+    units(options)                  the independent pieces to measure, each with a name and plain settings
+    measure(settings, context)      measures one piece in its own process: lines for its JSONL file, and files to keep
+    report(options, results)        table, figures and findings from the lines of all pieces
+
+To add one, write its module and add a line to SUMMARIES.
 """
 
-SUMMARIES = {
+SUMMARIES = {  # what `spike-ctrl experiment --help` says of each
     "headline": "train a recipe once per seed: returns, survival, hover error, learning curves, seconds to 400 and 445",
     "gradients": "size and direction of gradients for surrogate slopes 1 to 100, in every layer",
     "slopes": "behaviour cloning and RL under fixed 2, 50, 100, interval and adaptive slopes",

@@ -1,8 +1,8 @@
-"""What behaviour cloning, the critics and the jump start are each worth, under the reward curriculum.
+"""Ablation: what behaviour cloning (BC), the critics and the jump start each contribute, under the reward curriculum.
 
-All variants are one recipe with terms taken out. The label of BC is the action in the buffer, as in the paper; without a
-jump start that is the policy's own noisy action, so that BC alone learns from flights that the guide flew throughout.
-Three more variants take the guide's label at every visited state, which the paper does not.
+All variants are one recipe with some terms removed. The label of BC is the action in the buffer, as in the paper. Without a
+jump start this would be the policy's own noisy action, so BC alone learns from flights that the guide flew throughout.
+Three more variants use the guide's action at every visited state as the label, which the paper does not do.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from spike_ctrl_studies.study_folder import safe
 
 SEEDS = (1, 3)
 RECIPE = "td3bc"
-STEPS = 600_000  # at most: the recipe as it is stands still from 400 000 on, and hours would be spent on waiting
+STEPS = 600_000  # at most: the recipe does not improve after 400 000 steps, and more would take hours
 QUICK_HIDDEN = (64, 64)
 VALIDATIONS = 16
-COLUMN = "1.5m_start"  # by which variants are compared: with the others a bad flight scores worse the longer it lasts
-CLEAR = 20.0  # returns further apart than this are called different
-LEARNED = 50.0  # a return from which a variant has learned something; an untrained policy has about -50
+COLUMN = "1.5m_start"  # column to compare variants by: in the others a bad flight scores worse the longer it lasts
+CLEAR = 20.0  # returns that differ by more than this count as different
+LEARNED = 50.0  # with a lower return a variant has learned nothing; an untrained policy has about -50
 JUMP_UNTIL = 0.8  # share of the training over which the guide's share shrinks
-NOISE = 0.05  # of the exploring actions; they are labels too
+NOISE = 0.05  # of the exploration; with the label of the paper it is also noise of the labels
 
 # bc: weight of the label; q: whether the critics teach; jump: whether the guide flies first; guide: it flies throughout;
 # label: what BC is held to.
@@ -60,6 +60,7 @@ VARIANTS = {
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     plan = training_run.with_evaluations(plan.with_steps(min(plan.schedule.steps, STEPS)), VALIDATIONS)
     if options.quick:
@@ -74,9 +75,9 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def variant(plan: Recipe, bc: bool, q: bool, jump: bool, guide: bool = False, label: str = "buffer") -> Recipe:
-    """The recipe with terms taken out, under the reward curriculum."""
+    """The recipe with some terms removed, under the reward curriculum; arguments as in VARIANTS."""
     steps = plan.task.episode_steps
-    # As in the paper all vehicles hand over at the same step: half of the first flights would be the policy's otherwise.
+    # As in the paper, all vehicles hand over at the same step. Otherwise the policy would fly half of the first flights.
     values = {"task_reward": "curriculum", "label": label, "spread": False, "jump_start_noise": NOISE}
     if not bc:
         values |= {"bc": 0.0, "bc_end": 0.0}
@@ -95,6 +96,7 @@ measure = training_run.measure_variant
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     groups = by_variant(results, VARIANTS)
     seeds = len(next(iter(groups.values())))
     scores = {
@@ -107,8 +109,8 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
         findings=findings({name: spread(values) for name, values in scores.items()}),
         figures=[_bars(groups), _curves(groups)],
         notes=[
-            "Every variant is the recipe with terms taken out, trained under the reward curriculum with exploration noise "
-            f"{NOISE}. Where there is a jump start, all vehicles hand over at the same step, which falls over the first "
+            "Every variant is the recipe with some terms removed, trained under the reward curriculum with exploration "
+            f"noise {NOISE}. With a jump start, all vehicles hand over at the same step, which falls over the first "
             f"{100 * JUMP_UNTIL:.0f} % of the training.",
             "The label of BC is the action in the buffer, as in the paper; three variants have the guide's label at every "
             "visited state instead. BC alone learns from flights that the guide flew throughout.",
@@ -120,7 +122,7 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def findings(scores: dict[str, tuple[float, float]]) -> list[StudyFinding]:
-    """Orders that the paper claims, against mean and deviation of the returns by variant."""
+    """The orderings that the paper claims, checked with mean and standard deviation of the return of each variant."""
     mean = {name: value for name, (value, _) in scores.items()}
 
     def orders(claim: str, better: str, worse: str, theirs: bool = True) -> StudyFinding:

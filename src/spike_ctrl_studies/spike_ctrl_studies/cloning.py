@@ -1,4 +1,4 @@
-"""Behaviour cloning: a spiking network learns, epoch by epoch, what the guide did on flights that the guide flew."""
+"""Behaviour cloning: a spiking network learns the guide's actions on flights that the guide flew."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER
-from spike_ctrl_studies import guided
+from spike_ctrl_studies import guide_flights
 
 
 @dataclass(frozen=True)
-class Cloning:
-    """How it is cloned. A window starts from the zero state; its first `burn_in` steps carry no loss."""
+class CloningSettings:
+    """Settings. A window starts from the zero state, and its first `burn_in` steps do not count in the loss."""
 
     hidden: tuple[int, ...] = (256, 128)
     vehicles: int = 256
@@ -32,11 +32,11 @@ class Cloning:
     batch: int = 32
     epochs: int = 60
     learning_rate: float = 2e-3
-    starts: int = 256  # of the validation after each epoch
+    starts: int = 256  # starts of the validation after each epoch
 
 
 class Epoch(NamedTuple):
-    """An epoch, 1 for the first: mean loss, slope k that it was learned with, evaluation after it, weights."""
+    """One epoch, counted from 1: its mean loss, its slope k, and the evaluation and weights after it."""
 
     number: int
     loss: float
@@ -46,18 +46,21 @@ class Epoch(NamedTuple):
 
 
 def clone(
-    cloning: Cloning, schedule: slope_schedule.Schedule, airframe: Airframe, gains: Gains, seed: int,
+    cloning: CloningSettings, schedule: slope_schedule.Schedule, airframe: Airframe, gains: Gains, seed: int,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> Iterator[Epoch]:  # fmt: skip
-    """Learn for `cloning.epochs` passes over the guide's flights. The slope follows the return after each epoch."""
+    """Learn for `cloning.epochs` passes over the guide's flights, and give each epoch.
+
+    schedule: gives the slope of each epoch from the return after the one before. progress: takes the share done and words.
+    """
     generator = torch.Generator().manual_seed(seed)
     bias = [math.atanh(2 * airframe.hover - 1)] * 4
     network = SpikingNetwork((18, *cloning.hidden, 4), generator=generator, output_bias=bias)
     optimiser = torch.optim.Adam(network.parameters(), cloning.learning_rate)
     windows = [
-        cut(array, cloning.window) for array in guided.flights(airframe, cloning.vehicles, cloning.steps, seed, gains)
+        cut(array, cloning.window) for array in guide_flights.flights(airframe, cloning.vehicles, cloning.steps, seed, gains)
     ]
-    first = np.arange(windows[0].shape[1]) < cloning.vehicles  # windows that begin with the episode, where zero is true
+    first = np.arange(windows[0].shape[1]) < cloning.vehicles  # windows that start an episode, from the zero state
     observation, label = map(torch.from_numpy, windows)
     settled = torch.from_numpy((np.arange(cloning.window)[:, None] >= cloning.burn_in) | first).float()
     state = schedule.initial()
@@ -82,7 +85,7 @@ def clone(
 
 
 def cut(flights: np.ndarray, window: int) -> np.ndarray:
-    """Flights (T, N, d) as windows (window, N * (T // window), d) one after another: all vehicles' first ones first."""
+    """Cut flights (T, N, d) into windows (window, N * (T // window), d), ordered by time and then by vehicle."""
     count = len(flights) // window
     pieces = flights[: count * window].reshape(count, window, *flights.shape[1:])
     return np.ascontiguousarray(np.concatenate(list(pieces), axis=1))

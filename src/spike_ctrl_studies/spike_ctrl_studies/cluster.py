@@ -1,4 +1,4 @@
-"""Units on an existing Ray cluster whose machines have spike_ctrl installed; the same events as from local processes."""
+"""Measures units on an existing Ray cluster whose machines have spike_ctrl installed. Events are those of worker_pool."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from spike_ctrl_studies import worker_pool
 from spike_ctrl_studies.study import ExperimentError, Unit
 from spike_ctrl_studies.worker_pool import ONE_THREAD, Event, Origin
 
-REACH_SECONDS = 5.0
+REACH_SECONDS = 5.0  # to connect
 
 
 def require() -> None:
-    """Raises ExperimentError where Ray is not installed."""
+    """Raises ExperimentError if Ray is not installed."""
     try:
         import ray  # noqa: F401
     except ImportError:
@@ -22,9 +22,10 @@ def require() -> None:
 
 
 def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], float], origin: Origin) -> Iterator[Event]:
-    """Measure all units of an experiment, one core each. Units report when they are finished, not on the way.
+    """Measure all units of an experiment, one core each. There is an event when a unit is finished, but no progress.
 
-    Raises ExperimentError where Ray is not installed, the cluster does not answer, or a machine is lost for good.
+    name: of the experiment. Raises ExperimentError if Ray is not installed, if the cluster does not answer, or if a unit
+    was lost with its machine.
     """
     require()
     import ray
@@ -58,10 +59,10 @@ def events(name: str, units: Sequence[Unit], address: str, clock: Callable[[], f
 
 
 def _reach(address: str) -> None:
-    """Refuse an address HOST:PORT at which nothing listens: Ray itself would try for minutes."""
+    """Raises ExperimentError if nothing listens at the address HOST:PORT. Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
-        return  # "auto" and the like: Ray says at once where it finds no cluster
+        return  # for example "auto": Ray notices at once if there is no cluster
     try:
         socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
     except (OSError, OverflowError) as error:

@@ -1,8 +1,8 @@
-"""Are the critics right? Their values against returns, their gradients against finite differences of returns, in the
-simulator, for a policy that does not change while they learn.
+"""Are the critics right? Their values and gradients are compared with the truth from the simulator.
 
-From states of held-out flights the policy flies on: the discounted return it gets is what Q(s, pi(s)) should be, and the
-difference between the returns after slightly different first actions is what the gradient of Q should be.
+The policy does not change while the critics learn. It flies on from states of held-out flights. The discounted return that
+follows is what Q(s, pi(s)) should be. The difference between the returns after slightly different first actions is what the
+gradient of Q should be.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ VEHICLES, PROBES = 256, 512
 UPDATES, CHECKS = (300, 1500), (100, 300, 600, 1000, 1500)
 FLOWN = (200_000, 500_000)  # environment steps to learn from
 AGES = (0, 5, 15, 40, 80)  # steps of an episode at which states are probed
-STEP = 0.2  # of the finite differences, as large as the exploration: spikes make the return rough below
-FORGOTTEN = 0.02  # discount at which a return ends
+STEP = 0.2  # of the finite differences, as large as the exploration: spikes make the return rough on a smaller scale
+FORGOTTEN = 0.02  # a return is summed until its discount is below this
 VARIANTS = {
     "twin critics, 32 actions": {"critic": "twin", "history": HISTORY},
     "twin critics, no history": {"critic": "twin", "history": 0},
@@ -65,7 +65,11 @@ VARIANTS = {
 
 
 class Probe(NamedTuple):
-    """States of one age with what is true of them: returns (N,) and their gradients (N, 4) at the policy's actions."""
+    """N states at one age of the episode, with their true returns and gradients.
+
+    age: steps. privileged (N, d): inputs of the critics. action (N, 4): the policy's. returns (N,): after these actions.
+    gradient (N, 4): of the return by the action.
+    """
 
     age: int
     privileged: np.ndarray
@@ -75,6 +79,7 @@ class Probe(NamedTuple):
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     size = not options.quick
     more = {"flown": FLOWN[size], "updates": UPDATES[size]}
@@ -89,7 +94,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
-    """Lines "check": at some number of updates and each age, what the critic knows."""
+    """Let the critics learn. Lines of kind "check" say how right they are, after each number of updates and at each age."""
     plan, vehicle = recipes.from_dict(settings["recipe"]), airframe.find(settings["airframe"])
     weights = checkpoint.load(resources.find("models", MODEL)).weights
     policy = checkpoint.load(resources.find("models", MODEL)).policy
@@ -114,7 +119,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
 
 
 def _fly(method: OffPolicy, plan: Recipe, vehicle, policy, steps: int, seed: int) -> None:
-    """Fill the buffer with flights of the policy and its exploration noise."""
+    """Fill the buffer with flights of the policy with exploration noise."""
     rollout = Rollout(training_environment(plan, vehicle, VEHICLES), seed)
     state = policy.initial_state(VEHICLES)
     for _ in range(min(steps, plan.replay.capacity) // VEHICLES):
@@ -127,7 +132,7 @@ def _fly(method: OffPolicy, plan: Recipe, vehicle, policy, steps: int, seed: int
 
 
 def probe(plan: Recipe, vehicle, policy, states: int = PROBES, ages: tuple[int, ...] = AGES) -> list[Probe]:
-    """Held-out states with true returns and gradients, by flying on from each nine times."""
+    """Held-out states with true returns and gradients. The policy flies on from each of them nine times."""
     task = dataclasses.replace(training_environment(plan, vehicle, 1).task, episode_steps=10**6)
     environment, rng = Environment(vehicle, states, task), np.random.default_rng(5)
     observation, _ = environment.reset(seed=99)
@@ -161,7 +166,7 @@ def probe(plan: Recipe, vehicle, policy, states: int = PROBES, ages: tuple[int, 
 
 
 def _return(environment: Environment, plan: Recipe, policy, observation, state, first: np.ndarray) -> np.ndarray:
-    """Discounted return as the critics count it, of a first action and then the policy without noise."""
+    """Discounted return (N,), with the critics' reward, after the actions `first` and then the policy without noise."""
     s, total, alive = plan.td3bc, np.zeros(len(first)), np.ones(len(first))
     for step in range(math.ceil(math.log(FORGOTTEN) / math.log(s.gamma))):
         action, state = policy.step(observation, state)
@@ -173,7 +178,7 @@ def _return(environment: Environment, plan: Recipe, policy, observation, state, 
 
 
 def check(critic, found: Probe) -> dict[str, float]:
-    """Correlation and error of the values, mean cosine of the gradients and share of those that point the right way."""
+    """Compare a critic with the truth: correlation and error of its values, cosine of its gradients, share that is right."""
     privileged = torch.from_numpy(found.privileged)
     action = torch.from_numpy(found.action).requires_grad_(True)
     if isinstance(critic, AdvantageCritic):
@@ -194,6 +199,7 @@ def check(critic, found: Probe) -> dict[str, float]:
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     groups = by_variant(results, VARIANTS)
     seeds = len(next(iter(groups.values())))
     return Report(
@@ -214,7 +220,7 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def findings(cosine: dict[str, float]) -> list[StudyFinding]:
-    """From the mean cosines after the last update."""
+    """What follows from the mean cosine of each variant after its last update."""
     return [
         StudyFinding(
             f"The gradient of {name} points the way that raises the return (taken as: a mean cosine above .05).",
@@ -227,7 +233,7 @@ def findings(cosine: dict[str, float]) -> list[StudyFinding]:
 
 
 def _last(runs: list[Lines], key: str) -> list[float]:
-    """Of each run the mean over the ages after its last update."""
+    """For each run, the mean of `key` over the ages after its last update."""
     last = [one(lines, "result")["updates"] for lines in runs]
     return [
         float(np.mean([line[key] for line in of_kind(lines, "check") if line["updates"] == updates]))

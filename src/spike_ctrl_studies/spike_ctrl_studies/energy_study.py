@@ -28,7 +28,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl.sim.environment import Environment
 from spike_ctrl_studies import paper, training_run
-from spike_ctrl_studies.baseline import DensePolicy, imitate
+from spike_ctrl_studies.dense_baseline import DensePolicy, imitate
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -45,20 +45,22 @@ from spike_ctrl_studies.study import (
 from spike_ctrl_studies.study_folder import safe
 
 SEEDS = (0, 0)
-GUIDE_RECIPE = "td3bc"  # whose guide teaches the ANN
+GUIDE_RECIPE = "td3bc"  # the guide of this recipe teaches the ANN
 ANN_HIDDEN, HISTORY = (64, 64), 32
 ANN_STEPS = {True: 500_000, False: 3_000_000}
-NEAR = 0.1  # share by which a cost may differ from the paper's and still be called equal
+NEAR = 0.1  # a cost counts as equal to the paper's if it differs by at most this share
 
 
 class CountingDense(DensePolicy):
-    """The ordinary network as a controller that also counts how often each input and neuron is not 0."""
+    """The ordinary network as a controller that counts how often each input and each neuron is not 0."""
 
     def begin(self, vehicles: int) -> None:
+        """Start flights of so many vehicles, with the counts at 0."""
         super().begin(vehicles)
         self.steps, self.active = 0, [np.zeros(size) for size in self.sizes[:-1]]
 
     def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        """Actions (N, 4) for observations (N, 18), which are counted."""
         *signals, action = self.layers(observation)
         for count, signal in zip(self.active, signals, strict=True):
             count += (signal != 0).sum(0)
@@ -67,6 +69,7 @@ class CountingDense(DensePolicy):
         return action.astype(np.float32)
 
     def cost(self) -> Cost:
+        """The cost of one step, from the counts so far."""
         active = [count / self.steps for count in self.active]
         macs = sum(synaptic_operations(weight, rate) for (weight, _), rate in zip(self.weights, active, strict=True))
         footprint = sum(weight.nbytes + bias.nbytes for weight, bias in self.weights)
@@ -79,6 +82,7 @@ def _spiking_nj(line: dict, cost: Cost) -> float:
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     vehicle = airframe.find(options.airframe)
     found = []
     for path in sorted(resources.folder("models").glob("*.safetensors")):
@@ -96,6 +100,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
+    """The cost of one step of a shipped policy, or of an ANN that is trained first, and its frozen evaluation."""
     vehicle = airframe.find(settings["airframe"])
     if settings["kind"] == "spiking":
         loaded = checkpoint.load(resources.find("models", settings["model"]))
@@ -120,6 +125,7 @@ def _hidden(sizes: Sequence[int]) -> str:
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     found = [one(lines, "result") for lines in results.values()]
     table = [_row(line) for line in found]
     return Report(
@@ -140,7 +146,7 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def findings(found: Lines, table: Sequence[dict]) -> list[StudyFinding]:
-    """Our policy of the paper's size against the paper's costs, and what sparsity and history are worth."""
+    """Compares our policy of the paper's size with the paper's costs, and says what sparsity and history contribute."""
     result = []
     same = [(line, row) for line, row in zip(found, table, strict=True) if row["network"].startswith("SNN 256-128")]
     theirs = paper.ENERGY["SNN 256-128"]

@@ -1,7 +1,8 @@
-"""What the surrogate slope does to gradients: their size and direction in every layer of random networks.
+"""How the surrogate slope changes the size and direction of gradients, in every layer of random networks.
 
-Networks 18 - 4 x 64 LIF - 4 at random initialisation imitate flights of the guide. The same loss is differentiated with
-slopes k of 1 to 100; the gradient with the steepest slope is called the true one, as in section 5 of the paper.
+The networks 18 - 4 x 64 LIF - 4 are initialised at random. Their loss is the error to the guide's actions on its flights. It
+is differentiated with slopes k of 1 to 100. The gradient with the steepest slope is called the true one, as in section 5 of
+the paper.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from spike_ctrl import airframe
 from spike_ctrl.report.figures import Figure, Line, Panel
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl_studies import guided, paper
+from spike_ctrl_studies import guide_flights, paper
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -38,11 +39,12 @@ VEHICLES, STEPS = 32, 100
 INITIALISATIONS = {True: 20, False: 100}
 PER_UNIT = 10
 LAYERS = ("input", "hidden 2", "hidden 3", "hidden 4", "output")
-NEAR_COSINE = 0.15  # what still counts as the paper's cosine
-NEAR_FACTOR = 3.0  # ... and as the paper's ratio of sizes
+NEAR_COSINE = 0.15  # a cosine counts as equal to the paper's within this difference
+NEAR_FACTOR = 3.0  # a ratio of sizes counts as equal to the paper's within this factor
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     count = INITIALISATIONS[options.quick]
     return [
         Unit(f"initialisations-{first:03d}", {"first": first, "count": PER_UNIT, "airframe": options.airframe})
@@ -51,9 +53,11 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
-    """One line per initialisation, slope and layer."""
+    """Measure the gradients of some initialisations: one line per initialisation, slope and layer."""
     vehicle = airframe.find(settings["airframe"])
-    observation, label = (torch.from_numpy(array).double() for array in guided.flights(vehicle, VEHICLES, STEPS, seed=1))
+    observation, label = (
+        torch.from_numpy(array).double() for array in guide_flights.flights(vehicle, VEHICLES, STEPS, seed=1)
+    )
     bias = [math.atanh(2 * vehicle.hover - 1)] * 4
     lines: Lines = []
     for index in range(settings["count"]):
@@ -73,9 +77,9 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
 
 
 def layer_gradients(network: SpikingNetwork, observation: torch.Tensor, label: torch.Tensor, k: float) -> list[torch.Tensor]:
-    """Gradients of mean |label - action|^2 with respect to each layer's weights, flat, first layer to readout.
+    """Gradients of mean |label - action|^2 by the weights of each layer, flat, from the first layer to the readout.
 
-    observation [T, B, in] and label [T, B, out]; unrolled from the zero state.
+    observation [T, B, in], label [T, B, out], k: slope. The network is unrolled from the zero state.
     """
     action, _, _ = network.unroll(observation, network.initial_state(observation.shape[1]), k)
     loss = (action - label).square().mean()
@@ -85,13 +89,13 @@ def layer_gradients(network: SpikingNetwork, observation: torch.Tensor, label: t
 
 @torch.no_grad()
 def spike_rates(network: SpikingNetwork, observation: torch.Tensor) -> list[float]:
-    """Spikes per neuron and step of each layer."""
+    """Mean spikes per neuron and step of each layer, for observations [T, B, in]."""
     _, _, rates = network.unroll(observation, network.initial_state(observation.shape[1]), REFERENCE)
     return [float(rate) for rate in rates]
 
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Cosine of the angle between two flat gradients, which may be very small; NaN where one is zero."""
+    """Cosine of the angle between two flat gradients, which may be very small. NaN if one of them is zero."""
     scale_a, scale_b = a.abs().max(), b.abs().max()
     if not (scale_a > 0 and scale_b > 0):
         return math.nan
@@ -100,6 +104,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     lines = [line for found in results.values() for line in of_kind(found, "gradient")]
     count = len({line["seed"] for line in lines})
     table = [_row(lines, layer, k) for layer in LAYERS for k in SLOPES]
@@ -122,7 +127,7 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def findings(size: dict, cosines: dict) -> list[StudyFinding]:
-    """What the paper claims, and what sizes and cosines by (layer, k) say."""
+    """The paper's claims, checked with sizes and cosines by (layer, k)."""
     first, last = min(SLOPES), max(SLOPES)
     falls = [size["input", k] for k in SLOPES]
     shrinks = all(a > b for a, b in pairwise(falls))

@@ -1,4 +1,4 @@
-"""The main result: train a recipe once per seed, fly the frozen evaluation, and time how long a good policy takes."""
+"""The main result: trains a recipe once per seed, evaluates it, and measures the time until the policy is good."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ SEEDS = (2, 5)
 RECIPE = "default"
 QUICK_STEPS = 600_000  # at most
 VALIDATIONS = 40
-LEVELS = (400, 445)
+LEVELS = (400, 445)  # returns whose time is measured
 GUIDE = "guide"
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     plan = training_run.find_recipe(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
@@ -42,6 +43,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
+    """Train once, or evaluate the guide if the settings hold no recipe."""
     if "recipe" in settings:
         return training_run.measure(settings, context)
     vehicle = airframe.find(settings["airframe"])
@@ -50,6 +52,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     guide = Evaluation.from_dict(one(results[GUIDE], "result")["evaluation"])
     runs = {name: lines for name, lines in results.items() if name != GUIDE}
     evaluations = {name: training_run.evaluation_of(lines) for name, lines in runs.items()}
@@ -76,7 +79,7 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[str, Lines]) -> list[StudyFinding]:
-    """Against the paper's return and time, and against the guide in each column."""
+    """Compares return and time with the paper's, and each column with the guide."""
     returns = [found.headline for found in evaluations.values()]
     mean, deviation = spread(returns)
     around = "" if np.isnan(deviation) else f" ± {deviation:.1f}"
@@ -121,7 +124,10 @@ def _row(name: str, lines: Lines, evaluation: Evaluation) -> dict:
 
 
 def mean_curve(xs: list[list[float]], ys: list[list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x, mean, lowest and highest of several curves where all of them are known, interpolated between their points."""
+    """Mean of several curves: x, mean, lowest and highest value, (P,) each, where all curves are known.
+
+    Curves are interpolated linearly between their points.
+    """
     low, high = max(x[0] for x in xs), min(x[-1] for x in xs)
     at = np.unique(np.clip(np.concatenate(xs), low, high))
     values = np.array([np.interp(at, x, y) for x, y in zip(xs, ys, strict=True)])

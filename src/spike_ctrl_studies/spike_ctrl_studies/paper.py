@@ -1,7 +1,7 @@
-"""What arXiv 2510.24461 reports, digitised from its text, tables and figures. Our numbers stand beside these."""
+"""The figures that arXiv 2510.24461 reports, read from its text, tables and figures. Reports show them beside ours."""
 
 RETURN = 400  # TD3BC+JSRL on its own curriculum reward
-FIGURE = {"TD3BC + jump start": (320, 435), "TD3": (10, 10)}  # lowest and highest of its learning curves' ends
+FIGURE = {"TD3BC + jump start": (320, 435), "TD3": (10, 10)}  # range of the ends of its learning curves
 HOURS = 6  # of training, on an M4 Pro
 
 # Section 4: best return and epochs to a return of 100 by schedule of the surrogate slope.

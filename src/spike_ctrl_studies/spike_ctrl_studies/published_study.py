@@ -1,6 +1,6 @@
-"""The recipe as published, run to its end, its learning curve beside what the paper reports of its own.
+"""Runs the recipe as published to its end, and compares its learning curve with what the paper reports.
 
-The second variant differs in one thing: the critic learns by advantages (`learn.critic`), which the paper does not know.
+The second variant differs in one point: its critic learns advantages (`learn.critics`), which is not in the paper.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ SEEDS = (1, 1)
 RECIPE = "paper"
 QUICK_STEPS = 300_000
 VALIDATIONS = 20
-LAST = 0.1  # share of the training over which its last return is averaged
+LAST = 0.1  # share of the training over which the last return is averaged
 PUBLISHED = "as published"
 VARIANTS = {PUBLISHED: {}, "critic by advantages": {"critic": "advantage"}}
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     plan = training_run.find_td3bc(options.recipe or RECIPE)
     if options.quick:
         plan = plan.with_steps(min(plan.schedule.steps, QUICK_STEPS))
@@ -53,6 +54,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def variant(plan: Recipe, name: str) -> Recipe:
+    """The recipe of a variant in VARIANTS."""
     changes = VARIANTS[name]
     return dataclasses.replace(training_run.changed(plan, **changes), name=plan.name + "-advantages" * bool(changes))
 
@@ -61,6 +63,7 @@ measure = training_run.measure_variant
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     groups = by_variant(results, VARIANTS)
     seeds = len(groups[PUBLISHED])
     return Report(
@@ -80,14 +83,14 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def last_return(lines: Lines) -> float:
-    """Mean training return over the last part of a run."""
+    """Mean training return over the last part of a run; NaN if it has none."""
     seen = [line for line in of_kind(lines, "training") if "return" in line]
     late = [line["return"] for line in seen if line["progress"] >= 1 - LAST]
     return float(np.mean(late or [line["return"] for line in seen[-1:]])) if seen else np.nan
 
 
 def findings(returns: dict[str, list[float]]) -> list[StudyFinding]:
-    """From the last training returns of each variant."""
+    """What follows from the last training returns of each variant."""
     low, high = paper.FIGURE["TD3BC + jump start"]
     found = []
     for name, values in returns.items():

@@ -1,8 +1,8 @@
-"""Surrogate slopes fixed at 2, 50 and 100, in steps and adaptive, for supervised and for reinforcement learning.
+"""Compares surrogate slopes (fixed at 2, 50 and 100, interval, adaptive) in supervised and reinforcement learning.
 
-BC     behaviour cloning of flights that the guide flew; an epoch is a pass over them
+BC     behaviour cloning of flights that the guide flew; an epoch is one pass over them
 TD3    the recipe td3bc without its labels (bc 0), with its jump start
-TD3BC  the recipe td3bc with its labels, in full size
+TD3BC  the recipe td3bc with its labels; in the full size only
 MG     the recipe default, the model gradient
 An epoch of the last three is EPOCH_STEPS environment steps.
 """
@@ -22,7 +22,7 @@ from spike_ctrl.report.figures import Bars, Figure, Line, Panel
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.neuron import PAPER
 from spike_ctrl_studies import paper, training_run
-from spike_ctrl_studies.cloning import Cloning, clone
+from spike_ctrl_studies.cloning import CloningSettings, clone
 from spike_ctrl_studies.headline_study import mean_curve
 from spike_ctrl_studies.study import (
     AGREES,
@@ -55,20 +55,21 @@ SCHEDULES = {
 SHALLOW, STEEP = ("k = 2", "interval", "adaptive"), ("k = 50", "k = 100")
 LEVEL = 100
 EPOCH_STEPS = 16_384
-STEPS = 600_000  # at most: td3bc stands still from 400 000 on, and hours would be spent on waiting
+STEPS = 600_000  # at most: td3bc does not improve after 400 000 steps, and more would take hours
 QUICK_STEPS, QUICK_HIDDEN = 250_000, (64, 64)
-NEAR = 0.2  # returns that differ by less than this share of the larger are called equal
-CLEAR = 1.5  # a ratio of returns from which one is called better
+NEAR = 0.2  # returns count as equal if they differ by at most this share of the larger
+CLEAR = 1.5  # a return counts as better if it is at least this many times the other
 
 
 def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
     plans = [training_run.find_recipe(name) for name in ((options.recipe,) if options.recipe else RECIPES)]
     most = QUICK_STEPS if options.quick else STEPS
     plans = [plan.with_steps(min(plan.schedule.steps, most)) for plan in plans]
-    cloning = Cloning()
+    cloning = CloningSettings()
     if options.quick:
         plans = [training_run.changed(plan, hidden=list(QUICK_HIDDEN)) for plan in plans]
-        cloning = Cloning(hidden=QUICK_HIDDEN, vehicles=64, epochs=30, starts=128)
+        cloning = CloningSettings(hidden=QUICK_HIDDEN, vehicles=64, epochs=30, starts=128)
     plans = [training_run.with_evaluations(plan, max(1, min(1000, plan.schedule.steps // EPOCH_STEPS))) for plan in plans]
     found = []
     for seed in range(options.seeds or SEEDS[not options.quick]):
@@ -78,32 +79,33 @@ def units(options: StudyOptions) -> list[Unit]:
             settings["guide"] = dataclasses.asdict(plans[0].guide)
             found.append(Unit(safe(f"bc {name} seed {seed}"), settings | about, weight=0.5))
             for method, plan in variants(plans, options.quick):
-                variant = reinforcement(method, plan, schedule)
+                variant = with_schedule(method, plan, schedule)
                 run = training_run.settings(variant, options.airframe, seed, method=method, schedule=name)
                 found.append(Unit(safe(f"{method} {name} seed {seed}"), run))
     return found
 
 
 def variants(plans: Sequence[recipes.Recipe], quick: bool) -> list[tuple[str, recipes.Recipe]]:
-    """The methods that learn while they fly, each with its recipe."""
+    """The methods of reinforcement learning, each with its recipe."""
     of_td3 = ("TD3",) if quick else ("TD3", "TD3BC")
     return [(name, plan) for plan in plans for name in (("MG",) if plan.algorithm == "model_gradient" else of_td3)]
 
 
-def reinforcement(method: str, plan: recipes.Recipe, schedule: dict) -> recipes.Recipe:
-    """The recipe with that slope schedule; TD3 learns from rewards alone."""
+def with_schedule(method: str, plan: recipes.Recipe, schedule: dict) -> recipes.Recipe:
+    """The recipe with this slope schedule. For the method TD3 it has no labels."""
     with_slope = dataclasses.replace(plan, network=dataclasses.replace(plan.network, slope=dict(schedule)))
     without_label = {"bc": 0.0, "bc_end": 0.0, "q_from": 0.0, "q_full": 0.0}
     return training_run.changed(with_slope, **without_label) if method == "TD3" else with_slope
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
+    """Train once with one method and one slope schedule."""
     about = {"method": settings["method"], "schedule": settings["schedule"]}
     if settings["method"] != "BC":
         found = training_run.measure(settings, context)
         return UnitResult([line | about for line in found.lines], found.files)
     vehicle = airframe.find(settings["airframe"])
-    cloning = Cloning(**settings["cloning"] | {"hidden": tuple(settings["cloning"]["hidden"])})
+    cloning = CloningSettings(**settings["cloning"] | {"hidden": tuple(settings["cloning"]["hidden"])})
     gains = type(recipes.Recipe("").guide)(**settings["guide"])
     lines, best, started = [], None, context.clock()
     for epoch in clone(
@@ -129,7 +131,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
 
 
 def epochs(lines: Lines) -> tuple[list[float], list[float], list[float]]:
-    """Epoch numbers, validation returns and slopes of a run of any method."""
+    """Epoch numbers, validation returns and slopes of a run with any method."""
     if own := of_kind(lines, "epoch"):
         return [line["epoch"] for line in own], [line["return"] for line in own], [line["slope"] for line in own]
     returns = [line["validation_return"] for line in of_kind(lines, "validation")]
@@ -141,12 +143,13 @@ def epochs(lines: Lines) -> tuple[list[float], list[float], list[float]]:
 
 
 def epochs_to(lines: Lines, level: float) -> float | None:
-    """The first epoch whose validation shows the level, or None."""
+    """The first epoch whose validation return is at least `level`; None if there is none."""
     numbers, returns, _ = epochs(lines)
     return next((number for number, value in zip(numbers, returns, strict=True) if value >= level), None)
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
     groups: dict[tuple[str, str], list[Lines]] = {}
     for lines in results.values():
         result = one(lines, "result")
@@ -174,7 +177,10 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 
 def findings(best: dict[tuple[str, str], tuple[float, float]], methods: Sequence[str]) -> list[StudyFinding]:
-    """The paper's claims against mean and deviation of the best returns by (method, schedule); methods: those of RL."""
+    """The paper's claims, checked with mean and deviation of the best returns by (method, schedule).
+
+    methods: those of reinforcement learning.
+    """
     cloned = [best["BC", name][0] for name in SCHEDULES]
     apart = (max(cloned) - min(cloned)) / max(abs(max(cloned)), 1e-9)
     found = [

@@ -1,4 +1,4 @@
-"""What experiments are made of: options go in, units are measured, a report comes out."""
+"""The parts of an experiment: its options, the units that are measured, and the report on them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ AGREES, DIFFERS, OPEN = "agrees", "differs", "open"
 
 
 class ExperimentError(ValueError):
-    """An experiment that cannot run or go on; one line says why and what to do."""
+    """An experiment cannot run or continue. The message is one line that says why and what to do."""
 
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What the user asked for. recipe "" is the experiment's own choice, seeds 0 the number of its size."""
+    """The options of the user. recipe: "" for the experiment's own. seeds: 0 for the experiment's number of this size."""
 
     quick: bool = False
     seeds: int = 0
@@ -33,7 +33,7 @@ class StudyOptions:
 
 
 class Unit(NamedTuple):
-    """One independent piece: a name that is good for a file, plain settings, and its share of the work."""
+    """One independent piece: a name that is also a file name, settings that JSON can hold, its share of the work."""
 
     name: str
     settings: dict[str, Any]
@@ -41,7 +41,7 @@ class Unit(NamedTuple):
 
 
 class UnitResult(NamedTuple):
-    """What a unit gave: lines for its JSONL, and files by name."""
+    """The result of a unit: lines for its JSONL file, and files to keep, by name."""
 
     lines: Lines
     files: Mapping[str, bytes] = {}
@@ -49,9 +49,10 @@ class UnitResult(NamedTuple):
 
 @dataclass(frozen=True)
 class UnitContext:
-    """What a unit is given beside its settings.
+    """What `measure` gets beside the settings.
 
-    clock: wall seconds. progress: takes the share done, 0 to 1, and a few words. scratch: an empty folder.
+    clock: gives wall seconds. progress: takes the share done, 0 to 1, and a few words. scratch: an empty folder.
+    command, commit: origin of the policies that are trained.
     """
 
     clock: Callable[[], float]
@@ -62,9 +63,9 @@ class UnitContext:
 
 
 class StudyFinding(NamedTuple):
-    """A claim, what was measured, and the verdict that follows from the numbers: AGREES, DIFFERS or OPEN.
+    """A claim, what was measured, and the verdict that follows: AGREES, DIFFERS or OPEN.
 
-    paper: whether the paper claims it; else it is a goal or a question of ours.
+    paper: whether the claim is the paper's. Otherwise it is our own.
     """
 
     claim: str
@@ -75,7 +76,10 @@ class StudyFinding(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """table: one mapping per row, all with the same keys. notes: how it was measured, and what cannot be compared."""
+    """The report on an experiment.
+
+    table: one mapping per row, all with the same keys. notes: how it was measured, and what cannot be compared.
+    """
 
     title: str
     table: Sequence[Mapping[str, Any]]
@@ -85,18 +89,19 @@ class Report:
 
 
 def find(name: str) -> ModuleType:
-    """The module of an experiment."""
+    """The module of the experiment `name`. Raises ExperimentError if there is none."""
     if name not in SUMMARIES:
         raise ExperimentError(f"experiment: found '{name}', wanted one of {', '.join(SUMMARIES)}")
     return importlib.import_module(f"spike_ctrl_studies.{name}_study")
 
 
 def of_kind(lines: Lines, kind: str) -> Lines:
+    """The lines of this kind."""
     return [line for line in lines if line["kind"] == kind]
 
 
 def one(lines: Lines, kind: str) -> dict[str, Any]:
-    """The only line of a kind."""
+    """The only line of this kind. Raises ExperimentError if there are none or several."""
     found = of_kind(lines, kind)
     if len(found) != 1:
         raise ExperimentError(f"{kind}: found {len(found)} lines, wanted one")
@@ -104,14 +109,14 @@ def one(lines: Lines, kind: str) -> dict[str, Any]:
 
 
 def by_variant(results: Mapping[str, Lines], variants: Iterable[str]) -> dict[str, list[Lines]]:
-    """The lines of the runs of each variant that has any, in the order of `variants`; a run's result names its variant."""
+    """The runs of each variant, each run with its lines, in the order of `variants`. Variants without a run are left out."""
     named = [(one(lines, "result")["variant"], lines) for lines in results.values()]
     groups = {name: [lines for variant, lines in named if variant == name] for name in variants}
     return {name: runs for name, runs in groups.items() if runs}
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation of what is finite; the deviation of one value is NaN, as is all of none."""
+    """Mean and sample standard deviation of the finite values. NaN: the deviation of one value, and both of none."""
     known = np.array([value for value in values if value is not None and np.isfinite(value)], float)
     if not len(known):
         return np.nan, np.nan
@@ -119,12 +124,12 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def size_of(options: StudyOptions, seeds: int) -> str:
-    """How large it was, for a title: "3 seeds each"."""
+    """The size of an experiment, for a title: "3 seeds each"."""
     return f"{seeds} seed{'s' * (seeds > 1)} each{', quick size' if options.quick else ''}"
 
 
 def plus_minus(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str:
-    """Mean and deviation as text, "412.0 ± 7.1"; how many of several were not reached is said."""
+    """Mean and deviation times `scale` as text: "412.0 ± 7.1". It ends with the number of values that are missing."""
     mean, deviation = spread(values)
     missing = sum(value is None or not np.isfinite(value) for value in values)
     if np.isnan(mean):

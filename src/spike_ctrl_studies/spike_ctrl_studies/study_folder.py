@@ -1,8 +1,8 @@
-"""The folder of an experiment: everything that was measured, and what follows from it.
+"""The folder of an experiment: everything that was measured, and the report on it.
 
-config.json      what was asked for, and every unit with its settings
-raw/UNIT.jsonl   the lines of a unit, written when it is finished; who asks again finds it done
-runs/UNIT/       files that a unit leaves, such as policy.safetensors
+config.json      the options, and every unit with its settings
+raw/UNIT.jsonl   the lines of a unit; the file exists once the unit is finished
+runs/UNIT/       files that a unit keeps, such as policy.safetensors
 table.csv, table.md, report.md, figures/NAME.png, figures.html
 """
 
@@ -13,7 +13,6 @@ import dataclasses
 import io
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ctrl import airframe
+from spike_ctrl._files import atomic_file
 from spike_ctrl.report import figures
 from spike_ctrl_studies.study import (
     DIFFERS,
@@ -39,10 +39,10 @@ ROOT = Path("runs") / "experiments"
 
 
 class Folder:
-    """The folder at `path` of the experiment `name` with these options and units."""
+    """The folder at `path` of the experiment `name` with these options and units. Methods raise ExperimentError."""
 
     def __init__(self, path: Path, name: str, options: StudyOptions, units: Sequence[Unit], origin: Mapping[str, str]):
-        """Makes it, or goes on with what is there. Raises ExperimentError where that is another experiment."""
+        """Create the folder, or continue it. Raises ExperimentError if it is that of another experiment."""
         self.path, self.units = path, list(units)
         config = _config(name, options, units)
         found = _read_config(path / CONFIG)
@@ -54,21 +54,22 @@ class Folder:
             _require_same(path, found, config)
 
     def done(self, unit: Unit) -> bool:
+        """Whether the unit is finished."""
         return self._raw(unit).is_file()
 
     def keep(self, unit: Unit, result: UnitResult) -> None:
-        """Write what a unit gave; its lines come last, so that a unit with lines is complete."""
+        """Write the result of a unit. Its lines are written last, so a unit with lines is complete."""
         for name, data in result.files.items():
             _write(self.path / "runs" / unit.name / name, data)
         text = "".join(json.dumps(plain(line), allow_nan=False) + "\n" for line in result.lines)
         _write(self._raw(unit), text.encode())
 
     def results(self) -> dict[str, Lines]:
-        """The lines of all finished units by name, in the order of the units."""
+        """The lines of all finished units, by name, in the order of the units."""
         return {unit.name: self._lines(unit) for unit in self.units if self.done(unit)}
 
     def write(self, report: Report) -> None:
-        """Table, figures and report, over any that were there."""
+        """Write table, figures and report, and replace old ones."""
         _write(self.path / "table.csv", csv_text(report.table).encode())
         _write(self.path / "table.md", markdown_table(report.table).encode())
         for figure in report.figures:
@@ -92,7 +93,7 @@ class Folder:
 
 
 def unfinished(name: str, options: StudyOptions, units: Sequence[Unit], root: Path = ROOT) -> Path | None:
-    """The newest folder under `root` of this very experiment that still lacks units: what the same command goes on with."""
+    """The newest unfinished folder under `root` of this experiment with these units; None if there is none."""
     config = _config(name, options, units)
     for path in sorted(root.glob(f"{name}-*"), reverse=True):
         try:
@@ -107,7 +108,7 @@ def unfinished(name: str, options: StudyOptions, units: Sequence[Unit], root: Pa
 
 
 def plain(value: Any) -> Any:
-    """The same in types that JSON has; numbers that are not finite become null."""
+    """The value in types of JSON. A number that is not finite becomes None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -124,7 +125,7 @@ def _config(name: str, options: StudyOptions, units: Sequence[Unit]) -> dict[str
 
 
 def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether both measure the same; how many seeds were asked for and by which name shows in the units."""
+    """Whether both measure the same. The units already tell the number of seeds and the recipe."""
     return all(found.get(key) == wanted[key] for key in ("experiment", "airframe_hash", "units"))
 
 
@@ -155,12 +156,10 @@ def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> 
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write so that a kill leaves the old file or the new one."""
+    """Replace a file of the folder. Raises ExperimentError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
     except OSError as error:
         raise ExperimentError(
             f"{path}: cannot be written ({error.strerror}); what was measured before still stands"
@@ -171,7 +170,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def cell(value: Any) -> str:
-    """A value of a table as text: numbers with four digits or all before the point, nothing as "-"."""
+    """A table cell as text: numbers with four digits, or with all digits before the point; "-" for no value."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if isinstance(value, float):
@@ -180,6 +179,7 @@ def cell(value: Any) -> str:
 
 
 def csv_text(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
     writer.writeheader()
@@ -188,6 +188,7 @@ def csv_text(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def markdown_table(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table as Markdown; "" if it has no row."""
     if not table:
         return ""
     heads = list(table[0])
@@ -197,7 +198,7 @@ def markdown_table(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def report_text(report: Report) -> str:
-    """report.md: first where we differ from what is claimed, then the table, figures and how it was measured."""
+    """The text of report.md: findings first, then the table, the figures and how it was measured."""
     parts = [f"# {report.title}\n"]
     if report.findings:
         claims = [finding.verdict for finding in report.findings if finding.paper]
@@ -224,16 +225,18 @@ def _finding(finding: StudyFinding, mark: str = "**") -> str:
 
 
 def html_table(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table as HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in (table[0] if table else []))
     rows = "".join("<tr>" + "".join(f"<td>{escape(cell(value))}</td>" for value in row.values()) + "</tr>" for row in table)
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
 def html_findings(report: Report) -> str:
+    """The findings as an HTML list; "" if there are none."""
     text = "".join(f"<li>{escape(_finding(finding, mark=''))}</li>" for finding in report.findings)
     return f"<ul>{text}</ul>" if text else ""
 
 
 def safe(name: str) -> str:
-    """A name that is good for a file: words joined by dashes."""
+    """A file name from a text: its words in lower case, joined by dashes."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-").lower()

@@ -1,4 +1,4 @@
-"""Runs an experiment: finds or makes its folder, measures what is missing, writes the report."""
+"""Runs an experiment: finds or creates its folder, measures the missing units, writes the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
 from spike_ctrl_studies.study_folder import ROOT, Folder, unfinished
 from spike_ctrl_studies.worker_pool import Done, Event, Failed, Origin, Progress
 
-SHOW_PERIOD = 1.0  # wall seconds between two lines of progress
+SHOW_PERIOD = 1.0  # s between two lines of progress
 
 
 def run(
@@ -27,10 +27,11 @@ def run(
     origin: Origin,
     show: Callable[[str], None],
 ) -> Folder:
-    """Measure the units of an experiment that its folder lacks, then write its report.
+    """Measure the missing units of the experiment `name`, then write its report. Gives its folder.
 
-    out: the folder; None for the unfinished one of the same command, else runs/experiments/NAME-STAMP. ray: address of
-    a cluster, or "". show: takes progress, one line at a time. Raises ExperimentError.
+    out: the folder. If None, it is the unfinished one of the same experiment, else runs/experiments/NAME-STAMP.
+    workers: local processes. ray: address of a cluster, or "". clock: gives wall seconds. show: takes lines of progress.
+    Raises ExperimentError.
     """
     experiment = study.find(name)
     figures.require()
@@ -48,12 +49,12 @@ def run(
             else worker_pool.events(name, missing, workers, clock, origin)
         )
         with closing(happening):
-            _collect(folder, happening, Account(units, missing, clock()), clock, show)
+            _collect(folder, happening, ProgressEstimate(units, missing, clock()), clock, show)
     folder.write(experiment.report(options, folder.results()))
     return folder
 
 
-def _collect(folder: Folder, happening: Iterator[Event], account: Account, clock, show) -> None:
+def _collect(folder: Folder, happening: Iterator[Event], progress: ProgressEstimate, clock, show) -> None:
     shown = -SHOW_PERIOD
     for event in happening:
         if isinstance(event, Failed):
@@ -63,14 +64,14 @@ def _collect(folder: Folder, happening: Iterator[Event], account: Account, clock
             raise ExperimentError(f"unit {event.unit.name}: {event.error}; traceback: {trace}; what is finished is kept")
         if isinstance(event, Done):
             folder.keep(event.unit, event.result)
-        line, now = account.line(event, clock()), clock()
+        line, now = progress.line(event, clock()), clock()
         if isinstance(event, Done) or now - shown >= SHOW_PERIOD:
             show(line)
             shown = now
 
 
-class Account:
-    """How much is done, and how long the rest takes at this sitting's pace."""
+class ProgressEstimate:
+    """Counts the finished units, and estimates the time left from the speed of this process."""
 
     def __init__(self, units: Sequence[Unit], missing: Sequence[Unit], now: float):
         self.total, self.started = len(units), now
@@ -79,20 +80,21 @@ class Account:
         self.worth = sum(self.left.values())
 
     def line(self, event: Progress | Done, now: float) -> str:
-        """Progress as one line, after an event at time `now`."""
+        """The line of progress after an event at time `now` (s)."""
         share, text = (1.0, "done") if isinstance(event, Done) else (event.share, event.text)
         self.left[event.unit.name] = event.unit.weight * (1 - share)
         self.finished += isinstance(event, Done)
         return f"{self.finished}/{self.total} units | {event.unit.name}: {text} | {_clock(self.seconds_left(now))} left"
 
     def seconds_left(self, now: float) -> float:
+        """Estimated time left, s; infinity until something is done."""
         rest = sum(self.left.values())
         done = self.worth - rest
         return rest * (now - self.started) / done if done > 0 else float("inf")
 
 
 def summary(folder: Folder) -> str:
-    """The report of a finished folder without its figures, for the terminal."""
+    """The report of a finished folder for the terminal, without figures and notes."""
     text = (folder.path / "report.md").read_text()
     return text.split("## Figures")[0].split("## How it was measured")[0].strip()
 

@@ -1,4 +1,4 @@
-"""One training run as a unit: the same `learn.trainer` as `spike-ctrl train`, its metrics as lines, its policy kept."""
+"""A training run as a unit: it trains as `spike-ctrl train` does, gives its metrics as lines, and keeps its policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT = ("recipe.yaml", "policy.safetensors", "evaluation.json")
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name among config/recipes or at that path. Raises ExperimentError."""
+    """The recipe `name`, from config/recipes or a path. Raises ExperimentError."""
     try:
         return recipes.find(name)
     except recipes.RecipeError as error:
@@ -28,7 +28,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def find_td3bc(name: str) -> Recipe:
-    """The same for an experiment on critics, which only a recipe of TD3BC has."""
+    """The recipe `name`, which must be one for TD3BC. Raises ExperimentError."""
     plan = find_recipe(name)
     if plan.algorithm != "td3bc":
         raise ExperimentError(f"--recipe {plan.name}: algorithm: found '{plan.algorithm}', wanted 'td3bc'")
@@ -36,9 +36,9 @@ def find_td3bc(name: str) -> Recipe:
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
-    """The recipe with some fields changed, as `changed(plan, hidden=[64, 64], jump_start_noise=0.0)`.
+    """The recipe with some fields changed: `changed(plan, hidden=[64, 64], jump_start_noise=0.0)`.
 
-    A field is named alone where one section only has it, else SECTION_FIELD. Raises ExperimentError.
+    If several sections have the field, its name is SECTION_FIELD. Raises ExperimentError.
     """
     data = recipes.to_dict(recipe)
     for key, value in values.items():
@@ -62,15 +62,15 @@ def _place(data: dict[str, Any], key: str, name: str) -> tuple[str, str]:
 
 
 def settings(recipe: Recipe, airframe_name: str, seed: int, **more: Any) -> dict[str, Any]:
-    """Settings of a unit that trains."""
+    """The settings of a unit that trains. more: further settings."""
     return {"recipe": recipes.to_dict(recipe), "airframe": airframe_name, "seed": seed, **more}
 
 
 def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
     """Train once and fly the frozen evaluation.
 
-    Lines: "training" (each second), "validation", and one "result" with the evaluation and the wall time of training.
-    Kernels are compiled before the clock starts.
+    Kinds of lines: "training" each second, "validation", and one "result" with the evaluation and the wall time of the
+    training. Kernels are compiled before the clock starts.
     """
     plan = recipes.from_dict(settings["recipe"])
     vehicle = airframe.find(settings["airframe"])
@@ -102,7 +102,7 @@ def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
 
 
 def measure_variant(settings: dict[str, Any], context: UnitContext) -> UnitResult:
-    """`measure`, with the variant's name in each line."""
+    """As `measure`, with the name of the variant in each line."""
     found = measure(settings, context)
     return UnitResult([line | {"variant": settings["variant"]} for line in found.lines], found.files)
 
@@ -112,7 +112,7 @@ def _kind(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warm_up(plan: Recipe, vehicle, folder: Path, about: dict) -> None:
-    """Train until the actor has been updated and validated, so that every kernel is compiled or read from its cache."""
+    """Train until the actor has been updated, and validate it: then every kernel is compiled or loaded from its cache."""
     run = Run.start(folder, plan, vehicle, VEHICLES, 0, **about)
     train(run, lambda line: None, lambda: run.learner.actor_updates > 0)
     run.validate()
@@ -120,13 +120,14 @@ def _warm_up(plan: Recipe, vehicle, folder: Path, about: dict) -> None:
 
 
 def evaluation_of(lines: Lines) -> Evaluation:
+    """The frozen evaluation of a run."""
     return Evaluation.from_dict(one(lines, "result")["evaluation"])
 
 
 def curve(lines: Lines) -> dict[str, list[float]]:
-    """Validations of a run: `steps`, `wall` seconds, `training` seconds without those of validations, and `return`.
+    """The validations of a run: "steps", "wall" (s), "training" (s without the validations) and "return".
 
-    Both times are those at which the validated weights existed.
+    Both times are when the validated weights came to be, before their validation.
     """
     found: dict[str, list[float]] = {"steps": [], "wall": [], "training": [], "return": []}
     spent = 0.0
@@ -140,18 +141,18 @@ def curve(lines: Lines) -> dict[str, list[float]]:
 
 
 def reached(lines: Lines, level: float, by: str) -> float | None:
-    """`by` ("wall", "training" or "steps") at the first validation with a return of at least `level`; None if never."""
+    """When a run first reached the return `level`, by "wall", "training" (s) or "steps"; None if it never did."""
     points = curve(lines)
     return next((at for at, value in zip(points[by], points["return"], strict=True) if value >= level), None)
 
 
 def columns(evaluation: Evaluation) -> dict[str, float]:
-    """Mean returns as "1.5 m start" and so on."""
+    """Mean returns by column, named for a table: "1.5 m start"."""
     return {name.replace("m_", " m "): found["return_mean"] for name, found in evaluation.columns.items()}
 
 
 def fields(evaluation: Evaluation) -> dict[str, float]:
-    """What a table shows of an evaluation beside the columns."""
+    """The other figures of an evaluation, named for a table."""
     return {
         "survival 1.5 m": evaluation.columns[HEADLINE]["survival"],
         "survival 0.6 m": evaluation.columns["0.6m_start"]["survival"],
@@ -162,4 +163,5 @@ def fields(evaluation: Evaluation) -> dict[str, float]:
 
 
 def with_evaluations(plan: Recipe, count: int) -> Recipe:
+    """The recipe with so many validations."""
     return dataclasses.replace(plan, schedule=dataclasses.replace(plan.schedule, evaluations=count))

@@ -1,4 +1,4 @@
-"""Units on local processes: each worker measures one unit after another and reports over a pipe."""
+"""Measures units in local processes. Each worker measures one unit after another and reports through a pipe."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from spike_ctrl_studies import study
 from spike_ctrl_studies.study import ExperimentError, Unit, UnitContext, UnitResult
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-END_SECONDS = 5.0  # that a worker has to end itself in before it is killed
+END_SECONDS = 5.0  # time for a worker to end before it is killed
 
 
 class Progress(NamedTuple):
-    """A unit goes on: share done, 0 to 1, and a few words."""
+    """Progress of a unit: the share done, 0 to 1, and a few words."""
 
     unit: Unit
     share: float
@@ -36,7 +36,7 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A unit raised: the error in one line, and its traceback."""
+    """A unit raised an exception: the error in one line, and its traceback."""
 
     unit: Unit
     error: str
@@ -48,9 +48,9 @@ Origin = Mapping[str, str]
 
 
 def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], float], origin: Origin) -> Iterator[Event]:
-    """Measure all units of an experiment on `workers` processes; what happens, as it happens.
+    """Measure all units of the experiment `name` in `workers` processes of one thread each. Gives events as they happen.
 
-    Workers have one thread each. Closing the iterator ends them. Raises ExperimentError where a worker dies.
+    Closing the iterator ends the processes. Raises ExperimentError if a process dies.
     """
     waiting = list(reversed(units))
     context = get_context("spawn")
@@ -97,7 +97,7 @@ def events(name: str, units: Sequence[Unit], workers: int, clock: Callable[[], f
 def measure(
     name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
 ) -> UnitResult:
-    """Measure one unit in this process, with one thread and a scratch folder of its own."""
+    """Measure one unit in this process, with one thread and its own scratch folder."""
     from spike_ctrl.learn.threads import one_thread
 
     with one_thread(), tempfile.TemporaryDirectory(prefix="spike-ctrl-") as scratch:
@@ -107,7 +107,7 @@ def measure(
 def attempt(
     name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
 ) -> Event:
-    """`measure`, with an error as an event."""
+    """As `measure`, but give the result or the error as an event."""
     try:
         return Done(unit, measure(name, unit, clock, progress, origin))
     except Exception as error:
@@ -115,9 +115,9 @@ def attempt(
 
 
 def _work(pipe: connection.Connection, name: str, clock, origin: Origin) -> None:
-    """The life of a worker: it ends when the other end of the pipe does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that scratch folders go
+    """The main function of a worker. It ends when the other end of the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that scratch folders are removed
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             unit = pipe.recv()

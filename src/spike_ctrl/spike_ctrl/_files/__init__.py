@@ -1,1 +1,1 @@
-"""Files, settings and errors that every other package may use; nothing here knows a quadrotor."""
+"""Files, settings and errors that every other package may use. Nothing here knows about quadrotors."""

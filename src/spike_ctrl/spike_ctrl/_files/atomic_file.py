@@ -1,4 +1,4 @@
-"""Replacing a file so that a kill at any moment leaves the old one or the new one, whole."""
+"""Replaces a file atomically: a kill at any moment leaves the complete old file or the complete new one."""
 
 import errno
 import glob
@@ -10,9 +10,10 @@ from pathlib import Path
 
 
 def replace(path: Path, write: Callable[[str], None]) -> None:
-    """Let `write` fill a temporary file beside path, force it to the disk, and only then give it the name.
+    """Replace the file at `path`. `write` is called with the name of a temporary file beside it, which it must fill.
 
-    Whatever `write` raises passes, and OSError; the old file is then as it was and the temporary one is gone.
+    The temporary file is forced to the disk before it takes the name. Raises OSError and whatever `write` raises; then the
+    old file is unchanged and the temporary file is gone.
     """
     _remove_leftovers(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp"
@@ -27,7 +28,7 @@ def replace(path: Path, write: Callable[[str], None]) -> None:
 
 
 def write(path: str, data: bytes) -> None:
-    """Write all of data to path."""
+    """Write all of `data` to the file at `path`. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         rest = memoryview(data)
@@ -38,9 +39,11 @@ def write(path: str, data: bytes) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Why a file could not be written, in words."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-    return "no space left on the disk" if full else getattr(error, "strerror", None) or str(error)
+    """Why a file could not be written, as a phrase for an error message."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error):
+        return "no space left on the disk"
+    return getattr(error, "strerror", None) or (os.strerror(number) if number else str(error))
 
 
 def _sync(path: Path) -> None:
@@ -52,7 +55,7 @@ def _sync(path: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete temporary files of this path whose process no longer lives."""
+    """Delete the temporary files of this path whose process has ended."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = leftover.name.removeprefix(f".{path.name}.").split(".")[0]
         if process.isdecimal() and not _alive(int(process)):

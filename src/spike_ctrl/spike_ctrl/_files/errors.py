@@ -1,5 +1,5 @@
-"""What is wrong with a command line."""
+"""The error for a wrong command line."""
 
 
 class UsageError(ValueError):
-    """A wrong command line; one line says what to do."""
+    """A command line is wrong. The message is one line that says what to do."""

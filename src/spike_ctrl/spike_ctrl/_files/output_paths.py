@@ -1,4 +1,4 @@
-"""Where results go: what cannot be written there is refused before the work, not after it."""
+"""Checks that results can be written. A command calls these checks before its work, not after it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from spike_ctrl._files.errors import UsageError
 
 
 def require_file(what: str, path: Path, made: bool = False, replaced: bool = False) -> None:
-    """Raises UsageError where no file can be written. Leaves nothing there.
+    """Raises UsageError if no file can be written at `path`. Creates nothing.
 
-    what: the option that names it. made: whoever writes it makes the folders that lead there. replaced: a new file takes the
-    place of an old one (`atomic_file.replace`), so that the folder counts and not the old file.
+    what: the option that names the file, for the message. made: the writer creates missing parent folders. replaced: the
+    writer replaces an old file (`atomic_file.replace`), so the folder must be writable and not the old file.
     """
     mode = _mode(what, path, path)
     if mode is not None and stat.S_ISDIR(mode):
@@ -30,12 +30,12 @@ def require_file(what: str, path: Path, made: bool = False, replaced: bool = Fal
 
 
 def require_folder(what: str, path: Path) -> None:
-    """Raises UsageError where the folder cannot be written or, with its parents, made. Leaves nothing there."""
+    """Raises UsageError if the folder cannot be written, or cannot be created with its parents. Creates nothing."""
     _require_folder(what, path, path)
 
 
 def require_bag(path: Path) -> None:
-    """Raises UsageError where no new bag can be begun, as the recorder does."""
+    """Raises UsageError if the recorder could not begin a new bag at `path`."""
     if _mode("parameter 'bag':", path, path) is not None:
         raise UsageError(f"parameter 'bag': {path}: exists already, wanted the name of a new bag")
     require_folder("parameter 'bag':", path)
@@ -47,7 +47,7 @@ def _require_folder(what: str, path: Path, folder: Path) -> None:
         there = there.parent
     if not stat.S_ISDIR(mode):
         raise UsageError(f"{what} {path}: found the file {there}, wanted a folder")
-    for name in path.absolute().relative_to(there).parts:  # of what is missing only the first name has been looked at
+    for name in path.absolute().relative_to(there).parts:  # only the first missing folder has been looked at
         _mode(what, path, there / name)
     _require_entry(what, path, there)
 
@@ -56,7 +56,7 @@ def _require_writable(what: str, path: Path, mode: int) -> None:
     try:
         if stat.S_ISREG(mode):
             os.close(os.open(path, os.O_WRONLY))
-        elif not os.access(path, os.W_OK):  # not opened: a pipe without a reader would wait for one
+        elif not os.access(path, os.W_OK):  # not opened: opening a pipe without a reader blocks
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _refusal(what, path, error) from None
@@ -71,7 +71,7 @@ def _require_entry(what: str, path: Path, folder: Path) -> None:
 
 
 def _mode(what: str, path: Path, there: Path) -> int | None:
-    """st_mode of what is there, None where nothing is. Raises UsageError where that cannot be told."""
+    """st_mode of what is at `there`, None if nothing is. Raises UsageError if it cannot be read."""
     try:
         return os.stat(there).st_mode
     except (FileNotFoundError, NotADirectoryError):

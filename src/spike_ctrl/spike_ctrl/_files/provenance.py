@@ -1,4 +1,4 @@
-"""Where a model comes from: the command that made it and the commit of the code."""
+"""The origin of a model: the command that made it and the commit of the code."""
 
 import os
 import shlex
@@ -11,12 +11,12 @@ VARIABLE = "SPIKE_CTRL_COMMAND"  # set by `spike-ctrl launch` for the nodes that
 
 
 def command() -> str:
-    """What the user typed: the command line of this process, or of the launch that started it, less the run's folder."""
+    """The command that the user typed, in this process or for the launch that started it, without the run's folder."""
     return os.environ.get(VARIABLE) or without_folder([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def without_folder(words: Sequence[str]) -> str:
-    """A command line without `--run FOLDER` or `run:=FOLDER`: where results went is nobody's business who has the model."""
+    """A command line without `--run FOLDER` and `run:=FOLDER`. A model does not tell where its results were stored."""
     kept, skip = [], False
     for word in words:
         if not (skip or word == "--run" or word.startswith(("--run=", "run:="))):
@@ -26,7 +26,7 @@ def without_folder(words: Sequence[str]) -> str:
 
 
 def commit() -> str:
-    """The git commit of the checkout this library runs from, "+" appended when files differ from it; "" outside of one."""
+    """The git commit of the checkout that this library runs from, with "+" if files differ. "" without a checkout."""
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],

@@ -1,4 +1,4 @@
-"""Ranges of settings: a number in a dataclass, its default and the bounds that a recipe is checked against."""
+"""Bounded settings: a number in a dataclass with its default and the range that a recipe must respect."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import field, fields, is_dataclass
 
 
 def within(default: float, low: float, high: float):
-    """A dataclass field whose metadata says `low` and `high`, both allowed."""
+    """A dataclass field with the inclusive bounds `low` and `high` in its metadata."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 def check(settings, source: str, error: type[Exception]) -> None:
-    """Raise `error` for the first number in a dataclass of `within` fields that lies outside its bounds."""
+    """Raise `error` for the first number outside its bounds, in a dataclass with `within` fields and in those nested in it.
+
+    source: what the message begins with, such as the file.
+    """
     for known in fields(settings):
         value = getattr(settings, known.name)
         if is_dataclass(value):

@@ -1,4 +1,4 @@
-"""YAML files of the configuration: found by name or path, read strictly, complained about in one line."""
+"""Configuration files in YAML: found by name or path, read strictly, with errors of one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from spike_ctrl._files import resources
 
 
 def find(name: str, kind: str, error: type[Exception]) -> Path:
-    """The file of that name in config/KINDs (as "airframe"), or the path that the name is. Raises `error`."""
+    """The configuration file called `name`. Raises `error` if there is none.
+
+    name: a name among config/KINDs, or a path that ends in .yaml or .yml. kind: for example "airframe".
+    """
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     folder = resources.folder("config") / f"{kind}s"
@@ -24,7 +27,7 @@ def find(name: str, kind: str, error: type[Exception]) -> Path:
 
 
 def read(path: Path, kind: str, error: type[Exception]) -> object:
-    """What the file holds. Raises `error` where it cannot be read, is not YAML, or gives a key twice."""
+    """The contents of a YAML file. Raises `error` if it cannot be read, is not YAML, or has a key twice."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except OSError as found:
@@ -34,7 +37,7 @@ def read(path: Path, kind: str, error: type[Exception]) -> object:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which would let the second of two equal keys win in silence."""
+    """The safe loader, which by itself would accept a key twice and keep the second value."""
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value]

@@ -62,7 +62,7 @@ def _identify(options) -> int:
     from spike_ctrl.identify import identified_airframe as identification
 
     output_paths.require_file("--output", options.output)
-    output_paths.require_file("--output", identification.beside(options.output))
+    output_paths.require_file("--output", identification.recipe_path(options.output))
     found, plan = _identified(options, options.output.stem)
     try:
         recipe = identification.write(options.output, found, options.bags, plan)

@@ -1,11 +1,11 @@
-"""The same policy elsewhere: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
+"""Exports a policy: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
 
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Neuron
 
 
 class ExportError(ValueError):
-    """A policy that cannot be written in the wanted form; one line: what, found, wanted."""
+    """A policy cannot be exported. The message is one line: the field, what was found, what is wanted."""
 
 
 def neuron_of(found: Checkpoint, name: str, form: str) -> Neuron:

@@ -1,11 +1,12 @@
-"""What one step of the exported C costs on a microcontroller: operations counted, cycles estimated.
+"""The cost of one step of the exported C on a microcontroller: operations are counted, cycles are estimated.
 
 Compiled by arm-none-eabi-gcc -O2, a weight takes six instructions: two loads, a multiply-add or an addition, a store, a
-comparison, a branch; a neuron some 24 for leak, reset, bias and spike tests, an output 150. That makes 73 700 instructions
-for the shipped 18-256-128-4 policy in flight; QEMU's Cortex-M4 executed 73 800. Cycles, where memory does not wait
-(Cortex-M4 technical reference manual, 3.3): a load after a load 1, VFMA 3, VADD 1, store 1, comparison 1, taken branch 3.
-A Cortex-M7 predicts the branch and issues two instructions at a time: half a cycle for each, VFMA one more. Nothing was
-run on either.
+comparison and a branch. A neuron takes some 24 for leak, reset, bias and spike tests, and an output 150. That makes 73 700
+instructions for the shipped 18-256-128-4 policy in flight; QEMU's Cortex-M4 executed 73 800.
+
+Cycles are those without wait states of the memory (Cortex-M4 technical reference manual, 3.3): a load after a load 1,
+VFMA 3, VADD 1, store 1, comparison 1, taken branch 3. A Cortex-M7 predicts the branch and issues two instructions at a
+time: half a cycle for each, VFMA one more. Neither was measured on a real processor.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 
 class CycleCost(NamedTuple):
-    """Cycles for a weight that multiplies an observation, for one that a spike adds, for a neuron, for an output's tanh."""
+    """Cycles per operation: a weight that multiplies an observation, a weight that a spike adds, a neuron, an output."""
 
     multiplied: float
     added: float
@@ -28,7 +29,7 @@ PROCESSORS = {"Cortex-M4": CycleCost(10, 8, 34, 200), "Cortex-M7": CycleCost(4, 
 
 
 class Operations(NamedTuple):
-    """How often in a step: weights that multiply an observation, weights that spikes add, neurons, outputs."""
+    """Operations in one step: weights that multiply an observation, weights that spikes add, neurons, outputs."""
 
     multiplied: float
     added: float
@@ -36,12 +37,16 @@ class Operations(NamedTuple):
     outputs: int
 
     def times(self, cost: CycleCost) -> float:
-        """The sum of all, each at its cost."""
+        """The cycles of all operations together."""
         return sum(count * each for count, each in zip(self, cost, strict=True))
 
 
 def operations(sizes: Sequence[int], spike_rates: Sequence[float], recurrent: bool = False) -> Operations:
-    """Operations of one step of a network (inputs, hidden widths, outputs) whose hidden layers spike at these rates."""
+    """Count the operations of one step.
+
+    sizes: inputs, widths of the hidden layers, outputs. spike_rates: share of spiking neurons of each hidden layer.
+    recurrent: the last hidden layer also has its own spikes as inputs. Raises ValueError for another number of rates.
+    """
     if len(spike_rates) != len(sizes) - 2:
         raise ValueError(f"spike_rates: found {len(spike_rates)}, wanted {len(sizes) - 2}")
     added = sum(rate * width * after for rate, (width, after) in zip(spike_rates, pairwise(sizes[1:]), strict=True))

@@ -1,4 +1,4 @@
-"""Numbers and words as literals of C."""
+"""Numbers and text as literals of C."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 
 def text(value: str) -> str:
-    """A string literal; a checkpoint's words are data, whatever they are."""
+    """A string literal. Every character that C could interpret is escaped."""
     plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in value.encode())
     return f'"{"".join(plain)}"'
 
 
 def array(name: str, values: np.ndarray) -> str:
-    """A constant array of float32 or of integers, with as many digits as give back each number."""
+    """A constant array of float32 or integers. Floats have enough digits to be read back exactly."""
     kind = "float" if values.dtype == np.float32 else f"{values.dtype.name}_t"
     shape = "".join(f"[{size}]" for size in values.shape)
     return f"static const {kind} {name}{shape} = {_initialiser(values)};\n"

@@ -1,4 +1,4 @@
-"""Exported C compiled for this computer: its self-test, its time, and the same code as a policy that can be evaluated."""
+"""Compiles exported C for this computer: runs its self-test, times it, and evaluates it as a policy."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ int policy_run(policy_state *state, int stride, const float *observation, float 
 
 
 def compiler() -> str | None:
-    """The C compiler of this computer, if there is one."""
+    """Path of the C compiler of this computer; None if there is none."""
     return next(filter(None, map(shutil.which, ("gcc", "cc", "clang"))), None)
 
 
 def self_test(folder: Path) -> str:
-    """Compile self_test.c in a folder and run it; gives what it prints. Raises ExportError where it fails."""
+    """Compile and run self_test.c in a folder. Gives its output. Raises ExportError if it fails."""
     with tempfile.TemporaryDirectory() as place:
         program = Path(place) / "self_test"
         _compile([*map(str, (folder / "policy.c", folder / "self_test.c")), "-lm", "-o", str(program)])
@@ -49,7 +49,7 @@ def self_test(folder: Path) -> str:
 
 
 def flash_bytes(folder: Path) -> int | None:
-    """Code and constants of policy.c for a Cortex-M4; None where its compiler (gcc-arm-none-eabi) is not installed."""
+    """Bytes of code and constants of policy.c on a Cortex-M4; None if its compiler (gcc-arm-none-eabi) is not installed."""
     if not all(map(shutil.which, (CORTEX_M4[0], "arm-none-eabi-size"))):
         return None
     with tempfile.TemporaryDirectory() as place:
@@ -61,9 +61,10 @@ def flash_bytes(folder: Path) -> int | None:
 
 
 class NativePolicy:
-    """The C in a folder, as `SpikingPolicy`: what a step takes and gives may be kept. States are [N] or [N, B].
+    """The C in a folder, with the interface of `SpikingPolicy`. States are [N] or [N, B].
 
-    An observation that is not finite gives the action 0 and leaves the state.
+    A step neither changes nor reuses its arguments and results. If an observation is not finite, the action is 0 and the
+    state stays the same. Raises ExportError if the C does not compile.
     """
 
     def __init__(self, folder: Path, source: CSource):
@@ -90,7 +91,7 @@ class NativePolicy:
         return action, self._state(np.ascontiguousarray(membrane.T))
 
     def fly(self, observations: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
-        """One vehicle, step after step: observations [steps, in] to actions [steps, out], and the state after."""
+        """Step one vehicle through observations [steps, in]. Gives actions [steps, out] and the last state."""
         membrane = np.array(state.membrane, self._type)
         return self._call(membrane, 0, observations), self._state(membrane)
 
@@ -99,7 +100,7 @@ class NativePolicy:
         return self.twin.spike_rates(state)
 
     def seconds(self, observations: np.ndarray, clock: Callable[[], float], rounds: int = 20) -> float:
-        """Seconds that one step takes here: the median over rounds of this flight, [steps, in]."""
+        """Seconds per step on this computer: the median over `rounds` flights through observations [steps, in]."""
         took = []
         for _ in range(rounds):
             begun = clock()

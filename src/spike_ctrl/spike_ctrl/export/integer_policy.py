@@ -1,7 +1,7 @@
-"""The policy in integers, as the exported C computes it, bit by bit: int8 weights, int16 or int32 membranes.
+"""The policy in integers, bit by bit as the exported C computes it: int8 weights, int16 or int32 membranes.
 
-Neuron n counts its membrane, bias and threshold in units of q_n 2^-F, where q_n = max |w_n| / 127 is the unit of its own
-weights and F the fraction bits of its layer. Observations count in 2^-12 and saturate at +-64 (m, m/s, rad/s).
+Membrane, bias and threshold of neuron n are in units of q_n 2^-F: q_n = max |w_n| / 127 is the unit of its weights, and F
+is the number of fraction bits of its layer. Observations are in units of 2^-12 and saturate at +-64 (m, m/s, rad/s).
 
     x   = round(4096 observation)
     I_n = (sum_j w_nj x_j) 2^(F - 12) in the first layer, (sum_j w_nj s_j) 2^F in the others
@@ -24,14 +24,14 @@ INPUT_BITS = 12
 INPUT_LIMIT = 64.0
 BETA_BITS = 15
 LIMITS = {16: 2**15 - 1, 32: 2**30}
-"""Where membranes saturate, by the bits of the state; in 32 bits there is room above for one step's input."""
-HEADROOM = 4.0
+"""Largest membrane, by the bits of the state. With 32 bits the input of one step can be added without overflow."""
+HEADROOM = 4.0  # factor between the largest membrane of a flight and the limit
 
 
 class IntegerLayer(NamedTuple):
-    """weight int8 [in, H], bias int32 [H], beta uint16 [H] in 2^-15, theta int32 [H]; membranes have `fraction` bits.
+    """A layer of H neurons: weight int8 [in, H], bias int32 [H], beta uint16 [H] in 2^-15, theta int32 [H].
 
-    The weight of a layer that hears itself is [in + H, H].
+    fraction: fraction bits of the membranes. The weight of a recurrent layer is [in + H, H].
     """
 
     weight: np.ndarray
@@ -42,7 +42,7 @@ class IntegerLayer(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """All numbers of the integer policy; an output is tanh(scale sum_j weight_j s_j + bias), in float32."""
+    """All numbers of the integer policy. An output is tanh(scale sum_j weight_j s_j + bias), in float32."""
 
     layers: tuple[IntegerLayer, ...]
     output_weight: np.ndarray  # int8 [H, out]
@@ -53,8 +53,8 @@ class Tables(NamedTuple):
 def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, observations: np.ndarray) -> Tables:
     """Round a policy to integers with membranes of 16 or 32 bits.
 
-    observations [steps, in]: a flight; 16-bit membranes get the most fraction bits that leave HEADROOM over its peaks.
-    Raises ExportError where a layer is too wide for sums in 32 bits.
+    observations [steps, in]: a flight. Membranes of 16 bits get as many fraction bits as leave HEADROOM above its peaks.
+    Raises ExportError if a layer has too many inputs for sums in 32 bits.
     """
     sizes = network_sizes(weights, neuron.recurrent)
     peaks = _peaks(SpikingPolicy(weights, neuron), observations)
@@ -79,7 +79,7 @@ def quantise(weights: Mapping[str, np.ndarray], neuron: Neuron, bits: int, obser
 
 
 class IntegerPolicy:
-    """Steps as `SpikingPolicy` does, in the integers of `Tables`; it is what the exported C is compared with."""
+    """The integer policy with the interface of `SpikingPolicy`. The exported C is compared with it."""
 
     def __init__(self, tables: Tables, neuron: Neuron, bits: int):
         self.tables, self.neuron, self.limit = tables, neuron, LIMITS[bits]
@@ -104,7 +104,7 @@ class IntegerPolicy:
                 kept = _shift(before * beta, BETA_BITS) - fired * theta
             else:
                 kept = _shift(before * (1 - fired) * beta, BETA_BITS)
-            if len(layer.weight) > len(signal):  # it hears its own last spikes too
+            if len(layer.weight) > len(signal):  # a recurrent layer: its own last spikes are inputs too
                 signal = np.concatenate([signal, fired << (INPUT_BITS if index == 0 else 0)])
             current = np.dot(layer.weight.T.astype(float), signal.astype(float)).astype(np.int64)  # exact below 2^53
             current = _shift(current, INPUT_BITS - layer.fraction) if index == 0 else current << layer.fraction
@@ -128,7 +128,7 @@ class IntegerPolicy:
 
 
 def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 [in, out] and its unit [out], of weights [out, in]: the largest of each output becomes 127."""
+    """Round weights [out, in] to int8 [in, out], and give the unit [out]: the largest weight of each output becomes 127."""
     unit = np.maximum(np.abs(weight.astype(float)).max(axis=1), 1e-9) / 127
     return np.rint(weight / unit[:, None]).astype(np.int8).T.copy(), unit
 

@@ -1,11 +1,12 @@
-"""A policy as a NIR graph (neuroir.org): Affine and LIF nodes, and in its metadata all that NIR has no words for.
+"""Exports a policy as a NIR graph (neuroir.org) of Affine and LIF nodes. Its metadata hold what NIR cannot express.
 
     tau dv/dt = (v_leak - v) + r I, a spike where v > v_threshold, then v = v_reset
 
 NIR's neurons are continuous in time. The graph is written for forward Euler with a step of dt, so that one step is one
-control step: tau = dt / (1 - beta), r = tau / dt, v_leak = v_reset = 0 give v = beta v + I. A neuron without leak (beta = 1)
-gets 1 - beta = 2^-52. Each neuron's weights and bias are divided by its threshold, which so becomes 1: importers such as
-snnTorch's take one threshold per layer. The reset is the hard one; a policy with the soft reset is refused.
+control step: with tau = dt / (1 - beta), r = tau / dt and v_leak = v_reset = 0 it is v = beta v + I. A neuron without leak
+(beta = 1) gets 1 - beta = 2^-52. The weights and bias of each neuron are divided by its threshold, which thereby becomes 1,
+because importers such as snnTorch's accept one threshold per layer. NIR has the hard reset only: a policy with the soft
+reset is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from spike_ctrl.snn.neuron import Reset
 
 
 def graph(found: Checkpoint, name: str, dt: float):
-    """The nir.NIRGraph of a checkpoint for Euler steps of dt (s). name: what errors call it. Raises ExportError."""
+    """The nir.NIRGraph of a checkpoint for Euler steps of dt (s). name: the checkpoint's, for errors. Raises ExportError."""
     nir = _package()
     contract, neuron = found.manifest.contract, neuron_of(found, name, "NIR")
     if neuron.reset is not Reset.HARD:
@@ -51,13 +52,15 @@ def graph(found: Checkpoint, name: str, dt: float):
 
 
 def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> float:
-    """Write the graph and run the self-test through the file; gives the largest difference. Raises ExportError."""
+    """Write the graph to `path` and run the self-test with the file. Gives the largest difference of an action.
+
+    name: of the checkpoint, for errors. dt: s. Raises ExportError.
+    """
     path, written = Path(path), graph(found, name, dt)
     try:
         atomic_file.replace(path, lambda temporary: _package().write(temporary, written))
     except OSError as error:
-        reason = error.strerror or (os.strerror(error.errno) if error.errno else error)
-        raise ExportError(f"{path}: cannot be written: {reason}") from None
+        raise ExportError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     read, state, worst = NirSimulator(_package().read(path)), None, 0.0
     wanted = found.policy.initial_state()
     for observation in found.self_test:
@@ -70,10 +73,12 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, dt: float) -> f
 
 
 class NirSimulator:
-    """Steps a graph that is a chain of Affine and LIF nodes as its metadata says: forward Euler, hard reset, tanh.
+    """Steps a graph that is a chain of Affine and LIF nodes, as its metadata say: forward Euler, hard reset, tanh.
 
-    simulator = Simulator(nir.read("policy.nir"))
+    simulator = NirSimulator(nir.read("policy.nir"))
     action, state = simulator.step(observation, None)       # None: all membranes are 0
+
+    Raises ValueError for a node of another type.
     """
 
     def __init__(self, graph):
@@ -86,7 +91,7 @@ class NirSimulator:
             self.chain.append((name, node, isinstance(node, nir.LIF)))
 
     def step(self, observation: np.ndarray, state: Mapping[str, np.ndarray] | None) -> tuple[np.ndarray, dict]:
-        """One time step, float64: observation [in] to action [out] in [-1, 1], and the membranes of each LIF node."""
+        """One step in float64: observation [in] to action [out] in [-1, 1], and the membranes by name of LIF node."""
         signal, membranes = np.asarray(observation, float), {}
         for name, node, spikes in self.chain:
             if not spikes:

@@ -1,4 +1,4 @@
-"""A policy as an ONNX model of one step, whose state goes in and comes out.
+"""Exports a policy as an ONNX model of one step. The state is an input and an output.
 
 inputs   observation [vehicles, 18], membrane [vehicles, neurons]: zeros at first, then the last next_membrane
 outputs  action [vehicles, 4] in [-1, 1], next_membrane, spike [vehicles, neurons]
@@ -101,13 +101,15 @@ def _of_layers(found: Checkpoint, onnx):
 
 
 def write(path: str | os.PathLike, found: Checkpoint) -> float | None:
-    """Write the model and run the self-test through onnxruntime; gives the largest difference, None where onnxruntime is
-    not installed. Raises ExportError."""
+    """Write the model to `path` and run the self-test with onnxruntime. Gives the largest difference of an action.
+
+    None if onnxruntime is not installed. Raises ExportError.
+    """
     path, data = Path(path), model(found).SerializeToString()
     try:
         atomic_file.replace(path, lambda temporary: atomic_file.write(temporary, data))
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error.strerror or os.strerror(error.errno or 0)}") from None
+        raise ExportError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
     if (running := session(path)) is None:
         return None
     state, worst = found.policy.initial_state(), 0.0

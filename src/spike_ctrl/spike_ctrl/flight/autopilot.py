@@ -1,4 +1,4 @@
-"""What the autopilot says of itself, and what it may be asked for. No protocol in here: `mavlink` translates."""
+"""What the autopilot says of itself, and what it may be asked for. It knows no protocol: `px4` translates."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The one list of faults that a flight can meet, and the ladder of who flies then.
 
-Every row of the fault table (docs/faults.md) has at least one fault here. What finds them is in `guard`, `answers`,
-`setpoint` and `supervisor`; what a node finds by itself (a dead recorder, a second publisher) it reports as a Finding.
+Every row of the fault table (docs/faults.md) has at least one fault here. They are found in
+`state_checks`, `answer_checks`, `setpoint` and `supervisor`. What a node finds by itself (a dead recorder, a second
+publisher) it reports as a Finding.
 """
 
 from __future__ import annotations

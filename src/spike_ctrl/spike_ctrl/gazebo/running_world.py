@@ -25,7 +25,7 @@ class Pose(NamedTuple):
 
 
 class WorldMotion(NamedTuple):
-    """A row of `mavlink.vehicle.truth`: a pose, velocity m/s in the world and rates rad/s in the body over the last step."""
+    """A row of `simulated_px4.ground_truth`: a pose; velocity m/s (world) and rates rad/s (body) over the last step."""
 
     pose: Pose
     velocity: np.ndarray

@@ -1,5 +1,5 @@
-"""An airframe's parameters from recorded flight: what the dynamics must be for the vehicle to move as it did."""
+"""Identifies the parameters of an airframe: those with which the simulation moves as the recorded vehicle did."""
 
 
 class IdentifyError(ValueError):
-    """A flight from which nothing can be identified; one line says what is missing."""
+    """Nothing can be identified from a flight. The message is one line that says what is missing."""

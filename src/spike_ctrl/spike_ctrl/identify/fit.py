@@ -1,10 +1,12 @@
-"""Least squares between recorded flight and its simulation, parameter by parameter with intervals.
+"""Fits the parameters of an airframe to recorded flight by least squares, with a 95 % interval for each parameter.
 
-Each window is simulated twice over: while it warms up, the vehicle is held to the recorded states, so that rotors, filters
-and integrals take the values that the actions gave them; then it flies on alone, and its velocity and body rates are
-compared with the recorded ones, less their mean error, which is that of the state it began from. Output error, single
-shooting in short windows (Klein and Morelli, Aircraft System Identification, 2006). Forces are only known per mass: the
-mass is the prior's. A parameter whose 95 % interval is too wide keeps the prior's value, and the others are fitted anew.
+The method is output error with single shooting in short windows (Klein and Morelli, Aircraft System Identification, 2006).
+Each window has two parts. During the warm-up the simulated vehicle is set to the recorded state at each step, so that
+rotors, filters and integrals take the values that the actions gave them. Then it flies freely, and its velocity and body
+rates are compared with the recorded ones. The mean error of a window is subtracted: it comes from the state at its start.
+
+A flight tells forces per mass only, so the mass is the prior's. A parameter whose interval is too wide keeps the prior's
+value, and the others are fitted again.
 """
 
 from __future__ import annotations
@@ -25,19 +27,20 @@ from spike_ctrl.sim.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
-FLOOR = np.repeat([0.002, 0.005], 3)  # m/s, rad/s: no state estimate is better than that
-WIDE = 0.2  # half-width of a 95 % interval, as a share of the value, beyond which a parameter is not identified
-MODEL = 0.03  # share of a value that the method itself may be off by: measured on simulated flights
-UNKNOWN = 1.0  # half-width beyond which nothing at all is known
-FAR = 1.5  # log of the factor by which a parameter may differ from its prior
+FLOOR = np.repeat([0.002, 0.005], 3)  # m/s and rad/s: assumed errors are at least this; no state estimate is better
+WIDE = 0.2  # a parameter is not identified if the half-width of its 95 % interval is a larger share of its value
+MODEL = 0.03  # error of the method itself as a share of the value, measured on simulated flights
+UNKNOWN = 1.0  # with a larger share nothing is known about the parameter
+FAR = 1.5  # natural logarithm of the factor by which a parameter may differ from its prior
 RELATIVE_STEP = 2e-3  # of the numerical derivatives: the simulation is in float32
-NOTHING = Task(box=1e9, episode_steps=10**6)
+ENDLESS = Task(box=1e9, episode_steps=10**6)  # neither the box nor the clock ends it
 
 
 class Parameter(NamedTuple):
-    """One number of an airframe. get(airframe) its value; put(airframe, value) the airframe with another one.
+    """One number of an airframe.
 
-    scale: what counts as 1 where the prior is 0.
+    get(airframe) gives its value; put(airframe, value) gives the airframe with another value. scale: the unit of the fit
+    if the prior is 0.
     """
 
     name: str
@@ -49,7 +52,10 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True)
 class ParameterEstimate:
-    """One parameter: value and half-width of its 95 % interval. identified: whether the flight told it; else the prior."""
+    """The result for one parameter: its value and the half-width of its 95 % interval.
+
+    identified: the flight determines it. Otherwise the value is the prior's.
+    """
 
     name: str
     unit: str
@@ -61,14 +67,17 @@ class ParameterEstimate:
 
     @property
     def share(self) -> float:
-        """Half-width as a share of the value, or of what counts as 1."""
+        """Half-width as a share of the value; of `scale` if the prior is 0."""
         return self.half_width / (abs(self.value) if self.prior else self.scale)
 
 
 @dataclass(frozen=True)
 class Identification:
-    """The airframe found. error: rms of velocity (m/s) and rates (rad/s) at the end of windows that were not fitted, with
-    the prior and with the estimate."""
+    """The identified airframe.
+
+    windows: how many were used. steps: length of the compared part of each. prior_error, error: rms of velocity (m/s) and
+    of rates (rad/s) over the windows that were not fitted, with the prior and with the estimate.
+    """
 
     airframe: Airframe
     estimates: tuple[ParameterEstimate, ...]
@@ -77,12 +86,13 @@ class Identification:
     prior_error: tuple[float, float]
     error: tuple[float, float]
 
-    def named(self, name: str) -> ParameterEstimate:
+    def estimate(self, name: str) -> ParameterEstimate:
+        """The estimate of the parameter `name`. Raises StopIteration if there is none."""
         return next(estimate for estimate in self.estimates if estimate.name == name)
 
 
 def parameters(prior: Airframe) -> list[Parameter]:
-    """What can be fitted of an airframe; terms of the thrust curve that the prior does not have stay away."""
+    """The parameters of an airframe that can be fitted. Terms of the thrust curve that the prior lacks are left out."""
     at, curve = prior.hover, np.array(prior.thrust_curve)
     terms = np.flatnonzero(curve)
     # Rows: thrust, slope and curvature at the prior's hover throttle, as functions of the coefficients.
@@ -122,13 +132,13 @@ def parameters(prior: Airframe) -> list[Parameter]:
 
 
 def simulate(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
-    """Velocity and rates (steps, W, 6) of the windows after their warm-up, flown by `craft`.
+    """Simulate the windows with the airframe `craft`. Gives velocity and rates (steps, W, 6) after the warm-up.
 
-    The actions are those given to the prior's airframe: its hover throttle is what a collective of 0 stands for.
+    The recorded actions were given to the prior's airframe: a collective of 0 stands for its hover throttle.
     """
-    environment = Environment(craft, found.count, NOTHING)
+    environment = Environment(craft, found.count, ENDLESS)
     environment.reset(seed=0)
-    # Rates that a loop controls need no help, and its derivative would take the noise of recorded ones for rotation.
+    # With a rate loop the rates are not set: its derivative term would take the noise of recorded rates for rotation.
     controlled = craft.action_layout == "rates"
     dynamics.write(environment.buffer, dynamics.PLANT_ROWS, np.tile(dynamics.nominal_plant(craft), (found.count, 1)))
     dynamics.write(environment.buffer, dynamics.ROTOR_ROWS, np.full((found.count, 4), craft.hover))
@@ -145,7 +155,7 @@ def simulate(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
 
 
 def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
-    """The actions that give an airframe the throttle that they gave to the prior's."""
+    """The actions that give `craft` the throttle that the recorded ones gave to the prior's airframe."""
     if craft.action_layout == "motors":
         return action
     wanted, hover = throttle(action.reshape(-1, 4), prior)[:, 0].reshape(action.shape[:2]), craft.hover
@@ -154,15 +164,18 @@ def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
 
 
 def error(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
-    """Simulated less recorded velocity and rates (steps, W, 6), less the mean of each window."""
+    """Simulated minus recorded velocity and rates (steps, W, 6), minus the mean of each window."""
     difference = simulate(craft, prior, found).astype(float) - found.state[found.warm + 1 :, :, 7:13]
     return difference - difference.mean(axis=0)
 
 
 def fit(prior: Airframe, found: Windows, show: Callable[[str], None] = lambda line: None) -> Identification:
-    """Fit all parameters that the windows can tell; every fourth window is kept apart to judge by. Raises ValueError."""
+    """Fit all parameters that the windows determine. show: takes lines of progress.
+
+    Every fourth window is not fitted but used to judge the result. Raises ValueError.
+    """
     apart = np.arange(found.count) % 4 == 3
-    fitted, judged = found.some(~apart), found.some(apart)
+    fitted, judged = found.subset(~apart), found.subset(apart)
     best = _over_delays(prior, fitted, show)
     return dataclasses.replace(
         best, prior_error=_rms(error(prior, prior, judged)), error=_rms(error(best.airframe, prior, judged))
@@ -170,10 +183,14 @@ def fit(prior: Airframe, found: Windows, show: Callable[[str], None] = lambda li
 
 
 def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
-    """Of `rates`, the delay of the loop too, which the simulation only knows in whole substeps."""
+    """With the layout `rates`, try each delay of the rate loop: the simulation allows whole substeps only."""
     if prior.rate_loop is None or prior.action_layout != "rates":
         return _narrowed(prior, prior, found, show)
-    step, costs, spread = 0.01 / SUBSTEPS, {}, _spread(prior, prior, found)  # one for all, or costs do not compare
+    step, costs, spread = (
+        0.01 / SUBSTEPS,
+        {},
+        _spread(prior, prior, found),
+    )  # one spread for all delays
     for count in range(SUBSTEPS + 1):
         loop = dataclasses.replace(prior.rate_loop, delay=count * step)
         start = dataclasses.replace(prior, rate_loop=loop)
@@ -188,12 +205,12 @@ def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
 
 
 def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identification:
-    """Fit; leave the least certain parameter at its prior where its interval is too wide, and fit again."""
+    """Fit. While an interval is too wide, set the least certain parameter to its prior and fit again."""
     every = parameters(prior)
     free, widths = list(every), {}
     while True:
         spread = _spread(start, prior, found)
-        for _ in range(2):  # the second time with the errors that remain
+        for _ in range(2):  # the second time weighted by the errors that remain
             craft, residual, jacobian = _solve(start, prior, free, found, spread, 30)
             spread = np.maximum(error(craft, prior, found).std(axis=(0, 1)), FLOOR)
         shares = dict(zip([p.name for p in free], _half_widths(residual, jacobian, found), strict=True))
@@ -207,7 +224,7 @@ def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identif
     estimates = []
     for p in every:
         prior_value, share = p.get(prior), float(shares.get(p.name, widths.get(p.name, np.inf)))
-        if not prior_value and p.get(craft) < share * p.scale:  # a drag that cannot be told from none
+        if not prior_value and p.get(craft) < share * p.scale:  # a drag that cannot be distinguished from 0
             craft = p.put(craft, 0.0)
         value, told = p.get(craft), bool(p in free and share <= WIDE)
         width = share * (abs(value) if prior_value else p.scale)
@@ -217,7 +234,7 @@ def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identif
 
 
 def _solve(start: Airframe, prior: Airframe, free: Sequence[Parameter], found: Windows, spread, evaluations: int):
-    """The airframe, the weighted errors (steps, W, 6) and their Jacobian (errors, free) in logarithms of the parameters."""
+    """The fitted airframe, the weighted errors (steps, W, 6) and their Jacobian by the logarithm of each free parameter."""
 
     def made(x: np.ndarray) -> Airframe:
         craft = start
@@ -227,7 +244,7 @@ def _solve(start: Airframe, prior: Airframe, free: Sequence[Parameter], found: W
         return craft
 
     def residual(x: np.ndarray) -> np.ndarray:
-        # What the flight says nothing about stays at its prior: the change itself counts as an error, of deviation 1.
+        # The change itself counts as an error of deviation 1: what the flight does not determine stays.
         return np.append(np.nan_to_num(error(made(x), prior, found), nan=1e3) / spread, x)
 
     found_ = least_squares(
@@ -239,7 +256,7 @@ def _solve(start: Airframe, prior: Airframe, free: Sequence[Parameter], found: W
 
 
 def _jacobian(residual, x: np.ndarray) -> np.ndarray:
-    """Central differences."""
+    """The Jacobian by central differences."""
     columns = []
     for i in range(len(x)):
         step = np.zeros(len(x))
@@ -249,14 +266,17 @@ def _jacobian(residual, x: np.ndarray) -> np.ndarray:
 
 
 def _spread(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
-    """Standard deviation of each of the six errors, robust against windows that are far off."""
+    """Standard deviation (6,) of the errors, from their median, so that outlying windows do not count."""
     difference = error(craft, prior, found)
     return np.maximum(1.4826 * np.median(np.abs(np.nan_to_num(difference, nan=1e3)), axis=(0, 1)), FLOOR)
 
 
 def _half_widths(residual: np.ndarray, jacobian: np.ndarray, found: Windows) -> np.ndarray:
-    """Half of the 95 % intervals: the larger of those from white errors of the assumed spread and from how the windows
-    differ, since errors within a window go together (Huber's sandwich)."""
+    """Half-width of the 95 % interval of each free parameter, as a share of its value.
+
+    It is the larger of two: from white errors with the assumed spread, and from how the windows differ, because errors
+    within a window are correlated (Huber's sandwich estimator). MODEL is added in quadrature.
+    """
     weight = 1 / np.sqrt(1 + (residual / 3) ** 2)  # of the robust loss
     steps = jacobian.reshape(*residual.shape, -1)
     information = np.einsum("twci,twc,twcj->ij", steps, weight, steps)
@@ -267,5 +287,5 @@ def _half_widths(residual: np.ndarray, jacobian: np.ndarray, found: Windows) -> 
 
 
 def _rms(difference: np.ndarray) -> tuple[float, float]:
-    """Of velocity and of rates."""
+    """Root mean square of the errors in velocity and of those in rates."""
     return tuple(float(np.sqrt((difference[..., part] ** 2).mean())) for part in (slice(0, 3), slice(3, 6)))

@@ -1,6 +1,6 @@
-"""Recorded flight as windows of equal steps, the form in which a simulation is compared with it.
+"""Cuts recorded flight into windows of equal length, with which a simulation is compared.
 
-World ENU or the frame of a set-point that rests, body FLU, SI units, control steps of 10 ms.
+The frame is the world (ENU), or that of a fixed set-point; body FLU, SI units, control steps of 10 ms.
 """
 
 from __future__ import annotations
@@ -15,26 +15,30 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify import IdentifyError
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import Poses, Recording
-from spike_ctrl.recordings.recorded_transitions import check
+from spike_ctrl.recordings.recorded_transitions import require_airframe
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 
 TOPICS = ("state", "transition", "command", "flight_state", "policy/action", "policy/checkpoint")
-LEAST = 20  # windows
-GAP = 0.05  # s between two samples, at which a segment ends
+MIN_WINDOWS = 20
+GAP = 0.05  # s; a larger time between two samples ends a segment
 
 
 class Segment(NamedTuple):
-    """T + 1 states (T + 1, 13), position, quaternion x, y, z, w, velocity, rates, and the actions (T, 4) between them."""
+    """Flight without a gap: states (T + 1, 13) and the actions (T, 4) between them.
+
+    A state is position (m), quaternion x, y, z, w, velocity (m/s) and body rates (rad/s).
+    """
 
     state: np.ndarray
     action: np.ndarray
 
 
 class Windows(NamedTuple):
-    """W windows: `warm` + `steps` actions (warm + steps, W, 4) and the states around them (warm + steps + 1, W, 13).
+    """W windows of `warm` steps of warm-up and `steps` steps to compare.
 
-    integral (warm + steps, W, 3): of the rate loop before each action, normalised torque.
+    state (warm + steps + 1, W, 13), as in Segment. action (warm + steps, W, 4). integral (warm + steps, W, 3): the integral
+    of the rate loop before each action, normalised torque.
     """
 
     state: np.ndarray
@@ -42,17 +46,19 @@ class Windows(NamedTuple):
     integral: np.ndarray
     warm: int
 
-    def some(self, which: np.ndarray) -> Windows:
+    def subset(self, which: np.ndarray) -> Windows:
+        """The windows that the mask or the indices `which` choose."""
         return Windows(self.state[:, which], self.action[:, which], self.integral[:, which], self.warm)
 
     @property
     def count(self) -> int:
+        """Number of windows, W."""
         return self.action.shape[1]
 
 
 def segments(recording: Recording, airframe: Airframe) -> list[Segment]:
-    """The flight of a bag in pieces without a gap. Raises BagError, which names the topic or field that is missing."""
-    check(recording, airframe)
+    """The flight in a bag as segments without a gap. Raises BagError that names the missing topic or field."""
+    require_airframe(recording, airframe)
     if recording.applied is not None:
         return _simulated(recording)
     if recording.commands is None:
@@ -79,7 +85,7 @@ def _simulated(recording: Recording) -> list[Segment]:
 
 
 def _flown(recording: Recording, poses: Poses) -> list[Segment]:
-    """Samples come in the autopilot's own steps (8 and 12 ms): they are put onto ours, its clock telling the time."""
+    """Resample to control steps: an autopilot sends its samples every 8 or 12 ms. Time is that of its clock."""
     commands, states = recording.commands, recording.states
     good = np.isfinite(commands.action).all(1) & np.isfinite(poses.stamp) & ((states.flags[:, 0] & FIRST) == 0)
     starts = ~good
@@ -104,15 +110,16 @@ def _flown(recording: Recording, poses: Poses) -> list[Segment]:
 
 
 def of_observation(observation: np.ndarray) -> np.ndarray:
-    """States (T, 13) from observations (T, 18), in the frame of a set-point that rests."""
+    """States (T, 13) from observations (T, 18), in the frame of a fixed set-point."""
     quaternion = Rotation.from_matrix(observation[:, 3:12].reshape(-1, 3, 3)).as_quat()
     return np.concatenate([observation[:, :3], quaternion, observation[:, 12:18]], axis=1).astype(np.float32)
 
 
 def integrals(piece: Segment, airframe: Airframe) -> np.ndarray:
-    """What the rate loop has integrated before each action of a segment (T, 3); 0 at its start, where the vehicle took off.
+    """The integral of the rate loop before each action of a segment, (T, 3), normalised torque.
 
-    It forgets nothing, so that a window cannot warm it up. 0 for an airframe without a rate loop.
+    It is 0 at the start of the segment and for an airframe without a rate loop. A window cannot warm it up, because an
+    integral never decays.
     """
     held = np.zeros((len(piece.action), 3))
     if airframe.rate_loop is None or airframe.action_layout != "rates":
@@ -128,17 +135,20 @@ def integrals(piece: Segment, airframe: Airframe) -> np.ndarray:
 def windows(
     pieces: Sequence[Segment], airframe: Airframe, warm: int, steps: int, most: int, seed: int = 0
 ) -> Windows:  # fmt: skip
-    """Windows that do not share what is compared, `most` of them at random. Raises IdentifyError where there are too few."""
+    """Cut segments into windows of `warm` + `steps` steps. Their compared parts do not overlap.
+
+    most: if there are more, so many are drawn at random with `seed`. Raises IdentifyError for fewer than MIN_WINDOWS.
+    """
     found = [
         (piece, start)
         for piece in pieces
         for start in range(0, len(piece.action) - warm - steps + 1, steps)
     ]  # fmt: skip
-    if len(found) < LEAST:
+    if len(found) < MIN_WINDOWS:
         seconds = sum(len(piece.action) for piece in pieces) / RATE_HZ
         raise IdentifyError(
             f"found {seconds:.1f} s of flight without a gap, in {len(found)} windows of {(warm + steps) / RATE_HZ:.2f} s, "
-            f"wanted at least {LEAST} of them"
+            f"wanted at least {MIN_WINDOWS} of them"
         )
     if len(found) > most:
         found = [found[i] for i in np.sort(np.random.default_rng(seed).choice(len(found), most, replace=False))]

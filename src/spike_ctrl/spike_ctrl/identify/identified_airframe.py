@@ -1,4 +1,4 @@
-"""From bags to an airframe, in words and as files: what was found, how sure it is, and the ranges to train with."""
+"""From bags to an airframe: fits it, prints it with its intervals, and writes it with a recipe to train for it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
 
-BASE = {"motors": "robust", "rates": "rates"}
-MOST = 400  # windows
-LAGS, LONGEST = 8, 120  # of the slower lag, and steps: how long rotors need to be known
-LOOP = 80  # steps, for a rate loop
-STEPS = {"motors": 25, "rates": 40}  # that are compared: the attitude runs away without a loop
-LEAST, KEPT = 0.05, 0.2  # shares by which plants differ at least, and where the prior was kept
+BASE = {"motors": "robust", "rates": "rates"}  # recipe to start from, by action layout
+MAX_WINDOWS = 400
+LAGS, MAX_WARM_UP = 8, 120  # warm-up of the rotors: this many times the slower lag, and steps at most
+RATE_LOOP_WARM_UP = 80  # steps
+STEPS = {"motors": 25, "rates": 40}  # compared in each window: without a rate loop the attitude diverges sooner
+MIN_SHARE, KEPT_SHARE = 0.05, 0.2  # randomisation: at least, and for a parameter that kept its prior
 
 GROUPS = {
     "thrust": ("hover_thrust", "hover_thrust_slope"),
@@ -32,23 +32,27 @@ GROUPS = {
     "torque": ("torque_per_thrust",),
     "lag": ("lag_up", "lag_down"),
 }
-"""What a factor of the randomisation stands for."""
+"""The parameters that each factor of the randomisation varies."""
 
 
 def identify(
     bags: Sequence[Path], prior: Airframe, name: str, show: Callable[[str], None] = lambda line: None
 ) -> Identification:  # fmt: skip
-    """The airframe that flew these bags. Raises BagError where they lack what is needed, and IdentifyError."""
+    """Identify the airframe that flew these bags.
+
+    prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. Raises BagError if a bag
+    lacks what is needed, and IdentifyError.
+    """
     pieces = [piece for bag in bags for piece in segments(read(bag, TOPICS), prior)]
     lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
-    warm = LOOP if prior.action_layout == "rates" else min(LONGEST, lag)
-    found = windows(pieces, prior, warm, STEPS[prior.action_layout], MOST)
+    warm = RATE_LOOP_WARM_UP if prior.action_layout == "rates" else min(MAX_WARM_UP, lag)
+    found = windows(pieces, prior, warm, STEPS[prior.action_layout], MAX_WINDOWS)
     best = fit(prior, found, show)
     return dataclasses.replace(best, airframe=dataclasses.replace(best.airframe, name=name))
 
 
 def table(found: Identification, prior: Airframe) -> str:
-    """All parameters with their intervals, what was not identified and why, and how much better the estimate predicts."""
+    """A table for the user: the parameters with their intervals, what was not identified, and the error of prediction."""
     lines = [f"{'parameter':<24}{'prior':>12}{'found':>12}{'95 % interval':>38}"]
     for e in found.estimates:
         interval = f"{e.value - e.half_width:.4g} to {e.value + e.half_width:.4g} {e.unit}"
@@ -64,7 +68,7 @@ def table(found: Identification, prior: Airframe) -> str:
     for e in found.estimates:
         if not e.identified:
             width = "anything" if e.share > 1 else f"+-{100 * e.share:.0f} %"
-            lines.append(f"{e.name}: the flight hardly moves it (it could be {width}): the prior's is kept")
+            lines.append(f"{e.name}: the flight hardly depends on it (it could be {width}), so the prior's value is kept")
     seconds = found.steps / RATE_HZ
     (v0, w0), (v1, w1) = found.prior_error, found.error
     lines.append(
@@ -75,19 +79,24 @@ def table(found: Identification, prior: Airframe) -> str:
 
 
 def ranges(found: Identification) -> Randomisation:
-    """How far plants are to differ from the estimate: twice its interval, at least 5 %, and 20 % where the prior was kept.
-    Force, moment, delay and noise are those of the randomised evaluation."""
+    """The randomisation around an estimate: twice each interval, at least 5 %, and 20 % for a parameter that kept its prior.
+
+    Force, moment, delay and noise are those of the randomised evaluation.
+    """
     named = {e.name: e for e in found.estimates}
 
     def share(e: ParameterEstimate) -> float:
-        return max(LEAST, min(KEPT, 2 * e.share)) if e.identified else KEPT
+        return max(MIN_SHARE, min(KEPT_SHARE, 2 * e.share)) if e.identified else KEPT_SHARE
 
     spread = {group: round(float(max(share(named[n]) for n in names if n in named)), 3) for group, names in GROUPS.items()}
     return dataclasses.replace(randomised(found.airframe), mass=0.0, **spread)
 
 
 def recipe(found: Identification, base: Recipe) -> Recipe:
-    """A recipe that trains for this airframe, on plants around it. A base without force and moment keeps it so."""
+    """A recipe that trains for this airframe on plants around it.
+
+    It keeps delay and noise of `base`, and force and moment of 0 if `base` has none.
+    """
     around, before = ranges(found), base.task.randomisation
     kept = {name: getattr(before, name) for name in ("delay", "noise")}
     if not before.force:
@@ -97,7 +106,7 @@ def recipe(found: Identification, base: Recipe) -> Recipe:
 
 
 def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe) -> Path:
-    """The airframe's YAML, and beside it the recipe's, whose path is returned. Raises OSError."""
+    """Write the airframe to `path`, and the recipe `plan` beside it. Gives the path of the recipe. Raises OSError."""
     about = [f"# Identified from {', '.join(str(bag) for bag in bags)}, {found.windows} windows of flight; 95 % intervals:"]
     for e in found.estimates:
         told = f"+-{e.half_width:.2g} {e.unit} (+-{100 * e.share:.1f} %)" if e.identified else "not identifiable, prior kept"
@@ -105,14 +114,14 @@ def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe)
     data = airframes.to_dict(found.airframe)
     airframes.from_dict(data, f"airframe {path}")
     path.write_text("\n".join(about) + "\n" + yaml.safe_dump(data, sort_keys=False))
-    recipe = beside(path)
+    recipe = recipe_path(path)
     recipe.write_text(
-        f"# Recipe {plan.name}: plants differ from the estimate by twice its intervals, at least {LEAST:.0%}; "
-        f"by {KEPT:.0%} where the prior was kept.\n" + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False)
+        f"# Recipe {plan.name}: plants differ from the estimate by twice its intervals, at least {MIN_SHARE:.0%}; "
+        f"by {KEPT_SHARE:.0%} where the prior was kept.\n" + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False)
     )
     return recipe
 
 
-def beside(path: Path) -> Path:
-    """Where the recipe goes that belongs to an airframe's file."""
+def recipe_path(path: Path) -> Path:
+    """The path of the recipe that belongs to the airframe's file `path`."""
     return path.with_name(f"{path.stem}_recipe.yaml")

@@ -1,19 +1,20 @@
-"""One process of a launch: started in its own group, its output cut into lines, stopped step by step."""
+"""One process of a launch: it has its own process group, its output is split into lines, and it is stopped in steps."""
 
 import os
 import signal
 import subprocess
 from dataclasses import dataclass
 
-from spike_ctrl.launching.screen import Lines, Screen
+from spike_ctrl.launching.screen import LineSplitter, Screen
 
 
 @dataclass(frozen=True)
 class ProcessCommand:
-    """What to start. Times in seconds: from SIGINT to SIGTERM, and from there to SIGKILL.
+    """What to start.
 
-    held: a SIGINT waits until the process lets it through, as our nodes do before they load (`spike_ctrl_ros.end_quietly`):
-    while it starts, Python would answer with a traceback.
+    sigterm_timeout: s from SIGINT to SIGTERM. sigkill_timeout: s from SIGTERM to SIGKILL. held: the process starts with
+    SIGINT blocked and unblocks it by itself, as our nodes do (`spike_ctrl_ros.end_quietly`). Otherwise a SIGINT while
+    Python starts would end in a traceback.
     """
 
     name: str
@@ -25,11 +26,13 @@ class ProcessCommand:
 
 
 class Process:
+    """A running process; its output goes to the screen."""
+
     def __init__(self, command: ProcessCommand, screen: Screen):
         self.command, self.screen = command, screen
-        self.lines = Lines(screen, command.name)
+        self.lines = LineSplitter(screen, command.name)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if command.held else ())
-        try:  # in a session of its own: a Ctrl-C at the terminal reaches the launch alone, which passes it on in order
+        try:  # a session of its own: Ctrl-C reaches the launch alone, which stops the processes in order
             self.popen = subprocess.Popen(
                 command.arguments,
                 env=command.environment,
@@ -44,10 +47,11 @@ class Process:
         self._steps: list[tuple[float, signal.Signals]] = []
 
     def fileno(self) -> int:
+        """The file descriptor of its output, for a selector."""
         return self.popen.stdout.fileno()
 
     def read(self) -> bool:
-        """Show what the process has written. False at the end of its output."""
+        """Show what the process has written since the last call. False at the end of its output."""
         try:
             data = os.read(self.fileno(), 65536)
         except BlockingIOError:
@@ -56,13 +60,13 @@ class Process:
         return bool(data)
 
     def interrupt(self, now: float) -> None:
-        """SIGINT, and the plan for SIGTERM and SIGKILL should it not be enough."""
+        """Send SIGINT, and plan SIGTERM and SIGKILL in case it does not end. now: s."""
         sigterm = now + self.command.sigterm_timeout
         self._steps = [(sigterm, signal.SIGTERM), (sigterm + self.command.sigkill_timeout, signal.SIGKILL)]
         self.popen.send_signal(signal.SIGINT)
 
-    def insist(self, now: float) -> None:
-        """The next step of the plan, when its time has come."""
+    def escalate(self, now: float) -> None:
+        """Send the next signal of the plan if its time has come. now: s."""
         if self._steps and now >= self._steps[0][0]:
             _, step = self._steps.pop(0)
             self.screen.line("launch", f"{self.command.name} does not end: {step.name}")
@@ -70,23 +74,23 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """As in the event of ROS's launch: negative where a signal ended the process."""
+        """Exit code as in the events of ROS's launch: negative if a signal ended the process; None while it runs."""
         return self.popen.returncode
 
     def kill(self) -> None:
-        """SIGKILL to the process and to all that it started."""
+        """Send SIGKILL to the process and to all processes that it started."""
         try:
             os.killpg(self.popen.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
 
     def finish(self) -> int:
-        """After its end: show the rest of its output, end what it left running. Gives the exit code (128 + signal)."""
+        """After its end: show the rest of its output and kill what it left running. Gives the exit code (128 + signal)."""
         data = b" "
         while data:
             try:
                 data = os.read(self.fileno(), 65536)
-            except BlockingIOError:  # somebody it started still holds the pipe
+            except BlockingIOError:  # a process that it started still holds the pipe
                 break
             self.lines.feed(data)
         self.lines.end()

@@ -1,4 +1,4 @@
-"""Executes a launch file: arguments, visiting its actions, and its processes from start to end."""
+"""Executes a launch file: reads its arguments, visits its actions, and runs its processes from start to end."""
 
 import difflib
 import importlib.util
@@ -17,10 +17,10 @@ from typing import NoReturn
 import yaml
 
 from spike_ctrl._files import resources
-from spike_ctrl.launching import description, stand_in
-from spike_ctrl.launching.description import LaunchError, text
+from spike_ctrl.launching import actions, launch_modules, node_parameters
 from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen
+from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, text
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDED_BY_REQUEST = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -29,13 +29,13 @@ ENDED_BY_REQUEST = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> int:
     """Run a launch file with arguments NAME:=VALUE until its processes have ended. Gives the exit code.
 
-    0: all ended well, or a process that ended well asked for the shutdown. 2: the arguments or the launch file are
-    wrong; one line on stderr says how. Else the code of the first process that failed (128 + signal if by a signal).
-    Ctrl-C, SIGTERM and SIGHUP stop all processes, last started first; a second one kills them.
+    0: all processes ended well, or one that ended well requested the shutdown. 2: the arguments or the launch file are
+    wrong, and a line on stderr says why. Else: the code of the first process that failed (128 + signal if a signal ended
+    it). Ctrl-C, SIGTERM and SIGHUP stop all processes, the last one first. A second signal kills them.
     """
     real = _ros_has_launch()
     try:
-        with nullcontext() if real else stand_in.installed():
+        with nullcontext() if real else launch_modules.installed():
             found = _load(launch_file)
             declared = found.get_launch_arguments()
             if show_args:
@@ -55,20 +55,20 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
 
 
 def arguments(launch_file: Path) -> list:
-    """The arguments that a launch file declares: name, default_value, choices and description of each."""
-    with nullcontext() if _ros_has_launch() else stand_in.installed():
+    """The arguments that a launch file declares, as DeclareLaunchArgument. Raises LaunchError."""
+    with nullcontext() if _ros_has_launch() else launch_modules.installed():
         return _load(launch_file).get_launch_arguments()
 
 
 def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
-    """Run one node in place of this process, found and with an environment as in a launch file. Raises LaunchError."""
+    """Replace this process by a node, with the environment that a launch file would give it. Raises LaunchError."""
     environment = _environment() | os.environ
     words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
     os.execve(program := executable(package, name, _prefixes(environment)), [program, "--ros-args", *words], environment)
 
 
 def executable(package: str, name: str, prefixes: list[Path]) -> str:
-    """The path of a package's executable. Raises LaunchError, which says where it was looked for."""
+    """The path of an executable of a package. Raises LaunchError, which lists the places that were searched."""
     # Not resolved: the interpreter of a virtual environment is a link to another folder.
     places = [prefix / "lib" / package / name for prefix in prefixes] + [Path(sys.executable).parent / name]
     for place in places:
@@ -84,7 +84,7 @@ def _prefixes(environment: Mapping[str, str]) -> list[Path]:
 
 
 def _environment() -> dict[str, str]:
-    """What every process gets where the caller has set nothing."""
+    """Environment variables that every process gets unless the caller has set them."""
     return {
         "AMENT_PREFIX_PATH": sys.prefix,
         "FASTDDS_DEFAULT_PROFILES_FILE": str(resources.find("config", "fastdds.xml")),
@@ -99,9 +99,10 @@ def _ros_has_launch() -> bool:
 
 
 def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
-    import launch
     from launch.actions import IncludeLaunchDescription
     from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    import launch
 
     service = launch.LaunchService()
     source = PythonLaunchDescriptionSource(str(launch_file))
@@ -122,14 +123,14 @@ def _load(launch_file: Path):
 
 @contextmanager
 def _named_errors(launch_file: Path):
-    """Whatever a launch file raises becomes one line with its place."""
+    """Turns every exception of a launch file into a LaunchError of one line that names the place."""
     try:
         yield
     except LaunchError as error:
         raise LaunchError(f"{launch_file.name}: {error}") from error
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in ("launch", "launch_ros"):
-            raise LaunchError(f"{launch_file.name}: {error.name} {description.UNSUPPORTED}") from error
+            raise LaunchError(f"{launch_file.name}: {error.name} {UNSUPPORTED}") from error
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(launch_file)]
         place = f"{launch_file}:{lines[-1]}" if lines else str(launch_file)
         raise LaunchError(f"{place}: {type(error).__name__}: {error}") from error
@@ -168,31 +169,32 @@ def _shown(substitution) -> str:
 
 
 class LaunchContext:
-    """What a launch file's actions act on: values of arguments, the environment, handlers and processes."""
+    """The state that the actions of a launch file change: values of arguments, environment, handlers and processes."""
 
     def __init__(self, directory: Path, configurations: dict[str, str], scratch: Path):
         self.directory = directory
         self.launch_configurations = configurations
         self.environment = dict(os.environ)
-        self.handlers: list[description.OnProcessExit] = []
+        self.handlers: list[actions.OnProcessExit] = []
         self._scratch = scratch
         self._screen = Screen(sys.stdout, time.monotonic)
-        self._waiting: list[tuple[description.Node, ProcessCommand]] = []
-        self._running: list[tuple[description.Node, Process]] = []
+        self._waiting: list[tuple[actions.Node, ProcessCommand]] = []
+        self._running: list[tuple[actions.Node, Process]] = []
         self._selector = selectors.DefaultSelector()
         self._names: dict[str, int] = {}
         self._signals: list[int] = []
         self._stopping = False
-        self._forgiving = False  # a process that ended well has asked for the shutdown
+        self._forgiving = False  # a process that ended well has requested the shutdown
         self._code = 0
 
     # What actions call.
 
     def log(self, message: str) -> None:
+        """Print a line of the launch itself."""
         self._screen.line("launch", message)
 
     def shutdown(self, reason: str) -> None:
-        """SIGINT to every process, last started first."""
+        """Send SIGINT to every process, the last one first, and start no further one."""
         if self._stopping:
             return
         self._stopping = True
@@ -202,18 +204,19 @@ class LaunchContext:
         for _, process in reversed(self._running):
             process.interrupt(time.monotonic())
 
-    def start(self, node: description.Node) -> None:
+    def start(self, node: actions.Node) -> None:
+        """Plan the start of a node's process, unless the launch is stopping. Raises LaunchError."""
         if not self._stopping:
             self._waiting.append((node, self._command(node)))
 
     def prefixes(self) -> list[Path]:
-        """Where packages may be installed."""
+        """Folders in which packages may be installed."""
         return _prefixes(self.environment)
 
     # From start to end.
 
     def run(self, launch_description) -> int:
-        """Visit the actions, then start the processes: an error in the description starts none."""
+        """Visit the actions, then start the processes. If an action raises LaunchError, no process has been started."""
         handled = {number: signal.signal(number, self._on_signal) for number in STOP}
         try:
             for action in launch_description.entities:
@@ -246,7 +249,7 @@ class LaunchContext:
         elif self._signals:
             self.shutdown(signal.Signals(self._signals[0]).name)
         for _, process in self._running:
-            process.insist(time.monotonic())
+            process.escalate(time.monotonic())
 
     def _start_waiting(self) -> None:
         while self._waiting and not self._signals:
@@ -255,7 +258,7 @@ class LaunchContext:
             self._running.append((node, process))
             self._selector.register(process, selectors.EVENT_READ, process)
 
-    def _ended(self, node: description.Node, process: Process) -> None:
+    def _ended(self, node: actions.Node, process: Process) -> None:
         self._running.remove((node, process))
         if process in self._selector.get_map():
             self._selector.unregister(process)
@@ -267,11 +270,11 @@ class LaunchContext:
             if not self._code and not self._forgiving:
                 self._code = code
         was_stopping = self._stopping
-        own = [description.OnProcessExit(on_exit=node.on_exit)] if node.on_exit else []
+        own = [actions.OnProcessExit(on_exit=node.on_exit)] if node.on_exit else []
         try:
             for handler in own + [h for h in self.handlers if h.target_action in (None, node)]:
                 handler.handle(process, self)
-        except LaunchError as error:  # the others still get their time to end
+        except LaunchError as error:  # the other processes still get their time to end
             self.log(f"when {process.command.name} ended: {error}")
             self._code = self._code or 2
             self.shutdown("an error in the launch file")
@@ -280,7 +283,7 @@ class LaunchContext:
 
     # From a node to a command.
 
-    def _command(self, node: description.Node) -> ProcessCommand:
+    def _command(self, node: actions.Node) -> ProcessCommand:
         executable = text(self, node.executable)
         name = text(self, node.name) if node.name else executable
         namespace = text(self, node.namespace) if node.namespace else ""
@@ -308,12 +311,12 @@ class LaunchContext:
         )
 
     def _parameter_files(self, found, where: str) -> list[Path]:
-        """One file for each entry: a file's own, or a new one with the values of a dict."""
+        """One file per entry: the file that it names, or a new one with its values."""
         files = []
         for entry in found:
             if isinstance(entry, dict):
                 file = self._scratch / f"parameters_{len(list(self._scratch.iterdir()))}.yaml"
-                values = {"/**": {"ros__parameters": description.parameters(self, entry, where)}}
+                values = {"/**": {"ros__parameters": node_parameters.parameters(self, entry, where)}}
                 file.write_text(yaml.safe_dump(values, allow_unicode=True, width=float("inf")))
             else:
                 file = Path(text(self, entry))

@@ -1,15 +1,15 @@
-"""The output of several processes on one screen: prefixed lines, and live progress lines that stay at the bottom."""
+"""Shows the output of several processes on one screen: prefixed lines, and one progress line that stays at the bottom."""
 
 import os
 from collections.abc import Callable
 from typing import TextIO
 
-LIVE_PERIOD = 10.0  # s between the live lines that are printed where there is no terminal
+LIVE_PERIOD = 10.0  # s between two progress lines of a process, if the stream is not a terminal
 COLOURS = (36, 32, 33, 35, 34, 31)
 
 
 class Screen:
-    """Where lines go. `clock` gives seconds; `colour` and `live` tell what the stream can show."""
+    """Writes lines to a stream. clock: gives seconds. Colours and a redrawn progress line are used on a terminal only."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]):
         self.stream, self.clock = stream, clock
@@ -20,10 +20,11 @@ class Screen:
         self._printed: dict[str, float] = {}
 
     def line(self, name: str, text: str) -> None:
+        """Print a line of the process `name`, above the progress line."""
         self._write(self._erase() + self._prefixed(name, text) + "\n" + self._live)
 
     def live(self, name: str, text: str) -> None:
-        """A progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
+        """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
         if self.terminal:
             erase = self._erase()
             width = os.get_terminal_size(self.stream.fileno()).columns - len(f"[{name}] ") - 1
@@ -34,7 +35,7 @@ class Screen:
             self.line(name, text)
 
     def settle(self) -> None:
-        """Leave the live line where it stands, as an ordinary one."""
+        """Turn the progress line into an ordinary line."""
         if self._live:
             self._live = ""
             self._write("\n")
@@ -53,18 +54,19 @@ class Screen:
             self.stream.write(text)
             self.stream.flush()
         except OSError:
-            pass  # a terminal that was closed must not cost the processes their orderly end
+            pass  # the terminal is closed: the processes must still be stopped in order
 
 
-class Lines:
-    """Cuts the bytes of one process into lines for a screen. A part that ends in a carriage return is a live line."""
+class LineSplitter:
+    """Splits the output of one process into lines for a screen. A part that ends in a carriage return is a progress line."""
 
     def __init__(self, screen: Screen, name: str):
         self.screen, self.name = screen, name
         self._rest = b""
-        self._returned = b""  # a part whose carriage return may still prove to be half of a line's end
+        self._returned = b""  # the last progress line: a line feed that follows makes it an ordinary line
 
     def feed(self, data: bytes) -> None:
+        """Show the lines that are complete with these bytes."""
         *parts, self._rest = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\r\n").split(b"\n")
         for part in parts:
             if part.endswith(b"\r"):
@@ -76,6 +78,7 @@ class Lines:
                 self._returned = b""
 
     def end(self) -> None:
+        """Show what is left, as a line."""
         if self._rest:
             self.screen.line(self.name, _decoded(self._rest))
             self._rest = b""

@@ -54,7 +54,7 @@ class Policy(NamedTuple):
 class Tape(NamedTuple):
     """What a segment leaves behind. Entries "before" hold what was there before step t."""
 
-    state: np.ndarray  # [T S + 1, B / LANES, rows * LANES] before each of S substeps a step, as `motion` keeps it
+    state: np.ndarray  # [T S + 1, B / LANES, rows * LANES] before each of S substeps a step, as `block_step` keeps it
     observation: np.ndarray  # [T, 18, B] what the network saw
     membrane: np.ndarray  # [T + 1, N, B] before
     spike: np.ndarray  # [T + 1, N, B] before

@@ -1,8 +1,11 @@
-"""Recordings of the graph: rosbag2 bags (version 9, MCAP), for any ROS tool; written, repaired and read without ROS."""
+"""Recordings of the ROS graph as rosbag2 bags (version 9, MCAP).
+
+Any ROS tool opens them. This package writes, repairs, reads and replays them without ROS.
+"""
 
 
 class BagError(Exception):
-    """A bag that cannot be written, repaired or read. One line: the bag, what was found, what is wanted."""
+    """A bag cannot be written, repaired or read. The message is one line: the bag, what was found, what is wanted."""
 
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).split()))

@@ -1,7 +1,7 @@
-"""What a bag tells of a flight beside an autopilot: where the vehicle was in the world, where it was to be, who flew.
+"""The log of a flight beside an autopilot: where the vehicle was, where it should have been, and who flew it.
 
 log = read_log("bags/20260101-120000")
-log.rung_at(log.received)          # the rung of the ladder at each state
+log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.recordings.reader import TYPES, messages
+from spike_ctrl.recordings.bag_messages import TYPES, messages
 
 TOPICS = {
     "flight_state": "FlightState",
@@ -25,7 +25,10 @@ TOPICS = {
 
 
 class FlightEvent(NamedTuple):
-    """What the supervisor said. received: ns, at the recorder; severity: info, warning or error."""
+    """A message of the supervisor.
+
+    received: when the recorder received it, ns. severity: "info", "warning" or "error".
+    """
 
     received: int
     severity: str
@@ -34,11 +37,15 @@ class FlightEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class FlightLog:
-    """All times but the stamps are those of the recorder, ns.
+    """A flight of T states, S reports of the supervisor and C commands. Times named `received` are the recorder's, ns.
 
-    tick, received, stamp (T,), position (T, 3) m in `odom`: of the states; stamp is the vehicle's own, s. set_point (T, 3):
-    the one in force at each state, NaN before the first. rung, rung_received (S,): of the supervisor's status. command_tick,
-    command_received (C,).
+    tick, received (T,): of each state.
+    stamp (T,): when the vehicle measured the state, s on its own clock.
+    position (T, 3): m, in `odom`.
+    set_point (T, 3): the set-point in force at each state, m in `odom`; NaN before the first one.
+    rung, rung_received (S,): the rung that each report names, and when the report came.
+    events: the messages in these reports, oldest first.
+    command_tick, command_received (C,): the state that each command answers, and when the command came.
     """
 
     tick: np.ndarray
@@ -53,19 +60,19 @@ class FlightLog:
     command_received: np.ndarray
 
     def rung_at(self, received: np.ndarray) -> np.ndarray:
-        """The rung at these times, ns; SILENT before the supervisor said anything."""
+        """The rung in force at the times `received` (ns), same shape. It is SILENT before the first report."""
         at = np.searchsorted(self.rung_received, received, side="right")
         return np.concatenate([[int(Rung.SILENT)], self.rung])[at]
 
     def latencies(self) -> np.ndarray:
-        """Seconds from each state to the command that answers it, both as the recorder received them."""
+        """Seconds from each state to the command that answers it, (K,), both as the recorder received them."""
         sent = dict(zip(self.tick.tolist(), self.received.tolist(), strict=True))
         pairs = zip(self.command_tick.tolist(), self.command_received.tolist(), strict=True)
         return np.array([(received - sent[tick]) * 1e-9 for tick, received in pairs if tick in sent])
 
 
 def read_log(path: str | os.PathLike) -> FlightLog | None:
-    """The log of a flight in a bag; None where it holds no states or no supervisor. Raises BagError."""
+    """Read the log of the flight in a bag. None if the bag holds no states or no reports. Raises BagError."""
     found: dict[str, list] = {name: [] for name in TOPICS}
     for topic, kind, received, message in messages(Path(path), []):
         name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
@@ -90,7 +97,7 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
 
 
 def _in_force(set_points: list, received: np.ndarray) -> np.ndarray:
-    """The position of the newest set-point at each of these times."""
+    """Position (T, 3) of the newest set-point at each time in `received`; NaN before the first one."""
     times = np.array([when for when, _ in set_points], np.int64)
     positions = np.array([[np.nan] * 3, *(message.position for _, message in set_points)])
     return positions[np.searchsorted(times, received, side="right")]

@@ -1,7 +1,7 @@
-"""What the guard would have said at each tick of a recorded flight, to its states and to the policy's answers.
+"""Runs the guard, the checks of states and of answers, over a recorded flight.
 
-Times are those of the recorder where the flight was flown in real time; elsewhere each state is taken to come and to be
-answered on time, so that only what was said is judged. Each episode is judged by itself.
+If the flight was flown in real time, the recorder's times are used. Otherwise every state and every answer counts as being
+on time, so only their contents are judged. Each episode is judged on its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ORIGIN = SetPoint((0.0, 0.0, 0.0))  # recorded states are relative to the set-po
 
 
 class GuardVerdict(NamedTuple):
-    """Of one tick: what was found, and the rung that it demands; SNN where nothing was."""
+    """What the guard found at one tick, and the rung that it demands: SNN if it found nothing."""
 
     tick: int
     findings: tuple[Finding, ...]
@@ -39,7 +39,10 @@ def judge(
     limits: StateLimits = StateLimits(),
     answer_limits: AnswerLimits = AnswerLimits(),
 ) -> list[GuardVerdict]:
-    """One verdict per recorded tick. spike_rates (T, layers): of the vehicle's policy, where they are known."""
+    """Judge one vehicle of a recording. Gives one verdict for each of its T ticks.
+
+    rate_hz: control steps per second. spike_rates (T, layers): share of spiking neurons of the vehicle's policy, if known.
+    """
     states, period = recording.states, 1 / rate_hz
     received = states.received * 1e-9 if in_real_time(recording, rate_hz) else states.tick * period
     samples = _samples(recording, vehicle, period, received)
@@ -73,13 +76,13 @@ def judge(
 
 
 def in_real_time(recording: Recording, rate_hz: float) -> bool:
-    """Whether the states came at the rate of the control step, within a factor of 2."""
+    """Whether the median time between two states is the control period, within a factor of 2."""
     steps = np.diff(recording.states.received) * 1e-9 * rate_hz
     return len(steps) > 0 and 0.5 < np.median(steps) < 2.0
 
 
 def table(verdicts: Sequence[GuardVerdict]) -> list[tuple[Fault, int, int, str]]:
-    """Each fault that was found: in how many ticks, in which first, and what was said then."""
+    """One row per fault: the fault, the number of ticks that have it, the first of them, and the detail given there."""
     rows: dict[Fault, list] = {}
     for verdict in verdicts:
         for fault in {finding.fault for finding in verdict.findings}:
@@ -93,7 +96,7 @@ def _rung(findings: Sequence[Finding]) -> Rung:
 
 
 def _samples(recording: Recording, vehicle: int, period: float, received: np.ndarray) -> list[Sample]:
-    """The observed states, in the set-point's frame."""
+    """The recorded states of a vehicle, in the set-point's frame."""
     seen = recording.states.observation[:, vehicle].astype(float)
     columns = [map(tuple, part.tolist()) for part in (seen[:, :3], quaternions(seen[:, 3:12]), seen[:, 12:15], seen[:, 15:])]
     ticks = recording.states.tick.tolist()
@@ -104,7 +107,8 @@ def _samples(recording: Recording, vehicle: int, period: float, received: np.nda
 def quaternions(rotation: np.ndarray) -> np.ndarray:
     """Quaternions x, y, z, w (T, 4) of rotation matrices (T, 9), row-major.
 
-    A matrix that is no rotation gives another norm than 1: each is multiplied by its matrix's determinant.
+    Each quaternion is multiplied by the determinant of its matrix. If the matrix is not a rotation, the norm is therefore
+    not 1, and the guard notices.
     """
     r = rotation.reshape(-1, 3, 3)
     xx, yy, zz = r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]
@@ -121,7 +125,7 @@ def quaternions(rotation: np.ndarray) -> np.ndarray:
 def _answers(
     recording: Recording, actions: Actions | None, vehicle: int, received: np.ndarray, spike_rates: np.ndarray | None
 ) -> list[Answer | None]:
-    """The answer to each state, as late as it was where times are the recorder's."""
+    """The answer to each state, or None. An answer keeps its recorded delay if `received` are the recorder's times."""
     if actions is None:
         return [None] * len(recording.states.tick)
     later = np.where(received == recording.states.received * 1e-9, (actions.received - recording.states.received) * 1e-9, 0)

@@ -1,4 +1,4 @@
-"""Definitions of message types, for bags that explain themselves."""
+"""Definitions of message types. A bag that holds them can be read without the packages that define them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from spike_ctrl.recordings import BagError
 
 
 def standard() -> Typestore:
-    """The types that ROS 2 Kilted brings."""
+    """The message types that come with ROS 2 Kilted."""
     return get_typestore(Stores.ROS2_KILTED)
 
 
 def add(store: Typestore, kind: str, prefixes: Iterable[str | Path]) -> None:
-    """Register a type, as "spike_ctrl_msgs/msg/VehicleState", and all that it is made of; does nothing for a known one.
+    """Register a message type, for example "spike_ctrl_msgs/msg/VehicleState", and the types of its fields.
 
-    prefixes: installations, each with share/PACKAGE/msg/NAME.msg. Raises BagError where a definition is missing.
+    A type that is registered already stays as it is. prefixes: installation folders, each with share/PACKAGE/msg/NAME.msg.
+    Raises BagError if a definition is missing or is not valid.
     """
     if kind in store.fielddefs:
         return
@@ -40,7 +41,7 @@ def add(store: Typestore, kind: str, prefixes: Iterable[str | Path]) -> None:
 
 
 def _parts(field) -> Iterator[str]:
-    """The message types that a field's description names."""
+    """The message types that the description of a field refers to."""
     kind, about = field
     if kind is Nodetype.NAME:
         yield about

@@ -1,28 +1,24 @@
-"""What a bag tells of a flight, as arrays: states, actions, checkpoints, and what is missing, in words.
+"""Reads the flight in a bag as arrays: states, actions, checkpoints, and notes on what is missing.
 
-Bags of other tools and bags that were cut are read as far as they go. Only the states are needed; who needs more checks
-what is None.
+Bags of other tools and truncated bags are read as far as possible. Only the states must be there. Every other part of a
+recording is None if the bag lacks it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from spike_ctrl.recordings import BagError, segment
-from spike_ctrl.recordings.repair import is_mcap, whole_records
+from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings.bag_messages import TYPES, messages
 from spike_ctrl.sim.observation import SIZE
 
-TYPES = "spike_ctrl_msgs/msg/"
-TOPICS = {  # relative to the namespace of the states
+TOPICS = {  # name, relative to the namespace of the states: type
     "state": "VehicleState",
     "policy/action": "VehicleAction",
     "guide/action": "VehicleAction",
@@ -36,7 +32,10 @@ TOPICS = {  # relative to the namespace of the states
 
 
 class States(NamedTuple):
-    """T ticks of N vehicles: tick, epoch and receipt by the recorder in ns (T,), flags (T, N), observation (T, N, 18)."""
+    """The states of N vehicles at T ticks.
+
+    tick, epoch, received (T,): received is when the recorder received the state, ns. flags (T, N). observation (T, N, 18).
+    """
 
     tick: np.ndarray
     epoch: np.ndarray
@@ -46,9 +45,10 @@ class States(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """Answers, in the order of the states' T ticks; tick -1 where there is none. name: of the checkpoint, (T,) text.
+    """The answers of policy or guide to the T states, in the same order. A state without an answer has tick -1.
 
-    epoch, received ns (T,); action (T, N, 4), NaN where there is none. layout: "motors" or "rates".
+    tick, epoch (T,). received (T,): when the recorder received the answer, ns. name (T,): name of the checkpoint, text.
+    action (T, N, 4): NaN where there is no answer. layout: "motors" or "rates".
     """
 
     tick: np.ndarray
@@ -60,9 +60,10 @@ class Actions(NamedTuple):
 
 
 class PolicyReports(NamedTuple):
-    """S reports of the policy node: tick, reason, inference time and age of the state (s), spike rates of the layers.
+    """S reports of the policy node, each array (S,) except spike_rate.
 
-    spike_rate (S, layers), NaN where none was told. candidate: epoch of the checkpoint in shadow, -1 where there is none.
+    reason: a number of policy.pilot.Reason. inference_time, state_age: s. spike_rate (S, layers): share of spiking neurons,
+    NaN if not reported. candidate: epoch of the checkpoint that flies in shadow, -1 if there is none.
     """
 
     tick: np.ndarray
@@ -74,7 +75,7 @@ class PolicyReports(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What was flown in simulation, in the order of the states' T ticks; NaN, and flags of 0, where not recorded.
+    """What was flown in simulation at the T states, in the same order. Where it was not recorded: NaN, and flags of 0.
 
     action, guide_action, rotor_speed (T, N, 4), disturbance (T, N, 6), reward (T, N), flags uint8 (T, N).
     """
@@ -88,8 +89,10 @@ class Applied(NamedTuple):
 
 
 class Commands(NamedTuple):
-    """What the one vehicle of a flight was commanded, in the order of the states' T ticks: action (T, 4), NaN where nothing
-    was; commander (T,), constants of FlightCommand. layout: "motors" or "rates"."""
+    """The commands to the single vehicle of a flight at the T states, in the same order.
+
+    action (T, 4): NaN if there was no command. commander (T,): a constant of FlightCommand. layout: "motors" or "rates".
+    """
 
     action: np.ndarray
     commander: np.ndarray
@@ -97,9 +100,10 @@ class Commands(NamedTuple):
 
 
 class Poses(NamedTuple):
-    """Where the one vehicle of a flight was in the world, in the order of the states' T ticks; NaN where not recorded.
+    """Where the single vehicle of a flight was at the T states, in `odom` (ENU); NaN if it was not recorded.
 
-    stamp (T,) s on the autopilot's clock, position (T, 3), quaternion x, y, z, w (T, 4), velocity (T, 3), rates (T, 3).
+    stamp (T,): s, on the autopilot's clock. position (T, 3): m. quaternion (T, 4): x, y, z, w, body FLU to world.
+    velocity (T, 3): m/s. rates (T, 3): of the body, rad/s.
     """
 
     stamp: np.ndarray
@@ -110,7 +114,7 @@ class Poses(NamedTuple):
 
 
 class Embedded(NamedTuple):
-    """A checkpoint that came over the wire."""
+    """A checkpoint that the bag holds: its name, the sha256 of its file and the bytes of its file."""
 
     name: str
     sha256: str
@@ -119,7 +123,7 @@ class Embedded(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """A flight from a bag. notes: what was missing or could not be used, one line each."""
+    """A flight from a bag. checkpoints: by epoch. notes: lines on what was missing or could not be used."""
 
     path: Path
     states: States
@@ -134,11 +138,16 @@ class Recording:
 
     @property
     def vehicles(self) -> int:
+        """Number of vehicles, N."""
         return self.states.flags.shape[1]
 
 
 def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Recording:
-    """The flight in a bag's folder or file, from these of TOPICS. Raises BagError where it holds no states of vehicles."""
+    """Read the flight in a bag.
+
+    path: the bag's folder, or one of its files. topics: the ones among TOPICS to read. Raises BagError if the bag cannot be
+    read or holds no states.
+    """
     path = Path(path)
     notes: list[str] = []
     found: dict[str, list] = {name: [] for name in TOPICS}
@@ -187,12 +196,12 @@ def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recordin
 
 
 def _states(path: Path, found: list, notes: list[str]) -> States:
-    """The first flight of a bag: a state that was sent again counts once, and a tick that runs back begins another one."""
+    """The states of the first flight. A repeated state counts once. A tick that goes back begins another flight."""
     kept, last = [], -1
     vehicles = found[0][1].vehicles
     for received, message in found:
         if message.tick < last:
-            notes.append(f"state: the ticks begin anew after tick {last}; only the flight before is read")
+            notes.append(f"state: the ticks start again after tick {last}; only the first flight is read")
             break
         if message.vehicles != vehicles or vehicles == 0:
             wanted = vehicles or "some"
@@ -217,21 +226,32 @@ def _actions(found: list | None, states: States, topic: str, notes: list[str]) -
     if not found:
         return None
     ticks, vehicles = len(states.tick), states.flags.shape[1]
-    layouts = sorted({message.layout for _, message in found})
-    if len(layouts) > 1:
-        notes.append(f"{topic}: left out, found layouts {', '.join(layouts)}, wanted one")
+    if (layout := _layout(found, topic, notes)) is None:
         return None
     action = np.full((ticks, vehicles, 4), np.nan, np.float32)
     tick, epoch, received = np.full(ticks, -1, np.int64), np.zeros(ticks, np.int64), np.zeros(ticks, np.int64)
     name = np.full(ticks, "", object)
-    at = {int(t): row for row, t in enumerate(states.tick)}
+    rows = _rows_by_tick(states)
     for when, message in found:
-        row = at.get(message.tick)
+        row = rows.get(message.tick)
         if row is None or tick[row] >= 0 or message.action.size != 4 * vehicles:
             continue
         tick[row], epoch[row], received[row], name[row] = message.tick, message.epoch, when, message.checkpoint_id
         action[row] = message.action.reshape(vehicles, 4)
-    return Actions(tick, epoch, received, name, action, layouts[0])
+    return Actions(tick, epoch, received, name, action, layout)
+
+
+def _layout(found: list, topic: str, notes: list[str]) -> str | None:
+    """The action layout of all messages. None, and a note, if they differ."""
+    layouts = sorted({message.layout for _, message in found})
+    if len(layouts) > 1:
+        notes.append(f"{topic}: left out, found layouts {', '.join(layouts)}, wanted one")
+        return None
+    return layouts[0]
+
+
+def _rows_by_tick(states: States) -> dict[int, int]:
+    return {int(tick): row for row, tick in enumerate(states.tick)}
 
 
 def _status(found: list | None) -> PolicyReports | None:
@@ -247,7 +267,7 @@ def _status(found: list | None) -> PolicyReports | None:
 
 
 def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:
-    """By epoch; an epoch of two different files is left out, for a replay goes by epochs."""
+    """Checkpoints by epoch. A replay chooses by epoch, so an epoch with two different files is left out."""
     kept: dict[int, Embedded] = {}
     for _, message in found:
         one = Embedded(message.name, message.sha256, message.data.tobytes())
@@ -266,9 +286,9 @@ def _applied(found: list | None, states: States) -> Applied | None:
     arrays = {name: np.full((ticks, vehicles, size), np.nan, np.float32) for name, size in shapes.items()}
     arrays["reward"] = np.full((ticks, vehicles), np.nan, np.float32)
     flags = np.zeros((ticks, vehicles), np.uint8)
-    at = {int(t): row for row, t in enumerate(states.tick)}
+    rows = _rows_by_tick(states)
     for _, message in found:
-        row = at.get(message.tick)
+        row = rows.get(message.tick)
         if row is not None and message.vehicles == vehicles:
             flags[row] = message.flags
             for name, array in arrays.items():
@@ -279,17 +299,15 @@ def _applied(found: list | None, states: States) -> Applied | None:
 def _commands(found: list | None, states: States, notes: list[str]) -> Commands | None:
     if not found or states.flags.shape[1] != 1:
         return None
-    layouts = sorted({message.layout for _, message in found})
-    if len(layouts) > 1:
-        notes.append(f"command: left out, found layouts {', '.join(layouts)}, wanted one")
+    if (layout := _layout(found, "command", notes)) is None:
         return None
     action = np.full((len(states.tick), 4), np.nan, np.float32)
     commander = np.zeros(len(states.tick), np.uint8)
-    at = {int(t): row for row, t in enumerate(states.tick)}
+    rows = _rows_by_tick(states)
     for _, message in found:
-        if (row := at.get(message.tick)) is not None:
+        if (row := rows.get(message.tick)) is not None:
             action[row], commander[row] = message.action, message.commander
-    return Commands(action, commander, layouts[0])
+    return Commands(action, commander, layout)
 
 
 def _poses(found: list | None, states: States) -> Poses | None:
@@ -298,56 +316,17 @@ def _poses(found: list | None, states: States) -> Poses | None:
     sizes = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3}
     arrays = {name: np.full((len(states.tick), size), np.nan) for name, size in sizes.items()}
     stamp = np.full(len(states.tick), np.nan)
-    at = {int(t): row for row, t in enumerate(states.tick)}
+    rows = _rows_by_tick(states)
     for _, message in found:
-        if (row := at.get(message.tick)) is not None:
+        if (row := rows.get(message.tick)) is not None:
             stamp[row] = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
             for name, array in arrays.items():
                 array[row] = getattr(message, name)
     return Poses(stamp, **arrays)
 
 
-# --- messages -------------------------------------------------------------------------------------------------------
-
-
-def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
-    """(topic, type, received ns, function that decodes the message) of a bag, in order of receipt within each file."""
-    if not path.exists():
-        raise BagError(f"{path}: no such bag")
-    try:
-        with AnyReader([path]) as reader:
-            for connection, received, raw in reader.messages():
-                kind = connection.msgtype
-                yield connection.topic, kind, received, lambda raw=raw, kind=kind: reader.deserialize(raw, kind)
-            return
-    except (AnyReaderError, ReaderError, OSError, AssertionError) as error:
-        files = [path] if path.is_file() else [*segment.finished(path), *segment.unfinished(path)]
-        if not files and not (path / "metadata.yaml").exists():
-            raise BagError(f"{path}: found no .mcap file, wanted a bag") from None
-        if not files:
-            raise BagError(f"{path}: not a bag that can be read: {error}") from None
-        if not any(map(is_mcap, files)):
-            raise BagError(f"{path}: found no MCAP file, wanted one or a bag's folder") from None
-    stores, count, lost = {}, 0, 0
-    for file in files:
-        used = 0
-        for records, end in whole_records(file):
-            for schema, channel, message in records:
-                decode = stores.get(schema.name) or stores.setdefault(schema.name, _decoder(schema))
-                yield channel.topic, schema.name, message.log_time, lambda m=message, decode=decode: decode(m.data)
-            count, used = count + len(records), end
-        lost += file.stat().st_size - used
-    notes.append(f"not closed: {count} messages were read, {lost} bytes were of no use; spike-ctrl repair {path}")
-
-
-def _decoder(schema):
-    store = get_typestore(Stores.EMPTY)
-    store.register(get_types_from_msg(schema.data.decode(), schema.name))
-    return lambda data: store.deserialize_cdr(data, schema.name)
-
-
 def latencies(recording: Recording) -> np.ndarray:
-    """Seconds from each state to the policy's answer, both as the recorder received them."""
+    """Seconds from each answered state to the policy's answer, (K,), both as the recorder received them."""
     if recording.policy is None:
         return np.empty(0)
     answered = recording.policy.tick >= 0

@@ -1,8 +1,8 @@
-"""What bags tell a learner: their vehicles' steps laid end to end, as rows of one vehicle.
+"""Transitions to learn from, read from bags. The steps of all vehicles are joined into the rows of one vehicle.
 
-A bag of sim_train holds transitions, which are all there is to learn. A bag of a flight holds states and commands: the
-reward is recomputed from them, rotor speeds and disturbance are not known, and only what policy or guide flew in the air
-counts. Nothing is learnt across a tick that is missing.
+A bag of sim_train holds transitions. A bag of a flight holds states and commands: the reward is recomputed from them, rotor
+speeds and disturbance are unknown, and only the steps that policy or guide flew in the air count. A missing tick ends a
+sequence: nothing is learned across it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ POLICY_FLEW, GUIDE_FLEW = 0, 1  # of FlightCommand
 
 
 class Recorded(NamedTuple):
-    """Rows of one vehicle. blind: rotor speeds and disturbance are 0, since a bag does not know them. words: a line of
-    each bag and each gap in it."""
+    """Rows of one vehicle, read from bags.
+
+    blind: a bag lacks rotor speeds and disturbance, so they are 0 in all rows. words: lines for the user about each bag.
+    """
 
     rows: Rows
     blind: bool
@@ -35,14 +37,15 @@ class Recorded(NamedTuple):
 
 
 def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients, label: str) -> Recorded:
-    """The steps of all bags. coefficients: of the rewards that are recomputed; label: "guide" needs the guide's actions.
+    """Read the steps of all bags.
 
-    Raises BagError where a bag was flown by another airframe or lacks a topic or field that is needed.
+    coefficients: for rewards that are recomputed. label: if it is "guide", each step needs the guide's action.
+    Raises BagError if a bag was flown by another airframe or lacks a topic or field.
     """
     parts, words, blind = [], [], False
     for bag in bags:
         recording = read(bag, TOPICS)
-        check(recording, airframe)
+        require_airframe(recording, airframe)
         if recording.applied is not None:
             rows, kind = _transitions(recording), "steps of simulated flight"
         else:
@@ -56,13 +59,13 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
     if dropped:
         words.append(f"{dropped} steps with NaN or infinity are left out")
     if blind:
-        words.append("a flight does not tell rotor speeds and disturbance: the critics do without, on all bags")
+        words.append("a flight lacks rotor speeds and disturbance: the critics learn without them, from all bags")
         rows = rows._replace(rotor_speed=np.zeros_like(rows.rotor_speed), disturbance=np.zeros_like(rows.disturbance))
     return Recorded(rows, blind, tuple(words))
 
 
 def buffer(recorded: Recorded, window: int, history: int = HISTORY) -> SequenceBuffer:
-    """A buffer of these rows; history as in SequenceBuffer. Raises BagError where they are too few for such windows."""
+    """A replay buffer with these rows; history as in SequenceBuffer. Raises BagError if the rows are too few for windows."""
     count, least = len(recorded.rows.flags), 2 * window + HISTORY + 1
     if count < least:
         raise BagError(f"bags: found {count} steps to learn from, wanted at least {least} for windows of {window} steps")
@@ -72,8 +75,8 @@ def buffer(recorded: Recorded, window: int, history: int = HISTORY) -> SequenceB
     return held
 
 
-def check(recording: Recording, airframe: Airframe) -> None:
-    """That this airframe flew, as far as the bag tells."""
+def require_airframe(recording: Recording, airframe: Airframe) -> None:
+    """Raises BagError if the checkpoints or the actions in a bag are for another airframe."""
     for found in recording.checkpoints.values():
         contract = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}").manifest.contract
         if contract.airframe_hash != airframe.hash:
@@ -93,11 +96,11 @@ def check(recording: Recording, airframe: Airframe) -> None:
 
 
 def _transitions(recording: Recording) -> Rows:
-    """All vehicles' steps, one vehicle after the other."""
+    """The steps of all vehicles of a simulation, one vehicle after the other."""
     applied, states = recording.applied, recording.states
     known = np.isfinite(applied.action).all(2)
     if not known.any():
-        raise BagError(f"{recording.path}: transition: action: none answers a recorded state, wanted some")
+        raise BagError(f"{recording.path}: transition: found no action for a recorded state, wanted at least one")
     rows = []
     for vehicle in range(recording.vehicles):
         at = np.flatnonzero(known[:, vehicle])
@@ -108,12 +111,12 @@ def _transitions(recording: Recording) -> Rows:
 
 
 def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients, label: str) -> Rows:
-    """The steps that policy or guide flew in the air."""
+    """The steps of a flight that policy or guide flew in the air."""
     commands, states = recording.commands, recording.states
     if commands is None:
         raise BagError(f"{recording.path}: found no transition and no command, wanted one of them: what was flown")
     flown = np.isfinite(commands.action).all(1) & np.isin(commands.commander, (POLICY_FLEW, GUIDE_FLEW))
-    flown &= (states.flags[:, 0] & FIRST) == 0  # in a flight: it stands on the ground
+    flown &= (states.flags[:, 0] & FIRST) == 0  # in a flight FIRST means: the vehicle stands on the ground
     guide = np.zeros_like(commands.action)
     if recording.guide is not None:
         guide = recording.guide.action[:, 0]
@@ -123,10 +126,10 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
         raise BagError(f"{recording.path}: found no guide/action, which td3bc.label 'guide' holds the actor to; wanted it")
     at = np.flatnonzero(flown)
     if not len(at):
-        raise BagError(f"{recording.path}: command: commander: found no step in the air of policy or guide, wanted some")
+        raise BagError(f"{recording.path}: command: found no step that policy or guide flew in the air, wanted at least one")
     by_guide = commands.commander[at] == GUIDE_FLEW
     observation, action = states.observation[at, 0], commands.action[at]
-    earned = np.zeros(len(at), np.float32)  # a step is paid by the state that it led to
+    earned = np.zeros(len(at), np.float32)  # the reward of a step is that of the state it led to
     earned[:-1] = reward(observation[1:], throttle(action[:-1], airframe), airframe.hover, coefficients)
     blank = np.zeros((len(at), 4), np.float32)
     return Rows(
@@ -141,7 +144,10 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
 
 
 def throttle(action: np.ndarray, airframe: Airframe) -> np.ndarray:
-    """Commands u (N, 4) of the rotors. Of `rates` only the collective is known: what the rate loop adds is not."""
+    """Rotor commands u (N, 4) in 0..1 for actions (N, 4) in -1..1.
+
+    With the layout `rates` all four are the collective: the differences that the rate loop adds are unknown.
+    """
     if airframe.action_layout == "motors":
         return (action + 1) / 2
     hover, collective = airframe.hover, action[:, :1]
@@ -149,7 +155,7 @@ def throttle(action: np.ndarray, airframe: Airframe) -> np.ndarray:
 
 
 def _cuts(tick: np.ndarray) -> np.ndarray:
-    """FIRST at the first row and behind each gap, where nothing may be learnt across."""
+    """Flags (T,): FIRST at the first row and after each gap in the ticks, so that nothing is learned across it."""
     flags = np.zeros(len(tick), np.uint8)
     flags[0] = FIRST
     flags[1:][np.diff(tick) != 1] = FIRST

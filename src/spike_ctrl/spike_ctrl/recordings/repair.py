@@ -1,7 +1,7 @@
-"""Getting back what a killed process, a full disk or a cut file left of a bag.
+"""Restores a bag that a killed process, a full disk or a truncated file has left damaged.
 
-A file is read from its start, record by record, up to the first one that is not whole; that is all but the last chunk
-where the process was killed. What was read is written to a new file, which takes the place of the broken one at last.
+A file is read record by record up to the first incomplete record. After a kill only the last chunk is lost. The messages
+that were read are written to a new file, which then replaces the damaged one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from spike_ctrl.recordings import BagError, segment
 
 MAGIC = b"\x89MCAP0\r\n"
-HEAD = 9  # bytes before the content of a record: its kind and its length
+HEAD = 9  # bytes before the contents of a record: its kind (1) and its length (8)
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What became of one file: messages in it, bytes at its end that were of no use, whether it was whole before.
+    """The result for one file.
 
-    A file without a message is set aside, with `.broken` after its name.
+    messages: how many it holds now. lost_bytes: bytes at its end that could not be used. whole: it was undamaged.
+    A file from which no message could be read is renamed: `.broken` is appended to its name.
     """
 
     path: Path
@@ -40,9 +41,9 @@ class Repaired:
 
 
 def repair(path: str | os.PathLike) -> list[Repaired]:
-    """Make a bag (its folder, or one MCAP file) readable again. A whole bag stays as it is.
+    """Make a bag (its folder, or one MCAP file) readable again. An undamaged bag stays as it is.
 
-    Raises BagError where there is nothing to get back; then nothing was changed.
+    Raises BagError if no message can be read; then nothing has been changed.
     """
     path = Path(os.path.abspath(path))
     single = path.is_file()
@@ -51,7 +52,7 @@ def repair(path: str | os.PathLike) -> list[Repaired]:
         raise BagError(f"{path}: found no .mcap file, wanted a bag")
     try:
         if not any(_whole(file) or next(_messages(file), None) for file in files):
-            raise BagError(f"{path}: no whole chunk in {', '.join(file.name for file in files)}: nothing to get back")
+            raise BagError(f"{path}: no complete chunk in {', '.join(file.name for file in files)}: nothing can be restored")
         found = [_file(file, path if single else path / file.name) for file in files]
         if not single:
             segment.write_metadata(path, [describe(file.path) for file in found if file.messages or file.whole])
@@ -61,7 +62,7 @@ def repair(path: str | os.PathLike) -> list[Repaired]:
 
 
 def describe(file: Path) -> dict:
-    """The metadata of a bag that would consist of this file alone."""
+    """The metadata of a bag that consists of this file alone."""
     with Reader(file) as reader:
         topics = [
             {
@@ -97,7 +98,7 @@ def describe(file: Path) -> dict:
 
 
 def _file(file: Path, target: Path) -> Repaired:
-    """Make `target` of one file, whole or not."""
+    """Repair one file, or move an undamaged one, to `target`."""
     size = file.stat().st_size
     if _whole(file):
         with Reader(file) as reader:
@@ -116,7 +117,7 @@ def _file(file: Path, target: Path) -> Repaired:
 
 
 def _rewritten(file: Path, target: Path) -> Repaired:
-    """Copy what can be read of a file into a new one, and let that take the place of `target`."""
+    """Copy the readable messages of a file to a new file, which then replaces `target`."""
     scratch = target.with_name(f".{file.stem}.repair")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -145,7 +146,7 @@ def _rewritten(file: Path, target: Path) -> Repaired:
 
 
 def _whole(file: Path) -> bool:
-    """Whether a reader of rosbag2 files opens it."""
+    """Whether a rosbag2 reader opens the file."""
     try:
         with Reader(file):
             return True
@@ -154,19 +155,19 @@ def _whole(file: Path) -> bool:
 
 
 def _messages(file: Path) -> Iterator[tuple[Schema, Channel, Message]]:
-    """All messages of the whole records of a file, each with its schema and channel."""
+    """All messages in the complete records of a file, each with its schema and channel."""
     for found, _ in whole_records(file):
         yield from found
 
 
 def is_mcap(file: Path) -> bool:
-    """Whether a file begins as one, however it goes on."""
+    """Whether a file begins like an MCAP file. The rest may be damaged."""
     with open(file, "rb") as stream:
         return stream.read(len(MAGIC)) == MAGIC
 
 
 def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Message]], int]]:
-    """The messages of each whole record of a file (a chunk has many, an index none), and the offset behind the record."""
+    """For each complete record of a file: its messages (a chunk has many, an index none) and the offset after it."""
     schemas, channels, size = {}, {}, file.stat().st_size
     with open(file, "rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
@@ -183,7 +184,7 @@ def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Mess
                 channels |= {record.id: record for record in records if isinstance(record, Channel)}
                 found = [(channels[m.channel_id], m) for m in records if isinstance(m, Message)]
                 found = [(schemas[channel.schema_id], channel, message) for channel, message in found]
-            except Exception:  # a record with a length that fits and a content that does not: here ends what can be read
+            except Exception:  # the length of the record is plausible, its contents are not: nothing after it can be read
                 return
             yield found, end
             if any(isinstance(record, DataEnd | Footer) for record in records):
@@ -191,7 +192,7 @@ def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Mess
 
 
 def _records(data: bytes) -> Iterator:
-    """The records in the bytes of one, which may be a chunk of many."""
+    """The records in the bytes of one record, which may be a chunk of many."""
     try:
         yield from StreamReader(BytesIO(data), skip_magic=True, validate_crcs=True).records
     except EndOfFile:
@@ -199,10 +200,10 @@ def _records(data: bytes) -> Iterator:
 
 
 def _hash(kind: str, definition: str) -> str:
-    """The RIHS01 hash of a type from its definition; empty where the definition is of another kind than .msg files."""
+    """The RIHS01 hash of a type from its definition. Empty if the definition is not in the language of .msg files."""
     store = get_typestore(Stores.EMPTY)
     try:
         store.register(get_types_from_msg(definition, kind))
         return store.hash_rihs01(kind)
-    except Exception:  # definitions of other tools may be in another language, or in none
+    except Exception:  # other tools may write definitions in another language, or none
         return ""

@@ -1,8 +1,8 @@
-"""Run a policy over a recorded flight: does it give the same actions again, or how far from them is another policy?
+"""Runs a policy over the recorded states of a flight, and compares its actions with the recorded ones.
 
-The policy sees the recorded states, so this is an open loop: where another policy would have flown to is not known here.
-Actions are equal, bit by bit, for the same checkpoint on the same kind of processor. They are, while the state of the policy
-is known: from the start of an episode on, until a state of the vehicle is missing in the bag.
+This is an open loop: the policy sees the recorded states, not those that its own actions would have led to. The same
+checkpoint gives the same actions bit by bit on the same kind of processor. The spiking state is known from the start of an
+episode. It is unknown after a state that the bag lacks.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ AXES = {
     "motors": ("front-right", "back-right", "back-left", "front-left"),
     "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
 }
-# of a bag, that are needed
+# The topics of a bag that a replay needs.
 TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition")
 STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
 
 
 class Choice(NamedTuple):
-    """What is replayed: one policy, or one for each epoch; its contract; whether it is what flew, and in words why."""
+    """What is replayed.
+
+    policies: one policy, or one for each epoch. same: it is the policy that flew. words: which one it is and how that is
+    known, for the user.
+    """
 
     policies: Policy | Mapping[int, Policy]
     contract: Contract
@@ -47,7 +51,10 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Replay:
-    """Recomputed actions (T, N, 4), NaN where no policy was at hand, and whether the spiking state was known (T, N)."""
+    """Recomputed actions for T ticks of N vehicles.
+
+    action (T, N, 4): NaN where there was no policy. known (T, N): whether the spiking state was known.
+    """
 
     action: np.ndarray
     known: np.ndarray
@@ -57,7 +64,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first action that differs: its tick, vehicle and axis, recorded and recomputed."""
+    """The first action that differs: tick, vehicle, axis (index of the action), recorded and recomputed value."""
 
     tick: int
     vehicle: int
@@ -68,10 +75,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Recomputed against recorded actions. Counts are of vehicle-steps; `known` those whose spiking state is known.
+    """Recomputed against recorded actions. Counts are of vehicle-steps.
 
-    rms, p95, largest: of the difference of each axis, in action units, over all compared steps. over_time: rms of each
-    second and axis, (seconds, 4).
+    compared, equal: with both actions, and with equal ones. known, known_equal: the same, where the spiking state is known.
+    first: the first difference where it is known. rms, p95, largest: of the difference in each axis, in action units, over
+    all compared steps. over_time (seconds, 4): rms of each second and axis.
     """
 
     compared: int
@@ -86,12 +94,12 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """All actions with a known spiking state are equal, and there are some."""
+        """Whether there are actions with a known spiking state, and all of them are equal."""
         return self.known > 0 and self.known_equal == self.known
 
 
 def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, traces: bool = False) -> Replay:
-    """Fly one policy, or the policy of each epoch, through the recorded states. traces: keep vehicle 0's neurons."""
+    """Run one policy, or the policy of each epoch, over the recorded states. traces: keep the neurons of vehicle 0."""
     states, vehicles = recording.states, recording.vehicles
     action = np.full((len(states.tick), vehicles, 4), np.nan, np.float32)
     known = np.zeros((len(states.tick), vehicles), bool)
@@ -115,7 +123,7 @@ def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, tra
         if pilot.flown is None or (pilot.flown.policy, pilot.flown.epoch) != (policy, epoch):
             if pilot.accept("", epoch):
                 sure = np.full(vehicles, shadow_sure)
-            else:  # in lockstep it goes on with the spiking state
+            else:  # in lockstep the new checkpoint takes over the spiking state
                 same = pilot.flown is None or same_state(pilot.flown.policy, policy)
                 sure &= same and (pilot.flown is None or states.epoch[row] > 0)
                 pilot.take(Flown("", policy, epoch))
@@ -132,7 +140,7 @@ def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, tra
 
 
 def flown_epochs(recording: Recording) -> np.ndarray:
-    """The checkpoint in use at each tick, (T,): what the state asks for; else what answered, also between two answers."""
+    """Epoch of the checkpoint in use at each tick, (T,): the epoch that the state asks for, else that of the last answer."""
     states, policy = recording.states, recording.policy
     if policy is None or not (policy.tick >= 0).any():
         return states.epoch
@@ -142,7 +150,7 @@ def flown_epochs(recording: Recording) -> np.ndarray:
 
 
 def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
-    """Recomputed and recorded actions, where there are both."""
+    """Compare recomputed and recorded actions wherever there are both. rate_hz: control steps per second."""
     recorded = recording.policy.action
     both = (recording.policy.tick >= 0)[:, None] & np.isfinite(found.action).all(2)
     equal = (recorded.view(np.uint32) == found.action.view(np.uint32)).all(2)
@@ -171,7 +179,7 @@ def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
 
 
 def hover(contract: Contract) -> float | None:
-    """The throttle at which the airframe of a contract hovers; None where that airframe is not known here."""
+    """Throttle u in 0..1 at which the airframe of a contract hovers. None if that airframe is unknown here."""
     try:
         found = airframe.find(contract.airframe)
     except AirframeError:
@@ -180,10 +188,10 @@ def hover(contract: Contract) -> float | None:
 
 
 def returns(recording: Recording, hover: float | None, coefficients: Coefficients = START) -> np.ndarray:
-    """Return of each episode that is whole in the bag, (episodes,), from what was flown and observed.
+    """Return of each episode that is complete in the bag, (episodes,).
 
-    Counts rewards as the environment does: for each action, that of the state it led to. Needs the applied actions of
-    `transition`, the motors' layout and the throttle of hover; empty without.
+    Rewards are counted as in the environment: an action earns the reward of the state that it led to. This needs the
+    actions in `transition`, the layout `motors` and the hover throttle `hover`; without them the result is empty.
     """
     states, found = recording.states, []
     if recording.applied is None or recording.policy is None or recording.policy.layout != "motors" or hover is None:
@@ -203,10 +211,10 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
 
 
 def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: str, *, compiled: bool = False) -> Choice:
-    """The policy to replay: the model of this name and hash or, without one, the checkpoints that are in the bag.
+    """Choose the policy to replay: the given model, or the checkpoints in the bag if `model` is None.
 
-    compiled: with the step that numba compiles. Raises BagError where there is no checkpoint, or where its contract does not
-    fit the recorded actions.
+    name, sha256: of the model's file. compiled: step as numba compiles it.
+    Raises BagError if there is no checkpoint, or if its contract does not fit the recorded actions.
     """
     if recording.policy is None:
         raise BagError(f"{recording.path}: no policy/action in it, so there is nothing to compare with; {usable(recording)}")
@@ -242,10 +250,9 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
 
 
 def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison]:
-    """Choose, replay and compare.
+    """Choose the policy, replay it and compare; arguments as in `chosen`.
 
-    A single vehicle may have been flown by the compiled step. That is tried where the checkpoint that flew gives other
-    actions without it.
+    The compiled step may have flown a single vehicle. It is tried if the same checkpoint gives other actions in numpy.
     """
     choice = chosen(recording, model, name, sha256)
     found = compare(recording, replay(recording, choice.policies), choice.contract.rate_hz)
@@ -259,7 +266,7 @@ def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: st
 
 
 def flown(path: Path, model: str = "") -> tuple[str, bool]:
-    """The airframe's name of a bag's checkpoints, or of the model instead; and whether it was flown in real time.
+    """Name of the airframe of `model` (if "": of the bag's checkpoint), and whether the bag is of a flight in real time.
 
     Raises BagError, CheckpointError.
     """
@@ -271,7 +278,7 @@ def flown(path: Path, model: str = "") -> tuple[str, bool]:
 
 
 def usable(recording: Recording) -> str:
-    """What a bag holds, in words."""
+    """A line for the user: what the bag holds."""
     parts = [f"{len(recording.states.tick)} ticks of {recording.vehicles} vehicles"]
     answers = (("policy/action", recording.policy), ("guide/action", recording.guide))
     parts += [f"{int((found.tick >= 0).sum())} of {topic}" for topic, found in answers if found is not None]
@@ -298,7 +305,7 @@ def _of_epoch(policies: Policy | Mapping[int, Policy], epoch: int) -> Policy | N
 
 
 def _shadows(status: PolicyReports | None) -> dict[int, int]:
-    """{tick: epoch} of each successor that began to fly in shadow after the first report."""
+    """{tick: epoch} of each checkpoint that began to fly in shadow after the first report."""
     if status is None:
         return {}
     began = np.flatnonzero((status.candidate[1:] >= 0) & (status.candidate[1:] != status.candidate[:-1])) + 1
@@ -306,24 +313,24 @@ def _shadows(status: PolicyReports | None) -> dict[int, int]:
 
 
 def started_ticks(recording: Recording) -> set[int]:
-    """Ticks at which the policy says that it begins from the zero state."""
+    """Ticks at which the policy reports that it starts from the zero state."""
     if recording.status is None:
         return set()
     return set(recording.status.tick[recording.status.reason == STARTED].tolist())
 
 
 def _rms(error: np.ndarray) -> np.ndarray:
-    """Root mean square of each column without its NaNs; NaN where there is nothing else."""
+    """Root mean square of the finite values of each column; NaN if there are none."""
     count = np.isfinite(error).sum(0)
     total = np.nansum(error**2, axis=0)
     return np.sqrt(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
-# --- in words -------------------------------------------------------------------------------------------------------
+# --- for the user -------------------------------------------------------------------------------------------------------
 
 
 def summary(recording: Recording, choice: Choice, found: Comparison, returns_: np.ndarray) -> list[str]:
-    """What there is to say, line by line."""
+    """The result as lines for the user."""
     axes = AXES[recording.policy.layout]
     lines = [usable(recording), f"checkpoint: {choice.words}"]
     if choice.same:
@@ -357,7 +364,7 @@ def _state(choice: Choice) -> str:
 
 
 def figures(found: Comparison, returns_: np.ndarray) -> dict:
-    """The same for machines."""
+    """The result as a mapping for JSON."""
     first = None if found.first is None else vars(found.first)
     counts = {name: getattr(found, name) for name in ("compared", "equal", "known", "known_equal")}
     axes = {name: [float(value) for value in getattr(found, name)] for name in ("rms", "p95", "largest")}

@@ -1,7 +1,7 @@
-"""A bag's folder: one MCAP file per segment, and metadata.yaml that speaks of all finished ones.
+"""The folder of a bag: one MCAP file per segment, and a metadata.yaml that lists the finished segments.
 
-A segment is written as NAME_3/NAME_3.mcap and becomes NAME_3.mcap when it is whole, so the folder is a readable bag at
-every moment, and what a killed process leaves behind is known by its place.
+A segment is written as NAME_3/NAME_3.mcap. It is moved to NAME_3.mcap once it is complete. The folder is therefore a
+readable bag at every moment, and an unfinished segment of a killed process is known by its place.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from pathlib import Path
 
 import yaml
 
+from spike_ctrl._files import atomic_file
 from spike_ctrl.recordings import BagError
 
 KEY = "rosbag2_bagfile_information"
 
 
 def folder(bag: Path, number: int) -> Path:
-    """Where segment `number` is written."""
+    """The folder in which segment `number` of a bag is written."""
     return bag / f"{bag.name}_{number}"
 
 
 def unfinished(bag: Path) -> list[Path]:
-    """MCAP files of segments that were never finished, in their order."""
+    """MCAP files of the segments that were never finished, in order."""
     found = [f for f in bag.glob("*/*.mcap") if f.stem == f.parent.name]
     return sorted(found, key=_order)
 
 
 def finished(bag: Path) -> list[Path]:
-    """MCAP files of the finished segments, in their order."""
+    """MCAP files of the finished segments, in order."""
     return sorted(bag.glob("*.mcap"), key=_order)
 
 
@@ -38,7 +39,7 @@ def _order(path: Path) -> tuple[int, str]:
 
 
 def finish(bag: Path, written: Path, target: Path) -> dict:
-    """Move a closed segment from its folder to `target`. Gives what its metadata say, under its new name."""
+    """Move a closed segment from its folder to `target`. Gives its metadata, with the new file name."""
     about = read_metadata(written.parent)
     about["relative_file_paths"] = [target.name]
     about["files"][0]["path"] = target.name
@@ -49,7 +50,7 @@ def finish(bag: Path, written: Path, target: Path) -> dict:
 
 
 def read_metadata(bag: Path) -> dict:
-    """The information of a bag's metadata.yaml. Raises BagError."""
+    """The contents of a bag's metadata.yaml. Raises BagError if the file is missing or is not the metadata of a bag."""
     path = bag / "metadata.yaml"
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
@@ -60,16 +61,13 @@ def read_metadata(bag: Path) -> dict:
 
 
 def write_metadata(bag: Path, segments: list[dict]) -> None:
-    """Write a bag's metadata.yaml from those of its segments, so that a kill leaves the old file or the new one."""
-    temporary = bag / "metadata.yaml.tmp"
-    temporary.write_text(yaml.safe_dump({KEY: merged(segments)}, sort_keys=False), encoding="utf-8")
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, bag / "metadata.yaml")
+    """Write a bag's metadata.yaml from the metadata of its segments. A kill leaves the old file or the new one."""
+    data = yaml.safe_dump({KEY: merged(segments)}, sort_keys=False).encode()
+    atomic_file.replace(bag / "metadata.yaml", lambda temporary: atomic_file.write(temporary, data))
 
 
 def merged(segments: list[dict]) -> dict:
-    """One metadata mapping from those of several segments; empty segments do not count for the times."""
+    """Merge the metadata of several segments. Segments without a message do not affect start and duration."""
     topics: dict[str, dict] = {}
     for segment in segments:
         for topic in segment["topics_with_message_count"]:

@@ -1,4 +1,4 @@
-"""Writing a bag while the graph runs: raw messages in, segments of a limited size out."""
+"""Writes a bag while the graph runs: raw messages go in, segments of a limited size come out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spike_ctrl.recordings import BagError, segment
 
 
 class BagWriter:
-    """Writes messages as they come off the wire to a new bag.
+    """Writes serialised messages to a new bag.
 
-    max_bytes: a segment that has grown to this size is finished and the next one begun. store: knows all types written.
-    Between two calls of `flush` messages wait in memory; a kill loses those and no others. Methods raise BagError, where
-    the disk is full for example; after that only `abandon` is of use.
+    store: defines every type that is written. max_bytes: size at which a segment is finished and the next one begun.
+    Messages wait in memory until `flush` is called; if the process is killed, only those are lost. All methods raise
+    BagError, for example when the disk is full. After an error only `abandon` may be called.
     """
 
     def __init__(self, path: str | os.PathLike, store: Typestore, *, max_bytes: int = 2**30):
@@ -38,13 +38,13 @@ class BagWriter:
         self._begin()
 
     def add_topic(self, topic: str, kind: str, qos: Sequence[Qos] = ()) -> None:
-        """Announce a topic, its type and the QoS profiles that its publishers offer; a known topic stays as it is."""
+        """Announce a topic, its type and the QoS profiles that its publishers offer. A known topic stays as it is."""
         if topic not in self.topics:
             self.topics[topic] = kind, tuple(qos)
             self._connect(topic)
 
     def write(self, topic: str, received: int, data: bytes) -> None:
-        """Take a message: its CDR bytes and the time of its receipt, in nanoseconds since 1970."""
+        """Write a message. received: time of receipt, ns since 1970. data: the message in CDR."""
         try:
             self._writer.write(self._connections[topic], received, data)
             self.messages += 1
@@ -57,7 +57,7 @@ class BagWriter:
             raise self._error(error) from None
 
     def flush(self) -> None:
-        """Hand to the operating system what waits in memory: from then on a killed process does not lose it."""
+        """Hand the messages that wait in memory to the operating system. A kill of this process then loses none of them."""
         storage = self._writer.storage
         try:
             if storage.chunk.msgs:
@@ -67,18 +67,18 @@ class BagWriter:
             raise self._error(error) from None
 
     def close(self) -> None:
-        """Finish the bag: index, footer, metadata."""
+        """Finish the bag: write index, footer and metadata."""
         try:
             self._finish()
         except OSError as error:
             raise self._error(error) from None
 
     def abandon(self) -> None:
-        """Let go of the open segment as it is, for `repair`; the finished ones stay readable."""
+        """Close the open segment unfinished. `repair` can restore it; the finished segments stay readable."""
         if self._writer is not None:
             try:
                 self._writer.abort()
-            except OSError:  # the buffer of the file object still does not fit
+            except OSError:  # the disk is full: the buffer of the file cannot be written either
                 pass
             self._writer = None
 

@@ -1,4 +1,4 @@
-"""One HTML page from models, runs and bags: what was learned and what was flown, with plotly inside and no network.
+"""Reports: one HTML page on models, runs and bags. plotly is inside the page, so it needs no network.
 
 write("report.html", ["models/crazyflie.safetensors", "runs/short", "bags/20260101-120000"])
 """
@@ -15,11 +15,11 @@ from spike_ctrl.policy import checkpoint
 
 
 class ReportError(ValueError):
-    """Something that cannot be reported on; one line names it, what was found and what is wanted."""
+    """There can be no report on a path. The message is one line: the path, what was found, what is wanted."""
 
 
 def kind(path: Path) -> str:
-    """ "model", "run" or "bag": what a path is, by what is there. Raises ReportError."""
+    """What a path is: "model", "run" or "bag". Raises ReportError if it is none of them."""
     if path.suffix == ".safetensors" and checkpoint.place(path).is_file():
         return "model"
     if path.is_dir() and (path / "metrics.jsonl").is_file():
@@ -32,10 +32,10 @@ def kind(path: Path) -> str:
     raise ReportError(f"{path}: found {found}, wanted a model (.safetensors), a run's folder (metrics.jsonl) or a bag")
 
 
-def write(target: Path, paths: Sequence[Path], still: bool = False) -> None:
-    """Write the report on these paths, interactive or with still pictures.
+def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
+    """Write a report on models, runs and bags to the file `target`.
 
-    Raises ReportError, BagError, CheckpointError, AirframeError.
+    static: with pictures instead of interactive charts. Raises ReportError, BagError, CheckpointError, AirframeError.
     """
     from spike_ctrl.report import bag_section, model_section, page, run_section
 
@@ -52,11 +52,11 @@ def write(target: Path, paths: Sequence[Path], still: bool = False) -> None:
             sections.append(bag_section.section(path, [m.path for m in models]))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     try:
-        Path(target).write_text(page.page("spike_ctrl report", sections, about, still), encoding="utf-8")
+        Path(target).write_text(page.page("spike_ctrl report", sections, about, static), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def thinned(length: int, most: int = 4000) -> np.ndarray:
-    """Indices that show a signal of this length with at most so many points, evenly."""
+    """At most `most` indices, evenly spaced, to draw a signal of this length with."""
     return np.unique(np.linspace(0, max(length - 1, 0), min(length, most)).astype(int))

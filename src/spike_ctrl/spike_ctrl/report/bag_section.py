@@ -1,4 +1,4 @@
-"""A recorded flight's part of a report: the same figures as a model's, from what was recorded, and the graph's timing."""
+"""The section of a report on a bag: the charts of a model as they were recorded, and the timing of the graph."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Ver
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
 
 VEHICLE = 0
-RATE_HZ = 100.0  # where no checkpoint tells
+RATE_HZ = 100.0  # if the bag holds no checkpoint that tells
 
 
 def section(path: Path, models: Sequence[Path] = ()) -> Section:
-    """models: the policies to replay, where the bag holds none."""
+    """The section on the bag at `path`. models: policies to replay if it holds none. Raises BagError, CheckpointError."""
     recording, log = read(path), read_log(path)
     notes = list(recording.notes)
     choice, compared, found = None, None, None
@@ -58,7 +58,7 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
 
 
 def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison]:
-    """Replay the checkpoints in the bag or, without any, the first that fits among the given models and the shipped ones."""
+    """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models."""
     try:
         return replay.judged(recording, None, "", "")
     except BagError as error:
@@ -73,7 +73,7 @@ def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice
 
 
 def _shipped(recording: Recording) -> list[Path]:
-    """Models of this installation that are called as the one that flew."""
+    """Models of this installation with the name of the one that flew."""
     names = set() if recording.policy is None else {Path(name).name for name in recording.policy.name.tolist() if name}
     return [path for path in sorted(resources.folder("models").glob("*.safetensors")) if path.name in names]
 
@@ -114,14 +114,14 @@ def _flight(
 
 
 def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
-    """When the guide flies, in training."""
+    """The times at which the guide flies in training."""
     guided = np.concatenate([[0], (flags & GUIDE) > 0, [0]]).astype(int)
     begins, ends = np.flatnonzero(np.diff(guided) > 0), np.flatnonzero(np.diff(guided) < 0) - 1
     return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
 
 
 def _tiles(recording: Recording, compared, flight: ChartedFlight) -> Tiles:
-    """The few figures that one looks for first."""
+    """The key figures."""
     errors, error = flight.error[flight.settled], hover_verdict([flight])
     duration = flight.seconds[-1] - flight.seconds[0]
     shown: list[FigureTile] = [
@@ -177,7 +177,7 @@ def _vehicles(recording: Recording) -> str:
 
 
 def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: ChartedFlight) -> Chart | None:
-    """What the guard says to the recorded flight, on the time axis."""
+    """The faults that the guard finds in the recorded flight, over time. None if there are none."""
     edges, rates = np.cumsum([0, *flight.hidden])[:-1], None
     if found is not None and found.spikes is not None:
         rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(flight.hidden)

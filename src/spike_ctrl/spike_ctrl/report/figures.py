@@ -1,4 +1,4 @@
-"""Charts, described once and drawn twice: as PNG for documents and as one interactive page."""
+"""Charts that are described once and drawn in two ways: as PNG for documents and as one interactive page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
 PAPER_COLOUR, LEVEL_COLOUR, GRID_COLOUR = "#1f2430", "#6b7280", "#e3e6ea"
 PANEL_INCHES = (5.4, 3.9)
-MANY = 6  # entries of a legend from which it would cover what it explains
+MANY = 6  # a legend with more entries would cover the curves, so it stands beside the axes
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #1f2430 }
 table { border-collapse: collapse; font-size: 13px }
@@ -22,7 +22,7 @@ td, th { border-bottom: 1px solid #d9dde3; padding: .25rem .6rem; text-align: le
 
 @dataclass(frozen=True)
 class Line:
-    """y over x, with a band from low to high where given. What the paper says is dashed with hollow marks."""
+    """y over x, with a band from low to high if given. paper: a figure of the paper, dashed with hollow marks."""
 
     name: str
     x: Sequence[float]
@@ -31,7 +31,7 @@ class Line:
     high: Sequence[float] = ()
     colour: int = 0
     paper: bool = False
-    faint: bool = False  # one of several behind their mean: thin, without a name in the legend
+    faint: bool = False  # one of several curves behind their mean: thin, not in the legend
     marks: bool = False
     joined: bool = True  # False: marks alone
 
@@ -46,7 +46,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Bars:
-    """One bar per category, with its deviation where given; NaN leaves a gap. What the paper says is hollow."""
+    """One bar per category, with its deviation if given. NaN leaves a gap. paper: a figure of the paper, hollow."""
 
     name: str
     values: Sequence[float]
@@ -57,7 +57,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. With categories, bars stand over them and the x of lines counts them from 0."""
+    """One pair of axes. With categories, bars stand above them, and lines give x as the index of the category."""
 
     title: str
     x_label: str
@@ -66,14 +66,14 @@ class Panel:
     categories: Sequence[str] = ()
     log_x: bool = False
     log_y: bool = False
-    format: str = ""  # of the numbers over bars, as ".0f"; none where empty
+    format: str = ""  # of the numbers above bars, for example ".0f"; "": no numbers
     low: float | None = None  # where the y axis begins
-    stacked: bool = False  # bars of one category in one place, where each has one value only
+    stacked: bool = False  # the bars of a category share one place; only one of them has a value
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels side by side. name: of its file."""
+    """Panels side by side. name: of its file, without suffix."""
 
     name: str
     title: str
@@ -81,11 +81,11 @@ class Figure:
 
 
 class MissingPackage(ImportError):
-    """A package that draws is not installed; one line names it and what to do."""
+    """A package for drawing is not installed. The message is one line that says how to install it."""
 
 
 def require() -> None:
-    """Raises MissingPackage now, rather than after hours of measuring."""
+    """Raises MissingPackage if matplotlib or plotly is missing. Call it before hours of measuring."""
     for package in ("matplotlib", "plotly"):
         try:
             __import__(package)
@@ -102,18 +102,18 @@ def _bars(panel: Panel) -> list[Bars]:
 
 
 def _grid(figure: Figure) -> tuple[int, int]:
-    """Rows and columns of the panels: side by side they are read up to three."""
+    """Rows and columns of the panels: up to three side by side, else two."""
     columns = len(figure.panels) if len(figure.panels) <= 3 else 2
     return -(-len(figure.panels) // columns), columns
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Draw with matplotlib."""
+    """Draw a figure as PNG, with matplotlib."""
     from matplotlib.figure import Figure as Sheet
 
     width, height = PANEL_INCHES
     wide = max(1.0, *(len(_bars(panel)) * len(panel.categories) / 12 for panel in figure.panels))
-    crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside them
+    crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside the axes
     rows, columns = _grid(figure)
     size = (width * columns * min(wide, 2.0) + 2.0 * crowded, height * rows + 0.35)
     sheet = Sheet(figsize=size, dpi=110, layout="constrained")
@@ -159,17 +159,17 @@ def save_png(figure: Figure, path: Path) -> None:
             axes.set_ylim(bottom=panel.low)
         if handles := axes.get_legend_handles_labels()[0]:
             place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(handles) > MANY else {}
-            if _bars(panel):  # whose numbers it would cover
+            if _bars(panel):  # the legend would cover their numbers
                 place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(handles)}
             axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
-    sheet.draw_without_rendering()  # from here on it is known where everything lies
+    sheet.draw_without_rendering()  # places are known only after this
     for name in names:
         _clear(name)
     sheet.savefig(path)
 
 
 def _clear(name) -> None:
-    """Put the name of a level where no curve and no legend lies over it: at the right below its line, if that is free."""
+    """Move the name of a level to a place without curve or legend: at the right below its line, if that is free."""
     axes, (_, y) = name.axes, name.xy
     curves = [line for line in axes.lines if not line.get_label().startswith("_")]
     paths = [line.get_transform().transform_path(line.get_path()) for line in curves]
@@ -226,7 +226,7 @@ def _plot_bars(axes, panel: Panel) -> None:
 
 
 def page(title: str, figures: Sequence[Figure], text: str = "") -> str:
-    """All figures in one HTML page that needs no network: plotly's script is inside."""
+    """All figures in one HTML page with plotly's script inside, so it needs no network. text: HTML below the title."""
     parts = [f"<h1>{escape(title)}</h1>", text]
     for index, figure in enumerate(figures):
         parts.append(f"<h2>{escape(figure.title)}</h2>")
@@ -297,5 +297,5 @@ def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict]:
 
 
 def _plain(values: Sequence[float]) -> list[float | None]:
-    """Python numbers; NaN becomes nothing, which plotly leaves out."""
+    """Python numbers. What is not finite becomes None, which plotly leaves out."""
     return [float(value) if math.isfinite(value) else None for value in values]

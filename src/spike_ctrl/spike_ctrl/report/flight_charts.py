@@ -1,4 +1,4 @@
-"""Figures of flights: where the vehicle was, what was commanded, what the neurons did."""
+"""Charts of flights: where the vehicle was, what was commanded, and what the neurons did."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from spike_ctrl.report import thinned
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.page import Chart, Verdict
 
-SETTLING = 2.0  # s after a start that do not count
-TRACES = 3  # neurons of each layer whose membrane is drawn
-TRACE_RANGE = (-4.0, 4.0)  # thresholds; a neuron that is driven hard runs far off the scale
-WINDOW = 1000  # steps of neurons that are drawn
+SETTLING = 2.0  # s after a start that do not count for the error
+TRACES = 3  # neurons per layer whose membrane is drawn
+TRACE_RANGE = (-4.0, 4.0)  # in thresholds; a strongly driven neuron would leave every scale
+WINDOW = 1000  # steps for which spikes are drawn
 FONT, GRID = "system-ui, sans-serif", "#e3e6ea"
-NEAR = {"x": 1.5, "y": 1.5, "z": 0.9}  # where a scene in space is seen from
-BANDS = 60  # more of them than this say nothing
+EYE = {"x": 1.5, "y": 1.5, "z": 0.9}  # from where a three-dimensional scene is seen
+BANDS = 60  # more bands than this are not drawn: one could not tell them apart
 
 
 class Band(NamedTuple):
-    """Somebody flies from begin to end (s). colour: its number in COLOURS."""
+    """The time from begin to end (s) in which one controller flies. colour: index in COLOURS."""
 
     begin: float
     end: float
@@ -37,12 +37,12 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class ChartedFlight:
-    """One vehicle over T steps, in the set-point's frame. NaN where it had crashed.
+    """One vehicle over T steps, in the set-point's frame. All values are NaN after a crash.
 
-    seconds (T,); observation (T, 18); action, guide (T, 4), guide None where unknown; spikes and membrane (at most T,
-    neurons) or None; theta (neurons,); hidden: widths of the layers. starts: seconds at which an episode starts, or the
-    policy takes over. bands: who flies when. counts (T,): samples that the policy answers for; None: all. position,
-    set_point (T, 3): in the world, where they are known.
+    seconds (T,). observation (T, 18). action (T, 4). layout: "motors" or "rates". guide (T, 4): its actions, if known.
+    spikes, membrane (at most T, neurons), theta (neurons,), hidden: widths of the layers; if the neurons are known.
+    starts: seconds at which an episode starts or the policy takes over. bands: who flies when. counts (T,): the samples
+    that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known.
     """
 
     name: str
@@ -63,26 +63,26 @@ class ChartedFlight:
 
     @property
     def error(self) -> np.ndarray:
-        """Distance from the set-point, m."""
+        """Distance from the set-point, m, (T,)."""
         return np.linalg.norm(self.observation[:, :3], axis=1)
 
     @property
     def settled(self) -> np.ndarray:
-        """Samples that count, (T,): SETTLING after the start of their episode, flown by the policy."""
+        """Which samples count for the error, (T,): flown by the policy, at least SETTLING after the start of the episode."""
         starts = np.asarray(self.starts)
         last = starts[np.maximum(np.searchsorted(starts, self.seconds, side="right") - 1, 0)]
         late = self.seconds - last >= SETTLING
         return late if self.counts is None else late & self.counts
 
     def window(self, steps: int) -> slice:
-        """So many steps of the neurons, from just before the policy takes over."""
+        """A slice of `steps` steps of the neurons that begins 1 s before the policy takes over."""
         mine = [band.begin for band in self.bands if band.colour == 0]
         begin = int(np.searchsorted(self.seconds, mine[0] - 1.0)) if mine else 0
         return slice(max(min(begin, len(self.spikes) - steps), 0), begin + steps)
 
 
 def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
-    """Whether few enough of the settled samples are far from the set-point; after a crash all are."""
+    """Passes if at most PASS_SHARE of the settled samples are beyond PASS_ERROR. All samples after a crash are beyond it."""
     errors = np.concatenate([flight.error[flight.settled] for flight in flights])
     if not len(errors):
         return Verdict(f"the policy never flew for longer than {SETTLING:.0f} s", False)
@@ -99,7 +99,7 @@ def attitude(observation: np.ndarray) -> np.ndarray:
 
 
 def charts(flights: Sequence[ChartedFlight]) -> list[Chart]:
-    """All that is known: trajectories and errors of all flights, the rest of the first."""
+    """Charts of some flights: trajectories and errors of all, everything else of the first."""
     first = flights[0]
     found = [_trajectory(flights), _error(flights), _attitude(first), _actions(first)]
     if first.spikes is not None and len(first.spikes):
@@ -146,9 +146,9 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
 
 
 def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict:
-    """A scene that shows all of the sheet's lines in space, in one scale on its three axes (m).
+    """A scene that shows all three-dimensional lines of a figure, with the same scale (m) on its three axes.
 
-    No axis is shorter than half of the longest: a climb on the spot would else be a needle, longer than the view.
+    No axis is shorter than half of the longest. Otherwise a vertical climb would be a thin line longer than the view.
     """
     every = (np.concatenate([np.zeros(0), *(trace[axis] for trace in sheet.data)]) for axis in "xyz")
     known = [places[np.isfinite(places)] for places in every]
@@ -157,7 +157,7 @@ def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict:
     ends = (low + high)[:, None] / 2 + room[:, None] * [-0.5, 0.5]
     axes = {f"{a}axis": {"title": {"text": t}, "range": r.tolist()} for a, t, r in zip("xyz", titles, ends, strict=True)}
     ratio = dict(zip("xyz", (1.1 * room / room.max()).tolist(), strict=True))
-    return axes | {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": NEAR, "center": {"z": -0.15}}}
+    return axes | {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": EYE, "center": {"z": -0.15}}}
 
 
 def _error(flights: Sequence[ChartedFlight]) -> Chart:
@@ -249,7 +249,7 @@ def _membranes(flight: ChartedFlight) -> Chart:
 
 
 def _lively(rates: np.ndarray) -> np.ndarray:
-    """A busy, a middling and a quiet neuron among those that neither rest nor spike at every step."""
+    """Indices of TRACES neurons whose spike rates are nearest to .5, .25 and .1."""
     wanted = np.array([0.5, 0.25, 0.1])[:TRACES]
     found: list[int] = []
     for rate in wanted:
@@ -263,7 +263,7 @@ def _within(band: Band, seconds: np.ndarray) -> np.ndarray:
 
 
 def banded(sheet: go.Figure, bands: Sequence[Band]) -> go.Figure:
-    """The figure with the time of each band in its colour behind it."""
+    """The figure, with each band shaded in its colour behind the curves."""
     if len(bands) > BANDS:
         return sheet
     for axes in range(1, 1 + sum(key.startswith("xaxis") for key in sheet.to_dict()["layout"])):
@@ -277,7 +277,7 @@ def banded(sheet: go.Figure, bands: Sequence[Band]) -> go.Figure:
 
 
 def _broken(flight: ChartedFlight, at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values at these rows, with a gap where one episode ends and the next begins elsewhere."""
+    """The values at the rows `at`, with a gap (NaN) at the end of each episode."""
     episode = np.searchsorted(np.asarray(flight.starts), flight.seconds[at], side="right")
     found = np.array(values, float)
     found[:-1][np.diff(episode) > 0] = np.nan
@@ -285,11 +285,13 @@ def _broken(flight: ChartedFlight, at: np.ndarray, values: np.ndarray) -> np.nda
 
 
 def curve(x, y, name: str, number: int, **options) -> go.Scatter:
+    """A line over x in the colour `number`. options: further arguments of plotly's Scatter."""
     look = {"color": COLOURS[number % len(COLOURS)], "width": 1.5}
     return go.Scatter(x=x, y=y, name=name, mode="lines", line=look, **options)
 
 
 def styled(sheet: go.Figure, height: int = 380) -> go.Figure:
+    """The figure in the style of a report. height: pixels."""
     sheet.update_layout(
         template="plotly_white",
         height=height,

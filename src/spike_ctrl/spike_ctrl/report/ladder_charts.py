@@ -1,4 +1,4 @@
-"""A flight's ladder in a report: who flew when, what happened, how late the commands were."""
+"""The ladder of a flight in a report: who flew when, what happened, and how late the commands were."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from spike_ctrl.report.page import Chart, Table
 
 RUNG_COLOURS = {Rung.SNN: 0, Rung.GUIDE: 1, Rung.HOLD: 3, Rung.LAND: 5, Rung.SILENT: 7}  # numbers in COLOURS
 SEVERITY_COLOURS = {"ok": COLOURS[2], "info": COLOURS[2], "warning": COLOURS[1], "error": COLOURS[4]}
-EVENTS = 40  # rows of the table; a repeated event counts once
+EVENTS = 40  # rows of the table at most
 
 
 def bands(log: FlightLog, begun: int) -> list[Band]:
-    """Who flies when, in s after `begun` (ns)."""
+    """One band for each time that a rung is in force, in s after `begun` (ns)."""
     times = (log.received - begun) * 1e-9
     rungs = log.rung_at(log.received)
     edges = [0, *(np.flatnonzero(np.diff(rungs)) + 1).tolist(), len(rungs)]
@@ -34,7 +34,7 @@ def bands(log: FlightLog, begun: int) -> list[Band]:
 
 
 def ladder(log: FlightLog, begun: int) -> Chart:
-    """The rung over time, with what the supervisor said on it."""
+    """The rung over time, with the messages of the supervisor. begun: time of 0 s, ns."""
     sheet = go.Figure()
     ends = (log.received[-1] - begun) * 1e-9
     for band in bands(log, begun):
@@ -66,7 +66,7 @@ def ladder(log: FlightLog, begun: int) -> Chart:
 
 
 def events(said: Sequence[FlightEvent], begun: int) -> Table:
-    """What happened, line by line; what was said again and again stands once, with how often."""
+    """Messages of the supervisor. A repeated message is one row, with its count. begun: time of 0 s, ns."""
     rows: dict[str, list] = {}
     for event in said:
         key = event.text.partition(":")[0] if event.text.startswith("refused") else event.text
@@ -79,7 +79,7 @@ def events(said: Sequence[FlightEvent], begun: int) -> Table:
 
 
 def times(log: FlightLog, begun: int) -> str:
-    """How long each rung flew."""
+    """How long each rung was in force, as text."""
     flown: dict[str, float] = {}
     for band in bands(log, begun):
         flown[band.name] = flown.get(band.name, 0.0) + band.end - band.begin
@@ -87,7 +87,7 @@ def times(log: FlightLog, begun: int) -> str:
 
 
 def latency(found: Mapping[str, np.ndarray]) -> Chart:
-    """Histograms of latencies (s) by what they are of."""
+    """Histograms of latencies. found: name of each and its values in s."""
     sheet, words = go.Figure(), []
     for number, (name, seconds) in enumerate(found.items()):
         ms = 1e3 * seconds

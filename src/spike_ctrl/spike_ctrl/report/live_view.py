@@ -1,6 +1,6 @@
-"""What `spike-ctrl watch` shows: a running graph in a terminal. Pure: what was seen goes in, text comes out.
+"""What `spike-ctrl watch` shows of a running graph in a terminal. Pure: what was seen goes in, text comes out.
 
-seen = Seen(now=12.0, nodes=("simulator", "learner"), streams=(Stream("state", 930.0, 0.002),))
+seen = SeenGraph(now=12.0, nodes=("simulator", "learner"), streams=(SeenStream("state", 930.0, 0.002),))
 Console().print(render(seen))
 """
 
@@ -15,8 +15,8 @@ from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.policy.pilot import Reason
 
-STALE = 0.1  # s: a stream of a flight that is older is told in red
-LATE = 3.0  # s: the same of what is told once a second
+STALE = 0.1  # s; an older message of a fast topic is shown in red
+LATE = 3.0  # s; the same for a topic below 20 Hz
 EVENTS, HISTORY = 8, 60
 BARS, BLOCKS = "▁▂▃▄▅▆▇█", "█"
 RUNG_STYLES = {Rung.SNN: "bold blue", Rung.GUIDE: "bold yellow", Rung.HOLD: "bold magenta", Rung.LAND: "bold cyan"}
@@ -27,7 +27,7 @@ FAULTS = {fault.number: fault for fault in Fault}
 
 
 class SeenStream(NamedTuple):
-    """A topic: its name, messages per second, and s since the last; None: none was heard."""
+    """A topic: its name, messages per second, and the age of the last message, s; None if there was none."""
 
     topic: str
     hertz: float
@@ -36,10 +36,11 @@ class SeenStream(NamedTuple):
 
 @dataclass(frozen=True)
 class SeenGraph:
-    """A graph at one moment. Messages are those of spike_ctrl_msgs, or None where none was heard.
+    """A graph at one moment.
 
-    now: s since the watch began. rung_since: now when the rung last changed. error: m, distances from the set-point of
-    vehicle 0, oldest first. events: (now, severity, text), oldest first.
+    supervisor, autopilot, policy, training: the last message of spike_ctrl_msgs from each, None if there was none.
+    now: s since the watch began. rung_since: value of `now` when the rung last changed. error: distances of vehicle 0 from
+    its set-point, m, oldest first. actions: of vehicle 0, by topic. events: (now, severity, text), oldest first.
     """
 
     now: float
@@ -52,13 +53,13 @@ class SeenGraph:
     training: Any = None
     vehicles: int = 0
     error: Sequence[float] = ()
-    actions: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of vehicle 0, by topic
+    actions: Mapping[str, Sequence[float]] = field(default_factory=dict)
     layout: str = "motors"
     events: Sequence[tuple[float, str, str]] = ()
 
 
 def render(seen: SeenGraph):
-    """All that is known, as a rich renderable."""
+    """The dashboard as a rich renderable."""
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text
@@ -133,7 +134,7 @@ def _number(value: float, form: str) -> str:
 
 
 def _share(seen: SeenGraph) -> float:
-    """Of the run that is done, from what is done and how long the rest takes at this speed."""
+    """Share of the training run that is done, from the steps done and the time left at the present speed."""
     status = seen.training
     rest = status.remaining_time * status.steps_per_second
     whole = status.environment_steps + rest
@@ -201,13 +202,13 @@ def _panel(title: str, lines: Sequence):
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of a share in 0..1."""
+    """A bar of `width` characters that is filled to a share in 0..1."""
     full = round(max(0.0, min(share, 1.0)) * width) if math.isfinite(share) else 0
     return BLOCKS * full + "·" * (width - full)
 
 
 def sparkline(values: Sequence[float], top: float) -> str:
-    """The last values as bars from 0 to `top`; what is above is cut, what is not finite is x."""
+    """The last HISTORY values as bars from 0 to `top`. Larger values are cut off. "x" stands for NaN or infinity."""
     steps = len(BARS) - 1
     return "".join(
         BARS[min(int(value / top * steps), steps)] if math.isfinite(value) else "x" for value in values[-HISTORY:]

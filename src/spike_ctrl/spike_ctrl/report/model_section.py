@@ -1,4 +1,4 @@
-"""A model's part of a report: what it is, how it flies, what its neurons do, what a step of it costs."""
+"""The section of a report on a model: what it is, how it flies, what its neurons do, and what one step costs."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ class FlownModel:
 
     @property
     def name(self) -> str:
+        """The name of its file; for a run's policy also that of the run."""
         return self.path.stem if self.path.stem != "policy" else f"{self.path.parent.name}/policy"
 
 
 def fly(path: Path) -> FlownModel:
-    """Evaluate a model on the frozen starts and fly it from some others."""
+    """Evaluate the model at `path` on the frozen starts, and fly it from FLIGHTS other starts.
+
+    Raises CheckpointError, AirframeError.
+    """
     loaded = checkpoint.load(path)
     contract = loaded.manifest.contract
     vehicle = airframe.find(contract.airframe)
@@ -54,6 +58,7 @@ def fly(path: Path) -> FlownModel:
 
 
 def section(found: FlownModel) -> Section:
+    """The section on a model."""
     return Section(
         f"Model {found.name}",
         [

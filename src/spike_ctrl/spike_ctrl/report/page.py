@@ -1,4 +1,4 @@
-"""The page: sections of text, tables and figures in one HTML file that asks nothing of the network."""
+"""The HTML page of a report: sections of text, tables and figures in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 
   .grid { display: block } figure { margin: 0 0 4mm }
 }
 """
-# On paper a figure is as wide as the sheet: plotly must draw it so before it is printed, and back afterwards.
+# On paper a figure is as wide as the sheet. plotly must redraw it before printing, and again afterwards.
 PRINT = """
 const paper = matchMedia("print");
 const draw = width => document.querySelectorAll(".plotly-graph-div").forEach(
@@ -66,7 +66,7 @@ BUTTONS = ["select2d", "lasso2d", "autoScale2d", "resetCameraLastSave3d", "hover
 
 @dataclass(frozen=True)
 class Chart:
-    """A plotly figure with its title and a caption. wide: it takes the whole width of the page."""
+    """A plotly figure with its title and caption. wide: the chart takes the whole width of the page."""
 
     title: str
     figure: object
@@ -76,7 +76,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text and numbers under a head; markup in a cell is text, unless it is a `Verdict`."""
+    """Rows of text, numbers and verdicts under a head. HTML in a cell is shown as text. head may be empty texts."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -84,7 +84,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Words that are good or bad news."""
+    """A result that is good or bad, shown in green or red."""
 
     text: str
     good: bool
@@ -92,7 +92,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class FigureTile:
-    """One figure that one looks for first. good: whether it is good news; None: neither."""
+    """A key figure, shown large. good: shown in green if True, in red if False, in neither if None."""
 
     name: str
     value: str
@@ -101,24 +101,31 @@ class FigureTile:
 
 @dataclass(frozen=True)
 class Tiles:
+    """A row of key figures."""
+
     tiles: Sequence[FigureTile]
 
 
 @dataclass(frozen=True)
 class Section:
+    """A part of the page with its own heading. notes: warnings below the heading."""
+
     title: str
     parts: Sequence[Table | Chart | Tiles | str] = ()
     notes: Sequence[str] = field(default=())
 
 
-def page(title: str, sections: Sequence[Section], about: str = "", still: bool = False) -> str:
-    """The whole file; about: a line below the title. plotly's script is inside once, at the end of the head; still:
-    pictures in place of interactive charts, and no script."""
+def page(title: str, sections: Sequence[Section], about: str = "", static: bool = False) -> str:
+    """The page as HTML.
+
+    about: a line below the title. static: pictures instead of interactive charts, and no script. Otherwise the head holds
+    plotly's script once, for all charts.
+    """
     from plotly.offline import get_plotlyjs
 
-    plotly, printing = ("", "") if still else (f"<script>{get_plotlyjs()}</script>", f"<script>{PRINT}</script>")
+    plotly, printing = ("", "") if static else (f"<script>{get_plotlyjs()}</script>", f"<script>{PRINT}</script>")
     links = " ".join(f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections))
-    body = "\n".join(_section(i, section, still) for i, section in enumerate(sections))
+    body = "\n".join(_section(i, section, static) for i, section in enumerate(sections))
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style>'
@@ -130,12 +137,12 @@ def page(title: str, sections: Sequence[Section], about: str = "", still: bool =
     )
 
 
-def _section(number: int, section: Section, still: bool) -> str:
-    """Charts that follow each other share a grid, tables a row."""
+def _section(number: int, section: Section, static: bool) -> str:
+    """A section as HTML. Consecutive charts share a grid, and consecutive tables share a row."""
     lines = [f'<section id="section-{number}"><h2>{escape(section.title)}</h2>']
     if section.notes:
         lines.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
-    drawn = ((type(part), _part(part, f"chart-{number}-{index}", still)) for index, part in enumerate(section.parts))
+    drawn = ((type(part), _part(part, f"chart-{number}-{index}", static)) for index, part in enumerate(section.parts))
     for kind, parts in groupby(drawn, key=lambda pair: pair[0]):
         inside = "".join(text for _, text in parts)
         frame = {Chart: "grid", Table: "tables"}.get(kind)
@@ -143,9 +150,9 @@ def _section(number: int, section: Section, still: bool) -> str:
     return "\n".join([*lines, "</section>"])
 
 
-def _part(part: Chart | Table | Tiles | str, name: str, still: bool) -> str:
+def _part(part: Chart | Table | Tiles | str, name: str, static: bool) -> str:
     if isinstance(part, Chart):
-        return _chart(part, name, still)
+        return _chart(part, name, static)
     if isinstance(part, Table):
         return _table(part)
     return (
@@ -155,11 +162,11 @@ def _part(part: Chart | Table | Tiles | str, name: str, still: bool) -> str:
     )
 
 
-def _chart(chart: Chart, name: str, still: bool) -> str:
-    if still:
-        from spike_ctrl.report.still_picture import picture
+def _chart(chart: Chart, name: str, static: bool) -> str:
+    if static:
+        from spike_ctrl.report.static_charts import image
 
-        drawn = picture(chart.figure, chart.title, chart.wide)
+        drawn = image(chart.figure, chart.title, chart.wide)
     else:
         config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": BUTTONS}
         drawn = chart.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)

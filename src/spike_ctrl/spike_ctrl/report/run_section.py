@@ -1,4 +1,4 @@
-"""A training run's part of a report: learning curves from its metrics.jsonl."""
+"""The section of a report on a training run: learning curves from its metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spike_ctrl.report.flight_charts import curve, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles
 
 CURVES: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    # title: unit, names in metrics.jsonl and what they are called here
+    # title of a chart: label of its y axis, names in metrics.jsonl and their names in the chart
     "Return": ("return", {"return": "as flown in training", "validation_return": "policy alone, validation starts"}),
     "Survival": ("share", {"survival": "as flown in training", "validation_survival": "policy alone"}),
     "Guide": ("", {"guide_share": "share flown by the guide", "bc_weight": "weight of the guide's labels"}),
@@ -25,7 +25,7 @@ CURVES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 
 
 def section(path: Path) -> Section:
-    """Raises ReportError where the run has no metrics that can be read."""
+    """The section on the run in the folder `path`. Raises ReportError if its metrics cannot be read."""
     lines = metrics(path)
     last = lines[-1]
     about = [("folder", str(path)), ("environment steps", int(last.get("environment_steps", 0)))]
@@ -41,7 +41,7 @@ def section(path: Path) -> Section:
 
 
 def metrics(path: Path) -> list[dict]:
-    """The lines of metrics.jsonl; one that a kill cut off at the end is left out."""
+    """The lines of a run's metrics.jsonl. A last line that a kill has cut off is left out. Raises ReportError."""
     file = path / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines()
     found = []

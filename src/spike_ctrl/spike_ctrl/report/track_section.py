@@ -1,4 +1,4 @@
-"""The track of a flight, drawn: from above, over time, how far off; as PNG for documents and as part of a page."""
+"""Draws the track of a flight: from above, over time, and its distance from the set-point; as PNG and as a section."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRUE, WANTED = COLOURS[0], COLOURS[1]
 
 
 def section(track: FlownTrack, legs: Sequence[FlownLeg], duration: float) -> Section:
-    """duration: s of each leg."""
+    """The section on a track and its legs. duration: of each leg, s."""
     tiles = [FigureTile(f"{leg.name}: RMSE", f"{100 * leg.rmse:.1f} cm", leg.passed) for leg in legs if leg.name != "step"]
     tiles += [FigureTile("step: within 15 cm after", f"{leg.settle:.2f} s") for leg in legs if leg.name == "step"]
     rows = [(leg.name, str(leg) if leg.passed is None else Verdict(str(leg), leg.passed)) for leg in legs]
@@ -28,7 +28,7 @@ def section(track: FlownTrack, legs: Sequence[FlownLeg], duration: float) -> Sec
 
 
 def save_png(track: FlownTrack, legs: Sequence[FlownLeg], duration: float, path: Path) -> None:
-    """Draw with matplotlib."""
+    """Draw a track as PNG, with matplotlib. duration: of each leg, s."""
     from matplotlib.figure import Figure as Sheet
 
     sheet = Sheet(figsize=(11, 8.4), dpi=110, layout="constrained")

@@ -1,8 +1,8 @@
 """A whole sequence of the spiking network at once: T steps of its layers and their derivative, compiled.
 
 One vehicle after the other goes through a layer for all steps, so that what it needs stays in the nearest caches. Spikes
-are rare: forward and in the gradient of the weights a product with them is a sum of some rows (`sparse`). What is dense,
-the gradient from a layer to the one before, is a GEMM for some vehicles at a time.
+are rare: forward and in the gradient of the weights a product with them is a sum of some rows (`sparse_products`). What is
+dense, the gradient from a layer to the one before, is a GEMM for some vehicles at a time.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,17 @@
-"""Modules named `launch` and `launch_ros` that hold the words of description.py, for launch files to import."""
+"""Modules named `launch` and `launch_ros`, so that a launch file can import them where ROS 2's launch is missing.
+
+They hold the classes of actions.py, substitutions.py and node_parameters.py.
+"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from spike_ctrl.launching import description
+from spike_ctrl.launching import actions, node_parameters, substitutions
 
-MODULES = {
+OURS = (actions, substitutions, node_parameters)
+MODULES = {  # module: names in it
     "launch": ["LaunchDescription", "Substitution"],
     "launch.actions": [
         "DeclareLaunchArgument",
@@ -39,9 +43,9 @@ MODULES = {
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """The stand-in modules can be imported inside this block; what was there before is there again after it."""
-    modules = {name: _Module(name, words) for name, words in MODULES.items()}
-    modules["launch.events"].Shutdown = description.ShutdownEvent
+    """Inside this block our modules can be imported; afterwards `sys.modules` is as it was before."""
+    modules = {name: _Module(name, names) for name, names in MODULES.items()}
+    modules["launch.events"].Shutdown = actions.ShutdownEvent
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
         if parent:
@@ -59,13 +63,15 @@ def installed() -> Iterator[None]:
 
 
 class _Module(ModuleType):
-    def __init__(self, name: str, words: list[str]):
+    """A module that holds these classes and refuses every other name."""
+
+    def __init__(self, name: str, names: list[str]):
         super().__init__(name)
         self.__path__ = []
-        for word in words:
-            setattr(self, word, getattr(description, word))
+        for each in names:
+            setattr(self, each, next(getattr(module, each) for module in OURS if hasattr(module, each)))
 
-    def __getattr__(self, word: str):
-        if word.startswith("__"):
-            raise AttributeError(word)
-        raise description.LaunchError(f"{self.__name__}.{word} {description.UNSUPPORTED}")
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise substitutions.LaunchError(f"{self.__name__}.{name} {substitutions.UNSUPPORTED}")

@@ -1,8 +1,7 @@
-"""A plotly figure as a picture: for pages that are to be small. matplotlib draws the same traces, a PNG of few colours
-goes into the page.
+"""Draws a plotly figure as a picture, for small pages: matplotlib draws the same traces into a PNG with few colours.
 
-Knows what the report's charts are made of: lines and marks in the plane and in space, bars, heat maps, histograms,
-horizontal lines, subplots; anything else is refused by name.
+It supports what the charts of a report consist of: lines and marks in two and three dimensions, bars, heat maps,
+histograms, horizontal lines, bands and subplots. Any other trace is refused by name.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ KNOWN = ("scatter", "scatter3d", "bar", "histogram", "heatmap")
 DASHES = {"dash": "--", "dot": ":", "dashdot": "-."}
 
 
-def picture(figure, title: str, wide: bool = False) -> str:
-    """An <img> element that holds the figure. Raises ReportError for a trace that it cannot draw."""
+def image(figure, title: str, wide: bool = False) -> str:
+    """The figure as an <img> element with the PNG inside. Raises ReportError for a trace that cannot be drawn."""
     return f'<img alt="{escape(title)}" src="data:image/png;base64,{base64.b64encode(png(figure, wide)).decode()}">'
 
 
 def png(figure, wide: bool = False) -> bytes:
-    """The figure as PNG with a palette."""
+    """The figure as PNG with a palette of COLOURS colours. Raises ReportError for a trace that cannot be drawn."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
@@ -59,14 +58,14 @@ def png(figure, wide: bool = False) -> bytes:
         sheet.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     drawn, small = io.BytesIO(), io.BytesIO()
     sheet.savefig(drawn, format="png")
-    # The usual median cut spends its colours on greys, and makes thin lines of different colours alike.
+    # The usual median cut spends its colours on greys: thin lines of different colours become alike.
     of_few = Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     of_few.save(small, "png", optimize=True)
     return small.getvalue()
 
 
 def _axes(figure, sheet) -> dict:
-    """matplotlib axes by the name of plotly's y axis, "scene" for space; rows and columns follow plotly's domains."""
+    """matplotlib axes by the name of plotly's y axis; "scene" in three dimensions. Places follow plotly's domains."""
     if any(trace.type == "scatter3d" for trace in figure.data):
         axis = sheet.add_subplot(projection="3d")
         for side in "xyz":
@@ -155,12 +154,12 @@ def _heat(trace, axis) -> None:
 
 
 def _bars(trace, axis, label: str) -> None:
-    """One group of bars beside those that are there."""
-    earlier = len(axis.containers)
+    """Draw a group of bars beside those that are drawn already."""
+    drawn = len(axis.containers)
     width = 0.2
-    places = np.arange(len(trace.x)) + earlier * width
+    places = np.arange(len(trace.x)) + drawn * width
     axis.bar(places, np.asarray(trace.y, float), width, label=label, color=trace.marker.color)
-    axis.set_xticks(np.arange(len(trace.x)) + earlier * width / 2, trace.x)
+    axis.set_xticks(np.arange(len(trace.x)) + drawn * width / 2, trace.x)
 
 
 def _numbers(values) -> np.ndarray:

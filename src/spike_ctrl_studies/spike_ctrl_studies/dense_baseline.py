@@ -1,6 +1,6 @@
-"""The ordinary network to compare with: two layers of ReLU, with or without the last actions among its inputs.
+"""The ordinary network that the spiking one is compared with: ReLU layers, with or without past actions as inputs.
 
-It learns by imitation with relabelling (DAgger): it flies, the guide labels every state that it visits.
+It learns by imitation (DAgger): the network flies, and the guide labels every state that it visits.
 """
 
 from __future__ import annotations
@@ -18,21 +18,25 @@ from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.sim.environment import Environment, Task
 
 OBSERVATION, ACTIONS = 18, 4
-NOISE = 0.1  # of the actions while it learns
+NOISE = 0.1  # standard deviation of the noise on its actions while it learns
 
 
 class DensePolicy:
-    """A trained network in numpy; a controller of `evaluate`. weights: (weight [out, in], bias [out]) of each layer."""
+    """A trained network in numpy, which is also a controller for `evaluate`.
+
+    weights: (weight [out, in], bias [out]) of each layer. history: number of past actions among the inputs.
+    """
 
     def __init__(self, weights: list[tuple[np.ndarray, np.ndarray]], history: int):
         self.weights, self.history = weights, history
         self.sizes = (weights[0][0].shape[1], *(weight.shape[0] for weight, _ in weights))
 
     def begin(self, vehicles: int) -> None:
+        """Start flights of so many vehicles, with empty histories."""
         self._past = np.zeros((vehicles, ACTIONS * self.history), np.float32)
 
     def layers(self, observation: np.ndarray) -> list[np.ndarray]:
-        """What each layer takes in, first to last, and the action at the end, for the vehicles' histories as they are."""
+        """The input of each layer, and at the end the action, for observations (N, 18). The histories stay as they are."""
         signals = [np.concatenate([observation, self._past], axis=1)]
         for weight, bias in self.weights[:-1]:
             signals.append(np.maximum(signals[-1] @ weight.T + bias, 0))
@@ -40,7 +44,7 @@ class DensePolicy:
         return [*signals, np.tanh(signals[-1] @ weight.T + bias)]
 
     def remember(self, action: np.ndarray) -> None:
-        """Append the actions (N, 4) that were flown to the histories."""
+        """Append the flown actions (N, 4) to the histories."""
         if self.history:
             self._past = np.concatenate([self._past[:, ACTIONS:], action], axis=1)
 
@@ -49,6 +53,7 @@ class DensePolicy:
         self._past[who] = 0
 
     def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
+        """Actions (N, 4) for observations (N, 18); they are appended to the histories."""
         action = self.layers(observation)[-1].astype(np.float32)
         self.remember(action)
         return action
@@ -58,12 +63,15 @@ def imitate(
     airframe: Airframe, hidden: tuple[int, ...], history: int, steps: int, seed: int,
     gains: Gains, progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> DensePolicy:  # fmt: skip
-    """A network that imitates the guide on `steps` vehicle-steps of its own flight (the guide flies some at first)."""
+    """Train a network to imitate the guide on `steps` vehicle-steps of flight. At first the guide flies some vehicles.
+
+    hidden: widths of the hidden layers. progress: takes the share done and a few words.
+    """
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng([seed, 4])
     sizes = (OBSERVATION + ACTIONS * history, *hidden, ACTIONS)
     net = _network(sizes, math.atanh(2 * airframe.hover - 1), generator)
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
-    vehicles, rounds = 128, 50  # steps of a round, of all vehicles
+    vehicles, rounds = 128, 50  # steps of all vehicles between two updates
     gathers = max(1, steps // (vehicles * rounds))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, gathers, 1e-4)
     environment = Environment(airframe, vehicles, Task(box=1.5, episode_steps=150))
@@ -103,7 +111,7 @@ def imitate(
 
 
 def _network(sizes: tuple[int, ...], output_bias: float, generator: torch.Generator) -> nn.Sequential:
-    """Linear - ReLU - ... - Linear - tanh with torch's own kind of initialisation, drawn from the generator."""
+    """Linear - ReLU - ... - Linear - tanh, initialised as torch does but from this generator."""
     layers: list[nn.Module] = []
     for inputs, width in pairwise(sizes):
         layer, bound = nn.Linear(inputs, width), 1 / math.sqrt(inputs)

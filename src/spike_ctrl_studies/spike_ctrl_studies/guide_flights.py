@@ -1,4 +1,4 @@
-"""Flights of the guide, as data for supervised learning: what it saw and what it commanded."""
+"""Flights of the guide as data for supervised learning: its observations and its actions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from spike_ctrl.sim.environment import Environment, Task
 def flights(
     airframe: Airframe, vehicles: int, steps: int, seed: int, gains: Gains = Gains()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Observations (steps, vehicles, 18) and actions (steps, vehicles, 4) of one episode per vehicle, in a box of 4 m."""
+    """Fly one episode per vehicle in a box of 4 m.
+
+    Gives observations (steps, vehicles, 18) and actions (steps, vehicles, 4).
+    """
     environment = Environment(airframe, vehicles, Task(box=4.0, episode_steps=steps + 1))
     guide = GeometricGuide(airframe, gains)
     state = guide.initial_state(vehicles)

@@ -1,0 +1,58 @@
+"""The messages of a bag, one by one: of a complete one through rosbags, of a damaged one record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mcap.records import Schema
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from spike_ctrl.recordings import BagError, segment
+from spike_ctrl.recordings.repair import is_mcap, whole_records
+
+TYPES = "spike_ctrl_msgs/msg/"
+
+
+def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
+    """Iterate over the messages of a bag: (topic, type, received, decode), in order of receipt within each file.
+
+    received: when the recorder received the message, ns since 1970. decode: a function that gives the decoded message.
+    A damaged bag is read as far as possible, and a line about it is appended to `notes`. Raises BagError.
+    """
+    if not path.exists():
+        raise BagError(f"{path}: no such bag")
+    try:
+        with AnyReader([path]) as reader:
+            for connection, received, raw in reader.messages():
+                kind = connection.msgtype
+                yield connection.topic, kind, received, lambda raw=raw, kind=kind: reader.deserialize(raw, kind)
+            return
+    except (AnyReaderError, ReaderError, OSError, AssertionError) as error:
+        files = [path] if path.is_file() else [*segment.finished(path), *segment.unfinished(path)]
+        if not files and not (path / "metadata.yaml").exists():
+            raise BagError(f"{path}: found no .mcap file, wanted a bag") from None
+        if not files:
+            raise BagError(f"{path}: not a bag that can be read: {error}") from None
+        if not any(map(is_mcap, files)):
+            raise BagError(f"{path}: found no MCAP file, wanted one or a bag's folder") from None
+    stores, count, lost = {}, 0, 0
+    for file in files:
+        used = 0
+        for records, end in whole_records(file):
+            for schema, channel, message in records:
+                decode = stores.get(schema.name) or stores.setdefault(schema.name, _decoder(schema))
+                yield channel.topic, schema.name, message.log_time, lambda m=message, decode=decode: decode(m.data)
+            count, used = count + len(records), end
+        lost += file.stat().st_size - used
+    unread = f"{count} messages were read, {lost} bytes could not be used"
+    notes.append(f"not closed: {unread}; to restore the bag: spike-ctrl repair {path}")
+
+
+def _decoder(schema: Schema) -> Callable[[bytes], object]:
+    """Decodes messages by the definition that the bag itself holds."""
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(schema.data.decode(), schema.name))
+    return lambda data: store.deserialize_cdr(data, schema.name)
