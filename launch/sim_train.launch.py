@@ -148,7 +148,7 @@ def check_run(context):
     node = px4_backend_node if values["backend"] == "px4" else simulator_node
     checked(node.Parameters, given(VEHICLES[values["backend"]]))
     plan = recipe.find(values["recipe"]).with_steps(given("steps")["steps"])
-    craft = airframe.find(values["airframe"])
+    craft = airframe.load(values["airframe"])
     plan.require_fit(craft)
     if values["start_from"]:
         try:

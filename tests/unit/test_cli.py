@@ -147,7 +147,7 @@ def test_a_changed_airframe_of_the_same_name_is_refused_by_its_hash(capsys, tmp_
     path.write_text(yaml.safe_dump(data | {"mass": "0.04 kg"}))
     changed = airframe.load(path)
     message = refused(capsys, "eval", MODEL, "--airframe", str(path))
-    assert message == f"{MODEL}: airframe_hash: found '{airframe.find('crazyflie').hash}', wanted '{changed.hash}'"
+    assert message == f"{MODEL}: airframe_hash: found '{airframe.load('crazyflie').hash}', wanted '{changed.hash}'"
 
 
 @pytest.mark.installed
@@ -193,7 +193,7 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"
     about = {"clock": time.monotonic, "command": "", "commit": ""}
-    run = Run.start(folder, recipe.from_dict(plan), airframe.find("crazyflie_l2f"), 8, 5, **about)
+    run = Run.start(folder, recipe.from_dict(plan), airframe.load("crazyflie_l2f"), 8, 5, **about)
     looks = iter(range(3))
     assert not train(run, lambda line: None, lambda: next(looks, None) is None)
     run.save()

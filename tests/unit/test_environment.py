@@ -14,7 +14,7 @@ from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import END, START, TERMS, reward, squared_errors
 
-CRAZYFLIE = airframe.find("crazyflie")
+CRAZYFLIE = airframe.load("crazyflie")
 HOVER_ACTION = np.float32(2 * CRAZYFLIE.hover - 1)
 ON_TARGET = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 

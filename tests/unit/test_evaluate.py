@@ -29,7 +29,7 @@ from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import END, START
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 SEED, VEHICLES = 7, 48
 
 

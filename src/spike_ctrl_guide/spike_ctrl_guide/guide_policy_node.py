@@ -32,7 +32,7 @@ class GuidePolicy(Node):
         super().__init__("guide_policy")
         p = self.parameters = declare(self, Parameters)
         try:
-            self.guide = GeometricGuide(airframe.find(p.airframe), recipe.find(p.recipe).guide, p.rate)
+            self.guide = GeometricGuide(airframe.load(p.airframe), recipe.find(p.recipe).guide, p.rate)
         except (AirframeError, RecipeError) as error:
             raise NodeParameterError(str(error)) from None
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.

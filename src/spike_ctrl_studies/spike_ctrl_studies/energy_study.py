@@ -79,7 +79,7 @@ def _spiking_nj(line: dict, cost: Cost) -> float:
 
 
 def units(options: StudyOptions) -> list[Unit]:
-    vehicle = airframe.find(options.airframe)
+    vehicle = airframe.load(options.airframe)
     found = []
     for path in sorted(resources.folder("models").glob("*.safetensors")):
         loaded = checkpoint.load(path)
@@ -96,7 +96,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     if settings["kind"] == "spiking":
         loaded = checkpoint.load(resources.find("models", settings["model"]))
         flown = CountingSpikes(loaded.policy)

@@ -52,7 +52,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
     """One line per initialisation, slope and layer."""
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     observation, label = (torch.from_numpy(array).double() for array in guided.flights(vehicle, VEHICLES, STEPS, seed=1))
     bias = [math.atanh(2 * vehicle.hover - 1)] * 4
     lines: Lines = []

@@ -44,7 +44,7 @@ def units(options: StudyOptions) -> list[Unit]:
 def measure(settings: dict, context: UnitContext) -> UnitResult:
     if "recipe" in settings:
         return training_run.measure(settings, context)
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     guide = GeometricGuide(vehicle, Gains(lead_cap=settings["lead_cap"]))
     return UnitResult([{"kind": "result", "evaluation": evaluate(GuideController(guide), vehicle).to_dict()}])
 

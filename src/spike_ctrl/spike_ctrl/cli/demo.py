@@ -135,7 +135,7 @@ def _plants(given: dict[str, str]) -> int:
     known |= given
     noise = {"noise": _number("noise", float, known["noise"]), "seed": _number("seed", int, known["seed"])}
     flight.check_ranges(noise)
-    craft = airframe.find(known["airframe"])
+    craft = airframe.load(known["airframe"])
     expect = {"airframe_hash": craft.hash, "action": craft.action_layout}
     policy = checkpoint.load(known["model"], expect=expect).policy
     paths = trajectory.several(LEGS, (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, DURATION)

@@ -62,7 +62,7 @@ def _eval(options) -> int:
         raise UsageError(f"--protocol: {error}; models come before it") from None
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [found.manifest.contract.airframe for found in loaded.values()]
-    vehicle = airframe.find(options.airframe or (names[0] if names else "crazyflie"))
+    vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
     policies = {}
     for model, found in loaded.items():
         contract = found.manifest.contract

@@ -100,7 +100,7 @@ def _evaluate(found, policy, words: str) -> int:
     from spike_ctrl.evaluation.benchmark import PolicyController, evaluate, table
 
     contract = found.manifest.contract
-    vehicle = airframe.find(contract.airframe)
+    vehicle = airframe.load(contract.airframe)
     print("evaluating on 1024 starts ...", flush=True)
     policies = {"numpy": found.policy, f"C, {words}": policy}
     flown = {name: evaluate(PolicyController(flies), vehicle) for name, flies in policies.items()}

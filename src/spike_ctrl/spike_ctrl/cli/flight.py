@@ -73,7 +73,7 @@ def _vehicle(options) -> int:
 
     ranges = RANGES | ({"speed": (0, 100)} if options.px4_hil else {})
     check_ranges({name: getattr(options, name) for name in ranges}, ranges, "--")
-    craft = airframe.altered(airframe.find(options.airframe), options.mass, options.thrust, options.lag)
+    craft = airframe.altered(airframe.load(options.airframe), options.mass, options.thrust, options.lag)
     if options.px4_hil:
         return hil.run(options, craft, options.default)
     for name in hil.OURS:
@@ -179,7 +179,7 @@ def _preflight(options) -> int:
     for name, (low, high) in {"rate": (50, 125), "height": (0.5, 50), "seconds": (1, 600), "system": (1, 255)}.items():
         if not low <= getattr(options, name) <= high:
             raise UsageError(f"--{name}: found {getattr(options, name):g}, wanted {low} to {high}")
-    craft = airframe.find(options.airframe)
+    craft = airframe.load(options.airframe)
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     try:
         limits = flight_limits.for_flight(craft, options.rate, options.cage, options.height)

@@ -32,7 +32,7 @@ def _gazebo(options) -> int:
     if not re.fullmatch(r"[A-Za-z0-9_]+", options.world):
         raise UsageError(f"--world: found '{options.world}', wanted letters, digits and _")
     try:
-        for path in model_files.write(airframe.find(options.airframe), options.output, options.world):
+        for path in model_files.write(airframe.load(options.airframe), options.output, options.world):
             print(path)
     except model_files.GazeboError as error:
         raise UsageError(str(error)) from None

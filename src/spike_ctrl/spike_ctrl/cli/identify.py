@@ -41,7 +41,7 @@ def _identified(options, name: str):
     from spike_ctrl.identify import identified_airframe as identification
     from spike_ctrl.learn import recipe as recipes
 
-    prior = airframes.find(options.airframe)
+    prior = airframes.load(options.airframe)
     base = recipes.find(options.recipe or identification.BASE[prior.action_layout])
     base.require_fit(prior)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)

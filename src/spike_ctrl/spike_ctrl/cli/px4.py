@@ -42,7 +42,7 @@ def _px4(options) -> int:
     if options.kind == "sih" and options.airframe:
         raise UsageError(f"--airframe: found '{options.airframe}' with sih, wanted none: PX4's own vehicle is sih_quadx")
     given: dict[str, str] = {}
-    craft = airframe.find(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
+    craft = airframe.load(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
     if options.kind == "hil":
         given = sitl_process.exports(px4_parameters.environment(craft, options.rate, options.speed))
     folder = Path(options.px4).expanduser().absolute()

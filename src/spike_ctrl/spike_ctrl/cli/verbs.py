@@ -167,7 +167,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
         raise UsageError(f"{found}, wanted td3bc: it learns from recorded flight")
     if not 0 <= online <= 10**9:
         raise UsageError(f"--online: found {online}, wanted 0 to {10**9}")
-    vehicle = airframes.find(given.get("airframe", "crazyflie"))
+    vehicle = airframes.load(given.get("airframe", "crazyflie"))
     plan.require_fit(vehicle)
     coefficients = reward.curriculum(plan.task.stage(0.0))
     found = recorded_transitions.gather(bags, vehicle, coefficients, plan.td3bc.label)
@@ -195,7 +195,7 @@ def _new_run(
         raise UsageError(f"--steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed: found {seed}, wanted 0 to {2**32 - 1}")
-    vehicle = airframes.find(airframe)
+    vehicle = airframes.load(airframe)
     plan = recipes.find(recipe).with_steps(steps)
     folder = run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
     return Run.start(folder, plan, vehicle, vehicles, seed, bags, **about)
@@ -316,7 +316,7 @@ def _experiment(options) -> int:
     from spike_ctrl_studies import arguments, study_runner
     from spike_ctrl_studies.study import ExperimentError, StudyOptions
 
-    craft = airframe.find(options.airframe)
+    craft = airframe.load(options.airframe)
     craft.require_layout("motors")
     if options.recipe:
         recipes.find(options.recipe).require_fit(craft)

@@ -170,7 +170,7 @@ def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
 def hover(contract: Contract) -> float | None:
     """The throttle at which the airframe of a contract hovers; None where that airframe is not known here."""
     try:
-        found = airframe.find(contract.airframe)
+        found = airframe.load(contract.airframe)
     except AirframeError:
         return None
     return found.hover if found.hash == contract.airframe_hash else None

@@ -42,7 +42,7 @@ def fly(path: Path) -> FlownModel:
     """Evaluate a model on the frozen starts and fly it from some others."""
     loaded = checkpoint.load(path)
     contract = loaded.manifest.contract
-    vehicle = airframe.find(contract.airframe)
+    vehicle = airframe.load(contract.airframe)
     checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
     counting = CountingSpikes(loaded.policy)
     evaluation = evaluate(counting, vehicle)
