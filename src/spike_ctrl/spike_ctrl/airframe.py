@@ -49,8 +49,8 @@ class RateLoop:
 class Airframe:
     """Physical parameters of one quadrotor. Immutable; `hover` and `thrust_to_weight` are computed, never given.
 
-    mass kg; inertia (3) kg m^2 about the body's axes; rotor_x, rotor_y (4) m and rotor_spin (4), 1 or -1; thrust_curve (3) N,
-    c0 to c2; torque_per_thrust m; lag_up, lag_down s; linear_drag N s/m; angular_drag N m s/rad; max_rates (3) rad/s.
+    mass kg; inertia (3) kg m^2, about the body's axes; rotor_x, rotor_y (4) m; rotor_spin (4) 1 or -1; thrust_curve (3) N;
+    torque_per_thrust m; lag_up, lag_down s; linear_drag N s/m; angular_drag N m s/rad; max_rates (3) rad/s.
     action_layout: "motors", four rotor speeds, or "rates", collective thrust and body rates, which needs a rate_loop.
 
     >>> round(Airframe.load("crazyflie").thrust_to_weight, 2)
