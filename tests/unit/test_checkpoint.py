@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from spike_ctrl._files import resources
 from spike_ctrl.learn import training_state
-from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy import checkpoint, manifest, self_test
 from spike_ctrl.policy.checkpoint import CheckpointError, Contract
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.weight_shapes import weight_shapes
@@ -44,11 +44,11 @@ def tamper(data, change_tensors=None, change_manifest=None, rehash=True):
     if change_tensors:
         change_tensors(tensors)
     if rehash:
-        manifest = checkpoint._parse_manifest(checkpoint._canonical(fields), "original")
-        fields["sha256"] = checkpoint._digest(tensors, manifest)
+        original = manifest.parse(manifest.canonical(fields), "original")
+        fields["sha256"] = checkpoint._digest(tensors, original)
     if change_manifest:
         change_manifest(fields)
-    return safetensors.numpy.save(tensors, metadata={"manifest": checkpoint._canonical(fields)})
+    return safetensors.numpy.save(tensors, metadata={"manifest": manifest.canonical(fields)})
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_self_test_keeps_its_distance_from_thresholds(data):
     state = loaded.policy.initial_state()
     for observation in observations:
         _, state = loaded.policy.step(observation, state)
-        assert np.abs(state.membrane - loaded.policy.theta).min() > checkpoint.SELF_TEST_MARGIN
+        assert np.abs(state.membrane - loaded.policy.theta).min() > self_test.MARGIN
     assert len(observations) >= 100
 
 
@@ -337,7 +337,8 @@ def test_a_manifest_without_a_contract_field_is_refused_by_name(data, key):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda m: m.update(format=2), "format: found 2, wanted 1"),
+        (lambda m: m.update(format=3), "format: found 3, wanted 1 or 2"),
+        (lambda m: m.update(format=2), "contract.network: found nothing, wanted str"),
         (lambda m: m.pop("format"), "format: found nothing, wanted int"),
         (lambda m: m.pop("seed"), "seed: found nothing, wanted int"),
         (lambda m: m.update(seed="1"), "seed: found '1', wanted int"),

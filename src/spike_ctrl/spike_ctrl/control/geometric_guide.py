@@ -66,6 +66,10 @@ class GeometricGuide:
         """Integral of the position error as an acceleration (N, 3), m/s^2."""
         return np.zeros((vehicles, 3), np.float32)
 
+    def reset_rows(self, state: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The state with nothing integrated for the vehicles of the mask (N,)."""
+        return np.where(mask[:, None], np.float32(0), state)
+
     def act(
         self,
         observation: np.ndarray,

@@ -1,4 +1,4 @@
-"""What a policy must do before it may be tried on the vehicle it was trained for: lines, and whether it meets them."""
+"""What a policy must do in simulation before it may be tried on the vehicle that it was trained for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.evaluation import protocols, tracking
 from spike_ctrl.evaluation.benchmark import HEADLINE, STARTS, PolicyController, evaluate
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.randomisation import Randomisation
 
 SURVIVAL, SURVIVAL_AROUND = 0.95, 0.9  # shares of the 1024 starts, on the airframe itself and on plants around it
@@ -18,7 +18,10 @@ BEYOND = f"share of samples beyond {PASS_ERROR} m"
 
 
 class Check(NamedTuple):
-    """One line: what is flown, on which plants, the figure found and its limit. least: it must reach it, not stay below."""
+    """One requirement: what is flown, on which plants, the figure found and its limit.
+
+    least: the figure must reach the limit; otherwise it must not exceed it.
+    """
 
     what: str
     plants: str
@@ -32,8 +35,8 @@ class Check(NamedTuple):
         return self.found >= self.limit if self.least else self.found <= self.limit
 
 
-def checks(policy: SpikingPolicy, airframe: Airframe, around: Randomisation, starts: int = STARTS) -> list[Check]:
-    """Fly a policy through all lines on the airframe, and what matters most on the plants `around` it."""
+def checks(policy: Policy, airframe: Airframe, around: Randomisation, starts: int = STARTS) -> list[Check]:
+    """Fly a policy through all requirements on the airframe, and through the most important on the plants `around` it."""
     controller, exact = PolicyController(policy), Randomisation()
     found = []
     for name, plants, least in (("identified", exact, SURVIVAL), ("around it", around, SURVIVAL_AROUND)):

@@ -1,7 +1,7 @@
 """The frozen evaluation: 1024 fixed starts, 500 steps at most, no guide steps, four columns from one flight.
 
-A flight in the 1.5 m box holds the one in the .6 m box, which merely ends at its first step outside; and the reward
-follows from what was observed and commanded, so both sets of coefficients are computed from the same steps.
+The flight in the .6 m box is the beginning of the one in the 1.5 m box: it ends at its first step outside. The reward
+follows from what was observed and commanded. So both boxes and both sets of coefficients are scored from the same steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
@@ -52,9 +52,9 @@ class Controller(Protocol):
 
 
 class PolicyController:
-    """A spiking policy alone; it sees the 18 numbers only. Keeps the mean spike rate of each layer."""
+    """A policy alone, which sees the 18 numbers only. Keeps the mean spike rate of each layer, where something spikes."""
 
-    def __init__(self, policy: SpikingPolicy):
+    def __init__(self, policy: Policy):
         self.policy = policy
 
     def begin(self, vehicles: int) -> None:
@@ -68,6 +68,7 @@ class PolicyController:
 
     @property
     def spike_rates(self) -> tuple[float, ...]:
+        """Of each layer, over all steps; () where nothing spikes."""
         return tuple(float(rate) for rate in np.mean(self._rates, axis=0))
 
 
@@ -127,8 +128,11 @@ class RaptorController:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of the frozen evaluation: figures per column; of the vehicles that flew to the end in the larger box, the
-    hover error (m) and the mean change of u per step in the last second, NaN where none did."""
+    """Result of the frozen evaluation: figures of each column.
+
+    hover_error_m and action_change (mean change of u from step to step) are those of the last second of the vehicles that
+    flew to the end in the larger box; NaN where none did. spike_rates: of each layer, () where nothing spikes.
+    """
 
     columns: dict[str, dict[str, float]]
     hover_error_m: dict[str, float]
@@ -147,6 +151,7 @@ class Evaluation:
         return float(np.mean([column["return_mean"] for column in self.columns.values()]))
 
     def to_dict(self) -> dict:
+        """The figures as plain numbers for JSON; null where there is none."""
         return {
             "columns": self.columns,
             "hover_error_m": {name: None if np.isnan(error) else error for name, error in self.hover_error_m.items()},
@@ -157,7 +162,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, figures: object) -> Evaluation:
-        """What `to_dict` gave, also after a way through JSON. Raises ValueError for anything else."""
+        """The evaluation that `to_dict` gave, also from JSON. Raises ValueError for anything else."""
         try:
             return cls(
                 columns={name: {key: float(figures["columns"][name][key]) for key in FIGURES} for name in COLUMNS},

@@ -63,7 +63,7 @@ def arithmetic_energy_pj(macs: float, acs: float) -> float:
 
 
 class CountingSpikes:
-    """A spiking policy as a controller that also counts how often each input and neuron is not 0."""
+    """A spiking policy as a controller that counts how often each input and each neuron is not 0."""
 
     def __init__(self, policy: SpikingPolicy):
         self.policy = policy

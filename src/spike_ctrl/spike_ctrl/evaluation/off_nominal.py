@@ -1,6 +1,8 @@
-"""How a controller flies where the vehicle is not what its airframe says: all combinations of the four things that differ
-between a simulated vehicle and a true one. Mass, thrust and the lag of rotors and rate loop are 20 % off, and the commands
-take effect 20 ms later; sensors have their noise. On each: a hover, a step of 2 m, a figure-eight of 2 m span in 8 s.
+"""How a controller flies a vehicle that is not what its airframe says.
+
+Four things differ between a simulated vehicle and a true one: mass, thrust, the lag of rotors and rate loop, and the delay of
+commands. The first three are 20 % off and the delay is 20 ms, in all combinations. Sensors have their noise. On each such
+plant are flown a hover, a step of 2 m, and a figure-eight of 2 m span in 8 s.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ FLIGHTS = {
 
 
 class Corner(NamedTuple):
-    """Factors on mass, thrust and lag; control steps from a command to its effect, beyond the airframe's own."""
+    """One plant: factors on mass, thrust and lag, and the control steps by which commands are late."""
 
     mass: float = 1.0
     thrust: float = 1.0
@@ -61,7 +63,7 @@ def fly(controller: Controller, airframe: Airframe) -> dict[Corner, dict[str, Tr
 
 
 def set_plants(environment: Environment) -> None:
-    """Give EACH vehicles in turn the plant of a corner. A slow rate loop has weak gains and slow filters."""
+    """Give EACH vehicles in turn the plant of one corner. A slow rate loop has weak gains and slow filters."""
     mass, thrust, lag, late = np.repeat(np.array(CORNERS, np.float32), EACH, axis=0).T[:, :, None]
     factors = [(slice(MASS, MASS + 1), mass), (slice(THRUST, THRUST + 3), thrust), (slice(LAG_UP, LAG_DOWN + 1), lag),
                (slice(LOOP_FACTORS, LOOP_FACTORS + 4), 1 / lag)]  # fmt: skip

@@ -1,8 +1,8 @@
-"""What a controller is put through in an evaluation, by name.
+"""What a controller flies in an evaluation, by name.
 
-frozen: 1024 starts on the nominal plant; randomised: the same starts on plants that the policy cannot know. The others are
-followed from a hover, on the nominal plant, or on unknown ones with `randomised-` before the name. corners: hover, step and
-figure-eight on plants that are 20 % off in all combinations.
+frozen: 1024 starts on the nominal plant. randomised: the same starts on plants that the policy cannot know. corners: hover,
+step and figure-eight on plants that are 20 % off in all combinations. The others are trajectories that are followed from a
+hover, on the nominal plant, or on unknown ones with `randomised-` before the name.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Protocol:
 
     @property
     def sudden(self) -> bool:
-        """Whether what happens cannot be followed at once, so that the time to settle counts and not each sample."""
+        """Whether it jumps or gusts, which nobody can follow at once: then the time to settle counts, not each sample."""
         return self.gust is not None or (self.trajectory is not None and self.trajectory.kind == "step")
 
 

@@ -1,7 +1,7 @@
 """Following a trajectory by moving the set-point: how far behind it a controller is.
 
-What a policy observes is relative to the set-point, its velocity too, so that one trained to hover flies a moving frame.
-The velocity is that of PREVIEW seconds later: as much as the controller needs to turn it into an acceleration in time.
+A policy observes position and velocity relative to the set-point, so one that was trained to hover follows it. The velocity
+is that of the set-point PREVIEW seconds later, which gives the controller the time to accelerate.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SETTLED = 0.05  # m: a vehicle has settled from when on it stays within this dis
 class Tracking:
     """Distances to the set-point (m) over all vehicles and steps after the trajectory's lead.
 
-    settling: seconds after the lead, when a step or a gust begins, until the median vehicle stays within SETTLED; infinite
-    where it never does.
+    settling: seconds from the end of the lead, when a step or a gust begins, until the median vehicle stays within SETTLED;
+    infinite where it never does.
     """
 
     mean: float
@@ -41,11 +41,11 @@ class Tracking:
 
     @property
     def passed(self) -> bool:
-        """Whether it counts as followed: the line of all trajectories but those that jump."""
+        """Whether the trajectory counts as followed. It has no meaning for one that jumps."""
         return self.beyond <= PASS_SHARE
 
     def to_dict(self, sudden: bool) -> dict[str, float | bool | None]:
-        """The figures for machines. sudden: a step or a gust, where settling counts; null: it never settles."""
+        """The figures for machines. sudden: a step or a gust, where settling counts; it is null where it never settles."""
         judged = {"settling_s": self.settling if math.isfinite(self.settling) else None}
         about = {"mean_m": self.mean, "rmse_m": self.rmse, "worst_m": self.worst, "share_beyond_15cm": self.beyond}
         return about | (judged if sudden else {"passed": self.passed})
@@ -122,8 +122,10 @@ def _force(gust: Gust, since: float) -> float:
 
 
 def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
-    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` metres; infinite where it
-    is farther away in the last one."""
+    """Seconds (N,) from the first of the samples (T, N) until the vehicle stays within `settled` metres.
+
+    Infinite where it is farther away in the last sample.
+    """
     outside = ~(distances <= settled)
     after = np.where(outside.any(0), len(outside) - outside[::-1].argmax(0), 0)
     return np.where(after < len(outside), after / RATE_HZ, np.inf)

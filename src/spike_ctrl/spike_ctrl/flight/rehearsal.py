@@ -1,7 +1,7 @@
 """The flight in simulation that a policy must pass before it may fly in shadow.
 
-A policy in shadow sees a vehicle that the guide holds at its set-point, and there weights at random, or of the wrong sign,
-hardly differ from good ones. In simulation they fly by themselves, and fall.
+A policy in shadow sees a vehicle that the guide holds at its set-point. There, weights at random or of the wrong sign hardly
+differ from good ones. In simulation they fly by themselves, and fall.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim import dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
@@ -36,12 +36,14 @@ WITHIN = 0.5  # m from the set-point at the end
 
 
 def rehearse(
-    policy: SpikingPolicy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None
+    policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None
 ) -> str | None:
-    """Fly VEHICLES of the airframe for SECONDS to the set-point; why the policy must not fly, or None.
+    """Fly VEHICLES of the airframe for SECONDS to the set-point. Gives why the policy must not fly, or None.
 
     rest: called after each step, so that a thread may let others run.
     """
+    if (policy.inputs, policy.outputs) != (18, 4):
+        return f"it has {policy.inputs} inputs and {policy.outputs} outputs, wanted 18 and 4"
     for seen in flight(policy, airframe, rate_hz):
         away = np.linalg.norm(seen[:, :3], axis=1)
         rest()
@@ -51,7 +53,7 @@ def rehearse(
     return None
 
 
-def flight(policy: SpikingPolicy, airframe: Airframe, rate_hz: float) -> Iterator[np.ndarray]:
+def flight(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[np.ndarray]:
     """The observations (VEHICLES, 18) that the policy answers, then that after its last answer."""
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)

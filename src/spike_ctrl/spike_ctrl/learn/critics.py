@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import layer_norm
 
-from spike_ctrl.learn.replay_buffer import HISTORY, privileged_size
+from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Widths, privileged_size
 
 VELOCITY_SCALE, RATES_SCALE = 0.5, 0.1  # 1 / (m/s), 1 / (rad/s)
 
@@ -23,16 +23,17 @@ VELOCITY_SCALE, RATES_SCALE = 0.5, 0.1  # 1 / (m/s), 1 / (rad/s)
 class Ensemble(nn.Module):
     """Independent networks of the same inputs, evaluated side by side: [..., P] to [members, ...].
 
-    Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; inputs are brought to
-    order 1, as a privileged observation wants it. All randomness comes from the generator.
+    Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; velocities and body
+    rates of a quadrotor's observation are brought to order 1. All randomness comes from the generator.
     """
 
-    def __init__(self, members: int, inputs: int, width: int, generator: torch.Generator):
+    def __init__(self, members: int, inputs: int, width: int, generator: torch.Generator, widths: Widths = QUADROTOR):
         super().__init__()
         sizes = (inputs, width, width, 1)
         self.width = width
         scale = torch.ones(inputs)
-        scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
+        if widths == QUADROTOR:
+            scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
         self.register_buffer("scale", scale)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in itertools.pairwise(sizes):
@@ -51,10 +52,10 @@ class Ensemble(nn.Module):
 
 
 class TwinCritic(Ensemble):
-    """Two networks Q(privileged observation, action): privileged [..., P], action [..., 4] to values [2, ...]."""
+    """Two networks Q(privileged observation, action): privileged [..., P], action [..., A] to values [2, ...]."""
 
-    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY):
-        super().__init__(2, privileged_size(history) + 4, width, generator)
+    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY, widths: Widths = QUADROTOR):
+        super().__init__(2, privileged_size(history, widths) + widths.action, width, generator, widths)
 
     def forward(self, privileged: torch.Tensor, action: torch.Tensor, members: int = 2) -> torch.Tensor:
         """Values [members, ...] of the first `members` critics."""
@@ -68,17 +69,18 @@ class AdvantageCritic(nn.Module):
     advantages, 1993, and the compatible critic of Silver et al., 2014, which has a - own as its only input).
     """
 
-    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY):
+    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY, widths: Widths = QUADROTOR):
         super().__init__()
-        self.state = Ensemble(1, privileged_size(history), width, generator)
-        self.deviation = Ensemble(1, privileged_size(history) + 4, width, generator)
+        size = privileged_size(history, widths)
+        self.state = Ensemble(1, size, width, generator, widths)
+        self.deviation = Ensemble(1, size + widths.action, width, generator, widths)
 
     def value(self, privileged: torch.Tensor) -> torch.Tensor:
         """V [...] of states [..., P]: what the policy itself gets from there."""
         return self.state(privileged, 1)[0]
 
     def advantage(self, privileged: torch.Tensor, action: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        """What `action` [..., 4] gets more than `own` [..., 4], [...]."""
+        """What `action` [..., A] gets more than `own` [..., A], [...]."""
         both = torch.stack([action, own])
         found = self.deviation(torch.cat([privileged.expand(2, *privileged.shape), both], -1), 1)[0]
         return found[0] - found[1]

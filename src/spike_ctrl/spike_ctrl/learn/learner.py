@@ -6,31 +6,37 @@ flown, so that a run depends on its recipe and seed alone.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from spike_ctrl._files import named_object
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, PolicyController, evaluate
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn import algorithm
+from spike_ctrl.learn.algorithm import Algorithm, Exploring
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.model_gradient import ModelGradient
+from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
-from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
-from spike_ctrl.snn.neuron import Neuron, Reset
 
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
@@ -51,17 +57,13 @@ class Learner:
     """Actor, averaged actor, method of learning, schedules, account of the episodes; see the module."""
 
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int):
-        torch.set_num_threads(1)
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
         self.generator = torch.Generator().manual_seed(seed)
-        network = recipe.network
-        self.neuron = Neuron(Reset(network.reset), network.detach_reset, network.recurrent)
-        self.sizes = (OBSERVATION_SIZE, *network.hidden, 4)
-        hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
-        actor = SpikingNetwork(self.sizes, self.neuron, generator=self.generator, output_bias=[hover] * 4)
-        self.actor, self.average = actor, AveragedNetwork(actor, recipe.schedule.averaging)
-        self.method = METHODS[recipe.algorithm](recipe, airframe, vehicles, seed, actor, self.generator)
-        self.slopes = slope_schedule.from_config(network.slope)
+        self.actor: Any = actors.make(recipe.network, airframe, self.generator)
+        self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
+        self.method = _method(recipe, airframe, vehicles, seed, self.actor, self.generator)
+        self.explores = isinstance(self.method, Exploring)
+        self.slopes = slope_schedule.from_config(recipe.network.slope)
         self.slope_state = self.slopes.initial()
         self.environment_steps = self.iterations = self.dropped_rows = 0
         self.offline_steps = 0  # that recorded flight stood in for
@@ -96,7 +98,7 @@ class Learner:
         jump, progress = self.recipe.jump_start, self.progress
         share = min(1.0, progress / jump.until) if jump.until > 0 else 1.0
         horizon = jump.horizon + (jump.rest - jump.horizon) * share
-        return RolloutSettings(horizon, jump.noise, self.recipe.task.stage(progress))
+        return RolloutSettings(horizon, 0.0 if self.explores else jump.noise, self.recipe.task.stage(progress))
 
     def receive(self, rows: Rows) -> None:
         """Store one tick of all vehicles and keep account of their episodes; what is not finite is dropped and counted."""
@@ -125,7 +127,7 @@ class Learner:
     def study(self) -> dict[str, float]:
         """An iteration on recorded flight: nothing is flown. Needs a method that was given some."""
         self.offline_steps += self.recipe.schedule.iteration_steps
-        return self.iterate() | {"offline_steps": float(self.offline_steps)}
+        return self.iterate()
 
     def iterate(self) -> dict[str, float]:
         """The updates of one iteration; returns what there is to log. Without enough data yet: nothing is updated."""
@@ -144,7 +146,7 @@ class Learner:
         return 500 * float(np.mean([r for r, _, _ in self._episodes])) / self.recipe.task.episode_steps
 
     def _flight_metrics(self) -> dict[str, float]:
-        metrics = {"environment_steps": self.steps, "guide_share": np.mean(self._guide) if self._guide else 0.0}
+        metrics = self.step_counts() | {"guide_share": np.mean(self._guide) if self._guide else 0.0}
         if self.dropped_rows:
             metrics["dropped_rows"] = self.dropped_rows
         if self._episodes:
@@ -152,31 +154,44 @@ class Learner:
             metrics |= {"return": returns.mean(), "length": lengths.mean(), "survival": 1 - crashed.mean()}
         return {name: float(value) for name, value in metrics.items()}
 
+    def step_counts(self) -> dict[str, int]:
+        """`environment_steps` that were flown; where recorded flight stood in for more, `offline_steps` beside them."""
+        offline = {"offline_steps": self.offline_steps} if self.offline_steps else {}
+        return {"environment_steps": self.environment_steps} | offline
+
     def contract(self) -> Contract:
         """What the policy is for, as its checkpoints say."""
         airframe = self.airframe
-        return Contract(
-            airframe.name,
-            airframe.hash,
-            LAYOUT,
-            airframe.action_layout,
-            RATE_HZ,
-            self.sizes,
-            replace(self.neuron, detach_reset=False),
-        )
+        about = (airframe.name, airframe.hash, LAYOUT, airframe.action_layout, RATE_HZ)
+        if isinstance(self.actor, SpikingNetwork):
+            return Contract(*about, self.actor.sizes, replace(self.actor.neuron, detach_reset=False))
+        return Contract(*about, (OBSERVATION_SIZE, 4), neuron=None, network=str(self.recipe.network.code))
 
     def flying_weights(self) -> dict[str, np.ndarray]:
         """The weights that explore."""
-        return self.actor.weights()
+        return actors.weights(self.actor)
 
     def averaged_weights(self) -> dict[str, np.ndarray]:
         """The averaged weights, which are evaluated and shipped."""
-        return self.average.network.weights()
+        return actors.weights(self.average.network)
+
+    def flying_policy(self) -> Policy:
+        """The policy that explores, as it is now."""
+        return self._policy(self.actor, self.flying_weights)
+
+    def averaged_policy(self) -> Policy:
+        """The averaged policy, as it is now."""
+        return self._policy(self.average.network, self.averaged_weights)
+
+    def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
+        if isinstance(self.actor, SpikingNetwork):
+            return SpikingPolicy(weights(), self.actor.neuron)
+        return ModulePolicy(network, OBSERVATION_SIZE, 4)
 
     def validate(self) -> Evaluation:
         """The averaged policy on starts of its own, never those of the frozen evaluation, with the plants it trains for."""
         return evaluate(
-            PolicyController(SpikingPolicy(self.averaged_weights(), self.neuron)),
+            PolicyController(self.averaged_policy()),
             self.airframe,
             seed=VALIDATION_SEED,
             starts=VALIDATION_STARTS,
@@ -185,9 +200,9 @@ class Learner:
 
     def start_from(self, weights: Mapping[str, np.ndarray]) -> None:
         """Begin with these weights instead of random ones. Raises ValueError where they are of another network."""
-        actors = [module for module in self._modules().values() if isinstance(module, SpikingNetwork)]
-        for actor in actors:
-            actor.load_weights(weights)
+        for module in self._modules().values():
+            if isinstance(module, type(self.actor)):  # the actor, its average, its targets
+                actors.load_weights(module, weights)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
@@ -237,6 +252,14 @@ class Learner:
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"actor": self.actor, "average": self.average.network} | self.method.modules()
+
+
+def _method(recipe: Recipe, *given: Any) -> Algorithm:
+    if isinstance(recipe.algorithm, NamedObject):
+        method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
+        named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, RecipeError)
+        return method  # type: ignore[no-any-return]
+    return METHODS[recipe.algorithm](recipe, *given)
 
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

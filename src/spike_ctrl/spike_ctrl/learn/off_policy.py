@@ -4,38 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, Sequences
+from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Rows, SequenceBuffer, Sequences, Widths
 from spike_ctrl.learn.td3bc import TD3BC
-from spike_ctrl.snn.network import SpikingNetwork
 
 CRITICS = {"twin": TwinCritic, "advantage": AdvantageCritic}
 
 
 class OffPolicy:
-    """Learns from stored flight, whoever flew it; needs no model of the vehicle."""
+    """Learns from stored flight, whoever flew it; needs no model of the vehicle.
 
-    def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: SpikingNetwork, generator):
+    widths: of the rows; what is not a quadrotor has others, and no airframe.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        airframe: Airframe | None,
+        vehicles: int,
+        seed: int,
+        actor: nn.Module,
+        generator: torch.Generator,
+        widths: Widths = QUADROTOR,
+    ):
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
         kind, history = CRITICS[recipe.td3bc.critic], recipe.td3bc.history
-        critic = kind(recipe.critic_width, generator, history)
+        critic = kind(recipe.critic_width, generator, history, widths)
         self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
             found = recipe.replay.capacity
             raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
-        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, history)
+        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, history, widths)
         self.recorded: SequenceBuffer | None = None
         self.blind = False
 
     def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:
         """Draw from recorded flight too: all windows until there are some of our own flight, then half of them, as Ball et
-        al. (2023) do. blind: the critics are not to know rotor speeds and disturbance, because the recordings do not."""
+        al. (2023) do. blind: the critics are not to know rotor speeds and disturbance, because the recordings do not.
+        Raises ValueError where the recipe has reward terms of its own, which recomputed rewards lack."""
+        if blind and (terms := self.recipe.task.terms):
+            raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none: the rewards of flights are recomputed")
         self.recorded, self.blind = recorded, blind
 
     def receive(self, rows: Rows) -> None:

@@ -9,12 +9,15 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spike_ctrl._files import ranges, yaml_file
+from spike_ctrl._files import named_object, ranges, yaml_file
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.learn.algorithm_settings import ModelGradientSettings, TD3BCSettings
 from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.reward import TERMS, Coefficients, curriculum
+from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.snn import slope_schedule
 
 # Blocks of a recipe that belong to one algorithm only.
@@ -29,29 +32,56 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
+class TermSettings:
+    """A reward term of your own: the name of its function, see `RewardTerm`, and its weight."""
+
+    function: str
+    weight: float = field(metadata={"low": -1e6, "high": 1e6})
+
+
+@dataclass(frozen=True)
 class TaskSettings:
-    """Training episodes. The evaluation has its own, frozen ones."""
+    """Training episodes. The evaluation has its own, frozen ones.
+
+    reward: "start", "end" or "curriculum" of the paper's weights, or weights of your own. terms: costs of your own.
+    """
 
     box: float = within(0.6, 0.1, 100.0)
     episode_steps: int = within(500, 10, 100_000)
-    reward: str = field(default="curriculum", metadata={"choices": ("start", "end", "curriculum")})
+    reward: str | Coefficients = "curriculum"
     start: Start = Start()
     randomisation: Randomisation = Randomisation()
+    terms: dict[str, TermSettings] = field(default_factory=dict)
 
     def stage(self, progress: float) -> float:
         """Progress of the reward curriculum at this progress of the training."""
-        return {"start": 0.0, "end": 1.0, "curriculum": progress}[self.reward]
+        return {"start": 0.0, "end": 1.0, "curriculum": progress}[self.reward] if isinstance(self.reward, str) else 0.0
+
+    def coefficients(self, stage: float) -> Coefficients:
+        """The weights of the reward at this progress of its curriculum."""
+        return curriculum(stage) if isinstance(self.reward, str) else self.reward
+
+    def reward_terms(self) -> tuple[RewardTerm, ...]:
+        """The terms of your own, with the functions that their names stand for. Raises RecipeError."""
+        return tuple(
+            RewardTerm(name, named_object.find(term.function, f"task.terms.{name}.function", RecipeError), term.weight)
+            for name, term in self.terms.items()
+        )
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Hidden widths, neurons (see `Neuron`) and surrogate slope of the spiking network."""
+    """Hidden widths, neurons (see `Neuron`) and surrogate slope of the spiking network.
+
+    With `code` the network is a module of your own; then only the slope counts, where the module has one.
+    """
 
     hidden: tuple[int, ...] = (256, 128)
     reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
     detach_reset: bool = False
     recurrent: bool = False
     slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
+    code: NamedObject | None = None
 
 
 @dataclass(frozen=True)
@@ -91,15 +121,16 @@ class ScheduleSettings:
 class Recipe:
     """Everything that a training run needs beside airframe, number of vehicles and seed.
 
-    layout: of the actions that it was made for; any: it does not say.
+    layout: of the actions that it was made for; any: it does not say. algorithm and guide may be code of your own by
+    name; a guide may also be the path of a checkpoint.
     """
 
     name: str
     layout: str = field(default="any", metadata={"choices": ("any", *ACTION_LAYOUTS)})
-    algorithm: str = field(default="td3bc", metadata={"choices": tuple(ALGORITHMS)})
+    algorithm: str | NamedObject = "td3bc"
     task: TaskSettings = TaskSettings()
     network: NetworkSettings = NetworkSettings()
-    guide: Gains = Gains()
+    guide: Gains | NamedObject | str = Gains()
     jump_start: JumpStartSettings = JumpStartSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     replay: ReplaySettings = ReplaySettings()
@@ -157,7 +188,7 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
         raise RecipeError(f"{source}: network.{error}") from None
     for algorithm, blocks in ALGORITHMS.items():
         for key in set(blocks) & set(data):
-            if algorithm != recipe.algorithm:
+            if algorithm != recipe.algorithm and isinstance(recipe.algorithm, str):
                 raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {algorithm}")
     replay, settings = recipe.replay, recipe.td3bc
     if settings.q_full < settings.q_from:
@@ -173,15 +204,25 @@ def to_dict(recipe: Recipe) -> dict:
     """The recipe as nested mappings of plain values, as `from_dict` takes it: without what belongs to other algorithms, and
     without a layout that it does not name.
     """
-
-    def plain(value):
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
-
     foreign = {key for name, blocks in ALGORITHMS.items() if name != recipe.algorithm for key in blocks}
+    if isinstance(recipe.algorithm, NamedObject):  # which may use any of them
+        foreign = {key for key in foreign if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
     foreign |= {"layout"} if recipe.layout == "any" else set()
-    return {key: value for key, value in plain(dataclasses.asdict(recipe)).items() if key not in foreign}
+    return {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name not in foreign}
+
+
+def _plain(value):
+    if isinstance(value, NamedObject):
+        return {"class": value.name, **_plain(value.arguments)} if value.arguments else value.name
+    if isinstance(value, NetworkSettings) and value.code:
+        return {"class": value.code.name, "slope": _plain(value.slope), **_plain(value.code.arguments)}
+    if dataclasses.is_dataclass(value):
+        found = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        left_out = {"code": None, "terms": {}}  # as before there were any
+        return {key: item for key, item in found.items() if not (key in left_out and item == left_out[key])}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
 def _parse(kind, data, source: str, prefix: str):
@@ -189,7 +230,7 @@ def _parse(kind, data, source: str, prefix: str):
         raise RecipeError(
             f"{source}: {prefix.rstrip('.') or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values"
         )
-    known = {f.name: f for f in dataclasses.fields(kind)}
+    known = {f.name: f for f in dataclasses.fields(kind) if f.name != "code"}
     types = typing.get_type_hints(kind)
     for key in data:
         if key not in known:
@@ -206,6 +247,8 @@ def _parse(kind, data, source: str, prefix: str):
 
 
 def _value(kind, limits, value, source: str, key: str):
+    if key in _SPECIAL:
+        return _SPECIAL[key](value, source, key)
     if dataclasses.is_dataclass(kind):
         return _parse(kind, value, source, key + ".")
     found = f"{source}: {key}: found {value!r}, wanted"
@@ -230,3 +273,77 @@ def _value(kind, limits, value, source: str, key: str):
     if kind in (int, float) and not low <= value <= high:
         raise RecipeError(f"{found} {low:g} to {high:g}")
     return value
+
+
+def _algorithm(value, source: str, key: str) -> str | NamedObject:
+    if code := _code(value, source, key):
+        return code
+    if value not in ALGORITHMS:
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(ALGORITHMS)} or module:Name")
+    return value
+
+
+def _network(value, source: str, key: str) -> NetworkSettings:
+    code = _code(value, source, key)
+    if code is None:
+        return _parse(NetworkSettings, value, source, key + ".")
+    arguments = dict(code.arguments)
+    slope = _value(dict, {}, arguments.pop("slope", {"kind": "fixed"}), source, f"{key}.slope")
+    return NetworkSettings(slope=slope, code=NamedObject(code.name, arguments))
+
+
+def _guide(value, source: str, key: str) -> Gains | NamedObject | str:
+    if isinstance(value, str) and value.endswith(".safetensors"):
+        return value
+    if code := _code(value, source, key):
+        return code
+    if not isinstance(value, dict):
+        wanted = "gains, module:Name or a path to a .safetensors file"
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted {wanted}")
+    return _parse(Gains, value, source, key + ".")
+
+
+def _reward(value, source: str, key: str) -> str | Coefficients:
+    if isinstance(value, dict):
+        return _parse(Coefficients, value, source, key + ".")
+    if value not in (stages := ("start", "end", "curriculum")):
+        wanted = ", ".join(f.name for f in dataclasses.fields(Coefficients))
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(stages)} or weights of {wanted}")
+    return value
+
+
+def _terms(value, source: str, key: str) -> dict[str, TermSettings]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of names to terms")
+    for name, term in value.items():
+        if not str(name).isidentifier() or name in (*TERMS, "survive"):
+            raise RecipeError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
+        if isinstance(term, dict) and not named_object.is_name(term.get("function")):
+            found = term.get("function")
+            raise RecipeError(f"{source}: {key}.{name}.function: found {found!r}, wanted module:name of a function")
+    return {name: _parse(TermSettings, term, source, f"{key}.{name}.") for name, term in value.items()}
+
+
+def _code(value, source: str, key: str) -> NamedObject | None:
+    """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else."""
+    if named_object.is_name(value):
+        return NamedObject(value)
+    if not isinstance(value, dict) or "class" not in value:
+        return None
+    if not named_object.is_name(value["class"]):
+        raise RecipeError(f"{source}: {key}.class: found {value['class']!r}, wanted module:Name")
+    arguments = {name: item for name, item in value.items() if name != "class"}
+    for name in arguments:
+        if not str(name).isidentifier():
+            raise RecipeError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value['class']}")
+    return NamedObject(value["class"], arguments)
+
+
+_SPECIAL = {
+    "algorithm": _algorithm,
+    "network": _network,
+    "guide": _guide,
+    "task.reward": _reward,
+    "task.terms": _terms,
+}
+"""Keys whose values may be of several kinds, or name code, and what reads them."""

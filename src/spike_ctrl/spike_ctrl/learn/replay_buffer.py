@@ -16,13 +16,25 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 HISTORY = 32
 
 
-def privileged_size(history: int = HISTORY) -> int:
+class Widths(NamedTuple):
+    """Numbers of one vehicle in each column of the rows. Something else than a quadrotor has others, or none (0)."""
+
+    observation: int = OBSERVATION_SIZE
+    action: int = 4
+    rotor_speed: int = 4
+    disturbance: int = 6
+
+
+QUADROTOR = Widths()
+
+
+def privileged_size(history: int = HISTORY, widths: Widths = QUADROTOR) -> int:
     """Numbers in the privileged observation: observation, the last `history` actions, rotor speeds, disturbance."""
-    return OBSERVATION_SIZE + 4 * history + 4 + 6
+    return widths.observation + widths.action * history + widths.rotor_speed + widths.disturbance
 
 
 class Rows(NamedTuple):
-    """What N vehicles saw and did at one tick, float32 unless said otherwise.
+    """What N vehicles saw and did at one tick, float32 unless said otherwise; widths are those of a quadrotor.
 
     flags uint8 (N,): FIRST this state starts an episode; TERMINATED or TRUNCATED this state ended one;
     GUIDE the guide flew the action. reward (N,) is that of the action, known one step later.
@@ -63,7 +75,7 @@ def finite(rows: Rows) -> tuple[Rows, int]:
     state that is not finite has ended its episode as a crash does. A step whose action or reward is not finite ends the
     sequence before it, as a time limit does: the state it was taken in still counts.
     """
-    good = {name: np.isfinite(array).reshape(len(array), -1).all(1) for name, array in rows._asdict().items()}
+    good = {name: np.isfinite(array).all(tuple(range(1, array.ndim))) for name, array in rows._asdict().items()}
     if all(fine.all() for fine in good.values()):
         return rows, 0
     bad_state = ~(good["observation"] & good["rotor_speed"] & good["disturbance"])
@@ -72,7 +84,8 @@ def finite(rows: Rows) -> tuple[Rows, int]:
     clean = {
         name: np.where(good[name].reshape(-1, *[1] * (array.ndim - 1)), array, 0) for name, array in rows._asdict().items()
     }
-    clean["observation"][~good["observation"], 3:12] = np.eye(3).ravel()
+    if clean["observation"].shape[1] == OBSERVATION_SIZE:  # a quadrotor's attitude is a rotation
+        clean["observation"][~good["observation"], 3:12] = np.eye(3).ravel()
     flags = rows.flags | np.where(bad_state, TERMINATED, 0) | np.where(bad_step, TRUNCATED, 0)
     return Rows(**clean)._replace(flags=flags.astype(np.uint8)), int((bad_state | bad_step).sum())
 
@@ -83,7 +96,7 @@ class SequenceBuffer:
     history: how many of the last actions the privileged observation holds, at most HISTORY.
     """
 
-    def __init__(self, capacity: int, vehicles: int, history: int = HISTORY):
+    def __init__(self, capacity: int, vehicles: int, history: int = HISTORY, widths: Widths = QUADROTOR):
         self.ticks, self.history = capacity // vehicles, history
         if self.ticks < 2 * HISTORY:
             raise ValueError(f"capacity: found {capacity}, wanted at least {2 * HISTORY * vehicles} ({vehicles} vehicles)")
@@ -92,11 +105,11 @@ class SequenceBuffer:
         shape = (self.ticks, vehicles)
         self.flags = np.zeros(shape, np.uint8)
         self.age = np.zeros(shape, np.int32)
-        self.observation = np.zeros((*shape, OBSERVATION_SIZE), np.float32)
-        self.rotor_speed = np.zeros((*shape, 4), np.float32)
-        self.disturbance = np.zeros((*shape, 6), np.float32)
-        self.action = np.zeros((*shape, 4), np.float32)
-        self.guide_action = np.zeros((*shape, 4), np.float32)
+        self.observation = np.zeros((*shape, widths.observation), np.float32)
+        self.rotor_speed = np.zeros((*shape, widths.rotor_speed), np.float32)
+        self.disturbance = np.zeros((*shape, widths.disturbance), np.float32)
+        self.action = np.zeros((*shape, widths.action), np.float32)
+        self.guide_action = np.zeros((*shape, widths.action), np.float32)
         self.reward = np.zeros(shape, np.float32)
 
     def __len__(self) -> int:
@@ -176,14 +189,14 @@ class SequenceBuffer:
         )
 
     def _histories(self, tick, vehicle, age, length) -> np.ndarray:
-        """The last actions before each state, zero before the episode: (length + 1, B, 4 history)."""
+        """The last actions before each state, zero before the episode: (length + 1, B, actions times history)."""
         if not self.history:
             return np.empty((length + 1, len(tick), 0), np.float32)
         back = np.arange(-self.history, length)
         actions = self.action[(tick[None] + back[:, None]) % self.ticks, vehicle]
         actions[back[:, None] < -age[None]] = 0.0
         windows = np.lib.stride_tricks.sliding_window_view(actions, self.history, axis=0)
-        return windows.transpose(0, 1, 3, 2).reshape(length + 1, len(tick), 4 * self.history)
+        return windows.transpose(0, 1, 3, 2).reshape(length + 1, len(tick), -1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything held, oldest tick first, for a resumable run."""

@@ -18,7 +18,7 @@ def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> E
     """The vehicles that a recipe trains on."""
     t = recipe.task
     task = Task(box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation)
-    return Environment(airframe, vehicles, task)
+    return Environment(airframe, vehicles, task, terms=t.reward_terms())
 
 
 class VehicleStates(NamedTuple):

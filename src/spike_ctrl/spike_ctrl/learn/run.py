@@ -133,8 +133,8 @@ class Run:
                 "validation_return": headline["return_mean"],
                 "validation_survival": headline["survival"],
                 "validation_seconds": float(took),
-                "environment_steps": self.learner.steps,
             }
+            | self.learner.step_counts()
             | {f"validation_{name}": column["return_mean"] for name, column in evaluation.columns.items()}
         )
         self._highest = max(self._highest, evaluation.score)
@@ -237,7 +237,7 @@ def _kept(policy: Path) -> Evaluation | None:
 def _write_about(run: Run) -> None:
     learner = run.learner
     about = {"airframe": learner.airframe.name, "airframe_hash": learner.airframe.hash, "vehicles": learner.vehicles}
-    about |= {"seed": learner.seed, "environment_steps": learner.environment_steps}
+    about |= {"seed": learner.seed} | learner.step_counts()
     _write_json(run.folder / "run.json", about | ({"bags": [str(bag) for bag in run.bags]} if run.bags else {}))
 
 

@@ -1,4 +1,4 @@
-"""TD3BC on sequences, as the paper means it: one actor that spikes, two critics that know more, targets of all three.
+"""TD3BC on sequences, as the paper means it: one actor, two critics that know more, targets of all three.
 
     critics   y = r + gamma (1 - terminated) V'(s'),  V'(s) = min_j Q'_j(s, pi'(s) + clipped noise)
               with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.replay_buffer import Sequences
-from spike_ctrl.snn.network import SpikingNetwork, average_
 
 Critic = TwinCritic | AdvantageCritic
 
@@ -39,9 +41,12 @@ class Batch(NamedTuple):
 
 
 class TD3BC:
-    """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step."""
+    """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step.
 
-    def __init__(self, actor: SpikingNetwork, critic: Critic, settings: TD3BCSettings, learning_rate: float):
+    actor: a spiking network or any module that `actor` describes, of any numbers of inputs O and outputs A.
+    """
+
+    def __init__(self, actor: nn.Module, critic: Critic, settings: TD3BCSettings, learning_rate: float):
         self.settings = settings
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
@@ -71,9 +76,9 @@ class TD3BC:
 
     @torch.no_grad()
     def own_actions(self, batch: Batch, slope: float) -> torch.Tensor:
-        """What the target actor does in each state of the windows, [L + 1, B, 4]."""
+        """What the target actor does in each state of the windows, [L + 1, B, A]."""
         state = self.actor_target.initial_state(batch.observation.shape[1])
-        return self.actor_target.unroll(batch.observation, state, slope)[0]
+        return actors.unroll(self.actor_target, batch.observation, state, slope)[0]
 
     @torch.no_grad()
     def targets(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -114,26 +119,27 @@ class TD3BC:
 
         Returns the terms of the loss and the spike rate of each layer.
         """
-        action, _, rates = self.actor.unroll(batch.observation[:-1], self.actor.initial_state(batch.action.shape[1]), slope)
+        state = self.actor.initial_state(batch.action.shape[1])
+        action, _, rates = actors.unroll(self.actor, batch.observation[:-1], state, slope)
         imitation, opinion = self.actor_losses(batch, action)
         loss = bc * imitation + q * opinion + self.settings.change * self._change(batch, action)
         self.actor_optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.settings.gradient_clip)
         self.actor_optimiser.step()
-        self.actor.project_()
+        actors.project_(self.actor)
         average_(self.actor_target, self.actor, self.settings.tau)
         losses = {"actor_loss": loss.item(), "imitation_loss": imitation.item(), "q_loss": opinion.item()}
         return losses, tuple(rate.item() for rate in rates)
 
     @staticmethod
     def _change(batch: Batch, action: torch.Tensor) -> torch.Tensor:
-        """Mean squared change of the actions [L, B, 4] between steps that both carry a loss."""
+        """Mean squared change of the actions [L, B, A] between steps that both carry a loss."""
         both = batch.weight[1:] * batch.weight[:-1]
         return (both * (action[1:] - action[:-1]).square().sum(-1)).sum() / both.sum().clamp(min=1)
 
     def actor_losses(self, batch: Batch, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """|label - action|^2 and -alpha Q_1(s, action) / mean |Q_1| for the actor's own actions [L, B, 4]."""
+        """|label - action|^2 and -alpha Q_1(s, action) / mean |Q_1| for the actor's own actions [L, B, A]."""
         total = batch.weight.sum().clamp(min=1)
         imitation = (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
         self.critic.requires_grad_(False)

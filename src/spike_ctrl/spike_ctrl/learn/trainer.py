@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.learn import teacher
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import REPORT_PERIOD, Run, TrainingPace
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.sim import reward
 from spike_ctrl.sim.episode_flags import FIRST
 
 
@@ -32,20 +30,22 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
     environment = training_environment(learner.recipe, learner.airframe, learner.vehicles)
     # A resumed run draws other starts than the ones it has flown.
     rollout = Rollout(environment, learner.seed + learner.environment_steps, learner.recipe.jump_start.spread)
-    guide = GeometricGuide(learner.airframe, learner.recipe.guide)
+    guide = teacher.make(learner.recipe, learner.airframe)
     guide_state = guide.initial_state(learner.vehicles)
-    state = SpikingPolicy(learner.flying_weights(), learner.neuron).initial_state(learner.vehicles)
+    state = learner.flying_policy().initial_state(learner.vehicles)
     pace, shown, shown_steps = TrainingPace(run), clock(), learner.environment_steps
     while not learner.finished and not stopped():
-        policy, leave = SpikingPolicy(learner.flying_weights(), learner.neuron), learner.leave()
-        environment.coefficients = reward.curriculum(leave.curriculum)
+        policy, leave = learner.flying_policy(), learner.leave()
+        environment.coefficients = learner.recipe.task.coefficients(leave.curriculum)
         for _ in range(learner.ticks_per_iteration):
             seen = rollout.see()
             first = (seen.flags & FIRST) > 0
             if first.any():
                 state = policy.reset_rows(state, first)
-                guide_state[first] = 0.0
+                guide_state = guide.reset_rows(guide_state, first)
             action, state = policy.step(seen.observation, state)
+            if learner.explores:
+                action = learner.method.explore(seen.observation, action)
             advice, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, seen.plant)
             rows, _ = rollout.fly(seen, action, advice, leave.horizon, leave.noise)
             learner.receive(rows)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.policy.manifest import CheckpointError
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,31 @@
-"""The policy at the controls: its spiking state from tick to tick, and when it may command.
+"""The policy at the controls: its state from tick to tick, and when it may command.
 
-A spiking network is worth following only when its state has seen the ticks before. So whenever the states do not follow
-each other (at the start, after a lost tick, a pause, a state that cannot be used) the spiking state starts
-from zero and the policy flies in shadow for the warm-up, without commanding. It may command at once where all vehicles
-start an episode, as in training. In lockstep training a lost tick is an error of the graph and no tick is late; there it
-always answers.
+A policy with a state is worth following only when that state has seen the ticks before. The vehicle's states may fail to
+follow each other: at the start, after a lost tick, after a pause, after a state that cannot be used. Then the policy begins
+anew from its initial state and flies in shadow for the warm-up, without commanding. It may command at once where all
+vehicles start an episode, as in training. In lockstep training a lost tick is an error of the graph and no tick is late;
+there it always answers.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.policy_protocol import Policy
 
 
 class Reason(enum.IntEnum):
-    """How it went, with the numbers of PolicyStatus.msg. Only OK and WARMING_UP may command: the latter says that the
-    policy warms up, and does not command, or that it commands while a successor warms up."""
+    """How a step went, with the numbers of PolicyStatus.msg.
+
+    Only OK and WARMING_UP may command. WARMING_UP says one of two things: the policy warms up and does not command, or it
+    commands while a successor warms up.
+    """
 
     OK = 0
     NO_CHECKPOINT = 1
@@ -31,20 +37,23 @@ class Reason(enum.IntEnum):
 
 
 class PilotAnswer(NamedTuple):
-    """What the policy says to one state: actions float32 (N, 4) in [-1, 1], None where none were computed; whether they
-    may command; the reason, and the same in words."""
+    """The policy's answer to one state of N vehicles.
 
-    action: np.ndarray | None
+    action: float32 (N, 4) in [-1, 1], None where none was computed. commands: whether it may command. detail: the reason in
+    words.
+    """
+
+    action: NDArray[Any] | None
     commands: bool
     reason: Reason
     detail: str = ""
 
 
 class Flown(NamedTuple):
-    """A checkpoint in use. epoch 0: it came with no epoch. period: seconds between states in real time; 0: as they come."""
+    """A checkpoint in use. epoch: 0 where it came with none. period: seconds between states; 0 where time does not count."""
 
     name: str
-    policy: SpikingPolicy
+    policy: Policy
     epoch: int
     period: float = 0.0
 
@@ -53,16 +62,16 @@ class Candidate(NamedTuple):
     """What a successor in shadow would have answered: action float32 (N, 4), spike rate of each layer."""
 
     flown: Flown
-    action: np.ndarray
-    spike_rate: np.ndarray
+    action: NDArray[Any]
+    spike_rate: tuple[float, ...]
 
 
 class Pilot:
     """Flies one checkpoint, and a successor in shadow beside it.
 
-    warm_up: steps in shadow. max_age: seconds that a state may be old and that may pass between two; infinite in lockstep.
-    skip: ticks in a row that may be lost: the spiking state of so short a time ago is better than none. judged: the
-    successor does not take over by itself after its warm-up, but when it is accepted.
+    warm_up: steps in shadow. max_age: seconds that may pass between two states; infinite in lockstep. skip: ticks in a row
+    that may be lost, because a state of so short a time ago is better than none. judged: a successor takes over when it is
+    accepted; otherwise after its warm-up.
     """
 
     def __init__(self, warm_up: int, max_age: float = np.inf, skip: int = 0, judged: bool = False):
@@ -73,22 +82,23 @@ class Pilot:
         self.stop()
 
     def stop(self) -> None:
-        """Forget the spiking state, as at activation; the checkpoints stay."""
-        self.state: PolicyState | None = None
+        """Forget the policy's state, as at activation. The checkpoints stay."""
+        self.state: Any = None
+        self._vehicles = 0  # of the states
         self.tick: int | None = None
         self._time, self._left, self._cause = 0.0, 0, ""
-        self._successor_state: PolicyState | None = None
+        self._successor_state: Any = None
         self._successor_steps = 0
         self._accepted = False
 
     def take(self, found: Flown) -> None:
-        """Fly this checkpoint from the next step on, with the spiking state as it is where the sizes allow it."""
-        if self.flown is not None and self.flown.policy.sizes != found.policy.sizes:
+        """Fly this checkpoint from the next step on, with the state as it is where it fits the new network."""
+        if self.flown is not None and not same_state(self.flown.policy, found.policy):
             self.state = None
         self.flown = found
 
     def warm(self, found: Flown) -> None:
-        """Let this checkpoint take over when it has flown in shadow through its warm-up; at once where none flies."""
+        """Let this checkpoint take over after its warm-up in shadow; at once where no other flies."""
         if self.flown is None:
             self.take(found)
         else:
@@ -96,18 +106,19 @@ class Pilot:
             self._accepted = False
 
     def accept(self, name: str, epoch: int) -> bool:
-        """Whether it is this successor, which then takes over at the next tick."""
+        """Let the successor of this name and epoch take over at the next tick. Gives whether there is such a one."""
         self._accepted = self.successor is not None and (self.successor.name, self.successor.epoch) == (name, epoch)
         return self._accepted
 
     def step(
-        self, tick: int, first: np.ndarray, observation: np.ndarray, *, lockstep: bool, now: float = 0.0
+        self, tick: int, first: NDArray[Any], observation: NDArray[Any], *, lockstep: bool, now: float = 0.0
     ) -> PilotAnswer:
-        """Answer the state of a tick.
+        """Answer the state of a tick. At least one checkpoint must fly.
 
-        first (N,): vehicles whose episode starts with it. observation (N, 18). now: seconds on a monotonic clock at its
-        receipt. lockstep: training, where gaps do not count.
+        first (N,): the vehicles whose episode starts with this state. observation (N, 18). now: seconds on a monotonic
+        clock when it was received. lockstep: in training, where gaps do not count.
         """
+        assert self.flown is not None
         cause = "" if lockstep else self._broken(tick, first, now)
         if cause:
             self._cause, self._left = cause, self.warm_up
@@ -115,6 +126,8 @@ class Pilot:
             self._accepted = False
         elif lockstep or first.all():
             self._left = 0
+        if self._vehicles != len(first):
+            self.state, self._successor_state, self._vehicles = None, None, len(first)
         self.candidate = None
         counts = bool(cause) or now - self._time >= self.flown.period / 2
         bad = ~np.isfinite(observation)
@@ -137,8 +150,8 @@ class Pilot:
             return PilotAnswer(action, True, Reason.WARMING_UP, f"{self.successor.name} flies in shadow")
         return PilotAnswer(action, True, Reason.OK)
 
-    def _broken(self, tick: int, first: np.ndarray, now: float) -> str:
-        """Why the spiking state does not belong to this tick; empty where it does, or where every vehicle starts anew."""
+    def _broken(self, tick: int, first: NDArray[Any], now: float) -> str:
+        """Why the policy's state does not belong to this tick; empty where it does, or where every vehicle starts anew."""
         if first.all():
             return ""
         if self.tick is None:
@@ -148,27 +161,48 @@ class Pilot:
         if now - self._time > self.max_age:
             pause = 1e3 * (now - self._time)
             return f"tick {tick} came {pause:.0f} ms after the last, wanted at most {1e3 * self.max_age:.0f} ms"
-        if self.state is None or self.state.membrane.shape[-1] != len(first):
+        if self.state is None or self._vehicles != len(first):
             return f"tick {tick} has other vehicles or another network"
         return ""
 
-    def _fly_successor(self, first: np.ndarray, observation: np.ndarray, counts: bool) -> None:
-        """One step of the checkpoint that is to take over; it does so at this tick with the warm-up behind it, and, where it
-        is judged, when it is accepted: until then its answer is the `candidate`."""
+    def _fly_successor(self, first: NDArray[Any], observation: NDArray[Any], counts: bool) -> None:
+        """One step of the checkpoint that is to take over.
+
+        After its warm-up it takes over at this tick. Where successors are judged it waits to be accepted, and until then its
+        answer is the `candidate`.
+        """
+        assert self.successor is not None
         warm = self._successor_steps >= self.warm_up
         if not warm or (self.judged and not self._accepted):
-            action, self._successor_state = _step(self.successor.policy, observation, first, self._successor_state)
+            policy = self.successor.policy
+            action, self._successor_state = _step(policy, observation, first, self._successor_state)
             self._successor_steps += counts
             if warm and self.judged:
-                self.candidate = Candidate(self.successor, action, self.successor.policy.spike_rates(self._successor_state))
+                self.candidate = Candidate(self.successor, action, policy.spike_rates(self._successor_state))
             return
         self.flown, self.state, self._left = self.successor, self._successor_state, 0
         self.successor, self._successor_state, self._accepted = None, None, False
 
 
-def _step(policy: SpikingPolicy, observation: np.ndarray, first: np.ndarray, state: PolicyState | None):
-    """One step for all vehicles; spiking states start from zero where an episode does."""
-    if state is None or state.membrane.shape[-1] != len(first):
+def same_state(one: Policy, other: Policy) -> bool:
+    """Whether a state of one policy goes on in the other: layers of the same widths, or arrays of the same shapes."""
+    if isinstance(one, SpikingPolicy) and isinstance(other, SpikingPolicy):
+        return one.sizes == other.sizes
+    found, wanted = ([(a.shape, a.dtype) for a in _arrays(policy.initial_state())] for policy in (one, other))
+    return found == wanted and isinstance(one, SpikingPolicy) == isinstance(other, SpikingPolicy)
+
+
+def _arrays(state: Any) -> Iterator[NDArray[Any]]:
+    if isinstance(state, tuple):
+        for part in state:
+            yield from _arrays(part)
+    else:
+        yield state
+
+
+def _step(policy: Policy, observation: NDArray[Any], first: NDArray[Any], state: Any) -> tuple[NDArray[Any], Any]:
+    """One step for all vehicles; those whose episode starts begin from the initial state."""
+    if state is None:
         state = policy.initial_state(len(first))
     elif first.any():
         state = policy.reset_rows(state, first)

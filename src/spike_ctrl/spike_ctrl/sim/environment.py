@@ -6,7 +6,7 @@ its action, starts a new episode, and returns the first observation with reward 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start, draw
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients, costs
+from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
@@ -247,7 +248,8 @@ class Environment(VectorEnv[Array, Array, Array]):
     Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18): position
     error (3, m), rotation matrix (9, row-major), velocity (3, m/s), body rates (3, rad/s, FLU), in the set-point's frame.
     Equal seeds give equal runs: every start is a function of (seed, vehicle, episode). `info` holds return, length and
-    summed costs of the episodes that ended under "flight", with the mask "_flight".
+    summed costs of the episodes that ended under "flight", with the mask "_flight". terms: costs of your own beside those of
+    the reward that `coefficients` weigh.
 
     >>> from spike_ctrl.airframe import Airframe
     >>> environment = Environment(Airframe.load("crazyflie"), vehicles=64)
@@ -259,7 +261,14 @@ class Environment(VectorEnv[Array, Array, Array]):
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
-    def __init__(self, airframe: Airframe, vehicles: int, task: Task = Task(), coefficients: Coefficients = START) -> None:
+    def __init__(
+        self,
+        airframe: Airframe,
+        vehicles: int,
+        task: Task = Task(),
+        coefficients: Coefficients = START,
+        terms: Sequence[RewardTerm] = (),
+    ) -> None:
         if vehicles < 1:
             raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
         self.airframe, self.task = airframe, task
@@ -271,6 +280,7 @@ class Environment(VectorEnv[Array, Array, Array]):
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
         self.buffer = dynamics.allocate(vehicles, airframe)
         self.coefficients = coefficients
+        self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
         if airframe.action_layout == "motors":
             self._kernel: Callable[..., int] = _step
@@ -300,11 +310,9 @@ class Environment(VectorEnv[Array, Array, Array]):
 
         options: {"reset_mask": who} begins one only in the vehicles with who[n], a bool array (N,). Raises ValueError.
         """
-        who = (
-            np.ones(self.num_envs, np.bool_) if options is None else options.get("reset_mask", np.ones(self.num_envs, bool))
-        )
-        if np.shape(who) != (self.num_envs,):
-            raise ValueError(f"reset_mask: found shape {np.shape(who)}, wanted ({self.num_envs},)")
+        who = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs)), np.bool_)
+        if who.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
         if seed is not None:
             if not isinstance(seed, (int, np.integer)):
                 raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
@@ -312,8 +320,10 @@ class Environment(VectorEnv[Array, Array, Array]):
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
             self._noise = np.random.default_rng([self._seed, 4])
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
-        _start(self.buffer, np.asarray(who, np.bool_), self._seed, self._draw, observation.ravel())
-        self._earlier = np.where(np.asarray(who)[:, None], self._hovering(), self._earlier)
+        _start(self.buffer, who, self._seed, self._draw, observation.ravel())
+        self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
+        if self._terms:
+            self._terms.reset(who)
         return self._sensed(observation), {}
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
@@ -332,11 +342,19 @@ class Environment(VectorEnv[Array, Array, Array]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
+        begun = self.read(ENDED) > 0 if self._terms else None
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         terminated, truncated = ends
         info = {"flight": _statistics(episode), "_flight": terminated | truncated} if finished else {}
+        if self._terms:
+            charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
+            reward -= charge
+            if finished:
+                ended = info["_flight"]
+                info["flight"]["r"] -= np.where(ended, self._terms.charged(), 0)
+                info["flight"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         return self._sensed(observation), reward, terminated, truncated, info
 
     def _hovering(self) -> np.ndarray:
@@ -391,8 +409,14 @@ class SingleEnvironment(gymnasium.Env[Array, Array]):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, airframe: Airframe, task: Task = Task(), coefficients: Coefficients = START) -> None:
-        self.batch = Environment(airframe, 1, task, coefficients)
+    def __init__(
+        self,
+        airframe: Airframe,
+        task: Task = Task(),
+        coefficients: Coefficients = START,
+        terms: Sequence[RewardTerm] = (),
+    ) -> None:
+        self.batch = Environment(airframe, 1, task, coefficients, terms)
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
         self.render_mode = None

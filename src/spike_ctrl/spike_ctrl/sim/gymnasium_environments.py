@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -13,6 +13,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import START, Coefficients
+from spike_ctrl.sim.reward_terms import RewardTerm
 
 UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
 _Part = TypeVar("_Part", Start, Randomisation, Coefficients)
@@ -28,6 +29,7 @@ def make_env(
     start: Start | Mapping[str, Any] = ...,
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
+    terms: Sequence[RewardTerm] = ...,
 ) -> SingleEnvironment: ...
 
 
@@ -41,6 +43,7 @@ def make_env(
     start: Start | Mapping[str, Any] = ...,
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
+    terms: Sequence[RewardTerm] = ...,
 ) -> Environment: ...
 
 
@@ -54,6 +57,7 @@ def make_env(
     start: Start | Mapping[str, Any] = ...,
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
+    terms: Sequence[RewardTerm] = ...,
 ) -> Environment: ...
 
 
@@ -66,6 +70,7 @@ def make_env(
     start: Start | Mapping[str, Any] = Start(),
     randomisation: Randomisation | Mapping[str, Any] = Randomisation(),
     reward: Coefficients | Mapping[str, Any] = START,
+    terms: Sequence[RewardTerm] = (),
 ) -> Environment | SingleEnvironment:
     """The position task: fly to the set-point from a random start and stay there, without leaving the box.
 
@@ -74,7 +79,8 @@ def make_env(
     box: its half-width, m. episode_steps: control steps of 10 ms. start, randomisation, reward: what differs from the
     defaults, by name: `reward={"position": 2}`, `randomisation={"mass": 0.2}`.
 
-    A step earns survive - position |p|^2 - velocity |v|^2 - attitude |q|^2 - action |u - hover|^2. Raises AirframeError for
+    A step earns survive - position |p|^2 - velocity |v|^2 - attitude |q|^2 - action |u - hover|^2, less weight times cost of
+    each of the terms of your own. Raises AirframeError for
     an airframe, ValueError for a number out of range or an unknown name.
 
     >>> make_env("crazyflie", vehicles=64).reset(seed=0)[0].shape
@@ -89,7 +95,9 @@ def make_env(
         box, episode_steps, _changed(Start(), start, "start"), _changed(Randomisation(), randomisation, "randomisation")
     )
     weights = _changed(START, reward, "reward")
-    return SingleEnvironment(craft, task, weights) if vehicles is None else Environment(craft, vehicles, task, weights)
+    if vehicles is None:
+        return SingleEnvironment(craft, task, weights, terms)
+    return Environment(craft, vehicles, task, weights, terms)
 
 
 def position(**options: Any) -> SingleEnvironment:

@@ -12,24 +12,26 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numba import njit
 
+from spike_ctrl._files.ranges import within
+
 TERMS = ("position", "velocity", "attitude", "action")
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Weights of the reward's terms, all >= 0."""
+    """Weights of the reward's terms; by default those at the start of the paper's curriculum."""
 
-    survive: float
-    position: float
-    velocity: float
-    attitude: float
-    action: float
+    survive: float = within(1.0, 0.0, 1e6)
+    position: float = within(1.0, 0.0, 1e6)
+    velocity: float = within(0.01, 0.0, 1e6)
+    attitude: float = within(0.25, 0.0, 1e6)
+    action: float = within(0.14, 0.0, 1e6)
 
     def array(self) -> np.ndarray:
         return np.array(astuple(self), np.float32)
 
 
-START = Coefficients(survive=1.0, position=1.0, velocity=0.01, attitude=0.25, action=0.14)
+START = Coefficients()
 END = Coefficients(survive=1.0, position=3.5, velocity=0.10, attitude=0.25, action=0.50)
 CURRICULUM_STEPS = 6
 

@@ -16,6 +16,7 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, yaw
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import dialect, link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
@@ -29,7 +30,7 @@ FENCE = Cage((-50.0, -50.0, -1.0), (50.0, 50.0, 50.0))  # nobody is clamped
 
 
 def fly(
-    policy,
+    policy: Policy,
     described: Airframe,
     plant: Airframe,
     paths: Sequence[Trajectory],

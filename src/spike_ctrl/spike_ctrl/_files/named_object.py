@@ -1,0 +1,88 @@
+"""Code that a recipe or a command line names: `mypackage.module:Name`. A file of weights never names code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NamedObject:
+    """A class or function by name, and the keyword arguments that it is called with."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def make(self, key: str, error: type[Exception], *given: Any, **more: Any) -> Any:
+        """What the class makes of the given arguments and its own. key: what errors call it. Raises `error` where it
+        does not take them."""
+        kind = find(self.name, key, error)
+        try:
+            return kind(*given, **more, **self.arguments)
+        except TypeError as found:
+            raise error(f"{key}: {self.name}: {found}") from found
+
+
+def is_name(text: object) -> bool:
+    """Whether a value is written as the name of code is: `module:Name` with dots between packages."""
+    if not isinstance(text, str) or text.count(":") != 1:
+        return False
+    return all(part.isidentifier() for part in text.replace(":", ".").split("."))
+
+
+def find(name: str, key: str, error: type[Exception]) -> Callable[..., Any]:
+    """The class or function of that name, from the current folder or `sys.path`.
+
+    key: what errors call it. Raises `error` for a name of another form, and where module or attribute are not found.
+    """
+    if not is_name(name):
+        raise error(f"{key}: found {name!r}, wanted module:Name, as mypackage.module:MyClass")
+    path, _, attribute = name.partition(":")
+    with _current_folder_first():
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError as missing:
+            if missing.name is None or not f"{path}.".startswith(f"{missing.name}."):
+                raise error(f"{key}: {path} imports {missing.name}, which is not installed") from missing
+            raise error(
+                f"{key}: found no module {missing.name} for {name!r}, wanted one in {os.getcwd()} or on PYTHONPATH"
+            ) from None
+        except Exception as broken:
+            raise error(f"{key}: {path} cannot be imported: {type(broken).__name__}: {broken}") from broken
+    found = getattr(module, attribute, None)
+    if found is None:
+        known = ", ".join(sorted(n for n, value in vars(module).items() if _is_own(value, module))) or "none"
+        raise error(f"{key}: found no {attribute} in {path}, wanted one of its classes and functions: {known}")
+    if not callable(found):
+        raise error(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
+    return found  # type: ignore[no-any-return]
+
+
+def require(instance: object, members: tuple[str, ...], key: str, name: str, error: type[Exception]) -> None:
+    """Raise `error` where the object that `name` made lacks one of these methods."""
+    lacking = [member for member in members if not callable(getattr(instance, member, None))]
+    if lacking:
+        raise error(f"{key}: found {name} without {', '.join(lacking)}, wanted the methods {', '.join(members)}")
+
+
+def _is_own(value: object, module: Any) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+@contextmanager
+def _current_folder_first() -> Iterator[None]:
+    """As `python -m` has it; a console script's path begins with its own folder."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

@@ -1,0 +1,174 @@
+"""The network that learns: ours, or any torch module with two methods.
+
+    class Mine(torch.nn.Module):
+        def __init__(self, inputs: int, outputs: int, generator: torch.Generator, **what_the_recipe_says): ...
+        def initial_state(self, batch: int) -> State: ...
+        def step(self, observation: Tensor, state: State) -> tuple[Tensor, State]: ...     # [B, in] -> [B, out] in [-1, 1]
+
+A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may also have
+
+    project_()              brings its parameters back into their ranges after each optimiser step
+    slope                   an attribute that is set to the surrogate slope k of the recipe's schedule before each update
+    spike_rates(state)      a tuple with the share of neurons of each layer that spiked in the last step
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from spike_ctrl._files import named_object
+from spike_ctrl._files.named_object import NamedObject
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn.recipe import NetworkSettings, RecipeError
+from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.snn import network as spiking
+from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.neuron import Neuron, Reset
+
+ACTION_SIZE = 4
+State = Any  # a tensor [B, ...], or a tuple of states
+
+
+class Stepped(Protocol):
+    """What a torch module needs beside its parameters; see the module."""
+
+    def initial_state(self, batch: int) -> State: ...
+
+    def step(self, observation: torch.Tensor, state: State) -> tuple[torch.Tensor, State]: ...
+
+
+def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:
+    """The network that a recipe asks for, at its random start. Raises RecipeError where it names code that does not fit."""
+    if settings.code:
+        return from_name(settings.code, OBSERVATION_SIZE, ACTION_SIZE, generator)
+    neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
+    hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
+    sizes = (OBSERVATION_SIZE, *settings.hidden, ACTION_SIZE)
+    return SpikingNetwork(sizes, neuron, generator=generator, output_bias=[hover] * ACTION_SIZE)
+
+
+def from_name(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
+    """The module of that name. What it draws from torch's own generator follows from `generator`, too."""
+    seed = int(torch.randint(0, 2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = code.make("network", RecipeError, inputs=inputs, outputs=outputs, generator=generator)
+    if not isinstance(module, nn.Module):
+        raise RecipeError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
+    named_object.require(module, ("initial_state", "step"), "network", code.name, RecipeError)
+    _try(module, code.name, inputs, outputs)
+    return module
+
+
+@torch.no_grad()
+def _try(module: Any, name: str, inputs: int, outputs: int, batch: int = 3) -> None:
+    """One step, so that what does not fit is named before the training and not in the midst of it."""
+    state = module.initial_state(batch)
+    found = module.step(torch.zeros(batch, inputs), state)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise RecipeError(f"network: {name}.step: found {type(found).__name__}, wanted (action, state)")
+    action, after = found
+    if not isinstance(action, torch.Tensor) or action.shape != (batch, outputs):
+        shape = tuple(action.shape) if isinstance(action, torch.Tensor) else type(action).__name__
+        raise RecipeError(f"network: {name}.step: found an action {shape}, wanted ({batch}, {outputs})")
+    if not (action.abs() <= 1).all():
+        raise RecipeError(f"network: {name}.step: found an action beyond -1 to 1, wanted tanh or the like at the end")
+    try:
+        shapes = [tuple(part.shape) for part in leaves(each(lambda before, _: before, state, after))]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RecipeError(f"network: {name}: the state changes its form in a step ({error})") from None
+    if wrong := [shape for shape in shapes if shape[:1] != (batch,)]:
+        raise RecipeError(f"network: {name}: found a state {wrong[0]}, wanted ({batch}, ...): one row for each vehicle")
+
+
+def unroll(
+    actor: Any, observation: torch.Tensor, state: State, slope: float
+) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
+    """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer."""
+    if isinstance(actor, SpikingNetwork):
+        return actor.unroll(observation, state, slope)
+    set_slope(actor, slope)
+    actions, rates = [], []
+    for row in observation:
+        action, state = actor.step(row, state)
+        actions.append(action)
+        rates.append(spike_rates(actor, state))
+    return torch.stack(actions), state, tuple(torch.tensor(rates).mean(0))
+
+
+def set_slope(actor: nn.Module, slope: float) -> None:
+    """Tell a module that has a surrogate slope which it is."""
+    if hasattr(actor, "slope"):
+        actor.slope = slope
+
+
+def spike_rates(actor: nn.Module, state: State) -> tuple[float, ...]:
+    """Share of the neurons of each layer that spiked in the last step; () where nothing spikes."""
+    ask = getattr(actor, "spike_rates", None)
+    return tuple(float(rate) for rate in ask(state)) if ask else ()
+
+
+def project_(actor: nn.Module) -> None:
+    """Bring the parameters back into their ranges; call it after each optimiser step."""
+    if project := getattr(actor, "project_", None):
+        project()
+
+
+def average_(target: nn.Module, source: nn.Module, rate: float) -> None:
+    """Move the parameters of target towards those of source by a share `rate`; buffers are copied."""
+    spiking.average_(target, source, rate)
+    for mine, its in zip(target.buffers(), source.buffers(), strict=True):
+        mine.copy_(its)
+
+
+def weights(actor: nn.Module) -> dict[str, NDArray[Any]]:
+    """Copies of all parameters and buffers by name."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in actor.state_dict().items()}
+
+
+@torch.no_grad()
+def load_weights(actor: nn.Module, given: Mapping[str, NDArray[Any]]) -> None:
+    """Set all parameters and buffers. Raises ValueError where names or shapes are of another network."""
+    if isinstance(actor, SpikingNetwork):
+        return actor.load_weights(given)
+    wanted = actor.state_dict()
+    if set(given) != set(wanted):
+        raise ValueError(f"weights: found {sorted(given)}, wanted {sorted(wanted)}")
+    for name, value in wanted.items():
+        if given[name].shape != tuple(value.shape):
+            raise ValueError(f"{name}: found shape {given[name].shape}, wanted {tuple(value.shape)}")
+        value.copy_(torch.from_numpy(np.array(given[name])))
+
+
+def each(function: Callable[..., torch.Tensor], state: State, *others: State) -> State:
+    """The state with each tensor replaced by `function` of it and its counterparts in other states of the same form."""
+    if isinstance(state, torch.Tensor):
+        return function(state, *others)
+    parts = [each(function, *some) for some in zip(state, *others, strict=True)]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def leaves(state: State) -> list[torch.Tensor]:
+    """The tensors of a state, in order."""
+    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in leaves(part)]
+
+
+def detach(state: State) -> State:
+    """The same state with no history: where truncated back-propagation through time stops."""
+    return each(torch.Tensor.detach, state)
+
+
+def restart(actor: Any, state: State, first: torch.Tensor) -> State:
+    """The state with those rows back at the initial state whose mask `first` [B] is true."""
+
+    def chosen(now: torch.Tensor, initial: torch.Tensor) -> torch.Tensor:
+        return torch.where(first.reshape(-1, *[1] * (now.ndim - 1)), initial, now)
+
+    return each(chosen, state, actor.initial_state(len(first)))

@@ -1,0 +1,56 @@
+"""The guide that a recipe names: the geometric one, a class of your own, or a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spike_ctrl._files import named_object
+from spike_ctrl._files.named_object import NamedObject
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+from spike_ctrl.control.guide_protocol import METHODS, Guide
+from spike_ctrl.learn.recipe import Recipe, RecipeError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.observation import LAYOUT
+
+
+class PolicyGuide:
+    """A trained policy as the guide. It sees the observation alone."""
+
+    def __init__(self, policy: Policy):
+        self.policy = policy
+
+    def initial_state(self, vehicles: int) -> Any:
+        """The policy's state of a batch."""
+        return self.policy.initial_state(vehicles)
+
+    def act(self, observation: NDArray[Any], state: Any, *privileged: object) -> tuple[NDArray[Any], Any]:
+        """The policy's actions (N, 4) and its next state."""
+        return self.policy.step(observation, state)
+
+    def reset_rows(self, state: Any, mask: NDArray[Any]) -> Any:
+        """The state with the vehicles of the mask (N,) back at the initial state."""
+        return self.policy.reset_rows(state, mask)
+
+
+def make(recipe: Recipe, airframe: Airframe) -> Guide:
+    """The guide of a recipe for an airframe. Raises RecipeError, and CheckpointError for a file that does not fit."""
+    if isinstance(recipe.guide, Gains):
+        return GeometricGuide(airframe, recipe.guide, RATE_HZ)
+    if isinstance(recipe.guide, NamedObject):
+        guide = recipe.guide.make("guide", RecipeError, airframe)
+        named_object.require(guide, METHODS, "guide", recipe.guide.name, RecipeError)
+        return guide  # type: ignore[no-any-return]
+    expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": RATE_HZ}
+    return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)
+
+
+def gains(recipe: Recipe) -> Gains:
+    """The gains of a recipe for who flies by the geometric guide only. Raises RecipeError where it names another guide."""
+    if isinstance(recipe.guide, Gains):
+        return recipe.guide
+    raise RecipeError(f"recipe {recipe.name}: guide: found {recipe.guide}, wanted gains of the geometric guide")

@@ -1,0 +1,180 @@
+"""What a checkpoint says of its policy: the contract, where the policy comes from, and how well it flew; as JSON and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spike_ctrl.snn.neuron import PAPER, Neuron
+
+FORMAT, GRAPH_FORMAT = 1, 2
+TOLERANCE = 1e-4
+
+
+class CheckpointError(Exception):
+    """A file that cannot be trusted or written. One line: file, field, what was found, what is wanted."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What must agree before a policy may command a vehicle.
+
+    airframe and airframe_hash: the vehicle it was trained for. observation and action: the layouts, such as
+    "setpoint_frame_18" and "motors" or "rates". rate_hz: control steps per second. sizes: inputs, hidden widths, outputs.
+
+    The policy of a network of another kind than ours is its graph: then neuron is None, sizes are inputs and outputs alone,
+    and network says which module it was, such as "examples.gru:GRU". That text is for people; nothing is imported by it.
+    """
+
+    airframe: str
+    airframe_hash: str
+    observation: str
+    action: str
+    rate_hz: float
+    sizes: tuple[int, ...]
+    neuron: Neuron | None = PAPER
+    network: str = ""
+
+    @property
+    def words(self) -> str:
+        """The network in words: its widths and its neurons, or the module that it was."""
+        widths = " - ".join(map(str, self.sizes))
+        return f"{widths}, {self.neuron.words}" if self.neuron is not None else f"{widths}, {self.network or 'a graph'}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contract, where the policy comes from, how well it flew, and how far the self-test may be off.
+
+    format: 1 for a spiking network, 2 for a graph. sha256 covers names, shapes, types and values of all arrays and the rest
+    of the manifest.
+    """
+
+    contract: Contract
+    recipe: str = ""
+    seed: int = 0
+    commit: str = ""
+    command: str = ""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = TOLERANCE
+    format: int = FORMAT
+    sha256: str = ""
+
+
+_CONTRACT_TYPES = {
+    "airframe": str,
+    "airframe_hash": str,
+    "observation": str,
+    "action": str,
+    "rate_hz": float,
+    "sizes": list,
+}
+# What else a contract says, by the format of the file.
+_NETWORK_TYPES = {FORMAT: {"neuron": dict}, GRAPH_FORMAT: {"network": str}}
+_TYPES = {
+    "format": int,
+    "contract": dict,
+    "recipe": str,
+    "seed": int,
+    "commit": str,
+    "command": str,
+    "evaluation": dict,
+    "tolerance": float,
+    "sha256": str,
+}
+
+
+def text_of(manifest: Manifest) -> str:
+    """A manifest as the one JSON text that stands for it. Raises TypeError, ValueError where that cannot be."""
+    fields = {name: getattr(manifest, name) for name in _TYPES}
+    found, network = _contract_fields(manifest.contract), _NETWORK_TYPES[manifest.format]
+    contract = {name: found[name] for name in (*_CONTRACT_TYPES, *network)}
+    return canonical(fields | {"contract": contract, "tolerance": float(manifest.tolerance)})
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def parse(text: Any, name: str) -> Manifest:
+    """The manifest that `text_of` gave as this text. name: what errors call the file. Raises CheckpointError."""
+    if not isinstance(text, str):
+        raise CheckpointError(f"{name}: manifest: found nothing, wanted the metadata of a spike_ctrl checkpoint")
+    try:
+        fields = json.loads(text)
+        written = canonical(fields)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{name}: manifest: not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise CheckpointError(f"{name}: manifest: found {type(fields).__name__}, wanted a mapping")
+    number = fields.get("format", FORMAT)
+    if type(number) is not int or number not in _NETWORK_TYPES:
+        raise CheckpointError(f"{name}: format: found {number!r}, wanted {' or '.join(map(str, _NETWORK_TYPES))}")
+    _check_fields(fields, _TYPES, "", name)
+    contract = fields.pop("contract")
+    _check_fields(contract, _CONTRACT_TYPES | _NETWORK_TYPES[number], "contract.", name)
+    sizes = contract["sizes"]
+    good, wanted = (len(sizes) >= 3, "inputs, hidden widths, outputs") if number == FORMAT else (len(sizes) == 2, "inputs, outputs")
+    if not good or not all(type(size) is int and 0 < size <= 2**16 for size in sizes):
+        raise CheckpointError(f"{name}: contract.sizes: found {sizes}, wanted {wanted}")
+    if not (math.isfinite(contract["rate_hz"]) and contract["rate_hz"] > 0):
+        raise CheckpointError(f"{name}: contract.rate_hz: found {contract['rate_hz']}, wanted more than 0")
+    neuron = _neuron(contract["neuron"], name) if number == FORMAT else None
+    if written != text:
+        raise CheckpointError(f"{name}: manifest: found other text than spike_ctrl writes: the file was altered")
+    return Manifest(Contract(**(contract | {"sizes": tuple(sizes), "neuron": neuron})), **fields)
+
+
+def require(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
+    """Raise CheckpointError for the first of these contract fields with another value. name: what errors call the file."""
+    found = _contract_fields(contract)
+    for key, value in expect.items():
+        if key not in found:
+            raise CheckpointError(f"{name}: {key}: unknown contract field, wanted {', '.join(found)}")
+        if isinstance(value, Neuron):
+            value = _neuron_fields(value)
+        wanted = list(value) if key == "sizes" else value
+        if found[key] != wanted:
+            raise CheckpointError(f"{name}: {key}: found {found[key]!r}, wanted {wanted!r}")
+
+
+def _contract_fields(contract: Contract) -> dict[str, Any]:
+    return {name: getattr(contract, name) for name in _CONTRACT_TYPES} | {
+        "rate_hz": float(contract.rate_hz),
+        "sizes": [int(size) for size in contract.sizes],
+        "neuron": None if contract.neuron is None else _neuron_fields(contract.neuron),
+        "network": contract.network,
+    }
+
+
+def _neuron_fields(neuron: Neuron) -> dict[str, Any]:
+    return {"reset": neuron.reset.value} | ({"recurrent": True} if neuron.recurrent else {})
+
+
+def _neuron(found: dict[str, Any], name: str) -> Neuron:
+    if set(found) - {"recurrent"} != {"reset"}:
+        raise CheckpointError(f"{name}: contract.neuron: found fields {sorted(found)}, wanted ['reset'] or also 'recurrent'")
+    if found.get("recurrent", True) is not True:
+        raise CheckpointError(f"{name}: contract.neuron.recurrent: found {found['recurrent']!r}, wanted true or nothing")
+    try:
+        return Neuron(**found)
+    except ValueError as error:
+        raise CheckpointError(f"{name}: contract.{error}") from None
+
+
+def _check_fields(found: dict[str, Any], wanted: Mapping[str, type], prefix: str, name: str) -> None:
+    for key, kind in wanted.items():
+        if key not in found:
+            raise CheckpointError(f"{name}: {prefix}{key}: found nothing, wanted {kind.__name__}")
+        if type(found[key]) is not kind:
+            raise CheckpointError(f"{name}: {prefix}{key}: found {found[key]!r}, wanted {kind.__name__}")
+    for key in found:
+        if key not in wanted:
+            raise CheckpointError(f"{name}: {prefix}{key}: unknown field, wanted {', '.join(wanted)}")

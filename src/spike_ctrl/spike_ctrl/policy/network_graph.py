@@ -1,0 +1,206 @@
+"""The ONNX graph of one step of a network, read from bytes that nobody vouches for.
+
+    inputs       observation [vehicles, in]; state.0, state.1, ... [vehicles, ...]; the weights, each by its name
+    outputs      action [vehicles, out] in [-1, 1]; next_state.0, next_state.1, ... as the states
+    constants    initial_state.0, initial_state.1, ... [1, ...]: the state before the first step; small numbers of the graph
+
+The weights are inputs, so a graph holds none of them: they lie beside it in the checkpoint.
+
+A graph is read, never trusted. It refers to no other file, calls only operators that compute a result of known size from
+their inputs, has no loops and no functions, and every array in it has a size that is known before the first step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OPSET, MAX_IR_VERSION = 18, 10
+MAX_BYTES, MAX_NODES = 2**18, 2000
+MAX_WEIGHTS, MAX_RESULTS = 2**22, 2**18  # numbers: of one array of weights; of all results of one vehicle's step
+OBSERVATION, ACTION, STATE, NEXT_STATE, INITIAL_STATE = "observation", "action", "state.", "next_state.", "initial_state."
+TYPES = {1: np.dtype(np.float32), 7: np.dtype(np.int64), 9: np.dtype(np.bool_)}  # of onnx.TensorProto
+OPERATORS = frozenset(
+    """
+    Abs Add And ArgMax ArgMin BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Einsum
+    Elu Equal Erf Exp Expand Flatten Floor GRU Gather GatherElements Gemm Greater GreaterOrEqual GroupNormalization
+    HardSigmoid HardSwish Identity IsInf IsNaN LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max
+    Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow RNN Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Softsign
+    Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu Tile Transpose Unsqueeze Where Xor
+    """.split()
+)
+
+
+class GraphError(ValueError):
+    """A graph that must not or cannot run. One line: what was found, what is wanted."""
+
+
+@dataclass(frozen=True)
+class NetworkGraph:
+    """A graph that passed all checks. data: the ONNX model, in bytes. weights: shape and type of each array that it needs.
+
+    initial_state: of one vehicle, without the axis of vehicles.
+    """
+
+    data: bytes
+    inputs: int
+    outputs: int
+    weights: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+    initial_state: tuple[NDArray[Any], ...]
+    nodes: int
+
+
+def parse(data: bytes) -> NetworkGraph:
+    """Read a graph and check everything about it. Raises GraphError, also where the package onnx is not installed."""
+    onnx = _package()
+    if len(data) > MAX_BYTES:
+        raise GraphError(f"found {len(data)} bytes, wanted at most {MAX_BYTES}: weights belong beside the graph")
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except Exception as error:  # whatever the parser finds in hostile bytes, the caller gets one kind of error
+        raise GraphError(f"not a readable ONNX model: {error}") from None
+    model.DiscardUnknownFields()
+    _check_versions(model)
+    _check_nodes(model.graph, onnx)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for tensor in constants.values():
+        _check_tensor(tensor, onnx)
+    inputs = {value.name: _shape(value) for value in model.graph.input}
+    outputs = {value.name: _shape(value) for value in model.graph.output}
+    states = sum(name.startswith(STATE) for name in inputs)
+    initial = tuple(_initial(constants, f"{INITIAL_STATE}{index}", onnx) for index in range(states))
+    width_in, width_out = _check_face(inputs, outputs, initial)
+    _check_sizes(model, onnx)
+    weights = {name: about for name, about in inputs.items() if name != OBSERVATION and not name.startswith(STATE)}
+    for name, (shape, _) in weights.items():
+        if any(size is None for size in shape):
+            raise GraphError(f"{name}: found shape {shape}, wanted one without a free axis")
+    return NetworkGraph(
+        model.SerializeToString(),
+        width_in,
+        width_out,
+        {name: (tuple(size or 0 for size in shape), kind) for name, (shape, kind) in weights.items()},
+        initial,
+        len(model.graph.node),
+    )
+
+
+def _package() -> Any:
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.numpy_helper
+        import onnx.shape_inference
+    except ImportError:
+        raise GraphError("the package onnx is not installed, wanted to read the network's graph: pip install onnx") from None
+    return onnx
+
+
+def _check_versions(model: Any) -> None:
+    if not 0 < model.ir_version <= MAX_IR_VERSION:
+        raise GraphError(f"ir_version: found {model.ir_version}, wanted 1 to {MAX_IR_VERSION}")
+    found = [(opset.domain, opset.version) for opset in model.opset_import]
+    if found != [("", OPSET)]:
+        raise GraphError(f"opset_import: found {found}, wanted [('', {OPSET})]: no operators but those of ONNX")
+    for field in ("functions", "training_info", "configuration"):
+        if len(getattr(model, field, ())):
+            raise GraphError(f"{field}: found some, wanted none")
+    for field in ("sparse_initializer", "quantization_annotation"):
+        if len(getattr(model.graph, field)):
+            raise GraphError(f"{field}: found some, wanted none")
+
+
+def _check_nodes(graph: Any, onnx: Any) -> None:
+    if len(graph.node) > MAX_NODES:
+        raise GraphError(f"found {len(graph.node)} operators, wanted at most {MAX_NODES}")
+    for node in graph.node:
+        if node.domain or node.op_type not in OPERATORS:
+            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            wanted = "one that computes a result of known size from its inputs alone, without control flow"
+            raise GraphError(f"operator {name}: found one that may not fly, wanted {wanted}")
+        for attribute in node.attribute:
+            kinds = onnx.AttributeProto
+            if attribute.type in (kinds.GRAPH, kinds.GRAPHS, kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS):
+                raise GraphError(f"operator {node.op_type}, {attribute.name}: found a graph or a sparse array, wanted neither")
+            for tensor in (attribute.t, *attribute.tensors):
+                _check_tensor(tensor, onnx)
+
+
+def _check_tensor(tensor: Any, onnx: Any) -> None:
+    if tensor.data_location != onnx.TensorProto.DEFAULT or len(tensor.external_data):
+        raise GraphError(f"{tensor.name or 'a constant'}: found data in another file, wanted them in the graph")
+
+
+def _shape(value: Any) -> tuple[tuple[int | None, ...], np.dtype[Any]]:
+    """Shape, None where an axis is free, and type of an input or output."""
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or kind.elem_type not in TYPES:
+        wanted = ", ".join(map(str, TYPES.values()))
+        raise GraphError(f"{value.name}: found another type, wanted an array of {wanted}")
+    shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim)
+    if any(size is not None and size <= 0 for size in shape) or math.prod(size or 1 for size in shape) > MAX_WEIGHTS:
+        raise GraphError(f"{value.name}: found shape {shape}, wanted 1 to {MAX_WEIGHTS} numbers")
+    return shape, TYPES[kind.elem_type]
+
+
+def _initial(constants: dict[str, Any], name: str, onnx: Any) -> NDArray[Any]:
+    if name not in constants:
+        raise GraphError(f"{name}: found nothing, wanted the state before the first step")
+    try:
+        found: NDArray[Any] = onnx.numpy_helper.to_array(constants[name])
+    except Exception as error:
+        raise GraphError(f"{name}: cannot be read: {error}") from None
+    if found.ndim < 1 or len(found) != 1 or not np.isfinite(found).all():
+        raise GraphError(f"{name}: found shape {found.shape}, wanted finite numbers (1, ...)")
+    return np.array(found[0])
+
+
+def _check_face(inputs: dict[str, Any], outputs: dict[str, Any], initial: tuple[NDArray[Any], ...]) -> tuple[int, int]:
+    """Widths of observation and action; that there are no others than the states, and that those go in as they come out."""
+    float32 = TYPES[1]
+    widths = []
+    for there, name in ((inputs, OBSERVATION), (outputs, ACTION)):
+        shape, kind = there.get(name, ((), None))
+        if len(shape) != 2 or shape[0] is not None or shape[1] is None or kind != float32:
+            raise GraphError(f"{name}: found {kind} {list(shape)}, wanted float32 [vehicles, width]")
+        widths.append(int(shape[1]))
+    wanted = {ACTION, *(f"{NEXT_STATE}{index}" for index in range(len(initial)))}
+    if set(outputs) != wanted:
+        raise GraphError(f"outputs: found {', '.join(outputs)}, wanted {', '.join(sorted(wanted))}")
+    for index, first in enumerate(initial):
+        about = (None, *first.shape), first.dtype
+        for there, name in ((inputs, f"{STATE}{index}"), (outputs, f"{NEXT_STATE}{index}")):
+            if there.get(name) != about:
+                raise GraphError(f"{name}: found {there.get(name)}, wanted {about}, as {INITIAL_STATE}{index}")
+    return widths[0], widths[1]
+
+
+def _check_sizes(model: Any, onnx: Any) -> None:
+    """That one vehicle's step has arrays of known sizes only, by ONNX's own inference of shapes."""
+    single = onnx.ModelProto()
+    single.CopyFrom(model)
+    for value in (*single.graph.input, *single.graph.output):
+        for size in value.type.tensor_type.shape.dim:
+            if not size.HasField("dim_value"):
+                size.dim_value = 1
+    del single.graph.value_info[:]
+    try:
+        onnx.checker.check_model(single, full_check=True)
+        single = onnx.shape_inference.infer_shapes(single, check_type=True, strict_mode=True, data_prop=True)
+    except Exception as error:
+        raise GraphError(f"not a valid ONNX model: {error}") from None
+    known = {value.name: value.type.tensor_type.shape.dim for value in (*single.graph.value_info, *single.graph.output)}
+    total = 0
+    for node in single.graph.node:
+        for name in filter(None, node.output):
+            sizes = [size.dim_value if size.HasField("dim_value") else None for size in known.get(name, ())]
+            if name not in known or None in sizes:
+                raise GraphError(f"operator {node.op_type}: found a result whose size is not known, wanted one that is")
+            total += math.prod(size or 0 for size in sizes)
+    if total > MAX_RESULTS:
+        raise GraphError(f"found {total} numbers computed in a step of one vehicle, wanted at most {MAX_RESULTS}")

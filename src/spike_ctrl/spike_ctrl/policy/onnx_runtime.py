@@ -1,0 +1,99 @@
+"""Any network as a policy: its ONNX graph, stepped by onnxruntime on one thread of the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spike_ctrl.policy.network_graph import (
+    ACTION,
+    NEXT_STATE,
+    OBSERVATION,
+    STATE,
+    GraphError,
+    parse,
+)
+
+State = tuple[NDArray[Any], ...]
+
+
+class OnnxPolicy:
+    """A network that steps in onnxruntime; a `Policy`. Equal inputs give equal actions, bit by bit, on the same machine.
+
+    A state is a tuple of arrays [...] for one vehicle or [B, ...] for a batch. What spikes in it is not known here.
+    """
+
+    def __init__(self, graph: bytes, weights: Mapping[str, NDArray[Any]]):
+        """Raises GraphError where the graph must not run, where weights do not fit it, or where a package is missing."""
+        self.graph = parse(graph)
+        for name, (shape, kind) in self.graph.weights.items():
+            if name not in weights or weights[name].shape != shape or weights[name].dtype != kind:
+                found = f"{weights[name].dtype} {weights[name].shape}" if name in weights else "nothing"
+                raise GraphError(f"{name}: found {found}, wanted {kind} {shape}")
+        self._weights = {name: np.ascontiguousarray(weights[name]) for name in self.graph.weights}
+        states = range(len(self.graph.initial_state))
+        self._states = [f"{STATE}{index}" for index in states]
+        self._results = [ACTION, *(f"{NEXT_STATE}{index}" for index in states)]
+        self._session = _session(self.graph.data)
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in an observation."""
+        return self.graph.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Numbers in an action."""
+        return self.graph.outputs
+
+    def initial_state(self, batch: int | None = None) -> State:
+        """The state before the first step, for one vehicle (None) or for a batch."""
+        if batch is None:
+            return tuple(first.copy() for first in self.graph.initial_state)
+        return tuple(np.repeat(first[None], batch, axis=0) for first in self.graph.initial_state)
+
+    def step(self, observation: NDArray[Any], state: State) -> tuple[NDArray[Any], State]:
+        """One control step: observation [in] or [B, in] to action [out] or [B, out], and the next state."""
+        if observation.ndim == 1:
+            action, after = self.step(observation[None], tuple(part[None] for part in state))
+            return action[0], tuple(part[0] for part in after)
+        shapes = [(len(observation), *first.shape) for first in self.graph.initial_state]
+        if observation.shape[1:] != (self.inputs,) or [part.shape for part in state] != shapes:
+            wanted = f"({len(state[0]) if state else 'vehicles'}, {self.inputs})"
+            raise ValueError(f"observation: found shape {observation.shape}, wanted {wanted}")
+        fed = {OBSERVATION: observation.astype(np.float32, copy=False), **dict(zip(self._states, state, strict=True))}
+        action, *after = self._session.run(self._results, fed | self._weights)
+        return action, tuple(after)
+
+    def reset_rows(self, state: State, mask: NDArray[Any]) -> State:
+        """The state of a batch with the vehicles of the mask [B] back at the initial state."""
+        rows = np.asarray(mask, bool)
+        if any(rows.shape != part.shape[:1] for part in state):
+            raise ValueError(f"mask: found shape {rows.shape}, wanted ({len(state[0])},)")
+        reset = tuple(part.copy() for part in state)
+        for part, first in zip(reset, self.graph.initial_state, strict=True):
+            part[rows] = first
+        return reset
+
+    def spike_rates(self, state: State) -> tuple[float, ...]:
+        """(): a graph does not say which of its numbers are spikes."""
+        return ()
+
+
+def _session(graph: bytes) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        text = "the package onnxruntime is not installed, wanted to run the network's graph: pip install onnxruntime"
+        raise GraphError(text) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has many kinds of errors and no common one
+        raise GraphError(f"onnxruntime refuses it: {error}") from None
