@@ -15,7 +15,8 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package}"]),
         (f"share/{package}", ["package.xml"]),
     ],
-    install_requires=["setuptools"],
+    install_requires=["setuptools", "spike_ctrl"],
+    entry_points={"spike_ctrl.verbs": ["experiment = spike_ctrl_studies.experiment_verb"]},
     extras_require={"test": ["pytest"]},
     zip_safe=True,
 )

@@ -23,7 +23,7 @@ DEADLINE = 60.0
 TOY = """
 import os, signal, time
 from pathlib import Path
-from spike_ctrl_studies.study import Report, Result, Unit, one
+from spike_ctrl_studies.study import Report, UnitResult, Unit, one
 
 def units(options):
     return [Unit(f"n-{n}", {"n": n} | dict(EXTRA)) for n in range(options.seeds or 3)]
@@ -44,7 +44,7 @@ def measure(settings, context):
     while what and what.startswith("/") and not Path(what).exists():
         time.sleep(0.02)
         context.progress(0.6, "waiting")
-    return Result([{"kind": "result", "square": n * n}], {"note.txt": str(n).encode()})
+    return UnitResult([{"kind": "result", "square": n * n}], {"note.txt": str(n).encode()})
 
 def report(options, results):
     return Report("Squares", [{"unit": name, "square": one(lines, "result")["square"]} for name, lines in results.items()])
@@ -213,9 +213,9 @@ def test_workers_end_when_the_experiment_is_killed(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_0", str(tmp_path / "never"))
     code = (
         "import time; from pathlib import Path; from spike_ctrl_studies import study_runner; "
-        "from spike_ctrl_studies.study import Options\n"
+        "from spike_ctrl_studies.study import StudyOptions\n"
         "if __name__ == '__main__':\n"
-        "    study_runner.run('toy', Options(seeds=1), out=Path('out'), stamp='', workers=1, ray='', clock=time.monotonic, "
+        "    study_runner.run('toy', StudyOptions(seeds=1), out=Path('out'), stamp='', workers=1, ray='', clock=time.monotonic, "
         "origin={}, show=print)\n"
     )
     (tmp_path / "main.py").write_text(code)

@@ -267,7 +267,7 @@ def test_a_px4_that_closes_the_connection_is_told_by_name(fly):
     ("arguments", "complaint"),
     [
         (["--px4-hil", "udp:4560"], "--px4-hil: found 'udp:4560', wanted tcp:PORT"),
-        (["--px4-hil", "tcp:4560", "--rate", "100"], "--rate: found 100.0, wanted 250 to 500"),
+        (["--px4-hil", "tcp:4560", "--rate", "100"], "--rate: found 100, wanted 250 to 500"),
         (["--px4-hil", "tcp:4560", "--set", "COM_OF_LOSS_T=1"], "--set: found with --px4-hil"),
         (["--px4-hil", "tcp:4560", "--home", "91,0,0"], "--home: found '91,0,0'"),
     ],
