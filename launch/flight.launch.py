@@ -125,10 +125,10 @@ def values_of(names):
 
 def check_flight(context):
     """What the nodes would refuse, each for itself and beside a bag just begun: once, and before any of them runs."""
-    from spike_ctrl._files import output_paths
-    from spike_ctrl.cli import flight
+    from spike_ctrl._files import output_paths, ranges
     from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import connection, signing
+    from spike_ctrl.simulated_px4 import udp_server
     from spike_ctrl_flight import offboard, supervisor_node, vehicle_bridge_node
     from spike_ctrl_policy.loader import listed
     from spike_ctrl_ros.declared_parameters import checked
@@ -148,7 +148,7 @@ def check_flight(context):
     listed(values["allowed_models"], values["model"])
     if values["vehicle"] == "embedded":
         craft.require_layout("rates")
-        flight.check_ranges(given("seed noise latency mass thrust lag"))
+        ranges.require(given("seed noise latency mass thrust lag"), udp_server.RANGES)
         airframe.altered(craft, **given("mass thrust lag"))
         if values["truth"]:
             output_paths.require_file("truth", Path(values["truth"]), made=True)

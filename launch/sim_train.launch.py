@@ -109,11 +109,11 @@ def values_of(names):
 def check_run(context):
     """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
     from spike_ctrl import airframe
-    from spike_ctrl._files import output_paths
-    from spike_ctrl.cli import flight
+    from spike_ctrl._files import output_paths, ranges
     from spike_ctrl.learn import recipe, resumption
     from spike_ctrl.policy import checkpoint
     from spike_ctrl.px4 import connection, signing, sitl_process
+    from spike_ctrl.simulated_px4 import udp_server
     from spike_ctrl_ros.declared_parameters import checked
     from spike_ctrl_ros.spin import checked_priority
     from spike_ctrl_sim import px4_backend_node, simulator_node
@@ -137,7 +137,7 @@ def check_run(context):
             signing.read_key(values["signing_key"])
         connection.require(values["connection"])
     if kind == "embedded":
-        flight.check_ranges(given("seed speed"))
+        ranges.require(given("seed speed"), udp_server.RANGES)
     elif kind != "none":
         folder = Path(values["px4"]).expanduser().absolute()
         sitl_process.px4(kind, folder, Path.is_file, shutil.which, {}, option="px4:=")
@@ -149,7 +149,7 @@ def check_run(context):
     node = px4_backend_node if values["backend"] == "px4" else simulator_node
     checked(node.Parameters, given(VEHICLES[values["backend"]]))
     plan = recipe.find(values["recipe"]).with_steps(given("steps")["steps"])
-    craft = airframe.find(values["airframe"])
+    craft = airframe.load(values["airframe"])
     plan.require_fit(craft)
     if values["start_from"]:
         try:

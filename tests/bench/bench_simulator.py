@@ -53,13 +53,13 @@ def _actions(vehicles: int) -> np.ndarray:
 
 
 def _environment(vehicles: int) -> Callable[[], object]:
-    environment, actions = Environment(airframe.find("crazyflie_l2f"), vehicles), _actions(vehicles)
+    environment, actions = Environment(airframe.load("crazyflie_l2f"), vehicles), _actions(vehicles)
     environment.reset(seed=0)
     return lambda: environment.step(actions)
 
 
 def _dynamics(vehicles: int) -> Callable[[], object]:
-    craft = airframe.find("crazyflie_l2f")
+    craft = airframe.load("crazyflie_l2f")
     buffer, arms, dt = dynamics.allocate(vehicles, craft), dynamics.geometry(craft), np.float32(0.01)
     dynamics.write(buffer, dynamics.COMMAND_ROWS, (_actions(vehicles) + 1) / 2)
     return lambda: dynamics.step(buffer, dt, arms)

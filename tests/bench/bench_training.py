@@ -49,7 +49,7 @@ def _profiled(name: str) -> tuple[cProfile.Profile, float]:
     plan = with_evaluations(recipes.find(name), 1)
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(
-            Path(folder) / "run", plan, airframe.find("crazyflie"), VEHICLES, 0, clock=lambda: 0.0, command="", commit=""
+            Path(folder) / "run", plan, airframe.load("crazyflie"), VEHICLES, 0, clock=lambda: 0.0, command="", commit=""
         )
         # From here on critics and actor learn as they do for most of the run.
         run.learner.environment_steps = int(0.5 * plan.schedule.steps)

@@ -54,7 +54,7 @@ def px4_msgs(monkeypatch):
 )
 def test_the_proof_of_life_leaves_with_a_command_and_never_without(px4_msgs, name, topic, flag):
     node = FakeNode()
-    way = OverUxrce(node, Companion(Link(), 100), airframe.find(name), "1.17")
+    way = OverUxrce(node, Companion(Link(), 100), airframe.load(name), "1.17")
     assert node.sent == []
     way.send((0.1, 0.0, 0.0, 0.0), 1.0)
     (first, proof), (second, set_point) = node.sent
@@ -77,12 +77,12 @@ def test_messages_of_another_px4_are_refused(px4_msgs):
     with pytest.raises(
         NodeParameterError, match=r"ActuatorMotors.control: found float\[16\], wanted float\[12\]; for PX4 1.15"
     ):
-        OverUxrce(FakeNode(), Companion(Link(), 100), airframe.find("crazyflie"), "1.15")
+        OverUxrce(FakeNode(), Companion(Link(), 100), airframe.load("crazyflie"), "1.15")
 
 
 def test_motors_do_not_go_over_mavlink():
     with pytest.raises(NodeParameterError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
-        OverMavlink(None, None, airframe.find("crazyflie"))
+        OverMavlink(None, None, airframe.load("crazyflie"))
 
 
 def test_without_px4_msgs_the_bridge_ends_with_the_branch_to_install(ros_domain_id):

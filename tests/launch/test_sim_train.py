@@ -64,8 +64,8 @@ def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_grap
     values = {node: graph.parameters(node) for node in ("simulator", "guide_policy", "snn_policy", "learner")}
     assert values["simulator"]["vehicles"] == values["learner"]["vehicles"] == 48
     assert values["simulator"]["seed"] == values["learner"]["seed"] == 3
-    flying = {airframe.find(str(tmp_path / parameters["airframe"])).hash for parameters in values.values()}
-    assert flying == {airframe.find("crazyflie_l2f").hash}
+    flying = {airframe.load(str(tmp_path / parameters["airframe"])).hash for parameters in values.values()}
+    assert flying == {airframe.load("crazyflie_l2f").hash}
     graph.process.send_signal(signal.SIGINT)
     graph.end(30)
     steps = [line["environment_steps"] for line in metrics(tmp_path / "run")]

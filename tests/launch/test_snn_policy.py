@@ -43,7 +43,7 @@ VEHICLES, WARM_UP = 3, 5
 def a_checkpoint(seed: int) -> bytes:
     random = np.random.default_rng(seed)
     weights = {name: random.uniform(0.1, 0.9, shape).astype(np.float32) for name, shape in weight_shapes(SIZES).items()}
-    vehicle = airframe.find("crazyflie")
+    vehicle = airframe.load("crazyflie")
     return checkpoint.dumps(weights, Contract("crazyflie", vehicle.hash, LAYOUT, "motors", 100.0, SIZES))
 
 

@@ -126,7 +126,7 @@ def fly(
     flight beside an autopilot.
     """
     data = Path(model).read_bytes()
-    loaded, vehicle = checkpoint.loads(data), airframe.find("crazyflie")
+    loaded, vehicle = checkpoint.loads(data), airframe.load("crazyflie")
     rollout = Rollout(Environment(vehicle, vehicles, Task(box=1.5, episode_steps=100)), seed=1)
     guide, bag = GeometricGuide(vehicle), Bag(Path(path))
     policy = runtime(loaded.weights, loaded.manifest.contract.neuron)

@@ -36,7 +36,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.simulated_px4 import virtual_flight
 
 print(spike_ctrl.__file__)
-craft = airframe.find("sih_quadx")
+craft = airframe.load("sih_quadx")
 policy = checkpoint.load(resources.find("models", "sih_quadx.safetensors")).policy
 hover = trajectory.several("hover", (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 4.0)
 flown = virtual_flight.fly(policy, craft, craft, hover, 4.0, noise=0.0)

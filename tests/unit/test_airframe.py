@@ -35,19 +35,19 @@ def refusal(*arguments, of=airframe.from_dict):
 
 @pytest.mark.parametrize(("name", "hover"), [("crazyflie", 0.660), ("crazyflie_l2f", 0.806), ("sih_quadx", 0.4905)])
 def test_the_hover_throttle_carries_the_weight(name, hover):
-    craft = airframe.find(name)
+    craft = airframe.load(name)
     assert craft.hover == pytest.approx(hover, abs=5e-4)
     assert 4 * craft.thrust(craft.hover) == pytest.approx(craft.mass * 9.81)
 
 
 @pytest.mark.parametrize(("name", "ratio"), [("crazyflie_l2f", 1.47), ("sih_quadx", 2.04)])
 def test_thrust_to_weight_is_the_published_one(name, ratio):
-    assert airframe.find(name).thrust_to_weight == pytest.approx(ratio, abs=0.01)
+    assert airframe.load(name).thrust_to_weight == pytest.approx(ratio, abs=0.01)
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Airframe)])
 def test_the_hash_changes_with_each_physical_parameter_and_not_with_the_name(field):
-    craft = airframe.find("sih_quadx")
+    craft = airframe.load("sih_quadx")
     value = getattr(craft, field)
     if field == "rate_loop":
         other = dataclasses.replace(value, delay=0.02)
@@ -61,17 +61,17 @@ def test_the_hash_changes_with_each_physical_parameter_and_not_with_the_name(fie
 
 
 def test_the_hash_is_the_same_for_the_same_numbers_in_another_notation():
-    assert airframe.from_dict(mapping(mass="1e0 kg")).hash == airframe.find("sih_quadx").hash
+    assert airframe.from_dict(mapping(mass="1e0 kg")).hash == airframe.load("sih_quadx").hash
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_airframe_has_the_name_of_its_file(name):
-    assert airframe.find(name).name == name
+    assert airframe.load(name).name == name
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_airframe_comes_back_from_the_mapping_that_it_gives(name):
-    craft = airframe.find(name)
+    craft = airframe.load(name)
     odd = dataclasses.replace(craft, name="odd", mass=craft.mass * (1 + 2**-50))
     for one in (craft, odd):
         assert airframe.from_dict(yaml.safe_load(yaml.safe_dump(airframe.to_dict(one)))) == one
@@ -80,7 +80,8 @@ def test_an_airframe_comes_back_from_the_mapping_that_it_gives(name):
 def test_an_airframe_is_found_by_path_too(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(mapping(name="mine")))
-    assert airframe.find(str(path)).name == "mine"
+    assert airframe.load(str(path)) == airframe.load(path) == airframe.Airframe.load(path)
+    assert airframe.load(path).name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -151,20 +152,20 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     path = tmp_path / "car.yaml"
-    assert refusal(str(path), of=airframe.find) == f"airframe {path}: cannot be read (No such file or directory)"
+    assert refusal(str(path), of=airframe.load) == f"airframe {path}: cannot be read (No such file or directory)"
     path.mkdir()
-    assert refusal(str(path), of=airframe.find) == f"airframe {path}: cannot be read (Is a directory)"
+    assert refusal(str(path), of=airframe.load) == f"airframe {path}: cannot be read (Is a directory)"
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    message = refusal("crazyfly", of=airframe.find)
+    message = refusal("crazyfly", of=airframe.load)
     assert message.startswith("airframe 'crazyfly' not found; known: ")
     for name in NAMES:
         assert name in message
 
 
 def test_a_vehicle_that_differs_from_its_description_in_mass_thrust_and_lag():
-    craft = airframe.find("sih_quadx")
+    craft = airframe.load("sih_quadx")
     other = airframe.altered(craft, mass=1.2, thrust=0.8, lag=1.5)
     assert (other.mass, other.thrust(1.0), other.lag_up, other.rate_loop.delay) == pytest.approx((1.2, 4.0, 0.075, 0.015))
     assert other.thrust_to_weight == pytest.approx(4 * 4.0 / (1.2 * 9.81)) and other.rate_loop.proportional[0] == 0.15

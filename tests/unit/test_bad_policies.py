@@ -30,7 +30,7 @@ from spike_ctrl.sim.randomisation import Start
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 PERIOD, HEIGHT = 0.01, 1.5  # s; m, where the dynamics have their origin
-CRAFT = airframe.find("crazyflie")
+CRAFT = airframe.load("crazyflie")
 SETTINGS = Settings(layout="motors", hover=2 * CRAFT.hover - 1, cage=Cage((-2.0, -2.0, 0.0), (2.0, 2.0, 3.0), 0.4))
 WHO = Identity("crazyflie.safetensors", 0)
 

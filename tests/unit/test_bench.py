@@ -25,17 +25,17 @@ def checkout(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("parts", [[], ["slow", "fast"]])
 def test_all_parts_are_written(parts, checkout, capsys):
-    assert bench.main(parts) == 0
+    assert bench.measure(parts) == 0
     assert json.loads((checkout / "build/bench.json").read_text()) == {"slow": 1.0, "fast": 2.0}
     assert "written: " in capsys.readouterr().out
 
 
 def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys):
-    bench.main([])
+    bench.measure([])
     before = (checkout / "build/bench.json").read_bytes()
     (checkout / "tests/bench/bench_slow.py").write_text("def measure():\n    return {'slow': 9.0}\n")
     capsys.readouterr()
-    assert bench.main(["slow"]) == 0
+    assert bench.measure(["slow"]) == 0
     shown = capsys.readouterr().out
     assert "9" in shown and "bench.json: fast not measured" in shown
     assert (checkout / "build/bench.json").read_bytes() == before
@@ -43,7 +43,7 @@ def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys)
 
 def test_an_unknown_part_is_named(checkout):
     with pytest.raises(bench.BenchError, match="bench: found part 'quick', wanted among fast, slow"):
-        bench.main(["quick"])
+        bench.measure(["quick"])
 
 
 def test_every_part_of_a_training_run_is_a_function_of_the_library():

@@ -5,11 +5,13 @@ import errno
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -147,7 +149,7 @@ def test_a_changed_airframe_of_the_same_name_is_refused_by_its_hash(capsys, tmp_
     path.write_text(yaml.safe_dump(data | {"mass": "0.04 kg"}))
     changed = airframe.load(path)
     message = refused(capsys, "eval", MODEL, "--airframe", str(path))
-    assert message == f"{MODEL}: airframe_hash: found '{airframe.find('crazyflie').hash}', wanted '{changed.hash}'"
+    assert message == f"{MODEL}: airframe_hash: found '{airframe.load('crazyflie').hash}', wanted '{changed.hash}'"
 
 
 @pytest.mark.installed
@@ -193,7 +195,7 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"
     about = {"clock": time.monotonic, "command": "", "commit": ""}
-    run = Run.start(folder, recipe.from_dict(plan), airframe.find("crazyflie_l2f"), 8, 5, **about)
+    run = Run.start(folder, recipe.from_dict(plan), airframe.load("crazyflie_l2f"), 8, 5, **about)
     looks = iter(range(3))
     assert not train(run, lambda line: None, lambda: next(looks, None) is None)
     run.save()
@@ -212,25 +214,116 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
     assert (loaded.manifest.seed, loaded.manifest.recipe) == (5, "tiny")
 
 
-def test_help_tells_of_every_verb_in_a_few_lines(capsys):
+VERBS = {
+    "train": ("eval", "experiment", "retrain", "train"),
+    "fly": ("ask", "demo", "gazebo", "preflight", "px4", "truth", "vehicle"),
+    "recordings": ("identify", "repair", "replay", "report"),
+    "tools": ("bench", "export", "inspect", "launch", "watch"),
+}
+EXPERIMENT = metadata.EntryPoint("experiment", "spike_ctrl_studies.experiment_verb", main.ENTRY_POINTS)
+
+
+@pytest.fixture
+def studies(monkeypatch):
+    """As if the package of the studies were installed, be it or not; what else is installed adds no verb."""
+
+    def entry_points(group):
+        return [EXPERIMENT] if group == main.ENTRY_POINTS else []
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+
+
+def test_help_lists_every_verb_under_its_group_on_a_line_of_its_own(studies, capsys):
+    assert main.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown, group = {}, None
+    for line in lines:
+        if line in VERBS:
+            group = line
+        elif group and line:
+            shown.setdefault(group, []).append(line.split()[0])
+            assert len(line.split()) > 3 and line.endswith((".", "?"))
+    assert {group: tuple(names) for group, names in shown.items()} == VERBS
+
+
+def test_no_verb_at_all_is_answered_by_the_help_and_exit_code_2(capsys):
+    assert main.main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: spike-ctrl VERB")
+
+
+@pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
+def test_every_example_of_a_verb_parses(studies, verb):
+    module, commands = main.find(verb), 0
+    for line in module.EXAMPLES.strip().splitlines():
+        for command in re.findall(r"spike-ctrl ([a-z0-9]+ ?[^#)&;]*)", line.partition("  #")[0]):
+            name, *arguments = shlex.split(command)
+            main.parser(name, main.find(name)).parse_args(arguments)
+            commands += name == verb
+    assert commands
+
+
+@pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
+def test_the_help_of_a_verb_ends_with_its_examples(studies, verb, capsys):
     with pytest.raises(SystemExit) as ended:
-        main.main(["--help"])
-    text = capsys.readouterr().out
-    assert ended.value.code == 0
-    for verb in ("train", "eval", "launch", "vehicle", "preflight", "replay", "repair", "report", "watch", "experiment"):
-        assert re.search(rf"\n    {verb}\s", text), verb
+        main.main([verb, "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0 and shown.startswith(f"usage: spike-ctrl {verb} ")
+    assert shown.rpartition("examples:")[2].count(f"spike-ctrl {verb}") >= 1
 
 
-def test_an_unknown_argument_shows_the_usage_of_its_verb(capsys):
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("trian", "unknown verb 'trian'; did you mean 'train'?"),
+        ("Vehicle", "unknown verb 'Vehicle'; did you mean 'vehicle'?"),
+        ("experimant", "unknown verb 'experimant'; did you mean 'experiment'?"),
+        ("xyz", "unknown verb 'xyz'"),
+        ("main", "unknown verb 'main'; did you mean 'train'?"),
+        ("_terminal", "unknown verb '_terminal'"),
+        ("../x", "unknown verb '../x'"),
+    ],
+)
+def test_a_verb_that_there_is_not_is_refused_with_what_may_be_meant(typed, message, capsys):
+    assert refused(capsys, typed) == message
+
+
+def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(studies, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(["experiment", "slopes", "--sead", "3"])
     text = capsys.readouterr().err
     assert ended.value.code == 2
     assert text.startswith("usage: spike-ctrl experiment ")
-    assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3\n")
+    assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3; did you mean '--seeds'?\n")
 
 
-@pytest.mark.parametrize("module", ["spike_ctrl.cli.verbs", "numpy", "spike_ctrl.evaluation.protocols"])
+def test_without_the_studies_their_verb_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    message = refused(capsys, "experiment", "energy")
+    assert message == (
+        "verb 'experiment': found no package spike_ctrl_studies, wanted it installed: "
+        "pip install ./src/spike_ctrl_studies in a checkout"
+    )
+
+
+def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, capsys):
+    (tmp_path / "greeting_verb.py").write_text(
+        '"""Greet somebody, politely."""\n'
+        'GROUP = "tools"\n'
+        'EXAMPLES = "spike-ctrl greet you"\n'
+        'def add(parser):\n    parser.add_argument("whom")\n'
+        'def run(options):\n    print(f"good day, {options.whom}")\n    return 3\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    greet = metadata.EntryPoint("greet", "greeting_verb", main.ENTRY_POINTS)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [greet])
+    assert main.main(["--help"]) == 0
+    assert "  greet       Greet somebody, politely.\n" in capsys.readouterr().out
+    assert main.main(["greet", "Ada"]) == 3
+    assert capsys.readouterr().out == "good day, Ada\n"
+
+
+@pytest.mark.parametrize("module", ["spike_ctrl.cli.eval", "numpy", "spike_ctrl.evaluation.protocols"])
 def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
     code = (
         "import os, signal, sys\n"
@@ -240,7 +333,25 @@ def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupts())\n"
         "from spike_ctrl.cli.main import main\n"
-        "sys.exit(main(['--version']))\n"
+        "sys.exit(main(['eval', '--guide']))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+def test_an_import_that_turns_ctrl_c_into_an_error_of_its_own_ends_as_quietly():
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy':\n"
+        "            try:\n"
+        "                os.kill(os.getpid(), signal.SIGINT)\n"
+        "            except KeyboardInterrupt:\n"
+        "                raise ImportError('numpy: cannot be imported') from None\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from spike_ctrl.cli.main import main\n"
+        "sys.exit(main(['eval', '--guide']))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "")

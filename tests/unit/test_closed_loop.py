@@ -57,7 +57,7 @@ class Segment:
         recurrent=False,
     ):
         rng = np.random.default_rng(seed)
-        self.craft = airframe.find(name)
+        self.craft = airframe.load(name)
         self.layout = self.craft.action_layout
         self.rest = self.craft.hover if self.layout == "motors" else 0.5
         self.network = SpikingNetwork(

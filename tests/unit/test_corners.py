@@ -14,7 +14,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import DELAY, LAG_UP, LOOP_FACTORS, MASS, THRUST
 from spike_ctrl.sim.randomisation import Randomisation
 
-SIH = airframe.find("sih_quadx")
+SIH = airframe.load("sih_quadx")
 
 
 def test_every_combination_is_flown_once_at_both_latencies():

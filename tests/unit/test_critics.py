@@ -12,7 +12,7 @@ from spike_ctrl.sim.reward import START
 from spike_ctrl_studies import critics_study, training_run
 from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 
 
 def plan(**changes):

@@ -24,8 +24,8 @@ from spike_ctrl.sim.dynamics import (
 )  # fmt: skip
 
 DT = 0.01
-CRAZYFLIE = airframe.find("crazyflie")
-SIH = airframe.find("sih_quadx")
+CRAZYFLIE = airframe.load("crazyflie")
+SIH = airframe.load("sih_quadx")
 
 AT = slice(POSITION, POSITION + 3)
 ATTITUDE = slice(QUATERNION, QUATERNION + 4)
@@ -60,7 +60,7 @@ class Flight:
 @pytest.fixture(scope="module")
 def flown_beside_l2f():
     theirs = l2f_flight.load()
-    ours, track = Flight(airframe.find("crazyflie_l2f"), l2f_flight.VEHICLES), []
+    ours, track = Flight(airframe.load("crazyflie_l2f"), l2f_flight.VEHICLES), []
     ours[STATE_ROWS] = theirs["start"]
     for action in theirs["actions"]:
         ours[COMMAND_ROWS] = (action + 1) / 2
@@ -81,7 +81,7 @@ def test_a_second_of_tumbling_equals_l2f_within_a_tenth_of_a_millimetre(flown_be
 
 
 def test_the_crazyflie_of_l2f_has_the_parameters_that_l2f_prints():
-    craft, theirs = airframe.find("crazyflie_l2f"), l2f_flight.load()["parameters"]
+    craft, theirs = airframe.load("crazyflie_l2f"), l2f_flight.load()["parameters"]
     assert craft.mass == theirs["mass"]
     np.testing.assert_allclose(craft.inertia, 1 / np.diag(theirs["J_inv"]), rtol=1e-6)
     np.testing.assert_array_equal(np.transpose([craft.rotor_x, craft.rotor_y]), np.array(theirs["rotor_positions"])[:, :2])
@@ -114,7 +114,7 @@ def test_a_vehicle_without_thrust_falls_by_half_g_t_squared():
 
 @pytest.mark.parametrize("name", ["crazyflie", "crazyflie_l2f", "sih_quadx"])
 def test_hover_throttle_holds_the_vehicle_where_it_is(name):
-    craft = airframe.find(name)
+    craft = airframe.load(name)
     flight = Flight(craft, rotors=craft.hover).fly(5.0)
     np.testing.assert_allclose(flight[AT], 0, atol=1e-3)
     np.testing.assert_allclose(flight[ATTITUDE], [[0, 0, 0, 1]], atol=1e-4)
@@ -135,7 +135,7 @@ def test_angular_drag_slows_a_spin_exponentially():
 
 
 def test_rotors_speed_up_and_slow_down_with_their_own_lags():
-    craft = airframe.find("crazyflie_l2f")
+    craft = airframe.load("crazyflie_l2f")
     flight = Flight(craft, 2)
     flight[ROTOR_ROWS] = [[0.2] * 4, [0.8] * 4]
     flight[COMMAND_ROWS] = [[0.8] * 4, [0.2] * 4]

@@ -24,7 +24,7 @@ VEHICLES = 2 * LANES
 
 def flight(seed=0, name="crazyflie_l2f"):
     """A buffer of tumbling, disturbed, dragged vehicles and the same in float64 for the oracle."""
-    vehicle, rng = airframe.find(name), np.random.default_rng(seed)
+    vehicle, rng = airframe.load(name), np.random.default_rng(seed)
     buffer = dynamics.allocate(VEHICLES, vehicle)
     state = rng.normal(size=(VEHICLES, 17))
     state[:, 3:7] /= np.linalg.norm(state[:, 3:7], axis=1, keepdims=True)
@@ -128,7 +128,7 @@ def test_the_errors_differentiated_are_those_of_the_reward():
 
 
 def test_at_the_target_the_gradient_is_zero_and_finite():
-    vehicle = airframe.find("crazyflie")
+    vehicle = airframe.load("crazyflie")
     buffer = dynamics.allocate(VEHICLES, vehicle)
     found = pulled(2, vehicle, buffer, (1, 1, 1))
     assert np.isfinite(found).all()

@@ -14,7 +14,7 @@ from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl_studies import baseline, energy_study, guide_flights, paper
 from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions, UnitContext
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 
 
 def verdicts(findings):

@@ -14,7 +14,7 @@ from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import END, START, TERMS, reward, squared_errors
 
-CRAZYFLIE = airframe.find("crazyflie")
+CRAZYFLIE = airframe.load("crazyflie")
 HOVER_ACTION = np.float32(2 * CRAZYFLIE.hover - 1)
 ON_TARGET = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 
@@ -42,21 +42,20 @@ def random_flight(environment, steps, seed=0):
 def test_one_vehicle_passes_gymnasiums_check_env():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message=".*Box observation space m.*imum value is.*infinity")
         warnings.filterwarnings("ignore", message=".*not having a.*spec")
         check_env(SingleEnvironment(CRAZYFLIE), skip_render_check=True)
 
 
 def test_one_vehicle_works_under_gymnasiums_wrappers():
-    environment = gymnasium.wrappers.RecordEpisodeStatistics(SingleEnvironment(CRAZYFLIE), stats_key="wrapper")
+    environment = gymnasium.wrappers.RecordEpisodeStatistics(SingleEnvironment(CRAZYFLIE))
     environment.reset(seed=1)
     total, ended = 0.0, False
     while not ended:
         _, reward_, terminated, truncated, info = environment.step(np.zeros(4, np.float32))
         total, ended = total + reward_, terminated or truncated
-    assert info["wrapper"]["r"] == pytest.approx(total)
-    assert info["episode"]["r"] == pytest.approx(total, rel=1e-4)
-    assert info["wrapper"]["l"] == info["episode"]["l"]
+    assert info["episode"]["r"] == pytest.approx(total)
+    assert info["flight"]["r"] == pytest.approx(total, rel=1e-4)
+    assert info["episode"]["l"] == info["flight"]["l"]
 
 
 def test_the_batch_is_a_vector_environment_with_matching_spaces():
@@ -107,6 +106,22 @@ def first_observations(vehicles, steps):
     return found
 
 
+def test_a_reset_with_a_mask_begins_the_next_episode_in_those_vehicles_and_leaves_the_others_flying():
+    whole, some = Environment(CRAZYFLIE, 20), Environment(CRAZYFLIE, 20)
+    flown, _ = (random_flight(environment, 5)[-1][0] for environment in (whole, some))
+    who = np.arange(20) % 3 == 0
+    observation, _ = some.reset(options={"reset_mask": who})
+    np.testing.assert_array_equal(observation[~who], flown[~who])
+    np.testing.assert_array_equal(observation[who], whole.reset()[0][who])
+    with pytest.raises(ValueError, match=r"reset_mask: found shape \(3,\), wanted \(20,\)"):
+        some.reset(options={"reset_mask": who[:3]})
+
+
+def test_one_seed_gives_all_starts_and_a_list_of_them_is_refused():
+    with pytest.raises(ValueError, match=r"seed: found \[1, 2\], wanted one whole number"):
+        Environment(CRAZYFLIE, 2).reset(seed=[1, 2])
+
+
 def test_the_observation_of_the_step_that_ends_an_episode_is_its_last_one():
     for observation, _, terminated, truncated, _, _ in random_flight(Environment(CRAZYFLIE, 64), 200)[1:]:
         outside = np.abs(observation[:, :3]).max(axis=1) > 0.6
@@ -120,8 +135,8 @@ def test_an_episode_is_truncated_not_terminated_after_its_last_step():
         _, _, terminated, truncated, info = environment.step(action)
         assert not terminated.any()
         assert truncated.all() == (step == 20)
-    np.testing.assert_array_equal(info["episode"]["l"], [20, 20, 20])
-    np.testing.assert_allclose(info["episode"]["r"], 20, rtol=1e-4)
+    np.testing.assert_array_equal(info["flight"]["l"], [20, 20, 20])
+    np.testing.assert_allclose(info["flight"]["r"], 20, rtol=1e-4)
 
 
 def test_a_vehicle_that_leaves_the_box_in_the_last_step_is_terminated_not_truncated():
@@ -152,9 +167,9 @@ def test_the_episode_statistics_are_sums_over_its_steps():
         sums[before] = 0
         before = terminated | truncated
         if before.any():
-            np.testing.assert_array_equal(info["_episode"], before)
+            np.testing.assert_array_equal(info["_flight"], before)
             names = ["r", "l", *(f"cost_{term}" for term in TERMS)]
-            told = np.column_stack([info["episode"][name] for name in names])
+            told = np.column_stack([info["flight"][name] for name in names])
             np.testing.assert_allclose(told[before], sums[before], rtol=2e-4, atol=1e-4)
             episodes += before.sum()
         else:
@@ -188,7 +203,7 @@ def test_a_perfect_hover_earns_500_in_500_steps():
     environment, action = hovering(1)
     for _ in range(500):
         *_, truncated, info = environment.step(action)
-    assert truncated.all() and info["episode"]["r"][0] == pytest.approx(500, abs=0.01)
+    assert truncated.all() and info["flight"]["r"][0] == pytest.approx(500, abs=0.01)
 
 
 @pytest.mark.parametrize("row", [dynamics.POSITION, dynamics.QUATERNION, dynamics.VELOCITY, dynamics.RATES, dynamics.ROTORS])

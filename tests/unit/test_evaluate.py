@@ -29,7 +29,7 @@ from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import END, START
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 SEED, VEHICLES = 7, 48
 
 
@@ -87,8 +87,8 @@ def flown(controller, box, coefficients):
     while np.isnan(found).any():
         observation, _, terminated, _, info = environment.step(controller.act(observation, environment))
         if info:
-            new = info["_episode"] & np.isnan(found[0])
-            found[:, new] = np.array([info["episode"]["r"], info["episode"]["l"], terminated])[:, new]
+            new = info["_flight"] & np.isnan(found[0])
+            found[:, new] = np.array([info["flight"]["r"], info["flight"]["l"], terminated])[:, new]
     return found
 
 

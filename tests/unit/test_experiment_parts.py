@@ -27,7 +27,7 @@ from spike_ctrl_studies import (
 )
 from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, ExperimentError, StudyOptions, UnitContext
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 
 
 def context(tmp_path, seen=None):

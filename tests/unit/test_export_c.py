@@ -123,7 +123,7 @@ def test_one_layer_that_hears_itself_equals_its_arithmetic_in_numpy(tmp_path, fo
 def test_an_int8_policy_keeps_the_return_of_the_frozen_evaluation(exported, reset):
     """The narrowest numbers that can be chosen, beside the figures that the checkpoint came with."""
     found, _, _, compiled = exported(reset, "int16")
-    flown = evaluate(PolicyController(compiled), airframe.find("crazyflie"))
+    flown = evaluate(PolicyController(compiled), airframe.load("crazyflie"))
     for column, figures in found.manifest.evaluation["frozen"]["columns"].items():
         assert flown.columns[column]["return_mean"] > 0.95 * figures["return_mean"] > 300
     assert flown.starts == 1024 and flown.columns["1.5m_start"]["survival"] > 0.99

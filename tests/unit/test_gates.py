@@ -22,7 +22,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.randomisation import Randomisation
 
-SIH = airframe.find("sih_quadx")
+SIH = airframe.load("sih_quadx")
 VEHICLES = EACH * len(CORNERS)
 LIMITS = AnswerLimits()
 ORIGIN = SetPoint((0.0, 0.0, 0.0))

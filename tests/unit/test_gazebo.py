@@ -10,7 +10,7 @@ from spike_ctrl import airframe
 from spike_ctrl.cli.main import main
 from spike_ctrl.gazebo import model_files
 
-X500 = airframe.find("x500")
+X500 = airframe.load("x500")
 # Body FLU of each of our rotors, and the one of PX4's (FRD, 1 to 4) that stands there.
 PX4_PLACES = [(1, -1), (-1, 1), (1, 1), (-1, -1)]
 

@@ -113,4 +113,4 @@ def test_without_the_bindings_one_line_says_what_to_install(tmp_path, capsys):
 
 def test_nothing_to_do_is_an_error(capsys):
     assert main(["truth"]) == 2
-    assert "wanted a FILE to write, or --reset" in capsys.readouterr().err
+    assert "truth: found neither FILE nor --reset, wanted one of them" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from spike_ctrl.sim.dynamics import FORCE
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Start
 
-CRAZYFLIE = airframe.find("crazyflie")
+CRAZYFLIE = airframe.load("crazyflie")
 DEFAULT, LEAD_TO_20_MS = Gains(), Gains(lead_cap=10)
 ON_TARGET = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 
@@ -40,7 +40,7 @@ def test_the_guide_earns_the_reference_returns(gains, wanted):
 
 
 def test_the_guide_earns_the_reference_returns_on_the_harder_crazyflie():
-    craft = airframe.find("crazyflie_l2f")
+    craft = airframe.load("crazyflie_l2f")
     # Returns scatter more here: 1024 starts are known to 5 % only.
     found = returns(GuideController(GeometricGuide(craft, LEAD_TO_20_MS)), craft, starts=4096)
     assert found == pytest.approx((336, 155, 226, 170), rel=0.05)
@@ -56,7 +56,7 @@ def test_the_guide_earns_the_reference_returns_on_the_harder_crazyflie():
     ],
 )
 def test_raptor_earns_its_reference_returns_in_our_starts_and_evaluation(name, wanted, tolerance):
-    found = returns(RaptorController(), airframe.find(name))
+    found = returns(RaptorController(), airframe.load(name))
     for column, value, reference, share in zip(COLUMNS, found, wanted, tolerance, strict=True):
         assert value == pytest.approx(reference, rel=share), column
 
@@ -91,7 +91,7 @@ def test_integral_action_removes_the_steady_error_of_a_wrong_mass_and_an_unknown
 @pytest.mark.parametrize("mass", [0.65, 1.5])
 def test_integral_action_lifts_a_vehicle_that_came_to_rest_far_below_or_above_the_set_point(mass):
     # The error that the proportional part leaves is more than what is near, .5 m.
-    craft = airframe.find("sih_quadx")
+    craft = airframe.load("sih_quadx")
     assert hover_error(8.0, mass=mass, craft=craft) < 0.05
 
 
@@ -143,7 +143,7 @@ def test_the_state_that_was_passed_in_is_left_alone():
 
 
 def rates_guide():
-    vehicle = airframe.find("sih_quadx")
+    vehicle = airframe.load("sih_quadx")
     return vehicle, GeometricGuide(vehicle, Gains(max_error=2.0, max_tilt=0.8))
 
 

@@ -20,7 +20,7 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.randomisation import Start
 
-CRAZYFLIE, SIH = airframe.find("crazyflie"), airframe.find("sih_quadx")
+CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
 LIVELY = {
     "motors": Start(tilt=1.0, velocity=1.0, rates=3.0),
     "rates": Start(position=2, tilt=0.6, velocity=1.5, rates=1, yaw=2, rotors_low=0.3, rotors_high=0.7),

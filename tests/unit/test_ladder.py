@@ -105,7 +105,7 @@ def test_a_landing_that_is_asked_for_before_the_guide_has_taken_over_lands(fligh
 
 
 def test_a_high_take_off_has_its_time(Flight):
-    settings = for_flight(airframe.find("sih_quadx"), 100.0, "-3,-3,-0.5,3,3,14", 12.0)
+    settings = for_flight(airframe.load("sih_quadx"), 100.0, "-3,-3,-0.5,3,3,14", 12.0)
     flight = Flight(settings)
     flight.fly(0.5)
     flight.ask(Request.TAKE_OFF)

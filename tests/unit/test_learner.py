@@ -14,7 +14,7 @@ from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 VEHICLES = 16
 
 

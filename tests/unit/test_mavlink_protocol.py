@@ -140,7 +140,7 @@ def test_what_must_not_be_sent_is_refused_by_its_field(call, message):
 
 
 def test_an_action_becomes_thrust_and_rates_of_the_airframe():
-    craft = airframe.find("sih_quadx")
+    craft = airframe.load("sih_quadx")
     hover = px4_link.setpoint((0.0, 0.0, 0.0, 0.0), craft)
     assert hover == (pytest.approx(0.4905, abs=1e-4), (0, 0, 0))
     assert px4_link.setpoint((-1.0, 0.0, 0.0, 0.0), craft)[0] == 0
@@ -151,9 +151,9 @@ def test_an_action_becomes_thrust_and_rates_of_the_airframe():
 
 def test_an_action_beyond_its_range_or_of_another_layout_is_refused():
     with pytest.raises(LinkError, match="action: pitch rate: found nan, wanted -1 to 1"):
-        px4_link.setpoint((0, 0, NAN, 0), airframe.find("sih_quadx"))
+        px4_link.setpoint((0, 0, NAN, 0), airframe.load("sih_quadx"))
     with pytest.raises(AirframeError, match="action_layout"):
-        px4_link.setpoint((0, 0, 0, 0), airframe.find("crazyflie"))
+        px4_link.setpoint((0, 0, 0, 0), airframe.load("crazyflie"))
 
 
 # What arrives

@@ -17,7 +17,7 @@ from spike_ctrl.sim.dynamics import STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED
 
-AIRFRAME, VEHICLES = airframe.find("crazyflie"), 32
+AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 
 
 def recipe(**model_gradient):
@@ -150,7 +150,7 @@ def test_a_few_seconds_of_the_shipped_recipe_teach_it_to_stay():
 
 
 def test_randomised_plants_scale_with_the_airframe():
-    small, large = randomised(AIRFRAME), randomised(airframe.find("sih_quadx"))
+    small, large = randomised(AIRFRAME), randomised(airframe.load("sih_quadx"))
     assert small.force == pytest.approx(0.03) and small.moment == pytest.approx(1e-4)
     assert large.force == pytest.approx(0.03 / 0.027)
     assert (small.mass, small.delay, small.noise) == (large.mass, large.delay, large.noise) == (0.2, 2, 1.0)

@@ -82,7 +82,7 @@ def test_a_wrong_shape_is_refused_by_name():
 
 def test_the_batch_sees_exactly_what_build_gives_for_each_vehicle():
     rng = np.random.default_rng(5)
-    environment = Environment(airframe.find("crazyflie"), 20)
+    environment = Environment(airframe.load("crazyflie"), 20)
     environment.reset(seed=1)
     target, yaw = rng.uniform(-0.2, 0.2, (20, 3)).astype(np.float32), rng.uniform(-math.pi, math.pi, 20)
     dynamics.write(environment.buffer, slice(dynamics.TARGET, dynamics.TARGET + 3), target)

@@ -12,7 +12,7 @@ from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import preflight, px4_parameters
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Wanted
 
-SETTINGS, WANTED, CRAFT = Settings(), Wanted(), airframe.find("sih_quadx")
+SETTINGS, WANTED, CRAFT = Settings(), Wanted(), airframe.load("sih_quadx")
 GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,
@@ -92,7 +92,7 @@ def test_what_is_written_to_the_autopilot_clears_what_bars_a_flight():
 
 def test_the_thrust_model_is_that_which_a_policy_of_the_layout_has_learned():
     """`rates`: the mixer's output is the motors' command, as in our rate loop. `motors`: PX4 is given thrusts."""
-    curved, square = airframe.find("x500"), airframe.find("crazyflie")
+    curved, square = airframe.load("x500"), airframe.load("crazyflie")
     assert px4_parameters.thrust_model(curved) == {"MPC_THR_HOVER": pytest.approx(curved.hover, abs=1e-4), "THR_MDL_FAC": 0}
     found = px4_parameters.thrust_model(square)
     f, u = found["THR_MDL_FAC"], 0.6

@@ -11,7 +11,7 @@ from spike_ctrl.sim.dynamics import COMMAND_ROWS, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Start
 
-SIH = airframe.find("sih_quadx")
+SIH = airframe.load("sih_quadx")
 ROLL, PITCH, YAW = 1, 2, 3  # places in the action
 
 

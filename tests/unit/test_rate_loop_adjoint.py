@@ -12,7 +12,7 @@ from spike_ctrl.sim.dynamics import COMMAND_ROWS, LANES, LOOP_FACTORS, LOOP_ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, STATE
 from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
-SIH, VEHICLES = airframe.find("sih_quadx"), 64 * LANES
+SIH, VEHICLES = airframe.load("sih_quadx"), 64 * LANES
 CONSTANTS = rate_loop.constants(SIH, 0.0025)
 SPIN = dynamics.geometry(SIH)[8:]
 

@@ -38,7 +38,7 @@ def test_a_recipe_survives_the_way_through_yaml(name):
 
 
 def test_a_recipe_is_refused_for_an_airframe_of_another_layout_and_one_that_names_none_is_not():
-    motors, rates = airframe.find("crazyflie"), airframe.find("sih_quadx")
+    motors, rates = airframe.load("crazyflie"), airframe.load("sih_quadx")
     for name, fit, other in (("default", motors, rates), ("robust", motors, rates), ("rates", rates, motors)):
         recipes.find(name).require_fit(fit)
         wanted = (

@@ -21,7 +21,7 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import START
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
-CRAZYFLIE, SIH = airframe.find("crazyflie"), airframe.find("sih_quadx")
+CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
 PLAN = {
     "name": "tiny", "algorithm": "td3bc", "task": {"box": 1.5, "reward": "start"},
     "network": {"hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},
@@ -128,7 +128,7 @@ def test_a_flight_without_the_guides_actions_is_learnt_from_by_its_own_only(tmp_
 def test_another_airframe_is_refused_by_hash_and_another_layout_by_name(tmp_path):
     fly(tmp_path / "bag", MODEL, ticks=30)
     with pytest.raises(BagError, match=f"policy/checkpoint: airframe_hash: found {CRAZYFLIE.hash}, crazyflie, wanted"):
-        gather(tmp_path / "bag", craft=airframe.find("crazyflie_l2f"))
+        gather(tmp_path / "bag", craft=airframe.load("crazyflie_l2f"))
     write_flight(tmp_path / "rates", *flown(SIH)[:2], np.zeros((200, 4)), "rates")
     with pytest.raises(BagError, match="guide/action: layout: found 'rates', wanted 'motors' as of airframe crazyflie"):
         gather(tmp_path / "rates")

@@ -41,29 +41,29 @@ def flipped(weights):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_shipped_policy_passes(name):
-    assert rehearse(shipped(name).policy, airframe.find(MODELS[name]), 100.0) is None
+    assert rehearse(shipped(name).policy, airframe.load(MODELS[name]), 100.0) is None
 
 
 @pytest.mark.parametrize("name", ["crazyflie", "sih_quadx"])
 @pytest.mark.parametrize("seed", range(10))
 def test_shuffled_weights_never_pass(name, seed):
-    why = rehearse(changed(name, shuffled(seed)), airframe.find(MODELS[name]), 100.0)
+    why = rehearse(changed(name, shuffled(seed)), airframe.load(MODELS[name]), 100.0)
     assert why.startswith("in simulation ") and why.endswith("are more than 0.5 m from the set-point after 4 s")
 
 
 @pytest.mark.parametrize("name", ["crazyflie", "sih_quadx"])
 def test_a_policy_of_the_wrong_sign_does_not_pass(name):
-    assert rehearse(changed(name, flipped), airframe.find(MODELS[name]), 100.0).startswith("in simulation 16 of 16")
+    assert rehearse(changed(name, flipped), airframe.load(MODELS[name]), 100.0).startswith("in simulation 16 of 16")
 
 
 def test_a_policy_of_another_airframe_does_not_pass():
-    assert rehearse(shipped("crazyflie").policy, airframe.find("sih_quadx"), 100.0)
+    assert rehearse(shipped("crazyflie").policy, airframe.load("sih_quadx"), 100.0)
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("crazyflie", 1e-2), ("sih_quadx", 1e-2)])
 def test_it_flies_as_the_environment_does(name, tolerance):
     """Oracle: the environment's own kernel. Motors are integrated in finer steps here, so equality is not to the bit."""
-    craft, policy = airframe.find(MODELS[name]), shipped(name).policy
+    craft, policy = airframe.load(MODELS[name]), shipped(name).policy
     environment = Environment(craft, rehearsal.VEHICLES, Task(box=10.0, episode_steps=10_000))
     environment.reset(seed=0)
     fresh = dynamics.allocate(rehearsal.VEHICLES, craft)

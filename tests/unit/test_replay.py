@@ -191,7 +191,7 @@ def test_the_return_is_the_sum_of_the_rewards_that_the_environment_paid(tmp_path
         for end in np.flatnonzero(ends[:, vehicle]):
             paid.append(rewards[begin:end, vehicle].sum())
             begin = end + 1
-    found = replay.returns(recording, airframe.find("crazyflie").hover)
+    found = replay.returns(recording, airframe.load("crazyflie").hover)
     assert len(found) >= 12
     np.testing.assert_allclose(sorted(found), sorted(paid), rtol=1e-5)
 

@@ -136,7 +136,7 @@ def test_only_what_the_policy_flew_counts_for_its_position_error():
 
 
 def test_the_figures_of_a_model_are_those_of_its_evaluation(parsed):
-    figures = evaluate(PolicyController(checkpoint.load(MODEL).policy), airframe.find("crazyflie"))
+    figures = evaluate(PolicyController(checkpoint.load(MODEL).policy), airframe.load("crazyflie"))
     for column in figures.columns.values():
         assert f"{column['return_mean']:.4g}" in parsed.cells
     assert f"{100 * figures.hover_error_m['median']:.4g}" in parsed.cells

@@ -18,7 +18,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.randomisation import Randomisation
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
-CRAZYFLIE = airframe.find("crazyflie")
+CRAZYFLIE = airframe.load("crazyflie")
 TINY = {
     "name": "tiny", "algorithm": "model_gradient", "task": {"box": 1.5, "episode_steps": 100, "reward": "end"},
     "network": {"hidden": [16, 8], "slope": {"kind": "fixed", "k": 2}}, "jump_start": {"horizon": 0, "rest": 0},

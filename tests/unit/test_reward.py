@@ -10,7 +10,7 @@ from spike_ctrl import airframe
 from spike_ctrl.sim import observation
 from spike_ctrl.sim.reward import END, START, TERMS, Coefficients, curriculum, reward, squared_errors
 
-HOVER = airframe.find("crazyflie").hover
+HOVER = airframe.load("crazyflie").hover
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 REST = (0.0, 0.0, 0.0)
 

@@ -12,7 +12,7 @@ from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import START, reward
 
 VEHICLES, STEPS = 24, 30
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 ENDED = TERMINATED | TRUNCATED
 
 

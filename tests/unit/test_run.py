@@ -18,7 +18,7 @@ from spike_ctrl.learn.trainer import train
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 
-AIRFRAME = airframe.find("crazyflie")
+AIRFRAME = airframe.load("crazyflie")
 VEHICLES = 16
 RECIPE = recipes.from_dict(
     {

@@ -11,7 +11,7 @@ from spike_ctrl.sim.dynamics import POSITION, QUATERNION, RATES, VELOCITY
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation, Start
 
-CRAZYFLIE = airframe.find("crazyflie")
+CRAZYFLIE = airframe.load("crazyflie")
 MANY = 20_000
 EVERY_WIDTH = Randomisation(mass=0.1, inertia=0.2, thrust=0.05, torque=0.3, lag=0.4, force=0.02, moment=1e-5)
 
@@ -120,7 +120,7 @@ def test_randomisation_does_not_move_the_starts():
 
 
 def test_a_start_may_have_any_yaw_and_the_tilt_keeps_its_bound():
-    environment = Environment(airframe.find("crazyflie"), 4096, Task(start=Start(at_target=0, tilt=0.4, yaw=math.pi)))
+    environment = Environment(airframe.load("crazyflie"), 4096, Task(start=Start(at_target=0, tilt=0.4, yaw=math.pi)))
     observation, _ = environment.reset(seed=1)
     matrix = observation[:, 3:12].reshape(-1, 3, 3)
     tilt = np.arccos(matrix[:, 2, 2].clip(-1, 1))

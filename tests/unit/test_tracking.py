@@ -16,7 +16,7 @@ from spike_ctrl.evaluation.benchmark import GuideController
 from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust, ProtocolError
 from spike_ctrl.evaluation.tracking import Tracking, table, track
 
-CRAZYFLIE = airframe.find("crazyflie")
+CRAZYFLIE = airframe.load("crazyflie")
 
 
 class StandingStill:

@@ -10,7 +10,7 @@ from spike_ctrl.airframe import AirframeError
 from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.link import LinkError
 
-SIH, CRAZYFLIE = airframe.find("sih_quadx"), airframe.find("crazyflie")
+SIH, CRAZYFLIE = airframe.load("sih_quadx"), airframe.load("crazyflie")
 FIT = {message: dict(fields) for message, fields in uxrce.FIELDS.items()}
 
 

@@ -90,7 +90,7 @@ class Rig(Client):
     def __init__(self, parameters=None, noise=0.0, craft=None, **options):
         super().__init__()
         self.station = Client(system=255, component=190)
-        self.vehicle = Vehicle(craft or airframe.find("sih_quadx"), parameters=parameters, noise=noise, **options)
+        self.vehicle = Vehicle(craft or airframe.load("sih_quadx"), parameters=parameters, noise=noise, **options)
 
     @property
     def now(self):

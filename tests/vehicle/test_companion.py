@@ -22,7 +22,7 @@ from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link, Said
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
-CRAFT = airframe.find("sih_quadx")
+CRAFT = airframe.load("sih_quadx")
 
 
 class Pair:

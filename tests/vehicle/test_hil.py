@@ -70,7 +70,7 @@ def flown(firmware: Firmware, simulation: Simulation, ticks: int, motors) -> Non
 
 @pytest.fixture
 def craft():
-    return airframe.find("sih_quadx")
+    return airframe.load("sih_quadx")
 
 
 @pytest.mark.parametrize("rate", [250, 500])
@@ -121,7 +121,7 @@ def test_the_parameters_for_px4_describe_the_same_vehicle(craft):
     assert (found["CA_ROTOR1_PX"], found["CA_ROTOR1_PY"], found["CA_ROTOR1_KM"]) == (-0.2, -0.2, 0.02)  # back left, CCW
     assert (found["CA_ROTOR3_PX"], found["CA_ROTOR3_PY"], found["CA_ROTOR3_KM"]) == (-0.2, 0.2, -0.02)  # back right, CW
     assert found["MPC_THR_HOVER"] == pytest.approx(0.4905) and found["THR_MDL_FAC"] == 0
-    assert px4_parameters.parameters(airframe.find("crazyflie"), 500)["IMU_GYRO_RATEMAX"] == 800
+    assert px4_parameters.parameters(airframe.load("crazyflie"), 500)["IMU_GYRO_RATEMAX"] == 800
 
 
 def test_motors_of_a_disarmed_vehicle_stand_whatever_the_controls(craft):
@@ -267,7 +267,7 @@ def test_a_px4_that_closes_the_connection_is_told_by_name(fly):
     ("arguments", "complaint"),
     [
         (["--px4-hil", "udp:4560"], "--px4-hil: found 'udp:4560', wanted tcp:PORT"),
-        (["--px4-hil", "tcp:4560", "--rate", "100"], "--rate: found 100.0, wanted 250 to 500"),
+        (["--px4-hil", "tcp:4560", "--rate", "100"], "--rate: found 100, wanted 250 to 500"),
         (["--px4-hil", "tcp:4560", "--set", "COM_OF_LOSS_T=1"], "--set: found with --px4-hil"),
         (["--px4-hil", "tcp:4560", "--home", "91,0,0"], "--home: found '91,0,0'"),
     ],

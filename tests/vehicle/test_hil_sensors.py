@@ -32,7 +32,7 @@ def test_at_rest_the_accelerometer_feels_minus_g_along_z():
 
 
 def test_a_vehicle_that_stands_on_the_ground_is_at_rest():
-    body = Body(airframe.find("sih_quadx"), 0.004)
+    body = Body(airframe.load("sih_quadx"), 0.004)
     for _ in range(5):
         body.advance((0, 0, 0, 0))
     assert exact().read(body.motion, running=False).accelerometer == pytest.approx((0, 0, -9.81), abs=1e-6)
@@ -45,7 +45,7 @@ def test_nose_down_by_a_quarter_turn_gravity_is_felt_along_x():
 
 
 def test_in_free_fall_the_accelerometer_feels_nothing_whatever_the_attitude():
-    body = Body(airframe.find("crazyflie"), 0.004)  # without drag; its rotors still push a little at rest
+    body = Body(airframe.load("crazyflie"), 0.004)  # without drag; its rotors still push a little at rest
     weightless = [*body.airframe.inertia, 0.0, 0.0, 0.0]
     dynamics.write(body.buffer, slice(dynamics.MASS + 1, dynamics.MASS + 7), [weightless])
     tilted = Rotation.from_euler("ZYX", [30, 50, -70], degrees=True).as_quat()

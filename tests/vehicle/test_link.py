@@ -17,7 +17,7 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
-CRAFT = airframe.find("sih_quadx")
+CRAFT = airframe.load("sih_quadx")
 
 
 class Companion:

@@ -36,7 +36,7 @@ class Live:
 
     def __init__(self, rig, policy, seed=0, horizon=0.0, leave=10**9, parameters=None, noise=0.0, steps=60, limits=None):
         self.rig = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4} | (parameters or {}), noise=noise)
-        self.craft, self.policy = airframe.find("sih_quadx"), policy
+        self.craft, self.policy = airframe.load("sih_quadx"), policy
         plan = recipe.from_dict({"name": "short", "task": {"episode_steps": steps, "start": {"position": 2, "yaw": 1}}})
         episodes, guide = RoomEpisodes(plan, self.craft, Room(), seed), GeometricGuide(self.craft, GAINS)
         self.flight = AutopilotSimulator(episodes, guide, limits or return_to_start.ReturnLimits())

@@ -18,7 +18,7 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.simulated_px4 import virtual_flight
 
-CRAFT = airframe.find("sih_quadx")
+CRAFT = airframe.load("sih_quadx")
 
 
 @pytest.fixture(scope="module")

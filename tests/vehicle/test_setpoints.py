@@ -13,7 +13,7 @@ from pymavlink.dialects.v20 import development as mavlink
 
 from spike_ctrl import airframe
 
-HOVER = airframe.find("sih_quadx").hover
+HOVER = airframe.load("sih_quadx").hover
 
 
 def respond(rig, rates, seconds=0.3, **options):

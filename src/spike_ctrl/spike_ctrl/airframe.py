@@ -10,9 +10,10 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from spike_ctrl._files import yaml_file
 
 GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")
+_Part = TypeVar("_Part", "Airframe", "RateLoop")
 
 
 class AirframeError(ValueError):
     """An airframe file that cannot be used; the message names file, key, found and wanted."""
 
 
-def _quantity(unit: str, count: int, low: float, high: float):
+def _quantity(unit: str, count: int, low: float, high: float) -> Any:
     return dataclasses.field(metadata={"unit": unit, "count": count, "low": low, "high": high})
 
 
@@ -45,7 +47,15 @@ class RateLoop:
 
 @dataclass(frozen=True)
 class Airframe:
-    """Physical parameters of one quadrotor. Immutable; `hover` and `thrust_to_weight` are computed, never given."""
+    """Physical parameters of one quadrotor. Immutable; `hover` and `thrust_to_weight` are computed, never given.
+
+    mass kg; inertia (3) kg m^2, about the body's axes; rotor_x, rotor_y (4) m; rotor_spin (4) 1 or -1; thrust_curve (3) N;
+    torque_per_thrust m; lag_up, lag_down s; linear_drag N s/m; angular_drag N m s/rad; max_rates (3) rad/s.
+    action_layout: "motors", four rotor speeds, or "rates", collective thrust and body rates, which needs a rate_loop.
+
+    >>> round(Airframe.load("crazyflie").thrust_to_weight, 2)
+    1.97
+    """
 
     name: str
     mass: float = _quantity("kg", 1, 1e-3, 100.0)
@@ -63,6 +73,15 @@ class Airframe:
     action_layout: str = "motors"
     rate_loop: RateLoop | None = None
 
+    @classmethod
+    def load(cls, source: str | Path) -> Airframe:
+        """The airframe of that name, or in the YAML file at that path: the module's `load`.
+
+        >>> Airframe.load("crazyflie").rotor_x  # m: front-right, back-right, back-left, front-left
+        (0.028, -0.028, -0.028, 0.028)
+        """
+        return load(source)
+
     def thrust(self, speed: float) -> float:
         """Thrust of one rotor (N) at normalised speed `speed` in [0, 1]."""
         c0, c1, c2 = self.thrust_curve
@@ -75,10 +94,11 @@ class Airframe:
         need = self.mass * GRAVITY / 4
         if c2 == 0:
             return (need - c0) / c1
-        return (-c1 + np.sqrt(c1 * c1 - 4 * c2 * (c0 - need)).item()) / (2 * c2)
+        return float((-c1 + np.sqrt(c1 * c1 - 4 * c2 * (c0 - need))) / (2 * c2))
 
     @property
     def thrust_to_weight(self) -> float:
+        """Thrust of four rotors at full speed over the weight."""
         return 4 * self.thrust(1.0) / (self.mass * GRAVITY)
 
     @property
@@ -94,9 +114,16 @@ class Airframe:
             raise AirframeError(f"airframe {self.name}: action_layout: found '{self.action_layout}', wanted '{layout}'")
 
 
-def load(path: str | Path) -> Airframe:
-    """Read an airframe from a YAML file. Raises AirframeError on a missing file, bad YAML, key, unit, type or range."""
-    return from_dict(yaml_file.read(Path(path), "airframe", AirframeError), source=f"airframe {path}")
+def load(source: str | Path) -> Airframe:
+    """The airframe of that name among config/airframes, or the one in the YAML file at that path (.yaml or .yml, or a Path).
+
+    Raises AirframeError on an unknown name, a missing file, bad YAML, a key, a unit, a type or a range.
+
+    >>> load("crazyflie").mass
+    0.027
+    """
+    path = source if isinstance(source, Path) else yaml_file.find(source, "airframe", AirframeError)
+    return from_dict(yaml_file.read(path, "airframe", AirframeError), source=f"airframe {path}")
 
 
 def from_dict(data: object, source: str = "airframe") -> Airframe:
@@ -106,15 +133,15 @@ def from_dict(data: object, source: str = "airframe") -> Airframe:
     return airframe
 
 
-def to_dict(airframe: Airframe) -> dict:
+def to_dict(airframe: Airframe) -> dict[str, Any]:
     """The airframe as a mapping with units, as `from_dict` takes it; no digit is lost."""
 
-    def plain(part) -> dict:
+    def plain(part: Airframe | RateLoop) -> dict[str, Any]:
         given = {field.name: (field, getattr(part, field.name)) for field in fields(part)}
         return {name: value_of(field, value) for name, (field, value) in given.items() if value is not None}
 
-    def value_of(field, value):
-        if dataclasses.is_dataclass(value):
+    def value_of(field: dataclasses.Field[Any], value: Any) -> Any:
+        if isinstance(value, RateLoop):
             return plain(value)
         if "unit" not in field.metadata:
             return value
@@ -122,11 +149,6 @@ def to_dict(airframe: Airframe) -> dict:
         return " ".join([*(repr(float(number)) for number in numbers), field.metadata["unit"]])
 
     return plain(airframe)
-
-
-def find(name: str) -> Airframe:
-    """The airframe of that name among config/airframes, or the one in the YAML file at that path."""
-    return load(yaml_file.find(name, "airframe", AirframeError))
 
 
 def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float = 1.0) -> Airframe:
@@ -146,7 +168,7 @@ def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float 
     return other
 
 
-def _parse(kind, data, source, prefix):
+def _parse(kind: type[_Part], data: object, source: str, prefix: str) -> _Part:
     if not isinstance(data, dict):
         where = f"{source}: {prefix}".rstrip(":. ")
         raise AirframeError(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
@@ -156,7 +178,7 @@ def _parse(kind, data, source, prefix):
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
             raise AirframeError(f"{source}: unknown key '{prefix}{key}'{hint}")
-    values = {}
+    values: dict[str, Any] = {}
     for name, field in known.items():
         key = prefix + name
         if name not in data:
@@ -174,7 +196,7 @@ def _parse(kind, data, source, prefix):
     return kind(**values)
 
 
-def _parse_quantity(value, wanted, source, key):
+def _parse_quantity(value: object, wanted: Mapping[str, Any], source: str, key: str) -> float | tuple[float, ...]:
     count, unit = wanted["count"], wanted["unit"]
     shape = "a number" if count == 1 else f"{count} numbers"
     words = str(value).split()

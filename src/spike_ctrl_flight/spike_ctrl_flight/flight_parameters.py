@@ -25,7 +25,7 @@ class FlightOptions:
 def limits(options: FlightOptions) -> tuple[Airframe, Settings, Wanted]:
     """Raises ParameterError for what does not fit together."""
     try:
-        vehicle = airframe.find(options.airframe)
+        vehicle = airframe.load(options.airframe)
         settings = for_flight(vehicle, options.rate, options.cage, options.height)
     except (AirframeError, SettingsError) as error:
         raise NodeParameterError(str(error)) from None

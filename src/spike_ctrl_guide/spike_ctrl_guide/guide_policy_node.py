@@ -36,7 +36,7 @@ class GuidePolicy(Node):
         super().__init__("guide_policy")
         p = self.parameters = declare(self, Parameters)
         try:
-            vehicle, plan = airframe.find(p.airframe), recipe.find(p.recipe)
+            vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
             if p.flight:
                 teacher.gains(plan)
             self.guide: Guide = teacher.make(plan, vehicle, p.rate)

@@ -57,7 +57,7 @@ class LearnerNode(Node):
             if p.resume:
                 self.run = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
             else:
-                vehicle = airframe.find(p.airframe)
+                vehicle = airframe.load(p.airframe)
                 plan = recipe.find(p.recipe).with_steps(p.steps)
                 folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
                 self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)

@@ -54,7 +54,7 @@ class SnnPolicy(LifecycleNode):
         super().__init__("snn_policy")
         self.parameters = p = declare(self, Parameters)
         try:
-            vehicle = airframe.find(p.airframe)
+            vehicle = airframe.load(p.airframe)
         except AirframeError as error:
             raise NodeParameterError(str(error)) from None
         self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}

@@ -49,7 +49,7 @@ class Replayer(Node):
             data = checkpoint.read(p.model) if p.model else b""
             digest = hashlib.sha256(data).hexdigest()
             self.choice = choice = replay.chosen(recording, model, p.model, digest)
-            vehicle = airframe.find(p.airframe)
+            vehicle = airframe.load(p.airframe)
         except (BagError, CheckpointError, AirframeError) as error:
             raise NodeParameterError(str(error)) from None
         if vehicle.hash != choice.contract.airframe_hash:

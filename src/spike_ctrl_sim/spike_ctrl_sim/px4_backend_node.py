@@ -63,7 +63,7 @@ class Px4Backend(Node):
         super().__init__("px4_backend")
         p = self.parameters = declare(self, Parameters)
         try:
-            vehicle, plan, flown = airframe.find(p.airframe), recipe.find(p.recipe), 0
+            vehicle, plan, flown = airframe.load(p.airframe), recipe.find(p.recipe), 0
             if p.resume:
                 before = resumption.read(Path(p.resume))
                 resumption.check(Path(p.resume), before, dataclasses.asdict(p))

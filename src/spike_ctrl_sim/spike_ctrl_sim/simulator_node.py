@@ -55,7 +55,7 @@ class Simulator(Node):
         super().__init__("simulator")
         p = self.parameters = declare(self, Parameters)
         try:
-            vehicle, plan, flown = airframe.find(p.airframe), recipe.find(p.recipe), 0
+            vehicle, plan, flown = airframe.load(p.airframe), recipe.find(p.recipe), 0
             if p.resume:
                 before = resumption.read(Path(p.resume))
                 resumption.check(Path(p.resume), before, dataclasses.asdict(p))

@@ -95,7 +95,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Let the critics learn. Lines of kind "check" say how right they are, after each number of updates and at each age."""
-    plan, vehicle = recipes.from_dict(settings["recipe"]), airframe.find(settings["airframe"])
+    plan, vehicle = recipes.from_dict(settings["recipe"]), airframe.load(settings["airframe"])
     weights = checkpoint.load(resources.find("models", MODEL)).weights
     policy = checkpoint.load(resources.find("models", MODEL)).policy
     generator = torch.Generator().manual_seed(settings["seed"])

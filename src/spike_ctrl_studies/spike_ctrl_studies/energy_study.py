@@ -83,7 +83,7 @@ def _spiking_nj(line: dict, cost: Cost) -> float:
 
 def units(options: StudyOptions) -> list[Unit]:
     """The pieces of this experiment. Raises ExperimentError."""
-    vehicle = airframe.find(options.airframe)
+    vehicle = airframe.load(options.airframe)
     found = []
     for path in sorted(resources.folder("models").glob("*.safetensors")):
         loaded = checkpoint.load(path)
@@ -101,7 +101,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
     """The cost of one step of a shipped policy, or of an ANN that is trained first, and its frozen evaluation."""
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     if settings["kind"] == "spiking":
         loaded = checkpoint.load(resources.find("models", settings["model"]))
         flown = CountingSpikes(loaded.policy)

@@ -54,7 +54,7 @@ def units(options: StudyOptions) -> list[Unit]:
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Measure the gradients of some initialisations: one line per initialisation, slope and layer."""
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     observation, label = (
         torch.from_numpy(array).double() for array in guide_flights.flights(vehicle, VEHICLES, STEPS, seed=1)
     )

@@ -46,7 +46,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Train once, or evaluate the guide if the settings hold no recipe."""
     if "recipe" in settings:
         return training_run.measure(settings, context)
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     guide = GeometricGuide(vehicle, Gains(lead_cap=settings["lead_cap"]))
     return UnitResult([{"kind": "result", "evaluation": evaluate(GuideController(guide), vehicle).to_dict()}])
 

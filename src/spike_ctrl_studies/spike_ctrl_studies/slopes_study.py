@@ -104,7 +104,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     if settings["method"] != "BC":
         found = training_run.measure(settings, context)
         return UnitResult([line | about for line in found.lines], found.files)
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     cloning = CloningSettings(**settings["cloning"] | {"hidden": tuple(settings["cloning"]["hidden"])})
     gains = type(recipes.Recipe("").guide)(**settings["guide"])
     lines, best, started = [], None, context.clock()

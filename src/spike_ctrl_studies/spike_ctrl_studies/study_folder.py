@@ -120,7 +120,7 @@ def plain(value: Any) -> Any:
 
 def _config(name: str, options: StudyOptions, units: Sequence[Unit]) -> dict[str, Any]:
     listed = [{"name": unit.name, "settings": unit.settings} for unit in units]
-    vehicle = airframe.find(options.airframe).hash
+    vehicle = airframe.load(options.airframe).hash
     return plain({"experiment": name, **dataclasses.asdict(options), "airframe_hash": vehicle, "units": listed})
 
 

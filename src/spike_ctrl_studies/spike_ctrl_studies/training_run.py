@@ -73,7 +73,7 @@ def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
     training. Kernels are compiled before the clock starts.
     """
     plan = recipes.from_dict(settings["recipe"])
-    vehicle = airframe.find(settings["airframe"])
+    vehicle = airframe.load(settings["airframe"])
     about = {"clock": context.clock, "command": context.command, "commit": context.commit}
     context.progress(0.0, "compiling")
     _warm_up(plan, vehicle, context.scratch / "warm", about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import tempfile
@@ -39,6 +40,14 @@ def require_bag(path: Path) -> None:
     if _mode("parameter 'bag':", path, path) is not None:
         raise UsageError(f"parameter 'bag': {path}: exists already, wanted the name of a new bag")
     require_folder("parameter 'bag':", path)
+
+
+def write_json(what: str, path: Path, figures: object) -> None:
+    """Write figures as JSON. Raises UsageError, which names the option `what`, where that fails."""
+    try:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        raise _refusal(what, path, error) from None
 
 
 def _require_folder(what: str, path: Path, folder: Path) -> None:

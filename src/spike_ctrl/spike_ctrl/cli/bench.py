@@ -1,11 +1,12 @@
-"""Measures speed: runs tests/bench/bench_*.py, prints a table and, of all of them together, writes build/bench.json.
+"""Measure speed: simulator, network, graph, flight, bags, training.
 
-Each of these files has `measure() -> dict[str, float]`. Figures are of this machine and this run; read ratios, not
-absolute times, and leave the machine alone while it measures.
+All parts together go to build/bench.json. Figures are of this machine and this run; read ratios, not absolute
+times, and leave the machine alone while it measures.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -13,13 +14,34 @@ import platform
 from pathlib import Path
 
 from spike_ctrl._files import output_paths, resources
+from spike_ctrl._files.errors import UsageError
+
+GROUP = "tools"
+EXAMPLES = """
+spike-ctrl bench
+spike-ctrl bench simulator snn
+spike-ctrl bench flight     # latency of a flight's commands, 3 minutes
+"""
 
 
 class BenchError(ValueError):
     """A part that cannot be measured; one line says why."""
 
 
-def main(parts: list[str]) -> int:
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="bag, flight, graph, simulator, snn, training (default: all)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        return measure(options.parts)
+    except BenchError as error:
+        raise UsageError(str(error)) from None
+
+
+def measure(parts: list[str]) -> int:
     """Measure the named parts, or all. Raises BenchError for an unknown part and outside of a checkout.
 
     build/bench.json is written only where all were measured, so that all its figures are of one run.

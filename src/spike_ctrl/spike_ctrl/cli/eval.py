@@ -1,29 +1,31 @@
-"""The verb of spike-ctrl that evaluates policies beside other controllers."""
+"""Fly policies and other controllers through fixed tests.
+
+Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns.
+"""
 
 from __future__ import annotations
 
-import json
+import argparse
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 
+GROUP = "train"
+EXAMPLES = """
+spike-ctrl eval models/crazyflie.safetensors
+spike-ctrl eval models/crazyflie.safetensors --guide --raptor
+spike-ctrl eval models/crazyflie*.safetensors --protocol randomised --guide
+spike-ctrl eval models/sih_quadx.safetensors --protocol hover step figure8 gust --json tracking.json
+spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 randomised-figure8
+spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
+spike-ctrl eval --guide --airframe crazyflie_l2f
+"""
 
-def add_eval(verbs, verb) -> None:
+
+def add(parser: argparse.ArgumentParser) -> None:
     from spike_ctrl.evaluation.protocols import NAMES, UNKNOWN
 
-    parser = verb(
-        verbs,
-        "eval",
-        "Fly models through protocols. Without one: the frozen evaluation, 1024 fixed starts, no guide steps, four columns.",
-        "  spike-ctrl eval models/crazyflie.safetensors\n"
-        "  spike-ctrl eval models/crazyflie.safetensors --guide --raptor\n"
-        "  spike-ctrl eval models/crazyflie*.safetensors --protocol randomised --guide\n"
-        "  spike-ctrl eval models/sih_quadx.safetensors --protocol hover step figure8 gust --json tracking.json\n"
-        f"  spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 {UNKNOWN}figure8\n"
-        "  spike-ctrl eval runs/short/policy.safetensors --json evaluation.json\n"
-        "  spike-ctrl eval --guide --airframe crazyflie_l2f\n",
-    )
     parser.add_argument("models", nargs="*", metavar="MODEL", type=Path, help="checkpoints, all for the same airframe")
     parser.add_argument("--airframe", help="a name or a path to a YAML file (default: the first model's, or crazyflie)")
     parser.add_argument("--guide", action="store_true", help="also the geometric guide, and models after 50 steps of it")
@@ -43,10 +45,9 @@ def add_eval(verbs, verb) -> None:
         metavar="FILE",
         help="write the figures: of each protocol and controller or, without --protocol, of the first of them",
     )
-    parser.set_defaults(do=_eval)
 
 
-def _eval(options) -> int:
+def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.benchmark import PolicyController
     from spike_ctrl.evaluation.protocols import ProtocolError, find
@@ -62,7 +63,7 @@ def _eval(options) -> int:
         raise UsageError(f"--protocol: {error}; models come before it") from None
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [found.manifest.contract.airframe for found in loaded.values()]
-    vehicle = airframe.find(options.airframe or (names[0] if names else "crazyflie"))
+    vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
     policies = {}
     for model, found in loaded.items():
         contract = found.manifest.contract
@@ -78,7 +79,7 @@ def _eval(options) -> int:
         if not options.protocol:
             label, first = next(iter(figures["frozen"].items()))
             figures = first | {"model": label}
-        write_json(options.json, figures | {"airframe": vehicle.name})
+        output_paths.write_json("--json", options.json, figures | {"airframe": vehicle.name})
     return 0
 
 
@@ -146,10 +147,3 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
         except ModuleNotFoundError as error:
             raise UsageError(str(error)) from None
     return flown
-
-
-def write_json(path: Path, figures: dict) -> None:
-    try:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
-    except OSError as error:
-        raise UsageError(f"--json {path}: cannot be written ({error.strerror})") from None

@@ -1,29 +1,31 @@
-"""The verb of spike-ctrl that writes a policy in another form."""
+"""Write a policy as C, NIR or ONNX, and test what was written.
+
+C for a microcontroller, a NIR graph or an ONNX model; the checkpoint's self-test runs through the result.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 
+GROUP = "tools"
+EXAMPLES = """
+spike-ctrl export models/crazyflie.safetensors --to c -o build/policy
+spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --evaluate -o build/policy
+spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --state int16 -o build/policy
+spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
+spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx
+"""
 FORMATS = ("c", "nir", "onnx")
 # Of an STM32F405, as on a Crazyflie, and of an STM32H743, as on a Pixhawk 6C.
 CLOCK_HZ = {"Cortex-M4": 168e6, "Cortex-M7": 480e6}
 
 
-def add_export(verbs, verb) -> None:
-    parser = verb(
-        verbs,
-        "export",
-        "Write a policy as C for a microcontroller, as a NIR graph or as ONNX, and run its self-test through the result.",
-        "  spike-ctrl export models/crazyflie.safetensors --to c -o build/policy\n"
-        "  spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --evaluate -o build/policy\n"
-        "  spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --state int16 -o build/policy\n"
-        "  spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir\n"
-        "  spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx\n",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
     parser.add_argument("--to", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("-o", "--output", type=Path, required=True, help="c: the folder; nir, onnx: the file")
@@ -31,10 +33,9 @@ def add_export(verbs, verb) -> None:
     parser.add_argument("--state", choices=("int16", "int32"), help="c, int8 weights: type of a membrane (default: int32)")
     parser.add_argument("--evaluate", action="store_true", help="c: fly the compiled code in the frozen evaluation, 20 s")
     parser.add_argument("--dt", type=float, metavar="S", help="nir: time step of who reads it (default: the control period)")
-    parser.set_defaults(do=_export)
 
 
-def _export(options) -> int:
+def run(options: argparse.Namespace) -> int:
     from spike_ctrl.export import ExportError
     from spike_ctrl.policy import checkpoint
 
@@ -100,7 +101,7 @@ def _evaluate(found, policy, words: str) -> int:
     from spike_ctrl.evaluation.benchmark import PolicyController, evaluate, table
 
     contract = found.manifest.contract
-    vehicle = airframe.find(contract.airframe)
+    vehicle = airframe.load(contract.airframe)
     print("evaluating on 1024 starts ...", flush=True)
     policies = {"numpy": found.policy, f"C, {words}": policy}
     flown = {name: evaluate(PolicyController(flies), vehicle) for name, flies in policies.items()}

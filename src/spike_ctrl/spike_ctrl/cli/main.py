@@ -1,23 +1,154 @@
-"""The door of spike-ctrl: Ctrl-C ends it quietly, also while the modules of its verbs still load."""
+"""The door of `spike-ctrl`: finds the verb, reads its arguments, and turns what is refused into one line and exit code 2."""
 
 from __future__ import annotations
 
-import os
+import argparse
+import difflib
+import importlib
+import pkgutil
+import re
 import signal
 import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from spike_ctrl import __version__, cli
+from spike_ctrl._files.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib import metadata
+
+GROUPS = ("train", "fly", "recordings", "tools")
+ENTRY_POINTS = "spike_ctrl.verbs"
+ELSEWHERE = {"experiment": "spike_ctrl_studies"}  # verbs of this project that come with a package of their own
+# Looked for only when something is raised, so that no verb waits for the modules of the others.
+REFUSALS = (
+    ("spike_ctrl.airframe", "AirframeError"),
+    ("spike_ctrl.learn.recipe", "RecipeError"),
+    ("spike_ctrl.policy.checkpoint", "CheckpointError"),
+    ("spike_ctrl.recordings", "BagError"),
+    ("spike_ctrl.report", "ReportError"),
+)
+HELP = """\
+usage: spike-ctrl VERB ...
+
+One verb for each stage of the work. `spike-ctrl VERB --help` shows its options
+and examples to copy; `spike-ctrl --version` the version.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Gives the exit code: that of the verb, 2 for a wrong command line, 130 after Ctrl-C."""
-    hurried = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where whoever started it ignores SIGINT
-    if hurried:  # a KeyboardInterrupt in an import may come out as an error of that import
-        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
-    from spike_ctrl.cli import verbs
+    """Do what the command line says. Gives the verb's exit code, 2 for what is refused, 130 after Ctrl-C."""
+    interrupted: list[int] = []
 
-    parser = verbs.parser()
-    if hurried:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    return verbs.run(parser, arguments)
+    def interrupt(number, frame):
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # whoever started it may ignore SIGINT
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if interrupted:  # an import that is interrupted may raise an error of its own
+            return 130
+        if not _refuses(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def names() -> list[str]:
+    """All verbs: those of the library, and those that installed packages add."""
+    return sorted({*_own(), *_added()})
+
+
+def find(name: str) -> ModuleType:
+    """The module of a verb. Raises UsageError for an unknown one, with a suggestion, and for one that is not installed."""
+    if name in _own():
+        return importlib.import_module(f"spike_ctrl.cli.{name}")
+    if entry := _added().get(name):
+        return entry.load()
+    if package := ELSEWHERE.get(name):
+        raise UsageError(
+            f"verb '{name}': found no package {package}, wanted it installed: pip install ./src/{package} in a checkout"
+        )
+    raise UsageError(f"unknown verb '{name}'{_meant(name, {*names(), *ELSEWHERE})}")
+
+
+def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
+    """The parser of a verb's arguments."""
+    examples = "".join(f"  {line}\n" for line in verb.EXAMPLES.strip().splitlines())
+    found = argparse.ArgumentParser(
+        prog=f"spike-ctrl {name}",
+        description=verb.__doc__,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add(found)
+    return found
+
+
+def _run(arguments: list[str]) -> int:
+    name, *rest = arguments or [""]
+    if name in ("", "-h", "--help"):
+        print(HELP + _table(), file=sys.stdout if name else sys.stderr)
+        return 0 if name else 2
+    if name == "--version":
+        print(__version__)
+        return 0
+    verb = find(name)
+    reader = parser(name, verb)
+    options, unknown = reader.parse_known_args(rest)
+    if unknown:
+        known = re.findall(r"--?\w[\w-]*", reader.format_usage())
+        wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
+        reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
+    return verb.run(options)
+
+
+def _table() -> str:
+    """The verbs with their summaries, by groups."""
+    verbs = {name: find(name) for name in names()}
+    text = ""
+    for group in GROUPS:
+        rows = [f"  {name:<12}{_summary(verb)}\n" for name, verb in verbs.items() if group == verb.GROUP]
+        text += f"\n{group}\n{''.join(rows)}"
+    return text.rstrip("\n")
+
+
+def _summary(verb: ModuleType) -> str:
+    return (verb.__doc__ or "").partition("\n")[0]
+
+
+def _own() -> set[str]:
+    found = {module.name for module in pkgutil.iter_modules(cli.__path__)}
+    return {name for name in found if name != "main" and not name.startswith("_")}
+
+
+def _added() -> dict[str, metadata.EntryPoint]:
+    from importlib import metadata  # slow, and not needed for the verbs of the library
+
+    return {entry.name: entry for entry in metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _refuses(error: Exception) -> bool:
+    """Whether it is an error that tells the user, in one line, what to do; all others are bugs."""
+    return isinstance(error, UsageError) or any(
+        isinstance(error, getattr(importlib.import_module(module), name)) for module, name in REFUSALS
+    )
 
 
 if __name__ == "__main__":

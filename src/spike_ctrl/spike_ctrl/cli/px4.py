@@ -1,48 +1,53 @@
-"""`spike-ctrl px4`: starts a PX4 SITL that is installed, with the airframe of ours."""
+"""Start PX4's own simulation (SITL), where PX4 is built.
+
+Its own dynamics (sih), Gazebo (gazebo), or our dynamics (hil) move the vehicle. The command becomes that process.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 from pathlib import Path
 
+from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 
+GROUP = "fly"
+EXAMPLES = """
+spike-ctrl px4 sih --px4 ~/PX4-Autopilot --speed 2
+spike-ctrl px4 gazebo --airframe x500               # our model and world, written to build/gazebo
+spike-ctrl px4 hil --airframe sih_quadx             # beside spike-ctrl vehicle --px4-hil tcp:4560
+"""
+RANGES = {"instance": (0, 99), "speed": (0.1, 100), "rate": (250, 500)}
 
-def add_px4(verbs, verb) -> None:
+
+def add(parser: argparse.ArgumentParser) -> None:
     from spike_ctrl.px4.sitl_process import KINDS
 
-    parser = verb(
-        verbs,
-        "px4",
-        "Start PX4's SITL, where it is built: its own dynamics (sih), Gazebo, or our dynamics (hil). Becomes that process.",
-        "  spike-ctrl px4 sih --px4 ~/PX4-Autopilot --speed 2\n"
-        "  spike-ctrl px4 gazebo --airframe x500               # our model and world, written to build/gazebo\n"
-        "  spike-ctrl px4 hil --airframe sih_quadx             # beside spike-ctrl vehicle --px4-hil tcp:4560\n",
-    )
     parser.add_argument("kind", choices=KINDS, help="what moves the vehicle")
     parser.add_argument(
-        "--px4", type=Path, default=os.environ.get("PX4_DIR", "PX4-Autopilot"), metavar="DIR",
+        "--px4",
+        type=Path,
+        default=os.environ.get("PX4_DIR", "PX4-Autopilot"),
+        metavar="DIR",
         help="PX4's folder, in which it is built (default: PX4_DIR of the environment, or PX4-Autopilot)",
-    )  # fmt: skip
+    )
     parser.add_argument("--airframe", help="of gazebo (default: x500) and hil (default: sih_quadx)")
     parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
-    parser.add_argument("--rate", type=float, default=250.0, help="of hil: Hz of the samples (default: 250)")
+    parser.add_argument("--rate", type=float, default=250.0, help="of hil: rate of the samples, Hz (default: 250)")
     parser.add_argument("--instance", type=int, default=0, help="of several on one machine (default: 0)")
-    parser.set_defaults(do=_px4)
 
 
-def _px4(options) -> int:
+def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.px4 import px4_parameters, sitl_process
 
-    for name, (low, high) in {"instance": (0, 99), "speed": (0.1, 100), "rate": (250, 500)}.items():
-        if not low <= getattr(options, name) <= high:
-            raise UsageError(f"--{name}: found {getattr(options, name)}, wanted {low} to {high}")
+    ranges.require(vars(options), RANGES, "--")
     if options.kind == "sih" and options.airframe:
         raise UsageError(f"--airframe: found '{options.airframe}' with sih, wanted none: PX4's own vehicle is sih_quadx")
     given: dict[str, str] = {}
-    craft = airframe.find(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
+    craft = airframe.load(options.airframe or ("x500" if options.kind == "gazebo" else "sih_quadx"))
     if options.kind == "hil":
         given = sitl_process.exports(px4_parameters.environment(craft, options.rate, options.speed))
     folder = Path(options.px4).expanduser().absolute()
@@ -60,6 +65,7 @@ def _px4(options) -> int:
 
 
 def _gazebo(craft) -> dict[str, str]:
+    """The environment in which PX4 finds our model and world, which are written."""
     from spike_ctrl.gazebo import model_files
     from spike_ctrl.px4 import sitl_process
 

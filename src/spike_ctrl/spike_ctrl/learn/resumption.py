@@ -72,7 +72,7 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
     for name in ("vehicles", "seed"):
         if named(name) not in ("", str(getattr(earlier, name))):
             refuse(name, getattr(earlier, name))
-    if named("airframe") and (found := airframes.find(named("airframe"))).hash != earlier.airframe.hash:
+    if named("airframe") and (found := airframes.load(named("airframe"))).hash != earlier.airframe.hash:
         refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {found.hash})")
     if named("recipe"):
         found = dataclasses.replace(recipes.find(named("recipe")), layout=earlier.recipe.layout)  # older runs name none

@@ -74,5 +74,5 @@ class Rollout:
 def _episodes(info: dict, terminated: np.ndarray) -> EndedEpisodes:
     if not info:
         return EndedEpisodes(np.empty(0), np.empty(0), np.empty(0, bool))
-    ended = info["_episode"]
-    return EndedEpisodes(info["episode"]["r"][ended], info["episode"]["l"][ended], terminated[ended])
+    ended = info["_flight"]
+    return EndedEpisodes(info["flight"]["r"][ended], info["flight"]["l"][ended], terminated[ended])

@@ -26,12 +26,29 @@ SEA_PRESSURE, SEA_TEMPERATURE, LAPSE, EXPONENT = 1013.25, 288.15, 0.0065, 5.2558
 CELSIUS = 273.15  # K
 
 
+class PlaceError(ValueError):
+    """A place on the earth that cannot be used; the message says what was found and wanted."""
+
+
 class Place(NamedTuple):
     """Where the origin lies on the earth: degrees, and m above the sea."""
 
     latitude: float = HOME_LATITUDE
     longitude: float = HOME_LONGITUDE
     altitude: float = HOME_ALTITUDE
+
+
+def parse_place(text: str) -> Place:
+    """From LAT,LON,ALT. Raises PlaceError."""
+    try:
+        place = Place(*(float(word) for word in text.split(",")))
+        good = text.count(",") == 2 and abs(place.latitude) <= 85 and abs(place.longitude) <= 180
+        good = good and -500 <= place.altitude <= 10000
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise PlaceError(f"--home: found '{text}', wanted LAT,LON,ALT: -85 to 85, -180 to 180 degrees, -500 to 10000 m")
+    return place
 
 
 @dataclass(frozen=True)

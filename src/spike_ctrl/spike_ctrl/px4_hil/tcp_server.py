@@ -91,6 +91,16 @@ def serve(
             raise SimulationError(_closed(simulation, error.strerror)) from None
 
 
+def summary(simulation: Simulation, seconds: float) -> str:
+    """One line on the flight, from the truth; seconds: of the clock, that it took."""
+    (x, y, z), hardest = simulation.body.motion.position, simulation.body.hardest_touchdown
+    factor = simulation.now / max(seconds, 1e-9)
+    return (
+        f"{simulation.now:.1f} s, {factor:.1f} times as fast as the clock; at east {x:.2f} north {y:.2f} up {z:.2f} m;"
+        f" farthest {simulation.farthest:.2f} m from the start; hardest touchdown {hardest:.2f} m/s"
+    )
+
+
 def _answer(simulation: Simulation, connection: socket.socket, clock, pace: LockstepPace, stop) -> None:
     """Wait for the answer that PX4 owes."""
     asked = clock()

@@ -181,7 +181,7 @@ def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
 def hover(contract: Contract) -> float | None:
     """Throttle u in 0..1 at which the airframe of a contract hovers. None if that airframe is unknown here."""
     try:
-        found = airframe.find(contract.airframe)
+        found = airframe.load(contract.airframe)
     except AirframeError:
         return None
     return found.hover if found.hash == contract.airframe_hash else None

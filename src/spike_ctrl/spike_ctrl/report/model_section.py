@@ -48,7 +48,7 @@ def fly(path: Path) -> FlownModel:
     """
     loaded = checkpoint.load(path)
     contract = loaded.manifest.contract
-    vehicle = airframe.find(contract.airframe)
+    vehicle = airframe.load(contract.airframe)
     checkpoint.require(contract, {"airframe_hash": vehicle.hash}, str(path))
     if not isinstance(loaded.policy, SpikingPolicy):
         return FlownModel(path, loaded, evaluate(PolicyController(loaded.policy), vehicle), None, _flights(loaded, vehicle))

@@ -6,13 +6,15 @@ its action, starts a new episode, and returns the first observation with reward 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numba import njit
+from numpy.typing import NDArray
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, rate_loop
@@ -51,6 +53,9 @@ from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
+LIMITS = np.repeat([1e3, 1.001, 1e3, 1e4], [3, 9, 3, 3])
+"""Bounds of the observation space without noise (m, 1, m/s, rad/s): finite as wrappers want them; no flight gets near."""
+Array = NDArray[Any]
 _LANES, _SIZE = np.uint64(LANES), np.uint64(OBSERVATION_SIZE)
 
 
@@ -153,10 +158,11 @@ def _copy_observation(buffer, lane, observation, vehicle):
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _start_all(buffer, vehicles, seed, draws, observation):
-    for vehicle in range(vehicles):
+def _start(buffer, who, seed, draws, observation):
+    for vehicle in range(len(who)):
         lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
-        _start_lane(buffer, lane, seed, vehicle, draws)
+        if who[vehicle]:
+            _start_lane(buffer, lane, seed, vehicle, draws)
         _copy_observation(buffer, lane, observation, np.uint64(vehicle))
 
 
@@ -236,16 +242,24 @@ def _statistics(episode: np.ndarray) -> dict[str, np.ndarray]:
     return named | {"l": named["l"].astype(np.int64)}
 
 
-class Environment(VectorEnv):
-    """N vehicles flying the position task, each in episodes of its own.
+class Environment(VectorEnv[Array, Array, Array]):
+    """N vehicles flying the position task, each in episodes of its own: a Gymnasium vector environment.
 
-    Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18).
+    Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18): position
+    error (3, m), rotation matrix (9, row-major), velocity (3, m/s), body rates (3, rad/s, FLU), in the set-point's frame.
     Equal seeds give equal runs: every start is a function of (seed, vehicle, episode). `info` holds return, length and
-    summed costs of the episodes that ended under "episode", with the mask "_episode". terms: costs of your own beside
-    those of the reward that `coefficients` weigh.
+    summed costs of the episodes that ended under "flight", with the mask "_flight". terms: costs of your own beside those of
+    the reward that `coefficients` weigh.
+
+    >>> from spike_ctrl.airframe import Airframe
+    >>> environment = Environment(Airframe.load("crazyflie"), vehicles=64)
+    >>> observation, info = environment.reset(seed=1)
+    >>> observation, reward, terminated, truncated, info = environment.step(environment.action_space.sample())
+    >>> observation.shape, reward.shape
+    ((64, 18), (64,))
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(
         self,
@@ -254,12 +268,13 @@ class Environment(VectorEnv):
         task: Task = Task(),
         coefficients: Coefficients = START,
         terms: Sequence[RewardTerm] = (),
-    ):
+    ) -> None:
         if vehicles < 1:
             raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
         self.airframe, self.task = airframe, task
         self.num_envs = vehicles
-        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
+        farthest = (LIMITS + 10 * task.randomisation.noise * NOISE).astype(np.float32)
+        self.single_observation_space = gymnasium.spaces.Box(-farthest, farthest, dtype=np.float32)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
@@ -268,7 +283,8 @@ class Environment(VectorEnv):
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
         if airframe.action_layout == "motors":
-            self._kernel, self._plant = _step, (np.float32(dt), arms)
+            self._kernel: Callable[..., int] = _step
+            self._plant: tuple[Any, ...] = (np.float32(dt), arms)
         else:
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
@@ -287,21 +303,35 @@ class Environment(VectorEnv):
     def coefficients(self, coefficients: Coefficients) -> None:
         self._coefficients, self._weights = coefficients, coefficients.array()
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
-        """Begin an episode in every vehicle; with a seed, from the first episode of that seed's sequence."""
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Begin an episode in every vehicle; with a seed, from the first episode of that seed's sequence.
+
+        options: {"reset_mask": who} begins one only in the vehicles with who[n], a bool array (N,). Raises ValueError.
+        """
+        who = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs)), np.bool_)
+        if who.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask: found shape {who.shape}, wanted ({self.num_envs},)")
         if seed is not None:
-            self._seed = seed
+            if not isinstance(seed, (int, np.integer)):
+                raise ValueError(f"seed: found {seed!r}, wanted one whole number: each vehicle's starts follow from it")
+            self._seed = int(seed)
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
-            self._noise = np.random.default_rng([seed, 4])
+            self._noise = np.random.default_rng([self._seed, 4])
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
-        _start_all(self.buffer, self.num_envs, self._seed, self._draw, observation.ravel())
-        self._earlier = self._hovering()
+        _start(self.buffer, who, self._seed, self._draw, observation.ravel())
+        self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
         if self._terms:
-            self._terms.reset()
+            self._terms.reset(who)
         return self._sensed(observation), {}
 
-    def step(self, actions: np.ndarray):
-        """One control step of 10 ms for every vehicle. Actions beyond [-1, 1] are clipped."""
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
+
+        Gives observation (N, 18), reward (N,), terminated (N,): it left the box, truncated (N,): its time is over, info.
+        Raises ValueError for actions of another shape.
+        """
         actions = np.ascontiguousarray(actions, np.float32)
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
@@ -317,32 +347,33 @@ class Environment(VectorEnv):
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         terminated, truncated = ends
-        info = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
+        info = {"flight": _statistics(episode), "_flight": terminated | truncated} if finished else {}
         if self._terms:
             charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
             reward -= charge
             if finished:
-                ended = info["_episode"]
-                info["episode"]["r"] -= np.where(ended, self._terms.charged(), 0)
-                info["episode"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
+                ended = info["_flight"]
+                info["flight"]["r"] -= np.where(ended, self._terms.charged(), 0)
+                info["flight"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         return self._sensed(observation), reward, terminated, truncated, info
 
     def _hovering(self) -> np.ndarray:
         hover = 2 * self.airframe.hover - 1 if self.airframe.action_layout == "motors" else 0.0
         return np.full((MAX_DELAY, self.num_envs, 4), hover, np.float32)
 
-    def _late(self, actions: np.ndarray) -> np.ndarray:
+    def _late(self, actions: Array) -> Array:
         """The actions that take effect now: some given earlier; before an episode's first there was hover."""
         given = np.concatenate([self._earlier, actions[None]])
-        late = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
+        late: Array = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
         return late
 
-    def _sensed(self, observation: np.ndarray) -> np.ndarray:
+    def _sensed(self, observation: Array) -> Array:
         scale = np.float32(self.task.randomisation.noise)
         if not scale:
             return observation
-        return observation + scale * NOISE * self._noise.standard_normal(observation.shape, dtype=np.float32)
+        noisy: Array = observation + scale * NOISE * self._noise.standard_normal(observation.shape, dtype=np.float32)
+        return noisy
 
     @property
     def true_observation(self) -> np.ndarray:
@@ -369,23 +400,35 @@ class Environment(VectorEnv):
         return self.read(dynamics.PLANT_ROWS)
 
 
-class SingleEnvironment(gymnasium.Env):
-    """One vehicle of `Environment`, as an ordinary Gymnasium environment."""
+class SingleEnvironment(gymnasium.Env[Array, Array]):
+    """One vehicle of `Environment`, as an ordinary Gymnasium environment: observations (18,), actions (4,).
 
-    metadata = {"render_modes": []}
+    >>> from spike_ctrl.airframe import Airframe
+    >>> observation, info = SingleEnvironment(Airframe.load("crazyflie")).reset(seed=1)
+    """
 
-    def __init__(self, airframe: Airframe, task: Task = Task(), coefficients: Coefficients = START):
-        self.batch = Environment(airframe, 1, task, coefficients)
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(
+        self,
+        airframe: Airframe,
+        task: Task = Task(),
+        coefficients: Coefficients = START,
+        terms: Sequence[RewardTerm] = (),
+    ) -> None:
+        self.batch = Environment(airframe, 1, task, coefficients, terms)
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
         self.render_mode = None
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Begin an episode; with a seed, the first one of that seed's sequence."""
         super().reset(seed=seed)
         observation, _ = self.batch.reset(seed=seed)
         return observation[0], {}
 
-    def step(self, action):
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """One control step of 10 ms: see `Environment.step`."""
         observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
-        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "episode"}
+        info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info

@@ -36,10 +36,10 @@ class RewardTerms:
         self._previous = np.full((vehicles, 4), hover, np.float32)
         self._sums = np.zeros((len(self.terms), vehicles), np.float32)
 
-    def reset(self) -> None:
-        """All vehicles start new episodes."""
-        self._previous[:] = self._hover
-        self._sums[:] = 0
+    def reset(self, who: NDArray[np.bool_]) -> None:
+        """The vehicles with who[n] start new episodes."""
+        self._previous[who] = self._hover
+        self._sums[:, who] = 0
 
     def charge(
         self, observation: NDArray[np.float32], u: NDArray[np.float32], begun: NDArray[np.bool_]

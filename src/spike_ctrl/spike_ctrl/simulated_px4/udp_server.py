@@ -8,10 +8,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from spike_ctrl.simulated_px4.plant import TICK
-from spike_ctrl.simulated_px4.vehicle import Vehicle
+from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
 MAX_LAG = 0.1  # s of the clock; a process that was held up for longer does not make up for it
 LARGEST_DATAGRAM = 65535
+# Of what a process with the vehicle is told: low, high.
+RANGES = {
+    "instance": (0, 99), "seed": (0, 2**32 - 1), "speed": (0.1, 20), "noise": (0, 10), "latency": (0, 1),
+    "priority": (0, 99), "mass": (0.1, 10), "thrust": (0.1, 10), "lag": (0.1, 10),
+}  # fmt: skip
 
 Address = tuple[str, int]
 
@@ -50,6 +55,19 @@ def open_port(local: Address, remote: Address) -> Port:
         raise AddressError(f"address {local[0]}:{local[1]}: cannot be bound ({error.strerror})") from None
     found.setblocking(False)
     return Port(found, remote)
+
+
+def open_ports(local: str | None, companion: str | None, station: str | None, instance: int) -> dict[str, Port]:
+    """The links to the companion and, unless it is "none", to the ground station; each address is HOST:PORT.
+
+    None stands for PX4's own: 127.0.0.1, ports moved on by the instance. Raises AddressError.
+    """
+    host, port = address(local or f"127.0.0.1:{14580 + instance}")
+    opened = {ONBOARD: open_port((host, port), address(companion or f"127.0.0.1:{14540 + instance}"))}
+    if station != "none":
+        here = (host, 18570 + instance if port else 0)
+        opened[STATION] = open_port(here, address(station or "127.0.0.1:14550"))
+    return opened
 
 
 def serve(

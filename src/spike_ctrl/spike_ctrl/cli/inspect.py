@@ -1,0 +1,48 @@
+"""Show what a checkpoint holds, after all its checks.
+
+Its self-test runs first: what is shown can fly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+GROUP = "tools"
+EXAMPLES = """
+spike-ctrl inspect models/crazyflie.safetensors
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a checkpoint")
+
+
+def run(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from spike_ctrl.evaluation.benchmark import Evaluation, table
+    from spike_ctrl.policy import checkpoint
+
+    data = checkpoint.read(options.model)
+    loaded = checkpoint.loads(data, name=str(options.model))
+    about = dataclasses.asdict(loaded.manifest)
+    contract, weights_sum = about.pop("contract"), about.pop("sha256")
+    flown = {}
+    for name, figures in loaded.manifest.evaluation.items():
+        try:
+            flown[name] = Evaluation.from_dict(figures)
+        except ValueError:
+            continue  # not a flight: it stays among the other fields
+    about["evaluation"] = {name: value for name, value in about["evaluation"].items() if name not in flown}
+    for name, value in {**contract, **about}.items():
+        print(f"{name:<16}{json.dumps(value, default=str)}")
+    print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
+    print(f"{'bytes':<16}{len(data)}")
+    print(f"{'sha256':<16}{weights_sum} of the weights")
+    print(f"{'':<16}{hashlib.sha256(data).hexdigest()} of the file, as sha256sum")
+    if flown:
+        print(f"\n{table(flown)}")
+    return 0

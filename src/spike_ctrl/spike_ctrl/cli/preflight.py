@@ -1,0 +1,94 @@
+"""Check an autopilot before a flight.
+
+Every condition that is not met is told in words, with the value to set.
+Exit code 0: nothing bars a flight; 1: something does; 2: the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
+
+GROUP = "fly"
+EXAMPLES = """
+spike-ctrl preflight --model models/sih_quadx.safetensors
+spike-ctrl preflight --connection serial:/dev/ttyUSB0:921600 --cage=-2,-2,-0.5,2,2,2.5
+spike-ctrl preflight --no-remote-control           # against `spike-ctrl vehicle`
+spike-ctrl preflight --no-remote-control --set     # and write the wanted values to its parameters
+"""
+RANGES = {"rate": (50, 125), "height": (0.5, 50), "seconds": (1, 600), "system": (1, 255)}
+WARM_UP = 4.0  # s, after which rates, clock and wander of the estimate can be told
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--connection",
+        default="udpin:127.0.0.1:14540",
+        help="udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD (default: udpin:127.0.0.1:14540)",
+    )
+    parser.add_argument("--system", type=int, default=1, help="the autopilot's MAV_SYS_ID, 1 to 255 (default: 1)")
+    parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
+    parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
+    parser.add_argument("--rate", type=float, default=100.0, help="of the control, Hz, 50 to 125 (default: 100)")
+    parser.add_argument("--cage", default="", help="corners of the keep-in box, m: =x,y,z,x,y,z (default: 6 x 6 x 3.5 m)")
+    parser.add_argument("--height", type=float, default=1.0, help="of the take-off, m (default: 1)")
+    parser.add_argument("--no-remote-control", action="store_true", help="there is no pilot with a remote control")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="of a signed link")
+    parser.add_argument(
+        "--set", action="store_true", help="write the wanted values to parameters that bar a flight; PX4 keeps them"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="to listen for, at most, 1 to 600 (default: 10)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.flight import limits as flight_limits
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl.px4 import parameter_writer, preflight
+    from spike_ctrl.px4.companion import Companion
+    from spike_ctrl.px4.connection import Connection, ConnectionFault
+    from spike_ctrl.px4.link import Link
+    from spike_ctrl.px4.signing import Signing, SigningError, read_key
+
+    ranges.require(vars(options), RANGES, "--")
+    craft = airframe.load(options.airframe)
+    contract = checkpoint.load(options.model).manifest.contract if options.model else None
+    try:
+        limits = flight_limits.for_flight(craft, options.rate, options.cage, options.height)
+        wanted = preflight.Wanted(remote_control=not options.no_remote_control, state_rate=0.8 * options.rate)
+        key = options.signing_key
+        signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
+        connection = Connection(options.connection)
+    except (flight_limits.SettingsError, SigningError, ConnectionFault) as error:
+        raise UsageError(str(error)) from None
+    names = preflight.parameter_names(limits, craft, wanted)
+    companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)
+    print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
+    begun, talk = time.monotonic(), (connection, companion, time.monotonic)
+
+    def unmet_at(now: float):
+        return preflight.audit(companion.heard_of(now), limits, craft, wanted)
+
+    parameter_writer.listen(*talk, begun + options.seconds, lambda now: now > begun + WARM_UP and not unmet_at(now))
+    if options.set:
+        try:
+            written = parameter_writer.write(
+                *talk, lambda heard: preflight.to_set(heard.parameters, limits, craft, wanted, heard.home)
+            )
+        except parameter_writer.ParameterWriteError as error:
+            raise UsageError(f"--set: {error}") from None
+        for name, value in written.items():
+            print(f"set {name}: {value.before:g} -> {value.after:g}")
+    unmet = unmet_at(time.monotonic())
+    connection.close()
+    if contract is not None:
+        unmet += preflight.audit_contract(contract, craft, options.rate, limits.layout)
+    for one in unmet:
+        print(f"{'unmet' if one.blocks else 'warning'}: {one}")
+    barring = sum(one.blocks for one in unmet)
+    print("ready to fly" if not barring else f"{barring} conditions bar a flight")
+    return 1 if barring else 0

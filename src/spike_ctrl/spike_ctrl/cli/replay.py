@@ -1,0 +1,68 @@
+"""Run a policy over a recorded flight: does it act the same?
+
+The actions are compared bit by bit, without ROS.
+Exit code 0; 1 where the checkpoint that flew answers differently now; 2 where the bag lacks what is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from pathlib import Path
+
+from spike_ctrl._files import output_paths
+
+GROUP = "recordings"
+EXAMPLES = """
+spike-ctrl replay bags/20260101-120000                       # the checkpoints in the bag
+spike-ctrl replay bags/20260101-120000 --model models/crazyflie.safetensors
+spike-ctrl replay bags/20260101-120000 --guard --json replay.json
+spike-ctrl launch replay bag:=bags/20260101-120000 rate:=10  # the same through the ROS graph
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bag", type=Path, help="the bag's folder, or one MCAP file")
+    parser.add_argument("--model", type=Path, help="a checkpoint (default: those that the bag holds)")
+    parser.add_argument("--guard", action="store_true", help="also what the guard would have said to vehicle 0")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+
+
+def run(options: argparse.Namespace) -> int:
+    from threadpoolctl import threadpool_limits
+
+    from spike_ctrl.policy import checkpoint
+    from spike_ctrl.recordings import guard_replay, replay
+    from spike_ctrl.recordings.reader import read
+
+    if options.json:
+        output_paths.require_file("--json", options.json)
+    data = checkpoint.read(options.model) if options.model else b""
+    model = checkpoint.loads(data, name=str(options.model)) if options.model else None
+    sha256 = hashlib.sha256(data).hexdigest()
+    begun = time.monotonic()
+    recording = read(options.bag, (*replay.TOPICS, "guide/action") if options.guard else replay.TOPICS)
+    for note in recording.notes:
+        print(f"note: {note}")
+    with threadpool_limits(1):  # as the nodes compute
+        choice, compared = replay.judged(recording, model, str(options.model), sha256)
+    took = time.monotonic() - begun
+    flown = len(recording.states.tick) / choice.contract.rate_hz
+    returns = replay.returns(recording, replay.hover(choice.contract))
+    for line in replay.summary(recording, choice, compared, returns):
+        print(line)
+    print(f"replayed {flown:.1f} s of flight in {took:.2f} s: {flown / took:.0f} times as fast")
+    figures = replay.figures(compared, returns) | {"bag": str(options.bag), "checkpoint": choice.words}
+    if options.guard:
+        judged = guard_replay.judge(recording, choice.contract.rate_hz)
+        print(f"guard, vehicle 0: {sum(bool(v.findings) for v in judged)} of {len(judged)} ticks with a finding")
+        figures["guard"] = [
+            {"fault": fault.name, "meaning": fault.meaning, "ticks": count, "first": tick, "detail": detail}
+            for fault, count, tick, detail in guard_replay.table(judged)
+        ]
+        for row in figures["guard"]:
+            print("  {fault}: {ticks} ticks, first {first}: {detail}".format(**row))
+    if options.json:
+        output_paths.write_json("--json", options.json, figures)
+    return 0 if compared.same or not choice.same else 1

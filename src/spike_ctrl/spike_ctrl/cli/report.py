@@ -1,0 +1,36 @@
+"""Write one HTML page about models, runs and bags.
+
+Figures and tables, several models side by side. The page needs no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spike_ctrl._files import output_paths
+
+GROUP = "recordings"
+EXAMPLES = """
+spike-ctrl report models/crazyflie.safetensors
+spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.html
+spike-ctrl report models/crazyflie.safetensors --still -o models/crazyflie.html    # pictures: a small page
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="RUN|BAG|MODEL", type=Path, help="what to report on")
+    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
+    parser.add_argument("--still", action="store_true", help="pictures in place of interactive charts: 200 kB, not 6 MB")
+
+
+def run(options: argparse.Namespace) -> int:
+    from threadpoolctl import threadpool_limits
+
+    from spike_ctrl import report
+
+    output_paths.require_file("--output", options.output)
+    with threadpool_limits(1):  # as the nodes compute: a replay is to be equal bit by bit
+        report.write(options.output, options.paths, options.still)
+    print(f"report: {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
+    return 0

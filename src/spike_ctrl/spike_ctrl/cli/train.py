@@ -1,0 +1,152 @@
+"""Train a policy in one process, without ROS.
+
+Results go to a folder, runs/RECIPE-TIME: the policy, its evaluation, metrics, and the state from which to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from spike_ctrl._files import output_paths, provenance, ranges
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import show_progress, stop_signals
+
+GROUP = "train"
+EXAMPLES = """
+spike-ctrl train
+spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short
+spike-ctrl train --resume runs/short
+spike-ctrl train --from-bag bags/20260101-120000 bags/20260102-120000    # offline, from what was recorded
+spike-ctrl train --from-bag bags/20260101-120000 --online 200000         # then flies on
+"""
+NAMED = ("recipe", "airframe", "vehicles", "seed", "steps", "run")  # what a resumed run must not contradict
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        help="a name among config/recipes or a path to a YAML file (default: default; offline with --from-bag)",
+    )
+    parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
+    parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
+    parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
+    parser.add_argument(
+        "--steps", type=int, help="environment steps; all schedules stretch with them (default, and 0: the recipe's)"
+    )
+    parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, with all that it was started with"
+    )
+    parser.add_argument(
+        "--from-bag",
+        nargs="+",
+        default=[],
+        metavar="BAG",
+        type=Path,
+        help="learn from recorded transitions or flights, without flying; the reward of flights is computed anew",
+    )
+    parser.add_argument(
+        "--online", type=int, default=0, metavar="STEPS", help="after --from-bag, fly and learn for this many more steps"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.online and not options.from_bag:
+        raise UsageError("--online: found without --from-bag, wanted with it; a run without bags is online")
+    if options.from_bag and options.resume:
+        raise UsageError("--from-bag: found with --resume, wanted one of them; a run that learnt from bags starts anew")
+    if not options.resume:
+        output_paths.require_folder("--run", options.run or Path("runs"))
+
+    from spike_ctrl.learn.threads import one_thread
+
+    with one_thread():
+        return _begin_and_train(options)
+
+
+def _begin_and_train(options: argparse.Namespace) -> int:
+    from spike_ctrl.learn.run import Run, RunError
+
+    named = {name: getattr(options, name) for name in NAMED}
+    given = {name: value for name, value in named.items() if value is not None}
+    about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+    try:
+        if options.from_bag:
+            begun = _run_from_bags(options.from_bag, options.online, given, about)
+        elif options.resume:
+            begun = Run.resume(options.resume, named, **about)
+        else:
+            begun = _new_run(**given, about=about)
+    except (RunError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    print(f"run {begun.folder}", flush=True)
+    try:
+        return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
+    except RunError as error:
+        raise UsageError(str(error)) from None
+
+
+def _train(run, offline_steps: int) -> int:
+    """Learn from recordings for the offline steps, then fly to the end of the recipe, evaluate and save. Raises RunError."""
+    from spike_ctrl.evaluation.benchmark import comparison
+    from spike_ctrl.learn.trainer import study, train
+
+    stop = stop_signals()
+    finished = study(run, offline_steps, show_progress, lambda: bool(stop))
+    finished = finished and train(run, show_progress, lambda: bool(stop))
+    print()
+    if not finished:
+        run.save()
+        run.close()
+        if offline_steps:
+            print(f"stopped; the best policy so far is in {run.folder}")
+        else:
+            print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
+        return 130
+    print("evaluating on 1024 starts ...", flush=True)
+    print(comparison(run.finish(), run.learner.airframe))
+    print(f"policy: {run.policy_path}")
+    return 0
+
+
+def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
+    """A run whose method has what the bags recorded, and at its end `online` steps to fly. Raises as `_new_run` does."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.recordings import recorded_transitions
+
+    plan = recipes.find(given.setdefault("recipe", "offline"))
+    if plan.algorithm != "td3bc":
+        found = f"recipe {plan.name}: algorithm: found {plan.algorithm}"
+        raise UsageError(f"{found}, wanted td3bc: it learns from recorded flight")
+    ranges.require({"online": online}, {"online": (0, 10**9)}, "--")
+    vehicle = airframes.load(given.get("airframe", "crazyflie"))
+    plan.require_fit(vehicle)
+    coefficients = plan.task.coefficients(plan.task.stage(0.0))
+    found = recorded_transitions.gather(bags, vehicle, coefficients, plan.td3bc.label)
+    held = recorded_transitions.buffer(found, plan.replay.window, plan.td3bc.history)
+    for line in found.words:
+        print(line)
+    steps = given.get("steps") or plan.schedule.steps
+    run = _new_run(**given | {"steps": steps + online}, bags=bags, about=about)
+    run.learner.method.learn_from(held, found.blind)
+    return run
+
+
+def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, bags=(), about):
+    """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.learn.run import Run, folder_for
+
+    ranges.require({"vehicles": vehicles, "seed": seed}, {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}, "--")
+    limits = recipes.ScheduleSettings.__dataclass_fields__["steps"].metadata
+    if steps and not limits["low"] <= steps <= limits["high"]:
+        raise UsageError(f"--steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
+    vehicle = airframes.load(airframe)
+    plan = recipes.find(recipe).with_steps(steps)
+    folder = run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
+    return Run.start(folder, plan, vehicle, vehicles, seed, bags, **about)

@@ -1,0 +1,179 @@
+"""Simulate a quadrotor that speaks MAVLink over UDP as PX4 does.
+
+With --px4-hil PX4's own firmware flies the same dynamics, in lockstep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from spike_ctrl._files import ranges
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import stop_signals
+
+GROUP = "fly"
+EXAMPLES = """
+spike-ctrl vehicle                                  # to 127.0.0.1:14540, ground station at 14550
+spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4
+spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less
+spike-ctrl vehicle --instance 1 --seed 3 --speed 5
+spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the vehicle that was described
+spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none
+spike-ctrl vehicle --px4-hil tcp:4560               # PX4's own firmware flies our dynamics, in lockstep
+spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500 --speed 0 --rate 500        # as fast as PX4 answers
+eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl none_iris   # in PX4's folder
+"""
+# Defaults of the options that only the vehicle with an autopilot of its own has, and only the one that PX4 flies.
+OWN = {
+    "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
+    "truth": None,
+}  # fmt: skip
+PX4_HIL = {"rate": 250.0, "home": None, "patience": 5.0, "px4_environment": False}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
+    parser.add_argument("--connection", metavar="HOST:PORT", help="who flies it (default: 127.0.0.1:14540 + instance)")
+    parser.add_argument(
+        "--local", metavar="HOST:PORT", help="where it listens, port 0: a free one (default: 127.0.0.1:14580 + instance)"
+    )
+    parser.add_argument(
+        "--station", metavar="HOST:PORT", help="ground station, or none (default: 127.0.0.1:14550, from 18570 + instance)"
+    )
+    parser.add_argument("--instance", type=int, default=0, help="of several: moves ports and MAV_SYS_ID, 1 (default: 0)")
+    parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
+    parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
+    parser.add_argument("--latency", type=float, help="seconds that commands are late (default: 0)")
+    for name, what in (("mass", "the mass"), ("thrust", "the rotors' thrust"), ("lag", "the lag of motors and rate loop")):
+        parser.add_argument(f"--{name}", type=float, default=1.0, help=f"factor of {what} (default: 1)")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="write where it truly was, as CSV")
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated")
+    parser.add_argument("--priority", type=int, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
+    parser.add_argument("--until-disarmed", action="store_true", help="a first signal ends it once it stands disarmed")
+    group = parser.add_argument_group("PX4 on our dynamics")
+    group.add_argument("--px4-hil", metavar="tcp:[HOST:]PORT", help="serve PX4's simulator interface, at PORT + instance")
+    group.add_argument("--rate", type=float, help="of the samples, Hz, 250 to 500 (default: 250)")
+    group.add_argument("--home", metavar="LAT,LON,ALT", help="of the origin: degrees, m (default: PX4's, Zurich)")
+    group.add_argument("--patience", type=float, help="seconds to wait for PX4's answers (default: 5)")
+    group.add_argument("--px4-environment", action="store_true", help="print what PX4 must be started with, and end")
+    parser.set_defaults(**OWN, **PX4_HIL)
+
+
+def run(options: argparse.Namespace) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.simulated_px4 import udp_server
+
+    bounds = udp_server.RANGES | ({"speed": (0, 100)} if options.px4_hil else {})
+    ranges.require(vars(options), bounds, "--")
+    refused = (OWN, "with --px4-hil, wanted without: PX4 has its own")
+    if not options.px4_hil:
+        refused = (PX4_HIL, "without --px4-hil, wanted with it")
+    for name, default in refused[0].items():
+        if getattr(options, name) != default:
+            raise UsageError(f"--{name.replace('_', '-')}: found {refused[1]}")
+    craft = airframe.altered(airframe.load(options.airframe), options.mass, options.thrust, options.lag)
+    return _serve_px4(options, craft) if options.px4_hil else _serve_mavlink(options, craft)
+
+
+def _serve_mavlink(options, craft) -> int:
+    """Fly until a signal."""
+    from spike_ctrl.flight import realtime_scheduling
+    from spike_ctrl.px4.signing import Signing, SigningError, read_key
+    from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
+    from spike_ctrl.simulated_px4.plant import Plant
+    from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
+
+    craft.require_layout("rates")
+    try:
+        log = ground_truth.Log(options.truth) if options.truth else None
+        signing = {}
+        if options.signing_key:
+            key = read_key(options.signing_key)
+            signing = {name: Signing(key, link, time.time(), 0.0) for link, name in enumerate((ONBOARD, STATION))}
+        vehicle = Vehicle(
+            craft,
+            options.seed,
+            dict(map(simulated_parameters.parse, options.set)),
+            options.noise,
+            options.latency,
+            options.speed,
+            signing=signing,
+            system=1 + options.instance,
+        )
+        print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
+        Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
+        ports = udp_server.open_ports(options.local, options.connection, options.station, options.instance)
+    except (
+        SigningError,
+        simulated_parameters.AutopilotParameterError,
+        udp_server.AddressError,
+        ground_truth.TruthError,
+    ) as error:
+        raise UsageError(str(error)) from None
+    for name, link in ports.items():
+        (here, mine), (there, its) = link.socket.getsockname(), link.remote
+        print(f"{name}: from {here}:{mine} to {there}:{its}", flush=True)
+    stop = stop_signals()
+    if options.priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(options.priority))
+        except PermissionError:
+            raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
+    see = log.see if log else lambda vehicle: None
+    realtime_scheduling.settle()
+
+    def ended() -> bool:
+        return len(stop) > options.until_disarmed or bool(stop and not vehicle.commander.armed)
+
+    udp_server.serve(vehicle, ports, time.monotonic, ended, lambda line: print(line, flush=True), see)
+    if log:
+        log.close()
+    print(udp_server.summary(vehicle))
+    return 0
+
+
+def _serve_px4(options, craft) -> int:
+    """Fly until a signal (0) or until PX4 is gone (1)."""
+    from spike_ctrl.px4 import px4_parameters
+    from spike_ctrl.px4_hil import sensors, tcp_server
+    from spike_ctrl.px4_hil.simulation import RATES, Simulation, SimulationError
+
+    ranges.require(vars(options), {"rate": RATES, "patience": (0.1, 3600)}, "--")
+    if options.px4_environment:
+        print(px4_parameters.environment(craft, options.rate, options.speed))
+        return 0
+    stop = stop_signals()
+    try:
+        place = sensors.parse_place(options.home) if options.home is not None else sensors.Place()
+        simulation = Simulation(craft, options.rate, options.seed, options.noise, place)
+        listener = tcp_server.listen(options.px4_hil, options.instance)
+    except (sensors.PlaceError, tcp_server.EndpointError) as error:
+        raise UsageError(str(error)) from None
+    print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
+    Simulation(craft, options.rate).advance()
+    host, port = listener.getsockname()
+    print(f"waiting for PX4 at tcp {host}:{port}", flush=True)
+    connection = tcp_server.accept(listener, lambda: bool(stop))
+    listener.close()
+    if connection is None:
+        return 0
+    begin, failure = time.monotonic(), None
+    pace = tcp_server.LockstepPace(options.speed, options.patience)
+    print(f"PX4 has connected; samples at {options.rate:g} Hz", flush=True)
+    try:
+        tcp_server.serve(
+            simulation, connection, time.monotonic, pace, lambda: bool(stop), lambda line: print(line, flush=True)
+        )
+    except SimulationError as error:
+        failure = error
+    connection.close()
+    print(tcp_server.summary(simulation, time.monotonic() - begin))
+    if failure is not None:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failure is not None else 0

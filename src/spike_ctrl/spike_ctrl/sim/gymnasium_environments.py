@@ -1,0 +1,132 @@
+"""Environments from plain arguments: `make_env`, and what `gymnasium.make` and `gymnasium.make_vec` call."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from spike_ctrl._files import ranges
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
+from spike_ctrl.sim.randomisation import Randomisation, Start
+from spike_ctrl.sim.reward import START, Coefficients
+from spike_ctrl.sim.reward_terms import RewardTerm
+
+UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
+_Part = TypeVar("_Part", Start, Randomisation, Coefficients)
+
+
+@overload
+def make_env(
+    airframe: str | Path | Airframe = ...,
+    vehicles: None = None,
+    *,
+    box: float = ...,
+    episode_steps: int = ...,
+    start: Start | Mapping[str, Any] = ...,
+    randomisation: Randomisation | Mapping[str, Any] = ...,
+    reward: Coefficients | Mapping[str, Any] = ...,
+    terms: Sequence[RewardTerm] = ...,
+) -> SingleEnvironment: ...
+
+
+@overload
+def make_env(
+    airframe: str | Path | Airframe,
+    vehicles: int,
+    *,
+    box: float = ...,
+    episode_steps: int = ...,
+    start: Start | Mapping[str, Any] = ...,
+    randomisation: Randomisation | Mapping[str, Any] = ...,
+    reward: Coefficients | Mapping[str, Any] = ...,
+    terms: Sequence[RewardTerm] = ...,
+) -> Environment: ...
+
+
+@overload
+def make_env(
+    airframe: str | Path | Airframe = ...,
+    *,
+    vehicles: int,
+    box: float = ...,
+    episode_steps: int = ...,
+    start: Start | Mapping[str, Any] = ...,
+    randomisation: Randomisation | Mapping[str, Any] = ...,
+    reward: Coefficients | Mapping[str, Any] = ...,
+    terms: Sequence[RewardTerm] = ...,
+) -> Environment: ...
+
+
+def make_env(
+    airframe: str | Path | Airframe = "crazyflie",
+    vehicles: int | None = None,
+    *,
+    box: float = 0.6,
+    episode_steps: int = 500,
+    start: Start | Mapping[str, Any] = Start(),
+    randomisation: Randomisation | Mapping[str, Any] = Randomisation(),
+    reward: Coefficients | Mapping[str, Any] = START,
+    terms: Sequence[RewardTerm] = (),
+) -> Environment | SingleEnvironment:
+    """The position task: fly to the set-point from a random start and stay there, without leaving the box.
+
+    airframe: an `Airframe`, a name among config/airframes, or the path of a YAML file. vehicles: None for one vehicle as a
+    `gymnasium.Env`, observations (18,) and actions (4,); a number N for a `gymnasium.vector.VectorEnv`, (N, 18) and (N, 4).
+    box: its half-width, m. episode_steps: control steps of 10 ms. start, randomisation, reward: what differs from the
+    defaults, by name: `reward={"position": 2}`, `randomisation={"mass": 0.2}`.
+
+    A step earns survive - position |p|^2 - velocity |v|^2 - attitude |q|^2 - action |u - hover|^2, less weight times cost of
+    each of the terms of your own. Raises AirframeError for
+    an airframe, ValueError for a number out of range or an unknown name.
+
+    >>> make_env("crazyflie", vehicles=64).reset(seed=0)[0].shape
+    (64, 18)
+    """
+    craft = airframe if isinstance(airframe, Airframe) else Airframe.load(airframe)
+    if not 0.1 <= box <= 100:
+        raise ValueError(f"box: found {box}, wanted 0.1 to 100 m")
+    if not 1 <= episode_steps <= UNLIMITED:
+        raise ValueError(f"episode_steps: found {episode_steps}, wanted 1 to {UNLIMITED}")
+    task = Task(
+        box, episode_steps, _changed(Start(), start, "start"), _changed(Randomisation(), randomisation, "randomisation")
+    )
+    weights = _changed(START, reward, "reward")
+    if vehicles is None:
+        return SingleEnvironment(craft, task, weights, terms)
+    return Environment(craft, vehicles, task, weights, terms)
+
+
+def position(**options: Any) -> SingleEnvironment:
+    """What `gymnasium.make` calls: one vehicle whose episodes Gymnasium's own TimeLimit ends. options: as of `make_env`."""
+    _refuse_episode_steps(options)
+    return make_env(**options, vehicles=None, episode_steps=UNLIMITED)
+
+
+def position_vector(num_envs: int, max_episode_steps: int, **options: Any) -> Environment:
+    """What `gymnasium.make_vec` calls: one batched environment. options: as of `make_env`."""
+    _refuse_episode_steps(options)
+    return make_env(**options, vehicles=num_envs, episode_steps=max_episode_steps)
+
+
+def _refuse_episode_steps(options: Mapping[str, Any]) -> None:
+    if "episode_steps" in options:
+        raise TypeError("episode_steps: found in gymnasium.make, wanted Gymnasium's own name for it, max_episode_steps")
+
+
+def _changed(default: _Part, given: _Part | Mapping[str, Any], name: str) -> _Part:
+    """The default with the fields that a mapping names, checked; or what is given as a whole."""
+    if not isinstance(given, Mapping):
+        return given
+    known = [field.name for field in dataclasses.fields(default)]
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"{name}: unknown name '{key}'; {hint}")
+    changed = dataclasses.replace(default, **given)
+    ranges.check(changed, name, ValueError)
+    return changed
