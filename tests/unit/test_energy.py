@@ -11,7 +11,7 @@ from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation import energy
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.snn.neuron import Neuron
-from spike_ctrl_studies import baseline, energy_study, guide_flights, paper
+from spike_ctrl_studies import dense_baseline, energy_study, guide_flights, paper
 from spike_ctrl_studies.study import AGREES, DIFFERS, StudyOptions, UnitContext
 
 AIRFRAME = airframe.load("crazyflie")
@@ -98,7 +98,7 @@ def test_operations_of_a_recurrent_layer_are_counted_as_by_hand():
 
 
 def test_an_ann_with_history_takes_in_its_last_actions_oldest_first():
-    policy = baseline.DensePolicy([(np.eye(26, dtype=np.float32), np.zeros(26, np.float32)),
+    policy = dense_baseline.DensePolicy([(np.eye(26, dtype=np.float32), np.zeros(26, np.float32)),
                                    (np.zeros((4, 26), np.float32), np.zeros(4, np.float32))], history=2)  # fmt: skip
     policy.begin(1)
     policy.remember(np.full((1, 4), 0.25, np.float32))
@@ -122,7 +122,7 @@ def test_relu_zeros_are_no_operations_of_the_ann():
 
 
 def test_an_ann_learns_from_the_guide_and_equal_seeds_learn_alike():
-    taught = [baseline.imitate(AIRFRAME, (16,), 2, 128 * 50 * rounds, 3, Gains()) for rounds in (1, 1, 10)]
+    taught = [dense_baseline.imitate(AIRFRAME, (16,), 2, 128 * 50 * rounds, 3, Gains()) for rounds in (1, 1, 10)]
     for (a, _), (b, _) in zip(taught[0].weights, taught[1].weights, strict=True):
         np.testing.assert_array_equal(a, b)
     observation, label = guide_flights.flights(AIRFRAME, 8, 60, seed=9)

@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     about["evaluation"] = {name: value for name, value in about["evaluation"].items() if name not in flown}
     for name, value in {**contract, **about}.items():
         print(f"{name:<16}{json.dumps(value, default=str)}")
+    if loaded.graph:
+        print(f"{'graph':<16}{len(loaded.graph)} bytes of ONNX, {loaded.policy.graph.nodes} operators; flown by onnxruntime")
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
     print(f"{'bytes':<16}{len(data)}")
     print(f"{'sha256':<16}{weights_sum} of the weights")
