@@ -101,7 +101,7 @@ def _judge(out: Path) -> int:
         log, true = read_log(out / "bag"), ground_truth.read(out / "truth.csv")
     except (BagError, ground_truth.TruthError) as error:
         raise UsageError(str(error)) from None
-    flown = None if log is None else path_error.of(log, true)
+    flown = None if log is None else path_error.flown_track(log, true)
     if flown is None:
         print("the policy did not fly")
         return 1
