@@ -45,7 +45,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
         ("messages.md", "| `transition` | [Transition](#transition) | px4_backend, simulator | learner | reliable, 512 |"),
         ("messages.md", "| `quaternion` | `float64[4]` | x, y, z, w: body to odom |"),
         ("messages.md", "| `SILENT` | 4 |  |"),
-        ("fault_codes.md", "| 40 | `GUIDE_SILENT` | the guide does not answer: no net below the policy | HOLD | 17 |"),
+        ("fault_codes.md", "| 40 | `GUIDE_SILENT` | the guide does not answer and could not take over | HOLD | 17 |"),
         ("fault_codes.md", "| 63 | `BATTERY_LOW` | the battery is too low to engage | told; bars an engagement | 35 |"),
         ("parameters.md", "| `rate` | float | `1.0` | at least 0.0 | How many times as fast as it was flown; "
                           "0: as fast as the policy answers. |"),

@@ -8,10 +8,11 @@ import pytest
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.ladder import Request
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorState, step
+from spike_ctrl.flight.supervisor import step
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 PERIOD = 0.01
 POLICY, GUIDE = Identity("hover.safetensors", 3), Identity("guide", 0)
@@ -25,7 +26,7 @@ class _Flight:
     the modes that it is asked for. The vehicle goes straight to the set-point at 1 m/s; in LAND it sinks and disarms.
     """
 
-    def __init__(self, settings: Settings = Settings(), **autopilot):
+    def __init__(self, settings: FlightSettings = FlightSettings(), **autopilot):
         self.settings, self.state = settings, SupervisorState()
         self.now, self.tick, self.clock_offset = 1000.0, 0, -900.0
         self.position, self.velocity, self.reset_counter = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0

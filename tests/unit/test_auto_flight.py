@@ -3,17 +3,18 @@
 import pytest
 
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight.auto_mission import Auto, MissionPhase, Plan, advance
+from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan, advance
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.ladder import Ladder, Request
+from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.operator_requests import Request
 
-PLAN = Plan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
+PLAN = MissionPlan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
 
 
 def rehearse(flight, plan=PLAN, until=None, seconds=60):
     """Fly as `auto` asks until it is done, or until something holds."""
-    auto = getattr(flight, "auto", Auto())
+    auto = getattr(flight, "auto", Mission())
     for _ in range(round(seconds / 0.01)):
         flight.fly()
         airborne, refusals = flight.armed and not flight.landed, [e.text for e in flight.events if "refused" in e.text]
@@ -57,20 +58,20 @@ def test_it_takes_off_only_once_the_policy_answers(Flight):
     assert rehearse(flight).succeeded
     flight = Flight()
     flight.policy = flight.nothing
-    assert rehearse(flight, Plan(ready_timeout=3.0)).failure == "not ready within 3 s: the policy does not answer"
+    assert rehearse(flight, MissionPlan(ready_timeout=3.0)).failure == "not ready within 3 s: the policy does not answer"
 
 
 def test_it_gives_up_waiting_and_says_so(Flight):
     flight = Flight()
     flight.unmet = None
-    auto = rehearse(flight, Plan(ready_timeout=3.0))
+    auto = rehearse(flight, MissionPlan(ready_timeout=3.0))
     assert auto.failure.startswith("not ready within 3 s: refused to take off: ") and "preflight has not run" in auto.failure
     assert not auto.succeeded and flight.asks == []
 
 
 def test_several_trajectories_are_flown_one_after_the_other(Flight):
     hover, step = Trajectory("hover", (0.0, 0.0, 1.0)), Trajectory("step", (0.0, 0.0, 1.0), size=0.5, lead=0.5)
-    plan, flight = Plan((hover, step), duration=2.0), Flight()
+    plan, flight = MissionPlan((hover, step), duration=2.0), Flight()
     auto = rehearse(flight, plan)
     assert auto.succeeded and auto.leg == 1 and auto.flown == pytest.approx(4.0, abs=0.02)
     points = [(now, output.set_point.position[0]) for now, output in flight.outputs if output.set_point is not None]
@@ -112,7 +113,7 @@ def test_an_engagement_that_is_refused_for_now_is_asked_for_again(Flight):
     flight = Flight()
     rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.TAKE_OFF and flight.position[2] > 0.5)
     flight.unmet = ("battery: found 20%",)
-    auto = rehearse(flight, Plan(engage_timeout=3.0))
+    auto = rehearse(flight, MissionPlan(engage_timeout=3.0))
     assert auto.failure.startswith("engage the policy: not within 3 s: refused to engage: battery") and not flight.armed
 
 
@@ -122,7 +123,7 @@ def test_a_pilot_who_takes_over_is_left_alone(Flight, phase):
     rehearse(flight, until=lambda: flight.auto.phase is phase and flight.armed and flight.mode is Mode.OFFBOARD)
     flight.mode = Mode.OTHER
     asks = len(flight.asks)
-    auto = rehearse(flight, Plan(PLAN.trajectories, land_timeout=5.0))
+    auto = rehearse(flight, MissionPlan(PLAN.trajectories, land_timeout=5.0))
     assert "TAKEN_OVER" in auto.failure and flight.mode is Mode.OTHER and len(flight.asks) == asks
 
 
@@ -142,7 +143,7 @@ def test_a_fault_that_leads_down_while_it_lands_is_a_failure(Flight, fault):
 
 def test_a_policy_that_fails_in_the_step_in_which_it_is_to_land_has_failed():
     silent = Finding(Fault.POLICY_SILENT, "no answer for 30 ms")
-    auto, requests, _ = advance(Auto(MissionPhase.FLY, since=0.0), Ladder(Rung.SNN), True, True, 5.0, PLAN)
+    auto, requests, _ = advance(Mission(MissionPhase.FLY, since=0.0), Ladder(Rung.SNN), True, True, 5.0, PLAN)
     assert auto.phase is MissionPhase.LAND and requests == ()
     auto, requests, _ = advance(auto, Ladder(Rung.GUIDE, latched=silent), True, True, 5.01, PLAN)
     assert requests == (Request.LAND,)

@@ -17,11 +17,11 @@ from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.ladder import Request
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorState
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
@@ -31,7 +31,7 @@ from spike_ctrl.snn.weight_shapes import weight_shapes
 
 PERIOD, HEIGHT = 0.01, 1.5  # s; m, where the dynamics have their origin
 CRAFT = airframe.load("crazyflie")
-SETTINGS = Settings(layout="motors", hover=2 * CRAFT.hover - 1, cage=Cage((-2.0, -2.0, 0.0), (2.0, 2.0, 3.0), 0.4))
+SETTINGS = FlightSettings(layout="motors", hover=2 * CRAFT.hover - 1, cage=Cage((-2.0, -2.0, 0.0), (2.0, 2.0, 3.0), 0.4))
 WHO = Identity("crazyflie.safetensors", 0)
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl.flight.bridge import BridgeMemory, PassedCommand, admit, obeys, see
+from spike_ctrl.flight.bridge import BridgeMemory, PassedCommand, admit_command, bridge_state, obeys_supervisor
 from spike_ctrl.flight.faults import Fault
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.state_checks import Sample
 
-SETTINGS = Settings()
+SETTINGS = FlightSettings()
 ACTION = (0.1, 0.0, -0.2, 0.0)
 PASSED = PassedCommand(states=((7, 1.00), (8, 1.01), (9, 1.02)), tick=8)
 
@@ -32,13 +32,13 @@ def shown(seconds, seen=BridgeMemory(), begin=1000.0, **what):
     found = []
     for index in range(round(100 * seconds)):
         now = begin + 0.01 * index
-        seen, one = see(seen, state(now), status(now, **what), SETTINGS)
+        seen, one = bridge_state(seen, state(now), status(now, **what), SETTINGS)
         found.append(one)
     return seen, found
 
 
 def passes(passed=PASSED, tick=9, action=ACTION, layout="rates", rests=False, now=1.025):
-    after, found = admit(passed, tick, action, layout, rests, now, SETTINGS)
+    after, found = admit_command(passed, tick, action, layout, rests, now, SETTINGS)
     return after, [finding.fault for finding in found]
 
 
@@ -102,9 +102,9 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
         command = output.command
         if command is not None:
             if command.tick not in dict(passed.states):
-                passed = passed.showed(state(command.received)._replace(tick=command.tick))
+                passed = passed.with_state(state(command.received)._replace(tick=command.tick))
             rests = command.commander.value == "rest"
-            passed, found = admit(passed, command.tick, command.action, "rates", rests, now, flight.settings)
+            passed, found = admit_command(passed, command.tick, command.action, "rates", rests, now, flight.settings)
             assert found == ()
             admitted += 1
     assert admitted == len(flight.commands) > 300
@@ -112,7 +112,7 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
 
 def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
     def obeyed(source, publishers, now, passed=PassedCommand(source=5, heard=10.0)):
-        return obeys(passed, source, lambda: publishers, now)
+        return obeys_supervisor(passed, source, lambda: publishers, now)
 
     assert obeyed(5, 2, 10.01)
     assert not obeyed(6, 2, 10.01) and not obeyed(6, 1, 10.9)
@@ -122,12 +122,12 @@ def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
 
 
 def test_states_are_numbered_whether_they_may_be_flown_on_or_not():
-    seen, first = see(BridgeMemory(), state(1000.0), None, SETTINGS)
-    seen, second = see(seen, state(1000.01, position=(math.nan, 0.0, 1.0)), None, SETTINGS)
-    _, third = see(seen, state(1000.02), None, SETTINGS)
+    seen, first = bridge_state(BridgeMemory(), state(1000.0), None, SETTINGS)
+    seen, second = bridge_state(seen, state(1000.01, position=(math.nan, 0.0, 1.0)), None, SETTINGS)
+    _, third = bridge_state(seen, state(1000.02), None, SETTINGS)
     assert [one.sample.tick for one in (first, second, third)] == [1, 2, 3]
     assert (first.accepted.tick, second.accepted, third.accepted.tick) == (1, None, 3)
-    passed = PassedCommand().showed(first.accepted).showed(second.accepted).showed(third.accepted)
+    passed = PassedCommand().with_state(first.accepted).with_state(second.accepted).with_state(third.accepted)
     assert passed.states == ((1, 1000.0), (3, 1000.02))
 
 
@@ -153,12 +153,16 @@ def test_a_vehicle_that_stays_landed_or_is_disarmed_begins_anew():
 def test_where_the_estimator_moves_its_origin_the_set_point_goes_along():
     seen, _ = shown(0.1, BridgeMemory(target=SetPoint((0.5, 0.0, 1.0), yaw=0.2)))
     moved = state(1000.1, position=(0.8, -0.5, 1.0), reset_counter=1)
-    seen, _ = see(seen, moved, status(1000.1), SETTINGS)
+    seen, _ = bridge_state(seen, moved, status(1000.1), SETTINGS)
     assert (*seen.target.position, seen.target.yaw) == pytest.approx((1.3, -0.5, 1.0, 0.2), abs=5e-3)
 
 
 def test_the_guide_flies_only_while_its_commands_go_on():
     """It would integrate the errors of whoever has taken over meanwhile, and throw the vehicle at the next engagement."""
     passed = PASSED._replace(heard=10.0, guided=True)
-    assert passed.guides(10.01, SETTINGS) and passed.guides(10.03, SETTINGS) and not passed.guides(10.04, SETTINGS)
-    assert not passed._replace(guided=False).guides(10.01, SETTINGS)
+    assert (
+        passed.guide_flies(10.01, SETTINGS)
+        and passed.guide_flies(10.03, SETTINGS)
+        and not passed.guide_flies(10.04, SETTINGS)
+    )
+    assert not passed._replace(guided=False).guide_flies(10.01, SETTINGS)

@@ -13,7 +13,7 @@ COUNT = 20  # vehicles: one block and a part of the next
 
 
 def situation(name):
-    craft = airframe.find(name)
+    craft = airframe.load(name)
     environment = Environment(craft, COUNT, Task(box=100.0))
     observation, _ = environment.reset(seed=3)
     return environment, Vehicles(environment.buffer, motion(craft, 1 / RATE_HZ), COUNT), observation

@@ -13,7 +13,7 @@ from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.ladder import Request
+from spike_ctrl.flight.operator_requests import Request
 
 NAN, INF = math.nan, math.inf
 PERIOD = 0.01
@@ -286,7 +286,7 @@ def test_row_15_an_answer_to_a_state_that_never_was_is_refused_with_the_next_one
 def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_holds(flight):
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.1)
-    assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("no net below the policy")
+    assert flight.rung is HOLD and flight.told("GUIDE_SILENT (the guide does not answer and could not take over)")
     assert flight.commanders(flight.now - 0.04)[-3:] == [CommandedBy.POLICY] * 3  # the heartbeat lasts
     flight.autopilot_obeys = True
     flight.fly(0.6, until=lambda: flight.mode is Mode.HOLD)

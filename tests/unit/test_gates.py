@@ -14,8 +14,9 @@ from spike_ctrl.evaluation import off_nominal
 from spike_ctrl.evaluation.benchmark import PolicyController
 from spike_ctrl.evaluation.off_nominal import CORNERS, EACH
 from spike_ctrl.evaluation.tracking import hovering
-from spike_ctrl.flight import answer_checks
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Monitor
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity
+from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
+from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn import recipe
 from spike_ctrl.policy import checkpoint
@@ -61,8 +62,8 @@ def test_no_step_of_the_set_point_makes_it_contradict_the_guide(metres):
     monitors, worst = [Monitor()] * VEHICLES, 0.0
     for seen, action, wanted in flight(7.0, True, lambda step: directions if step == 300 else None):
         for n, (o, a, b) in enumerate(zip(seen.astype(float), action, wanted, strict=True)):
-            monitors[n] = answer_checks.compare(monitors[n], answer(a), answer(b), sample(o), ORIGIN, LIMITS)
-            assert not answer_checks.contradiction(monitors[n], LIMITS), CORNERS[n // EACH]
+            monitors[n] = compare_with_guide(monitors[n], answer(a), answer(b), sample(o), ORIGIN, LIMITS)
+            assert not check_disagreement(monitors[n], LIMITS), CORNERS[n // EACH]
             worst = max(worst, *monitors[n].recent)
     assert worst > LIMITS.contradiction  # at the set-point it would have been one
 
@@ -72,7 +73,7 @@ def test_it_may_fly_within_five_seconds_in_every_corner():
     for step, (seen, action, wanted) in enumerate(flight(5.0, False)):
         for n, (o, a, b) in enumerate(zip(seen.astype(float), action, wanted, strict=True)):
             monitor = monitors[n]._replace(answers=step + 1)
-            monitors[n] = answer_checks.compare(monitor, answer(a), answer(b), sample(o), ORIGIN, LIMITS)
+            monitors[n] = compare_with_guide(monitor, answer(a), answer(b), sample(o), ORIGIN, LIMITS)
             if monitors[n].agrees(LIMITS):
                 since[n] = min(since[n], step / 100)
     assert since.max() < 5.0, dict(zip(map(str, CORNERS), since.reshape(-1, EACH).max(1), strict=True))

@@ -6,12 +6,22 @@ from itertools import pairwise
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity, answered, expect, judge, silence
+from spike_ctrl.flight.answer_checks import (
+    Answer,
+    AnswerLimits,
+    AnswerSource,
+    Identity,
+    await_answer,
+    check_answer,
+    record_answer,
+)
 from spike_ctrl.flight.autopilot import Ask, Mode
-from spike_ctrl.flight.command_choice import CommandedBy, Sent, Sources, command
+from spike_ctrl.flight.command_choice import CommandedBy, CommandSources, SentCommand, choose_command
+from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.ladder import Ladder, Request
-from spike_ctrl.flight.limits import for_flight
+from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.state_checks import Sample
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
@@ -105,7 +115,7 @@ def test_a_landing_that_is_asked_for_before_the_guide_has_taken_over_lands(fligh
 
 
 def test_a_high_take_off_has_its_time(Flight):
-    settings = for_flight(airframe.load("sih_quadx"), 100.0, "-3,-3,-0.5,3,3,14", 12.0)
+    settings = settings_for(airframe.load("sih_quadx"), 100.0, "-3,-3,-0.5,3,3,14", 12.0)
     flight = Flight(settings)
     flight.fly(0.5)
     flight.ask(Request.TAKE_OFF)
@@ -170,28 +180,30 @@ def answer(tick, received):
 
 
 def test_who_answers_an_older_state_still_owes_the_newer_one():
-    source = expect(expect(AnswerSource(), state(1)), state(2))
-    source = answered(source, answer(1, 0.021), LIMITS)
+    source = await_answer(await_answer(AnswerSource(), state(1)), state(2))
+    source = record_answer(source, answer(1, 0.021), LIMITS)
     # The guide, the net below a policy that flies on meanwhile, may take longer.
     for fault, limit in ((Fault.POLICY_SILENT, 0.025), (Fault.GUIDE_SILENT, 0.08)):
-        assert silence(source, 0.02 + limit - 0.001, LIMITS, fault) == ()
-        (finding,) = silence(source, 0.02 + limit + 0.001, LIMITS, fault)
+        assert check_deadlines(source, 0.02 + limit - 0.001, LIMITS, fault) == ()
+        (finding,) = check_deadlines(source, 0.02 + limit + 0.001, LIMITS, fault)
         assert finding.detail == f"no answer for {1e3 * limit + 1:.0f} ms, wanted one within {1e3 * limit:.0f} ms"
-        assert silence(answered(source, answer(2, 0.047), LIMITS), 9.0, LIMITS, fault) == ()
+        assert check_deadlines(record_answer(source, answer(2, 0.047), LIMITS), 9.0, LIMITS, fault) == ()
 
 
 def test_an_answer_that_comes_too_late_to_be_commanded_is_no_answer():
-    source = expect(AnswerSource(), state(1))
-    assert judge(answer(1, 0.034), source, "rates", LIMITS)[1] == ()
-    refused, (finding,) = judge(answer(1, 0.036), source, "rates", LIMITS)
+    source = await_answer(AnswerSource(), state(1))
+    assert check_answer(answer(1, 0.034), source, "rates", LIMITS)[1] == ()
+    refused, (finding,) = check_answer(answer(1, 0.036), source, "rates", LIMITS)
     assert refused is None and finding == Finding(Fault.ANSWER_STALE, "tick 1 is answered after 26 ms")
 
 
 def test_an_answer_whose_state_has_become_old_meanwhile_is_not_commanded(flight):
-    guide = answered(expect(AnswerSource(), state(1)), answer(1, 0.012), LIMITS)
-    sources = Sources(state(1), AnswerSource(), guide, flight.last_status)
+    guide = record_answer(await_answer(AnswerSource(), state(1)), answer(1, 0.012), LIMITS)
+    sources = CommandSources(state(1), AnswerSource(), guide, flight.last_status)
     for now, wanted in ((0.034, CommandedBy.GUIDE), (0.036, None)):
-        _, chosen, _ = command(Sent(), sources, Ladder(Rung.GUIDE, confirmed=True, armed=True), GUIDE, now, flight.settings)
+        _, chosen, _ = choose_command(
+            SentCommand(), sources, Ladder(Rung.GUIDE, confirmed=True, armed=True), GUIDE, now, flight.settings
+        )
         assert (chosen.commander if chosen else None) is wanted
 
 

@@ -35,7 +35,7 @@ class Situation:
 
     def __init__(self, name, seed, steps=STEPS):
         rng = np.random.default_rng(seed)
-        self.craft = airframe.find(name)
+        self.craft = airframe.load(name)
         self.motion = motion(self.craft, 1 / RATE_HZ)
         self.rest = np.float32(self.craft.hover if self.motion.layout == "motors" else 0.5)
         environment = Environment(self.craft, LANES, Task(randomisation=WILD))

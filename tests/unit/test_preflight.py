@@ -7,12 +7,12 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import preflight, px4_parameters
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Wanted
 
-SETTINGS, WANTED, CRAFT = Settings(), Wanted(), airframe.load("sih_quadx")
+SETTINGS, WANTED, CRAFT = FlightSettings(), Wanted(), airframe.load("sih_quadx")
 GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,

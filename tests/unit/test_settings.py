@@ -7,13 +7,14 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
-from spike_ctrl.flight.geofence import Cage, CageError, Envelope
-from spike_ctrl.flight.limits import Settings, SettingsError
+from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsError
+from spike_ctrl.flight.geofence import Cage, CageError
 from spike_ctrl.flight.state_checks import StateLimits
 
 
 def test_the_defaults_are_valid():
-    assert Settings().state.period == 0.01
+    assert FlightSettings().state.period == 0.01
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,8 @@ def test_the_defaults_are_valid():
 )
 @pytest.mark.proves("41U")
 def test_a_number_out_of_range_is_refused_by_name(change, message):
-    with pytest.raises(SettingsError, match=f"^{message}$"):
-        Settings(**change)
+    with pytest.raises(FlightSettingsError, match=f"^{message}$"):
+        FlightSettings(**change)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,8 @@ def test_a_number_out_of_range_is_refused_by_name(change, message):
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused_by_name(change, message):
-    with pytest.raises(SettingsError, match=message):
-        replace(Settings(), **change)
+    with pytest.raises(FlightSettingsError, match=message):
+        replace(FlightSettings(), **change)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.ladder import Request
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.operator_requests import Request
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 
@@ -203,7 +203,7 @@ def test_equal_inputs_give_equal_outputs(flight):
 
 
 def test_the_layout_motors_rests_on_all_four(Flight):
-    flight = Flight(Settings(layout="motors", hover=0.2)).take_off()
+    flight = Flight(FlightSettings(layout="motors", hover=0.2)).take_off()
     assert flight.commands[0][1].action == (-1.0,) * 4
     flight.sample, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.3)

@@ -11,10 +11,11 @@ from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.ladder import Request
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorState, step
+from spike_ctrl.flight.supervisor import step
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 
@@ -200,7 +201,7 @@ def test_no_number_makes_it_raise_or_leaves_it(_engaged, numbers):
 
 
 def test_the_first_step_of_all_needs_nothing():
-    state, output = step(SupervisorState(), SupervisorInputs(5.0), Settings())
+    state, output = step(SupervisorState(), SupervisorInputs(5.0), FlightSettings())
     assert output.rung is SILENT and output.command is None and output.ask is None
     assert [event.text.split()[0] for event in output.events] == ["STATE_LOST", "LINK_LOST"]
     assert state.stepped == 5.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl.control.trajectory import KINDS, Trajectory, TrajectoryError, several, wrapped
-from spike_ctrl.flight.geofence import Envelope
+from spike_ctrl.flight.envelope import Envelope
 
 CENTRE = (1.0, -2.0, 1.5)
 PERIODIC = ("circle", "figure8", "square", "lissajous")
@@ -97,7 +97,7 @@ def test_a_square_that_is_too_fast_to_follow_is_refused_in_words():
 
 def test_a_step_farther_than_a_set_point_may_be_is_refused_in_words():
     envelope = Envelope()
-    limits = (*envelope.followed, envelope.reach)
+    limits = (*envelope.trajectory_limits, envelope.reach)
     assert path("step", size=3.6).within_reach(*limits).size == 3.6
     words = "trajectory step: found a jump of 3.61 m, wanted at most 3.60: make it smaller"
     with pytest.raises(TrajectoryError, match=re.escape(words)):

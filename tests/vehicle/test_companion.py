@@ -16,7 +16,7 @@ from spike_ctrl import airframe
 from spike_ctrl.flight import autopilot
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.faults import Fault
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link, Said
@@ -144,7 +144,7 @@ def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_anew():
     pair.silence(0.6)
     pair.run(0.02)
     heard = pair.companion.heard_of(pair.vehicle.now)
-    unmet = [str(one) for one in preflight.audit(heard, Settings(), CRAFT, preflight.Wanted())]
+    unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, preflight.Wanted())]
     assert any(one.startswith("GF_ACTION: not received") for one in unmet)
     pair.run(1.0)
     assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
@@ -213,7 +213,7 @@ def test_that_it_is_armed_is_known_from_its_answer_and_that_a_pilot_disarmed_fro
 
 
 def found(pair):
-    return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, Settings().autopilot)}
+    return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, FlightSettings().autopilot)}
 
 
 @pytest.mark.parametrize("message", [mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE])
@@ -238,7 +238,7 @@ def test_a_battery_that_is_no_longer_told_is_unknown_and_bars_a_flight():
     pair.run(0.8)
     assert found(pair) == {Fault.BATTERY_UNKNOWN, Fault.RC_LOST} and not pair.companion.ready
     assert math.isnan(pair.companion.status().battery) and math.isnan(pair.companion.status().voltage)
-    unmet = preflight.audit(pair.companion.heard_of(pair.vehicle.now), Settings(), CRAFT, preflight.Wanted())
+    unmet = preflight.audit(pair.companion.heard_of(pair.vehicle.now), FlightSettings(), CRAFT, preflight.Wanted())
     for words in ("battery: found nan%", "estimator: nothing received"):
         assert any(one.what.startswith(words) and one.blocks for one in unmet)
     pair.lost = set()
@@ -367,7 +367,7 @@ def test_another_system_than_the_one_that_is_wanted_is_told_by_its_number():
     vehicle, companion = Vehicle(CRAFT, system=3), Companion(Link(), 100.0)
     for _, data in vehicle.advance(2.0):
         companion.receive(data, 2.0)
-    (unmet,) = preflight.audit(companion.heard_of(2.0), Settings(), CRAFT, preflight.Wanted())
+    (unmet,) = preflight.audit(companion.heard_of(2.0), FlightSettings(), CRAFT, preflight.Wanted())
     assert str(unmet) == "autopilot: not heard, but system 3; start with that MAV_SYS_ID as its system: 3"
     companion = Companion(Link(system=3), 100.0)
     for _, data in vehicle.advance(4.0):
@@ -389,6 +389,6 @@ def test_health_is_told_by_what_the_estimate_did_on_the_ground():
     assert estimator.prearm_ok and estimator.horizontal < 0.05 and estimator.vertical < 0.05 and estimator.resets == 0
     assert clock.round_trip < 0.01 and clock.spread < 0.01
     heard = pair.companion.heard_of(pair.vehicle.now)
-    unmet = [str(one) for one in preflight.audit(heard, Settings(), CRAFT, preflight.Wanted())]
+    unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, preflight.Wanted())]
     assert any(one.startswith("COM_OF_LOSS_T: not received") for one in unmet)
     assert not any("estimator" in one or "clock" in one or "state:" in one for one in unmet)

@@ -5,9 +5,10 @@ from dataclasses import replace
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError
 from spike_ctrl.flight import auto_mission
-from spike_ctrl.flight.auto_mission import Auto, MissionPhase, Plan
-from spike_ctrl.flight.geofence import Envelope
-from spike_ctrl.flight.ladder import Ladder, Request
+from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan
+from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl_flight.flight_parameters import place
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
@@ -20,10 +21,10 @@ class Automatic:
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else place(p.setpoint)
         try:
             paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
-            paths = tuple(path.within_reach(*envelope.followed, envelope.reach) for path in paths)
+            paths = tuple(path.within_reach(*envelope.trajectory_limits, envelope.reach) for path in paths)
         except TrajectoryError as error:
             raise NodeParameterError(str(error)) from None
-        self.plan, self.auto, self._centre = Plan(paths, p.duration), Auto(), None
+        self.plan, self.auto, self._centre = MissionPlan(paths, p.duration), Mission(), None
 
     @property
     def done(self) -> bool:

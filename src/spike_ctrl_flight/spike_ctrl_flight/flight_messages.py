@@ -16,13 +16,13 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight import autopilot, command_choice, setpoint, state_checks
+from spike_ctrl.flight import attitude, autopilot, command_choice, setpoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.flight.geofence import Envelope
-from spike_ctrl.flight.ladder import Ladder
+from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.supervisor import SupervisorOutput
+from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl.sim import observation
 from spike_ctrl_ros.convert import fill, nanoseconds
 
@@ -44,7 +44,7 @@ def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: b
     guided: the guide flies.
     """
     if point is None:
-        point = trajectory.SetPoint(state.position, yaw=state_checks.yaw(state.quaternion))
+        point = trajectory.SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
     # A set-point that moves carries its frame along.
     velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
     seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
@@ -125,7 +125,7 @@ def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
             raise trajectory.TrajectoryError(f"set-point: {bad}")
         return found
     found = shape(request.trajectory, position, request.yaw, request.size, request.period)
-    return found.within_reach(*envelope.followed, envelope.reach)
+    return found.within_reach(*envelope.trajectory_limits, envelope.reach)
 
 
 def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:

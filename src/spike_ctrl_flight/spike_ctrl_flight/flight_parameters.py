@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import Airframe, AirframeError
-from spike_ctrl.flight.limits import Settings, SettingsError, for_flight
+from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsError, settings_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.px4 import preflight
@@ -22,12 +22,12 @@ class FlightOptions:
     remote_control: bool = parameter(True, "A pilot has a remote control; else the autopilot must need none.")
 
 
-def limits(options: FlightOptions) -> tuple[Airframe, Settings, Wanted]:
+def limits(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
     """Raises ParameterError for what does not fit together."""
     try:
         vehicle = airframe.load(options.airframe)
-        settings = for_flight(vehicle, options.rate, options.cage, options.height)
-    except (AirframeError, SettingsError) as error:
+        settings = settings_for(vehicle, options.rate, options.cage, options.height)
+    except (AirframeError, FlightSettingsError) as error:
         raise NodeParameterError(str(error)) from None
     return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)
 

@@ -31,10 +31,10 @@ from spike_ctrl.control.trajectory import TrajectoryError
 from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.flight_statistics import Tally
-from spike_ctrl.flight.ladder import Request
-from spike_ctrl.flight.limits import Settings
-from spike_ctrl.flight.supervisor import SupervisorInputs, SupervisorOutput, SupervisorState
+from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.px4.preflight import Wanted
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_flight.automatic import Automatic
@@ -63,7 +63,7 @@ class Parameters(FlightOptions):
     record: bool = parameter(False, "A recorder belongs to this flight: say so when it is gone.")
 
 
-def planned(p: Parameters) -> tuple[Airframe, Settings, Wanted, Automatic]:
+def planned(p: Parameters) -> tuple[Airframe, FlightSettings, Wanted, Automatic]:
     """What is flown, within which limits, and the automatic flight. Raises ParameterError for what cannot be flown."""
     vehicle, settings, wanted = limits(p)
     if p.model:

@@ -24,7 +24,7 @@ from spike_ctrl_msgs.msg import (
     VehicleState,
 )
 
-from spike_ctrl.flight import bridge, setpoint, state_checks
+from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.state_checks import Sample
@@ -74,7 +74,7 @@ class VehicleBridge(Node):
         self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, names)
         way = (self.connection, self.companion, self.airframe)
         self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
-        self.seen, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
+        self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
         self.latencies = {name: Latencies() for name in TIMED.values()}
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
@@ -116,11 +116,13 @@ class VehicleBridge(Node):
 
     def show(self, sample: Sample) -> None:
         """Guide and policy come first: while they compute, the supervisor looks at the state that they will answer."""
-        self.seen, (sample, state, on_ground) = bridge.see(self.seen, sample, self.companion.status(), self.settings)
-        self.passed = self.passed.showed(state)
+        self.memory, (sample, state, on_ground) = bridge.bridge_state(
+            self.memory, sample, self.companion.status(), self.settings
+        )
+        self.passed = self.passed.with_state(state)
         if state is not None:
-            guided = self.passed.guides(state.received, self.settings)
-            self.state_out.publish(flight_messages.vehicle_state(state, self.seen.target, on_ground, guided))
+            guided = self.passed.guide_flies(state.received, self.settings)
+            self.state_out.publish(flight_messages.vehicle_state(state, self.memory.target, on_ground, guided))
         self.raw_out.publish(flight_messages.state_message(sample))
         if state is not None and self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
@@ -134,7 +136,7 @@ class VehicleBridge(Node):
             self.refuse(f"set-point: {bad}")
         else:
             with self.lock:
-                self.seen = self.seen._replace(target=point)
+                self.memory = self.memory._replace(target=point)
 
     def on_command(self, message: FlightCommand) -> None:
         action, rests, now = tuple(message.action.tolist()), message.commander == FlightCommand.REST, time.monotonic()
@@ -143,7 +145,7 @@ class VehicleBridge(Node):
             return
         with self.lock:
             about = (self.passed, message.tick, action, message.layout, rests, now)
-            self.passed, found = bridge.admit(*about, self.settings)
+            self.passed, found = bridge.admit_command(*about, self.settings)
             if found:
                 self.refuse(str(found[0]))
                 return
@@ -155,7 +157,7 @@ class VehicleBridge(Node):
             self.latencies[TIMED[message.commander]].add(time.monotonic() - received)
 
     def obeys(self, source: int, now: float) -> bool:
-        return bridge.obeys(self.passed, source, lambda: self.count_publishers("command"), now)
+        return bridge.obeys_supervisor(self.passed, source, lambda: self.count_publishers("command"), now)
 
     def refuse(self, what: str) -> None:
         self.refused += 1
@@ -201,9 +203,9 @@ class VehicleBridge(Node):
         return self.count_publishers("command") > 0
 
     def close(self) -> None:
-        status, last = self.companion.status(), self.seen.track.last
+        status, last = self.companion.status(), self.memory.track.last
         if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
-            level = (0.0, 0.0, *(f(state_checks.yaw(last.quaternion) / 2) for f in (math.sin, math.cos)))
+            level = (0.0, 0.0, *(f(attitude.yaw(last.quaternion) / 2) for f in (math.sin, math.cos)))
             self.connection.send(self.companion.link.attitude(self.airframe.hover, level, time.monotonic()))
         self.ended = True
         self.reader.join(1.0)

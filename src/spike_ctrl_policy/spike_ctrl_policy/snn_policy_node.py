@@ -99,7 +99,7 @@ class SnnPolicy(LifecycleNode):
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
-            realtime_scheduling.settle()
+            realtime_scheduling.freeze_objects()
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -116,7 +116,7 @@ class SnnPolicy(LifecycleNode):
             self.successor.begin(message)  # control must not wait
         elif (found := self.load(message)) is not None:
             if self.parameters.flight:  # the first one: nothing commands yet
-                realtime_scheduling.settle()
+                realtime_scheduling.freeze_objects()
             self.waiting[message.epoch] = found
             if self.pending is not None:
                 self.on_state(self.pending)

@@ -62,7 +62,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         patience = time.monotonic() + QUIET
         executor = EventsExecutor()
         executor.add_node(node)
-        realtime_scheduling.settle()
+        realtime_scheduling.freeze_objects()
         try:
             while not getattr(node, "finished", False) and not (stop and not _stays(node)):
                 executor.spin_once(PERIOD)

@@ -46,7 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.flight import limits as flight_limits
+    from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
     from spike_ctrl.policy import checkpoint
     from spike_ctrl.px4 import parameter_writer, preflight
     from spike_ctrl.px4.companion import Companion
@@ -58,12 +58,12 @@ def run(options: argparse.Namespace) -> int:
     craft = airframe.load(options.airframe)
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     try:
-        limits = flight_limits.for_flight(craft, options.rate, options.cage, options.height)
+        limits = settings_for(craft, options.rate, options.cage, options.height)
         wanted = preflight.Wanted(remote_control=not options.no_remote_control, state_rate=0.8 * options.rate)
         key = options.signing_key
         signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
         connection = Connection(options.connection)
-    except (flight_limits.SettingsError, SigningError, ConnectionFault) as error:
+    except (FlightSettingsError, SigningError, ConnectionFault) as error:
         raise UsageError(str(error)) from None
     names = preflight.parameter_names(limits, craft, wanted)
     companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)

@@ -126,7 +126,7 @@ def _serve_mavlink(options, craft) -> int:
         except PermissionError:
             raise UsageError(f"--priority: found {options.priority}, which this user may not set: see ulimit -r") from None
     see = log.see if log else lambda vehicle: None
-    realtime_scheduling.settle()
+    realtime_scheduling.freeze_objects()
 
     def ended() -> bool:
         return len(stop) > options.until_disarmed or bool(stop and not vehicle.commander.armed)

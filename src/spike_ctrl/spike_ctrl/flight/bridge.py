@@ -1,12 +1,12 @@
-"""The bridge between autopilot and graph, without the node: which states go out and which commands may leave.
+"""The bridge between autopilot and graph, without its node: which states go out, and which commands may leave.
 
-Pure; times are seconds on the companion's monotonic clock. The bridge decides nothing about the flight: it numbers the
-states, says which of them may be flown on, and passes on what one supervisor answers to a fresh one, once.
+Pure. Times are seconds on the companion's monotonic clock. The bridge decides nothing about the flight. It numbers the
+states, tells which of them guide and policy may fly on, and passes one supervisor's answer to a fresh state on, once.
 
-    seen, shown = see(seen, sample, status, settings)
-    passed = passed.showed(shown.accepted)
-    if obeys(passed, source, publishers, now):
-        passed, found = admit(passed, tick, action, layout, rests, now, settings)
+    memory, bridged = bridge_state(memory, sample, status, settings)
+    passed = passed.with_state(bridged.accepted)
+    if obeys_supervisor(passed, source, publishers, now):
+        passed, found = admit_command(passed, tick, action, layout, rests, now, settings)
 """
 
 from __future__ import annotations
@@ -16,88 +16,94 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import answer_checks, setpoint, state_checks
-from spike_ctrl.flight.answer_checks import Action
+from spike_ctrl.flight.answer_checks import KEPT_STATES, Action
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault, Finding
-from spike_ctrl.flight.limits import Settings
-from spike_ctrl.flight.state_checks import Sample, StateTrack
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
+from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state
 
-TOUCHDOWN = 1.0  # s: an armed vehicle is landed for so long before guide and policy begin anew
-SUCCESSION = 1.0  # s without a command, before the bridge obeys another supervisor
+LANDED_TIME = 1.0  # s: an armed vehicle is landed for so long before guide and policy start a new episode
+SUCCESSION_TIME = 1.0  # s without a command, before the bridge obeys another supervisor
 
 
 class BridgeMemory(NamedTuple):
-    """What is remembered of the vehicle. tick: of its last state. touched: s, when it was last in the air, since armed."""
+    """What the bridge remembers of the vehicle. tick: of its last state. target: the supervisor's set-point.
+
+    last_airborne: time (s) of the last state in the air since arming, -inf before that.
+    """
 
     tick: int = 0
     track: StateTrack = StateTrack()
-    touched: float = -math.inf
-    target: SetPoint | None = None  # the supervisor's
+    last_airborne: float = -math.inf
+    target: SetPoint | None = None
 
 
 class BridgedState(NamedTuple):
-    """A state with its tick: as it is, and as it may be flown on, if it may. on_ground: nothing is to wind up."""
+    """A state with its tick, and the same as guide and policy may fly on it, or None.
+
+    on_ground: guide and policy start a new episode, so that no integral winds up.
+    """
 
     sample: Sample
     accepted: Sample | None
     on_ground: bool
 
 
-def see(
-    seen: BridgeMemory, sample: Sample, status: Autopilot | None, settings: Settings
+def bridge_state(
+    memory: BridgeMemory, sample: Sample, status: Autopilot | None, settings: FlightSettings
 ) -> tuple[BridgeMemory, BridgedState]:
-    """The next state. Where the estimator moved its origin the set-point goes along, until the supervisor gives its own."""
-    sample = sample._replace(tick=seen.tick + 1)
+    """The next state with its tick. Where the estimator moved its origin, the set-point moves with it."""
+    sample = sample._replace(tick=memory.tick + 1)
     airborne, armed = status is not None and status.airborne, status is not None and status.armed
-    touched = sample.received if airborne else seen.touched if armed else -math.inf
-    found = state_checks.inspect(sample, seen.track, settings.state, airborne)
-    target = seen.target
+    last_airborne = sample.received if airborne else memory.last_airborne if armed else -math.inf
+    found = check_state(sample, memory.track, settings.state, airborne)
+    target = memory.target
     if found.shift is not None and target is not None:
-        target, _ = setpoint.current(setpoint.shifted(setpoint.Target(target), found.shift), 0.0, settings.cage)
-    on_ground = not airborne and sample.received - touched > TOUCHDOWN
-    return BridgeMemory(sample.tick, found.track, touched, target), BridgedState(sample, found.accepted, on_ground)
+        target, _ = set_point_at(shifted(Target(target), found.shift), 0.0, settings.cage)
+    on_ground = not airborne and sample.received - last_airborne > LANDED_TIME
+    return BridgeMemory(sample.tick, found.track, last_airborne, target), BridgedState(sample, found.accepted, on_ground)
 
 
 class PassedCommand(NamedTuple):
-    """What is remembered of the commands: the last states' ticks with their receipt (s), and the last command's tick."""
+    """The states that a command may answer, tick and receipt (s), and the last command that was passed on."""
 
     states: tuple[tuple[int, float], ...] = ()
     tick: int = -1
-    rested: bool = False
-    source: int | None = None  # the supervisor that is obeyed
-    heard: float = -math.inf  # s, its last command
-    guided: bool = False  # that was the guide's
+    rested: bool = False  # it was the last one before a hand-over to the autopilot
+    source: int | None = None  # the supervisor that the bridge obeys
+    heard: float = -math.inf  # s, when its last command came
+    guided: bool = False  # that command was the guide's
 
-    def showed(self, accepted: Sample | None) -> PassedCommand:
-        """After a state went out that a command may answer."""
+    def with_state(self, accepted: Sample | None) -> PassedCommand:
+        """After a state went out that a command may answer; None: it may not."""
         if accepted is None:
             return self
-        return self._replace(states=(*self.states, (accepted.tick, accepted.received))[-answer_checks.KEPT :])
+        return self._replace(states=(*self.states, (accepted.tick, accepted.received))[-KEPT_STATES:])
 
-    def guides(self, now: float, settings: Settings) -> bool:
-        """Whether the guide flies: now, and not before a pilot or the autopilot took over, whose errors are not its own."""
+    def guide_flies(self, now: float, settings: FlightSettings) -> bool:
+        """Whether the guide flies at `now` (s). After a pause of commands it does not: somebody else has taken over."""
         return self.guided and now - self.heard <= 3 * settings.state.period
 
 
-def obeys(passed: PassedCommand, source: int, publishers: Callable[[], int], now: float) -> bool:
-    """Whether the bridge obeys this supervisor: the one that it did, or another that is alone once that one is silent.
+def obeys_supervisor(passed: PassedCommand, source: int, publishers: Callable[[], int], now: float) -> bool:
+    """Whether the bridge obeys this supervisor: the one that it obeyed before, or the only one after that fell silent.
 
-    publishers: how many of commands there are in the graph, which takes a while to ask. Two supervisors are an accident: who
-    came second, or guesses, flies nothing.
+    publishers: counts the publishers of commands in the graph; asked only where needed, because it takes a while. Two
+    supervisors are an accident: the second one, and one that guesses the source, command nothing.
     """
-    return source == passed.source or (now - passed.heard > SUCCESSION and publishers() == 1)
+    return source == passed.source or (now - passed.heard > SUCCESSION_TIME and publishers() == 1)
 
 
-def admit(
-    passed: PassedCommand, tick: int, action: Action, layout: str, rests: bool, now: float, settings: Settings
+def admit_command(
+    passed: PassedCommand, tick: int, action: Action, layout: str, rests: bool, now: float, settings: FlightSettings
 ) -> tuple[PassedCommand, tuple[Finding, ...]]:
-    """Whether the bridge may send this command to the autopilot: only if nothing was found.
+    """Whether the bridge may send this command to the autopilot: only if there is no finding.
 
-    rests: the command is the supervisor's own; as the last act it may repeat a tick or answer an old one, once.
+    rests: the command is the supervisor's own. As its last one it may repeat a tick or answer an old state, once.
     """
 
-    def refuse(fault: Fault, detail: str):
+    def refuse(fault: Fault, detail: str) -> tuple[PassedCommand, tuple[Finding, ...]]:
         return passed, (Finding(fault, detail),)
 
     if layout != settings.layout:

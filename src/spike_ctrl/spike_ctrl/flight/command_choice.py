@@ -1,7 +1,8 @@
-"""The one command that may leave: whose it is on each rung.
+"""The one command of a step: who gives it on each rung of the ladder. Pure.
 
-A command answers an accepted state that is fresh, is finite, within [-1, 1] and slewed, and leaves once. On the ground and
-as the last act before silence it is the supervisor's own. What the bridge lets pass of them: bridge.py.
+A command answers an accepted, fresh state once. It is finite, within [-1, 1], and changes no faster than the slew limit. On
+the ground, and as the last command before silence, it is the supervisor's own. Which commands the bridge passes on to the
+autopilot: bridge.py.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from spike_ctrl.flight import answer_checks, ladder
-from spike_ctrl.flight.answer_checks import Action, Answer, AnswerSource, Identity
+from spike_ctrl.flight.answer_checks import Action, AnswerSource, Identity, limit_slew
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.faults import Finding, Rung
-from spike_ctrl.flight.ladder import Ladder
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.take_off import spooling_up
 
 
 class CommandedBy(Enum):
@@ -36,8 +37,8 @@ class Command(NamedTuple):
     identity: Identity | None = None
 
 
-class Sent(NamedTuple):
-    """What has been commanded: tick, time (s) and action of the last command, and whether it was the last act."""
+class SentCommand(NamedTuple):
+    """The last command: tick, time (s) and action, and whether it was the last one before a hand-over to the autopilot."""
 
     tick: int = -1
     at: float | None = None
@@ -45,69 +46,80 @@ class Sent(NamedTuple):
     rested: bool = False
 
 
-class Sources(NamedTuple):
-    """What a command is made from."""
+class CommandSources(NamedTuple):
+    """What a command is made from. sample: the last accepted state."""
 
-    sample: Sample | None  # the last accepted state
+    sample: Sample | None
     policy: AnswerSource
     guide: AnswerSource
     autopilot: Autopilot | None
 
 
-def command(
-    sent: Sent, sources: Sources, rungs: Ladder, before: Rung, now: float, settings: Settings
-) -> tuple[Sent, Command | None, tuple[Finding, ...]]:
-    """The command of this step, if there is one. before: the rung before this step."""
+def choose_command(
+    sent: SentCommand, sources: CommandSources, ladder: Ladder, before: Rung, now: float, settings: FlightSettings
+) -> tuple[SentCommand, Command | None, tuple[Finding, ...]]:
+    """The command of this step, or None. before: the rung before this step."""
     status, sample = sources.autopilot, sources.sample
     if sample is None or status is None:
         return sent, None, ()
     rest = settings.level if status.airborne else settings.idle
-    last_act = Command(sample.tick, sample.received, rest, CommandedBy.REST)
-    if rungs.rung is Rung.SILENT:
+    last = Command(sample.tick, sample.received, rest, CommandedBy.REST)
+    if ladder.rung is Rung.SILENT:
         leaving = before is not Rung.SILENT and status.mode is Mode.OFFBOARD and not sent.rested
-        return Sent(sent.tick), last_act if leaving else None, ()
-    chosen = _choose(sent, sources, rungs, now, settings)
+        return SentCommand(sent.tick), last if leaving else None, ()
+    chosen = _choose(sent, sources, sample, status, ladder, now, settings)
     if chosen is None:
-        handing_over = rungs.rung >= Rung.HOLD and rungs.commanding and rungs.came_from is Mode.OFFBOARD
+        handing_over = ladder.rung >= Rung.HOLD and ladder.commanding and ladder.came_from is Mode.OFFBOARD
         if handing_over and not sent.rested and now - (sent.at or 0.0) > settings.answers.silent:
-            return Sent(sent.tick, sent.at, None, True), last_act, ()
+            return SentCommand(sent.tick, sent.at, None, True), last, ()
         return sent, None, ()
-    action, found = chosen.action, ()
+    found: tuple[Finding, ...] = ()
+    action = chosen.action
     if chosen.commander is not CommandedBy.REST:
-        action, found = answer_checks.slewed(action, sent.action, settings.answers)
-    return Sent(chosen.tick, now, action), chosen._replace(action=action), found
+        action, found = limit_slew(action, sent.action, settings.answers)
+    return SentCommand(chosen.tick, now, action), chosen._replace(action=action), found
 
 
-def _choose(sent: Sent, sources: Sources, rungs: Ladder, now: float, settings: Settings) -> Command | None:
-    """Whose command it is on this rung, for a fresh state that has not been commanded."""
+def _choose(
+    sent: SentCommand,
+    sources: CommandSources,
+    sample: Sample,
+    status: Autopilot,
+    ladder: Ladder,
+    now: float,
+    settings: FlightSettings,
+) -> Command | None:
+    """The command on this rung, for a fresh state that has had none."""
 
     def fresh(tick: int, received: float) -> bool:
         return tick > sent.tick and now - received <= settings.answers.silent
 
-    def of(source: AnswerSource, commander: CommandedBy) -> Command | None:
-        answer: Answer | None = source.latest
-        received = dict(source.states).get(answer.tick) if answer is not None else None
+    def answer_of(source: AnswerSource, commander: CommandedBy) -> Command | None:
+        answer = source.latest
+        if answer is None:
+            return None
+        received = dict(source.states).get(answer.tick)
         if received is None or not fresh(answer.tick, received):
             return None
         return Command(answer.tick, received, answer.action, commander, answer.identity)
 
-    policy, guide, sample = sources.policy, sources.guide, sources.sample
-    if rungs.rung is Rung.SNN:
-        return of(policy, CommandedBy.POLICY)
-    if rungs.rung is Rung.GUIDE:
-        spooling = ladder.spooling(rungs, now, settings.ladder)
-        # Once it flies, an autopilot that takes it for landed is not believed: rotors at rest would be a fall. Nor is one
-        # that takes it for flying while they come up to speed.
-        waiting = rungs.armed_since is None and not sources.autopilot.airborne
-        if not rungs.taking_off or not (waiting or spooling):
-            return of(guide, CommandedBy.GUIDE)
+    policy, guide = sources.policy, sources.guide
+    if ladder.rung is Rung.SNN:
+        return answer_of(policy, CommandedBy.POLICY)
+    if ladder.rung is Rung.GUIDE:
+        spooling = spooling_up(ladder, now, settings.ladder)
+        # The rotors rest until the vehicle is armed, and spool up after that, even if the autopilot already reports that it
+        # flies. Later the guide commands, even if the autopilot reports a landing: rotors at rest would be a fall.
+        waiting = ladder.armed_since is None and not status.airborne
+        if not ladder.taking_off or not (waiting or spooling):
+            return answer_of(guide, CommandedBy.GUIDE)
         resting = settings.spool if spooling else settings.idle
         passes = fresh(sample.tick, sample.received)
         return Command(sample.tick, sample.received, resting, CommandedBy.REST) if passes else None
-    if rungs.confirmed or rungs.came_from is not Mode.OFFBOARD:
+    if ladder.confirmed or ladder.came_from is not Mode.OFFBOARD:
         return None
-    if now - sources.autopilot.heard > settings.stall:  # who was stopped does not know who flies by now
+    if now - status.heard > settings.stall:  # after a stall the supervisor does not know who flies by now
         return None
-    if rungs.trusted and guide.waiting_since is not None and now - guide.waiting_since > settings.answers.silent:
-        return of(policy, CommandedBy.POLICY)
-    return of(guide, CommandedBy.GUIDE)
+    if ladder.may_bridge and guide.waiting_since is not None and now - guide.waiting_since > settings.answers.silent:
+        return answer_of(policy, CommandedBy.POLICY)
+    return answer_of(guide, CommandedBy.GUIDE)

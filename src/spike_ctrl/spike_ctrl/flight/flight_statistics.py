@@ -1,4 +1,4 @@
-"""What a flight was like, in a few sums: who flew how long, how well it held its set-point, how often it was late."""
+"""Statistics of a flight: who flew how long, how well the policy held its set-point, how often it missed its deadline."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.control.trajectory import PASS_ERROR, Vector
 from spike_ctrl.flight.faults import Rung
 
 
 class Tally(NamedTuple):
-    """Sums over a flight. time: s by rung. The others count while the policy flies, per state of the vehicle."""
+    """Sums over a flight. time: s on each rung. All others count while the policy flies."""
 
     time: Mapping[Rung, float] = {}
     states: int = 0
-    squares: float = 0.0  # m^2
+    squares: float = 0.0  # m^2, of the distance from the set-point
     worst: float = 0.0  # m
-    far: int = 0
+    far: int = 0  # states farther than PASS_ERROR from the set-point
     commands: int = 0
     late: int = 0
-    spikes: float = 0.0
-    answers: int = 0
+    spikes: float = 0.0  # sum of the spike rates
+    answers: int = 0  # with a spike rate
 
     def passed(self, rung: Rung, seconds: float) -> Tally:
+        """After so many seconds on a rung."""
         return self._replace(time={**self.time, rung: self.time.get(rung, 0.0) + seconds})
 
-    def saw(self, position, set_point) -> Tally:
-        """A state came while the policy flies; both in m."""
+    def saw(self, position: Vector, set_point: Vector) -> Tally:
+        """After a state came while the policy flies. Both in m."""
         error = math.dist(position, set_point)
         return self._replace(
             states=self.states + 1,
@@ -39,8 +40,8 @@ class Tally(NamedTuple):
             far=self.far + (error > PASS_ERROR),
         )
 
-    def sent(self, age: float, period: float, spike_rate) -> Tally:
-        """A command of the policy left `age` seconds after its state was received."""
+    def sent(self, age: float, period: float, spike_rate: tuple[float, ...]) -> Tally:
+        """After a command of the policy left, `age` (s) after its state was received. period: s, of the control."""
         rate = sum(spike_rate) / len(spike_rate) if spike_rate else math.nan
         return self._replace(
             commands=self.commands + 1,
@@ -51,6 +52,7 @@ class Tally(NamedTuple):
 
     @property
     def rmse(self) -> float:
+        """Root mean square distance (m) from the set-point; NaN where the policy did not fly."""
         return math.sqrt(self.squares / self.states) if self.states else math.nan
 
     @property
@@ -71,11 +73,11 @@ class Tally(NamedTuple):
 
 
 class Latencies:
-    """Seconds from the receipt of a state to the command that answers it, of the last minute at 100 Hz."""
+    """Times (s) from the receipt of a state to the command that answers it, over the last minute at 100 Hz."""
 
     COMMANDS = 6000
 
-    def __init__(self, counted: str = "command"):
+    def __init__(self, counted: str = "command") -> None:
         self._counted = counted
         self._seconds: deque[float] = deque(maxlen=self.COMMANDS)
 

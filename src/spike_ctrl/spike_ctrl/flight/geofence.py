@@ -1,4 +1,4 @@
-"""Where and how the vehicle may fly: a cage in the world and an envelope of attitude, rates, speed and error."""
+"""The geofence: a cage in the world that set-points stay in and that the vehicle must not leave."""
 
 from __future__ import annotations
 
@@ -8,35 +8,32 @@ from functools import lru_cache
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.ranges import within
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.faults import Fault, Finding
-from spike_ctrl.flight.state_checks import Sample, tilt
 
-LOWEST = 0.5  # m above the ground: no set-point lies lower
-RECOVERY = 0.8  # m above the ground: nor does a recovery end lower
-CRASH = 0.15  # m: nor may a vehicle come lower before its fall could be stopped ...
-CATCH, BRAKE = 0.12, 7.0  # s until somebody else's thrust acts, m/s^2 with which it then slows the fall
+SET_POINT_HEIGHT = 0.5  # m above the ground: the lowest set-point
+RECOVERY_HEIGHT = 0.8  # m above the ground: the lowest point at which a recovery ends
 
 
 class CageError(ValueError):
-    """A cage that cannot be; one line with found and wanted."""
+    """A cage is impossible; one line with found and wanted."""
 
 
 @dataclass(frozen=True)
 class Cage:
-    """The inner keep-in box (m, `odom` ENU); the outer fence is the autopilot's.
+    """The inner keep-in box (m, `odom` ENU). The outer geofence is the autopilot's.
 
-    low, high: its corners. margin: set-points keep this distance from the walls; at half of it the guide takes over and
-    flies to the centre. The floor has none, for the vehicle takes off from it. ground: the height (m) from which it did,
-    where that is known: then set-points stay above it, and so does the centre.
+    low, high: the corners. margin: set-points keep this distance (m) from the walls; at half of it the guide takes over and
+    flies to the centre. The floor has no margin, because the vehicle takes off from it. ground: height (m) of the ground
+    under the take-off, -inf where it is unknown; set-points and the centre stay above it.
     """
 
-    low: tuple[float, float, float] = (-3.0, -3.0, -0.5)
-    high: tuple[float, float, float] = (3.0, 3.0, 3.0)
+    low: Vector = (-3.0, -3.0, -0.5)
+    high: Vector = (3.0, 3.0, 3.0)
     margin: float = within(0.5, 0.0, 20.0)
     ground: float = -math.inf
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         ranges.check(self, "cage", CageError)
         numbers = (*self.low, *self.high)
         if len(self.low) != 3 or len(self.high) != 3 or not all(math.isfinite(v) for v in numbers):
@@ -46,35 +43,41 @@ class Cage:
                 raise CageError(f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin, {self.margin} m")
 
     @property
-    def centre(self) -> tuple[float, float, float]:
+    def centre(self) -> Vector:
+        """The middle (m) of the part of the cage above the ground."""
         low = (*self.low[:2], max(self.low[2], self.ground))
-        return self.clamp(tuple((a + b) / 2 for a, b in zip(low, self.high, strict=True)))
+        x, y, z = ((a + b) / 2 for a, b in zip(low, self.high, strict=True))
+        return self.clamp((x, y, z))
 
-    def over(self, ground: float | None) -> Cage:
-        """The same cage over the ground at that height (m), if it is known."""
-        return self if ground is None else _over(self, ground)
+    def above_ground(self, ground: float | None) -> Cage:
+        """The same cage over the ground at this height (m); None: the ground is unknown."""
+        return self if ground is None else _above_ground(self, ground)
 
     @property
     def inner(self) -> str:
-        """Where set-points may be, in words."""
+        """The box in which set-points may lie, in words."""
         low, high = self._inner()
         return " x ".join(f"{a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True)) + " m"
 
-    def clamp(self, position):
-        """The point nearest to `position` where a set-point may be."""
+    def clamp(self, position: Vector) -> Vector:
+        """The point nearest to `position` (m) at which a set-point may lie."""
         low, high = self._inner()
-        return tuple(min(max(p, a), b) for p, a, b in zip(position, low, high, strict=True))
+        x, y, z = (min(max(p, a), b) for p, a, b in zip(position, low, high, strict=True))
+        return x, y, z
 
-    def slowed(self, position, velocity, time: float):
-        """The velocity (m/s) of a set-point at `position` that within `time` (s) leads no nearer to a wall than half of the
-        margin."""
+    def limit_velocity(self, position: Vector, velocity: Vector, time: float) -> Vector:
+        """The velocity (m/s) of a set-point at `position`, limited towards the walls.
+
+        Within `time` (s) it leads no nearer to a wall than half of the margin.
+        """
         low, high = self._inner()
         to_low = [(p - a + self.margin / 2) / time for p, a in zip(position, low, strict=True)]
         to_high = [(b - p + self.margin / 2) / time for p, b in zip(position, high, strict=True)]
-        return tuple(min(max(v, -a), b) for v, a, b in zip(velocity, to_low, to_high, strict=True))
+        x, y, z = (min(max(v, -a), b) for v, a, b in zip(velocity, to_low, to_high, strict=True))
+        return x, y, z
 
-    def check(self, position) -> tuple[Finding, ...]:
-        """Whether a vehicle at `position` has left the cage or is near a wall."""
+    def check(self, position: Vector) -> tuple[Finding, ...]:
+        """Whether a vehicle at `position` (m) has left the cage or is near a wall."""
         outside = max(max(a - p, p - b) for p, a, b in zip(position, self.low, self.high, strict=True))
         found = "(" + ", ".join(f"{p:.2f}" for p in position) + ") m"
         if outside > 0:
@@ -85,69 +88,13 @@ class Cage:
             return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
         return ()
 
-    def _inner(self):
-        m = self.margin
-        low = (self.low[0] + m, self.low[1] + m, max(self.low[2], self.ground + LOWEST))
-        return low, tuple(b - m for b in self.high)
+    def _inner(self) -> tuple[Vector, Vector]:
+        """Corners of the box in which set-points may lie."""
+        m, (low, high) = self.margin, (self.low, self.high)
+        lowest = max(low[2], self.ground + SET_POINT_HEIGHT)
+        return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
 
 
-@lru_cache(maxsize=4)  # asked for some times in each step of a flight, in which the ground stays where it is
-def _over(cage: Cage, ground: float) -> Cage:
+@lru_cache(maxsize=4)  # every step of a flight asks for it several times, and the ground seldom changes
+def _above_ground(cage: Cage, ground: float) -> Cage:
     return replace(cage, ground=ground)
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """What is still a flight under control. Beyond it the guide recovers, then the autopilot holds."""
-
-    tilt: float = within(math.radians(50), 0.1, math.pi)  # rad
-    rate: float = within(12.0, 0.5, 100.0)  # rad/s
-    speed: float = within(5.0, 0.1, 50.0)  # m/s
-    error: float = within(4.0, 0.1, 100.0)  # m from the set-point
-
-    @property
-    def followed(self) -> tuple[float, float]:
-        """Tilt (rad) and speed (m/s) that a trajectory may ask for: the rest is for what the vehicle has to correct."""
-        return 0.8 * self.tilt, 0.8 * self.speed
-
-    @property
-    def reach(self) -> float:
-        """How far off (m) a set-point may be when it is given."""
-        return 0.9 * self.error
-
-    def check(self, sample: Sample, target: SetPoint | None, ground: float | None = None) -> tuple[Finding, ...]:
-        """The worst limit that an airborne vehicle exceeds. ground: height (m) that it must not fall to; None: unknown."""
-        if ground is not None and (found := self._falls(sample, ground)):
-            return found
-        found = [
-            ("tilt", tilt(sample.quaternion), self.tilt, "rad"),
-            ("body rate", math.hypot(*sample.rates), self.rate, "rad/s"),
-            ("speed", math.hypot(*sample.velocity), self.speed, "m/s"),
-        ]
-        if target is not None:
-            found.append(("error", math.dist(sample.position, target.position), self.error, "m"))
-        name, value, limit, unit = max(found, key=lambda item: item[1] / item[2])
-        if value <= limit:
-            return ()
-        return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
-
-    def _falls(self, sample: Sample, ground: float) -> tuple[Finding, ...]:
-        """Whether the ground is nearer than a fall could be stopped."""
-        height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
-        wanted = CRASH + CATCH * sinking + sinking**2 / (2 * BRAKE)
-        if height >= wanted:
-            return ()
-        detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"
-        return (Finding(Fault.ENVELOPE, detail),)
-
-    def tumbling(self, sample: Sample) -> bool:
-        """Whether it is farther out of the envelope than a sound guide ever flies, whose tilt ends at 60 degrees."""
-        return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate
-
-    def settled(self, sample: Sample) -> bool:
-        """Whether a recovery is over: slow by a fifth of the envelope, level by a third: in wind nobody hovers level."""
-        return (
-            tilt(sample.quaternion) < self.tilt / 3
-            and math.hypot(*sample.rates) < self.rate / 5
-            and math.hypot(*sample.velocity) < self.speed / 5
-        )

@@ -1,40 +1,63 @@
-"""How well a flight kept to its set-points: the way in the world, leg by leg, on the vehicle's own truth. Pure."""
+"""How well a flight kept to its set-points, trajectory by trajectory, measured by the vehicle's true positions. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 
-SETTLING = 2.0  # s of a leg that do not count: the way to its start, and the lead of its trajectory
+SETTLING_TIME = 2.0  # s at the start of a trajectory that do not count: the way to its start, and its lead
 GOALS = {"hover": 0.10, "figure8": 0.25}  # m, RMSE
+
+Floats = NDArray[np.float64]
+
+
+class RecordedFlight(Protocol):
+    """A recorded flight, as recordings.flight_log.FlightLog holds it. received: ns; stamp: s; all others: m, ENU."""
+
+    received: NDArray[np.int64]
+    stamp: Floats
+    position: Floats
+    set_point: Floats
+
+    def rung_at(self, received: NDArray[np.int64]) -> NDArray[np.int64]: ...
+
+
+class TruePositions(Protocol):
+    """Where the vehicle truly was, as simulated_px4.ground_truth.Truth knows it."""
+
+    def at(self, times: Floats) -> Floats: ...
 
 
 @dataclass(frozen=True)
 class FlownTrack:
     """time (T,) in s since the policy took over; true, estimate and set_point (T, 3) in m, ENU. NaN where unknown."""
 
-    time: np.ndarray
-    true: np.ndarray
-    estimate: np.ndarray
-    set_point: np.ndarray
+    time: Floats
+    true: Floats
+    estimate: Floats
+    set_point: Floats
 
     @property
-    def error(self) -> np.ndarray:
-        """Distance (m) of the true position from the set-point."""
-        return np.linalg.norm(self.true - self.set_point, axis=1)
+    def error(self) -> Floats:
+        """Distance (T,) in m of the true position from the set-point."""
+        distance: Floats = np.linalg.norm(self.true - self.set_point, axis=1)
+        return distance
 
 
 class FlownLeg(NamedTuple):
-    """One trajectory of a flight. rmse, worst (m) and beyond, the share of samples farther off than PASS_ERROR: after
-    SETTLING. settle: of a step, s until it is within PASS_ERROR for good; NaN for others. estimate: RMSE (m) of what the
-    autopilot took for the position, which no policy can better.
+    """One trajectory of a flight, after SETTLING_TIME.
+
+    rmse, worst: error (m). beyond: share of the samples with an error above PASS_ERROR. settle: time (s) from a step of the
+    set-point until the error stays within PASS_ERROR, NaN for other trajectories. estimate: RMSE (m) of the position that
+    the autopilot estimated; no policy can do better.
     """
 
     name: str
@@ -54,12 +77,12 @@ class FlownLeg(NamedTuple):
             return f"step: within {PASS_ERROR} m after {self.settle:.2f} s"
         goal = f", goal {GOALS[self.name]:.2f} m: {'pass' if self.passed else 'FAIL'}" if self.name in GOALS else ""
         far = f"{100 * self.beyond:.1f} % beyond {PASS_ERROR} m"
-        off = f"the estimate alone {self.estimate:.3f} m"
-        return f"{self.name}: RMSE {self.rmse:.3f} m ({off}), worst {self.worst:.3f} m, {far}{goal}"
+        estimate = f"the estimate alone {self.estimate:.3f} m"
+        return f"{self.name}: RMSE {self.rmse:.3f} m ({estimate}), worst {self.worst:.3f} m, {far}{goal}"
 
 
-def of(log, truth) -> FlownTrack | None:
-    """The part of a recorded flight (a `FlightLog`) that the policy flew, by the vehicle's `Truth`; None: there is none."""
+def flown_track(log: RecordedFlight, truth: TruePositions) -> FlownTrack | None:
+    """The part of a recorded flight that the policy flew; None: it never flew."""
     flown = np.flatnonzero(log.rung_at(log.received) == int(Rung.SNN))
     if not len(flown):
         return None
@@ -69,29 +92,29 @@ def of(log, truth) -> FlownTrack | None:
 
 
 def legs(track: FlownTrack, kinds: Sequence[str], duration: float) -> list[FlownLeg]:
-    """The legs of a flight whose trajectories took `duration` (s) each. One that was not flown is infinitely far off."""
+    """The trajectories of a flight, `duration` (s) each. The error of one that was not flown is infinite."""
     found = []
     for number, kind in enumerate(kinds):
         begin = number * duration
         flown = (track.time >= begin) & (track.time < begin + duration)
-        rows = flown & (track.time >= begin + SETTLING) & np.isfinite(track.error)
-        counts = track.error[rows]
-        if not len(counts):
+        rows = flown & (track.time >= begin + SETTLING_TIME) & np.isfinite(track.error)
+        error = track.error[rows]
+        if not len(error):
             found.append(FlownLeg(kind, math.inf, math.inf, 1.0))
             continue
         settle = _settle(track, flown) if kind == "step" else math.nan
-        rmse = float(np.sqrt((counts**2).mean()))
+        rmse = float(np.sqrt((error**2).mean()))
         estimate = float(np.sqrt(((track.estimate - track.true)[rows] ** 2).sum(axis=1).mean()))
-        found.append(FlownLeg(kind, rmse, float(counts.max()), float((counts > PASS_ERROR).mean()), settle, estimate))
+        found.append(FlownLeg(kind, rmse, float(error.max()), float((error > PASS_ERROR).mean()), settle, estimate))
     return found
 
 
-def _settle(track: FlownTrack, flown: np.ndarray) -> float:
-    """s from the first jump of the set-point until the vehicle is near it for good, or until it jumps again."""
+def _settle(track: FlownTrack, flown: NDArray[np.bool_]) -> float:
+    """Time (s) from the first step of the set-point until the vehicle stays near it, at most until the next step."""
     time, error, points = track.time[flown], track.error[flown], track.set_point[flown]
-    jumps = np.flatnonzero(np.linalg.norm(np.diff(points, axis=0), axis=1) > PASS_ERROR) + 1
-    if not len(jumps):
+    steps = np.flatnonzero(np.linalg.norm(np.diff(points, axis=0), axis=1) > PASS_ERROR) + 1
+    if not len(steps):
         return math.nan
-    end = jumps[1] if len(jumps) > 1 else len(time)
-    far = np.flatnonzero(~(error[jumps[0] : end] <= PASS_ERROR))
-    return float(time[jumps[0] + far[-1]] - time[jumps[0]]) if len(far) < end - jumps[0] else math.inf
+    end = steps[1] if len(steps) > 1 else len(time)
+    far = np.flatnonzero(~(error[steps[0] : end] <= PASS_ERROR))
+    return float(time[steps[0] + far[-1]] - time[steps[0]]) if len(far) < end - steps[0] else math.inf

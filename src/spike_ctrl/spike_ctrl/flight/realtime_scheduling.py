@@ -1,4 +1,4 @@
-"""What keeps a process on time: the scheduler SCHED_FIFO, where this user may have it, and short pauses for garbage."""
+"""How a process keeps its deadlines: the scheduler SCHED_FIFO, where this user may have it, and short garbage collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HIGHEST = PRIORITY + 2  # of bridge and supervisor; the policy is between them a
 
 
 def allowed(priority: int = HIGHEST) -> bool:
-    """Whether a process of this user may run under SCHED_FIFO at that priority. Tried in a thread, which takes it along."""
+    """Whether this user may run a process under SCHED_FIFO at that priority. A thread tries it, and takes it along."""
     found = []
 
     def attempt() -> None:
@@ -27,10 +27,10 @@ def allowed(priority: int = HIGHEST) -> bool:
     return bool(found)
 
 
-def settle() -> None:
-    """What is there now stays: later collections of garbage look at new objects alone.
+def freeze_objects() -> None:
+    """Exclude all objects that exist now from later garbage collections.
 
-    For who has made many objects before it starts: with those of numba a collection takes 20 ms and more.
+    Call it once a process has loaded all it needs. With the objects of numba a collection takes 20 ms and more.
     """
     gc.collect()
     gc.freeze()

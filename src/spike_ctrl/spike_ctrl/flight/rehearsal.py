@@ -1,7 +1,7 @@
-"""The flight in simulation that a policy must pass before it may fly in shadow.
+"""The rehearsal: a flight in simulation that a policy must pass before it may fly in shadow.
 
-A policy in shadow sees a vehicle that the guide holds at its set-point, and there weights at random, or of the wrong sign,
-hardly differ from good ones. In simulation they fly by themselves, and fall.
+A policy in shadow sees a vehicle that the guide holds at its set-point. There, random weights or weights with the wrong
+sign differ little from good ones. In simulation the policy flies alone, and a bad one falls.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
@@ -31,26 +32,31 @@ from spike_ctrl.sim.dynamics import (
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
 VEHICLES, SEED, SECONDS = LANES, 0, 4.0
-POSITIONS, TILTS, SPEEDS = 0.5, 0.3, 0.5  # m, rad, m/s: largest at the start
-WITHIN = 0.5  # m from the set-point at the end
+START_POSITION, START_TILT, START_SPEED = 0.5, 0.3, 0.5  # largest at the start: m per axis, rad, m/s per axis
+END_DISTANCE = 0.5  # m from the set-point, largest at the end
+
+Floats = NDArray[np.float32]
 
 
 def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None) -> str | None:
-    """Fly VEHICLES of the airframe for SECONDS to the set-point; why the policy must not fly, or None.
+    """Fly VEHICLES of the airframe for SECONDS to the set-point. Why the policy must not fly, in words, or None.
 
     rest: called after each step, so that a thread may let others run.
     """
-    for seen in flight(policy, airframe, rate_hz):
-        away = np.linalg.norm(seen[:, :3], axis=1)
+    distance = np.full(VEHICLES, np.inf)
+    for seen in fly(policy, airframe, rate_hz):
+        distance = np.linalg.norm(seen[:, :3], axis=1)
         rest()
-    if not (away <= WITHIN).all():  # NaN is not
-        lost = int((~(away <= WITHIN)).sum())
-        return f"in simulation {lost} of {VEHICLES} vehicles are more than {WITHIN} m from the set-point after {SECONDS:g} s"
+    arrived = distance <= END_DISTANCE  # False for NaN
+    if not arrived.all():
+        lost = int((~arrived).sum())
+        far = f"more than {END_DISTANCE} m from the set-point after {SECONDS:g} s"
+        return f"in simulation {lost} of {VEHICLES} vehicles are {far}"
     return None
 
 
-def flight(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[np.ndarray]:
-    """The observations (VEHICLES, 18) that the policy answers, then that after its last answer."""
+def fly(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[Floats]:
+    """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer."""
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)
     rates, dt = airframe.action_layout == "rates", 1 / frequency
@@ -71,10 +77,11 @@ def flight(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[np.nd
     yield _observe(buffer)
 
 
-def _start(buffer: np.ndarray, airframe: Airframe) -> None:
+def _start(buffer: Floats, airframe: Airframe) -> None:
+    """Vehicles near the set-point with the rotors at hover; poses and velocities from SEED."""
     dice = np.random.default_rng(SEED)
-    positions, velocities = (dice.uniform(-size, size, (VEHICLES, 3)) for size in (POSITIONS, SPEEDS))
-    half, heading = dice.uniform(0, TILTS / 2, VEHICLES), dice.uniform(-np.pi, np.pi, VEHICLES)
+    positions, velocities = (dice.uniform(-size, size, (VEHICLES, 3)) for size in (START_POSITION, START_SPEED))
+    half, heading = dice.uniform(0, START_TILT / 2, VEHICLES), dice.uniform(-np.pi, np.pi, VEHICLES)
     zero = np.zeros(VEHICLES)
     quaternions = np.stack([np.sin(half) * np.cos(heading), np.sin(half) * np.sin(heading), zero, np.cos(half)], axis=1)
     for row, values in ((POSITION, positions), (QUATERNION, quaternions), (VELOCITY, velocities)):
@@ -82,14 +89,14 @@ def _start(buffer: np.ndarray, airframe: Airframe) -> None:
     dynamics.write(buffer, ROTOR_ROWS, np.full((VEHICLES, 4), airframe.hover))
 
 
-def _observe(buffer: np.ndarray) -> np.ndarray:
+def _observe(buffer: Floats) -> Floats:
     parts = [(POSITION, 3), (QUATERNION, 4), (VELOCITY, 3), (RATES, 3)]
     columns = [dynamics.read(buffer, slice(row, row + size), VEHICLES) for row, size in parts]
     return np.stack([observation.build(*row) for row in zip(*columns, strict=True)])
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _advance(buffer, substeps, dt, arms, loop, rates):
+def _advance(buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: Floats, rates: bool) -> None:
     """Substeps of `dt` seconds for every vehicle, with the body-rate loop where `rates`."""
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
     for _ in range(substeps):

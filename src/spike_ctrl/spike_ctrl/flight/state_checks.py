@@ -1,11 +1,11 @@
-"""Checks of the vehicle's state: what may be flown on. Pure; times are seconds on the companion's monotonic clock.
+"""Checks of the vehicle's state: which states guide and policy may fly on, and which faults the others show.
 
-Stamps of the vehicle serve for order and for the delay of a state, never for its age. World ENU, body FLU, SI, quaternion
-x, y, z, w. A refused state leaves no trace but what is needed to judge the next one.
+Pure. Times are seconds on the companion's monotonic clock. Stamps of the vehicle's clock give the order and the delay of
+states, never their age. World ENU, body FLU, SI units, quaternions x, y, z, w.
 
-    track = Track()
-    track, accepted, findings, shift = inspect(sample, track, limits, airborne)
-    findings = gap(track, now, limits)              # also when nothing came
+    track = StateTrack()
+    track, accepted, findings, shift = check_state(sample, track, limits, airborne)
+    findings = check_state_age(track, now, limits)  # also while no state comes
 """
 
 from __future__ import annotations
@@ -15,171 +15,180 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, yaw
 from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.vehicle_clock import VehicleClock
 
 STREAMS = ("position", "attitude", "rates")
 FIELDS = ("position", "quaternion", "velocity", "rates")
+FieldCounts = tuple[int, int, int, int]  # one count per field of FIELDS
+NO_COUNTS: FieldCounts = (0, 0, 0, 0)
 
 
 class Sample(NamedTuple):
     """One state of the vehicle, as the bridge assembled it for a control tick.
 
-    tick counts samples. stamp: s, the vehicle's clock. received: s. position m and velocity m/s in `odom`; quaternion body
-    to `odom`; rates rad/s in the body. ages: s at `received` of what position, attitude and rates were taken from.
-    reset_counter: the estimator's.
+    tick: counts samples. stamp: time (s) on the vehicle's clock. received: time (s) of receipt. position (m) and velocity
+    (m/s) in `odom`; quaternion body to `odom`; rates (rad/s) in the body. reset_counter: the estimator's. ages: age (s), at
+    receipt, of the measurements that position, attitude and rates come from.
     """
 
     tick: int
     stamp: float
     received: float
-    position: tuple[float, float, float]
-    quaternion: tuple[float, float, float, float]
-    velocity: tuple[float, float, float]
-    rates: tuple[float, float, float]
+    position: Vector
+    quaternion: Quaternion
+    velocity: Vector
+    rates: Vector
     reset_counter: int = 0
-    ages: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ages: Vector = (0.0, 0.0, 0.0)
 
 
-class Shift(NamedTuple):
-    """By how much the estimator moved its origin: position (m, `odom`) and yaw (rad)."""
+class OriginShift(NamedTuple):
+    """How far the estimator moved its origin: position (m, `odom`) and yaw (rad)."""
 
-    position: tuple[float, float, float]
+    position: Vector
     yaw: float
 
 
 class StateTrack(NamedTuple):
-    """What the next state is judged by: the one before, when one was last accepted, the clock, repeats, late states."""
+    """What the next state is checked against. A refused state changes only what the next check needs."""
 
-    last: Sample | None = None  # that came in order, accepted or not
+    last: Sample | None = None  # the last state that came in order, accepted or not
     accepted_at: float | None = None  # s, receipt of the last accepted state
-    lead: float | None = None  # s, stamp minus receipt of the least delayed state
-    followed: float = 0.0  # s by which the lead has gone back of late, with states that come later and later
-    still: tuple[int, int, int, int] = (0, 0, 0, 0)  # states in which a field has not changed a bit
-    moved: tuple[int, int, int, int] = (0, 0, 0, 0)  # how often the others have, meanwhile
-    late: int = 0  # one bit per control period: a state was missing
-    delayed: int = 0  # states in a row that were old when they came
-    shift: Shift | None = None  # of the origin, in states that were refused since the last accepted one
+    clock: VehicleClock = VehicleClock()
+    unchanged: FieldCounts = NO_COUNTS  # for how many states in a row each field has been equal bit by bit
+    others_changed: FieldCounts = NO_COUNTS  # in how many of those states another field has changed
+    late: int = 0  # one bit per control period: no state came in it
+    delayed: int = 0  # states in a row that were too old on arrival
+    shift: OriginShift | None = None  # sum of the origin's shifts in states that were refused since the last accepted one
 
 
-class Inspection(NamedTuple):
+class StateCheck(NamedTuple):
+    """The result of a check: the accepted state (quaternion of norm 1) or None, the faults, and a shift of the origin."""
+
     track: StateTrack
     accepted: Sample | None
     findings: tuple[Finding, ...]
-    shift: Shift | None
+    shift: OriginShift | None
 
 
 @dataclass(frozen=True)
 class StateLimits:
-    """What a state must keep to. Ages are those of the streams a state is made of; a state's own age is counted apart."""
+    """Limits of a state. The ages of its streams and the age of the state itself have separate limits."""
 
     period: float = within(0.01, 0.001, 0.1)  # s, control period
     position_age: float = within(0.1, 0.002, 2.0)  # s
     attitude_age: float = within(0.05, 0.002, 1.0)  # s
     rates_age: float = within(0.02, 0.002, 1.0)  # s
     state_age: float = within(0.05, 0.002, 1.0)  # s without a state: the policy's limit
-    guide_age: float = within(0.1, 0.002, 2.0)  # s, the guide's limit for a state and all its streams
+    guide_age: float = within(0.1, 0.002, 2.0)  # s, the guide's limit for a state and for each of its streams
     delay: float = within(0.1, 0.002, 1.0)  # s of transport
-    stood: int = within(100, 2, 1000)  # states in a row: the vehicle's clock stood still, and they are not late
+    stood: int = within(100, 2, 1000)  # delayed states in a row, from which the vehicle's clock must have stood still
     late_states: int = within(20, 1, 100)  # in the last 100 control periods
-    future: float = within(0.05, 0.001, 1.0)  # s that a stamp may run ahead of the clocks' offset
-    drift: float = within(0.25, 0.0, 0.5)  # s/s between the two clocks: a simulation falls behind the computer's
-    quaternion_norm: float = within(1e-2, 1e-6, 0.1)  # from 1
+    future: float = within(0.05, 0.001, 1.0)  # s that a stamp may run ahead of the offset of the clocks
+    drift: float = within(0.25, 0.0, 0.5)  # s/s between the two clocks: a slow simulation falls behind the computer's clock
+    quaternion_norm: float = within(1e-2, 1e-6, 0.1)  # largest difference of the norm from 1
     max_speed: float = within(15.0, 0.1, 100.0)  # m/s
     max_rate: float = within(35.0, 1.0, 200.0)  # rad/s
-    jump: float = within(0.5, 0.01, 10.0)  # m and rad beyond what speed and rate limit allow
+    jump: float = within(0.5, 0.01, 10.0)  # m and rad beyond what the limits of speed and rate allow
     frozen: int = within(20, 2, 1000)  # states
 
 
-FOLLOWED = 0.99  # of what the lead has gone back, from state to state: a delay that grew within a second may end at once
 WINDOW = 100  # control periods in which late states are counted
 _WINDOW_MASK = (1 << WINDOW) - 1
 
 
-def inspect(sample: Sample, track: StateTrack, limits: StateLimits, airborne: bool = True) -> Inspection:
-    """Judge one state. Accepted is the state with its quaternion normalised, or None; findings say why."""
+def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne: bool = True) -> StateCheck:
+    """Check one state. airborne: a frozen state counts as a fault only in the air."""
 
-    def refuse(fault: Fault, detail: str, kept: StateTrack = track) -> Inspection:
-        return Inspection(kept, None, (Finding(fault, detail),), None)
+    def refuse(fault: Fault, detail: str, kept: StateTrack = track) -> StateCheck:
+        return StateCheck(kept, None, (Finding(fault, detail),), None)
 
     if (detail := not_finite(sample)) is not None:
         return refuse(Fault.STATE_NOT_FINITE, detail)
-    last, lead = track.last, sample.stamp - sample.received
-    reset = last is not None and sample.reset_counter != last.reset_counter
-    # Across a jump of the clock it is not known for how long the vehicle has moved on.
-    across = _sum(track.shift, estimator_shift(last, sample, 0.0)) if reset else track.shift
-    rebased = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
+    last, across = track.last, track.shift
+    origin_moved = last is not None and sample.reset_counter != last.reset_counter
+    if last is not None and origin_moved:
+        # After a clock jump the time between the two states is unknown, so the vehicle's own motion is not subtracted.
+        across = _sum(track.shift, origin_shift(last, sample, 0.0))
+    restarted = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
     if last is not None:
         if sample.stamp < last.stamp - limits.delay or (sample.tick <= last.tick and sample.stamp > last.stamp):
             detail = f"stamp from {last.stamp:.3f} to {sample.stamp:.3f} s, tick from {last.tick} to {sample.tick}"
-            return refuse(Fault.CLOCK_JUMP, detail, rebased)
+            return refuse(Fault.CLOCK_JUMP, detail, restarted)
         if sample.stamp <= last.stamp:
             return refuse(Fault.OUT_OF_ORDER, f"tick {sample.tick} at {sample.stamp:.3f} s after {last.stamp:.3f} s")
-    age = 0.0 if track.lead is None else track.lead - lead
-    # From one state to the next; in a longer pause a clock has no more time to drift away than a state to be late.
+    delay = track.clock.delay(sample.stamp, sample.received)
+    # In a pause of two periods or more the clocks drift no further than a state may be late.
     drift = 0.0 if last is None else limits.drift * min(max(sample.received - last.received, 0.0), 2 * limits.period)
-    if -age > (ahead := limits.future + drift + track.followed):
-        return refuse(Fault.CLOCK_JUMP, f"stamp is {-age:.3f} s ahead, wanted at most {ahead:.3f} s", rebased)
-    if age > limits.delay + drift:
-        detail = f"{age:.3f} s old on arrival, wanted at most {limits.delay} s"
+    if -delay > (ahead := limits.future + drift + track.clock.decay):
+        return refuse(Fault.CLOCK_JUMP, f"stamp is {-delay:.3f} s ahead, wanted at most {ahead:.3f} s", restarted)
+    if delay > limits.delay + drift:
+        detail = f"{delay:.3f} s old on arrival, wanted at most {limits.delay} s"
         delayed = track.delayed + 1
-        if delayed >= limits.stood:  # not they are late but the vehicle's clock stood still; a slow link bars the preflight
-            return refuse(Fault.CLOCK_JUMP, f"{delayed} states in a row {detail}", rebased)
+        if delayed >= limits.stood:  # a link this slow fails the preflight: it was the vehicle's clock that stood still
+            return refuse(Fault.CLOCK_JUMP, f"{delayed} states in a row {detail}", restarted)
         return refuse(Fault.STATE_DELAYED, detail, track._replace(delayed=delayed))
-    if (detail := absurdity(sample, last, limits)) is not None:
-        return refuse(Fault.STATE_ABSURD, detail)
+    if (implausible := implausibility(sample, last, limits)) is not None:
+        return refuse(Fault.STATE_ABSURD, implausible)
     sample = sample._replace(quaternion=normalised(sample.quaternion))
-    still, moved = _count_still(sample, last, track) if airborne else (StateTrack().still, StateTrack().moved)
-    shift = _sum(track.shift, estimator_shift(last, sample, sample.stamp - last.stamp)) if reset else track.shift
-    followed = min(max(FOLLOWED * track.followed + min(age, drift), 0.0), limits.delay)
-    lead += max(age - drift, 0.0)
-    track = track._replace(last=sample, lead=lead, followed=followed, still=still, moved=moved, delayed=0, shift=shift)
-    if (detail := _frozen(still, moved, limits)) is not None:
-        return refuse(Fault.STATE_FROZEN, detail, track)
-    ages = dict(zip(STREAMS, sample.ages, strict=True))
-    allowed = dict(zip(STREAMS, (limits.position_age, limits.attitude_age, limits.rates_age), strict=True))
-    stopped = tuple(
-        Finding(Fault.STREAM_STOPPED, f"{name} is {1e3 * age:.0f} ms old, wanted at most {1e3 * allowed[name]:.0f} ms")
-        for name, age in ages.items()
-        if age > allowed[name]
+    unchanged, others_changed = _count_unchanged(sample, last, track) if airborne else (NO_COUNTS, NO_COUNTS)
+    shift = track.shift
+    if last is not None and origin_moved:
+        shift = _sum(track.shift, origin_shift(last, sample, sample.stamp - last.stamp))
+    track = track._replace(
+        last=sample,
+        clock=track.clock.followed(sample.stamp, sample.received, drift, limits.delay),
+        unchanged=unchanged,
+        others_changed=others_changed,
+        delayed=0,
+        shift=shift,
     )
+    if (frozen := _frozen(unchanged, others_changed, limits)) is not None:
+        return refuse(Fault.STATE_FROZEN, frozen, track)
+    stopped = _check_streams(sample, limits)
     if max(sample.ages) > limits.guide_age:
-        return Inspection(track, None, stopped, None)
+        return StateCheck(track, None, stopped, None)
     since = 0.0 if track.accepted_at is None else sample.received - track.accepted_at
-    track = track._replace(accepted_at=sample.received, late=shift_in(track.late, missing(since, limits.period)))
-    track = track._replace(shift=None)
+    late = push_missed(track.late, missed_periods(since, limits.period))
+    track = track._replace(accepted_at=sample.received, late=late, shift=None)
     if shift is None:
-        return Inspection(track, sample, stopped, None)
+        return StateCheck(track, sample, stopped, None)
     detail = f"position by ({', '.join(f'{v:.2f}' for v in shift.position)}) m, yaw by {shift.yaw:.3f} rad"
-    return Inspection(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
+    return StateCheck(track, sample, (*stopped, Finding(Fault.ESTIMATOR_RESET, detail)), shift)
 
 
-def gap(track: StateTrack, now: float, limits: StateLimits) -> tuple[Finding, ...]:
-    """What is wrong because of states that have not come, at time `now`."""
+def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> tuple[Finding, ...]:
+    """Faults of states that have not come by `now` (s)."""
     if track.accepted_at is None:
         return (Finding(Fault.STATE_LOST, "no state has been accepted"),)
-    age, found = now - track.accepted_at, ()
+    found: list[Finding] = []
+    age = now - track.accepted_at
     if age > limits.guide_age:
-        found = (Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"),)
+        found.append(Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"))
     elif age > limits.state_age:
         detail = f"state is {1e3 * age:.0f} ms old, wanted at most {1e3 * limits.state_age:.0f} ms"
-        found = (Finding(Fault.STREAM_STOPPED, detail),)
+        found.append(Finding(Fault.STREAM_STOPPED, detail))
     if (late := track.late.bit_count()) > limits.late_states:
-        found += (Finding(Fault.STATE_LATE, f"{late} missing in {WINDOW} periods, wanted at most {limits.late_states}"),)
-    return found
+        detail = f"{late} missing in {WINDOW} periods, wanted at most {limits.late_states}"
+        found.append(Finding(Fault.STATE_LATE, detail))
+    return tuple(found)
 
 
-def missing(pause: float, period: float) -> int:
-    """Control periods that passed without anything between two things that are `pause` (s) apart."""
+def missed_periods(pause: float, period: float) -> int:
+    """Whole control periods that passed without an event between two events that are `pause` (s) apart."""
     return int(min(max(pause / period - 1 + 1e-6, 0.0), WINDOW))
 
 
-def shift_in(window: int, missing: int) -> int:
-    """A window of bits moved on by `missing` control periods, which count, and by one that does not."""
-    return (((window << missing) | ((1 << missing) - 1)) << 1) & _WINDOW_MASK
+def push_missed(window: int, missed: int) -> int:
+    """The bits of the last WINDOW control periods after so many missed ones (bit 1) and one good one (bit 0)."""
+    return (((window << missed) | ((1 << missed) - 1)) << 1) & _WINDOW_MASK
 
 
 def not_finite(sample: Sample) -> str | None:
-    """The first field of a state that is NaN or infinite, in words."""
+    """The first field of a state that is NaN or infinite, in words; None where all are finite."""
     for name in (*FIELDS, "ages"):
         for index, value in enumerate(getattr(sample, name)):
             if not math.isfinite(value):
@@ -190,8 +199,8 @@ def not_finite(sample: Sample) -> str | None:
     return None
 
 
-def absurdity(sample: Sample, last: Sample | None, limits: StateLimits) -> str | None:
-    """What a finite state says that cannot be, by itself or after `last`; None where all is plausible."""
+def implausibility(sample: Sample, last: Sample | None, limits: StateLimits) -> str | None:
+    """What is impossible in a finite state, by itself or after `last`, in words; None where all is plausible."""
     norm = math.hypot(*sample.quaternion)
     if abs(norm - 1) > limits.quaternion_norm:
         return f"quaternion has norm {norm:.4f}, wanted 1 within {limits.quaternion_norm}"
@@ -204,64 +213,51 @@ def absurdity(sample: Sample, last: Sample | None, limits: StateLimits) -> str |
     dt = max(sample.stamp - last.stamp, 0.0)
     if (moved := math.dist(sample.position, last.position)) > limits.max_speed * dt + limits.jump:
         return f"position jumps by {moved:.1f} m in {1e3 * dt:.0f} ms"
-    turned = angle(sample.quaternion, last.quaternion)
+    turned = angle_between(sample.quaternion, last.quaternion)
     if turned > limits.max_rate * dt + limits.jump:
         return f"attitude jumps by {turned:.1f} rad in {1e3 * dt:.0f} ms"
     return None
 
 
-def estimator_shift(last: Sample, now: Sample, dt: float) -> Shift:
-    """The jump from the last state, moved on by its velocity and rates for dt (s), to this one."""
-    position = tuple(p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
+def origin_shift(last: Sample, now: Sample, dt: float) -> OriginShift:
+    """The jump from the last state, moved on by its velocity and yaw rate for dt (s), to this one."""
+    x, y, z = (p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
-    return Shift(position, math.remainder(turn, 2 * math.pi))
+    return OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
 
 
-def _sum(before: Shift | None, shift: Shift) -> Shift:
+def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:
     if before is None:
         return shift
-    position = tuple(a + b for a, b in zip(before.position, shift.position, strict=True))
-    return Shift(position, before.yaw + shift.yaw)
+    x, y, z = (a + b for a, b in zip(before.position, shift.position, strict=True))
+    return OriginShift((x, y, z), before.yaw + shift.yaw)
 
 
-def normalised(quaternion):
-    norm = math.hypot(*quaternion)
-    return tuple(q / norm for q in quaternion)
+def _check_streams(sample: Sample, limits: StateLimits) -> tuple[Finding, ...]:
+    """The streams that are older than the policy's limits."""
+    allowed = (limits.position_age, limits.attitude_age, limits.rates_age)
+    return tuple(
+        Finding(Fault.STREAM_STOPPED, f"{name} is {1e3 * age:.0f} ms old, wanted at most {1e3 * limit:.0f} ms")
+        for name, age, limit in zip(STREAMS, sample.ages, allowed, strict=True)
+        if age > limit
+    )
 
 
-def yaw(quaternion) -> float:
-    """Yaw (rad, counter-clockwise from east) of a body with this attitude."""
-    x, y, z, w = quaternion
-    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-
-
-def tilt(quaternion) -> float:
-    """Angle (rad) between the body's z axis and up."""
-    x, y, _, _ = quaternion
-    return math.acos(min(max(1 - 2 * (x * x + y * y), -1.0), 1.0))
-
-
-def angle(first, second) -> float:
-    """Angle (rad) of the rotation between two attitudes."""
-    inner = abs(sum(a * b for a, b in zip(first, second, strict=True)))
-    return 2 * math.acos(min(inner, 1.0))
-
-
-def _count_still(sample: Sample, last: Sample | None, track: StateTrack):
-    """In how many states each field has not changed by a bit, and in how many of these another one has."""
+def _count_unchanged(sample: Sample, last: Sample | None, track: StateTrack) -> tuple[FieldCounts, FieldCounts]:
+    """In how many states in a row each field is equal bit by bit, and in how many of those another field changed."""
     if last is None:
-        return StateTrack().still, StateTrack().moved
-    same = [getattr(sample, name) == getattr(last, name) for name in FIELDS]
-    moving = not all(same)
-    still = tuple(count + 1 if kept else 0 for count, kept in zip(track.still, same, strict=True))
-    moved = tuple(count + moving if kept else 0 for count, kept in zip(track.moved, same, strict=True))
-    return still, moved
+        return NO_COUNTS, NO_COUNTS
+    p, q, v, r = (getattr(sample, name) == getattr(last, name) for name in FIELDS)
+    changing = not (p and q and v and r)
+    pn, qn, vn, rn = (n + 1 if same else 0 for n, same in zip(track.unchanged, (p, q, v, r), strict=True))
+    pc, qc, vc, rc = (n + changing if same else 0 for n, same in zip(track.others_changed, (p, q, v, r), strict=True))
+    return (pn, qn, vn, rn), (pc, qc, vc, rc)
 
 
-def _frozen(still, moved, limits: StateLimits) -> str | None:
-    for name, kept, others in zip(FIELDS, still, moved, strict=True):
+def _frozen(unchanged: FieldCounts, others_changed: FieldCounts, limits: StateLimits) -> str | None:
+    for name, count, others in zip(FIELDS, unchanged, others_changed, strict=True):
         if others >= limits.frozen:
-            return f"{name} has not changed by a bit in {kept} states, the others have"
-    if min(still) >= limits.frozen:
-        return f"nothing has changed by a bit in {min(still)} states, in the air"
+            return f"{name} has not changed by a bit in {count} states, the others have"
+    if min(unchanged) >= limits.frozen:
+        return f"nothing has changed by a bit in {min(unchanged)} states, in the air"
     return None

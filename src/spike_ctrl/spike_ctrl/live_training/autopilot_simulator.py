@@ -15,11 +15,10 @@ import numpy as np
 
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import state_checks
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault
-from spike_ctrl.flight.limits import Settings
-from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.live_training import return_to_start
 from spike_ctrl.live_training.return_to_start import AutopilotRequest, FlownSetPoint, ReturnFacts, ReturnPhase, ReturnState
@@ -84,7 +83,7 @@ class AutopilotSimulator:
         self.counts: Counter[str] = Counter()
         self.tick = 0
         self.sample: Sample | None = None
-        self._settings = Settings()
+        self._settings = FlightSettings()
         self._track = StateTrack()
         self._integral = guide.initial_state(1)
         self._leave: RolloutOrder | None = None
@@ -126,7 +125,7 @@ class AutopilotSimulator:
         if self.sample is None:
             self.reset = self.reset._replace(since=sample.stamp)
         airborne = status is not None and status.airborne
-        found = state_checks.inspect(sample, self._track, GUARD, airborne)
+        found = check_state(sample, self._track, GUARD, airborne)
         self._track = found.track
         for finding in found.findings:
             self.counts[finding.fault.name.lower()] += 1

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.attitude import tilt, yaw
 from spike_ctrl.flight.autopilot import Autopilot, Mode
-from spike_ctrl.flight.state_checks import Sample, tilt, yaw
+from spike_ctrl.flight.state_checks import Sample
 
 
 class ReturnPhase(Enum):

@@ -16,7 +16,8 @@ from spike_ctrl._files import ranges
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight.geofence import Cage, Envelope
+from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe import Recipe

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.flight.limits import Settings
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.sim.observation import LAYOUT
@@ -85,7 +85,7 @@ class Heard(NamedTuple):
     others: tuple[int, ...] = ()
 
 
-def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
+def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
     """All that can be said of the autopilot."""
     if heard.status is None and heard.others:
         found = " and ".join(map(str, heard.others))
@@ -103,13 +103,17 @@ def audit(heard: Heard, settings: Settings, airframe: Airframe, wanted: Wanted) 
     ]
 
 
-def parameter_names(settings: Settings, airframe: Airframe, wanted: Wanted) -> tuple[str, ...]:
+def parameter_names(settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> tuple[str, ...]:
     """The autopilot's parameters that are audited."""
     return tuple(rule.name for rule in _rules(settings, airframe, wanted))
 
 
 def to_set(
-    found: Mapping[str, float], settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None
+    found: Mapping[str, float],
+    settings: FlightSettings,
+    airframe: Airframe,
+    wanted: Wanted,
+    home: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """The values that the autopilot's parameters need before a flight, of those that bar one. As audit_parameters."""
     barring = [rule for rule in _rules(settings, airframe, wanted, home) if rule.blocks and rule.name in found]
@@ -132,7 +136,11 @@ class _Rule(NamedTuple):
 
 
 def audit_parameters(
-    found: Mapping[str, float], settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None
+    found: Mapping[str, float],
+    settings: FlightSettings,
+    airframe: Airframe,
+    wanted: Wanted,
+    home: Sequence[float] | None = None,
 ) -> list[Unmet]:
     """What is wrong with the autopilot's parameters (name to value, as read over MAVLink). home: None: the origin."""
     unmet = []
@@ -146,7 +154,7 @@ def audit_parameters(
     return unmet
 
 
-def _rules(settings: Settings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None) -> list[_Rule]:
+def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None) -> list[_Rule]:
     tilt, cage = math.degrees(settings.envelope.tilt), settings.cage
     x, y, z = home or (0.0, 0.0, 0.0)
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
@@ -273,7 +281,7 @@ def audit_estimator(
     return unmet
 
 
-def audit_battery(status: Autopilot | None, settings: Settings) -> list[Unmet]:
+def audit_battery(status: Autopilot | None, settings: FlightSettings) -> list[Unmet]:
     limits = settings.autopilot
     if status is None:
         return [Unmet("autopilot: never heard", "check connection, port and baud rate")]
@@ -320,7 +328,7 @@ def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     ]
 
 
-def audit_cage(settings: Settings, position: tuple[float, float, float] | None) -> list[Unmet]:
+def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | None) -> list[Unmet]:
     """Whether the vehicle stands in the cage and can climb to the take-off height (m) in it."""
     if position is None:
         return []

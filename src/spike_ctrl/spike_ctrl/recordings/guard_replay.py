@@ -12,10 +12,20 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import answer_checks, state_checks
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, AnswerSource, Identity, Monitor
+from spike_ctrl.flight import guide_disagreement
+from spike_ctrl.flight.answer_checks import (
+    Answer,
+    AnswerLimits,
+    AnswerSource,
+    Identity,
+    await_answer,
+    check_answer,
+    record_answer,
+)
+from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack
+from spike_ctrl.flight.policy_monitor import Monitor, observe_answer
+from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state, check_state_age
 from spike_ctrl.recordings.reader import Actions, Recording
 from spike_ctrl.sim.episode_flags import FIRST
 
@@ -54,23 +64,25 @@ def judge(
     for row, sample in enumerate(samples):
         if first[row]:
             track, source, monitor = StateTrack(), AnswerSource(), Monitor()
-        late = state_checks.gap(track, sample.received, limits) if track.accepted_at is not None else ()
-        late += answer_checks.silence(source, sample.received, answer_limits, Fault.POLICY_SILENT)
-        track, accepted, findings, _ = state_checks.inspect(sample, track, limits)
+        late = check_state_age(track, sample.received, limits) if track.accepted_at is not None else ()
+        late += check_deadlines(source, sample.received, answer_limits, Fault.POLICY_SILENT)
+        track, accepted, findings, _ = check_state(sample, track, limits)
         findings += late
         answer = by_policy[row]
         if accepted is not None and recording.policy is not None:
-            source = answer_checks.expect(source, accepted)
+            source = await_answer(source, accepted)
         if answer is not None:
-            answer, judged = answer_checks.judge(answer, source, layout, answer_limits)
+            answer, judged = check_answer(answer, source, layout, answer_limits)
             findings += judged
         if answer is not None:
-            source = answer_checks.answered(source, answer, answer_limits)
-            monitor, behaviour = answer_checks.observe(monitor, answer, accepted or sample, answer_limits)
+            source = record_answer(source, answer, answer_limits)
+            monitor, behaviour = observe_answer(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
             if by_guide[row] is not None:
-                monitor = answer_checks.compare(monitor, answer, by_guide[row], sample, ORIGIN, answer_limits)
-                findings += answer_checks.contradiction(monitor, answer_limits)
+                monitor = guide_disagreement.compare_with_guide(
+                    monitor, answer, by_guide[row], sample, ORIGIN, answer_limits
+                )
+                findings += guide_disagreement.check_disagreement(monitor, answer_limits)
         found.append(GuardVerdict(int(states.tick[row]), findings, _rung(findings)))
     return found
 

@@ -19,7 +19,7 @@ def judge(folder: Path, kinds: Sequence[str], duration: float) -> list[FlownLeg]
     kinds: of the trajectories; duration: s of each. Raises BagError and TruthError.
     """
     log, true = read_log(folder / "bag"), ground_truth.read(folder / "truth.csv")
-    flown = None if log is None else path_error.of(log, true)
+    flown = None if log is None else path_error.flown_track(log, true)
     if flown is None:
         return None
     legs = path_error.legs(flown, kinds, duration)

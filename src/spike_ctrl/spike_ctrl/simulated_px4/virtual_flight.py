@@ -12,10 +12,11 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import setpoint
+from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
-from spike_ctrl.flight.state_checks import Sample, yaw
+from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import dialect, link
 from spike_ctrl.px4.companion import Companion
@@ -69,7 +70,7 @@ def fly(
             flying = now - begin
             leg = min(max(int(flying / duration), 0), len(paths) - 1)
             target = Target(paths[leg], since=begin + leg * duration)
-            point, _ = setpoint.current(target, now, FENCE)
+            point, _ = setpoint.set_point_at(target, now, FENCE)
             heading = point.yaw if flying >= 0 else yaw(sample.quaternion)
             velocity = tuple(v - w for v, w in zip(sample.velocity, point.velocity, strict=True))
             seen = observation.build(sample.position, sample.quaternion, velocity, sample.rates, point.position, heading)

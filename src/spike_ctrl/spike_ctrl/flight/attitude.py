@@ -1,0 +1,32 @@
+"""Attitude of a body as a quaternion x, y, z, w (body FLU to world ENU): its yaw, its tilt, and angles between two."""
+
+from __future__ import annotations
+
+import math
+
+Quaternion = tuple[float, float, float, float]
+
+
+def yaw(quaternion: Quaternion) -> float:
+    """Yaw (rad, counter-clockwise from east) of a body with this attitude."""
+    x, y, z, w = quaternion
+    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
+def tilt(quaternion: Quaternion) -> float:
+    """Angle (rad) between the body's z axis and up."""
+    x, y, _, _ = quaternion
+    return math.acos(min(max(1 - 2 * (x * x + y * y), -1.0), 1.0))
+
+
+def angle_between(first: Quaternion, second: Quaternion) -> float:
+    """Angle (rad) of the rotation from one attitude to another. Both quaternions have norm 1."""
+    inner = abs(sum(a * b for a, b in zip(first, second, strict=True)))
+    return 2 * math.acos(min(inner, 1.0))
+
+
+def normalised(quaternion: Quaternion) -> Quaternion:
+    """The same attitude as a quaternion of norm 1."""
+    norm = math.hypot(*quaternion)
+    x, y, z, w = quaternion
+    return x / norm, y / norm, z / norm, w / norm

@@ -1,0 +1,48 @@
+"""Modes of the autopilot on the ladder: a take-over by a pilot, the end of a landing, a mode that is not taken. Pure."""
+
+from __future__ import annotations
+
+from spike_ctrl.flight.autopilot import Ask
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder_state import MODES, Facts, Ladder, LadderLimits, Move, change_rung
+
+
+def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+    """What the autopilot's mode and arming mean for the ladder.
+
+    Whoever changes the mode or disarms takes over: SILENT. A mode that the autopilot does not take leads further down.
+    """
+    if ladder.rung is Rung.SILENT or facts.autopilot is None:
+        return Move(ladder)
+    status, wanted = facts.autopilot, MODES[ladder.rung]
+    if status.armed:
+        ladder = ladder._replace(armed=True)
+    elif ladder.armed or ladder.rung is Rung.LAND:
+        landed = ladder.rung is Rung.LAND
+        reason = "landed and disarmed" if landed else "disarmed by the autopilot or a pilot"
+        return change_rung(ladder, Rung.SILENT, reason, facts, "ok" if landed else "warning")
+    if ladder.rung is Rung.LAND and ladder.confirmed and status.landed and status.mode is not wanted:
+        # After a landing PX4 disarms and goes back to its last mode. It reports the mode up to a second earlier.
+        return change_rung(ladder, Rung.SILENT, "landed", facts)
+    if status.mode is wanted:
+        return Move(ladder if ladder.confirmed else ladder._replace(confirmed=True))
+    if ladder.confirmed or status.mode is not ladder.came_from:
+        finding = Finding(Fault.TAKEN_OVER, f"found mode {status.mode.value}, wanted {wanted.value}")
+        return change_rung(ladder, Rung.SILENT, str(finding), facts, "warning", changes={"latched": finding})
+    allowed = limits.mode_timeout + (limits.stream_lead if ladder.rung is Rung.GUIDE else 0.0)
+    if facts.now - ladder.since <= allowed:
+        return Move(ladder)
+    finding = Finding(Fault.MODE_NOT_TAKEN, f"found mode {status.mode.value}, wanted {wanted.value}")
+    further = Rung.LAND if ladder.rung is Rung.HOLD else Rung.SILENT
+    return change_rung(ladder, further, str(finding), facts, "error", changes={"latched": finding})
+
+
+def mode_request(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Ask | None:
+    """What the autopilot must be asked for now, at most every `ask_again` seconds."""
+    if ladder.rung is Rung.SILENT or facts.autopilot is None or facts.now - ladder.asked_at < limits.ask_again:
+        return None
+    if ladder.rung in (Rung.HOLD, Rung.LAND):
+        return None if ladder.confirmed else Ask.HOLD if ladder.rung is Rung.HOLD else Ask.LAND
+    if not ladder.confirmed:
+        return Ask.OFFBOARD if facts.now - ladder.since >= limits.stream_lead else None
+    return Ask.ARM if ladder.taking_off and not ladder.armed else None

@@ -1,0 +1,80 @@
+"""The flight envelope: the largest tilt, body rate, speed and error, and the lowest height, of a flight under control."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.attitude import tilt
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.state_checks import Sample
+
+CRASH_HEIGHT = 0.15  # m above the ground: no vehicle that flies is lower
+# The guide or the autopilot takes over a falling vehicle after CATCH_TIME (s) and then slows it by BRAKING (m/s^2).
+CATCH_TIME, BRAKING = 0.12, 7.0
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Limits of a flight under control. Beyond them the guide recovers; then the autopilot holds."""
+
+    tilt: float = within(math.radians(50), 0.1, math.pi)  # rad
+    rate: float = within(12.0, 0.5, 100.0)  # rad/s
+    speed: float = within(5.0, 0.1, 50.0)  # m/s
+    error: float = within(4.0, 0.1, 100.0)  # m from the set-point
+
+    @property
+    def trajectory_limits(self) -> tuple[float, float]:
+        """Tilt (rad) and speed (m/s) that a trajectory may ask for. The rest is left for corrections."""
+        return 0.8 * self.tilt, 0.8 * self.speed
+
+    @property
+    def reach(self) -> float:
+        """Largest distance (m) of the vehicle from a new set-point."""
+        return 0.9 * self.error
+
+    def check(self, sample: Sample, target: SetPoint | None, ground: float | None = None) -> tuple[Finding, ...]:
+        """The limit that an airborne vehicle exceeds most.
+
+        target: the set-point, None where none is followed. ground: its height (m), None where it is unknown.
+        """
+        if ground is not None and (falling := _check_fall(sample, ground)):
+            return falling
+        values = [
+            ("tilt", tilt(sample.quaternion), self.tilt, "rad"),
+            ("body rate", math.hypot(*sample.rates), self.rate, "rad/s"),
+            ("speed", math.hypot(*sample.velocity), self.speed, "m/s"),
+        ]
+        if target is not None:
+            values.append(("error", math.dist(sample.position, target.position), self.error, "m"))
+        name, value, limit, unit = max(values, key=lambda item: item[1] / item[2])
+        if value <= limit:
+            return ()
+        return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
+
+    def is_tumbling(self, sample: Sample) -> bool:
+        """Whether tilt or body rate is farther out than a sound guide ever flies, whose tilt ends at 60 degrees."""
+        return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate
+
+    def is_settled(self, sample: Sample) -> bool:
+        """Whether a recovery is over: body rate and speed below a fifth of the envelope, tilt below a third.
+
+        In wind no vehicle hovers level, so the tilt has more room.
+        """
+        return (
+            tilt(sample.quaternion) < self.tilt / 3
+            and math.hypot(*sample.rates) < self.rate / 5
+            and math.hypot(*sample.velocity) < self.speed / 5
+        )
+
+
+def _check_fall(sample: Sample, ground: float) -> tuple[Finding, ...]:
+    """Whether the vehicle is too low to be caught above the ground, which lies at this height (m)."""
+    height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
+    wanted = CRASH_HEIGHT + CATCH_TIME * sinking + sinking**2 / (2 * BRAKING)
+    if height >= wanted:
+        return ()
+    detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"
+    return (Finding(Fault.ENVELOPE, detail),)

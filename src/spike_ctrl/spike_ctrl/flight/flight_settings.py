@@ -1,0 +1,130 @@
+"""Settings of a flight: the limits of all checks, the cage, the ladder, and the actions at rest, in one validated tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from spike_ctrl._files import ranges
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.answer_checks import Action, AnswerLimits
+from spike_ctrl.flight.autopilot import AutopilotLimits
+from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.geofence import Cage, CageError
+from spike_ctrl.flight.ladder_state import LadderLimits
+from spike_ctrl.flight.state_checks import StateLimits
+
+LAYOUTS = ("rates", "motors")
+# Share of the full thrust while the rotors spool up. PX4 takes a vehicle on the ground for flying from MPC_MANTHR_MIN plus
+# 0.01 on, which is 0.09.
+SPOOL_UP_THRUST = 0.08
+
+
+class FlightSettingsError(ValueError):
+    """A setting is out of range, or two contradict each other; one line that names the field, found and wanted."""
+
+
+@dataclass(frozen=True)
+class FlightSettings:
+    """Settings that bridge, supervisor and preflight share.
+
+    layout: of the actions. hover: the collective action that carries the weight. spooling: the collective action while the
+    rotors come up to speed after arming. stall: longest time (s) between two steps of the supervisor. stalls: most control
+    periods without a step in the last 100.
+    """
+
+    layout: str = "rates"
+    hover: float = within(0.0, -1.0, 1.0)
+    spooling: float = within(-0.84, -1.0, 0.0)
+    state: StateLimits = StateLimits()
+    answers: AnswerLimits = AnswerLimits()
+    cage: Cage = Cage()
+    envelope: Envelope = Envelope()
+    autopilot: AutopilotLimits = AutopilotLimits()
+    ladder: LadderLimits = LadderLimits()
+    stall: float = within(0.1, 0.01, 0.2)
+    stalls: int = within(20, 1, 99)
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise FlightSettingsError(f"supervisor: layout: found '{self.layout}', wanted one of {', '.join(LAYOUTS)}")
+        ranges.check(self, "supervisor", FlightSettingsError)
+        _check_order(self)
+
+    @property
+    def idle(self) -> Action:
+        """Rotors at their slowest."""
+        return self._resting(-1.0)
+
+    @property
+    def spool(self) -> Action:
+        """Rotors that come up to speed after arming."""
+        return self._resting(self.spooling)
+
+    @property
+    def level(self) -> Action:
+        """No rotation and the weight carried: the last command in the air before silence."""
+        return self._resting(self.hover)
+
+    def _resting(self, collective: float) -> Action:
+        return (collective, 0.0, 0.0, 0.0) if self.layout == "rates" else (collective,) * 4
+
+
+def settings_for(airframe: Airframe, rate_hz: float, cage: str = "", height: float = 1.0) -> FlightSettings:
+    """The settings of a flight of this airframe at this rate of control.
+
+    cage: corners x,y,z,x,y,z (m), empty for the default box. height: of the take-off (m). Raises FlightSettingsError.
+    """
+    period, climb = 1 / rate_hz, height / LadderLimits().climb_speed
+    default, least = StateLimits(), 2 * period
+    rates = airframe.action_layout == "rates"
+    try:
+        return FlightSettings(
+            layout=airframe.action_layout,
+            hover=0.0 if rates else 2 * airframe.hover - 1,
+            spooling=min(SPOOL_UP_THRUST / airframe.hover, 1.0) - 1 if rates else 2 * SPOOL_UP_THRUST - 1,
+            state=replace(
+                default,
+                period=period,
+                rates_age=max(default.rates_age, least),
+                attitude_age=max(default.attitude_age, least),
+                state_age=max(default.state_age, least),
+            ),
+            answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
+            cage=_cage(cage),
+            ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
+        )
+    except CageError as error:
+        raise FlightSettingsError(str(error)) from None
+
+
+def _cage(text: str) -> Cage:
+    if not text:
+        return Cage()
+    try:
+        corners = [float(word) for word in text.split(",")]
+    except ValueError:
+        corners = []
+    if len(corners) != 6:
+        raise FlightSettingsError(f"cage: found '{text}', wanted six numbers with commas between them")
+    a, b, c, d, e, f = corners
+    return Cage((a, b, c), (d, e, f))
+
+
+def _check_order(settings: FlightSettings) -> None:
+    """Raises FlightSettingsError where two settings contradict each other."""
+    state, answers, autopilot = settings.state, settings.answers, settings.autopilot
+    for name in ("position_age", "attitude_age", "rates_age", "state_age", "guide_age"):
+        if (age := getattr(state, name)) < 2 * state.period:
+            raise FlightSettingsError(f"supervisor: {name}: found {age} s, wanted two control periods, {2 * state.period} s")
+    for low, high, limits in (
+        ("state_age", "guide_age", state),
+        ("future", "delay", state),
+        ("late", "silent", answers),
+        ("spike_low", "spike_high", answers),
+        ("battery_critical", "battery_low", autopilot),
+    ):
+        if (small := getattr(limits, low)) > (large := getattr(limits, high)):
+            raise FlightSettingsError(f"supervisor: {low}: found {small}, wanted at most {high}, {large}")
+    if answers.silent > 3 * state.period:
+        raise FlightSettingsError(f"supervisor: silent: found {answers.silent} s, wanted at most three control periods")

@@ -1,0 +1,60 @@
+"""How far the policy's actions differ from the guide's: in shadow before it may fly, and in flight as a fault. Pure.
+
+monitor = compare_with_guide(monitor, policy, guide, sample, point, limits)  # both answered the same state
+findings = check_disagreement(monitor, limits)                               # while the policy flies
+"""
+
+from __future__ import annotations
+
+import math
+
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.answer_checks import Action, Answer, AnswerLimits
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.state_checks import Sample
+
+RECENT = 4  # answers over which a disagreement in flight is averaged
+# A set-point that moves away from the vehicle by JUMP (m) between two states has jumped. For the next UNDER_WAY answers
+# policy and guide are on their way to it, and may differ more.
+JUMP, UNDER_WAY = 0.15, 500
+AWAY, ARRIVED = 1.0, 0.3  # m: from AWAY on the largest difference is allowed; within ARRIVED the way ends
+BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
+
+
+def compare_with_guide(
+    monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits
+) -> Monitor:
+    """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone."""
+    apart = [abs(a - b) for a, b in zip(policy.action, guide.action, strict=True)]
+
+    def mean(before: Action, share: float) -> Action:
+        a, b, c, d = (old + share * (new - old) for old, new in zip(before, apart, strict=True))
+        return a, b, c, d
+
+    monitor = _follow_way(monitor, sample, point)._replace(recent=mean(monitor.recent, 1.0 / RECENT))
+    if monitor.answers <= limits.warm_up:
+        return monitor
+    share = max(1.0 / (monitor.compared + 1), 1.0 / limits.agree)
+    return monitor._replace(compared=monitor.compared + 1, difference=mean(monitor.difference, share))
+
+
+def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
+    """Whether a policy that flies has just acted quite otherwise than the guide would."""
+    away = min(monitor.way / AWAY, 1.0) if monitor.under_way else 0.0
+    allowed = limits.contradiction + away * (limits.contradiction_away - limits.contradiction)
+    if (apart := max(monitor.recent)) <= allowed:
+        return ()
+    return (Finding(Fault.DISAGREEMENT, f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"),)
+
+
+def _follow_way(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
+    """Count down the way to a set-point that has jumped, until the vehicle arrives or the time for it is over."""
+    distance = math.dist(sample.position, point.position)
+    way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
+    left = max(monitor.under_way - 1, 0)
+    if monitor.distance is not None and distance - monitor.distance > JUMP:
+        left = UNDER_WAY
+    elif way < ARRIVED:
+        left = 0
+    return monitor._replace(distance=distance, way=way, under_way=left)

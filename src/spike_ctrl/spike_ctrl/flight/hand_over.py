@@ -1,0 +1,21 @@
+"""The hand-over from guide to policy: the operator wants it, the policy in shadow agrees with the guide. Pure."""
+
+from __future__ import annotations
+
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
+
+
+def hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+    """From GUIDE to SNN where the operator wants it and no fault bars it. After `engage_timeout` the wish is dropped."""
+    ready = ladder.rung is Rung.GUIDE and ladder.wanted and ladder.confirmed and not ladder.taking_off
+    if not ready or not facts.airborne:
+        return Move(ladder)
+    if facts.agrees and facts.identity is not None and not facts.blocking:
+        who = f"{facts.identity.checkpoint_id} (epoch {facts.identity.epoch})"
+        return change_rung(ladder, Rung.SNN, f"{who} {facts.agreement}", facts, changes={"approved": facts.identity})
+    if facts.now - ladder.wanted_since <= limits.engage_timeout:
+        return Move(ladder)
+    finding = Finding(Fault.DISAGREEMENT, facts.agreement)
+    event = Event(facts.now, "warning", f"GUIDE: engagement dropped: {finding}")
+    return Move(ladder._replace(wanted=False, latched=finding), None, None, (event,))

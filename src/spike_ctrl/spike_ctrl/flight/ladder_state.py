@@ -1,0 +1,164 @@
+"""The state of the ladder SNN, GUIDE, HOLD, LAND, SILENT: where a flight is, the facts of one step, and a change of rung.
+
+The rules that decide about a change are in ladder.py and the files that it calls.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.flight.answer_checks import Identity
+from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.setpoint import Target, hold
+from spike_ctrl.flight.state_checks import Sample
+
+MODES = {Rung.SNN: Mode.OFFBOARD, Rung.GUIDE: Mode.OFFBOARD, Rung.HOLD: Mode.HOLD, Rung.LAND: Mode.LAND}
+
+
+class Event(NamedTuple):
+    """Something that happened at `time` (s). severity: ok, warning or error."""
+
+    time: float
+    severity: str
+    text: str
+
+
+class Ladder(NamedTuple):
+    """Where a flight is on the ladder. Times in s on the monotonic clock."""
+
+    rung: Rung = Rung.SILENT
+    since: float = 0.0  # start of this rung, or of the recovery on it
+    reason: str = "passive: never engaged"
+    wanted: bool = False  # the operator wants the policy to fly
+    wanted_since: float = 0.0
+    confirmed: bool = False  # the autopilot is in the mode of this rung
+    came_from: Mode | None = None  # the autopilot's mode when this rung began
+    armed: bool = False  # the vehicle has been armed during this engagement
+    taking_off: bool = False
+    armed_since: float | None = None  # when this stack had the vehicle armed for a take-off
+    recovering: Finding | None = None  # the fault that the guide recovers from
+    settled_since: float | None = None  # since when the recovering vehicle is at rest
+    guide_suspect: bool = False  # the guide recovers from a fault that itself caused
+    latched: Finding | None = None  # the fault that ended the last engagement
+    may_bridge: bool = False  # the policy flew until HOLD or LAND: it may command until the autopilot has taken over
+    approved: Identity | None = None  # the checkpoint that may fly as the policy
+    asked_at: float = -math.inf  # when the autopilot was last asked for something
+    shutting_down: bool = False
+
+    @property
+    def commanding(self) -> bool:
+        """Whether commands leave: on SNN and GUIDE, and until the autopilot confirms HOLD or LAND."""
+        return self.rung < Rung.HOLD or (self.rung < Rung.SILENT and not self.confirmed)
+
+
+@dataclass(frozen=True)
+class LadderLimits:
+    """Times in s, lengths in m, speeds in m/s."""
+
+    stream_lead: float = within(0.5, 0.1, 10.0)  # commands are sent for so long before OFFBOARD is asked for
+    ask_again: float = within(0.5, 0.05, 10.0)
+    mode_timeout: float = within(2.5, 0.1, 30.0)  # a heartbeat, once a second, may be late
+    arm_timeout: float = within(10.0, 0.5, 120.0)
+    spool_up: float = within(1.0, 0.0, 10.0)  # COM_SPOOLUP_TIME
+    take_off_height: float = within(1.0, 0.5, 50.0)
+    climb_speed: float = within(0.5, 0.05, 5.0)
+    take_off_timeout: float = within(15.0, 1.0, 120.0)  # after arming
+    reached: float = within(0.1, 0.02, 5.0)  # largest distance from the take-off height at which it counts as reached
+    engage_timeout: float = within(10.0, 0.5, 600.0)
+    settle_time: float = within(0.5, 0.0, 30.0)
+    recover_timeout: float = within(5.0, 0.5, 60.0)
+    proven: float = within(1.0, 0.0, 10.0)  # after so long on GUIDE, leaving the envelope is the guide's own doing
+
+
+class Facts(NamedTuple):
+    """What the ladder decides by in one step."""
+
+    now: float  # s
+    autopilot: Autopilot | None
+    sample: Sample | None  # the last accepted state
+    target: Target | None
+    found: tuple[Finding, ...]
+    settled: bool  # well inside the envelope and the cage
+    tumbling: bool  # tilt or body rate is far outside the envelope
+    lowest_recovery: float  # m, lowest height at which a recovery may end
+    near_ground: bool  # lower than any vehicle that flies: it stands or lies on the ground, or is about to
+    agrees: bool  # the policy in shadow agrees with the guide
+    agreement: str  # the same in words
+    identity: Identity | None  # of the policy that answers
+    unmet: tuple[str, ...] | None  # preconditions that are not met; None: the preflight has not run
+    centre: Vector  # m, of the cage
+
+    @property
+    def airborne(self) -> bool:
+        return self.autopilot is not None and self.autopilot.airborne
+
+    @property
+    def hold_or_land(self) -> Rung:
+        """HOLD in the air. On the ground LAND, which stops the rotors."""
+        return Rung.HOLD if self.airborne and not self.near_ground else Rung.LAND
+
+    @property
+    def blocking(self) -> list[str]:
+        """The faults that bar an engagement, in words."""
+        return [str(finding) for finding in self.found if finding.fault.blocks]
+
+
+class Move(NamedTuple):
+    """The ladder after a rule, the target where it changes, what to ask of the autopilot, and what happened."""
+
+    ladder: Ladder
+    target: Target | None = None
+    ask: Ask | None = None
+    events: tuple[Event, ...] = ()
+
+
+class LadderChanges(TypedDict, total=False):
+    """Fields of the ladder that a change of rung sets beside the rung itself."""
+
+    wanted: bool
+    wanted_since: float
+    armed: bool
+    taking_off: bool
+    armed_since: float | None
+    latched: Finding | None
+    approved: Identity | None
+
+
+def change_rung(
+    ladder: Ladder,
+    rung: Rung,
+    reason: str,
+    facts: Facts,
+    severity: str = "ok",
+    target: Target | None = None,
+    changes: LadderChanges | None = None,
+) -> Move:
+    """To another rung, for a reason that is reported with this severity. A wish, a take-off and a recovery end there."""
+    mode = facts.autopilot.mode if facts.autopilot is not None else None
+    after = ladder._replace(
+        rung=rung,
+        since=facts.now,
+        reason=reason,
+        confirmed=rung in MODES and mode is MODES[rung],
+        came_from=mode,
+        wanted=False,
+        taking_off=False,
+        recovering=None,
+        settled_since=None,
+        asked_at=-math.inf,
+        may_bridge=rung in (Rung.HOLD, Rung.LAND) and (ladder.may_bridge or ladder.rung is Rung.SNN),
+    )
+    if changes:
+        after = after._replace(**changes)
+    return Move(after, target, None, (Event(facts.now, severity, f"{ladder.rung.name} -> {rung.name}: {reason}"),))
+
+
+def hold_here(sample: Sample) -> Target:
+    """A target that holds the vehicle's present position and yaw."""
+    return hold(sample.position, yaw(sample.quaternion))

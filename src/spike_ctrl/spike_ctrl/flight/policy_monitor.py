@@ -1,0 +1,115 @@
+"""How a policy behaves over many answers: saturation, oscillation, a stuck action, spike rates out of their band.
+
+The same monitor watches the guide, and counts how far the policy differs from it (guide_disagreement.py). Pure.
+
+    monitor, findings = observe_answer(monitor, answer, sample, limits)  # for each answer to an accepted state
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, Identity
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.state_checks import Sample
+
+# A guide that asks for less than this collective action in so many answers in a row lets the vehicle fall. It asks for it
+# rightly while the vehicle is far tilted, but not for that long.
+FALL_ACTION, FALL_ANSWERS = -0.9, 10
+NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
+
+
+class Monitor(NamedTuple):
+    """The behaviour of a policy or guide since it was last interrupted or exchanged."""
+
+    identity: Identity | None = None
+    answers: int = 0
+    action: Action | None = None
+    change: Action = NO_ACTION  # of the last answers; a number that pauses keeps its last change
+    reversal: float = 0.0  # mean size of the changes that reverse the one before
+    rates: float = 0.0  # mean square of the body rates, rad^2/s^2
+    saturated: int = 0  # one bit per answer
+    equal: int = 0  # answers in a row that are equal bit by bit
+    falls: int = 0  # answers in a row that let the vehicle fall
+    spikes: tuple[int, ...] = ()  # per layer: answers in a row with a spike rate outside the band
+    compared: int = 0  # answers that were compared with the guide's, after the warm-up
+    difference: Action = NO_ACTION  # mean size of the difference from the guide's actions
+    recent: Action = NO_ACTION  # the same over the last four answers
+    distance: float | None = None  # m from the set-point at the last comparison
+    way: float = 0.0  # m to a new set-point, with the braking distance
+    under_way: int = 0  # further answers in which the way to a new set-point may excuse a difference
+
+    def agrees(self, limits: AnswerLimits) -> bool:
+        """Whether the policy in shadow has done as the guide for long enough."""
+        return self.compared >= limits.agree and max(self.difference) <= limits.disagreement
+
+    def describe_agreement(self, limits: AnswerLimits) -> str:
+        """How far the policy in shadow has come, in words."""
+        if self.compared < limits.agree:
+            return f"{self.answers} answers in a row, {self.compared} compared, wanted {limits.warm_up} and {limits.agree}"
+        return f"differs from the guide by {max(self.difference):.3f}, wanted at most {limits.disagreement}"
+
+
+def observe_answer(
+    monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits
+) -> tuple[Monitor, tuple[Finding, ...]]:
+    """The monitor after an answer to a state, and the faults of the behaviour up to it."""
+    if answer.identity != monitor.identity:
+        monitor = Monitor(answer.identity)
+    share, action = 1.0 / limits.memory, answer.action
+    previous = monitor.action or action
+    change = [a - b for a, b in zip(action, previous, strict=True)]
+    reversal = max(abs(c) if c * d < 0 else 0.0 for c, d in zip(change, monitor.change, strict=True))
+    square = sum(r * r for r in sample.rates)
+    saturated = sum(abs(a) >= limits.saturation for a in action) >= 2
+    collective = action[0] if answer.layout == "rates" else max(action)
+    kept = [c or d for c, d in zip(change, monitor.change, strict=True)]
+    monitor = monitor._replace(
+        answers=monitor.answers + 1,
+        action=action,
+        change=(kept[0], kept[1], kept[2], kept[3]),
+        reversal=monitor.reversal + share * (reversal - monitor.reversal),
+        rates=monitor.rates + share * (square - monitor.rates),
+        saturated=((monitor.saturated << 1) | saturated) & WINDOW_MASK,
+        equal=monitor.equal + 1 if monitor.action == action else 0,
+        falls=monitor.falls + 1 if collective < FALL_ACTION else 0,
+        spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
+    )
+    return monitor, _check_behaviour(monitor, answer, limits)
+
+
+def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
+
+    behaviour: the faults that `observe_answer` found. An oscillation among them is not held against the guide: it may be
+    the policy that shakes the vehicle.
+    """
+    if monitor.falls >= FALL_ANSWERS:
+        return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
+    return tuple(Finding(Fault.GUIDE_SILENT, f"the guide: {f.detail}") for f in behaviour if f.fault is Fault.ACTION_STUCK)
+
+
+def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], limits: AnswerLimits) -> tuple[int, ...]:
+    if len(before) != len(spike_rate):
+        before = (0,) * len(spike_rate)
+    inside = (limits.spike_low <= rate <= limits.spike_high for rate in spike_rate)  # NaN is outside
+    return tuple(0 if good else count + 1 for count, good in zip(before, inside, strict=True))
+
+
+def _check_behaviour(monitor: Monitor, answer: Answer, limits: AnswerLimits) -> tuple[Finding, ...]:
+    found = []
+    if (full := monitor.saturated.bit_count()) > limits.saturated:
+        found.append(Finding(Fault.ACTION_SATURATED, f"{full} of {WINDOW} answers, wanted at most {limits.saturated}"))
+    if monitor.reversal > limits.reversal:
+        detail = f"actions turn back by {monitor.reversal:.2f} per answer, wanted at most {limits.reversal}"
+        found.append(Finding(Fault.OSCILLATION, detail))
+    if (rms := math.sqrt(monitor.rates)) > limits.shaking:
+        found.append(Finding(Fault.OSCILLATION, f"body rates are {rms:.1f} rad/s rms, wanted at most {limits.shaking}"))
+    if monitor.equal >= limits.stuck:
+        found.append(Finding(Fault.ACTION_STUCK, f"{monitor.equal + 1} equal actions, wanted at most {limits.stuck}"))
+    for layer, count in enumerate(monitor.spikes):
+        if count >= limits.spike_ticks:
+            band = f"wanted {limits.spike_low} to {limits.spike_high}"
+            found.append(Finding(Fault.SPIKE_RATE, f"layer {layer} spikes at {answer.spike_rate[layer]:.3f}, {band}"))
+    return tuple(found)

@@ -1,0 +1,46 @@
+"""The recovery: the guide brings a vehicle to rest that left its envelope or came near the geofence; then HOLD. Pure."""
+
+from __future__ import annotations
+
+from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
+from spike_ctrl.flight.setpoint import hold
+
+
+def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_suspect: bool) -> Move:
+    """The recovery begins on GUIDE, where one of the demanding faults asks for it.
+
+    The target is the vehicle's position; near a wall it is the centre of the cage. guide_suspect: the guide itself flew
+    when the fault came.
+    """
+    settling = [finding for finding in demanding if finding.fault.settles]
+    if not settling or facts.sample is None:
+        return moved
+    why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
+    x, y, z = facts.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
+    target = hold((x, y, max(z, facts.lowest_recovery)), yaw(facts.sample.quaternion))
+    event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
+    ladder = moved.ladder._replace(
+        recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
+    )
+    return Move(ladder, target, None, (*moved.events, event))
+
+
+def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+    """From GUIDE to HOLD: once the vehicle is at rest, when that takes too long, or when the guide makes it tumble."""
+    if ladder.rung is not Rung.GUIDE or ladder.recovering is None:
+        return Move(ladder)
+    if ladder.guide_suspect and facts.tumbling:
+        finding = Finding(Fault.NOT_RECOVERED, "the guide flew, and the vehicle tumbles")
+        return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
+    if facts.now - ladder.since > limits.recover_timeout:
+        finding = Finding(Fault.NOT_RECOVERED, f"from {ladder.recovering.fault.name} within {limits.recover_timeout} s")
+        return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error")
+    if not facts.settled:
+        return Move(ladder._replace(settled_since=None))
+    if ladder.settled_since is None:
+        return Move(ladder._replace(settled_since=facts.now))
+    if facts.now - ladder.settled_since < limits.settle_time:
+        return Move(ladder)
+    return change_rung(ladder, facts.hold_or_land, f"the guide recovered from {ladder.recovering.fault.name}", facts)

@@ -1,0 +1,94 @@
+"""What goes into a step of the supervisor, what comes out of it, and what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
+from spike_ctrl.flight.autopilot import Ask, Autopilot
+from spike_ctrl.flight.command_choice import Command, SentCommand
+from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.setpoint import Target
+from spike_ctrl.flight.state_checks import Sample, StateTrack
+
+
+class SupervisorInputs(NamedTuple):
+    """What is new at `now` (s, monotonic). Of autopilot, reports and unmet: what is true now.
+
+    candidate: an answer of a new checkpoint in shadow. target: followed until another comes. stream: one set-point of a
+    stream. reports: faults that the nodes found. unmet: preconditions of the preflight, None while it has not run.
+    """
+
+    now: float
+    sample: Sample | None = None
+    policy: Answer | None = None
+    guide: Answer | None = None
+    candidate: Answer | None = None
+    autopilot: Autopilot | None = None
+    requests: tuple[Request, ...] = ()
+    target: SetPoint | Trajectory | None = None
+    stream: SetPoint | None = None
+    reports: tuple[Finding, ...] = ()
+    unmet: tuple[str, ...] | None = None
+
+    @property
+    def airborne(self) -> bool:
+        return self.autopilot is not None and self.autopilot.airborne
+
+
+class SupervisorOutput(NamedTuple):
+    """What the node does after a step: publish command and set-point, ask the autopilot, print events and status.
+
+    accept: the checkpoint in shadow that may take over at the next tick. finished: an ordered shutdown is over.
+    """
+
+    rung: Rung
+    command: Command | None
+    ask: Ask | None
+    set_point: SetPoint | None
+    accept: Identity | None
+    events: tuple[Event, ...]
+    status: str | None
+    finished: bool
+
+
+class SupervisorState(NamedTuple):
+    """What the supervisor remembers.
+
+    early_policy, early_guide, early_candidate: answers that came before the state that they answer. counts: how often each
+    fault was found, by name. seen: when (s) it was last found.
+    """
+
+    ladder: Ladder = Ladder()
+    track: StateTrack = StateTrack()
+    sample: Sample | None = None  # the last accepted state
+    policy: AnswerSource = AnswerSource()
+    guide: AnswerSource = AnswerSource()
+    candidate: AnswerSource = AnswerSource()
+    early_policy: Answer | None = None
+    early_guide: Answer | None = None
+    early_candidate: Answer | None = None
+    monitor: Monitor = Monitor()
+    guide_monitor: Monitor = Monitor()
+    candidate_monitor: Monitor = Monitor()
+    accepted: Identity | None = None  # the checkpoint that may take over
+    target: Target | None = None
+    ground: float | None = None  # m, height at which the vehicle last stood disarmed
+    sent: SentCommand = SentCommand()
+    autopilot: Autopilot | None = None
+    stepped: float | None = None  # s, time of the last step
+    stalls: int = 0  # one bit per control period: the supervisor was not called in it
+    counts: Mapping[str, int] = {}
+    seen: Mapping[str, float] = {}
+    status_due: float | None = None  # s, time of the next status line
+
+    def cage(self, settings: FlightSettings) -> Cage:
+        """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
+        return settings.cage if self.ladder.taking_off else settings.cage.above_ground(self.ground)

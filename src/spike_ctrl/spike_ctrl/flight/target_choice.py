@@ -1,0 +1,49 @@
+"""What the vehicle follows: a target that the operator gave, a stream of set-points, or its own position. Pure."""
+
+from __future__ import annotations
+
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Event, hold_here
+from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, not_finite, too_far
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
+
+
+def choose_target(
+    state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+    """The state with its target, the faults of set-points, and the refusals.
+
+    A stream that stops is replaced by the vehicle's position. After a fault, during a take-off and while the guide recovers,
+    no other target is taken.
+    """
+    now, ladder = inputs.now, state.ladder
+    found: tuple[Finding, ...] = ()
+    events: tuple[Event, ...] = ()
+    free = inputs.airborne and ladder.rung <= Rung.GUIDE and not ladder.taking_off
+    free = free and ladder.latched is None and ladder.recovering is None
+    if inputs.target is not None:
+        bad = not_finite(inputs.target) if isinstance(inputs.target, SetPoint) else None
+        if bad is not None:
+            found = (Finding(Fault.SET_POINT_NOT_FINITE, bad),)
+        elif free and (far := _too_far(state, inputs.target, now, settings)) is not None:
+            events = (Event(now, "warning", f"set-point refused: {far}"),)
+        elif free:
+            state = state._replace(target=Target(inputs.target, since=now))
+        else:
+            events = (Event(now, "warning", f"set-point refused: {ladder.rung.name}, {ladder.reason}"),)
+    if inputs.stream is not None and free and state.target is not None:
+        target, faults = follow_stream(state.target, inputs.stream, now)
+        if not faults and (far := _too_far(state, inputs.stream, now, settings)) is not None:
+            target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, far),)
+        state, found = state._replace(target=target), found + faults
+    if state.target is not None and state.sample is not None and (stopped := check_stream(state.target, now)):
+        state, found = state._replace(target=hold_here(state.sample)), found + stopped
+    return state, found, events
+
+
+def _too_far(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: FlightSettings) -> str | None:
+    if state.sample is None:
+        return None
+    return too_far(course, state.sample.position, now, state.cage(settings), settings.envelope.reach)
