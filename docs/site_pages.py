@@ -26,7 +26,8 @@ LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 def on_config(config):
     for section in config.nav:
         if "Extend" in section:
-            section["Extend"] += [{"Examples": [page_of(example) for example in examples()]}] if examples() else []
+            pages = [{example.stem: page_of(example)} for example in examples()]
+            section["Extend"].append({"Examples": ["examples/index.md", *pages]})
         if "Reference" in section:
             pages = [{name_of(package): page_of(package)} for package in packages()]
             section["Reference"].append({"Python": ["python/index.md", *pages]})
@@ -38,7 +39,7 @@ def on_files(files, config):
     texts = {page: (ROOT / path).read_text() for path, page in PAGES.items()}
     texts |= {page_of(example): example_page(example) for example in examples()}
     texts |= {page_of(package): package_page(package) for package in packages()}
-    texts["python/index.md"] = face_page()
+    texts |= {"python/index.md": face_page(), "examples/index.md": examples_page()}
     for page, text in texts.items():
         files.append(File.generated(config, page, content=text))
     for page in files.documentation_pages():
@@ -88,18 +89,43 @@ def place_of(path: str) -> str:
 
 # --- examples -------------------------------------------------------------------------------------------------------
 
+EXAMPLES = """# Examples
+
+Each runs from the root of the repository, and the tests run each. Copy the one that is closest to what you want.
+
+{table}
+"""
+COMMANDS = re.compile(r"(?:^(?:python|pip|spike-ctrl|make) .*\n?)+", re.MULTILINE)
+
 
 def examples() -> list[Path]:
-    return [path.relative_to(ROOT) for path in sorted((ROOT / "examples").glob("*.py")) if not path.name.startswith("_")]
+    return [path.relative_to(ROOT) for path in sorted((ROOT / "examples").glob("[!_]*.py"))]
+
+
+def examples_page() -> str:
+    rows = [f"| [{path.stem}]({path.stem}.md) | {docstring(path).partition(chr(10))[0]} |" for path in examples()]
+    return EXAMPLES.format(table="\n".join(["| example | what it shows |", "|---|---|", *rows]))
 
 
 def example_page(path: Path) -> str:
-    """Its docstring as text, under the first line of it, and the rest as a listing."""
-    text = (ROOT / path).read_text()
-    about = ast.get_docstring(tree := ast.parse(text)) or path.stem
-    title, _, rest = about.partition("\n")
-    code = "".join(text.splitlines(keepends=True)[tree.body[0].end_lineno :]).strip("\n")
-    return f'# {title}\n{rest}\n\n```python title="{path}"\n{code}\n```\n'
+    """The docstring as text under its first line, then the code, then the recipe of the same name."""
+    title, _, rest = docstring(path).partition("\n")
+    text = COMMANDS.sub(lambda lines: f"\n```sh\n{lines[0].rstrip()}\n```\n", rest)
+    about = ast.parse((ROOT / path).read_text()).body[0]
+    code = "\n".join((ROOT / path).read_text().splitlines()[about.end_lineno :]).strip("\n")
+    page = f'# {title}\n{text}\n\n```python title="{path}"\n{code}\n```\n'
+    recipe = path.with_suffix(".yaml")
+    if (ROOT / recipe).is_file():
+        page += f'\n```yaml title="{recipe}"\n{(ROOT / recipe).read_text()}```\n'
+    return page
+
+
+def docstring(path: Path) -> str:
+    """Of a file in the repository. Raises ValueError where it has none: the page would have no title."""
+    text = ast.get_docstring(ast.parse((ROOT / path).read_text()))
+    if text is None:
+        raise ValueError(f"{path}: found no docstring, wanted one whose first line is the title of its page")
+    return text
 
 
 # --- Python reference -----------------------------------------------------------------------------------------------
@@ -131,9 +157,8 @@ def face_page() -> str:
 
 def summary(package: Path) -> str:
     """The first paragraph of a package's docstring."""
-    path = ROOT / package
-    text = (path / "__init__.py" if path.is_dir() else path).read_text()
-    return " ".join((ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0].split())
+    text = docstring(package / "__init__.py" if (ROOT / package).is_dir() else package)
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def package_page(package: Path) -> str:

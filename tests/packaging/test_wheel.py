@@ -22,9 +22,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "spike_ctrl"
 SHIPPED = [
-    *sorted(PACKAGE.glob("launch/*.launch.py")),
-    *sorted(PACKAGE.glob("config/*/*.yaml")),
-    *sorted(PACKAGE.glob("models/*.safetensors")),
+    *sorted(PACKAGE.glob("share/launch/*.launch.py")),
+    *sorted(PACKAGE.glob("share/config/*/*.yaml")),
+    *sorted(PACKAGE.glob("share/models/*.safetensors")),
 ]
 
 FLY = """
@@ -89,16 +89,17 @@ def run(command, cwd):
 
 
 def test_sdist_and_wheel_hold_launch_files_recipes_airframes_models_and_types(built):
-    names = {path.relative_to(PACKAGE).as_posix() for path in SHIPPED} | {"spike_ctrl/py.typed"}
-    assert {name.split("/")[0] for name in names} == {"launch", "config", "models", "spike_ctrl"}
+    shared = {path.relative_to(PACKAGE / "share").as_posix() for path in SHIPPED}
+    assert {name.split("/")[-2] for name in shared} == {"launch", "airframes", "recipes", "models"}
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         packed = {member.name.partition("/")[2]: member for member in archive.getmembers()}
-    assert names <= set(packed) and all(packed[name].isreg() for name in names)
+    assert all(packed[name].isreg() for name in ["spike_ctrl/py.typed", *(f"share/{name}" for name in shared)])
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name.partition("data/data/share/spike_ctrl/")[2] or name for name in archive.namelist()}
-    assert names <= packed
+        packed = archive.namelist()
+    assert "spike_ctrl/py.typed" in packed
+    assert shared <= {name.partition(".data/data/share/spike_ctrl/")[2] for name in packed}
 
 
 def test_the_installed_wheel_evaluates_a_model(python, tmp_path):

@@ -39,7 +39,7 @@ def _places(name: str) -> list[Path]:
     places = []
     sources = here.parents[2]
     if (sources / "package.xml").is_file():  # a checkout, whose links lead to the folders at its root, or an unpacked sdist
-        places.append((sources / name).resolve())
+        places.append((sources / "share" / name).resolve())
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), *_prefixes_above(here), sys.prefix]
     places += [Path(prefix) / "share" / "spike_ctrl" / name for prefix in dict.fromkeys(prefixes) if prefix]
     return places
