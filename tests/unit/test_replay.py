@@ -297,7 +297,7 @@ def test_states_that_are_sent_again_count_once_and_another_flight_is_left_out(tm
     bag.writer.close()
     found = read(tmp_path / "bag")
     assert found.states.tick.tolist() == [0, 1, 2] and found.states.received.tolist() == [0, 1, 3]
-    assert any("begin anew after tick 2" in note for note in found.notes)
+    assert any("start again after tick 2" in note for note in found.notes)
 
 
 def test_latencies_are_from_state_to_answer_as_received(tmp_path):

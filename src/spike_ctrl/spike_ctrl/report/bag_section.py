@@ -163,7 +163,7 @@ def _about(
     if flight.spikes is not None and choice is not None:
         rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
         energy = spiking_energy_pj(choice.contract.sizes, 1 - rates, choice.contract.neuron.recurrent) / 1e3
-        rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, as the paper counts"))
+        rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, by the paper's formula"))
     elif choice is not None and choice.contract.neuron is None:
         rows.append(("network", f"{choice.contract.words}: no spikes are known of it"))
     returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else ()
@@ -196,11 +196,11 @@ def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, f
         return None
     sheet.update_xaxes(title_text="time (s)", range=[0, flight.seconds[-1]])
     sheet.update_yaxes(automargin=True, range=[rows - 0.5, -0.5])
-    timing = "" if guard_replay.in_real_time(recording, rate_hz) else " Not flown in real time: times are not judged."
-    text = f"To vehicle {VEHICLE}; orange falls back to the guide, red to holding or landing.{timing}"
+    timing = "" if guard_replay.in_real_time(recording, rate_hz) else " Times are not judged: not in real time."
+    text = f"For vehicle {VEHICLE}. Orange: fall back to the guide. Red: hold or land.{timing}"
     sheet = banded(styled(sheet, 130 + 28 * rows), flight.bands)
     sheet.update_layout(showlegend=False, hovermode="closest")
-    return Chart("What the guard says", sheet, text, wide=True)
+    return Chart("Faults that the guard finds", sheet, text, wide=True)
 
 
 def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
@@ -209,7 +209,7 @@ def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
         sheet.add_trace(curve(seconds, compared.over_time[:, number], axis, number))
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="rms difference", rangemode="tozero")
-    return Chart("Disagreement", styled(sheet), "Of replayed and recorded actions, each second, all vehicles.")
+    return Chart("Disagreement", styled(sheet), "Between replayed and recorded actions of all vehicles, for each second.")
 
 
 def _status(recording: Recording, flight: ChartedFlight) -> list[Chart]:
@@ -221,12 +221,12 @@ def _status(recording: Recording, flight: ChartedFlight) -> list[Chart]:
     if rates.data and flight.spikes is None:
         rates.update_xaxes(title_text="time (s)")
         rates.update_yaxes(title_text="share of neurons", rangemode="tozero")
-        found.append(Chart("Spike rates as reported", styled(rates), "By the policy node, once a second."))
+        found.append(Chart("Reported spike rates", styled(rates), "Reported by the policy node once a second."))
     times = go.Figure()
     for number, (name, values) in enumerate((("inference", status.inference_time), ("age of the state", status.state_age))):
         times.add_trace(curve(x, 1e3 * values, name, number))
     times.update_xaxes(title_text="time (s)")
     times.update_yaxes(title_text="ms", rangemode="tozero")
     reasons = [f"{Reason(int(r)).name} {(status.reason == r).sum()} times" for r in np.unique(status.reason)]
-    found.append(Chart("Policy node", styled(times), f"Times as reported; said {', '.join(reasons)}."))
+    found.append(Chart("Policy node", styled(times), f"Times that the node reported. Its states: {', '.join(reasons)}."))
     return found

@@ -198,7 +198,7 @@ def _actions(flight: ChartedFlight) -> Chart:
     sheet.update_yaxes(range=[-1.05, 1.05])
     sheet.update_xaxes(title_text="time (s)", row=2)
     sheet.update_annotations(font={"size": 13})
-    text = f"{flight.name}; -1 to 1. The guide is asked for the same states."
+    text = f"{flight.name}; -1 to 1. The guide's actions are for the same states."
     return Chart("Actions of policy and guide", banded(styled(sheet, 460), flight.bands), text, wide=True)
 
 
@@ -225,7 +225,7 @@ def _rates(flight: ChartedFlight) -> Chart:
         sheet.add_trace(curve(flight.seconds[at], smooth[at], f"layer {layer}, mean {rate.mean():.2f}", layer))
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="share of neurons per step", rangemode="tozero")
-    return Chart("Spike rates", styled(sheet), "Over each layer, mean of eleven steps.")
+    return Chart("Spike rates", styled(sheet), "Mean over each layer and eleven steps.")
 
 
 def _membranes(flight: ChartedFlight) -> Chart:
@@ -242,7 +242,7 @@ def _membranes(flight: ChartedFlight) -> Chart:
         sheet.update_yaxes(title_text=f"layer {layer}", range=TRACE_RANGE, row=layer + 1)
     sheet.update_xaxes(title_text="time (s)", row=len(flight.hidden))
     text = (
-        f"As shares of the threshold: neurons of each layer that spike now and then. Above 1 they spike; cut at "
+        f"In units of the threshold, of some neurons that spike now and then. Above 1 a neuron spikes. Cut off at "
         f"+-{TRACE_RANGE[1]:.0f}."
     )
     return Chart("Membranes", styled(sheet, 420), text)

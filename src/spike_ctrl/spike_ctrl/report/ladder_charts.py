@@ -62,7 +62,7 @@ def ladder(log: FlightLog, begun: int) -> Chart:
     sheet.update_xaxes(title_text="time (s)", range=[0, ends])
     sheet = styled(sheet, 300)
     sheet.update_layout(hovermode="closest")
-    return Chart("Ladder and events", sheet, "Who flies; diamonds are what the supervisor said, in words below.", wide=True)
+    return Chart("Ladder and events", sheet, "Who flies. Diamonds: messages of the supervisor, listed below.", wide=True)
 
 
 def events(said: Sequence[FlightEvent], begun: int) -> Table:
@@ -99,5 +99,5 @@ def latency(found: Mapping[str, np.ndarray]) -> Chart:
     sheet.update_layout(barmode="overlay")
     sheet.update_xaxes(title_text="ms")
     sheet.update_yaxes(title_text="answers", type="log", dtick=1)
-    text = f"From a state, as the recorder received them. {'; '.join(words)}. The last bar holds all that are later."
+    text = f"Time since the state, at the recorder. {'; '.join(words)}. The last bar holds all later ones."
     return Chart("Latency", styled(sheet), text, wide=True)

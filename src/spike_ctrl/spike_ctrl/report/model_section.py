@@ -205,7 +205,7 @@ def _costs(found: FlownModel) -> list[tuple]:
         ("both, if nothing were 0", cost.dense),
         ("sparsity of the layers", ", ".join(f"{share:.3f}" for share in cost.layer_sparsity)),
         ("footprint (bytes)", cost.footprint),
-        ("energy, spiking hardware as the paper counts (nJ)",
+        ("energy, spiking hardware, by the paper's formula (nJ)",
          _energy_nj(found)),
         ("energy, arithmetic at 45 nm (nJ)", _arithmetic(found)),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ def section(track: FlownTrack, legs: Sequence[FlownLeg], duration: float) -> Sec
     tiles = [FigureTile(f"{leg.name}: RMSE", f"{100 * leg.rmse:.1f} cm", leg.passed) for leg in legs if leg.name != "step"]
     tiles += [FigureTile("step: within 15 cm after", f"{leg.settle:.2f} s") for leg in legs if leg.name == "step"]
     rows = [(leg.name, str(leg) if leg.passed is None else Verdict(str(leg), leg.passed)) for leg in legs]
-    table = Table(("leg", "on the vehicle's own truth"), rows)
+    table = Table(("leg", "by the true positions of the vehicle"), rows)
     return Section("Track", [Tiles(tiles), table, _way(track), _error(track, legs, duration)])
 
 
@@ -69,7 +69,7 @@ def _way(track: FlownTrack) -> Chart:
         look = {"color": colour, "width": 4, "dash": dash}
         sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name=name, line=look))
     sheet.update_layout(scene=whole_scene(sheet, ("east (m)", "north (m)", "up (m)")))
-    return Chart("The way in the world", styled(sheet, 520), "While the policy flew; the simulated vehicle's own truth.")
+    return Chart("Trajectory in the world", styled(sheet, 520), "True positions of the vehicle while the policy flew.")
 
 
 def _error(track: FlownTrack, legs: Sequence[FlownLeg], duration: float) -> Chart:
