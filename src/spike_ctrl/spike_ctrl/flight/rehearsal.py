@@ -13,7 +13,7 @@ from numba import njit
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.sim import dynamics, observation, rate_loop
+from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
     FASTMATH,
@@ -68,7 +68,7 @@ def flight(policy: SpikingPolicy, airframe: Airframe, rate_hz: float) -> Iterato
         if rates:
             dynamics.write(buffer, slice(RATE_SETPOINT, RATE_SETPOINT + 4), action)
         else:
-            dynamics.write(buffer, slice(COMMAND, COMMAND + 4), (action + 1) / 2)
+            dynamics.write(buffer, slice(COMMAND, COMMAND + 4), action_mapping.command(action))
         _advance(buffer, SUBSTEPS - late, *plant)
     yield _observe(buffer)
 

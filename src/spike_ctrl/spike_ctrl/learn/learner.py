@@ -24,6 +24,7 @@ from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
@@ -57,7 +58,7 @@ class Learner:
         network = recipe.network
         self.neuron = Neuron(Reset(network.reset), network.detach_reset, network.recurrent)
         self.sizes = (OBSERVATION_SIZE, *network.hidden, 4)
-        hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
+        hover = math.atanh(at_hover(airframe))
         actor = SpikingNetwork(self.sizes, self.neuron, generator=self.generator, output_bias=[hover] * 4)
         self.actor, self.average = actor, AveragedNetwork(actor, recipe.schedule.averaging)
         self.method = METHODS[recipe.algorithm](recipe, airframe, vehicles, seed, actor, self.generator)
