@@ -4,13 +4,13 @@ import importlib.util
 from pathlib import Path
 from xml.etree import ElementTree
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchDescription
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.flight import realtime_scheduling

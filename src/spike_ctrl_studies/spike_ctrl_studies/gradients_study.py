@@ -16,6 +16,7 @@ import torch
 
 from spike_ctrl import airframe
 from spike_ctrl.report.figures import Figure, Line, Panel
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import guide_flights, paper
 from spike_ctrl_studies.study import (
@@ -58,7 +59,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     observation, label = (
         torch.from_numpy(array).double() for array in guide_flights.flights(vehicle, VEHICLES, STEPS, seed=1)
     )
-    bias = [math.atanh(2 * vehicle.hover - 1)] * 4
+    bias = [math.atanh(at_hover(vehicle))] * 4
     lines: Lines = []
     for index in range(settings["count"]):
         seed = settings["first"] + index

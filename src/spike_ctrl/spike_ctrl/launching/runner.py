@@ -99,10 +99,9 @@ def _ros_has_launch() -> bool:
 
 
 def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
+    import launch
     from launch.actions import IncludeLaunchDescription
     from launch.launch_description_sources import PythonLaunchDescriptionSource
-
-    import launch
 
     service = launch.LaunchService()
     source = PythonLaunchDescriptionSource(str(launch_file))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.action_mapping import action
@@ -66,7 +66,7 @@ def motion(airframe: Airframe, tick: float) -> Motion:
 
 
 @kernel(**BLOCKWISE)
-def record(buffer, block, kept):
+def record(buffer: Floats, block: int, kept: Floats) -> None:
     """Keep the state of one block, and that of its rate loop where there is room for it."""
     base = block * ROWS * LANES
     kept[:_STATE_END] = buffer[base : base + _STATE_END]
@@ -75,7 +75,7 @@ def record(buffer, block, kept):
 
 
 @kernel(**BLOCKWISE)
-def load(buffer, block, kept):
+def load(buffer: Floats, block: int, kept: Floats) -> None:
     base = block * ROWS * LANES
     buffer[base : base + _STATE_END] = kept[:_STATE_END]
     if len(kept) > _STATE_END:
@@ -83,7 +83,7 @@ def load(buffer, block, kept):
 
 
 @kernel(**BLOCKWISE)
-def apply_motors(buffer, block, command, t, delay):
+def apply_motors(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
     """Give the rotors the commands that take effect at step t."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
@@ -93,7 +93,7 @@ def apply_motors(buffer, block, command, t, delay):
 
 
 @kernel(**BLOCKWISE)
-def _apply_rates(buffer, block, command, t, delay):
+def _apply_rates(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
@@ -102,38 +102,49 @@ def _apply_rates(buffer, block, command, t, delay):
 
 
 @kernel(**BLOCKWISE)
-def _move(buffer, base, dt, reach):
+def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars) -> None:
     for lane in range(_LANES):
         rk4_lane(buffer, base + lane, dt, reach)
 
 
 @kernel(**BLOCKWISE)
-def _move_back(buffer, base, adjoint, at, dt, reach):
+def _move_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars) -> None:
     for lane in range(_LANES):
         rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach)
 
 
 @kernel(**BLOCKWISE)
-def _turn(buffer, base, loop, spin):
+def _turn(buffer: Floats, base: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
         rate_lane(buffer, base + lane, loop, spin)
 
 
 @kernel(**BLOCKWISE)
-def _turn_back(buffer, base, adjoint, at, loop, spin):
+def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
         rate_adjoint_lane(buffer, base + lane, adjoint, at + lane, loop, spin)
 
 
 @kernel(**BLOCKWISE)
-def advance_motors(buffer, block, dt, reach, kept):
+def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, kept: Floats) -> None:
     base = np.uint64(block * ROWS * LANES)
     record(buffer, block, kept[0, block])
     _move(buffer, base, dt, reach)
 
 
 @kernel(**BLOCKWISE)
-def advance_rates(buffer, block, dt, reach, loop, late, command, t, delay, kept):
+def advance_rates(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    loop: Scalars,
+    late: int,
+    command: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+) -> None:
     """kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it."""
     base, spin = np.uint64(block * ROWS * LANES), (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS + 1):
@@ -146,7 +157,18 @@ def advance_rates(buffer, block, dt, reach, loop, late, command, t, delay, kept)
 
 
 @kernel(**BLOCKWISE)
-def retreat_motors(buffer, block, dt, reach, adjoint, command, t, delay, kept, by_command):
+def retreat_motors(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    adjoint: Floats,
+    command: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+    by_command: Floats,
+) -> None:
     """Take the gradient at the end of step t to its beginning, and add that of the commands; likewise below."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     load(buffer, block, kept[0, block])
@@ -159,7 +181,19 @@ def retreat_motors(buffer, block, dt, reach, adjoint, command, t, delay, kept, b
 
 
 @kernel(**BLOCKWISE)
-def retreat_rates(buffer, block, dt, reach, loop, late, adjoint, t, delay, kept, by_command):
+def retreat_rates(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    loop: Scalars,
+    late: int,
+    adjoint: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+    by_command: Floats,
+) -> None:
     """kept [SUBSTEPS + 1, blocks, rows]: also the state after the step."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     spin = (reach[8], reach[9], reach[10], reach[11])

@@ -27,7 +27,7 @@ class LIFParameters(NamedTuple):
     theta: torch.Tensor
 
 
-def initial_state(*shape: int, dtype=torch.float32, device=None) -> LIFState:
+def initial_state(*shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> LIFState:
     """Zero membrane and no spike, both of the given shape."""
     return LIFState(torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))
 

@@ -108,7 +108,9 @@ class SpikingNetwork(nn.Module):
         rates = tuple(count / (rows * width) for count, width in zip(counts, self.sizes[1:-1], strict=True))
         return torch.tanh(output), after, rates
 
-    def _unroll_step_by_step(self, observation, state, slope):
+    def _unroll_step_by_step(
+        self, observation: torch.Tensor, state: State, slope: float
+    ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
         actions, spikes = [], []
         for row in observation:
             action, state = self.step(row, state, slope)

@@ -21,7 +21,7 @@ class Neuron:
     detach_reset: bool = False
     recurrent: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "reset", Reset(self.reset))
         except ValueError:
