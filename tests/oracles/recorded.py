@@ -129,7 +129,7 @@ def fly(
     loaded, vehicle = checkpoint.loads(data), airframe.load("crazyflie")
     rollout = Rollout(Environment(vehicle, vehicles, Task(box=1.5, episode_steps=100)), seed=1)
     guide, bag = GeometricGuide(vehicle), Bag(Path(path))
-    policy = runtime(loaded.weights, loaded.manifest.contract.neuron)
+    policy = loaded.policy if loaded.graph else runtime(loaded.weights, loaded.manifest.contract.neuron)
     state, guide_state = policy.initial_state(vehicles), guide.initial_state(vehicles)
     rewards = []
     if "policy/checkpoint" not in leave_out:

@@ -17,6 +17,7 @@ from spike_ctrl._files import atomic_file
 from spike_ctrl.export import ExportError
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 from spike_ctrl.snn.neuron import Reset
 
 OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
@@ -25,21 +26,11 @@ OPSET, IR_VERSION = 17, 8  # of 2022: what runtimes on companion computers read
 def model(found: Checkpoint):
     """The onnx.ModelProto of a checkpoint, checked by onnx. Raises ExportError."""
     onnx = _package()
-    made = _of_graph(found, onnx) if found.graph else _of_layers(found, onnx)
+    made = found.policy.graph.model(found.weights) if isinstance(found.policy, OnnxPolicy) else _of_layers(found, onnx)
     fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
     about = {name: str(getattr(found.manifest.contract, name)) for name in fields}
     onnx.helper.set_model_props(made, about | {"checkpoint_sha256": found.manifest.sha256})
     onnx.checker.check_model(made, full_check=True)
-    return made
-
-
-def _of_graph(found: Checkpoint, onnx):
-    """The checkpoint's graph, whose weights are constants now."""
-    made = onnx.ModelProto.FromString(found.graph)
-    inputs = [value for value in made.graph.input if value.name not in found.weights]
-    del made.graph.input[:]
-    made.graph.input.extend(inputs)
-    made.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in found.weights.items())
     return made
 
 

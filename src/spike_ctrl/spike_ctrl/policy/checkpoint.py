@@ -162,7 +162,10 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
         raise CheckpointError(f"{name}: sha256: found {found}, wanted {about.sha256}: the file was altered")
     require(about.contract, expect or {}, name)
     policy = _policy(weights, about.contract, graph, name)
-    difference = float(np.abs(self_test.answers(policy, observations) - actions).max())
+    try:
+        difference = float(np.abs(self_test.answers(policy, observations) - actions).max())
+    except Exception as error:  # of onnxruntime, which has no common kind
+        raise CheckpointError(f"{name}: self-test: {error}") from None
     if not difference <= about.tolerance:
         raise CheckpointError(f"{name}: self-test: found a difference of {difference:.2g}, wanted {about.tolerance:.2g}")
     if graph is not None and (largest := float(np.abs(actions).max())) > 1:

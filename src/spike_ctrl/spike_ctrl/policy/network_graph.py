@@ -13,6 +13,7 @@ their inputs, has no loops and no functions, and every array in it has a size th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,9 @@ OPERATORS = frozenset(
 class GraphError(ValueError):
     """A graph that must not or cannot run. One line: what was found, what is wanted."""
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
 
 @dataclass(frozen=True)
 class NetworkGraph:
@@ -54,6 +58,20 @@ class NetworkGraph:
     initial_state: tuple[NDArray[Any], ...]
     nodes: int
 
+    def model(self, weights: Mapping[str, NDArray[Any]]) -> Any:
+        """The onnx.ModelProto with these weights as constants. Raises GraphError where they do not fit."""
+        onnx = _package()
+        for name, (shape, kind) in self.weights.items():
+            if name not in weights or weights[name].shape != shape or weights[name].dtype != kind:
+                found = f"{weights[name].dtype} {weights[name].shape}" if name in weights else "nothing"
+                raise GraphError(f"{name}: found {found}, wanted {kind} {shape}")
+        made = onnx.ModelProto.FromString(self.data)
+        inputs = [value for value in made.graph.input if value.name not in self.weights]
+        del made.graph.input[:]
+        made.graph.input.extend(inputs)
+        made.graph.initializer.extend(onnx.numpy_helper.from_array(weights[name], name) for name in self.weights)
+        return made
+
 
 def parse(data: bytes) -> NetworkGraph:
     """Read a graph and check everything about it. Raises GraphError, also where the package onnx is not installed."""
@@ -61,9 +79,15 @@ def parse(data: bytes) -> NetworkGraph:
     if len(data) > MAX_BYTES:
         raise GraphError(f"found {len(data)} bytes, wanted at most {MAX_BYTES}: weights belong beside the graph")
     try:
-        model = onnx.ModelProto.FromString(data)
+        return _parse(data, onnx)
+    except GraphError:
+        raise
     except Exception as error:  # whatever the parser finds in hostile bytes, the caller gets one kind of error
         raise GraphError(f"not a readable ONNX model: {error}") from None
+
+
+def _parse(data: bytes, onnx: Any) -> NetworkGraph:
+    model = onnx.ModelProto.FromString(data)
     model.DiscardUnknownFields()
     _check_versions(model)
     _check_nodes(model.graph, onnx)
@@ -72,6 +96,9 @@ def parse(data: bytes) -> NetworkGraph:
         _check_tensor(tensor, onnx)
     inputs = {value.name: _shape(value) for value in model.graph.input}
     outputs = {value.name: _shape(value) for value in model.graph.output}
+    for name, there, values in (("inputs", inputs, model.graph.input), ("outputs", outputs, model.graph.output)):
+        if len(there) != len(values):
+            raise GraphError(f"{name}: found {len(values)} with {len(there)} names, wanted a name for each")
     states = sum(name.startswith(STATE) for name in inputs)
     initial = tuple(_initial(constants, f"{INITIAL_STATE}{index}", onnx) for index in range(states))
     width_in, width_out = _check_face(inputs, outputs, initial)
@@ -124,6 +151,8 @@ def _check_nodes(graph: Any, onnx: Any) -> None:
             wanted = "one that computes a result of known size from its inputs alone, without control flow"
             raise GraphError(f"operator {name}: found one that may not fly, wanted {wanted}")
         for attribute in node.attribute:
+            if attribute.name == "num_outputs" and attribute.i != len(node.output):  # onnx's own inference aborts here
+                raise GraphError(f"operator {node.op_type}: num_outputs: found {attribute.i}, wanted {len(node.output)}")
             kinds = onnx.AttributeProto
             if attribute.type in (kinds.GRAPH, kinds.GRAPHS, kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS):
                 raise GraphError(

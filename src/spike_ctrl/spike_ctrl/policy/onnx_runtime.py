@@ -29,15 +29,25 @@ class OnnxPolicy:
     def __init__(self, graph: bytes, weights: Mapping[str, NDArray[Any]]):
         """Raises GraphError where the graph must not run, where weights do not fit it, or where a package is missing."""
         self.graph = parse(graph)
-        for name, (shape, kind) in self.graph.weights.items():
-            if name not in weights or weights[name].shape != shape or weights[name].dtype != kind:
-                found = f"{weights[name].dtype} {weights[name].shape}" if name in weights else "nothing"
-                raise GraphError(f"{name}: found {found}, wanted {kind} {shape}")
-        self._weights = {name: np.ascontiguousarray(weights[name]) for name in self.graph.weights}
         states = range(len(self.graph.initial_state))
         self._states = [f"{STATE}{index}" for index in states]
         self._results = [ACTION, *(f"{NEXT_STATE}{index}" for index in states)]
-        self._session = _session(self.graph.data)
+        self._session = _session(self.graph.model(weights).SerializeToString())
+        self._try_out(vehicles=2)
+
+    def _try_out(self, vehicles: int) -> None:
+        """Step some vehicles once: it must run, and give each vehicle its action and its state."""
+        before = self.initial_state(vehicles)
+        try:
+            action, after = self.step(np.zeros((vehicles, self.inputs), np.float32), before)
+        except Exception as error:  # onnxruntime has many kinds of errors and no common one
+            raise GraphError(f"onnxruntime cannot run it: {error}") from None
+        found, wanted = (
+            [part.shape for part in (action, *after)],
+            [(vehicles, self.outputs), *(part.shape for part in before)],
+        )
+        if found != wanted:
+            raise GraphError(f"results of {vehicles} vehicles: found shapes {found}, wanted {wanted}")
 
     @property
     def inputs(self) -> int:
@@ -65,7 +75,7 @@ class OnnxPolicy:
             wanted = f"({len(state[0]) if state else 'vehicles'}, {self.inputs})"
             raise ValueError(f"observation: found shape {observation.shape}, wanted {wanted}")
         fed = {OBSERVATION: observation.astype(np.float32, copy=False), **dict(zip(self._states, state, strict=True))}
-        action, *after = self._session.run(self._results, fed | self._weights)
+        action, *after = self._session.run(self._results, fed)
         return action, tuple(after)
 
     def reset_rows(self, state: State, mask: NDArray[Any]) -> State:

@@ -1,0 +1,577 @@
+"""Networks of any kind: what a torch module does, its checkpoint does without torch, and nothing doubtful runs."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import recorded
+import safetensors.numpy
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from plain_networks import GRU, Cascade, contract, saved
+from torch import nn
+
+from spike_ctrl import airframe, report
+from spike_ctrl._files import resources
+from spike_ctrl.cli.main import main
+from spike_ctrl.control import trajectory
+from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.flight import path_error
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Monitor, observe
+from spike_ctrl.flight.rehearsal import rehearse
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.learn.onnx_graph import OnnxGraphError, graph_of, weights_of
+from spike_ctrl.policy import checkpoint, manifest, network_graph
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.policy.onnx_runtime import OnnxPolicy
+from spike_ctrl.policy.pilot import same_state
+from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.recordings import guard_replay, replay
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.simulated_px4 import virtual_flight
+
+
+class Surrogate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, over):
+        ctx.save_for_backward(over)
+        return (over > 0).to(over.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (over,) = ctx.saved_tensors
+        return gradient / (1 + over.abs()) ** 2
+
+
+class Adaptive(nn.Module):
+    """A spiking layer whose threshold grows with each spike; the spike has a surrogate derivative of its own."""
+
+    def __init__(self, width=256):
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.hidden = nn.Linear(18, width), nn.Linear(width, 128)
+        self.readout, self.beta = nn.Linear(128, 4), nn.Parameter(torch.full((width,), 0.9))
+
+    def initial_state(self, batch):
+        width = self.first.out_features
+        return (torch.zeros(batch, width), torch.zeros(batch, width)), torch.zeros(batch, 128)
+
+    def step(self, observation, state):
+        (membrane, threshold), slow = state
+        membrane = torch.sigmoid(self.beta) * membrane + self.first(observation)
+        spike = Surrogate.apply(membrane - 0.3 - threshold)
+        slow = 0.8 * slow + self.hidden(spike)
+        return torch.tanh(self.readout(slow)), ((membrane * (1 - spike), 0.9 * threshold + 0.1 * spike), slow)
+
+
+class History(nn.Module):
+    """A feed-forward network that sees its last actions."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.body = nn.Sequential(nn.Linear(18 + 32, 64), nn.LayerNorm(64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 4))
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 8, 4)
+
+    def step(self, observation, history):
+        action = torch.tanh(self.body(torch.cat([observation, history.flatten(1)], dim=1)))
+        return action, torch.cat([history[:, 1:], action[:, None]], dim=1)
+
+
+@pytest.fixture(scope="module")
+def gru():
+    module = GRU()
+    return module, saved(module, evaluation={"return": 1.0})
+
+
+def observations(*shape):
+    return np.random.default_rng(3).standard_normal((*shape, 18)).astype(np.float32)
+
+
+def flown(module, seen):
+    """The module's own actions on observations [steps, batch, 18]."""
+    module.eval()
+    state, actions = module.initial_state(seen.shape[1]), []
+    with torch.no_grad():
+        for observation in torch.from_numpy(seen):
+            action, state = module.step(observation, state)
+            actions.append(action.numpy())
+    return np.stack(actions)
+
+
+# --- a module flies as it is ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [GRU, Cascade, Adaptive, History])
+def test_a_checkpoint_does_what_its_module_does(kind):
+    module, seen = kind(), observations(50, 7)
+    policy = checkpoint.loads(saved(module)).policy
+    assert isinstance(policy, Policy) and (policy.inputs, policy.outputs) == (18, 4)
+    state, wanted = policy.initial_state(7), flown(module, seen)
+    for step, observation in enumerate(seen):
+        action, state = policy.step(observation, state)
+        np.testing.assert_allclose(action, wanted[step], atol=2e-6)
+    state, alone = policy.initial_state(), flown(module, seen[:, :1])
+    for step, observation in enumerate(seen[:, 0]):
+        action, state = policy.step(observation, state)
+        np.testing.assert_allclose(action, alone[step, 0], atol=2e-6)
+
+
+def test_the_weights_are_in_the_file_once():
+    module = Adaptive()
+    weights, data = sum(weight.nbytes for weight in weights_of(module).values()), saved(module)
+    assert len(graph_of(module)) < 5_000 and len(data) < weights + 30_000
+
+
+def test_one_graph_serves_all_weights_of_a_module():
+    module = GRU(seed=0)
+    graph = graph_of(module)
+    assert graph == graph_of(GRU(seed=1))
+    other = OnnxPolicy(graph, weights_of(GRU(seed=1)))
+    action, _ = other.step(observations(3), other.initial_state(3))
+    np.testing.assert_allclose(action, flown(GRU(seed=1), observations(1, 3))[0], atol=1e-6)
+
+
+def test_a_module_that_trains_goes_on_training_after_its_export():
+    module = History()
+    graph_of(module.train())
+    assert module.training and module.body[3].training
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_vehicles_that_start_anew_begin_from_the_initial_state_alone():
+    policy = checkpoint.loads(saved(Cascade())).policy
+    _, state = policy.step(observations(3), policy.initial_state(3))
+    reset = policy.reset_rows(state, np.array([False, True, False]))
+    for part, before, first in zip(reset, state, policy.initial_state(), strict=True):
+        np.testing.assert_array_equal(part[1], first)
+        np.testing.assert_array_equal(part[[0, 2]], before[[0, 2]])
+    assert state[1].dtype == np.int64 and (state[1] == 1).all() and reset[1].tolist() == [[1], [0], [1]]
+
+
+def test_shapes_that_do_not_fit_are_refused(gru):
+    policy = checkpoint.loads(gru[1]).policy
+    for observation in (np.zeros(17, np.float32), np.zeros((2, 18), np.float32)):
+        with pytest.raises(ValueError, match=r"observation: found shape .* wanted"):
+            policy.step(observation, policy.initial_state(3 if observation.ndim == 2 else None))
+    with pytest.raises(ValueError, match="mask: found shape"):
+        policy.reset_rows(policy.initial_state(3), np.zeros(2, bool))
+
+
+def test_it_is_loaded_and_flown_without_torch(gru, tmp_path):
+    (tmp_path / "policy.safetensors").write_bytes(gru[1])
+    code = (
+        "import sys, numpy as np\n"
+        "from spike_ctrl.policy import checkpoint\n"
+        "policy = checkpoint.load(sys.argv[1]).policy\n"
+        "policy.step(np.zeros(18, np.float32), policy.initial_state())\n"
+        "print({'torch', 'nets', 'plain_networks'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "policy.safetensors")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_package_that_is_missing_is_named(gru, tmp_path, package):
+    (tmp_path / "policy.safetensors").write_bytes(gru[1])
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom spike_ctrl.cli.main import main\nsys.exit(main())"
+    command = [sys.executable, "-c", code, "inspect", str(tmp_path / "policy.safetensors")]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+    assert f"graph: the package {package} is not installed" in found.stderr and f"pip install {package}" in found.stderr
+
+
+def test_a_checkpoint_of_a_spiking_network_needs_neither_package():
+    code = (
+        "import sys; sys.modules['onnx'] = sys.modules['onnxruntime'] = None\n"
+        "from spike_ctrl.policy import checkpoint\ncheckpoint.load('models/crazyflie.safetensors')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- it is evaluated, flown, recorded, replayed, reported, exported -------------------------------------------------
+
+
+def test_the_evaluation_flies_the_modules_own_actions(gru):
+    module, data = gru
+    policy, worst = checkpoint.loads(data).policy, []
+
+    class Both(PolicyController):
+        def begin(self, vehicles):
+            super().begin(vehicles)
+            self.torch = module.initial_state(vehicles)
+
+        def act(self, observation, environment):
+            action = super().act(observation, environment)
+            with torch.no_grad():
+                wanted, self.torch = module.step(torch.from_numpy(observation), self.torch)
+            worst.append(np.abs(action - wanted.numpy()).max())
+            return action
+
+    found = evaluate(Both(policy), airframe.find("crazyflie"), starts=32)
+    assert len(worst) == 500 and max(worst) < 1e-6
+    assert found.spike_rates == () and type(found).from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_it_hovers_in_the_rehearsal_and_over_mavlink_in_virtual_time():
+    craft, policy = airframe.find("sih_quadx"), checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
+    assert rehearse(policy, craft, 100.0) is None
+    paths = trajectory.several("hover", (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 6.0)
+    flight = virtual_flight.fly(policy, craft, craft, paths, 6.0, noise=0.5)
+    assert path_error.legs(flight, ("hover",), 6.0)[0].rmse < 0.15
+
+
+def test_the_guard_finds_no_fault_in_a_policy_without_spikes():
+    limits, monitor = AnswerLimits(), Monitor()
+    sample = Sample(0, 0.0, 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    for tick in range(200):
+        action = (0.1 * (tick % 2), 0.0, 0.0, 0.0)
+        monitor, findings = observe(monitor, Answer(tick, 0.0, action, "rates", Identity("gru", 0)), sample, limits)
+        assert findings == ()
+
+
+@pytest.mark.parametrize("vehicles", [1, 3])
+def test_a_recorded_flight_is_replayed_bit_by_bit_and_reported_without_spikes(gru, tmp_path, vehicles):
+    model, bag = tmp_path / "gru.safetensors", tmp_path / "bag"
+    model.write_bytes(gru[1])
+    recorded.fly(bag, model, vehicles=vehicles)
+    recording = read(bag)
+    choice, compared = replay.judged(recording, None, "", "")
+    assert compared.same and compared.known_equal == 300 * vehicles
+    assert replay.replay(recording, choice.policies, traces=True).spikes is None
+    lines = replay.summary(recording, choice, compared, np.empty(0))
+    assert f"equal bit by bit: {300 * vehicles} of {300 * vehicles} actions with a known state" in lines
+    assert "SPIKE_RATE" not in {fault.name for fault, *_ in guard_replay.table(guard_replay.judge(recording, 100.0))}
+    page = tmp_path / "report.html"
+    report.write(page, [bag], still=True)
+    assert "nets:GRU: no spikes are known of it" in page.read_text()
+
+
+def test_a_model_is_reported_beside_a_spiking_one(gru, tmp_path):
+    model, page = tmp_path / "gru.safetensors", tmp_path / "report.html"
+    model.write_bytes(gru[1])
+    report.write(page, [model, resources.find("models", "crazyflie.safetensors")], still=True)
+    text = page.read_text()
+    assert "18 - 4, nets:GRU" in text and "no spikes" in text and "Spikes" in text
+
+
+def test_inspect_shows_network_and_graph(gru, tmp_path, capsys):
+    model = tmp_path / "gru.safetensors"
+    model.write_bytes(gru[1])
+    assert main(["inspect", str(model)]) == 0
+    out = capsys.readouterr().out
+    assert '"nets:GRU"' in out and "bytes of ONNX" in out and "onnxruntime" in out
+
+
+@pytest.mark.parametrize("form", ["c", "nir"])
+def test_c_and_nir_are_refused_in_words(gru, tmp_path, capsys, form):
+    model = tmp_path / "gru.safetensors"
+    model.write_bytes(gru[1])
+    assert main(["export", str(model), "--to", form, "-o", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "network: found nets:GRU, wanted a spiking network" in err and len(err.splitlines()) == 1
+
+
+def test_onnx_is_written_with_the_weights_inside(gru, tmp_path, capsys):
+    model, written = tmp_path / "gru.safetensors", tmp_path / "gru.onnx"
+    model.write_bytes(gru[1])
+    assert main(["export", str(model), "--to", "onnx", "-o", str(written)]) == 0
+    assert "self-test in onnxruntime: 128 steps, largest difference" in capsys.readouterr().out
+    assert [value.name for value in onnx.load(written).graph.input] == ["observation", "state.0"]
+
+
+def test_a_state_goes_on_in_the_same_network_only(gru):
+    one, other = (checkpoint.loads(saved(GRU(seed=seed))).policy for seed in (0, 1))
+    wider, spiking = (checkpoint.loads(saved(GRU(width=48))).policy, checkpoint.load("models/crazyflie.safetensors").policy)
+    assert same_state(one, other) and not same_state(one, wider) and not same_state(one, spiking)
+    assert same_state(spiking, checkpoint.load("models/crazyflie_td3bc.safetensors").policy)
+
+
+# --- modules that are refused in words ------------------------------------------------------------------------------
+
+
+class Branching(GRU):
+    def step(self, observation, state):
+        return super().step(observation if observation.sum() > 0 else -observation, state)
+
+
+class Dicing(GRU):
+    def step(self, observation, state):
+        return super().step(observation + torch.rand_like(observation), state)
+
+
+class Remembering(GRU):
+    """Has a state of its own, which no graph knows."""
+
+    def step(self, observation, state):
+        if not torch.compiler.is_compiling():
+            self.calls = getattr(self, "calls", 0) + 1
+            observation = observation + self.calls
+        return super().step(observation, state)
+
+
+class Wide(GRU):
+    def step(self, observation, state):
+        action, state = super().step(observation, state)
+        return torch.cat([action, action], dim=1), state
+
+
+class Learned(GRU):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros(1, 32))
+
+    def initial_state(self, batch):
+        return self.first.expand(batch, 32)
+
+
+class Different(GRU):
+    def initial_state(self, batch):
+        return torch.arange(batch * 32.0).reshape(batch, 32)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (Branching(), "Branching: step cannot be written as ONNX: .*data-dependent"),
+        (Dicing(), "operator RandomUniformLike: found one that may not fly"),
+        (Remembering(), "its graph differs from it by up to"),
+        (Wide(), "action: found 8 numbers, wanted 4"),
+        (Learned(), "initial_state: found one that is learned, wanted constants"),
+        (Different(), "initial_state: found vehicles that differ"),
+        (GRU().double(), "found float64, wanted float32, int64, bool"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_a_module_that_cannot_be_a_graph_is_refused_in_words(module, words):
+    with pytest.raises(OnnxGraphError, match=words) as caught:
+        graph_of(module)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_actions_beyond_their_range_are_refused():
+    module = GRU()
+    module.step = lambda observation, state: (3 * observation[:, :4], state)
+    with pytest.raises(CheckpointError, match=r"self_test\.action: found .*, wanted -1 to 1: let the network end with tanh"):
+        saved(module)
+
+
+# --- files that are refused -----------------------------------------------------------------------------------------
+
+
+def tampered(data, change_model=None, change_tensors=None, change_manifest=None):
+    """The file with another graph, arrays or manifest and, as a forger would do, a digest that fits again."""
+    tensors = dict(safetensors.numpy.load(data))
+    length = int.from_bytes(data[:8], "little")
+    fields = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["manifest"])
+    if change_model:
+        model = onnx.ModelProto.FromString(tensors["graph"].tobytes())
+        change_model(model)
+        tensors["graph"] = np.frombuffer(model.SerializeToString(), np.uint8)
+    if change_tensors:
+        change_tensors(tensors)
+    if change_manifest:
+        change_manifest(fields)
+    fields["sha256"] = checkpoint._digest(tensors, manifest.parse(manifest.canonical(fields), "forged"))
+    return safetensors.numpy.save(tensors, metadata={"manifest": manifest.canonical(fields)})
+
+
+def refused(data, match=None):
+    with pytest.raises(CheckpointError, match=match) as caught:
+        checkpoint.loads(data, name="policy.safetensors")
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("policy.safetensors: ")
+
+
+def put(*nodes):
+    """Nodes before the others of the graph."""
+
+    def change(model):
+        old = list(model.graph.node)
+        del model.graph.node[:]
+        model.graph.node.extend([*nodes, *old])
+
+    return change
+
+
+def external(model, where):
+    tensor = model.graph.initializer.add() if where == "initializer" else None
+    if tensor is None:
+        node = helper.make_node("Constant", [], ["secret"], value=numpy_helper.from_array(np.zeros(4, np.float32)))
+        model.graph.node.insert(0, node)
+        tensor = model.graph.node[0].attribute[0].t
+    tensor.name, tensor.data_type = "secret", TensorProto.FLOAT
+    tensor.ClearField("raw_data")
+    del tensor.dims[:]
+    tensor.dims.append(4)
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "secret.bin"
+
+
+@pytest.mark.parametrize("where", ["initializer", "attribute"])
+def test_external_data_is_refused_and_never_read(gru, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    opened = []
+    sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+    refused(tampered(gru[1], lambda model: external(model, where)), "graph: secret: found data in another file")
+    assert not [path for path in opened if "secret" in str(path)]
+
+
+def loop(model):
+    body = helper.make_graph([], "body", [], [])
+    model.graph.node.insert(0, helper.make_node("Loop", ["", ""], [], body=body))
+
+
+def hidden_graph(model):
+    model.graph.node[0].attribute.append(helper.make_attribute("body", helper.make_graph([], "body", [], [])))
+
+
+def huge_result(model):
+    shape = numpy_helper.from_array(np.array([1 << 20, 1 << 10], np.int64), "many")
+    model.graph.initializer.append(shape)
+    put(helper.make_node("ConstantOfShape", ["many"], ["huge"]))(model)
+
+
+def unknown_result(model):
+    put(
+        helper.make_node("ReduceMax", ["observation"], ["peak"], keepdims=0),
+        helper.make_node("Cast", ["peak"], ["count"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["count", "one"], ["counts"]),
+        helper.make_node("ConstantOfShape", ["counts"], ["many"]),
+    )(model)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+
+
+def many_nodes(model):
+    put(*(helper.make_node("Identity", ["observation"], [f"copy{index}"]) for index in range(3000)))(model)
+
+
+def attribute(model, name):
+    return next(found for node in model.graph.node for found in node.attribute if found.name == name)
+
+
+def crowd(model):
+    """The vehicles' actions are added up."""
+    last = model.graph.node[-1]
+    last.output[0] = "each"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "vehicles"))
+    model.graph.node.append(helper.make_node("ReduceSum", ["each", "vehicles"], ["action"], keepdims=1))
+
+
+def ballast(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1 << 17, np.float32), "ballast"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            put(helper.make_node("RandomNormal", [], ["noise"], shape=[1])),
+            "operator RandomNormal: found one",
+        ),
+        (put(helper.make_node("Read", [], ["bytes"], domain="evil")), r"operator evil\.Read: found one that may not fly"),
+        (loop, "operator Loop: found one that may not fly"),
+        (hidden_graph, "found a graph or a sparse array"),
+        (lambda m: m.opset_import.append(helper.make_opsetid("evil", 1)), "opset_import: found"),
+        (lambda m: setattr(m, "ir_version", 99), "ir_version: found 99"),
+        (lambda m: m.functions.append(helper.make_function("f", "F", [], [], [], [])), "functions: found some"),
+        (huge_result, "numbers computed in a step of one vehicle, wanted at most"),
+        (unknown_result, "operator ConstantOfShape: found a result whose size is not known"),
+        (many_nodes, "operators, wanted at most 2000"),
+        (ballast, "bytes, wanted at most 262144: weights belong beside the graph"),
+        (lambda m: m.graph.output.pop(), "outputs: found action, wanted action, next_state.0"),
+        (lambda m: m.graph.output.append(m.graph.output[0]), "outputs: found 3 with 2 names, wanted a name for each"),
+        (lambda m: m.graph.initializer.pop(), "initial_state.0: found nothing"),
+        (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 11), "observation: found another type"),
+        (lambda m: setattr(attribute(m, "num_outputs"), "i", 1), "operator Split: num_outputs: found 1, wanted 3"),
+        (crowd, "results of 2 vehicles: found shapes"),
+        (lambda m: m.graph.node.pop(), "not a valid ONNX model"),
+        (lambda m: m.graph.node.append(m.graph.node[0]), "not a valid ONNX model"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_graph_that_must_not_run_is_refused_in_words(gru, change, words):
+    refused(tampered(gru[1], change), words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("graph"), "graph: found nothing, wanted uint8"),
+        (lambda t: t.update(graph=np.zeros(40, np.float32)), "graph: found float32"),
+        (lambda t: t.update(graph=np.frombuffer(b"no protobuf at all", np.uint8)), "graph: "),
+        (lambda t: t.update(graph=np.zeros(0, np.uint8)), "graph: ir_version: found 0"),
+        (lambda t: t.pop("readout.bias"), r"graph: readout\.bias: found nothing, wanted float32 \(4,\)"),
+        (lambda t: t.update({"readout.bias": np.zeros(5, np.float32)}), r"readout\.bias: found float32 \(5,\)"),
+        (lambda t: t.update({"readout.bias": np.full(4, np.nan, np.float32)}), r"readout\.bias: found NaN"),
+        (lambda t: t.update({"extra": np.zeros(5, np.float32)}), "extra: unknown tensor"),
+        (lambda t: t.update({"readout.bias": t["readout.bias"] + np.float32(0.1)}), "self-test: found a difference of"),
+    ],
+)
+def test_arrays_that_do_not_fit_the_graph_are_refused_by_name(gru, change, words):
+    refused(tampered(gru[1], change_tensors=change), words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m["contract"].update(sizes=[18, 32, 4]), r"contract\.sizes: found \[18, 32, 4\], wanted inputs, outputs"),
+        (lambda m: m["contract"].update(sizes=[17, 4]), "self_test.observation: found"),
+        (lambda m: m["contract"].update(neuron={"reset": "soft"}), r"contract\.neuron: unknown field"),
+        (lambda m: m["contract"].update(network=3), r"contract\.network: found 3, wanted str"),
+    ],
+)
+def test_a_contract_that_does_not_fit_the_graph_is_refused_by_name(gru, change, words):
+    data = gru[1]
+    length = int.from_bytes(data[:8], "little")
+    fields = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["manifest"])
+    change(fields)
+    refused(safetensors.numpy.save(safetensors.numpy.load(data), metadata={"manifest": manifest.canonical(fields)}), words)
+
+
+def test_every_flipped_bit_and_every_truncation_is_noticed(gru):
+    data, dice = gru[1], np.random.default_rng(0)
+    for position in dice.integers(0, len(data), 300):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << int(dice.integers(8))
+        refused(bytes(damaged))
+    for length in dice.integers(0, len(data), 50):
+        refused(data[:length])
+
+
+def test_bits_that_a_forger_flips_in_the_graph_never_crash_the_reader(gru):
+    """Each gives a graph that is refused, or one that runs within all limits."""
+    graph, dice = safetensors.numpy.load(gru[1])["graph"], np.random.default_rng(0)
+    for _ in range(2000):
+        damaged = graph.copy()
+        damaged[dice.integers(len(damaged))] ^= 1 << int(dice.integers(8))
+        try:
+            policy = OnnxPolicy(damaged.tobytes(), weights_of(gru[0]))
+        except network_graph.GraphError as error:
+            assert "\n" not in str(error)
+        else:
+            action, _ = policy.step(observations(3), policy.initial_state(3))
+            assert action.shape == (3, policy.outputs)
+
+
+@pytest.mark.parametrize(
+    ("about", "graph", "words"),
+    [
+        (contract("crazyflie"), False, r"contract\.neuron: found None with no graph"),
+        (
+            checkpoint.load("models/crazyflie.safetensors").manifest.contract,
+            True,
+            r"neuron: found .* with a graph",
+        ),
+    ],
+)
+def test_graph_and_neuron_exclude_each_other(gru, about, graph, words):
+    given = {"graph": graph_of(gru[0])} if graph else {}
+    with pytest.raises(CheckpointError, match=words):
+        checkpoint.dumps(weights_of(gru[0]), about, **given)
