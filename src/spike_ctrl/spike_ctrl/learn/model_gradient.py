@@ -28,8 +28,9 @@ from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import closed_loop_kernel
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import Objective, Policy
+from spike_ctrl.learn.closed_loop_kernel import Policy
 from spike_ctrl.learn.moving_setpoints import Courses
+from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim import dynamics, rate_loop
 from spike_ctrl.sim.block_step import SUBSTEPS_OF
@@ -229,7 +230,7 @@ def cosine(progress: float) -> float:
 def _views(network: SpikingNetwork, view) -> Policy:
     layers = network.layers
     hidden = (tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta"))
-    hard = np.float32(network.neuron.reset is Reset.HARD)
+    hard = network.neuron.reset is Reset.HARD
     return Policy(*hidden, view(network.output.weight), view(network.output.bias), hard)
 
 

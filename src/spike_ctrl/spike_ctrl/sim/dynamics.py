@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import GRAVITY, Airframe
 
 LANES = 16
@@ -105,7 +105,7 @@ def write(buffer: np.ndarray, which: slice | int, values: np.ndarray) -> None:
     view[vehicle // LANES, which, vehicle % LANES] = values
 
 
-@njit(inline="always")
+@inlined
 def derivative(s, command, plant, disturbance, arms):
     """Time derivative of the 17 state numbers of one vehicle; `plant` holds the reciprocals of the two lags."""
     _, _, _, qx, qy, qz, qw, vx, vy, vz, wx, wy, wz, r0, r1, r2, r3 = s
@@ -141,7 +141,7 @@ def derivative(s, command, plant, disturbance, arms):
     )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def plus(s, k, h):
     return (
         s[0] + h * k[0], s[1] + h * k[1], s[2] + h * k[2], s[3] + h * k[3], s[4] + h * k[4], s[5] + h * k[5],
@@ -150,7 +150,7 @@ def plus(s, k, h):
     )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def unpack_lane(buffer, lane):
     """State, rotor commands, plant and disturbance of one vehicle as tuples, as `derivative` takes them."""
     s = (
@@ -172,7 +172,7 @@ def unpack_lane(buffer, lane):
     return s, command, plant, disturbance
 
 
-@njit(inline="always")
+@inlined
 def rk4_lane(buffer, lane, dt, arms):
     """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
     s, command, plant, disturbance = unpack_lane(buffer, lane)
@@ -201,7 +201,7 @@ def rk4_lane(buffer, lane, dt, arms):
     buffer[lane + AT[16]] = s[16]
 
 
-@njit(inline="always")
+@inlined
 def unpack_arms(arms):
     """The array of `geometry` as a tuple: scalars stay in registers, an array could alias the buffer."""
     return (
@@ -210,7 +210,7 @@ def unpack_arms(arms):
     )  # fmt: skip
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
 def step(buffer, dt, arms):
     """Advance every vehicle by `dt` seconds (float32) with its rotor commands held; `arms` from `geometry`."""
     reach = unpack_arms(arms)

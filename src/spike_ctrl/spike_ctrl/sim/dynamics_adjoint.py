@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim.dynamics import AT, derivative, plus, unpack_lane
 from spike_ctrl.sim.reward import angle_between
 
@@ -24,7 +24,7 @@ STATE, APPLIED, SEEN, LOOP = 0, 17, 21, 39
 ADJOINT_ROWS = 52
 
 
-@njit(inline="always")
+@inlined
 def _pull_derivative(s, command, plant, arms, g):
     """g^T df/d(state, command) of `dynamics.derivative`: 17 and 4 numbers, as one tuple of 21."""
     _, _, _, qx, qy, qz, qw, _, _, _, wx, wy, wz, r0, r1, r2, r3 = s
@@ -63,7 +63,7 @@ def _pull_derivative(s, command, plant, arms, g):
     )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def _mix(a, g, b, p):
     """a g + b p on the first 17 numbers."""
     return (
@@ -74,7 +74,7 @@ def _mix(a, g, b, p):
     )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def rk4_adjoint_lane(buffer, lane, adjoint, at, dt, arms):
     """Take the gradient in the adjoint's STATE rows back over the step that the buffer's state and commands begin.
 
@@ -134,7 +134,7 @@ def rk4_adjoint_lane(buffer, lane, adjoint, at, dt, arms):
     adjoint[at + AT[APPLIED + 3]] = p1[20] + p2[20] + p3[20] + p4[20]
 
 
-@njit(inline="always")
+@inlined
 def observe_adjoint_lane(buffer, lane, adjoint, at):
     """Add to the STATE rows what the SEEN rows, a gradient with respect to the observation, are worth.
 
@@ -161,7 +161,7 @@ def observe_adjoint_lane(buffer, lane, adjoint, at):
     adjoint[at + AT[12]] += adjoint[at + AT[SEEN + 17]]
 
 
-@njit(inline="always")
+@inlined
 def errors_adjoint_lane(buffer, lane, adjoint, at, weights):
     """Add to the STATE rows the gradient of weights[0..2] times the squared errors of position, velocity and attitude.
 

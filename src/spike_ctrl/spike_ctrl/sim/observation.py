@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl.sim.dynamics import AT, POSITION, QUATERNION, RATES, TARGET, TARGET_COS, TARGET_SIN, VELOCITY
 
 SIZE = 18
 LAYOUT = "setpoint_frame_18"
@@ -18,7 +20,7 @@ NOISE = np.repeat(np.float32([0.01, 0.01, 0.03, 0.05]), [3, 9, 3, 3])
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 
 
-@njit(inline="always")
+@inlined
 def observe(position, quaternion, velocity, rates, target, cos, sin):
     """The observation as 18 scalars, from tuples; `cos` and `sin` are those of the set-point's yaw."""
     qx, qy, qz, qw = quaternion
@@ -37,7 +39,21 @@ def observe(position, quaternion, velocity, rates, target, cos, sin):
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inlined
+def observe_lane(buffer, lane):
+    """The observation of one vehicle in a buffer of `dynamics`, whose rows start at the flat index `lane`."""
+    return observe(
+        (buffer[lane + AT[POSITION]], buffer[lane + AT[POSITION + 1]], buffer[lane + AT[POSITION + 2]]),
+        (buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]], buffer[lane + AT[QUATERNION + 2]],
+         buffer[lane + AT[QUATERNION + 3]]),
+        (buffer[lane + AT[VELOCITY]], buffer[lane + AT[VELOCITY + 1]], buffer[lane + AT[VELOCITY + 2]]),
+        (buffer[lane + AT[RATES]], buffer[lane + AT[RATES + 1]], buffer[lane + AT[RATES + 2]]),
+        (buffer[lane + AT[TARGET]], buffer[lane + AT[TARGET + 1]], buffer[lane + AT[TARGET + 2]]),
+        buffer[lane + AT[TARGET_COS]], buffer[lane + AT[TARGET_SIN]],
+    )  # fmt: skip
+
+
+@kernel(cache=True)
 def _build(position, quaternion, velocity, rates, target, cos, sin, out):
     values = observe(
         (position[0], position[1], position[2]),

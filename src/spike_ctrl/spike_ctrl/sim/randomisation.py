@@ -10,8 +10,8 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -78,7 +78,7 @@ class Randomisation:
         return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters))
 
 
-@njit(inline="always")
+@inlined
 def _mix(z):
     """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -86,13 +86,13 @@ def _mix(z):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(inline="always")
+@inlined
 def _uniform(key, index, low, high):
     bits = _mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
     return low + (high - low) * np.float32(bits >> np.uint64(40)) * np.float32(1.0 / (1 << 24))
 
 
-@njit(cache=True)
+@kernel(cache=True)
 def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
     at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw = start
@@ -137,7 +137,7 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     buffer[lane + AT[LOOP_FACTORS + 3]] = _uniform(key, 44, one - filters, one + filters)
 
 
-@njit(cache=True)
+@kernel(cache=True)
 def draw_some(buffer, who, seed, first, start, nominal, spread):
     """`draw` the next episode of each vehicle n with who[n]; their hashes count vehicles from `first`."""
     for n in range(len(who)):

@@ -1,9 +1,9 @@
 """PX4's body-rate loop and normalised mixer, for the `rates` action layout.
 
-An action is (collective, roll rate, pitch rate, yaw rate), each in [-1, 1]: 0 is hover thrust and no rotation, the
-collective goes linearly to 0 at -1 and to 1 at +1, the rates to the airframe's limits. Controller: PID on the filtered
-gyro with the derivative on the measurement, in normalised torque (PX4 v1.17, MulticopterRateControl). Both filters are
-of first order. The loop runs SUBSTEPS times per control step; an action takes effect after the airframe's delay.
+An action is (collective, roll rate, pitch rate, yaw rate), each in [-1, 1]; `action_mapping` says what it commands. The
+controller is a PID on the filtered gyro with the derivative on the measurement, in normalised torque (PX4 v1.17,
+MulticopterRateControl). Both filters are of first order. The loop runs SUBSTEPS times per control step; an action takes
+effect after the airframe's delay.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -28,6 +29,7 @@ from spike_ctrl.sim.dynamics import (
 )
 
 SUBSTEPS = 4
+_thrust = inlined(action_mapping.thrust)
 _ZERO, _ONE, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(math.sqrt(0.5))
 
 
@@ -49,7 +51,7 @@ def delay_substeps(airframe: Airframe, dt: float) -> int:
     return round(airframe.rate_loop.delay / dt)
 
 
-@njit(inline="always")
+@inlined
 def unpack(c):
     """The array of `constants` as a tuple, which stays in registers."""
     return (
@@ -58,7 +60,7 @@ def unpack(c):
     )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def own(buffer, lane, c):
     """The constants of one vehicle, whose true gains and filters are not quite the airframe's."""
     p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
@@ -69,30 +71,30 @@ def own(buffer, lane, c):
     )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def clip(x, low, high):
     x = low if x < low else x
     return high if x > high else x
 
 
-@njit(inline="always")
+@inlined
 def _least(a, b, c, d):
     e, f = a if a < b else b, c if c < d else d
     return e if e < f else f
 
 
-@njit(inline="always")
+@inlined
 def _greatest(a, b, c, d):
     return -_least(-a, -b, -c, -d)
 
 
-@njit(inline="always")
+@inlined
 def _room(u, spin):
     """How far a rotor may go in the direction that yaws to the left."""
     return _ONE - u if spin > _ZERO else u
 
 
-@njit(inline="always")
+@inlined
 def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, slope_share):
     """One axis of the PID: moves filters and integral, and returns the normalised torque."""
     gyro, slope, integral = lane + AT[GYRO + axis], lane + AT[GYRO_SLOPE + axis], lane + AT[RATE_INTEGRAL + axis]
@@ -105,7 +107,7 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, s
     return torque
 
 
-@njit(inline="always")
+@inlined
 def rate_lane(buffer, lane, c, spin):
     """One substep of one vehicle: from its set-point and rates to its rotor commands.
 
@@ -116,7 +118,7 @@ def rate_lane(buffer, lane, c, spin):
     pitch = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[14], c[16], c[17])
     yaw = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[15], c[16], c[17])
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
-    thrust = hover + collective * (hover if collective < _ZERO else _ONE - hover)
+    thrust = _thrust(collective, hover)
     # Roll and pitch (body FLU, order of the rotors: front-right, back-right, back-left, front-left) come first.
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
     u0, u1, u2, u3 = -right - back, -right + back, right + back, right - back
@@ -135,7 +137,7 @@ def rate_lane(buffer, lane, c, spin):
     buffer[lane + AT[COMMAND + 3]] = clip(u3 + s3 * yaw, _ZERO, _ONE)
 
 
-@njit(inline="always")
+@inlined
 def begin(buffer, lane):
     """Set-point at hover, nothing integrated, the gyro on the present rates."""
     for i in range(4):
@@ -146,7 +148,7 @@ def begin(buffer, lane):
         buffer[lane + AT[GYRO_SLOPE + i]] = _ZERO
 
 
-@njit(cache=True)
+@kernel(cache=True)
 def begin_some(buffer, who):
     """`begin` in each vehicle n with who[n]."""
     for n in range(len(who)):

@@ -9,23 +9,25 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import AT, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
 from spike_ctrl.sim.dynamics_adjoint import APPLIED, LOOP, STATE
 from spike_ctrl.sim.rate_loop import clip, own
 
 _ZERO, _ONE, _TWO, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(math.sqrt(0.5))
+_lift, _thrust = inlined(action_mapping.lift), inlined(action_mapping.thrust)
 # Rows of the adjoint in the order of the loop's state: set-point 4, integral 3, gyro 3, its slope 3
 _SETPOINT, _INTEGRAL, _GYRO, _SLOPE = LOOP, LOOP + 4, LOOP + 7, LOOP + 10
 
 
-@njit(inline="always")
+@inlined
 def _within(x, low, high):
     return _ONE if (x >= low) & (x <= high) else _ZERO
 
 
-@njit(inline="always")
+@inlined
 def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
     """One axis of the PID: torque, and the integral before its limits."""
     gyro, slope = buffer[lane + AT[GYRO + axis]], buffer[lane + AT[GYRO_SLOPE + axis]]
@@ -36,7 +38,7 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_shar
     return p * error + integral - d_per_dt * slope, integral + i_dt * error
 
 
-@njit(inline="always")
+@inlined
 def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
     """The gradient `g` of one axis' torque, and those of what the loop keeps, to before the substep."""
     g_integral = open * adjoint[at + AT[_INTEGRAL + axis]]
@@ -51,7 +53,7 @@ def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_shar
     adjoint[at + AT[STATE + RATES + axis]] += g_change
 
 
-@njit(inline="always")
+@inlined
 def rate_adjoint_lane(buffer, lane, adjoint, at, c, spin):
     """Take the gradient in APPLIED and LOOP rows back over the substep that the buffer's state and loop begin.
 
@@ -63,8 +65,7 @@ def rate_adjoint_lane(buffer, lane, adjoint, at, c, spin):
     pitch, pitch_integral = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[16], c[17])
     yaw, yaw_integral = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[16], c[17])
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
-    lift = hover if collective < _ZERO else _ONE - hover
-    wanted = hover + collective * lift
+    lift, wanted = _lift(collective, hover), _thrust(collective, hover)
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
     most = abs(right) + abs(back)
     crowded = _ONE if _TWO * most > _ONE else _ZERO

@@ -10,7 +10,8 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
+
+from spike_ctrl._files.kernel import inlined, kernel
 
 from spike_ctrl._files.ranges import within
 
@@ -50,7 +51,7 @@ _A10, _A12, _A14, _A16 = (np.float32(x) for x in (-0.0752896400, 0.0429096138, -
 _TINY = np.float32(1e-20)
 
 
-@njit(inline="always")
+@inlined
 def angle_between(sine, cosine):
     """atan2 for sine >= 0: an angle in [0, pi]."""
     c = abs(cosine)
@@ -62,7 +63,7 @@ def angle_between(sine, cosine):
     return a if cosine >= np.float32(0.0) else _PI - a
 
 
-@njit(inline="always")
+@inlined
 def costs(o, u, hover):
     """The four squared errors (position, velocity, attitude, action) from the 18 observation numbers and 4 commands."""
     x, y, z = o[10] - o[8], o[5] - o[9], o[6] - o[4]
@@ -76,7 +77,7 @@ def costs(o, u, hover):
     )
 
 
-@njit(cache=True)
+@kernel(cache=True)
 def _costs_batch(observation, command, hover, out):
     for n in range(len(observation)):
         o, u = observation[n], command[n]

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from spike_ctrl.snn.membrane import remainder, subtracted
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.snn.surrogate import spike as fire
 
@@ -54,9 +55,7 @@ def lif_step(
     """
     beta, theta = parameters
     last = state.spike.detach() if detach_reset else state.spike
-    if reset is Reset.SOFT:
-        membrane = beta * state.membrane + current - last * theta
-    else:
-        membrane = beta * ((1 - last) * state.membrane) + current
+    hard = reset is Reset.HARD
+    membrane = remainder(state.membrane, last, beta, hard) + current - subtracted(last, theta, hard)
     spike = fire(membrane - theta, slope)
     return spike, LIFState(membrane, spike)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from spike_ctrl._files.kernel import kernel
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@kernel(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 def add_rows(total, table, index, factor, count):
     """total [H] += sum_{i < count} factor[i] table[index[i]], four rows in each pass over total."""
     width, i = np.uint64(len(total)), np.uint64(0)
@@ -23,7 +24,7 @@ def add_rows(total, table, index, factor, count):
         i += np.uint64(1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(cache=True, nogil=True, error_model="numpy")
 def list_marked(marked, index):
     """Write the places of the ones of `marked` (bytes 0 or 1) to `index` and return how many; no branch to mispredict."""
     count = np.uint64(0)
@@ -33,7 +34,7 @@ def list_marked(marked, index):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(cache=True, nogil=True, error_model="numpy")
 def add_outer(membranes, theta, rows, total):
     """total [N, H] += spikes^T rows for rows [R, H] and the spikes of membranes [R, N] above theta."""
     step = 64  # rows, as many as a mask has bits
