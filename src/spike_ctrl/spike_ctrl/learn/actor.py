@@ -89,12 +89,21 @@ def _try(module: Any, name: str, inputs: int, outputs: int, batch: int = 3) -> N
         raise RecipeError(f"network: {name}.step: found an action {shape}, wanted ({batch}, {outputs})")
     if not (action.abs() <= 1).all():
         raise RecipeError(f"network: {name}.step: found an action beyond -1 to 1, wanted tanh or the like at the end")
-    try:
-        shapes = [tuple(part.shape) for part in leaves(each(lambda before, _: before, state, after))]
-    except (TypeError, ValueError, AttributeError) as error:
-        raise RecipeError(f"network: {name}: the state changes its form in a step ({error})") from None
-    if wrong := [shape for shape in shapes if shape[:1] != (batch,)]:
-        raise RecipeError(f"network: {name}: found a state {wrong[0]}, wanted ({batch}, ...): one row for each vehicle")
+    if (before := _form(state)) != _form(after):
+        raise RecipeError(f"network: {name}.step: found a state {_form(after)}, wanted {before} as it was before the step")
+    for part in leaves(state):
+        if part.shape[:1] != (batch,):
+            found = tuple(part.shape)
+            raise RecipeError(f"network: {name}: found a state {found}, wanted ({batch}, ...): one row for each vehicle")
+
+
+def _form(state: State) -> Any:
+    """The shapes of a state's tensors, nested as they are."""
+    if isinstance(state, torch.Tensor):
+        return tuple(state.shape)
+    if not isinstance(state, tuple):
+        return type(state).__name__
+    return type(state).__name__, [_form(part) for part in state]
 
 
 def unroll(

@@ -20,10 +20,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import scipy.linalg.blas  # noqa: F401  numba multiplies matrices with scipy's BLAS, whose threads are limited below
 import torch
 from scipy.spatial.transform import Rotation
-from threadpoolctl import threadpool_limits
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
@@ -42,7 +40,6 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some
-from spike_ctrl.sim.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 
@@ -76,6 +73,8 @@ class ModelGradient:
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
+        if terms := recipe.task.terms:
+            raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
         if actor.neuron.detach_reset:
             raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
@@ -100,7 +99,6 @@ class ModelGradient:
         late = rate_loop.delay_substeps(airframe, dt) if layout == "rates" else 0
         self._model = (dynamics.geometry(airframe), np.float32(dt), np.float32(self._rest), loop, late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
-        threadpool_limits(1, "blas")
 
     def receive(self, rows: Rows) -> None:
         """Keep the first states of episodes; rotors and observation say all that the dynamics need."""
@@ -195,7 +193,8 @@ class ModelGradient:
 
     def _objective(self, progress: float) -> Objective:
         s = self.settings
-        r = curriculum(self.recipe.task.stage(progress))
+        task = self.recipe.task
+        r = task.coefficients(task.stage(progress))
         reward = {"position": s.position * r.position} | {n: getattr(r, n) for n in ("velocity", "attitude", "action")}
         reward["upright"] = math.cos(s.lean_at)
         ours = {name: getattr(s, name) for name in Objective._fields if name not in reward}
