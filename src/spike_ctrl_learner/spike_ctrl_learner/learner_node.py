@@ -23,7 +23,7 @@ from spike_ctrl.learn.run import REPORT_PERIOD, Run, RunError, TrainingPace, fol
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
@@ -131,8 +131,12 @@ class LearnerNode(Node):
                 f"transition.vehicles: found {message.vehicles}, wanted {self.learner.vehicles}: give all nodes the same"
             )
             return
+        try:
+            seen = view(message)
+        except MessageError as error:
+            self.failure = f"transition of tick {message.tick} from simulator: {error}"
+            return
         self.next_tick += 1
-        seen = view(message)
         rows = Rows(*(getattr(seen, name) for name in Rows._fields))
         if rows.rotor_speed is None and self.learner.environment_steps == 0:
             self.get_logger().info("a flight knows neither rotor speeds nor disturbance: critics see zeros in their place")

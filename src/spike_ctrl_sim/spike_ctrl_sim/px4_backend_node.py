@@ -32,7 +32,7 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
@@ -143,7 +143,15 @@ class Px4Backend(Node):
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         with self.lock:
-            self.obey(self.flight.answer(topic, message.tick, view(message).action), time.monotonic())
+            try:
+                action = view(message).action
+            except MessageError as error:  # as one that did not come: the last command flies on, then the guide
+                self.flight.counts["malformed_answers"] += 1
+                self.get_logger().warning(
+                    f"answer dropped: tick {message.tick}: {topic} from {ANSWERS[topic]}: {error}", throttle_duration_sec=1.0
+                )
+                return
+            self.obey(self.flight.answer(topic, message.tick, action), time.monotonic())
 
     def on_time(self) -> None:
         """What is due to the autopilot; who is missing in the graph; the end."""

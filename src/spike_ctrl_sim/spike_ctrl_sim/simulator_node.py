@@ -26,7 +26,7 @@ from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.sim import dynamics, reward
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, time_message, view
+from spike_ctrl_ros.convert import MessageError, answered, fill, time_message
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
@@ -73,7 +73,7 @@ class Simulator(Node):
         self.sent = self.asked = time.monotonic()
         self.waits, self.silent = 0, False
         self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
-        self.missed = self.stood_in = self.reported_tick = 0
+        self.missed = self.stood_in = self.malformed = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
@@ -123,15 +123,23 @@ class Simulator(Node):
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         if self.seen is None or message.tick != self.tick or topic in self.answers:
             return
-        answer = view(message)
-        if answer.action is None or len(answer.action) != self.parameters.vehicles or not np.isfinite(answer.action).all():
-            self.failure = f"tick {self.tick}: {topic}: wanted finite actions of {self.parameters.vehicles} vehicles"
+        try:
+            self.answers[topic] = answered(message, self.parameters.vehicles)
+        except MessageError as error:
+            self.refuse(f"tick {self.tick}: {topic} from {ANSWERS[topic]}: {error}")
             return
-        self.answers[topic] = answer.action
         if len(self.answers) == len(ANSWERS):
             self.latencies.append(time.monotonic() - self.sent)
             if self.pace is None:
                 self.advance()
+
+    def refuse(self, why: str) -> None:
+        """In lockstep an answer that does not fit ends the training; in real time it counts as one that did not come."""
+        if self.pace is None:
+            self.failure = why
+            return
+        self.malformed += 1
+        self.get_logger().warning(f"answer dropped: {why}", throttle_duration_sec=1.0)
 
     def on_deadline(self) -> None:
         if self.seen is None:
@@ -207,6 +215,7 @@ class Simulator(Node):
             "latency_p99_ms": f"{latency[1]:.3f}",
             "deadlines_missed": self.missed,
             "flown_by_guide": self.stood_in,
+            "answers_malformed": self.malformed,
         }
         self.reported_tick = self.tick
         waits = self.seen is None and self.tick > 0
