@@ -1,6 +1,7 @@
 """Where everything lives: arrows run one way, and a name means one thing. What breaks a rule is told by file and import."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def test_a_class_name_is_used_once():
             if not name.startswith("_") and name != "Parameters":
                 classes[name].append(shown(file))
     assert not {name: found for name, found in classes.items() if len(found) > 1}
+
+
+def test_every_file_that_the_architecture_page_names_is_there():
+    page = (SOURCES.parent / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    places = (SOURCES.parent, SOURCES, LIBRARY, LIBRARY / "cli")
+    assert len(named) > 40 and not [name for name in named if not any((place / name).is_file() for place in places)]
+
+
+def test_the_architecture_page_shows_the_packages_in_the_order_of_the_arrows():
+    page = (SOURCES.parent / "docs" / "architecture.md").read_text()
+    table = page[page.index("| package | what it is |") : page.index("Beside the library")]
+    assert tuple(name.removesuffix(".py") for name in re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == ORDER
 
 
 def test_no_module_is_a_drawer_for_everything():
