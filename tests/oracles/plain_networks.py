@@ -56,7 +56,7 @@ class Cascade(nn.Module):
 
 
 def contract(name, network="nets:GRU"):
-    vehicle = airframe.find(name)
+    vehicle = airframe.load(name)
     return Contract(name, vehicle.hash, LAYOUT, vehicle.action_layout, 100.0, (18, 4), neuron=None, network=network)
 
 

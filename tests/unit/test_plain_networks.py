@@ -213,13 +213,13 @@ def test_the_evaluation_flies_the_modules_own_actions(gru):
             worst.append(np.abs(action - wanted.numpy()).max())
             return action
 
-    found = evaluate(Both(policy), airframe.find("crazyflie"), starts=32)
+    found = evaluate(Both(policy), airframe.load("crazyflie"), starts=32)
     assert len(worst) == 500 and max(worst) < 1e-6
     assert found.spike_rates == () and type(found).from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
 def test_it_hovers_in_the_rehearsal_and_over_mavlink_in_virtual_time():
-    craft, policy = airframe.find("sih_quadx"), checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
+    craft, policy = airframe.load("sih_quadx"), checkpoint.loads(saved(Cascade(), "sih_quadx")).policy
     assert rehearse(policy, craft, 100.0) is None
     paths = trajectory.several("hover", (0.0, 0.0, 1.0), 0.0, 0.0, 0.0, 6.0)
     flight = virtual_flight.fly(policy, craft, craft, paths, 6.0, noise=0.5)

@@ -14,7 +14,7 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.reward import END, START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
 
-AIRFRAME, VEHICLES = airframe.find("crazyflie"), 16
+AIRFRAME, VEHICLES = airframe.load("crazyflie"), 16
 TASK = Task(box=1.5, episode_steps=20)
 
 

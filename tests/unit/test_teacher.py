@@ -14,7 +14,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.sim.environment import Environment, Task
 
-AIRFRAME, VEHICLES = airframe.find("crazyflie"), 8
+AIRFRAME, VEHICLES = airframe.load("crazyflie"), 8
 SMOOTH = {"class": "examples.teacher:SmoothGuide", "share": 0.25}
 RAPTOR = "examples.raptor_teacher:Raptor"
 MODEL = "models/crazyflie.safetensors"
@@ -111,7 +111,7 @@ def test_a_teacher_that_cannot_be_is_refused_in_words(guide, message):
 
 def test_a_checkpoint_of_another_layout_or_none_is_refused():
     with pytest.raises(CheckpointError, match="action: found 'motors', wanted 'rates'"):
-        make(MODEL, airframe.find("sih_quadx"))
+        make(MODEL, airframe.load("sih_quadx"))
     with pytest.raises(CheckpointError, match="cannot be read"):
         make("models/nowhere.safetensors")
 

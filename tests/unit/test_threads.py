@@ -21,7 +21,7 @@ def threads():
 torch.set_num_threads(2)
 before = threads()
 for name in ("td3bc", "default"):
-    Learner(recipe.find(name), airframe.find("crazyflie"), 256, 0)
+    Learner(recipe.find(name), airframe.load("crazyflie"), 256, 0)
 assert max(before[1]) == 2 and threads() == before, (before, threads())
 """
 

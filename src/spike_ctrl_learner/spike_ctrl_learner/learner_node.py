@@ -1,7 +1,7 @@
-"""learner: stores the transitions of the graph, trains on them, and sends checkpoints and leaves to fly on.
+"""learner: stores the transitions of the graph, trains on them, and sends checkpoints with the leave to fly on.
 
-While it learns from one iteration, the simulator flies the next. Which checkpoint flies which tick is fixed by the leaves,
-never by who is faster, so that equal seeds give equal runs.
+While it learns from one iteration, the simulator flies the next. The leaves fix which checkpoint flies which tick; which
+node is faster does not matter. So equal seeds give equal runs.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from spike_ctrl.learn.threads import one_thread
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
@@ -34,14 +34,14 @@ from spike_ctrl_ros.timer import start_timer
 
 @dataclass(frozen=True)
 class Parameters:
-    recipe: str = parameter("td3bc", "How to train: a name or a path to a YAML file.")
+    recipe: str = parameter("td3bc", "Recipe of the training: a name or a path to a YAML file.")
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
     vehicles: int = parameter(256, "Number of vehicles in each transition.", low=1, high=8192)
-    seed: int = parameter(0, "Of initial weights, sampling and noise.", low=0)
-    steps: int = parameter(0, "Environment steps of the whole run; 0: as many as the recipe says.", low=0)
+    seed: int = parameter(0, "Seed of initial weights, sampling and noise.", low=0)
+    steps: int = parameter(0, "Environment steps of the whole run; 0: those of the recipe.", low=0)
     run: str = parameter("", "Folder for results; empty: runs/RECIPE-TIME.")
-    resume: str = parameter("", "Folder of an earlier run to go on with; empty: start anew.")
-    start_from: str = parameter("", "Checkpoint whose weights a new run begins with; empty: random ones.")
+    resume: str = parameter("", "Folder of a run to resume; empty: start a new one.")
+    start_from: str = parameter("", "Checkpoint whose weights a new run begins with; empty: random weights.")
 
 
 class LearnerNode(Node):
@@ -89,14 +89,14 @@ class LearnerNode(Node):
         learner.start_from(checkpoint.load(path, expect=vars(learner.contract())).weights)
 
     def on_begin(self) -> None:
-        """The first leave, once simulator and policy listen: two iterations, so that one flies while the other teaches."""
+        """Give the first leave once simulator and policy listen: two iterations, to fly one and learn from the other."""
         if not self.begun and self.rival.clear and heard(self, self.leave_out) and heard(self, self.checkpoint_out):
             self.destroy_timer(self.begin)
             self.begun = True
             self.grant(2 * self.learner.ticks_per_iteration)
 
     def grant(self, ticks: int) -> None:
-        """Send the exploring policy and the leave to fly it for some more ticks."""
+        """Send the exploring policy, and the leave to fly it for so many more ticks."""
         self.epoch += 1
         self.granted += ticks
         name = f"{self.run.folder.name}/{self.epoch}"
@@ -138,11 +138,15 @@ class LearnerNode(Node):
                 f"transition.vehicles: found {message.vehicles}, wanted {self.learner.vehicles}: give all nodes the same"
             )
             return
+        try:
+            seen = view(message)
+        except MessageError as error:
+            self.failure = f"transition of tick {message.tick} from simulator: {error}"
+            return
         self.next_tick += 1
-        seen = view(message)
         rows = Rows(*(getattr(seen, name) for name in Rows._fields))
         if rows.rotor_speed is None and self.learner.environment_steps == 0:
-            self.get_logger().info("a flight knows neither rotor speeds nor disturbance: critics see zeros in their place")
+            self.get_logger().info("the transitions hold no rotor speeds and no disturbance: the critics see zeros instead")
         self.learner.receive(complete(rows))
         boundary = self.learner.environment_steps // self.learner.vehicles % self.learner.ticks_per_iteration == 0
         if boundary or self.learner.finished:
@@ -195,7 +199,7 @@ class LearnerNode(Node):
         )
 
     def close(self) -> None:
-        """A run that is stopped early can be resumed."""
+        """Save the state of a run that is stopped early, so that it can be resumed."""
         if getattr(self, "finished", False) or not self.learner.environment_steps:
             return
         try:

@@ -20,7 +20,7 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.recordings import BagError, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
@@ -132,9 +132,14 @@ class Replayer(Node):
     def on_answer(self, message: VehicleAction) -> None:
         if self.row is None or message.tick != self.recording.states.tick[self.row]:
             return
-        answer = view(message).action
-        if answer is None or answer.shape != self.answers[self.row].shape:
-            self.failure = f"tick {message.tick}: policy/action: wanted actions of {self.recording.vehicles} vehicles"
+        try:
+            answer = view(message).action
+        except MessageError as error:
+            self.failure = f"tick {message.tick}: policy/action from snn_policy: {error}"
+            return
+        if answer.shape != (wanted := self.answers[self.row].shape):
+            found = f"found actions {list(answer.shape)}, wanted {list(wanted)}"
+            self.failure = f"tick {message.tick}: policy/action from snn_policy: {found}"
             return
         self.answers[self.row] = answer
         self.row = None

@@ -71,6 +71,17 @@ def view(message) -> SimpleNamespace:
     return SimpleNamespace(**found)
 
 
+def answered(message, vehicles: int) -> np.ndarray:
+    """The actions [N, 4] of a VehicleAction. Raises MessageError where they are not finite, or not those of N vehicles."""
+    kind, actions = type(message).__name__, view(message).action
+    if message.vehicles != vehicles:
+        raise MessageError(f"{kind}.vehicles: found {message.vehicles}, wanted {vehicles}")
+    bad = np.flatnonzero(~np.isfinite(actions).all(1))
+    if len(bad):
+        raise MessageError(f"{kind}.action: found {actions[bad[0]].tolist()} of vehicle {bad[0]}, wanted finite numbers")
+    return actions
+
+
 def time_message(nanoseconds: int) -> Time:
     """Nanoseconds since the epoch or since the start of the simulation."""
     seconds, rest = divmod(int(nanoseconds), 1_000_000_000)

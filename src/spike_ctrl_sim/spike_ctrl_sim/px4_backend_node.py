@@ -1,9 +1,9 @@
-"""px4_backend: one vehicle on a PX4 in the place of the simulator; trains on any of its simulations, as fast as that runs.
+"""px4_backend: takes the simulator's place with one vehicle that PX4 carries, in any of PX4's simulations, at their speed.
 
-It owns the MAVLink connection. Each ODOMETRY that belongs to an episode becomes a state; guide and policy answer it; JSRL
-says who flies; the transition goes to the learner. Between episodes a guide of its own flies the vehicle to the next start,
-and saves it from whatever the policy does: see `spike_ctrl.live_training`.
-Told to end it lands first; a second signal ends at once.
+It owns the MAVLink connection. Each ODOMETRY message of an episode becomes a state, which guide and policy answer; the jump
+start picks who flies, and the transition goes to the learner. Between episodes a guide of its own flies the vehicle to the
+next start; it also catches the vehicle when the policy fails: see `spike_ctrl.live_training`.
+When it is told to end it lands first; a second signal ends it at once.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
@@ -48,14 +48,16 @@ PERIOD, PATIENCE = 0.02, 5.0  # s
 class Parameters:
     recipe: str = parameter("rates", "Recipe whose training task is flown: a name or a path to a YAML file.")
     airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
-    vehicles: int = parameter(1, "Only one flies.", low=1, high=1)
-    seed: int = parameter(0, "Of starts and exploration.", low=0)
-    resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
+    vehicles: int = parameter(1, "Number of vehicles; PX4 carries one.", low=1, high=1)
+    seed: int = parameter(0, "Seed of starts and exploration.", low=0)
+    resume: str = parameter("", "Folder of a run to resume, with starts that it has not flown yet; empty: none.")
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
     system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
-    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
-    height: float = parameter(5.0, "m above the take-off, of the middle of the room that it flies in.", low=1.0, high=100.0)
-    room: float = parameter(4.0, "m from the middle of the room to its walls.", low=1.5, high=50.0)
+    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: the link is not signed.")
+    height: float = parameter(
+        5.0, "Height of the centre of the room that it flies in, m above the take-off.", low=1.0, high=100.0
+    )
+    room: float = parameter(4.0, "Distance from the centre of the room to its walls, m.", low=1.5, high=50.0)
 
 
 class Px4Backend(Node):
@@ -96,7 +98,7 @@ class Px4Backend(Node):
         self.reader = start_reader(self, "the autopilot", self.read)
 
     def read(self) -> None:
-        """In a thread of its own: a state must not wait for the executor."""
+        """Hear the autopilot, in a thread of its own: a state must not wait for the executor."""
         while not self.ended:
             data, sender = self.connection.receive(0.1)
             now = time.monotonic()
@@ -113,7 +115,7 @@ class Px4Backend(Node):
 
     @property
     def ready(self) -> bool:
-        """Nothing flies before the graph is there."""
+        """Whether all nodes are there; before that nothing takes off."""
         return self.flight.phase is not ReturnPhase.WAIT or (self.missing_since is None and self.rival.clear)
 
     @property
@@ -121,7 +123,7 @@ class Px4Backend(Node):
         return self.companion.status(), self.companion.ready
 
     def obey(self, step: Step, now: float) -> None:
-        """With the lock held: what the flight says goes out."""
+        """Send what the flight says. The caller holds the lock."""
         if step.action is not None:
             thrust, rates = link.setpoint(step.action, self.airframe)
             self.connection.send(self.companion.link.rates(thrust, rates, now))
@@ -143,10 +145,20 @@ class Px4Backend(Node):
 
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         with self.lock:
-            self.obey(self.flight.answer(topic, message.tick, view(message).action), time.monotonic())
+            try:
+                action = view(message).action
+            except (
+                MessageError
+            ) as error:  # it counts as one that did not come: the last command flies on, then the guide flies
+                self.flight.counts["malformed_answers"] += 1
+                self.get_logger().warning(
+                    f"answer dropped: tick {message.tick}: {topic} from {ANSWERS[topic]}: {error}", throttle_duration_sec=1.0
+                )
+                return
+            self.obey(self.flight.answer(topic, message.tick, action), time.monotonic())
 
     def on_time(self) -> None:
-        """What is due to the autopilot; who is missing in the graph; the end."""
+        """Send what is due to the autopilot, look who is missing in the graph, and end when the flight has ended."""
         with self.lock:
             now = time.monotonic()
             for packet_due in self.companion.due(now):
@@ -161,7 +173,10 @@ class Px4Backend(Node):
             self.failure, self.finished = self.flight.failure or None, True
 
     def watch(self, now: float) -> None:
-        """The nodes that must answer or learn: without them nothing takes off, and what flies lands and ends by name."""
+        """Look for the nodes that must answer or learn.
+
+        While one is missing nothing takes off. In the air the vehicle lands; then the node ends and names who is missing.
+        """
         absent = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
         absent += [] if heard(self, self.transition_out) else ["learner"]
         if not absent or self.flight.reset.ending:
@@ -184,7 +199,7 @@ class Px4Backend(Node):
         self.diagnostics_out.publish(diagnostics("px4_backend", text, values, warn=phase is ReturnPhase.READY, stamp=stamp))
 
     def stopping(self) -> bool:
-        """Land first."""
+        """Land before the end."""
         with self.lock:
             if not self.flight.reset.ending:
                 self.flight.stop(self.last[0] + time.monotonic() - self.last[1])

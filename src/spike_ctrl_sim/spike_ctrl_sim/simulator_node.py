@@ -1,9 +1,9 @@
-"""simulator: N vehicles in lockstep with guide and policy; hands each over from one to the other as the learner says.
+"""simulator: flies N vehicles in lockstep with guide and policy; the learner says which of the two flies each vehicle.
 
-Each tick it publishes the state, waits for both answers to it, moves the vehicles and publishes the transition. A state
-that stays unanswered is sent again each second; after five the node ends with an error that names who is missing.
-Leaves of the learner say how far it may fly; it waits for a slow learner. Where the learner is gone, the vehicles fly on
-with the last policy.
+Each tick it publishes the state, waits for both answers, moves the vehicles and publishes the transition. It sends a
+state that stays unanswered again each second; after five seconds it ends with an error that names who is missing. The
+learner's leaves say up to which tick it may fly, and it waits for a slow learner. When the learner is gone, the vehicles
+fly on with the last policy.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, time_message, view
+from spike_ctrl_ros.convert import MessageError, answered, fill, time_message
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
@@ -44,10 +44,10 @@ class Parameters:
     recipe: str = parameter("td3bc", "Recipe whose training task is flown: a name or a path to a YAML file.")
     airframe: str = parameter("crazyflie", "What flies: a name or a path to a YAML file.")
     vehicles: int = parameter(256, "Number of vehicles that fly at once.", low=1, high=8192)
-    seed: int = parameter(0, "Of all starts, disturbances and exploration.", low=0)
-    resume: str = parameter("", "Folder of a run to go on with, with other starts than it flew; empty: none.")
-    realtime: bool = parameter(False, "One control step each 10 ms instead of as fast as all answer.")
-    free_run: bool = parameter(False, "Fly without a learner, with whatever policy answers.")
+    seed: int = parameter(0, "Seed of all starts, disturbances and exploration.", low=0)
+    resume: str = parameter("", "Folder of a run to resume, with starts that it has not flown yet; empty: none.")
+    realtime: bool = parameter(False, "Take one control step every 10 ms instead of one as soon as all have answered.")
+    free_run: bool = parameter(False, "Fly without a learner, with any policy that answers.")
 
 
 class Simulator(Node):
@@ -64,8 +64,8 @@ class Simulator(Node):
         except ValueError as error:
             raise NodeParameterError(str(error)) from None
         self.environment.reset()
-        self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels, where they are not in the cache
-        # A resumed run draws other starts than the ones it has flown.
+        self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels that are not in the cache
+        # A resumed run draws starts that it has not flown yet.
         self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start.spread)
         self.tick, self.seen, self.answers = 0, None, {}
         self.leaves: deque[JumpStart] = deque()
@@ -73,7 +73,7 @@ class Simulator(Node):
         self.sent = self.asked = time.monotonic()
         self.waits, self.silent = 0, False
         self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
-        self.missed = self.stood_in = self.reported_tick = 0
+        self.missed = self.stood_in = self.malformed = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
@@ -95,7 +95,7 @@ class Simulator(Node):
             self.show()
 
     def show(self) -> None:
-        """Publish the state of this tick, where there is leave to fly it."""
+        """Publish the state of this tick, if the learner has given leave to fly it."""
         while self.tick >= self.leave.until_tick and self.leaves:
             self.leave = self.leaves.popleft()
         if self.tick >= self.leave.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
@@ -115,7 +115,7 @@ class Simulator(Node):
         self.state_out.publish(self.message)
 
     def absent(self) -> list[str]:
-        """The nodes that must answer or listen and are not connected."""
+        """The names of the nodes that must answer or listen, and are not connected."""
         found = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
         learner = self.parameters.free_run or heard(self, self.transition_out)
         return found if learner else [*found, "learner"]
@@ -123,22 +123,30 @@ class Simulator(Node):
     def on_answer(self, topic: str, message: VehicleAction) -> None:
         if self.seen is None or message.tick != self.tick or topic in self.answers:
             return
-        answer = view(message)
-        if answer.action is None or len(answer.action) != self.parameters.vehicles or not np.isfinite(answer.action).all():
-            self.failure = f"tick {self.tick}: {topic}: wanted finite actions of {self.parameters.vehicles} vehicles"
+        try:
+            self.answers[topic] = answered(message, self.parameters.vehicles)
+        except MessageError as error:
+            self.refuse(f"tick {self.tick}: {topic} from {ANSWERS[topic]}: {error}")
             return
-        self.answers[topic] = answer.action
         if len(self.answers) == len(ANSWERS):
             self.latencies.append(time.monotonic() - self.sent)
             if self.pace is None:
                 self.advance()
+
+    def refuse(self, why: str) -> None:
+        """In lockstep a malformed answer ends the training; in real time it counts as one that did not come."""
+        if self.pace is None:
+            self.failure = why
+            return
+        self.malformed += 1
+        self.get_logger().warning(f"answer dropped: {why}", throttle_duration_sec=1.0)
 
     def on_deadline(self) -> None:
         if self.seen is None:
             return
         late = len(self.answers) < len(ANSWERS)
         self.missed += late and self.tick > 0
-        # Where no checkpoint is asked for, the policy may fall silent: it is in shadow, and its guide flies.
+        # Unless a certain checkpoint must answer, the policy may be silent: it is in shadow, and the guide flies.
         if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
             self.advance()
 
@@ -161,7 +169,7 @@ class Simulator(Node):
         self.show()
 
     def watch(self) -> None:
-        """Repeat what got no answer; name who stays silent, and give up where it must answer."""
+        """Repeat a state that got no answer; after a while give up and name who is silent."""
         now = time.monotonic()
         if self.seen is None:
             self.show()
@@ -177,7 +185,7 @@ class Simulator(Node):
             self.state_out.publish(self.message)
 
     def wait(self, absent: list[str]) -> None:
-        """There was nothing to fly for a while: a learner may take its time, and may be gone; the others may not."""
+        """There was nothing to fly for a while. The learner may be slow or gone; the other nodes may not."""
         self.waits += 1
         others = [node for node in absent if node != "learner"]
         if others and (self.tick > 0 or self.waits * PATIENCE > START_PATIENCE):
@@ -207,6 +215,7 @@ class Simulator(Node):
             "latency_p99_ms": f"{latency[1]:.3f}",
             "deadlines_missed": self.missed,
             "flown_by_guide": self.stood_in,
+            "answers_malformed": self.malformed,
         }
         self.reported_tick = self.tick
         waits = self.seen is None and self.tick > 0

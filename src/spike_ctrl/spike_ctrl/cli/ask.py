@@ -27,9 +27,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--setpoint", default="", help="x,y,z or x,y,z,yaw (m, rad; ENU): the point, or the centre of the trajectory"
     )
-    parser.add_argument("--trajectory", default="", help="hover, step, circle, figure8, square or lissajous (default: hold)")
-    parser.add_argument("--size", type=float, default=0.0, help="of the trajectory, m (default: its own)")
-    parser.add_argument("--period", type=float, default=0.0, help="of one round, s (default: its own)")
+    parser.add_argument(
+        "--trajectory", default="", help="hover, step, circle, figure8, square or lissajous (default: stay at the point)"
+    )
+    parser.add_argument("--size", type=float, default=0.0, help="size of the trajectory, m (default: its own)")
+    parser.add_argument("--period", type=float, default=0.0, help="time of one round, s (default: its own)")
 
 
 def run(options: argparse.Namespace) -> int:

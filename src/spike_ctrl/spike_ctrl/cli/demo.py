@@ -36,7 +36,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs="*", metavar="KEY:=VALUE", help="arguments of the flight launch file")
     parser.add_argument("-o", "--output", type=Path, help="folder for figures and bag (default: build/flight_demo/TIME)")
     parser.add_argument(
-        "--plants", action="store_true", help="instead: all of mass, thrust and lag +-20 %%, also 20 ms late"
+        "--plants",
+        action="store_true",
+        help="instead: all combinations of mass, thrust and lag +-20 %%, also with commands 20 ms late",
     )
 
 

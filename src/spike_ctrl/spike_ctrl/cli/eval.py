@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         nargs="+",
         metavar="NAME",
-        help=f"{', '.join(NAMES)}; {UNKNOWN}figure8 and so on fly on plants that nobody knows, as randomised does: +-20 %% "
+        help=f"{', '.join(NAMES)}; {UNKNOWN}figure8 and so on fly on unknown plants, as randomised does: +-20 %% "
         "of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay (default: frozen)",
     )
     parser.add_argument(

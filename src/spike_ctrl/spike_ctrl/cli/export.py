@@ -32,7 +32,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", choices=("float32", "int8"), help="c: type of the weights (default: float32)")
     parser.add_argument("--state", choices=("int16", "int32"), help="c, int8 weights: type of a membrane (default: int32)")
     parser.add_argument("--evaluate", action="store_true", help="c: fly the compiled code in the frozen evaluation, 20 s")
-    parser.add_argument("--dt", type=float, metavar="S", help="nir: time step of who reads it (default: the control period)")
+    parser.add_argument(
+        "--dt", type=float, metavar="S", help="nir: time step of the simulator that reads it (default: the control period)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

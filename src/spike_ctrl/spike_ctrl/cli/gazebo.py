@@ -22,7 +22,7 @@ spike-ctrl gazebo my_airframe.yaml -o gazebo --world lab
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("airframe", nargs="?", default="x500", help="a name or a path to a YAML file (default: x500)")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/gazebo"), help="folder (default: build/gazebo)")
-    parser.add_argument("--world", default="spike_ctrl", metavar="NAME", help="of the world (default: spike_ctrl)")
+    parser.add_argument("--world", default="spike_ctrl", metavar="NAME", help="name of the world (default: spike_ctrl)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -31,9 +31,11 @@ def add_bags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--airframe",
         default="crazyflie",
-        help="what is known before: the airframe it was flown as, a name or a path to a YAML file (default: crazyflie)",
+        help="the airframe that it was flown as, a name or a path to a YAML file (default: crazyflie)",
     )
-    parser.add_argument("--recipe", help="to train with, a name or a path (default: robust for motors, rates for rates)")
+    parser.add_argument(
+        "--recipe", help="recipe to train with, a name or a path (default: robust for motors, rates for rates)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -33,15 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", type=int, default=1, help="the autopilot's MAV_SYS_ID, 1 to 255 (default: 1)")
     parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
-    parser.add_argument("--rate", type=float, default=100.0, help="of the control, Hz, 50 to 125 (default: 100)")
+    parser.add_argument("--rate", type=float, default=100.0, help="control rate, Hz, 50 to 125 (default: 100)")
     parser.add_argument("--cage", default="", help="corners of the keep-in box, m: =x,y,z,x,y,z (default: 6 x 6 x 3.5 m)")
-    parser.add_argument("--height", type=float, default=1.0, help="of the take-off, m (default: 1)")
-    parser.add_argument("--no-remote-control", action="store_true", help="there is no pilot with a remote control")
-    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="of a signed link")
+    parser.add_argument("--height", type=float, default=1.0, help="height of the take-off, m (default: 1)")
+    parser.add_argument("--no-remote-control", action="store_true", help="there is no safety pilot with a remote control")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="key of a signed link")
     parser.add_argument(
-        "--set", action="store_true", help="write the wanted values to parameters that bar a flight; PX4 keeps them"
+        "--set", action="store_true", help="write the wanted values to the parameters that bar a flight; PX4 keeps them"
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="to listen for, at most, 1 to 600 (default: 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long to listen at most, 1 to 600 (default: 10)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -31,12 +31,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=os.environ.get("PX4_DIR", "PX4-Autopilot"),
         metavar="DIR",
-        help="PX4's folder, in which it is built (default: PX4_DIR of the environment, or PX4-Autopilot)",
+        help="folder in which PX4 is built (default: PX4_DIR of the environment, or PX4-Autopilot)",
     )
-    parser.add_argument("--airframe", help="of gazebo (default: x500) and hil (default: sih_quadx)")
-    parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
-    parser.add_argument("--rate", type=float, default=250.0, help="of hil: rate of the samples, Hz (default: 250)")
-    parser.add_argument("--instance", type=int, default=0, help="of several on one machine (default: 0)")
+    parser.add_argument("--airframe", help="for gazebo (default: x500) and hil (default: sih_quadx)")
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
+    parser.add_argument("--rate", type=float, default=250.0, help="for hil: rate of the samples, Hz (default: 250)")
+    parser.add_argument("--instance", type=int, default=0, help="its number among several on one machine (default: 0)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ spike-ctrl launch replay bag:=bags/20260101-120000 rate:=10  # the same through 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, help="the bag's folder, or one MCAP file")
     parser.add_argument("--model", type=Path, help="a checkpoint (default: those that the bag holds)")
-    parser.add_argument("--guard", action="store_true", help="also what the guard would have said to vehicle 0")
+    parser.add_argument("--guard", action="store_true", help="also run the checks of a flight over vehicle 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
 
 

@@ -23,8 +23,8 @@ spike-ctrl retrain bags/20260101-120000 --airframe sih_quadx --run runs/mine
 
 def add(parser: argparse.ArgumentParser) -> None:
     identify.add_bags(parser)
-    parser.add_argument("--steps", type=int, default=0, help="environment steps (default, and 0: the recipe's)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--steps", type=int, default=0, help="environment steps (0 and default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/retrain-TIME)")
 
 

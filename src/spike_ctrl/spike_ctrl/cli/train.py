@@ -32,32 +32,32 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--airframe", help="a name among config/airframes or a path to a YAML file (default: crazyflie)")
     parser.add_argument("--vehicles", type=int, help="vehicles that fly at once (default: 256)")
-    parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of everything random (default: 0)")
     parser.add_argument(
-        "--steps", type=int, help="environment steps; all schedules stretch with them (default, and 0: the recipe's)"
+        "--steps", type=int, help="environment steps; all schedules stretch with them (0 and default: the recipe's)"
     )
     parser.add_argument("--run", type=Path, help="folder for results (default: runs/RECIPE-TIME)")
-    parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, with all that it was started with"
-    )
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, as it was started")
     parser.add_argument(
         "--from-bag",
         nargs="+",
         default=[],
         metavar="BAG",
         type=Path,
-        help="learn from recorded transitions or flights, without flying; the reward of flights is computed anew",
+        help="learn from recorded transitions or flights instead of flying; rewards of flights are computed again",
     )
     parser.add_argument(
-        "--online", type=int, default=0, metavar="STEPS", help="after --from-bag, fly and learn for this many more steps"
+        "--online", type=int, default=0, metavar="STEPS", help="after --from-bag, fly and learn for so many steps more"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     if options.online and not options.from_bag:
-        raise UsageError("--online: found without --from-bag, wanted with it; a run without bags is online")
+        raise UsageError("--online: found without --from-bag, wanted with it: a run without bags is online anyway")
     if options.from_bag and options.resume:
-        raise UsageError("--from-bag: found with --resume, wanted one of them; a run that learnt from bags starts anew")
+        raise UsageError(
+            "--from-bag: found with --resume, wanted one of them: a run that learnt from bags cannot be resumed"
+        )
     if not options.resume:
         output_paths.require_folder("--run", options.run or Path("runs"))
 

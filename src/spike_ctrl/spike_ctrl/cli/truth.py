@@ -22,8 +22,10 @@ spike-ctrl truth --reset --world lab
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, help="the CSV file")
-    parser.add_argument("--world", default="spike_ctrl", metavar="NAME", help="of the world (default: spike_ctrl)")
-    parser.add_argument("--model", default="x500_0", metavar="NAME", help="as PX4 names it (default: x500_0)")
+    parser.add_argument("--world", default="spike_ctrl", metavar="NAME", help="name of the world (default: spike_ctrl)")
+    parser.add_argument(
+        "--model", default="x500_0", metavar="NAME", help="name of the model, as PX4 gives it (default: x500_0)"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long (default: until Ctrl-C)")
     parser.add_argument("--reset", action="store_true", help="put everything back to where it began")
 

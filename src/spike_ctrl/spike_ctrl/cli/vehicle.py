@@ -37,31 +37,47 @@ PX4_HIL = {"rate": 250.0, "home": None, "patience": 5.0, "px4_environment": Fals
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
-    parser.add_argument("--connection", metavar="HOST:PORT", help="who flies it (default: 127.0.0.1:14540 + instance)")
     parser.add_argument(
-        "--local", metavar="HOST:PORT", help="where it listens, port 0: a free one (default: 127.0.0.1:14580 + instance)"
+        "--connection", metavar="HOST:PORT", help="the companion that flies it (default: 127.0.0.1:14540 + instance)"
     )
     parser.add_argument(
-        "--station", metavar="HOST:PORT", help="ground station, or none (default: 127.0.0.1:14550, from 18570 + instance)"
+        "--local",
+        metavar="HOST:PORT",
+        help="where it listens; port 0 takes a free one (default: 127.0.0.1:14580 + instance)",
     )
-    parser.add_argument("--instance", type=int, default=0, help="of several: moves ports and MAV_SYS_ID, 1 (default: 0)")
-    parser.add_argument("--speed", type=float, default=1.0, help="of its time against the clock's (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default: 0)")
-    parser.add_argument("--noise", type=float, default=1.0, help="of the sensors, against PX4's simulation (default: 1)")
-    parser.add_argument("--latency", type=float, help="seconds that commands are late (default: 0)")
+    parser.add_argument(
+        "--station",
+        metavar="HOST:PORT",
+        help="the ground station, or none (default: 127.0.0.1:14550, from port 18570 + instance)",
+    )
+    parser.add_argument(
+        "--instance", type=int, default=0, help="its number among several; moves ports and MAV_SYS_ID (default: 0)"
+    )
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sensor noise (default: 0)")
+    parser.add_argument(
+        "--noise", type=float, default=1.0, help="sensor noise, as a multiple of PX4's simulation (default: 1)"
+    )
+    parser.add_argument("--latency", type=float, help="delay of commands, s (default: 0)")
     for name, what in (("mass", "the mass"), ("thrust", "the rotors' thrust"), ("lag", "the lag of motors and rate loop")):
-        parser.add_argument(f"--{name}", type=float, default=1.0, help=f"factor of {what} (default: 1)")
-    parser.add_argument("--truth", type=Path, metavar="FILE", help="write where it truly was, as CSV")
+        parser.add_argument(f"--{name}", type=float, default=1.0, help=f"factor on {what} (default: 1)")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="write where it truly is, as CSV")
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="a parameter of the autopilot; may be repeated")
-    parser.add_argument("--priority", type=int, help="of SCHED_FIFO, 1 to 99; 0: ordinary (default: 0)")
-    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign, and hear only who signs, with this key")
-    parser.add_argument("--until-disarmed", action="store_true", help="a first signal ends it once it stands disarmed")
+    parser.add_argument(
+        "--priority", type=int, help="priority under SCHED_FIFO, 1 to 99; 0: the ordinary scheduler (default: 0)"
+    )
+    parser.add_argument(
+        "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
+    )
+    parser.add_argument("--until-disarmed", action="store_true", help="after a first signal, fly on until it is disarmed")
     group = parser.add_argument_group("PX4 on our dynamics")
-    group.add_argument("--px4-hil", metavar="tcp:[HOST:]PORT", help="serve PX4's simulator interface, at PORT + instance")
-    group.add_argument("--rate", type=float, help="of the samples, Hz, 250 to 500 (default: 250)")
-    group.add_argument("--home", metavar="LAT,LON,ALT", help="of the origin: degrees, m (default: PX4's, Zurich)")
+    group.add_argument("--px4-hil", metavar="tcp:[HOST:]PORT", help="serve PX4's simulator interface at PORT + instance")
+    group.add_argument("--rate", type=float, help="rate of the samples, Hz, 250 to 500 (default: 250)")
+    group.add_argument("--home", metavar="LAT,LON,ALT", help="where the origin lies: degrees, m (default: PX4's, Zurich)")
     group.add_argument("--patience", type=float, help="seconds to wait for PX4's answers (default: 5)")
-    group.add_argument("--px4-environment", action="store_true", help="print what PX4 must be started with, and end")
+    group.add_argument(
+        "--px4-environment", action="store_true", help="print the environment that PX4 must be started with, and end"
+    )
     parser.set_defaults(**OWN, **PX4_HIL)
 
 

@@ -17,7 +17,7 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault
-from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.live_training import return_to_start
@@ -26,6 +26,7 @@ from spike_ctrl.live_training.room_episodes import RolloutOrder, RoomEpisodes, R
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
+from spike_ctrl.sim.environment import RATE_HZ
 
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
 MISSES, SILENCE = 3, 100  # states in a row without answers: the episode is cut; the flight ends
@@ -83,7 +84,7 @@ class AutopilotSimulator:
         self.counts: Counter[str] = Counter()
         self.tick = 0
         self.sample: Sample | None = None
-        self._settings = FlightSettings()
+        self._settings = settings_for(guide.airframe, RATE_HZ)
         self._track = StateTrack()
         self._integral = guide.initial_state(1)
         self._leave: RolloutOrder | None = None

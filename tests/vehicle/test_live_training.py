@@ -34,9 +34,11 @@ GAINS = recipe.find("rates").guide
 class Live:
     """Vehicle, companion and flight; `policy(observation)` and the guide answer at once, as the graph's nodes would."""
 
-    def __init__(self, rig, policy, seed=0, horizon=0.0, leave=10**9, parameters=None, noise=0.0, steps=60, limits=None):
+    def __init__(
+        self, rig, policy, seed=0, horizon=0.0, leave=10**9, parameters=None, noise=0.0, steps=60, limits=None, mass=1.0
+    ):
         self.rig = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4} | (parameters or {}), noise=noise)
-        self.craft, self.policy = airframe.load("sih_quadx"), policy
+        self.craft, self.policy = airframe.altered(airframe.load("sih_quadx"), mass, 1.0, 1.0), policy
         plan = recipe.from_dict({"name": "short", "task": {"episode_steps": steps, "start": {"position": 2, "yaw": 1}}})
         episodes, guide = RoomEpisodes(plan, self.craft, Room(), seed), GeometricGuide(self.craft, GAINS)
         self.flight = AutopilotSimulator(episodes, guide, limits or return_to_start.ReturnLimits())
@@ -44,6 +46,7 @@ class Live:
         self.companion, self.guide = Companion(Link(), 100), GeometricGuide(self.craft, GAINS)
         self.integral = self.guide.initial_state(1)
         self.rows, self.news, self.lowest, self.samples, self.due = [], [], math.inf, 0, 0.0
+        self.thrusts = []
         self.deaf = False
 
     def fly(self, until, seconds):
@@ -80,7 +83,9 @@ class Live:
         if step.ask is not None:
             vehicle.receive("onboard", packet(step.ask, self.companion.link, now), now)
         if step.action is not None:
-            vehicle.receive("onboard", self.companion.link.rates(*link.setpoint(step.action, self.craft), now), now)
+            thrust, rates = link.setpoint(step.action, self.craft)
+            self.thrusts.append(thrust)
+            vehicle.receive("onboard", self.companion.link.rates(thrust, rates, now), now)
         if step.shown is not None:
             tick, seen = step.shown.tick, step.shown.seen
             if seen.flags[0] & FIRST:
@@ -132,6 +137,14 @@ def test_it_flies_episodes_from_starts_of_their_own_and_its_rows_fill_a_buffer(l
         buffer.add(rows._replace(rotor_speed=np.zeros((1, 4)), disturbance=np.zeros((1, 6))))
     window = buffer.sample(32, 50, 10, np.random.default_rng(0))
     assert window.mask.all() and not window.terminated.any()
+
+
+@pytest.mark.parametrize("mass", [0.3, 1.0, 1.5])
+def test_the_rotors_come_up_to_speed_at_the_same_share_of_thrust_whatever_the_vehicle_weighs(live, mass):
+    """PX4 takes more than .09 of all thrust on the ground for flying."""
+    flight = live(mass=mass)
+    flight.fly(lambda: flight.flight.phase is ReturnPhase.CLIMB, 30)
+    assert flight.thrusts[-51:-1] == pytest.approx([0.08] * 50, abs=1e-6)  # the last command is the guide's
 
 
 def test_the_guide_flies_the_steps_of_the_jump_start(live):

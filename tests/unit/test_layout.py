@@ -1,0 +1,124 @@
+"""Where everything lives: arrows run one way, and a name means one thing. What breaks a rule is told by file and import."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[2] / "src"
+LIBRARY = SOURCES / "spike_ctrl" / "spike_ctrl"
+# The packages of the library, lowest first: each imports only those before it. docs/architecture.md says what they are.
+ORDER = (
+    "_files", "airframe", "snn", "sim", "policy", "control", "evaluation", "flight", "learn", "px4", "simulated_px4",
+    "px4_hil", "gazebo", "recordings", "identify", "export", "live_training", "launching", "report", "cli",
+)  # fmt: skip
+NODES = ("flight", "guide", "learner", "policy", "record", "sim", "view")
+DRAWERS = ("utils", "helpers", "common", "misc", "tools", "shared")  # names that hold everything, and so say nothing
+FILES = sorted(file for file in SOURCES.rglob("*.py") if file.name != "setup.py")
+
+
+def imported(text: str) -> list[tuple[int, str]]:
+    """Line and dotted name of every import, wherever in the file; of `from a import b` it is a.b."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, name.name) for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: a relative import hides where it leads"
+            found += [(node.lineno, f"{node.module}.{name.name}") for name in node.names]
+    return found
+
+
+def upward(package: str, text: str) -> list[str]:
+    """The imports of a file in a package of the library that lead to a package above it, or to another top package."""
+    found = []
+    for line, name in imported(text):
+        top, _, rest = name.partition(".")
+        if top.startswith("spike_ctrl_"):
+            found.append(f"line {line}: {name}: the library imports no node, no message and no study")
+        to = rest.partition(".")[0]
+        if top == "spike_ctrl" and to in ORDER and ORDER.index(to) > ORDER.index(package):
+            found.append(f"line {line}: {name}: {to} lies above {package}")
+    return found
+
+
+def shown(file: Path) -> str:
+    return str(file.relative_to(SOURCES))
+
+
+def test_no_file_of_the_library_imports_what_lies_above_it():
+    broken = {}
+    for file in FILES:
+        package = file.relative_to(SOURCES).parts[2].removesuffix(".py") if file.is_relative_to(LIBRARY) else "__init__"
+        if package != "__init__":  # the public face shows what lies below, and imports it when it is asked for
+            assert package in ORDER, f"{shown(file)}: {package} is not in the order that says what it may import"
+            broken[shown(file)] = upward(package, file.read_text())
+    assert len(broken) > 100 and not {file: found for file, found in broken.items() if found}
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("flight", "from spike_ctrl.learn import recipe"),
+        ("learn", "import spike_ctrl.report.page"),
+        ("learn", "def late():\n    from spike_ctrl import report"),
+        ("report", "from spike_ctrl.cli import main"),
+        ("_files", "from spike_ctrl.airframe import Airframe"),
+        ("cli", "from spike_ctrl_studies import study"),
+        ("sim", "import spike_ctrl_msgs.msg"),
+    ],
+)
+def test_an_arrow_upward_is_seen_wherever_it_stands(package, line):
+    assert upward(package, line)
+
+
+def test_nobody_imports_the_studies_and_no_node_imports_another():
+    broken = []
+    for file in FILES:
+        others = {f"spike_ctrl_{name}" for name in (*NODES, "studies")} - {file.relative_to(SOURCES).parts[0]}
+        broken += [
+            f"{shown(file)}: line {line}: {name}"
+            for line, name in imported(file.read_text())
+            if name.partition(".")[0] in others
+        ]
+    assert not broken
+
+
+def test_a_file_name_is_used_once():
+    """But for __init__, and for a verb of the command line, which is named as what it does."""
+    files = defaultdict(list)
+    for file in FILES:
+        if file.name != "__init__.py" and file.parent != LIBRARY / "cli":
+            files[file.name].append(shown(file))
+    assert not {name: found for name, found in files.items() if len(found) > 1}
+
+
+def test_a_class_name_is_used_once():
+    """But for `Parameters`, those that a node declares: one class in each node."""
+    classes = defaultdict(list)
+    for file in FILES:
+        names = [node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)]
+        assert names.count("Parameters") <= file.stem.endswith("_node"), shown(file)
+        for name in names:
+            if not name.startswith("_") and name != "Parameters":
+                classes[name].append(shown(file))
+    assert not {name: found for name, found in classes.items() if len(found) > 1}
+
+
+def test_every_file_that_the_architecture_page_names_is_there():
+    page = (SOURCES.parent / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    places = (SOURCES.parent, SOURCES, LIBRARY, LIBRARY / "cli")
+    assert len(named) > 40 and not [name for name in named if not any((place / name).is_file() for place in places)]
+
+
+def test_the_architecture_page_shows_the_packages_in_the_order_of_the_arrows():
+    page = (SOURCES.parent / "docs" / "architecture.md").read_text()
+    table = page[page.index("| package | what it is |") : page.index("Beside the library")]
+    assert tuple(name.removesuffix(".py") for name in re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == ORDER
+
+
+def test_no_module_is_a_drawer_for_everything():
+    assert not [shown(file) for file in FILES if {file.stem, *file.relative_to(SOURCES).parts[:-1]} & set(DRAWERS)]
