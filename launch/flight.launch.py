@@ -142,7 +142,7 @@ def check_flight(context):
     bridge = checked(vehicle_bridge_node.Parameters, given(BRIDGE))
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
-    craft, *_ = supervisor_node.planned(checked(supervisor_node.Parameters, given(SUPERVISOR)))
+    craft, *_ = supervisor_node.plan_flight(checked(supervisor_node.Parameters, given(SUPERVISOR)))
     offboard.check(bridge.link, craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])

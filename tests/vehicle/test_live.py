@@ -80,7 +80,7 @@ class Live:
         if step.ask is not None:
             vehicle.receive("onboard", packet(step.ask, self.companion.link, now), now)
         if step.action is not None:
-            vehicle.receive("onboard", self.companion.link.rates(*link.setpoint(step.action, self.craft), now), now)
+            vehicle.receive("onboard", self.companion.link.rates(*link.thrust_and_rates(step.action, self.craft), now), now)
         if step.shown is not None:
             tick, seen = step.shown.tick, step.shown.seen
             if seen.flags[0] & FIRST:

@@ -123,7 +123,7 @@ class Px4Backend(Node):
     def obey(self, step: Step, now: float) -> None:
         """With the lock held: what the flight says goes out."""
         if step.action is not None:
-            thrust, rates = link.setpoint(step.action, self.airframe)
+            thrust, rates = link.thrust_and_rates(step.action, self.airframe)
             self.connection.send(self.companion.link.rates(thrust, rates, now))
         if step.ask is not None:
             self.connection.send(packet(step.ask, self.companion.link, now))

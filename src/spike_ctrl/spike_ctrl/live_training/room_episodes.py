@@ -22,7 +22,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
-from spike_ctrl.px4.link import setpoint
+from spike_ctrl.px4.link import thrust_and_rates
 from spike_ctrl.sim import observation
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import Coefficients, curriculum, reward
@@ -147,7 +147,7 @@ class RoomEpisodes:
         flags = seen.flags | np.uint8(GUIDE * by_guide)
         given = np.zeros(1, np.float32)
         if after is not None:
-            thrust, _ = setpoint(action[0].tolist(), self.airframe)
+            thrust, _ = thrust_and_rates(action[0].tolist(), self.airframe)
             command = np.full((1, 4), thrust, np.float32)
             given = reward(after.observation, command, self.airframe.hover, self._coefficients)
         return Rows(flags, seen.observation, None, None, action, guide, given)

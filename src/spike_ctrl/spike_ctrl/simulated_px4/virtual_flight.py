@@ -77,7 +77,7 @@ def fly(
             if flying < 0:
                 send(companion.link.position((*paths[0].centre[:2], height), heading, now))
                 continue
-            thrust, rates = link.setpoint(np.clip(action, -1, 1).tolist(), described)
+            thrust, rates = link.thrust_and_rates(np.clip(action, -1, 1).tolist(), described)
             send(companion.link.rates(thrust, rates, now))
             rows.append((flying, *vehicle.truth.position, *sample.position, *point.position))
     found = np.array(rows)
