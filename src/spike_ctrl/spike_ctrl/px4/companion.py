@@ -206,7 +206,7 @@ class Companion:
         return _rate(self._samples, now)
 
     def estimator(self, now: float) -> EstimatorHealth | None:
-        """The estimator's health. Its wander was measured while the vehicle last stood disarmed, and is NaN if it never did."""
+        """The estimator's health. Its wander is that of the vehicle when it last stood disarmed, else NaN."""
         if self._fresh_power is None:
             return None
         while self._resets and now - self._resets[0] > RESET_MEMORY:

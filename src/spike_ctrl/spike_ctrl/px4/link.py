@@ -122,8 +122,8 @@ class GroundTruth(NamedTuple):
 
 
 Event = (
-    Odometry | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading | StatusText | ClockOffset
-    | Version | GroundTruth
+    Odometry | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading | StatusText
+    | ClockOffset | Version | GroundTruth
 )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None
 
 
 def audit(px4: str, version: str | None, subscribers: Mapping[str, int]) -> list[Unmet]:
-    """What bars a flight over uXRCE-DDS. version: PX4's own, such as 1.17, None while unknown. subscribers: number by topic."""
+    """What bars a flight over uXRCE-DDS. version: PX4's, such as 1.17, None while unknown. subscribers: by topic."""
     unmet = []
     if version is None:
         unmet.append(Unmet("link uxrce: PX4 has not told its version", "check the MAVLink connection"))
