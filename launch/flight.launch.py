@@ -104,11 +104,8 @@ def with_realtime(context):
     if values.get("realtime", "false") != "true":
         return []
     if not realtime_scheduling.allowed():
-        return [
-            LogInfo(
-                msg="realtime:=true: this user may not set SCHED_FIFO (see ulimit -r); the nodes run under the ordinary scheduler"
-            )
-        ]
+        why = "realtime:=true: this user may not set SCHED_FIFO (see ulimit -r)"
+        return [LogInfo(msg=f"{why}; the nodes run under the ordinary scheduler")]
     values.setdefault("priority", str(realtime_scheduling.PRIORITY))
     return []
 

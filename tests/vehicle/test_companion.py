@@ -213,7 +213,9 @@ def test_that_it_is_armed_is_known_from_its_answer_and_that_a_pilot_disarmed_fro
 
 
 def found(pair):
-    return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, FlightSettings().autopilot)}
+    return {
+        f.fault for f in autopilot.check_autopilot(pair.companion.status(), 0, pair.vehicle.now, FlightSettings().autopilot)
+    }
 
 
 @pytest.mark.parametrize("message", [mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE])
