@@ -133,7 +133,8 @@ def _calls():
     for path in sorted((ROOT / "src").glob("spike_ctrl_*/spike_ctrl_*/*.py")):
         package = [name for name, module in known.items() if module.__name__.split(".")[0] == path.parent.name]
         importing = [name for name in package if f"from {path.parent.name}.{path.stem} import" in _source(path, name)]
-        nodes_here = [path.stem] if path.stem in known else importing or (package if len(package) == 1 else [])
+        stem = path.stem.removesuffix("_node")
+        nodes_here = [stem] if stem in known else importing or (package if len(package) == 1 else [])
         tree = ast.parse(path.read_text())
         loops = {id(inner): loop for loop in ast.walk(tree) if isinstance(loop, ast.For) for inner in ast.walk(loop)}
         for call in ast.walk(tree):
@@ -146,7 +147,7 @@ def _calls():
 
 def _source(path: Path, node: str) -> str:
     """Of a node beside that file."""
-    file = path.with_name(f"{node}.py")
+    file = path.with_name(f"{node}_node.py")
     return file.read_text() if file.is_file() else ""
 
 

@@ -20,7 +20,7 @@ ARGUMENTS = [
     ("airframe", str, "crazyflie", "The vehicle: a name among config/airframes or a path to a YAML file."),
     ("vehicles", int, "256", "Number of vehicles that fly at once."),
     ("seed", int, "0", "Seed of all random numbers of the run."),
-    ("steps", int, "0", "Environment steps to train, which stretch all schedules; 0: those of the recipe."),
+    ("steps", int, "0", "Environment steps to train, to which all schedules are scaled; 0: those of the recipe."),
     ("run", str, "", "Folder of the run; empty: runs/RECIPE-TIME."),
     ("resume", str, "", "Folder of an earlier run to continue, with its arguments; empty: a new run."),
     ("start_from", str, "", "Checkpoint with the first weights of a new run, for fine-tuning; empty: random weights."),
