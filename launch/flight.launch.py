@@ -18,60 +18,65 @@ from spike_ctrl.flight import realtime_scheduling
 ARGUMENTS = [
     # name, type, default, description
     ("connection", str, "udpin:127.0.0.1:14540", "The autopilot: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD."),
-    ("model", str, "models/sih_quadx.safetensors", "Checkpoint that flies."),
-    ("allowed_models", str, "", "List of the sha256 of files that may fly (sha256sum MODEL >> LIST); empty: any."),
-    ("airframe", str, "sih_quadx", "What flies: a name among config/airframes or a path to a YAML file."),
-    ("recipe", str, "rates", "Recipe whose gains the guide flies with: a name or a path to a YAML file."),
-    ("rate", float, "100.0", "Hz of the control."),
+    ("model", str, "models/sih_quadx.safetensors", "Checkpoint of the policy."),
+    (
+        "allowed_models",
+        str,
+        "",
+        "List of the sha256 of allowed checkpoints (sha256sum MODEL >> LIST); empty: any.",
+    ),
+    ("airframe", str, "sih_quadx", "The vehicle: a name among config/airframes or a path to a YAML file."),
+    ("recipe", str, "rates", "Recipe with the gains of the guide: a name or a path to a YAML file."),
+    ("rate", float, "100.0", "Rate of the control, Hz."),
     ("cage", str, "", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box."),
-    ("height", float, "1.0", "m, to which a take-off climbs."),
+    ("height", float, "1.0", "Height of a take-off, m."),
     ("auto", bool, "false", "Arm, take off, engage the policy, fly the trajectory and land without being asked."),
     (
         "trajectory",
         str,
         "hover",
-        "Of the automatic flight: hover, step, circle, figure8, square or lissajous, also as KIND:SIZE:PERIOD (m, s), and "
-        "several with commas between them.",
+        "Trajectories of the automatic flight, separated by commas: hover, step, circle, figure8, square or lissajous, also "
+        "as KIND:SIZE:PERIOD (m, s).",
     ),
-    ("setpoint", str, "", "Its centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended."),
-    ("size", float, "0.0", "m, of a trajectory that names none; 0: its default."),
-    ("period", float, "0.0", "s, of a round, where it names none; 0: its default."),
-    ("duration", float, "20.0", "s that the policy flies each trajectory."),
-    ("remote_control", bool, "true", "A pilot has a remote control; else the autopilot must need none."),
+    ("setpoint", str, "", "Their centre, m: x,y,z or x,y,z,yaw (ENU, rad); empty: where the take-off ended."),
+    ("size", float, "0.0", "Size of a trajectory that names none, m; 0: its default."),
+    ("period", float, "0.0", "Time of a round that names none, s; 0: its default."),
+    ("duration", float, "20.0", "Time that the policy flies each trajectory, s."),
+    ("remote_control", bool, "true", "A pilot has a remote control; false: the autopilot must fly without one."),
     ("system", int, "1", "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
-    ("link", str, "mavlink", "Way of the commands: mavlink, or uxrce where px4_msgs is installed."),
+    ("link", str, "mavlink", "Link of the commands: mavlink, or uxrce where px4_msgs is installed."),
     ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
-    ("record", bool, "true", "Record the topics of the graph to a bag: who looks into a flight afterwards needs one."),
+    ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
 BRIDGE = "connection system airframe rate cage height remote_control signing_key link px4"
 SUPERVISOR = "airframe rate cage height remote_control model auto trajectory setpoint size period duration record"
-# PX4 as the preflight wants it, for a vehicle that has no remote control and stays in the default cage.
+# Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
 }  # fmt: skip
-# How the embedded vehicle differs from the one that is described: options of `spike-ctrl vehicle`.
+# How the embedded vehicle differs from its airframe: options of `spike-ctrl vehicle`.
 EMBEDDED_OPTIONS = [
     # name, type, default, description
-    ("seed", int, "0", "Of the embedded vehicle's sensor noise."),
-    ("noise", float, "1.0", "Of its sensors, against PX4's simulation."),
-    ("latency", float, "0.0", "s that commands reach it late."),
-    ("mass", float, "1.0", "Factor of its mass, which neither guide nor policy knows."),
+    ("seed", int, "0", "Seed of the embedded vehicle's sensor noise."),
+    ("noise", float, "1.0", "Factor of its sensor noise against PX4's simulation."),
+    ("latency", float, "0.0", "Delay of the commands to it, s."),
+    ("mass", float, "1.0", "Factor of its mass, unknown to guide and policy."),
     ("thrust", float, "1.0", "Factor of its rotors' thrust."),
     ("lag", float, "1.0", "Factor of the lag of its motors and rate loop."),
-    ("truth", str, "", "File for where it truly was, as CSV; empty: none."),
+    ("truth", str, "", "CSV file for its true states; empty: none."),
 ]
 
 
 def when_ended(event, context):
-    """A node that refuses its parameters ends the flight before it begins. What is lost later, the supervisor deals with."""
+    """A node that refuses its parameters ends the flight before it begins. A later loss is the supervisor's to handle."""
     if event.returncode == 2:
         return [Shutdown(reason="a node refuses its parameters")]
     if event.returncode == 0:
         return []
-    return [LogInfo(msg="the flight goes on without it, as far as the supervisor lets it")]
+    return [LogInfo(msg="the flight goes on without this node, as far as the supervisor allows")]
 
 
 def when_supervisor_ended(event, context):
@@ -80,32 +85,33 @@ def when_supervisor_ended(event, context):
 
 
 def when_vehicle_ended(event, context):
-    """One that refuses its arguments ends the flight before it begins. One that is lost later the supervisor deals with."""
+    """A vehicle that refuses its arguments ends the flight before it begins. A later loss is the supervisor's to handle."""
     if event.returncode == 2:
         return [Shutdown(reason="the embedded vehicle refuses its arguments")]
     return [LogInfo(msg="the embedded vehicle has ended")]
 
 
 def with_vehicle(context):
-    """The embedded vehicle speaks to where the bridge listens. It has no remote control."""
+    """The embedded vehicle has no remote control."""
     values = context.launch_configurations
     if values.get("vehicle", "none") == "embedded":
         values.setdefault("remote_control", "false")
 
 
 def with_realtime(context):
-    """SCHED_FIFO for the nodes between state and command, where this user may have it."""
+    """SCHED_FIFO for the nodes between state and command, where this user may set it."""
     values = context.launch_configurations
     if values.get("realtime", "false") != "true":
         return []
     if not realtime_scheduling.allowed():
-        return [LogInfo(msg="realtime:=true is not allowed to this user (see ulimit -r): the ordinary scheduler it is")]
+        why = "realtime:=true: this user may not set SCHED_FIFO (see ulimit -r)"
+        return [LogInfo(msg=f"{why}; the nodes run under the ordinary scheduler")]
     values.setdefault("priority", str(realtime_scheduling.PRIORITY))
     return []
 
 
 def with_profile(context):
-    """Fast DDS itself would fall back in silence to its defaults."""
+    """Check the profile of Fast DDS, which itself would use its defaults without an error."""
     values = context.launch_configurations
     profile = Path(values["dds_profile"] or resources.find("config", "fastdds_flight.xml"))
     try:
@@ -124,7 +130,7 @@ def values_of(names):
 
 
 def check_flight(context):
-    """What the nodes would refuse, each for itself and beside a bag just begun: once, and before any of them runs."""
+    """Refuse what the nodes would refuse, before any of them runs and before a bag is begun."""
     from spike_ctrl._files import output_paths, ranges
     from spike_ctrl.learn import recipe
     from spike_ctrl.px4 import connection, signing
@@ -142,7 +148,7 @@ def check_flight(context):
     bridge = checked(vehicle_bridge_node.Parameters, given(BRIDGE))
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
-    craft, *_ = supervisor_node.planned(checked(supervisor_node.Parameters, given(SUPERVISOR)))
+    craft, *_ = supervisor_node.plan_flight(checked(supervisor_node.Parameters, given(SUPERVISOR)))
     offboard.check(bridge.link, craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
@@ -158,7 +164,7 @@ def check_flight(context):
 
 
 def viewer(context):
-    """The node that shows the graph: last, for nobody waits for it."""
+    """The node that shows the graph. It starts last, because no node waits for it."""
     if context.launch_configurations["viewer"] == "none":
         return []
     if importlib.util.find_spec("rerun") is None:
@@ -167,7 +173,7 @@ def viewer(context):
 
 
 def generate_launch_description():
-    # The profile must stand alone: with another range rmw_fastrtps brings its own transports.
+    # With another discovery range rmw_fastrtps would add its own transports to those of the profile.
     middleware = {
         "FASTDDS_DEFAULT_PROFILES_FILE": LaunchConfiguration("dds_profile"),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
@@ -183,7 +189,7 @@ def generate_launch_description():
             additional_env=middleware | {"SPIKE_CTRL_PRIORITY": LaunchConfiguration("priority")},
             output="screen",
             on_exit=on_exit,
-            sigterm_timeout="60",  # s: who lands takes its time, and the others wait for it
+            sigterm_timeout="60",  # s: a landing takes time, and the other nodes wait for it
             **options,
         )
 
@@ -253,7 +259,7 @@ def generate_launch_description():
             OpaqueFunction(function=with_profile),
             OpaqueFunction(function=check_flight),
             OpaqueFunction(function=embedded),
-            Node(  # first of the nodes: what starts first ends last, and hears what the others say at their end
+            Node(  # the first node to start is the last to end, so it records what the others publish at their end
                 package="spike_ctrl_record",
                 executable="recorder",
                 name="recorder",

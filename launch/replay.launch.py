@@ -1,4 +1,4 @@
-"""Show a recorded flight to snn_policy, in shadow, and compare its answers with the recorded ones. Ends with the flight."""
+"""Show a recorded flight to snn_policy in shadow, and compare its answers with the recorded ones. Ends with the flight."""
 
 from pathlib import Path
 
@@ -10,16 +10,21 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 ARGUMENTS = [
     # name, type, default, description
-    ("bag", str, None, "Folder or MCAP file of the flight."),
-    ("model", str, "", "Checkpoint that answers; empty: those that the bag holds."),
-    ("airframe", str, "", "What flew: a name among config/airframes or a path to a YAML file; empty: as the bag says."),
+    ("bag", str, None, "Folder or MCAP file of the recording."),
+    ("model", str, "", "Checkpoint that answers; empty: the checkpoints in the bag."),
+    (
+        "airframe",
+        str,
+        "",
+        "Airframe that flew: a name among config/airframes or a path to a YAML file; empty: that of the bag.",
+    ),
     (
         "realtime",
         bool,
         "",
-        "It was flown in real time: the step that is compiled for one vehicle answers; empty: true for a bag of a flight.",
+        "The recording is of a flight in real time, answered by the compiled step for one vehicle; empty: as the bag shows.",
     ),
-    ("rate", float, "1.0", "How many times as fast as it was flown; 0: as fast as the policy answers."),
+    ("rate", float, "1.0", "Speed against that of the flight; 0: as fast as the policy answers."),
 ]
 
 
@@ -28,7 +33,7 @@ def when_ended(event, context):
 
 
 def from_bag(context):
-    """Airframe and realtime, where they are not given. What is wrong with a bag the replayer tells."""
+    """Airframe and realtime, where they are not given. The replayer reports an unusable bag."""
     from spike_ctrl.policy.checkpoint import CheckpointError
     from spike_ctrl.recordings import BagError, replay
 

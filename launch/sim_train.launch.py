@@ -17,50 +17,50 @@ from launch_ros.parameter_descriptions import ParameterValue
 ARGUMENTS = [
     # name, type, default, description
     ("recipe", str, "td3bc", "How to train: a name among config/recipes or a path to a YAML file."),
-    ("airframe", str, "crazyflie", "What flies: a name among config/airframes or a path to a YAML file."),
-    ("vehicles", int, "256", "How many fly at once; each message carries all of them."),
-    ("seed", int, "0", "Of all random numbers of the run."),
-    ("steps", int, "0", "Environment steps to train, all schedules stretch with it; 0: as many as the recipe says."),
-    ("run", str, "", "Folder for results; empty: runs/RECIPE-TIME."),
-    ("resume", str, "", "Folder of an earlier run to go on with, with all it was started with; empty: start anew."),
-    ("start_from", str, "", "Checkpoint whose weights a new run begins with, to fine-tune it; empty: random ones."),
-    ("realtime", bool, "false", "One control step each 10 ms instead of as fast as all answer."),
+    ("airframe", str, "crazyflie", "The vehicle: a name among config/airframes or a path to a YAML file."),
+    ("vehicles", int, "256", "Number of vehicles that fly at once."),
+    ("seed", int, "0", "Seed of all random numbers of the run."),
+    ("steps", int, "0", "Environment steps to train, to which all schedules are scaled; 0: those of the recipe."),
+    ("run", str, "", "Folder of the run; empty: runs/RECIPE-TIME."),
+    ("resume", str, "", "Folder of an earlier run to continue, with its arguments; empty: a new run."),
+    ("start_from", str, "", "Checkpoint with the first weights of a new run, for fine-tuning; empty: random weights."),
+    ("realtime", bool, "false", "One control step every 10 ms, instead of as fast as all nodes answer."),
     ("record", bool, "false", "Also record the topics of the graph to a bag."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
-    ("topics", str, "", "Names of topics to record, with spaces between them; empty: those of spike_ctrl; all: every one."),
+    ("topics", str, "", "Topics to record, separated by spaces; empty: those of spike_ctrl; all: every topic."),
 ]
 PX4_ARGUMENTS = [
-    ("connection", str, "udpin:127.0.0.1:14540", "Of backend:=px4: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEV:BAUD."),
-    ("system", int, "1", "Of backend:=px4: the autopilot's MAV_SYS_ID; PX4's simulation number N has N + 1."),
-    ("signing_key", str, "", "Of backend:=px4: file with the key of a signed link (MAVLink 2); empty: not signed."),
-    ("height", float, "5.0", "Of backend:=px4: m above the take-off, of the middle of the room that it flies in."),
-    ("room", float, "4.0", "Of backend:=px4: m from the middle of the room to its walls."),
-    ("px4", str, "PX4-Autopilot", "Of simulation:=sih, gazebo and hil: PX4's folder, in which it is built."),
-    ("speed", float, "1.0", "Of simulation: its time against the clock's."),
+    ("connection", str, "udpin:127.0.0.1:14540", "With backend:=px4: udpin:HOST:PORT, udpout:HOST:PORT or serial:DEV:BAUD."),
+    ("system", int, "1", "With backend:=px4: the autopilot's MAV_SYS_ID; PX4's simulation number N has N + 1."),
+    ("signing_key", str, "", "With backend:=px4: file with the key of a signed link (MAVLink 2); empty: not signed."),
+    ("height", float, "5.0", "With backend:=px4: height of the middle of the room above the take-off, m."),
+    ("room", float, "4.0", "With backend:=px4: distance from the middle of the room to its walls, m."),
+    ("px4", str, "PX4-Autopilot", "With simulation:=sih, gazebo or hil: the folder in which PX4 was built."),
+    ("speed", float, "1.0", "With simulation: factor of its time against the clock."),
 ]
-# What who moves the vehicles is told, by backend.
+# Arguments of the node that moves the vehicles, by backend.
 VEHICLES = {
     "embedded": "recipe airframe vehicles seed resume realtime",
     "px4": "recipe airframe vehicles seed resume connection system signing_key height room",
 }
-# For the embedded vehicle: PX4's failsafe acts in time, and its estimate wanders as that of a tuned EKF2.
+# Parameters of the embedded vehicle: a failsafe that acts in time, and the wander of a tuned EKF2.
 EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
 PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 
 def when_ended(event, context):
-    """A node that ends by itself takes the graph with it. One that is killed does not: who misses it will say so."""
+    """A node that ends by itself ends the graph. After a kill, the nodes that miss it report it."""
     killed = event.returncode < 0 or event.returncode > 128
     return [] if killed else [Shutdown(reason="a node has ended")]
 
 
 def when_recorder_ended(event, context):
-    """What cannot be recorded from the start ends the graph; a recorder that fails later does not."""
+    """A recorder that cannot start ends the graph; one that fails later does not."""
     return [Shutdown(reason="the recorder refuses its parameters")] if event.returncode == 2 else []
 
 
 def from_run(context):
-    """A resumed run brings its own values. Runs before the defaults are set, so that it sees what was given and no more."""
+    """A resumed run brings its own values. This runs before the defaults are set, so that it sees only given arguments."""
     values = context.launch_configurations
     if values.get("resume"):
         from spike_ctrl.learn import resumption
@@ -69,7 +69,7 @@ def from_run(context):
 
 
 def from_algorithm(context):
-    """The recipe of an algorithm, where no recipe is named; one that is named must be for it."""
+    """The standard recipe of an algorithm, where no recipe is named. A named recipe must be for that algorithm."""
     values = context.launch_configurations
     wanted = values.get("algorithm")
     if wanted and not values.get("resume"):
@@ -83,7 +83,7 @@ def from_algorithm(context):
 
 
 def from_backend(context):
-    """On a PX4 one vehicle of the `rates` layout flies, and no model of it is differentiated."""
+    """On PX4, one vehicle of the `rates` layout flies, and the algorithm must not need a model of it."""
     values = context.launch_configurations
     if values.get("backend", "embedded") != "px4":
         given = [name for name, *_ in PX4_ARGUMENTS if name in values]
@@ -106,7 +106,7 @@ def values_of(names):
 
 
 def check_run(context):
-    """What several nodes would refuse, or none before all of them run. A resumed run brings what it was started with."""
+    """Refuse what the nodes would refuse, before any of them runs. A resumed run brings its own arguments."""
     from spike_ctrl import airframe
     from spike_ctrl._files import output_paths, ranges
     from spike_ctrl.learn import recipe, resumption
@@ -158,7 +158,7 @@ def check_run(context):
 
 
 def viewer(context):
-    """The node that shows the graph: last, for nobody waits for it."""
+    """The node that shows the graph. It starts last, because no node waits for it."""
     if context.launch_configurations["viewer"] == "none":
         return []
     if importlib.util.find_spec("rerun") is None:
@@ -167,7 +167,7 @@ def viewer(context):
 
 
 def simulation(context):
-    """What flies, where this file is to start it: one program for each of these lists of arguments of spike-ctrl."""
+    """The simulation that this file starts: one program `spike-ctrl` for each list of arguments."""
     values = context.launch_configurations
     kind, speed = values["simulation"], ["--speed", values["speed"]]
     place = values["connection"].removeprefix("udpin:")
@@ -197,7 +197,7 @@ def simulation(context):
 
 
 def when_simulation_ended(event, context):
-    """What cannot be started ends the graph with its reason; one that is lost later the node px4_backend names."""
+    """A simulation that cannot start ends the graph with its reason. A later loss is reported by px4_backend."""
     return [Shutdown(reason="the simulation cannot be started")] if event.returncode == 2 else []
 
 
@@ -233,19 +233,19 @@ def generate_launch_description():
                 "backend",
                 default_value="embedded",
                 choices=["embedded", "px4"],
-                description="Who moves the vehicles: the embedded simulator, or a PX4 that flies one.",
+                description="What moves the vehicles: the embedded simulator, or PX4, which flies one.",
             ),
             DeclareLaunchArgument(
                 "simulation",
                 default_value="none",
                 choices=["none", "embedded", "sih", "gazebo", "hil"],
-                description="Of backend:=px4: also start what flies: our vehicle, or PX4 on its dynamics, Gazebo or ours.",
+                description="With backend:=px4: also start our vehicle, or PX4 on its own dynamics, Gazebo or ours.",
             ),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in PX4_ARGUMENTS),
             DeclareLaunchArgument(
                 "algorithm",
                 default_value="",
-                description="How to train, by the standard recipe of an algorithm: td3bc or model_gradient.",
+                description="Train by the standard recipe of an algorithm: td3bc or model_gradient.",
             ),
             DeclareLaunchArgument(
                 "viewer",
@@ -262,11 +262,11 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "priority",
                 default_value="0",
-                description="For realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
+                description="With realtime: SCHED_FIFO priority of the nodes from state to command, 1 to 99; 0: ordinary.",
             ),
             OpaqueFunction(function=check_run),
             OpaqueFunction(function=simulation),
-            node(  # first: what starts first ends last, and hears what the others say at their end
+            node(  # the first node to start is the last to end, so it records what the others publish at their end
                 Node,
                 "spike_ctrl_record",
                 "recorder",
@@ -290,7 +290,7 @@ def generate_launch_description():
                 "spike_ctrl_learner",
                 "learner",
                 "recipe airframe vehicles seed steps run resume start_from",
-                sigterm_timeout="20",  # s: it saves a run that can be resumed
+                sigterm_timeout="20",  # s, in which it saves a run that can be resumed
             ),
             OpaqueFunction(function=viewer),
         ]

@@ -7,7 +7,7 @@ import rclpy
 from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, Preflight
 
 from spike_ctrl.flight.faults import Fault
-from spike_ctrl_flight.graph_watch import Watch
+from spike_ctrl_flight.graph_watch import GraphWatch
 from spike_ctrl_ros import qos
 
 
@@ -29,7 +29,7 @@ def supervisor(ros_domain_id):
     ],
 )
 def test_a_second_publisher_bars_an_engagement_and_where_it_could_do_harm_the_policy(supervisor, kind, topic, fault):
-    watch = Watch(supervisor, recorded=False)
+    watch = GraphWatch(supervisor, recorded=False)
     publishers = [supervisor.create_publisher(kind, topic, qos.STREAM) for _ in range(2)]
     deadline = time.monotonic() + 20
     while supervisor.count_publishers(topic) < len(publishers):

@@ -141,19 +141,19 @@ def test_what_must_not_be_sent_is_refused_by_its_field(call, message):
 
 def test_an_action_becomes_thrust_and_rates_of_the_airframe():
     craft = airframe.load("sih_quadx")
-    hover = px4_link.setpoint((0.0, 0.0, 0.0, 0.0), craft)
+    hover = px4_link.thrust_and_rates((0.0, 0.0, 0.0, 0.0), craft)
     assert hover == (pytest.approx(0.4905, abs=1e-4), (0, 0, 0))
-    assert px4_link.setpoint((-1.0, 0.0, 0.0, 0.0), craft)[0] == 0
-    thrust, rates = px4_link.setpoint((1.0, 0.5, -1.0, 1.0), craft)
+    assert px4_link.thrust_and_rates((-1.0, 0.0, 0.0, 0.0), craft)[0] == 0
+    thrust, rates = px4_link.thrust_and_rates((1.0, 0.5, -1.0, 1.0), craft)
     assert (thrust, rates) == (pytest.approx(1.0), pytest.approx((1.92, -3.84, 3.49)))
-    assert px4_link.setpoint((0.5, 0, 0, 0), craft)[0] == pytest.approx((1 + 0.4905) / 2, abs=1e-4)
+    assert px4_link.thrust_and_rates((0.5, 0, 0, 0), craft)[0] == pytest.approx((1 + 0.4905) / 2, abs=1e-4)
 
 
 def test_an_action_beyond_its_range_or_of_another_layout_is_refused():
     with pytest.raises(LinkError, match="action: pitch rate: found nan, wanted -1 to 1"):
-        px4_link.setpoint((0, 0, NAN, 0), airframe.load("sih_quadx"))
+        px4_link.thrust_and_rates((0, 0, NAN, 0), airframe.load("sih_quadx"))
     with pytest.raises(AirframeError, match="action_layout"):
-        px4_link.setpoint((0, 0, 0, 0), airframe.load("crazyflie"))
+        px4_link.thrust_and_rates((0, 0, 0, 0), airframe.load("crazyflie"))
 
 
 # What arrives
@@ -267,7 +267,7 @@ def test_time_synchronisation_gives_offset_and_round_trip():
 
 
 def test_text_version_and_ground_truth():
-    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == px4_link.Said(5.0, 2, "Arming denied")
+    assert one(Autopilot()("statustext", 2, b"Arming denied\t")) == px4_link.StatusText(5.0, 2, "Arming denied")
     version = Autopilot()("autopilot_version", 0, 0x011100FF, 0, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 0)
     assert one(version) == px4_link.Version(5.0, 1, 17, 0)
     truth = one(Autopilot()("hil_state_quaternion", 0, (1, 0, 0, 0), 0, 0.5, 0, 473977420, 85455940, 489400,

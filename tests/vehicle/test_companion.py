@@ -19,7 +19,7 @@ from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.link import Link, Said
+from spike_ctrl.px4.link import Link, StatusText
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
 CRAFT = airframe.load("sih_quadx")
@@ -213,7 +213,9 @@ def test_that_it_is_armed_is_known_from_its_answer_and_that_a_pilot_disarmed_fro
 
 
 def found(pair):
-    return {f.fault for f in autopilot.check(pair.companion.status(), 0, pair.vehicle.now, FlightSettings().autopilot)}
+    return {
+        f.fault for f in autopilot.check_autopilot(pair.companion.status(), 0, pair.vehicle.now, FlightSettings().autopilot)
+    }
 
 
 @pytest.mark.parametrize("message", [mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE])
@@ -303,7 +305,7 @@ def test_what_px4_says_of_other_links_tells_nothing_of_the_ground_station():
         ("Onboard controller regained", True),
         ("Data link regained", False),
     ):
-        pair.companion._take_words(Said(0.0, 4, text))
+        pair.companion._take_words(StatusText(0.0, 4, text))
         assert pair.companion.status().ground_station_lost is lost, text
 
 

@@ -18,7 +18,7 @@ from spike_ctrl.px4.connection import Connection, ConnectionFault
 
 def test_who_spoke_first_is_believed_until_it_is_silent():
     connection = Connection("udpin:127.0.0.1:0")
-    place = connection._file.getsockname()
+    place = connection._socket.getsockname()
     first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     try:
         first.sendto(b"one", place)

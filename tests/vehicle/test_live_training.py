@@ -83,7 +83,7 @@ class Live:
         if step.ask is not None:
             vehicle.receive("onboard", packet(step.ask, self.companion.link, now), now)
         if step.action is not None:
-            thrust, rates = link.setpoint(step.action, self.craft)
+            thrust, rates = link.thrust_and_rates(step.action, self.craft)
             self.thrusts.append(thrust)
             vehicle.receive("onboard", self.companion.link.rates(thrust, rates, now), now)
         if step.shown is not None:

@@ -1,4 +1,4 @@
-"""Nodes of a flight: vehicle_bridge speaks MAVLink with the autopilot, supervisor decides who flies."""
+"""Nodes of a flight: vehicle_bridge speaks with the autopilot, supervisor decides who flies, flight_operator asks it."""
 
 from spike_ctrl_ros import end_quietly
 

@@ -1,4 +1,4 @@
-"""Messages of a flight to what the library takes, and back. Times called `now` are monotonic (s), stamps in ns."""
+"""Conversion between messages of a flight and the types of `spike_ctrl.flight`. `now`: monotonic time (s); stamps: ns."""
 
 import math
 
@@ -28,7 +28,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 
 MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
 ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
-TOLD = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # as the status has them
+COPIED = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # fields of the status
 COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command_choice.CommandedBy}
 
 
@@ -39,16 +39,16 @@ def state_message(seen: Sample) -> FlightState:
 
 
 def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
-    """What guide and policy see of a state, at this set-point; without one the vehicle is where it is wanted.
+    """A state as guide and policy observe it, relative to this set-point; without one, relative to its own position and yaw.
 
     guided: the guide flies.
     """
     if point is None:
         point = trajectory.SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
-    # A set-point that moves carries its frame along.
+    # The observed velocity is relative to that of the set-point.
     velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
     seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
-    # On the ground nothing is to wind up: the flight begins when the vehicle leaves it.
+    # On the ground every state starts an episode, so that no integral winds up before the take-off.
     flags = np.array([(VehicleState.FIRST if on_ground else 0) | (VehicleState.GUIDE if guided else 0)], np.uint8)
     stamp = round(state.stamp * 1e9)
     return fill(VehicleState(), stamp=stamp, frame_id="odom", tick=state.tick, flags=flags, observation=seen[None])
@@ -66,17 +66,17 @@ def answer(message: VehicleAction, now: float) -> Answer:
 
 
 def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
-    """heard: when its last packet came; refused: how many commands the bridge has not passed on."""
+    """The autopilot's status; None: it is not known. heard: time of its last packet. refused: commands not passed on."""
     age = math.inf if heard is None else now - heard
     known = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
     if status is not None:
-        known |= {name: getattr(status, name) for name in TOLD}
+        known |= {name: getattr(status, name) for name in COPIED}
         known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
     return fill(AutopilotStatus(), stamp=stamp, **known)
 
 
 def status(message: AutopilotStatus, now: float) -> Autopilot | None:
-    """None while the autopilot is not known. A mode without a name is a pilot's."""
+    """The autopilot's status of a message, None while it is not known. A mode without a name is a pilot's."""
     if not message.heard:
         return None
     mode = MODES.get(message.mode, autopilot.Mode.OTHER)
@@ -86,25 +86,25 @@ def status(message: AutopilotStatus, now: float) -> Autopilot | None:
     )  # fmt: skip
 
 
-def supervisor_status(rungs: Ladder, output: SupervisorOutput, stamp: int) -> SupervisorStatus:
+def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> SupervisorStatus:
     return fill(
         SupervisorStatus(),
         stamp=stamp,
         rung=int(output.rung),
-        reason=rungs.reason,
-        wanted=rungs.wanted,
-        checkpoint_id=rungs.approved.checkpoint_id if rungs.approved is not None else "",
-        latched=rungs.latched.fault.number if rungs.latched is not None else 0,
+        reason=ladder.reason,
+        wanted=ladder.wanted,
+        checkpoint_id=ladder.approved.checkpoint_id if ladder.approved is not None else "",
+        latched=ladder.latched.fault.number if ladder.latched is not None else 0,
         text=output.status or "",
         events=[f"{event.severity}: {event.text}" for event in output.events],
     )
 
 
-def point_message(wanted: trajectory.SetPoint, source: int, stamp: int) -> SetPoint:
+def set_point_message(wanted: trajectory.SetPoint, source: int, stamp: int) -> SetPoint:
     return fill(SetPoint(), stamp=stamp, frame_id="odom", source=source, **wanted._asdict())
 
 
-def point(message: SetPoint) -> trajectory.SetPoint:
+def set_point(message: SetPoint) -> trajectory.SetPoint:
     return trajectory.SetPoint(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
 
 
@@ -117,7 +117,7 @@ def command_message(chosen: command_choice.Command, layout: str, source: int, st
 
 
 def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
-    """What SetTarget asks for. Raises TrajectoryError, also for what leads out of the envelope."""
+    """The target that SetTarget asks for. Raises TrajectoryError, also where it would leave the envelope."""
     position = tuple(request.position.tolist())
     if not request.trajectory:
         found = trajectory.SetPoint(position, yaw=request.yaw)
@@ -129,6 +129,6 @@ def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
 
 
 def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:
-    """A trajectory; size and period of 0 are the defaults. Raises TrajectoryError."""
+    """A trajectory. 0 for size (m) or period (s) stands for the default. Raises TrajectoryError."""
     given = {name: value for name, value in (("size", size), ("period", period)) if value}
     return Trajectory(kind, centre, trajectory.wrapped(yaw), **given, **more)

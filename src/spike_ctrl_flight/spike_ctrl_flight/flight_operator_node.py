@@ -1,4 +1,4 @@
-"""flight_operator: asks the supervisor for one thing, prints its answer, and ends: 0 where it was granted, else 1."""
+"""flight_operator: sends one request to the supervisor, prints the answer, and ends with 0 where it was granted, else 1."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from rclpy.node import Node
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
-from spike_ctrl_flight.flight_parameters import place
+from spike_ctrl_flight.flight_parameters import parse_place
 from spike_ctrl_flight.supervisor_node import SERVICES
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
@@ -21,31 +21,31 @@ PERIOD = 0.05  # s
 
 @dataclass(frozen=True)
 class Parameters:
-    request: str = parameter("land", "What to ask for.", choices=(*SERVICES, "set_target"))
-    trajectory: str = parameter("", "Of set_target; empty: hold the point.")
-    setpoint: str = parameter("", "Of set_target, m: x,y,z or x,y,z,yaw (ENU, rad): the point, or the trajectory's centre.")
-    size: float = parameter(0.0, "m, of the trajectory; 0: its default.", low=0.0, high=50.0)
-    period: float = parameter(0.0, "s, of a round of the trajectory; 0: its default.", low=0.0, high=600.0)
-    patience: float = parameter(5.0, "s to wait for the supervisor.", low=0.1, high=60.0)
+    request: str = parameter("land", "The request.", choices=(*SERVICES, "set_target"))
+    trajectory: str = parameter("", "Trajectory of set_target; empty: hold the point.")
+    setpoint: str = parameter("", "Point of set_target, or centre of its trajectory, m: x,y,z or x,y,z,yaw (ENU, rad).")
+    size: float = parameter(0.0, "Size of the trajectory, m; 0: its default.", low=0.0, high=50.0)
+    period: float = parameter(0.0, "Time of a round of the trajectory, s; 0: its default.", low=0.0, high=600.0)
+    patience: float = parameter(5.0, "Longest wait for the supervisor, s.", low=0.1, high=60.0)
 
 
 class FlightOperator(Node):
     def __init__(self):
         super().__init__("flight_operator")
         p = self.parameters = declare(self, Parameters)
-        self.begun, self.future = time.monotonic(), None
+        self.started, self.future = time.monotonic(), None
         if p.request == "set_target":
             if not p.setpoint:
                 raise NodeParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
-            position, yaw = place(p.setpoint)
+            position, yaw = parse_place(p.setpoint)
             about = {"trajectory": p.trajectory, "yaw": yaw, "size": p.size, "period": p.period}
             self.question = fill(SetTarget.Request(), position=list(position), **about)
             self.client = self.create_client(SetTarget, "set_target")
         else:
             self.question, self.client = Trigger.Request(), self.create_client(Trigger, p.request)
-        start_timer(self, PERIOD, self.on_time)
+        start_timer(self, PERIOD, self.ask)
 
-    def on_time(self) -> None:
+    def ask(self) -> None:
         if self.future is None and self.client.service_is_ready():
             self.future = self.client.call_async(self.question)
         if self.future is not None and self.future.done():
@@ -55,7 +55,7 @@ class FlightOperator(Node):
                 self.finished = True
             else:
                 self.failure = answer.message
-        elif time.monotonic() - self.begun > self.parameters.patience:
+        elif time.monotonic() - self.started > self.parameters.patience:
             domain = os.environ.get("ROS_DOMAIN_ID", "0")
             self.failure = f"no supervisor answers in ROS domain {domain}, wanted one within {self.parameters.patience:g} s"
 

@@ -1,4 +1,4 @@
-"""What both nodes of a flight are told alike, and the limits that follow from it."""
+"""Parameters that the nodes of a flight share, and the flight settings that follow from them."""
 
 import math
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError, parameter
 
 @dataclass(frozen=True)
 class FlightOptions:
-    airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
-    rate: float = parameter(100.0, "Hz of the control; the autopilot sends ODOMETRY that often.", low=50.0, high=125.0)
+    airframe: str = parameter("sih_quadx", "The vehicle: a name of an airframe or a path to a YAML file.")
+    rate: float = parameter(100.0, "Rate of the control and of the autopilot's ODOMETRY, Hz.", low=50.0, high=125.0)
     cage: str = parameter("", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box.")
-    height: float = parameter(1.0, "m, to which a take-off climbs.", low=0.5, high=50.0)
-    remote_control: bool = parameter(True, "A pilot has a remote control; else the autopilot must need none.")
+    height: float = parameter(1.0, "Height of a take-off, m.", low=0.5, high=50.0)
+    remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
 
 
-def limits(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
-    """Raises ParameterError for what does not fit together."""
+def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
+    """Airframe, settings and preflight of a flight. Raises NodeParameterError where parameters contradict each other."""
     try:
         vehicle = airframe.load(options.airframe)
         settings = settings_for(vehicle, options.rate, options.cage, options.height)
@@ -32,8 +32,8 @@ def limits(options: FlightOptions) -> tuple[Airframe, FlightSettings, Wanted]:
     return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)
 
 
-def must_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
-    """Raises ParameterError where the checkpoint cannot be loaded or was made for something else."""
+def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
+    """Raises NodeParameterError where the checkpoint cannot be loaded, or was made for another vehicle, rate or layout."""
     try:
         contract = checkpoint.load(model).manifest.contract
     except CheckpointError as error:
@@ -42,8 +42,8 @@ def must_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
         raise NodeParameterError(f"{model}: {unmet}")
 
 
-def place(text: str) -> tuple[tuple[float, float, float], float]:
-    """Position (m) and yaw (rad) of x,y,z or x,y,z,yaw. Raises ParameterError."""
+def parse_place(text: str) -> tuple[tuple[float, float, float], float]:
+    """Position (m, ENU) and yaw (rad) from x,y,z or x,y,z,yaw. Raises NodeParameterError."""
     try:
         found = tuple(float(word) for word in text.split(","))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who else is in the graph, and whether the preflight is clear: what the supervisor knows beside what it is sent."""
+"""What the supervisor watches in the graph: other publishers, messages that do not fit, the recorder, the preflight."""
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
@@ -12,14 +12,15 @@ from spike_ctrl_ros.convert import time_message
 from spike_ctrl_ros.timer import start_timer
 
 PERIOD, PREFLIGHT_AGE = 0.2, 3.0  # s
-# A foreign publisher on one of these could fly, or end a flight; a second preflight can but bar an engagement, and does.
+# A foreign publisher on one of these topics could fly the vehicle or end the flight. On preflight it can only bar an
+# engagement, and does.
 HEARD = ("flight_state", "autopilot", "guide/action", "policy/action")  # by the supervisor
 COMMANDING = (*HEARD, "state", "command", "autopilot_request", "set_point")
 PUBLISHERS = dict.fromkeys((*COMMANDING, "preflight"), 1)
 
 
-class Watch:
-    """`reports`: faults of the graph that are there now. `recorded`: a recorder belongs to the flight."""
+class GraphWatch:
+    """reports: the present faults of the graph. recorded: a recorder belongs to the flight, and its loss is reported."""
 
     def __init__(self, node: Node, recorded: bool):
         self.node, self.recorded = node, recorded
@@ -31,21 +32,21 @@ class Watch:
         start_timer(node, PERIOD, self.look)
 
     def look(self) -> None:
-        """A second publisher bars the policy; messages that do not fit bar an engagement; a lost recorder is told."""
+        """Look for a second publisher (it bars the policy), unfit messages (they bar an engagement) and a lost recorder."""
         counts = {topic: self.node.count_publishers(topic) for topic in PUBLISHERS}
         self._unmet = tuple(map(str, preflight.audit_publishers(counts, PUBLISHERS)))
         many = [f"{topic}: found {counts[topic]}, wanted 1" for topic in COMMANDING if counts[topic] > 1]
         found = [Finding(Fault.SECOND_PUBLISHER, "; ".join(many))] if many else []
         found += [Finding(Fault.INTERFACE_MISMATCH, detail) for topic in HEARD for detail in self.mismatches(topic)]
         if self.recorded and "recorder" not in self.node.get_node_names():
-            found.append(Finding(Fault.RECORDER_LOST, "node recorder is not there"))
+            found.append(Finding(Fault.RECORDER_LOST, "the node recorder is missing"))
         self.reports = tuple(found)
         self._looks += 1
         if self._looks % round(1.0 / PERIOD) == 0:
             self.diagnose()
 
     def mismatches(self, topic: str) -> list[str]:
-        """Publishers of a topic whose messages the supervisor cannot hear, with what to mend."""
+        """Publishers of a topic whose messages the supervisor cannot receive, and what to do about each."""
         ours = [s for s in self.node.get_subscriptions_info_by_topic(topic) if s.node_name == self.node.get_name()]
         found = []
         for theirs in self.node.get_publishers_info_by_topic(topic) if ours else ():
@@ -60,7 +61,7 @@ class Watch:
         return found
 
     def diagnose(self) -> None:
-        """The state of the graph, for any tool that listens to diagnostics."""
+        """Publish the state of the graph, for any tool that shows diagnostics."""
         lost = [str(finding) for finding in self.reports]
         level = DiagnosticStatus.ERROR if lost else DiagnosticStatus.OK
         report = DiagnosticArray(status=[DiagnosticStatus(level=level, name="supervisor", message="; ".join(lost) or "ok")])
@@ -68,7 +69,7 @@ class Watch:
         self._diagnostics_out.publish(report)
 
     def audited(self, message: Preflight, now: float) -> None:
-        """The bridge has audited the autopilot; each warning is told once, whatever is found later."""
+        """Take the bridge's preflight. Each warning is logged once, whatever value it finds later."""
         for text in message.warnings:
             if (about := text.partition(" found ")[0]) not in self._warned:
                 self._warned.add(about)
@@ -76,7 +77,7 @@ class Watch:
         self._audited = (now, tuple(message.unmet))
 
     def unmet(self, now: float) -> tuple[str, ...] | None:
-        """What bars a flight; None while that is not known."""
+        """Conditions that bar a flight, in words; None while they are not known."""
         if self._audited is None or now - self._audited[0] > PREFLIGHT_AGE or self._unmet is None:
             return None
         return self._audited[1] + self._unmet

@@ -1,6 +1,6 @@
-"""The way of a command to the autopilot: over MAVLink, or over uXRCE-DDS where px4_msgs is installed.
+"""How a command reaches the autopilot in OFFBOARD: over MAVLink, or over uXRCE-DDS where px4_msgs is installed.
 
-Both take an action that the bridge has just validated, and send it at once; neither sends anything by itself.
+Both take an action that the bridge has just admitted, and send it at once. Neither sends anything of its own.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
 def check(link: str, airframe: Airframe, system: int, px4: str) -> None:
-    """Raises ParameterError where commands cannot go over that link. Opens nothing."""
+    """Raises NodeParameterError where commands cannot go over that link. Opens nothing."""
     _kinds(system, px4) if link == "uxrce" else _check_rates(airframe)
 
 
@@ -31,14 +31,14 @@ class OverMavlink:
         _check_rates(airframe)
 
     def send(self, action, now: float) -> None:
-        self.connection.send(self.companion.link.rates(*px4_link.setpoint(action, self.airframe), now))
+        self.connection.send(self.companion.link.rates(*px4_link.thrust_and_rates(action, self.airframe), now))
 
     def unmet(self) -> list[Unmet]:
         return []
 
 
 class OverUxrce:
-    """OffboardControlMode and, right behind it, VehicleRatesSetpoint or ActuatorMotors. Raises ParameterError."""
+    """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises NodeParameterError."""
 
     def __init__(self, node: Node, companion: Companion, airframe: Airframe, px4: str):
         self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
@@ -50,7 +50,7 @@ class OverUxrce:
         ]
 
     def send(self, action, now: float) -> None:
-        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe))  # first what may be refused
+        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe))  # first, because it may raise
         self.proof_out.publish(fill(self.proof, **uxrce.proof(self.layout)))
         self.set_point_out.publish(self.set_point)
 
@@ -68,7 +68,7 @@ def _check_rates(airframe: Airframe) -> None:
 
 
 def _kinds(system: int, px4: str) -> dict[str, type]:
-    """The messages by which PX4 `px4` is commanded. Raises ParameterError where they are not those that it reads."""
+    """The messages that command PX4 of version `px4`. Raises NodeParameterError where they do not fit it."""
     if system != 1:  # PX4 number N subscribes at /px4_N
         raise NodeParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
     kinds = installed()
@@ -79,7 +79,7 @@ def _kinds(system: int, px4: str) -> dict[str, type]:
 
 
 def installed() -> dict[str, type] | None:
-    """The messages that px4_msgs has of those that are needed; None where it is not installed."""
+    """The needed messages of the installed px4_msgs; None where it is not installed."""
     try:
         module = importlib.import_module("px4_msgs.msg")
     except ImportError:

@@ -1,8 +1,9 @@
 """vehicle_bridge: the only node that speaks with the autopilot.
 
-Each ODOMETRY becomes a state of its own tick: as it is for the supervisor, and as the observation at the supervisor's
-set-point for guide and policy, unless the guard refuses it. Of the supervisor's commands it sends those that answer a fresh
-state, once; it commands nothing of its own but the level attitude with which it ends in the air. It never arms by itself.
+It turns each ODOMETRY into a state with a tick of its own: for the supervisor as it is; for guide and policy as the
+observation relative to the supervisor's set-point, unless a check refuses the state. It sends those commands of the
+supervisor that answer a fresh state, each once. Of its own it sends one command: the level attitude when it ends in the
+air. It arms only when it is asked to.
 """
 
 import math
@@ -11,44 +12,34 @@ import threading
 import time
 from dataclasses import dataclass
 
-from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from spike_ctrl_msgs.msg import (
-    AutopilotRequest,
-    AutopilotStatus,
-    FlightCommand,
-    FlightState,
-    Preflight,
-    SetPoint,
-    VehicleState,
-)
+from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand, FlightState, SetPoint, VehicleState
 
 from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection, ConnectionFault
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages
-from spike_ctrl_flight.flight_parameters import FlightOptions, limits
+from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
 from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
+from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
-from spike_ctrl_ros.standard_topics import diagnostics, odometry
+from spike_ctrl_ros.standard_topics import odometry
 from spike_ctrl_ros.timer import start_timer
 
-STATUS_PERIOD, AUDIT_PERIOD = 0.02, 1.0  # s
+STATUS_PERIOD, PREFLIGHT_PERIOD = 0.02, 1.0  # s
 TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
-REQUEST_AGE = 0.3  # s
+REQUEST_AGE = 0.3  # s: oldest status that a request may answer
 
 
 @dataclass(frozen=True)
@@ -56,24 +47,26 @@ class Parameters(FlightOptions):
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
     system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
     signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
-    link: str = parameter("mavlink", "Way of the commands; uxrce needs px4_msgs.", choices=("mavlink", "uxrce"))
-    px4: str = parameter("1.17", "PX4's version, for link uxrce: which px4_msgs must be installed.")
+    link: str = parameter("mavlink", "Link of the commands; uxrce needs px4_msgs.", choices=("mavlink", "uxrce"))
+    px4: str = parameter("1.17", "PX4's version, for link uxrce: px4_msgs of this version must be installed.")
 
 
 class VehicleBridge(Node):
     def __init__(self):
         super().__init__("vehicle_bridge")
         p = declare(self, Parameters)
-        self.airframe, self.settings, self.wanted = limits(p)
+        self.airframe, self.settings, wanted = flight_settings(p)
         try:
             signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
             self.connection = Connection(p.connection)
         except (SigningError, ConnectionFault) as error:
             raise NodeParameterError(str(error)) from None
-        names = preflight.parameter_names(self.settings, self.airframe, self.wanted)
-        self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, names)
-        way = (self.connection, self.companion, self.airframe)
-        self.way = OverMavlink(*way) if p.link == "mavlink" else OverUxrce(self, *way[1:], p.px4)
+        self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, self.preflight.parameter_names)
+        if p.link == "mavlink":
+            self.commands = OverMavlink(self.connection, self.companion, self.airframe)
+        else:
+            self.commands = OverUxrce(self, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
         self.latencies = {name: Latencies() for name in TIMED.values()}
@@ -81,28 +74,28 @@ class VehicleBridge(Node):
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
         self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
         self.status_out = self.create_publisher(AutopilotStatus, "autopilot", qos.STREAM)
-        self.preflight_out = self.create_publisher(Preflight, "preflight", qos.STATUS)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
-        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
         self.rival = RivalWatch(self, "flight_state")
-        start_timer(self, STATUS_PERIOD, self.on_time)
-        start_timer(self, AUDIT_PERIOD, self.audit)
+        start_timer(self, STATUS_PERIOD, self.send_due)
+        start_timer(self, PREFLIGHT_PERIOD, self.report_preflight)
         self.get_logger().info(f"waiting for the autopilot at {p.connection}; passive: it arms only when it is asked to")
         self.lock, self.ended = threading.Lock(), False
         self.reader = start_reader(self, "the autopilot", self.read)
 
+    # --- from the autopilot -----------------------------------------------------------------------------------------
+
     def read(self) -> None:
-        """In a thread of its own: a state must not wait for the executor."""
+        """Read in a thread of its own, because a state must not wait for the executor."""
         while not self.ended:
             newest = self.hear(*self.connection.receive(0.1))
-            while (more := self.connection.receive(0.0))[0]:  # of states that come all at once only the newest counts
+            while (more := self.connection.receive(0.0))[0]:  # of several waiting states only the newest counts
                 newest = self.hear(*more) or newest
             if newest is not None and self.rival.clear:
                 with self.lock:
-                    self.show(newest)
+                    self.publish_state(newest)
 
     def hear(self, data: bytes, sender) -> Sample | None:
         now = time.monotonic()
@@ -114,11 +107,10 @@ class VehicleBridge(Node):
                 self.connection.adopt(sender, now)
         return samples[-1] if samples else None
 
-    def show(self, sample: Sample) -> None:
-        """Guide and policy come first: while they compute, the supervisor looks at the state that they will answer."""
-        self.memory, (sample, state, on_ground) = bridge.bridge_state(
-            self.memory, sample, self.companion.status(), self.settings
-        )
+    def publish_state(self, sample: Sample) -> None:
+        """To guide and policy first: while they compute, the supervisor checks the state that they answer."""
+        status = self.companion.status()
+        self.memory, (sample, state, on_ground) = bridge.bridge_state(self.memory, sample, status, self.settings)
         self.passed = self.passed.with_state(state)
         if state is not None:
             guided = self.passed.guide_flies(state.received, self.settings)
@@ -128,8 +120,10 @@ class VehicleBridge(Node):
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
             self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
 
+    # --- from the supervisor ----------------------------------------------------------------------------------------
+
     def on_set_point(self, message: SetPoint) -> None:
-        point = flight_messages.point(message)
+        point = flight_messages.set_point(message)
         if not self.obeys(message.source, time.monotonic()):
             self.refuse("a set-point of another supervisor than the one that flies")
         elif (bad := setpoint.not_finite(point)) is not None:
@@ -144,17 +138,27 @@ class VehicleBridge(Node):
             self.refuse("a command of another supervisor than the one that flies")
             return
         with self.lock:
-            about = (self.passed, message.tick, action, message.layout, rests, now)
-            self.passed, found = bridge.admit_command(*about, self.settings)
+            command = (message.tick, action, message.layout, rests)
+            self.passed, found = bridge.admit_command(self.passed, *command, now, self.settings)
             if found:
                 self.refuse(str(found[0]))
                 return
             guided = message.commander == FlightCommand.GUIDE
             self.passed = self.passed._replace(source=message.source, heard=now, guided=guided)
-            self.way.send(action, now)
+            self.commands.send(action, now)
             received = dict(self.passed.states)[message.tick]
         if message.commander in TIMED:
             self.latencies[TIMED[message.commander]].add(time.monotonic() - received)
+
+    def on_request(self, message: AutopilotRequest) -> None:
+        ask, now = flight_messages.ASKS.get(message.request), time.monotonic()
+        if ask is None or now - 1e-9 * message.status_sent > REQUEST_AGE:  # the autopilot may be in another mode by now
+            self.refuse(f"a request for {ask} that answers an old status")
+        elif not self.obeys(message.source, now):
+            self.refuse(f"a request for {ask} of another supervisor than the one that flies")
+        else:
+            with self.lock:
+                self.connection.send(self.companion.ask(ask, now))
 
     def obeys(self, source: int, now: float) -> bool:
         return bridge.obeys_supervisor(self.passed, source, lambda: self.count_publishers("command"), now)
@@ -163,18 +167,10 @@ class VehicleBridge(Node):
         self.refused += 1
         self.get_logger().warning(f"refused: {what}", throttle_duration_sec=1.0)
 
-    def on_request(self, message: AutopilotRequest) -> None:
-        ask, now = flight_messages.ASKS.get(message.request), time.monotonic()
-        if ask is None or now - 1e-9 * message.status_sent > REQUEST_AGE:  # the autopilot has gone on since
-            self.refuse(f"a request for {ask} that answers an old status")
-        elif not self.obeys(message.source, now):
-            self.refuse(f"a request for {ask} of another supervisor than the one that flies")
-        else:
-            with self.lock:
-                self.connection.send(self.companion.ask(ask, now))
+    # --- what is due ------------------------------------------------------------------------------------------------
 
-    def on_time(self) -> None:
-        """What is due to the autopilot, and its status to the supervisor."""
+    def send_due(self) -> None:
+        """Packets that are due to the autopilot, and its status to the supervisor."""
         with self.lock:
             now = time.monotonic()
             for packet in self.companion.due(now):
@@ -186,17 +182,12 @@ class VehicleBridge(Node):
         if self.rival.clear:
             self.status_out.publish(flight_messages.status_message(status, heard, self.refused, now, time.time_ns()))
 
-    def audit(self) -> None:
+    def report_preflight(self) -> None:
         with self.lock:
             heard = self.companion.heard_of(time.monotonic())
-            unfit = self.way.unmet()
-        found = [*preflight.audit(heard, self.settings, self.airframe, self.wanted), *unfit]
-        unmet, warnings = ([str(one) for one in found if one.blocks is blocks] for blocks in (True, False))
-        self.preflight_out.publish(fill(Preflight(), stamp=time.time_ns(), unmet=unmet, warnings=warnings))
-        late = {f"latency_{name}": found for name, found in self.latencies.items()}
-        values = {**late, "refused": self.refused, **self.companion.link.counts}
-        about = {"warn": bool(unmet), "stamp": self.get_clock().now().to_msg()}
-        self.diagnostics_out.publish(diagnostics("vehicle_bridge", "; ".join(unmet), values, **about))
+            of_link = self.commands.unmet()
+        latencies = {f"latency_{name}": found for name, found in self.latencies.items()}
+        self.preflight.publish(heard, of_link, {**latencies, "refused": self.refused, **self.companion.link.counts})
 
     def stopping(self) -> bool:
         """Stay while a supervisor needs the autopilot: it ends first."""

@@ -1,4 +1,4 @@
-"""Nodes recorder and replayer: the topics of the graph to a rosbag2 bag, and a bag to a policy."""
+"""Nodes recorder, which writes the topics of the graph to a rosbag2 bag, and replayer, which shows a bag to a policy."""
 
 from spike_ctrl_ros import end_quietly
 

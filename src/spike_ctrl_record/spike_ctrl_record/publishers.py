@@ -1,4 +1,4 @@
-"""What the publishers of a topic send: its type, and the QoS that all of them offer."""
+"""The publishers of a topic: its message type, and the QoS that all of them offer."""
 
 import importlib
 
@@ -7,18 +7,18 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 
 
 def message_class(kind: str) -> type:
-    """The class of "package/msg/Name". Raises ImportError or AttributeError where it is not installed."""
+    """The message class of "package/msg/Name". Raises ImportError or AttributeError where it is not installed."""
     package, _, name = kind.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
 def type_name(kind: type) -> str:
-    """The inverse of message_class."""
+    """The name "package/msg/Name" of a message class."""
     return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
 
 
 def offered(profiles: list[QoSProfile]) -> tuple[ReliabilityPolicy, DurabilityPolicy]:
-    """What a subscription may ask for so that all of them serve it."""
+    """The strictest reliability and durability that all these publishers offer."""
     reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in profiles)
     kept = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in profiles)
     return (
@@ -28,7 +28,7 @@ def offered(profiles: list[QoSProfile]) -> tuple[ReliabilityPolicy, DurabilityPo
 
 
 def profile(found: QoSProfile) -> Qos:
-    """A publisher's profile in the bag's terms; both count the policies as ROS does."""
+    """A publisher's QoS profile in the types of rosbags. Both number the policies as ROS does."""
     duration, lifespan, lease = (
         QosTime(*divmod(d.nanoseconds, 1_000_000_000))
         for d in (found.deadline, found.lifespan, found.liveliness_lease_duration)

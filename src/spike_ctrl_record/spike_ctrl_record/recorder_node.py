@@ -1,8 +1,8 @@
-"""recorder: writes the topics of the graph, as they come off the wire, to a rosbag2 bag.
+"""recorder: writes the serialized messages of the graph to a rosbag2 bag.
 
-It listens as each topic's publishers speak (reliable where all of them are), takes every message undecoded, and each
-second hands what it holds to the operating system: a kill loses no more than that. Where the disk is full or cannot be
-written, it says so in the diagnostics, lets go of the topics, and stays: no other node notices.
+It subscribes with the QoS that all publishers of a topic offer, and decodes no message. Once a second it hands its data to
+the operating system, so that a kill loses one second at most. Where the disk is full or cannot be written, it reports an
+error in the diagnostics, unsubscribes and stays; no other node is affected.
 """
 
 import os
@@ -30,7 +30,7 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, para
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
-# What is listened to from the first moment. Where its publishers turn out to speak otherwise, `look` follows them.
+# Topics that are recorded from the start. Where their publishers offer another QoS, `look` subscribes again.
 KNOWN = {
     "state": (VehicleState, qos.LOCKSTEP),
     "guide/action": (VehicleAction, qos.LOCKSTEP),
@@ -56,10 +56,10 @@ MEGABYTE = 1_000_000
 @dataclass(frozen=True)
 class Parameters:
     bag: str = parameter("", "Folder of the new bag; empty: bags/TIME.")
-    topics: str = parameter("", "Names, with spaces or commas between them; empty: those of spike_ctrl; all: every topic.")
-    segment_mb: float = parameter(1000.0, "Megabytes after which a new file is begun.", low=0.1)
-    flight: bool = parameter(False, "States and actions are streams, as in flight; else they come in lockstep.")
-    reserve_mb: float = parameter(200.0, "Megabytes that stay free on the disk; with less, recording ends.", low=0.0)
+    topics: str = parameter("", "Topics, separated by spaces or commas; empty: those of spike_ctrl; all: every topic.")
+    segment_mb: float = parameter(1000.0, "Size at which a new file is begun, megabytes.", low=0.1)
+    flight: bool = parameter(False, "States and actions are streams, as in flight; false: they come in lockstep.")
+    reserve_mb: float = parameter(200.0, "Space that stays free on the disk, megabytes; with less, recording ends.", low=0.0)
 
 
 class Recorder(Node):
@@ -95,7 +95,7 @@ class Recorder(Node):
         self.get_logger().info(f"recording to {path}")
 
     def look(self) -> None:
-        """Listen to wanted topics that have appeared, and as their publishers speak."""
+        """Subscribe to wanted topics that have appeared, with the QoS of their publishers."""
         if self.why:
             return
         for topic, kinds in self.get_topic_names_and_types():
@@ -109,7 +109,7 @@ class Recorder(Node):
                 self.listen(topic, message_class(kinds[0]), *wanted)
             except (ImportError, AttributeError, BagError) as error:
                 self.unknown.add(topic)
-                self.get_logger().error(f"{topic}: not recorded: its type {kinds[0]} is not known here ({error})")
+                self.get_logger().error(f"{topic}: not recorded: its type {kinds[0]} is not installed ({error})")
 
     def listen(self, topic: str, kind: type, reliability, durability) -> None:
         message_definitions.add(self.store, type_name(kind), self.prefixes)
@@ -154,7 +154,7 @@ class Recorder(Node):
         self.diagnose()
 
     def stop(self, why: str) -> None:
-        """Record no more; the bag is closed where that is still possible."""
+        """Stop recording. The bag is closed where that is still possible."""
         self.why = f"recording stopped: {why}"
         self.get_logger().error(self.why)
         for subscription, _ in self.heard.values():

@@ -1,7 +1,8 @@
-"""replayer: shows a recorded flight to a running snn_policy and compares its answers with the recorded ones.
+"""replayer: shows a recorded flight to a running snn_policy, and compares its answers with the recorded ones.
 
-Nobody flies by these answers: the policy is in shadow. With `rate`, a state goes out when it is due and the one before is
-answered, so a slow policy slows the replay and changes nothing. A state that stays unanswered for a second is sent again.
+The policy is in shadow: nothing flies by its answers. A state is sent when it is due by `rate` and the one before has been
+answered. Therefore a slow policy slows the replay and changes nothing. A state without an answer is sent again after a
+second.
 """
 
 import hashlib
@@ -31,10 +32,10 @@ RESEND, PATIENCE = 1.0, 10.0  # s
 
 @dataclass(frozen=True)
 class Parameters:
-    bag: str = parameter("", "Folder or MCAP file of the flight.")
-    model: str = parameter("", "Checkpoint that answers; empty: those that the bag holds.")
-    airframe: str = parameter("crazyflie", "What flew, as snn_policy is told.")
-    rate: float = parameter(1.0, "How many times as fast as it was flown; 0: as fast as the policy answers.", low=0.0)
+    bag: str = parameter("", "Folder or MCAP file of the recording.")
+    model: str = parameter("", "Checkpoint that answers; empty: the checkpoints in the bag.")
+    airframe: str = parameter("crazyflie", "The airframe that flew; snn_policy must have the same.")
+    rate: float = parameter(1.0, "Speed against that of the flight; 0: as fast as the policy answers.", low=0.0)
 
 
 class Replayer(Node):
@@ -57,13 +58,13 @@ class Replayer(Node):
             raise NodeParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
         for note in recording.notes:
             self.get_logger().warning(note)
-        # A state that asks for an epoch gets that checkpoint's answer at once, without a warm-up; here they count from 1.
+        # The checkpoint of the epoch that a state names answers at once, without a warm-up. Epochs count from 1 here.
         flown = replay.flown_epochs(recording)
         order = {epoch: 1 if model else number for number, epoch in enumerate(dict.fromkeys(flown.tolist()), 1)}
         kept = [(number, *recording.checkpoints[epoch]) for epoch, number in order.items() if epoch in recording.checkpoints]
         self.waiting = [(1, p.model, digest, data)] if model else kept
         self.epochs = np.array([order[epoch] for epoch in flown.tolist()])
-        # A successor took over with the spiking state of its shadow flight, which this policy has not.
+        # In the flight, a successor took over with the spiking state of its time in shadow, which this policy does not have.
         self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
         started = np.isin(recording.states.tick, list(replay.started_ticks(recording)))
         self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
@@ -83,7 +84,7 @@ class Replayer(Node):
         return np.array([int(epoch) in at_hand for epoch in self.epochs])
 
     def look(self) -> None:
-        """Show the next state where it is due; the one before again where its answer does not come."""
+        """Send the next state where it is due, or the last one again where its answer does not come."""
         now = time.monotonic()
         if self.row is not None:
             if now - self.asked > PATIENCE:

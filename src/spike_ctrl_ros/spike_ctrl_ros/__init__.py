@@ -1,4 +1,4 @@
-"""What all spike_ctrl nodes share: QoS, message conversion, parameters, and the life of a process."""
+"""What all nodes of spike_ctrl share: QoS, message conversion, parameters, and start and end of a process."""
 
 import signal
 import sys
@@ -7,11 +7,10 @@ from pathlib import Path
 
 
 def end_quietly(package: Sequence[str]) -> None:
-    """Let Ctrl-C end a node without a traceback while its modules still load; `spin.run` takes over later.
+    """Let Ctrl-C end a node without a traceback while its modules are loading. Later `spin.run` handles it.
 
-    package: `__path__` of the node's package, where program NAME lies in NAME_node.py. Who started the node may have
-    held an earlier Ctrl-C back: it ends it here. Another program that looks at the modules, as a launch file does, answers
-    Ctrl-C as before.
+    package: `__path__` of the node's package, where program NAME is in NAME_node.py. A Ctrl-C that the starting process
+    blocked ends the node here. In other programs that import the modules, such as launch files, Ctrl-C works as before.
     """
     if (Path(package[0]) / f"{Path(sys.argv[0]).name}_node.py").is_file():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -19,5 +18,5 @@ def end_quietly(package: Sequence[str]) -> None:
 
 
 def let_through() -> None:
-    """Of SIGINT what was held back."""
+    """Deliver a SIGINT that was blocked."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

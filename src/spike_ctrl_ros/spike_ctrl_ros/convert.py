@@ -1,7 +1,7 @@
-"""numpy and Python values to the fields of messages, and back.
+"""Conversion of numpy and Python values to the fields of messages, and back.
 
-rclpy sends a value of the wrong type as rubbish without a word, so every field is written by `fill`, which casts it to
-the type of the message, and every array is read by `view`, which checks its shape.
+rclpy sends values of a wrong type as garbage without an error. Therefore `fill` writes every field and casts it to the type
+of the message, and `view` reads every array and checks its shape.
 
     message = fill(VehicleState(), stamp=now, frame_id="odom", tick=7, flags=flags, observation=observation)
     state = view(message)           # state.observation: float32 [N,18], shares memory with the message
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 from builtin_interfaces.msg import Time
 
-# Columns of each array that has one row per vehicle. None: any number, for all vehicles the same; 0: no second axis.
+# Columns of each array with one row per vehicle. None: any number, the same for all vehicles; 0: no second axis.
 ROWS = {
     "flags": 0,
     "observation": 18,
@@ -30,13 +30,13 @@ OPTIONAL = {"rotor_speed", "disturbance", "plant"}  # empty in flight
 
 
 class MessageError(ValueError):
-    """A field does not fit its message; the message names the field, found and wanted."""
+    """A field does not fit its message; the text names the field, found and wanted."""
 
 
 def fill(message, *, stamp: int | None = None, frame_id: str | None = None, **fields):
-    """Set fields of a message and give it back. `stamp` in nanoseconds and `frame_id` go to its header.
+    """Set fields of a message and return it. stamp (ns) and frame_id go into its header.
 
-    Arrays of a message with `vehicles` have the shapes of ROWS, and `vehicles` is set from them; None or an empty array
+    Arrays of a message with `vehicles` have the shapes of ROWS, and `vehicles` is set from them. None or an empty array
     leaves an optional one empty. Raises MessageError for unknown fields, wrong shapes and numbers out of range.
     """
     if stamp is not None:
@@ -56,7 +56,7 @@ def fill(message, *, stamp: int | None = None, frame_id: str | None = None, **fi
 def view(message) -> SimpleNamespace:
     """The arrays of a message with `vehicles` as numpy arrays [N, columns] that share its memory; None where empty.
 
-    All other fields are passed on as they are. Raises MessageError where an array does not fit the number of vehicles.
+    All other fields are unchanged. Raises MessageError where an array does not fit the number of vehicles.
     """
     kind, count = type(message).__name__, message.vehicles
     if count == 0:
@@ -83,18 +83,18 @@ def answered(message, vehicles: int) -> np.ndarray:
 
 
 def time_message(nanoseconds: int) -> Time:
-    """Nanoseconds since the epoch or since the start of the simulation."""
+    """A stamp from nanoseconds since the epoch or since the start of the simulation."""
     seconds, rest = divmod(int(nanoseconds), 1_000_000_000)
     return Time(sec=seconds, nanosec=rest)
 
 
 def nanoseconds(stamp: Time) -> int:
-    """The inverse of time_message."""
+    """Nanoseconds of a stamp: the inverse of time_message."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def _vehicles(message, fields: dict) -> int:
-    """How many vehicles the given arrays speak of; all must agree, in rows and columns."""
+    """The number of vehicles in the given arrays. All must agree in rows, and fit in columns."""
     kind, count = type(message).__name__, fields.get("vehicles")
     for name in ROWS.keys() & fields.keys():
         values = fields[name]
@@ -127,7 +127,7 @@ def _wanted(count: int, columns: int | None) -> str:
 
 @lru_cache
 def _casts(kind: type) -> dict[str, Callable]:
-    """For each field of a message type, what makes its exact type; nested messages pass."""
+    """For each field of a message type, the function that casts to its type. Nested messages are unchanged."""
     types = kind.get_fields_and_field_types()
     return {name: _cast(ros, f"{kind.__name__}.{name}") for name, ros in types.items()}
 

@@ -17,27 +17,27 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-# What ROS itself may set on any node, when it starts.
+# Parameters that ROS itself may set on any node at its start.
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 class NodeParameterError(ValueError):
-    """A parameter is unknown, of the wrong type or out of range; one line that names it."""
+    """A parameter is unknown, has the wrong type or is out of range; one line that names it."""
 
 
 def parameter(default, description: str, *, low=None, high=None, choices=None, read_only: bool = True):
-    """A field of a dataclass of parameters. Its type is the type of the default; units belong into the description."""
+    """A field of a dataclass of parameters. Its type is that of the default; the description gives the unit."""
     kept = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
     return dataclasses.field(default=default, metadata=kept)
 
 
 def declare(node: Node, parameters: type):
-    """Declare the fields of a dataclass as parameters of the node and give an instance with their values.
+    """Declare the fields of a dataclass as parameters of the node. Gives an instance with their values.
 
-    Raises ParameterError for a value that does not fit and for a given parameter that the dataclass does not have.
+    Raises NodeParameterError for a value that does not fit, and for a given parameter that is unknown.
     """
     fields = {field.name: field for field in dataclasses.fields(parameters)}
-    given = node._parameter_overrides  # rclpy has no public way to see what was given but not declared
+    given = node._parameter_overrides  # rclpy has no public way to read parameters that are not declared
     ours = [name for name in given if name in fields or name.partition(".")[0] not in RESERVED]
     values = checked(parameters, {name: given[name].value for name in ours})
     for name, field in fields.items():
@@ -48,9 +48,9 @@ def declare(node: Node, parameters: type):
 
 
 def checked(parameters: type, given: Mapping[str, object]):
-    """An instance of the dataclass with the given values, else its defaults. Raises ParameterError as `declare` does.
+    """An instance of the dataclass with the given values, else its defaults. Raises NodeParameterError as `declare` does.
 
-    For who starts nodes: what they would refuse can be refused before any of them runs.
+    Launch files use it to refuse, before any node runs, what a node would refuse.
     """
     fields = {field.name: field for field in dataclasses.fields(parameters)}
     for name in given:
@@ -62,7 +62,7 @@ def checked(parameters: type, given: Mapping[str, object]):
 
 
 def _checked(field: dataclasses.Field, value):
-    """The value with the type of the field."""
+    """The value, cast to the type of the field. Raises NodeParameterError."""
     kind, low, high, choices = type(field.default), *(field.metadata[key] for key in ("low", "high", "choices"))
     if kind is float and type(value) is int:
         value = float(value)
@@ -104,7 +104,7 @@ def _check_changes(fields: dict[str, dataclasses.Field], changes: list[Parameter
         for change in changes:
             if change.name in fields:
                 _checked(fields[change.name], change.value)
-            elif change.name == "use_sim_time":  # rclpy declares it as one that may be changed
+            elif change.name == "use_sim_time":  # rclpy declares it as changeable
                 raise NodeParameterError(f"parameter '{change.name}': read-only: give it when the node starts")
     except NodeParameterError as error:
         return SetParametersResult(successful=False, reason=str(error))

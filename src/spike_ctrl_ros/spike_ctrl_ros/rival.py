@@ -1,21 +1,21 @@
-"""One node of a kind in a ROS domain: the newcomer sees the one that was there, and ends."""
+"""One node of each kind in a ROS domain: a second one sees the first, and ends."""
 
 from rclpy.node import Node
 
 from spike_ctrl_ros.timer import start_timer
 
-WATCH = 1.0  # s: discovery takes less
+WATCH_TIME = 1.0  # s: discovery takes less
 
 
 class RivalWatch:
-    """For its first second a node looks whether somebody else publishes on its topic; `clear` once nobody does.
+    """In its first second a node looks for another publisher of its topic. `clear` is set if there was none.
 
-    A node that answers others should wait for `clear`, so that it never disturbs a graph that it is not part of.
+    A node that answers others should wait for `clear`, so that it does not disturb the graph of the first one.
     """
 
     def __init__(self, node: Node, topic: str):
         self.node, self.topic, self.clear, self._looks = node, topic, False, 0
-        self._timer = start_timer(node, WATCH / 10, self._look)
+        self._timer = start_timer(node, WATCH_TIME / 10, self._look)
 
     def _look(self) -> None:
         if self.clear:  # a timer may fire once more after it is destroyed

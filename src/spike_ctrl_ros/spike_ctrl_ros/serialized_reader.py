@@ -1,4 +1,4 @@
-"""A thread of a node that reads from a device or socket beside its executor."""
+"""A thread of a node that reads from a device or a socket, beside the executor."""
 
 import threading
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from rclpy.node import Node
 
 
 def start_reader(node: Node, whom: str, work: Callable[[], None]) -> threading.Thread:
-    """Start the thread that runs `work`, which goes on until the node ends.
+    """Start a thread that runs `work` until the node ends. whom: what it listens to, in words.
 
-    An exception in it ends the node in one line (see `spin.run`): a node that no longer hears must not seem alive.
+    An exception in it ends the node with one line (see `spin.run`): a node that no longer listens must not seem alive.
     """
 
     def run() -> None:

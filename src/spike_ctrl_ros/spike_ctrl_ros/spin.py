@@ -1,4 +1,4 @@
-"""The life of a node process: start, spin, orderly end, exit code.
+"""Running a node as a process: start, spin, orderly end, exit code.
 
 def main():
     sys.exit(run(Simulator))
@@ -21,30 +21,31 @@ from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
-PERIOD = 0.1  # s between looks at the signals
-ENDING = 5.0  # s in which the middleware must let go of a node that has ended
-QUIET = 1.0  # s: a node that starts compiles and looks for rivals, and must not starve those that fly already
+PERIOD = 0.1  # s between checks for signals
+ENDING = 5.0  # s in which the middleware must release a node that has ended
+QUIET = 1.0  # s: a starting node compiles and looks for rivals, and must not take time from nodes that fly already
 PRIORITY = "SPIKE_CTRL_PRIORITY"  # of SCHED_FIFO, 1 to 99; 0 or empty: the ordinary scheduler
 
 
 class NodeError(Exception):
-    """The node cannot go on; one line says why and what to do. Raised by its constructor; in callbacks see `run`."""
+    """The node cannot continue; one line says why and what to do. For constructors; in callbacks see `run`."""
 
 
 def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, above: int = 0) -> int:
     """Make the node and spin it until SIGINT, SIGTERM or its own end. Gives the exit code.
 
-    A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"` (the
-    executor logs an exception with its whole traceback before it passes it on). Its method `stopping`, where it has one, is
-    asked after a signal and then time and again whether the node must go on; `close` is called while messages still go out.
-    A second signal ends the process at once.
+    A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"`. It does
+    not raise, because the executor would log the whole traceback. After a signal, its method `stopping`, if it has one, is
+    called repeatedly: while it returns True the node continues. `close` is called while messages can still be sent. A second
+    signal ends the process at once.
 
-    With SPIKE_CTRL_PRIORITY in the environment all threads of the process run under SCHED_FIFO a second after its start:
-    most of the time from a state to its command goes into waking them up, and on a busy computer into waiting for a core.
-    above: so many priorities higher, for who is waited for first, or must go on while others compute.
+    With SPIKE_CTRL_PRIORITY in the environment, all threads of the process run under SCHED_FIFO one second after the start.
+    Most of the time from a state to its command is spent waking the threads up, and on a busy computer waiting for a core.
+    above: added to the priority, for nodes that others wait for, or that must run while others compute.
 
-    0: an orderly end. 1: a failure, or a middleware that did not let the node go: its threads are told. 2: a ParameterError
-    or wrong ROS arguments. A failure and 2 print one line on stderr; any other exception is a bug and passes.
+    Exit code 0: an orderly end. 1: a failure, or a middleware that did not release the node; then its threads are printed.
+    2: a NodeParameterError or wrong ROS arguments. A failure and 2 print one line on stderr. Any other exception is a bug
+    and is raised.
     """
     stop = []
 
@@ -75,11 +76,11 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
             if hasattr(node, "close"):
                 node.close()
             _give_way()
-            executor.shutdown()  # it holds the participant, which would otherwise go after the watch
+            executor.shutdown()  # it holds the DDS participant, which would otherwise end after the time limit
             node.destroy_node()
         return 0
     except (NodeParameterError, NodeError) as error:
-        _give_way()  # a node whose constructor raised goes with the error
+        _give_way()  # a node whose constructor raised ends with the error
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2 if isinstance(error, NodeParameterError) else 1
     finally:
@@ -92,14 +93,14 @@ def _stays(node: Node) -> bool:
 
 
 def checked_priority(name: str, text: str) -> int:
-    """Of SCHED_FIFO; name: of what was given. Raises ParameterError."""
+    """A priority of SCHED_FIFO from text. name: of the variable or argument. Raises NodeParameterError."""
     if text and not (text.isdecimal() and int(text) <= 99):
         raise NodeParameterError(f"{name}: found '{text}', wanted 0 to 99")
     return int(text or 0)
 
 
 def _hurry(priority: int) -> None:
-    """Put this process under SCHED_FIFO: the threads that there are, and so those that the middleware will start."""
+    """Put all threads of this process under SCHED_FIFO. Threads that the middleware starts later inherit it."""
     try:
         for thread in os.listdir("/proc/self/task"):
             os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
@@ -110,16 +111,16 @@ def _hurry(priority: int) -> None:
 
 
 def _give_way() -> None:
-    """Leave SCHED_FIFO and, as far as the system lets us, all processors but one; the middleware then has ENDING to let go.
+    """Leave SCHED_FIFO and, as far as the system allows, all processors but one. The middleware then has ENDING (s) to end.
 
-    Where a peer leaves just as Fast DDS takes a participant's listener away, it polls a lock that the thread it waits for
-    needs, too, and leaves it for nanoseconds (eProsima/Fast-DDS#6513). On another processor that thread wakes up too late
-    time and again; on the same one it runs while the lock is free.
+    If a peer leaves while Fast DDS removes a participant's listener, Fast DDS polls a lock that the awaited thread needs
+    too, and frees it for nanoseconds only (eProsima/Fast-DDS#6513). On another processor that thread wakes up too late again
+    and again. On the same processor it runs while the lock is free.
     """
     faulthandler.dump_traceback_later(ENDING, exit=True)
     processors = sorted(os.sched_getaffinity(0))
     for thread in map(int, os.listdir("/proc/self/task")):
-        with suppress(OSError):  # it has ended, or may not leave where it is
+        with suppress(OSError):  # the thread has ended, or may not be moved
             os.sched_setaffinity(thread, {processors[os.getpid() % len(processors)]})
             if os.sched_getscheduler(thread) == os.SCHED_FIFO:
                 os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
@@ -127,7 +128,7 @@ def _give_way() -> None:
 
 def _init(arguments: list[str] | None) -> None:
     try:
-        # rclpy's own signal handlers would close the connection before `close` could use it.
+        # rclpy's own signal handlers would close the context before `close` could send.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except rclpy._rclpy_pybind11.RCLError as error:
         raise NodeParameterError(str(error).partition(", at ")[0]) from None

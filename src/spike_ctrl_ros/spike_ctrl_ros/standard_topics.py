@@ -1,4 +1,4 @@
-"""Standard messages for any ROS tool that looks: odometry of one vehicle, diagnostics of a node."""
+"""Standard messages for any ROS tool: odometry of one vehicle, diagnostics of a node."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ from spike_ctrl_ros.convert import time_message
 
 
 def odometry(state: np.ndarray, stamp: int) -> Odometry:
-    """Odometry of a vehicle in `odom` (ENU), its twist in the body frame `base_link` (FLU), as the message wants it.
+    """Odometry of a vehicle in `odom` (ENU), with the twist in the body frame `base_link` (FLU).
 
-    state: position 3 m, quaternion x, y, z, w, velocity 3 m/s (world), body rates 3 rad/s, more is ignored; stamp in ns.
+    state: position 3 (m), quaternion x, y, z, w, velocity 3 (m/s, world), body rates 3 (rad/s); more is ignored. stamp: ns.
     """
     x, y, z, qx, qy, qz, qw, vx, vy, vz, *rates = map(float, state[:13])
     message = Odometry(child_frame_id="base_link")
@@ -33,7 +33,7 @@ def odometry(state: np.ndarray, stamp: int) -> Odometry:
 
 
 def diagnostics(name: str, text: str, values: Mapping[str, object], *, warn: bool, stamp) -> DiagnosticArray:
-    """The state of a node in words and figures; stamp: a builtin_interfaces Time."""
+    """Diagnostics of a node: a text and figures. stamp: a builtin_interfaces Time."""
     status = DiagnosticStatus(level=DiagnosticStatus.WARN if warn else DiagnosticStatus.OK, name=name, message=text)
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     report = DiagnosticArray(status=[status])

@@ -1,4 +1,4 @@
-"""Timers of nodes, on the steady clock: no step of the host's clock, and no simulation's, stops them or hurries them."""
+"""Timers of nodes on the steady clock, which no change of the host's or the simulation's clock affects."""
 
 from collections.abc import Callable
 
@@ -9,5 +9,5 @@ from rclpy.timer import Timer
 
 
 def start_timer(node: Node, period: float, callback: Callable[[], None]) -> Timer:
-    """Call back every `period` seconds from now on."""
+    """Call `callback` every `period` seconds from now on."""
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))

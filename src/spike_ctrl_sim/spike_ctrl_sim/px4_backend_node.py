@@ -125,7 +125,7 @@ class Px4Backend(Node):
     def obey(self, step: Step, now: float) -> None:
         """Send what the flight says. The caller holds the lock."""
         if step.action is not None:
-            thrust, rates = link.setpoint(step.action, self.airframe)
+            thrust, rates = link.thrust_and_rates(step.action, self.airframe)
             self.connection.send(self.companion.link.rates(thrust, rates, now))
         if step.ask is not None:
             self.connection.send(packet(step.ask, self.companion.link, now))

@@ -1,4 +1,4 @@
-"""Nodes dashboard and viewer: a running graph in the terminal, and in 3-D in a browser. Neither says anything."""
+"""Nodes dashboard and viewer, which show a running graph in the terminal, and in 3-D in a browser. They publish nothing."""
 
 from spike_ctrl_ros import end_quietly
 

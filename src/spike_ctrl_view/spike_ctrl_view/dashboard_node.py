@@ -1,4 +1,4 @@
-"""dashboard: a running graph in the terminal. It listens and says nothing; on a terminal it draws four times a second."""
+"""dashboard: shows a running graph in the terminal, four times a second. It publishes nothing."""
 
 import sys
 import time
@@ -15,12 +15,12 @@ from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view.hearing import Hearing
 
 ANSWERS = ("policy/action", "guide/action")
-PERIOD, WINDOW = 0.25, 8  # s between pictures; of how many of them a rate is the mean
+PERIOD, WINDOW = 0.25, 8  # s between pictures; pictures over which a rate is averaged
 
 
 @dataclass(frozen=True)
 class Parameters:
-    seconds: float = parameter(0.0, "s after which it prints one picture and ends; 0: draws until Ctrl-C.", low=0.0)
+    seconds: float = parameter(0.0, "Time after which it prints one picture and ends, s; 0: it draws until Ctrl-C.", low=0.0)
 
 
 class Dashboard(Node):

@@ -1,4 +1,4 @@
-"""What onlookers hear: the newest message of each topic and how many came. Streams stay bytes until somebody looks."""
+"""Newest message and count of each topic, for dashboard and viewer. Streams are decoded only when they are read."""
 
 import time
 
@@ -18,7 +18,7 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl_ros import qos
 
-STREAMS = {  # heard best effort, newest only: a graph in lockstep does not wait for an onlooker
+STREAMS = {  # best effort, newest only: a graph in lockstep must not wait for dashboard and viewer
     "state": VehicleState,
     "policy/action": VehicleAction,
     "guide/action": VehicleAction,
@@ -31,7 +31,7 @@ STATUS = {"policy/status": PolicyStatus, "supervisor/status": SupervisorStatus, 
 
 
 class Hearing:
-    """counts and times (monotonic s) of the topics; `said` holds the supervisor's events since it was last emptied."""
+    """counts: messages by topic. times: of the newest, monotonic s. said: the supervisor's events since it was emptied."""
 
     def __init__(self, node: Node):
         self.counts, self.times, self.said = dict.fromkeys((*STREAMS, *STATUS), 0), {}, []
@@ -51,7 +51,7 @@ class Hearing:
         return heard
 
     def newest(self, topic: str):
-        """The newest message of a topic, or None."""
+        """The newest message of a topic; None: there was none."""
         found = self._newest.get(topic)
         return deserialize_message(found, STREAMS[topic]) if isinstance(found, bytes) else found
 

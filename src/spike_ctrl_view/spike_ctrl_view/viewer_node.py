@@ -1,6 +1,6 @@
-"""viewer: vehicles, set-points, spikes and actions of a running graph in 3-D, in a browser (Rerun). It says nothing.
+"""viewer: shows vehicles, set-points, spikes and actions of a graph in 3-D in a browser (Rerun). It publishes nothing.
 
-It serves the page itself and looks at the newest messages some times a second, so that no node waits for it.
+It serves the page itself, and reads the newest messages some times a second, so that no node waits for it.
 """
 
 import socket
@@ -28,11 +28,11 @@ LEVELS = {"ok": "INFO", "warning": "WARN", "error": "ERROR"}
 @dataclass(frozen=True)
 class Parameters:
     port: int = parameter(9090, "TCP port of the page.", low=1, high=65535)
-    data_port: int = parameter(9876, "TCP port from which the page takes its data.", low=1, high=65535)
-    rate: float = parameter(20.0, "Hz at which it looks at the graph.", low=0.1, high=100.0)
-    shown: int = parameter(256, "Vehicles that are drawn, of those in a message.", low=1, high=8192)
-    box: float = parameter(1.5, "m, half the edge of the box around the origin that gives the scale.", low=0.1, high=100.0)
-    size: float = parameter(0.12, "m, from the centre of a drawn vehicle to its rotors.", low=0.01, high=10.0)
+    data_port: int = parameter(9876, "TCP port of the page's data.", low=1, high=65535)
+    rate: float = parameter(20.0, "Rate at which it reads the graph, Hz.", low=0.1, high=100.0)
+    shown: int = parameter(256, "Most vehicles that are drawn.", low=1, high=8192)
+    box: float = parameter(1.5, "Half the edge of the box around the origin, m.", low=0.1, high=100.0)
+    size: float = parameter(0.12, "Distance from the centre of a drawn vehicle to its rotors, m.", low=0.01, high=10.0)
 
 
 class Viewer(Node):
@@ -60,7 +60,7 @@ class Viewer(Node):
         self.get_logger().info(f"open {page} (it listens on all of this machine's addresses)")
 
     def look(self) -> None:
-        """Log what is new since the last look."""
+        """Draw what is new since the last call."""
         state = self.hearing.newest("state")
         if state is None or state.tick == self.tick:
             return
@@ -89,7 +89,7 @@ class Viewer(Node):
         self.spikes = message
 
     def neurons(self) -> None:
-        """Each neuron of the first vehicle, lit by the share of the latest steps in which it spiked."""
+        """Draw each neuron of the first vehicle, coloured by the share of the latest steps in which it spiked."""
         if self.spikes is None:
             return
         rr, (spikes, layers) = self.rerun, scene.spikes(self.spikes)
@@ -128,7 +128,7 @@ class Viewer(Node):
 
 
 def _require_free(name: str, port: int) -> None:
-    """Rerun only logs that it cannot listen. Raises ParameterError."""
+    """Raises NodeParameterError where a port is in use, which Rerun would only log."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -138,11 +138,11 @@ def _require_free(name: str, port: int) -> None:
 
 
 def _layout(box: float):
-    """The vehicles on the left, seen from the south; on the right the last seconds of the numbers, and the events."""
+    """The layout of the page: vehicles on the left, seen from the south; plots and events on the right."""
     from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
 
     layers = "layer 0 blue, layer 1 green"
-    # A legend lies over the lines: their titles name the colours, and the pointer over a line its name.
+    # A legend would cover the lines. The titles name the colours; the mouse pointer on a line shows its name.
     last = {
         "plot_legend": blueprint.PlotLegend(visible=False),
         "time_ranges": VisibleTimeRange(

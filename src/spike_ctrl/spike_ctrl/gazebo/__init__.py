@@ -1,1 +1,1 @@
-"""Gazebo (Harmonic): model and world files with an airframe's physics, and a running world."""
+"""Gazebo (Harmonic): model and world files with the physics of an airframe, and the link to a running world."""

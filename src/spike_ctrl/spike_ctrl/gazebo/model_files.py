@@ -1,7 +1,7 @@
-"""Gazebo (Harmonic) files whose physics is that of an airframe, and the parameters with which PX4 flies them.
+"""Gazebo (Harmonic) files with the physics of an airframe, and the parameters with which PX4 flies them.
 
-Gazebo's rotor (MulticopterMotorModel) gives the thrust k w^2 at w rad/s, with a first-order lag on w, the reaction torque
-m k w^2, and in its plane the drag d w v. PX4 v1.17 commands w = low + (high - low) u. Gazebo's model frame is FLU, as ours.
+At w rad/s, Gazebo's rotor (MulticopterMotorModel) gives the thrust k w^2, the reaction torque m k w^2, and the drag d w v in
+its plane; w has a first-order lag. PX4 v1.17 commands w = low + (high - low) u. Gazebo's model frame is FLU, as ours.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.px4_parameters import rotors, thrust_model
 
-TOP_SPEED = 1000.0  # rad/s at u = 1; any other would do, with another k
-ROTOR_SHARE = 1 / 128  # of the mass, each: Gazebo wants a mass where a joint turns
+TOP_SPEED = 1000.0  # rad/s at u = 1; the value is free, k follows from it
+ROTOR_SHARE = 1 / 128  # of the vehicle's mass, for each rotor: Gazebo wants a mass at every joint
 SYSTEMS = (
     "physics", "user-commands", "scene-broadcaster", "contact", "imu", "air-pressure", "magnetometer", "nav-sat", "sensors",
 )  # fmt: skip
 
 
 class GazeboError(ValueError):
-    """An airframe that Gazebo's rotor model cannot fly as it is; the message names key, found and wanted."""
+    """Gazebo's rotor model cannot represent the airframe; the message names key, found and wanted."""
 
 
 class Rotor(NamedTuple):
-    """Thrust = constant (low + (high - low) u)^2 in N, speeds in rad/s; drag in N per (m/s) and rad/s, in its plane."""
+    """Thrust (N) = constant (low + (high - low) u)^2. low, high: rad/s. drag: N per m/s and rad/s, in the rotor's plane."""
 
     constant: float
     low: float
@@ -36,7 +36,7 @@ class Rotor(NamedTuple):
 
 
 def rotor(airframe: Airframe) -> Rotor:
-    """The airframe's rotor as Gazebo describes it. Raises GazeboError where none has its thrust curve within 1 %."""
+    """The airframe's rotor in Gazebo's model. Raises GazeboError where its thrust curve differs by more than 1 %."""
     c0, c1, c2 = airframe.thrust_curve
     constant = airframe.thrust(1.0) / TOP_SPEED**2
     low = math.sqrt(max(c0, 0.0) / constant)
@@ -98,7 +98,7 @@ def model(airframe: Airframe) -> str:
         for key, value in {
             "jointName": f"rotor_{number}_joint",
             "linkName": f"rotor_{number}",
-            # Our spin is the sign of the torque on the body about its z axis: a rotor that turns left pushes it right.
+            # Our spin is the sign of the torque on the body about z. A rotor that turns left turns the body right.
             "turningDirection": "ccw" if airframe.rotor_spin[index] < 0 else "cw",
             "timeConstantUp": airframe.lag_up,
             "timeConstantDown": airframe.lag_down,
@@ -117,7 +117,7 @@ def model(airframe: Airframe) -> str:
 
 
 def world(name: str) -> str:
-    """NAME.sdf: flat ground, physics at 250 Hz, gravity and magnetic field, the place where PX4's simulations start."""
+    """NAME.sdf: flat ground, physics at 250 Hz, gravity, magnetic field, and the place where PX4's simulations start."""
     sdf = ElementTree.Element("sdf", version="1.9")
     place = _add(sdf, "world", name=name)
     physics = _add(place, "physics", type="ode")
@@ -154,7 +154,7 @@ def world(name: str) -> str:
 
 
 def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, str]:
-    """What PX4's start-up script reads from its environment to fly the model in that folder; PX4's frame is FRD."""
+    """Variables with which PX4's start-up script flies the model in that folder. PX4's frame is FRD."""
     turning = rotor(airframe)
     parameters: dict[str, float] = {**rotors(airframe), **thrust_model(airframe)}
     for number in range(4):
@@ -162,7 +162,7 @@ def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, 
         parameters[f"SIM_GZ_EC_MIN{number + 1}"] = round(turning.low)
         parameters[f"SIM_GZ_EC_MAX{number + 1}"] = round(turning.high)
     return {
-        "PX4_SYS_AUTOSTART": "4001",  # gz_x500: what its script sets, the parameters below replace
+        "PX4_SYS_AUTOSTART": "4001",  # gz_x500; the parameters below overwrite those of its script
         "PX4_SIM_MODEL": f"gz_{airframe.name}",
         "PX4_GZ_MODELS": str(folder / "models"),
         "PX4_GZ_WORLDS": str(folder / "worlds"),
@@ -173,7 +173,7 @@ def environment(airframe: Airframe, folder: Path, world_name: str) -> dict[str, 
 
 
 def write(airframe: Airframe, folder: Path, world_name: str = "spike_ctrl") -> list[Path]:
-    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env; gives their paths."""
+    """Write models/NAME/model.sdf, its model.config, worlds/WORLD.sdf and px4.env. Gives their paths."""
     config = ElementTree.Element("model")
     _add(config, "name", airframe.name)
     _add(config, "version", "1.0")
@@ -208,7 +208,7 @@ def _inertial(link, mass, inertia):
 
 
 def _rotor_inertia(mass, size):
-    """Of a thin rod of a rotor's length about its middle, kg m^2; about its own axis it is the same as across."""
+    """Inertia (kg m^2) of a thin rod of a rotor's length about its middle."""
     length = 0.8 * size[0]
     return (1e-3 * mass * length**2, mass * length**2 / 12, mass * length**2 / 12)
 

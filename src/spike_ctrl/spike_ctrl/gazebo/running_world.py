@@ -1,6 +1,6 @@
-"""A running Gazebo (Harmonic) through gz-transport's Python bindings, where they are installed: ground truth and reset.
+"""A running Gazebo (Harmonic): true poses and reset, by the Python bindings of gz-transport.
 
-Gazebo's world frame is ENU, as ours. A pose comes with the simulation's time, which PX4's lockstep makes the vehicle's.
+Gazebo's world frame is ENU, as ours. A pose has the time of the simulation, which in lockstep is the vehicle's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Pose(NamedTuple):
 
 
 class WorldMotion(NamedTuple):
-    """A row of `simulated_px4.ground_truth`: a pose; velocity m/s (world) and rates rad/s (body) over the last step."""
+    """A pose, with velocity (m/s, ENU) and body rates (rad/s, FLU) over the last step."""
 
     pose: Pose
     velocity: np.ndarray
@@ -33,7 +33,7 @@ class WorldMotion(NamedTuple):
 
 
 def motion(before: Pose, now: Pose) -> WorldMotion:
-    """Velocity and body rates from two poses in a row: Gazebo tells poses only. `now` must be later."""
+    """Velocity and body rates from two successive poses, because Gazebo gives poses only. `now` must be later."""
     step = now.time - before.time
     # The turn from before to now, in the body's frame: conjugate(before) * now, as x y z w.
     (a, b, c, w), (x, y, z, v) = -before.quaternion * [1, 1, 1, -1], now.quaternion
@@ -46,7 +46,7 @@ def motion(before: Pose, now: Pose) -> WorldMotion:
 
 
 class World:
-    """A world in which a model flies. Raises GazeboError where the bindings are missing or nothing answers."""
+    """A world in which a model flies. Raises GazeboError where the bindings are missing, or Gazebo does not answer."""
 
     def __init__(self, name: str):
         try:
@@ -60,7 +60,7 @@ class World:
         self.name = name
 
     def follow(self, model: str, see: Callable[[Pose], None]) -> None:
-        """Call `see` with each new pose of the model, on a thread of the bindings."""
+        """Call `see` with each new pose of the model, in a thread of the bindings."""
 
         def heard(message) -> None:
             for pose in message.pose:
@@ -74,7 +74,7 @@ class World:
             raise GazeboError(f"{topic}: cannot be listened to")
 
     def reset(self, seconds: float = 5.0) -> None:
-        """Everything back to where it began. PX4 must be started anew: its clock goes back with the simulation's."""
+        """Reset the world to its start. PX4 must be restarted, because its clock jumps back with the simulation's."""
         service, wanted = f"/world/{self.name}/control", self._control()
         wanted.reset.all = True
         answered, answer = self._node.request(service, wanted, self._control, self._boolean, int(1000 * seconds))

@@ -1,1 +1,1 @@
-"""Training on one vehicle that flies on an autopilot and cannot be put anywhere: episodes, and the way to their starts."""
+"""Training on one vehicle that flies on an autopilot: its episodes, and the flight back to the start of the next one."""

@@ -1,8 +1,8 @@
-"""One vehicle on an autopilot as the simulator of the training graph: it shows states, takes both answers, gives rows.
+"""One vehicle on an autopilot as the simulator of the training graph: states out, answers of guide and policy in, rows out.
 
 No sockets and no clock: samples, answers and times go in, commands and rows come out. Times are those of the vehicle's own
-clock (s), however fast its simulation runs. Every state passes the guard; beyond the envelope, out of the room, without
-answers and on the way between episodes the guide in here flies, at once.
+clock (s), at any speed of its simulation. Every state passes the state checks. Beyond the envelope, outside the room,
+without answers, and between episodes, the guide of this file takes over at once.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from spike_ctrl.sim import observation
 from spike_ctrl.sim.environment import RATE_HZ
 
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
-MISSES, SILENCE = 3, 100  # states in a row without answers: the episode is cut; the flight ends
-GUARD = StateLimits(max_speed=30.0)
+MISSES, SILENCE = 3, 100  # states in a row without answers, after which the episode is cut, and the flight ends
+STATE_LIMITS = StateLimits(max_speed=30.0)
 
 
 class ShownState(NamedTuple):
-    """A state for guide and policy."""
+    """A state that guide and policy have to answer."""
 
     tick: int
     epoch: int
@@ -42,7 +42,7 @@ class ShownState(NamedTuple):
 
 
 class SentRows(NamedTuple):
-    """Rows for the learner."""
+    """Rows of the replay buffer, for the learner."""
 
     tick: int
     epoch: int
@@ -50,7 +50,7 @@ class SentRows(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What to do now: command the autopilot, ask it, show a state, send rows, tell people."""
+    """What to do now: command the autopilot, ask it for something, show a state, send rows, log news."""
 
     action: tuple[float, ...] | None = None
     ask: AutopilotRequest | None = None
@@ -60,7 +60,7 @@ class Step(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A state that waits for its answers, and what flies meanwhile."""
+    """A state that waits for its answers, and the action that flies until they come."""
 
     shown: ShownState
     answers: dict[str, np.ndarray]
@@ -71,7 +71,7 @@ class _Open(NamedTuple):
 
 
 class AutopilotSimulator:
-    """`counts`: episodes by how they ended, and what the guard found."""
+    """The episodes of one vehicle. counts: episodes by their end, and the faults of its states."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class AutopilotSimulator:
         self._cut = ""
 
     def compile(self) -> None:
-        """The kernels, where they are not in the cache: in the air there is no time for it."""
+        """Compile the kernels that are not in the cache, because in the air there is no time for it."""
         seen = observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))
         self.guide.act(seen[None], self.guide.initial_state(1))
 
@@ -111,22 +111,22 @@ class AutopilotSimulator:
 
     @property
     def waits(self) -> bool:
-        """For the learner's leave."""
+        """Whether it waits for the learner's next order."""
         return not self._covered()
 
     def stop(self, now: float, failure: str = "") -> None:
-        """Land and end; with a failure, if one is given."""
+        """Land and end. failure: in words, where there is one."""
         self.reset = return_to_start.give_up(self.reset, failure, now) if failure else return_to_start.stop(self.reset, now)
 
-    # What comes
+    # --- what comes in ----------------------------------------------------------------------------------------------
 
     def see(self, sample: Sample, status: Autopilot | None, ready: bool) -> Step:
-        """A state of the vehicle, whose stamp is the time."""
+        """Take a state of the vehicle. Its stamp is the time. ready: the autopilot's checks before arming pass."""
         sample = sample._replace(received=sample.stamp)
         if self.sample is None:
             self.reset = self.reset._replace(since=sample.stamp)
         airborne = status is not None and status.airborne
-        found = check_state(sample, self._track, GUARD, airborne)
+        found = check_state(sample, self._track, STATE_LIMITS, airborne)
         self._track = found.track
         for finding in found.findings:
             self.counts[finding.fault.name.lower()] += 1
@@ -149,19 +149,19 @@ class AutopilotSimulator:
         news = (*news, order.news) if order.news else news
         if self.phase is ReturnPhase.EPISODE:
             return Step(action, order.ask, self._open.shown, rows, news)
-        if self.phase is not order.phase:  # an episode has just ended: the guide takes over at this state
+        if self.phase is not order.phase:  # an episode has just ended, and the guide takes over
             return Step(self._guided(self.reset.start), None, None, rows, news)
         return Step(self._command(order), order.ask, None, rows, news)
 
     def wait(self, now: float, status: Autopilot | None, ready: bool) -> Step:
-        """No state came, or none that can be flown on; to be called some ten times a second.
+        """Call it some ten times a second while no state comes that can be flown on.
 
-        now: the vehicle's time of the last state, and what has passed since by any clock.
+        now: the vehicle's time (s) of the last state, plus the time since then on any clock.
         """
         engaged = self.phase in (ReturnPhase.ARM, *return_to_start.IN_THE_AIR, ReturnPhase.LAND, ReturnPhase.DISARM)
         if self.sample is not None and now - self.sample.received > self.limits.lost and engaged:
             gone = f"no state from the autopilot for {self.limits.lost:g} s ({self.phase.value})"
-            failure = self.reset.failure or ("" if self.reset.ending else gone)  # at the end its simulation may end first
+            failure = self.reset.failure or ("" if self.reset.ending else gone)  # at the end the simulation may stop first
             self.reset = self.reset._replace(phase=ReturnPhase.ENDED, failure=failure)
             return Step(news=(gone,))
         if self.phase is ReturnPhase.EPISODE:
@@ -170,7 +170,7 @@ class AutopilotSimulator:
         return Step(None, order.ask, None, (), (order.news,) if order.news else ())
 
     def answer(self, topic: str, tick: int, action: np.ndarray | None) -> Step:
-        """An answer to the state of a tick; the second one lets the action leave."""
+        """Take an answer to the state of a tick. After the second answer the action is commanded."""
         now_open = self._open
         if now_open is None or tick != now_open.shown.tick or topic in now_open.answers or now_open.done:
             return Step()
@@ -188,10 +188,10 @@ class AutopilotSimulator:
         self._silent = 0
         return Step(tuple(chosen[0].tolist()))
 
-    # Episodes
+    # --- episodes ---------------------------------------------------------------------------------------------------
 
     def _covered(self, ahead: int = 1) -> bool:
-        """Whether there is leave for the row that many after the next; that of a final state must be covered, too."""
+        """Whether the learner's orders cover the row `ahead` of the next. They must also cover the row of a final state."""
         while self._leaves and (self._leave is None or self.tick + ahead >= self._leave.until_tick):
             self._leave = self._leaves.popleft()
         return self._leave is not None and self.tick + ahead < self._leave.until_tick
@@ -214,7 +214,7 @@ class AutopilotSimulator:
         return own if takes_over else None
 
     def _go_on(self, now: float) -> tuple[tuple[SentRows, ...], tuple[str, ...], tuple[float, ...] | None]:
-        """The step that this state ends, and the next one, unless the episode is over; what to command meanwhile."""
+        """End the step with this state and begin the next, unless the episode is over. Gives rows, news and the command."""
         was = self._open
         if not was.done:
             self._missed(was, now)
@@ -239,7 +239,7 @@ class AutopilotSimulator:
         return sent
 
     def _missed(self, was: _Open, now: float) -> None:
-        """The command before flew on. Who is silent for long ends the episode, for very long the flight."""
+        """A state was not answered. MISSES of them in a row end the episode, SILENCE of them the flight."""
         self._silent += 1
         self.counts["late_answers"] += 1
         missing = " and ".join(f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in was.answers)
@@ -248,7 +248,7 @@ class AutopilotSimulator:
         if self._silent >= SILENCE:
             self.reset = return_to_start.give_up(self.reset, f"no {missing} to {SILENCE} states in a row", now)
 
-    # Commands
+    # --- commands ---------------------------------------------------------------------------------------------------
 
     def _command(self, order: return_to_start.ReturnOrder) -> tuple[float, ...] | None:
         if order.fly is FlownSetPoint.GUIDE:
@@ -257,7 +257,7 @@ class AutopilotSimulator:
         return {FlownSetPoint.REST: self._settings.idle, FlownSetPoint.SPOOL: self._settings.spool}.get(order.fly)
 
     def _guided(self, target: SetPoint) -> tuple[float, ...]:
-        """The guide's action towards a set-point; one that moves carries its frame along."""
+        """The guide's action towards a set-point. The observed velocity is relative to that of the set-point."""
         s = self.sample
         velocity = tuple(v - w for v, w in zip(s.velocity, target.velocity, strict=True))
         seen = observation.build(s.position, s.quaternion, velocity, s.rates, target.position, target.yaw)
@@ -266,7 +266,7 @@ class AutopilotSimulator:
 
 
 def packet(ask: AutopilotRequest, link: Link, now: float) -> bytes:
-    """The request to the autopilot, for sending at `now` (s, the clock of the link)."""
+    """The packet that asks the autopilot, for sending at `now` (s, clock of the link)."""
     if ask is AutopilotRequest.ARM:
         return link.arm(now)
     if ask in (AutopilotRequest.DISARM, AutopilotRequest.FORCED_DISARM):

@@ -1,9 +1,9 @@
-"""The way to the start of an episode, from wherever the vehicle is: arm, take off, fly there, and begin anew after a crash.
+"""The return to the start of an episode, from any state of the vehicle: arm, take off, fly there; after a crash, again.
 
-Pure; time is an argument (s, the vehicle's). Whatever fails is tried again from the ground, a few times; then the flight
-ends with the reason. Who takes the mode away is a pilot: he is left alone.
+Pure; time is an argument (s, the vehicle's). A failed attempt is repeated from the ground a few times; then the flight ends
+with the reason. A pilot who changes the mode has taken over, and the flight ends.
 
-    state, order = advance(Reset(), facts, limits)   # for each state of the vehicle and at least some times a second
+    state, order = advance(ReturnState(), facts, limits)   # for each state of the vehicle and at least some times a second
     state = begun(state, now)                        # order.phase is READY: an episode begins
     state = ended(state, start, now)                 # the episode is over, on to the next start
 """
@@ -35,7 +35,7 @@ class ReturnPhase(Enum):
 
 
 class AutopilotRequest(Enum):
-    """What the autopilot is asked for, again until it is so."""
+    """What the autopilot is asked for, repeatedly, until its status shows it."""
 
     OFFBOARD = "offboard"
     ARM = "arm"
@@ -45,7 +45,7 @@ class AutopilotRequest(Enum):
 
 
 class FlownSetPoint(Enum):
-    """Whose set-points go out. REST: motors idle on the ground. EPISODE: the episode's own. NOTHING: none."""
+    """Whose set-points are sent. REST: motors idle on the ground. SPOOL: motors come up to speed. EPISODE: the episode's."""
 
     NOTHING = "nothing"
     REST = "rest"
@@ -64,15 +64,15 @@ class ReturnFacts(NamedTuple):
 
 
 class ReturnState(NamedTuple):
-    """Where the way is. attempts: beginnings from the ground since the last episode. failure: why it ended, if it failed."""
+    """Where the return is. attempts: starts from the ground since the last episode. failure: why the flight failed."""
 
     phase: ReturnPhase = ReturnPhase.WAIT
-    since: float | None = None  # s, begin of the phase
+    since: float | None = None  # s, start of the phase
     start: SetPoint = SetPoint((0.0, 0.0, 0.0))
     asked: float = -math.inf
-    settled: float | None = None  # s, since when it has been at rest at the start
+    settled: float | None = None  # s, since when the vehicle has been at rest at the start
     armed: float | None = None
-    origin: SetPoint = SetPoint((0.0, 0.0, 0.0))  # from which it takes off
+    origin: SetPoint = SetPoint((0.0, 0.0, 0.0))  # where it takes off
     attempts: int = 0
     reason: str = ""  # of the last failed attempt
     ending: bool = False
@@ -80,7 +80,7 @@ class ReturnState(NamedTuple):
 
 
 class ReturnOrder(NamedTuple):
-    """What to do now. target: of the guide, where it flies. news: in words, where something has just changed."""
+    """What to do now. target: of the guide, where the guide flies. news: what has just changed, in words."""
 
     phase: ReturnPhase
     fly: FlownSetPoint
@@ -91,7 +91,7 @@ class ReturnOrder(NamedTuple):
 
 @dataclass(frozen=True)
 class ReturnLimits:
-    """Times in s of the vehicle's, lengths in m. `attempts`: beginnings from the ground without an episode."""
+    """Times in s on the vehicle's clock, lengths in m. attempts: starts from the ground without an episode."""
 
     ready: float = within(60.0, 1.0, 600.0)
     arm: float = within(15.0, 1.0, 120.0)
@@ -106,8 +106,8 @@ class ReturnLimits:
     level: float = within(0.2, 0.01, 1.0)  # rad
     settle: float = within(0.3, 0.0, 10.0)
     land: float = within(40.0, 1.0, 300.0)
-    disarm: float = within(3.0, 0.1, 60.0)  # then by force
-    lies: float = within(0.7, 0.1, 3.2)  # rad from level, on the ground: it does not take off
+    disarm: float = within(3.0, 0.1, 60.0)  # after that by force
+    lies: float = within(0.7, 0.1, 3.2)  # rad from level: on the ground, a vehicle tilted by more does not take off
     attempts: int = within(3, 1, 100)
     lost: float = within(5.0, 0.1, 60.0)  # without a state
 
@@ -116,7 +116,7 @@ IN_THE_AIR = (ReturnPhase.CLIMB, ReturnPhase.RETURN, ReturnPhase.READY, ReturnPh
 
 
 def advance(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> tuple[ReturnState, ReturnOrder]:
-    """One step. Order.phase ENDED: `failure` of the state says why, empty after an ordered end."""
+    """One step. In phase ENDED, `failure` of the state gives the reason; it is empty after an ordered end."""
     before = state
     if state.since is None:
         state = state._replace(since=facts.now)
@@ -131,16 +131,17 @@ def advance(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> tup
 
 
 def begun(state: ReturnState, now: float) -> ReturnState:
+    """An episode begins."""
     return _to(state, ReturnPhase.EPISODE, now)
 
 
 def ended(state: ReturnState, start: SetPoint, now: float) -> ReturnState:
-    """An episode was flown: whatever went wrong before is made up for."""
+    """After an episode: fly to the next start. Earlier failed attempts no longer count."""
     return _to(state, ReturnPhase.RETURN, now, start=start, attempts=0)
 
 
 def stop(state: ReturnState, now: float) -> ReturnState:
-    """An ordered end: land first, if it flies."""
+    """An ordered end: a vehicle in the air lands first."""
     if state.phase in (ReturnPhase.WAIT, ReturnPhase.ENDED):
         return state._replace(phase=ReturnPhase.ENDED, ending=True)
     if state.phase in (ReturnPhase.LAND, ReturnPhase.DISARM):
@@ -149,7 +150,7 @@ def stop(state: ReturnState, now: float) -> ReturnState:
 
 
 def give_up(state: ReturnState, failure: str, now: float) -> ReturnState:
-    """Land, and end with that failure."""
+    """Land, and end with this failure, in words."""
     return state if state.failure else stop(state, now)._replace(failure=failure)
 
 
@@ -158,7 +159,7 @@ def _to(state: ReturnState, phase: ReturnPhase, now: float, **changes) -> Return
 
 
 def _again(state: ReturnState, reason: str, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
-    """Begin anew from the ground, or give up."""
+    """Start again from the ground, or give up after the last attempt."""
     attempts = state.attempts + 1
     state = state._replace(attempts=attempts, reason=reason)
     armed, landed = facts.status is not None and facts.status.armed, facts.status is None or facts.status.landed
@@ -171,7 +172,7 @@ def _again(state: ReturnState, reason: str, facts: ReturnFacts, limits: ReturnLi
 
 
 def _watch(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> ReturnState:
-    """What the autopilot says against it while the vehicle is meant to fly."""
+    """React to an autopilot that disarms, changes the mode or reports a landing during a flight."""
     status = facts.status
     if state.phase not in IN_THE_AIR or status is None:
         return state
@@ -291,7 +292,7 @@ _STEPS = {
 
 
 def _ask(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> AutopilotRequest | None:
-    """What the autopilot must be asked for now; nothing more often than `ask_again`."""
+    """What the autopilot must be asked for now, at most every `ask_again` seconds."""
     status = facts.status
     if status is None or facts.now - state.asked < limits.ask_again:
         return None
@@ -319,13 +320,13 @@ def _fly(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> tuple[
     if state.phase is ReturnPhase.EPISODE:
         return FlownSetPoint.EPISODE, None
     if state.phase is ReturnPhase.LAND and facts.status is not None and facts.status.mode is Mode.OFFBOARD:
-        here = facts.sample  # until the autopilot lands it
+        here = facts.sample  # until the autopilot takes over
         return FlownSetPoint.GUIDE, SetPoint(here.position, yaw=yaw(here.quaternion))
     return (FlownSetPoint.REST if state.phase is ReturnPhase.DISARM else FlownSetPoint.NOTHING), None
 
 
 def _rise(state: ReturnState) -> float:
-    """How far a take-off climbs: to the height of the start, and a metre at least."""
+    """Height (m) of the climb: to the height of the start, and at least a metre."""
     return max(state.start.position[2] - state.origin.position[2], 1.0)
 
 

@@ -1,7 +1,7 @@
-"""Episodes of one vehicle that flies somewhere in a room: where they start and end, what is learnt from them.
+"""Episodes of one vehicle in a room: their starts and ends, and the rows of the replay buffer that they give.
 
-What a simulator knows and a flight does not is left out, not made up: rotor speeds, disturbance and true parameters. The
-reward's cost of the action takes the commanded collective for each of the four rotors.
+Rows leave out what only a simulator knows: rotor speeds, disturbance and true parameters. For the reward's cost of the
+action, the commanded collective stands for each of the four rotors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.jump_start import JumpStart
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
-from spike_ctrl.px4.link import setpoint
+from spike_ctrl.px4.link import thrust_and_rates
 from spike_ctrl.sim import observation
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import Coefficients, reward
@@ -32,12 +32,12 @@ CATCH_TIME, CATCH_SHARE = 0.3, 0.5  # s until the guide has levelled a falling v
 
 
 class RoomError(ValueError):
-    """A room that cannot be; one line with found and wanted."""
+    """A room is impossible; one line with found and wanted."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """A cube in the air (m): its middle is the set-point, at `height` above the origin; an episode ends at its walls."""
+    """A cube in the air (m). Its middle is the set-point, `height` above the origin. An episode ends at its walls."""
 
     height: float = within(5.0, 1.0, 100.0)
     half: float = within(4.0, 1.5, 50.0)
@@ -61,7 +61,7 @@ ENVELOPE = Envelope(tilt=math.radians(65), rate=12.0, speed=8.0, error=100.0)  #
 
 
 class RolloutOrder(NamedTuple):
-    """How and until which tick the learner lets fly; see JumpStart.msg."""
+    """The learner's order: which checkpoint flies until which tick, and how. Fields as of JumpStart.msg."""
 
     epoch: int
     until_tick: int
@@ -71,7 +71,7 @@ class RolloutOrder(NamedTuple):
 
 
 class RoomState(NamedTuple):
-    """One state of an episode: flags uint8 (1,), observation (1, 18), and in words why it ended with it, if it did."""
+    """One state of an episode. flags: uint8 (1,). observation: (1, 18). why: the reason where the episode ends with it."""
 
     flags: np.ndarray
     observation: np.ndarray
@@ -83,7 +83,7 @@ class RoomState(NamedTuple):
 
 
 class RoomEpisodes:
-    """Draws starts, hands over from the guide as the jump start says, judges states and makes the learner's rows."""
+    """Draws starts, lets guide or policy fly as the jump start says, ends episodes, and makes the learner's rows."""
 
     def __init__(self, recipe: Recipe, airframe: Airframe, room: Room, seed: int):
         airframe.require_layout("rates")
@@ -93,12 +93,12 @@ class RoomEpisodes:
         self.task, self.airframe, self.room = recipe.task, airframe, room
         self.jump_start = JumpStart(1, np.random.default_rng([seed, 1]), recipe.jump_start.spread)
         self._starts = np.random.default_rng([seed, 5])
-        self._step = -1  # that the last state began
+        self._step = -1  # index of the step that the last state began
         self._noise = 0.0
         self._coefficients: Coefficients = recipe.task.coefficients(0.0)
 
     def start(self) -> SetPoint:
-        """Where the next episode starts: at rest, its place and yaw drawn as the recipe says, away from the walls."""
+        """The start of the next episode: at rest, away from the walls, place and yaw drawn by the recipe."""
         start = self.task.start
         reach = min(start.position, self.room.half - WALL)
         low, high = self._starts.uniform(-reach, reach, 3), self._starts.uniform(-start.yaw, start.yaw)
@@ -112,7 +112,7 @@ class RoomEpisodes:
         self.jump_start.begin(np.ones(1, bool), leave.horizon)
 
     def see(self, sample: Sample, cut: str = "") -> RoomState:
-        """The next state as the policy is shown it. cut: why the episode is to end here for reasons that are not its own."""
+        """The next state as guide and policy see it. cut: a reason from outside the episode to end it here."""
         self._step += 1
         centre = self.room.centre
         seen = observation.build(
@@ -129,7 +129,7 @@ class RoomEpisodes:
         return RoomState(np.array([flags], np.uint8), seen[None], why)
 
     def _crash(self, sample: Sample) -> str:
-        """Why the episode is over for the guide to save the vehicle, in words: room, envelope, or a fall to the ground."""
+        """Why the guide must save the vehicle, in words: it left the room or the envelope, or it falls; empty where not."""
         found = (*self.room.cage.check(sample.position), *ENVELOPE.check(sample, None))
         if found:
             return str(found[0])
@@ -146,11 +146,11 @@ class RoomEpisodes:
         return action, bool(by_guide[0])
 
     def rows(self, seen: RoomState, action: np.ndarray, by_guide: bool, guide: np.ndarray, after: RoomState | None) -> Rows:
-        """What the learner is sent of a step, or of the final state (no `after`), whose action it ignores."""
+        """The row of a step. after: the state after it, None for a final state, whose action the learner ignores."""
         flags = seen.flags | np.uint8(GUIDE * by_guide)
         given = np.zeros(1, np.float32)
         if after is not None:
-            thrust, _ = setpoint(action[0].tolist(), self.airframe)
+            thrust, _ = thrust_and_rates(action[0].tolist(), self.airframe)
             command = np.full((1, 4), thrust, np.float32)
             given = reward(after.observation, command, self.airframe.hover, self._coefficients)
         return Rows(flags, seen.observation, None, None, action, guide, given)

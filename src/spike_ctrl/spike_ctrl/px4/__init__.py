@@ -1,1 +1,1 @@
-"""MAVLink as PX4 speaks it: the autopilot's door. Only in here are NED, FRD and quaternions w, x, y, z."""
+"""The connection to PX4: MAVLink, uXRCE-DDS and the preflight. Only here are NED, FRD and quaternions w, x, y, z in use."""

@@ -1,16 +1,17 @@
-"""The companion's conversation with the autopilot: what it keeps asking for, and what it knows by now. No sockets, no clock.
+"""The companion's side of the conversation with the autopilot: its requests, and what it knows. No sockets, no clock.
 
 companion = Companion(Link(), rate_hz=100, parameters=("COM_OF_LOSS_T",))
 for sample in companion.receive(datagram, now): ...
-for packet in companion.due(now): socket.send(packet)      # some fifty times a second
-companion.status()                                          # an autopilot.Autopilot, None until it is known
+for packet in companion.due(now): socket.send(packet)     # some fifty times a second
+companion.status()                                         # a flight.autopilot.Autopilot, None until it is known
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,27 +25,30 @@ from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Heard
 
 HEARTBEAT, ASK_AGAIN, TIMESYNC = 1.0, 0.5, 0.2  # s
 RECENT = 2.0  # s in which rates are measured
-STANDING = 300  # samples that tell how far the estimate wanders
+STANDING = 300  # samples of a standing vehicle from which the wander of the estimate is measured
 RESET_MEMORY = 10.0  # s
-LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which parameters are read anew
-PARAMETER_AGE = 10.0  # s: then a value is read again, if disarmed
-HASTE = 0.2  # s after an accepted request to arm, in which a heartbeat may still tell of before
-REBOOT = 1.0  # s, by which the autopilot's time runs back; less is packets that overtook each other
-CLOCK_MEMORY, QUICKEST_OF = 20, 5  # answers to TIMESYNC: for the clock; of which the quickest tells how long packets take
-HELD_UP = 0.05  # s of a round trip: less is as much this computer's as the link's
+LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which parameters are read again
+PARAMETER_AGE = 10.0  # s, after which a value is read again while disarmed
+ARMING_TIME = 0.2  # s after an accepted request to arm, in which a heartbeat may still report the state before it
+REBOOT = 1.0  # s: if the autopilot's time jumps back by more, it has restarted; by less, packets overtook each other
+CLOCK_MEMORY, QUICKEST_OF = 20, 5  # answers to TIMESYNC: for the clock, and for the time that packets take
+HELD_UP = 0.05  # s: the link causes a longer round trip; a shorter one may come from this computer as well
 MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
-MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE when it changes, and else twice a second; to ask again holds its receiver up
-TOLD_AGE, POWER_AGE = 3.0, 5.0  # s, of what HEARTBEAT and EXTENDED_SYS_STATE tell, and SYS_STATUS
-OVERDUE = {messages.MAVLINK_MSG_ID_HEARTBEAT: 1.5, messages.MAVLINK_MSG_ID_SYS_STATUS: 2.5}  # s: then it is asked for
+MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE twice a second and on changes; asking again would delay its receiver
+STATUS_AGE, POWER_AGE = 3.0, 5.0  # s, oldest valid HEARTBEAT and EXTENDED_SYS_STATE, oldest valid SYS_STATUS
+OVERDUE = {
+    messages.MAVLINK_MSG_ID_HEARTBEAT: 1.5,
+    messages.MAVLINK_MSG_ID_SYS_STATUS: 2.5,
+}  # s, after which a message is requested
 DROPPED = ("bad checksum", "unsigned", "bad signature", "replayed", "undecodable")
-# PX4 tells that it has lost the ground station in words alone; the last two are those of older versions.
+# PX4 reports a lost ground station only as text. The last two texts are those of older versions.
 STATION_LOST = {
     "Connection to ground station lost": True,
     "GCS connection regained": False,
     "Data link lost": True,
     "Data link regained": False,
 }
-MODES = {
+MODES: dict[int, Mode] = {
     dialect.PX4Mode.OFFBOARD: Mode.OFFBOARD,
     dialect.PX4Mode.AUTO_LOITER: Mode.HOLD,
     dialect.PX4Mode.AUTO_LAND: Mode.LAND,
@@ -53,23 +57,25 @@ MODES = {
 
 
 class Companion:
-    """`parameters`: names that are asked for until they come, and again while disarmed. Samples have no tick yet: whoever
-    shows them counts them.
+    """Keeps up the conversation with one autopilot.
+
+    parameters: names that are requested until they come, and again while disarmed. Samples have tick 0; the bridge numbers
+    them.
     """
 
     def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
         self.link, self.rate_hz = link, rate_hz
         self.parameters: dict[str, float] = {}
-        self.said: list[px4_link.Said] = []  # by the autopilot to people; the reader empties it
+        self.said: list[px4_link.StatusText] = []  # the autopilot's texts for people; the reader empties the list
         self.heard: float | None = None
         self.position: tuple[float, float, float] | None = None
         self.version: px4_link.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
-        self._read = dict.fromkeys(self._wanted, -math.inf)  # when each parameter came or was last asked for again
+        self._read = dict.fromkeys(self._wanted, -math.inf)  # s, when each parameter came or was last requested
         self._stamp, self._doubtful = -math.inf, False
         self._mode: px4_link.FlightMode | None = None
-        self._beat: px4_link.FlightMode | None = None  # the last that told whether it is armed
-        self._arming, self._armed = False, -math.inf  # asked for; when it was accepted
+        self._beat: px4_link.FlightMode | None = None  # the last one with `armed`
+        self._arming, self._armed = False, -math.inf  # arming was requested; s, when it was accepted
         self._landed: px4_link.LandedState | None = None
         self._power: px4_link.PowerStatus | None = None
         self._had_remote_control = self._station_lost = False
@@ -82,19 +88,19 @@ class Companion:
         self._offsets: deque[px4_link.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
         self._due = {"heartbeat": -math.inf, "ask": -math.inf, "timesync": -math.inf}
 
-    # What comes
+    # --- what is received -------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> list[Sample]:
-        """What the bytes tell of the vehicle's state; all else is remembered."""
+        """The vehicle's states in these bytes. Everything else in them is remembered."""
         samples = []
         for event in self.link.receive(data, now):
             self._doubtful |= self.heard is not None and now - self.heard > LINK_AGE
             self.heard = now
             if isinstance(event, px4_link.Odometry):
                 samples.append(self._sample(event))
-            elif type(event) in _TAKE:
-                _TAKE[type(event)](self, event)
-            if self._doubtful and self._disarmed:  # another autopilot may speak now, or the same with other values
+            elif (take := _TAKE.get(type(event))) is not None:
+                take(self, event)
+            if self._doubtful and self._disarmed:  # it may be another autopilot now, or have other values
                 self.parameters.clear()
                 self._doubtful = False
         return samples
@@ -106,7 +112,7 @@ class Companion:
         self.position = event.position
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
-            event.reset_counter, (self._underway(event.now),) * 3,
+            event.reset_counter, (self._transport(event.now),) * 3,
         )  # fmt: skip
         if self._disarmed:
             self._standing.append(sample)
@@ -147,23 +153,21 @@ class Companion:
     def _take_version(self, event: px4_link.Version) -> None:
         self.version = event
 
-    def _take_words(self, event: px4_link.Said) -> None:
+    def _take_words(self, event: px4_link.StatusText) -> None:
         self.said.append(event)
         self._station_lost = STATION_LOST.get(event.text, self._station_lost)
 
-    # What is known
+    # --- what is known ----------------------------------------------------------------------------------------------
 
     def status(self) -> Autopilot | None:
-        """As of its last packet. A mode is as old as armed or landed where these were not told for TOLD_AGE."""
+        """The status at its last packet. Where armed or landed are older than STATUS_AGE, the mode counts as just as old."""
         if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
             return None
-        told, power = (
-            min(self._beat.now, self._landed.now),
-            self._fresh_power or px4_link.PowerStatus(0.0, False, None, None),
-        )
+        oldest = min(self._beat.now, self._landed.now)
+        power = self._fresh_power or px4_link.PowerStatus(0.0, False, None, None)
         return Autopilot(
             heard=self.heard,
-            mode_heard=self._mode.now if self.heard - told <= TOLD_AGE else min(self._mode.now, told),
+            mode_heard=self._mode.now if self.heard - oldest <= STATUS_AGE else min(self._mode.now, oldest),
             mode=MODES.get(self._mode.mode, Mode.OTHER),
             armed=not self._disarmed,
             landed=self._landed.state is Landed.ON_GROUND,
@@ -176,15 +180,15 @@ class Companion:
 
     @property
     def _disarmed(self) -> bool:
-        """By its heartbeat, which comes once a second, or sooner by its answer: who disarms at once is not armed again."""
-        return self._beat is not None and not self._beat.armed and self._beat.now - self._armed > HASTE
+        """By the heartbeat, once a second. An accepted request to arm counts before the heartbeat shows it."""
+        return self._beat is not None and not self._beat.armed and self._beat.now - self._armed > ARMING_TIME
 
     @property
     def ready(self) -> bool:
-        """Whether all checks of the autopilot before arming pass, as far as it tells.
+        """Whether all checks of the autopilot before arming pass, as far as it reports them.
 
-        PX4 tells whether it would arm in the mode that it is in: not in LAND and RTL, whatever else holds, nor in OFFBOARD
-        while nothing streams, where a landing leaves it.
+        PX4 reports whether it would arm in its present mode. It would not in LAND and RTL, nor in OFFBOARD without a stream
+        of set-points, the mode in which it is after a landing. In these modes its report is not used.
         """
         mode = self._mode.mode if self._mode is not None else None
         landing, waiting = mode in (dialect.PX4Mode.AUTO_LAND, dialect.PX4Mode.AUTO_RTL), mode is dialect.PX4Mode.OFFBOARD
@@ -192,15 +196,17 @@ class Companion:
 
     @property
     def _fresh_power(self) -> px4_link.PowerStatus | None:
-        """None where SYS_STATUS has stopped, as before it first came."""
-        return self._power if self._power is not None and self.heard - self._power.now <= POWER_AGE else None
+        """The last SYS_STATUS; None before the first, and after it has stopped."""
+        if self._power is None or self.heard is None or self.heard - self._power.now > POWER_AGE:
+            return None
+        return self._power
 
     def state_rate(self, now: float) -> float:
-        """Hz of the states of late."""
+        """Rate (Hz) of the states in the last two seconds."""
         return _rate(self._samples, now)
 
     def estimator(self, now: float) -> EstimatorHealth | None:
-        """Its health; how far it wanders is what it did while the vehicle last stood disarmed, NaN if it has not."""
+        """The estimator's health. Its wander is that of the vehicle when it last stood disarmed, else NaN."""
         if self._fresh_power is None:
             return None
         while self._resets and now - self._resets[0] > RESET_MEMORY:
@@ -212,7 +218,7 @@ class Companion:
         return EstimatorHealth(self.ready, math.hypot(x, y), z, len(self._resets), speed)
 
     def clock(self) -> Clock | None:
-        """By the quicker half of the last answers: the others tell more of this computer than of the clocks."""
+        """The clocks, from the quicker half of the last answers. The slower ones were delayed by this computer."""
         if len(self._offsets) < CLOCK_MEMORY // 2:
             return None
         quick = sorted(self._offsets, key=lambda answer: answer.round_trip)[: (len(self._offsets) + 1) // 2]
@@ -221,21 +227,23 @@ class Companion:
         spread = float(np.ptp(offsets - offset - drift * (times - times[0])))
         return Clock(quick[-1].round_trip, spread, 1.0 + float(drift))
 
-    def _underway(self, now: float) -> float:
-        """How long (s) a packet takes at least, where the link holds packets up; 0 where it does not. A queue that grows
-        looks like a clock that falls behind, but for this."""
+    def _transport(self, now: float) -> float:
+        """Least transport time (s) of a packet, where the link holds packets up; 0 where it does not.
+
+        Without it a growing queue would look like a clock that falls behind.
+        """
         recent = [answer.round_trip for answer in list(self._offsets)[-QUICKEST_OF:] if now - answer.now < RECENT]
         return min(recent) if len(recent) == QUICKEST_OF and min(recent) > HELD_UP else 0.0
 
     def heard_of(self, now: float) -> Heard:
-        """All that an audit asks for."""
+        """Everything that the preflight needs."""
         known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
         return Heard(*known, self.state_rate(now), self._home, tuple(sorted(self.link.others)))
 
-    # What leaves
+    # --- what is sent -----------------------------------------------------------------------------------------------
 
     def due(self, now: float) -> list[bytes]:
-        """All packets that must leave by now."""
+        """All packets that are due at `now` (s)."""
         packets = []
         if self._late("heartbeat", HEARTBEAT, now):
             packets.append(self.link.heartbeat(now))
@@ -248,12 +256,12 @@ class Companion:
         return packets
 
     def _questions(self, now: float) -> list[bytes]:
-        """For streams that do not come, parameters that have not come, and while disarmed the oldest that has."""
+        """Requests for missing streams, for missing parameters, and while disarmed for the oldest parameter."""
         names = [name for name in self._wanted if name not in self.parameters]
         if not names and self._wanted and self._disarmed:
-            oldest = min(self._wanted, key=self._read.get)
+            oldest = min(self._wanted, key=self._read.__getitem__)
             if now - self._read[oldest] > PARAMETER_AGE:
-                names, self._read[oldest] = [oldest], now  # who does not answer lets the others come first
+                names, self._read[oldest] = [oldest], now  # without an answer the others come first
         packets = [self.link.get_parameter(name, now) for name in names]
         if self.version is None:
             packets.append(self.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, now))
@@ -270,6 +278,7 @@ class Companion:
         return packets
 
     def ask(self, ask: Ask, now: float) -> bytes:
+        """The packet that asks the autopilot for a mode, or to arm."""
         if ask is Ask.ARM:
             self._arming = True
             return self.link.arm(now)
@@ -287,7 +296,7 @@ class Companion:
         return True
 
 
-_TAKE = {
+_TAKE: dict[type, Callable[[Companion, Any], None]] = {
     px4_link.FlightMode: Companion._take_mode,
     px4_link.PowerStatus: Companion._take_power,
     px4_link.LandedState: Companion._take_landed,
@@ -296,7 +305,7 @@ _TAKE = {
     px4_link.ParameterReading: Companion._take_parameter,
     px4_link.ClockOffset: Companion._take_offset,
     px4_link.Version: Companion._take_version,
-    px4_link.Said: Companion._take_words,
+    px4_link.StatusText: Companion._take_words,
 }
 
 

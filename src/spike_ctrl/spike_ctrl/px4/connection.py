@@ -1,7 +1,7 @@
-"""The way to the autopilot: a UDP port or a serial line, named as PX4's users do. Reads wait with a time-out; no clock.
+"""The connection to the autopilot: a UDP port or a serial line. Reads wait with a time-out; no clock is read.
 
-udpin:HOST:PORT     wait there until the autopilot speaks, as PX4 does
-udpout:HOST:PORT    speak first
+udpin:HOST:PORT     listen until the autopilot sends first, as PX4 does
+udpout:HOST:PORT    send first
 serial:DEVICE:BAUD  a serial line
 """
 
@@ -15,53 +15,62 @@ import threading
 import tty
 
 LARGEST_DATAGRAM = 65535
-SILENT = 1.0  # s: then another sender may be the autopilot
-REOPEN = 1.0  # s of waiting between attempts to open a serial line that has gone
+SILENT = 1.0  # s without a packet, after which another sender may be the autopilot
+REOPEN = 1.0  # s between attempts to open a serial line that was lost
 
 Sender = tuple[str, int] | None
 
 
 class ConnectionFault(ValueError):
-    """A connection that cannot be made; the message names it, found and wanted."""
+    """A connection cannot be made; the message names it, found and wanted."""
 
 
 class Connection:
-    """Bytes to and from the autopilot. `stream`: a line of bytes instead of datagrams.
+    """Bytes to and from the autopilot. stream: a line of bytes instead of datagrams.
 
-    Over UDP the autopilot is whoever last spoke sensibly; while it is heard, others are not. A serial line that has gone is
-    silent, and opened again once it is back.
+    Over UDP the autopilot is the last sender of a valid packet; until it is silent, other senders are ignored. A lost serial
+    line is silent, and is opened again once it is back.
     """
 
     def __init__(self, text: str):
         self.text, self.stream = text, text.startswith("serial:")
         self._remote: Sender = None
         self._heard = 0.0
-        self._waited, self._lock = 0.0, threading.Lock()  # of who sends, against a line that is closed meanwhile
-        self._file = _serial(text) if self.stream else _socket(text)
+        self._waited = 0.0
+        self._lock = threading.Lock()  # no line is closed while another thread writes to it
+        self._line = _serial(text) if self.stream else None
+        self._socket = None if self.stream else _socket(text)
         if text.startswith("udpout:"):
             self._remote = _address(text)
 
     def receive(self, timeout: float) -> tuple[bytes, Sender]:
-        """What came within `timeout` (s) and from whom; nothing where nothing did."""
-        if self._file is None:
+        """Bytes that came within `timeout` (s), and their sender; no bytes where none came."""
+        if self._socket is not None:
+            if not select.select([self._socket], [], [], timeout)[0]:
+                return b"", None
+            try:
+                data, sender = self._socket.recvfrom(LARGEST_DATAGRAM)
+                return data, sender
+            except OSError:  # the other end does not listen yet: silence, which the supervisor notices
+                return b"", None
+        if self._line is None:
             self._reopen(timeout)
-        elif select.select([self._file], [], [], timeout)[0]:
-            return self._receive()
+        elif select.select([self._line], [], [], timeout)[0]:
+            return self._read_line(self._line), None
         return b"", None
 
-    def _receive(self) -> tuple[bytes, Sender]:
+    def _read_line(self, line: int) -> bytes:
         try:
-            if not self.stream:
-                return self._file.recvfrom(LARGEST_DATAGRAM)
-            if data := os.read(self._file, 4096):
-                return data, None
-        except OSError as error:  # nobody listens yet, or the line is gone: silence, which the supervisor notices
-            if not self.stream or isinstance(error, BlockingIOError):
-                return b"", None
-        with self._lock:  # a dead line is always ready to be read; held open, it keeps its name from the device's return
-            os.close(self._file)
-            self._file, self._waited = None, 0.0
-        return b"", None
+            if data := os.read(line, 4096):
+                return data
+        except BlockingIOError:
+            return b""
+        except OSError:  # the line is lost: silence, which the supervisor notices
+            pass
+        with self._lock:  # a lost line is always ready to be read, and while it is open the device cannot get its name back
+            os.close(line)
+            self._line, self._waited = None, 0.0
+        return b""
 
     def _reopen(self, timeout: float) -> None:
         select.select([], [], [], timeout)  # waits, and reads no clock
@@ -70,55 +79,57 @@ class Connection:
             return
         self._waited = 0.0
         try:
-            self._file = _serial(self.text)
+            self._line = _serial(self.text)
         except ConnectionFault:
             pass  # not back yet
 
     def believes(self, sender: Sender, now: float) -> bool:
+        """Whether packets of this sender may be the autopilot's."""
         return self.stream or self._remote in (None, sender) or now - self._heard > SILENT
 
     def adopt(self, sender: Sender, now: float) -> None:
-        """This sender has spoken sensibly: it is the autopilot."""
+        """This sender has sent a valid packet: it is the autopilot."""
         if not self.stream:
             self._remote, self._heard = sender, now
 
     def send(self, data: bytes) -> None:
-        """Send it, if it is known to whom; what the system cannot take is lost, as on any such link."""
+        """Send to the autopilot, once it is known. Bytes that the system cannot take are lost, as on any such link."""
         try:
-            if self.stream:
+            if self._socket is not None:
+                if self._remote is not None:
+                    self._socket.sendto(data, self._remote)
+            else:
                 with self._lock:
-                    if self._file is not None:
-                        os.write(self._file, data)
-            elif self._remote is not None:
-                self._file.sendto(data, self._remote)
+                    if self._line is not None:
+                        os.write(self._line, data)
         except OSError:
             pass
 
     def close(self) -> None:
-        if not self.stream:
-            self._file.close()
-        elif self._file is not None:
-            os.close(self._file)
+        if self._socket is not None:
+            self._socket.close()
+        elif self._line is not None:
+            os.close(self._line)
 
 
 def check(text: str) -> None:
-    """Raises ConnectionFault where the text names no connection. Opens none."""
-    _line(text) if text.startswith("serial:") else _address(text)
+    """Raises ConnectionFault where the text names no connection. Opens nothing."""
+    _parse_line(text) if text.startswith("serial:") else _address(text)
 
 
 def require(text: str) -> None:
-    """Raises ConnectionFault where it cannot be made now. A serial line is not opened: some devices start anew then."""
+    """Raises ConnectionFault where it cannot be made now. A serial line is not opened: that restarts some devices."""
     check(text)
     if not text.startswith("serial:"):
         return _socket(text).close()
-    device, _ = _line(text)
+    device, _ = _parse_line(text)
     if not os.access(device, os.R_OK | os.W_OK):
         reason = "Permission denied" if os.path.exists(device) else "No such file or directory"
         raise ConnectionFault(f"connection {text}: {device} cannot be opened ({reason})")
 
 
 def require_port(text: str, who: str) -> None:
-    """Raises ConnectionFault where the vehicle that `who` starts here could not speak to it: it is no port to listen on."""
+    """Raises ConnectionFault where a vehicle that `who` starts here could not send to it: it is no port to listen on."""
     if not text.startswith("udpin:") or text.endswith(":0"):
         raise ConnectionFault(f"{who}: connection: found '{text}', wanted udpin:HOST:PORT with a port of 1 to 65535")
 
@@ -148,7 +159,7 @@ def _socket(text: str) -> socket.socket:
     return found
 
 
-def _line(text: str) -> tuple[str, int]:
+def _parse_line(text: str) -> tuple[str, int]:
     device, _, baud = text.removeprefix("serial:").rpartition(":")
     speed = getattr(termios, f"B{baud}", None) if baud.isdecimal() else None
     if not device or speed is None:
@@ -157,7 +168,7 @@ def _line(text: str) -> tuple[str, int]:
 
 
 def _serial(text: str) -> int:
-    device, speed = _line(text)
+    device, speed = _parse_line(text)
     try:
         line = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The words of PX4's dialect that both ends use: modes, masks, commands, parameter encoding."""
+"""PX4's dialect of MAVLink, as both ends use it: modes, masks, commands, parameter encoding."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ messages = development  # the only dialect of pymavlink that has CURRENT_MODE
 
 SYSTEM, COMPONENT = 1, 1  # of the autopilot
 ONBOARD_COMPUTER = development.MAV_COMP_ID_ONBOARD_COMPUTER
-MOTOR_ORDER = (0, 2, 3, 1)  # PX4's motors front-right, back-left, front-left, back-right, out of the airframe's
-FORCE = 21196.0  # param2 of a disarm that may happen in the air
+MOTOR_ORDER = (0, 2, 3, 1)  # the airframe's numbers of PX4's motors: front-right, back-left, front-left, back-right
+FORCE = 21196.0  # param2 of a disarm that also works in the air
 
 # SET_ATTITUDE_TARGET.type_mask
 ROLL_RATE_IGNORE, PITCH_RATE_IGNORE, YAW_RATE_IGNORE, THROTTLE_IGNORE, ATTITUDE_IGNORE = 1, 2, 4, 64, 128
@@ -51,7 +51,7 @@ class PX4Mode(enum.IntEnum):
 
 
 def mode_of(custom_mode: int) -> PX4Mode | int:
-    """The mode, or the number itself where it is none of ours (manual modes have variants)."""
+    """The mode, or the number itself where it is not listed here: manual modes have variants."""
     try:
         return PX4Mode(custom_mode)
     except ValueError:
@@ -79,17 +79,18 @@ class CommandResult(enum.IntEnum):
     IN_PROGRESS = 5
 
 
-INT32, REAL32 = development.MAV_PARAM_TYPE_INT32, development.MAV_PARAM_TYPE_REAL32
+INT32: int = development.MAV_PARAM_TYPE_INT32
+REAL32: int = development.MAV_PARAM_TYPE_REAL32
 
 
 def parameter_to_wire(value: int | float) -> tuple[float, int]:
-    """param_value and param_type as PX4 sends them: the bytes of an integer, in the place of a float.
+    """param_value and param_type as PX4 sends them: the bytes of an integer take the place of a float.
 
-    Raises OverflowError for what 32 bits cannot hold.
+    Raises OverflowError for an integer of more than 32 bits.
     """
     if isinstance(value, int):
         try:
-            return struct.unpack("<f", struct.pack("<i", value))[0], INT32
+            return float(struct.unpack("<f", struct.pack("<i", value))[0]), INT32
         except struct.error:
             raise OverflowError(f"parameter: found {value}, wanted an integer of 32 bits") from None
     return value, REAL32
@@ -98,5 +99,5 @@ def parameter_to_wire(value: int | float) -> tuple[float, int]:
 def parameter_from_wire(value: float, kind: int) -> int | float | None:
     """The parameter's value; None for a type that PX4 does not have."""
     if kind == INT32:
-        return struct.unpack("<i", struct.pack("<f", value))[0]
+        return int(struct.unpack("<i", struct.pack("<f", value))[0])
     return float(value) if kind == REAL32 else None

@@ -1,6 +1,6 @@
-"""Between REP-103 (world ENU, body FLU, quaternion x, y, z, w) and the autopilot (NED, FRD, quaternion w, x, y, z).
+"""Conversion between REP-103 (ENU, FLU, quaternion x, y, z, w) and the autopilot (NED, FRD, quaternion w, x, y, z).
 
-Each name says what goes in and what comes out. Vectors and quaternions are tuples of floats; quaternions turn body to
+Each name gives the input and the output frame. Vectors and quaternions are tuples of floats; quaternions turn body to
 world. Yaw is counter-clockwise from east in ENU, clockwise from north in NED.
 """
 
@@ -36,8 +36,8 @@ def frd_from_flu(v: Vector) -> Vector:
 def enu_flu_from_ned_frd(q: Quaternion) -> Quaternion:
     """x, y, z, w of body FLU to ENU, from w, x, y, z of body FRD to NED.
 
-    The product (ENU from NED) q (FRD from FLU) of quaternions, whose outer ones are half turns: about the bisector of
-    north and east, and about forward.
+    It is the product (ENU from NED) q (FRD from FLU). Both outer quaternions are half turns: about the bisector of north
+    and east, and about forward.
     """
     w, x, y, z = q
     return _HALF_ROOT * (x + y), _HALF_ROOT * (x - y), _HALF_ROOT * (w - z), _HALF_ROOT * (w + z)
@@ -50,12 +50,12 @@ def ned_frd_from_enu_flu(q: Quaternion) -> Quaternion:
 
 
 def enu_yaw_from_ned(yaw: float) -> float:
-    """In (-pi, pi]."""
+    """Yaw from east, from yaw (rad) from north. In (-pi, pi]."""
     return wrapped(math.pi / 2 - yaw)
 
 
 def ned_yaw_from_enu(yaw: float) -> float:
-    """In (-pi, pi]."""
+    """Yaw from north, from yaw (rad) from east. In (-pi, pi]."""
     return wrapped(math.pi / 2 - yaw)
 
 

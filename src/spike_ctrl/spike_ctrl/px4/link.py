@@ -1,4 +1,4 @@
-"""The companion's end of the link to PX4: bytes in, events out; requests out as bytes. No sockets, no clock.
+"""The companion's end of the MAVLink link to PX4: bytes in, events out; requests out as bytes. No sockets, no clock.
 
 Events and arguments are in ENU, FLU, SI units and quaternions x, y, z, w. Times called `now` are receive times of one
 monotonic clock (s); times called `stamp` are the autopilot's (s).
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from spike_ctrl.sim import action_mapping
 
 
 class Odometry(NamedTuple):
-    """All that a cascade needs. `reset_counter` differs from the one before where the estimate has jumped."""
+    """The estimated state. `reset_counter` changes where the estimate has jumped."""
 
     now: float
     stamp: float
@@ -35,7 +35,7 @@ class Odometry(NamedTuple):
 
 
 class EstimatorReset(NamedTuple):
-    """The estimate jumped; positions before and after it do not compare. Follows the Odometry that shows it."""
+    """The estimate jumped; positions before and after it are not comparable. It follows the Odometry that shows it."""
 
     now: float
     before: int
@@ -43,7 +43,7 @@ class EstimatorReset(NamedTuple):
 
 
 class FlightMode(NamedTuple):
-    """From HEARTBEAT, up to 1 s late, with `armed`; or from CURRENT_MODE, which does not say whether armed (None)."""
+    """The mode from HEARTBEAT, up to 1 s late, with `armed`; or from CURRENT_MODE, which does not tell it (None)."""
 
     now: float
     mode: PX4Mode | int
@@ -51,8 +51,9 @@ class FlightMode(NamedTuple):
 
 
 class PowerStatus(NamedTuple):
-    """`ready`: all checks before arming pass. Battery voltage (V) and charge (0..1) are None where unknown.
-    `remote_control`: one is heard.
+    """ready: all checks before arming pass. voltage (V) and charge (0..1) of the battery are None where unknown.
+
+    remote_control: the autopilot receives one.
     """
 
     now: float
@@ -68,7 +69,7 @@ class LandedState(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """Answer to a command. Not `final`: the first of the two that follow a mode request, which is always ACCEPTED."""
+    """Answer to a command. Two follow a mode request; the first is always ACCEPTED and not `final`."""
 
     now: float
     command: int
@@ -77,17 +78,17 @@ class Acknowledged(NamedTuple):
 
 
 class ParameterReading(NamedTuple):
-    """A parameter of the autopilot, number `index` of `count`; index 65535 where it was set or asked for by name."""
+    """A parameter of the autopilot, `number` of `total`; number 65535 where it was set or requested by name."""
 
     now: float
     name: str
     value: int | float
-    index: int
-    count: int
+    number: int
+    total: int
 
 
-class Said(NamedTuple):
-    """A message for people; severity 0 (emergency) to 7 (debug)."""
+class StatusText(NamedTuple):
+    """A message for people (STATUSTEXT); severity 0 (emergency) to 7 (debug)."""
 
     now: float
     severity: int
@@ -103,7 +104,7 @@ class ClockOffset(NamedTuple):
 
 
 class Version(NamedTuple):
-    """Of the autopilot's firmware."""
+    """Version of the autopilot's firmware."""
 
     now: float
     major: int
@@ -112,7 +113,7 @@ class Version(NamedTuple):
 
 
 class GroundTruth(NamedTuple):
-    """A simulator's own state; without a time. Latitude and longitude in degrees (1.1 cm apart), altitude in m."""
+    """The true state of a simulator, without a time. Latitude and longitude in degrees (steps of 1.1 cm), altitude in m."""
 
     now: float
     latitude: float
@@ -124,30 +125,31 @@ class GroundTruth(NamedTuple):
 
 
 Event = (
-    Odometry | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading | Said | ClockOffset
-    | Version | GroundTruth
+    Odometry | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading | StatusText
+    | ClockOffset | Version | GroundTruth
 )  # fmt: skip
 
 
 class LinkError(ValueError):
-    """A set-point or request that must not be sent; the message names the field, found and wanted."""
+    """A set-point or request must not be sent; the message names the field, found and wanted."""
 
 
 class Link:
-    """One companion's link to the autopilot (system 1, component 1; others are heard, counted and not believed).
+    """One companion's link to the autopilot (component 1 of `system`). Packets of others are counted and not used.
 
     >>> link = Link()
     >>> for event in link.receive(datagram, now): ...
     >>> socket.send(link.rates(thrust=0.49, rates=(0.0, 0.0, 0.0), now=now))
 
-    `stream`: a serial line instead of datagrams. `counts` tells what was dropped and why.
+    stream: a serial line instead of datagrams. counts: dropped packets by reason. others: other autopilots that were heard.
     """
 
     def __init__(self, stream: bool = False, signing: Signing | None = None, system: int = 1):
-        self.system, self.others = system, set()  # other systems' autopilots that were heard
+        self.system = system
+        self.others: set[int] = set()
         self._reader = Reader(set(_EVENTS), stream, signing)
         self._writer = Writer(system, dialect.ONBOARD_COMPUTER, signing)
-        self._first_answers = 0  # that mode requests have yet to get
+        self._first_answers = 0  # still due to mode requests
         self._resets: int | None = None
 
     @property
@@ -155,7 +157,7 @@ class Link:
         return self._reader.counts
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """What the bytes say, in their order. Nothing raises; what is dropped is counted."""
+        """The events in these bytes, in order. Nothing raises; dropped packets are counted."""
         events: list[Event] = []
         for message, system, component in self._reader.read(data, now):
             if (system, component) != (self.system, dialect.COMPONENT):
@@ -167,7 +169,7 @@ class Link:
                     events += self._watch_resets(event)
         return events
 
-    # What leaves
+    # --- what is sent -----------------------------------------------------------------------------------------------
 
     def heartbeat(self, now: float) -> bytes:
         """Due at 1 Hz."""
@@ -180,7 +182,7 @@ class Link:
         return self._attitude_target(dialect.RATES_MASK, (1.0, 0.0, 0.0, 0.0), frames.frd_from_flu(rates), thrust, now)
 
     def attitude(self, thrust: float, quaternion: Quaternion, now: float) -> bytes:
-        """Collective thrust 0..1 and an attitude. Level with hover thrust is the last act of a client that stops."""
+        """Collective thrust 0..1 and an attitude (FLU to ENU). Raises LinkError."""
         _check(thrust, quaternion=quaternion)
         if abs((norm := math.hypot(*quaternion)) - 1) > 0.01:
             raise LinkError(f"set-point: quaternion: found norm {norm:g}, wanted 1")
@@ -188,7 +190,7 @@ class Link:
         return self._attitude_target(dialect.ATTITUDE_MASK, q, (0.0, 0.0, 0.0), thrust, now)
 
     def position(self, position: Vector, yaw: float, now: float) -> bytes:
-        """Position (m, ENU) and yaw (rad, from east) for the autopilot's own position loop."""
+        """Position (m, ENU) and yaw (rad, from east) for the autopilot's own position loop. Raises LinkError."""
         _check(0.0, position=position, yaw=(yaw,))
         message = messages.MAVLink_set_position_target_local_ned_message(
             _milliseconds(now), self.system, dialect.COMPONENT, messages.MAV_FRAME_LOCAL_NED, dialect.POSITION_MASK,
@@ -206,11 +208,11 @@ class Link:
         return self._command(messages.MAV_CMD_COMPONENT_ARM_DISARM, now, 1)
 
     def disarm(self, now: float, force: bool = False) -> bytes:
-        """Refused in the air, unless `force`: then the motors stop where they are."""
+        """Stop the motors. The autopilot refuses it in the air unless `force` is set; then the vehicle falls."""
         return self._command(messages.MAV_CMD_COMPONENT_ARM_DISARM, now, 0, dialect.FORCE if force else 0)
 
     def stream(self, message_id: int, rate_hz: float, now: float) -> bytes:
-        """Ask for a message `rate_hz` times per second, 0: not at all. PX4 accepts also what it cannot reach."""
+        """Ask for a message `rate_hz` times per second, 0: not at all. PX4 also accepts rates that it cannot reach."""
         interval = 1e6 / rate_hz if rate_hz > 0 else -1
         return self._command(messages.MAV_CMD_SET_MESSAGE_INTERVAL, now, message_id, interval)
 
@@ -226,13 +228,13 @@ class Link:
         return self._write(messages.MAVLink_param_request_list_message(self.system, dialect.COMPONENT), now)
 
     def set_parameter(self, name: str, value: int | float, now: float) -> bytes:
-        """An int for PX4's integer parameters, a float for the others; ParameterValue says what it is then."""
+        """Give an int for PX4's integer parameters, a float for others. ParameterReading follows with the new value."""
         wire, kind = dialect.parameter_to_wire(value)
         to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_param_set_message(*to, _parameter_id(name), wire, kind), now)
 
     def timesync(self, now: float) -> bytes:
-        """ClockOffset follows."""
+        """Ask for the autopilot's time. ClockOffset follows."""
         return self._write(messages.MAVLink_timesync_message(0, round(now * 1e9)), now)
 
     def _command(self, command: int, now: float, *parameters: float) -> bytes:
@@ -240,7 +242,7 @@ class Link:
         to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_command_long_message(*to, command, 0, *seven), now)
 
-    def _attitude_target(self, mask: int, quaternion, rates, thrust: float, now: float) -> bytes:
+    def _attitude_target(self, mask: int, quaternion: Quaternion, rates: Vector, thrust: float, now: float) -> bytes:
         message = messages.MAVLink_set_attitude_target_message(
             _milliseconds(now), self.system, dialect.COMPONENT, mask, quaternion, *rates, thrust
         )
@@ -249,14 +251,15 @@ class Link:
     def _write(self, message: messages.MAVLink_message, now: float) -> bytes:
         return self._writer.write(message, now)
 
-    # What arrives
+    # --- what is received -------------------------------------------------------------------------------------------
 
     def _watch_resets(self, event: Odometry) -> list[Event]:
         before, self._resets = self._resets, event.reset_counter
-        changed = before is not None and before != event.reset_counter
-        return [EstimatorReset(event.now, before, event.reset_counter)] if changed else []
+        if before is None or before == event.reset_counter:
+            return []
+        return [EstimatorReset(event.now, before, event.reset_counter)]
 
-    def _odometry(self, m, now: float) -> Odometry | None:
+    def _odometry(self, m: Any, now: float) -> Odometry | None:
         velocity, quaternion = (m.vx, m.vy, m.vz), frames.enu_flu_from_ned_frd(tuple(m.q))
         if m.frame_id != messages.MAV_FRAME_LOCAL_NED:
             self.counts["odometry frame_id"] += 1
@@ -271,25 +274,25 @@ class Link:
         position, rates = frames.enu_from_ned((m.x, m.y, m.z)), frames.flu_from_frd((m.rollspeed, m.pitchspeed, m.yawspeed))
         return Odometry(now, m.time_usec * 1e-6, position, quaternion, velocity, rates, m.reset_counter)
 
-    def _heartbeat(self, m, now: float) -> FlightMode:
+    def _heartbeat(self, m: Any, now: float) -> FlightMode:
         armed = bool(m.base_mode & messages.MAV_MODE_FLAG_SAFETY_ARMED)
         return FlightMode(now, dialect.mode_of(m.custom_mode), armed)
 
-    def _current_mode(self, m, now: float) -> FlightMode:
+    def _current_mode(self, m: Any, now: float) -> FlightMode:
         return FlightMode(now, dialect.mode_of(m.custom_mode), None)
 
-    def _sys_status(self, m, now: float) -> PowerStatus:
+    def _sys_status(self, m: Any, now: float) -> PowerStatus:
         ready = bool(m.onboard_control_sensors_health & dialect.PREARM_CHECK)
         voltage = None if m.voltage_battery == 0xFFFF else m.voltage_battery * 1e-3
         charge = None if m.battery_remaining < 0 else m.battery_remaining * 1e-2
         heard = m.onboard_control_sensors_present & m.onboard_control_sensors_health & dialect.REMOTE_CONTROL
         return PowerStatus(now, ready, voltage, charge, bool(heard))
 
-    def _extended_sys_state(self, m, now: float) -> LandedState:
+    def _extended_sys_state(self, m: Any, now: float) -> LandedState:
         known = m.landed_state in Landed.__members__.values()
         return LandedState(now, Landed(m.landed_state) if known else Landed.UNDEFINED)
 
-    def _command_ack(self, m, now: float) -> Acknowledged:
+    def _command_ack(self, m: Any, now: float) -> Acknowledged:
         final = True
         if m.command == messages.MAV_CMD_DO_SET_MODE and self._first_answers and m.result == CommandResult.ACCEPTED:
             self._first_answers -= 1
@@ -297,17 +300,17 @@ class Link:
         known = m.result in CommandResult.__members__.values()
         return Acknowledged(now, m.command, CommandResult(m.result) if known else m.result, final)
 
-    def _param_value(self, m, now: float) -> ParameterReading | None:
+    def _param_value(self, m: Any, now: float) -> ParameterReading | None:
         value = dialect.parameter_from_wire(m.param_value, m.param_type)
         if value is None:
             self.counts["parameter type"] += 1
             return None
         return ParameterReading(now, m.param_id, value, m.param_index, m.param_count)
 
-    def _statustext(self, m, now: float) -> Said:
-        return Said(now, m.severity, m.text.rstrip())  # PX4 marks with a tab what it also tells as an event
+    def _statustext(self, m: Any, now: float) -> StatusText:
+        return StatusText(now, m.severity, m.text.rstrip())  # PX4 ends texts that it also sends as events with a tab
 
-    def _timesync(self, m, now: float) -> ClockOffset | None:
+    def _timesync(self, m: Any, now: float) -> ClockOffset | None:
         if m.tc1 == 0:  # the autopilot's own question
             return None
         sent, there = m.ts1 * 1e-9, m.tc1 * 1e-9
@@ -316,10 +319,10 @@ class Link:
             return None
         return ClockOffset(now, there - (sent + now) / 2, now - sent)
 
-    def _autopilot_version(self, m, now: float) -> Version:
+    def _autopilot_version(self, m: Any, now: float) -> Version:
         return Version(now, m.flight_sw_version >> 24, m.flight_sw_version >> 16 & 0xFF, m.flight_sw_version >> 8 & 0xFF)
 
-    def _hil_state(self, m, now: float) -> GroundTruth:
+    def _hil_state(self, m: Any, now: float) -> GroundTruth:
         return GroundTruth(
             now, m.lat * 1e-7, m.lon * 1e-7, m.alt * 1e-3,
             frames.enu_flu_from_ned_frd(tuple(m.attitude_quaternion)),
@@ -328,7 +331,7 @@ class Link:
         )  # fmt: skip
 
 
-_EVENTS = {
+_EVENTS: dict[int, Callable[[Link, Any, float], Event | None]] = {  # pymavlink's messages have no types
     messages.MAVLINK_MSG_ID_ODOMETRY: Link._odometry,
     messages.MAVLINK_MSG_ID_HEARTBEAT: Link._heartbeat,
     messages.MAVLINK_MSG_ID_CURRENT_MODE: Link._current_mode,
@@ -343,11 +346,11 @@ _EVENTS = {
 }
 
 
-def setpoint(action: Sequence[float], airframe: Airframe) -> tuple[float, Vector]:
-    """Collective thrust and body rates (rad/s, FLU) that an action of the `rates` layout stands for.
+def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float, Vector]:
+    """Collective thrust (0..1) and body rates (rad/s, FLU) of an action of the `rates` layout.
 
-    0 is the airframe's hover thrust, -1 none, 1 all of it; rates go to the airframe's limits. Raises LinkError for an
-    action beyond [-1, 1] and AirframeError for an airframe of another layout.
+    A collective of 0 is the airframe's hover thrust, -1 no thrust, 1 full thrust. Rates of +-1 are the airframe's limits.
+    Raises LinkError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
     """
     airframe.require_layout("rates")
     for name, value in zip(("collective", "roll rate", "pitch rate", "yaw rate"), action, strict=True):

@@ -1,4 +1,4 @@
-"""Bytes to MAVLink messages and back. No bytes make it raise: what cannot be used is counted by its reason."""
+"""MAVLink packets: bytes to messages and back. No bytes make it raise; unusable packets are counted by reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAY_BE_UNSIGNED = {messages.MAVLINK_MSG_ID_RADIO_STATUS}  # the link's own radio
 
 
 class Received(NamedTuple):
-    """A message and the system and component it is from."""
+    """A message, and the system and component that sent it."""
 
     message: messages.MAVLink_message
     system: int
@@ -22,10 +22,10 @@ class Received(NamedTuple):
 
 
 class Reader:
-    """Cuts what arrives into packets, checks them and decodes those whose ids are wanted.
+    """Cuts bytes into packets, checks the packets, and decodes those with wanted ids.
 
-    A datagram holds whole packets; a `stream` (serial line) may cut them anywhere. `counts`: packets taken ("good"), and
-    by reason those that were not; "garbage" counts bytes, "lost" what the sequence lacks, "late" what came behind it.
+    A datagram holds whole packets; a stream (serial line) may cut them anywhere. counts: "good" packets, and the others by
+    reason. "garbage" counts bytes, "lost" gaps in the sequence, "late" packets behind their place in it.
     """
 
     def __init__(self, wanted: set[int], stream: bool = False, signing: Signing | None = None):
@@ -53,14 +53,14 @@ class Reader:
                 yield data[at : at + size]
                 at += size
             elif self.stream and (size is None or at + size > len(data)):
-                self._rest = data[at:]  # the end may be yet to come
+                self._rest = data[at:]  # the rest of the packet may come later
                 return
             else:
                 self.counts["garbage"] += 1
                 at += 1
 
     def _whole(self, frame: bytes) -> bool:
-        """Whether the checksum holds. That of a message of another dialect cannot be told: it counts as garbage."""
+        """Whether the checksum holds. A message of another dialect cannot be checked, and counts as garbage."""
         new = frame[0] == V2
         kind = messages.mavlink_map.get(_number(frame))
         if kind is None:
@@ -69,7 +69,7 @@ class Reader:
         end = (10 if new else 6) + frame[1]
         crc = messages.x25crc(frame[1:end])
         crc.accumulate(bytes([kind.crc_extra]))
-        holds = crc.crc == int.from_bytes(frame[end : end + 2], "little")
+        holds = bool(crc.crc == int.from_bytes(frame[end : end + 2], "little"))
         self.counts["bad checksum"] += not holds
         return holds
 
@@ -118,14 +118,14 @@ class Writer:
 
 
 def _size(data: bytes, at: int) -> int | None:
-    """Bytes of the packet that begins here; 0: none does; None: too few bytes to know."""
+    """Size of the packet that starts here; 0: no packet starts here; None: more bytes are needed to know."""
     if data[at] == V1:
         return 8 + data[at + 1] if at + 1 < len(data) else None
     if data[at] != V2:
         return 0
     if at + 2 >= len(data):
         return None
-    if data[at + 2] & ~1:  # flags that must be understood, and are not
+    if data[at + 2] & ~1:  # a flag that this reader does not know
         return 0
     return 12 + data[at + 1] + (BLOCK if data[at + 2] & 1 else 0)
 

@@ -1,6 +1,6 @@
-"""The audit before a flight: every unmet condition in words, with the value to set. Pure.
+"""The preflight: every condition of a flight that is not met, in words, with what to do about it. Pure.
 
-PX4's own failsafes are the last net under this stack; the values wanted here are those with which they act in time.
+PX4's own failsafes are the last protection when this stack fails. The parameter values wanted here make them act in time.
 Conditions that block bar every engagement; the others are warnings.
 """
 
@@ -19,11 +19,11 @@ from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.sim.observation import LAYOUT
 
-REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 hears one; 1 and 4: MAVLink alone, none
+REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
 
 
 class Unmet(NamedTuple):
-    """A condition that is not met. what: the thing, what was found and what is wanted. fix: what to do about it."""
+    """A condition that is not met. what: its name, the value found and the value wanted. fix: what to do about it."""
 
     what: str
     fix: str
@@ -34,18 +34,19 @@ class Unmet(NamedTuple):
 
 
 class EstimatorHealth(NamedTuple):
-    """Health of the autopilot's estimator. Deviations in m, NaN where it does not tell."""
+    """Health of the autopilot's estimator. Standard deviations in m, NaN where they are unknown."""
 
     prearm_ok: bool  # SYS_STATUS: PREARM_CHECK
-    horizontal: float = math.nan  # standard deviation
+    horizontal: float = math.nan
     vertical: float = math.nan
     resets: int = 0  # in the last ten seconds
-    still_speed: float = 0.0  # m/s, that it claims while the vehicle stands
+    still_speed: float = 0.0  # m/s, that it reports while the vehicle stands
 
 
 class Clock(NamedTuple):
-    """The two clocks, from TIMESYNC of the last seconds: round trip (s), spread of their offset (s) about its drift, and how
-    many of its seconds the autopilot's clock counts in one of ours.
+    """The autopilot's clock against ours, from TIMESYNC of the last seconds.
+
+    round_trip: s. spread: of the offset about its drift, s. rate: seconds of the autopilot's clock in one second of ours.
     """
 
     round_trip: float
@@ -55,24 +56,24 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the audit asks for beside the supervisor's settings. remote_control: a pilot has one; else none is needed."""
+    """What the preflight wants beside the flight settings. remote_control: a pilot has one; False: the flight has none."""
 
     remote_control: bool = True
-    state_rate: float = within(80.0, 1.0, 1000.0)  # Hz of the state that arrives, at least
+    state_rate: float = within(80.0, 1.0, 1000.0)  # Hz, least rate of received states
     horizontal: float = within(0.3, 0.001, 10.0)  # m
     vertical: float = within(0.5, 0.001, 10.0)
     still_speed: float = within(0.3, 0.001, 10.0)  # m/s
     round_trip: float = within(0.01, 1e-5, 1.0)  # s
     spread: float = within(0.05, 1e-5, 1.0)  # s
     drift: float = within(0.2, 1e-5, 0.5)  # of the clock's rate from 1
-    noticed: float = within(0.005, 1e-5, 0.5)  # the same: no crystal is that bad
+    noticed: float = within(0.005, 1e-5, 0.5)  # the same, for a warning: a quartz is better than that
 
 
 class Heard(NamedTuple):
-    """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), Hz of the state.
+    """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), rate of the state (Hz).
 
-    home: where it stands or last stood disarmed (m, ENU), from which PX4 measures its fence; None: never seen so. others:
-    numbers (MAV_SYS_ID) of other autopilots on the link.
+    home: where the vehicle last stood disarmed (m, ENU), which is the centre of PX4's geofence; None: it never did. others:
+    MAV_SYS_ID of other autopilots on the link.
     """
 
     parameters: Mapping[str, float]
@@ -86,7 +87,7 @@ class Heard(NamedTuple):
 
 
 def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
-    """All that can be said of the autopilot."""
+    """All conditions that are not met by the autopilot."""
     if heard.status is None and heard.others:
         found = " and ".join(map(str, heard.others))
         what = f"autopilot: not heard, but system {found}"
@@ -104,7 +105,7 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
 
 
 def parameter_names(settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> tuple[str, ...]:
-    """The autopilot's parameters that are audited."""
+    """The autopilot's parameters that the preflight reads."""
     return tuple(rule.name for rule in _rules(settings, airframe, wanted))
 
 
@@ -115,11 +116,11 @@ def to_set(
     wanted: Wanted,
     home: Sequence[float] | None = None,
 ) -> dict[str, float]:
-    """The values that the autopilot's parameters need before a flight, of those that bar one. As audit_parameters."""
+    """New values for those of the autopilot's parameters that bar a flight. Arguments as of audit_parameters."""
     barring = [rule for rule in _rules(settings, airframe, wanted, home) if rule.blocks and rule.name in found]
     values = {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
     if "COM_RCL_EXCEPT" in values and math.isfinite(found["COM_RCL_EXCEPT"]):
-        values["COM_RCL_EXCEPT"] = float(int(found["COM_RCL_EXCEPT"]) ^ 4)  # the other bits are the user's
+        values["COM_RCL_EXCEPT"] = float(int(found["COM_RCL_EXCEPT"]) ^ 4)  # the other bits stay as the user set them
     return values
 
 
@@ -132,7 +133,7 @@ class _Rule(NamedTuple):
     blocks: bool = True
 
     def accepts(self, value: float) -> bool:
-        return math.isfinite(value) and self.met(float(f"{value:.6g}"))  # a number of 32 bits, as it was written
+        return math.isfinite(value) and self.met(float(f"{value:.6g}"))  # the value came as a float of 32 bits
 
 
 def audit_parameters(
@@ -142,7 +143,7 @@ def audit_parameters(
     wanted: Wanted,
     home: Sequence[float] | None = None,
 ) -> list[Unmet]:
-    """What is wrong with the autopilot's parameters (name to value, as read over MAVLink). home: None: the origin."""
+    """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
     unmet = []
     for rule in _rules(settings, airframe, wanted, home):
         fix = f"set {rule.name} to {rule.value}: {rule.why}"
@@ -160,12 +161,12 @@ def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: S
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
     vertical = cage.high[2] - z
     rules = [
-        _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "else PX4 ignores all set-points"),
-        _Rule("COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "PX4 flies the last rates until it runs out"),
-        _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
+        _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points"),
         _Rule(
-            "COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns, in the air"
+            "COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "for this time PX4 keeps flying the last rates"
         ),
+        _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
+        _Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
         _Rule("GF_ACTION", lambda v: v in (2, 3, 5), "2 (hold), 3 (return) or 5 (land)", "5", "the outer fence must act"),
         _Rule(
             "GF_MAX_HOR_DIST",
@@ -193,14 +194,14 @@ def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: S
         _Rule("NAV_RCL_ACT", lambda v: v in (1, 2, 3), "1 (hold), 2 (return) or 3 (land)", "3", "5 and 6 drop the vehicle"),
     ]
     if wanted.remote_control:
-        why = "else the pilot's remote control is not heard"
+        why = "with another value the pilot's remote control is not used"
         rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in REMOTE_CONTROL, "0, 2, 3 or 5 to 8", "0", why))
         why = "a lost remote control must end OFFBOARD"
         rules.append(_Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
     else:
-        why = "else OFFBOARD ends, for there is no remote control"
+        why = "without it OFFBOARD ends, because there is no remote control"
         rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
-    why = "else PX4 stops the motors in the air where it finds a failure"
+    why = "with another value PX4 stops the motors in the air when it detects a failure"
     rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
     for name in ("FD_FAIL_R", "FD_FAIL_P"):
         rules.append(
@@ -209,14 +210,14 @@ def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: S
                 lambda v: v == 0 or v >= tilt + 5,
                 f"0 or at least {tilt + 5:.0f} degrees",
                 f"{math.ceil(tilt + 5)}",
-                "PX4 must not give up where the envelope still recovers",
+                "PX4 must not give up while the guide can still recover",
             )
         )
     return rules + _thrust_rules(airframe)
 
 
 def _thrust_rules(airframe: Airframe) -> list[_Rule]:
-    """PX4's idea of thrust against the airframe's: action 0 is the airframe's hover thrust."""
+    """PX4's model of thrust against the airframe's. An action of 0 is the airframe's hover thrust."""
     hover, curved = px4_parameters.thrust_model(airframe).values()
     return [
         _Rule(
@@ -224,20 +225,20 @@ def _thrust_rules(airframe: Airframe) -> list[_Rule]:
             lambda v: abs(v - hover) <= 0.1,
             f"{hover:.2f} within 0.1, the hover thrust of airframe {airframe.name}",
             f"{hover:.2f}",
-            "else the vehicle jumps when PX4 takes over",
+            "with another value the vehicle jumps when PX4 takes over",
         ),
         _Rule(
             "THR_MDL_FAC",
             lambda v: abs(v - curved) <= 0.1,
-            f"{curved:.2f} within 0.1, as airframe {airframe.name} with action layout {airframe.action_layout} has it",
+            f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}",
             f"{curved:.2f}",
-            "the policy learned what a command does to the thrust",
+            "the policy has learned how commands change the thrust",
         ),
     ]
 
 
 def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layout: str) -> list[Unmet]:
-    """What a model was made for that this vehicle is not."""
+    """Where a model was made for another vehicle, rate or layout than this."""
     pairs = (
         ("airframe_hash", contract.airframe_hash, airframe.hash),
         ("observation", contract.observation, LAYOUT),
@@ -254,10 +255,9 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
 def audit_estimator(
     estimator: EstimatorHealth | None, state_rate: float, wanted: Wanted, airborne: bool = False
 ) -> list[Unmet]:
-    """What is wrong with the vehicle's own state. state_rate: Hz, as it arrives.
+    """Conditions that the estimated state does not meet. state_rate: Hz, of received states.
 
-    airborne: a bridge that was started in the air has never seen the vehicle stand, and so cannot know how far the
-    estimate wanders; what it knows still counts.
+    airborne: then an unknown wander is accepted, because a bridge that started in the air has never seen the vehicle stand.
     """
     if estimator is None:
         return [Unmet("estimator: nothing received", "check the connection and the autopilot's streams")]
@@ -295,7 +295,7 @@ def audit_battery(status: Autopilot | None, settings: FlightSettings) -> list[Un
 
 
 def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> list[Unmet]:
-    """Topics whose number of publishers is not what it must be."""
+    """Topics with a wrong number of publishers."""
     unmet = []
     for topic, count in wanted.items():
         if (seen := found.get(topic, 0)) < count:
@@ -310,26 +310,32 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
     if clock is None:
         return [Unmet("clock: no answer to TIMESYNC", "check the connection")]
-    busy = ", or give this computer less to do"  # who is not woken in time sees no clock right
+    busy = ", or give this computer less to do"  # a busy computer reads every clock late
     drift, rate = abs(clock.rate - 1), f"clock: rate: found {clock.rate:.3f} of this computer's"
     unmet = []
     if not drift <= wanted.drift:
         what = f"{rate}, wanted {1 - wanted.drift:g} to {1 + wanted.drift:g}"
-        unmet.append(Unmet(what, f"let a simulation run at the speed of the clock{busy}"))
+        unmet.append(Unmet(what, f"run the simulation in real time{busy}"))
     elif drift > wanted.noticed:
-        unmet.append(Unmet(f"{rate}, wanted 1", "a simulation falls behind on a busy computer; no vehicle does", False))
+        unmet.append(
+            Unmet(
+                f"{rate}, wanted 1",
+                "on a busy computer a simulation falls behind; the clock of a real vehicle does not",
+                False,
+            )
+        )
     return unmet + [
         Unmet(f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms", fix)
         for name, found, limit, fix in (
             ("round trip", clock.round_trip, wanted.round_trip, f"use a faster link{busy}"),
-            ("spread of the offset", clock.spread, wanted.spread, f"wait, find what steps the clock{busy}"),
+            ("spread of the offset", clock.spread, wanted.spread, f"wait, or find what sets the clock{busy}"),
         )
         if not found <= limit
     ]
 
 
 def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | None) -> list[Unmet]:
-    """Whether the vehicle stands in the cage and can climb to the take-off height (m) in it."""
+    """Whether the vehicle can climb from `position` (m) to the take-off height inside the cage. None: not checked."""
     if position is None:
         return []
     cage, height = settings.cage, settings.ladder.take_off_height

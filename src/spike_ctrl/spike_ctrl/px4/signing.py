@@ -1,7 +1,7 @@
-"""MAVLink 2 packet signing: who may speak. pymavlink signs; what arrives is checked here.
+"""MAVLink 2 packet signing: which senders are trusted. pymavlink signs outgoing packets; incoming ones are checked here.
 
-pymavlink notes the time stamp of a packet before it has checked the signature, so that one forged packet would lock
-out the true sender. The algorithm: mavlink.io/en/guide/message_signing.html.
+pymavlink stores the time stamp of a packet before it checks the signature, so that one forged packet would lock the true
+sender out. The algorithm: mavlink.io/en/guide/message_signing.html.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 EPOCH_2015 = 1420070400.0  # s since 1970; signing counts from here in units of 10 us
 TICKS_PER_SECOND = 100_000
-NEW_STREAM_LAG = 60 * TICKS_PER_SECOND  # a stream never heard before may lag that much behind this end's time
+NEW_STREAM_LAG = 60 * TICKS_PER_SECOND  # a new stream may lag behind this end's time by so much
 BLOCK = 13  # bytes: link id, time stamp of 6, signature of 6
 
 
 class SigningError(ValueError):
-    """A key file that cannot be used; the message names the file, found and wanted."""
+    """A key file cannot be used; the message names the file, found and wanted."""
 
 
 def read_key(path: str | Path) -> bytes:
@@ -40,9 +40,9 @@ def read_key(path: str | Path) -> bytes:
 class Signing:
     """Both directions of one signed link.
 
-    `key` of 32 bytes; `link` 0 to 255 tells apart the channels of one sender; `wall` is the time since 1970 (s) at the
-    moment `now` (s) of the clock whose times are passed in later. Two starts with the same wall time would let the
-    packets of the first be replayed: give the true time.
+    key: 32 bytes. link: 0 to 255, distinguishes the channels of one sender. wall: the time since 1970 (s) at the moment
+    `now` (s) of the clock whose times are passed in later. Give the true time: after a second start with the same wall time,
+    packets of the first could be replayed.
     """
 
     def __init__(self, key: bytes, link: int, wall: float, now: float):
@@ -54,12 +54,12 @@ class Signing:
         self._streams: dict[tuple[int, int, int], int] = {}
 
     def stamp(self, now: float) -> int:
-        """The time stamp for the next packet that leaves; each is larger than the one before."""
+        """The time stamp of the next outgoing packet. Each is larger than the one before."""
         self._last = max(self._last + 1, self._ticks(now))
         return self._last
 
     def fault(self, frame: bytes, now: float) -> str | None:
-        """Why a whole MAVLink packet is not to be trusted: "unsigned", "bad signature" or "replayed"; None: it is."""
+        """Why a whole packet is not trusted: "unsigned", "bad signature" or "replayed"; None: it is trusted."""
         if frame[0] != 0xFD or not frame[2] & 1:
             return "unsigned"
         link, stamp = frame[-BLOCK], int.from_bytes(frame[-BLOCK + 1 : -6], "little")

@@ -1,7 +1,7 @@
-"""PX4's SITL as a process: which program, in which folder, with which environment. Pure.
+"""PX4's software in the loop (SITL) as a process: program, folder and environment. Pure.
 
-sih: PX4's built-in dynamics. gazebo: our model in Gazebo (Harmonic), which PX4's own start-up script starts. hil: PX4 on our
-dynamics, served by `spike-ctrl vehicle --px4-hil`.
+sih: PX4 with its built-in dynamics. gazebo: PX4 with our model in Gazebo (Harmonic), which PX4's own script starts. hil: PX4
+on our dynamics, which `spike-ctrl vehicle --px4-hil` serves.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ KINDS = tuple(MODELS)
 
 
 class BringUpError(ValueError):
-    """What is missing, and how to get it, in one line."""
+    """PX4 cannot be started; one line says what is missing and how to get it."""
 
 
 class Program(NamedTuple):
-    """`environment`: what is set beside the caller's own."""
+    """A program to start. environment: variables in addition to the caller's own."""
 
     command: tuple[str, ...]
     environment: dict[str, str]
@@ -41,10 +41,11 @@ def px4(
     speed: float = 1.0,
     option: str = "--px4",
 ) -> Program:
-    """PX4 of that kind. `found`: whether a file is there; `which`: where a program is; `environment`: of the airframe.
-    `option`: by which the user names the folder.
+    """PX4 of that kind, built in `folder`.
 
-    Raises BringUpError where PX4 has not been built, or Gazebo is not installed.
+    found: whether a file exists. which: the path of a program. environment: the airframe's variables. speed: factor of the
+    simulation's time. option: with which the user names the folder. Raises BringUpError where PX4 has not been built, or
+    Gazebo is not installed.
     """
     binaries = [folder / "build" / build / "bin" / "px4" for build in BUILDS[kind]]
     binary = next((path for path in binaries if found(path)), None)
@@ -62,5 +63,5 @@ def px4(
 
 
 def exports(text: str) -> dict[str, str]:
-    """The variables of lines as `export NAME='value'` or `export NAME=value`."""
+    """The variables of lines such as `export NAME='value'` or `export NAME=value`."""
     return {name: value for name, value in re.findall(r"^export (\w+)='?([^'\n]*)'?$", text, re.M)}

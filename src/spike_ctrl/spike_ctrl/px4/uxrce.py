@@ -1,7 +1,7 @@
 """PX4 over uXRCE-DDS: the fields of the px4_msgs that carry an action, and whether px4_msgs and PX4 fit. Pure; no ROS.
 
-State, mode and arming stay on MAVLink. Over this way the proof of life is OffboardControlMode, not the set-point: it leaves
-with each validated command, never by itself. Frames here are PX4's (FRD).
+State, mode and arming stay on MAVLink. On uXRCE-DDS the proof of life is OffboardControlMode, not the set-point. It leaves
+with each admitted command, never alone. Frames here are PX4's (FRD).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.preflight import Unmet
 from spike_ctrl.sim import action_mapping
 
-# Which px4_msgs goes with which PX4. 1.14 knows no direct actuators, 1.13 and older no uXRCE-DDS.
+# Branch of px4_msgs for each version of PX4. 1.14 has no direct actuators, 1.13 and older no uXRCE-DDS.
 BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
 NAMESPACE = "/fmu/in/"
 OUTPUTS = 12  # of ActuatorMotors
-NOW = 0  # as a stamp: PX4's time of receipt. By a clock that is set back, a set-point would be too old for OFFBOARD.
-# Messages by their topic, and their fields in their order, as ROS names their types. All are of PX4's version 0, which
-# leaves the topic's name as it is.
+NOW = 0  # a stamp of 0 stands for PX4's time of receipt; a stamp of a clock that is set back would be too old for OFFBOARD
+# Messages by topic, and their fields in order with ROS's names of the types. All have version 0 of PX4's message
+# versions, which adds nothing to the topic's name.
 PROOF, SET_POINTS = "offboard_control_mode", {"rates": "vehicle_rates_setpoint", "motors": "actuator_motors"}
 _SET_POINT_MESSAGES = {"vehicle_rates_setpoint": "VehicleRatesSetpoint", "actuator_motors": "ActuatorMotors"}
 MESSAGES = {PROOF: "OffboardControlMode", **_SET_POINT_MESSAGES}
@@ -40,18 +40,18 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def proof(layout: str) -> dict:
-    """Fields of OffboardControlMode: which kind of set-point follows."""
+def proof(layout: str) -> dict[str, int | bool]:
+    """Fields of OffboardControlMode, which name the kind of set-point that follows."""
     kind = {"rates": "body_rate", "motors": "direct_actuator"}[layout]
     return {"timestamp": NOW} | {name: name == kind for name in _FLAGS}
 
 
-def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict:
-    """Fields of the set-point that an action of the layout stands for. Raises LinkError, AirframeError."""
+def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict[str, int | float | list[float]]:
+    """Fields of the set-point for an action of the layout. Raises LinkError and AirframeError."""
     if layout == "motors":
         control = motors(action, airframe)
         return {"timestamp": NOW, "timestamp_sample": NOW, "reversible_flags": 0, "control": control}
-    thrust, rates = link.setpoint(action, airframe)
+    thrust, rates = link.thrust_and_rates(action, airframe)
     roll, pitch, yaw = frames.frd_from_flu(rates)
     return {
         "timestamp": NOW, "roll": roll, "pitch": pitch, "yaw": yaw, "thrust_body": [0.0, 0.0, -thrust],
@@ -60,9 +60,9 @@ def set_point(layout: str, action: Sequence[float], airframe: Airframe) -> dict:
 
 
 def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
-    """Normalised thrust of PX4's motors 1 to 12, NaN for those that are not there. Raises LinkError, AirframeError.
+    """Normalised thrust of PX4's motors 1 to 12, NaN for absent ones. Raises LinkError and AirframeError.
 
-    PX4's output stage turns thrust into a motor speed by THR_MDL_FAC, which the preflight wants to be the airframe's.
+    PX4 turns the thrust into a motor speed by THR_MDL_FAC; the preflight checks that this fits the airframe.
     """
     airframe.require_layout("motors")
     for number, value in enumerate(action):
@@ -75,8 +75,8 @@ def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
 def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None:
     """Why the installed px4_msgs cannot be used with PX4 `px4`, and what to install; None where it can.
 
-    found: of each message, its fields and their types in their order, by which PX4 reads their bytes; None: px4_msgs is not
-    installed.
+    found: fields and types of each installed message, in order, because PX4 reads the bytes in this order; None: px4_msgs is
+    not installed.
     """
     if px4 not in BRANCHES:
         return f"px4: found '{px4}', wanted one of {', '.join(BRANCHES)}: PX4's version up to the second number"
@@ -100,7 +100,7 @@ def unfit(px4: str, found: Mapping[str, Mapping[str, str]] | None) -> str | None
 
 
 def audit(px4: str, version: str | None, subscribers: Mapping[str, int]) -> list[Unmet]:
-    """What bars a flight over this way. version: PX4's own, as 1.17, None while unknown; subscribers: by topic."""
+    """What bars a flight over uXRCE-DDS. version: PX4's, such as 1.17, None while unknown. subscribers: by topic."""
     unmet = []
     if version is None:
         unmet.append(Unmet("link uxrce: PX4 has not told its version", "check the MAVLink connection"))

@@ -1,1 +1,1 @@
-"""The simulator that PX4's own firmware flies: the project's dynamics behind PX4's simulator interface (MAVLink HIL)."""
+"""A simulator for PX4's own firmware: the project's dynamics behind PX4's simulator interface (MAVLink HIL)."""

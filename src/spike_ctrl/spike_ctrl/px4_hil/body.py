@@ -1,4 +1,4 @@
-"""What flies under PX4's own controllers: one vehicle's dynamics, driven by motor commands, on flat ground at height 0."""
+"""The dynamics of one vehicle under PX4's own controllers: motor commands in, motion out, flat ground at height 0."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BodyMotion(NamedTuple):
 
 
 class Body:
-    """One airframe, at rest on the ground at the origin, nose at `yaw` (rad from east), in steps of `dt` seconds."""
+    """One airframe. It starts at rest on the ground at the origin. yaw: rad from east. dt: s, of a step."""
 
     def __init__(self, airframe: Airframe, dt: float, yaw: float = math.pi / 2):
         self.airframe, self.dt = airframe, dt
@@ -62,7 +62,7 @@ class Body:
 
     @property
     def motion(self) -> BodyMotion:
-        """The acceleration is the mean over the last step: what an accelerometer that integrates would tell."""
+        """The motion. Its acceleration is the mean over the last step, as an integrating accelerometer measures it."""
         row = self.buffer[:: dynamics.LANES].tolist()
         return BodyMotion(
             tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),

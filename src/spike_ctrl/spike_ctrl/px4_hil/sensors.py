@@ -1,7 +1,7 @@
-"""The sensors of a simulated vehicle: what they would tell of its motion, with noise. NED and body FRD, as PX4 takes it.
+"""The sensors of a simulated vehicle: their readings of its motion, with noise. NED and body FRD, as PX4 takes them.
 
-Accelerometer: specific force, -g along z (down) at rest. Magnetometer: the dipole field of the place's latitude, without
-declination. Barometer: ISA. GPS: flat ground around a place.
+Accelerometer: specific force, -g along z (down) at rest. Magnetometer: the dipole field at the latitude of the place,
+without declination. Barometer: ISA. GPS: flat ground around a place.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def parse_place(text: str) -> Place:
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations of a sample, as in PX4's own simulation: those of the body (forward, right, down) while the
-    motors turn, QUIET of them while they stand.
+    """Standard deviations of a sample, as in PX4's own simulation.
+
+    Those of accelerometer and gyro (forward, right, down) hold while the motors turn. While they stand, QUIET times as much.
     """
 
     accelerometer: Vector = ACC_NOISE  # m/s^2
@@ -66,7 +67,7 @@ class Noise:
 
 
 class Reading(NamedTuple):
-    """One sample: m/s^2, rad/s and gauss in FRD, hPa, m above the sea by the pressure, degrees Celsius."""
+    """One sample: m/s^2, rad/s and gauss in FRD; hPa; altitude (m above the sea) from the pressure; degrees Celsius."""
 
     accelerometer: Vector
     gyro: Vector
@@ -77,7 +78,7 @@ class Reading(NamedTuple):
 
 
 class Fix(NamedTuple):
-    """Of the GPS: degrees, m above the sea, velocity (m/s, NED)."""
+    """A GPS fix: degrees, m above the sea, velocity (m/s, NED)."""
 
     latitude: float
     longitude: float
@@ -86,7 +87,7 @@ class Fix(NamedTuple):
 
 
 class Sensors:
-    """Sensors at a place whose noise is `scale` times `noise`; 0 gives the truth. `generator`: of the random numbers."""
+    """Sensors at a place. scale: factor of `noise`; 0 gives true values. generator: source of the random numbers."""
 
     def __init__(self, place: Place, scale: float, generator: np.random.Generator, noise: Noise = Noise()):
         self.place, self.scale, self.noise = place, scale, noise
@@ -95,7 +96,7 @@ class Sensors:
         self._field = magnetic_field(place.latitude)
 
     def read(self, motion: BodyMotion, running: bool) -> Reading:
-        """`running`: the motors turn, and shake the sensors."""
+        """One reading. running: the motors turn and shake the sensors."""
         draw = self._draw()
         level = self.scale * (1.0 if running else QUIET)
         force = specific_force(motion.acceleration, motion.quaternion)
@@ -127,36 +128,36 @@ class Sensors:
 
 
 def specific_force(acceleration: Vector, quaternion: Quaternion) -> Vector:
-    """What an accelerometer feels (m/s^2, FRD): the acceleration (ENU) without that of gravity. -g along z at rest."""
+    """The specific force (m/s^2, FRD) that an accelerometer measures of an acceleration (ENU): -g along z at rest."""
     x, y, z, w = quaternion
     body = frames.rotate((-x, -y, -z, w), (acceleration[0], acceleration[1], acceleration[2] + GRAVITY))
     return frames.frd_from_flu(body)
 
 
 def to_body(ned: Vector, quaternion: Quaternion) -> Vector:
-    """A vector of the world (NED) in the body (FRD)."""
+    """A vector in the world (NED), turned into the body (FRD)."""
     x, y, z, w = quaternion
     return frames.frd_from_flu(frames.rotate((-x, -y, -z, w), frames.enu_from_ned(ned)))
 
 
 def magnetic_field(latitude: float) -> Vector:
-    """The earth's dipole (gauss, NED) at a latitude (degrees): horizontal B cos, down 2 B sin, so tan I = 2 tan latitude."""
+    """The field of the earth's dipole (gauss, NED) at a latitude (degrees): B cos to the north, 2 B sin down."""
     angle = math.radians(latitude)
     return EQUATOR_FIELD * math.cos(angle), 0.0, 2 * EQUATOR_FIELD * math.sin(angle)
 
 
 def pressure(altitude: float) -> float:
-    """hPa at m above the sea."""
+    """Pressure (hPa) at an altitude (m above the sea)."""
     return SEA_PRESSURE * (1 - LAPSE * altitude / SEA_TEMPERATURE) ** EXPONENT
 
 
 def pressure_altitude(found: float) -> float:
-    """The inverse of `pressure`."""
+    """The altitude (m above the sea) at which `pressure` is so large (hPa)."""
     return SEA_TEMPERATURE / LAPSE * (1 - (found / SEA_PRESSURE) ** (1 / EXPONENT))
 
 
 def temperature(altitude: float) -> float:
-    """Degrees Celsius at m above the sea."""
+    """Temperature (degrees Celsius) at an altitude (m above the sea)."""
     return SEA_TEMPERATURE - LAPSE * altitude - CELSIUS
 
 

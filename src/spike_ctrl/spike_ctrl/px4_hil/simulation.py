@@ -2,12 +2,12 @@
 
     simulation = Simulation(airframe)
     while True:
-        send(simulation.advance())             # one sample; HIL_SENSOR comes last, for it moves PX4's clock
+        send(simulation.advance())             # one sample; HIL_SENSOR comes last, because it moves PX4's clock
         while simulation.waiting: simulation.receive(...)
 
-Facts of PX4's `simulator_mavlink`: it is the TCP client and speaks first; the HIL_SENSOR of id 0 sets its clock, which
-begins at 0 with the first; its outputs come only once its rate controller runs, from then on one HIL_ACTUATOR_CONTROLS for
-each sample and with its time; flags 1 where it is built for lockstep, zeros while disarmed, 0..1 for a motor while armed.
+PX4's `simulator_mavlink` is the TCP client and sends first. The HIL_SENSOR of id 0 sets its clock, which starts at 0 with
+the first. Once its rate controller runs, it answers each sample with one HIL_ACTUATOR_CONTROLS of the same time. The flags
+are 1 where PX4 is built for lockstep. The controls are zeros while disarmed, and 0..1 for each motor while armed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from spike_ctrl.simulated_px4.telemetry import MOTOR_ORDER
 
 # HIL_SENSOR.fields_updated: PX4 takes a sensor only where all of its bits are set
 ACCELEROMETER, GYRO, MAGNETOMETER, BAROMETER = 0b111, 0b111 << 3, 0b111 << 6, 1 << 9 | 1 << 11 | 1 << 12
-SLOW_RATE, GPS_RATE, TRUTH_RATE = 50.0, 8.0, 125.0  # Hz: magnetometer and barometer; GPS; the truth until PX4 asks for it
+SLOW_RATE, GPS_RATE, TRUTH_RATE = 50.0, 8.0, 125.0  # Hz: magnetometer and barometer; GPS; true state
 LOCKSTEP = 1  # HIL_ACTUATOR_CONTROLS.flags
-RATES = (250.0, 500.0)  # Hz, least and most, of the samples
+RATES = (250.0, 500.0)  # Hz, lowest and highest rate of the samples
 
 
 class SimulationError(RuntimeError):
-    """The other end is not what it must be, or has stopped; one line with found and wanted."""
+    """The other end is no PX4 in lockstep, or has stopped; one line with found and wanted."""
 
 
 class Simulation:
-    """One airframe under PX4's motor commands, sampled at `rate` (Hz). `noise` scales that of all sensors."""
+    """One airframe under PX4's motor commands. rate: Hz, of the samples. noise: factor of the noise of all sensors."""
 
     def __init__(self, airframe: Airframe, rate: float = 250.0, seed: int = 0, noise: float = 1.0, place: Place = Place()):
         self.rate, self.place = rate, place
@@ -56,12 +56,12 @@ class Simulation:
 
     @property
     def now(self) -> float:
-        """s, of the simulation."""
+        """Time of the simulation, s."""
         return self.ticks / self.rate
 
     @property
     def waiting(self) -> bool:
-        """PX4 owes the answer to the last sample."""
+        """Whether PX4 has not answered the last sample yet."""
         return self.begun and self._answered < self.ticks
 
     @property
@@ -69,12 +69,12 @@ class Simulation:
         return self._reader.counts
 
     def receive(self, data: bytes) -> None:
-        """Bytes from PX4. Raises SimulationError where it does not run in lockstep or sends what is no command."""
+        """Take bytes from PX4. Raises SimulationError where it is not in lockstep, or a command is not finite."""
         for received in self._reader.read(data, self.now):
             _TAKE[received.message.get_msgId()](self, received.message)
 
     def advance(self) -> bytes:
-        """Move the vehicle by one sample under the last commands; gives what PX4 is to hear."""
+        """Move the vehicle by one sample under the last commands. Gives the packets for PX4."""
         self.body.advance(self.commands)
         self.ticks += 1
         motion = self.body.motion
@@ -104,7 +104,7 @@ class Simulation:
         self._answered = max(self._answered, 1 + round(m.time_usec * 1e-6 * self.rate))
 
     def _take_command(self, m) -> None:
-        """PX4 asks for the truth in its own interval (us)."""
+        """PX4 asks for the true state at an interval (us)."""
         asks = m.command == messages.MAV_CMD_SET_MESSAGE_INTERVAL
         if asks and m.param1 == messages.MAVLINK_MSG_ID_HIL_STATE_QUATERNION and m.param2 > 0:
             self._truth_interval = m.param2 * 1e-6
@@ -117,7 +117,7 @@ _TAKE = {
 
 
 def motors(controls: Iterable[float]) -> tuple[float, ...]:
-    """Commands in the airframe's order, out of PX4's controls (motors front-right, back-left, front-left, back-right)."""
+    """Commands in the airframe's order, from PX4's controls (front-right, back-left, front-left, back-right)."""
     found = [0.0] * 4
     for number, (ours, value) in enumerate(zip(MOTOR_ORDER, controls, strict=False)):
         if not math.isfinite(value):
@@ -143,7 +143,7 @@ def hil_gps(fix: Fix, now: float) -> messages.MAVLink_message:
 
 
 def hil_state(motion: BodyMotion, place: Place, now: float) -> messages.MAVLink_message:
-    """The truth, for PX4's logs."""
+    """The true state, for PX4's logs."""
     latitude, longitude, altitude = geodetic(motion.position, place)
     force = specific_force(motion.acceleration, motion.quaternion)
     return messages.MAVLink_hil_state_quaternion_message(

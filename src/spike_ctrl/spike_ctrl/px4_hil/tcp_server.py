@@ -1,4 +1,4 @@
-"""The simulation on TCP: PX4 connects, and each waits for the other. The clock is passed in.
+"""The simulation on TCP: PX4 connects, and both ends run in lockstep. The clock is passed in.
 
 tcp:PORT or tcp:HOST:PORT      PX4's instance N connects to 4560 + N
 """
@@ -13,26 +13,26 @@ from typing import NamedTuple
 from spike_ctrl.px4_hil.simulation import Simulation, SimulationError
 
 LARGEST_READ = 65536
-LOOK = 0.1  # s between looks at `stop`
+LOOK = 0.1  # s between calls of `stop`
 
 
 class EndpointError(ValueError):
-    """An endpoint that cannot be used; the message names it, found and wanted."""
+    """An endpoint cannot be used; the message names it, found and wanted."""
 
 
 class LockstepPace(NamedTuple):
-    """`speed` of the simulation's time against the clock's, 0: as fast as PX4 answers. `patience` (s) with its answers."""
+    """speed: factor of the simulation's time; 0: as fast as PX4 answers. patience: longest wait for an answer, s."""
 
     speed: float = 1.0
     patience: float = 5.0
 
 
 def listen(text: str, instance: int = 0) -> socket.socket:
-    """Listens at tcp:PORT or tcp:HOST:PORT, moved on by `instance`; port 0: any free one. Raises EndpointError."""
+    """Listen at tcp:PORT or tcp:HOST:PORT, at the port plus `instance`; port 0: any free one. Raises EndpointError."""
     kind, _, place = text.partition(":")
     host, _, port = place.rpartition(":")
     if kind != "tcp" or not port.isdecimal() or int(port) + instance > 65535:
-        raise EndpointError(f"--px4-hil: found '{text}', wanted tcp:PORT or tcp:HOST:PORT, as tcp:4560")
+        raise EndpointError(f"--px4-hil: found '{text}', wanted tcp:PORT or tcp:HOST:PORT, such as tcp:4560")
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     number = int(port) + instance if int(port) else 0
@@ -46,7 +46,7 @@ def listen(text: str, instance: int = 0) -> socket.socket:
 
 
 def accept(listener: socket.socket, stop: Callable[[], bool]) -> socket.socket | None:
-    """PX4's connection; None where `stop()` held before it came."""
+    """PX4's connection; None where `stop()` became true before."""
     while not stop():
         if select.select([listener], [], [], LOOK)[0]:
             found, _ = listener.accept()
@@ -63,10 +63,10 @@ def serve(
     stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> None:
-    """Simulate until `stop()` holds. `clock` gives seconds, `say` takes lines for people.
+    """Simulate until `stop()` is true. clock: gives seconds. say: takes lines for people.
 
-    Raises SimulationError where PX4 closes the connection, stops answering or is not built for lockstep. Until it answers
-    for the first time its startup script runs, on our time, which then goes as the clock or faster.
+    Until PX4's first answer its startup script runs; in this time the simulation is at least as fast as the clock. Raises
+    SimulationError where PX4 closes the connection, stops answering, or is not built for lockstep.
     """
     begin, armed, begun = clock(), False, False
     while not stop():
@@ -81,7 +81,7 @@ def serve(
         speed = pace.speed if begun else max(pace.speed, 1.0)
         if speed:
             due = begin + simulation.now / speed
-            if (late := clock() - due) > LOOK:  # whoever was held up does not make up for it
+            if (late := clock() - due) > LOOK:  # after a stall the simulation does not catch up
                 begin += late
             while (left := due - clock()) > 0 and not stop():
                 _hear(simulation, connection, min(left, LOOK))
@@ -102,7 +102,7 @@ def summary(simulation: Simulation, seconds: float) -> str:
 
 
 def _answer(simulation: Simulation, connection: socket.socket, clock, pace: LockstepPace, stop) -> None:
-    """Wait for the answer that PX4 owes."""
+    """Wait for PX4's answer to the last sample."""
     asked = clock()
     while simulation.waiting and not stop():
         _hear(simulation, connection, LOOK)
@@ -114,7 +114,7 @@ def _answer(simulation: Simulation, connection: socket.socket, clock, pace: Lock
 
 
 def _hear(simulation: Simulation, connection: socket.socket, timeout: float) -> None:
-    """Take what came within `timeout` (s)."""
+    """Take the bytes that come within `timeout` (s)."""
     if not select.select([connection], [], [], timeout)[0]:
         return
     try:

@@ -1,1 +1,1 @@
-"""A quadrotor with an autopilot that speaks MAVLink as PX4 does: the project's dynamics, to rehearse flights against."""
+"""A simulated quadrotor with an autopilot that speaks MAVLink as PX4 does, on the project's dynamics."""

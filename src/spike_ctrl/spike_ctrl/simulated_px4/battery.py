@@ -1,4 +1,4 @@
-"""The simulated battery: drained while armed, full again when disarmed, as PX4's simulator has it."""
+"""The simulated battery: it drains while armed and is full again when disarmed, as in PX4's simulator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CELLS, EMPTY, FULL = 4, 3.5, 4.05  # number, V per cell
 
 
 class Battery:
-    """`working` false: neither charge nor voltage is known."""
+    """working: where False, neither charge nor voltage is known."""
 
     def __init__(self):
         self.working = True
@@ -23,10 +23,10 @@ class Battery:
 
     @property
     def charge(self) -> float | None:
-        """0..1."""
+        """Remaining charge, 0..1."""
         return self._charge if self.working else None
 
     @property
     def voltage(self) -> float | None:
-        """V."""
+        """Voltage (V) of all cells."""
         return CELLS * (EMPTY + self._charge * (FULL - EMPTY)) if self.working else None

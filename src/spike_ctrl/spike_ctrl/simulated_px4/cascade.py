@@ -1,4 +1,4 @@
-"""The autopilot's own cascade, after PX4: position P, velocity PI, thrust vector, attitude P. Pure; ENU, FLU, SI."""
+"""The autopilot's own cascade as in PX4: position P, velocity PI, thrust vector, attitude P. Pure; ENU, FLU, SI units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTEGRAL_LIMIT = 4.0  # m/s^2
 
 
 class StateEstimate(NamedTuple):
-    """What the autopilot believes: position (m), attitude, velocity (m/s), body rates (rad/s)."""
+    """The autopilot's estimate: position (m), attitude, velocity (m/s), body rates (rad/s)."""
 
     position: Vector
     quaternion: Quaternion
@@ -23,7 +23,7 @@ class StateEstimate(NamedTuple):
 
 
 class CascadeTarget(NamedTuple):
-    """Where to be, at which velocity to pass there, with which yaw (rad), and the speed (m/s) on the way there."""
+    """position: m. velocity: of the target, m/s. yaw: rad. speed: largest on the way to it, m/s."""
 
     position: Vector
     velocity: Vector
@@ -32,7 +32,7 @@ class CascadeTarget(NamedTuple):
 
 
 class RateCommand(NamedTuple):
-    """Thrust 0..1 and body rates (rad/s): what the rate loop takes."""
+    """Input of the rate loop: thrust 0..1 and body rates (rad/s)."""
 
     thrust: float
     rates: Vector
@@ -71,7 +71,7 @@ def position_command(
 
 
 def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: AutopilotParameters) -> RateCommand:
-    """The rates that turn from one attitude to the other, within PX4's limits."""
+    """The body rates that turn from attitude `found` to attitude `wanted`, within PX4's limits."""
     x, y, z, w = _times(_conjugate(found), wanted)
     sign = 2.0 if w >= 0 else -2.0
     rates = []

@@ -1,4 +1,4 @@
-"""Who may fly: arming, modes, and what happens when something fails. PX4's rules; time is the vehicle's (s)."""
+"""The commander of the simulated autopilot: arming, modes and failsafes by PX4's rules. Time is the vehicle's (s)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import NamedTuple
 from spike_ctrl.px4.dialect import CommandResult, PX4Mode
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
-# How long after COM_OF_LOSS_T the mode has changed: px4 measured .06 to .10 s
+# s from COM_OF_LOSS_T to the change of mode; measured on PX4: 0.06 to 0.10 s
 FAILSAFE_LATENCY = 0.065
 OWN_MODES = (PX4Mode.AUTO_LOITER, PX4Mode.AUTO_TAKEOFF, PX4Mode.AUTO_RTL, PX4Mode.AUTO_LAND)
 STICK_MODES = (PX4Mode.MANUAL, PX4Mode.ALTITUDE, PX4Mode.POSITION, PX4Mode.ACRO, PX4Mode.STABILIZED)
 BREAKER_TERMINATION = 121212
 EMERGENCY, CRITICAL, WARNING, INFO = 0, 2, 4, 6
 
-# What a failsafe does, the worse the later
+# Actions of a failsafe, in rising severity
 NOTHING, HOLD, RETURN, LAND, TERMINATE, DISARM = range(6)
 _MODES = {HOLD: PX4Mode.AUTO_LOITER, RETURN: PX4Mode.AUTO_RTL, LAND: PX4Mode.AUTO_LAND}
 _WORDS = ("nothing", "hold", "return", "land", "terminate", "disarm")
-# Values of the parameters that choose it. Offboard loss would fall back on a stick mode at 0 to 2: there are no sticks
+# Actions by value of the parameters. For a lost offboard signal 0 to 2 choose a stick mode in PX4; there are no sticks here.
 _OFFBOARD_LOSS = {0: RETURN, 1: RETURN, 2: RETURN, 3: RETURN, 4: LAND, 5: HOLD, 6: TERMINATE, 7: DISARM}
 _DATA_LINK_LOSS = {0: NOTHING, 1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
 _REMOTE_CONTROL_LOSS = {1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
@@ -28,10 +28,10 @@ _FENCE = {0: NOTHING, 1: NOTHING, 2: HOLD, 3: RETURN, 4: TERMINATE, 5: LAND}
 
 
 class CommanderInputs(NamedTuple):
-    """What the commander looks at, at each tick. Ages in s, infinite where nothing ever came."""
+    """What the commander decides by at each tick. Ages in s, infinite where nothing ever came."""
 
     setpoint_age: float
-    station_age: float  # of the ground station's last heartbeat; infinite also where there never was one
+    station_age: float  # of the ground station's last heartbeat
     landed: bool
     ready: bool
     charge: float | None  # 0..1, of the battery
@@ -43,9 +43,10 @@ class CommanderInputs(NamedTuple):
 
 
 class Commander:
-    """Disarmed in AUTO_LOITER at first. `speed`: PX4 multiplies its own time-outs by the simulation's speed factor.
+    """Arming and modes. It starts disarmed in AUTO_LOITER.
 
-    `said` collects what the autopilot tells people: severity and text.
+    speed: the simulation's speed factor, by which PX4 multiplies its own time-outs. said: severity and text of messages for
+    people.
     """
 
     def __init__(self, parameters: AutopilotParameters, speed: float = 1.0):
@@ -72,7 +73,7 @@ class Commander:
     def stream_alive(self, seen: CommanderInputs) -> bool:
         return seen.setpoint_age <= self.parameters["COM_OF_LOSS_T"] * self.speed
 
-    # Requests
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def request_mode(self, mode: PX4Mode | int, seen: CommanderInputs) -> CommandResult:
         if mode in STICK_MODES:
@@ -90,7 +91,7 @@ class Commander:
         return CommandResult.ACCEPTED
 
     def against_arming(self, seen: CommanderInputs) -> str | None:
-        """Why it would not arm in the mode that it is in. PREARM_CHECK in SYS_STATUS tells whether there is nothing."""
+        """Why it would not arm in its present mode; None: it would. SYS_STATUS reports this as PREARM_CHECK."""
         if not seen.ready:
             return "estimator not ready"
         if self.mode == PX4Mode.OFFBOARD and not self.stream_alive(seen):
@@ -121,7 +122,7 @@ class Commander:
     def takeoff_done(self) -> None:
         self.intended = self.mode = self._not_land = PX4Mode.AUTO_LOITER
 
-    # Each tick
+    # --- each tick --------------------------------------------------------------------------------------------------
 
     def update(self, seen: CommanderInputs, now: float) -> None:
         self._watch_station(seen.station_age)
@@ -141,7 +142,7 @@ class Commander:
                 self._disarm("by landing")
 
     def _watch_station(self, age: float) -> None:
-        """In the words of PX4, armed or not."""
+        """Report a lost and a regained ground station with PX4's texts, armed or not."""
         lost = math.inf > age > self.parameters["COM_DL_LOSS_T"] * self.speed
         if lost != self.station_lost:
             self.station_lost = lost
@@ -172,7 +173,7 @@ class Commander:
             self._fault(f"attitude failure {name}", now - since > p[f"FD_FAIL_{name}_TTRI"], termination)
 
     def _fault(self, name: str, wrong: bool, action: int) -> None:
-        """A fault acts when it begins; its end gives nothing back: only a mode request does."""
+        """A failsafe acts when its fault begins. It ends only by a mode request, not with the fault."""
         if not wrong:
             self._wrong.discard(name)
             return
@@ -203,9 +204,9 @@ class Commander:
 
 
 class LandDetector:
-    """Landed when the ground carries the vehicle and it no longer wants to fly; px4 measured ~3 s in OFFBOARD, else 1 s.
+    """Landed is a vehicle on the ground with little thrust; measured on PX4 after some 3 s in OFFBOARD, else 1 s.
 
-    As PX4's, it takes more than a minimum of thrust for flying, wherever the vehicle is: LEAST is MPC_MANTHR_MIN and .01.
+    Like PX4's, it takes a vehicle on the ground with more than LEAST thrust for flying: MPC_MANTHR_MIN plus 0.01.
     """
 
     LOW_THRUST, LEAST = 0.3, 0.09  # of hover; of all
@@ -216,7 +217,7 @@ class LandDetector:
         self._since: float | None = None
 
     def update(self, on_ground: bool, thrust: float, hover: float, landing: bool, now: float) -> None:
-        """thrust, hover: 0..1, of the set-point, 0 while the motors are off; `landing`: in a mode that lands."""
+        """One tick. thrust, hover: 0..1, of the set-point, 0 while the motors are off. landing: in a mode that lands."""
         if self.landed:
             changing, needed = not on_ground or thrust > self.LEAST, self.AIRBORNE_TIME
         else:

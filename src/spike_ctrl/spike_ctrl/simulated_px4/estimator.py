@@ -1,7 +1,7 @@
-"""The autopilot's estimate: the truth, and an error that wanders as PX4's does while the motors shake its sensors.
+"""The autopilot's estimate: the true state plus an error that wanders as PX4's does while the motors shake its sensors.
 
-Position error and velocity error belong together (the one is the integral of the other): a critically damped second-order
-system driven by white noise. Attitude errors are first-order. All of it scales with `noise`; 0 gives the truth.
+The position error is the integral of the velocity error: a critically damped second-order system that white noise drives.
+Attitude errors are first-order. All errors scale with `noise`; 0 gives the true state.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
-# Standard deviation of the position error (m): px4 measured .3-.9 m with EKF2's defaults, .02-.15 m with noise
-# parameters that fit the simulated sensors
+# Standard deviation of the position error (m). Measured on PX4: 0.3 to 0.9 m with EKF2's defaults, 0.02 to 0.15 m with
+# noise parameters that fit the simulated sensors.
 WANDER, WANDER_TUNED = 0.4, 0.05
 TUNED_ACC_NOISE, TUNED_GYR_NOISE = 1.0, 0.1
 WANDER_FREQUENCY = 0.4  # rad/s
 TILT, TILT_TUNED, TILT_TIME = math.radians(0.8), math.radians(0.2), 2.0  # standard deviation (rad), time constant (s)
-ACC_NOISE = (0.5, 1.7, 1.4)  # m/s^2, of a sample while the motors turn
-QUIET = 0.02  # of all that, while they do not
-BLOCK = 256  # ticks whose random numbers are drawn at once
+ACC_NOISE = (0.5, 1.7, 1.4)  # m/s^2, standard deviation of a sample while the motors turn
+QUIET = 0.02  # factor of all noise while the motors stand
+BLOCK = 256  # ticks for which random numbers are drawn at once
 
 
 class Estimator:
-    """State of the error. `generator`: of its random numbers."""
+    """The state of the error. generator: source of its random numbers."""
 
     def __init__(self, noise: float, generator: np.random.Generator):
         self.noise = noise
@@ -45,7 +45,7 @@ class Estimator:
         self._last_velocity: Vector | None = None
 
     def advance(self, truth: PlantState, running: bool, parameters: AutopilotParameters) -> StateEstimate:
-        """One tick of the error, and the estimate it gives. `running`: the motors turn."""
+        """One tick of the error; gives the estimate. running: the motors turn."""
         if (draw := next(self._draws, None)) is None:
             self._draws = iter(self._generator.standard_normal((BLOCK, 12)))
             draw = next(self._draws)
@@ -53,7 +53,7 @@ class Estimator:
         self.gyro_noise = tuple(float(level * s * n) for s, n in zip(GYRO_NOISE, draw[:3], strict=True))
         self._sense(truth, [level * s * n for s, n in zip(ACC_NOISE, draw[3:6], strict=True)])
         tuned = parameters["EKF2_ACC_NOISE"] >= TUNED_ACC_NOISE and parameters["EKF2_GYR_NOISE"] >= TUNED_GYR_NOISE
-        # Of x'' = -2 w x' - w^2 x + s n, driven by white noise, the standard deviation is s / (2 w^1.5).
+        # The standard deviation of x'' = -2 w x' - w^2 x + s n, with white noise n, is s / (2 w^1.5).
         w, sigma = WANDER_FREQUENCY, level * (WANDER_TUNED if tuned else WANDER)
         drive = 2 * sigma * w**1.5 / math.sqrt(TICK)
         self._velocity += TICK * (-2 * w * self._velocity - w * w * self._offset + drive * draw[6:9])
@@ -69,7 +69,7 @@ class Estimator:
         )
 
     def jump(self, by: Vector) -> None:
-        """A reset: from now on all positions lie elsewhere by that (m)."""
+        """A reset of the estimator: from now on all positions are shifted by so much (m)."""
         self._jump = _plus(self._jump, by)
         self.reset_counter = (self.reset_counter + 1) % 256
 

@@ -1,4 +1,4 @@
-"""Where the simulated vehicle truly was: a CSV file that no estimate touches, with the times of its ODOMETRY."""
+"""The true states of a simulated vehicle as a CSV file, at the times of its ODOMETRY."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ INTERVAL = 0.0075  # s between two rows, at least: every second tick
 
 
 class TruthError(ValueError):
-    """A file that cannot be written or read; one line names it."""
+    """A file cannot be written or read; one line names it."""
 
 
 class Truth(NamedTuple):
-    """Rows over time (s, growing): position (T, 3) m, ENU; quaternion (T, 4) x y z w; velocity (T, 3) m/s; rates (T, 3)."""
+    """True states: time (T,) s, growing; position (T, 3) m, ENU; quaternion (T, 4) x y z w; velocity (T, 3) m/s, ENU; rates
+    (T, 3) rad/s, FLU."""
 
     time: np.ndarray
     position: np.ndarray
@@ -27,13 +28,13 @@ class Truth(NamedTuple):
     rates: np.ndarray
 
     def at(self, times: np.ndarray) -> np.ndarray:
-        """Positions (m) at these times (s), between rows on a straight line, beyond them NaN."""
+        """Positions (m) at these times (s): linear between rows, NaN beyond the first and last."""
         columns = [np.interp(times, self.time, column, np.nan, np.nan) for column in self.position.T]
         return np.stack(columns, axis=1)
 
 
 class Log:
-    """Writes a row whenever it sees a vehicle that has flown on. Raises TruthError."""
+    """Writes a row at most every INTERVAL seconds. Raises TruthError."""
 
     def __init__(self, path: Path):
         try:
@@ -45,11 +46,12 @@ class Log:
         self._seen = -INTERVAL
 
     def see(self, vehicle: Vehicle) -> None:
+        """Write the vehicle's true state."""
         true = vehicle.truth
         self._write(vehicle.now, true.position, true.quaternion, true.velocity, true.rates)
 
     def row(self, now: float, motion) -> bool:
-        """A pose with velocity and rates, as `gazebo_world.motion` gives it. False where the last row is too young."""
+        """Write a gazebo.running_world.WorldMotion. False where the last row is younger than INTERVAL."""
         return self._write(now, motion.pose.position, motion.pose.quaternion, motion.velocity, motion.rates)
 
     def _write(self, now: float, *values) -> bool:
@@ -65,7 +67,7 @@ class Log:
 
 
 def read(path: Path) -> Truth:
-    """Raises TruthError."""
+    """The states in a CSV file. Raises TruthError."""
     try:
         with path.open() as file:
             head = file.readline().strip()

@@ -1,4 +1,4 @@
-"""Where the autopilot's own modes want the vehicle: hold, take off, return, land. Time is the vehicle's (s)."""
+"""Targets of the autopilot's own modes: hold, take off, return, land. Time is the vehicle's (s)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from spike_ctrl.px4.frames import Vector
 from spike_ctrl.simulated_px4.cascade import CascadeTarget, StateEstimate
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
-NEAR = 0.5  # m, of a place to be there
-# PX4 measured: 14 s from a landing's start at 1.5 m to the ground
-LAND_PAUSE = 2.0  # s, to stop before the descent
+NEAR = 0.5  # m, within which a place counts as reached
+# Measured on PX4: 14 s from the start of a landing at 1.5 m to the ground
+LAND_PAUSE = 2.0  # s before the descent, in which the vehicle stops
 LAND_SLOWLY_BELOW, LAND_SLOWLY = 2.0, 0.125  # m, m/s
-BRAKE_LATE = 0.6  # s; PX4 stops v (v / (2 MPC_ACC_HOR) + .6 s) ahead, as if it braked that late
+BRAKE_LATE = 0.6  # s: PX4 stops v (v / (2 MPC_ACC_HOR) + 0.6 s) ahead, as if it braked so much later
 
 
 class Navigator:
-    """The target of AUTO_LOITER, AUTO_TAKEOFF, AUTO_RTL and AUTO_LAND; `begin` at the start of each.
+    """Targets of AUTO_LOITER, AUTO_TAKEOFF, AUTO_RTL and AUTO_LAND. Call `begin` at the start of each mode.
 
-    `home`: where the vehicle armed last.
+    home: where the vehicle was last armed.
     """
 
     def __init__(self):
@@ -29,7 +29,7 @@ class Navigator:
         self._yaw = 0.0
         self._since = 0.0
         self._leg = ""
-        self._braking = (0.0, 0.0)  # m/s, horizontal: of the place to hold, while it comes to rest
+        self._braking = (0.0, 0.0)  # m/s, horizontal velocity of the target while the vehicle comes to rest
 
     def begin(self, mode: PX4Mode, estimate: StateEstimate, parameters: AutopilotParameters, now: float) -> None:
         self._hold, self._since = estimate.position, now
@@ -46,7 +46,7 @@ class Navigator:
                 self._hold = (x, y, max(z, self.home[2] + parameters["RTL_RETURN_ALT"]))
 
     def shifted(self, jump: Vector) -> None:
-        """The estimate has jumped by that (m): what was remembered goes with it."""
+        """The estimate has jumped by so much (m); remembered places jump with it."""
         self.home = _plus(self.home, jump)
         self._hold = _plus(self._hold, jump)
 
@@ -65,7 +65,7 @@ class Navigator:
         return CascadeTarget(self._hold, velocity, self._yaw, parameters["MPC_XY_CRUISE"])
 
     def arrived(self, estimate: StateEstimate) -> bool:
-        """Whether the vehicle is where it is to hold."""
+        """Whether the vehicle has reached the place that it holds."""
         return math.dist(self._hold, estimate.position) < NEAR
 
     @property
@@ -73,7 +73,7 @@ class Navigator:
         return self._leg == "land"
 
     def _brake(self, deceleration: float, dt: float) -> None:
-        """Like PX4, come to rest where that is possible, and do not fly back to where the mode began."""
+        """Like PX4, come to rest as soon as possible, and do not fly back to where the mode began."""
         vx, vy = self._braking
         speed = math.hypot(vx, vy)
         keep = max(0.0, 1 - deceleration * dt / speed) if speed > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Offboard set-points as PX4 takes them: which masks it understands, and what they then mean. Pure."""
+"""Offboard set-points as PX4 takes them: the type masks that it understands, and their meaning. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from spike_ctrl.px4.frames import Quaternion
 from spike_ctrl.simulated_px4.cascade import CascadeTarget, RateCommand
 
 Setpoint = RateCommand | tuple[float, Quaternion] | CascadeTarget
-"""Rates with thrust; thrust with an attitude; or a place for the position loop."""
+"""Body rates with thrust, thrust with an attitude, or a target of the position loop."""
 
 
 def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpoint | None:
-    """From SET_ATTITUDE_TARGET; None where PX4 would not act on it, and where a number is not finite.
+    """The set-point of SET_ATTITUDE_TARGET; None where PX4 would not act on it, or a number is not finite.
 
-    Either all of roll and pitch rate are given, or an attitude; an ignored throttle is none.
+    It gives either an attitude, or both roll rate and pitch rate. An ignored throttle counts as 0.
     """
     mask = m.type_mask
     thrust = 0.0 if mask & dialect.THROTTLE_IGNORE else m.thrust
@@ -36,7 +36,7 @@ def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpo
 
 
 def of_position_target(m: messages.MAVLink_set_position_target_local_ned_message, speed: float) -> Setpoint | None:
-    """From SET_POSITION_TARGET_LOCAL_NED in frame 1 with position and yaw; None for any other. speed: m/s, at most."""
+    """The target of SET_POSITION_TARGET_LOCAL_NED with position and yaw in frame 1; None for others. speed: m/s, largest."""
     if m.coordinate_frame != messages.MAV_FRAME_LOCAL_NED or m.type_mask != dialect.POSITION_MASK:
         return None
     if not all(math.isfinite(value) for value in (m.x, m.y, m.z, m.yaw)):

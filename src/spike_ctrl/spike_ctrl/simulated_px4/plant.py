@@ -1,4 +1,4 @@
-"""What flies: one vehicle's dynamics with the body-rate loop inside, on flat ground at height 0, in ticks of 4 ms."""
+"""The dynamics of one vehicle with its body-rate loop, on flat ground at height 0, in ticks of 4 ms."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _LANE, _ZERO = np.uint64(0), np.float32(0.0)
 
 
 class PlantState(NamedTuple):
-    """ENU, FLU, SI. `gyro`: filtered, with noise; `rotors`: normalised speeds in the airframe's order."""
+    """The true state, in ENU, FLU and SI units.
+
+    gyro: filtered, with noise. rotors: normalised speeds, commands: their set-points, in the airframe's order.
+    """
 
     position: Vector
     quaternion: Quaternion
@@ -55,12 +58,12 @@ class Plant:
         dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
         self._arms = dynamics.geometry(airframe)
         self._loop = rate_loop.constants(airframe, TICK)
-        # A set-point waits for the next tick, half a tick on average; the rest of the measured delay is added to rates.
+        # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
         self._late = [(0.0, 0.0, 0.0)] * max(0, int((airframe.rate_loop.delay - TICK / 2) / TICK + 0.5))
         self.hardest_touchdown = 0.0  # m/s, downwards
 
     def advance(self, thrust: float, rates: Vector, running: bool, noise: Vector = (0.0, 0.0, 0.0)) -> None:
-        """One tick. thrust 0..1 and rates (rad/s, FLU) steer while `running`, else the motors are off.
+        """One tick. thrust: 0..1. rates: rad/s, FLU. running: where False, the motors are off.
 
         noise: of the gyro's sample, rad/s.
         """
@@ -116,7 +119,7 @@ def attitude_of(buffer):
 
 @njit(inline="always")
 def stand(buffer, attitude):
-    """Where the vehicle in lane 0 has come to the ground, put it there at rest with the attitude it had before.
+    """Put the vehicle in lane 0 at rest on the ground where it has reached it, with its attitude before this step.
 
     Returns the speed (m/s) at which it met the ground, 0 where it did not.
     """

@@ -1,4 +1,4 @@
-"""The autopilot's parameters: PX4's names, types and defaults, as far as the vehicle acts by them or an audit reads them."""
+"""The simulated autopilot's parameters: those of PX4 that it uses or that the preflight reads, with PX4's defaults."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping
 
 DEFAULTS: dict[str, int | float] = {
-    # When to give up the flight: offboard stream, ground station, battery, fence, attitude
+    # Failsafes: offboard stream, remote control, ground station, battery, geofence, attitude
     "COM_OF_LOSS_T": 1.0,
     "COM_OBL_RC_ACT": 0,
     "COM_RC_IN_MODE": 1,  # 0: the vehicle has a remote control, whose sticks nobody moves
     "COM_RCL_EXCEPT": 0,
     "NAV_RCL_ACT": 2,
-    "COM_FAIL_ACT_T": 5.0,  # audited only: nobody holds a stick that would make the autopilot wait
+    "COM_FAIL_ACT_T": 5.0,  # only read by the preflight: there is no stick that would make the autopilot wait
     "NAV_DLL_ACT": 0,
     "COM_DL_LOSS_T": 10.0,
     "COM_LOW_BAT_ACT": 0,
@@ -33,13 +33,13 @@ DEFAULTS: dict[str, int | float] = {
     "COM_DISARM_PRFLT": 10.0,
     "COM_SPOOLUP_TIME": 1.0,
     # Set-points over MAVLink
-    "MAV_SYS_ID": 1,  # audited only
+    "MAV_SYS_ID": 1,  # only read by the preflight
     "MAV_FWDEXTSP": 1,
     # The autopilot's own control
     "MPC_THR_HOVER": 0.5,
     "MPC_THR_MIN": 0.12,
     "MPC_THR_MAX": 1.0,
-    "THR_MDL_FAC": 0.0,  # audited only: the motors are linear in the command
+    "THR_MDL_FAC": 0.0,  # only read by the preflight: the motors are linear in the command
     "MPC_XY_P": 0.95,
     "MPC_Z_P": 1.0,
     "MPC_XY_VEL_P_ACC": 1.8,
@@ -73,13 +73,13 @@ NAMES = tuple(sorted(DEFAULTS))
 
 
 class AutopilotParameterError(ValueError):
-    """A parameter that the vehicle does not have or a value of the wrong kind; the message names it."""
+    """The vehicle has no such parameter, or the value has the wrong type; the message names it."""
 
 
 class AutopilotParameters:
     """Values by name. An integer stays an integer and a float a float, as on PX4.
 
-    >>> Parameters({"COM_OF_LOSS_T": 0.2})["COM_OF_LOSS_T"]
+    >>> AutopilotParameters({"COM_OF_LOSS_T": 0.2})["COM_OF_LOSS_T"]
     0.2
     """
 
@@ -92,7 +92,7 @@ class AutopilotParameters:
         return self._values[name]
 
     def set(self, name: str, value: int | float) -> None:
-        """Raises ParameterError and changes nothing where name or kind of value do not fit."""
+        """Raises AutopilotParameterError, and changes nothing, where the name is unknown or the value has the wrong type."""
         if name not in self._values:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(NAMES)}"
@@ -107,7 +107,7 @@ class AutopilotParameters:
 
 
 def parse(text: str) -> tuple[str, int | float]:
-    """Name and value from NAME=VALUE. Raises ParameterError."""
+    """Name and value from NAME=VALUE. Raises AutopilotParameterError."""
     name, equals, value = text.partition("=")
     try:
         return name, int(value)
@@ -116,5 +116,5 @@ def parse(text: str) -> tuple[str, int | float]:
     try:
         return name, float(value)
     except ValueError:
-        wanted = "wanted NAME=VALUE, as COM_OF_LOSS_T=0.2"
+        wanted = "wanted NAME=VALUE, such as COM_OF_LOSS_T=0.2"
         raise AutopilotParameterError(f"parameter '{text}': found {'no number' if equals else 'no ='}, {wanted}") from None

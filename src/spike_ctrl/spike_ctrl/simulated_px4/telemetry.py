@@ -1,4 +1,4 @@
-"""What the autopilot sends: messages out of a snapshot of the vehicle, and when each is due."""
+"""Telemetry of the simulated autopilot: its MAVLink messages, made from a snapshot, and when each is due."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN = float("nan")
 
 
 class Snapshot(NamedTuple):
-    """The vehicle at one time (s). `gyro`, `acceleration`: a raw sample, FLU; voltage and charge None where unknown."""
+    """The vehicle at one time (s). gyro, acceleration: raw samples, FLU. voltage, charge: None where unknown."""
 
     now: float
     truth: PlantState
@@ -36,7 +36,7 @@ class Snapshot(NamedTuple):
     ready: bool
     voltage: float | None
     charge: float | None
-    remote_control: bool  # is heard
+    remote_control: bool  # received
 
 
 def _heartbeat(s: Snapshot):
@@ -57,7 +57,7 @@ def _sys_status(s: Snapshot):
         messages.MAV_SYS_STATUS_SENSOR_3D_GYRO | messages.MAV_SYS_STATUS_SENSOR_3D_ACCEL
         | messages.MAV_SYS_STATUS_SENSOR_GPS | messages.MAV_SYS_STATUS_SENSOR_BATTERY
     )  # fmt: skip
-    sensors |= dialect.REMOTE_CONTROL * s.remote_control  # PX4 tells of one only while it hears it
+    sensors |= dialect.REMOTE_CONTROL * s.remote_control  # PX4 reports it only while it receives it
     present = sensors | dialect.PREARM_CHECK
     health = sensors | dialect.PREARM_CHECK * s.ready
     voltage = 0xFFFF if s.voltage is None else round(1e3 * s.voltage)
@@ -121,7 +121,7 @@ def _servo_output_raw(s: Snapshot):
 
 
 def _hil_state(s: Snapshot):
-    """The truth. PX4 leaves its time at 0."""
+    """The true state. PX4 leaves its time at 0."""
     t = s.truth
     latitude = HOME_LATITUDE + math.degrees(t.position[1] / EARTH_RADIUS)
     longitude = HOME_LONGITUDE + math.degrees(t.position[0] / (EARTH_RADIUS * math.cos(math.radians(HOME_LATITUDE))))
@@ -139,7 +139,7 @@ def _autopilot_version(s: Snapshot):
 
 
 class TelemetryStream(NamedTuple):
-    """How a message is made, how often it comes by default on the two links, and at most (Hz)."""
+    """How a message is made, its default rates (Hz) on the two links, and its highest rate (Hz)."""
 
     make: object
     onboard: float
@@ -166,7 +166,7 @@ STREAMS = {
 
 
 class Schedule:
-    """When the messages of one link are due."""
+    """When each message of one link is due."""
 
     def __init__(self, rates_hz: dict[int, float]):
         self._interval = {message: 1 / rate for message, rate in rates_hz.items() if rate > 0}
@@ -174,7 +174,7 @@ class Schedule:
         self._due = dict.fromkeys(self._interval, 0.0)
 
     def set_interval(self, message: int, interval: float) -> bool:
-        """Interval in s; below 0: never; 0: as by default. False where there is no such message."""
+        """Set the interval (s) of a message; negative: never; 0: the default. False where there is no such message."""
         if message not in STREAMS:
             return False
         if interval == 0:
@@ -188,7 +188,7 @@ class Schedule:
         return True
 
     def due(self, now: float) -> list[int]:
-        """The messages to send at this tick. One that is late is sent once, not made up for."""
+        """The messages to send at this tick. Missed ones are not sent later."""
         found = []
         for message, due in self._due.items():
             if now >= due - 1e-9:

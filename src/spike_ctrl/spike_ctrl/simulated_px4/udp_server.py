@@ -1,4 +1,4 @@
-"""The vehicle on UDP: a thin loop between sockets and core. The clock is passed in."""
+"""The simulated vehicle on UDP: a loop between its sockets and its core. The clock is passed in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
-MAX_LAG = 0.1  # s of the clock; a process that was held up for longer does not make up for it
+MAX_LAG = 0.1  # s of the clock: after a longer stall the vehicle's time does not catch up
 LARGEST_DATAGRAM = 65535
 # Of what a process with the vehicle is told: low, high.
 RANGES = {
@@ -22,11 +22,11 @@ Address = tuple[str, int]
 
 
 class AddressError(ValueError):
-    """An address that cannot be used; the message names it, found and wanted."""
+    """An address cannot be used; the message names it, found and wanted."""
 
 
 class Port(NamedTuple):
-    """One link: its socket and where it sends to. Like PX4, the vehicle speaks first."""
+    """One link: its socket, and the address that it sends to. Like PX4, the vehicle sends first."""
 
     socket: socket.socket
     remote: Address
@@ -78,8 +78,10 @@ def serve(
     say: Callable[[str], None],
     see: Callable[[Vehicle], None] = lambda vehicle: None,
 ) -> None:
-    """Fly until `stop()` holds. `clock` gives seconds, `say` takes lines for people: modes and what the autopilot tells;
-    `see` looks at the vehicle after each step.
+    """Fly until `stop()` is true.
+
+    clock: gives seconds. say: takes lines for people, with modes and the autopilot's texts. see: called with the vehicle
+    after each step.
     """
     begin, shown, heard = clock() - vehicle.now / vehicle.speed, "", 0
     with selectors.DefaultSelector() as selector:
@@ -106,7 +108,7 @@ def serve(
 
 
 def summary(vehicle: Vehicle) -> str:
-    """One line on the flight, from the truth."""
+    """One line about the flight, from the true states."""
     x, y, z = vehicle.truth.position
     return (
         f"{vehicle.now:.1f} s; at east {x:.2f} north {y:.2f} up {z:.2f} m; farthest {vehicle.farthest:.2f} m from the start"
@@ -124,7 +126,7 @@ def _send(ports: dict[str, Port], packets) -> None:
             try:
                 ports[name].socket.sendto(data, ports[name].remote)
             except (BlockingIOError, ConnectionRefusedError):
-                pass  # nobody listens yet, or the buffer is full: UDP promises nothing
+                pass  # the other end does not listen yet, or the buffer is full: UDP may lose packets
 
 
 def _datagrams(found: socket.socket):

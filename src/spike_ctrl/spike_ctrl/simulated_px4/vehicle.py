@@ -1,6 +1,6 @@
-"""The vehicle without its sockets: time and datagrams in, datagrams out. Equal inputs and seeds give equal outputs.
+"""The simulated vehicle without its sockets: time and datagrams in, datagrams out. Equal inputs and seeds give equal output.
 
-All times are the vehicle's (s); the caller makes them run faster than the clock if it wants.
+All times are the vehicle's (s). The caller may let them run faster than the clock.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from spike_ctrl.simulated_px4.plant import TICK, Plant, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameterError, AutopilotParameters
 from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 
-ONBOARD, STATION = "onboard", "station"  # the two ports
+ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
-STATUS_PERIOD = 0.5  # s, in which PX4's commander publishes its status at least
+STATUS_PERIOD = 0.5  # s, longest time between two publications of PX4's status
 LISTED_PER_TICK = 2  # parameters, so that a list does not fill the socket's buffer
-JUMP = (1.0, -0.5, 0.2)  # m, of the estimate when the GPS is made to be wrong
+JUMP = (1.0, -0.5, 0.2)  # m, jump of the estimate when the GPS is made wrong
 _MODE_COMMANDS = {
     messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL,
     messages.MAV_CMD_NAV_LAND: PX4Mode.AUTO_LAND,
@@ -39,11 +39,11 @@ Packets = list[tuple[str, bytes]]
 
 
 class Vehicle:
-    """One vehicle on the ground, nose to `yaw` (rad from east; PX4's simulation begins nose north).
+    """One vehicle on the ground.
 
-    `noise` scales all sensor noise, 1 as PX4's simulation; `latency` (s) delays what arrives; `speed` is the factor by
-    which the vehicle's time runs ahead of the clock; a `signing` for each port, where links are signed; `system`:
-    MAV_SYS_ID.
+    yaw: of its nose, rad from east; PX4's simulation starts to the north. noise: factor of all sensor noise, 1 as in PX4's
+    simulation. latency: delay of received packets, s. speed: factor of the vehicle's time against the clock. signing: for
+    each port with a signed link. system: MAV_SYS_ID.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class Vehicle:
         system: int = dialect.SYSTEM,
     ):
         self.now, self.system = 0.0, system
-        self.farthest = 0.0  # m from the start, of the truth
+        self.farthest = 0.0  # m, largest true distance from the start
         self.parameters = AutopilotParameters(parameters)
         self.plant = Plant(airframe, yaw)
         self.estimator = Estimator(noise, np.random.default_rng(seed))
         self.battery = Battery()
-        self.radio_works = True  # between remote control and vehicle
+        self.radio_works = True  # the remote control reaches the vehicle
         self.commander = Commander(self.parameters, speed)
         self.land_detector = LandDetector()
         self.latency, self.speed = latency, speed
-        self.said: list[tuple[float, str]] = []  # time and text of all that it told people
+        self.said: list[tuple[float, str]] = []  # time and text of all its messages for people
         signing = signing or {}
         wanted = {*_HANDLERS, messages.MAVLINK_MSG_ID_TIMESYNC}
         self.readers = {port: Reader(wanted, signing=signing.get(port)) for port in (ONBOARD, STATION)}
@@ -78,27 +78,27 @@ class Vehicle:
             STATION: Schedule({number: stream.station for number, stream in STREAMS.items()}),
         }
         self._navigator = Navigator()
-        self._mode: PX4Mode | None = None  # that steers; None while the motors are off
+        self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral = (0.0, 0.0, 0.0)
         self._command = IDLE
         self._setpoint: offboard_setpoints.Setpoint = IDLE
         self._setpoint_at = self._station_at = self._armed_at = -math.inf
         self._ticks = 0
         self._arrived: list[tuple[float, str, Received]] = []
-        self._answers: list[tuple[str, messages.MAVLink_message]] = []  # of this tick
-        self._late_answers: list[tuple[str, messages.MAVLink_message]] = []  # of the next
+        self._answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in this tick
+        self._late_answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in the next tick
         self._listing: dict[str, int] = {}
-        self._status_told: dict[str, tuple] = {}  # by port: what CURRENT_MODE told last, and when
+        self._status_told: dict[str, tuple] = {}  # by port: the last CURRENT_MODE and its time
         self._truth = self.plant.state
         self._estimate = self.estimator.advance(self._truth, False, self.parameters)
 
     @property
     def truth(self) -> PlantState:
-        """The plant's own state, which no estimate touches."""
+        """The true state of the plant."""
         return self._truth
 
     def receive(self, port: str, data: bytes, now: float) -> Packets:
-        """A datagram that came in at a port. It acts at the next tick; only TIMESYNC is answered at once."""
+        """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC is answered at once."""
         packets = []
         for received in self.readers[port].read(data, now / self.speed):
             message = received.message
@@ -111,7 +111,7 @@ class Vehicle:
         return packets
 
     def advance(self, now: float) -> Packets:
-        """All ticks up to that time, and what they send."""
+        """All ticks up to `now` (s). Gives the packets that they send."""
         packets: Packets = []
         while (self._ticks + 1) * TICK <= now + 1e-9:
             self._ticks += 1
@@ -169,7 +169,7 @@ class Vehicle:
             return IDLE
         if mode == PX4Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
             self.commander.takeoff_done()
-            self._mode = self.commander.mode  # which goes on to the same place
+            self._mode = self.commander.mode  # it holds the same place
         return self._follow(self._navigator.target(self._estimate, self.parameters, self.now, TICK))
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand:
@@ -181,7 +181,7 @@ class Vehicle:
         thrust, quaternion = setpoint
         return attitude_command(self._estimate.quaternion, quaternion, thrust, self.parameters)
 
-    # What leaves
+    # --- what is sent -----------------------------------------------------------------------------------------------
 
     def _outgoing(self) -> Packets:
         found = [*self._answers]
@@ -204,7 +204,7 @@ class Vehicle:
         return [(port, self._pack(port, message, self.now)) for port, message in found]
 
     def _has_mode_news(self, port: str) -> bool:
-        """PX4 sends CURRENT_MODE when its status is published: as it changes, and twice a second."""
+        """PX4 sends CURRENT_MODE when it publishes its status: on every change, and twice a second."""
         status = (self.commander.mode, self.commander.intended, self.commander.armed, self.commander.failsafe)
         before, at = self._status_told.get(port, (None, -math.inf))
         if status == before and self.now - at < STATUS_PERIOD:
@@ -232,10 +232,10 @@ class Vehicle:
         landing = self.commander.mode in OWN_MODES and self._navigator.landing
         return Landed.LANDING if landing else Landed.IN_AIR
 
-    # What arrives
+    # --- what is received -------------------------------------------------------------------------------------------
 
     def _for_us(self, m) -> bool:
-        """PX4 says nothing to what is meant for another."""
+        """Whether a message is for this vehicle. PX4 does not answer others."""
         return m.target_system in (0, self.system) and m.target_component in (0, dialect.COMPONENT)
 
     def _set_attitude_target(self, port: str, received: Received) -> None:
@@ -259,7 +259,7 @@ class Vehicle:
         if not self._for_us(m):
             return
         if m.command == messages.MAV_CMD_DO_SET_MODE:
-            self._acknowledge(port, received, CommandResult.ACCEPTED, self._answers)  # always, and the truth one tick later
+            self._acknowledge(port, received, CommandResult.ACCEPTED, self._answers)  # the true result follows
             self._acknowledge(port, received, self._do_set_mode(m), self._late_answers)
             return
         act = _COMMANDS.get(m.command)
@@ -305,7 +305,7 @@ class Vehicle:
         return CommandResult.ACCEPTED
 
     def _inject_failure(self, port: str, m) -> CommandResult:
-        """The battery's gauge or the remote control off and on again; a GPS that is wrong makes the estimate jump."""
+        """Switch battery gauge or remote control off and on; a wrong GPS makes the estimate jump."""
         if self.parameters["SYS_FAILURE_EN"] != 1:
             return CommandResult.DENIED
         unit, kind = m.param1, m.param2

@@ -1,6 +1,6 @@
-"""A policy flies the simulated vehicle over its MAVLink, in virtual time: a minute takes seconds, and no clock decides.
+"""A policy flies the simulated vehicle over MAVLink in virtual time: a minute takes seconds, whatever the computer's load.
 
-The vehicle takes off by its own position control; meanwhile the policy answers in shadow, then it flies its trajectories.
+The vehicle takes off by its own position control while the policy answers in shadow; then the policy flies trajectories.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from spike_ctrl.sim import observation
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
 STEP = 0.004  # s, the vehicle's tick
-READY, CLIMB = 3.0, 8.0  # s on the ground, and to the height
-FENCE = Cage((-50.0, -50.0, -1.0), (50.0, 50.0, 50.0))  # nobody is clamped
+READY, CLIMB = 3.0, 8.0  # s on the ground, and for the climb
+FENCE = Cage((-50.0, -50.0, -1.0), (50.0, 50.0, 50.0))  # too large to clamp any set-point
 
 
 def fly(
@@ -42,9 +42,10 @@ def fly(
     seed: int = 0,
     rate_hz: float = 100.0,
 ) -> FlownTrack:
-    """The track of `paths`, `duration` (s) each. described: the airframe that the policy was made for; plant: what is there.
+    """The track along `paths`, `duration` (s) each.
 
-    latency: s that commands are late; noise: of the sensors, 1 as PX4's simulation.
+    described: the airframe that the policy was made for. plant: the airframe that flies. latency: delay of commands, s.
+    noise: factor of the sensors' noise, 1 as in PX4's simulation.
     """
     vehicle = Vehicle(plant, seed, SIH_NOISE, noise, latency)
     companion = Companion(Link(), rate_hz)
@@ -78,7 +79,7 @@ def fly(
             if flying < 0:
                 send(companion.link.position((*paths[0].centre[:2], height), heading, now))
                 continue
-            thrust, rates = link.setpoint(np.clip(action, -1, 1).tolist(), described)
+            thrust, rates = link.thrust_and_rates(np.clip(action, -1, 1).tolist(), described)
             send(companion.link.rates(thrust, rates, now))
             rows.append((flying, *vehicle.truth.position, *sample.position, *point.position))
     found = np.array(rows)

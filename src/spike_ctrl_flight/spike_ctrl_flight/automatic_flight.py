@@ -9,40 +9,42 @@ from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.operator_requests import Request
-from spike_ctrl_flight.flight_parameters import place
+from spike_ctrl_flight.flight_parameters import parse_place
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
-class Automatic:
-    """`p`: the supervisor's parameters. Raises ParameterError for what cannot be flown."""
+class AutomaticFlight:
+    """An automatic flight as the supervisor's parameters `p` plan it. Raises NodeParameterError for an impossible one."""
 
     def __init__(self, p, envelope: Envelope):
         self.anywhere = not p.setpoint
-        centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else place(p.setpoint)
+        centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else parse_place(p.setpoint)
         try:
             paths = trajectory.several(p.trajectory, centre, yaw, p.size, p.period, p.duration)
             paths = tuple(path.within_reach(*envelope.trajectory_limits, envelope.reach) for path in paths)
         except TrajectoryError as error:
             raise NodeParameterError(str(error)) from None
-        self.plan, self.auto, self._centre = MissionPlan(paths, p.duration), Mission(), None
+        self.plan, self.mission, self._centre = MissionPlan(paths, p.duration), Mission(), None
 
     @property
     def done(self) -> bool:
-        return self.auto.phase is MissionPhase.DONE
+        return self.mission.phase is MissionPhase.DONE
 
     def advance(
-        self, rungs: Ladder, airborne: bool, answers: bool, point: SetPoint | None, now: float, refusal: str
+        self, ladder: Ladder, airborne: bool, answers: bool, point: SetPoint | None, now: float, refusal: str
     ) -> tuple[tuple[Request, ...], Trajectory | None, str]:
-        """Requests and target for the supervisor's next step, and the phase where it has just begun, in words.
+        """Requests and target for the supervisor's next step, and the name of a phase that has just begun.
 
-        point: the set-point of now; where the policy is engaged, the centre of trajectories that have no other.
+        point: the present set-point. Where the policy is engaged, it becomes the centre of trajectories without one.
         """
-        before = self.auto.phase
-        self.auto, requests, target = auto_mission.advance(self.auto, rungs, airborne, answers, now, self.plan, refusal)
-        phase = self.auto.phase.value if self.auto.phase is not before else ""
+        before = self.mission.phase
+        self.mission, requests, target = auto_mission.advance(
+            self.mission, ladder, airborne, answers, now, self.plan, refusal
+        )
+        phase = self.mission.phase.value if self.mission.phase is not before else ""
         if target is not None:
             self._centre = self._centre or point
             if self.anywhere and self._centre is not None:
                 target = replace(target, centre=self._centre.position, yaw=self._centre.yaw)
-            phase = f"fly trajectory {self.auto.leg + 1} of {len(self.plan.trajectories)}, {target.kind}"
+            phase = f"fly trajectory {self.mission.leg + 1} of {len(self.plan.trajectories)}, {target.kind}"
         return requests, target, phase

@@ -1,0 +1,61 @@
+"""What the supervisor node publishes and logs after a step of the supervisor."""
+
+import secrets
+import time
+
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
+
+from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.supervisor_state import SupervisorOutput
+from spike_ctrl_flight import flight_messages
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill
+
+
+class SupervisorOutputs:
+    """Publishers of command, request, acceptance, set-point and status. refusal: the last refused request, in words."""
+
+    def __init__(self, node: Node, layout: str):
+        self.layout, self.refusal, self._accepted, self._log = layout, "", None, node.get_logger()
+        self.source = secrets.randbits(63) + 1  # identifies this supervisor; 0 is for nodes that know of none
+        self._command_out = node.create_publisher(FlightCommand, "command", qos.STREAM)
+        self._request_out = node.create_publisher(AutopilotRequest, "autopilot_request", qos.STATUS)
+        self._acceptance_out = node.create_publisher(Acceptance, "policy/acceptance", qos.STATUS)
+        self._set_point_out = node.create_publisher(SetPoint, "set_point", qos.STREAM)
+        self._status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
+
+    def publish_set_point(self, output: SupervisorOutput) -> None:
+        if output.set_point is not None:
+            self._set_point_out.publish(flight_messages.set_point_message(output.set_point, self.source, time.time_ns()))
+
+    def publish(self, output: SupervisorOutput, ladder: Ladder, status_sent: int) -> None:
+        """Everything but the set-point. status_sent: stamp (ns) of the autopilot's status that a request answers."""
+        if output.command is not None:
+            message = flight_messages.command_message(output.command, self.layout, self.source, time.time_ns())
+            self._command_out.publish(message)
+        if output.ask is not None:
+            request = getattr(AutopilotRequest, output.ask.name)
+            about = {"request": request, "source": self.source, "status_sent": status_sent}
+            self._request_out.publish(fill(AutopilotRequest(), stamp=time.time_ns(), **about))
+        if output.accept is not None and output.accept != self._accepted:
+            self._acceptance_out.publish(fill(Acceptance(), stamp=time.time_ns(), **output.accept._asdict()))
+        self._accepted = output.accept
+        for event in output.events:
+            self._tell(event)
+        if output.status is not None:
+            self._log.info(output.status)
+        if output.status is not None or output.events:
+            self._status_out.publish(flight_messages.supervisor_status(ladder, output, time.time_ns()))
+
+    def _tell(self, event: Event) -> None:
+        """Log an event. A refusal that is repeated is logged once: the automatic flight asks until it is granted."""
+        if event.text == self.refusal:
+            return
+        self.refusal = event.text if event.text.startswith("refused") else self.refusal
+        if event.severity == "error":  # rclpy wants each call in a line of its own
+            self._log.error(event.text)
+        elif event.severity == "warning":
+            self._log.warning(event.text)
+        else:
+            self._log.info(event.text)
