@@ -11,7 +11,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.evaluation import off_nominal
-from spike_ctrl.evaluation.benchmark import PolicyController
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.off_nominal import CORNERS, EACH
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity

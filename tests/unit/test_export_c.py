@@ -18,7 +18,8 @@ import torch
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.export import ExportError, c_cost, c_native, c_source
 from spike_ctrl.export.integer_policy import LIMITS, quantise
 from spike_ctrl.policy import checkpoint

@@ -7,7 +7,8 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
-from spike_ctrl.evaluation.benchmark import COLUMNS, GuideController, RaptorController, evaluate
+from spike_ctrl.evaluation.benchmark import COLUMNS, evaluate
+from spike_ctrl.evaluation.controllers import GuideController, RaptorController
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import FORCE
 from spike_ctrl.sim.environment import Environment, Task

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate, randomised
+from spike_ctrl.evaluation.benchmark import evaluate, randomised
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import training_state
 from spike_ctrl.learn.learner import Learner

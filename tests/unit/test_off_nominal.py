@@ -6,7 +6,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.evaluation import off_nominal
-from spike_ctrl.evaluation.benchmark import PolicyController
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.off_nominal import CORNERS, EACH, Corner
 from spike_ctrl.evaluation.tracking import Tracking, hovering
 from spike_ctrl.policy import checkpoint

@@ -19,7 +19,8 @@ from recorded import fly
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log

@@ -12,7 +12,7 @@ from spike_ctrl.cli import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import protocols, tracking
-from spike_ctrl.evaluation.benchmark import GuideController
+from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust, ProtocolError
 from spike_ctrl.evaluation.tracking import Tracking, table, track
 
@@ -30,19 +30,19 @@ class StandingStill:
 
 
 def test_who_stands_still_is_one_radius_from_every_point_of_a_circle():
-    found = track(StandingStill(), CRAZYFLIE, Trajectory("circle", size=0.8), rounds=1)
+    found = track(StandingStill(), Trajectory("circle", size=0.8), CRAZYFLIE, rounds=1)
     assert (found.mean, found.rmse, found.worst) == pytest.approx((0.8, 0.8, 0.8), abs=2e-3)
     assert found.beyond == 1
 
 
 def test_who_stands_still_where_the_set_point_stays_is_on_it():
-    found = track(StandingStill(), CRAZYFLIE, Trajectory("hover"), rounds=1)
+    found = track(StandingStill(), Trajectory("hover"), CRAZYFLIE, rounds=1)
     assert found.worst < 1e-2 and found.beyond == 0
 
 
 def test_the_guide_follows_a_figure_eight_and_the_preview_is_what_lets_it():
     def by_guide(preview):
-        return track(GuideController(GeometricGuide(CRAZYFLIE)), CRAZYFLIE, Trajectory("figure8"), preview=preview)
+        return track(GuideController(GeometricGuide(CRAZYFLIE)), Trajectory("figure8"), CRAZYFLIE, preview=preview)
 
     assert by_guide(0.2).mean < 0.15 < by_guide(0.0).mean
 
@@ -68,20 +68,20 @@ def test_a_vehicle_has_settled_from_when_on_it_stays_within_five_centimetres():
 
 
 def test_who_does_not_react_to_a_step_never_settles():
-    found = track(StandingStill(), CRAZYFLIE, protocols.find("step").trajectory)
+    found = track(StandingStill(), protocols.find("step").trajectory, CRAZYFLIE)
     assert found.settling == math.inf and found.mean == pytest.approx(1.0, abs=1e-2)
 
 
 def test_a_gust_moves_who_stands_still_as_far_as_its_impulse_says():
     """Half the share of the weight over its duration: a velocity of share g / 2 x duration, reached after half of it."""
-    found = track(StandingStill(), CRAZYFLIE, Trajectory("hover", period=1.0), gust=Gust(0.2, 1.0))
+    found = track(StandingStill(), Trajectory("hover", period=1.0), CRAZYFLIE, gust=Gust(0.2, 1.0))
     assert found.worst == pytest.approx(0.1 * 9.81 * (0.5 + 1.0), rel=0.02)
 
 
 def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_does_not():
     def by_guide(privileged):
         guide = GuideController(GeometricGuide(CRAZYFLIE), privileged)
-        return track(guide, CRAZYFLIE, protocols.find("gust").trajectory, gust=Gust())
+        return track(guide, protocols.find("gust").trajectory, CRAZYFLIE, gust=Gust())
 
     known, unknown = by_guide(True), by_guide(False)
     assert known.worst < unknown.worst and known.settling < math.inf

@@ -1,10 +1,97 @@
-"""spike_ctrl: spiking neural networks that fly quadrotors. The library; it knows no ROS and reads no clock."""
+"""spike_ctrl: spiking neural networks that fly quadrotors. The library; it knows no ROS and reads no clock.
 
+>>> import spike_ctrl
+>>> policy = spike_ctrl.load_policy("crazyflie")
+>>> spike_ctrl.evaluate(policy, "crazyflie", starts=64).headline > 450
+True
+
+A name is imported when it is used first, and so are torch, numba and Gymnasium. After `import spike_ctrl`, Gymnasium makes
+"spike_ctrl/Position-v0".
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spike_ctrl._files import kernel_cache
+from spike_ctrl.sim import gymnasium_registration
+
+if TYPE_CHECKING:
+    from spike_ctrl.airframe import Airframe
+    from spike_ctrl.control.geometric_guide import GeometricGuide
+    from spike_ctrl.control.guide_protocol import Guide
+    from spike_ctrl.control.trajectory import Trajectory
+    from spike_ctrl.evaluation.benchmark import Evaluation, evaluate
+    from spike_ctrl.evaluation.tracking import Tracking, track
+    from spike_ctrl.learn.start_training import train
+    from spike_ctrl.policy.checkpoint import load_policy
+    from spike_ctrl.policy.policy_protocol import Policy
+    from spike_ctrl.sim.environment import Environment
+    from spike_ctrl.sim.gymnasium_environments import make_env
+    from spike_ctrl.snn.network import SpikingNetwork
+
+__all__ = [
+    "Airframe",
+    "Environment",
+    "Evaluation",
+    "GeometricGuide",
+    "Guide",
+    "Policy",
+    "SpikingNetwork",
+    "Tracking",
+    "Trajectory",
+    "evaluate",
+    "load_policy",
+    "make_env",
+    "track",
+    "train",
+]
+
+_HOMES = {
+    "Airframe": "airframe",
+    "Environment": "sim.environment",
+    "Evaluation": "evaluation.benchmark",
+    "GeometricGuide": "control.geometric_guide",
+    "Guide": "control.guide_protocol",
+    "Policy": "policy.policy_protocol",
+    "SpikingNetwork": "snn.network",
+    "Tracking": "evaluation.tracking",
+    "Trajectory": "control.trajectory",
+    "evaluate": "evaluation.benchmark",
+    "load_policy": "policy.checkpoint",
+    "make_env": "sim.gymnasium_environments",
+    "track": "evaluation.tracking",
+    "train": "learn.start_training",
+}
 
 __version__ = "0.2.0"
 
 
 kernel_cache.use(Path(__file__).parent)
+gymnasium_registration.register()
+
+
+def __getattr__(name: str) -> object:
+    """The public name or the package of that name, imported now."""
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = found
+        return found
+    if name in _packages():
+        return importlib.import_module(f"{__name__}.{name}")
+    near = difflib.get_close_matches(name, __dir__(), 1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    # Without an object, or Python would add the same hint once more.
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name, obj=None)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_packages(), "__version__"})
+
+
+def _packages() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]

@@ -114,14 +114,17 @@ class Airframe:
             raise AirframeError(f"airframe {self.name}: action_layout: found '{self.action_layout}', wanted '{layout}'")
 
 
-def load(source: str | Path) -> Airframe:
+def load(source: str | Path | Airframe) -> Airframe:
     """The airframe of that name among config/airframes, or the one in the YAML file at that path (.yaml or .yml, or a Path).
 
-    Raises AirframeError on an unknown name, a missing file, bad YAML, a key, a unit, a type or a range.
+    An Airframe is given back as it is. Raises AirframeError on an unknown name, a missing file, bad YAML, and on a wrong key,
+    unit, type or range.
 
     >>> load("crazyflie").mass
     0.027
     """
+    if isinstance(source, Airframe):
+        return source
     path = source if isinstance(source, Path) else yaml_file.find(source, "airframe", AirframeError)
     return from_dict(yaml_file.read(path, "airframe", AirframeError), source=f"airframe {path}")
 

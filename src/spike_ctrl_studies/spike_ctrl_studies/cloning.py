@@ -12,7 +12,8 @@ import torch
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import slope_schedule

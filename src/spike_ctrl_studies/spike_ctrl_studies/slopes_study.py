@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from spike_ctrl import airframe
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.report.figures import Bars, Figure, Line, Panel

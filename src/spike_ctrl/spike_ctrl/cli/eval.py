@@ -49,7 +49,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.evaluation.benchmark import PolicyController
+    from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
     from spike_ctrl.evaluation.protocols import ProtocolError, find
     from spike_ctrl.policy import checkpoint
 
@@ -66,11 +66,7 @@ def run(options: argparse.Namespace) -> int:
     vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
     policies = {}
     for model, found in loaded.items():
-        contract = found.manifest.contract
-        expect = {"airframe_hash": vehicle.hash, "action": vehicle.action_layout}
-        if contract.airframe_hash != vehicle.hash:
-            expect = {"airframe": vehicle.name} | expect  # a name says more than a hash; alone it decides nothing
-        checkpoint.require(contract, expect, str(model))
+        require_airframe(found, vehicle, str(model))
         policies[model] = PolicyController(found.policy)
     if options.raptor:
         vehicle.require_layout("motors")
@@ -97,7 +93,7 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
         about = {"randomisation": plants, "gust": protocol.gust}
-        found = {label: tracking.track(controller, vehicle, path, **about) for label, controller in flown.items()}
+        found = {label: tracking.track(controller, path, vehicle, **about) for label, controller in flown.items()}
         seconds = path.lead + tracking.ROUNDS * path.period
         print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, {seconds:g} s, span +-{path.size:g} m{kind}")
         print(tracking.table(protocol.name, found, protocol.sudden))
@@ -127,7 +123,7 @@ def _fly_corners(flown, vehicle) -> dict[str, dict]:
 
 def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
-    from spike_ctrl.evaluation.benchmark import GuideController, GuideFirstController, RaptorController
+    from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, RaptorController
     from spike_ctrl.evaluation.protocols import CORNERS, STARTS
 
     flown = {}

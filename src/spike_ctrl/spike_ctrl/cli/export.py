@@ -100,7 +100,8 @@ def _show_cost(found) -> None:
 
 def _evaluate(found, policy, words: str) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.evaluation.benchmark import PolicyController, evaluate, table
+    from spike_ctrl.evaluation.benchmark import evaluate, table
+    from spike_ctrl.evaluation.controllers import PolicyController
 
     contract = found.manifest.contract
     vehicle = airframe.load(contract.airframe)

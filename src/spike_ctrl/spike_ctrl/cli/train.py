@@ -92,15 +92,12 @@ def _begin_and_train(options: argparse.Namespace) -> int:
 def _train(run, offline_steps: int) -> int:
     """Learn from recordings for the offline steps, then fly to the end of the recipe, evaluate and save. Raises RunError."""
     from spike_ctrl.evaluation.benchmark import comparison
-    from spike_ctrl.learn.trainer import study, train
+    from spike_ctrl.learn.start_training import learn
 
     stop = stop_signals()
-    finished = study(run, offline_steps, show_progress, lambda: bool(stop))
-    finished = finished and train(run, show_progress, lambda: bool(stop))
+    finished = learn(run, offline_steps, show_progress, lambda: bool(stop))
     print()
     if not finished:
-        run.save()
-        run.close()
         if offline_steps:
             print(f"stopped; the best policy so far is in {run.folder}")
         else:
@@ -138,15 +135,8 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
 
 def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, bags=(), about):
     """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
-    from spike_ctrl import airframe as airframes
-    from spike_ctrl.learn import recipe as recipes
-    from spike_ctrl.learn.run import Run, folder_for
+    from spike_ctrl.learn import start_training
+    from spike_ctrl.learn.run import folder_for
 
-    ranges.require({"vehicles": vehicles, "seed": seed}, {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}, "--")
-    limits = recipes.ScheduleSettings.__dataclass_fields__["steps"].metadata
-    if steps and not limits["low"] <= steps <= limits["high"]:
-        raise UsageError(f"--steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
-    vehicle = airframes.load(airframe)
-    plan = recipes.find(recipe).with_steps(steps)
-    folder = run or folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
-    return Run.start(folder, plan, vehicle, vehicles, seed, bags, **about)
+    folder = run or (lambda plan: folder_for(plan, time.strftime("%Y%m%d-%H%M%S")))
+    return start_training.start(folder, recipe, airframe, vehicles, steps, seed, bags, prefix="--", **about)

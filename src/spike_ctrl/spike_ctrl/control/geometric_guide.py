@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_ctrl import airframe as airframes
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
@@ -22,6 +26,7 @@ from spike_ctrl.sim.action_mapping import action, collective
 _action, _collective = inlined(action), inlined(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,17 @@ class GeometricGuide:
     With `rates` actions the attitude PD becomes a set-point for the body rates that decays the error as fast, and the
     airframe's own rate loop does the rest; rotor speeds are of no use then.
 
-    >>> guide = GeometricGuide(airframe)
-    >>> action, state = guide.act(observation, guide.initial_state(n), rotor_speed, disturbance)
+    airframe: an `Airframe`, its name or the path of its file. rate_hz: control steps per second. Raises AirframeError.
+
+    >>> guide = GeometricGuide("crazyflie")
+    >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point
+    >>> action, state = guide.act(level, guide.initial_state(vehicles=1))
+    >>> action.round(2)  # the hover: .66 of the full speed of the rotors
+    array([[0.32, 0.32, 0.32, 0.32]], dtype=float32)
     """
 
-    def __init__(self, airframe: Airframe, gains: Gains = Gains(), rate_hz: float = 100.0):
-        self.airframe = airframe
+    def __init__(self, airframe: str | Path | Airframe, gains: Gains = Gains(), rate_hz: float = 100.0) -> None:
+        self.airframe = airframe = airframes.load(airframe)
         self._rates = airframe.action_layout == "rates"
         self._limits = np.array([airframe.hover, *airframe.max_rates])
         self._gains = np.array(astuple(gains), np.float32)
@@ -100,7 +110,7 @@ class GeometricGuide:
 
 
 @inlined
-def _speed(thrust, c0, c1, c2):
+def _speed(thrust: float, c0: float, c1: float, c2: float) -> float:
     """The normalised rotor speed that gives this thrust."""
     if c2 > 0:
         return (-c1 + math.sqrt(max(c1 * c1 - 4 * c2 * (c0 - thrust), 0.0))) / (2 * c2)
@@ -108,7 +118,10 @@ def _speed(thrust, c0, c1, c2):
 
 
 @kernel(cache=True, nogil=True)
-def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains, mixer, dt, integral, action, rates, limits):
+def _act(
+    observation: Array, rotor_speed: Array, disturbance: Array, plant: Array, has_rotors: bool, known: bool, gains: Array,
+    mixer: Array, dt: np.float32, integral: Array, action: Array, rates: bool, limits: Array,
+) -> None:  # fmt: skip
     wn, zeta, max_error, max_tilt, wt, zt, wy, zy, ki, max_integral, lead_cap, min_lag = gains
     thrusts = np.empty(4)
     swing = np.empty(4)

@@ -7,9 +7,11 @@ circle, figure-eight and square span +-1 m and take 5.5 s a round.
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.ranges import within
@@ -19,6 +21,7 @@ PASS_ERROR, PASS_SHARE = 0.15, 0.05  # m, and the share of samples that may be f
 PREVIEW = 0.2  # s ahead that a controller is told the velocity: of .05, .1, .15 and .2 the best for guide and policies alike
 
 Vector = tuple[float, float, float]
+Shape = Callable[["Trajectory", float], tuple[Vector, Vector]]
 
 
 class TrajectoryError(ValueError):
@@ -37,12 +40,19 @@ class SetPoint(NamedTuple):
 class Trajectory:
     """A shape around a centre. `at(t)` is the set-point t seconds after its start.
 
+    kind: the name of a shape, or a function (trajectory, t) of your own that gives the offset from the centre (m) and its
+    velocity (m/s) t seconds after the start. centre m, ENU; yaw rad; size m; period, lead and end s; speed m/s.
     hover: the centre. step: `size` metres to the east of it from t = lead on. circle: radius `size`, counter-clockwise from
     the east. figure8: x = size sin, y = size sin cos. square: side 2 `size`, at constant speed. lissajous: 1, 3/2 and 1/2
     times the frequency with amplitudes size, size, size / 3, closed after two periods. climb: up by `size` at `speed`.
+
+    Raises TrajectoryError for a kind that does not exist and a number out of range.
+
+    >>> Trajectory("circle", size=2.0, lead=0.0).at(0.0).position
+    (2.0, 0.0, 1.0)
     """
 
-    kind: str
+    kind: str | Shape
     centre: Vector = (0.0, 0.0, 1.0)
     yaw: float = within(0.0, -2 * math.pi, 2 * math.pi)
     size: float = within(1.0, 0.01, 50.0)  # m
@@ -51,54 +61,66 @@ class Trajectory:
     end: float = within(math.inf, 0.0, math.inf)  # s
     speed: float = within(0.5, 0.01, 10.0)  # m/s
 
-    def __post_init__(self):
-        if self.kind not in _SHAPES:
-            raise TrajectoryError(f"trajectory: found '{self.kind}', wanted one of {', '.join(_SHAPES)}")
-        ranges.check(self, f"trajectory {self.kind}", TrajectoryError)
+    def __post_init__(self) -> None:
+        if not callable(self.kind) and self.kind not in _SHAPES:
+            near = difflib.get_close_matches(str(self.kind), _SHAPES, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise TrajectoryError(f"trajectory: found '{self.kind}', wanted one of {', '.join(_SHAPES)} or a function{hint}")
+        ranges.check(self, f"trajectory {self.name}", TrajectoryError)
         if len(self.centre) != 3 or not all(math.isfinite(c) for c in self.centre):
-            raise TrajectoryError(f"trajectory {self.kind}: centre: found {self.centre}, wanted three finite numbers")
+            raise TrajectoryError(f"trajectory {self.name}: centre: found {self.centre}, wanted three finite numbers")
+
+    @property
+    def name(self) -> str:
+        """The name of its shape, also of a function's."""
+        return self.kind if isinstance(self.kind, str) else getattr(self.kind, "__name__", type(self.kind).__name__)
+
+    def shape(self, time: float) -> tuple[Vector, Vector]:
+        """Offset from the centre (m) and velocity (m/s) of the bare shape, without lead and end."""
+        return _SHAPES[self.kind](self, time) if isinstance(self.kind, str) else self.kind(self, time)
 
     def at(self, time: float) -> SetPoint:
         """The set-point at `time` (s from the start; before it, that of the start)."""
         t = max(time, 0.0)
-        offset, velocity = _SHAPES[self.kind](self, t)
+        offset, velocity = self.shape(t)
         if self.kind not in ("hover", "step", "climb"):
             offset, velocity = _fade(offset, velocity, *_amplitude(t, self.lead, self.end))
-        position = tuple(c + o for c, o in zip(self.centre, offset, strict=True))
-        return SetPoint(position, velocity, self.yaw)
+        (x, y, z), (dx, dy, dz) = self.centre, offset
+        return SetPoint((x + dx, y + dy, z + dz), velocity, self.yaw)
 
     @property
     def tilt(self) -> float:
         """How far (rad) a vehicle without drag tilts that follows it; what jumps or has corners is not followed: 0."""
-        if self.kind not in _SMOOTH:
+        if isinstance(self.kind, str) and self.kind not in _SMOOTH:
             return 0.0
         times, dt = [2 * self.period * i / 400 for i in range(400)], 1e-4 * self.period
-        pairs = [(_SHAPES[self.kind](self, t)[1], _SHAPES[self.kind](self, t + dt)[1]) for t in times]
+        pairs = [(self.shape(t)[1], self.shape(t + dt)[1]) for t in times]
         pulls = [[(b - a) / dt for a, b in zip(*pair, strict=True)] for pair in pairs]
         return max(math.atan2(math.hypot(x, y), GRAVITY + z) for x, y, z in pulls)
 
     @property
     def fastest(self) -> float:
         """Its highest speed, m/s."""
-        return max(math.hypot(*_SHAPES[self.kind](self, 2 * self.period * i / 400)[1]) for i in range(400))
+        return max(math.hypot(*self.shape(2 * self.period * i / 400)[1]) for i in range(400))
 
     def within_reach(self, tilt: float, speed: float, reach: float) -> Trajectory:
         """Itself; raises TrajectoryError where it takes more than this tilt (rad) or speed (m/s), or jumps farther (m)."""
         if self.kind == "step" and self.size > reach:
             found = f"found a jump of {self.size:.2f} m, wanted at most {reach:.2f}"
-            raise TrajectoryError(f"trajectory {self.kind}: {found}: make it smaller")
+            raise TrajectoryError(f"trajectory {self.name}: {found}: make it smaller")
         if self.fastest > speed:
             found = f"found a speed of {self.fastest:.1f} m/s, wanted at most {speed:.1f}"
-            raise TrajectoryError(f"trajectory {self.kind}: {found}: make it smaller or its period longer")
+            raise TrajectoryError(f"trajectory {self.name}: {found}: make it smaller or its period longer")
         if self.tilt > tilt:
             degrees = f"found a tilt of {math.degrees(self.tilt):.0f} degrees, wanted at most {math.degrees(tilt):.0f}"
-            raise TrajectoryError(f"trajectory {self.kind}: {degrees}: make it smaller or its period longer")
+            raise TrajectoryError(f"trajectory {self.name}: {degrees}: make it smaller or its period longer")
         return self
 
 
 def _fade(offset: Vector, velocity: Vector, share: float, change: float) -> tuple[Vector, Vector]:
-    moved = tuple(share * v + change * o for o, v in zip(offset, velocity, strict=True))
-    return tuple(share * o for o in offset), moved
+    (x, y, z), (vx, vy, vz) = offset, velocity
+    moved = share * vx + change * x, share * vy + change * y, share * vz + change * z
+    return (share * x, share * y, share * z), moved
 
 
 def _amplitude(t: float, lead: float, end: float) -> tuple[float, float]:
@@ -118,26 +140,26 @@ def _smooth(t: float, duration: float) -> tuple[float, float]:
     return x * x * (3 - 2 * x), 6 * x * (1 - x) / duration
 
 
-def _hover(path: Trajectory, t: float):
+def _hover(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
 
 
-def _step(path: Trajectory, t: float):
+def _step(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     return (path.size if path.lead <= t < path.end else 0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
 
 
-def _climb(path: Trajectory, t: float):
+def _climb(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     climbing = path.speed * t < path.size
     return (0.0, 0.0, min(path.speed * t, path.size)), (0.0, 0.0, path.speed if climbing else 0.0)
 
 
-def _circle(path: Trajectory, t: float):
+def _circle(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     w, r = 2 * math.pi / path.period, path.size
     sin, cos = math.sin(w * t), math.cos(w * t)
     return (r * cos, r * sin, 0.0), (-w * r * sin, w * r * cos, 0.0)
 
 
-def _figure8(path: Trajectory, t: float):
+def _figure8(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     w, r = 2 * math.pi / path.period, path.size
     sin, cos = math.sin(w * t), math.cos(w * t)
     return (r * sin, r * sin * cos, 0.0), (w * r * cos, w * r * (cos * cos - sin * sin), 0.0)
@@ -146,7 +168,7 @@ def _figure8(path: Trajectory, t: float):
 _CORNERS = ((1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0))
 
 
-def _square(path: Trajectory, t: float):
+def _square(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     along = 4 * ((t / path.period) % 1.0)
     side = min(int(along), 3)
     (x0, y0), (x1, y1) = _CORNERS[side], _CORNERS[(side + 1) % 4]
@@ -155,13 +177,13 @@ def _square(path: Trajectory, t: float):
     return position, (speed * (x1 - x0), speed * (y1 - y0), 0.0)
 
 
-def _lissajous(path: Trajectory, t: float):
+def _lissajous(path: Trajectory, t: float) -> tuple[Vector, Vector]:
     w, r = math.pi / path.period, path.size
     offset = (r * math.sin(2 * w * t), r * math.sin(3 * w * t), r / 3 * math.sin(w * t))
     return offset, (2 * w * r * math.cos(2 * w * t), 3 * w * r * math.cos(3 * w * t), w * r / 3 * math.cos(w * t))
 
 
-_SHAPES = {
+_SHAPES: dict[str, Shape] = {
     "hover": _hover,
     "step": _step,
     "circle": _circle,
@@ -198,7 +220,7 @@ def several(text: str, centre: Vector, yaw: float, size: float, period: float, d
             wanted = f"KIND, KIND:SIZE or KIND:SIZE:PERIOD with a kind among {', '.join(KINDS)}"
             raise TrajectoryError(f"trajectory: found '{word}', wanted {wanted}")
         named = dict(zip(("size", "period"), (*given, *(size, period)[len(given) :]), strict=True))
-        changes = {name: value for name, value in named.items() if value}
+        changes: dict[str, Any] = {name: value for name, value in named.items() if value}
         end = duration / 2 if kind == "step" else duration
         found.append(Trajectory(kind, centre, wrapped(yaw), **changes, end=end))
     return tuple(found)

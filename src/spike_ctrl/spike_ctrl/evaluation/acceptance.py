@@ -7,7 +7,8 @@ from typing import NamedTuple
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.evaluation import protocols, tracking
-from spike_ctrl.evaluation.benchmark import HEADLINE, STARTS, PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import HEADLINE, STARTS, evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.randomisation import Randomisation
 
@@ -44,11 +45,11 @@ def checks(policy: Policy, airframe: Airframe, around: Randomisation, starts: in
         found.append(Check(f"{starts} starts", name, "survival", survival, least, least=True))
     for name, plants, followed in (("identified", exact, FOLLOWED), ("around it", around, FOLLOWED[:1])):
         for kind in followed:
-            flown = tracking.track(controller, airframe, protocols.find(kind).trajectory, randomisation=plants)
+            flown = tracking.track(controller, protocols.find(kind).trajectory, airframe, randomisation=plants)
             found.append(Check(kind, name, BEYOND, flown.beyond, PASS_SHARE))
     for kind in SUDDEN:
         one = protocols.find(kind)
-        flown = tracking.track(controller, airframe, one.trajectory, gust=one.gust)
+        flown = tracking.track(controller, one.trajectory, airframe, gust=one.gust)
         found.append(Check(kind, "identified", "seconds to settle within 5 cm", flown.settling, SETTLING))
     return found
 

@@ -7,13 +7,16 @@ follows from what was observed and commanded. So both boxes and both sets of coe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from spike_ctrl import airframe as airframes
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.evaluation import controllers
+from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
@@ -43,89 +46,6 @@ def randomised(airframe: Airframe) -> Randomisation:
     )  # fmt: skip
 
 
-class Controller(Protocol):
-    """Anything that can fly a batch: `begin` clears its state for N vehicles, `act` gives actions (N, 4)."""
-
-    def begin(self, vehicles: int) -> None: ...
-
-    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray: ...
-
-
-class PolicyController:
-    """A policy alone, which sees the 18 numbers only. Keeps the mean spike rate of each layer, where something spikes."""
-
-    def __init__(self, policy: Policy):
-        self.policy = policy
-
-    def begin(self, vehicles: int) -> None:
-        self._state = self.policy.initial_state(vehicles)
-        self._rates: list[tuple[float, ...]] = []
-
-    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
-        action, self._state = self.policy.step(observation, self._state)
-        self._rates.append(self.policy.spike_rates(self._state))
-        return action
-
-    @property
-    def spike_rates(self) -> tuple[float, ...]:
-        """Of each layer, over all steps; () where nothing spikes."""
-        return tuple(float(rate) for rate in np.mean(self._rates, axis=0))
-
-
-class GuideController:
-    """The geometric guide; `privileged` decides whether it sees rotor speeds, true parameters and the disturbance."""
-
-    def __init__(self, guide: GeometricGuide, privileged: bool = True):
-        self.guide, self.privileged = guide, privileged
-
-    def begin(self, vehicles: int) -> None:
-        self._state = self.guide.initial_state(vehicles)
-
-    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
-        seen = (environment.rotor_speed, environment.disturbance, environment.plant) if self.privileged else ()
-        action, self._state = self.guide.act(observation, self._state, *seen)
-        return action
-
-
-class GuideFirstController:
-    """The guide flies the first `steps` steps while the policy runs beside it, as the paper's own tests count returns."""
-
-    def __init__(self, policy: PolicyController, guide: GuideController, steps: int = 50):
-        self.policy, self.guide, self.steps = policy, guide, steps
-
-    def begin(self, vehicles: int) -> None:
-        self.policy.begin(vehicles)
-        self.guide.begin(vehicles)
-        self._step = 0
-
-    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
-        by_policy = self.policy.act(observation, environment)
-        by_guide = self.guide.act(observation, environment)
-        self._step += 1
-        return by_guide if self._step <= self.steps else by_policy
-
-
-class RaptorController:
-    """RAPTOR, the foundation policy of the `foundation-policy` wheel, with position errors clipped to `clip` metres."""
-
-    def __init__(self, clip: float = 0.5):
-        try:
-            from foundation_policy import Raptor
-        except ImportError:
-            raise ModuleNotFoundError("RAPTOR needs the package foundation-policy: pip install foundation-policy") from None
-        self.policy, self.clip = Raptor(), clip
-
-    def begin(self, vehicles: int) -> None:
-        self.policy.reset()
-        self._action = np.zeros((vehicles, 4), np.float32)
-
-    def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
-        seen = np.concatenate([observation, self._action], axis=1)
-        seen[:, :3] = seen[:, :3].clip(-self.clip, self.clip)
-        self._action = self.policy.evaluate_step(seen).clip(-1, 1).astype(np.float32)
-        return self._action
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """Result of the frozen evaluation: figures of each column.
@@ -150,7 +70,7 @@ class Evaluation:
         """Mean return over all columns: what checkpoints are chosen by."""
         return float(np.mean([column["return_mean"] for column in self.columns.values()]))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The figures as plain numbers for JSON; null where there is none."""
         return {
             "columns": self.columns,
@@ -161,7 +81,7 @@ class Evaluation:
         }
 
     @classmethod
-    def from_dict(cls, figures: object) -> Evaluation:
+    def from_dict(cls, figures: Any) -> Evaluation:
         """The evaluation that `to_dict` gave, also from JSON. Raises ValueError for anything else."""
         try:
             return cls(
@@ -179,16 +99,29 @@ class Evaluation:
 
 
 def evaluate(
-    controller: Controller,
-    airframe: Airframe,
+    flown: Any,
+    airframe: str | Path | Airframe | None = None,
     *,
     seed: int = EVALUATION_SEED,
     starts: int = STARTS,
     randomisation: Randomisation = Randomisation(),
 ) -> Evaluation:
-    """Fly `starts` episodes of the position task and score them in all four columns."""
+    """Fly `starts` episodes of the position task, 5 s at most each, and score them in all four columns.
+
+    flown: the name or path of a checkpoint, a `Policy`, a guide, a `Controller`, a `SpikingNetwork`, a model with the
+    `predict` of Stable-Baselines3, or a function of the observations (N, 18) that gives actions (N, 4) in [-1, 1].
+    airframe: an `Airframe`, its name or the path of its file; None: that of the checkpoint or of the guide, else
+    crazyflie. The seed is that of the published figures. randomisation: of the plants, see `randomised`.
+
+    Raises CheckpointError for a file that cannot be flown, AirframeError for an airframe, TypeError for what cannot fly,
+    ValueError for actions of another shape.
+
+    >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]
+    1.0
+    """
+    controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation)
-    environment = Environment(airframe, starts, task)
+    environment = Environment(craft, starts, task)
     observation, _ = environment.reset(seed=seed)
     controller.begin(starts)
     inside = {name: np.ones(starts, bool) for name in BOXES}
@@ -201,7 +134,7 @@ def evaluate(
         observation, _, _, _, _ = environment.step(action)
         command = environment.read(COMMAND_ROWS)
         true = environment.true_observation
-        errors = squared_errors(true, command, airframe.hover)
+        errors = squared_errors(true, command, craft.hover)
         distance = np.abs(true[:, :3]).max(axis=1)
         for box, width in BOXES.items():
             for stage, coefficients in COEFFICIENTS.items():

@@ -14,7 +14,7 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, Trajectory
-from spike_ctrl.evaluation.benchmark import Controller
+from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.tracking import Tracking, distances, hovering, summary
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import DELAY, LAG_DOWN, LAG_UP, LOOP_FACTORS, MASS, THRUST

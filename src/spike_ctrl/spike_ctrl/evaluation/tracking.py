@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from spike_ctrl import airframe as airframes
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE, PREVIEW, Trajectory
-from spike_ctrl.evaluation.benchmark import EVALUATION_SEED, Controller
+from spike_ctrl.evaluation import controllers
+from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
+from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.protocols import Gust
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
@@ -46,23 +51,34 @@ class Tracking:
 
     def to_dict(self, sudden: bool) -> dict[str, float | bool | None]:
         """The figures for machines. sudden: a step or a gust, where settling counts; it is null where it never settles."""
-        judged = {"settling_s": self.settling if math.isfinite(self.settling) else None}
-        about = {"mean_m": self.mean, "rmse_m": self.rmse, "worst_m": self.worst, "share_beyond_15cm": self.beyond}
-        return about | (judged if sudden else {"passed": self.passed})
+        about: dict[str, float | bool | None] = {"mean_m": self.mean, "rmse_m": self.rmse, "worst_m": self.worst}
+        about["share_beyond_15cm"] = self.beyond
+        if sudden:
+            return about | {"settling_s": self.settling if math.isfinite(self.settling) else None}
+        return about | {"passed": self.passed}
 
 
 def track(
-    controller: Controller,
-    airframe: Airframe,
+    flown: Any,
     trajectory: Trajectory,
+    airframe: str | Path | Airframe | None = None,
+    *,
     rounds: int = ROUNDS,
     randomisation: Randomisation = Randomisation(),
     preview: float = PREVIEW,
     gust: Gust | None = None,
 ) -> Tracking:
-    """Fly `rounds` periods from a hover at the trajectory's centre; a gust comes after its lead."""
+    """Fly `rounds` periods from a hover at the trajectory's centre; a gust comes after its lead.
+
+    flown and airframe are those of `evaluate`. preview: seconds ahead that the controller is told the velocity. Raises what
+    `evaluate` raises.
+
+    >>> round(track("crazyflie", Trajectory("figure8")).rmse, 2)  # m
+    0.03
+    """
+    controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
-    environment, observation = hovering(airframe, VEHICLES, steps, randomisation)
+    environment, observation = hovering(craft, VEHICLES, steps, randomisation)
     return summary(distances(controller, environment, observation, trajectory, preview, gust))
 
 

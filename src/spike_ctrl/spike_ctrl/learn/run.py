@@ -21,7 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import resumption, training_state
 from spike_ctrl.learn.learner import Learner

@@ -8,6 +8,7 @@ more array, `graph`: the bytes of its step in ONNX. Nothing here is ever unpickl
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
@@ -32,8 +33,8 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 __all__ = [
-    "Checkpoint", "CheckpointError", "Contract", "Manifest", "dumps", "load", "loads", "place", "read", "replace", "require",
-    "save", "sum_of",
+    "Checkpoint", "CheckpointError", "Contract", "Manifest", "dumps", "load", "load_policy", "loads", "place", "read",
+    "replace", "require", "save", "sum_of",
 ]  # fmt: skip
 
 MAX_BYTES = 16 * 2**20
@@ -124,11 +125,39 @@ def load(path: str | os.PathLike[str], *, expect: Mapping[str, Any] | None = Non
     return loads(read(path), expect=expect, name=str(path))
 
 
+def load_policy(source: str | os.PathLike[str], *, expect: Mapping[str, Any] | None = None) -> Policy:
+    """The policy of a checkpoint, ready to fly: `policy.step(observation [18] or [B, 18], state)` each 10 ms.
+
+    source: a path, or the name of a shipped model, such as "crazyflie". expect: contract fields and the values that are
+    wanted, as {"airframe": "crazyflie"}. Raises CheckpointError where the file is missing, damaged, of another contract, or
+    gives other actions on this machine.
+
+    >>> policy = load_policy("crazyflie")
+    >>> policy.inputs, policy.outputs
+    (18, 4)
+    """
+    return load(source, expect=expect).policy
+
+
 def place(path: str | os.PathLike[str]) -> Path:
-    """Where a file lies that may be a checkpoint: models/NAME is a shipped one anywhere."""
-    if not os.path.exists(path) and os.path.dirname(path) == "models":
-        return resources.folder("models") / os.path.basename(path)
-    return Path(path)
+    """Where a file lies that may be a checkpoint: models/NAME.safetensors, or NAME alone, is a shipped one anywhere.
+
+    Raises CheckpointError for a name alone that is none.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    if str(path.parent) == "models":
+        return resources.folder("models") / path.name
+    if path.suffix or path.parent != Path():
+        return path
+    names = sorted(file.stem for file in resources.folder("models").glob("*.safetensors"))
+    if path.name not in names:
+        near = difflib.get_close_matches(path.name, names, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        known = f"known: {', '.join(names)} (or give a path to a .safetensors file)"
+        raise CheckpointError(f"model '{path}' not found; {known}{hint}")
+    return resources.folder("models") / f"{path.name}.safetensors"
 
 
 def read(path: str | os.PathLike[str]) -> bytes:

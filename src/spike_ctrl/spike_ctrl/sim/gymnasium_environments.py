@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
@@ -86,7 +87,7 @@ def make_env(
     >>> make_env("crazyflie", vehicles=64).reset(seed=0)[0].shape
     (64, 18)
     """
-    craft = airframe if isinstance(airframe, Airframe) else Airframe.load(airframe)
+    craft = airframes.load(airframe)
     if not 0.1 <= box <= 100:
         raise ValueError(f"box: found {box}, wanted 0.1 to 100 m")
     if not 1 <= episode_steps <= UNLIMITED:

@@ -1,0 +1,104 @@
+"""A training from its arguments to its policy: what `spike_ctrl.train` and the verb `spike-ctrl train` share."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl._files import provenance, ranges
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.evaluation.benchmark import Evaluation
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe, ScheduleSettings
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.threads import one_thread
+from spike_ctrl.learn.trainer import study
+from spike_ctrl.learn.trainer import train as fly_and_learn
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.policy_protocol import Policy
+
+LIMITS = {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}
+
+
+class Trained(NamedTuple):
+    """The policy that validated best in a training, and its frozen evaluation."""
+
+    policy: Policy
+    evaluation: Evaluation
+
+
+def train(
+    recipe: str | Path | Recipe = "default",
+    airframe: str | Path | Airframe = "crazyflie",
+    *,
+    vehicles: int = 256,
+    steps: int = 0,
+    seed: int = 0,
+    run: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Trained:
+    """Train a policy in this process and fly its frozen evaluation.
+
+    recipe, airframe: a name among config/, the path of a YAML file, or an object. vehicles: that fly at once. steps: of all
+    vehicles together, all schedules stretch with them; 0: those of the recipe. seed: of everything random. run: a new
+    folder for policy, metrics, evaluation and the state to go on from; None: only what is returned is kept. progress: is
+    called with a line of text each second, such as `print`.
+
+    Raises RecipeError, AirframeError, ValueError for an argument out of range or a folder that holds a run, RunError where
+    the folder cannot be written.
+
+    >>> policy, evaluation = train("default", steps=20_000, vehicles=64)
+    >>> policy.outputs, evaluation.starts
+    (4, 1024)
+    """
+    with tempfile.TemporaryDirectory() as scratch, one_thread():
+        folder = Path(scratch) / "run" if run is None else Path(run)
+        command, commit = provenance.command(), provenance.commit()
+        begun = start(folder, recipe, airframe, vehicles, steps, seed, clock=time.monotonic, command=command, commit=commit)
+        learn(begun, 0, progress or (lambda line: None), lambda: False)
+        evaluation = begun.finish()
+        return Trained(checkpoint.load(begun.policy_path).policy, evaluation)
+
+
+def start(
+    folder: Path | Callable[[Recipe], Path],
+    recipe: str | Path | Recipe,
+    airframe: str | Path | Airframe,
+    vehicles: int,
+    steps: int,
+    seed: int,
+    bags: Sequence[Path] = (),
+    *,
+    prefix: str = "",
+    clock: Callable[[], float],
+    command: str,
+    commit: str,
+) -> Run:
+    """A new run in a folder that is given or follows from the recipe; see `train`. prefix: what users write before a name.
+
+    Raises RecipeError, AirframeError, ValueError for an argument out of range or a folder that holds a run, and RunError.
+    """
+    ranges.require({"vehicles": vehicles, "seed": seed}, LIMITS, prefix)
+    limits = ScheduleSettings.__dataclass_fields__["steps"].metadata
+    if steps and not limits["low"] <= steps <= limits["high"]:
+        raise ValueError(f"{prefix}steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
+    craft = airframes.load(airframe)
+    plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps)
+    place = folder if isinstance(folder, Path) else folder(plan)
+    return Run.start(place, plan, craft, vehicles, seed, bags, clock=clock, command=command, commit=commit)
+
+
+def learn(run: Run, offline_steps: int, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
+    """Learn from recordings for the offline steps, then fly and learn to the recipe's end (True) or `stopped()` (False).
+
+    show: gets a line on how it goes each second. A run that was stopped is saved and closed. Raises RunError.
+    """
+    finished = study(run, offline_steps, show, stopped) and fly_and_learn(run, show, stopped)
+    if not finished:
+        run.save()
+        run.close()
+    return finished
