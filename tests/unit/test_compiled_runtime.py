@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spike_ctrl._files import resources
-from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy import checkpoint, self_test
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.network import SpikingNetwork
@@ -65,7 +65,7 @@ def test_the_shipped_model_passes_its_self_test_compiled():
     loaded = checkpoint.load(resources.folder("models") / "crazyflie.safetensors")
     compiled = CompiledPolicy(loaded.weights, loaded.manifest.contract.neuron)
     state, other = compiled.initial_state(), loaded.policy.initial_state()
-    for observation in checkpoint._plausible_observations(np.random.default_rng(3), 18):
+    for observation in self_test._plausible_observations(np.random.default_rng(3), 18):
         action, state = compiled.step(observation, state)
         wanted, other = loaded.policy.step(observation, other)
         np.testing.assert_allclose(action, wanted, atol=loaded.manifest.tolerance)

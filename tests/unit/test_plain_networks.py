@@ -18,9 +18,11 @@ from spike_ctrl import airframe, report
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.control import trajectory
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.flight import path_error
-from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity, Monitor, observe
+from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity
+from spike_ctrl.flight.policy_monitor import Monitor, observe_answer
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.onnx_graph import OnnxGraphError, graph_of, weights_of
@@ -231,7 +233,7 @@ def test_the_guard_finds_no_fault_in_a_policy_without_spikes():
     sample = Sample(0, 0.0, 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     for tick in range(200):
         action = (0.1 * (tick % 2), 0.0, 0.0, 0.0)
-        monitor, findings = observe(monitor, Answer(tick, 0.0, action, "rates", Identity("gru", 0)), sample, limits)
+        monitor, findings = observe_answer(monitor, Answer(tick, 0.0, action, "rates", Identity("gru", 0)), sample, limits)
         assert findings == ()
 
 

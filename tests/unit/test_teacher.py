@@ -6,7 +6,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.evaluation.benchmark import RaptorController
+from spike_ctrl.evaluation.controllers import RaptorController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
 from spike_ctrl.learn.recipe import RecipeError
