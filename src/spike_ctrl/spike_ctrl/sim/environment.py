@@ -339,7 +339,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             self._terms.reset(who)
         return self._sensed(observation), {}
 
-    def step(self, actions: Floats) -> tuple[Floats, Floats, Floats, Floats, dict[str, Any]]:
+    def step(self, actions: Floats) -> Stepped:
         """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
 
         Gives observation (N, 18), reward (N,), terminated (N,): it left the box, truncated (N,): its time is over, info.
@@ -355,19 +355,20 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        begun = self.read(ENDED) > 0 if self._terms else None
+        begun = self.read(ENDED) > 0 if self._terms else ends[0]
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         terminated, truncated = ends
-        info = {"flight": _statistics(episode), "_flight": terminated | truncated} if finished else {}
+        flight = _statistics(episode) if finished else {}
         if self._terms:
             charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
             reward -= charge
             if finished:
-                ended = info["_flight"]
-                info["flight"]["r"] -= np.where(ended, self._terms.charged(), 0)
-                info["flight"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
+                ended = terminated | truncated
+                flight["r"] -= np.where(ended, self._terms.charged(), 0)
+                flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
+        info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
         return self._sensed(observation), reward, terminated, truncated, info
 
     def _hovering(self) -> Floats:
