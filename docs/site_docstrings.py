@@ -18,6 +18,14 @@ def fenced(language: str, text: str) -> str:
 
 
 class Listings(griffe.Extension):
-    def on_object(self, *, obj: griffe.Object, **_: object) -> None:
-        if obj.docstring:
-            obj.docstring.value = markdown(obj.docstring.value)
+    def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
+        rewrite(pkg)
+
+
+def rewrite(found: griffe.Object) -> None:
+    """All docstrings of a module or class and of what it defines."""
+    if found.docstring:
+        found.docstring.value = markdown(found.docstring.value)
+    for member in found.members.values():
+        if not member.is_alias:
+            rewrite(member)
