@@ -8,6 +8,7 @@ import posixpath
 import re
 from pathlib import Path
 
+import site_docstrings
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +83,8 @@ def place_of(path: str) -> str:
     """Where a file of the repository lies in the site."""
     if path in PAGES:
         return PAGES[path]
+    if path == "examples":
+        return "examples/index.md"
     if Path(path) in examples():
         return page_of(Path(path))
     return path.removeprefix("docs/") if path.startswith("docs/") else f"{COPIES}/{path.lstrip('.')}"
@@ -95,7 +98,6 @@ Each runs from the root of the repository, and the tests run each. Copy the one 
 
 {table}
 """
-COMMANDS = re.compile(r"(?:^(?:python|pip|spike-ctrl|make) .*\n?)+", re.MULTILINE)
 
 
 def examples() -> list[Path]:
@@ -110,10 +112,9 @@ def examples_page() -> str:
 def example_page(path: Path) -> str:
     """The docstring as text under its first line, then the code, then the recipe of the same name."""
     title, _, rest = docstring(path).partition("\n")
-    text = COMMANDS.sub(lambda lines: f"\n```sh\n{lines[0].rstrip()}\n```\n", rest)
     about = ast.parse((ROOT / path).read_text()).body[0]
     code = "\n".join((ROOT / path).read_text().splitlines()[about.end_lineno :]).strip("\n")
-    page = f'# {title}\n{text}\n\n```python title="{path}"\n{code}\n```\n'
+    page = f'# {title}\n{site_docstrings.markdown(rest)}\n\n```python title="{path}"\n{code}\n```\n'
     recipe = path.with_suffix(".yaml")
     if (ROOT / recipe).is_file():
         page += f'\n```yaml title="{recipe}"\n{(ROOT / recipe).read_text()}```\n'
