@@ -44,7 +44,7 @@ def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(start_graph,
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("mass:=-1", "mass: found -1.0, wanted 0.1 to 10"),
+        ("mass:=-1", "mass: found -1, wanted 0.1 to 10"),
         ("thrust:=nan", "thrust: found nan, wanted 0.1 to 10"),
         ("latency:=soon", "the value of latency: found 'soon', wanted float"),
         ("truth:=/proc/x", "truth /proc/x: cannot be written"),

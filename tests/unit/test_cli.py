@@ -278,14 +278,17 @@ def test_the_help_of_a_verb_ends_with_its_examples(studies, verb, capsys):
         ("trian", "unknown verb 'trian'; did you mean 'train'?"),
         ("Vehicle", "unknown verb 'Vehicle'; did you mean 'vehicle'?"),
         ("experimant", "unknown verb 'experimant'; did you mean 'experiment'?"),
-        ("xyz", "unknown verb 'xyz'"),
         ("main", "unknown verb 'main'; did you mean 'train'?"),
-        ("_terminal", "unknown verb '_terminal'"),
-        ("../x", "unknown verb '../x'"),
     ],
 )
 def test_a_verb_that_there_is_not_is_refused_with_what_may_be_meant(typed, message, capsys):
     assert refused(capsys, typed) == message
+
+
+@pytest.mark.parametrize("typed", ["xyz", "_terminal", "../x"])
+def test_a_verb_that_is_like_no_other_is_refused_with_all_there_are(studies, typed, capsys):
+    known = sorted(verb for group in VERBS.values() for verb in group)
+    assert refused(capsys, typed) == f"unknown verb '{typed}', wanted one of {', '.join(known)}"
 
 
 def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(studies, capsys):

@@ -206,14 +206,14 @@ def test_a_bag_that_exists_is_not_written_over(store, tmp_path):
 WRITE_FOREVER = """
 import itertools, pathlib, resource, sys
 sys.path.insert(0, sys.argv[2])
-import test_bag
+import test_recordings
 from spike_ctrl.recordings import BagError, message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 store = message_definitions.standard()
-message_definitions.add(store, test_bag.STATE, [sys.prefix])
+message_definitions.add(store, test_recordings.STATE, [sys.prefix])
 writer = BagWriter(sys.argv[1], store, max_bytes=300_000)
-writer.add_topic("/state", test_bag.STATE)
-messages = [test_bag.data(store, tick) for tick in range(100)]
+writer.add_topic("/state", test_recordings.STATE)
+messages = [test_recordings.data(store, tick) for tick in range(100)]
 if len(sys.argv) > 3:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:

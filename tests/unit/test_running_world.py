@@ -1,6 +1,9 @@
 """Ground truth and reset of a running Gazebo, against a stand-in for its Python bindings: there is no Gazebo here."""
 
+import os
+import signal
 import sys
+import threading
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -104,6 +107,14 @@ def test_a_world_is_reset_or_the_service_that_did_not_answer_is_named(bindings, 
 def test_a_model_that_is_not_there_is_told(bindings, tmp_path, capsys, arguments, complaint):
     assert main(["truth", str(tmp_path / "truth.csv"), "--seconds", "0", *arguments]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_told_after_ctrl_c_too(bindings, tmp_path, capsys):
+    press = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    press.start()
+    assert main(["truth", str(tmp_path / "truth.csv"), "--world", "moon"]) == 2
+    press.join()
+    assert "no pose came in the world moon" in capsys.readouterr().err
 
 
 def test_without_the_bindings_one_line_says_what_to_install(tmp_path, capsys):

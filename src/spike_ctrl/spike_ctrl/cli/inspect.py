@@ -1,6 +1,6 @@
 """Show what a checkpoint holds, after all its checks.
 
-Its self-test runs first: what is shown can fly.
+Its self-test runs first. Flights that its evaluation recorded are shown as a table.
 """
 
 from __future__ import annotations

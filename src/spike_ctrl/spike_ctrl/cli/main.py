@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if interrupted:  # an import that is interrupted may raise an error of its own
+        if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130
         if not _refuses(error):
             raise
@@ -80,7 +80,9 @@ def find(name: str) -> ModuleType:
         raise UsageError(
             f"verb '{name}': found no package {package}, wanted it installed: pip install ./src/{package} in a checkout"
         )
-    raise UsageError(f"unknown verb '{name}'{_meant(name, {*names(), *ELSEWHERE})}")
+    known = sorted({*names(), *ELSEWHERE})
+    hint = _meant(name, known) or f", wanted one of {', '.join(known)}"
+    raise UsageError(f"unknown verb '{name}'{hint}")
 
 
 def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
