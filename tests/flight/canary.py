@@ -1,5 +1,6 @@
-"""Tells when a processor was held up: wakes every 2 ms, under SCHED_FIFO where it may, and prints when it woke (s,
-monotonic) and how late it was (s).
+"""Tells when a processor was held up: wakes every 2 ms, under SCHED_FIFO where that is allowed, and prints late wake-ups.
+
+Each line has the time of the wake-up (s, monotonic) and how late it was (s).
 
 Usage: canary.py PROCESSOR
 """
@@ -8,7 +9,7 @@ import os
 import sys
 import time
 
-LATE = 0.02  # s: with what a flight needs itself, less leads to no fault
+LATE = 0.02  # s: together with the time that a flight itself needs, a shorter delay causes no fault
 
 os.sched_setaffinity(0, {int(sys.argv[1])})
 try:

@@ -1,4 +1,4 @@
-"""Flights of real processes against the simulated vehicle, whose own truth decides. Tests share flights: see hangar.py."""
+"""Flights of real processes against the simulated vehicle, judged by its true states. Tests share flights: see hangar.py."""
 
 import os
 import time
@@ -29,13 +29,13 @@ def flight(hangar):
 
 @pytest.fixture
 def unruly_flight(hangar):
-    """The same with a policy that does as `hangar.unruly.tell` says."""
+    """The same with a policy that `hangar.unruly.tell` controls."""
     return hangar.fly(**FLIGHTS["unruly_flight"])
 
 
 @pytest.fixture
 def link_flight(hangar):
-    """The same over a signed link that is tampered with as `link_flight.link.tell` says."""
+    """The same over a signed link with which `link_flight.link.tell` tampers."""
     return hangar.fly(**FLIGHTS["link_flight"])
 
 

@@ -1,4 +1,4 @@
-"""Where flights are kept between tests: the next test flies on in the one before, if that is still in the air and well."""
+"""Keeps flights between tests: the next test continues the flight before, if that is still in the air without a fault."""
 
 import os
 import signal
@@ -17,20 +17,20 @@ HOME = (0.0, 0.0, 1.0)
 
 
 class Hangar:
-    """`folders`: gives a new folder for each flight."""
+    """folders: gives a new folder for each flight."""
 
     def __init__(self, folders):
         self.folders, self.kind, self.current, self.unruly = folders, None, None, None
         self.canaries = [Program([sys.executable, HERE / "canary.py", cpu]) for cpu in os.sched_getaffinity(0)]
 
     def new(self, *arguments: str, **options) -> Flight:
-        """A flight of its own kind, on the ground; the one before is over."""
+        """A new flight of this kind, on the ground. The flight before it is ended."""
         self.close()
         self.current = Flight(self.folders(), *arguments, **options)
         return self.current
 
     def fly(self, kind=PLAIN, unruly: bool = False) -> Flight:
-        """A flight of this kind with the policy engaged, near HOME; `unruly`: with a policy that does as it is told."""
+        """A flight of this kind with the policy engaged, near HOME. unruly: with a policy that a test controls."""
         name, arguments, options = kind
         if self.kind == name:
             try:
@@ -76,7 +76,7 @@ class Hangar:
         flight.until(lambda: flight.publishers("policy/action") == ["unruly_policy"], 20, "one policy")
 
     def to_home(self, flight: Flight) -> None:
-        """By the pilot's help if need be: the policy flies, where the last test began."""
+        """Engage the policy near HOME, with the pilot's help if needed."""
         flight.until(lambda: flight.station.truth and flight.station.mode is not None, 5, "no truth")
         assert flight.station.truth[-1].position[2] > 0.15, "it has landed"
         end = time.monotonic() + 40
@@ -95,7 +95,7 @@ class Hangar:
         flight.stays(SNN, 0.3)
 
     def held_up(self, since: float) -> list[str]:
-        """What the canaries tell of processors that were held up since then (s, monotonic)."""
+        """Times at which a processor was held up since then (s, monotonic), by the canaries."""
         lines = [line.split() for canary in self.canaries for line in canary.lines]
         return [f"{1e3 * float(late):.0f} ms" for moment, late in lines if float(moment) >= since]
 

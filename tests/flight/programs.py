@@ -18,7 +18,7 @@ EARTH_RADIUS = 6371000.0  # m
 
 
 def may_be_real_time() -> bool:
-    """Whether processes may run under SCHED_FIFO, which keeps a busy computer from deciding the test."""
+    """Whether processes may run under SCHED_FIFO, so that a busy computer does not decide the test."""
     return subprocess.run(["chrt", "-f", "1", "true"], capture_output=True).returncode == 0
 
 
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 class Program(Output):
-    """A process that hears lines on its stdin and is ended with all that it started."""
+    """A process that takes lines on its stdin, and is ended with all processes that it started."""
 
     def __init__(self, command, **options):
         options = {"env": os.environ | {"PYTHONUNBUFFERED": "1"}, "stdin": subprocess.PIPE} | options
@@ -51,7 +51,7 @@ class Program(Output):
         super().__init__(list(map(str, command)), **options)
 
     def tell(self, line: str, seconds: float = 5.0) -> None:
-        """It repeats the line when it has heard it."""
+        """Send a line, and wait until the process has repeated it."""
         before = len(self.lines)
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
@@ -71,7 +71,7 @@ class Program(Output):
         return code
 
     def kill(self) -> None:
-        """What a test leaves behind: the processes that it started, by their group."""
+        """End what a test leaves behind: the processes that it started, by their group."""
         for process in [self.process.pid, *children(self.process.pid)]:
             try:
                 os.killpg(process, signal.SIGKILL)
@@ -106,7 +106,7 @@ def nodes(parents: list[int]) -> dict[str, Started]:
 
 
 class Truth(NamedTuple):
-    """Where the vehicle truly is, as the simulator says: s on this clock; m and m/s, ENU, from where it stood at first."""
+    """The true state of the vehicle: s on this clock; m and m/s, ENU, from its first place."""
 
     time: float
     position: tuple[float, float, float]
@@ -114,7 +114,7 @@ class Truth(NamedTuple):
 
 
 class Station:
-    """A ground station: it hears truth, mode and words of the vehicle, and may command it as a pilot would."""
+    """A ground station: it receives true state, mode and texts of the vehicle, and can command it as a pilot would."""
 
     def __init__(self, key: bytes | None):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -146,7 +146,7 @@ class Station:
         self.command(mavlink.MAV_CMD_DO_SET_MODE, 1, custom >> 16 & 0xFF, custom >> 24)
 
     def listen(self) -> None:
-        """Take what has come."""
+        """Take all packets that have come."""
         while True:
             try:
                 data, self._remote = self.socket.recvfrom(65535)

@@ -1,4 +1,4 @@
-"""How long it took, and whether control was disturbed: figures of a flight, asked by its tests."""
+"""Figures of a flight for its tests: reaction times, and whether control was disturbed."""
 
 import os
 import time
@@ -15,7 +15,7 @@ FAILSAFE = 0.2 + 0.065 + 0.06  # s: COM_OF_LOSS_T, what the autopilot takes, and
 
 
 def hand_over_gap(flight, since: float) -> float:
-    """s from the last command before to the guide's first after it, by the supervisor's stamps."""
+    """Time (s) from the last command before to the guide's first after it, by the supervisor's stamps."""
     flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=since), 5, "no command of the guide")
     first = flight.stamps(FlightCommand.GUIDE, since=since)[0]
     return first - [stamp for stamp in flight.stamps(since=since - 5) if stamp < first][-1]
@@ -29,7 +29,7 @@ def on_guide_for_good(flight, since: int, words: str, seconds: float = 2.5) -> N
 
 
 def intervals(flight, seconds: float) -> np.ndarray:
-    """s between the commands of the next seconds."""
+    """Times (s) between the commands of the next seconds."""
     since = time.time()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -40,13 +40,13 @@ def intervals(flight, seconds: float) -> np.ndarray:
 
 
 def undisturbed(before: np.ndarray, after: np.ndarray) -> float:
-    """The largest gap between commands after something happened; the rhythm is as it was before."""
+    """The largest gap (s) between commands after an event. It asserts that the rhythm is that from before."""
     late = [1e3 * np.percentile(gaps, 99) for gaps in (before, after)]
     assert late[1] < late[0] + 4.0, f"p99 of the gaps between commands {late[0]:.1f} ms before, {late[1]:.1f} ms after"
     return float(after.max())
 
 
 def resident(process: int) -> float:
-    """MB of memory that a process has."""
+    """Resident memory of a process, MB."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

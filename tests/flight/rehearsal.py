@@ -95,7 +95,7 @@ class Flight:
         self.state = message
 
     def listen(self, kind, topic: str) -> list:
-        """All messages of a topic, from now on."""
+        """A list that collects all messages of a topic from now on."""
         found = []
         self.node.create_subscription(kind, topic, found.append, ALL)
         return found
@@ -113,13 +113,13 @@ class Flight:
         return self.others[-1]
 
     def nodes(self) -> dict[str, Started]:
-        """All nodes of the flight that live."""
+        """All running nodes of the flight."""
         found = nodes([self.graph.process.pid, *(program.process.pid for program in self.restarted.values())])
         self.started |= found
         return found
 
     def signal(self, name: str, number: int) -> float:
-        """Send a node a signal; gives the moment, s since 1970, and keeps it in `signalled`, s monotonic."""
+        """Send a signal to a node. Gives the time (s since 1970), and keeps it in `signalled` (s, monotonic)."""
         process = self.nodes()[name].process
         now, self.signalled = time.time(), time.monotonic()
         os.kill(process, number)
@@ -131,7 +131,7 @@ class Flight:
         return moment
 
     def restart(self, name: str) -> None:
-        """Start a killed node again, as the launch had started it, as soon as the others have forgotten it."""
+        """Start a killed node again as the launch had started it, once it has disappeared from the graph."""
         if topic := OUTPUTS.get(name):
             self.until(lambda: not self.publishers(topic), 10, f"{name} is remembered")
         was = self.started[name]
@@ -155,14 +155,14 @@ class Flight:
         return [status for status in self.status[since:] if any(words in event for event in status.events)]
 
     def failsafes(self, since: float) -> list[str]:
-        """What the vehicle has said of a lost offboard signal since then (s, monotonic)."""
+        """The vehicle's texts about a lost offboard signal since then (s, monotonic)."""
         return [text for moment, text in self.station.said if moment >= since and "offboard signal lost" in text]
 
     def publishers(self, topic: str) -> list[str]:
         return [found.node_name for found in self.node.get_publishers_info_by_topic(topic)]
 
     def stamps(self, *commanders: int, since: float = 0.0) -> list[float]:
-        """When commands left the supervisor, s since 1970; all of them, or those of these commanders."""
+        """When commands left the supervisor (s since 1970): all, or those of these commanders."""
         found = []
         for command in reversed(self.commands):
             if (moment := 1e-9 * nanoseconds(command.header.stamp)) < since:
@@ -204,7 +204,7 @@ class Flight:
         return "\n".join([*self.graph.lines[-40:], "restarted:", *lines, "vehicle:", *self.vehicle.lines[-10:]])
 
     def stays(self, rung: int, seconds: float) -> None:
-        """The rung is this one all the time; commands and status are heard meanwhile."""
+        """Assert that the rung stays this one, while commands and status are received."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.spin()
@@ -243,7 +243,7 @@ class Flight:
         self.until(lambda: self.told("took off"), 30, "no take-off")
 
     def engage(self) -> None:
-        """From GUIDE, in the air."""
+        """Engage the policy, from GUIDE in the air."""
         since = len(self.status)
         self.ask_until_granted("engage")
         self.until(lambda: self.rung == SNN, 15, "not engaged")
@@ -254,14 +254,14 @@ class Flight:
         assert answer.success, answer.message
 
     def land(self) -> str:
-        """To the ground and the end; gives the vehicle's own summary."""
+        """Land and end the flight. Gives the vehicle's own summary."""
         if self.airborne and self.rung <= HOLD:
             self.ask("land")
         self.until(lambda: not self.autopilot.armed or self.graph.process.poll() is not None, 40, "no landing")
         return self.summary()
 
     def summary(self) -> str:
-        """The vehicle ends and tells the truth; it has been in the cage and touched down gently."""
+        """End the vehicle, and assert by its true states that it was in the cage and touched down gently."""
         self.vehicle.end()
         found = re.search(r"farthest ([\d.]+) m from the start; hardest touchdown ([\d.]+) m/s", self.vehicle.output)
         assert found, self.vehicle.output

@@ -30,7 +30,7 @@ def settled_environment() -> None:
 
 
 def processor_time(process: int) -> float:
-    """s that a process has used."""
+    """Processor time of a process, s."""
     words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 

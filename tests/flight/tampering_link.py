@@ -1,4 +1,4 @@
-"""A link between vehicle and bridge that passes all on, until a line on stdin tells it to tamper with the states.
+"""A link between vehicle and bridge. It passes everything on until a line on stdin tells it to tamper with the states.
 
 Usage: tampering_link.py TO_BRIDGE_PORT FROM_VEHICLE_PORT [KEY_FILE]
 
@@ -27,7 +27,7 @@ SINCE_2015 = 1420070400
 
 
 class Forger:
-    """Packs packets as the vehicle would; signed on a link of its own where there is a key."""
+    """Packs packets as the vehicle would. With a key it signs them on a link of its own."""
 
     def __init__(self, key: bytes | None, link: int = 7):
         self.codec = mavlink.MAVLink(None, 1, 1)

@@ -1,8 +1,8 @@
 """Faults of the link to the autopilot: a process between vehicle and bridge tampers with the states. The link is signed.
 
-- states stop, are late, are NaN, have a wrong time: the guide, then the autopilot's hold; never a command on a bad state
+- states stop, are late, are NaN, have a wrong time: GUIDE, then HOLD; never a command on a bad state
 - noise, damaged, unsigned, wrongly signed and replayed packets are counted and change nothing
-- the ground station is lost: the autopilot acts, and is yielded to
+- the ground station is lost: the autopilot acts, and the stack yields
 """
 
 import signal
@@ -18,14 +18,14 @@ from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, VehicleState
 
 
 def tampered(flight, manner):
-    """Gives the number of status messages and the moments (s since 1970, monotonic) before it."""
+    """The number of status messages, and the time (s since 1970, and monotonic), before a fault."""
     before = (len(flight.status), time.time(), time.monotonic())
     flight.link.tell(manner)
     return before
 
 
 def descended(flight, since, *words):
-    """The supervisor went down for one of these reasons, and said so."""
+    """Assert that the supervisor went down for one of these reasons and reported it."""
     flight.until(lambda: [w for w in words if flight.told(w, since)], 5, f"none of {words}")
 
 
@@ -113,7 +113,7 @@ def test_without_the_ground_station_the_autopilot_lands_and_is_yielded_to(link_f
 
 @pytest.mark.proves("20S")
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_bridge_that_is_gone_lands_the_vehicle_and_back_it_engages_nothing(link_flight, reaction, number):
+def test_without_the_bridge_the_vehicle_lands_and_its_return_engages_nothing(link_flight, reaction, number):
     flight = link_flight
     since = len(flight.status)
     flight.kill("vehicle_bridge") if number == signal.SIGKILL else flight.signal("vehicle_bridge", number)

@@ -1,8 +1,8 @@
-"""Faults of course, operator and pilot in the air. Each test begins with the policy flying.
+"""Faults of set-points, operator and pilot in the air. Each test begins with the policy flying.
 
-- set-points that stop or make no sense, a second commander, a foreign one, messages that do not fit
-- a pilot takes over, the remote control is lost: yielded to
-- the estimate jumps, the battery is not known or critical, the wall is near
+- set-points that stop or are wrong, a second and a foreign publisher of commands, messages that do not fit
+- a pilot takes over, the remote control is lost: the stack yields
+- the estimate jumps, the battery is unknown or critical, the wall is near
 """
 
 import math
@@ -99,7 +99,7 @@ def test_a_foreign_participant_commands_nothing(flight, two_ros_domain_ids):
 
 
 @pytest.mark.proves("40L")
-def test_messages_that_do_not_fit_bar_every_engagement_and_say_what_to_mend(flight):
+def test_messages_that_do_not_fit_bar_every_engagement_and_name_the_remedy(flight):
     from std_msgs.msg import String
 
     since = len(flight.status)

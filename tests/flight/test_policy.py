@@ -1,9 +1,9 @@
 """Faults of policy and guide in the air. Each test begins with the policy flying.
 
-- the policy turns wild, in six ways: the guide flies before it has gone far, and the vehicle stays well
-- it dies, hangs, raises: the guide commands within three control periods, and the policy only when asked for again
+- the policy becomes unstable in six ways: the guide takes over before the vehicle has gone far
+- the policy dies, hangs, raises: the guide commands within three control periods; the policy waits for the operator
 - the guide dies: the autopilot holds
-- a new checkpoint takes over between two ticks where it agrees, and not otherwise
+- a new checkpoint takes over between two ticks if it agrees with the guide, and not otherwise
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from spike_ctrl_ros.convert import fill
 
 
 def turns(flight, hangar, manner, words, reaction, limit):
-    """The policy turns; it is caught for this reason within the limit (s), and the vehicle comes to rest."""
+    """Make the policy unstable; assert that this fault catches it within the limit (s) and the vehicle comes to rest."""
     since, begin = len(flight.status), time.time()
     hangar.unruly.tell(manner)
     flight.until(lambda: flight.told(f"SNN -> GUIDE: {words}", since), 10, f"{manner}: not caught")
@@ -69,7 +69,7 @@ def test_an_unstable_policy_is_caught_in_the_air(unruly_flight, hangar, reaction
 
 @pytest.mark.proves("12S")
 def test_a_policy_that_sinks_on_its_way_to_a_new_set_point_is_caught_above_the_ground(unruly_flight, hangar, reaction):
-    """On the way it may do otherwise than the guide: its height is what tells."""
+    """On its way to a new set-point it may differ from the guide, so its height must show the fault."""
     flight, begin = unruly_flight, time.monotonic()
     x, y, _ = flight.station.truth[-1].position
     flight.target(1.0 if x < 0 else -1.0, y, 1.0)

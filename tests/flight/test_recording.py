@@ -1,7 +1,7 @@
-"""What is not on the control path may fail as it likes: recorder, disks, learner, memory. The policy flies all the time.
+"""Faults beside the control path: recorder, disks, learner, memory. The policy flies all the time.
 
 - the recorder is killed, its disk is full or slow; the learner is killed: the commands keep their rhythm
-- no process grows
+- no process grows in memory
 """
 
 import shutil
@@ -47,7 +47,7 @@ int fsync(int fd) {
 
 
 class Recorders:
-    """The recorder of a flight is exchanged for one of the test's own, and what the diagnostics say of it."""
+    """A recorder of the test in place of the flight's own, and what its diagnostics say."""
 
     def __init__(self, flight):
         self.flight, self.heard = flight, flight.listen(DiagnosticArray, "/diagnostics")
@@ -66,13 +66,13 @@ class Recorders:
 
 
 def counted(recorders, bag, at_least):
-    """Whether this bag holds so many messages, be others lost or not."""
+    """Whether this bag holds so many messages."""
     said = [{value.key: value.value for value in status.values} for status in recorders.says("recorder", "")]
     return any(values["bag"] == str(bag) and int(values["messages"]) >= at_least for values in said[-3:])
 
 
 @pytest.mark.proves("21L")
-def test_a_killed_recorder_is_told_disturbs_nobody_and_its_bag_can_be_repaired(flight, reaction):
+def test_a_killed_recorder_is_reported_disturbs_no_node_and_its_bag_can_be_repaired(flight, reaction):
     recorders, before, since = Recorders(flight), intervals(flight, 1.5), len(flight.status)
     (bag,) = (Path(flight.folder) / "bags").iterdir()
     flight.kill("recorder")
@@ -87,7 +87,7 @@ def test_a_killed_recorder_is_told_disturbs_nobody_and_its_bag_can_be_repaired(f
 
 
 @pytest.mark.proves("28L")
-def test_a_full_disk_ends_the_recording_and_disturbs_nobody(flight, tmp_path, reaction):
+def test_a_full_disk_ends_the_recording_and_disturbs_no_node(flight, tmp_path, reaction):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], capture_output=True).returncode == 0
@@ -156,7 +156,7 @@ def test_a_killed_learner_does_not_reach_control(flight, reaction):
 
 
 @pytest.mark.proves("31L")
-def test_no_process_grows_while_the_policy_flies(flight):
+def test_no_process_grows_in_memory_while_the_policy_flies(flight):
     """Half a minute; `make soak` flies ten."""
     nodes = flight.nodes()
     intervals(flight, 2.0)

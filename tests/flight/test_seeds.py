@@ -1,6 +1,6 @@
 """Each process of a flight is killed and stopped in the air, on a circle, over several seeds of the vehicle's noise.
 
-The vehicle's own truth decides: it stays in the cage and never hits the ground. Deselect with -m "not seeds".
+By its true states, the vehicle stays in the cage and never hits the ground. Deselect with -m "not seeds".
 """
 
 import signal
@@ -39,7 +39,7 @@ CASES = [
 
 @pytest.mark.seeds
 @pytest.mark.parametrize(("seed", "name", "number"), CASES)
-def test_whatever_process_is_lost_the_vehicle_is_well(hangar, reaction, seed, name, number):
+def test_the_vehicle_survives_the_loss_of_any_process(hangar, reaction, seed, name, number):
     flight = on_a_circle(hangar, seed)
     clock = time.monotonic()
     begin = flight.kill(name) if number == signal.SIGKILL else flight.signal(name, number)

@@ -1,7 +1,7 @@
-"""Faults of the supervisor, of the computer under it, and of whoever starts and ends the stack.
+"""Faults of the supervisor, of the computer that it runs on, and of starting and ending the stack.
 
-- the supervisor dies or is not scheduled; the whole computer is busy: never a flight without a net
-- the stack is ended, or started in the air; it is asked for what it must not do
+- the supervisor dies or is not scheduled, the whole computer is busy: a failsafe always takes over
+- the stack is ended in the air, or started there; the operator asks for what must not be done
 """
 
 import os
@@ -120,7 +120,7 @@ def test_ctrl_c_in_the_air_lands_before_the_stack_ends(flight, hangar, reaction)
 
 
 @pytest.mark.proves("45L")
-def test_what_must_not_be_done_is_refused_with_the_list_and_the_preflight_warns(hangar):
+def test_impossible_requests_are_refused_with_all_reasons_and_the_preflight_warns(hangar):
     flight = hangar.new(NAV_DLL_ACT=0)
     refused = flight.ask("take_off")
     assert not refused.success and "refused to take off: " in refused.message and ";" in refused.message

@@ -1,4 +1,4 @@
-"""A rehearsed flight: the supervisor between a made-up vehicle, policy, guide and autopilot, in made-up time."""
+"""A rehearsed flight: the supervisor with a model of vehicle, policy, guide and autopilot, in virtual time."""
 
 import copy
 import math
@@ -23,7 +23,7 @@ class _Flight:
     """One control period per `fly` step: a state, 2 ms later the guide's answer, 4 ms later the policy's.
 
     sample, policy, guide: functions that change what arrives, or return None to drop it. autopilot_obeys: whether it takes
-    the modes that it is asked for. The vehicle goes straight to the set-point at 1 m/s; in LAND it sinks and disarms.
+    the modes that it is asked for. The vehicle moves straight to the set-point at 1 m/s; in LAND it sinks and disarms.
     """
 
     def __init__(self, settings: FlightSettings = FlightSettings(), **autopilot):
@@ -45,7 +45,7 @@ class _Flight:
 
     @property
     def commands(self):
-        """Time and command of all that left."""
+        """Time and command of all commands."""
         return [(now, output.command) for now, output in self.outputs if output.command is not None]
 
     @property
@@ -68,7 +68,7 @@ class _Flight:
     # --- what happens -----------------------------------------------------------------------------------------------
 
     def give(self, **inputs):
-        """One step of the supervisor, now; no other."""
+        """One step of the supervisor, now."""
         if self.heard:
             self.last_status = Autopilot(self.now, self.now, self.mode, self.armed, self.landed, **self.autopilot)
         status = getattr(self, "last_status", None)
@@ -87,7 +87,7 @@ class _Flight:
         return self.give(requests=requests)
 
     def fly(self, seconds=PERIOD, until=None):
-        """Go on for some control periods, at most `seconds`; with `until`, to the first at which it holds."""
+        """Fly for `seconds`, or with `until` to the first control period at which it is true."""
         for _ in range(max(round(seconds / PERIOD), 1)):
             self._period()
             if until is not None and until():
@@ -127,7 +127,7 @@ class _Flight:
         self.now = begin + PERIOD
 
     def move_origin(self, *by):
-        """The estimator puts its origin elsewhere: the vehicle's position jumps by so many metres."""
+        """The estimator moves its origin: the vehicle's position jumps by so many metres."""
         self.position = [p + d for p, d in zip(self.position, by, strict=True)]
         self.reset_counter += 1
         self._period()
@@ -162,7 +162,7 @@ class _Flight:
         assert self.rung is rung, [event.text for event in self.events]
 
     def needs_the_operator(self):
-        """On GUIDE it stays until the operator asks, and then comes back through the shadow."""
+        """It stays on GUIDE until the operator asks, and then returns to SNN through shadow mode."""
         self.stays(Rung.GUIDE, 3.0)
         self.ask(Request.ENGAGE)
         self.fly(5, until=lambda: self.rung is Rung.SNN)
@@ -175,7 +175,7 @@ class _Flight:
         return self.fly(10, until=lambda: self.told("took off"))
 
     def engage(self):
-        """In the air, the policy flies; what happened before is forgotten."""
+        """The policy flies in the air. Earlier outputs and events are cleared."""
         self.take_off()
         self.ask(Request.ENGAGE)
         self.fly(5, until=lambda: self.rung is Rung.SNN)

@@ -1,6 +1,6 @@
-"""The two gates between the shipped policy and the guide, at the corners of what it may meet, with the noise of sensors.
+"""The two limits of disagreement between the shipped policy and the guide, on off-nominal vehicles with sensor noise.
 
-A gate that is too narrow stands a good policy down; that a bad one does not pass is in test_faults_of_policy.py.
+A limit that is too narrow takes a good policy off; that a bad policy does not pass is in test_faults_of_policy.py.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A flight on its own: it does what was planned, and what goes wrong ends in a landing and a reason."""
+"""The automatic flight: it flies its plan, and every fault ends in a landing and a reason."""
 
 import pytest
 
@@ -13,7 +13,7 @@ PLAN = MissionPlan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), durati
 
 
 def rehearse(flight, plan=PLAN, until=None, seconds=60):
-    """Fly as `auto` asks until it is done, or until something holds."""
+    """Fly the automatic flight until it is done, or until a condition is true."""
     auto = getattr(flight, "auto", Mission())
     for _ in range(round(seconds / 0.01)):
         flight.fly()

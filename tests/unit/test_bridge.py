@@ -1,4 +1,4 @@
-"""Which states the bridge shows, and what it lets pass to the autopilot."""
+"""Which states the bridge passes to guide and policy, and which commands to the autopilot."""
 
 import math
 
@@ -17,7 +17,7 @@ PASSED = PassedCommand(states=((7, 1.00), (8, 1.01), (9, 1.02)), tick=8)
 
 
 def state(now, **fields):
-    """Of a vehicle that hovers, with a little noise."""
+    """A state of a hovering vehicle, with a little noise."""
     wave = 1e-3 * math.sin(1e3 * now)
     about = {"position": (0.0, wave, 1.0), "quaternion": (wave, 0.0, 0.0, 1.0), "velocity": (wave, 0.0, 0.0)}
     return Sample(0, now - 900.0, now, **(about | {"rates": (0.0, wave, 0.0)} | fields))
@@ -28,7 +28,7 @@ def status(now, armed=True, landed=False):
 
 
 def shown(seconds, seen=BridgeMemory(), begin=1000.0, **what):
-    """The states of so many seconds at 100 Hz, one after the other."""
+    """The states of so many seconds at 100 Hz."""
     found = []
     for index in range(round(100 * seconds)):
         now = begin + 0.01 * index
@@ -60,7 +60,7 @@ def test_a_fresh_command_passes_and_passes_once():
         ({"action": (0.1, 0.0, 0.0)}, Fault.ACTION_NOT_FINITE),
     ],
 )
-def test_what_is_old_unknown_or_malformed_is_dropped_and_leaves_no_trace(change, fault):
+def test_old_unknown_and_malformed_commands_are_dropped_and_leave_no_trace(change, fault):
     after, found = passes(**change)
     assert found == [fault] and after == PASSED
 
@@ -74,7 +74,7 @@ def test_without_new_commands_nothing_passes_the_bridge():
         assert found == [Fault.SUPERVISOR_SILENT]
 
 
-def test_the_last_act_may_answer_an_old_state_once():
+def test_the_last_command_may_answer_an_old_state_once():
     after, found = passes(tick=8, action=SETTINGS.level, rests=True, now=1.2)
     assert found == []
     assert passes(after, tick=8, action=SETTINGS.level, rests=True, now=1.21)[1] == [Fault.SUPERVISOR_SILENT]
@@ -82,7 +82,7 @@ def test_the_last_act_may_answer_an_old_state_once():
     assert found == [] and not after.rested
 
 
-def test_only_a_resting_action_may_be_the_last_act():
+def test_only_a_resting_action_may_be_the_last_command():
     assert passes(tick=8, rests=True, now=1.2)[1] == [Fault.SUPERVISOR_SILENT]
 
 
@@ -110,7 +110,7 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
     assert admitted == len(flight.commands) > 300
 
 
-def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
+def test_of_two_supervisors_the_bridge_obeys_the_first():
     def obeyed(source, publishers, now, passed=PassedCommand(source=5, heard=10.0)):
         return obeys_supervisor(passed, source, lambda: publishers, now)
 
@@ -121,7 +121,7 @@ def test_of_two_supervisors_the_bridge_obeys_the_one_that_it_did():
     assert obeyed(6, 1, 0.0, PassedCommand()) and not obeyed(6, 2, 0.0, PassedCommand())
 
 
-def test_states_are_numbered_whether_they_may_be_flown_on_or_not():
+def test_accepted_and_refused_states_are_numbered_alike():
     seen, first = bridge_state(BridgeMemory(), state(1000.0), None, SETTINGS)
     seen, second = bridge_state(seen, state(1000.01, position=(math.nan, 0.0, 1.0)), None, SETTINGS)
     _, third = bridge_state(seen, state(1000.02), None, SETTINGS)
@@ -131,7 +131,7 @@ def test_states_are_numbered_whether_they_may_be_flown_on_or_not():
     assert passed.states == ((1, 1000.0), (3, 1000.02))
 
 
-def test_a_landing_that_is_told_for_an_instant_in_the_air_begins_nothing_anew():
+def test_a_landing_reported_for_an_instant_in_the_air_starts_no_new_episode():
     seen, standing = shown(0.1, armed=False, landed=True)
     assert all(one.on_ground for one in standing)
     seen, flying = shown(0.5, seen, 1000.1)
@@ -140,7 +140,7 @@ def test_a_landing_that_is_told_for_an_instant_in_the_air_begins_nothing_anew():
     assert not any(one.on_ground for one in (*flying, *bumped, *again))
 
 
-def test_a_vehicle_that_stays_landed_or_is_disarmed_begins_anew():
+def test_a_vehicle_that_stays_landed_or_is_disarmed_starts_a_new_episode():
     seen, _ = shown(0.5)
     _, landed = shown(1.2, seen, 1000.5, landed=True)
     assert [one.on_ground for one in landed].index(True) in (100, 101)  # after a second
@@ -150,7 +150,7 @@ def test_a_vehicle_that_stays_landed_or_is_disarmed_begins_anew():
     assert all(one.on_ground for one in fresh)
 
 
-def test_where_the_estimator_moves_its_origin_the_set_point_goes_along():
+def test_the_set_point_moves_with_the_estimators_origin():
     seen, _ = shown(0.1, BridgeMemory(target=SetPoint((0.5, 0.0, 1.0), yaw=0.2)))
     moved = state(1000.1, position=(0.8, -0.5, 1.0), reset_counter=1)
     seen, _ = bridge_state(seen, moved, status(1000.1), SETTINGS)
@@ -158,7 +158,7 @@ def test_where_the_estimator_moves_its_origin_the_set_point_goes_along():
 
 
 def test_the_guide_flies_only_while_its_commands_go_on():
-    """It would integrate the errors of whoever has taken over meanwhile, and throw the vehicle at the next engagement."""
+    """Otherwise its integral would grow while somebody else flies, and jerk the vehicle at the next engagement."""
     passed = PASSED._replace(heard=10.0, guided=True)
     assert (
         passed.guide_flies(10.01, SETTINGS)

@@ -37,7 +37,7 @@ def test_row_30_a_supervisor_that_is_not_scheduled_asks_for_hold_before_the_auto
     assert flight.rung is HOLD and flight.told("SNN -> HOLD: STARVED") and flight.mode is Mode.HOLD
 
 
-def test_row_19_a_supervisor_that_was_stopped_lets_nobody_command_before_it_has_heard_the_autopilot_anew(flight):
+def test_row_19_after_a_stop_of_the_supervisor_no_command_leaves_before_the_autopilot_is_heard_again(flight):
     flight.heard, since = False, flight.now  # in OFFBOARD, as it was then
     flight.now += 0.4
     flight.fly(0.08)
@@ -53,7 +53,7 @@ def test_row_30_many_missed_periods_of_the_supervisor_lead_to_hold(flight):
     assert flight.rung is HOLD and flight.told("STARVED") and flight.told("control periods missed, wanted at most 20")
 
 
-def test_row_32_a_lost_ground_station_is_told_and_left_to_the_autopilot(flight):
+def test_row_32_a_lost_ground_station_is_reported_and_left_to_the_autopilot(flight):
     flight.autopilot["ground_station_lost"] = True
     flight.stays(SNN)
     assert flight.told("GROUND_STATION_LOST")
@@ -69,7 +69,7 @@ def test_row_33_a_pilot_who_takes_over_is_yielded_to_at_once_and_for_good(flight
     assert flight.commands == [] and flight.asks == []
 
 
-def test_row_33_a_lost_remote_control_is_told_and_left_to_the_autopilot(flight):
+def test_row_33_a_lost_remote_control_is_reported_and_left_to_the_autopilot(flight):
     flight.autopilot["rc_lost"] = True
     flight.stays(SNN)
     assert flight.told("RC_LOST")
@@ -155,7 +155,7 @@ def test_row_36_a_nan_set_point_is_ignored_counted_and_keeps_no_stream_alive(fli
     assert flight.told("SET_POINT_STOPPED") and flight.rung is SNN
 
 
-def test_row_36_the_velocity_of_a_set_point_leads_nobody_out_of_the_cage(flight):
+def test_row_36_the_velocity_of_a_set_point_does_not_lead_out_of_the_cage(flight):
     # The highest set-points are at 2.5 m, and a controller lets itself be carried by some .6 s of the velocity.
     flight.stream = SetPoint((0.0, 0.0, 1.0), (0.0, -0.5, 10.0))
     flight.fly(0.1)
@@ -209,7 +209,7 @@ def test_row_38_dropped_frames_are_counted_and_change_nothing(flight):
 
 
 @pytest.mark.parametrize("fault", [Fault.INTERFACE_MISMATCH, Fault.BAD_PARAMETER])
-def test_rows_40_and_41_what_does_not_fit_bars_every_engagement(Flight, fault):
+def test_rows_40_and_41_messages_and_parameters_that_do_not_fit_bar_every_engagement(Flight, fault):
     flight = Flight()
     flight.fly(0.5)
     flight.reports = (Finding(fault, "said a node"),)

@@ -86,7 +86,7 @@ def test_row_12_outside_the_envelope_the_guide_recovers_and_the_autopilot_holds(
     assert flight.rung is HOLD
 
 
-def test_row_12_in_a_wind_in_which_nobody_hovers_level_the_guide_recovers(flight):
+def test_row_12_in_a_wind_in_which_no_vehicle_hovers_level_the_guide_recovers(flight):
     def leaning(sample):
         half = math.atan(2 / 9.81) / 2 + sample.quaternion[0]  # against 2 m/s^2
         return sample._replace(quaternion=(math.sin(half), 0.0, 0.0, math.cos(half)))
@@ -113,7 +113,7 @@ def test_row_12_a_guide_that_does_not_recover_ends_in_hold(flight):
 
 
 @pytest.mark.parametrize(("fault", "guide"), [("NOT_RECOVERED", lambda a: a), ("GUIDE_SILENT", lambda a: None)])
-def test_row_12_whoever_lies_on_the_ground_does_not_hold_but_lands_and_the_rotors_stop(flight, fault, guide):
+def test_row_12_a_vehicle_on_the_ground_does_not_hold_but_lands_and_its_rotors_stop(flight, fault, guide):
     flight._move = lambda: flight.position.__setitem__(2, max(flight.position[2] - 0.02, 0.1))
     flight.fly(1, until=lambda: flight.rung is GUIDE)
     flight.fly(1)
@@ -122,7 +122,7 @@ def test_row_12_whoever_lies_on_the_ground_does_not_hold_but_lands_and_the_rotor
     assert flight.told(f"GUIDE -> LAND: {fault}") and Ask.HOLD not in flight.asks
 
 
-def test_row_12_whom_the_autopilot_holds_below_the_height_of_the_take_off_does_not_land(Flight):
+def test_row_12_a_vehicle_that_the_autopilot_holds_below_the_take_off_does_not_land(Flight):
     flight = Flight()
     flight.position = [0.0, 0.0, 1.4]  # on a roof
     flight.take_off()
@@ -171,7 +171,7 @@ def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
     assert flight.told("GUIDE -> HOLD: NOT_RECOVERED") and flight.told("the guide flew, and the vehicle tumbles")
 
 
-def test_row_12_what_the_policy_has_done_the_guide_may_recover_from_however_far_it_is(flight):
+def test_row_12_after_a_fault_of_the_policy_the_guide_may_recover_from_any_attitude(flight):
     flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
     flight.fly(0.5)
     assert flight.rung is GUIDE and not flight.told("NOT_RECOVERED")
@@ -183,7 +183,7 @@ def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight)
     assert flight.told("26 equal actions")
 
 
-def test_row_12_a_policy_that_suddenly_does_otherwise_than_the_guide_is_replaced_within_five_ticks(flight):
+def test_row_12_a_policy_that_suddenly_contradicts_the_guide_is_replaced_within_five_ticks(flight):
     flight.policy = lambda a: a._replace(action=(a.action[0], -0.95, *a.action[2:]))
     flight.fly(0.08, until=lambda: flight.rung is GUIDE)
     assert flight.told("DISAGREEMENT") and flight.told("over 4 answers")
@@ -200,7 +200,7 @@ def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
 
 
 @pytest.mark.parametrize(("rates", "layer"), [((0.0, 0.1), 0), ((0.2, 0.95), 1), ((NAN, 0.1), 0)])
-def test_row_13_a_layer_that_is_dead_or_epileptic_leads_to_the_guide(flight, rates, layer):
+def test_row_13_a_layer_that_spikes_too_seldom_or_too_often_leads_to_the_guide(flight, rates, layer):
     flight.policy = lambda a: a._replace(spike_rate=rates)
     flight.fly(0.2)
     assert flight.rung is SNN
@@ -276,7 +276,7 @@ def state_after(flight, answer):
     return last._replace(tick=answer.tick, stamp=flight.now + flight.clock_offset, received=flight.now, position=moved)
 
 
-def test_row_15_an_answer_to_a_state_that_never_was_is_refused_with_the_next_one(flight):
+def test_row_15_an_answer_to_a_state_that_does_not_exist_is_refused_with_the_next_one(flight):
     flight.policy = lambda answer: answer._replace(tick=answer.tick + 1000)
     flight.fly(0.05)
     assert flight.count(Fault.ANSWER_STALE) == 4 and flight.told("answers tick 1")
@@ -295,7 +295,7 @@ def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_h
     assert flight.commanders(quiet) == []
 
 
-def test_row_17_a_guide_that_answers_nan_is_no_guide(flight):
+def test_row_17_a_guide_that_answers_nan_counts_as_silent(flight):
     flight.guide = lambda a: a._replace(action=(NAN, 0.0, 0.0, 0.0))
     flight.fly()
     assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("action[0] is nan")
@@ -309,7 +309,7 @@ def test_row_17_a_guide_that_answers_nan_is_no_guide(flight):
         ((0.1, 0.2, 0.0, 0.0), "26 equal actions", 0.3),
     ],
 )
-def test_row_17_a_guide_whose_answers_carry_nobody_is_no_guide(flight, rung, action, words, seconds):
+def test_row_17_a_guide_whose_answers_let_the_vehicle_fall_counts_as_silent(flight, rung, action, words, seconds):
     if rung is GUIDE:
         flight.ask(Request.GUIDE)
         flight.fly(0.5)
@@ -328,7 +328,7 @@ def test_row_17_without_guide_nothing_is_engaged(Flight):
 
 
 @pytest.mark.parametrize("fault", [Fault.LEARNER_LOST, Fault.RECORDER_LOST, Fault.SAVE_FAILED, Fault.MEMORY_GROWS])
-def test_rows_18_21_28_29_31_what_is_not_on_the_control_path_is_told_and_changes_nothing(flight, fault):
+def test_rows_18_21_28_29_31_faults_beside_the_control_path_are_reported_and_change_nothing(flight, fault):
     flight.reports = (Finding(fault, "said a node"),)
     flight.stays(SNN)
     assert flight.told(f"{fault.name} (") and len(flight.commands) == 50
@@ -347,14 +347,14 @@ def test_row_20_a_lost_link_ends_in_silence_and_a_link_that_returns_engages_noth
     flight.fly(3, until=lambda: flight.rung is SNN)
 
 
-def test_rows_22_to_26_a_refused_checkpoint_is_told_and_the_last_good_one_flies_on(flight):
+def test_rows_22_to_26_a_refused_checkpoint_is_reported_and_the_last_good_one_flies_on(flight):
     flight.reports = (Finding(Fault.CHECKPOINT_REFUSED, "new.safetensors: sha256: found 12, wanted 34"),)
     flight.stays(SNN)
     assert flight.told("new.safetensors: sha256")
 
 
 @pytest.mark.parametrize("change", [{"layout": "motors"}, {"identity": Identity("other.safetensors", 3)}])
-def test_row_24_another_layout_or_checkpoint_than_was_approved_does_not_command(flight, change):
+def test_row_24_a_layout_or_checkpoint_that_was_not_approved_does_not_command(flight, change):
     flight.policy = lambda a: a._replace(**change)
     flight.fly()
     assert flight.rung is GUIDE and flight.commanders() == [CommandedBy.GUIDE] and flight.told("WRONG_IDENTITY")

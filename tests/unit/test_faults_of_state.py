@@ -61,7 +61,7 @@ def test_row_02_too_many_late_states_lead_to_the_guide(flight):
     assert flight.told("STATE_LATE") and flight.told("wanted at most 20")
 
 
-def test_row_02_a_state_that_was_long_on_its_way_is_not_flown_on(flight):
+def test_row_02_a_state_with_a_long_delay_is_not_flown_on(flight):
     flight.sample = lambda s: s._replace(stamp=s.stamp - 0.15) if s.tick % 2 else s
     flight.fly(0.1)
     # Going back by more than a delay can explain is a clock that jumps.
@@ -125,7 +125,7 @@ def test_row_04_a_field_that_is_not_finite_is_named_and_never_flown_on(flight, f
         ({"quaternion": (1.0, 0.0, 0.0, 0.0)}, "attitude jumps by 3.1 rad in 10 ms"),
     ],
 )
-def test_row_05_what_cannot_be_is_refused_like_nan(flight, change, words):
+def test_row_05_an_impossible_state_is_refused_like_nan(flight, change, words):
     flight.sample = lambda s: s._replace(**change)
     flight.fly()
     assert flight.rung is GUIDE and flight.commanders() == [] and flight.told(words)
@@ -201,7 +201,7 @@ def test_row_08_the_clock_of_a_simulation_may_run_slower_or_faster(Flight, rate)
     assert flight.told("STATE_DELAYED")
 
 
-def test_row_08_states_that_were_held_up_longer_and_longer_and_no_longer_are_no_jump_of_the_clock(flight):
+def test_row_08_the_end_of_a_growing_delay_is_no_clock_jump(flight):
     begin = flight.now
     flight.sample = lambda s: s._replace(stamp=s.stamp - min(0.2 * (flight.now - begin), 0.08))
     flight.fly(0.8)

@@ -25,7 +25,7 @@ def test_a_flight_without_the_policy_says_so():
     assert str(Tally().passed(Rung.SILENT, 4.0)) == "flight: the policy did not fly; SILENT 4.0 s"
 
 
-def test_latencies_of_the_last_minute_in_words():
+def test_latencies_of_the_last_minute_are_told_in_words():
     latencies = Latencies()
     assert str(latencies) == "no command yet"
     for _ in range(2 * Latencies.COMMANDS):

@@ -1,4 +1,4 @@
-"""On the rungs: what keeps a policy in shadow, what ends an engagement, who commands until the autopilot has taken over."""
+"""The ladder: what keeps a policy in shadow, what ends an engagement, who commands until the autopilot has taken over."""
 
 import math
 from itertools import pairwise
@@ -72,7 +72,7 @@ def test_on_the_ground_policy_and_guide_are_not_compared(Flight):
     assert flight.state.monitor.answers == 200 and flight.state.monitor.compared == 0
 
 
-def test_a_pilot_who_goes_back_to_the_mode_before_is_yielded_to(Flight):
+def test_the_stack_yields_to_a_pilot_who_goes_back_to_the_mode_before(Flight):
     flight = Flight().take_off()
     assert flight.state.ladder.came_from is Mode.HOLD
     flight.mode = Mode.HOLD
@@ -114,7 +114,7 @@ def test_a_landing_that_is_asked_for_before_the_guide_has_taken_over_lands(fligh
     flight.fly(5, until=lambda: not flight.armed)
 
 
-def test_a_high_take_off_has_its_time(Flight):
+def test_a_high_take_off_gets_more_time(Flight):
     settings = settings_for(airframe.load("sih_quadx"), 100.0, "-3,-3,-0.5,3,3,14", 12.0)
     flight = Flight(settings)
     flight.fly(0.5)
@@ -137,7 +137,7 @@ def test_a_landing_that_was_asked_for_while_a_pilot_flies_sends_no_command(Fligh
 
 @pytest.fixture
 def alone(flight):
-    """The guide died, the autopilot does not hold yet: the policy keeps the vehicle in the air."""
+    """The guide is lost and the autopilot does not hold yet: the policy keeps the vehicle in the air."""
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.1)
     assert flight.rung is HOLD and flight.commanders()[-1] is CommandedBy.POLICY
@@ -149,7 +149,7 @@ def alone(flight):
     [{"action": (math.nan,) * 4}, {"identity": Identity("other.safetensors", 3)}, {"layout": "motors"}],
     ids=["nan", "identity", "layout"],
 )
-def test_a_policy_that_fails_while_it_bridges_is_not_heard_again(alone, change):
+def test_a_policy_that_fails_until_the_autopilot_takes_over_commands_no_more(alone, change):
     tick = alone.tick + 1
     alone.policy = lambda a: a._replace(**change) if a.tick == tick else a
     alone.fly(0.3)
@@ -157,7 +157,7 @@ def test_a_policy_that_fails_while_it_bridges_is_not_heard_again(alone, change):
     assert [c.commander for c in after if c.commander is not CommandedBy.REST] == []
 
 
-def test_a_policy_whose_place_the_guide_took_does_not_bridge(flight):
+def test_a_policy_that_the_guide_has_replaced_does_not_command_until_the_autopilot_takes_over(flight):
     flight.ask(Request.GUIDE)
     flight.fly(0.5)
     begin = flight.now
@@ -179,10 +179,10 @@ def answer(tick, received):
     return Answer(tick, received, (0.0,) * 4, "rates", Identity("a", 1))
 
 
-def test_who_answers_an_older_state_still_owes_the_newer_one():
+def test_an_answer_to_an_older_state_does_not_answer_the_newer_one():
     source = await_answer(await_answer(AnswerSource(), state(1)), state(2))
     source = record_answer(source, answer(1, 0.021), LIMITS)
-    # The guide, the net below a policy that flies on meanwhile, may take longer.
+    # The guide's deadline is longer, because a policy flies on meanwhile.
     for fault, limit in ((Fault.POLICY_SILENT, 0.025), (Fault.GUIDE_SILENT, 0.08)):
         assert check_deadlines(source, 0.02 + limit - 0.001, LIMITS, fault) == ()
         (finding,) = check_deadlines(source, 0.02 + limit + 0.001, LIMITS, fault)
@@ -190,7 +190,7 @@ def test_who_answers_an_older_state_still_owes_the_newer_one():
         assert check_deadlines(record_answer(source, answer(2, 0.047), LIMITS), 9.0, LIMITS, fault) == ()
 
 
-def test_an_answer_that_comes_too_late_to_be_commanded_is_no_answer():
+def test_an_answer_that_comes_too_late_to_be_commanded_is_refused():
     source = await_answer(AnswerSource(), state(1))
     assert check_answer(answer(1, 0.034), source, "rates", LIMITS)[1] == ()
     refused, (finding,) = check_answer(answer(1, 0.036), source, "rates", LIMITS)

@@ -82,7 +82,7 @@ def test_px4_is_told_the_rotors_in_its_own_frame():
     assert float(told["PX4_PARAM_CA_ROTOR0_KM"]) > 0 > float(told["PX4_PARAM_CA_ROTOR2_KM"])
 
 
-def test_the_world_has_every_sensor_that_the_model_asks_for(craft):
+def test_the_world_has_every_sensor_that_the_model_needs(craft):
     world = ElementTree.fromstring(model_files.world("lab")).find("world")
     assert world.get("name") == "lab"
     systems = {plugin.get("filename") for plugin in world.findall("plugin")}

@@ -134,7 +134,7 @@ def test_the_sequence_number_counts_up_and_wraps():
         (lambda link: link.get_parameter("X" * 17, 0), "parameter: found name 'X{17}', wanted 1 to 16 ASCII characters"),
     ],
 )
-def test_what_must_not_be_sent_is_refused_by_its_field(call, message):
+def test_a_set_point_that_must_not_be_sent_is_refused_by_its_field(call, message):
     with pytest.raises(LinkError, match=message):
         call(Link())
 
@@ -207,7 +207,7 @@ def test_the_mode_is_in_bits_16_to_31(custom, mode):
     assert one(Autopilot()("current_mode", 0, custom, custom)) == px4_link.FlightMode(5.0, mode, None)
 
 
-def test_status_tells_readiness_and_battery_and_what_is_unknown():
+def test_status_gives_readiness_and_battery_and_none_where_unknown():
     ready = 0x10000000  # MAV_SYS_STATUS_PREARM_CHECK
     fields = (0, 0, 0, 0, 0, 0)
     assert one(Autopilot()("sys_status", 0, 0, ready, 0, 16200, -1, 85, *fields)) == (5.0, True, 16.2, 0.85, False)
@@ -276,7 +276,7 @@ def test_text_version_and_ground_truth():
     assert truth.velocity == pytest.approx((2, 1, 3)) and truth.rates == pytest.approx((0, -0.5, 0))
 
 
-def test_another_system_is_heard_and_not_believed():
+def test_packets_of_another_system_are_counted_and_not_used():
     link = Link()
     assert events(Autopilot(system=255, component=190)("heartbeat", 6, 8, 128, 0x06040000, 4, 3), link) == []
     assert link.counts["foreign"] == 1

@@ -30,7 +30,7 @@ def test_the_error_of_a_leg_is_that_after_its_first_two_seconds():
     assert eight.passed and "RMSE 0.060 m (the estimate alone 0.050 m), worst 0.060 m, 0.0 % bey" in str(eight)
 
 
-def test_rmse_worst_and_share_of_an_uneven_leg():
+def test_rmse_worst_error_and_share_beyond_of_an_uneven_leg():
     (_, hover) = path_error.legs(flight(along_x(np.where(TIME >= 18.0, 0.3, 0.0))), ("circle", "hover"), 10.0)
     assert (hover.rmse, hover.worst) == (pytest.approx(0.15), pytest.approx(0.3)) and hover.beyond == pytest.approx(0.25)
     assert not hover.passed and "FAIL" in str(hover)

@@ -82,7 +82,7 @@ def test_setting_what_the_audit_says_satisfies_it(parameters, remote_control):
     assert audit(set_up, wanted) == []
 
 
-def test_what_is_written_to_the_autopilot_clears_what_bars_a_flight():
+def test_the_values_that_are_written_to_the_autopilot_clear_what_bars_a_flight():
     values = preflight.to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
     assert values["COM_OF_LOSS_T"] == 0.2 and "NAV_DLL_ACT" not in values  # which only warns
     assert [one for one in audit(DEFAULT | values) if one.blocks] == []
@@ -92,7 +92,7 @@ def test_what_is_written_to_the_autopilot_clears_what_bars_a_flight():
     assert preflight.to_set({}, SETTINGS, CRAFT, WANTED) == preflight.to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
 
 
-def test_the_thrust_model_is_that_which_a_policy_of_the_layout_has_learned():
+def test_the_wanted_thrust_model_is_the_one_that_policies_of_the_layout_have_learned():
     """`rates`: the mixer's output is the motors' command, as in our rate loop. `motors`: PX4 is given thrusts."""
     curved, square = airframe.load("x500"), airframe.load("crazyflie")
     assert px4_parameters.thrust_model(curved) == {"MPC_THR_HOVER": pytest.approx(curved.hover, abs=1e-4), "THR_MDL_FAC": 0}
@@ -157,7 +157,7 @@ HEALTHY = EstimatorHealth(prearm_ok=True, horizontal=0.1, vertical=0.2)
         (HEALTHY, math.nan, "state: found nan Hz"),
     ],
 )
-def test_an_estimator_that_is_not_well_is_told(estimator, rate, words):
+def test_an_unhealthy_estimator_is_named(estimator, rate, words):
     (condition,) = preflight.audit_estimator(estimator, rate, WANTED)
     assert words in condition.what
 
@@ -166,7 +166,7 @@ def test_a_healthy_estimator_passes():
     assert preflight.audit_estimator(HEALTHY, 100.0, WANTED) == []
 
 
-def test_in_the_air_what_only_the_ground_can_tell_is_not_asked_for():
+def test_in_the_air_an_unknown_wander_of_the_estimate_is_accepted():
     started_in_the_air = EstimatorHealth(prearm_ok=True)  # has never seen the vehicle stand
     assert preflight.audit_estimator(started_in_the_air, 100.0, WANTED, airborne=True) == []
     assert len(preflight.audit_estimator(started_in_the_air, 100.0, WANTED)) == 2
@@ -186,7 +186,7 @@ STATUS = Autopilot(0.0, 0.0, Mode.HOLD, False, True, battery=0.8, voltage=16.0)
         (STATUS._replace(voltage=0.0), "battery: found 80% at 0.0 V, wanted a plausible reading"),
     ],
 )
-def test_a_battery_that_is_low_or_implausible_is_told(status, words):
+def test_a_battery_that_is_low_or_implausible_is_named(status, words):
     (condition,) = preflight.audit_battery(status, SETTINGS)
     assert words in condition.what
 
@@ -212,7 +212,7 @@ def test_publishers_are_counted():
         (Clock(0.001, math.nan), "spread of the offset: found nan ms"),
     ],
 )
-def test_a_clock_that_cannot_be_trusted_is_told(clock, words):
+def test_a_clock_that_cannot_be_trusted_is_named(clock, words):
     (condition,) = preflight.audit_clock(clock, WANTED)
     assert words in condition.what
 

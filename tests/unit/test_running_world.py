@@ -104,7 +104,7 @@ def test_a_world_is_reset_or_the_service_that_did_not_answer_is_named(bindings, 
     ("arguments", "complaint"),
     [(["--world", "moon"], "no pose came in the world moon"), (["--model", "y", "--world", "lab"], "model y: no pose came")],
 )
-def test_a_model_that_is_not_there_is_told(bindings, tmp_path, capsys, arguments, complaint):
+def test_a_missing_model_is_named(bindings, tmp_path, capsys, arguments, complaint):
     assert main(["truth", str(tmp_path / "truth.csv"), "--seconds", "0", *arguments]) == 2
     assert complaint in capsys.readouterr().err
 
@@ -122,6 +122,6 @@ def test_without_the_bindings_one_line_says_what_to_install(tmp_path, capsys):
     assert "install Gazebo Harmonic with python3-gz-transport13" in capsys.readouterr().err
 
 
-def test_nothing_to_do_is_an_error(capsys):
+def test_a_command_without_a_task_is_an_error(capsys):
     assert main(["truth"]) == 2
     assert "truth: found neither FILE nor --reset, wanted one of them" in capsys.readouterr().err

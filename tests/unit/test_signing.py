@@ -28,7 +28,7 @@ def link():
     return Link(signing=Signing(KEY, 3, WALL, NOW))
 
 
-def test_a_signed_packet_is_believed(link):
+def test_a_signed_packet_is_trusted(link):
     (event,) = link.receive(heartbeat(autopilot()), NOW)
     assert isinstance(event, FlightMode) and link.counts["good"] == 1
 
@@ -71,13 +71,13 @@ def test_a_forged_packet_from_the_future_does_not_lock_out_the_true_sender(link)
     assert len(link.receive(heartbeat(autopilot()), NOW)) == 1
 
 
-def test_the_radios_own_status_need_not_be_signed_and_says_nothing(link):
+def test_the_radios_own_status_need_not_be_signed(link):
     status = mavlink.MAVLink_radio_status_message(1, 2, 3, 4, 5, 6, 7)
     assert link.receive(bytes(status.pack(autopilot(key=None))), NOW) == []
     assert link.counts["unsigned"] == 0
 
 
-def test_what_leaves_is_signed_so_that_pymavlink_believes_it(link):
+def test_outgoing_packets_are_signed_as_pymavlink_expects(link):
     receiver = autopilot()
     receiver.robust_parsing = True
     packets = [link.heartbeat(NOW), link.rates(0.5, (0, 0, 0), NOW), link.heartbeat(NOW + 1)]

@@ -54,7 +54,7 @@ def test_an_engagement_waits_for_warm_up_and_comparison(flight):
     assert 0.9 < flight.now - begin < 1.0  # 50 answers, 50 compared, 3 before the request
 
 
-def test_an_autopilot_that_takes_it_for_landed_in_the_air_does_not_stop_the_rotors(Flight, monkeypatch):
+def test_an_autopilot_that_reports_a_landing_in_the_air_does_not_stop_the_rotors(Flight, monkeypatch):
     flight = Flight()
     flight.armed, flight.mode, flight.position = True, Mode.HOLD, [0.0, 0.0, 1.5]
     flight.fly(0.3)
@@ -124,7 +124,7 @@ def test_on_the_ground_only_a_take_off_is_possible(Flight, request_, words):
 
 
 @pytest.mark.parametrize("request_", [Request.TAKE_OFF, Request.ENGAGE])
-def test_what_flies_already_is_said(flight, request_):
+def test_a_request_for_what_flies_already_is_refused_with_that_reason(flight, request_):
     flight.ask(request_)
     assert flight.rung is SNN and flight.told("SNN flies already")
 
@@ -188,7 +188,7 @@ def test_status_is_one_line_a_second(flight):
     assert lines[-1].startswith("SNN for ") and "offboard, armed; battery 90%; at " in lines[-1]
 
 
-def test_the_state_that_goes_in_is_left_as_it_was(flight):
+def test_a_step_does_not_change_the_state_that_it_is_given(flight):
     before = copy.deepcopy(flight.state)
     kept = flight.state
     flight.policy = lambda a: a._replace(action=(math.nan,) * 4)
@@ -202,7 +202,7 @@ def test_equal_inputs_give_equal_outputs(flight):
     assert one.fly(1).outputs == other.fly(1).outputs
 
 
-def test_the_layout_motors_rests_on_all_four(Flight):
+def test_in_the_layout_motors_all_four_rest(Flight):
     flight = Flight(FlightSettings(layout="motors", hover=0.2)).take_off()
     assert flight.commands[0][1].action == (-1.0,) * 4
     flight.sample, flight.autopilot_obeys = flight.nothing, False

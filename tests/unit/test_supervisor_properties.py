@@ -182,7 +182,7 @@ TRIPLE = st.tuples(ANY, ANY, ANY)
 
 @PROPERTY
 @given(st.lists(st.tuples(TRIPLE, st.tuples(ANY, ANY, ANY, ANY), ANY, st.integers(-5, 5), TRIPLE), max_size=30))
-def test_no_number_makes_it_raise_or_leaves_it(_engaged, numbers):
+def test_no_number_makes_it_raise_and_no_bad_number_leaves_it(_engaged, numbers):
     flight = copy.deepcopy(_engaged)
     for triple, four, one, offset, ages in numbers:
         flight.now += 0.003

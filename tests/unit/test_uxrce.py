@@ -30,7 +30,7 @@ def test_a_zero_action_is_the_hover_thrust_and_no_rotation():
 @pytest.mark.parametrize(
     ("ours", "theirs"), [(0, 0), (1, 3), (2, 1), (3, 2)], ids=["front right", "back right", "back left", "front left"]
 )
-def test_motors_are_in_px4s_order_and_those_that_are_not_there_are_nan(ours, theirs):
+def test_motors_are_in_px4s_order_and_absent_ones_are_nan(ours, theirs):
     action = [-1.0] * 4
     action[ours] = 1.0
     fields = uxrce.set_point("motors", action, CRAZYFLIE)
@@ -40,7 +40,7 @@ def test_motors_are_in_px4s_order_and_those_that_are_not_there_are_nan(ours, the
     assert control[theirs] == 1.0 and max(control[i] for i in range(4) if i != theirs) < 0.2
 
 
-def test_a_motor_is_told_the_thrust_that_its_speed_gives():
+def test_a_motor_gets_the_thrust_that_its_speed_gives():
     curve = airframe.from_dict(airframe.to_dict(CRAZYFLIE) | {"thrust_curve": "0 0 0.2 N"})
     control = uxrce.motors((0.0,) * 4, curve)
     assert control[:4] == pytest.approx([0.25] * 4)  # half the speed, a quarter of the thrust
@@ -52,7 +52,7 @@ def test_the_proof_of_life_names_one_kind_of_set_point(layout, flag):
     assert fields.pop("timestamp") == 0 and [name for name, on in fields.items() if on] == [flag] and len(fields) == 7
 
 
-def test_what_must_not_be_sent_is_refused():
+def test_a_set_point_that_must_not_be_sent_is_refused():
     with pytest.raises(LinkError, match="action: motor 2: found nan"):
         uxrce.motors((0.0, 0.0, math.nan, 0.0), CRAZYFLIE)
     with pytest.raises(LinkError, match=r"action: pitch rate: found 1\.5"):

@@ -1,4 +1,4 @@
-"""Two ways to meet the vehicle, with a client of pymavlink alone: its core in virtual time, and its process on UDP."""
+"""Fixtures that fly the simulated vehicle by a client of pymavlink: its core in virtual time, and its process on UDP."""
 
 import math
 import os
@@ -23,7 +23,7 @@ LEVEL_NORTH = (1.0, 0.0, 0.0, 0.0)
 
 
 class Client:
-    """Writes packets as a companion (system 1, component 191) and keeps what it reads: `heard` holds time and message."""
+    """A companion (system 1, component 191) that sends packets and keeps received ones: `heard` holds time and message."""
 
     def __init__(self, system=1, component=191):
         self.codec = mavlink.MAVLink(None, system, component)
@@ -85,7 +85,7 @@ class Client:
 
 
 class Rig(Client):
-    """The core and its client in virtual time: a flight of a minute takes a second. Set-points are NED, as PX4's."""
+    """The core and its client in virtual time: a flight of a minute takes a second. Set-points are in NED, as PX4's."""
 
     def __init__(self, parameters=None, noise=0.0, craft=None, **options):
         super().__init__()
@@ -132,7 +132,7 @@ class Rig(Client):
             (self if port == ONBOARD else self.station).decode(data, self.now)
 
     def run(self, seconds, setpoint=None, every=0.02, until=None):
-        """Fly on, repeating a set-point (or what `setpoint(now)` gives). True, and at once, when `until()` holds."""
+        """Fly on, repeating a set-point (or what `setpoint(now)` gives). True as soon as `until()` is true."""
         end, due = self.now + seconds, self.now
         while self.now < end - 1e-9:
             if setpoint is not None and self.now >= due - 1e-9:
@@ -147,14 +147,14 @@ class Rig(Client):
         return [ack.result for ack in self.all("COMMAND_ACK", since) if ack.command == number]
 
     def ask(self, message, setpoint=None):
-        """Send a command and give the results that come back."""
+        """Send a command. Gives the results that come back."""
         start = len(self.heard)
         self.tell(message)
         self.run(0.02, setpoint)
         return [m.result for _, m in self.heard[start:] if m.get_type() == "COMMAND_ACK" and m.command == message.command]
 
     def hover(self, height=1.5):
-        """Arm, take off by position set-points, and hover there; the stream has just been fed when this ends."""
+        """Arm, take off by position set-points, and hover. When it returns, a set-point has just been sent."""
         place = self.position_target(0, 0, -height)
         self.run(2.5, place)
         assert self.ask(Client.mode_request(OFFBOARD), place) == [0, 0]
@@ -205,7 +205,7 @@ class Process(Client):
             self.socket.sendto(self.encode(message), self.remote)
 
     def fly(self, condition, seconds, setpoint=None, every=0.02):
-        """Feed set-points and listen until the condition holds, and give what it gave; fails after `seconds`."""
+        """Send set-points and listen until the condition is true. Gives its value; fails after `seconds`."""
         deadline, due = time.monotonic() + seconds, 0.0
         while not (found := condition()):
             now = time.monotonic()
@@ -217,7 +217,7 @@ class Process(Client):
         return found
 
     def stop(self, number=signal.SIGINT):
-        """End it; gives the exit code. Its output is in `lines`."""
+        """End the process. Gives the exit code; the output is in `lines`."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(10)
@@ -236,7 +236,7 @@ class Process(Client):
 
 @pytest.fixture
 def start_vehicle():
-    """start_vehicle("--speed", "5", ...) gives a Process that has spoken; it is ended after the test."""
+    """start_vehicle("--speed", "5", ...) gives a Process that has sent its first packet. It is ended after the test."""
     processes = []
 
     def start(*arguments):

@@ -1,4 +1,4 @@
-"""When the vehicle may fly, and when it stops by itself; as measured on PX4 v1.17, in virtual time.
+"""When the vehicle may arm and fly, and when it disarms by itself, as measured on PX4 v1.17, in virtual time.
 
 - health, stream, mode, arm, spool up, fly: and each refusal on the way
 - auto-disarm on the ground and after a landing; the mode after it
@@ -41,8 +41,8 @@ def test_more_than_the_least_thrust_counts_as_flying_though_the_ground_carries_t
     assert client.height == 0 and client.last("EXTENDED_SYS_STATE").landed_state == 2
 
 
-def test_disarmed_in_offboard_the_check_before_arming_fails_until_something_streams(rig):
-    """SYS_STATUS tells whether it would arm in the mode that it is in."""
+def test_disarmed_in_offboard_the_check_before_arming_fails_until_set_points_stream(rig):
+    """SYS_STATUS reports whether it would arm in its present mode."""
     client = rig()
     client.run(2.5)
     assert client.last("SYS_STATUS").onboard_control_sensors_health & PREARM
@@ -110,7 +110,7 @@ def test_it_never_arms_by_itself(rig):
     assert not client.armed and client.height == 0
 
 
-def test_own_descent_thrust_0_is_landed_after_3_s_and_only_then_may_be_disarmed(rig):
+def test_after_an_own_descent_thrust_0_counts_as_landed_after_3_s_and_only_then_disarms(rig):
     client = rig({"COM_DISARM_LAND": 20.0}).hover(0.3)
     descend = client.attitude_target(0.45)
     assert client.run(5, descend, until=lambda: client.height == 0)
@@ -203,7 +203,7 @@ def test_return_near_home_does_not_climb(rig):
 
 
 def test_another_mode_takes_over_at_once_while_the_stream_goes_on(rig, station_port):
-    """The pilot's ground station takes the vehicle away."""
+    """The pilot takes over by the ground station."""
     client = rig().hover()
     push = client.attitude_target(0.49, (0.3, 0, 0))
     client.tell(client.mode_request(LOITER), port=station_port)
@@ -233,7 +233,7 @@ def test_the_battery_drains_while_armed_and_its_gauge_can_fail(rig):
 
 
 @pytest.mark.parametrize("percent", [-1e6, 1e6])
-def test_a_senseless_parameter_does_not_end_the_flight(rig, percent):
+def test_a_parameter_out_of_range_does_not_end_the_flight(rig, percent):
     client = rig({"SIM_BAT_MIN_PCT": percent, "SIM_BAT_DRAIN": 5.0}).hover()
     assert client.last("SYS_STATUS").battery_remaining in (0, 100)
 

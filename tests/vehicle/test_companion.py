@@ -1,9 +1,9 @@
 """The companion's conversation with the simulated vehicle's core, in virtual time.
 
-- it asks for streams and parameters until they come, and for nothing that it has, but for parameters again while disarmed
-- after a lost link or a restart of the autopilot no parameter is known until it has been read anew
-- what the vehicle no longer tells is old or unknown, whatever else it tells, and is asked for
-- it knows what the vehicle knows: mode, armed, landed, battery; how far the estimate wandered on the ground; the clock
+- it requests streams and parameters until they come; while disarmed, it reads parameters again
+- after a lost link or a restart of the autopilot no parameter is known until it has been read again
+- what the vehicle stops reporting is old or unknown, and is requested
+- it knows mode, armed, landed and battery of the vehicle, the wander of the estimate on the ground, and the clock
 """
 
 import math
@@ -84,7 +84,7 @@ def idle_of(pair):
 
 
 def reads(pair, seconds, command=None):
-    """How often how many parameters were read at once."""
+    """How often so many parameters were read at once."""
     pair.asked.clear()
     pair.run(seconds, command)
     return Counter(pair.asked.values())
@@ -134,7 +134,7 @@ def test_nothing_is_read_again_while_armed_nor_forgotten():
     assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
 
 
-def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_anew():
+def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_again():
     pair = Pair(NAMES)
     pair.run(4.0)
     pair.silence(0.4)
@@ -150,7 +150,7 @@ def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_anew():
     assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
 
 
-def test_an_autopilot_that_starts_anew_makes_all_parameters_unknown():
+def test_a_restart_of_the_autopilot_makes_all_parameters_unknown():
     pair = Pair(NAMES)
     pair.run(4.0)
 
@@ -165,7 +165,7 @@ def test_an_autopilot_that_starts_anew_makes_all_parameters_unknown():
         assert pair.companion.parameters.keys() == known
 
 
-def test_nothing_is_known_before_it_was_heard():
+def test_nothing_is_known_before_the_first_packet():
     assert Companion(Link(), 100.0).status() is None
     assert len(Companion(Link(), 100.0).due(0.0)) == 1  # its heartbeat
 
@@ -191,7 +191,7 @@ def test_it_knows_what_the_vehicle_does():
     assert [said.text for said in pair.companion.said][-1] == "Armed by external command"
 
 
-def test_that_it_is_armed_is_known_from_its_answer_and_that_a_pilot_disarmed_from_the_next_heartbeat():
+def test_arming_is_known_from_the_answer_and_disarming_by_a_pilot_from_the_next_heartbeat():
     pair = Pair()
     pair.run(4.0)
 
@@ -219,7 +219,7 @@ def found(pair):
 
 
 @pytest.mark.parametrize("message", [mavlink.MAVLINK_MSG_ID_HEARTBEAT, mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE])
-def test_an_autopilot_that_no_longer_tells_whether_it_is_armed_or_landed_is_a_lost_link(message):
+def test_an_autopilot_that_stops_reporting_armed_or_landed_counts_as_a_lost_link(message):
     pair = Pair()
     pair.run(4.0)
     pair.lost = {message}
@@ -231,7 +231,7 @@ def test_an_autopilot_that_no_longer_tells_whether_it_is_armed_or_landed_is_a_lo
     assert found(pair) == set()
 
 
-def test_a_battery_that_is_no_longer_told_is_unknown_and_bars_a_flight():
+def test_a_battery_that_is_no_longer_reported_is_unknown_and_bars_a_flight():
     pair = Pair(COM_RC_IN_MODE=0)
     pair.run(6.0)
     pair.lost = {mavlink.MAVLINK_MSG_ID_SYS_STATUS}
@@ -248,7 +248,7 @@ def test_a_battery_that_is_no_longer_told_is_unknown_and_bars_a_flight():
     assert found(pair) == set() and pair.companion.ready
 
 
-def test_what_stays_away_is_asked_for_again():
+def test_messages_that_stop_are_requested_again():
     pair = Pair()
     pair.run(4.0)
     schedule = pair.vehicle._schedules[ONBOARD]
@@ -279,7 +279,7 @@ def test_a_remote_control_is_lost_only_where_there_was_one():
         assert pair.companion.status().rc_lost is lost
 
 
-def test_a_ground_station_is_lost_and_regained_by_the_autopilots_words():
+def test_a_ground_station_is_lost_and_regained_by_the_autopilots_texts():
     pair = Pair(NAV_DLL_ACT=1, COM_DL_LOSS_T=2.0)
     pair.run(3.0)
     heartbeat = mavlink.MAVLink_heartbeat_message(6, 8, 0, 0, 4, 3)
@@ -294,7 +294,7 @@ def test_a_ground_station_is_lost_and_regained_by_the_autopilots_words():
     assert texts == ["Connection to ground station lost", "GCS connection regained"]
 
 
-def test_what_px4_says_of_other_links_tells_nothing_of_the_ground_station():
+def test_px4s_texts_about_other_links_do_not_concern_the_ground_station():
     pair = Pair()
     pair.run(3.0)
     for text, lost in (
@@ -309,7 +309,7 @@ def test_what_px4_says_of_other_links_tells_nothing_of_the_ground_station():
         assert pair.companion.status().ground_station_lost is lost, text
 
 
-def test_after_a_landing_that_left_it_in_offboard_it_may_take_off_again():
+def test_after_a_landing_in_offboard_the_vehicle_may_take_off_again():
     """PREARM_CHECK fails there until set-points stream, and they stream only once a take-off was granted."""
     pair = Pair()
     pair.run(3.0)
@@ -350,8 +350,8 @@ def test_a_clock_that_drifts_has_a_rate_and_no_spread(rate):
     assert all(one.startswith(f"clock: rate: found {rate:.3f} of this computer's, wanted 1; ") for one in told)
 
 
-def test_a_link_that_holds_packets_up_more_and_more_makes_states_old():
-    """States come in order and none is missing, as where a clock falls behind: what tells is the round trip."""
+def test_states_on_a_link_with_a_growing_queue_are_old():
+    """States come in order and none is missing, as with a clock that falls behind; only the round trip shows the queue."""
     vehicle, companion, queue, found, now = Vehicle(CRAFT), Companion(Link(), 100.0), [], [], 0.0
     while now < 9.0:
         now += 0.02
@@ -365,7 +365,7 @@ def test_a_link_that_holds_packets_up_more_and_more_makes_states_old():
     assert next(at for at, age in found if age > 0.1) < 6.0 and found[-1][1] > 0.5
 
 
-def test_another_system_than_the_one_that_is_wanted_is_told_by_its_number():
+def test_an_autopilot_with_another_system_number_is_named():
     vehicle, companion = Vehicle(CRAFT, system=3), Companion(Link(), 100.0)
     for _, data in vehicle.advance(2.0):
         companion.receive(data, 2.0)
@@ -381,7 +381,7 @@ def test_another_system_than_the_one_that_is_wanted_is_told_by_its_number():
     assert companion.status() is not None and companion.state_rate(8.0) > 80
 
 
-def test_health_is_told_by_what_the_estimate_did_on_the_ground():
+def test_the_wander_of_the_estimate_is_measured_on_the_ground():
     pair = Pair()
     pair.run(1.0)
     early = pair.companion.estimator(pair.vehicle.now)

@@ -1,8 +1,8 @@
-"""The ways to an autopilot.
+"""Connections to an autopilot.
 
-- over UDP who spoke first is believed, until that one is silent; a serial line carries the same bytes
-- a serial line that goes is opened again once it is back
-- what cannot be opened, or names no connection, is refused in one line
+- over UDP the first sender is the autopilot until it is silent; a serial line carries the same bytes
+- a lost serial line is opened again once it is back
+- a connection that is wrong or cannot be opened is refused in one line
 """
 
 import os
@@ -16,7 +16,7 @@ from spike_ctrl.px4 import connection as connections
 from spike_ctrl.px4.connection import Connection, ConnectionFault
 
 
-def test_who_spoke_first_is_believed_until_it_is_silent():
+def test_the_first_sender_is_the_autopilot_until_it_is_silent():
     connection = Connection("udpin:127.0.0.1:0")
     place = connection._socket.getsockname()
     first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
@@ -53,7 +53,7 @@ def test_a_serial_line_carries_bytes_both_ways():
         os.close(slave)
 
 
-def test_a_serial_line_that_goes_waits_and_is_opened_again(tmp_path, monkeypatch):
+def test_a_lost_serial_line_is_opened_again_when_it_is_back(tmp_path, monkeypatch):
     opened, reopen = [], connections._serial
     monkeypatch.setattr(connections, "_serial", lambda text: opened.append(time.monotonic()) or reopen(text))
     device = tmp_path / "line"
@@ -106,7 +106,7 @@ def test_a_connection_that_cannot_be_made_is_refused_in_one_line(text, words):
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-def test_what_names_no_connection_is_known_without_opening_one():
+def test_a_wrong_connection_is_refused_without_opening_one():
     for text in ("udpin:127.0.0.1:14540", "udpout:localhost:14540", "serial:/dev/ttyNONE:921600"):
         connections.check(text)
     for text in ("14540", "udpin:127.0.0.1:99999", "serial:/dev/null:57601", "serial:921600"):
@@ -114,7 +114,7 @@ def test_what_names_no_connection_is_known_without_opening_one():
             connections.check(text)
 
 
-def test_what_can_be_made_now_is_told_without_keeping_it():
+def test_a_connection_can_be_tried_without_keeping_it():
     master, slave = pty.openpty()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""How far the vehicle's sensors and estimate are from the truth; figures measured on PX4 v1.17's simulated vehicle.
+"""Errors of the vehicle's sensors and estimate; figures measured on PX4 v1.17's simulated vehicle.
 
 - accelerometer .5/1.7/1.4 m/s^2 and gyro .14/.07/.03 rad/s while the motors turn
 - the estimate wanders by .3-.9 m with EKF2's defaults and by .02-.15 m with noise parameters that fit the sensors
@@ -12,7 +12,7 @@ TUNED = {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}
 
 
 def wander(rig, seconds, **options):
-    """Estimate minus truth (samples, 3), ENU, of a flight that hovers by position set-points."""
+    """Estimate minus true position (samples, 3) in m, ENU, of a flight that hovers by position set-points."""
     client = rig(noise=1.0, **options).hover()
     place, errors = client.position_target(0, 0, -1.5), []
     for kind in ("ATTITUDE", "ATTITUDE_QUATERNION", "HIGHRES_IMU", "LOCAL_POSITION_NED"):

@@ -1,8 +1,8 @@
-"""What the vehicle does when something fails in the air; as measured on PX4 v1.17, in virtual time.
+"""Failsafes of the simulated vehicle in the air, as measured on PX4 v1.17, in virtual time.
 
 - the set-point stream stops: the table of COM_OF_LOSS_T and COM_OBL_RC_ACT, and the last set-point until then
-- what a failsafe did stays after its cause has gone, until a mode is requested
-- ground station, battery, fence, attitude
+- a failsafe stays after its cause has gone, until a mode is requested
+- ground station, battery, geofence, attitude
 """
 
 import math
@@ -15,7 +15,7 @@ PLACE = (0, 0, -1.5)
 
 
 def reaction(client, seconds=2.0):
-    """Seconds from the last set-point until the mode or the arming changes; the stream has just been fed."""
+    """Time (s) from the last set-point until the mode or the arming changes. A set-point has just been sent."""
     commander, start = client.vehicle.commander, client.now
     client.tell(client.attitude_target(0.49))
     mode = commander.mode
@@ -66,7 +66,7 @@ def test_hold_and_land_stay_near_the_place_where_the_stream_stopped(rig, action,
 
 
 @pytest.mark.parametrize(("time_out", "tilt"), [(1.0, 52), (0.2, 7)])
-def test_until_then_it_flies_the_last_set_point(rig, time_out, tilt):
+def test_until_the_time_out_it_flies_the_last_set_point(rig, time_out, tilt):
     """1 rad/s of roll as the last command: measured on PX4 52 degrees at 1.0 s and 7 degrees at .2 s."""
     client = rig({"COM_OF_LOSS_T": time_out, "COM_OBL_RC_ACT": 4}).hover(8.0)
     client.tell(client.attitude_target(0.49, (1.0, 0, 0)))
@@ -79,7 +79,7 @@ def test_until_then_it_flies_the_last_set_point(rig, time_out, tilt):
 
 
 def sideways(client, time_out):
-    """m from where the last set-point, a roll rate, was sent to where it lands 15 s later."""
+    """Distance (m) from where the last set-point, a roll rate, was sent to where it lands 15 s later."""
     x, y, _ = client.vehicle.truth.position
     client.tell(client.attitude_target(0.49, (1.0, 0, 0)))
     client.run(time_out + 15)
@@ -98,7 +98,7 @@ def test_after_a_fifth_of_a_second_most_of_the_way_is_the_wandering_of_the_estim
     assert exact < 0.15 and sum(found) / 2 == pytest.approx(0.6, abs=0.4)
 
 
-def test_a_level_set_point_as_the_last_act_keeps_it_near(rig):
+def test_a_level_last_set_point_keeps_it_near(rig):
     """From 2 m/s with 20 degrees of bank: a client that stops level drifts on, but does not roll over."""
     client = rig({"COM_OF_LOSS_T": 1.0, "COM_OBL_RC_ACT": 4}).hover(8.0)
     client.run(0.4, client.attitude_target(0.49, (1.0, 0, 0)))
@@ -132,7 +132,7 @@ def test_after_a_failsafe_landing_the_mode_is_that_of_before(rig):
     assert client.mode == OFFBOARD
 
 
-def test_the_time_out_is_of_the_clock_not_of_the_simulation(rig):
+def test_the_time_out_counts_on_the_clock_not_on_the_simulations_time(rig):
     """PX4 multiplies its own time-outs by the speed factor."""
     client = rig({"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4}, speed=5.0).hover()
     assert reaction(client) == pytest.approx(5 * 0.2 + 0.065, abs=0.02)
@@ -175,7 +175,7 @@ def test_a_lost_remote_control_does_what_nav_rcl_act_says(rig, parameters, mode)
     assert client.mode == mode
 
 
-def test_a_ground_station_that_never_was_is_not_lost(rig):
+def test_a_ground_station_that_was_never_heard_is_not_lost(rig):
     client = rig({"NAV_DLL_ACT": 2}).hover()
     client.run(15, client.position_target(*PLACE))
     assert client.mode == OFFBOARD
@@ -216,7 +216,7 @@ def test_beyond_60_degrees_flight_ends_only_where_the_breaker_is_open(rig, break
     assert client.tilt > 60 and (client.vehicle.truth.commands == (0, 0, 0, 0)) == stopped
 
 
-def test_a_worse_failsafe_overrules_a_milder_and_not_the_other_way_round(rig):
+def test_a_severer_failsafe_overrules_a_milder_one_and_not_the_reverse(rig):
     battery = {"SIM_BAT_DRAIN": 14.0, "SIM_BAT_MIN_PCT": 0.0}
     client = rig(battery | {"COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 5, "COM_LOW_BAT_ACT": 2}).hover()
     client.run(1)

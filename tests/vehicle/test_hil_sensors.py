@@ -1,4 +1,4 @@
-"""What the simulated sensors tell, against hand-made cases: FRD and NED, SI, gauss and hPa."""
+"""Readings of the simulated sensors in hand-made cases: FRD and NED, SI units, gauss and hPa."""
 
 import math
 

@@ -1,7 +1,7 @@
 """The companion's own end of the link flies the vehicle: ENU and FLU only, in virtual time.
 
 - parameters, streams, mode, arming, then rates and thrust from a small cascade on Odometry alone
-- it goes where ENU says, nose where ENU says, and lands; every answer is understood
+- it flies to a place in ENU with a yaw in ENU, and lands; every answer is understood
 """
 
 import math
@@ -21,7 +21,7 @@ CRAFT = airframe.load("sih_quadx")
 
 
 class Companion:
-    """A link and the events it has given."""
+    """A link and its events so far."""
 
     def __init__(self, vehicle, link=None):
         self.vehicle, self.link, self.events = vehicle, link or Link(), []
@@ -50,7 +50,7 @@ class Companion:
         return [event for event in self.events if isinstance(event, kind)]
 
     def goto(self, place, yaw):
-        """Rates towards a place and a yaw, by the textbook: position PD, thrust vector, attitude P; ENU and FLU."""
+        """Rates towards a place and a yaw, by a textbook cascade: position PD, thrust vector, attitude P; ENU and FLU."""
 
         def command(odometry):
             error, velocity = np.subtract(place, odometry.position), np.array(odometry.velocity)
@@ -101,7 +101,7 @@ def test_the_link_flies_the_vehicle_in_enu():
     assert not {"garbage", "foreign", "lost", "late"} & {reason for reason, count in me.link.counts.items() if count}
 
 
-def test_clock_version_and_a_jump_of_the_estimate_are_told():
+def test_clock_version_and_a_jump_of_the_estimate_are_events():
     vehicle = Vehicle(CRAFT, parameters={"SYS_FAILURE_EN": 1}, noise=0.0)
     me = Companion(vehicle)
     me.run(1.0)
@@ -116,7 +116,7 @@ def test_clock_version_and_a_jump_of_the_estimate_are_told():
     assert me.last(px4_link.Odometry).position == pytest.approx((1.0, 0.0, 0.0), abs=1e-6)
 
 
-def test_a_signed_link_and_a_signed_vehicle_understand_each_other_and_nobody_else():
+def test_a_signed_link_and_a_signed_vehicle_accept_only_each_other():
     key = bytes(range(32))
     vehicle = Vehicle(CRAFT, noise=0.0, signing={ONBOARD: Signing(key, 0, 1.8e9, 0.0)})
     me, stranger = Companion(vehicle, Link(signing=Signing(key, 1, 1.8e9, 0.0))), Companion(vehicle)

@@ -1,9 +1,9 @@
-"""Training episodes on a vehicle that cannot be put anywhere, against the MAVLink vehicle in virtual time.
+"""Training episodes on a vehicle that has to fly to their starts, with the simulated MAVLink vehicle in virtual time.
 
-- it arms, takes off, flies episode after episode, each from a start of its own, and its rows are those that a buffer takes
-- a policy that would crash, answers NaN, comes late or not at all never brings the vehicle to the ground
-- a vehicle that is disarmed in the air, or taken by a failsafe, is armed again and goes on; one that cannot be is named
-- without the learner's leave it hovers; told to end it lands
+- it arms, takes off and flies episode after episode, each from its own start; its rows fit the replay buffer
+- a policy that would crash, answers NaN, late or not at all never brings the vehicle to the ground
+- a vehicle that is disarmed in the air or taken by a failsafe is armed again and flies on; otherwise the reason is named
+- without the learner's order it hovers; at the end it lands
 """
 
 import math
@@ -50,7 +50,7 @@ class Live:
         self.deaf = False
 
     def fly(self, until, seconds):
-        """Until the condition holds; fails after that many seconds of the vehicle."""
+        """Fly until the condition is true; fails after so many seconds of the vehicle's time."""
         end = self.rig.now + seconds
         while not until():
             assert self.rig.now < end, f"not within {seconds} s: {self.flight.reset}\n{self.flight.counts}\n{self.news}"
@@ -202,7 +202,7 @@ def test_a_vehicle_disarmed_in_the_air_falls_is_armed_again_and_flies_on(live):
     assert flight.flight.counts["flown"] == 1 and flight.flight.reset.attempts == 0
 
 
-def test_a_vehicle_that_has_fallen_on_its_side_is_told_by_name(live):
+def test_a_vehicle_that_lies_on_its_side_ends_the_flight_with_that_reason(live):
     flight = live(lambda observation, guide: [0, 1, 0, 0], steps=250)
     flight.fly(lambda: flight.rig.tilt > 60, 60)
     flight.rig.tell(flight.rig.arm(0, 21196.0))
@@ -210,7 +210,7 @@ def test_a_vehicle_that_has_fallen_on_its_side_is_told_by_name(live):
     assert flight.flight.failure.startswith("the vehicle lies on its side") and flight.rig.tilt > 40
 
 
-def test_a_failsafe_of_the_autopilot_is_left_alone_and_then_made_up_for(live):
+def test_a_failsafe_of_the_autopilot_is_not_disturbed_and_the_flight_goes_on_after_it(live):
     flight = live()
     flight.fly(lambda: len(flight.rows) == 20, 60)
     flight.rig.tell(flight.rig.mode_request(RTL), port="station")
@@ -219,7 +219,7 @@ def test_a_failsafe_of_the_autopilot_is_left_alone_and_then_made_up_for(live):
     assert flight.flight.counts["flown"] == 1
 
 
-def test_without_leave_it_hovers_and_goes_on_when_it_comes(live):
+def test_without_the_learners_order_it_hovers_and_flies_on_when_it_comes(live):
     flight = live(leave=50)
     flight.fly(lambda: flight.episodes(), 60)
     assert [sent.tick for sent in flight.rows] == list(range(50)) and flight.rows[-1].rows.flags[0] & TRUNCATED
@@ -241,7 +241,7 @@ def test_told_to_end_it_lands_and_disarms(live):
     assert flight.rig.vehicle.plant.hardest_touchdown < 1.0
 
 
-def test_an_autopilot_that_falls_silent_ends_the_flight_by_name(live):
+def test_an_autopilot_that_falls_silent_ends_the_flight_with_that_reason(live):
     flight = live()
     flight.fly(lambda: len(flight.rows) == 20, 60)
     flight.deaf = True
@@ -249,7 +249,7 @@ def test_an_autopilot_that_falls_silent_ends_the_flight_by_name(live):
     assert flight.flight.failure == "no state from the autopilot for 5 s (fly the episode)"
 
 
-def test_one_whose_simulation_ends_while_it_is_told_to_land_just_ends(live):
+def test_a_simulation_that_ends_during_the_ordered_landing_is_no_failure(live):
     flight = live()
     flight.fly(lambda: len(flight.rows) == 20, 60)
     flight.flight.stop(flight.rig.now)
@@ -258,7 +258,7 @@ def test_one_whose_simulation_ends_while_it_is_told_to_land_just_ends(live):
     assert flight.flight.failure == "" and flight.news[-1] == "no state from the autopilot for 5 s (land)"
 
 
-def test_a_vehicle_that_cannot_be_armed_is_told_by_name(live):
+def test_a_vehicle_that_cannot_be_armed_ends_the_flight_with_that_reason(live):
     flight = live(
         parameters={"MAV_FWDEXTSP": 0}, limits=return_to_start.ReturnLimits(arm=2.0)
     )  # it does not hear the stream
@@ -267,7 +267,7 @@ def test_a_vehicle_that_cannot_be_armed_is_told_by_name(live):
     assert flight.flight.failure.endswith("found mode offboard, disarmed")
 
 
-def test_one_that_is_not_ready_is_told_by_name(live):
+def test_a_vehicle_that_is_not_ready_ends_the_flight_with_that_reason(live):
     flight = live(parameters={"SYS_FAILURE_EN": 1}, limits=return_to_start.ReturnLimits(ready=5.0))
     failure = flight.rig.command(mavlink.MAV_CMD_INJECT_FAILURE, mavlink.FAILURE_UNIT_SYSTEM_BATTERY, 1)
     flight.rig.tell(failure)

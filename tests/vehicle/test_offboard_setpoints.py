@@ -1,4 +1,4 @@
-"""Offboard set-points and what they do to the true vehicle, fact by fact; FRD and NED, as PX4's.
+"""Offboard set-points and their effect on the vehicle's true state, fact by fact, in PX4's FRD and NED.
 
 - body rates with mask 128, attitude with mask 7, position with PX4's position mask; all others do nothing
 - neither rates nor thrust are clamped to PX4's own limits
@@ -17,7 +17,7 @@ HOVER = airframe.load("sih_quadx").hover
 
 
 def respond(rig, rates, seconds=0.3, **options):
-    """True body rates (FRD) after some time of that set-point, from a hover."""
+    """True body rates (FRD) after some time with this set-point, from a hover."""
     client = rig().hover(8.0) if not options.pop("low", False) else rig().hover()
     client.run(seconds, client.attitude_target(HOVER, rates, **options))
     return client
@@ -160,7 +160,7 @@ def test_motors_are_in_px4s_order(rig, axis, up):
 
 
 def step_response(rig, axis, size):
-    """Milliseconds after sending at which the true rate has gone 10, 50, 63, 90 % of the way; its peak, and its 340 ms."""
+    """Times (ms after sending) at which the true rate reaches 10, 50, 63 and 90 %; its peak; its value after 340 ms."""
     runs = []
     for phase in range(4):  # a set-point may come anywhere between two ticks
         client = rig().hover(8.0)
@@ -203,7 +203,7 @@ def test_thrust_reaches_the_motors_within_a_tick_and_then_lags_by_50_ms(rig):
     assert went == pytest.approx(1 - math.exp(-1), abs=0.03)
 
 
-def test_what_arrives_late_acts_late(rig):
+def test_a_late_packet_acts_late(rig):
     client = rig(latency=0.02)
     client.run(2.5, client.attitude_target(0.1))
     client.tell(client.mode_request(0x00060000))

@@ -1,4 +1,4 @@
-"""PX4's simulator interface, met with a client that answers as PX4 does.
+"""PX4's simulator interface, tested by a client that answers as PX4 does.
 
 - each HIL_SENSOR waits for the answer to the one before, once PX4 has begun to answer; it comes after all else of its tick
 - bits say which sensors are new; rates are those that PX4 wants; the truth comes as often as PX4 asks for it
@@ -38,7 +38,7 @@ class Firmware:
         self.start = None  # us, of the first sample: there its clock begins
 
     def greet(self) -> bytes:
-        """What PX4 says first: a heartbeat, and that it wants the truth each 5 ms."""
+        """PX4's first packets: a heartbeat, and a request for the true state every 5 ms."""
         heartbeat = mavlink.MAVLink_heartbeat_message(0, 12, 0, 0, 0, 3)
         interval, truth = mavlink.MAV_CMD_SET_MESSAGE_INTERVAL, mavlink.MAVLINK_MSG_ID_HIL_STATE_QUATERNION
         command = mavlink.MAVLink_command_long_message(0, 0, interval, 0, truth, 5e3, 0, 0, 0, 0, 0)
@@ -74,7 +74,7 @@ def craft():
 
 
 @pytest.mark.parametrize("rate", [250, 500])
-def test_every_sensor_comes_at_its_rate_and_says_what_is_new(craft, rate):
+def test_every_sensor_comes_at_its_rate_and_names_its_new_fields(craft, rate):
     firmware, simulation = Firmware(), Simulation(craft, rate, noise=0)
     simulation.receive(firmware.greet())
     for _ in range(2 * rate):
@@ -160,7 +160,7 @@ def test_a_px4_without_lockstep_and_a_nan_are_refused(craft):
 
 
 class Flown(Firmware):
-    """`spike-ctrl vehicle --px4-hil` and a PX4 that has connected to it; it steers by gyro and pressure alone."""
+    """`spike-ctrl vehicle --px4-hil` and a client in place of PX4, which flies by gyro and pressure alone."""
 
     def __init__(self, *arguments):
         super().__init__()
@@ -241,7 +241,7 @@ def test_px4_takes_off_in_lockstep_and_holds_its_height_until_it_is_told_to_end(
     assert re.search(r"times as fast as the clock; at east \S+ north \S+ up (1\.9|2\.0)", output)
 
 
-def test_without_an_answer_nothing_moves_and_a_stopped_px4_is_told_by_name(fly):
+def test_without_an_answer_nothing_moves_and_a_stopped_px4_is_named(fly):
     px4_client = fly("--patience", "1")
     for _ in range(100):
         px4_client.steer(px4_client.sample(), target=1.0)
@@ -253,7 +253,7 @@ def test_without_an_answer_nothing_moves_and_a_stopped_px4_is_told_by_name(fly):
     assert wanted in output and "Traceback" not in output
 
 
-def test_a_px4_that_closes_the_connection_is_told_by_name(fly):
+def test_a_px4_that_closes_the_connection_is_named(fly):
     px4_client = fly()
     px4_client.steer(px4_client.sample(), target=1.0)
     px4_client.sample()
@@ -272,7 +272,7 @@ def test_a_px4_that_closes_the_connection_is_told_by_name(fly):
         (["--px4-hil", "tcp:4560", "--home", "91,0,0"], "--home: found '91,0,0'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(arguments, complaint):
+def test_wrong_arguments_are_refused_in_one_line(arguments, complaint):
     found = subprocess.run([SPIKE_CTRL, "vehicle", *arguments], capture_output=True, text=True)
     assert found.returncode == 2 and complaint in found.stderr and found.stderr.count("\n") == 1
 

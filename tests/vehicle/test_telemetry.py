@@ -1,4 +1,4 @@
-"""What the vehicle sends and how it answers, fact by fact as measured on PX4 v1.17; in virtual time.
+"""Telemetry and answers of the simulated vehicle, fact by fact as measured on PX4 v1.17, in virtual time.
 
 - it speaks first; default rates; intervals on request, accepted even where they cannot be reached
 - ODOMETRY in NED, also its velocity; time is that of the simulation; the ground truth has no time
@@ -20,7 +20,7 @@ RATES = {"ATTITUDE": 100, "ATTITUDE_QUATERNION": 50, "HIGHRES_IMU": 50, "LOCAL_P
          "SYS_STATUS": 5, "EXTENDED_SYS_STATE": 5, "HEARTBEAT": 1}  # fmt: skip
 
 
-def test_it_speaks_first_as_system_1_component_1_in_mavlink_2(rig):
+def test_it_sends_first_as_system_1_component_1_in_mavlink_2(rig):
     client = rig()
     client.run(0.1)
     assert client.heard
@@ -85,8 +85,8 @@ def test_nose_east_is_plus_90_degrees_of_yaw(rig):
     np.testing.assert_allclose(client.last("ODOMETRY").q, (math.sqrt(0.5), 0, 0, math.sqrt(0.5)), atol=1e-6)
 
 
-def test_velocity_is_in_ned_whatever_the_nose_says(rig):
-    """Nose east by the set-point's yaw, flying north: vx is positive, vy is none."""
+def test_velocity_is_in_ned_at_any_heading(rig):
+    """The nose points east by the set-point's yaw and the vehicle flies north: vx is positive, vy is zero."""
     client = rig().hover()
     client.run(4, client.position_target(0, 0, -1.5, yaw=math.pi / 2))
     client.run(1.0, client.position_target(4, 0, -1.5, yaw=math.pi / 2))
@@ -138,7 +138,7 @@ def test_a_mode_request_gets_two_answers_of_which_the_first_is_always_0(rig):
     assert client.mode == LAND
 
 
-def test_the_heartbeat_tells_the_mode_up_to_1_s_late_and_current_mode_at_once(rig):
+def test_the_heartbeat_reports_the_mode_up_to_1_s_late_and_current_mode_at_once(rig):
     client = rig()
     client.ask(client.interval(mavlink.MAVLINK_MSG_ID_CURRENT_MODE, 50))
     client.run(2.1)
@@ -153,7 +153,7 @@ def test_the_heartbeat_tells_the_mode_up_to_1_s_late_and_current_mode_at_once(ri
 
 
 @pytest.mark.parametrize(("system", "component", "answered"), [(1, 1, 1), (0, 0, 1), (2, 1, 0), (1, 50, 0), (1, 0, 1)])
-def test_commands_for_others_are_ignored_without_a_word(rig, system, component, answered):
+def test_commands_for_others_are_ignored_without_an_answer(rig, system, component, answered):
     message = rig.command(mavlink.MAV_CMD_REQUEST_MESSAGE, 148, system=system, component=component)
     assert rig().ask(message) == [0] * answered
 
@@ -202,7 +202,7 @@ def test_the_list_of_parameters_is_complete_and_has_px4s_defaults(rig):
     assert {name: found[name] for name in px4} == px4
 
 
-def test_a_parameter_is_set_and_told_and_one_of_another_type_is_not(rig):
+def test_a_parameter_is_set_and_reported_and_one_of_another_type_is_not_set(rig):
     client = rig()
     client.tell(client.set_parameter("COM_OF_LOSS_T", 0.2), client.set_parameter("COM_OBL_RC_ACT", 4))
     client.run(0.02)

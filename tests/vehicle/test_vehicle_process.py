@@ -1,9 +1,9 @@
 """`spike-ctrl vehicle` as a process on UDP, flown by a client of pymavlink alone.
 
-- it comes up, speaks first, flies the whole sequence, and ends in order with a summary
-- told to end in the air, it may land first; a second signal ends it there
-- the client dies in flight: the vehicle lands by itself, in the time of its clock also at five times the speed
-- a signed link takes nothing unsigned; what is wrong on the command line is one line
+- it starts, sends first, flies the whole sequence, and ends in order with a summary
+- a signal in the air lands it first; a second signal ends it at once
+- the client dies in flight: the vehicle lands by itself; at five times the speed the time-out is that of its own clock
+- a signed link takes no unsigned packet; a wrong command line is refused in one line
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def test_the_whole_flight_and_an_orderly_end(start_vehicle):
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM)], ids=["one", "two"])
-def test_told_to_end_in_the_air_it_lands_first_and_at_a_second_signal_ends_at_once(start_vehicle, signals):
+def test_a_signal_in_the_air_lands_it_first_and_a_second_one_ends_it_at_once(start_vehicle, signals):
     options = ("--set", "COM_OF_LOSS_T=0.2", "--set", "COM_OBL_RC_ACT=4", "--until-disarmed")
     vehicle = start_vehicle(*QUIET, "--speed", "4", *options)
     take_off(vehicle, 0.6)
@@ -131,7 +131,7 @@ def test_when_the_client_falls_silent_the_vehicle_lands_after_its_time_out(start
     assert vehicle.said(r"hardest touchdown 0\.[0-4]\d m/s$")
 
 
-def test_a_vehicle_that_was_stopped_does_not_make_up_for_it(start_vehicle):
+def test_a_vehicle_that_was_stopped_does_not_catch_up(start_vehicle):
     vehicle = start_vehicle()
     vehicle.fly(lambda: len(vehicle.all("ATTITUDE")) > 20, 10)
     vehicle.process.send_signal(signal.SIGSTOP)
@@ -169,7 +169,7 @@ def test_rubbish_does_not_end_it(start_vehicle):
     vehicle.fly(lambda: vehicle.last("AUTOPILOT_VERSION"), 5, request, every=0.2)
 
 
-def test_a_signed_vehicle_is_flown_only_by_who_signs(start_vehicle, tmp_path):
+def test_a_signed_vehicle_follows_only_signed_packets(start_vehicle, tmp_path):
     key = hashlib.sha256(b"test").digest()
     (tmp_path / "key").write_bytes(key)
     vehicle = start_vehicle("--signing-key", str(tmp_path / "key"))
@@ -197,7 +197,7 @@ def test_a_signed_vehicle_is_flown_only_by_who_signs(start_vehicle, tmp_path):
     [
         (["--set", "COM_OF_LOST=1"], "parameter COM_OF_LOST: unknown; did you mean COM_OF_LOSS_T?"),
         (["--set", "COM_OBL_RC_ACT=1.5"], "parameter COM_OBL_RC_ACT: found 1.5, wanted an integer"),
-        (["--set", "COM_OF_LOSS_T"], "parameter 'COM_OF_LOSS_T': found no =, wanted NAME=VALUE, as COM_OF_LOSS_T=0.2"),
+        (["--set", "COM_OF_LOSS_T"], "parameter 'COM_OF_LOSS_T': found no =, wanted NAME=VALUE, such as COM_OF_LOSS_T=0.2"),
         (["--airframe", "crazyflie"], "airframe crazyflie: action_layout: found 'motors', wanted 'rates'"),
         (["--speed", "0"], "--speed: found 0, wanted 0.1 to 20"),
         (["--mass", "11"], "--mass: found 11, wanted 0.1 to 10"),
@@ -207,6 +207,6 @@ def test_a_signed_vehicle_is_flown_only_by_who_signs(start_vehicle, tmp_path):
         (["--local", "192.0.2.1:14580"], "address 192.0.2.1:14580: cannot be bound (Cannot assign requested address)"),
     ],
 )
-def test_what_is_wrong_on_the_command_line_is_one_line(arguments, message):
+def test_a_wrong_command_line_is_refused_in_one_line(arguments, message):
     run = subprocess.run([SPIKE_CTRL, "vehicle", *arguments], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (2, f"error: {message}\n")

@@ -1,4 +1,4 @@
-"""The shipped policy flies the simulated vehicle over MAVLink, in virtual time, and vehicles that it was not told of.
+"""The shipped policy flies simulated vehicles over MAVLink in virtual time, also vehicles that differ from its airframe.
 
 - hover and figure-eight within the goals, on the truth, with half the noise of PX4's simulation
 - mass, thrust and lag 20 % off, commands 20 ms late: it still flies, in the cage

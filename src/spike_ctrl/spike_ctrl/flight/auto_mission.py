@@ -21,6 +21,8 @@ from spike_ctrl.flight.operator_requests import Request
 
 
 class MissionPhase(Enum):
+    """The phases of an automatic flight, in order."""
+
     WAIT = "wait until everything is ready"
     TAKE_OFF = "take off by the guide"
     ENGAGE = "engage the policy"
@@ -41,6 +43,7 @@ class Mission(NamedTuple):
 
     @property
     def succeeded(self) -> bool:
+        """Whether the flight is over and was not cut short."""
         return self.phase is MissionPhase.DONE and not self.failure
 
 

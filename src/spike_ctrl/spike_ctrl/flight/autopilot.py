@@ -52,11 +52,14 @@ class Autopilot(NamedTuple):
 
     @property
     def airborne(self) -> bool:
+        """Whether it is armed and reports no landing."""
         return self.armed and not self.landed
 
 
 @dataclass(frozen=True)
 class AutopilotLimits:
+    """When the link, the mode or the battery is a fault."""
+
     link_age: float = within(0.5, 0.05, 10.0)  # s without any packet
     mode_age: float = within(2.5, 0.1, 10.0)  # s without news of the mode; a heartbeat comes once a second
     battery_low: float = within(0.3, 0.0, 1.0)  # share: no engagement below

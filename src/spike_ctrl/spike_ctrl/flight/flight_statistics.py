@@ -82,6 +82,7 @@ class Latencies:
         self._seconds: deque[float] = deque(maxlen=self.COMMANDS)
 
     def add(self, seconds: float) -> None:
+        """Add one time (s)."""
         self._seconds.append(seconds)
 
     def __str__(self) -> str:

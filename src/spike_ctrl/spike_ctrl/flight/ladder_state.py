@@ -96,6 +96,7 @@ class Facts(NamedTuple):
 
     @property
     def airborne(self) -> bool:
+        """Whether the autopilot reports a vehicle in the air."""
         return self.autopilot is not None and self.autopilot.airborne
 
     @property

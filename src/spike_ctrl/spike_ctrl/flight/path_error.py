@@ -27,13 +27,15 @@ class RecordedFlight(Protocol):
     position: Floats
     set_point: Floats
 
-    def rung_at(self, received: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def rung_at(self, received: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rung of the ladder at these times (ns)."""
 
 
 class TruePositions(Protocol):
     """Where the vehicle truly was, as simulated_px4.ground_truth.Truth knows it."""
 
-    def at(self, times: Floats) -> Floats: ...
+    def at(self, times: Floats) -> Floats:
+        """Positions (T, 3) in m, ENU, at these times (s); NaN where unknown."""
 
 
 @dataclass(frozen=True)

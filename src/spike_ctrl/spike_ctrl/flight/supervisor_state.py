@@ -40,6 +40,7 @@ class SupervisorInputs(NamedTuple):
 
     @property
     def airborne(self) -> bool:
+        """Whether the autopilot reports a vehicle in the air."""
         return self.autopilot is not None and self.autopilot.airborne
 
 

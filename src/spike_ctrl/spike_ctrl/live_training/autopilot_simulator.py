@@ -100,13 +100,16 @@ class AutopilotSimulator:
 
     @property
     def phase(self) -> ReturnPhase:
+        """The phase of the return to the start."""
         return self.reset.phase
 
     @property
     def failure(self) -> str:
+        """Why the flight ended, in words; empty while it goes on and after an ordered end."""
         return self.reset.failure if self.phase is ReturnPhase.ENDED else ""
 
     def leave(self, leave: RolloutOrder) -> None:
+        """Take an order of the learner."""
         self._leaves.append(leave)
 
     @property

@@ -23,6 +23,8 @@ from spike_ctrl.flight.state_checks import Sample
 
 
 class ReturnPhase(Enum):
+    """The phases of an episode and of the return to its start."""
+
     WAIT = "wait until the autopilot is ready"
     ARM = "arm"
     CLIMB = "take off"

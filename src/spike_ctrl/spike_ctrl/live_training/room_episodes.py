@@ -49,10 +49,12 @@ class Room:
 
     @property
     def centre(self) -> SetPoint:
+        """The middle of the room, which is the set-point."""
         return SetPoint((0.0, 0.0, self.height))
 
     @property
     def cage(self) -> Cage:
+        """The room as a cage without a margin."""
         h = self.half
         return Cage((-h, -h, self.height - h), (h, h, self.height + h), margin=0.0)
 
@@ -79,6 +81,7 @@ class RoomState(NamedTuple):
 
     @property
     def final(self) -> bool:
+        """Whether the episode ends with this state."""
         return bool(self.flags[0] & (TERMINATED | TRUNCATED))
 
 
@@ -108,6 +111,7 @@ class RoomEpisodes:
         return SetPoint((x, y, self.room.height + z), yaw=float(high))
 
     def begin(self, leave: RolloutOrder) -> None:
+        """Begin an episode under an order of the learner."""
         self._step, self._noise, self._coefficients = -1, leave.noise, self.task.coefficients(leave.curriculum)
         self.jump_start.begin(np.ones(1, bool), leave.horizon)
 

@@ -106,6 +106,7 @@ class Connection:
             pass
 
     def close(self) -> None:
+        """Close socket or line."""
         if self._socket is not None:
             self._socket.close()
         elif self._line is not None:

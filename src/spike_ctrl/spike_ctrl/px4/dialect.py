@@ -43,10 +43,12 @@ class PX4Mode(enum.IntEnum):
 
     @property
     def main(self) -> int:
+        """The main mode, param2 of DO_SET_MODE."""
         return self >> 16 & 0xFF
 
     @property
     def sub(self) -> int:
+        """The sub mode, param3 of DO_SET_MODE."""
         return self >> 24 & 0xFF
 
 

@@ -14,21 +14,25 @@ _HALF_ROOT = math.sqrt(0.5)
 
 
 def enu_from_ned(v: Vector) -> Vector:
+    """A vector in the world, from NED to ENU."""
     north, east, down = v
     return east, north, -down
 
 
 def ned_from_enu(v: Vector) -> Vector:
+    """A vector in the world, from ENU to NED."""
     east, north, up = v
     return north, east, -up
 
 
 def flu_from_frd(v: Vector) -> Vector:
+    """A vector in the body, from FRD to FLU."""
     forward, right, down = v
     return forward, -right, -down
 
 
 def frd_from_flu(v: Vector) -> Vector:
+    """A vector in the body, from FLU to FRD."""
     forward, left, up = v
     return forward, -left, -up
 

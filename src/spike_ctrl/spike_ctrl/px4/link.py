@@ -64,6 +64,8 @@ class PowerStatus(NamedTuple):
 
 
 class LandedState(NamedTuple):
+    """Ground contact, from EXTENDED_SYS_STATE."""
+
     now: float
     state: Landed
 
@@ -154,6 +156,7 @@ class Link:
 
     @property
     def counts(self) -> Counter[str]:
+        """Received packets: those used, and the others by reason."""
         return self._reader.counts
 
     def receive(self, data: bytes, now: float) -> list[Event]:
@@ -205,6 +208,7 @@ class Link:
         return self._command(messages.MAV_CMD_DO_SET_MODE, now, custom, mode.main, mode.sub)
 
     def arm(self, now: float) -> bytes:
+        """Ask the autopilot to arm."""
         return self._command(messages.MAV_CMD_COMPONENT_ARM_DISARM, now, 1)
 
     def disarm(self, now: float, force: bool = False) -> bytes:
@@ -221,10 +225,12 @@ class Link:
         return self._command(messages.MAV_CMD_REQUEST_MESSAGE, now, message_id)
 
     def get_parameter(self, name: str, now: float) -> bytes:
+        """Ask for a parameter. ParameterReading follows. Raises LinkError for an impossible name."""
         to = (self.system, dialect.COMPONENT)
         return self._write(messages.MAVLink_param_request_read_message(*to, _parameter_id(name), -1), now)
 
     def list_parameters(self, now: float) -> bytes:
+        """Ask for all parameters. A ParameterReading follows for each."""
         return self._write(messages.MAVLink_param_request_list_message(self.system, dialect.COMPONENT), now)
 
     def set_parameter(self, name: str, value: int | float, now: float) -> bytes:

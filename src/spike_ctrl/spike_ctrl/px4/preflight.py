@@ -282,6 +282,7 @@ def audit_estimator(
 
 
 def audit_battery(status: Autopilot | None, settings: FlightSettings) -> list[Unmet]:
+    """Conditions that the battery does not meet. None: the autopilot was never heard."""
     limits = settings.autopilot
     if status is None:
         return [Unmet("autopilot: never heard", "check connection, port and baud rate")]
@@ -308,6 +309,7 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
 
 
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
+    """Conditions that the autopilot's clock does not meet. None: TIMESYNC was not answered."""
     if clock is None:
         return [Unmet("clock: no answer to TIMESYNC", "check the connection")]
     busy = ", or give this computer less to do"  # a busy computer reads every clock late

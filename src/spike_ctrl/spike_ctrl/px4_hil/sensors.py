@@ -113,6 +113,7 @@ class Sensors:
         )
 
     def fix(self, motion: BodyMotion) -> Fix:
+        """One fix of the GPS."""
         draw = self._draw()
         north, east, up = (self.scale * s * n for s, n in zip(self.noise.position, draw[0:3], strict=True))
         x, y, z = motion.position

@@ -66,6 +66,7 @@ class Simulation:
 
     @property
     def counts(self) -> Counter[str]:
+        """Packets from PX4: those used, and the others by reason."""
         return self._reader.counts
 
     def receive(self, data: bytes) -> None:
@@ -127,6 +128,7 @@ def motors(controls: Iterable[float]) -> tuple[float, ...]:
 
 
 def hil_sensor(reading: Reading, fields: int, now: float) -> messages.MAVLink_message:
+    """HIL_SENSOR of a reading. fields: the bits of its new values. now: s."""
     return messages.MAVLink_hil_sensor_message(
         _microseconds(now), *reading.accelerometer, *reading.gyro, *reading.magnetometer,
         reading.pressure, 0.0, reading.altitude, reading.temperature, fields, 0,
@@ -134,6 +136,7 @@ def hil_sensor(reading: Reading, fields: int, now: float) -> messages.MAVLink_me
 
 
 def hil_gps(fix: Fix, now: float) -> messages.MAVLink_message:
+    """HIL_GPS of a fix. now: s."""
     north, east, down = fix.velocity
     speed, course = math.hypot(north, east), math.degrees(math.atan2(east, north)) % 360
     return messages.MAVLink_hil_gps_message(

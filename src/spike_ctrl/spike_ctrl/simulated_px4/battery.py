@@ -15,6 +15,7 @@ class Battery:
         self._charge = 1.0
 
     def advance(self, armed: bool, parameters: AutopilotParameters, dt: float) -> None:
+        """One tick of `dt` (s)."""
         if not armed:
             self._charge = 1.0
         elif parameters["SIM_BAT_DRAIN"] > 0:

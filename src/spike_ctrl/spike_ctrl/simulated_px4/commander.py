@@ -63,6 +63,7 @@ class Commander:
 
     @property
     def failsafe(self) -> bool:
+        """Whether a failsafe acts."""
         return self._failsafe != NOTHING
 
     @property
@@ -71,11 +72,13 @@ class Commander:
         return self.armed and not self.terminated
 
     def stream_alive(self, seen: CommanderInputs) -> bool:
+        """Whether set-points stream within COM_OF_LOSS_T."""
         return seen.setpoint_age <= self.parameters["COM_OF_LOSS_T"] * self.speed
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
     def request_mode(self, mode: PX4Mode | int, seen: CommanderInputs) -> CommandResult:
+        """A mode that was asked for, and the answer."""
         if mode in STICK_MODES:
             self._say(CRITICAL, f"{mode.name} refused: no manual control")
             return CommandResult.TEMPORARILY_REJECTED
@@ -99,6 +102,7 @@ class Commander:
         return f"mode {self.mode.name}" if self.mode in (PX4Mode.AUTO_LAND, PX4Mode.AUTO_RTL) else None
 
     def arm(self, seen: CommanderInputs, now: float) -> CommandResult:
+        """A request to arm, and the answer."""
         if self.armed:
             return CommandResult.ACCEPTED
         if refusal := self.against_arming(seen):
@@ -112,6 +116,7 @@ class Commander:
         return CommandResult.ACCEPTED
 
     def disarm(self, seen: CommanderInputs, force: bool) -> CommandResult:
+        """A request to disarm, and the answer. In the air only `force` disarms."""
         if self.armed and not seen.landed and not force:
             self._say(CRITICAL, "Disarming denied: not landed")
             return CommandResult.TEMPORARILY_REJECTED
@@ -120,11 +125,13 @@ class Commander:
         return CommandResult.ACCEPTED
 
     def takeoff_done(self) -> None:
+        """Go from AUTO_TAKEOFF to AUTO_LOITER."""
         self.intended = self.mode = self._not_land = PX4Mode.AUTO_LOITER
 
     # --- each tick --------------------------------------------------------------------------------------------------
 
     def update(self, seen: CommanderInputs, now: float) -> None:
+        """One tick: failsafes, and disarming after a landing."""
         self._watch_station(seen.station_age)
         if not self.armed:
             return

@@ -63,6 +63,7 @@ class Log:
         return True
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

@@ -32,6 +32,7 @@ class Navigator:
         self._braking = (0.0, 0.0)  # m/s, horizontal velocity of the target while the vehicle comes to rest
 
     def begin(self, mode: PX4Mode, estimate: StateEstimate, parameters: AutopilotParameters, now: float) -> None:
+        """A mode begins at this estimate."""
         self._hold, self._since = estimate.position, now
         self._yaw = frames.yaw_of(estimate.quaternion)
         self._leg = "land" if mode == PX4Mode.AUTO_LAND else ""
@@ -51,6 +52,7 @@ class Navigator:
         self._hold = _plus(self._hold, jump)
 
     def target(self, estimate: StateEstimate, parameters: AutopilotParameters, now: float, dt: float) -> CascadeTarget:
+        """The target of this tick of `dt` (s)."""
         self._brake(parameters["MPC_ACC_HOR"] if now - self._since >= BRAKE_LATE else 0.0, dt)
         velocity = (*self._braking, 0.0)
         if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
@@ -70,6 +72,7 @@ class Navigator:
 
     @property
     def landing(self) -> bool:
+        """Whether it descends to the ground."""
         return self._leg == "land"
 
     def _brake(self, deceleration: float, dt: float) -> None:

@@ -78,6 +78,7 @@ class Plant:
 
     @property
     def state(self) -> PlantState:
+        """The true state."""
         row = self.buffer[:: dynamics.LANES].tolist()
         return PlantState(
             tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),
@@ -87,6 +88,7 @@ class Plant:
 
     @property
     def on_ground(self) -> bool:
+        """Whether the ground carries the vehicle."""
         return self.buffer[AT[POSITION + 2]] <= 0
 
 

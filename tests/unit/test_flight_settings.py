@@ -1,4 +1,4 @@
-"""What a flight is supervised by is checked before it begins."""
+"""The settings of a flight are checked before it begins."""
 
 import math
 from dataclasses import replace
@@ -58,6 +58,6 @@ def test_numbers_that_contradict_each_other_are_refused_by_name(change, message)
         ({"margin": -1.0}, "cage: margin: found -1.0, wanted 0 to 20"),
     ],
 )
-def test_a_cage_that_cannot_be_is_refused(change, message):
+def test_an_impossible_cage_is_refused(change, message):
     with pytest.raises(CageError, match=message):
         Cage(**change)
