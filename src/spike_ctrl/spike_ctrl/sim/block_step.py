@@ -1,10 +1,10 @@
-"""What a command does to one block of vehicles in a control step, for either action layout, and the same backwards.
+"""One control step of one block of vehicles, forwards and backwards, for either action layout.
 
 A tape keeps the state before each substep. With `motors` a step is one substep, and u are the rotors' commands. With
 `rates` it is rate_loop.SUBSTEPS substeps: the actions, 2 u - 1, are the set-points of the body-rate loop from substep
 `late` on, and the tape keeps the loop's own state too.
 
-Each function here is compiled by itself, for one block: inlined into a whole segment they take minutes to compile.
+Each function is compiled on its own: inlined into a whole segment, they would take minutes to compile.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP *
 
 
 class Motion(NamedTuple):
-    """What of an airframe the kernels move vehicles by."""
+    """The constants of an airframe that move its vehicles."""
 
     layout: str  # of its actions
     arms: Floats  # `dynamics.geometry`
@@ -57,7 +57,7 @@ class Motion(NamedTuple):
 
 
 def motion(airframe: Airframe, tick: float) -> Motion:
-    """How an airframe moves in control steps of `tick` seconds."""
+    """The constants of an airframe for control steps of `tick` seconds."""
     layout = airframe.action_layout
     dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
     if layout == "motors":
@@ -67,7 +67,7 @@ def motion(airframe: Airframe, tick: float) -> Motion:
 
 @kernel(**BLOCKWISE)
 def record(buffer: Floats, block: int, kept: Floats) -> None:
-    """Keep the state of one block, and that of its rate loop where there is room for it."""
+    """Copy the state of one block to `kept`, and that of its rate loop if `kept` has room for it."""
     base = block * ROWS * LANES
     kept[:_STATE_END] = buffer[base : base + _STATE_END]
     if len(kept) > _STATE_END:
@@ -76,6 +76,7 @@ def record(buffer: Floats, block: int, kept: Floats) -> None:
 
 @kernel(**BLOCKWISE)
 def load(buffer: Floats, block: int, kept: Floats) -> None:
+    """Put back what `record` kept."""
     base = block * ROWS * LANES
     buffer[base : base + _STATE_END] = kept[:_STATE_END]
     if len(kept) > _STATE_END:
@@ -84,7 +85,7 @@ def load(buffer: Floats, block: int, kept: Floats) -> None:
 
 @kernel(**BLOCKWISE)
 def apply_motors(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
-    """Give the rotors the commands that take effect at step t."""
+    """Set the rotor commands to those that take effect at step t: b's was given delay[b] steps before."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
@@ -127,6 +128,7 @@ def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: 
 
 @kernel(**BLOCKWISE)
 def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, kept: Floats) -> None:
+    """Move the block by one step, with its rotor commands held; kept [1, blocks, rows]: the state before."""
     base = np.uint64(block * ROWS * LANES)
     record(buffer, block, kept[0, block])
     _move(buffer, base, dt, reach)
@@ -145,7 +147,10 @@ def advance_rates(
     delay: Integers,
     kept: Floats,
 ) -> None:
-    """kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it."""
+    """Move the block by one step, in which the commands of step t become set-points of the rate loop after `late` substeps.
+
+    kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it.
+    """
     base, spin = np.uint64(block * ROWS * LANES), (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS + 1):
         if substep == late:
@@ -169,7 +174,7 @@ def retreat_motors(
     kept: Floats,
     by_command: Floats,
 ) -> None:
-    """Take the gradient at the end of step t to its beginning, and add that of the commands; likewise below."""
+    """Take the gradient with respect to the state from the end of step t to its beginning, and add that of the commands."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     load(buffer, block, kept[0, block])
     apply_motors(buffer, block, command, t, delay)
@@ -194,7 +199,7 @@ def retreat_rates(
     kept: Floats,
     by_command: Floats,
 ) -> None:
-    """kept [SUBSTEPS + 1, blocks, rows]: also the state after the step."""
+    """As `retreat_motors`. kept [SUBSTEPS + 1, blocks, rows] also holds the state after the step."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     spin = (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS, -1, -1):

@@ -1,4 +1,4 @@
-"""Derivatives of the dynamics: what a gradient at the end of a control step is at its beginning.
+"""Derivatives of the dynamics: they take a gradient from the end of a control step to its beginning.
 
 Vector-Jacobian products of `dynamics.rk4_lane`, `observation.observe` and the squared errors of `reward`, written by hand
 and compared with automatic differentiation in the tests. The rotors' lag switches between up and down, and a command
@@ -19,8 +19,8 @@ from spike_ctrl.sim.reward import angle_between
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
 _TINY = np.float32(1e-12)
 
-# Rows of the adjoint, LANES numbers each: with respect to the state, the rotor commands, the observation and what the
-# body-rate loop keeps.
+# Rows of the adjoint, LANES numbers each: the gradient with respect to the state, the rotor commands, the observation and
+# the state of the body-rate loop.
 STATE, APPLIED, SEEN, LOOP = 0, 17, 21, 39
 ADJOINT_ROWS = 52
 
@@ -137,9 +137,9 @@ def rk4_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, 
 
 @inlined
 def observe_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number) -> None:
-    """Add to the STATE rows what the SEEN rows, a gradient with respect to the observation, are worth.
+    """Take the gradient with respect to the observation, in the SEEN rows, back to the state and add it to the STATE rows.
 
-    For a set-point at the origin with yaw 0; the buffer's state is the one that was observed.
+    The buffer holds the state that was observed. The set-point is at the origin and has yaw 0.
     """
     qx, qy, qz, qw = buffer[lane + AT[3]], buffer[lane + AT[4]], buffer[lane + AT[5]], buffer[lane + AT[6]]
     g00, g01, g02 = adjoint[at + AT[SEEN + 3]], adjoint[at + AT[SEEN + 4]], adjoint[at + AT[SEEN + 5]]

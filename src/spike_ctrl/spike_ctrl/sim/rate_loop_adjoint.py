@@ -1,7 +1,7 @@
 """Derivatives of the body-rate loop: the vector-Jacobian product of `rate_loop.rate_lane`, written by hand.
 
-With limits at work (integral, mixer, rotor commands) the derivative is that of the side in use, as torch has it. The
-tests compare it with automatic differentiation of the same equations.
+Where a limit is active (integral, mixer, rotor commands) the derivative is that of the active side, as in torch. The tests
+compare it with automatic differentiation of the same equations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _torque(
     gyro_share: Number,
     slope_share: Number,
 ) -> tuple[Number, Number]:
-    """One axis of the PID: torque, and the integral before its limits."""
+    """Torque of one axis of the PID, and its integral before the limits."""
     gyro, slope = buffer[lane + AT[GYRO + axis]], buffer[lane + AT[GYRO_SLOPE + axis]]
     change = gyro_share * (buffer[lane + AT[RATES + axis]] - gyro)
     slope += slope_share * (change - slope)
@@ -63,7 +63,7 @@ def _pull_torque(
     gyro_share: Number,
     slope_share: Number,
 ) -> None:
-    """The gradient `g` of one axis' torque, and those of what the loop keeps, to before the substep."""
+    """Take the gradient `g` of one axis' torque, and those of the loop's state, to the beginning of the substep."""
     g_integral = open * adjoint[at + AT[_INTEGRAL + axis]]
     g_slope = adjoint[at + AT[_SLOPE + axis]] - d_per_dt * g
     g_error = p * g + i_dt * g_integral

@@ -16,7 +16,7 @@ class LIFState(NamedTuple):
     spike: torch.Tensor
 
     def detach(self) -> "LIFState":
-        """The same values with no history: where truncated back-propagation stops."""
+        """The same values without history: truncated back-propagation stops here."""
         return LIFState(self.membrane.detach(), self.spike.detach())
 
 
