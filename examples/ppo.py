@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 
@@ -28,8 +30,9 @@ class PPO:
     """An `Exploring` algorithm, see `spike_ctrl.learn.algorithm`; the constants are the keywords of the recipe."""
 
     def __init__(
-        self, recipe, airframe, vehicles, seed, actor, generator, *,
-        sequences=128, epochs=3, clip=0.3, deviation=0.5, gae=0.95, gamma=0.99, width=128, scale=0.1, shift=-2.0,
+        self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator, *,
+        sequences: int = 128, epochs: int = 3, clip: float = 0.3, deviation: float = 0.5, gae: float = 0.95,
+        gamma: float = 0.99, width: int = 128, scale: float = 0.1, shift: float = -2.0,
     ):  # fmt: skip
         if recipe.jump_start.horizon or recipe.jump_start.rest:
             raise ValueError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
@@ -39,7 +42,9 @@ class PPO:
         self.critic = Critic(width, generator)
         self.noise = nn.ParameterList([torch.full((4,), math.log(deviation))])
         self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *self.noise])
-        self.hidden, self.ticks, self.samples = actor.initial_state(vehicles), [], []
+        self.hidden: actors.State = actor.initial_state(vehicles)
+        self.ticks: list[tuple[torch.Tensor, ...]] = []
+        self.samples: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     # --- flying ---
 
@@ -98,7 +103,9 @@ class PPO:
         deviation = self.noise[0].exp().mean().item()
         return {"actor_loss": loss, "critic_loss": critic, "deviation": deviation, "learning_rate": rate}
 
-    def _advantages(self, reward, values, crashed, ended, first) -> torch.Tensor:
+    def _advantages(
+        self, reward: torch.Tensor, values: torch.Tensor, crashed: torch.Tensor, ended: torch.Tensor, first: torch.Tensor
+    ) -> torch.Tensor:
         """By how much each action [T, N] was better than expected; nothing reaches back over the end of an episode."""
         found, later = torch.zeros_like(values[:-1]), torch.zeros_like(values[0])
         for t in reversed(range(len(found))):
@@ -107,7 +114,9 @@ class PPO:
             found[t] = later = later * ~ended[t]
         return found
 
-    def _unroll(self, seen, first, state, slope) -> tuple[torch.Tensor, Any]:
+    def _unroll(
+        self, seen: torch.Tensor, first: torch.Tensor, state: actors.State, slope: float
+    ) -> tuple[torch.Tensor, actors.State]:
         """The actor's actions [T, B, 4] as it flew: episodes that begin on the way begin from the initial state."""
         actions = []
         for observation, begins in zip(seen[..., :-4], first, strict=True):
@@ -128,11 +137,11 @@ class PPO:
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"optimiser": self.optimiser}
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Nothing else: a resumed run begins with new episodes."""
         return {}, {}
 
-    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         """Nothing was kept."""
 
 
@@ -142,17 +151,21 @@ class Critic(nn.Module):
     def __init__(self, width: int, generator: torch.Generator):
         super().__init__()
         layers = [nn.Linear(*sizes) for sizes in itertools.pairwise((22, width, width, 1))]
-        self.layers = nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), layers[2])
+        self.output = layers[2]
+        self.layers = nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), self.output)
+        self.mean: torch.Tensor
+        self.spread: torch.Tensor
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("spread", torch.ones(()))
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        return self.mean + self.spread * self.layers(seen)[..., 0]
+        found: torch.Tensor = self.mean + self.spread * self.layers(seen)[..., 0]
+        return found
 
     @torch.no_grad()
     def follow(self, returns: torch.Tensor, rate: float = 0.1) -> None:
         """Move mean and spread towards those of some returns; the values stay as they are (Hessel et al. 2019)."""
-        before, output = (self.mean.clone(), self.spread.clone()), self.layers[-1]
+        before, output = (self.mean.clone(), self.spread.clone()), self.output
         self.mean.lerp_(returns.mean(), rate)
         self.spread.lerp_(returns.std().clamp(min=1e-3), rate)
         output.weight.mul_(before[1] / self.spread)

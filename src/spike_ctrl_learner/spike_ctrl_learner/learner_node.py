@@ -68,7 +68,7 @@ class LearnerNode(Node):
         except CheckpointError as error:
             raise NodeError(str(error)) from None
         self.learner, self.pace = self.run.learner, TrainingPace(self.run)
-        if self.learner.explores:
+        if self.learner.explorer:
             raise NodeParameterError(
                 f"recipe: algorithm: found {self.learner.recipe.algorithm}, which explores by itself, wanted one that "
                 "learns from any flight; train it in one process: spike-ctrl train"

@@ -65,7 +65,7 @@ class Learner:
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(recipe, airframe, vehicles, seed, self.actor, self.generator)
-        self.explores = isinstance(self.method, Exploring)
+        self.explorer = self.method if isinstance(self.method, Exploring) else None
         self.slopes = slope_schedule.from_config(recipe.network.slope)
         self.slope_state = self.slopes.initial()
         self.environment_steps = self.iterations = self.dropped_rows = 0
@@ -101,7 +101,7 @@ class Learner:
         jump, progress = self.recipe.jump_start, self.progress
         share = min(1.0, progress / jump.until) if jump.until > 0 else 1.0
         horizon = jump.horizon + (jump.rest - jump.horizon) * share
-        return RolloutSettings(horizon, 0.0 if self.explores else jump.noise, self.recipe.task.stage(progress))
+        return RolloutSettings(horizon, 0.0 if self.explorer else jump.noise, self.recipe.task.stage(progress))
 
     def receive(self, rows: Rows) -> None:
         """Store one tick of all vehicles and keep account of their episodes; what is not finite is dropped and counted."""
@@ -212,7 +212,7 @@ class Learner:
             if isinstance(module, type(self.actor)):  # the actor, its average, its targets
                 actors.load_weights(module, weights)
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
         arrays, info = self.method.state()
         arrays = {f"method.{name}": value for name, value in arrays.items()}
@@ -233,7 +233,7 @@ class Learner:
             "seed": self.seed,
         }
 
-    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         """Put back what `state` returned. Raises ValueError where the run had other vehicles or another seed."""
         for name in ("vehicles", "seed"):
             if info[name] != getattr(self, name):
