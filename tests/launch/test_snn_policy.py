@@ -2,6 +2,7 @@
 
 - it answers each state once, and repeats an answer that is asked for again without advancing its spiking state
 - its actions equal those of the library for the same checkpoint, step by step
+- a GRU flies in onnxruntime: its actions are those of the torch module; the status tells the time of a step, and no spikes
 - a new checkpoint flies in shadow through the warm-up and then takes over; a damaged one leaves the old one flying
 - a state that is not finite gets no answer, and the status names the field
 - after a lost tick, and in real time after the process hung, it flies in shadow through the warm-up, from the zero state
@@ -22,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+import torch
 from output import executable
+from plain_networks import GRU, saved
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, Spikes, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
@@ -96,13 +99,15 @@ class Talker:
 
 @pytest.fixture
 def start(ros_domain_id, tmp_path):
-    """start(VEHICLES, "realtime:=true", ...) gives a Talker to a policy with these parameters."""
+    """start(VEHICLES, "realtime:=true", ..., data=FILE) gives a Talker to a policy with these parameters and this model."""
     model = tmp_path / "model.safetensors"
     model.write_bytes(a_checkpoint(1))
     rclpy.init()
     talkers = []
 
-    def make(*arguments) -> Talker:
+    def make(*arguments, data=b"") -> Talker:
+        if data:
+            model.write_bytes(data)
         talkers.append(Talker(model, *arguments))
         return talkers[-1]
 
@@ -134,6 +139,23 @@ def test_answers_equal_the_library_and_are_repeated_unchanged(talker):
         np.testing.assert_array_equal(view(answer).action, action)
         again = talker.ask(talker.observation, tick=talker.tick)
         assert again.action == answer.action
+
+
+@pytest.mark.parametrize("parameters", [(), ("realtime:=true", "max_age:=60.0")])
+def test_a_gru_answers_as_the_torch_module_does_with_the_time_of_a_step_and_no_spikes(start, parameters):
+    module = GRU()
+    talker = start(1 if parameters else VEHICLES, *parameters, data=saved(module))
+    state, policy = module.initial_state(talker.vehicles), checkpoint.loads(saved(module)).policy
+    own = policy.initial_state(talker.vehicles)
+    for _ in range(20):
+        answer = view(talker.ask()).action
+        with torch.no_grad():
+            action, state = module.step(torch.from_numpy(talker.observation), state)
+        np.testing.assert_allclose(answer, action.numpy(), atol=1e-6)
+        action, own = policy.step(talker.observation, own)
+        np.testing.assert_array_equal(answer, action)
+    status = talker.until(lambda: talker.status)[-1]
+    assert 0 < status.inference_time < 1 and not len(status.spike_rate) and status.reason == PolicyStatus.OK
 
 
 def test_a_new_checkpoint_takes_over_after_its_warm_up_in_shadow(talker):

@@ -27,7 +27,7 @@ class AllowedModels:
             raise CheckpointError(f"{name}: sha256: found {found}, wanted one of the {len(self.sums)} in {self.source}")
 
 
-def read(path: str | os.PathLike) -> AllowedModels:
+def read(path: str | os.PathLike[str]) -> AllowedModels:
     """A list as `sha256sum` prints it: a sum and the name of the file on each line; # begins a comment.
 
     Raises CheckpointError, also for a list without a sum.

@@ -67,7 +67,7 @@ class Manifest:
     sha256: str = ""
 
 
-_CONTRACT_TYPES = {
+_CONTRACT_TYPES: dict[str, type] = {
     "airframe": str,
     "airframe_hash": str,
     "observation": str,
@@ -76,8 +76,8 @@ _CONTRACT_TYPES = {
     "sizes": list,
 }
 # What else a contract says, by the format of the file.
-_NETWORK_TYPES = {FORMAT: {"neuron": dict}, GRAPH_FORMAT: {"network": str}}
-_TYPES = {
+_NETWORK_TYPES: dict[int, dict[str, type]] = {FORMAT: {"neuron": dict}, GRAPH_FORMAT: {"network": str}}
+_TYPES: dict[str, type] = {
     "format": int,
     "contract": dict,
     "recipe": str,

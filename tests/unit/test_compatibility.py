@@ -1,0 +1,80 @@
+"""What version 0.1 wrote still works: runs resume, bags replay, checkpoints fly, and its launch arguments exist."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spike_ctrl import airframe, launching, report
+from spike_ctrl._files import resources
+from spike_ctrl.cli.main import main
+from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.policy import checkpoint
+
+OLD = Path(__file__).parents[1] / "compatibility"
+ARGUMENTS = json.loads((OLD / "launch_arguments.json").read_text())
+
+
+def unpacked(source, target):
+    """A folder of old files, with those that gzip packed as they were."""
+    shutil.copytree(source, target)
+    for packed in target.glob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    return target
+
+
+def test_an_old_run_is_resumed_to_its_end_and_reported(tmp_path, capsys):
+    run, page = unpacked(OLD / "run", tmp_path / "run"), tmp_path / "report.html"
+    assert main(["train", "--resume", str(run)]) == 0
+    assert f"policy: {run / 'policy.safetensors'}" in capsys.readouterr().out
+    assert json.loads((run / "run.json").read_text())["environment_steps"] == 4096
+    contract = checkpoint.load(run / "policy.safetensors").manifest.contract
+    assert contract == checkpoint.load(OLD / "policy.safetensors").manifest.contract
+    report.write(page, [run], still=True)
+    assert "tiny" in page.read_text() and "not closed" not in page.read_text()
+
+
+def test_an_old_bag_is_replayed_bit_by_bit_and_reported(tmp_path, capsys):
+    bag, page = unpacked(OLD / "bag", tmp_path / "bag"), tmp_path / "report.html"
+    assert main(["replay", str(bag), "--guard"]) == 0
+    out = capsys.readouterr().out
+    assert "equal bit by bit: 150 of 150 actions with a known spiking state" in out
+    assert "return as flown: -47.7 over 2 whole episodes" in out
+    assert main(["replay", str(bag), "--model", str(OLD / "policy.safetensors")]) == 0
+    report.write(page, [bag], still=True)
+    assert "150 of 150" in page.read_text()
+
+
+def test_an_old_bag_is_learnt_from_by_an_old_recipe(tmp_path):
+    bag, about = unpacked(OLD / "bag", tmp_path / "bag"), ["--vehicles", "8", "--run", str(tmp_path / "run")]
+    assert main(["train", str(OLD / "tiny.yaml"), "--from-bag", str(bag), *about]) == 0
+
+
+def test_an_old_checkpoint_flies_as_its_manifest_says(capsys):
+    loaded = checkpoint.load(OLD / "policy.safetensors")
+    craft = airframe.find("crazyflie")
+    assert loaded.manifest.contract.airframe_hash == craft.hash
+    told = loaded.manifest.evaluation["frozen"]["columns"]["1.5m_start"]
+    found = evaluate(PolicyController(loaded.policy), craft)
+    assert found.headline == pytest.approx(told["return_mean"], abs=0.01)
+    assert main(["inspect", str(OLD / "policy.safetensors")]) == 0
+    assert '"tiny"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", sorted(resources.folder("models").glob("*.safetensors")), ids=lambda path: path.stem)
+def test_each_shipped_model_is_written_today_as_it_was(model):
+    loaded = checkpoint.load(model)
+    names = ("recipe", "seed", "commit", "command", "evaluation", "tolerance")
+    about = {name: getattr(loaded.manifest, name) for name in names}
+    assert checkpoint.dumps(loaded.weights, loaded.manifest.contract, **about) == model.read_bytes()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_every_old_launch_argument_still_exists_with_its_choices(name):
+    arguments = launching.arguments(resources.find("launch", f"{name}.launch.py"))
+    today = {argument.name: set(argument.choices or ()) for argument in arguments}
+    for argument, choices in ARGUMENTS[name].items():
+        assert argument in today and set(choices) <= today[argument]
