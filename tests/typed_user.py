@@ -54,8 +54,7 @@ def wrong() -> None:
     text: str = spike_ctrl.load_policy("crazyflie")  # type: ignore[assignment]
     spike_ctrl.make_env("crazyflie", vehicles="many")  # type: ignore[call-overload]
     spike_ctrl.train(recipe=3)  # type: ignore[arg-type]
-    spike_ctrl.evaluate("crazyflie").headlin  # type: ignore[attr-defined]
-    print(text)
+    print(text, spike_ctrl.evaluate("crazyflie").headlin)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
