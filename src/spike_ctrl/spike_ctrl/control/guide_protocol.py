@@ -11,7 +11,12 @@ METHODS = ("initial_state", "act", "reset_rows")
 
 @runtime_checkable
 class Guide(Protocol):
-    """A controller of N vehicles at once. It holds no state of a flight: what it remembers goes in and comes out."""
+    """A controller of N vehicles at once. It holds no state of a flight: what it remembers goes in and comes out.
+
+    >>> from spike_ctrl.control.geometric_guide import GeometricGuide
+    >>> isinstance(GeometricGuide("crazyflie"), Guide)
+    True
+    """
 
     def initial_state(self, vehicles: int) -> Any:
         """What it remembers before the first step."""

@@ -52,6 +52,10 @@ class Evaluation:
 
     hover_error_m and action_change (mean change of u from step to step) are those of the last second of the vehicles that
     flew to the end in the larger box; NaN where none did. spike_rates: of each layer, () where nothing spikes.
+
+    >>> found = evaluate("crazyflie", starts=64)
+    >>> 450 < found.headline < 500, found.hover_error_m["median"] < 0.01
+    (True, True)
     """
 
     columns: dict[str, dict[str, float]]

@@ -13,8 +13,12 @@ class Policy(Protocol):
 
     The policy holds no state. What a step needs goes in and comes out, and callers do not look into it.
 
-        state = policy.initial_state(batch=32)
-        action, state = policy.step(observation, state)     # [32, 18] -> [32, 4]
+    >>> import numpy as np
+    >>> from spike_ctrl.policy.checkpoint import load_policy
+    >>> policy = load_policy("crazyflie")
+    >>> action, state = policy.step(np.zeros((32, 18), np.float32), policy.initial_state(batch=32))
+    >>> action.shape
+    (32, 4)
     """
 
     @property

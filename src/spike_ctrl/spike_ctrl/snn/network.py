@@ -47,8 +47,10 @@ class SpikingNetwork(nn.Module):
     sizes: inputs, hidden widths, outputs. output_bias [out]: the outputs before tanh at which training starts, such as
     `atanh` of the hover action. All randomness comes from the generator.
 
-        state = network.initial_state(batch=32)
-        action, state = network.step(observation, state, slope=2.0)
+    >>> network = SpikingNetwork((18, 64, 32, 4), generator=torch.Generator().manual_seed(0))
+    >>> action, state = network.step(torch.zeros(32, 18), network.initial_state(batch=32), slope=2.0)
+    >>> action.shape
+    torch.Size([32, 4])
     """
 
     def __init__(

@@ -1,0 +1,49 @@
+"""The examples that show the library from outside run as their first lines say, here for a shorter time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spike_ctrl
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, *arguments: str) -> str:
+    """What the example prints."""
+    command = [sys.executable, ROOT / "examples" / name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_quick_start_trains_scores_and_flies():
+    told = run("quick_start.py", "--steps", "20000")
+    assert "of 500" in told and "cm from the set-point" in told
+
+
+def test_models_are_scored_beside_a_controller_of_ones_own():
+    rows = {
+        line[:18].strip(): float(line[19:33].split()[0])
+        for line in run("evaluate_models.py", "--starts", "64").splitlines()[1:]
+    }
+    assert rows["crazyflie"] > rows["geometric guide"] > rows["ten lines of numpy"] > 250
+
+
+def test_a_helix_is_followed():
+    assert run("custom_trajectory.py").count("passes") == 2
+
+
+def test_a_policy_is_trained_for_an_airframe_of_ones_own():
+    assert "the policy returns" in run("own_airframe.py", "--steps", "20000")
+
+
+def test_stable_baselines_learns_the_task_within_seconds(monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import stable_baselines
+
+    def survival(steps):
+        return spike_ctrl.evaluate(stable_baselines.train(steps, seed=0), starts=128).columns["1.5m_start"]["survival"]
+
+    assert survival(8192) < 0.1 and survival(300_000) > 0.5
