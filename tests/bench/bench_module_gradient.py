@@ -53,7 +53,7 @@ def _figures(layout: str, repeats: int) -> dict[str, float]:
 
 
 def _runs(layout: str) -> dict[str, Callable[[], None]]:
-    craft = airframe.find(AIRFRAMES[layout])
+    craft = airframe.load(AIRFRAMES[layout])
     rest = np.float32(command(at_hover(craft)))
     generator = torch.Generator().manual_seed(0)
     network = SpikingNetwork(generator=generator, output_bias=[math.atanh(at_hover(craft))] * 4)

@@ -10,7 +10,8 @@ import pytest
 from spike_ctrl import airframe, launching, report
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy import checkpoint
 
 OLD = Path(__file__).parents[1] / "compatibility"
@@ -55,7 +56,7 @@ def test_an_old_bag_is_learnt_from_by_an_old_recipe(tmp_path):
 
 def test_an_old_checkpoint_flies_as_its_manifest_says(capsys):
     loaded = checkpoint.load(OLD / "policy.safetensors")
-    craft = airframe.find("crazyflie")
+    craft = airframe.load("crazyflie")
     assert loaded.manifest.contract.airframe_hash == craft.hash
     told = loaded.manifest.evaluation["frozen"]["columns"]["1.5m_start"]
     found = evaluate(PolicyController(loaded.policy), craft)

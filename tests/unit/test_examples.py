@@ -9,7 +9,8 @@ import torch
 
 from spike_ctrl import airframe
 from spike_ctrl._files import named_object
-from spike_ctrl.evaluation.benchmark import PolicyController, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.rollout import Rollout, training_environment
@@ -18,7 +19,7 @@ from spike_ctrl.learn.trainer import train
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim.episode_flags import FIRST
 
-AIRFRAME, VEHICLES = airframe.find("crazyflie"), 16
+AIRFRAME, VEHICLES = airframe.load("crazyflie"), 16
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {
     "ALIF": {"class": "examples.alif:ALIF", "hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},
