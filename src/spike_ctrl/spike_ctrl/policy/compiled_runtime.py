@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spike_ctrl._files.arrays import Floats, Integers
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.membrane import fires, remainder, subtracted
@@ -20,7 +21,9 @@ _remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlin
 
 
 @kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _step(observation, membrane, spike, numbers, sizes, hard, recurrent):
+def _step(
+    observation: Floats, membrane: Floats, spike: Floats, numbers: Floats, sizes: Integers, hard: bool, recurrent: bool
+) -> tuple[Floats, Floats, Floats]:
     """One step of one vehicle. numbers: bias, beta, theta of all hidden neurons, then for each layer the weights [in, out],
     last the bias of the outputs. Gives action, membrane and spike in new arrays."""
     neurons, layers, outputs = membrane.size, sizes.size - 2, sizes[sizes.size - 1]
