@@ -47,17 +47,39 @@ def run(venv, folder, verb, *arguments):
     return done.stdout
 
 
+def sources():
+    """All files beside the sources, less what Python itself keeps when it runs."""
+    return {path for path in (ROOT / "src").rglob("*") if "__pycache__" not in path.parts}
+
+
 def test_all_packages_build_and_pass_their_tests(venv, tmp_path):
+    before = sources()
     absent = "import importlib.util as i, sys; sys.exit(any(map(i.find_spec, sys.argv[1:])))"
     assert subprocess.run([venv / "bin" / "python", "-c", absent, *PACKAGES], env=environment(venv)).returncode == 0
     where = ["--base-paths", ROOT / "src", "--build-base", tmp_path / "build", "--install-base", tmp_path / "install"]
     built = run(venv, tmp_path, "build", *where, "--cmake-args", "-DCMAKE_BUILD_TYPE=Release")
-    assert f"Summary: {len(PACKAGES)} packages finished" in built
-    assert (tmp_path / "install" / "spike_ctrl" / "share" / "spike_ctrl" / "launch" / "flight.launch.py").is_file()
+    assert f"Summary: {len(PACKAGES)} packages finished" in built, built[-8000:]
+    assert sources() == before, "the build has changed the sources"
+    install = tmp_path / "install"
+    assert (install / "spike_ctrl" / "share" / "spike_ctrl" / "launch" / "flight.launch.py").is_file()
+    assert (install / "spike_ctrl_flight" / "lib" / "spike_ctrl_flight" / "supervisor").is_file()  # where `ros2 run` looks
     chosen = ["--event-handlers", "console_direct+", "--return-code-on-test-failure", "--pytest-args", "-m", "installed"]
     tested = run(venv, tmp_path, "test", *where, *chosen)
-    assert f"Summary: {len(PACKAGES)} packages finished" in tested
+    assert f"Summary: {len(PACKAGES)} packages finished" in tested, tested[-8000:]
     result = run(venv, tmp_path, "test-result", "--test-result-base", tmp_path / "build", "--all")
     reports = [line for line in result.splitlines() if "pytest.xml: " in line]
     assert len(reports) == len(PACKAGES) - 1, result  # spike_ctrl_msgs has no Python of its own
     assert all(": 0 tests" not in line and " 0 errors, 0 failures, 0 skipped" in line for line in reports), result
+
+
+def test_a_build_of_links_uses_the_sources_as_they_are(venv, tmp_path):
+    where = ["--base-paths", ROOT / "src", "--build-base", tmp_path / "build", "--install-base", tmp_path / "install"]
+    run(venv, tmp_path, "build", "--symlink-install", *where, "--packages-select", "spike_ctrl", "spike_ctrl_studies")
+    launch = tmp_path / "install" / "spike_ctrl" / "share" / "spike_ctrl" / "launch" / "flight.launch.py"
+    assert launch.resolve() == ROOT / "launch" / "flight.launch.py"
+    loaded = (
+        f". {tmp_path}/install/setup.sh; python -c 'import spike_ctrl; print(spike_ctrl.__file__)'; spike-ctrl --version"
+    )
+    file, version = subprocess.check_output(["sh", "-c", loaded], env=environment(venv), text=True).splitlines()
+    assert Path(file).resolve() == ROOT / "src" / "spike_ctrl" / "spike_ctrl" / "__init__.py"
+    assert version == "0.2.0"

@@ -93,6 +93,7 @@ def measured(tmp_path):
 # --- the folder ---
 
 
+@pytest.mark.installed
 def test_the_folder_holds_config_raw_lines_files_table_and_report(toy, tmp_path):
     path = run(tmp_path / "out", workers=2).path
     config = json.loads((path / "config.json").read_text())
