@@ -12,14 +12,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
 
 from spike_ctrl._files.arrays import Flags, Floats, Integers, Number, Sums
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
-from spike_ctrl.sim import action_mapping
+from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
-from spike_ctrl.sim.differentiable_step import Vehicles, advance, observe
+from spike_ctrl.sim.differentiable_step import Vehicles, observe
 from spike_ctrl.sim.dynamics import FASTMATH, LANES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
@@ -58,21 +57,19 @@ def fly(
     whose yaw is 0. rest: u of hover. command [MAX_DELAY, 4, B]: u of the steps before.
     """
     steps, _, batch = flight.noise.shape
-    vehicles = Vehicles(buffer, motion, batch)
-    sums = np.zeros(5)
-    noise, seen_noise, course = (
-        torch.from_numpy(array).transpose(1, 2) for array in (flight.noise, flight.sensor_noise, flight.course)
-    )
-    course = pad(course, (0, vehicles.size - 3))
+    if batch % LANES or len(dynamics.rows(buffer)) * LANES != batch:
+        raise ValueError(f"vehicles: found {batch}, wanted a multiple of {LANES}, as many as the buffer has")
+    vehicles, sums = Vehicles(buffer, motion, batch), np.zeros(5)
+    noise, seen_noise = (torch.from_numpy(array).transpose(1, 2) for array in (flight.noise, flight.sensor_noise))
     commands = [torch.from_numpy(u.T.copy()) for u in command]
     flown, total = vehicles.state(), torch.zeros(())
+    seen = observe(flown, vehicles)
     for t in range(steps):
-        before = _Restrain.apply(flown, vehicles, objective)
-        action, state = step(observe(before, vehicles) + seen_noise[t], state)
+        action, state = step(seen + seen_noise[t], state)
         commands.append(action_mapping.command((action + noise[t]).clamp(-1.0, 1.0)))
-        flown = advance(before, _in_force(commands, flight.delay), vehicles) - course[t]
-        judged = flight.course[t], np.float32(rest), objective, sums
-        total = total + _Cost.apply(flown, commands[-1], commands[-2], vehicles, *judged)
+        given = commands[-1], commands[-2], _in_force(commands, flight.delay)
+        flown, seen, cost = _moved(flown, *given, vehicles, flight.course[t], np.float32(rest), objective, sums)
+        total = total + cost
     vehicles.put(flown)
     buffer[:] = vehicles.buffer
     last = np.stack([u.detach().numpy().T for u in commands[-MAX_DELAY:]])
@@ -112,48 +109,47 @@ def _mapped(function: Callable[..., torch.Tensor], *states: Any) -> Any:
     raise TypeError(f"state: found {type(first).__name__}, wanted tensors in tuples, lists and dictionaries")
 
 
-class _Restrain(torch.autograd.Function):
-    """The states as they are; their gradient is decayed and kept within the objective's limit."""
+class _Step(torch.autograd.Function):
+    """One control step: states [B, S] to the next states, their observations [B, 18] and what the step costs.
 
-    @staticmethod
-    def forward(ctx: Any, state: torch.Tensor, vehicles: Vehicles, objective: Objective) -> torch.Tensor:
-        ctx.vehicles, ctx.objective = vehicles, objective
-        return state.view_as(state)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        adjoint = ctx.vehicles.adjoint(gradient)
-        _restrain(adjoint, ctx.objective)
-        return ctx.vehicles.gradient(adjoint), None, None
-
-
-class _Cost(torch.autograd.Function):
-    """The cost of a step, of its states [B, S], its commands u [B, 4] and those of the step before; errors are added up."""
+    u, before [B, 4]: the commands of this step and of the one before, which cost; in_force [B, 4]: those that take effect.
+    The gradient with respect to the states is restrained before that of the cost is added, as in `closed_loop_kernel`.
+    All is in one function, since each costs autograd some 30 us a step.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, state: torch.Tensor, u: torch.Tensor, before: torch.Tensor, vehicles: Vehicles, course: Floats,
-        rest: np.float32, objective: Objective, sums: Sums,
-    ) -> torch.Tensor:  # fmt: skip
-        ctx.save_for_backward(state)
-        ctx.vehicles, ctx.course, ctx.objective, ctx.rest = vehicles, course, objective, rest
-        ctx.commands = u.numpy().T.copy(), before.numpy().T.copy()
+        ctx: Any, state: torch.Tensor, u: torch.Tensor, before: torch.Tensor, in_force: torch.Tensor, vehicles: Vehicles,
+        course: Floats, rest: np.float32, objective: Objective, sums: Sums,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        ctx.vehicles, ctx.course, ctx.rest, ctx.objective = vehicles, course, rest, objective
+        ctx.commands, buffer = (u.numpy().T.copy(), before.numpy().T.copy()), vehicles.buffer
         vehicles.put(state)
-        return state.new_tensor(_judge(vehicles.buffer, course, vehicles.motion.tick, *ctx.commands, rest, objective, sums))
+        ctx.in_force, ctx.kept = vehicles.advance(in_force)
+        dynamics.rows(buffer)[:, :3] -= course.reshape(3, -1, LANES).swapaxes(0, 1)
+        ctx.after = vehicles.state()
+        cost = _judge(buffer, course, vehicles.motion.tick, *ctx.commands, rest, objective, sums)
+        return ctx.after.clone(), vehicles.observation(), torch.tensor(cost, dtype=torch.float32)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (state,) = ctx.saved_tensors
-        vehicles = ctx.vehicles
-        vehicles.put(state)
-        adjoint = vehicles.adjoint(torch.zeros_like(state))
+    def backward(
+        ctx: Any, by_after: torch.Tensor, by_seen: torch.Tensor, by_cost: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
+        vehicles, tick = ctx.vehicles, ctx.vehicles.motion.tick
+        vehicles.put(ctx.after)
+        adjoint, judged = vehicles.adjoint(by_after), np.zeros(vehicles.buffer.size // ROWS * ADJOINT_ROWS, np.float32)
+        vehicles.observe_back(by_seen, adjoint)
+        _restrain(adjoint, ctx.objective)
         by_u, by_before = (np.empty_like(u) for u in ctx.commands)
-        tick = vehicles.motion.tick
-        _judge_back(vehicles.buffer, ctx.course, tick, *ctx.commands, ctx.rest, ctx.objective, adjoint, by_u, by_before)
-        found = vehicles.gradient(adjoint), torch.from_numpy(by_u.T), torch.from_numpy(by_before.T)
-        return (*(gradient * part for part in found), None, None, None, None, None)
+        _judge_back(vehicles.buffer, ctx.course, tick, *ctx.commands, ctx.rest, ctx.objective, judged, by_u, by_before)
+        adjoint += by_cost.item() * judged
+        by_in_force = vehicles.retreat(ctx.in_force, ctx.kept, adjoint)
+        by_commands = by_cost * torch.from_numpy(by_u.T), by_cost * torch.from_numpy(by_before.T)
+        return vehicles.gradient(adjoint), *by_commands, by_in_force, None, None, None, None, None
+
+
+_moved: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = _Step.apply
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)

@@ -83,6 +83,31 @@ class Vehicles:
         _from_rows(adjoint, gradient, ADJOINT_ROWS, LOOP)
         return torch.from_numpy(gradient)
 
+    def observation(self) -> torch.Tensor:
+        """The observations [B, 18] of the states that the buffer holds."""
+        seen = np.empty((self.vehicles, OBSERVATION_SIZE), np.float32)
+        _see(self.buffer, seen)
+        return torch.from_numpy(seen)
+
+    def observe_back(self, gradient: torch.Tensor, adjoint: Floats) -> None:
+        """Take a gradient with respect to the observations [B, 18] back to the states in the buffer; add it to the adjoint."""
+        _see_back(self.buffer, _array(gradient), adjoint)
+
+    def advance(self, u: torch.Tensor) -> tuple[Floats, Floats]:
+        """Move the buffer's states by one control step with commands u [B, 4]; returns what `retreat` needs."""
+        motion, blocks = self.motion, self.buffer.size // (ROWS * LANES)
+        kept = np.empty((SUBSTEPS_OF[motion.layout] + 1, blocks, SIZES[motion.layout] * LANES), np.float32)
+        in_force = np.zeros((1, 4, blocks * LANES), np.float32)
+        in_force[0, :, : len(u)] = _array(u).T
+        _advance(self.buffer, motion.arms, motion.dt, motion.loop, motion.late, in_force, kept)
+        return in_force, kept
+
+    def retreat(self, in_force: Floats, kept: Floats, adjoint: Floats) -> torch.Tensor:
+        """Take the adjoint to the beginning of the step; returns the gradient of the commands [B, 4]."""
+        motion, by_u = self.motion, np.zeros_like(in_force)
+        _retreat(self.buffer, motion.arms, motion.dt, motion.loop, motion.late, in_force, kept, adjoint, by_u)
+        return torch.from_numpy(by_u[0, :, : self.vehicles].T.copy())
+
 
 def observe(state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
     """The observations [B, 18] of states [B, S]."""
@@ -110,22 +135,16 @@ def control_step(state: torch.Tensor, action: torch.Tensor, vehicles: Vehicles) 
 class _Advance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
-        motion, blocks = vehicles.motion, vehicles.buffer.size // (ROWS * LANES)
-        kept = np.empty((SUBSTEPS_OF[motion.layout] + 1, blocks, SIZES[motion.layout] * LANES), np.float32)
-        in_force = np.zeros((1, 4, blocks * LANES), np.float32)
-        in_force[0, :, : len(u)] = _array(u).T
         vehicles.put(state)
-        _advance(vehicles.buffer, motion.arms, motion.dt, motion.loop, motion.late, in_force, kept)
-        ctx.vehicles, ctx.kept, ctx.in_force = vehicles, kept, in_force
+        ctx.vehicles, ctx.step = vehicles, vehicles.advance(u)
         return vehicles.state()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        vehicles, motion = ctx.vehicles, ctx.vehicles.motion
-        adjoint, by_u = vehicles.adjoint(gradient), np.zeros_like(ctx.in_force)
-        _retreat(vehicles.buffer, motion.arms, motion.dt, motion.loop, motion.late, ctx.in_force, ctx.kept, adjoint, by_u)
-        return vehicles.gradient(adjoint), torch.from_numpy(by_u[0, :, : len(gradient)].T.copy()), None
+        adjoint = ctx.vehicles.adjoint(gradient)
+        by_u = ctx.vehicles.retreat(*ctx.step, adjoint)
+        return ctx.vehicles.gradient(adjoint), by_u, None
 
 
 class _Observe(torch.autograd.Function):
@@ -133,10 +152,8 @@ class _Observe(torch.autograd.Function):
     def forward(ctx: Any, state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
         ctx.save_for_backward(state)
         ctx.vehicles = vehicles
-        seen = state.new_empty(len(state), OBSERVATION_SIZE)
         vehicles.put(state)
-        _see(vehicles.buffer, seen.numpy())
-        return seen
+        return vehicles.observation()
 
     @staticmethod
     @once_differentiable
@@ -144,7 +161,7 @@ class _Observe(torch.autograd.Function):
         (state,) = ctx.saved_tensors
         adjoint = ctx.vehicles.adjoint(torch.zeros_like(state))
         ctx.vehicles.put(state)
-        _see_back(ctx.vehicles.buffer, _array(gradient), adjoint)
+        ctx.vehicles.observe_back(gradient, adjoint)
         return ctx.vehicles.gradient(adjoint), None
 
 
