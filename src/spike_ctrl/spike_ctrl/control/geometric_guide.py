@@ -12,12 +12,14 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.action_mapping import action, collective
 
+_action, _collective = inlined(action), inlined(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
 
@@ -97,7 +99,7 @@ class GeometricGuide:
         return action, next_state
 
 
-@njit(inline="always")
+@inlined
 def _speed(thrust, c0, c1, c2):
     """The normalised rotor speed that gives this thrust."""
     if c2 > 0:
@@ -105,7 +107,7 @@ def _speed(thrust, c0, c1, c2):
     return (thrust - c0) / c1
 
 
-@njit(cache=True, nogil=True)
+@kernel(cache=True, nogil=True)
 def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains, mixer, dt, integral, action, rates, limits):
     wn, zeta, max_error, max_tilt, wt, zt, wy, zy, ki, max_integral, lead_cap, min_lag = gains
     thrusts = np.empty(4)
@@ -149,7 +151,7 @@ def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains,
         if rates:
             thrust = min(max(collective / 4, c0), c0 + c1 + c2)
             u, hover = _speed(thrust, c0, c1, c2), limits[0]
-            action[n, 0] = u / hover - 1 if u < hover else (u - hover) / (1 - hover)
+            action[n, 0] = _collective(u, hover)
             action[n, 1] = min(max(wt / (2 * zt) * ex / limits[1], -1.0), 1.0)
             action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
             action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)
@@ -177,4 +179,4 @@ def _act(observation, rotor_speed, disturbance, plant, has_rotors, known, gains,
                 speed = rotor_speed[n, i]
                 lag = lag_up if u > speed else lag_down
                 u = speed + max(1.0, min(lead_cap, lag / min_lag)) * (u - speed)
-            action[n, i] = min(max(2 * u - 1, -1.0), 1.0)
+            action[n, i] = min(max(_action(u), -1.0), 1.0)

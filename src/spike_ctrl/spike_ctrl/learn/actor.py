@@ -29,6 +29,7 @@ from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe import NetworkSettings, RecipeError
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
@@ -51,7 +52,7 @@ def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generat
     if settings.code:
         return from_name(settings.code, OBSERVATION_SIZE, ACTION_SIZE, generator)
     neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
-    hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
+    hover = math.atanh(at_hover(airframe))
     sizes = (OBSERVATION_SIZE, *settings.hidden, ACTION_SIZE)
     return SpikingNetwork(sizes, neuron, generator=generator, output_bias=[hover] * ACTION_SIZE)
 

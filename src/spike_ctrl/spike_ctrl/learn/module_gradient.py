@@ -14,7 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from spike_ctrl._files.arrays import Flags, Floats, Integers
+from spike_ctrl._files.arrays import Flags, Floats, Integers, Number, Sums
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping
@@ -121,7 +121,7 @@ class _Restrain(torch.autograd.Function):
         return state.view_as(state)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         adjoint = ctx.vehicles.adjoint(gradient)
         _restrain(adjoint, ctx.objective)
@@ -134,7 +134,7 @@ class _Cost(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, state: torch.Tensor, u: torch.Tensor, before: torch.Tensor, vehicles: Vehicles, course: Floats,
-        rest: np.float32, objective: Objective, sums: np.ndarray,
+        rest: np.float32, objective: Objective, sums: Sums,
     ) -> torch.Tensor:  # fmt: skip
         ctx.save_for_backward(state)
         ctx.vehicles, ctx.course, ctx.objective, ctx.rest = vehicles, course, objective, rest
@@ -143,7 +143,7 @@ class _Cost(torch.autograd.Function):
         return state.new_tensor(_judge(vehicles.buffer, course, vehicles.motion.tick, *ctx.commands, rest, objective, sums))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (state,) = ctx.saved_tensors
         vehicles = ctx.vehicles
@@ -157,20 +157,40 @@ class _Cost(torch.autograd.Function):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _restrain(adjoint, objective):
+def _restrain(adjoint: Floats, objective: Objective) -> None:
     for block in range(adjoint.size // (ADJOINT_ROWS * LANES)):
         for lane in range(LANES):
             restrain_lane(adjoint, np.uint64(block * ADJOINT_ROWS * LANES + lane), objective)
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _judge(buffer, course, tick, command, before, rest, objective, sums):
+def _judge(
+    buffer: Floats,
+    course: Floats,
+    tick: Number,
+    command: Floats,
+    before: Floats,
+    rest: Number,
+    objective: Objective,
+    sums: Sums,
+) -> Number:
     add_errors(buffer, course, tick, command, before, rest, sums)
     return cost(buffer, course, tick, command, before, rest, objective)
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _judge_back(buffer, course, tick, command, before, rest, objective, adjoint, by_command, by_before):
+def _judge_back(
+    buffer: Floats,
+    course: Floats,
+    tick: Number,
+    command: Floats,
+    before: Floats,
+    rest: Number,
+    objective: Objective,
+    adjoint: Floats,
+    by_command: Floats,
+    by_before: Floats,
+) -> None:
     for block in range(buffer.size // (ROWS * LANES)):
         add_gradient(buffer, block, adjoint, course, tick, objective)
     for i in range(4):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.sim.block_step import BLOCKWISE, STATE_SIZE
 from spike_ctrl.sim.dynamics import AT, LANES, QUATERNION, ROWS, VELOCITY
@@ -48,7 +48,9 @@ class Objective(NamedTuple):
 
 
 @inlined
-def _squared_errors(buffer, lane, course, b, tick, command, rest):
+def _squared_errors(
+    buffer: Floats, lane: Number, course: Floats, b: int, tick: Number, command: Floats, rest: Number
+) -> Scalars:
     """Of position, velocity relative to the set-point's, attitude and command of vehicle b."""
     u = (command[0, b], command[1, b], command[2, b], command[3, b])
     o = observe_lane(buffer, lane)
@@ -57,7 +59,9 @@ def _squared_errors(buffer, lane, course, b, tick, command, rest):
 
 
 @kernel(**BLOCKWISE)
-def add_errors(buffer: Floats, course: Floats, tick: float, command: Floats, before: Floats, rest: float, sums) -> None:
+def add_errors(
+    buffer: Floats, course: Floats, tick: Number, command: Floats, before: Floats, rest: Number, sums: Sums
+) -> None:
     """Add the errors of a step to `sums`: the four squared errors and (change of u)^2, each summed over the vehicles.
 
     buffer: the states that the step led to. course [3, B]: by how much (m) the set-points moved in this step of `tick`
@@ -72,25 +76,27 @@ def add_errors(buffer: Floats, course: Floats, tick: float, command: Floats, bef
 
 
 @inlined
-def _over(value, threshold):
+def _over(value: Number, threshold: Number) -> Number:
     return value - threshold if value > threshold else _ZERO
 
 
 @inlined
-def _beyond(p, wall_at):
+def _beyond(p: Number, wall_at: Number) -> Number:
     """How far (m) outside of the walls, with the sign of the side."""
     return _over(abs(p), wall_at) * (_ONE if p > _ZERO else -_ONE)
 
 
 @inlined
-def _lean_over(buffer, lane, upright):
+def _lean_over(buffer: Floats, lane: Number, upright: Number) -> Number:
     """By how much the cosine of the tilt is below `upright`."""
     qx, qy = buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]]
     return _over(upright - _ONE + _TWO * (qx * qx + qy * qy), _ZERO)
 
 
 @kernel(**BLOCKWISE)
-def cost(buffer, course, tick, command, before, rest, objective):
+def cost(
+    buffer: Floats, course: Floats, tick: Number, command: Floats, before: Floats, rest: Number, objective: Objective
+) -> Number:
     """The cost of a step, summed over the vehicles; arguments as of `add_errors`."""
     total = np.float64(0.0)
     for b in range(command.shape[1]):
@@ -109,7 +115,7 @@ def cost(buffer, course, tick, command, before, rest, objective):
 
 
 @inlined
-def _add_gradient_lane(buffer, lane, adjoint, at, objective):
+def _add_gradient_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, objective: Objective) -> None:
     x, y, z = buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]]
     distance = math.sqrt(x * x + y * y + z * z)
     position = objective.position * (objective.far / distance if distance > objective.far else _ONE)
@@ -122,7 +128,7 @@ def _add_gradient_lane(buffer, lane, adjoint, at, objective):
 
 
 @kernel(**BLOCKWISE)
-def add_gradient(buffer, block, adjoint, course, tick, objective):
+def add_gradient(buffer: Floats, block: int, adjoint: Floats, course: Floats, tick: Number, objective: Objective) -> None:
     """Add to the adjoint of one block the gradient of what the states after a step cost."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     for lane in range(_LANES):
@@ -143,14 +149,14 @@ def add_gradient(buffer, block, adjoint, course, tick, objective):
 
 
 @inlined
-def command_gradient(u, before, rest, objective):
+def command_gradient(u: Number, before: Number, rest: Number, objective: Objective) -> tuple[Number, Number]:
     """The gradient of what a command u costs, with respect to it and to the command before it."""
     change = _TWO * objective.change * (u - before)
     return change + _TWO * objective.action * (u - rest), -change
 
 
 @inlined
-def restrain_lane(adjoint, at, objective):
+def restrain_lane(adjoint: Floats, at: Number, objective: Objective) -> None:
     """Decay the gradient of one vehicle's state and keep its norm within the limit: a tumble must not drown the rest."""
     square = _ZERO
     for i in range(STATE_SIZE):

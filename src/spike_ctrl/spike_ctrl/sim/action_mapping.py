@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from spike_ctrl._files.arrays import Numbers
+from spike_ctrl.airframe import Airframe
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
@@ -28,9 +29,14 @@ def action(command: Numbers) -> Numbers:
     return _TWO * command - _ONE
 
 
+def at_hover(airframe: Airframe) -> float:
+    """The action, each number of it, with which an airframe hovers."""
+    return float(action(np.float64(airframe.hover))) if airframe.action_layout == "motors" else 0.0
+
+
 def thrust(collective: Numbers, hover: Numbers) -> Numbers:
     """Thrust in [0, 1] of a collective in [-1, 1]; hover: that of collective 0."""
-    return hover + collective * lift(collective, hover)
+    return hover + collective * (hover if collective < _ZERO else _ONE - hover)
 
 
 def lift(collective: Numbers, hover: Numbers) -> Numbers:

@@ -1,10 +1,10 @@
-"""What a command does to one block of vehicles in a control step, for either action layout, and the same backwards.
+"""One control step of one block of vehicles, forwards and backwards, for either action layout.
 
 A tape keeps the state before each substep. With `motors` a step is one substep, and u are the rotors' commands. With
 `rates` it is rate_loop.SUBSTEPS substeps: the actions, 2 u - 1, are the set-points of the body-rate loop from substep
 `late` on, and the tape keeps the loop's own state too.
 
-Each function here is compiled by itself, for one block: inlined into a whole segment they take minutes to compile.
+Each function is compiled on its own: inlined into a whole segment, they would take minutes to compile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.action_mapping import action
@@ -42,7 +42,7 @@ _STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP *
 
 
 class Motion(NamedTuple):
-    """What of an airframe the kernels move vehicles by."""
+    """The constants of an airframe that move its vehicles."""
 
     layout: str  # of its actions
     arms: Floats  # `dynamics.geometry`
@@ -57,7 +57,7 @@ class Motion(NamedTuple):
 
 
 def motion(airframe: Airframe, tick: float) -> Motion:
-    """How an airframe moves in control steps of `tick` seconds."""
+    """The constants of an airframe for control steps of `tick` seconds."""
     layout = airframe.action_layout
     dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
     if layout == "motors":
@@ -66,8 +66,8 @@ def motion(airframe: Airframe, tick: float) -> Motion:
 
 
 @kernel(**BLOCKWISE)
-def record(buffer, block, kept):
-    """Keep the state of one block, and that of its rate loop where there is room for it."""
+def record(buffer: Floats, block: int, kept: Floats) -> None:
+    """Copy the state of one block to `kept`, and that of its rate loop if `kept` has room for it."""
     base = block * ROWS * LANES
     kept[:_STATE_END] = buffer[base : base + _STATE_END]
     if len(kept) > _STATE_END:
@@ -75,7 +75,8 @@ def record(buffer, block, kept):
 
 
 @kernel(**BLOCKWISE)
-def load(buffer, block, kept):
+def load(buffer: Floats, block: int, kept: Floats) -> None:
+    """Put back what `record` kept."""
     base = block * ROWS * LANES
     buffer[base : base + _STATE_END] = kept[:_STATE_END]
     if len(kept) > _STATE_END:
@@ -83,8 +84,8 @@ def load(buffer, block, kept):
 
 
 @kernel(**BLOCKWISE)
-def apply_motors(buffer, block, command, t, delay):
-    """Give the rotors the commands that take effect at step t."""
+def apply_motors(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
+    """Set the rotor commands to those that take effect at step t: b's was given delay[b] steps before."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
@@ -93,7 +94,7 @@ def apply_motors(buffer, block, command, t, delay):
 
 
 @kernel(**BLOCKWISE)
-def _apply_rates(buffer, block, command, t, delay):
+def _apply_rates(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
@@ -102,39 +103,54 @@ def _apply_rates(buffer, block, command, t, delay):
 
 
 @kernel(**BLOCKWISE)
-def _move(buffer, base, dt, reach):
+def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars) -> None:
     for lane in range(_LANES):
         rk4_lane(buffer, base + lane, dt, reach)
 
 
 @kernel(**BLOCKWISE)
-def _move_back(buffer, base, adjoint, at, dt, reach):
+def _move_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars) -> None:
     for lane in range(_LANES):
         rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach)
 
 
 @kernel(**BLOCKWISE)
-def _turn(buffer, base, loop, spin):
+def _turn(buffer: Floats, base: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
         rate_lane(buffer, base + lane, loop, spin)
 
 
 @kernel(**BLOCKWISE)
-def _turn_back(buffer, base, adjoint, at, loop, spin):
+def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
         rate_adjoint_lane(buffer, base + lane, adjoint, at + lane, loop, spin)
 
 
 @kernel(**BLOCKWISE)
-def advance_motors(buffer, block, dt, reach, kept):
+def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, kept: Floats) -> None:
+    """Move the block by one step, with its rotor commands held; kept [1, blocks, rows]: the state before."""
     base = np.uint64(block * ROWS * LANES)
     record(buffer, block, kept[0, block])
     _move(buffer, base, dt, reach)
 
 
 @kernel(**BLOCKWISE)
-def advance_rates(buffer, block, dt, reach, loop, late, command, t, delay, kept):
-    """kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it."""
+def advance_rates(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    loop: Scalars,
+    late: int,
+    command: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+) -> None:
+    """Move the block by one step, in which the commands of step t become set-points of the rate loop after `late` substeps.
+
+    kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it.
+    """
     base, spin = np.uint64(block * ROWS * LANES), (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS + 1):
         if substep == late:
@@ -146,8 +162,19 @@ def advance_rates(buffer, block, dt, reach, loop, late, command, t, delay, kept)
 
 
 @kernel(**BLOCKWISE)
-def retreat_motors(buffer, block, dt, reach, adjoint, command, t, delay, kept, by_command):
-    """Take the gradient at the end of step t to its beginning, and add that of the commands; likewise below."""
+def retreat_motors(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    adjoint: Floats,
+    command: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+    by_command: Floats,
+) -> None:
+    """Take the gradient with respect to the state from the end of step t to its beginning, and add that of the commands."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     load(buffer, block, kept[0, block])
     apply_motors(buffer, block, command, t, delay)
@@ -159,8 +186,20 @@ def retreat_motors(buffer, block, dt, reach, adjoint, command, t, delay, kept, b
 
 
 @kernel(**BLOCKWISE)
-def retreat_rates(buffer, block, dt, reach, loop, late, adjoint, t, delay, kept, by_command):
-    """kept [SUBSTEPS + 1, blocks, rows]: also the state after the step."""
+def retreat_rates(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    loop: Scalars,
+    late: int,
+    adjoint: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+    by_command: Floats,
+) -> None:
+    """As `retreat_motors`. kept [SUBSTEPS + 1, blocks, rows] also holds the state after the step."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     spin = (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS, -1, -1):

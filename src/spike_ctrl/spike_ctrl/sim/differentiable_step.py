@@ -12,13 +12,14 @@ Positions are relative to the set-point, whose yaw is 0. Forward and backward ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Floats, Number
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.block_step import (
@@ -85,8 +86,7 @@ class Vehicles:
 
 def observe(state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
     """The observations [B, 18] of states [B, S]."""
-    seen: torch.Tensor = _Observe.apply(state, vehicles)
-    return seen
+    return _observed(state, vehicles)
 
 
 def advance(state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
@@ -95,8 +95,7 @@ def advance(state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.T
     for name, tensor, shape in zip(("state", "u"), (state, u), wanted, strict=True):
         if tensor.shape != shape or tensor.dtype != torch.float32:
             raise ValueError(f"{name}: found {tensor.dtype} {tuple(tensor.shape)}, wanted torch.float32 {shape}")
-    after: torch.Tensor = _Advance.apply(state, u, vehicles)
-    return after
+    return _advanced(state, u, vehicles)
 
 
 def control_step(state: torch.Tensor, action: torch.Tensor, vehicles: Vehicles) -> tuple[torch.Tensor, torch.Tensor]:
@@ -121,7 +120,7 @@ class _Advance(torch.autograd.Function):
         return vehicles.state()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         vehicles, motion = ctx.vehicles, ctx.vehicles.motion
         adjoint, by_u = vehicles.adjoint(gradient), np.zeros_like(ctx.in_force)
@@ -140,7 +139,7 @@ class _Observe(torch.autograd.Function):
         return seen
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (state,) = ctx.saved_tensors
         adjoint = ctx.vehicles.adjoint(torch.zeros_like(state))
@@ -149,13 +148,17 @@ class _Observe(torch.autograd.Function):
         return ctx.vehicles.gradient(adjoint), None
 
 
+_advanced: Callable[[torch.Tensor, torch.Tensor, Vehicles], torch.Tensor] = _Advance.apply
+_observed: Callable[[torch.Tensor, Vehicles], torch.Tensor] = _Observe.apply
+
+
 def _array(tensor: torch.Tensor) -> Floats:
     array: Floats = tensor.detach().contiguous().numpy()
     return array
 
 
 @kernel(cache=True)
-def _to_rows(values, flat, rows, loop):
+def _to_rows(values: Floats, flat: Floats, rows: int, loop: int) -> None:
     """Columns of `values` [B, S] to rows of a flat buffer with so many rows, those of the rate loop from row `loop` on."""
     for b in range(len(values)):
         first = b // LANES * rows * LANES + b % LANES
@@ -164,7 +167,7 @@ def _to_rows(values, flat, rows, loop):
 
 
 @kernel(cache=True)
-def _from_rows(flat, values, rows, loop):
+def _from_rows(flat: Floats, values: Floats, rows: int, loop: int) -> None:
     for b in range(len(values)):
         first = b // LANES * rows * LANES + b % LANES
         for i in range(values.shape[1]):
@@ -172,7 +175,9 @@ def _from_rows(flat, values, rows, loop):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _advance(buffer, arms, dt, loop, late, command, kept):
+def _advance(
+    buffer: Floats, arms: Floats, dt: Number, loop: Floats | None, late: int, command: Floats, kept: Floats
+) -> None:
     """One control step of every block; `kept` as `block_step` fills it, last the states after the step."""
     reach = unpack_arms(arms)
     delay = np.full(command.shape[2], MAX_DELAY)  # entry 0 of the commands takes effect
@@ -186,7 +191,17 @@ def _advance(buffer, arms, dt, loop, late, command, kept):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _retreat(buffer, arms, dt, loop, late, command, kept, adjoint, by_command):
+def _retreat(
+    buffer: Floats,
+    arms: Floats,
+    dt: Number,
+    loop: Floats | None,
+    late: int,
+    command: Floats,
+    kept: Floats,
+    adjoint: Floats,
+    by_command: Floats,
+) -> None:
     """From the gradient at the end of the step, in the adjoint's rows, to that at its beginning."""
     reach = unpack_arms(arms)
     delay = np.full(command.shape[2], MAX_DELAY)
@@ -198,7 +213,7 @@ def _retreat(buffer, arms, dt, loop, late, command, kept, adjoint, by_command):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _see(buffer, seen):
+def _see(buffer: Floats, seen: Floats) -> None:
     for b in range(len(seen)):
         o = observe_lane(buffer, np.uint64(b // LANES * ROWS * LANES + b % LANES))
         for i in range(OBSERVATION_SIZE):
@@ -206,7 +221,7 @@ def _see(buffer, seen):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _see_back(buffer, by_seen, adjoint):
+def _see_back(buffer: Floats, by_seen: Floats, adjoint: Floats) -> None:
     for b in range(len(by_seen)):
         at = np.uint64(b // LANES * ADJOINT_ROWS * LANES + b % LANES)
         for i in range(OBSERVATION_SIZE):

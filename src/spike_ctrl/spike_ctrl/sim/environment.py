@@ -6,17 +6,19 @@ its action, starts a new episode, and returns the first observation with reward 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, rate_loop
-from spike_ctrl.sim.action_mapping import action, command
+from spike_ctrl.sim.action_mapping import at_hover, command
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -48,6 +50,14 @@ STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
 _LANES, _SIZE, _command = np.uint64(LANES), np.uint64(OBSERVATION_SIZE), inlined(command)
 
 
+Draws: TypeAlias = tuple[Floats, Floats, Floats]
+"""What `randomisation.draw` takes: start, nominal plant, spread of the plants."""
+Results: TypeAlias = tuple[Floats, Floats, Flags, Floats]
+"""Where a step leaves its results: observations (flat), rewards, ends [2, N], statistics of episodes that ended."""
+Stepped: TypeAlias = tuple[Floats, Floats, Flags, Flags, dict[str, Any]]
+"""Observations, rewards, terminated, truncated, info."""
+
+
 @dataclass(frozen=True)
 class Task:
     """The position task: half-width of the box (m), steps of an episode, distribution of starts and of true plants."""
@@ -59,7 +69,7 @@ class Task:
 
 
 @inlined
-def _score_lane(buffer, lane, weights, box, limit, hover):
+def _score_lane(buffer: Floats, lane: Number, weights: Scalars, box: Number, limit: Number, hover: Number) -> None:
     """Observation, reward, sums over the episode and end of the episode, after the dynamics have moved the vehicle."""
     zero, one = np.float32(0.0), np.float32(1.0)
     o = observe_lane(buffer, lane)
@@ -87,7 +97,7 @@ def _score_lane(buffer, lane, weights, box, limit, hover):
 
 
 @inlined
-def _store_observation(buffer, lane, o):
+def _store_observation(buffer: Floats, lane: Number, o: Scalars) -> None:
     buffer[lane + AT[OBSERVATION]] = o[0]
     buffer[lane + AT[OBSERVATION + 1]] = o[1]
     buffer[lane + AT[OBSERVATION + 2]] = o[2]
@@ -109,7 +119,7 @@ def _store_observation(buffer, lane, o):
 
 
 @inlined
-def _start_lane(buffer, lane, seed, vehicle, draws):
+def _start_lane(buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws) -> None:
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)
     buffer[lane + AT[STEP]] = np.float32(0.0)
@@ -121,14 +131,14 @@ def _start_lane(buffer, lane, seed, vehicle, draws):
 
 
 @inlined
-def _copy_observation(buffer, lane, observation, vehicle):
+def _copy_observation(buffer: Floats, lane: Number, observation: Floats, vehicle: int) -> None:
     # Flat and unsigned, which is seven times as fast as observation[vehicle, i].
     for i in range(_SIZE):
         observation[vehicle * _SIZE + i] = buffer[lane + AT[OBSERVATION] + i * _LANES]
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _start_all(buffer, vehicles, seed, draws, observation):
+def _start_all(buffer: Floats, vehicles: int, seed: int, draws: Draws, observation: Floats) -> None:
     for vehicle in range(vehicles):
         lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
         _start_lane(buffer, lane, seed, vehicle, draws)
@@ -136,7 +146,17 @@ def _start_all(buffer, vehicles, seed, draws, observation):
 
 
 @inlined
-def _finish_block(buffer, base, first, used, weights, rules, seed, draws, results):
+def _finish_block(
+    buffer: Floats,
+    base: Number,
+    first: Number,
+    used: Number,
+    weights: Scalars,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+) -> int:
     """What follows the dynamics of one block: score, restart what had ended before, hand out the results; ends counted."""
     zero, finished = np.float32(0.0), 0
     box, limit, hover = rules
@@ -164,7 +184,17 @@ def _finish_block(buffer, base, first, used, weights, rules, seed, draws, result
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _step(buffer, action, dt, arms, weights, rules, seed, draws, results):
+def _step(
+    buffer: Floats,
+    action: Floats,
+    dt: Number,
+    arms: Floats,
+    weights: Floats,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+) -> int:
     """One control step of `motors` actions; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
     finished = 0
@@ -182,7 +212,19 @@ def _step(buffer, action, dt, arms, weights, rules, seed, draws, results):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _step_rates(buffer, action, dt, arms, loop, late, weights, rules, seed, draws, results):
+def _step_rates(
+    buffer: Floats,
+    action: Floats,
+    dt: Number,
+    arms: Floats,
+    loop: Floats,
+    late: int,
+    weights: Floats,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+) -> int:
     """One control step of `rates` actions, in force after `late` substeps of `dt`; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
     c, spin = rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
@@ -205,13 +247,13 @@ def _step_rates(buffer, action, dt, arms, loop, late, weights, rules, seed, draw
     return finished
 
 
-def _statistics(episode: np.ndarray) -> dict[str, np.ndarray]:
+def _statistics(episode: Floats) -> dict[str, Floats]:
     """Return, summed costs and length of the episodes that ended; 0 where one goes on."""
     named = dict(zip(STATISTICS, episode, strict=True))
     return named | {"l": named["l"].astype(np.int64)}
 
 
-class Environment(VectorEnv):
+class Environment(VectorEnv[Floats, Floats, Any]):
     """N vehicles flying the position task, each in episodes of its own.
 
     Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18).
@@ -242,9 +284,9 @@ class Environment(VectorEnv):
         self.coefficients = coefficients
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
-        if airframe.action_layout == "motors":
-            self._kernel, self._plant = _step, (np.float32(dt), arms)
-        else:
+        self._kernel: Callable[..., int] = _step
+        self._plant: tuple[Any, ...] = np.float32(dt), arms
+        if airframe.action_layout == "rates":
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
             self._kernel, self._plant = _step_rates, (np.float32(dt), arms, loop, late)
@@ -262,9 +304,13 @@ class Environment(VectorEnv):
     def coefficients(self, coefficients: Coefficients) -> None:
         self._coefficients, self._weights = coefficients, coefficients.array()
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, Any]]:
         """Begin an episode in every vehicle; with a seed, from the first episode of that seed's sequence."""
         if seed is not None:
+            if not isinstance(seed, int):
+                raise ValueError(f"seed: found {seed!r}, wanted one number for all vehicles")
             self._seed = seed
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
             self._noise = np.random.default_rng([seed, 4])
@@ -275,7 +321,7 @@ class Environment(VectorEnv):
             self._terms.reset()
         return self._sensed(observation), {}
 
-    def step(self, actions: np.ndarray):
+    def step(self, actions: Floats) -> Stepped:
         """One control step of 10 ms for every vehicle. Actions beyond [-1, 1] are clipped."""
         actions = np.ascontiguousarray(actions, np.float32)
         if actions.shape != (self.num_envs, 4):
@@ -292,7 +338,7 @@ class Environment(VectorEnv):
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         terminated, truncated = ends
-        info = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
+        info: dict[str, Any] = {"episode": _statistics(episode), "_episode": terminated | truncated} if finished else {}
         if self._terms:
             charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
             reward -= charge
@@ -302,52 +348,53 @@ class Environment(VectorEnv):
                 info["episode"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         return self._sensed(observation), reward, terminated, truncated, info
 
-    def _hovering(self) -> np.ndarray:
-        hover = action(self.airframe.hover) if self.airframe.action_layout == "motors" else 0.0
-        return np.full((MAX_DELAY, self.num_envs, 4), hover, np.float32)
+    def _hovering(self) -> Floats:
+        return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)
 
-    def _late(self, actions: np.ndarray) -> np.ndarray:
+    def _late(self, actions: Floats) -> Floats:
         """The actions that take effect now: some given earlier; before an episode's first there was hover."""
         given = np.concatenate([self._earlier, actions[None]])
-        late = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
+        late: Floats = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
         return late
 
-    def _sensed(self, observation: np.ndarray) -> np.ndarray:
+    def _sensed(self, observation: Floats) -> Floats:
         scale = np.float32(self.task.randomisation.noise)
         if not scale:
             return observation
-        return observation + scale * NOISE * self._noise.standard_normal(observation.shape, dtype=np.float32)
+        noise = self._noise.standard_normal(observation.shape, dtype=np.float32)
+        sensed: Floats = observation + scale * NOISE * noise
+        return sensed
 
     @property
-    def true_observation(self) -> np.ndarray:
+    def true_observation(self) -> Floats:
         """Observation (N, 18) without the sensors' noise; privileged."""
         return self.read(dynamics.OBSERVATION_ROWS)
 
-    def read(self, which: slice | int) -> np.ndarray:
+    def read(self, which: slice | int) -> Floats:
         """Rows of the state, vehicle by vehicle: see the row names in `dynamics`."""
         return dynamics.read(self.buffer, which, self.num_envs)
 
     @property
-    def rotor_speed(self) -> np.ndarray:
+    def rotor_speed(self) -> Floats:
         """Normalised rotor speeds (N, 4); privileged."""
         return self.read(dynamics.ROTOR_ROWS)
 
     @property
-    def disturbance(self) -> np.ndarray:
+    def disturbance(self) -> Floats:
         """Force (N, world) and torque (N m, body) on each vehicle, (N, 6); privileged."""
         return self.read(dynamics.DISTURBANCE_ROWS)
 
     @property
-    def plant(self) -> np.ndarray:
+    def plant(self) -> Floats:
         """True parameters (N, PLANT_SIZE) in the order of `dynamics.nominal_plant`; privileged."""
         return self.read(dynamics.PLANT_ROWS)
 
 
-class SingleEnvironment(gymnasium.Env):
+class SingleEnvironment(gymnasium.Env[Floats, Floats]):
     """One vehicle of `Environment`, as an ordinary Gymnasium environment."""
 
-    metadata = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, airframe: Airframe, task: Task = Task(), coefficients: Coefficients = START):
         self.batch = Environment(airframe, 1, task, coefficients)
@@ -355,12 +402,12 @@ class SingleEnvironment(gymnasium.Env):
         self.action_space = self.batch.single_action_space
         self.render_mode = None
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         super().reset(seed=seed)
         observation, _ = self.batch.reset(seed=seed)
         return observation[0], {}
 
-    def step(self, action):
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
         info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "episode"}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info

@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 
+from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import Airframe, AirframeError, RateLoop
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -33,26 +34,32 @@ _thrust = inlined(action_mapping.thrust)
 _ZERO, _ONE, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(math.sqrt(0.5))
 
 
-def constants(airframe: Airframe, dt: float) -> np.ndarray:
+def constants(airframe: Airframe, dt: float) -> Floats:
     """The loop for substeps of `dt` seconds as 18 float32.
 
     Hover throttle; for roll, pitch and yaw each: rate limits, P, I dt, D / dt, limits of the integral; then the shares
     of the new value in the two filters (gyro, its derivative).
     """
-    loop = airframe.rate_loop
+    loop = _of(airframe)
     filters = [1 - math.exp(-2 * math.pi * cutoff * dt) for cutoff in (loop.gyro_cutoff, loop.derivative_cutoff)]
     integral, derivative = np.multiply(loop.integral, dt), np.divide(loop.derivative, dt)
     gains = [*airframe.max_rates, *loop.proportional, *integral, *derivative, *loop.integral_limit]
     return np.array([airframe.hover, *gains, *filters], np.float32)
 
 
+def _of(airframe: Airframe) -> RateLoop:
+    if airframe.rate_loop is None:
+        raise AirframeError(f"airframe {airframe.name}: rate_loop: found none, wanted one")
+    return airframe.rate_loop
+
+
 def delay_substeps(airframe: Airframe, dt: float) -> int:
     """After how many substeps of `dt` seconds an action takes effect."""
-    return round(airframe.rate_loop.delay / dt)
+    return round(_of(airframe).delay / dt)
 
 
 @inlined
-def unpack(c):
+def unpack(c: Floats) -> Scalars:
     """The array of `constants` as a tuple, which stays in registers."""
     return (
         c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8],
@@ -61,7 +68,7 @@ def unpack(c):
 
 
 @inlined
-def own(buffer, lane, c):
+def own(buffer: Floats, lane: Number, c: Scalars) -> Scalars:
     """The constants of one vehicle, whose true gains and filters are not quite the airframe's."""
     p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
     d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
@@ -72,30 +79,41 @@ def own(buffer, lane, c):
 
 
 @inlined
-def clip(x, low, high):
+def clip(x: Number, low: Number, high: Number) -> Number:
     x = low if x < low else x
     return high if x > high else x
 
 
 @inlined
-def _least(a, b, c, d):
+def _least(a: Number, b: Number, c: Number, d: Number) -> Number:
     e, f = a if a < b else b, c if c < d else d
     return e if e < f else f
 
 
 @inlined
-def _greatest(a, b, c, d):
+def _greatest(a: Number, b: Number, c: Number, d: Number) -> Number:
     return -_least(-a, -b, -c, -d)
 
 
 @inlined
-def _room(u, spin):
+def _room(u: Number, spin: Number) -> Number:
     """How far a rotor may go in the direction that yaws to the left."""
     return _ONE - u if spin > _ZERO else u
 
 
 @inlined
-def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, slope_share):
+def _torque(
+    buffer: Floats,
+    lane: Number,
+    axis: int,
+    limit: Number,
+    p: Number,
+    i_dt: Number,
+    d_per_dt: Number,
+    i_limit: Number,
+    gyro_share: Number,
+    slope_share: Number,
+) -> Number:
     """One axis of the PID: moves filters and integral, and returns the normalised torque."""
     gyro, slope, integral = lane + AT[GYRO + axis], lane + AT[GYRO_SLOPE + axis], lane + AT[RATE_INTEGRAL + axis]
     change = gyro_share * (buffer[lane + AT[RATES + axis]] - buffer[gyro])
@@ -108,7 +126,7 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, s
 
 
 @inlined
-def rate_lane(buffer, lane, c, spin):
+def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
     """One substep of one vehicle: from its set-point and rates to its rotor commands.
 
     c: `constants`, as a tuple; spin: signs of the yaw torques.
@@ -138,7 +156,7 @@ def rate_lane(buffer, lane, c, spin):
 
 
 @inlined
-def begin(buffer, lane):
+def begin(buffer: Floats, lane: Number) -> None:
     """Set-point at hover, nothing integrated, the gyro on the present rates."""
     for i in range(4):
         buffer[lane + AT[RATE_SETPOINT + i]] = _ZERO
@@ -149,7 +167,7 @@ def begin(buffer, lane):
 
 
 @kernel(cache=True)
-def begin_some(buffer, who):
+def begin_some(buffer: Floats, who: Flags) -> None:
     """`begin` in each vehicle n with who[n]."""
     for n in range(len(who)):
         if who[n]:

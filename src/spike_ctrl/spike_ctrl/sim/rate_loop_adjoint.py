@@ -1,7 +1,7 @@
 """Derivatives of the body-rate loop: the vector-Jacobian product of `rate_loop.rate_lane`, written by hand.
 
-With limits at work (integral, mixer, rotor commands) the derivative is that of the side in use, as torch has it. The
-tests compare it with automatic differentiation of the same equations.
+Where a limit is active (integral, mixer, rotor commands) the derivative is that of the active side, as in torch. The tests
+compare it with automatic differentiation of the same equations.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import AT, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
@@ -23,13 +24,23 @@ _SETPOINT, _INTEGRAL, _GYRO, _SLOPE = LOOP, LOOP + 4, LOOP + 7, LOOP + 10
 
 
 @inlined
-def _within(x, low, high):
+def _within(x: Number, low: Number, high: Number) -> Number:
     return _ONE if (x >= low) & (x <= high) else _ZERO
 
 
 @inlined
-def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
-    """One axis of the PID: torque, and the integral before its limits."""
+def _torque(
+    buffer: Floats,
+    lane: Number,
+    axis: int,
+    limit: Number,
+    p: Number,
+    i_dt: Number,
+    d_per_dt: Number,
+    gyro_share: Number,
+    slope_share: Number,
+) -> tuple[Number, Number]:
+    """Torque of one axis of the PID, and its integral before the limits."""
     gyro, slope = buffer[lane + AT[GYRO + axis]], buffer[lane + AT[GYRO_SLOPE + axis]]
     change = gyro_share * (buffer[lane + AT[RATES + axis]] - gyro)
     slope += slope_share * (change - slope)
@@ -39,8 +50,20 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_shar
 
 
 @inlined
-def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
-    """The gradient `g` of one axis' torque, and those of what the loop keeps, to before the substep."""
+def _pull_torque(
+    adjoint: Floats,
+    at: Number,
+    axis: int,
+    g: Number,
+    open: Number,
+    limit: Number,
+    p: Number,
+    i_dt: Number,
+    d_per_dt: Number,
+    gyro_share: Number,
+    slope_share: Number,
+) -> None:
+    """Take the gradient `g` of one axis' torque, and those of the loop's state, to the beginning of the substep."""
     g_integral = open * adjoint[at + AT[_INTEGRAL + axis]]
     g_slope = adjoint[at + AT[_SLOPE + axis]] - d_per_dt * g
     g_error = p * g + i_dt * g_integral
@@ -54,7 +77,7 @@ def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_shar
 
 
 @inlined
-def rate_adjoint_lane(buffer, lane, adjoint, at, c, spin):
+def rate_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: Scalars, spin: Scalars) -> None:
     """Take the gradient in APPLIED and LOOP rows back over the substep that the buffer's state and loop begin.
 
     `lane`: flat index of the vehicle in the buffer, `at`: in the adjoint; c and spin as in `rate_loop.rate_lane`. Overwrites

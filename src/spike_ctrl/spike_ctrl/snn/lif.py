@@ -16,7 +16,7 @@ class LIFState(NamedTuple):
     spike: torch.Tensor
 
     def detach(self) -> "LIFState":
-        """The same values with no history: where truncated back-propagation stops."""
+        """The same values without history: truncated back-propagation stops here."""
         return LIFState(self.membrane.detach(), self.spike.detach())
 
 
@@ -27,7 +27,7 @@ class LIFParameters(NamedTuple):
     theta: torch.Tensor
 
 
-def initial_state(*shape: int, dtype=torch.float32, device=None) -> LIFState:
+def initial_state(*shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> LIFState:
     """Zero membrane and no spike, both of the given shape."""
     return LIFState(torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))
 

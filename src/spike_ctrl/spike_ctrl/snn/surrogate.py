@@ -1,5 +1,6 @@
 """The spike with a surrogate derivative (fast sigmoid, Zenke and Ganguli 2018)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def spike(x: torch.Tensor, slope: float) -> torch.Tensor:
 
     x is the membrane above threshold, any shape; slope is k of the paper (arXiv 2510.24461), larger is narrower.
     """
-    return _Spike.apply(x, slope)
+    return _spike(x, slope)
 
 
 class _Spike(torch.autograd.Function):
@@ -37,4 +38,8 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
         (x,) = ctx.saved_tensors
-        return grad * derivative(x, ctx.slope), None
+        gradient: torch.Tensor = grad * derivative(x, ctx.slope)
+        return gradient, None
+
+
+_spike: Callable[[torch.Tensor, float], torch.Tensor] = _Spike.apply
