@@ -333,7 +333,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        begun = self.read(ENDED) > 0 if self._terms else None
+        begun = self.read(ENDED) > 0 if self._terms else np.empty(0, bool)
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip

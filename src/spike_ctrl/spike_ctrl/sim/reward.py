@@ -13,7 +13,6 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
-
 from spike_ctrl._files.ranges import within
 
 TERMS = ("position", "velocity", "attitude", "action")
