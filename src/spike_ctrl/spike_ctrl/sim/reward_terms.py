@@ -1,6 +1,6 @@
 """Terms that a researcher adds to the reward: functions of what the vehicles observe and command.
 
-    reward = survive - sum of the paper's terms - sum_i weight_i cost_i(observation, u, previous)
+reward = survive - sum of the paper's terms - sum_i weight_i cost_i(observation, u, previous)
 """
 
 from __future__ import annotations
