@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.sim.action_mapping import at_hover
 
 
 class SmoothState(NamedTuple):
@@ -26,7 +27,7 @@ class SmoothGuide:
 
     def __init__(self, airframe: Airframe, share: float = 0.5):
         self.guide, self.share = GeometricGuide(airframe), np.float32(share)
-        self.hover = np.float32(2 * airframe.hover - 1 if airframe.action_layout == "motors" else 0)
+        self.hover = np.float32(at_hover(airframe))
 
     def initial_state(self, vehicles: int) -> SmoothState:
         """Nothing integrated, hovering."""

@@ -7,6 +7,7 @@
 
 A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may also have
 
+    unroll(observation [T, B, in], state, slope)   many steps at once, where that is faster: actions, state, spike rates
     project_()              brings its parameters back into their ranges after each optimiser step
     slope                   an attribute that is set to the surrogate slope k of the recipe's schedule before each update
     spike_rates(state)      a tuple with the share of neurons of each layer that spiked in the last step
@@ -110,8 +111,8 @@ def unroll(
     actor: Any, observation: torch.Tensor, state: State, slope: float
 ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
     """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer."""
-    if isinstance(actor, SpikingNetwork):
-        return actor.unroll(observation, state, slope)
+    if hasattr(actor, "unroll"):
+        return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     actions, rates = [], []
     for row in observation:
         action, state = step(actor, row, state, slope)
