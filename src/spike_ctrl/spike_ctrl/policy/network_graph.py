@@ -24,7 +24,11 @@ OPSET, MAX_IR_VERSION = 18, 10
 MAX_BYTES, MAX_NODES = 2**18, 2000
 MAX_WEIGHTS, MAX_RESULTS = 2**22, 2**18  # numbers: of one array of weights; of all results of one vehicle's step
 OBSERVATION, ACTION, STATE, NEXT_STATE, INITIAL_STATE = "observation", "action", "state.", "next_state.", "initial_state."
-TYPES: dict[int, np.dtype[Any]] = {1: np.dtype(np.float32), 7: np.dtype(np.int64), 9: np.dtype(np.bool_)}  # of onnx.TensorProto
+TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32),
+    7: np.dtype(np.int64),
+    9: np.dtype(np.bool_),
+}  # of onnx.TensorProto
 OPERATORS = frozenset(
     """
     Abs Add And ArgMax ArgMin BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Einsum
