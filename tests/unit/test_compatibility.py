@@ -35,7 +35,7 @@ def test_an_old_run_is_resumed_to_its_end_and_reported(tmp_path, capsys):
     contract = checkpoint.load(run / "policy.safetensors").manifest.contract
     assert contract == checkpoint.load(OLD / "policy.safetensors").manifest.contract
     report.write(page, [run], still=True)
-    assert "tiny" in page.read_text() and "not closed" not in page.read_text()
+    assert "968119fa8d9c" in page.read_text() and "best validation return" in page.read_text()
 
 
 def test_an_old_bag_is_replayed_bit_by_bit_and_reported(tmp_path, capsys):

@@ -85,6 +85,23 @@ class History(nn.Module):
         return action, torch.cat([history[:, 1:], action[:, None]], dim=1)
 
 
+class Sequence(nn.Module):
+    """torch's own LSTM, whose layers and vehicles are the other way round, on sequences of one step."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.lstm, self.readout = nn.LSTM(18, 16, num_layers=2), nn.Linear(16, 4)
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 2, 16), torch.zeros(batch, 2, 16)
+
+    def step(self, observation, state):
+        there = tuple(part.transpose(0, 1).contiguous() for part in state)
+        out, after = self.lstm(observation[None], there)
+        return torch.tanh(self.readout(out[0])), tuple(part.transpose(0, 1) for part in after)
+
+
 @pytest.fixture(scope="module")
 def gru():
     module = GRU()
@@ -109,7 +126,7 @@ def flown(module, seen):
 # --- a module flies as it is ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [GRU, Cascade, Adaptive, History])
+@pytest.mark.parametrize("kind", [GRU, Cascade, Adaptive, History, Sequence])
 def test_a_checkpoint_does_what_its_module_does(kind):
     module, seen = kind(), observations(50, 7)
     policy = checkpoint.loads(saved(module)).policy
@@ -450,6 +467,22 @@ def unknown_result(model):
     model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
 
 
+def liar(model):
+    """The actions are as many as the observation says, whatever the graph says of their shape."""
+    last = model.graph.node[-1]
+    last.output[0] = "few"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["observation"], ["peak"], keepdims=0),
+            helper.make_node("Cast", ["peak"], ["count"], to=TensorProto.INT64),
+            helper.make_node("Reshape", ["count", "one"], ["counts"]),
+            helper.make_node("Concat", ["counts", "one"], ["shape"], axis=0),
+            helper.make_node("Expand", ["few", "shape"], ["action"]),
+        ]
+    )
+
+
 def many_nodes(model):
     put(*(helper.make_node("Identity", ["observation"], [f"copy{index}"]) for index in range(3000)))(model)
 
@@ -485,6 +518,7 @@ def ballast(model):
         (lambda m: m.functions.append(helper.make_function("f", "F", [], [], [], [])), "functions: found some"),
         (huge_result, "numbers computed in a step of one vehicle, wanted at most"),
         (unknown_result, "operator ConstantOfShape: found a result whose size is not known"),
+        (liar, "operator Expand: found a result whose size is not known"),
         (many_nodes, "operators, wanted at most 2000"),
         (ballast, "bytes, wanted at most 262144: weights belong beside the graph"),
         (lambda m: m.graph.output.pop(), "outputs: found action, wanted action, next_state.0"),

@@ -40,6 +40,9 @@ OPERATORS = frozenset(
     """.split()
 )
 
+ROUNDS, MAX_AXES = 16, 8  # of the search for sizes
+SIZE_OPERATORS = frozenset("Add Cast Concat Div Gather Identity Mul Reshape Shape Slice Squeeze Sub Unsqueeze".split())
+
 
 class GraphError(ValueError):
     """A graph that must not or cannot run. One line: what was found, what is wanted."""
@@ -125,7 +128,9 @@ def _package() -> Any:
     try:
         import onnx
         import onnx.checker
+        import onnx.helper
         import onnx.numpy_helper
+        import onnx.reference
         import onnx.shape_inference
     except ImportError:
         raise GraphError("the package onnx is not installed, wanted to read the network's graph: pip install onnx") from None
@@ -223,19 +228,64 @@ def _check_sizes(model: Any, onnx: Any) -> None:
         for size in value.type.tensor_type.shape.dim:
             if not size.HasField("dim_value"):
                 size.dim_value = 1
-    del single.graph.value_info[:]
     try:
         onnx.checker.check_model(single, full_check=True)
-        single = onnx.shape_inference.infer_shapes(single, check_type=True, strict_mode=True, data_prop=True)
+        for value in single.graph.output:
+            value.type.tensor_type.ClearField("shape")  # what the graph says of it counts for nothing here
+        known = _known_sizes(single, onnx)
     except Exception as error:
         raise GraphError(f"not a valid ONNX model: {error}") from None
-    known = {value.name: value.type.tensor_type.shape.dim for value in (*single.graph.value_info, *single.graph.output)}
     total = 0
     for node in single.graph.node:
         for name in filter(None, node.output):
-            sizes = [size.dim_value if size.HasField("dim_value") else None for size in known.get(name, ())]
-            if name not in known or None in sizes:
+            if known[name] is None:
                 raise GraphError(f"operator {node.op_type}: found a result whose size is not known, wanted one that is")
-            total += math.prod(size or 0 for size in sizes)
+            total += math.prod(known[name])
     if total > MAX_RESULTS:
         raise GraphError(f"found {total} numbers computed in a step of one vehicle, wanted at most {MAX_RESULTS}")
+
+
+def _known_sizes(single: Any, onnx: Any) -> dict[str, Any]:
+    """Sizes of all results by name; None where they are not known.
+
+    ONNX does not compute sizes that follow from other sizes by arithmetic. That is done here, size by size, by its own
+    reference implementation.
+    """
+    known: dict[str, Any] = {}
+    for _ in range(ROUNDS):
+        del single.graph.value_info[:]
+        inferred = onnx.shape_inference.infer_shapes(single, check_type=True, strict_mode=True, data_prop=True).graph
+        known = {name: None for node in single.graph.node for name in node.output}
+        for value in (*inferred.value_info, *inferred.output, *inferred.input):
+            sizes = [size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim]
+            if value.type.tensor_type.HasField("shape") and None not in sizes:
+                known[value.name] = sizes
+        if None not in known.values() or not _compute_sizes(single.graph, known, onnx):
+            break
+    return known
+
+
+def _compute_sizes(graph: Any, known: dict[str, Any], onnx: Any) -> bool:
+    """Make constants of the operators whose result is a size that can be computed. Gives whether there were any."""
+    small = [tensor for tensor in graph.initializer if math.prod(tensor.dims) <= MAX_AXES]
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in small}
+    computed = False
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for part in node.attribute:
+                if part.name == "value":
+                    values[node.output[0]] = onnx.numpy_helper.to_array(part.t)
+        elif node.op_type in SIZE_OPERATORS and len(node.output) == 1:
+            if node.op_type == "Shape" and known.get(node.input[0]) is not None:
+                given = {node.input[0]: np.broadcast_to(np.float32(0), known[node.input[0]])}
+            else:
+                given = {name: values[name] for name in node.input if name in values}
+            if len(given) == len(set(filter(None, node.input))):
+                alone = onnx.helper.make_graph([node], "size", [], [onnx.ValueInfoProto(name=node.output[0])])
+                (found,) = onnx.reference.ReferenceEvaluator(alone, opsets={"": OPSET}).run(None, given)
+                if found.size <= MAX_AXES:
+                    values[node.output[0]] = found
+                    tensor = onnx.numpy_helper.from_array(np.asarray(found))
+                    node.CopyFrom(onnx.helper.make_node("Constant", [], list(node.output), value=tensor))
+                    computed = True
+    return computed
