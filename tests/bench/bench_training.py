@@ -19,10 +19,10 @@ VEHICLES, WARM_UP, ITERATIONS = 256, 10, 12  # iterations of the learner; from t
 # The parts of a run by the file and name of the function that is all of it.
 PARTS = {
     "simulator": ("rollout.py", "fly"),
-    "policy": ("runtime.py", "step"),
-    "guide": ("guide.py", "act"),
+    "policy": ("numpy_runtime.py", "step"),
+    "guide": ("geometric_guide.py", "act"),
     "account": ("learner.py", "receive"),
-    "windows": ("buffer.py", "sample"),
+    "windows": ("replay_buffer.py", "sample"),
     "critics": ("td3bc.py", "update_critics"),
     "actor": ("td3bc.py", "update_actor"),
     "model_gradient": ("model_gradient.py", "update"),
