@@ -332,7 +332,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)
 
     def _late(self, actions: Floats) -> Floats:
-        """The actions that take effect now, some of them given in earlier steps. Before its first action a vehicle hovered."""
+        """The actions that take effect now, some given in earlier steps. Before its first action a vehicle hovered."""
         given = np.concatenate([self._earlier, actions[None]])
         late: Floats = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
