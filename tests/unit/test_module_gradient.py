@@ -150,8 +150,6 @@ def test_vehicles_begin_anew_in_any_nest_of_states_and_the_others_go_on():
         module_gradient.detached((1.0,))
 
 
-def test_a_step_of_wrong_shape_is_refused_by_name():
-    situation = Situation("crazyflie", 0)
-    with pytest.raises(ValueError, match=r"u: found torch.float32 \(16, 3\), wanted torch.float32 \(16, 4\)"):
-        situation.flight = situation.flight._replace(noise=situation.flight.noise[:, :3])
-        situation.fly(lambda seen, state: (seen[:, :3], state), None)
+def test_actions_of_wrong_shape_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"action: found shape \(16, 3\), wanted \(16, 4\)"):
+        Situation("crazyflie", 0).fly(lambda seen, state: (seen[:, :3], state), None)

@@ -158,7 +158,7 @@ def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, d
 
 @inlined
 def _follow(buffer, block, course):
-    """Into the frame of the set-point where it is now."""
+    """Move the vehicles into the frame of the set-point where it is now."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(3):
         for lane in range(LANES):
@@ -242,7 +242,7 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
 
 @kernel(**BLOCKWISE)
 def _see_back(buffer, block, adjoint, by_input, objective):
-    """Add what the observation of the step was worth to the gradient of its state, and restrain that."""
+    """Take the gradient with respect to the observation back to the state that was observed, and restrain the sum."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     for i in range(OBSERVATION_SIZE):
         for lane in range(_LANES):

@@ -60,12 +60,16 @@ def fly(
     if batch % LANES or len(dynamics.rows(buffer)) * LANES != batch:
         raise ValueError(f"vehicles: found {batch}, wanted a multiple of {LANES}, as many as the buffer has")
     vehicles, sums = Vehicles(buffer, motion, batch), np.zeros(5)
-    noise, seen_noise = (torch.from_numpy(array).transpose(1, 2) for array in (flight.noise, flight.sensor_noise))
+    noise, seen_noise = (
+        torch.from_numpy(array).transpose(1, 2).contiguous() for array in (flight.noise, flight.sensor_noise)
+    )
     commands = [torch.from_numpy(u.T.copy()) for u in command]
     flown, total = vehicles.state(), torch.zeros(())
     seen = observe(flown, vehicles)
     for t in range(steps):
         action, state = step(seen + seen_noise[t], state)
+        if action.shape != (batch, 4):
+            raise ValueError(f"action: found shape {tuple(action.shape)}, wanted ({batch}, 4)")
         commands.append(action_mapping.command((action + noise[t]).clamp(-1.0, 1.0)))
         given = commands[-1], commands[-2], _in_force(commands, flight.delay)
         flown, seen, cost = _moved(flown, *given, vehicles, flight.course[t], np.float32(rest), objective, sums)

@@ -90,7 +90,7 @@ class Vehicles:
         return torch.from_numpy(seen)
 
     def observe_back(self, gradient: torch.Tensor, adjoint: Floats) -> None:
-        """Take a gradient with respect to the observations [B, 18] back to the states: it is added to the adjoint."""
+        """Add a gradient with respect to the observations [B, 18] of the buffer's states to the adjoint of these states."""
         _see_back(self.buffer, _array(gradient), adjoint)
 
     def advance(self, u: torch.Tensor) -> tuple[Floats, Floats]:

@@ -32,7 +32,7 @@ TARGET, TARGET_COS, TARGET_SIN, COMMAND = 35, 38, 39, 40
 RATE_SETPOINT, RATE_INTEGRAL, GYRO, GYRO_SLOPE = 44, 48, 51, 54
 # Episode: steps flown, number of the episode, 1 once it has ended; return and four costs summed over it
 STEP, EPISODE, ENDED, SUMS = 57, 58, 59, 60
-# What a step leaves behind: observation, reward, terminated, truncated
+# Results of a step: observation, reward, terminated, truncated
 OBSERVATION, REWARD, TERMINATED, TRUNCATED = 65, 83, 84, 85
 # Control steps from an action to its effect
 DELAY = 86

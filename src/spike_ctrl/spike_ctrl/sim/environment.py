@@ -160,7 +160,7 @@ def _finish_block(
     draws: Draws,
     results: Results,
 ) -> int:
-    """What follows the dynamics of one block: score, restart what had ended before, hand out the results; ends counted."""
+    """Score one block after its dynamics, restart what had ended before, and copy the results; returns how many ended."""
     zero, finished = np.float32(0.0), 0
     box, limit, hover = rules
     observation, reward, ends, episode = results
@@ -375,7 +375,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)
 
     def _late(self, actions: Floats) -> Floats:
-        """The actions that take effect now: some given earlier; before an episode's first there was hover."""
+        """The actions that take effect now, some given in earlier steps. Before its first action a vehicle hovered."""
         given = np.concatenate([self._earlier, actions[None]])
         late: Floats = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])

@@ -1,7 +1,7 @@
-"""How an episode starts: initial state, true parameters and disturbance of a vehicle, drawn from counters.
+"""How an episode starts: initial state, true parameters and disturbance of a vehicle, drawn by hashing counters.
 
-Every draw is a hash of (seed, vehicle, episode, index), so a start depends on nothing that happened before it: the
-same seed gives the same starts for any number of vehicles and in any order.
+Every draw is a hash of (seed, vehicle, episode, index). A start depends on nothing that happened before it: the same seed
+gives the same starts for any number of vehicles and in any order.
 """
 
 from __future__ import annotations

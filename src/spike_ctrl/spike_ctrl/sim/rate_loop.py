@@ -69,7 +69,7 @@ def unpack(c: Floats) -> Scalars:
 
 @inlined
 def own(buffer: Floats, lane: Number, c: Scalars) -> Scalars:
-    """The constants of one vehicle, whose true gains and filters are not quite the airframe's."""
+    """The constants of one vehicle: those of the airframe times the vehicle's own factors."""
     p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
     d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
     return (
@@ -97,7 +97,7 @@ def _greatest(a: Number, b: Number, c: Number, d: Number) -> Number:
 
 @inlined
 def _room(u: Number, spin: Number) -> Number:
-    """How far a rotor may go in the direction that yaws to the left."""
+    """By how much a rotor's command may change in the direction that yaws the vehicle to the left."""
     return _ONE - u if spin > _ZERO else u
 
 
@@ -143,7 +143,7 @@ def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
     low, high = _least(u0, u1, u2, u3), _greatest(u0, u1, u2, u3)
     shrink = _ONE / (high - low) if high - low > _ONE else _ONE
     u0, u1, u2, u3, low, high = u0 * shrink, u1 * shrink, u2 * shrink, u3 * shrink, low * shrink, high * shrink
-    # Then thrust, as far as they leave room, and yaw with what is left.
+    # Then thrust within the room that they leave, and yaw within the rest.
     thrust = clip(thrust, -low, _ONE - high)
     u0, u1, u2, u3 = thrust + u0, thrust + u1, thrust + u2, thrust + u3
     s0, s1, s2, s3 = spin
@@ -157,7 +157,7 @@ def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
 
 @inlined
 def begin(buffer: Floats, lane: Number) -> None:
-    """Set-point at hover, nothing integrated, the gyro on the present rates."""
+    """Reset the loop: set-point at hover, integral 0, filtered rates equal to the true ones."""
     for i in range(4):
         buffer[lane + AT[RATE_SETPOINT + i]] = _ZERO
     for i in range(3):

@@ -1,8 +1,8 @@
-"""A whole sequence of the spiking network at once: T steps of its layers and their derivative, compiled.
+"""T steps of the spiking network in one compiled function, and their derivative.
 
-One vehicle after the other goes through a layer for all steps, so that what it needs stays in the nearest caches. Spikes
-are rare: forward and in the gradient of the weights a product with them is a sum of some rows (`sparse_products`). What is
-dense, the gradient from a layer to the one before, is a GEMM for some vehicles at a time.
+A layer processes all steps of one vehicle before the next vehicle, so that its data stay in the nearest caches. Spikes are
+rare: in the forward pass and in the gradient of the weights, a product with them is a sum of a few rows
+(`sparse_products`). The gradient from a layer to the one before is dense: a GEMM for some vehicles at a time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ _remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlin
 _adjoint, _derivative = inlined(adjoint), inlined(derivative)
 
 Tables: TypeAlias = tuple[Table, ...]
-TILE_ROWS = 1600  # steps times vehicles that go backwards at once: what they need stays in the second-level cache
+TILE_ROWS = 1600  # steps times vehicles that go backwards at once; their data stay in the second-level cache
 
 
 class Linear(Protocol):
@@ -75,7 +75,7 @@ def run_sequence(
 
 
 class _Sequence(torch.autograd.Function):
-    """Of each layer all weights come first, then all biases, and so on; membranes of all steps are [B, T, H]."""
+    """`parts`: the weights of all layers, then their biases, and so on. The membranes of all steps are [B, T, H]."""
 
     @staticmethod
     def forward(
@@ -193,8 +193,11 @@ def _layer(
     index: Rows, factor: Table, size: Rows, table: Table, bias: Table, beta: Table, theta: Table, membrane: Table,
     spike: Table, membranes: Table, after: Table, fired: Table, hard: bool,
 ) -> None:  # fmt: skip
-    """One layer and vehicle, all steps. index, factor, size: of the rows that are not zero, first of the inputs and, on
-    return, of the spikes. membrane, spike: before the first step; after, fired: after the last."""
+    """All steps of one layer and vehicle.
+
+    index, factor, size: of the inputs that are not zero, at each step; on return of the spikes. membrane, spike: the state
+    before the first step; after, fired: after the last.
+    """
     zero, one = bias.dtype.type(0), bias.dtype.type(1)
     bias, beta, theta, before, spiked = bias.copy(), beta.copy(), theta.copy(), membrane.copy(), spike.copy()
     u, marked = np.empty_like(bias), np.empty(len(bias), np.uint8)

@@ -1,4 +1,4 @@
-"""Products with rows of which few elements are not zero, as spikes are: sums of those rows of a table that count."""
+"""Products with vectors of which few elements are not zero, such as spikes: sums of the rows of a table for these."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_rows(total: Table, table: Table, index: Rows, factor: Table, count: int)
 
 @kernel(cache=True, nogil=True, error_model="numpy")
 def list_marked(marked: Marks, index: Rows) -> Number:
-    """Write the places of the ones of `marked` (bytes 0 or 1) to `index` and return how many; no branch to mispredict."""
+    """Write the indices of the ones in `marked` (bytes, 0 or 1) to `index`; returns their number. It never branches."""
     count = np.uint64(0)
     for h in range(np.uint64(len(marked))):
         index[count] = h
