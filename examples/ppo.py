@@ -93,7 +93,8 @@ class PPO:
                 losses = [(weight * part).sum() / weight.sum().clamp(min=1) for part in (-kept, error)]
                 self.optimiser.zero_grad()
                 (losses[0] + 0.5 * losses[1]).backward()
-                nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], 1.0)
+                for module in (self.actor, self.critic):  # each by itself: one may not outshout the other
+                    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
                 self.optimiser.step()
                 actors.project_(self.actor)
                 average.follow(self.actor)
