@@ -282,7 +282,14 @@ def test_inspect_shows_network_and_graph(gru, tmp_path, capsys):
     model.write_bytes(gru[1])
     assert main(["inspect", str(model)]) == 0
     out = capsys.readouterr().out
-    assert '"nets:GRU"' in out and "bytes of ONNX" in out and "onnxruntime" in out
+    assert '"nets:GRU"' in out and "bytes of ONNX" in out and "onnxruntime" in out and "neuron" not in out
+
+
+def test_the_evaluation_in_the_terminal_says_that_nothing_spikes(gru, tmp_path, capsys):
+    model = tmp_path / "gru.safetensors"
+    model.write_bytes(gru[1])
+    assert main(["eval", str(model)]) == 0
+    assert f"spike rates of {model}: no spikes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("form", ["c", "nir"])
