@@ -472,6 +472,19 @@ def unknown_result(model):
     model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
 
 
+def bomb(model):
+    """Sizes of sizes: onnx would fill the memory in propagating them."""
+    numbers = {"begin": [0], "end": [1], "huge": [3242591731706757119]}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), name) for name, v in numbers.items())
+    put(
+        helper.make_node("Shape", ["observation"], ["dims"]),
+        helper.make_node("Slice", ["dims", "begin", "end"], ["vehicles"]),
+        helper.make_node("Reshape", ["vehicles", "huge"], ["axes"]),
+        helper.make_node("Concat", ["vehicles", "axes"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["observation", "shape"], ["exploded"]),
+    )(model)
+
+
 def liar(model):
     """The actions are as many as the observation says, whatever the graph says of their shape."""
     last = model.graph.node[-1]
@@ -523,6 +536,7 @@ def ballast(model):
         (lambda m: m.functions.append(helper.make_function("f", "F", [], [], [], [])), "functions: found some"),
         (huge_result, "numbers computed in a step of one vehicle, wanted at most"),
         (unknown_result, "operator ConstantOfShape: found a result whose size is not known"),
+        (bomb, "not a valid ONNX model: cannot reshape array of size 1"),
         (liar, "operator Expand: found a result whose size is not known"),
         (many_nodes, "operators, wanted at most 2000"),
         (ballast, "bytes, wanted at most 262144: weights belong beside the graph"),
