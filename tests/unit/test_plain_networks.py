@@ -423,7 +423,9 @@ def put(*nodes):
 
 
 def external(model, where):
-    tensor = model.graph.initializer.add() if where == "initializer" else None
+    tensor = model.graph.initializer.add() if where.startswith("initializer") else None
+    if where.endswith("twin"):
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(4, np.float32), "secret"))
     if tensor is None:
         node = helper.make_node("Constant", [], ["secret"], value=numpy_helper.from_array(np.zeros(4, np.float32)))
         model.graph.node.insert(0, node)
@@ -437,7 +439,7 @@ def external(model, where):
     entry.key, entry.value = "location", "secret.bin"
 
 
-@pytest.mark.parametrize("where", ["initializer", "attribute"])
+@pytest.mark.parametrize("where", ["initializer", "attribute", "initializer with a twin"])
 def test_external_data_is_refused_and_never_read(gru, where, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.bin").write_bytes(bytes(16))

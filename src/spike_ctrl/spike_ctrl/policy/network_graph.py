@@ -98,9 +98,9 @@ def _parse(data: bytes, onnx: Any) -> NetworkGraph:
     model.DiscardUnknownFields()
     _check_versions(model)
     _check_nodes(model.graph, onnx)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for tensor in constants.values():
+    for tensor in model.graph.initializer:
         _check_tensor(tensor, onnx)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = {value.name: _shape(value) for value in model.graph.input}
     outputs = {value.name: _shape(value) for value in model.graph.output}
     for name, there, values in (("inputs", inputs, model.graph.input), ("outputs", outputs, model.graph.output)):
