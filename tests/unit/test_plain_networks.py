@@ -284,7 +284,14 @@ def test_inspect_shows_network_and_graph(gru, tmp_path, capsys):
     model.write_bytes(gru[1])
     assert main(["inspect", str(model)]) == 0
     out = capsys.readouterr().out
-    assert '"nets:GRU"' in out and "bytes of ONNX" in out and "onnxruntime" in out
+    assert '"nets:GRU"' in out and "bytes of ONNX" in out and "onnxruntime" in out and "neuron" not in out
+
+
+def test_the_evaluation_in_the_terminal_says_that_nothing_spikes(gru, tmp_path, capsys):
+    model = tmp_path / "gru.safetensors"
+    model.write_bytes(gru[1])
+    assert main(["eval", str(model)]) == 0
+    assert f"spike rates of {model}: no spikes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("form", ["c", "nir"])
@@ -418,7 +425,9 @@ def put(*nodes):
 
 
 def external(model, where):
-    tensor = model.graph.initializer.add() if where == "initializer" else None
+    tensor = model.graph.initializer.add() if where.startswith("initializer") else None
+    if where.endswith("twin"):
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(4, np.float32), "secret"))
     if tensor is None:
         node = helper.make_node("Constant", [], ["secret"], value=numpy_helper.from_array(np.zeros(4, np.float32)))
         model.graph.node.insert(0, node)
@@ -432,7 +441,7 @@ def external(model, where):
     entry.key, entry.value = "location", "secret.bin"
 
 
-@pytest.mark.parametrize("where", ["initializer", "attribute"])
+@pytest.mark.parametrize("where", ["initializer", "attribute", "initializer with a twin"])
 def test_external_data_is_refused_and_never_read(gru, where, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.bin").write_bytes(bytes(16))
@@ -465,6 +474,19 @@ def unknown_result(model):
         helper.make_node("ConstantOfShape", ["counts"], ["many"]),
     )(model)
     model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+
+
+def bomb(model):
+    """Sizes of sizes: onnx would fill the memory in propagating them."""
+    numbers = {"begin": [0], "end": [1], "huge": [3242591731706757119]}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), name) for name, v in numbers.items())
+    put(
+        helper.make_node("Shape", ["observation"], ["dims"]),
+        helper.make_node("Slice", ["dims", "begin", "end"], ["vehicles"]),
+        helper.make_node("Reshape", ["vehicles", "huge"], ["axes"]),
+        helper.make_node("Concat", ["vehicles", "axes"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["observation", "shape"], ["exploded"]),
+    )(model)
 
 
 def liar(model):
@@ -518,6 +540,7 @@ def ballast(model):
         (lambda m: m.functions.append(helper.make_function("f", "F", [], [], [], [])), "functions: found some"),
         (huge_result, "numbers computed in a step of one vehicle, wanted at most"),
         (unknown_result, "operator ConstantOfShape: found a result whose size is not known"),
+        (bomb, "not a valid ONNX model: cannot reshape array of size 1"),
         (liar, "operator Expand: found a result whose size is not known"),
         (many_nodes, "operators, wanted at most 2000"),
         (ballast, "bytes, wanted at most 262144: weights belong beside the graph"),

@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         except ValueError:
             continue  # not a flight: it stays among the other fields
     about["evaluation"] = {name: value for name, value in about["evaluation"].items() if name not in flown}
-    for name, value in {**contract, **about}.items():
+    of_network = {name: value for name, value in contract.items() if value not in (None, "")}  # a neuron, or a module's name
+    for name, value in {**of_network, **about}.items():
         print(f"{name:<16}{json.dumps(value, default=str)}")
     if loaded.graph:
         print(f"{'graph':<16}{len(loaded.graph)} bytes of ONNX, {loaded.policy.graph.nodes} operators; flown by onnxruntime")

@@ -40,7 +40,7 @@ OPERATORS = frozenset(
     """.split()
 )
 
-ROUNDS, MAX_AXES = 16, 8  # of the search for sizes
+ROUNDS, MAX_AXES = 64, 8  # of the search for sizes
 SIZE_OPERATORS = frozenset("Add Cast Concat Div Gather Identity Mul Reshape Shape Slice Squeeze Sub Unsqueeze".split())
 
 
@@ -98,9 +98,9 @@ def _parse(data: bytes, onnx: Any) -> NetworkGraph:
     model.DiscardUnknownFields()
     _check_versions(model)
     _check_nodes(model.graph, onnx)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for tensor in constants.values():
+    for tensor in model.graph.initializer:
         _check_tensor(tensor, onnx)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = {value.name: _shape(value) for value in model.graph.input}
     outputs = {value.name: _shape(value) for value in model.graph.output}
     for name, there, values in (("inputs", inputs, model.graph.input), ("outputs", outputs, model.graph.output)):
@@ -254,7 +254,7 @@ def _known_sizes(single: Any, onnx: Any) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for _ in range(ROUNDS):
         del single.graph.value_info[:]
-        inferred = onnx.shape_inference.infer_shapes(single, check_type=True, strict_mode=True, data_prop=True).graph
+        inferred = onnx.shape_inference.infer_shapes(single, check_type=True, strict_mode=True).graph
         known = {name: None for node in single.graph.node for name in node.output}
         for value in (*inferred.value_info, *inferred.output, *inferred.input):
             sizes = [size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim]
