@@ -17,12 +17,10 @@ from spike_ctrl.evaluation.benchmark import (
     STARTS,
     VALIDATION_SEED,
     Evaluation,
-    GuideController,
-    GuideFirstController,
-    PolicyController,
     evaluate,
     table,
 )  # fmt: skip
+from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, PolicyController
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
