@@ -117,8 +117,8 @@ class Airframe:
 def load(source: str | Path | Airframe) -> Airframe:
     """The airframe of that name among config/airframes, or the one in the YAML file at that path (.yaml or .yml, or a Path).
 
-    An Airframe is given back as it is. Raises AirframeError on an unknown name, a missing file, bad YAML, and a wrong key, unit,
-    type or range.
+    An Airframe is given back as it is. Raises AirframeError on an unknown name, a missing file, bad YAML, and a wrong key,
+    unit, type or range.
 
     >>> load("crazyflie").mass
     0.027
