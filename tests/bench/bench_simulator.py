@@ -16,6 +16,7 @@ import numpy as np
 
 from spike_ctrl import airframe
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.environment import Environment
 
 SIZES = (64, 256, 1024, 8192)
@@ -61,7 +62,7 @@ def _environment(vehicles: int) -> Callable[[], object]:
 def _dynamics(vehicles: int) -> Callable[[], object]:
     craft = airframe.load("crazyflie_l2f")
     buffer, arms, dt = dynamics.allocate(vehicles, craft), dynamics.geometry(craft), np.float32(0.01)
-    dynamics.write(buffer, dynamics.COMMAND_ROWS, (_actions(vehicles) + 1) / 2)
+    dynamics.write(buffer, dynamics.COMMAND_ROWS, command(_actions(vehicles)))
     return lambda: dynamics.step(buffer, dt, arms)
 
 

@@ -11,8 +11,8 @@ from differentiable_loop import rate_step
 
 from spike_ctrl import airframe
 from spike_ctrl.learn import closed_loop_kernel
-from spike_ctrl.learn.closed_loop_kernel import Objective
 from spike_ctrl.learn.model_gradient import _flat, _views
+from spike_ctrl.learn.objective import Objective
 from spike_ctrl.sim import dynamics, rate_loop
 from spike_ctrl.sim.block_step import SUBSTEPS_OF
 from spike_ctrl.sim.dynamics import LANES, LOOP_FACTORS, LOOP_ROWS, STATE_ROWS

@@ -19,6 +19,13 @@ DEFAULT, LEAD_TO_20_MS = Gains(), Gains(lead_cap=10)
 ON_TARGET = Start(at_target=1.0, rotors_low=CRAZYFLIE.hover, rotors_high=CRAZYFLIE.hover)
 
 
+def test_vehicles_that_begin_anew_have_integrated_nothing_and_the_others_go_on():
+    guide = GeometricGuide(CRAZYFLIE)
+    state = np.arange(9, dtype=np.float32).reshape(3, 3)
+    after = guide.reset_rows(state, np.array([False, True, False]))
+    assert after.tolist() == [[0, 1, 2], [0, 0, 0], [6, 7, 8]] and state[1].any()
+
+
 # --- the frozen evaluation: mean returns in the order of COLUMNS ------------------------------------------------------
 
 

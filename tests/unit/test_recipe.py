@@ -86,7 +86,7 @@ def test_missing_keys_take_their_defaults_and_given_ones_their_value():
         ("name: a\nschedul: {}", "unknown key 'schedul'; did you mean 'schedule'?"),
         ("name: a\ntd3bc: {gama: 0.9}", "unknown key 'td3bc.gama'; did you mean 'gamma'?"),
         ("name: a\ntask: {randomisation: {mas: 0.1}}", "unknown key 'task.randomisation.mas'; did you mean 'mass'?"),
-        ("name: a\ntask: {zzz: 1}", "unknown key 'task.zzz'; known keys: box, episode_steps, reward, start, randomisation, terms"),
+        ("name: a\ntask: {zzz: 1}", "key 'task.zzz'; known keys: box, episode_steps, reward, start, randomisation, terms"),
         ("name: a\n7: 1", "unknown key '7'; known keys: name, "),
         ("task: {}", "key 'name' is missing"),
         ("", "file: found NoneType, wanted a mapping of keys to values"),

@@ -1,5 +1,6 @@
 """What a learner gets from bags: the very steps that were flown, nothing across a gap, and refusals that name the topic."""
 
+import json
 import re
 
 import numpy as np
@@ -145,7 +146,9 @@ def test_own_flight_and_recorded_flight_share_a_batch(tmp_path):
     learner = Learner(recipes.from_dict(PLAN), CRAZYFLIE, 1, 0)
     found = gather(tmp_path / "bag")
     learner.method.learn_from(recorded_transitions.buffer(found, 20), found.blind)
-    assert {"critic_loss", "imitation_loss", "offline_steps"} <= set(learner.study()) and learner.offline_steps == 1000
+    metrics = learner.study()
+    assert {"critic_loss", "imitation_loss"} <= set(metrics) and learner.offline_steps == 1000
+    assert (metrics["environment_steps"], metrics["offline_steps"]) == (0, 1000)  # nothing was flown
     own = type(found.rows)(*(array[:1] * 0 for array in found.rows))
     for _ in range(100):
         learner.method.receive(own._replace(observation=np.full((1, 18), 7, np.float32)))
@@ -175,6 +178,10 @@ def test_the_verb_learns_offline_to_answer_as_the_guide_did(tmp_path, capsys):
             off.append(((action - rows.guide_action.reshape(8, 400, 4)[:, tick]) ** 2).sum(1)[live])
         errors[name] = np.concatenate(off).mean()
     assert errors["trained"] < 0.5 * errors["untrained"]
+    told = json.loads((run / "run.json").read_text())
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    assert (told["environment_steps"], told["offline_steps"]) == (0, PLAN["schedule"]["steps"])
+    assert {line["environment_steps"] for line in lines} == {0} and lines[-1]["offline_steps"] == told["offline_steps"]
     assert main.main(["train", "--resume", str(run)]) == 2
     assert "has learnt from bags, which it does not hold; start it anew with --from-bag" in capsys.readouterr().err
 

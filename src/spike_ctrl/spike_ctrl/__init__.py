@@ -12,13 +12,12 @@ A name is imported when it is used first, and so are torch, numba and Gymnasium.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
-import os
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_ctrl._files import kernel_cache
 from spike_ctrl.sim import gymnasium_registration
 
 if TYPE_CHECKING:
@@ -71,25 +70,7 @@ _HOMES = {
 
 __version__ = "0.1.0"
 
-
-def _kernel_cache() -> Path:
-    """Where compiled kernels are kept: one folder per state of the sources.
-
-    numba looks only at the file that defines a kernel. Ours inline functions of other files, so a change there would
-    leave stale machine code in use.
-    """
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for source in sorted(here.rglob("*.py")):
-        if b"njit" in (text := source.read_bytes()):
-            digest.update(text)
-    home = here if os.access(here, os.W_OK) else Path.home() / ".cache" / "spike_ctrl"
-    return home / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
-
-
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_kernel_cache()))
-
-
+kernel_cache.use(Path(__file__).parent)
 gymnasium_registration.register()
 
 

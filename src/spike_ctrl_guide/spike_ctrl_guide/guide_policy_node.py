@@ -1,4 +1,7 @@
-"""guide_policy: the privileged geometric guide; answers each state with an action for every vehicle."""
+"""guide_policy: the privileged guide; answers each state with an action for every vehicle.
+
+In training it is the guide that the recipe names. In flight it is the geometric one, which backs the policy up.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -9,9 +12,10 @@ from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
-from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.learn import recipe
+from spike_ctrl.control.guide_protocol import Guide
+from spike_ctrl.learn import recipe, teacher
 from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
@@ -32,14 +36,18 @@ class GuidePolicy(Node):
         super().__init__("guide_policy")
         p = self.parameters = declare(self, Parameters)
         try:
-            self.guide = GeometricGuide(airframe.load(p.airframe), recipe.find(p.recipe).guide, p.rate)
-        except (AirframeError, RecipeError) as error:
+            vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
+            if p.flight:
+                teacher.gains(plan)
+            self.guide: Guide = teacher.make(plan, vehicle, p.rate)
+            self.layout = vehicle.action_layout
+        except (AirframeError, CheckpointError, RecipeError) as error:
             raise NodeParameterError(str(error)) from None
         # Compiles the kernel, where it is not in the cache: the simulator waits for a start, not for an answer.
         one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
         for privileged in (one[1:], (None, None)):
             self.guide.act(one[0], self.guide.initial_state(1), *privileged)
-        self.state, self.answer = self.guide.initial_state(0), None
+        self.state, self.vehicles, self.answer = self.guide.initial_state(0), 0, None
         stream = qos.STREAM if p.flight else qos.LOCKSTEP
         self.action_out = self.create_publisher(VehicleAction, "guide/action", stream)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
@@ -55,20 +63,21 @@ class GuidePolicy(Node):
                 self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
                 return
             privileged = seen.rotor_speed, seen.disturbance, seen.plant  # which only a simulator knows
-            if len(self.state) != message.vehicles:
-                self.state = self.guide.initial_state(message.vehicles)
-            self.state[(seen.flags & VehicleState.FIRST) > 0] = 0.0
+            if self.vehicles != message.vehicles:
+                self.state, self.vehicles = self.guide.initial_state(message.vehicles), message.vehicles
+            self.state = self.guide.reset_rows(self.state, (seen.flags & VehicleState.FIRST) > 0)
             action, after = self.guide.act(seen.observation, self.state, *(() if self.parameters.flight else privileged))
-            # The errors that another leaves in flight are not the guide's to integrate: it would wind up.
-            steers = (seen.flags & VehicleState.GUIDE) > 0 if self.parameters.flight else slice(None)
-            self.state[steers] = after[steers]
+            if self.parameters.flight:
+                # The errors that another leaves in flight are not the guide's to integrate: it would wind up.
+                after = np.where((seen.flags & VehicleState.GUIDE)[:, None] > 0, after, self.state)
+            self.state = after
             self.answer = fill(
                 VehicleAction(),
                 stamp=nanoseconds(message.header.stamp),
                 frame_id="base_link",
                 tick=message.tick,
                 epoch=message.epoch,
-                layout=self.guide.airframe.action_layout,
+                layout=self.layout,
                 checkpoint_id="guide",
                 action=np.asarray(action),
             )

@@ -20,6 +20,7 @@ from spike_ctrl.evaluation.benchmark import comparison
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.replay_buffer import Rows, complete
 from spike_ctrl.learn.run import REPORT_PERIOD, Run, RunError, TrainingPace, folder_for
+from spike_ctrl.learn.threads import one_thread
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
@@ -67,6 +68,11 @@ class LearnerNode(Node):
         except CheckpointError as error:
             raise NodeError(str(error)) from None
         self.learner, self.pace = self.run.learner, TrainingPace(self.run)
+        if self.learner.explorer:
+            raise NodeParameterError(
+                f"recipe: algorithm: found {self.learner.recipe.algorithm}, which explores by itself, wanted one that "
+                "learns from any flight; train it in one process: spike-ctrl train"
+            )
         self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)
@@ -97,6 +103,7 @@ class LearnerNode(Node):
         data = checkpoint.dumps(
             self.learner.flying_weights(),
             self.learner.contract(),
+            graph=self.learner.graph,
             recipe=self.learner.recipe.name,
             seed=self.learner.seed,
             name=name,
@@ -200,4 +207,5 @@ class LearnerNode(Node):
 
 
 def main():
-    sys.exit(run(LearnerNode))
+    with one_thread():
+        sys.exit(run(LearnerNode))

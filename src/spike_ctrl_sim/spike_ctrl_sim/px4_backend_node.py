@@ -21,7 +21,7 @@ from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleSta
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.learn import recipe, resumption
+from spike_ctrl.learn import recipe, resumption, teacher
 from spike_ctrl.live_training.autopilot_simulator import ANSWERS, AutopilotSimulator, Step, packet
 from spike_ctrl.live_training.return_to_start import ReturnPhase
 from spike_ctrl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes
@@ -74,7 +74,7 @@ class Px4Backend(Node):
         except ValueError as error:
             raise NodeParameterError(str(error)) from None
         self.airframe = vehicle
-        self.flight = AutopilotSimulator(episodes, GeometricGuide(vehicle, plan.guide))
+        self.flight = AutopilotSimulator(episodes, GeometricGuide(vehicle, teacher.gains(plan)))
         self.flight.compile()
         self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state

@@ -23,7 +23,7 @@ from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleSta
 from spike_ctrl import airframe
 from spike_ctrl.learn import recipe, resumption
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.sim import dynamics, reward
+from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, time_message, view
@@ -60,7 +60,7 @@ class Simulator(Node):
                 before = resumption.read(Path(p.resume))
                 resumption.check(Path(p.resume), before, dataclasses.asdict(p))
                 flown = before.environment_steps
-            self.environment = training_environment(plan, vehicle, p.vehicles)
+            self.environment, self.task = training_environment(plan, vehicle, p.vehicles), plan.task
         except ValueError as error:
             raise NodeParameterError(str(error)) from None
         self.environment.reset()
@@ -100,7 +100,7 @@ class Simulator(Node):
             self.leave = self.leaves.popleft()
         if self.tick >= self.leave.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
             return
-        self.environment.coefficients = reward.curriculum(self.leave.curriculum)
+        self.environment.coefficients = self.task.coefficients(self.leave.curriculum)
         self.seen, self.answers = self.rollout.see(), {}
         self.message = fill(
             VehicleState(),

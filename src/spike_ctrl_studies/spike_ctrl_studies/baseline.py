@@ -15,6 +15,7 @@ from torch import nn
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.environment import Environment, Task
 
 OBSERVATION, ACTIONS = 18, 4
@@ -61,7 +62,7 @@ def imitate(
     """A network that imitates the guide on `steps` vehicle-steps of its own flight (the guide flies some at first)."""
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng([seed, 4])
     sizes = (OBSERVATION + ACTIONS * history, *hidden, ACTIONS)
-    net = _network(sizes, math.atanh(2 * airframe.hover - 1), generator)
+    net = _network(sizes, math.atanh(at_hover(airframe)), generator)
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
     vehicles, rounds = 128, 50  # steps of a round, of all vehicles
     gathers = max(1, steps // (vehicles * rounds))

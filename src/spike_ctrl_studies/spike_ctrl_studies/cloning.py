@@ -15,6 +15,7 @@ from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import PAPER
@@ -52,7 +53,7 @@ def clone(
 ) -> Iterator[Epoch]:  # fmt: skip
     """Learn for `cloning.epochs` passes over the guide's flights. The slope follows the return after each epoch."""
     generator = torch.Generator().manual_seed(seed)
-    bias = [math.atanh(2 * airframe.hover - 1)] * 4
+    bias = [math.atanh(at_hover(airframe))] * 4
     network = SpikingNetwork((18, *cloning.hidden, 4), generator=generator, output_bias=bias)
     optimiser = torch.optim.Adam(network.parameters(), cloning.learning_rate)
     windows = [

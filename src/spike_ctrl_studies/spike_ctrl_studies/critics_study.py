@@ -90,7 +90,6 @@ def units(options: StudyOptions) -> list[Unit]:
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Lines "check": at some number of updates and each age, what the critic knows."""
-    torch.set_num_threads(1)
     plan, vehicle = recipes.from_dict(settings["recipe"]), airframe.load(settings["airframe"])
     weights = checkpoint.load(resources.find("models", MODEL)).weights
     policy = checkpoint.load(resources.find("models", MODEL)).policy

@@ -15,6 +15,7 @@ import torch
 
 from spike_ctrl import airframe
 from spike_ctrl.report.figures import Figure, Line, Panel
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import guided, paper
 from spike_ctrl_studies.study import (
@@ -54,7 +55,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     """One line per initialisation, slope and layer."""
     vehicle = airframe.load(settings["airframe"])
     observation, label = (torch.from_numpy(array).double() for array in guided.flights(vehicle, VEHICLES, STEPS, seed=1))
-    bias = [math.atanh(2 * vehicle.hover - 1)] * 4
+    bias = [math.atanh(at_hover(vehicle))] * 4
     lines: Lines = []
     for index in range(settings["count"]):
         seed = settings["first"] + index

@@ -98,10 +98,9 @@ def measure(
     name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
 ) -> UnitResult:
     """Measure one unit in this process, with one thread and a scratch folder of its own."""
-    import torch
+    from spike_ctrl.learn.threads import one_thread
 
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="spike-ctrl-") as scratch:
+    with one_thread(), tempfile.TemporaryDirectory(prefix="spike-ctrl-") as scratch:
         return study.find(name).measure(unit.settings, UnitContext(clock, progress, Path(scratch), **origin))
 
 

@@ -107,7 +107,6 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.recordings import recorded_transitions
-    from spike_ctrl.sim import reward
 
     plan = recipes.find(given.setdefault("recipe", "offline"))
     if plan.algorithm != "td3bc":
@@ -116,7 +115,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     ranges.require({"online": online}, {"online": (0, 10**9)}, "--")
     vehicle = airframes.load(given.get("airframe", "crazyflie"))
     plan.require_fit(vehicle)
-    coefficients = reward.curriculum(plan.task.stage(0.0))
+    coefficients = plan.task.coefficients(plan.task.stage(0.0))
     found = recorded_transitions.gather(bags, vehicle, coefficients, plan.td3bc.label)
     held = recorded_transitions.buffer(found, plan.replay.window, plan.td3bc.history)
     for line in found.words:

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.action_mapping import action, collective
 
+_action, _collective = inlined(action), inlined(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
 Array = NDArray[Any]
@@ -107,7 +109,7 @@ class GeometricGuide:
         return action, next_state
 
 
-@njit(inline="always")
+@inlined
 def _speed(thrust: float, c0: float, c1: float, c2: float) -> float:
     """The normalised rotor speed that gives this thrust."""
     if c2 > 0:
@@ -115,7 +117,7 @@ def _speed(thrust: float, c0: float, c1: float, c2: float) -> float:
     return (thrust - c0) / c1
 
 
-@njit(cache=True, nogil=True)
+@kernel(cache=True, nogil=True)
 def _act(
     observation: Array, rotor_speed: Array, disturbance: Array, plant: Array, has_rotors: bool, known: bool, gains: Array,
     mixer: Array, dt: np.float32, integral: Array, action: Array, rates: bool, limits: Array,
@@ -162,7 +164,7 @@ def _act(
         if rates:
             thrust = min(max(collective / 4, c0), c0 + c1 + c2)
             u, hover = _speed(thrust, c0, c1, c2), limits[0]
-            action[n, 0] = u / hover - 1 if u < hover else (u - hover) / (1 - hover)
+            action[n, 0] = _collective(u, hover)
             action[n, 1] = min(max(wt / (2 * zt) * ex / limits[1], -1.0), 1.0)
             action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
             action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)
@@ -190,4 +192,4 @@ def _act(
                 speed = rotor_speed[n, i]
                 lag = lag_up if u > speed else lag_down
                 u = speed + max(1.0, min(lead_cap, lag / min_lag)) * (u - speed)
-            action[n, i] = min(max(2 * u - 1, -1.0), 1.0)
+            action[n, i] = min(max(_action(u), -1.0), 1.0)

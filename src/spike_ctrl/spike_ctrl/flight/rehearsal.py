@@ -13,7 +13,7 @@ from numba import njit
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.sim import dynamics, observation, rate_loop
+from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
     FASTMATH,
@@ -70,7 +70,7 @@ def flight(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[np.nd
         if rates:
             dynamics.write(buffer, slice(RATE_SETPOINT, RATE_SETPOINT + 4), action)
         else:
-            dynamics.write(buffer, slice(COMMAND, COMMAND + 4), (action + 1) / 2)
+            dynamics.write(buffer, slice(COMMAND, COMMAND + 4), action_mapping.command(action))
         _advance(buffer, SUBSTEPS - late, *plant)
     yield _observe(buffer)
 

@@ -20,7 +20,7 @@ from scipy.optimize import least_squares
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify.flight_windows import Windows
 from spike_ctrl.recordings.recorded_transitions import throttle
-from spike_ctrl.sim import dynamics
+from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.rate_loop import SUBSTEPS
@@ -149,7 +149,7 @@ def _meant(action: np.ndarray, craft: Airframe, prior: Airframe) -> np.ndarray:
     if craft.action_layout == "motors":
         return action
     wanted, hover = throttle(action.reshape(-1, 4), prior)[:, 0].reshape(action.shape[:2]), craft.hover
-    collective = np.where(wanted < hover, wanted / hover - 1, (wanted - hover) / (1 - hover))
+    collective = np.vectorize(action_mapping.collective)(wanted, np.float64(hover))
     return np.concatenate([collective[..., None], action[..., 1:]], axis=2).astype(np.float32)
 
 

@@ -7,6 +7,7 @@
 
 A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may also have
 
+    unroll(observation [T, B, in], state, slope)   many steps at once, where that is faster: actions, state, spike rates
     project_()              brings its parameters back into their ranges after each optimiser step
     slope                   an attribute that is set to the surrogate slope k of the recipe's schedule before each update
     spike_rates(state)      a tuple with the share of neurons of each layer that spiked in the last step
@@ -15,7 +16,8 @@ A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +29,7 @@ from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe import NetworkSettings, RecipeError
+from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
@@ -49,22 +52,29 @@ def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generat
     if settings.code:
         return from_name(settings.code, OBSERVATION_SIZE, ACTION_SIZE, generator)
     neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
-    hover = math.atanh(2 * airframe.hover - 1) if airframe.action_layout == "motors" else 0.0
+    hover = math.atanh(at_hover(airframe))
     sizes = (OBSERVATION_SIZE, *settings.hidden, ACTION_SIZE)
     return SpikingNetwork(sizes, neuron, generator=generator, output_bias=[hover] * ACTION_SIZE)
 
 
 def from_name(code: NamedObject, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-    """The module of that name. What it draws from torch's own generator follows from `generator`, too."""
-    seed = int(torch.randint(0, 2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """The module of that name. Raises RecipeError where it does not fit."""
+    with seeded(generator):
         module = code.make("network", RecipeError, inputs=inputs, outputs=outputs, generator=generator)
     if not isinstance(module, nn.Module):
         raise RecipeError(f"network: found {code} that makes {type(module).__name__}, wanted a torch.nn.Module")
     named_object.require(module, ("initial_state", "step"), "network", code.name, RecipeError)
     _try(module, code.name, inputs, outputs)
     return module
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Within, what is drawn from torch's own generator follows from this one, as the layers of torch.nn do."""
+    seed = int(torch.randint(0, 2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @torch.no_grad()
@@ -80,39 +90,50 @@ def _try(module: Any, name: str, inputs: int, outputs: int, batch: int = 3) -> N
         raise RecipeError(f"network: {name}.step: found an action {shape}, wanted ({batch}, {outputs})")
     if not (action.abs() <= 1).all():
         raise RecipeError(f"network: {name}.step: found an action beyond -1 to 1, wanted tanh or the like at the end")
-    try:
-        shapes = [tuple(part.shape) for part in leaves(each(lambda before, _: before, state, after))]
-    except (TypeError, ValueError, AttributeError) as error:
-        raise RecipeError(f"network: {name}: the state changes its form in a step ({error})") from None
-    if wrong := [shape for shape in shapes if shape[:1] != (batch,)]:
-        raise RecipeError(f"network: {name}: found a state {wrong[0]}, wanted ({batch}, ...): one row for each vehicle")
+    if (before := _form(state)) != _form(after):
+        raise RecipeError(f"network: {name}.step: found a state {_form(after)}, wanted {before} as it was before the step")
+    for part in leaves(state):
+        if part.shape[:1] != (batch,):
+            found = tuple(part.shape)
+            raise RecipeError(f"network: {name}: found a state {found}, wanted ({batch}, ...): one row for each vehicle")
+
+
+def _form(state: State) -> Any:
+    """The shapes of a state's tensors, nested as they are."""
+    if isinstance(state, torch.Tensor):
+        return tuple(state.shape)
+    if not isinstance(state, tuple):
+        return type(state).__name__
+    return type(state).__name__, [_form(part) for part in state]
 
 
 def unroll(
     actor: Any, observation: torch.Tensor, state: State, slope: float
 ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
     """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer."""
-    if isinstance(actor, SpikingNetwork):
-        return actor.unroll(observation, state, slope)
-    set_slope(actor, slope)
+    if hasattr(actor, "unroll"):
+        return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     actions, rates = [], []
     for row in observation:
-        action, state = actor.step(row, state)
+        action, state = step(actor, row, state, slope)
         actions.append(action)
         rates.append(spike_rates(actor, state))
     return torch.stack(actions), state, tuple(torch.tensor(rates).mean(0))
 
 
-def set_slope(actor: nn.Module, slope: float) -> None:
-    """Tell a module that has a surrogate slope which it is."""
+def step(actor: Any, observation: torch.Tensor, state: State, slope: float) -> tuple[torch.Tensor, State]:
+    """One control step: observation [B, in] to action [B, out], and the next state."""
+    if isinstance(actor, SpikingNetwork):
+        return actor.step(observation, state, slope)
     if hasattr(actor, "slope"):
         actor.slope = slope
+    return actor.step(observation, state)  # type: ignore[no-any-return]
 
 
 def spike_rates(actor: nn.Module, state: State) -> tuple[float, ...]:
     """Share of the neurons of each layer that spiked in the last step; () where nothing spikes."""
     ask = getattr(actor, "spike_rates", None)
-    return tuple(float(rate) for rate in ask(state)) if ask else ()
+    return tuple(float(rate) for rate in ask(detach(state))) if ask else ()
 
 
 def project_(actor: nn.Module) -> None:

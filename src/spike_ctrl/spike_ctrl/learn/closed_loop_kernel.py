@@ -13,12 +13,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl.learn.objective import add_errors, add_gradient, command_gradient, restrain_lane
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.block_step import (
     BLOCKWISE,
     SIZES,
-    STATE_SIZE,
     SUBSTEPS_OF,
     advance_motors,
     advance_rates,
@@ -28,15 +29,18 @@ from spike_ctrl.sim.block_step import (
     retreat_motors,
     retreat_rates,
 )
-from spike_ctrl.sim.dynamics import AT, FASTMATH, LANES, QUATERNION, ROWS, VELOCITY, unpack_arms
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, LOOP, SEEN, errors_adjoint_lane, observe_adjoint_lane
-from spike_ctrl.sim.environment import observe_lane
+from spike_ctrl.sim.dynamics import AT, FASTMATH, LANES, ROWS, unpack_arms
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, SEEN, observe_adjoint_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, unpack
-from spike_ctrl.sim.reward import costs
+from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
+from spike_ctrl.snn.surrogate import derivative
 
-_LANES, _ZERO, _HALF, _ONE, _TWO = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
+_adjoint, _derivative, _mapped = inlined(adjoint), inlined(derivative), inlined(action_mapping.command)
+_LANES, _ZERO, _HALF, _ONE = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1)
 
 
 class Policy(NamedTuple):
@@ -48,7 +52,7 @@ class Policy(NamedTuple):
     theta: tuple[np.ndarray, ...]
     readout: np.ndarray  # [4, H]
     readout_bias: np.ndarray  # [4]
-    hard: np.float32  # reset: 0 subtracts the threshold, 1 forgets the membrane
+    hard: bool  # a spike forgets the membrane, else it subtracts the threshold
 
 
 class Tape(NamedTuple):
@@ -60,28 +64,6 @@ class Tape(NamedTuple):
     spike: np.ndarray  # [T + 1, N, B] before
     command: np.ndarray  # [T + MAX_DELAY, 4, B] u = (action + 1) / 2, those of the last MAX_DELAY steps first
     gain: np.ndarray  # [T, 4, B] du/dz, z the network's output before tanh
-
-
-class Objective(NamedTuple):
-    """Cost of a step, a sum over vehicles: weights of the squared errors, of the walls and of the change of u.
-
-    Position and velocity are relative to the set-point's. From a distance `far` on, the error of position counts linearly.
-    """
-
-    position: float
-    velocity: float
-    attitude: float
-    action: float
-    far: float  # m
-    wall: float  # weight of max(0, |p_i| - wall_at)^2
-    wall_at: float  # m
-    haste: float  # weight of max(0, |v| - haste_at)^2
-    haste_at: float  # m/s
-    lean: float  # weight of max(0, upright - z)^2, z the cosine of the tilt
-    upright: float
-    change: float  # weight of |u_t - u_{t-1}|^2
-    decay: float  # of the gradient with respect to the state, per step
-    limit: float  # of its norm, vehicle by vehicle
 
 
 def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors") -> Tape:
@@ -99,7 +81,7 @@ def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors") -> Tap
     return Tape(*(np.zeros(shape, np.float32) for shape in shapes))
 
 
-@njit(**BLOCKWISE)
+@kernel(**BLOCKWISE)
 def _see(buffer, block, noise, observation):
     base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
     for lane in range(_LANES):
@@ -108,23 +90,22 @@ def _see(buffer, block, noise, observation):
             observation[i, first + lane] = o[i] + noise[i, first + lane]
 
 
-@njit(inline="always")
+@inlined
 def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
     """One layer's step of `lif.lif_step`: current [H, B] and the state before it to the state after.
 
-    U_t = beta (1 - hard s_{t-1}) U_{t-1} + I_t - (1 - hard) s_{t-1} theta
+    Each vehicle's arithmetic is that of `snn.membrane`.
     """
     for n in range(len(bias)):
         b, leak, threshold = bias[n], beta[n], theta[n]
-        cut = (_ONE - hard) * threshold
         inflow, u0, s0, u, s = current[n], before[n], spiked[n], membrane[n], spike[n]
         for k in range(np.uint64(len(u))):
-            x = leak * ((_ONE - hard * s0[k]) * u0[k]) + (inflow[k] + b) - s0[k] * cut
+            x = _remainder(u0[k], s0[k], leak, hard) + (inflow[k] + b) - _subtracted(s0[k], threshold, hard)
             u[k] = x
-            s[k] = _ONE if x > threshold else _ZERO
+            s[k] = _ONE if _fires(x, threshold) else _ZERO
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course):
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
@@ -169,13 +150,13 @@ def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, d
             else:
                 advance_rates(buffer, block, dt, reach, unpack(loop), late, tape.command, t, delay, kept)
             _follow(buffer, block, course[t])
-        _add_costs(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
+        add_errors(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
     for block in range(blocks):
         record(buffer, block, tape.state[steps * parts, block])
     return sums
 
 
-@njit(inline="always")
+@inlined
 def _follow(buffer, block, course):
     """Into the frame of the set-point where it is now."""
     base = np.uint64(block * ROWS * LANES)
@@ -184,32 +165,19 @@ def _follow(buffer, block, course):
             buffer[base + AT[i] + lane] -= course[i, block * LANES + lane]
 
 
-@njit(inline="always")
+@inlined
 def _command(output, bias, noise, command, gain):
-    """u = (clip(tanh z + noise) + 1) / 2 and du/dz."""
+    """u of the action clip(tanh z + noise), and du/dz."""
     for i in range(4):
         for b in range(output.shape[1]):
             a = math.tanh(output[i, b] + bias[i])
             noisy = a + noise[i, b]
             open = _ONE if abs(noisy) < _ONE else _ZERO
-            command[i, b] = _HALF + _HALF * min(max(noisy, -_ONE), _ONE)
+            command[i, b] = _mapped(min(max(noisy, -_ONE), _ONE))
             gain[i, b] = open * _HALF * (_ONE - a * a)
 
 
-@njit(**BLOCKWISE)
-def _add_costs(buffer, course, tick, command, before, rest, sums):
-    for b in range(command.shape[1]):
-        lane = np.uint64(b // LANES * ROWS * LANES + b % LANES)
-        u = (command[0, b], command[1, b], command[2, b], command[3, b])
-        o = observe_lane(buffer, lane)
-        v = (o[12] - course[0, b] / tick, o[13] - course[1, b] / tick, o[14] - course[2, b] / tick)
-        c = costs((*o[:12], *v, *o[15:]), u, rest)
-        for i in range(4):
-            sums[i] += c[i]
-            sums[4] += (command[i, b] - before[i, b]) ** 2
-
-
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient):
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
@@ -232,7 +200,7 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
         kept = tape.state[t * parts : (t + 1) * parts + 1]
         for block in range(blocks):
             load(buffer, block, kept[parts, block])
-            _cost(buffer, block, adjoint, course[t], tick, objective)
+            add_gradient(buffer, block, adjoint, course[t], tick, objective)
             if loop is None:
                 retreat_motors(buffer, block, dt, reach, adjoint, tape.command, t, delay, kept, by_command)
             else:
@@ -240,10 +208,9 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
         for i in range(4):
             for b in range(vehicles):
                 u, before = tape.command[t + MAX_DELAY, i, b], tape.command[t + MAX_DELAY - 1, i, b]
-                change = _TWO * objective.change * (u - before)
-                by_command[t + MAX_DELAY - 1, i, b] -= change
-                g = by_command[t + MAX_DELAY, i, b] + change + _TWO * objective.action * (u - rest)
-                by_output[i, b] = g * tape.gain[t, i, b]
+                by_this, by_last = command_gradient(u, before, rest, objective)
+                by_command[t + MAX_DELAY - 1, i, b] += by_last
+                by_output[i, b] = (by_command[t + MAX_DELAY, i, b] + by_this) * tape.gain[t, i, b]
                 gradient.readout_bias[i] += by_output[i, b]
         end = neurons
         np.dot(by_output, tape.spike[t + 1, end - len(policy.bias[layers - 1]) : end].T, by_readout)
@@ -273,7 +240,7 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
             _see_back(buffer, block, adjoint, by_input, objective)
 
 
-@njit(**BLOCKWISE)
+@kernel(**BLOCKWISE)
 def _see_back(buffer, block, adjoint, by_input, objective):
     """Add what the observation of the step was worth to the gradient of its state, and restrain that."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
@@ -283,83 +250,29 @@ def _see_back(buffer, block, adjoint, by_input, objective):
     for lane in range(_LANES):
         observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
     for lane in range(_LANES):
-        _restrain_lane(adjoint, at + lane, objective)
+        restrain_lane(adjoint, at + lane, objective)
 
 
-@njit(inline="always")
-def _cost_lane(buffer, lane, adjoint, at, objective):
-    x, y, z = buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]]
-    distance = math.sqrt(x * x + y * y + z * z)
-    position = objective.position * (objective.far / distance if distance > objective.far else _ONE)
-    errors_adjoint_lane(buffer, lane, adjoint, at, (position, _ZERO, objective.attitude))
-    for i in range(3):
-        p = buffer[lane + AT[i]]
-        over = abs(p) - objective.wall_at
-        over = over if over > _ZERO else _ZERO
-        adjoint[at + AT[i]] += _TWO * objective.wall * over * (_ONE if p > _ZERO else -_ONE)
-    qx, qy = buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]]
-    over = objective.upright - _ONE + _TWO * (qx * qx + qy * qy)
-    weight = np.float32(8.0) * objective.lean * (over if over > _ZERO else _ZERO)
-    adjoint[at + AT[QUATERNION]] += weight * qx
-    adjoint[at + AT[QUATERNION + 1]] += weight * qy
-
-
-@njit(**BLOCKWISE)
-def _cost(buffer, block, adjoint, course, tick, objective):
-    """Add the gradient of what the state after a step costs, its velocity against that of the set-point."""
-    base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
-    for lane in range(_LANES):
-        _cost_lane(buffer, base + lane, adjoint, at + lane, objective)
-    for lane in range(LANES):
-        b = block * LANES + lane
-        vx, vy, vz = (
-            buffer[base + AT[VELOCITY] + lane] - course[0, b] / tick,
-            buffer[base + AT[VELOCITY + 1] + lane] - course[1, b] / tick,
-            buffer[base + AT[VELOCITY + 2] + lane] - course[2, b] / tick,
-        )
-        speed = math.sqrt(vx * vx + vy * vy + vz * vz)
-        over = objective.haste * (_ONE - objective.haste_at / speed) if speed > objective.haste_at else _ZERO
-        weight = _TWO * (objective.velocity + over)
-        adjoint[at + AT[VELOCITY] + lane] += weight * vx
-        adjoint[at + AT[VELOCITY + 1] + lane] += weight * vy
-        adjoint[at + AT[VELOCITY + 2] + lane] += weight * vz
-
-
-@njit(inline="always")
-def _restrain_lane(adjoint, at, objective):
-    """Decay the gradient of one vehicle's state and keep its norm within the limit: a tumble must not drown the rest."""
-    square = _ZERO
-    for i in range(STATE_SIZE):
-        square += adjoint[at + AT[i]] * adjoint[at + AT[i]]
-    norm = math.sqrt(square)
-    factor = objective.decay * (objective.limit / norm if norm > objective.limit else _ONE)
-    for i in range(STATE_SIZE):
-        adjoint[at + AT[i]] *= factor
-    for i in range(LOOP, ADJOINT_ROWS):
-        adjoint[at + AT[i]] *= factor
-
-
-@njit(inline="always")
+@inlined
 def _unfire(incoming, later, before, spiked, membrane, beta, theta, hard, slope, by_bias, by_beta, by_theta):
     """One layer's step backwards: with G_t = `incoming` the gradient of s_t, `later` goes from dU_{t+1} to dU_t.
 
-    soft:  dU_t = (G_t - theta dU_{t+1}) / (1 + k |U_t - theta|)^2 + beta dU_{t+1}
-    hard:  dU_t = (G_t - beta U_t dU_{t+1}) / (1 + k |U_t - theta|)^2 + beta (1 - s_t) dU_{t+1}
+    with ds_t = G_t + (ds_t of the next step's reset):  dU_t = surrogate'(U_t - theta) ds_t + (dU_t of the next step's leak)
     """
-    soft = _ONE - hard
     for n in range(len(beta)):
         leak, threshold = beta[n], theta[n]
-        cut, forgotten = soft * threshold, hard * leak
         g, after, u0, s0, u = incoming[n], later[n], before[n], spiked[n], membrane[n]
         sum_bias, sum_beta, sum_theta = _ZERO, _ZERO, _ZERO
         for k in range(np.uint64(len(u))):
-            slack = _ONE + slope * abs(u[k] - threshold)
-            through = (g[k] - (cut + forgotten * u[k]) * after[k]) / (slack * slack)
-            du = through + (leak - forgotten * (_ONE if u[k] > threshold else _ZERO)) * after[k]
+            fired = _ONE if _fires(u[k], threshold) else _ZERO
+            to_membrane, to_spike, _, _ = _adjoint(after[k], u[k], fired, leak, threshold, hard)
+            through = (g[k] + to_spike) * _derivative(u[k] - threshold, slope)
+            du = through + to_membrane
+            _, _, to_beta, to_theta = _adjoint(du, u0[k], s0[k], leak, threshold, hard)
             after[k] = du
             sum_bias += du
-            sum_beta += du * ((_ONE - hard * s0[k]) * u0[k])
-            sum_theta -= through + soft * s0[k] * du
+            sum_beta += to_beta
+            sum_theta += to_theta - through
         by_bias[n] += sum_bias
         by_beta[n] += sum_beta
         by_theta[n] += sum_theta

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
+from spike_ctrl.learn.onnx_graph import graph_of
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy.checkpoint import Contract
@@ -63,7 +65,7 @@ class Learner:
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
         self.method = _method(recipe, airframe, vehicles, seed, self.actor, self.generator)
-        self.explores = isinstance(self.method, Exploring)
+        self.explorer = self.method if isinstance(self.method, Exploring) else None
         self.slopes = slope_schedule.from_config(recipe.network.slope)
         self.slope_state = self.slopes.initial()
         self.environment_steps = self.iterations = self.dropped_rows = 0
@@ -99,7 +101,7 @@ class Learner:
         jump, progress = self.recipe.jump_start, self.progress
         share = min(1.0, progress / jump.until) if jump.until > 0 else 1.0
         horizon = jump.horizon + (jump.rest - jump.horizon) * share
-        return RolloutSettings(horizon, 0.0 if self.explores else jump.noise, self.recipe.task.stage(progress))
+        return RolloutSettings(horizon, 0.0 if self.explorer else jump.noise, self.recipe.task.stage(progress))
 
     def receive(self, rows: Rows) -> None:
         """Store one tick of all vehicles and keep account of their episodes; what is not finite is dropped and counted."""
@@ -184,6 +186,11 @@ class Learner:
         """The averaged policy, as it is now."""
         return self._policy(self.average.network, self.averaged_weights)
 
+    @cached_property
+    def graph(self) -> bytes | None:
+        """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises OnnxGraphError."""
+        return None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, OBSERVATION_SIZE, 4)
+
     def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
         if isinstance(self.actor, SpikingNetwork):
             return SpikingPolicy(weights(), self.actor.neuron)
@@ -205,7 +212,7 @@ class Learner:
             if isinstance(module, type(self.actor)):  # the actor, its average, its targets
                 actors.load_weights(module, weights)
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain values from which `restore` goes on; episodes in flight are not kept."""
         arrays, info = self.method.state()
         arrays = {f"method.{name}": value for name, value in arrays.items()}
@@ -226,7 +233,7 @@ class Learner:
             "seed": self.seed,
         }
 
-    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         """Put back what `state` returned. Raises ValueError where the run had other vehicles or another seed."""
         for name in ("vehicles", "seed"):
             if info[name] != getattr(self, name):
@@ -257,7 +264,8 @@ class Learner:
 
 def _method(recipe: Recipe, *given: Any) -> Algorithm:
     if isinstance(recipe.algorithm, NamedObject):
-        method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
+        with actors.seeded(given[-1]):
+            method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
         named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, RecipeError)
         return method  # type: ignore[no-any-return]
     return METHODS[recipe.algorithm](recipe, *given)

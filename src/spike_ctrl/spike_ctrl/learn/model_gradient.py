@@ -9,6 +9,9 @@ move; the policy is told of their velocity as it is in flight, PREVIEW seconds a
            + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2
            + lean max(0, cos lean_at - cos tilt)^2 + change |u_t - u_{t-1}|^2
 
+The spiking network is flown by a kernel of its own, `closed_loop_kernel`; any other module by `module_gradient`, where
+torch differentiates the network.
+
 where u = (action + 1) / 2, and with `rates` actions the reward's last term counts |u - 1/2|^2: thrust and rates away
 from those of hover.
 """
@@ -18,30 +21,31 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-import scipy.linalg.blas  # noqa: F401  numba multiplies matrices with scipy's BLAS, whose threads are limited below
 import torch
 from scipy.spatial.transform import Rotation
-from threadpoolctl import threadpool_limits
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
-from spike_ctrl.learn import closed_loop_kernel
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn import closed_loop_kernel, module_gradient
+from spike_ctrl.learn.actor import State
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import Objective, Policy
+from spike_ctrl.learn.closed_loop_kernel import Policy
 from spike_ctrl.learn.moving_setpoints import Courses
+from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim import dynamics, rate_loop
-from spike_ctrl.sim.block_step import SUBSTEPS_OF
+from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.dynamics import DELAY, STATE_ROWS
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some
-from spike_ctrl.sim.reward import curriculum
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 
@@ -49,57 +53,66 @@ STARTS = 8192  # the most recent first states of episodes that are kept
 
 
 class VehicleTile:
-    """TILE vehicles: dynamics, spiking states, last commands, segments flown in this episode, courses of the set-points."""
+    """Vehicles that fly at once: dynamics, what the policy remembers, last commands, segments flown in this episode, courses
+    of the set-points. The memory is membrane and spike of a spiking network, or `memory` of another module, () for none."""
 
     ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
 
-    def __init__(self, airframe: Airframe, neurons: int, rest: float):
-        self.buffer = dynamics.allocate(TILE, airframe)
-        self.membrane = np.zeros((neurons, TILE), np.float32)
-        self.spike = np.zeros((neurons, TILE), np.float32)
-        self.command = np.full((MAX_DELAY, 4, TILE), rest, np.float32)
-        self.flown = np.zeros(TILE, np.int64)
-        self.courses = Courses(TILE)
+    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, memory: State = ()):
+        self.buffer = dynamics.allocate(size, airframe)
+        self.membrane = np.zeros((neurons, size), np.float32)
+        self.spike = np.zeros((neurons, size), np.float32)
+        self.memory = memory
+        self.command = np.full((MAX_DELAY, 4, size), rest, np.float32)
+        self.flown = np.zeros(size, np.int64)
+        self.courses = Courses(size)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that changes."""
         moving = {"swing": self.courses.swing, "time": self.courses.time}
-        return {name: getattr(self, name) for name in self.ARRAYS} | moving
+        memory = {f"memory{index}": part.numpy() for index, part in enumerate(actors.leaves(self.memory))}
+        return {name: getattr(self, name) for name in self.ARRAYS} | moving | memory
 
 
 class ModelGradient:
     """Learns by flying a model of the airframe; the flight it receives only says where to start."""
 
-    def __init__(self, recipe, airframe: Airframe, vehicles: int, seed: int, actor: SpikingNetwork, generator):
+    def __init__(self, recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator):
         s = recipe.model_gradient
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
-        if actor.neuron.detach_reset:
+        if terms := recipe.task.terms:
+            raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
+        self._fused = isinstance(actor, SpikingNetwork)
+        if self._fused and actor.neuron.detach_reset:
             raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])
-        neurons = sum(actor.sizes[1:-1])
+        neurons = sum(actor.sizes[1:-1]) if self._fused else 0
+        self.size = TILE if self._fused else s.vehicles  # of a tile
         layout = airframe.action_layout
         self._rest = airframe.hover if layout == "motors" else 0.5
-        self.tiles = [VehicleTile(airframe, neurons, self._rest) for _ in range(s.pool // TILE)]
+        self.tiles = [
+            VehicleTile(airframe, self.size, neurons, self._rest, () if self._fused else actor.initial_state(self.size))
+            for _ in range(s.pool // self.size)
+        ]
         self.starts = np.zeros((STARTS, 17), np.float32)
         self.received = self.updates = 0
         for parameter in actor.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
-        at_once = s.vehicles // TILE
-        self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
-        self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
+        self._at_once = at_once = s.vehicles // self.size
         self._draw = (recipe.task.start.array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
-        dt = 1 / RATE_HZ / SUBSTEPS_OF[layout]
-        loop = rate_loop.constants(airframe, dt) if layout == "rates" else None
-        late = rate_loop.delay_substeps(airframe, dt) if layout == "rates" else 0
-        self._model = (dynamics.geometry(airframe), np.float32(dt), np.float32(self._rest), loop, late, self._policy)
+        self._motion = m = motion(airframe, 1 / RATE_HZ)
+        if not self._fused:
+            return
+        self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
+        self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
+        self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
+        self._model = (m.arms, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
-        threadpool_limits(1, "blas")
 
     def receive(self, rows: Rows) -> None:
         """Keep the first states of episodes; rotors and observation say all that the dynamics need."""
@@ -119,7 +132,7 @@ class ModelGradient:
         s, schedule = self.settings, self.recipe.schedule
         if not self.updates:
             for index, tile in enumerate(self.tiles):  # not all of the same age
-                self._restart(tile, np.ones(TILE, bool), index)
+                self._restart(tile, np.ones(self.size, bool), index)
                 tile.flown[:] = index % s.episode_segments
         rate = schedule.learning_rate_end + (schedule.learning_rate - schedule.learning_rate_end) * cosine(progress)
         self.optimiser.param_groups[0]["lr"] = rate
@@ -127,30 +140,53 @@ class ModelGradient:
         return {name: float(np.mean([one[name] for one in found])) for name in found[0]} | {"learning_rate": rate}
 
     def _update(self, progress: float, k: float, average: AveragedNetwork) -> dict[str, float]:
-        s, at_once = self.settings, len(self._tapes)
+        s, at_once = self.settings, self._at_once
         first = self.updates * at_once % len(self.tiles)
         objective = self._objective(progress)
         jobs = []
         for index in range(at_once):
             tile = self.tiles[first + index]
             self._restart(tile, self._ended(tile), first + index)
-            noise = s.noise * self.random.standard_normal((s.segment, 4, TILE), dtype=np.float32)
-            jobs.append((tile, self._tapes[index], self._gradients[index], noise, self._sensor_noise()))
-        errors = sum(self._threads.map(lambda job: self._segment(*job, objective, np.float32(k)), jobs))
-        for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
-            torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
+            noise = s.noise * self.random.standard_normal((s.segment, 4, self.size), dtype=np.float32)
+            jobs.append((tile, noise, self._sensor_noise()))
+        errors = self._fly_fused(jobs, objective, k) if self._fused else self._fly_module(*jobs[0], objective, k)
         self.updates += 1
         norm = torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip).item()
         finite = math.isfinite(norm)
         if finite:  # a vehicle that tumbles to infinity teaches nothing
             self.optimiser.step()
-            self.actor.project_()
+            actors.project_(self.actor)
             average.follow(self.actor)
         weights = (objective.position, objective.velocity, objective.attitude, objective.action, objective.change)
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
-    def _segment(self, tile: VehicleTile, tape, gradient: Policy, noise, unseen, objective: Objective, k) -> np.ndarray:
+    def _fly_fused(self, jobs: list[tuple], objective: Objective, k: float) -> np.ndarray:
+        """Fly a segment with each tile, on threads of their own, and set the gradients; returns the summed errors."""
+        jobs = [(*job, tape, gradient) for job, tape, gradient in zip(jobs, self._tapes, self._gradients, strict=True)]
+        errors = sum(self._threads.map(lambda job: self._segment(*job, objective, np.float32(k)), jobs))
+        for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
+            torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
+        return errors
+
+    def _fly_module(self, tile: VehicleTile, noise, unseen, objective: Objective, k: float) -> np.ndarray:
+        """`_fly_fused` for a module that torch differentiates."""
+        steps = self.settings.segment
+        unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
+        delay = dynamics.read(tile.buffer, DELAY, self.size).astype(np.int64)
+        flight = module_gradient.Flight(noise, unseen, delay, tile.courses.displacement(steps, 1 / RATE_HZ))
+        flown = module_gradient.fly(
+            lambda observation, state: actors.step(self.actor, observation, state, k),
+            tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective,
+        )  # fmt: skip
+        self.optimiser.zero_grad(set_to_none=False)
+        flown.cost.backward()
+        tile.memory, tile.command[:] = flown.state, flown.command
+        tile.flown += 1
+        tile.courses.time += steps / RATE_HZ
+        return flown.errors
+
+    def _segment(self, tile: VehicleTile, noise, unseen, tape, gradient: Policy, objective: Objective, k) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
         for array in _flat(gradient):
@@ -169,32 +205,35 @@ class ModelGradient:
         return errors
 
     def _sensor_noise(self) -> np.ndarray:
-        shape = (self.settings.segment, OBSERVATION_SIZE, TILE)
+        shape = (self.settings.segment, OBSERVATION_SIZE, self.size)
         if not self._noise_scale:
             return np.zeros(shape, np.float32)
         return self._noise_scale * NOISE[:, None] * self.random.standard_normal(shape, dtype=np.float32)
 
     def _ended(self, tile: VehicleTile) -> np.ndarray:
-        position = dynamics.read(tile.buffer, slice(0, 3), TILE)
+        position = dynamics.read(tile.buffer, slice(0, 3), self.size)
         inside = (np.abs(position) <= self.settings.box).all(1)  # a NaN is outside
         return ~inside | (tile.flown >= self.settings.episode_segments)
 
     def _restart(self, tile: VehicleTile, who: np.ndarray, index: int) -> None:
         """Start new episodes in some vehicles of a tile: plants of their own, states among those received."""
-        draw_some(tile.buffer, who, self.seed, index * TILE, *self._draw)
+        draw_some(tile.buffer, who, self.seed, index * self.size, *self._draw)
         held = min(self.received, STARTS)
-        state = dynamics.read(tile.buffer, STATE_ROWS, TILE)
+        state = dynamics.read(tile.buffer, STATE_ROWS, self.size)
         state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
         dynamics.write(tile.buffer, STATE_ROWS, state)
         rate_loop.begin_some(tile.buffer, who)
         tile.courses.restart(who, self.settings.set_point, self.random)
         tile.membrane[:, who] = tile.spike[:, who] = 0
+        if not self._fused:
+            tile.memory = actors.detach(actors.restart(self.actor, tile.memory, torch.from_numpy(who)))
         tile.command[:, :, who] = self._rest
         tile.flown[who] = 0
 
     def _objective(self, progress: float) -> Objective:
         s = self.settings
-        r = curriculum(self.recipe.task.stage(progress))
+        task = self.recipe.task
+        r = task.coefficients(task.stage(progress))
         reward = {"position": s.position * r.position} | {n: getattr(r, n) for n in ("velocity", "attitude", "action")}
         reward["upright"] = math.cos(s.lean_at)
         ours = {name: getattr(s, name) for name in Objective._fields if name not in reward}
@@ -230,7 +269,7 @@ def cosine(progress: float) -> float:
 def _views(network: SpikingNetwork, view) -> Policy:
     layers = network.layers
     hidden = (tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta"))
-    hard = np.float32(network.neuron.reset is Reset.HARD)
+    hard = network.neuron.reset is Reset.HARD
     return Policy(*hidden, view(network.output.weight), view(network.output.bias), hard)
 
 

@@ -64,6 +64,7 @@ class Run:
         resumption.require_new(folder)
         recipe.require_fit(airframe)
         learner = Learner(recipe, airframe, vehicles, seed)
+        _ = learner.graph  # a network that no checkpoint can hold is refused before it is trained
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
@@ -150,6 +151,7 @@ class Run:
             self.policy_path,
             learner.averaged_weights() if weights is None else weights,
             learner.contract(),
+            graph=learner.graph,
             recipe=learner.recipe.name,
             seed=learner.seed,
             commit=self.commit,

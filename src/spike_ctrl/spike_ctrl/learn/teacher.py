@@ -14,7 +14,6 @@ from spike_ctrl.control.guide_protocol import METHODS, Guide
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.observation import LAYOUT
 
 
@@ -37,15 +36,18 @@ class PolicyGuide:
         return self.policy.reset_rows(state, mask)
 
 
-def make(recipe: Recipe, airframe: Airframe) -> Guide:
-    """The guide of a recipe for an airframe. Raises RecipeError, and CheckpointError for a file that does not fit."""
+def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:
+    """The guide of a recipe for an airframe, at this rate of the states.
+
+    Raises RecipeError, and CheckpointError for a file that does not fit.
+    """
     if isinstance(recipe.guide, Gains):
-        return GeometricGuide(airframe, recipe.guide, RATE_HZ)
+        return GeometricGuide(airframe, recipe.guide, rate_hz)
     if isinstance(recipe.guide, NamedObject):
         guide = recipe.guide.make("guide", RecipeError, airframe)
         named_object.require(guide, METHODS, "guide", recipe.guide.name, RecipeError)
         return guide  # type: ignore[no-any-return]
-    expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": RATE_HZ}
+    expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": rate_hz}
     return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)
 
 

@@ -44,8 +44,8 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
                 state = policy.reset_rows(state, first)
                 guide_state = guide.reset_rows(guide_state, first)
             action, state = policy.step(seen.observation, state)
-            if learner.explores:
-                action = learner.method.explore(seen.observation, action)
+            if learner.explorer:
+                action = learner.explorer.explore(seen.observation, action)
             advice, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, seen.plant)
             rows, _ = rollout.fly(seen, action, advice, leave.horizon, leave.noise)
             learner.receive(rows)

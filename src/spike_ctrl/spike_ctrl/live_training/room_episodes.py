@@ -24,7 +24,7 @@ from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.px4.link import setpoint
 from spike_ctrl.sim import observation
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
-from spike_ctrl.sim.reward import Coefficients, curriculum, reward
+from spike_ctrl.sim.reward import Coefficients, reward
 
 FLOOR, WALL = 0.5, 1.0  # m: lowest height of an episode, and how far from the walls it starts
 CATCH_TIME, CATCH_SHARE = 0.3, 0.5  # s until the guide has levelled a falling vehicle; share of the spare thrust it then has
@@ -86,12 +86,15 @@ class RoomEpisodes:
 
     def __init__(self, recipe: Recipe, airframe: Airframe, room: Room, seed: int):
         airframe.require_layout("rates")
+        if recipe.task.terms:
+            found = ", ".join(recipe.task.terms)
+            raise RoomError(f"recipe {recipe.name}: task.terms: found {found}, wanted none for a flight on an autopilot")
         self.task, self.airframe, self.room = recipe.task, airframe, room
         self.jump_start = JumpStart(1, np.random.default_rng([seed, 1]), recipe.jump_start.spread)
         self._starts = np.random.default_rng([seed, 5])
         self._step = -1  # that the last state began
         self._noise = 0.0
-        self._coefficients: Coefficients = curriculum(0.0)
+        self._coefficients: Coefficients = recipe.task.coefficients(0.0)
 
     def start(self) -> SetPoint:
         """Where the next episode starts: at rest, its place and yaw drawn as the recipe says, away from the walls."""
@@ -104,7 +107,7 @@ class RoomEpisodes:
         return SetPoint((x, y, self.room.height + z), yaw=float(high))
 
     def begin(self, leave: RolloutOrder) -> None:
-        self._step, self._noise, self._coefficients = -1, leave.noise, curriculum(leave.curriculum)
+        self._step, self._noise, self._coefficients = -1, leave.noise, self.task.coefficients(leave.curriculum)
         self.jump_start.begin(np.ones(1, bool), leave.horizon)
 
     def see(self, sample: Sample, cut: str = "") -> RoomState:

@@ -10,24 +10,24 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
+from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
+_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _step(observation, membrane, spike, numbers, sizes, soft, recurrent):
+
+@kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _step(observation, membrane, spike, numbers, sizes, hard, recurrent):
     """One step of one vehicle. numbers: bias, beta, theta of all hidden neurons, then for each layer the weights [in, out],
     last the bias of the outputs. Gives action, membrane and spike in new arrays."""
     neurons, layers, outputs = membrane.size, sizes.size - 2, sizes[sizes.size - 1]
     bias, beta, theta = numbers[:neurons], numbers[neurons : 2 * neurons], numbers[2 * neurons : 3 * neurons]
     after, fired = np.empty_like(membrane), np.empty_like(spike)
     for i in range(neurons):
-        if soft:
-            after[i] = beta[i] * membrane[i] - theta[i] * spike[i] + bias[i]
-        else:
-            after[i] = beta[i] * membrane[i] * (1 - spike[i]) + bias[i]
+        after[i] = _remainder(membrane[i], spike[i], beta[i], hard) - _subtracted(spike[i], theta[i], hard) + bias[i]
     at, begin = 3 * neurons, 0
     for layer in range(layers):
         inputs, width = sizes[layer], sizes[layer + 1]
@@ -47,7 +47,7 @@ def _step(observation, membrane, spike, numbers, sizes, soft, recurrent):
                         u[i] += row[i]
             at += width * width
         for i in range(begin, begin + width):
-            fired[i] = after[i] > theta[i]
+            fired[i] = _fires(after[i], theta[i])
         begin += width
     inputs = sizes[layers]
     action = numbers[at + inputs * outputs : at + (inputs + 1) * outputs].copy()
@@ -73,7 +73,7 @@ class CompiledPolicy(SpikingPolicy):
         parts = [constants.bias, constants.beta, constants.theta]
         parts += [weight.T for _, weight, _ in self._layers] + [constants.output_weight.T, constants.output_bias]
         self._numbers = np.concatenate([part.ravel() for part in parts])
-        self._size_array, self._soft = np.array(self.sizes), self.neuron.reset is Reset.SOFT
+        self._size_array, self._hard = np.array(self.sizes), self.neuron.reset is Reset.HARD
         self.step(np.zeros(self.sizes[0], self.dtype), self.initial_state())
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
@@ -89,7 +89,7 @@ class CompiledPolicy(SpikingPolicy):
             state.spike.ravel(),
             self._numbers,
             self._size_array,
-            self._soft,
+            self._hard,
             self.neuron.recurrent,
         )
         if len(shape) == 1:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 from spike_ctrl.snn.weight_shapes import network_sizes, weight_shapes
 
@@ -76,11 +77,9 @@ class SpikingPolicy:
             batch = state.membrane.shape[1:]
             raise ValueError(f"observation: found shape {observation.shape}, wanted {(*batch, self.sizes[0])}")
         # What does not depend on this step's input is done for all layers at once.
-        membrane = beta * state.membrane
-        if self.neuron.reset is Reset.SOFT:
-            membrane -= theta * state.spike
-        else:
-            membrane *= 1 - state.spike
+        hard = self.neuron.reset is Reset.HARD
+        membrane = remainder(state.membrane, state.spike, beta, hard)
+        membrane -= subtracted(state.spike, theta, hard)
         membrane += bias
         spike = np.empty_like(membrane)
         signal = observation.T.astype(self.dtype, copy=False)
@@ -89,7 +88,7 @@ class SpikingPolicy:
             if layer_weight.shape[1] > len(signal):  # recurrent
                 signal = np.concatenate([signal, state.spike[rows]])
             u += np.dot(layer_weight, signal)
-            s[:] = u > (layer_theta if u.ndim == 1 else layer_theta[:, None])
+            s[:] = fires(u, layer_theta if u.ndim == 1 else layer_theta[:, None])
             signal = s
         action = np.dot(weight, signal)
         action += output_bias

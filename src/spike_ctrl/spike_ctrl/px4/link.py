@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import Signing
+from spike_ctrl.sim import action_mapping
 
 
 class Odometry(NamedTuple):
@@ -351,8 +354,7 @@ def setpoint(action: Sequence[float], airframe: Airframe) -> tuple[float, Vector
         if not -1 <= value <= 1:
             raise LinkError(f"action: {name}: found {value}, wanted -1 to 1")
     collective, *rates = (float(value) for value in action)
-    hover = airframe.hover
-    thrust = hover + collective * (hover if collective < 0 else 1 - hover)
+    thrust = float(action_mapping.thrust(np.float64(collective), np.float64(airframe.hover)))
     roll, pitch, yaw = (rate * limit for rate, limit in zip(rates, airframe.max_rates, strict=True))
     return thrust, (roll, pitch, yaw)
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import frames, link
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.preflight import Unmet
+from spike_ctrl.sim import action_mapping
 
 # Which px4_msgs goes with which PX4. 1.14 knows no direct actuators, 1.13 and older no uXRCE-DDS.
 BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
@@ -65,7 +68,7 @@ def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
     for number, value in enumerate(action):
         if not -1 <= value <= 1:
             raise link.LinkError(f"action: motor {number}: found {value}, wanted -1 to 1")
-    thrusts = [airframe.thrust((value + 1) / 2) / airframe.thrust(1.0) for value in action]
+    thrusts = [airframe.thrust(float(action_mapping.command(np.float64(value)))) / airframe.thrust(1.0) for value in action]
     return [thrusts[motor] for motor in MOTOR_ORDER] + [math.nan] * (OUTPUTS - len(thrusts))
 
 

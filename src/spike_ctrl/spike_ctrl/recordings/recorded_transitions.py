@@ -18,6 +18,7 @@ from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, finite
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import Recording, read
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE
 from spike_ctrl.sim.reward import Coefficients, reward
 
@@ -143,9 +144,9 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
 def throttle(action: np.ndarray, airframe: Airframe) -> np.ndarray:
     """Commands u (N, 4) of the rotors. Of `rates` only the collective is known: what the rate loop adds is not."""
     if airframe.action_layout == "motors":
-        return (action + 1) / 2
-    hover, collective = airframe.hover, action[:, :1]
-    return np.repeat(hover + collective * np.where(collective < 0, hover, 1 - hover), 4, axis=1).astype(np.float32)
+        return action_mapping.command(action)
+    thrust = np.vectorize(action_mapping.thrust, otypes=[np.float32])(action[:, :1], np.float64(airframe.hover))
+    return np.repeat(thrust, 4, axis=1)
 
 
 def _cuts(tick: np.ndarray) -> np.ndarray:

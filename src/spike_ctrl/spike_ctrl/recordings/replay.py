@@ -22,6 +22,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot, Reason
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import PolicyReports, Recording, read
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.sim.reward import START, Coefficients, reward
@@ -192,7 +193,7 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
             after = ends[ends > start]
             if not len(after) or states.tick[after[0]] - states.tick[start] != after[0] - start:
                 continue
-            command = (recording.applied.action[start : after[0], vehicle] + 1) / 2
+            command = action_mapping.command(recording.applied.action[start : after[0], vehicle])
             reached = states.observation[start + 1 : after[0] + 1, vehicle]
             if np.isfinite(command).all():
                 found.append(reward(reached, command, hover, coefficients).sum())

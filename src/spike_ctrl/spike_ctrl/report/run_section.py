@@ -59,7 +59,7 @@ def metrics(path: Path) -> list[dict]:
 def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict]) -> Chart | None:
     sheet = go.Figure()
     for number, (name, label) in enumerate(names.items()):
-        points = [(line["environment_steps"], line[name]) for line in lines if name in line and "environment_steps" in line]
+        points = [(_steps(line), line[name]) for line in lines if name in line and "environment_steps" in line]
         if points:
             x, y = zip(*(points[i] for i in thinned(len(points))), strict=True)
             sheet.add_trace(curve(x, y, label, number, showlegend=True))
@@ -68,6 +68,11 @@ def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict
     sheet.update_xaxes(title_text="environment steps")
     sheet.update_yaxes(title_text=unit)
     return Chart(title, styled(sheet))
+
+
+def _steps(line: Mapping) -> float:
+    """Vehicle-steps that were flown, and those that recorded flight stood in for."""
+    return line["environment_steps"] + line.get("offline_steps", 0)
 
 
 def _json(file: Path) -> dict:

@@ -1,1 +1,1 @@
-"""Simulation: batched quadrotor dynamics with their derivatives, observation, reward, randomisation, environment."""
+"""Simulation of a batch of quadrotors: dynamics and their derivatives, observation, reward, randomisation, episodes."""

@@ -1,51 +1,91 @@
-"""What a command does to one block of vehicles in a control step, for either action layout, and the same backwards.
+"""One control step of one block of vehicles, forwards and backwards, for either action layout.
 
-A tape keeps the state before each substep. `motors` has one substep: u are the rotors' commands. `rates` has
-rate_loop.SUBSTEPS: 2 u - 1 are the set-points of the body-rate loop, in force after `late` substeps, and the loop's own
-state is kept too.
+A tape keeps the state before each substep. With `motors` a step is one substep, and u are the rotors' commands. With
+`rates` it is rate_loop.SUBSTEPS substeps: the actions, 2 u - 1, are the set-points of the body-rate loop from substep
+`late` on, and the tape keeps the loop's own state too.
 
-Each function here is compiled by itself, for one block: inlined into a whole segment they take minutes to compile.
+Each function is compiled on its own: inlined into a whole segment, they would take minutes to compile.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
-from spike_ctrl.sim.dynamics import AT, COMMAND, FASTMATH, LANES, RATE_SETPOINT, ROWS, STEP, rk4_lane
+import numpy as np
+
+from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
+from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.sim.action_mapping import action
+from spike_ctrl.sim.dynamics import (
+    AT,
+    COMMAND,
+    FASTMATH,
+    LANES,
+    RATE_SETPOINT,
+    ROWS,
+    STEP,
+    geometry,
+    rk4_lane,
+)
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, rk4_adjoint_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
-from spike_ctrl.sim.rate_loop import SUBSTEPS, rate_lane
+from spike_ctrl.sim.rate_loop import SUBSTEPS, constants, delay_substeps, rate_lane
 from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
 STATE_SIZE, LOOP_SIZE = 17, STEP - COMMAND  # rows kept of the dynamics, and of the rate loop with its rotor commands
 SIZES = {"motors": STATE_SIZE, "rates": STATE_SIZE + LOOP_SIZE}
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy"}
-_LANES, _ONE, _TWO = np.uint64(LANES), np.float32(1), np.float32(2)
+_LANES, _TWO, _action = np.uint64(LANES), np.float32(2), inlined(action)
 _STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP * LANES
 
 
-@njit(**BLOCKWISE)
-def record(buffer, block, kept):
-    """Keep the state of one block, and that of its rate loop where there is room for it."""
+class Motion(NamedTuple):
+    """The constants of an airframe that move its vehicles."""
+
+    layout: str  # of its actions
+    arms: Floats  # `dynamics.geometry`
+    dt: np.float32  # s, of a substep
+    loop: Floats | None  # `rate_loop.constants`; None: `motors`
+    late: int  # substeps from a command to its effect on the rate loop
+
+    @property
+    def tick(self) -> np.float32:
+        """s, of a control step."""
+        return self.dt * np.float32(SUBSTEPS_OF[self.layout])
+
+
+def motion(airframe: Airframe, tick: float) -> Motion:
+    """The constants of an airframe for control steps of `tick` seconds."""
+    layout = airframe.action_layout
+    dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
+    if layout == "motors":
+        return Motion(layout, arms, np.float32(dt), None, 0)
+    return Motion(layout, arms, np.float32(dt), constants(airframe, dt), delay_substeps(airframe, dt))
+
+
+@kernel(**BLOCKWISE)
+def record(buffer: Floats, block: int, kept: Floats) -> None:
+    """Copy the state of one block to `kept`, and that of its rate loop if `kept` has room for it."""
     base = block * ROWS * LANES
     kept[:_STATE_END] = buffer[base : base + _STATE_END]
     if len(kept) > _STATE_END:
         kept[_STATE_END:] = buffer[base + _LOOP_BEGIN : base + _LOOP_END]
 
 
-@njit(**BLOCKWISE)
-def load(buffer, block, kept):
+@kernel(**BLOCKWISE)
+def load(buffer: Floats, block: int, kept: Floats) -> None:
+    """Put back what `record` kept."""
     base = block * ROWS * LANES
     buffer[base : base + _STATE_END] = kept[:_STATE_END]
     if len(kept) > _STATE_END:
         buffer[base + _LOOP_BEGIN : base + _LOOP_END] = kept[_STATE_END:]
 
 
-@njit(**BLOCKWISE)
-def apply_motors(buffer, block, command, t, delay):
-    """Give the rotors the commands that take effect at step t."""
+@kernel(**BLOCKWISE)
+def apply_motors(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
+    """Set the rotor commands to those that take effect at step t: b's was given delay[b] steps before."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
@@ -53,49 +93,64 @@ def apply_motors(buffer, block, command, t, delay):
             buffer[base + AT[COMMAND + i] + lane] = command[t + MAX_DELAY - delay[b], i, b]
 
 
-@njit(**BLOCKWISE)
-def _apply_rates(buffer, block, command, t, delay):
+@kernel(**BLOCKWISE)
+def _apply_rates(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
             b = block * LANES + lane
-            buffer[base + AT[RATE_SETPOINT + i] + lane] = _TWO * command[t + MAX_DELAY - delay[b], i, b] - _ONE
+            buffer[base + AT[RATE_SETPOINT + i] + lane] = _action(command[t + MAX_DELAY - delay[b], i, b])
 
 
-@njit(**BLOCKWISE)
-def _move(buffer, base, dt, reach):
+@kernel(**BLOCKWISE)
+def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars) -> None:
     for lane in range(_LANES):
         rk4_lane(buffer, base + lane, dt, reach)
 
 
-@njit(**BLOCKWISE)
-def _move_back(buffer, base, adjoint, at, dt, reach):
+@kernel(**BLOCKWISE)
+def _move_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars) -> None:
     for lane in range(_LANES):
         rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach)
 
 
-@njit(**BLOCKWISE)
-def _turn(buffer, base, loop, spin):
+@kernel(**BLOCKWISE)
+def _turn(buffer: Floats, base: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
         rate_lane(buffer, base + lane, loop, spin)
 
 
-@njit(**BLOCKWISE)
-def _turn_back(buffer, base, adjoint, at, loop, spin):
+@kernel(**BLOCKWISE)
+def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: Scalars, spin: Scalars) -> None:
     for lane in range(_LANES):
         rate_adjoint_lane(buffer, base + lane, adjoint, at + lane, loop, spin)
 
 
-@njit(**BLOCKWISE)
-def advance_motors(buffer, block, dt, reach, kept):
+@kernel(**BLOCKWISE)
+def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, kept: Floats) -> None:
+    """Move the block by one step, with its rotor commands held; kept [1, blocks, rows]: the state before."""
     base = np.uint64(block * ROWS * LANES)
     record(buffer, block, kept[0, block])
     _move(buffer, base, dt, reach)
 
 
-@njit(**BLOCKWISE)
-def advance_rates(buffer, block, dt, reach, loop, late, command, t, delay, kept):
-    """kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it."""
+@kernel(**BLOCKWISE)
+def advance_rates(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    loop: Scalars,
+    late: int,
+    command: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+) -> None:
+    """Move the block by one step, in which the commands of step t become set-points of the rate loop after `late` substeps.
+
+    kept [SUBSTEPS, blocks, rows]: the state before each substep, with the set-point that is in force in it.
+    """
     base, spin = np.uint64(block * ROWS * LANES), (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS + 1):
         if substep == late:
@@ -106,9 +161,20 @@ def advance_rates(buffer, block, dt, reach, loop, late, command, t, delay, kept)
             _move(buffer, base, dt, reach)
 
 
-@njit(**BLOCKWISE)
-def retreat_motors(buffer, block, dt, reach, adjoint, command, t, delay, kept, by_command):
-    """Take the gradient at the end of step t to its beginning, and add that of the commands; likewise below."""
+@kernel(**BLOCKWISE)
+def retreat_motors(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    adjoint: Floats,
+    command: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+    by_command: Floats,
+) -> None:
+    """Take the gradient with respect to the state from the end of step t to its beginning, and add that of the commands."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     load(buffer, block, kept[0, block])
     apply_motors(buffer, block, command, t, delay)
@@ -119,9 +185,21 @@ def retreat_motors(buffer, block, dt, reach, adjoint, command, t, delay, kept, b
             by_command[t + MAX_DELAY - delay[b], i, b] += adjoint[at + AT[APPLIED + i] + lane]
 
 
-@njit(**BLOCKWISE)
-def retreat_rates(buffer, block, dt, reach, loop, late, adjoint, t, delay, kept, by_command):
-    """kept [SUBSTEPS + 1, blocks, rows]: also the state after the step."""
+@kernel(**BLOCKWISE)
+def retreat_rates(
+    buffer: Floats,
+    block: int,
+    dt: Number,
+    reach: Scalars,
+    loop: Scalars,
+    late: int,
+    adjoint: Floats,
+    t: int,
+    delay: Integers,
+    kept: Floats,
+    by_command: Floats,
+) -> None:
+    """As `retreat_motors`. kept [SUBSTEPS + 1, blocks, rows] also holds the state after the step."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     spin = (reach[8], reach[9], reach[10], reach[11])
     for substep in range(SUBSTEPS, -1, -1):

@@ -13,8 +13,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from numpy.typing import ArrayLike
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import GRAVITY, Airframe
 
 LANES = 16
@@ -58,7 +60,7 @@ _ZERO, _HALF, _ONE, _TWO, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 6.
 GRAVITY_F32 = np.float32(GRAVITY)
 
 
-def allocate(vehicles: int, airframe: Airframe) -> np.ndarray:
+def allocate(vehicles: int, airframe: Airframe) -> Floats:
     """A zeroed buffer (blocks * ROWS * LANES) for at least `vehicles`, every lane a nominal airframe at rest and level."""
     blocks = -(-vehicles // LANES)
     buffer = np.zeros(blocks * ROWS * LANES, np.float32)
@@ -69,7 +71,7 @@ def allocate(vehicles: int, airframe: Airframe) -> np.ndarray:
     return buffer
 
 
-def nominal_plant(airframe: Airframe) -> np.ndarray:
+def nominal_plant(airframe: Airframe) -> Floats:
     """The parameter rows of the airframe as float32 (PLANT_SIZE,).
 
     Mass, inertia 3, thrust curve 3, yaw torque per thrust, lags up and down, linear and angular drag.
@@ -79,17 +81,17 @@ def nominal_plant(airframe: Airframe) -> np.ndarray:
          airframe.lag_up, airframe.lag_down, airframe.linear_drag, airframe.angular_drag], np.float32)  # fmt: skip
 
 
-def geometry(airframe: Airframe) -> np.ndarray:
+def geometry(airframe: Airframe) -> Floats:
     """Twelve float32: rotor positions x forward (m), then y left (m), then the signs of the reaction torques about z."""
     return np.array([*airframe.rotor_x, *airframe.rotor_y, *airframe.rotor_spin], np.float32)
 
 
-def rows(buffer: np.ndarray) -> np.ndarray:
+def rows(buffer: Floats) -> Floats:
     """The buffer as a view (blocks, ROWS, LANES)."""
     return buffer.reshape(-1, ROWS, LANES)
 
 
-def read(buffer: np.ndarray, which: slice | int, vehicles: int) -> np.ndarray:
+def read(buffer: Floats, which: slice | int, vehicles: int) -> Floats:
     """A copy of some rows, vehicle by vehicle: (vehicles, rows), or (vehicles,) for one row."""
     part = rows(buffer)[:, which]
     if isinstance(which, int):
@@ -97,16 +99,16 @@ def read(buffer: np.ndarray, which: slice | int, vehicles: int) -> np.ndarray:
     return np.ascontiguousarray(part.transpose(0, 2, 1)).reshape(-1, part.shape[1])[:vehicles]
 
 
-def write(buffer: np.ndarray, which: slice | int, values: np.ndarray) -> None:
+def write(buffer: Floats, which: slice | int, values: ArrayLike) -> None:
     """Set some rows from (vehicles, rows) or (vehicles,); lanes beyond the vehicles keep their values."""
     view = rows(buffer)
-    values = np.asarray(values, np.float32)
-    vehicle = np.arange(len(values))
-    view[vehicle // LANES, which, vehicle % LANES] = values
+    given = np.asarray(values, np.float32)
+    vehicle = np.arange(len(given))
+    view[vehicle // LANES, which, vehicle % LANES] = given
 
 
-@njit(inline="always")
-def derivative(s, command, plant, disturbance, arms):
+@inlined
+def derivative(s: Scalars, command: Scalars, plant: Scalars, disturbance: Scalars, arms: Scalars) -> Scalars:
     """Time derivative of the 17 state numbers of one vehicle; `plant` holds the reciprocals of the two lags."""
     _, _, _, qx, qy, qz, qw, vx, vy, vz, wx, wy, wz, r0, r1, r2, r3 = s
     mass, jx, jy, jz, c0, c1, c2, torque, quick_up, quick_down, drag, angular_drag = plant
@@ -141,8 +143,8 @@ def derivative(s, command, plant, disturbance, arms):
     )  # fmt: skip
 
 
-@njit(inline="always")
-def plus(s, k, h):
+@inlined
+def plus(s: Scalars, k: Scalars, h: Number) -> Scalars:
     return (
         s[0] + h * k[0], s[1] + h * k[1], s[2] + h * k[2], s[3] + h * k[3], s[4] + h * k[4], s[5] + h * k[5],
         s[6] + h * k[6], s[7] + h * k[7], s[8] + h * k[8], s[9] + h * k[9], s[10] + h * k[10], s[11] + h * k[11],
@@ -150,8 +152,8 @@ def plus(s, k, h):
     )  # fmt: skip
 
 
-@njit(inline="always")
-def unpack_lane(buffer, lane):
+@inlined
+def unpack_lane(buffer: Floats, lane: Number) -> tuple[Scalars, Scalars, Scalars, Scalars]:
     """State, rotor commands, plant and disturbance of one vehicle as tuples, as `derivative` takes them."""
     s = (
         buffer[lane], buffer[lane + AT[1]], buffer[lane + AT[2]], buffer[lane + AT[3]], buffer[lane + AT[4]],
@@ -172,8 +174,8 @@ def unpack_lane(buffer, lane):
     return s, command, plant, disturbance
 
 
-@njit(inline="always")
-def rk4_lane(buffer, lane, dt, arms):
+@inlined
+def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars) -> None:
     """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
     s, command, plant, disturbance = unpack_lane(buffer, lane)
     k1 = derivative(s, command, plant, disturbance, arms)
@@ -201,8 +203,8 @@ def rk4_lane(buffer, lane, dt, arms):
     buffer[lane + AT[16]] = s[16]
 
 
-@njit(inline="always")
-def unpack_arms(arms):
+@inlined
+def unpack_arms(arms: Floats) -> Scalars:
     """The array of `geometry` as a tuple: scalars stay in registers, an array could alias the buffer."""
     return (
         arms[0], arms[1], arms[2], arms[3], arms[4], arms[5],
@@ -210,8 +212,8 @@ def unpack_arms(arms):
     )  # fmt: skip
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def step(buffer, dt, arms):
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def step(buffer: Floats, dt: Number, arms: Floats) -> None:
     """Advance every vehicle by `dt` seconds (float32) with its rotor commands held; `arms` from `geometry`."""
     reach = unpack_arms(arms)
     for block in range(buffer.size // (ROWS * LANES)):

@@ -1,4 +1,4 @@
-"""Derivatives of the dynamics: what a gradient at the end of a control step is at its beginning.
+"""Derivatives of the dynamics: they take a gradient from the end of a control step to its beginning.
 
 Vector-Jacobian products of `dynamics.rk4_lane`, `observation.observe` and the squared errors of `reward`, written by hand
 and compared with automatic differentiation in the tests. The rotors' lag switches between up and down, and a command
@@ -10,22 +10,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim.dynamics import AT, derivative, plus, unpack_lane
 from spike_ctrl.sim.reward import angle_between
 
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
 _TINY = np.float32(1e-12)
 
-# Rows of the adjoint, LANES numbers each: with respect to the state, the rotor commands, the observation and what the
-# body-rate loop keeps.
+# Rows of the adjoint, LANES numbers each: the gradient with respect to the state, the rotor commands, the observation and
+# the state of the body-rate loop.
 STATE, APPLIED, SEEN, LOOP = 0, 17, 21, 39
 ADJOINT_ROWS = 52
 
 
-@njit(inline="always")
-def _pull_derivative(s, command, plant, arms, g):
+@inlined
+def _pull_derivative(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars) -> Scalars:
     """g^T df/d(state, command) of `dynamics.derivative`: 17 and 4 numbers, as one tuple of 21."""
     _, _, _, qx, qy, qz, qw, _, _, _, wx, wy, wz, r0, r1, r2, r3 = s
     mass, jx, jy, jz, c0, c1, c2, torque, quick_up, quick_down, drag, angular_drag = plant
@@ -63,8 +64,8 @@ def _pull_derivative(s, command, plant, arms, g):
     )  # fmt: skip
 
 
-@njit(inline="always")
-def _mix(a, g, b, p):
+@inlined
+def _mix(a: Number, g: Scalars, b: Number, p: Scalars) -> Scalars:
     """a g + b p on the first 17 numbers."""
     return (
         a * g[0] + b * p[0], a * g[1] + b * p[1], a * g[2] + b * p[2], a * g[3] + b * p[3], a * g[4] + b * p[4],
@@ -74,8 +75,8 @@ def _mix(a, g, b, p):
     )  # fmt: skip
 
 
-@njit(inline="always")
-def rk4_adjoint_lane(buffer, lane, adjoint, at, dt, arms):
+@inlined
+def rk4_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, dt: Number, arms: Scalars) -> None:
     """Take the gradient in the adjoint's STATE rows back over the step that the buffer's state and commands begin.
 
     `lane`: flat index of the vehicle in the buffer, whose state is that before the step; `at`: in the adjoint. Overwrites
@@ -134,11 +135,11 @@ def rk4_adjoint_lane(buffer, lane, adjoint, at, dt, arms):
     adjoint[at + AT[APPLIED + 3]] = p1[20] + p2[20] + p3[20] + p4[20]
 
 
-@njit(inline="always")
-def observe_adjoint_lane(buffer, lane, adjoint, at):
-    """Add to the STATE rows what the SEEN rows, a gradient with respect to the observation, are worth.
+@inlined
+def observe_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number) -> None:
+    """Take the gradient with respect to the observation, in the SEEN rows, back to the state and add it to the STATE rows.
 
-    For a set-point at the origin with yaw 0; the buffer's state is the one that was observed.
+    The buffer holds the state that was observed. The set-point is at the origin and has yaw 0.
     """
     qx, qy, qz, qw = buffer[lane + AT[3]], buffer[lane + AT[4]], buffer[lane + AT[5]], buffer[lane + AT[6]]
     g00, g01, g02 = adjoint[at + AT[SEEN + 3]], adjoint[at + AT[SEEN + 4]], adjoint[at + AT[SEEN + 5]]
@@ -161,8 +162,8 @@ def observe_adjoint_lane(buffer, lane, adjoint, at):
     adjoint[at + AT[12]] += adjoint[at + AT[SEEN + 17]]
 
 
-@njit(inline="always")
-def errors_adjoint_lane(buffer, lane, adjoint, at, weights):
+@inlined
+def errors_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, weights: Scalars) -> None:
     """Add to the STATE rows the gradient of weights[0..2] times the squared errors of position, velocity and attitude.
 
     With |v| the norm of the quaternion's vector part, the angle is 2 atan2(|v|, |w|).

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from numba import njit
-from numpy.typing import NDArray
 
+from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim.action_mapping import at_hover, command
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -27,24 +28,17 @@ from spike_ctrl.sim.dynamics import (
     FASTMATH,
     LANES,
     OBSERVATION,
-    POSITION,
-    QUATERNION,
     RATE_SETPOINT,
-    RATES,
     REWARD,
     ROWS,
     STEP,
     SUMS,
-    TARGET,
-    TARGET_COS,
-    TARGET_SIN,
     TERMINATED,
     TRUNCATED,
-    VELOCITY,
     rk4_lane,
     unpack_arms,
 )  # fmt: skip
-from spike_ctrl.sim.observation import NOISE, observe
+from spike_ctrl.sim.observation import NOISE, observe_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start, draw
 from spike_ctrl.sim.rate_loop import SUBSTEPS
@@ -55,8 +49,15 @@ RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
 LIMITS = np.repeat([1e3, 1.001, 1e3, 1e4], [3, 9, 3, 3])
 """Bounds of the observation space without noise (m, 1, m/s, rad/s): finite as wrappers want them; no flight gets near."""
-Array = NDArray[Any]
-_LANES, _SIZE = np.uint64(LANES), np.uint64(OBSERVATION_SIZE)
+_LANES, _SIZE, _command = np.uint64(LANES), np.uint64(OBSERVATION_SIZE), inlined(command)
+
+
+Draws: TypeAlias = tuple[Floats, Floats, Floats]
+"""What `randomisation.draw` takes: start, nominal plant, spread of the plants."""
+Results: TypeAlias = tuple[Floats, Floats, Flags, Floats]
+"""Where a step leaves its results: observations (flat), rewards, ends [2, N], statistics of episodes that ended."""
+Stepped: TypeAlias = tuple[Floats, Floats, Flags, Flags, dict[str, Any]]
+"""Observations, rewards, terminated, truncated, info."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +70,8 @@ class Task:
     randomisation: Randomisation = field(default_factory=Randomisation)
 
 
-@njit(inline="always")
-def _vector3(buffer, lane, row):
-    return buffer[lane + AT[row]], buffer[lane + AT[row + 1]], buffer[lane + AT[row + 2]]
-
-
-@njit(inline="always")
-def observe_lane(buffer, lane):
-    o = observe(
-        (buffer[lane + AT[POSITION]], buffer[lane + AT[POSITION + 1]], buffer[lane + AT[POSITION + 2]]),
-        (buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]], buffer[lane + AT[QUATERNION + 2]],
-         buffer[lane + AT[QUATERNION + 3]]),
-        (buffer[lane + AT[VELOCITY]], buffer[lane + AT[VELOCITY + 1]], buffer[lane + AT[VELOCITY + 2]]),
-        (buffer[lane + AT[RATES]], buffer[lane + AT[RATES + 1]], buffer[lane + AT[RATES + 2]]),
-        (buffer[lane + AT[TARGET]], buffer[lane + AT[TARGET + 1]], buffer[lane + AT[TARGET + 2]]),
-        buffer[lane + AT[TARGET_COS]], buffer[lane + AT[TARGET_SIN]],
-    )  # fmt: skip
-    return o
-
-
-@njit(inline="always")
-def _score_lane(buffer, lane, weights, box, limit, hover):
+@inlined
+def _score_lane(buffer: Floats, lane: Number, weights: Scalars, box: Number, limit: Number, hover: Number) -> None:
     """Observation, reward, sums over the episode and end of the episode, after the dynamics have moved the vehicle."""
     zero, one = np.float32(0.0), np.float32(1.0)
     o = observe_lane(buffer, lane)
@@ -116,8 +98,8 @@ def _score_lane(buffer, lane, weights, box, limit, hover):
     _store_observation(buffer, lane, o)
 
 
-@njit(inline="always")
-def _store_observation(buffer, lane, o):
+@inlined
+def _store_observation(buffer: Floats, lane: Number, o: Scalars) -> None:
     buffer[lane + AT[OBSERVATION]] = o[0]
     buffer[lane + AT[OBSERVATION + 1]] = o[1]
     buffer[lane + AT[OBSERVATION + 2]] = o[2]
@@ -138,8 +120,8 @@ def _store_observation(buffer, lane, o):
     buffer[lane + AT[OBSERVATION + 17]] = o[17]
 
 
-@njit(inline="always")
-def _start_lane(buffer, lane, seed, vehicle, draws):
+@inlined
+def _start_lane(buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws) -> None:
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)
     buffer[lane + AT[STEP]] = np.float32(0.0)
@@ -150,15 +132,15 @@ def _start_lane(buffer, lane, seed, vehicle, draws):
     _store_observation(buffer, lane, observe_lane(buffer, lane))
 
 
-@njit(inline="always")
-def _copy_observation(buffer, lane, observation, vehicle):
+@inlined
+def _copy_observation(buffer: Floats, lane: Number, observation: Floats, vehicle: int) -> None:
     # Flat and unsigned, which is seven times as fast as observation[vehicle, i].
     for i in range(_SIZE):
         observation[vehicle * _SIZE + i] = buffer[lane + AT[OBSERVATION] + i * _LANES]
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _start(buffer, who, seed, draws, observation):
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _start(buffer: Floats, who: Flags, seed: int, draws: Draws, observation: Floats) -> None:
     for vehicle in range(len(who)):
         lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
         if who[vehicle]:
@@ -166,8 +148,18 @@ def _start(buffer, who, seed, draws, observation):
         _copy_observation(buffer, lane, observation, np.uint64(vehicle))
 
 
-@njit(inline="always")
-def _finish_block(buffer, base, first, used, weights, rules, seed, draws, results):
+@inlined
+def _finish_block(
+    buffer: Floats,
+    base: Number,
+    first: Number,
+    used: Number,
+    weights: Scalars,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+) -> int:
     """What follows the dynamics of one block: score, restart what had ended before, hand out the results; ends counted."""
     zero, finished = np.float32(0.0), 0
     box, limit, hover = rules
@@ -194,17 +186,27 @@ def _finish_block(buffer, base, first, used, weights, rules, seed, draws, result
     return finished
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _step(buffer, action, dt, arms, weights, rules, seed, draws, results):
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _step(
+    buffer: Floats,
+    action: Floats,
+    dt: Number,
+    arms: Floats,
+    weights: Floats,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+) -> int:
     """One control step of `motors` actions; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
-    half, finished = np.float32(0.5), 0
+    finished = 0
     for block in range(buffer.size // (ROWS * LANES)):
         base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
         used = np.uint64(min(LANES, len(action) - block * LANES))
         for k in range(used):
             for j in range(4):
-                u = half + half * action[first + k, j]
+                u = _command(action[first + k, j])
                 buffer[base + k + AT[COMMAND + j]] = min(max(u, np.float32(0.0)), np.float32(1.0))
         for lane in range(_LANES):
             rk4_lane(buffer, base + lane, dt, reach)
@@ -212,8 +214,20 @@ def _step(buffer, action, dt, arms, weights, rules, seed, draws, results):
     return finished
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _step_rates(buffer, action, dt, arms, loop, late, weights, rules, seed, draws, results):
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _step_rates(
+    buffer: Floats,
+    action: Floats,
+    dt: Number,
+    arms: Floats,
+    loop: Floats,
+    late: int,
+    weights: Floats,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+) -> int:
     """One control step of `rates` actions, in force after `late` substeps of `dt`; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
     c, spin = rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
@@ -236,13 +250,13 @@ def _step_rates(buffer, action, dt, arms, loop, late, weights, rules, seed, draw
     return finished
 
 
-def _statistics(episode: np.ndarray) -> dict[str, np.ndarray]:
+def _statistics(episode: Floats) -> dict[str, Floats]:
     """Return, summed costs and length of the episodes that ended; 0 where one goes on."""
     named = dict(zip(STATISTICS, episode, strict=True))
     return named | {"l": named["l"].astype(np.int64)}
 
 
-class Environment(VectorEnv[Array, Array, Array]):
+class Environment(VectorEnv[Floats, Floats, Any]):
     """N vehicles flying the position task, each in episodes of its own: a Gymnasium vector environment.
 
     Actions float32 (N, 4) in [-1, 1], motors or rates as the airframe's layout says; observations float32 (N, 18): position
@@ -282,10 +296,9 @@ class Environment(VectorEnv[Array, Array, Array]):
         self.coefficients = coefficients
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
-        if airframe.action_layout == "motors":
-            self._kernel: Callable[..., int] = _step
-            self._plant: tuple[Any, ...] = (np.float32(dt), arms)
-        else:
+        self._kernel: Callable[..., int] = _step
+        self._plant: tuple[Any, ...] = np.float32(dt), arms
+        if airframe.action_layout == "rates":
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
             self._kernel, self._plant = _step_rates, (np.float32(dt), arms, loop, late)
@@ -305,7 +318,7 @@ class Environment(VectorEnv[Array, Array, Array]):
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Floats, dict[str, Any]]:
         """Begin an episode in every vehicle; with a seed, from the first episode of that seed's sequence.
 
         options: {"reset_mask": who} begins one only in the vehicles with who[n], a bool array (N,). Raises ValueError.
@@ -326,7 +339,7 @@ class Environment(VectorEnv[Array, Array, Array]):
             self._terms.reset(who)
         return self._sensed(observation), {}
 
-    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+    def step(self, actions: Floats) -> Stepped:
         """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
 
         Gives observation (N, 18), reward (N,), terminated (N,): it left the box, truncated (N,): its time is over, info.
@@ -342,12 +355,12 @@ class Environment(VectorEnv[Array, Array, Array]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        begun = self.read(ENDED) > 0 if self._terms else None
+        begun = self.read(ENDED) > 0 if self._terms else np.empty(0, bool)
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         terminated, truncated = ends
-        info = {"flight": _statistics(episode), "_flight": terminated | truncated} if finished else {}
+        info: dict[str, Any] = {"flight": _statistics(episode), "_flight": terminated | truncated} if finished else {}
         if self._terms:
             charge, sums = self._terms.charge(observation, self.read(dynamics.COMMAND_ROWS), begun)
             reward -= charge
@@ -357,50 +370,50 @@ class Environment(VectorEnv[Array, Array, Array]):
                 info["flight"] |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         return self._sensed(observation), reward, terminated, truncated, info
 
-    def _hovering(self) -> np.ndarray:
-        hover = 2 * self.airframe.hover - 1 if self.airframe.action_layout == "motors" else 0.0
-        return np.full((MAX_DELAY, self.num_envs, 4), hover, np.float32)
+    def _hovering(self) -> Floats:
+        return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)
 
-    def _late(self, actions: Array) -> Array:
+    def _late(self, actions: Floats) -> Floats:
         """The actions that take effect now: some given earlier; before an episode's first there was hover."""
         given = np.concatenate([self._earlier, actions[None]])
-        late: Array = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
+        late: Floats = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
         return late
 
-    def _sensed(self, observation: Array) -> Array:
+    def _sensed(self, observation: Floats) -> Floats:
         scale = np.float32(self.task.randomisation.noise)
         if not scale:
             return observation
-        noisy: Array = observation + scale * NOISE * self._noise.standard_normal(observation.shape, dtype=np.float32)
-        return noisy
+        noise = self._noise.standard_normal(observation.shape, dtype=np.float32)
+        sensed: Floats = observation + scale * NOISE * noise
+        return sensed
 
     @property
-    def true_observation(self) -> np.ndarray:
+    def true_observation(self) -> Floats:
         """Observation (N, 18) without the sensors' noise; privileged."""
         return self.read(dynamics.OBSERVATION_ROWS)
 
-    def read(self, which: slice | int) -> np.ndarray:
+    def read(self, which: slice | int) -> Floats:
         """Rows of the state, vehicle by vehicle: see the row names in `dynamics`."""
         return dynamics.read(self.buffer, which, self.num_envs)
 
     @property
-    def rotor_speed(self) -> np.ndarray:
+    def rotor_speed(self) -> Floats:
         """Normalised rotor speeds (N, 4); privileged."""
         return self.read(dynamics.ROTOR_ROWS)
 
     @property
-    def disturbance(self) -> np.ndarray:
+    def disturbance(self) -> Floats:
         """Force (N, world) and torque (N m, body) on each vehicle, (N, 6); privileged."""
         return self.read(dynamics.DISTURBANCE_ROWS)
 
     @property
-    def plant(self) -> np.ndarray:
+    def plant(self) -> Floats:
         """True parameters (N, PLANT_SIZE) in the order of `dynamics.nominal_plant`; privileged."""
         return self.read(dynamics.PLANT_ROWS)
 
 
-class SingleEnvironment(gymnasium.Env[Array, Array]):
+class SingleEnvironment(gymnasium.Env[Floats, Floats]):
     """One vehicle of `Environment`, as an ordinary Gymnasium environment: observations (18,), actions (4,).
 
     >>> from spike_ctrl.airframe import Airframe
@@ -421,13 +434,13 @@ class SingleEnvironment(gymnasium.Env[Array, Array]):
         self.action_space = self.batch.single_action_space
         self.render_mode = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Begin an episode; with a seed, the first one of that seed's sequence."""
         super().reset(seed=seed)
         observation, _ = self.batch.reset(seed=seed)
         return observation[0], {}
 
-    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """One control step of 10 ms: see `Environment.step`."""
         observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
         info = {key: {k: v[0] for k, v in value.items()} for key, value in info.items() if key == "flight"}

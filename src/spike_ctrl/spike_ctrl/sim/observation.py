@@ -9,17 +9,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from numpy.typing import ArrayLike
+
+from spike_ctrl._files.arrays import Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl.sim.dynamics import AT, POSITION, QUATERNION, RATES, TARGET, TARGET_COS, TARGET_SIN, VELOCITY
 
 SIZE = 18
 LAYOUT = "setpoint_frame_18"
-NOISE = np.repeat(np.float32([0.01, 0.01, 0.03, 0.05]), [3, 9, 3, 3])
+NOISE = np.repeat(np.array([0.01, 0.01, 0.03, 0.05], np.float32), [3, 9, 3, 3])
 """Standard deviations of the noise of a good state estimate: .01 m, .01 (about half a degree), .03 m/s, .05 rad/s."""
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 
 
-@njit(inline="always")
-def observe(position, quaternion, velocity, rates, target, cos, sin):
+@inlined
+def observe(
+    position: Scalars, quaternion: Scalars, velocity: Scalars, rates: Scalars, target: Scalars, cos: Number, sin: Number
+) -> Scalars:
     """The observation as 18 scalars, from tuples; `cos` and `sin` are those of the set-point's yaw."""
     qx, qy, qz, qw = quaternion
     dx, dy, dz = position[0] - target[0], position[1] - target[1], position[2] - target[2]
@@ -37,8 +43,32 @@ def observe(position, quaternion, velocity, rates, target, cos, sin):
     )  # fmt: skip
 
 
-@njit(cache=True)
-def _build(position, quaternion, velocity, rates, target, cos, sin, out):
+@inlined
+def observe_lane(buffer: Floats, lane: Number) -> Scalars:
+    """The observation of one vehicle in a buffer of `dynamics`, whose rows start at the flat index `lane`."""
+    o: Scalars = observe(
+        (buffer[lane + AT[POSITION]], buffer[lane + AT[POSITION + 1]], buffer[lane + AT[POSITION + 2]]),
+        (buffer[lane + AT[QUATERNION]], buffer[lane + AT[QUATERNION + 1]], buffer[lane + AT[QUATERNION + 2]],
+         buffer[lane + AT[QUATERNION + 3]]),
+        (buffer[lane + AT[VELOCITY]], buffer[lane + AT[VELOCITY + 1]], buffer[lane + AT[VELOCITY + 2]]),
+        (buffer[lane + AT[RATES]], buffer[lane + AT[RATES + 1]], buffer[lane + AT[RATES + 2]]),
+        (buffer[lane + AT[TARGET]], buffer[lane + AT[TARGET + 1]], buffer[lane + AT[TARGET + 2]]),
+        buffer[lane + AT[TARGET_COS]], buffer[lane + AT[TARGET_SIN]],
+    )  # fmt: skip
+    return o
+
+
+@kernel(cache=True)
+def _build(
+    position: Floats,
+    quaternion: Floats,
+    velocity: Floats,
+    rates: Floats,
+    target: Floats,
+    cos: Number,
+    sin: Number,
+    out: Floats,
+) -> None:
     values = observe(
         (position[0], position[1], position[2]),
         (quaternion[0], quaternion[1], quaternion[2], quaternion[3]),
@@ -52,7 +82,14 @@ def _build(position, quaternion, velocity, rates, target, cos, sin, out):
         out[i] = values[i]
 
 
-def build(position, quaternion, velocity, rates, target=(0.0, 0.0, 0.0), target_yaw: float = 0.0) -> np.ndarray:
+def build(
+    position: ArrayLike,
+    quaternion: ArrayLike,
+    velocity: ArrayLike,
+    rates: ArrayLike,
+    target: ArrayLike = (0.0, 0.0, 0.0),
+    target_yaw: float = 0.0,
+) -> Floats:
     """Observation float32 (18,) of one vehicle.
 
     position (3, m, world ENU), quaternion (x, y, z, w; body FLU to world), velocity (3, m/s, world),

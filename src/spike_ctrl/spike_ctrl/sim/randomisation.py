@@ -10,8 +10,9 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.arrays import Flags, Floats, Number
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -46,7 +47,7 @@ class Start:
     rotors_high: float = within(1.0, 0.0, 1.0)
     yaw: float = within(0.0, 0.0, math.pi)  # rad, to both sides, before the tilt
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Floats:
         return np.array(astuple(self), np.float32)
 
 
@@ -69,7 +70,7 @@ class Randomisation:
     filters: float = within(0.0, 0.0, 0.9)  # of the rate loop: the share of a new value in its filters
     noise: float = within(0.0, 0.0, 100.0)
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Floats:
         return np.array(astuple(self)[:-1], np.float32)  # the noise is no property of a plant
 
     @property
@@ -78,22 +79,22 @@ class Randomisation:
         return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters))
 
 
-@njit(inline="always")
-def _mix(z):
+@inlined
+def _mix(z: Number) -> Number:
     """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
-@njit(inline="always")
-def _uniform(key, index, low, high):
+@inlined
+def _uniform(key: Number, index: Number, low: Number, high: Number) -> Number:
     bits = _mix(key + np.uint64(index) * np.uint64(0x9E3779B97F4A7C15))
     return low + (high - low) * np.float32(bits >> np.uint64(40)) * np.float32(1.0 / (1 << 24))
 
 
-@njit(cache=True)
-def draw(buffer, lane, seed, vehicle, start, nominal, spread):
+@kernel(cache=True)
+def draw(buffer: Floats, lane: Number, seed: int, vehicle: int, start: Floats, nominal: Floats, spread: Floats) -> None:
     """Put one vehicle, whose rows begin at the flat index `lane`, at the start of its episode number buffer[EPISODE]."""
     at_target, position, tilt, velocity, rates, rotors_low, rotors_high, yaw = start
     episode = np.uint64(buffer[lane + AT[EPISODE]])
@@ -137,8 +138,8 @@ def draw(buffer, lane, seed, vehicle, start, nominal, spread):
     buffer[lane + AT[LOOP_FACTORS + 3]] = _uniform(key, 44, one - filters, one + filters)
 
 
-@njit(cache=True)
-def draw_some(buffer, who, seed, first, start, nominal, spread):
+@kernel(cache=True)
+def draw_some(buffer: Floats, who: Flags, seed: int, first: int, start: Floats, nominal: Floats, spread: Floats) -> None:
     """`draw` the next episode of each vehicle n with who[n]; their hashes count vehicles from `first`."""
     for n in range(len(who)):
         if who[n]:

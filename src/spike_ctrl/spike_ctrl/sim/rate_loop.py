@@ -1,9 +1,9 @@
 """PX4's body-rate loop and normalised mixer, for the `rates` action layout.
 
-An action is (collective, roll rate, pitch rate, yaw rate), each in [-1, 1]: 0 is hover thrust and no rotation, the
-collective goes linearly to 0 at -1 and to 1 at +1, the rates to the airframe's limits. Controller: PID on the filtered
-gyro with the derivative on the measurement, in normalised torque (PX4 v1.17, MulticopterRateControl). Both filters are
-of first order. The loop runs SUBSTEPS times per control step; an action takes effect after the airframe's delay.
+An action is (collective, roll rate, pitch rate, yaw rate), each in [-1, 1]; `action_mapping` says what it commands. The
+controller is a PID on the filtered gyro with the derivative on the measurement, in normalised torque (PX4 v1.17,
+MulticopterRateControl). Both filters are of first order. The loop runs SUBSTEPS times per control step; an action takes
+effect after the airframe's delay.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from spike_ctrl.airframe import Airframe
+from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl.airframe import Airframe, AirframeError, RateLoop
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -28,29 +30,36 @@ from spike_ctrl.sim.dynamics import (
 )
 
 SUBSTEPS = 4
+_thrust = inlined(action_mapping.thrust)
 _ZERO, _ONE, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(math.sqrt(0.5))
 
 
-def constants(airframe: Airframe, dt: float) -> np.ndarray:
+def constants(airframe: Airframe, dt: float) -> Floats:
     """The loop for substeps of `dt` seconds as 18 float32.
 
     Hover throttle; for roll, pitch and yaw each: rate limits, P, I dt, D / dt, limits of the integral; then the shares
     of the new value in the two filters (gyro, its derivative).
     """
-    loop = airframe.rate_loop
+    loop = _of(airframe)
     filters = [1 - math.exp(-2 * math.pi * cutoff * dt) for cutoff in (loop.gyro_cutoff, loop.derivative_cutoff)]
     integral, derivative = np.multiply(loop.integral, dt), np.divide(loop.derivative, dt)
     gains = [*airframe.max_rates, *loop.proportional, *integral, *derivative, *loop.integral_limit]
     return np.array([airframe.hover, *gains, *filters], np.float32)
 
 
+def _of(airframe: Airframe) -> RateLoop:
+    if airframe.rate_loop is None:
+        raise AirframeError(f"airframe {airframe.name}: rate_loop: found none, wanted one")
+    return airframe.rate_loop
+
+
 def delay_substeps(airframe: Airframe, dt: float) -> int:
     """After how many substeps of `dt` seconds an action takes effect."""
-    return round(airframe.rate_loop.delay / dt)
+    return round(_of(airframe).delay / dt)
 
 
-@njit(inline="always")
-def unpack(c):
+@inlined
+def unpack(c: Floats) -> Scalars:
     """The array of `constants` as a tuple, which stays in registers."""
     return (
         c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8],
@@ -58,8 +67,8 @@ def unpack(c):
     )  # fmt: skip
 
 
-@njit(inline="always")
-def own(buffer, lane, c):
+@inlined
+def own(buffer: Floats, lane: Number, c: Scalars) -> Scalars:
     """The constants of one vehicle, whose true gains and filters are not quite the airframe's."""
     p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
     d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
@@ -69,31 +78,42 @@ def own(buffer, lane, c):
     )  # fmt: skip
 
 
-@njit(inline="always")
-def clip(x, low, high):
+@inlined
+def clip(x: Number, low: Number, high: Number) -> Number:
     x = low if x < low else x
     return high if x > high else x
 
 
-@njit(inline="always")
-def _least(a, b, c, d):
+@inlined
+def _least(a: Number, b: Number, c: Number, d: Number) -> Number:
     e, f = a if a < b else b, c if c < d else d
     return e if e < f else f
 
 
-@njit(inline="always")
-def _greatest(a, b, c, d):
+@inlined
+def _greatest(a: Number, b: Number, c: Number, d: Number) -> Number:
     return -_least(-a, -b, -c, -d)
 
 
-@njit(inline="always")
-def _room(u, spin):
+@inlined
+def _room(u: Number, spin: Number) -> Number:
     """How far a rotor may go in the direction that yaws to the left."""
     return _ONE - u if spin > _ZERO else u
 
 
-@njit(inline="always")
-def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, slope_share):
+@inlined
+def _torque(
+    buffer: Floats,
+    lane: Number,
+    axis: int,
+    limit: Number,
+    p: Number,
+    i_dt: Number,
+    d_per_dt: Number,
+    i_limit: Number,
+    gyro_share: Number,
+    slope_share: Number,
+) -> Number:
     """One axis of the PID: moves filters and integral, and returns the normalised torque."""
     gyro, slope, integral = lane + AT[GYRO + axis], lane + AT[GYRO_SLOPE + axis], lane + AT[RATE_INTEGRAL + axis]
     change = gyro_share * (buffer[lane + AT[RATES + axis]] - buffer[gyro])
@@ -105,8 +125,8 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, i_limit, gyro_share, s
     return torque
 
 
-@njit(inline="always")
-def rate_lane(buffer, lane, c, spin):
+@inlined
+def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
     """One substep of one vehicle: from its set-point and rates to its rotor commands.
 
     c: `constants`, as a tuple; spin: signs of the yaw torques.
@@ -116,7 +136,7 @@ def rate_lane(buffer, lane, c, spin):
     pitch = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[14], c[16], c[17])
     yaw = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[15], c[16], c[17])
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
-    thrust = hover + collective * (hover if collective < _ZERO else _ONE - hover)
+    thrust = _thrust(collective, hover)
     # Roll and pitch (body FLU, order of the rotors: front-right, back-right, back-left, front-left) come first.
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
     u0, u1, u2, u3 = -right - back, -right + back, right + back, right - back
@@ -135,8 +155,8 @@ def rate_lane(buffer, lane, c, spin):
     buffer[lane + AT[COMMAND + 3]] = clip(u3 + s3 * yaw, _ZERO, _ONE)
 
 
-@njit(inline="always")
-def begin(buffer, lane):
+@inlined
+def begin(buffer: Floats, lane: Number) -> None:
     """Set-point at hover, nothing integrated, the gyro on the present rates."""
     for i in range(4):
         buffer[lane + AT[RATE_SETPOINT + i]] = _ZERO
@@ -146,8 +166,8 @@ def begin(buffer, lane):
         buffer[lane + AT[GYRO_SLOPE + i]] = _ZERO
 
 
-@njit(cache=True)
-def begin_some(buffer, who):
+@kernel(cache=True)
+def begin_some(buffer: Floats, who: Flags) -> None:
     """`begin` in each vehicle n with who[n]."""
     for n in range(len(who)):
         if who[n]:

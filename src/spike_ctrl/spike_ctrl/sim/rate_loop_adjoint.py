@@ -1,7 +1,7 @@
 """Derivatives of the body-rate loop: the vector-Jacobian product of `rate_loop.rate_lane`, written by hand.
 
-With limits at work (integral, mixer, rotor commands) the derivative is that of the side in use, as torch has it. The
-tests compare it with automatic differentiation of the same equations.
+Where a limit is active (integral, mixer, rotor commands) the derivative is that of the active side, as in torch. The tests
+compare it with automatic differentiation of the same equations.
 """
 
 from __future__ import annotations
@@ -9,25 +9,38 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined
+from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import AT, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
 from spike_ctrl.sim.dynamics_adjoint import APPLIED, LOOP, STATE
 from spike_ctrl.sim.rate_loop import clip, own
 
 _ZERO, _ONE, _TWO, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(math.sqrt(0.5))
+_lift, _thrust = inlined(action_mapping.lift), inlined(action_mapping.thrust)
 # Rows of the adjoint in the order of the loop's state: set-point 4, integral 3, gyro 3, its slope 3
 _SETPOINT, _INTEGRAL, _GYRO, _SLOPE = LOOP, LOOP + 4, LOOP + 7, LOOP + 10
 
 
-@njit(inline="always")
-def _within(x, low, high):
+@inlined
+def _within(x: Number, low: Number, high: Number) -> Number:
     return _ONE if (x >= low) & (x <= high) else _ZERO
 
 
-@njit(inline="always")
-def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
-    """One axis of the PID: torque, and the integral before its limits."""
+@inlined
+def _torque(
+    buffer: Floats,
+    lane: Number,
+    axis: int,
+    limit: Number,
+    p: Number,
+    i_dt: Number,
+    d_per_dt: Number,
+    gyro_share: Number,
+    slope_share: Number,
+) -> tuple[Number, Number]:
+    """Torque of one axis of the PID, and its integral before the limits."""
     gyro, slope = buffer[lane + AT[GYRO + axis]], buffer[lane + AT[GYRO_SLOPE + axis]]
     change = gyro_share * (buffer[lane + AT[RATES + axis]] - gyro)
     slope += slope_share * (change - slope)
@@ -36,9 +49,21 @@ def _torque(buffer, lane, axis, limit, p, i_dt, d_per_dt, gyro_share, slope_shar
     return p * error + integral - d_per_dt * slope, integral + i_dt * error
 
 
-@njit(inline="always")
-def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_share, slope_share):
-    """The gradient `g` of one axis' torque, and those of what the loop keeps, to before the substep."""
+@inlined
+def _pull_torque(
+    adjoint: Floats,
+    at: Number,
+    axis: int,
+    g: Number,
+    open: Number,
+    limit: Number,
+    p: Number,
+    i_dt: Number,
+    d_per_dt: Number,
+    gyro_share: Number,
+    slope_share: Number,
+) -> None:
+    """Take the gradient `g` of one axis' torque, and those of the loop's state, to the beginning of the substep."""
     g_integral = open * adjoint[at + AT[_INTEGRAL + axis]]
     g_slope = adjoint[at + AT[_SLOPE + axis]] - d_per_dt * g
     g_error = p * g + i_dt * g_integral
@@ -51,8 +76,8 @@ def _pull_torque(adjoint, at, axis, g, open, limit, p, i_dt, d_per_dt, gyro_shar
     adjoint[at + AT[STATE + RATES + axis]] += g_change
 
 
-@njit(inline="always")
-def rate_adjoint_lane(buffer, lane, adjoint, at, c, spin):
+@inlined
+def rate_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, c: Scalars, spin: Scalars) -> None:
     """Take the gradient in APPLIED and LOOP rows back over the substep that the buffer's state and loop begin.
 
     `lane`: flat index of the vehicle in the buffer, `at`: in the adjoint; c and spin as in `rate_loop.rate_lane`. Overwrites
@@ -63,8 +88,7 @@ def rate_adjoint_lane(buffer, lane, adjoint, at, c, spin):
     pitch, pitch_integral = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[16], c[17])
     yaw, yaw_integral = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[16], c[17])
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
-    lift = hover if collective < _ZERO else _ONE - hover
-    wanted = hover + collective * lift
+    lift, wanted = _lift(collective, hover), _thrust(collective, hover)
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
     most = abs(right) + abs(back)
     crowded = _ONE if _TWO * most > _ONE else _ZERO

@@ -10,8 +10,9 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 
 TERMS = ("position", "velocity", "attitude", "action")
@@ -27,7 +28,7 @@ class Coefficients:
     attitude: float = within(0.25, 0.0, 1e6)
     action: float = within(0.14, 0.0, 1e6)
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Floats:
         return np.array(astuple(self), np.float32)
 
 
@@ -50,8 +51,8 @@ _A10, _A12, _A14, _A16 = (np.float32(x) for x in (-0.0752896400, 0.0429096138, -
 _TINY = np.float32(1e-20)
 
 
-@njit(inline="always")
-def angle_between(sine, cosine):
+@inlined
+def angle_between(sine: Number, cosine: Number) -> Number:
     """atan2 for sine >= 0: an angle in [0, pi]."""
     c = abs(cosine)
     low, high = (sine, c) if sine < c else (c, sine)
@@ -62,8 +63,8 @@ def angle_between(sine, cosine):
     return a if cosine >= np.float32(0.0) else _PI - a
 
 
-@njit(inline="always")
-def costs(o, u, hover):
+@inlined
+def costs(o: Scalars, u: Scalars, hover: Number) -> Scalars:
     """The four squared errors (position, velocity, attitude, action) from the 18 observation numbers and 4 commands."""
     x, y, z = o[10] - o[8], o[5] - o[9], o[6] - o[4]
     angle = angle_between(_HALF * math.sqrt(x * x + y * y + z * z), _HALF * (o[3] + o[7] + o[11] - _ONE))
@@ -76,8 +77,8 @@ def costs(o, u, hover):
     )
 
 
-@njit(cache=True)
-def _costs_batch(observation, command, hover, out):
+@kernel(cache=True)
+def _costs_batch(observation: Floats, command: Floats, hover: Number, out: Floats) -> None:
     for n in range(len(observation)):
         o, u = observation[n], command[n]
         c = costs(o, u, hover)
@@ -85,7 +86,7 @@ def _costs_batch(observation, command, hover, out):
             out[n, i] = c[i]
 
 
-def squared_errors(observation: np.ndarray, command: np.ndarray, hover: float) -> np.ndarray:
+def squared_errors(observation: Floats, command: Floats, hover: float) -> Floats:
     """The four squared errors (N, 4) in the order of TERMS, from observations (N, 18) and commands u (N, 4) in [0, 1]."""
     out = np.empty((len(observation), 4), np.float32)
     as32 = [np.ascontiguousarray(array, np.float32) for array in (observation, command)]
@@ -93,7 +94,8 @@ def squared_errors(observation: np.ndarray, command: np.ndarray, hover: float) -
     return out
 
 
-def reward(observation: np.ndarray, command: np.ndarray, hover: float, coefficients: Coefficients) -> np.ndarray:
+def reward(observation: Floats, command: Floats, hover: float, coefficients: Coefficients) -> Floats:
     """Reward per step (N,), from the observations reached (N, 18) and the commands u (N, 4) that led there."""
     weights = coefficients.array()
-    return weights[0] - squared_errors(observation, command, hover) @ weights[1:]
+    earned: Floats = weights[0] - squared_errors(observation, command, hover) @ weights[1:]
+    return earned

@@ -10,7 +10,7 @@ from numba import njit
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
@@ -66,8 +66,7 @@ class Plant:
         """
         self._late.append(rates)
         rates = self._late.pop(0)
-        hover = self.airframe.hover
-        collective = thrust / hover - 1 if thrust < hover else (thrust - hover) / (1 - hover)
+        collective = action_mapping.collective(np.float64(thrust), np.float64(self.airframe.hover))
         target = (collective, *(rate / limit for rate, limit in zip(rates, self.airframe.max_rates, strict=True)))
         for i in range(4):
             self.buffer[AT[RATE_SETPOINT + i]] = target[i]

@@ -1,1 +1,1 @@
-"""Spiking neurons, the policy network, slope schedules and the numpy runtime."""
+"""Spiking neurons, the policy network, its compiled kernels, and schedules of the surrogate slope."""

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from spike_ctrl.snn.membrane import remainder, subtracted
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.snn.surrogate import spike as fire
 
@@ -15,7 +16,7 @@ class LIFState(NamedTuple):
     spike: torch.Tensor
 
     def detach(self) -> "LIFState":
-        """The same values with no history: where truncated back-propagation stops."""
+        """The same values without history: truncated back-propagation stops here."""
         return LIFState(self.membrane.detach(), self.spike.detach())
 
 
@@ -26,7 +27,7 @@ class LIFParameters(NamedTuple):
     theta: torch.Tensor
 
 
-def initial_state(*shape: int, dtype=torch.float32, device=None) -> LIFState:
+def initial_state(*shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> LIFState:
     """Zero membrane and no spike, both of the given shape."""
     return LIFState(torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))
 
@@ -54,9 +55,7 @@ def lif_step(
     """
     beta, theta = parameters
     last = state.spike.detach() if detach_reset else state.spike
-    if reset is Reset.SOFT:
-        membrane = beta * state.membrane + current - last * theta
-    else:
-        membrane = beta * ((1 - last) * state.membrane) + current
+    hard = reset is Reset.HARD
+    membrane = remainder(state.membrane, last, beta, hard) + current - subtracted(last, theta, hard)
     spike = fire(membrane - theta, slope)
     return spike, LIFState(membrane, spike)

@@ -41,10 +41,11 @@ class Readout(nn.Module):
 
 
 class SpikingNetwork(nn.Module):
-    """Policy of arXiv 2510.24461: an observation goes in, tanh of the last layer comes out, membranes are passed along.
+    """The policy network of arXiv 2510.24461. An observation goes in, tanh of the last layer comes out; the caller keeps the
+    state.
 
-    sizes: inputs, hidden widths, outputs. output_bias: values before tanh at which training starts, [out]
-    (`atanh` of the hover action). All randomness comes from the generator.
+    sizes: inputs, hidden widths, outputs. output_bias [out]: the outputs before tanh at which training starts, such as
+    `atanh` of the hover action. All randomness comes from the generator.
 
     >>> network = SpikingNetwork((18, 64, 32, 4), generator=torch.Generator().manual_seed(0))
     >>> action, state = network.step(torch.zeros(32, 18), network.initial_state(batch=32), slope=2.0)
@@ -103,14 +104,16 @@ class SpikingNetwork(nn.Module):
         observation [T, B, in] to action [T, B, out], the state after the last step, and the spike rate of each layer
         (spikes per neuron and step, scalars without gradient).
         """
-        if self.neuron.recurrent:  # which the fused kernel does not know
+        if self.neuron.recurrent:  # the fused kernel has no recurrent layer
             return self._unroll_step_by_step(observation, state, slope)
         output, after, counts = run_sequence(observation, state, self.layers, self.output, slope, self.neuron)
         rows = observation.shape[0] * observation.shape[1]
         rates = tuple(count / (rows * width) for count, width in zip(counts, self.sizes[1:-1], strict=True))
         return torch.tanh(output), after, rates
 
-    def _unroll_step_by_step(self, observation, state, slope):
+    def _unroll_step_by_step(
+        self, observation: torch.Tensor, state: State, slope: float
+    ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
         actions, spikes = [], []
         for row in observation:
             action, state = self.step(row, state, slope)
@@ -143,7 +146,7 @@ class SpikingNetwork(nn.Module):
 
 
 def detach(state: State) -> State:
-    """The same state with no history: where truncated back-propagation through time stops."""
+    """The same state without history: truncated back-propagation through time stops here."""
     return tuple(layer.detach() for layer in state)
 
 

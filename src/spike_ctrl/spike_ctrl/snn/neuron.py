@@ -1,4 +1,4 @@
-"""What kind of LIF neuron a network has. Free of torch, so that the runtime and checkpoints can name it too."""
+"""The kind of LIF neuron that a network has. The file is free of torch, so that runtimes and checkpoints can use it."""
 
 import enum
 from dataclasses import dataclass
@@ -13,15 +13,17 @@ class Reset(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Neuron:
-    """Reset mechanism, whether gradients flow through the reset (`detach_reset=False`) or not, and whether the neurons of
-    the last hidden layer also hear each other, one step later (`recurrent=True`): its weights are [H, in + H].
+    """The kind of LIF neuron of a network.
+
+    reset: what a spike does to the membrane. detach_reset: no gradient flows through the reset. recurrent: the last hidden
+    layer also receives its own spikes of the step before, by weights [H, in + H].
     """
 
     reset: Reset = Reset.SOFT
     detach_reset: bool = False
     recurrent: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "reset", Reset(self.reset))
         except ValueError:
@@ -33,7 +35,7 @@ class Neuron:
 
     @property
     def words(self) -> str:
-        """What a policy's neurons are, for people."""
+        """The kind of neuron in words."""
         return f"reset {self.reset.value}" + (", recurrent" if self.recurrent else "")
 
 

@@ -5,29 +5,40 @@ are rare: forward and in the gradient of the weights a product with them is a su
 the gradient from a layer to the one before, is a GEMM for some vehicles at a time.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from numba import njit
 from torch.autograd.function import once_differentiable
 
+from spike_ctrl._files.arrays import Number
+from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.snn.lif import LIFState
+from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
 from spike_ctrl.snn.neuron import Neuron, Reset
-from spike_ctrl.snn.sparse_products import add_outer, add_rows, list_marked
+from spike_ctrl.snn.sparse_products import Rows, Table, add_outer, add_rows, list_marked
+from spike_ctrl.snn.surrogate import derivative
 
+_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
+_adjoint, _derivative = inlined(adjoint), inlined(derivative)
+
+Tables: TypeAlias = tuple[Table, ...]
 TILE_ROWS = 1600  # steps times vehicles that go backwards at once: what they need stays in the second-level cache
 
 
 class Linear(Protocol):
-    weight: torch.Tensor  # [H, in]
-    bias: torch.Tensor  # [H]
+    @property
+    def weight(self) -> torch.Tensor: ...  # [H, in]
+    @property
+    def bias(self) -> torch.Tensor: ...  # [H]
 
 
 class Layer(Linear, Protocol):
-    beta: torch.Tensor  # [H]
-    theta: torch.Tensor  # [H]
+    @property
+    def beta(self) -> torch.Tensor: ...  # [H]
+    @property
+    def theta(self) -> torch.Tensor: ...  # [H]
 
 
 def run_sequence(
@@ -57,7 +68,7 @@ def run_sequence(
     columns = ([getattr(layer, name) for layer in layers] for name in ("weight", "bias", "beta", "theta"))
     parts = [*columns, [before.membrane for before in state], [before.spike for before in state]]
     options = slope, neuron.reset is Reset.HARD, neuron.detach_reset, torch.is_grad_enabled()
-    output, counts, *after = _Sequence.apply(
+    output, counts, *after = _sequence(
         options, observation, readout.weight, readout.bias, *(tensor for part in parts for tensor in part)
     )
     return output, tuple(map(LIFState, after[: len(layers)], after[len(layers) :])), counts
@@ -67,7 +78,10 @@ class _Sequence(torch.autograd.Function):
     """Of each layer all weights come first, then all biases, and so on; membranes of all steps are [B, T, H]."""
 
     @staticmethod
-    def forward(ctx, options, observation, weight, bias, *parts):
+    def forward(
+        ctx: Any, options: tuple[float, bool, bool, bool], observation: torch.Tensor, weight: torch.Tensor,
+        bias: torch.Tensor, *parts: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:  # fmt: skip
         steps, batch, _ = observation.shape
         keep = options[-1]
         weights, biases, betas, thetas, membranes, spikes = _sixths(parts)
@@ -88,13 +102,15 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_output, _, *grad_after):
+    def backward(
+        ctx: Any, grad_output: torch.Tensor, _counts: None, *grad_after: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         slope, hard, detach_reset, _ = ctx.options
         observation, weight, *saved = ctx.saved_tensors
         layers = len(grad_after) // 2
         tape = saved[6 * layers :]
-        weights, _, betas, thetas, membranes, spikes = _sixths(saved[: 6 * layers])
-        weights = [*weights, weight]
+        hidden, _, betas, thetas, membranes, spikes = _sixths(saved[: 6 * layers])
+        weights = [*hidden, weight]
         batch, steps, inputs = observation.shape
         by_weight = [torch.zeros_like(w.t(), memory_format=torch.contiguous_format) for w in weights]  # transposed
         by_neuron = [torch.zeros_like(beta) for _ in range(3) for beta in betas]  # bias, beta, theta
@@ -120,37 +136,40 @@ class _Sequence(torch.autograd.Function):
                 by_input[part] = torch.mm(later, weights[0]).view(-1, steps, inputs)
         *by_weight, by_readout = [by.t() for by in by_weight]
         by_input = None if by_input is None else by_input.transpose(0, 1)
-        if detach_reset:
-            by_state[layers:] = [None] * layers
-        return None, by_input, by_readout, grad_output.sum((0, 1)), *by_weight, *by_neuron, *by_state
+        by_spike = [None] * layers if detach_reset else by_state[layers:]
+        return None, by_input, by_readout, grad_output.sum((0, 1)), *by_weight, *by_neuron, *by_state[:layers], *by_spike
 
 
-def _sixths(parts):
+_sequence: Callable[..., tuple[torch.Tensor, ...]] = _Sequence.apply
+
+
+def _sixths(parts: Sequence[torch.Tensor]) -> list[Sequence[torch.Tensor]]:
     size = len(parts) // 6
     return [parts[first : first + size] for first in range(0, len(parts), size)]
 
 
-def _array(tensor):
-    return tensor.detach().contiguous().numpy()
+def _array(tensor: torch.Tensor) -> Table:
+    array: Table = tensor.detach().contiguous().numpy()
+    return array
 
 
-def _arrays(tensors):
+def _arrays(tensors: Iterable[torch.Tensor]) -> Tables:
     return tuple(map(_array, tensors))
 
 
 # The scans copy what belongs to a neuron into arrays of their own: the compiler knows that those overlap with nothing,
-# so that it vectorises the loop over h. Unsigned indices, no branches and no ZeroDivisionError are for the same end.
-# The two resets differ in `survives` only: the share of its membrane that a neuron keeps after a spike.
+# so that it vectorises the loop over h. Unsigned indices and no ZeroDivisionError are for the same end.
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(cache=True, nogil=True, error_model="numpy")
 def _forward(
-    observation, tables, biases, betas, thetas, membranes, spikes, tape, readout, bias, output, after, fired, counts, hard
-):  # fmt: skip
+    observation: Table, tables: Tables, biases: Tables, betas: Tables, thetas: Tables, membranes: Tables, spikes: Tables,
+    tape: Tables, readout: Table, bias: Table, output: Table, after: Tables, fired: Tables, counts: Table, hard: bool,
+) -> None:  # fmt: skip
     batch, steps, inputs = observation.shape
     most = inputs
-    for b in betas:
-        most = max(most, len(b))
+    for beta in betas:
+        most = max(most, len(beta))
     index, factor = np.zeros((steps, most), np.uint16), np.ones((steps, most), observation.dtype)
     size = np.empty(steps, np.uint64)
     for b in range(batch):
@@ -169,53 +188,51 @@ def _forward(
             add_rows(output[t, b], readout, index[t], factor[t], size[t])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # no fastmath: a fused multiply-add would change spikes
-def _layer(index, factor, size, table, bias, beta, theta, membrane, spike, membranes, after, fired, hard):
+@kernel(cache=True, nogil=True, error_model="numpy")  # no fastmath: a fused multiply-add would change spikes
+def _layer(
+    index: Rows, factor: Table, size: Rows, table: Table, bias: Table, beta: Table, theta: Table, membrane: Table,
+    spike: Table, membranes: Table, after: Table, fired: Table, hard: bool,
+) -> None:  # fmt: skip
     """One layer and vehicle, all steps. index, factor, size: of the rows that are not zero, first of the inputs and, on
     return, of the spikes. membrane, spike: before the first step; after, fired: after the last."""
     zero, one = bias.dtype.type(0), bias.dtype.type(1)
-    survives = zero if hard else one
-    bias, beta, theta, subtracted = bias.copy(), beta.copy(), theta.copy(), survives * theta
-    u, leaked, drop, marked = np.empty_like(bias), np.empty_like(bias), np.empty_like(bias), np.empty(len(bias), np.uint8)
+    bias, beta, theta, before, spiked = bias.copy(), beta.copy(), theta.copy(), membrane.copy(), spike.copy()
+    u, marked = np.empty_like(bias), np.empty(len(bias), np.uint8)
     width = np.uint64(len(bias))
-    for h in range(width):
-        leaked[h] = beta[h] * (membrane[h] * (one - spike[h] * (one - survives)))
-        drop[h] = subtracted[h] * spike[h]
     for t in range(len(size)):
         for h in range(width):
             u[h] = bias[h]
         add_rows(u, table, index[t], factor[t], size[t])
         kept = membranes[t]
         for h in range(width):
-            x = leaked[h] + u[h] - drop[h]
-            s = one if x > theta[h] else zero
+            x = _remainder(before[h], spiked[h], beta[h], hard) + u[h] - _subtracted(spiked[h], theta[h], hard)
             kept[h] = x
-            marked[h] = x > theta[h]
-            leaked[h] = beta[h] * (x * (one - s * (one - survives)))
-            drop[h] = subtracted[h] * s
+            before[h] = x
+            marked[h] = _fires(x, theta[h])
+            spiked[h] = one if _fires(x, theta[h]) else zero
         factor[t, : size[t]] = one
         size[t] = list_marked(marked, index[t])
     after[:] = membranes[len(size) - 1]
     fired[:] = marked
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@kernel(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _backward(
-    du, membranes, membrane, spike, grad_after, grad_fired, beta, theta,
-    by_bias, by_beta, by_theta, by_membrane, by_spike, slope, hard, detach_reset,
-):  # fmt: skip
+    du: Table, membranes: Table, membrane: Table, spike: Table, grad_after: Table, grad_fired: Table, beta: Table,
+    theta: Table, by_bias: Table, by_beta: Table, by_theta: Table, by_membrane: Table, by_spike: Table, slope: Number,
+    hard: bool, detach_reset: bool,
+) -> None:  # fmt: skip
     """From the incoming gradient G_t of s_t in `du` [B, T, H] to dU_t in the same place, with dU_T = 0:
 
-    soft:  ds_t = G_t - theta dU_{t+1},      dU_t = g_t ds_t + beta dU_{t+1}
-    hard:  ds_t = G_t - beta U_t dU_{t+1},   dU_t = g_t ds_t + beta (1 - s_t) dU_{t+1}
+    ds_t = G_t + (what the reset of step t + 1 takes back to s_t, without `detach_reset`)
+    dU_t = g_t ds_t + (what the leak of step t + 1 takes back to U_t)
 
-    g_t is the surrogate derivative. The gradients of the neurons' constants are added to, those of the state are set.
+    g_t is the surrogate derivative, the rest is `membrane.adjoint`. Gradients of the neurons' constants are added to,
+    those of the state are set.
     """
     batch, steps, width = du.shape
     zero, one, slope = du.dtype.type(0), du.dtype.type(1), du.dtype.type(slope)
-    survives = zero if hard else one
-    push = np.zeros_like(theta) if hard or detach_reset else theta.copy()
-    pull = beta.copy() if hard and not detach_reset else np.zeros_like(beta)
+    through_reset = zero if detach_reset else one
     beta, theta = beta.copy(), theta.copy()
     sum_bias, sum_beta, sum_theta = np.zeros_like(beta), np.zeros_like(beta), np.zeros_like(beta)
     later, final = np.empty_like(beta), np.empty_like(beta)
@@ -226,26 +243,23 @@ def _backward(
         for t in range(steps - 1, -1, -1):
             u, now = membranes[b, t], du[b, t]
             for h in range(np.uint64(width)):
-                x = u[h] - theta[h]
-                fired = one if x > zero else zero
-                after = later[h]
-                kept = after * (one - fired * (one - survives))
-                slack = one + slope * abs(x)
-                through = (now[h] - (push[h] + pull[h] * u[h]) * after) / (slack * slack)
-                sum_beta[h] += u[h] * kept
-                sum_theta[h] -= through + fired * survives * after
-                later[h] = through + beta[h] * kept + final[h]
+                fired = one if _fires(u[h], theta[h]) else zero
+                to_membrane, to_spike, to_beta, to_theta = _adjoint(later[h], u[h], fired, beta[h], theta[h], hard)
+                at_spike = (now[h] + through_reset * to_spike) * _derivative(u[h] - theta[h], slope)
+                sum_beta[h] += to_beta
+                sum_theta[h] += to_theta - at_spike
+                later[h] = at_spike + to_membrane + final[h]
                 sum_bias[h] += later[h]
                 now[h] = later[h]
             if t == steps - 1:
                 final[:] = zero
         for h in range(width):
-            u0, s0, after = membrane[b, h], spike[b, h], later[h]
-            share = one - s0 * (one - survives)
-            by_membrane[b, h] = beta[h] * share * after
-            by_spike[b, h] = -(survives * theta[h] + (one - survives) * beta[h] * u0) * after
-            sum_beta[h] += share * u0 * after
-            sum_theta[h] -= survives * s0 * after
+            to_membrane, to_spike, to_beta, to_theta = _adjoint(
+                later[h], membrane[b, h], spike[b, h], beta[h], theta[h], hard
+            )
+            by_membrane[b, h], by_spike[b, h] = to_membrane, to_spike
+            sum_beta[h] += to_beta
+            sum_theta[h] += to_theta
     by_bias += sum_bias
     by_beta += sum_beta
     by_theta += sum_theta

@@ -36,7 +36,7 @@ class Fixed:
 
     k: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(self.k > 0, "k", self.k, "a number above 0")
 
     def initial(self) -> SlopeState:
@@ -54,7 +54,7 @@ class Interval:
     k_end: float = 100.0
     times: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "times", tuple(self.times))
         _require(self.k_start > 0, "k_start", self.k_start, "a number above 0")
         _require(self.k_end > 0, "k_end", self.k_end, "a number above 0")
@@ -84,7 +84,7 @@ class Adaptive:
     return_low: float = 0.0
     return_high: float = 500.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_range(self)
 
     def initial(self) -> SlopeState:
@@ -116,7 +116,7 @@ class AdaptiveTrend:
     return_low: float = -400.0
     return_high: float = 400.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_range(self)
 
     def initial(self) -> SlopeState:
@@ -149,7 +149,8 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
         numbers = value if key == "times" else [value]
         if not isinstance(numbers, list | tuple) or not all(map(_is_number, numbers)):
             raise ValueError(f"slope.{key}: found {value!r}, wanted {'a list of numbers' if key == 'times' else 'a number'}")
-    return KINDS[kind](**settings)
+    schedule: Schedule = KINDS[kind](**settings)
+    return schedule
 
 
 def _is_number(value: Any) -> bool:

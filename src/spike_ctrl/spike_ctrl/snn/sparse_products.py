@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
-from numba import njit
+import numpy.typing as npt
+
+from spike_ctrl._files.arrays import Number
+from spike_ctrl._files.kernel import kernel
+
+Table: TypeAlias = npt.NDArray[np.floating]
+Rows: TypeAlias = npt.NDArray[np.unsignedinteger]
+Marks: TypeAlias = npt.NDArray[np.uint8]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
-def add_rows(total, table, index, factor, count):
+@kernel(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+def add_rows(total: Table, table: Table, index: Rows, factor: Table, count: int) -> None:
     """total [H] += sum_{i < count} factor[i] table[index[i]], four rows in each pass over total."""
     width, i = np.uint64(len(total)), np.uint64(0)
     while i + np.uint64(4) <= count:
@@ -23,8 +32,8 @@ def add_rows(total, table, index, factor, count):
         i += np.uint64(1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def list_marked(marked, index):
+@kernel(cache=True, nogil=True, error_model="numpy")
+def list_marked(marked: Marks, index: Rows) -> Number:
     """Write the places of the ones of `marked` (bytes 0 or 1) to `index` and return how many; no branch to mispredict."""
     count = np.uint64(0)
     for h in range(np.uint64(len(marked))):
@@ -33,8 +42,8 @@ def list_marked(marked, index):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def add_outer(membranes, theta, rows, total):
+@kernel(cache=True, nogil=True, error_model="numpy")
+def add_outer(membranes: Table, theta: Table, rows: Table, total: Table) -> None:
     """total [N, H] += spikes^T rows for rows [R, H] and the spikes of membranes [R, N] above theta."""
     step = 64  # rows, as many as a mask has bits
     masks, index = np.empty(len(theta), np.uint64), np.empty(step, np.uint64)

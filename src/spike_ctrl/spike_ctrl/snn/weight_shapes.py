@@ -6,7 +6,7 @@ import numpy as np
 
 
 def fan_in(sizes: Sequence[int], recurrent: bool = False) -> tuple[int, ...]:
-    """What each hidden layer hears: the layer before it, and the last of a recurrent network also itself."""
+    """Number of inputs of each hidden layer; the last layer of a recurrent network also receives its own spikes."""
     return (*sizes[:-3], sizes[-3] + (sizes[-2] if recurrent else 0))
 
 

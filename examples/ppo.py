@@ -1,0 +1,172 @@
+"""Proximal policy optimisation (Schulman et al. 2017) for any actor: no guide, no labels, only the reward.
+
+    spike-ctrl train examples/ppo.yaml --vehicles 512
+
+Each iteration: all vehicles fly some steps with the actor's actions and Gaussian noise of a learned deviation; generalised
+advantage estimation (Schulman et al. 2016) says which actions were better than expected; a few passes over the flight in
+minibatches of whole sequences move actor and critic. The actor is unrolled from the state that it had in flight. The critic
+also sees the rotor speeds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+
+
+class PPO:
+    """An `Exploring` algorithm, see `spike_ctrl.learn.algorithm`; the constants are the keywords of the recipe."""
+
+    def __init__(
+        self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator, *,
+        sequences: int = 128, epochs: int = 3, clip: float = 0.3, deviation: float = 0.5, gae: float = 0.95,
+        gamma: float = 0.99, width: int = 128, scale: float = 0.1, shift: float = -2.0,
+    ):  # fmt: skip
+        if recipe.jump_start.horizon or recipe.jump_start.rest:
+            raise ValueError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
+        self.actor, self.schedule, self.generator, self.vehicles = actor, recipe.schedule, generator, vehicles
+        self.sequences, self.epochs, self.clip, self.gae, self.gamma = min(sequences, vehicles), epochs, clip, gae, gamma
+        self.scale, self.shift = scale, shift  # of the reward: (r - shift) scale, which is above 0 for whoever survives
+        self.critic = Critic(width, generator)
+        self.noise = nn.ParameterList([torch.full((4,), math.log(deviation))])
+        self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *self.noise])
+        self.hidden: actors.State = actor.initial_state(vehicles)
+        self.ticks: list[tuple[torch.Tensor, ...]] = []
+        self.samples: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    # --- flying ---
+
+    def explore(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+        """The actions with noise; kept with their log-probability, since the rows hold them clipped."""
+        mean = torch.from_numpy(action)
+        with torch.no_grad():
+            sample = mean + self.noise[0].exp() * torch.randn(mean.shape, generator=self.generator)
+            self.samples.append((sample, self._log_probability(mean, sample)))
+        return sample.numpy()
+
+    def receive(self, rows: Rows) -> None:
+        """Keep the tick; the action that belongs to it was explored before."""
+        seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
+        flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
+        self.ticks.append((seen, *flags, torch.from_numpy(rows.reward), *self.samples.pop()))
+
+    # --- learning ---
+
+    def update(self, progress: float, slope: float, average: AveragedNetwork) -> dict[str, float]:
+        """Some passes over the flight since the last update; its last tick stays, as the first of the next flight."""
+        if len(self.ticks) < 2:
+            return {}
+        rate = self.schedule.learning_rate + progress * (self.schedule.learning_rate_end - self.schedule.learning_rate)
+        self.optimiser.param_groups[0]["lr"] = rate
+        seen, first, crashed, ended, reward, sample, before = (
+            torch.stack(column) for column in zip(*self.ticks, strict=True)
+        )
+        flown = (~ended[:-1]).float()  # the action of a final state does nothing
+        with torch.no_grad():
+            values = self.critic(seen)
+            advantage = self._advantages(self.scale * (reward - self.shift), values, crashed, ended, first)
+            target = advantage + values[:-1]
+            self.critic.follow(target[flown > 0])
+            after = self._unroll(seen[:-1], first[:-1], self.hidden, slope)[1]
+            mean, spread = advantage[flown > 0].mean(), advantage[flown > 0].std() + 1e-6
+        found: list[tuple[float, ...]] = []
+        for _ in range(self.epochs):
+            for rows in torch.randperm(self.vehicles, generator=self.generator).split(self.sequences):
+                state = actors.each(lambda part, rows=rows: part[rows], self.hidden)
+                action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
+                ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
+                gain, weight = (advantage[:, rows] - mean) / spread, flown[:, rows]
+                kept = torch.minimum(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain)
+                error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
+                losses = [(weight * part).sum() / weight.sum().clamp(min=1) for part in (-kept, error)]
+                self.optimiser.zero_grad()
+                (losses[0] + 0.5 * losses[1]).backward()
+                nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], 1.0)
+                self.optimiser.step()
+                actors.project_(self.actor)
+                average.follow(self.actor)
+                found.append((losses[0].item(), losses[1].item()))
+        self.hidden, self.ticks = after, self.ticks[-1:]
+        loss, critic = np.mean(found, axis=0)
+        deviation = self.noise[0].exp().mean().item()
+        return {"actor_loss": loss, "critic_loss": critic, "deviation": deviation, "learning_rate": rate}
+
+    def _advantages(
+        self, reward: torch.Tensor, values: torch.Tensor, crashed: torch.Tensor, ended: torch.Tensor, first: torch.Tensor
+    ) -> torch.Tensor:
+        """By how much each action [T, N] was better than expected; nothing reaches back over the end of an episode."""
+        found, later = torch.zeros_like(values[:-1]), torch.zeros_like(values[0])
+        for t in reversed(range(len(found))):
+            surprise = reward[t] + self.gamma * values[t + 1] * ~crashed[t + 1] - values[t]
+            later = surprise + self.gamma * self.gae * later * ~(ended[t + 1] | first[t + 1])
+            found[t] = later = later * ~ended[t]
+        return found
+
+    def _unroll(
+        self, seen: torch.Tensor, first: torch.Tensor, state: actors.State, slope: float
+    ) -> tuple[torch.Tensor, actors.State]:
+        """The actor's actions [T, B, 4] as it flew: episodes that begin on the way begin from the initial state."""
+        actions = []
+        for observation, begins in zip(seen[..., :-4], first, strict=True):
+            state = actors.restart(self.actor, state, begins)
+            action, state = actors.step(self.actor, observation, state, slope)
+            actions.append(action)
+        return torch.stack(actions), state
+
+    def _log_probability(self, mean: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """Of samples [..., 4] under a Gaussian around the mean, but for a constant."""
+        return -(0.5 * ((sample - mean) / self.noise[0].exp()).square() + self.noise[0]).sum(-1)
+
+    # --- resuming ---
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"critic": self.critic, "noise": self.noise}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"optimiser": self.optimiser}
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Nothing else: a resumed run begins with new episodes."""
+        return {}, {}
+
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+        """Nothing was kept."""
+
+
+class Critic(nn.Module):
+    """The value [...] of what is seen [..., 18 + 4], in units of the mean and spread of past returns."""
+
+    def __init__(self, width: int, generator: torch.Generator):
+        super().__init__()
+        layers = [nn.Linear(*sizes) for sizes in itertools.pairwise((22, width, width, 1))]
+        self.output = layers[2]
+        self.layers = nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), self.output)
+        self.mean: torch.Tensor
+        self.spread: torch.Tensor
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("spread", torch.ones(()))
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.mean + self.spread * self.layers(seen)[..., 0]
+        return found
+
+    @torch.no_grad()
+    def follow(self, returns: torch.Tensor, rate: float = 0.1) -> None:
+        """Move mean and spread towards those of some returns; the values stay as they are (Hessel et al. 2019)."""
+        before, output = (self.mean.clone(), self.spread.clone()), self.output
+        self.mean.lerp_(returns.mean(), rate)
+        self.spread.lerp_(returns.std().clamp(min=1e-3), rate)
+        output.weight.mul_(before[1] / self.spread)
+        output.bias.copy_((before[1] * output.bias + before[0] - self.mean) / self.spread)

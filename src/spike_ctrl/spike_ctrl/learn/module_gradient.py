@@ -1,0 +1,198 @@
+"""The model gradient for policies that are plain torch modules: a segment of flight whose cost torch can differentiate.
+
+The same flight, cost and restraint of the gradient as in `closed_loop_kernel`, which is the fast path for the spiking
+network: here torch's autograd goes through the policy, and `differentiable_step` through the vehicles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+from spike_ctrl._files.arrays import Flags, Floats, Integers, Number, Sums
+from spike_ctrl._files.kernel import kernel
+from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
+from spike_ctrl.sim import action_mapping
+from spike_ctrl.sim.block_step import Motion
+from spike_ctrl.sim.differentiable_step import Vehicles, advance, observe
+from spike_ctrl.sim.dynamics import FASTMATH, LANES, ROWS
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
+from spike_ctrl.sim.randomisation import MAX_DELAY
+
+State = TypeVar("State")
+"""What a policy remembers: tensors with the vehicles first, in any nest of tuples, lists and dictionaries."""
+Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
+"""One step of a policy: observations [B, 18] and its state to actions [B, 4] and the new state."""
+
+
+class Flight(NamedTuple):
+    """What a segment of T steps of B vehicles meets; all float32 but the delay."""
+
+    noise: Floats  # [T, 4, B] of the actions
+    sensor_noise: Floats  # [T, 18, B] of the observations, and what the policy is told of the set-point's velocity
+    delay: Integers  # [B] control steps from a command to its effect
+    course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
+
+
+class Flown(NamedTuple):
+    """What a segment leaves behind."""
+
+    cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `closed_loop_kernel.pull`
+    errors: np.ndarray  # [5] as `closed_loop_kernel.fly` returns them
+    command: Floats  # [MAX_DELAY, 4, B] u of the last steps
+    state: Any  # what the policy remembers, without history
+
+
+def fly(
+    step: Step[State], state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: Flight,
+    objective: Objective,
+) -> Flown:  # fmt: skip
+    """Fly a segment with a policy, from the states in the buffer, which is left at the segment's end.
+
+    step, state: of the policy, and what it remembers. buffer: vehicles of `dynamics` in the frame of their set-points,
+    whose yaw is 0. rest: u of hover. command [MAX_DELAY, 4, B]: u of the steps before.
+    """
+    steps, _, batch = flight.noise.shape
+    vehicles = Vehicles(buffer, motion, batch)
+    sums = np.zeros(5)
+    noise, seen_noise, course = (
+        torch.from_numpy(array).transpose(1, 2) for array in (flight.noise, flight.sensor_noise, flight.course)
+    )
+    course = pad(course, (0, vehicles.size - 3))
+    commands = [torch.from_numpy(u.T.copy()) for u in command]
+    flown, total = vehicles.state(), torch.zeros(())
+    for t in range(steps):
+        before = _Restrain.apply(flown, vehicles, objective)
+        action, state = step(observe(before, vehicles) + seen_noise[t], state)
+        commands.append(action_mapping.command((action + noise[t]).clamp(-1.0, 1.0)))
+        flown = advance(before, _in_force(commands, flight.delay), vehicles) - course[t]
+        judged = flight.course[t], np.float32(rest), objective, sums
+        total = total + _Cost.apply(flown, commands[-1], commands[-2], vehicles, *judged)
+    vehicles.put(flown)
+    buffer[:] = vehicles.buffer
+    last = np.stack([u.detach().numpy().T for u in commands[-MAX_DELAY:]])
+    return Flown(total, sums, last, detached(state))
+
+
+def _in_force(commands: list[torch.Tensor], delay: Integers) -> torch.Tensor:
+    """The commands [B, 4] that take effect now, of which some were given up to MAX_DELAY steps ago."""
+    if not delay.any():
+        return commands[-1]
+    return torch.stack(commands[-1 - MAX_DELAY :])[torch.from_numpy(MAX_DELAY - delay), torch.arange(len(delay))]
+
+
+def detached(state: State) -> State:
+    """The same state with no history: where truncated back-propagation through time stops."""
+    return _mapped(lambda tensor: tensor.detach(), state)
+
+
+def restarted(state: State, fresh: State, who: Flags) -> State:
+    """The state with the vehicles `who` [B] taken from a fresh one of the same form."""
+    rows = torch.from_numpy(who)
+    return _mapped(lambda new, old: torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old), fresh, state)
+
+
+def _mapped(function: Callable[..., torch.Tensor], *states: Any) -> Any:
+    """A nest of the same form, of what a function makes of the tensors that stand in the same place."""
+    first = states[0]
+    if isinstance(first, torch.Tensor):
+        return function(*states)
+    if isinstance(first, dict):
+        return {name: _mapped(function, *(state[name] for state in states)) for name in first}
+    if isinstance(first, tuple | list):
+        parts = [_mapped(function, *part) for part in zip(*states, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    if first is None:
+        return None
+    raise TypeError(f"state: found {type(first).__name__}, wanted tensors in tuples, lists and dictionaries")
+
+
+class _Restrain(torch.autograd.Function):
+    """The states as they are; their gradient is decayed and kept within the objective's limit."""
+
+    @staticmethod
+    def forward(ctx: Any, state: torch.Tensor, vehicles: Vehicles, objective: Objective) -> torch.Tensor:
+        ctx.vehicles, ctx.objective = vehicles, objective
+        return state.view_as(state)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        adjoint = ctx.vehicles.adjoint(gradient)
+        _restrain(adjoint, ctx.objective)
+        return ctx.vehicles.gradient(adjoint), None, None
+
+
+class _Cost(torch.autograd.Function):
+    """The cost of a step, of its states [B, S], its commands u [B, 4] and those of the step before; errors are added up."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, state: torch.Tensor, u: torch.Tensor, before: torch.Tensor, vehicles: Vehicles, course: Floats,
+        rest: np.float32, objective: Objective, sums: Sums,
+    ) -> torch.Tensor:  # fmt: skip
+        ctx.save_for_backward(state)
+        ctx.vehicles, ctx.course, ctx.objective, ctx.rest = vehicles, course, objective, rest
+        ctx.commands = u.numpy().T.copy(), before.numpy().T.copy()
+        vehicles.put(state)
+        return state.new_tensor(_judge(vehicles.buffer, course, vehicles.motion.tick, *ctx.commands, rest, objective, sums))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (state,) = ctx.saved_tensors
+        vehicles = ctx.vehicles
+        vehicles.put(state)
+        adjoint = vehicles.adjoint(torch.zeros_like(state))
+        by_u, by_before = (np.empty_like(u) for u in ctx.commands)
+        tick = vehicles.motion.tick
+        _judge_back(vehicles.buffer, ctx.course, tick, *ctx.commands, ctx.rest, ctx.objective, adjoint, by_u, by_before)
+        found = vehicles.gradient(adjoint), torch.from_numpy(by_u.T), torch.from_numpy(by_before.T)
+        return (*(gradient * part for part in found), None, None, None, None, None)
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _restrain(adjoint: Floats, objective: Objective) -> None:
+    for block in range(adjoint.size // (ADJOINT_ROWS * LANES)):
+        for lane in range(LANES):
+            restrain_lane(adjoint, np.uint64(block * ADJOINT_ROWS * LANES + lane), objective)
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _judge(
+    buffer: Floats,
+    course: Floats,
+    tick: Number,
+    command: Floats,
+    before: Floats,
+    rest: Number,
+    objective: Objective,
+    sums: Sums,
+) -> Number:
+    add_errors(buffer, course, tick, command, before, rest, sums)
+    return cost(buffer, course, tick, command, before, rest, objective)
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _judge_back(
+    buffer: Floats,
+    course: Floats,
+    tick: Number,
+    command: Floats,
+    before: Floats,
+    rest: Number,
+    objective: Objective,
+    adjoint: Floats,
+    by_command: Floats,
+    by_before: Floats,
+) -> None:
+    for block in range(buffer.size // (ROWS * LANES)):
+        add_gradient(buffer, block, adjoint, course, tick, objective)
+    for i in range(4):
+        for b in range(command.shape[1]):
+            by_command[i, b], by_before[i, b] = command_gradient(command[i, b], before[i, b], rest, objective)

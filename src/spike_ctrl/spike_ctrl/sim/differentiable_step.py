@@ -1,0 +1,229 @@
+"""The simulated control step as differentiable functions of torch tensors, for policies that are plain torch modules.
+
+The state of B vehicles is one float32 tensor [B, S]: position, quaternion, velocity, body rates and rotor speeds, S = 17;
+with `rates` actions also what the rate loop keeps (set-point 4, integral 3, filtered rates 3, their derivative 3), S = 30.
+Positions are relative to the set-point, whose yaw is 0. Forward and backward are the kernels of `block_step`.
+
+    vehicles = Vehicles(environment.buffer, motion(airframe), vehicles=64)
+    state = vehicles.state()
+    state, observation = control_step(state, action, vehicles)
+    observation.square().sum().backward()    # gradients of `state` and `action`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from spike_ctrl._files.arrays import Floats, Number
+from spike_ctrl._files.kernel import kernel
+from spike_ctrl.sim.action_mapping import command
+from spike_ctrl.sim.block_step import (
+    SIZES,
+    SUBSTEPS_OF,
+    Motion,
+    advance_motors,
+    advance_rates,
+    apply_motors,
+    record,
+    retreat_motors,
+    retreat_rates,
+)
+from spike_ctrl.sim.dynamics import AT, FASTMATH, LANES, LOOP_ROWS, RATE_SETPOINT, ROWS, STATE_ROWS, unpack_arms
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, LOOP, SEEN, observe_adjoint_lane
+from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.sim.observation import observe_lane
+from spike_ctrl.sim.randomisation import MAX_DELAY
+from spike_ctrl.sim.rate_loop import unpack
+
+STATE_COLUMNS = STATE_ROWS.stop
+SIZE_OF = {"motors": STATE_COLUMNS, "rates": STATE_COLUMNS + LOOP_ROWS.stop - LOOP_ROWS.start}
+"""S for each action layout."""
+
+
+class Vehicles:
+    """B vehicles with their true plants, which do not change; their states go through `advance` as tensors.
+
+    buffer: of `dynamics`, read for plants and states, then left alone. motion: of their airframe. vehicles: B.
+    """
+
+    def __init__(self, buffer: Floats, motion: Motion, vehicles: int):
+        if not 0 < vehicles <= buffer.size // ROWS:
+            raise ValueError(f"vehicles: found {vehicles}, wanted 1 to {buffer.size // ROWS}, as the buffer has")
+        self.buffer, self.motion, self.vehicles = buffer.copy(), motion, vehicles
+
+    @property
+    def size(self) -> int:
+        """S, the numbers of one vehicle's state."""
+        return SIZE_OF[self.motion.layout]
+
+    def state(self) -> torch.Tensor:
+        """The states [B, S] that the buffer holds."""
+        state = np.empty((self.vehicles, self.size), np.float32)
+        _from_rows(self.buffer, state, ROWS, RATE_SETPOINT)
+        return torch.from_numpy(state)
+
+    def put(self, state: torch.Tensor) -> None:
+        """Write states [B, S] to the buffer."""
+        _to_rows(_array(state), self.buffer, ROWS, RATE_SETPOINT)
+
+    def adjoint(self, gradient: torch.Tensor) -> Floats:
+        """A gradient with respect to states [B, S], in the rows of `dynamics_adjoint`."""
+        adjoint = np.zeros(self.buffer.size // ROWS * ADJOINT_ROWS, np.float32)
+        _to_rows(_array(gradient), adjoint, ADJOINT_ROWS, LOOP)
+        return adjoint
+
+    def gradient(self, adjoint: Floats) -> torch.Tensor:
+        """The same back: [B, S]."""
+        gradient = np.empty((self.vehicles, self.size), np.float32)
+        _from_rows(adjoint, gradient, ADJOINT_ROWS, LOOP)
+        return torch.from_numpy(gradient)
+
+
+def observe(state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
+    """The observations [B, 18] of states [B, S]."""
+    return _observed(state, vehicles)
+
+
+def advance(state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
+    """The states [B, S] one control step after `state`, with the commands u [B, 4] in [0, 1] that take effect in it."""
+    wanted = ((vehicles.vehicles, vehicles.size), (vehicles.vehicles, 4))
+    for name, tensor, shape in zip(("state", "u"), (state, u), wanted, strict=True):
+        if tensor.shape != shape or tensor.dtype != torch.float32:
+            raise ValueError(f"{name}: found {tensor.dtype} {tuple(tensor.shape)}, wanted torch.float32 {shape}")
+    return _advanced(state, u, vehicles)
+
+
+def control_step(state: torch.Tensor, action: torch.Tensor, vehicles: Vehicles) -> tuple[torch.Tensor, torch.Tensor]:
+    """One control step, from states [B, S] and actions [B, 4] to the next states and their observations [B, 18].
+
+    Actions are clipped to [-1, 1] and take effect at once.
+    """
+    after = advance(state, command(action.clamp(-1.0, 1.0)), vehicles)
+    return after, observe(after, vehicles)
+
+
+class _Advance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, state: torch.Tensor, u: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
+        motion, blocks = vehicles.motion, vehicles.buffer.size // (ROWS * LANES)
+        kept = np.empty((SUBSTEPS_OF[motion.layout] + 1, blocks, SIZES[motion.layout] * LANES), np.float32)
+        in_force = np.zeros((1, 4, blocks * LANES), np.float32)
+        in_force[0, :, : len(u)] = _array(u).T
+        vehicles.put(state)
+        _advance(vehicles.buffer, motion.arms, motion.dt, motion.loop, motion.late, in_force, kept)
+        ctx.vehicles, ctx.kept, ctx.in_force = vehicles, kept, in_force
+        return vehicles.state()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        vehicles, motion = ctx.vehicles, ctx.vehicles.motion
+        adjoint, by_u = vehicles.adjoint(gradient), np.zeros_like(ctx.in_force)
+        _retreat(vehicles.buffer, motion.arms, motion.dt, motion.loop, motion.late, ctx.in_force, ctx.kept, adjoint, by_u)
+        return vehicles.gradient(adjoint), torch.from_numpy(by_u[0, :, : len(gradient)].T.copy()), None
+
+
+class _Observe(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, state: torch.Tensor, vehicles: Vehicles) -> torch.Tensor:
+        ctx.save_for_backward(state)
+        ctx.vehicles = vehicles
+        seen = state.new_empty(len(state), OBSERVATION_SIZE)
+        vehicles.put(state)
+        _see(vehicles.buffer, seen.numpy())
+        return seen
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (state,) = ctx.saved_tensors
+        adjoint = ctx.vehicles.adjoint(torch.zeros_like(state))
+        ctx.vehicles.put(state)
+        _see_back(ctx.vehicles.buffer, _array(gradient), adjoint)
+        return ctx.vehicles.gradient(adjoint), None
+
+
+_advanced: Callable[[torch.Tensor, torch.Tensor, Vehicles], torch.Tensor] = _Advance.apply
+_observed: Callable[[torch.Tensor, Vehicles], torch.Tensor] = _Observe.apply
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    array: Floats = tensor.detach().contiguous().numpy()
+    return array
+
+
+@kernel(cache=True)
+def _to_rows(values: Floats, flat: Floats, rows: int, loop: int) -> None:
+    """Columns of `values` [B, S] to rows of a flat buffer with so many rows, those of the rate loop from row `loop` on."""
+    for b in range(len(values)):
+        first = b // LANES * rows * LANES + b % LANES
+        for i in range(values.shape[1]):
+            flat[first + LANES * (i if i < STATE_COLUMNS else loop + i - STATE_COLUMNS)] = values[b, i]
+
+
+@kernel(cache=True)
+def _from_rows(flat: Floats, values: Floats, rows: int, loop: int) -> None:
+    for b in range(len(values)):
+        first = b // LANES * rows * LANES + b % LANES
+        for i in range(values.shape[1]):
+            values[b, i] = flat[first + LANES * (i if i < STATE_COLUMNS else loop + i - STATE_COLUMNS)]
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _advance(
+    buffer: Floats, arms: Floats, dt: Number, loop: Floats | None, late: int, command: Floats, kept: Floats
+) -> None:
+    """One control step of every block; `kept` as `block_step` fills it, last the states after the step."""
+    reach = unpack_arms(arms)
+    delay = np.full(command.shape[2], MAX_DELAY)  # entry 0 of the commands takes effect
+    for block in range(buffer.size // (ROWS * LANES)):
+        if loop is None:
+            apply_motors(buffer, block, command, 0, delay)
+            advance_motors(buffer, block, dt, reach, kept)
+        else:
+            advance_rates(buffer, block, dt, reach, unpack(loop), late, command, 0, delay, kept)
+        record(buffer, block, kept[len(kept) - 1, block])
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _retreat(
+    buffer: Floats,
+    arms: Floats,
+    dt: Number,
+    loop: Floats | None,
+    late: int,
+    command: Floats,
+    kept: Floats,
+    adjoint: Floats,
+    by_command: Floats,
+) -> None:
+    """From the gradient at the end of the step, in the adjoint's rows, to that at its beginning."""
+    reach = unpack_arms(arms)
+    delay = np.full(command.shape[2], MAX_DELAY)
+    for block in range(buffer.size // (ROWS * LANES)):
+        if loop is None:
+            retreat_motors(buffer, block, dt, reach, adjoint, command, 0, delay, kept, by_command)
+        else:
+            retreat_rates(buffer, block, dt, reach, unpack(loop), late, adjoint, 0, delay, kept, by_command)
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _see(buffer: Floats, seen: Floats) -> None:
+    for b in range(len(seen)):
+        o = observe_lane(buffer, np.uint64(b // LANES * ROWS * LANES + b % LANES))
+        for i in range(OBSERVATION_SIZE):
+            seen[b, i] = o[i]
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def _see_back(buffer: Floats, by_seen: Floats, adjoint: Floats) -> None:
+    for b in range(len(by_seen)):
+        at = np.uint64(b // LANES * ADJOINT_ROWS * LANES + b % LANES)
+        for i in range(OBSERVATION_SIZE):
+            adjoint[at + AT[SEEN + i]] = by_seen[b, i]
+        observe_adjoint_lane(buffer, np.uint64(b // LANES * ROWS * LANES + b % LANES), adjoint, at)

@@ -1,0 +1,204 @@
+"""The examples: each is trained for seconds, saved, loaded, evaluated, and resumed. docs/extend.md has longer proofs."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spike_ctrl import airframe
+from spike_ctrl._files import named_object
+from spike_ctrl.evaluation.benchmark import evaluate
+from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.learner import Learner
+from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.trainer import train
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.sim.episode_flags import FIRST
+
+AIRFRAME, VEHICLES = airframe.load("crazyflie"), 16
+ROOT = Path(__file__).resolve().parents[2]
+NETWORKS = {
+    "ALIF": {"class": "examples.alif:ALIF", "hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},
+    "GRU": {"class": "examples.gru:GRU", "hidden": 24},
+    "MLPWithHistory": {"class": "examples.mlp_history:MLPWithHistory", "hidden": 24, "history": 4},
+}
+IMITATION = {
+    "task": {"box": 1.5, "episode_steps": 50, "reward": {"position": 2}, "terms": {
+        "smooth": {"function": "examples.reward_terms:smooth", "weight": 0.1},
+        "level": {"function": "examples.reward_terms:level", "weight": 0.1}}},
+    "guide": {"class": "examples.teacher:SmoothGuide", "share": 0.6},
+    "jump_start": {"horizon": 50, "rest": 0, "until": 0.5, "spread": True},
+    "replay": {"capacity": 8192, "window": 10, "critic_batch": 8, "actor_batch": 16},
+    "td3bc": {"label": "guide", "burn_in": 2, "critic_updates": 1, "actor_updates": 10, "bc": 1, "bc_end": 1, "q_from": 0.9,
+              "q_full": 1},
+    "critic_width": 16,
+    "schedule": {"steps": 6400, "iteration_steps": 320, "learning_rate": 5e-3, "evaluations": 1},
+}  # fmt: skip
+GRADIENT = {
+    "algorithm": "model_gradient",
+    "task": {"box": 1.5, "episode_steps": 25, "reward": "end"},
+    "jump_start": {"horizon": 0, "rest": 0, "noise": 0.1},
+    "model_gradient": {"updates": 10, "vehicles": 32, "pool": 32, "segment": 20},
+    "schedule": {"steps": 3200, "iteration_steps": 320, "learning_rate": 1e-2, "evaluations": 1},
+}
+PPO = {
+    "algorithm": {"class": "examples.ppo:PPO", "sequences": 8},
+    "task": {"box": 1.5, "episode_steps": 50, "reward": "start"},
+    "jump_start": {"horizon": 0, "rest": 0, "noise": 0},
+    "schedule": {"steps": 3200, "iteration_steps": 320, "evaluations": 1},
+}
+
+
+def recipe(settings, **more):
+    return recipes.from_dict({"name": "example"} | settings | more)
+
+
+def about():
+    return {"clock": itertools.count().__next__, "command": "spike-ctrl train", "commit": ""}
+
+
+def run_of(folder, settings, **more):
+    return Run.start(folder, recipe(settings, **more), AIRFRAME, VEHICLES, 0, **about())
+
+
+def flown(run, iterations=None):
+    """Train and give the lines of metrics that tell of updates."""
+    found, left = [], iter(range(10**9 if iterations is None else iterations))
+    run.report = found.append
+    train(run, lambda line: None, lambda: next(left, None) is None)
+    return [line for line in found if "actor_loss" in line]
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_a_network_learns_from_its_teacher_and_is_saved_loaded_and_evaluated(network, tmp_path):
+    run = run_of(tmp_path / "run", IMITATION, network=network)
+    lines = flown(run)
+    assert run.learner.actor_updates > 100
+    assert lines[-1]["imitation_loss"] < 0.6 * lines[0]["imitation_loss"]
+    run.validate()
+    found = checkpoint.load(run.policy_path, expect={"airframe": "crazyflie", "sizes": (18, 4)})
+    assert found.manifest.contract.network == network["class"] and found.manifest.contract.neuron is None
+    again = evaluate(PolicyController(found.policy), AIRFRAME, starts=32)
+    ours = evaluate(PolicyController(run.learner.averaged_policy()), AIRFRAME, starts=32)
+    assert again.score == pytest.approx(ours.score, rel=0.05)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_a_network_learns_through_the_model(network, tmp_path):
+    run = run_of(tmp_path / "run", GRADIENT, network=network)
+    before = run.learner.flying_weights()
+    lines = flown(run)
+    costs = [line["actor_loss"] for line in lines]
+    assert np.mean(costs[-2:]) < 0.8 * np.mean(costs[:2])
+    assert not any(line["skipped_updates"] for line in lines)
+    after = run.learner.flying_weights()
+    assert all(not np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("settings", [IMITATION, GRADIENT, PPO], ids=["td3bc", "model_gradient", "ppo"])
+def test_a_run_with_code_of_its_own_goes_on_where_it_stopped(settings, tmp_path):
+    run = run_of(tmp_path / "run", settings, network=NETWORKS["GRU"])
+    flown(run, iterations=6)
+    run.save()
+    arrays, info = run.learner.state()
+    resumed = Run.resume(run.folder, {}, **about())
+    again, told = resumed.learner.state()
+    assert told["environment_steps"] == info["environment_steps"] > 0
+    assert set(again) == set(arrays) and all(np.array_equal(arrays[name], again[name]) for name in arrays)
+    assert flown(resumed)
+    assert resumed.learner.finished
+
+
+def test_a_run_names_its_code_in_its_recipe_and_in_no_checkpoint_that_is_loaded(tmp_path, monkeypatch):
+    run = run_of(tmp_path / "run", GRADIENT, network=NETWORKS["GRU"])
+    run.save_policy({})
+    assert recipes.load(run.folder / "recipe.yaml").network.code.name == "examples.gru:GRU"
+
+    def forbidden(*_):
+        raise AssertionError("a checkpoint named code")
+
+    monkeypatch.setattr(named_object, "find", forbidden)
+    assert checkpoint.load(run.policy_path).manifest.contract.network == "examples.gru:GRU"
+
+
+# --- PPO ---
+
+
+def test_ppo_explores_by_itself_and_learns_from_its_own_flight(tmp_path):
+    run = run_of(tmp_path / "run", PPO, network={"hidden": [16, 8], "slope": {"kind": "fixed", "k": 5}})
+    assert run.learner.explorer is run.learner.method and run.learner.leave().noise == 0
+    before = run.learner.flying_weights()
+    lines = flown(run)
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    assert 0.3 < lines[-1]["deviation"] < 0.7 and run.learner.actor_updates > 30
+    assert not np.array_equal(before["output.weight"], run.learner.flying_weights()["output.weight"])
+
+
+def test_ppo_remembers_what_it_flew_and_what_was_expected_of_it():
+    """The samples that it keeps are those that flew, before they were clipped, with their probability then."""
+    learner = Learner(recipe(PPO, network={"hidden": [16, 8]}), AIRFRAME, VEHICLES, 0)
+    ppo, rollout = learner.method, Rollout(training_environment(learner.recipe, AIRFRAME, VEHICLES), 0)
+    policy, state = learner.flying_policy(), learner.flying_policy().initial_state(VEHICLES)
+    for _ in range(30):
+        seen = rollout.see()
+        state = policy.reset_rows(state, (seen.flags & FIRST) > 0)
+        action, state = policy.step(seen.observation, state)
+        rows, _ = rollout.fly(seen, ppo.explore(seen.observation, action), action, 0.0, 0.0)
+        learner.receive(rows)
+        sample = ppo.ticks[-1][5].numpy()
+        np.testing.assert_array_equal(sample.clip(-1, 1), rows.action)
+    assert any((np.abs(tick[5].numpy()) > 1).any() for tick in ppo.ticks)
+    hidden = ppo.hidden
+    actions, _ = ppo._unroll(*(stack(ppo.ticks, index) for index in (0, 1)), hidden, 2.0)
+    probability = ppo._log_probability(actions, stack(ppo.ticks, 5))
+    np.testing.assert_allclose(probability.detach(), stack(ppo.ticks, 6), atol=0.05)
+
+
+def stack(ticks, index):
+    return torch.stack([tick[index] for tick in ticks])
+
+
+def test_the_advantages_of_ppo_by_hand():
+    """Three steps of one vehicle: it crashes after the second, and begins anew."""
+    ppo = Learner(recipe(PPO), AIRFRAME, VEHICLES, 0).method
+    column = lambda *values: torch.tensor(values).reshape(-1, 1)  # noqa: E731
+    reward, values = column(1.0, 2.0, 0.0, 3.0, 0.0), column(0.5, 0.6, 9.0, 0.7, 0.8)
+    crashed = column(False, False, True, False, False)
+    first = column(True, False, False, True, False)
+    found = ppo._advantages(reward, values, crashed, crashed, first)[:, 0].tolist()
+    second = 2.0 - 0.6
+    wanted = [1 + 0.99 * 0.6 - 0.5 + 0.99 * 0.95 * second, second, 0, 3 + 0.99 * 0.8 - 0.7]
+    assert found == pytest.approx(wanted)
+
+
+def test_ppo_refuses_a_guides_share():
+    with pytest.raises(ValueError, match=r"jump_start\.horizon and rest: found a guide's share, wanted 0"):
+        Learner(recipe(PPO, jump_start={"horizon": 10, "rest": 0}), AIRFRAME, VEHICLES, 0)
+
+
+def test_an_algorithm_without_the_protocols_methods_is_refused_by_their_names():
+    with pytest.raises(ValueError, match=r"algorithm: examples\.gru:GRU: "):
+        Learner(recipe({}, algorithm="examples.gru:GRU"), AIRFRAME, VEHICLES, 0)
+
+
+# --- the rest ---
+
+
+def test_the_pendulum_is_trained_by_the_same_td3bc():
+    train_pendulum = named_object.find("examples.pendulum:train", "", ValueError)
+    found = []
+    policy = train_pendulum(0, 3, lambda done, score: found.append((done, score)))
+    assert (policy.inputs, policy.outputs) == (3, 1)
+    assert found[0][0] == 3 and -2000 < found[0][1] < 0
+
+
+def test_every_recipe_among_the_examples_can_be_trained_by():
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        plan = recipes.load(path)
+        assert recipes.from_dict(recipes.to_dict(plan)) == plan
+        learner = Learner(plan, AIRFRAME, VEHICLES, 0)
+        assert training_environment(plan, AIRFRAME, VEHICLES) and learner.progress == 0

@@ -1,0 +1,61 @@
+"""Compiled kernels are kept by the state of all sources that they are made of, whoever imports numba first."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spike_ctrl
+from spike_ctrl._files import kernel_cache
+
+PACKAGE = Path(spike_ctrl.__file__).parent
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The package's sources, to be changed."""
+    return shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("airframe.py", "GRAVITY = 9.81", "GRAVITY = 1.62"),  # a constant, in a file without a kernel
+     ("snn/surrogate.py", "slack * slack", "slack"),  # a plain function that kernels inline
+     ("sim/dynamics.py", "LANES = 16", "LANES = 32")],
+)  # fmt: skip
+def test_a_change_of_what_kernels_are_made_of_leaves_the_old_ones_unused(copy, file, old, new):
+    before = kernel_cache.folder(copy)
+    edit(copy / file, old, new)
+    assert kernel_cache.folder(copy) != before
+
+
+def test_a_change_elsewhere_keeps_the_compiled_kernels(copy):
+    before = kernel_cache.folder(copy)
+    for file in ("cli/main.py", "flight/ladder.py", "learn/recipe.py", "__init__.py"):
+        with (copy / file).open("a") as source:
+            source.write("\n# changed\n")
+    assert kernel_cache.folder(copy) == before
+
+
+@pytest.mark.parametrize("first", ["numba, spike_ctrl", "spike_ctrl, numba"])
+def test_kernels_go_to_that_folder_whichever_is_imported_first(first):
+    code = f"import {first}; from spike_ctrl.sim import dynamics; print(dynamics.step.stats.cache_path)"
+    environment = {name: value for name, value in os.environ.items() if name != kernel_cache.VARIABLE}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert Path(run.stdout.strip()).is_relative_to(kernel_cache.folder(PACKAGE))
+
+
+def test_a_folder_that_the_user_names_is_used_as_it_is(tmp_path):
+    code = "import spike_ctrl; from spike_ctrl.sim import dynamics; print(dynamics.step.stats.cache_path)"
+    environment = os.environ | {kernel_cache.VARIABLE: str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert Path(run.stdout.strip()).is_relative_to(tmp_path)

@@ -1,0 +1,30 @@
+"""Runs that were begun with version 0.1 go on: their recipe and state are files of then (tests/old_runs)."""
+
+import gzip
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.run import Run
+from spike_ctrl.learn.trainer import train
+
+OLD = Path(__file__).resolve().parents[1] / "old_runs"
+
+
+@pytest.mark.parametrize("name, updates", [("td3bc", 14), ("model_gradient", 15)])
+def test_a_run_of_before_goes_on_to_its_end(name, updates, tmp_path):
+    folder = shutil.copytree(OLD / name, tmp_path / name)
+    (folder / "state.safetensors").write_bytes(gzip.decompress((folder / "state.safetensors.gz").read_bytes()))
+    run = Run.resume(folder, {}, clock=itertools.count().__next__, command="spike-ctrl train", commit="")
+    assert run.learner.environment_steps == 240 and run.learner.iterations == 3
+    assert train(run, lambda line: None, lambda: False)
+    assert (run.learner.environment_steps, run.learner.actor_updates) == (1200, updates)
+
+
+@pytest.mark.parametrize("name", ["td3bc", "model_gradient"])
+def test_the_recipe_of_a_run_of_before_is_written_as_it_was(name):
+    plan = recipes.load(OLD / name / "recipe.yaml")
+    assert recipes.to_dict(plan) == recipes.yaml_file.read(OLD / name / "recipe.yaml", "recipe", ValueError)
