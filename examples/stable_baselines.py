@@ -32,8 +32,8 @@ class Vehicles(VecEnv):
     """A batched environment of Gymnasium as a `VecEnv`."""
 
     def __init__(self, environment: gymnasium.vector.VectorEnv, seed: int):
-        super().__init__(environment.num_envs, environment.single_observation_space, environment.single_action_space)
         self.environment, self.first_seed = environment, seed
+        super().__init__(environment.num_envs, environment.single_observation_space, environment.single_action_space)
 
     def reset(self) -> np.ndarray:
         return self.environment.reset(seed=self.first_seed)[0]

@@ -61,9 +61,9 @@ def test_the_return_of_an_episode_holds_its_terms_and_tells_their_sums():
         _, reward, *_, info = charged.step(rng.uniform(-1, 1, (VEHICLES, 4)))
         total += reward
         if info:
-            ended = info["_episode"]
-            np.testing.assert_allclose(info["episode"]["r"][ended], total[ended], rtol=1e-4)
-            assert (info["episode"]["cost_change"][ended] > 0).all() and not info["episode"]["cost_change"][~ended].any()
+            ended = info["_flight"]
+            np.testing.assert_allclose(info["flight"]["r"][ended], total[ended], rtol=1e-4)
+            assert (info["flight"]["cost_change"][ended] > 0).all() and not info["flight"]["cost_change"][~ended].any()
             total[ended], episodes = 0, episodes + ended.sum()
     assert episodes > VEHICLES
 

@@ -42,7 +42,7 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
     from spike_ctrl.evaluation import acceptance
     from spike_ctrl.learn import resumption
     from spike_ctrl.learn.run import Run, RunError
-    from spike_ctrl.learn.trainer import train
+    from spike_ctrl.learn.start_training import learn
     from spike_ctrl.policy import checkpoint
 
     try:
@@ -55,11 +55,9 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
         run = Run.start(folder, plan.with_steps(options.steps), found.airframe, 256, options.seed, **about)
         print(f"run {run.folder}: recipe {plan.name}", flush=True)
         stop = stop_signals()
-        finished = train(run, show_progress, lambda: bool(stop))
+        finished = learn(run, 0, show_progress, lambda: bool(stop))
         print()
         if not finished:
-            run.save()
-            run.close()
             print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
             return 130
         run.finish()

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spike_ctrl.learn.actor import leaves
 from spike_ctrl.policy.network_graph import (
     ACTION,
     INITIAL_STATE,
@@ -73,15 +74,6 @@ def graph_of(module: nn.Module, inputs: int = 18, outputs: int = 4) -> bytes:
         module.train(training)
 
 
-def leaves(state: Any) -> Iterator[torch.Tensor]:
-    """The tensors of a nested tuple, in order."""
-    if isinstance(state, tuple):
-        for part in state:
-            yield from leaves(part)
-    else:
-        yield state
-
-
 def nested(like: Any, flat: Iterator[torch.Tensor]) -> Any:
     """The nested tuple `like` with these tensors in it, in order."""
     if not isinstance(like, tuple):
@@ -97,7 +89,7 @@ class _Step(nn.Module):
         super().__init__()
         self._held = [_Called(module)]  # not as a submodule: its weights come as inputs
         self._state, self._names = state, list(module.state_dict())
-        self._parts = len(list(leaves(state)))
+        self._parts = len(leaves(state))
 
     def forward(self, observation: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:
         state = nested(self._state, iter(rest[: self._parts]))
@@ -147,7 +139,7 @@ def _export(module: nn.Module, first: Any, inputs: int) -> bytes:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise OnnxGraphError(module, f"the package {error.name} is not installed: pip install onnx onnxscript") from None
-    weights, parts = module.state_dict(), list(leaves(first))
+    weights, parts = module.state_dict(), leaves(first)
     batch = torch.export.Dim("vehicles")
     given = (torch.zeros(3, inputs), *(part.expand(3, *part.shape[1:]).clone() for part in parts), *weights.values())
     free = ({0: batch}, tuple({0: batch} if index < len(parts) else {} for index in range(len(given) - 1)))

@@ -55,7 +55,7 @@ def train(
     >>> policy.outputs, evaluation.starts
     (4, 1024)
     """
-    with tempfile.TemporaryDirectory() as scratch, one_thread():
+    with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if run is None else Path(run)
         command, commit = provenance.command(), provenance.commit()
         begun = start(folder, recipe, airframe, vehicles, steps, seed, clock=time.monotonic, command=command, commit=commit)
@@ -97,7 +97,8 @@ def learn(run: Run, offline_steps: int, show: Callable[[str], None], stopped: Ca
 
     show: gets a line on how it goes each second. A run that was stopped is saved and closed. Raises RunError.
     """
-    finished = study(run, offline_steps, show, stopped) and fly_and_learn(run, show, stopped)
+    with one_thread():
+        finished = study(run, offline_steps, show, stopped) and fly_and_learn(run, show, stopped)
     if not finished:
         run.save()
         run.close()
