@@ -109,7 +109,15 @@ def test_a_missing_model_is_named(bindings, tmp_path, capsys, arguments, complai
     assert complaint in capsys.readouterr().err
 
 
-def test_a_model_that_is_not_there_is_told_after_ctrl_c_too(bindings, tmp_path, capsys):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises, as it does for a user; a process that runs tests for another one ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_model_that_is_not_there_is_told_after_ctrl_c_too(bindings, ctrl_c, tmp_path, capsys):
     press = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
     press.start()
     assert main(["truth", str(tmp_path / "truth.csv"), "--world", "moon"]) == 2
