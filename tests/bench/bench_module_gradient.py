@@ -60,7 +60,7 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     environment = Environment(craft, VEHICLES)
     environment.reset(seed=0)
     noise, seen, course = (np.zeros((STEPS, rows, VEHICLES), np.float32) for rows in (4, 18, 3))
-    flight = module_gradient.Flight(noise, seen, np.zeros(VEHICLES, np.int64), course)
+    flight = module_gradient.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.int64), course)
     moves, commands = motion(craft, 1 / RATE_HZ), np.full((MAX_DELAY, 4, VEHICLES), rest, np.float32)
     tape = closed_loop_kernel.tape(STEPS, sum(network.sizes[1:-1]), VEHICLES, layout)
     tape.command[:MAX_DELAY] = commands

@@ -11,7 +11,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.model_gradient import _flat, _views
-from spike_ctrl.learn.module_gradient import Flight
+from spike_ctrl.learn.module_gradient import SegmentConditions
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
@@ -42,7 +42,7 @@ class Situation:
         environment.reset(seed=seed)
         self.buffer = environment.buffer
         self.command = rng.uniform(0, 1, (MAX_DELAY, 4, LANES)).astype(np.float32)
-        self.flight = Flight(
+        self.flight = SegmentConditions(
             noise=rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32),
             sensor_noise=rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32),
             delay=np.resize([0, 1, 2], LANES).astype(np.int64),

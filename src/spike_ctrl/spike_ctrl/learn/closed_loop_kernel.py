@@ -43,7 +43,7 @@ _adjoint, _derivative, _mapped = inlined(adjoint), inlined(derivative), inlined(
 _LANES, _ZERO, _HALF, _ONE = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1)
 
 
-class Policy(NamedTuple):
+class NetworkArrays(NamedTuple):
     """Views of a spiking network's parameters, or of their gradients."""
 
     weights: tuple[np.ndarray, ...]  # [H, in] of each hidden layer; [H, in + H] where it also hears its own last spikes

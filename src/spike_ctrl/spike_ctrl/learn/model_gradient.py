@@ -34,7 +34,7 @@ from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.actor import State
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import Policy
+from spike_ctrl.learn.closed_loop_kernel import NetworkArrays
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
@@ -174,7 +174,7 @@ class ModelGradient:
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         delay = dynamics.read(tile.buffer, DELAY, self.size).astype(np.int64)
-        flight = module_gradient.Flight(noise, unseen, delay, tile.courses.displacement(steps, 1 / RATE_HZ))
+        flight = module_gradient.SegmentConditions(noise, unseen, delay, tile.courses.displacement(steps, 1 / RATE_HZ))
         flown = module_gradient.fly(
             lambda observation, state: actors.step(self.actor, observation, state, k),
             tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective,
@@ -186,7 +186,9 @@ class ModelGradient:
         tile.courses.time += steps / RATE_HZ
         return flown.errors
 
-    def _segment(self, tile: VehicleTile, noise, unseen, tape, gradient: Policy, objective: Objective, k) -> np.ndarray:
+    def _segment(
+        self, tile: VehicleTile, noise, unseen, tape, gradient: NetworkArrays, objective: Objective, k
+    ) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
         for array in _flat(gradient):
@@ -266,14 +268,14 @@ def cosine(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
-def _views(network: SpikingNetwork, view) -> Policy:
+def _views(network: SpikingNetwork, view) -> NetworkArrays:
     layers = network.layers
     hidden = (tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta"))
     hard = network.neuron.reset is Reset.HARD
-    return Policy(*hidden, view(network.output.weight), view(network.output.bias), hard)
+    return NetworkArrays(*hidden, view(network.output.weight), view(network.output.bias), hard)
 
 
-def _flat(policy: Policy) -> list[np.ndarray]:
+def _flat(policy: NetworkArrays) -> list[np.ndarray]:
     """The arrays in the order of the network's parameters."""
     layers = zip(policy.weights, policy.bias, policy.beta, policy.theta, strict=True)
     return [array for layer in layers for array in layer] + [policy.readout, policy.readout_bias]

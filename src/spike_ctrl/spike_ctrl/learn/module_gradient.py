@@ -29,7 +29,7 @@ Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 18] and its state to actions [B, 4] and the new state."""
 
 
-class Flight(NamedTuple):
+class SegmentConditions(NamedTuple):
     """What a segment of T steps of B vehicles meets; all float32 but the delay."""
 
     noise: Floats  # [T, 4, B] of the actions
@@ -38,7 +38,7 @@ class Flight(NamedTuple):
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
 
 
-class Flown(NamedTuple):
+class FlownSegment(NamedTuple):
     """What a segment leaves behind."""
 
     cost: torch.Tensor  # summed over steps and vehicles; its gradient is that of `closed_loop_kernel.pull`
@@ -48,9 +48,9 @@ class Flown(NamedTuple):
 
 
 def fly(
-    step: Step[State], state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: Flight,
+    step: Step[State], state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: SegmentConditions,
     objective: Objective,
-) -> Flown:  # fmt: skip
+) -> FlownSegment:  # fmt: skip
     """Fly a segment with a policy, from the states in the buffer, which is left at the segment's end.
 
     step, state: of the policy, and what it remembers. buffer: vehicles of `dynamics` in the frame of their set-points,
@@ -77,7 +77,7 @@ def fly(
     vehicles.put(flown)
     buffer[:] = vehicles.buffer
     last = np.stack([u.detach().numpy().T for u in commands[-MAX_DELAY:]])
-    return Flown(total, sums, last, detached(state))
+    return FlownSegment(total, sums, last, detached(state))
 
 
 def _in_force(commands: list[torch.Tensor], delay: Integers) -> torch.Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
+from spike_ctrl.snn.lif_kernel import compiled_lif_step
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.sequence_kernel import run_sequence
 from spike_ctrl.snn.weight_shapes import fan_in
@@ -92,7 +93,8 @@ class SpikingNetwork(nn.Module):
             if layer.weight.shape[1] > signal.shape[-1]:  # recurrent
                 signal = torch.cat([signal, before.spike], -1)
             current = linear(signal, layer.weight, layer.bias)
-            signal, new = lif_step(current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset)
+            advance = compiled_lif_step if current.device.type == "cpu" else lif_step
+            signal, new = advance(current, before, layer.neurons(), slope, self.neuron.reset, self.neuron.detach_reset)
             after.append(new)
         return torch.tanh(linear(signal, self.output.weight, self.output.bias)), tuple(after)
 
