@@ -436,7 +436,9 @@ def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(
     file = tmp_path / "policy"
     file.touch(mode=0o444)
     monkeypatch.setattr(os, "access", lambda *arguments, **options: False)  # as root it would be True
-    assert refused(capsys, "export", "no-model", "--to", form, "--output", str(file)).startswith("no-model: ")
+    assert refused(capsys, "export", "no-model", "--to", form, "--output", str(file)).startswith(
+        "model 'no-model' not found; known: "
+    )
 
 
 def test_truth_makes_the_folders_that_lead_to_its_file(tmp_path, monkeypatch, capsys):

@@ -34,7 +34,7 @@ def test_an_old_run_is_resumed_to_its_end_and_reported(tmp_path, capsys):
     assert json.loads((run / "run.json").read_text())["environment_steps"] == 4096
     contract = checkpoint.load(run / "policy.safetensors").manifest.contract
     assert contract == checkpoint.load(OLD / "policy.safetensors").manifest.contract
-    report.write(page, [run], still=True)
+    report.write(page, [run], static=True)
     assert "968119fa8d9c" in page.read_text() and "best validation return" in page.read_text()
 
 
@@ -45,7 +45,7 @@ def test_an_old_bag_is_replayed_bit_by_bit_and_reported(tmp_path, capsys):
     assert "equal bit by bit: 150 of 150 actions with a known spiking state" in out
     assert "return as flown: -47.7 over 2 whole episodes" in out
     assert main(["replay", str(bag), "--model", str(OLD / "policy.safetensors")]) == 0
-    report.write(page, [bag], still=True)
+    report.write(page, [bag], static=True)
     assert "150 of 150" in page.read_text()
 
 

@@ -12,7 +12,6 @@ from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.model_gradient import TILE
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.rollout import Rollout, training_environment
-from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
@@ -146,7 +145,7 @@ def test_a_few_seconds_of_the_shipped_recipe_teach_it_to_stay():
             seen = rollout.see()
             student.receive(rollout.fly(seen, calm, calm, 0, 0.1)[0])
         student.iterate()
-    found = evaluate(PolicyController(SpikingPolicy(student.averaged_weights(), student.neuron)), AIRFRAME, starts=64)
+    found = evaluate(PolicyController(student.averaged_policy()), AIRFRAME, starts=64)
     assert found.columns["1.5m_start"]["survival"] > 0.9 and found.headline > 400
 
 
