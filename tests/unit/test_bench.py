@@ -33,7 +33,7 @@ def test_all_parts_are_written(parts, checkout, capsys):
 def test_a_part_alone_is_printed_and_leaves_the_file_as_it_was(checkout, capsys):
     bench.measure([])
     before = (checkout / "build/bench.json").read_bytes()
-    (checkout / "tests/bench/bench_slow.py").write_text("def measure():\n    return {'slow': 9.0}\n")
+    (checkout / "tests/bench/bench_slow.py").write_text("def measure():\n    return {'slow': 9.25}\n")
     capsys.readouterr()
     assert bench.measure(["slow"]) == 0
     shown = capsys.readouterr().out
