@@ -17,6 +17,7 @@ from torch import nn
 
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.snn.lif import lif_step
 from spike_ctrl.snn.network import SpikingNetwork
 
 SHAPES = ((100, 256), (100, 32), (32, 48))  # steps, batch
@@ -101,9 +102,14 @@ def _eager() -> Callable[[torch.Tensor], None]:
     def run(observation):
         network.zero_grad()
         state, actions = network.initial_state(observation.shape[1]), []
-        for now in observation.unbind(0):
-            action, state = network.step(now, state, SLOPE)
-            actions.append(action)
+        for signal in observation.unbind(0):  # as `network.step`, in operations of torch alone
+            after = []
+            for layer, before in zip(network.layers, state, strict=True):
+                current = nn.functional.linear(signal, layer.weight, layer.bias)
+                signal, new = lif_step(current, before, layer.neurons(), SLOPE)
+                after.append(new)
+            actions.append(torch.tanh(nn.functional.linear(signal, network.output.weight, network.output.bias)))
+            state = tuple(after)
         torch.stack(actions).square().mean().backward()
 
     return run
