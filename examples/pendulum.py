@@ -35,7 +35,7 @@ RECIPE = recipes.from_dict(
         "replay": {"capacity": 131072, "window": 20, "critic_batch": 32, "actor_batch": 32},
         "td3bc": {
             "burn_in": 5, "history": 0, "gamma": 0.98, "td_lambda": 0.0, "tau": 0.01, "alpha": 1.0, "bc": 0.0, "bc_end": 0.0,
-            "reward_scale": 0.1, "critic_updates": 20, "actor_updates": 10,
+            "reward": "shifted", "reward_scale": 0.1, "critic_updates": 20, "actor_updates": 10,
         },
         "critic_width": 64,
         "schedule": {"learning_rate": 1.0e-3, "learning_rate_end": 1.0e-3},

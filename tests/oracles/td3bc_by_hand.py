@@ -19,7 +19,9 @@ def generator(seed=0):
 
 def algorithm(seed=0, rate=1e-3, **settings):
     actor = SpikingNetwork((18, 24, 16, 4), generator=generator(seed))
-    return TD3BC(actor, TwinCritic(16, generator(seed + 1)), Settings(**{"burn_in": 0} | settings), rate)
+    return TD3BC(
+        actor, TwinCritic(16, generator(seed + 1)), Settings(**{"burn_in": 0, "reward": "shifted"} | settings), rate
+    )
 
 
 def sequences(length=6, batch=3, seed=0, **fields):
@@ -35,6 +37,7 @@ def sequences(length=6, batch=3, seed=0, **fields):
         guide_action=guide_action,
         reward=rng.normal(size=(length, batch)).astype(np.float32),
         terminated=np.zeros((length, batch), bool),
+        by_guide=np.zeros((length, batch), bool),
         mask=np.ones((length, batch), bool),
         age=np.full(batch, 100),
     )._replace(**fields)

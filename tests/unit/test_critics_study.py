@@ -19,6 +19,11 @@ def plan(**changes):
     return training_run.changed(training_run.find_recipe("td3bc"), history=2, **changes)
 
 
+def costs(reward, terminated):
+    """What is learned of a reward: without its bonus for each step."""
+    return reward - 1
+
+
 @pytest.fixture(scope="module")
 def policy():
     return checkpoint.load(resources.find("models", "crazyflie_td3bc.safetensors")).policy
@@ -26,8 +31,7 @@ def policy():
 
 def test_with_no_foresight_the_true_gradient_is_that_of_the_actions_own_cost(policy):
     # gamma so small that one step is all: the state after 10 ms hardly depends on the action, its cost does.
-    recipe = plan(gamma=1e-3, reward_scale=1.0, reward_shift=1.0, crash_reward=0.0)
-    found = critics_study.probe(recipe, AIRFRAME, policy, states=64, ages=(0, 5))
+    found = critics_study.probe(plan(gamma=1e-3), AIRFRAME, policy, costs, states=64, ages=(0, 5))
     assert [probe.age for probe in found] == [0, 5]
     for probe in found:
         u = (probe.action + 1) / 2
@@ -39,7 +43,7 @@ def test_with_no_foresight_the_true_gradient_is_that_of_the_actions_own_cost(pol
 
 
 def test_the_privileged_observation_of_a_probe_ends_with_the_last_actions_and_the_rotors(policy):
-    early, late = critics_study.probe(plan(gamma=1e-3), AIRFRAME, policy, states=8, ages=(1, 3))
+    early, late = critics_study.probe(plan(gamma=1e-3), AIRFRAME, policy, costs, states=8, ages=(1, 3))
     assert early.privileged.shape == (8, 18 + 2 * 4 + 4 + 6)
     assert not early.privileged[:, 18:22].any() and early.privileged[:, 22:26].any()  # one action flown, oldest first
     assert late.privileged[:, 18:26].all() and (late.privileged[:, 26:30] >= 0).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl.learn.jump_start import JumpStart
+from spike_ctrl.learn.recipe import JumpStartSettings
 
 VEHICLES = 200
 POLICY, GUIDE = np.full((VEHICLES, 4), 0.25, np.float32), np.full((VEHICLES, 4), -0.5, np.float32)
@@ -68,6 +69,35 @@ def test_only_the_actions_of_the_policy_are_noisy():
     noise = action[~by_guide] - POLICY[~by_guide]
     assert abs(noise.mean()) < 0.02 and abs(noise.std() - 0.1) < 0.02
     assert len(np.unique(noise)) > 0.9 * noise.size  # each vehicle and motor has its own
+
+
+def noise_of(memory, steps=400):
+    """Unit noise of every vehicle and motor over an episode, [steps, N, 4]; small, so that no action is clipped."""
+    start = JumpStart(VEHICLES, np.random.default_rng(3), memory=memory)
+    return np.array([fly(start, step, noise=0.01)[0] - POLICY for step in range(steps)]) / 0.01
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.9])
+def test_the_noise_keeps_its_deviation_and_lasts_as_long_as_its_memory(memory):
+    noise = noise_of(memory)
+    assert noise[0].std() == pytest.approx(1, abs=0.05)  # from the first step of an episode on
+    assert noise[100:].std() == pytest.approx(1, abs=0.02)
+    for lag in (1, 5):
+        pairs = (noise[:-lag] * noise[lag:]).mean()
+        assert pairs == pytest.approx(memory**lag, abs=0.02)
+
+
+def test_a_new_episode_begins_with_new_noise():
+    start = JumpStart(VEHICLES, np.random.default_rng(3), memory=0.99)
+    before = fly(start, 5, noise=0.1)[0] - POLICY
+    after = fly(start, 0, noise=0.1)[0] - POLICY
+    assert abs(np.corrcoef(before.ravel(), after.ravel())[0, 1]) < 0.1
+
+
+def test_the_correlation_time_of_a_recipe_is_in_seconds():
+    assert JumpStartSettings(noise_time=0.1).memory() == pytest.approx(np.exp(-0.1))
+    assert JumpStartSettings(noise_time=0.1).memory(rate_hz=200) == pytest.approx(np.exp(-0.05))
+    assert JumpStartSettings().memory() == 0
 
 
 def test_actions_stay_within_their_limits_and_the_inputs_as_they_were():

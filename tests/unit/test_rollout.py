@@ -22,7 +22,9 @@ def recipe(box=1.5, **task):
 
 def flights(ticks, policy=-1.0, horizon=0.0, noise=0.0, seed=0, spread=True, **task):
     """Rows of some ticks and the episodes that ended, of a policy with one action and the geometric guide."""
-    rollout = Rollout(training_environment(recipe(**task), AIRFRAME, VEHICLES), seed, spread)
+    rollout = Rollout(
+        training_environment(recipe(**task), AIRFRAME, VEHICLES), seed, recipes.JumpStartSettings(spread=spread)
+    )
     guide, rows, episodes = GeometricGuide(AIRFRAME), [], []
     action = np.full((VEHICLES, 4), policy, np.float32)
     for _ in range(ticks):

@@ -56,9 +56,12 @@ class Problem:
         return output, state, spikes, dict(zip(self.leaves, gradients, strict=True))
 
 
-def stepwise(observation, state, layers, readout, slope, neuron):
+def stepwise(observation, state, layers, readout, slope, neuron, first=None):
     outputs, spikes = [], torch.zeros(len(layers), dtype=observation.dtype)
-    for signal in observation:
+    for t, signal in enumerate(observation):
+        if first is not None:
+            row = first[t][:, None]
+            state = [LIFState(*(torch.where(row, torch.zeros_like(part), part) for part in layer)) for layer in state]
         after = []
         for n, (layer, before) in enumerate(zip(layers, state, strict=True)):
             current = linear(signal, layer.weight, layer.bias)
@@ -87,6 +90,25 @@ def test_values_and_all_gradients_equal_autograd_through_the_steps(reset, detach
         if detach_reset and name.startswith("spike"):
             assert gradients[name] is None
         else:
+            torch.testing.assert_close(
+                gradients[name], other, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
+            )
+
+
+@pytest.mark.parametrize(("reset", "detach_reset"), CASES)
+def test_where_an_episode_begins_the_state_goes_back_to_zero_and_no_gradient_crosses(reset, detach_reset):
+    problem, neuron = Problem(torch.float64), Neuron(reset, detach_reset)
+    first = torch.rand(30, 5, generator=torch.Generator().manual_seed(1)) < 0.1
+    first[0, 2] = first[29, 3] = True
+    first[:, 4] = False
+    output, state, spikes, gradients = problem.solve(lambda *given: run_sequence(*given, first=first), neuron)
+    wanted_output, wanted_state, wanted_spikes, wanted = problem.solve(lambda *given: stepwise(*given, first=first), neuron)
+    assert torch.equal(output, wanted_output) and torch.equal(spikes, wanted_spikes)
+    assert not torch.equal(output, problem.solve(run_sequence, neuron)[0])
+    for mine, other in zip(state, wanted_state, strict=True):
+        assert torch.equal(mine.membrane, other.membrane) and torch.equal(mine.spike, other.spike)
+    for name, other in wanted.items():
+        if gradients[name] is not None:
             torch.testing.assert_close(
                 gradients[name], other, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
             )

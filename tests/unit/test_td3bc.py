@@ -198,6 +198,36 @@ def test_the_batch_and_the_sample_are_unchanged_by_the_updates():
 # --- settings ---
 
 
+def test_the_label_from_the_buffer_counts_less_where_the_policy_flew_itself():
+    sample = window()
+    sample = sample._replace(by_guide=np.array([[True], [False], [True]]))
+    action = torch.zeros(3, 1, 4)  # the labels are -1: each step errs by 4
+    for own, wanted in ((1.0, 4.0), (0.25, 3.0), (0.0, 8 / 3)):
+        learner = algorithm(bc_own=own)
+        assert learner.actor_losses(learner.batch(sample), action)[0].item() == pytest.approx(wanted)
+
+
+def test_the_guides_label_counts_fully_whoever_flew():
+    learner = algorithm(bc_own=0.0, label="guide")
+    batch = learner.batch(window())
+    assert learner.actor_losses(batch, batch.label + 1)[0].item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("unit", "same"), [("mean", False), ("deviation", True)])
+def test_in_units_of_its_deviation_the_critics_opinion_does_not_weaken_when_all_values_rise(unit, same):
+    def gradient(offset):
+        learner = algorithm(q_unit=unit, alpha=1.0)
+        learner.critic = Linear((1.0, 0.5), (0.0, 0.0))
+        batch = learner.batch(window())
+        batch.privileged[..., 0] += offset
+        action = torch.zeros(3, 1, 4, requires_grad=True)
+        return torch.autograd.grad(learner.actor_losses(batch, action)[1], action)[0]
+
+    near, far = gradient(0.0), gradient(1000.0)
+    assert torch.allclose(near, far, rtol=1e-3) is same
+    assert bool((near.abs() > 10 * far.abs()).all()) is not same
+
+
 def test_the_reward_is_shifted_then_scaled_and_a_crash_costs_extra():
     learner = algorithm(reward_scale=0.5, reward_shift=1.0, crash_reward=-5.0)
     batch = learner.batch(window(terminated=[2]))

@@ -66,7 +66,7 @@ class Simulator(Node):
         self.environment.reset()
         self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels that are not in the cache
         # A resumed run draws starts that it has not flown yet.
-        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start.spread)
+        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start)
         self.tick, self.seen, self.answers = 0, None, {}
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +65,9 @@ VARIANTS = {
 }
 
 
+Learned = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 class Probe(NamedTuple):
     """N states at one age of the episode, with their true returns and gradients.
 
@@ -105,7 +109,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     context.progress(0.0, "flying")
     _fly(method, plan, vehicle, policy, settings["flown"], settings["seed"])
     context.progress(0.3, "probing")
-    probes = probe(plan, vehicle, policy)
+    probes = probe(plan, vehicle, policy, method.algorithm.learned)
     lines, updates = [], settings["updates"]
     for done in range(1, updates + 1):
         method.algorithm.set_learning_rate(plan.schedule.learning_rate * max(0.05, 1 - done / updates))
@@ -120,7 +124,7 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
 
 def _fly(method: OffPolicy, plan: Recipe, vehicle, policy, steps: int, seed: int) -> None:
     """Fill the buffer with flights of the policy with exploration noise."""
-    rollout = Rollout(training_environment(plan, vehicle, VEHICLES), seed)
+    rollout = Rollout(training_environment(plan, vehicle, VEHICLES), seed, plan.jump_start)
     state = policy.initial_state(VEHICLES)
     for _ in range(min(steps, plan.replay.capacity) // VEHICLES):
         seen = rollout.see()
@@ -131,8 +135,13 @@ def _fly(method: OffPolicy, plan: Recipe, vehicle, policy, steps: int, seed: int
         method.receive(rows)
 
 
-def probe(plan: Recipe, vehicle, policy, states: int = PROBES, ages: tuple[int, ...] = AGES) -> list[Probe]:
-    """Held-out states with true returns and gradients. The policy flies on from each of them nine times."""
+def probe(
+    plan: Recipe, vehicle, policy, learned: Learned, states: int = PROBES, ages: tuple[int, ...] = AGES
+) -> list[Probe]:
+    """Held-out states with true returns and gradients. The policy flies on from each of them nine times.
+
+    learned: what the critics learn of rewards and crashes, as `TD3BC.learned`.
+    """
     task = dataclasses.replace(training_environment(plan, vehicle, 1).task, episode_steps=10**6)
     environment, rng = Environment(vehicle, states, task), np.random.default_rng(5)
     observation, _ = environment.reset(seed=99)
@@ -152,7 +161,7 @@ def probe(plan: Recipe, vehicle, policy, states: int = PROBES, ages: tuple[int, 
 
         def fly(first, buffer=buffer, observation=observation, state=state):
             environment.buffer[:] = buffer
-            return _return(environment, plan, policy, observation, state, first)
+            return _return(environment, plan, learned, policy, observation, state, first)
 
         gradient = np.empty((states, 4))
         for motor in range(4):
@@ -165,14 +174,15 @@ def probe(plan: Recipe, vehicle, policy, states: int = PROBES, ages: tuple[int, 
     return found
 
 
-def _return(environment: Environment, plan: Recipe, policy, observation, state, first: np.ndarray) -> np.ndarray:
+def _return(
+    environment: Environment, plan: Recipe, learned: Learned, policy, observation, state, first: np.ndarray
+) -> np.ndarray:
     """Discounted return (N,), with the critics' reward, after the actions `first` and then the policy without noise."""
-    s, total, alive = plan.td3bc, np.zeros(len(first)), np.ones(len(first))
-    for step in range(math.ceil(math.log(FORGOTTEN) / math.log(s.gamma))):
+    gamma, total, alive = plan.td3bc.gamma, np.zeros(len(first)), np.ones(len(first))
+    for step in range(math.ceil(math.log(FORGOTTEN) / math.log(gamma))):
         action, state = policy.step(observation, state)
         observation, reward, terminated, _, _ = environment.step(action if step else first)
-        counted = s.reward_scale * (reward - s.reward_shift) + s.crash_reward * terminated
-        total += s.gamma**step * alive * counted
+        total += gamma**step * alive * learned(reward, terminated)
         alive *= ~terminated
     return total
 

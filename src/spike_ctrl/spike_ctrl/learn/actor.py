@@ -108,13 +108,20 @@ def _form(state: State) -> Any:
 
 
 def unroll(
-    actor: Any, observation: torch.Tensor, state: State, slope: float
+    actor: Any, observation: torch.Tensor, state: State, slope: float, first: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
-    """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer."""
-    if hasattr(actor, "unroll"):
+    """T control steps: observation [T, B, in] to actions [T, B, out], the state after them, and spike rates by layer.
+
+    first: bool [T, B], the steps that begin from the initial state.
+    """
+    if isinstance(actor, SpikingNetwork):
+        return actor.unroll(observation, state, slope, first)
+    if hasattr(actor, "unroll") and first is None:
         return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     actions, rates = [], []
-    for row in observation:
+    for t, row in enumerate(observation):
+        if first is not None:
+            state = restart(actor, state, first[t])
         action, state = step(actor, row, state, slope)
         actions.append(action)
         rates.append(spike_rates(actor, state))

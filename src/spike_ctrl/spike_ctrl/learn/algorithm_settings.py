@@ -1,4 +1,4 @@
-"""Constants of the two algorithms, as recipes give them. Apart, for who flies by a recipe's guide needs no torch."""
+"""Constants of the algorithms, as recipes give them. Apart, for who flies by a recipe's guide needs no torch."""
 
 from __future__ import annotations
 
@@ -27,11 +27,19 @@ class TD3BCSettings:
     policy_noise: float = within(0.2, 0.0, 2.0)  # of the target action, which twin critics ask for
     noise_clip: float = within(0.5, 0.0, 2.0)
     burn_in: int = within(50, 0, 1000)
+    # What the critics learn. floored: see `floored_reward`, whose numbers follow from the task. shifted:
+    # reward_scale (r - reward_shift), and crash_reward at a crash; such numbers can make it pay to crash.
+    reward: str = field(default="floored", metadata={"choices": ("floored", "shifted")})
     reward_scale: float = within(1.0, 1e-6, 1e6)
     reward_shift: float = 0.0
     crash_reward: float = 0.0
-    # What the actor is held to: the action in the buffer or the guide's.
+    # What the actor is held to: the action in the buffer or the guide's. bc_own: weight of the former where the policy
+    # flew itself, for there it is the policy's own action with noise; 1 where the guide flew.
     label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
+    bc_own: float = within(1.0, 0.0, 1.0)
+    # The unit in which the critic's opinion is weighed: the mean of |Q|, as in the paper, or the deviation of Q over the
+    # batch, which does not change when the reward is shifted.
+    q_unit: str = field(default="mean", metadata={"choices": ("mean", "deviation")})
     gradient_clip: float = within(1.0, 1e-6, 1e6)
     # Per iteration of the learner, and what changes over the run: the weight of the label by equal factors from bc to
     # bc_end; that of the critic's opinion from 0 at the share q_from of training to its full value at q_full.
@@ -41,6 +49,18 @@ class TD3BCSettings:
     bc_end: float = within(0.05, 0.0, 100.0)
     q_from: float = within(0.0, 0.0, 1.0)
     q_full: float = within(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """Constants of the method; see the recipe for their values and reasons."""
+
+    gamma: float = within(0.99, 0.0, 1.0)
+    gae: float = within(0.95, 0.0, 1.0)  # lambda of the advantages
+    deviation: float = within(0.5, 1e-3, 10.0)  # of the exploration, at the start; it is learned
+    clip: float = within(0.3, 0.0, 1.0)  # how far the probability of an action may move in one iteration
+    epochs: int = within(3, 1, 100)  # passes over the flight
+    sequences: int = within(128, 1, 100_000)  # of one minibatch: so many vehicles
 
 
 @dataclass(frozen=True)

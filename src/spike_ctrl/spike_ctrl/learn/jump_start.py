@@ -12,12 +12,14 @@ class JumpStart:
     """Hand-over of N vehicles from the guide to the policy, and the noise with which the policy explores.
 
     horizon: steps. With `spread`, each episode draws its own hand-over uniformly up to the horizon; without, all
-    hand over exactly at it, as in the paper.
+    hand over exactly at it, as in the paper. memory: correlation of the noise from one step to the next, in [0, 1). The
+    motors filter white noise away; noise that lasts as long as their lag moves the vehicle.
     """
 
-    def __init__(self, vehicles: int, generator: np.random.Generator, spread: bool = True):
-        self.generator, self.spread = generator, spread
+    def __init__(self, vehicles: int, generator: np.random.Generator, spread: bool = True, memory: float = 0.0):
+        self.generator, self.spread, self.memory = generator, spread, np.float32(memory)
         self.hand_over = np.zeros(vehicles)
+        self._noise = np.zeros((vehicles, 4), np.float32)  # of unit deviation
 
     def begin(self, first: np.ndarray, horizon: float) -> None:
         """Draw the hand-over step of every vehicle whose episode starts (mask `first`, (N,))."""
@@ -30,6 +32,9 @@ class JumpStart:
         step (N,): steps of the episode flown so far. Only the policy's actions get Gaussian noise of that deviation.
         """
         by_guide = step < self.hand_over
-        explored = policy + noise * self.generator.standard_normal(policy.shape, np.float32)
+        fresh = self.generator.standard_normal(policy.shape, np.float32)
+        kept = np.where((step == 0)[:, None], np.float32(1), np.sqrt(1 - self.memory**2))
+        self._noise = np.where((step == 0)[:, None], np.float32(0), self.memory * self._noise) + kept * fresh
+        explored = policy + noise * self._noise
         action = np.where(by_guide[:, None], guide, explored)
         return np.clip(action, -1, 1, out=action).astype(np.float32, copy=False), by_guide

@@ -25,10 +25,12 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.early_end import EarlyEndWatch
 from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.onnx_graph import graph_of
+from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy.checkpoint import Contract
@@ -44,7 +46,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
 MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the graph
-METHODS = {"td3bc": OffPolicy, "model_gradient": ModelGradient}
+METHODS = {"td3bc": OffPolicy, "ppo": PPO, "model_gradient": ModelGradient}
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ class Learner:
         self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
+        self._step_worth = getattr(self.method, "step_worth", None)
+        if self._step_worth is None and isinstance(recipe.algorithm, NamedObject):
+            self._step_worth = np.asarray  # a method that says nothing learns from the reward as it is
+        self._early_end = EarlyEndWatch(vehicles) if self._step_worth else None
 
     @property
     def steps(self) -> int:
@@ -115,6 +121,8 @@ class Learner:
             )
         self.dropped_rows += dropped
         self.method.receive(stored)
+        if self._early_end:
+            self._watch(self._early_end, stored)
         first = (rows.flags & FIRST) > 0  # also after a restart that cut an episode off
         self._returns[first] = self._lengths[first] = 0.0
         self.environment_steps += self.vehicles
@@ -126,6 +134,21 @@ class Learner:
             self._episodes.append((self._returns[vehicle], self._lengths[vehicle], crashed))
         self._returns = np.where(ended, 0.0, self._returns + stored.reward)
         self._lengths = np.where(ended, 0.0, self._lengths + 1)
+
+    def _watch(self, watch: EarlyEndWatch, rows: Rows) -> None:
+        watch.receive(self._step_worth(rows.reward), rows.flags)
+        if watch.worth is None:
+            return
+        self._early_end = None  # it has told once
+        if watch.worth < 0:
+            own = isinstance(self.recipe.algorithm, NamedObject)
+            wanted = "the reward above a floor (spike_ctrl.sim.floored_reward)" if own else "td3bc.reward: floored"
+            warnings.warn(
+                f"recipe {self.recipe.name}: ending an episode early pays: one more step before a crash is worth "
+                f"{watch.worth:.2g} to {self.recipe.algorithm}, and a crash ends that; wanted {wanted}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def study(self) -> dict[str, float]:
         """An iteration on recorded flight: nothing is flown. Needs a method that was given some."""

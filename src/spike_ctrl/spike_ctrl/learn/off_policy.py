@@ -36,7 +36,14 @@ class OffPolicy:
         self.sampler = np.random.default_rng([seed, 2])
         kind, history = CRITICS[recipe.td3bc.critic], recipe.td3bc.history
         critic = kind(recipe.critic_width, generator, history, widths)
-        self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate)
+        floored = None
+        if recipe.td3bc.reward == "floored":
+            if airframe is None:
+                raise ValueError(
+                    "td3bc.reward: found 'floored', wanted 'shifted' where there is no airframe to derive it from"
+                )
+            floored = recipe.task.floored(airframe.hover)
+        self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate, floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
             found = recipe.replay.capacity
@@ -57,6 +64,12 @@ class OffPolicy:
         if self.blind:
             rows = rows._replace(rotor_speed=np.zeros_like(rows.rotor_speed), disturbance=np.zeros_like(rows.disturbance))
         self.buffer.add(rows)
+
+    def step_worth(self, reward: np.ndarray) -> np.ndarray:
+        """By how much one more step alive with this reward (N,) raises the return of an episode that ends in a crash."""
+        s, none = self.recipe.td3bc, np.zeros(len(reward), bool)
+        later_crash = 0.0 if self.algorithm.floored else (1 - s.gamma) * s.crash_reward
+        return self.algorithm.learned(reward, none) - later_crash
 
     def _sample(self, batch: int) -> Sequences:
         how = self.recipe.replay.window, self.recipe.td3bc.burn_in, self.sampler

@@ -5,25 +5,36 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from spike_ctrl._files import named_object, ranges, yaml_file
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.learn.algorithm_settings import ModelGradientSettings, TD3BCSettings
+from spike_ctrl.learn.algorithm_settings import ModelGradientSettings, PPOSettings, TD3BCSettings
+from spike_ctrl.sim import floored_reward
+from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.sim.randomisation import Randomisation, Start
-from spike_ctrl.sim.reward import TERMS, Coefficients, curriculum
+from spike_ctrl.sim.reward import CURRICULUM_STEPS, TERMS, Coefficients, curriculum
 from spike_ctrl.sim.reward_terms import RewardTerm
 from spike_ctrl.snn import slope_schedule
 
 # Blocks of a recipe that belong to one algorithm only.
-ALGORITHMS = {"td3bc": ("replay", "td3bc", "critic_width"), "model_gradient": ("model_gradient",)}
+ALGORITHMS = {
+    "td3bc": ("replay", "td3bc", "critic_width"),
+    "ppo": ("ppo", "critic_width"),
+    "model_gradient": ("model_gradient",),
+}
 
-STANDARD = {"td3bc": "td3bc", "model_gradient": "default"}
+SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for reward: shifted
+
+STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
 
 
@@ -61,6 +72,17 @@ class TaskSettings:
         """The weights of the reward at this progress of its curriculum."""
         return curriculum(stage) if isinstance(self.reward, str) else self.reward
 
+    def floored(self, hover: float) -> FlooredReward:
+        """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
+
+        Raises RecipeError.
+        """
+        stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
+        try:
+            return floored_reward.derive(stages, self.box, hover, self.reward_terms())
+        except ValueError as error:
+            raise RecipeError(f"task.reward: {error}") from None
+
     def reward_terms(self) -> tuple[RewardTerm, ...]:
         """The terms of your own, with the functions that their names stand for. Raises RecipeError."""
         return tuple(
@@ -86,13 +108,21 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class JumpStartSettings:
-    """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training."""
+    """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training.
+
+    noise: deviation of the policy's actions. noise_time (s): how long it lasts, as a correlation time; 0 is white noise.
+    """
 
     horizon: int = within(500, 0, 100_000)
     rest: int = within(50, 0, 100_000)
     until: float = within(1.0, 0.0, 1.0)
     spread: bool = False
     noise: float = within(0.1, 0.0, 2.0)
+    noise_time: float = within(0.0, 0.0, 100.0)
+
+    def memory(self, rate_hz: float = 100.0) -> float:
+        """Correlation of the noise from one step to the next."""
+        return math.exp(-1 / (rate_hz * self.noise_time)) if self.noise_time else 0.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +165,7 @@ class Recipe:
     schedule: ScheduleSettings = ScheduleSettings()
     replay: ReplaySettings = ReplaySettings()
     td3bc: TD3BCSettings = TD3BCSettings()
+    ppo: PPOSettings = PPOSettings()
     critic_width: int = within(256, 8, 4096)
     model_gradient: ModelGradientSettings = ModelGradientSettings()
 
@@ -181,16 +212,17 @@ def load(path: Path) -> Recipe:
 
 def from_dict(data: object, source: str = "recipe") -> Recipe:
     """Build and validate a Recipe from nested mappings; missing keys take their defaults."""
-    recipe = _parse(Recipe, data, source, "")
+    recipe = _parse(Recipe, _with_reward(data), source, "")
     try:
         slope_schedule.from_config(recipe.network.slope)
     except ValueError as error:
         raise RecipeError(f"{source}: network.{error}") from None
-    for algorithm, blocks in ALGORITHMS.items():
-        for key in set(blocks) & set(data):
-            if algorithm != recipe.algorithm and isinstance(recipe.algorithm, str):
-                raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {algorithm}")
+    for key in sorted(_foreign(recipe) & set(data)):
+        users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
+        raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
     replay, settings = recipe.replay, recipe.td3bc
+    if settings.reward == "floored" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
+        raise RecipeError(f"{source}: td3bc.{typed[0]}: found beside reward: floored, wanted only beside reward: shifted")
     if settings.q_full < settings.q_from:
         raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")
     if settings.burn_in >= replay.window:
@@ -204,11 +236,27 @@ def to_dict(recipe: Recipe) -> dict:
     """The recipe as nested mappings of plain values, as `from_dict` takes it: without what belongs to other algorithms, and
     without a layout that it does not name.
     """
-    foreign = {key for name, blocks in ALGORITHMS.items() if name != recipe.algorithm for key in blocks}
+    foreign = _foreign(recipe)
     if isinstance(recipe.algorithm, NamedObject):  # which may use any of them
-        foreign = {key for key in foreign if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
+        blocks = {key for blocks in ALGORITHMS.values() for key in blocks}
+        foreign = {key for key in blocks if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
     foreign |= {"layout"} if recipe.layout == "any" else set()
     return {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name not in foreign}
+
+
+def _foreign(recipe: Recipe) -> set[str]:
+    """The blocks that the recipe's algorithm does not use; none where that is code of your own."""
+    if isinstance(recipe.algorithm, NamedObject):
+        return set()
+    return {key for blocks in ALGORITHMS.values() for key in blocks} - set(ALGORITHMS[recipe.algorithm])
+
+
+def _with_reward(data):
+    """The same, where it shifts the reward without saying so, as recipes did before there was a floor, with these words."""
+    settings = data.get("td3bc") if isinstance(data, dict) else None
+    if not isinstance(settings, dict) or "reward" in settings or not SHIFT & set(settings):
+        return data
+    return data | {"td3bc": {"reward": "shifted"} | settings}
 
 
 def _plain(value):
@@ -219,6 +267,8 @@ def _plain(value):
     if dataclasses.is_dataclass(value):
         found = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         left_out = {"code": None, "terms": {}}  # as before there were any
+        if isinstance(value, TD3BCSettings) and value.reward == "floored":
+            left_out |= {key: getattr(TD3BCSettings, key) for key in SHIFT}
         return {key: item for key, item in found.items() if not (key in left_out and item == left_out[key])}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 
 HISTORY = 32
@@ -58,6 +58,7 @@ class Sequences(NamedTuple):
     guide_action: np.ndarray  # (L, B, 4)
     reward: np.ndarray  # (L, B)
     terminated: np.ndarray  # (L, B) bool: the step ended in a crash
+    by_guide: np.ndarray  # (L, B) bool: the guide flew the step
     mask: np.ndarray  # (L, B) bool: the step belongs to the window's episode
     age: np.ndarray  # (B,) int: steps of the episode before the window
 
@@ -184,6 +185,7 @@ class SequenceBuffer:
             guide_action=self.guide_action[steps, vehicle],
             reward=self.reward[steps, vehicle],
             terminated=((flags[1:] & TERMINATED) > 0) & ~over[:-1],
+            by_guide=(flags[:-1] & GUIDE) > 0,
             mask=~over[:-1],
             age=age,
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.jump_start import JumpStart
-from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe import JumpStartSettings, Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
@@ -42,9 +42,10 @@ class EndedEpisodes(NamedTuple):
 class Rollout:
     """The simulator's side of training: shows what it sees, takes the guide's and the policy's action, gives rows."""
 
-    def __init__(self, environment: Environment, seed: int, spread: bool = True):
+    def __init__(self, environment: Environment, seed: int, settings: JumpStartSettings = JumpStartSettings(spread=True)):
         self.environment = environment
-        self.jump_start = JumpStart(environment.num_envs, np.random.default_rng([seed, 1]), spread)
+        generator = np.random.default_rng([seed, 1])
+        self.jump_start = JumpStart(environment.num_envs, generator, settings.spread, settings.memory())
         self._observation, _ = environment.reset(seed=seed)
         self._flags = np.full(environment.num_envs, FIRST, np.uint8)
         self._step = np.zeros(environment.num_envs)

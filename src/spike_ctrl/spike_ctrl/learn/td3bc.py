@@ -2,9 +2,10 @@
 
     critics   y = r + gamma (1 - terminated) V'(s'),  V'(s) = min_j Q'_j(s, pi'(s) + clipped noise)
               with lambda > 0: y = r + gamma (1 - terminated) ((1 - lambda) V'(s') + lambda y')   along the window
-    actor     -alpha Q_1(s, pi(s)) / mean |Q_1| + bc |label - pi(s)|^2 + change |pi(s) - pi(s_before)|^2
+    actor     -alpha Q_1(s, pi(s)) / unit + bc |label - pi(s)|^2 + change |pi(s) - pi(s_before)|^2
 
-With `critic: advantage` there is one critic, Q(s, a) = V(s) + A(s, a) - A(s, pi'(s)), and V'(s') its own.
+r is the reward above a floor, see `floored_reward`. unit is mean |Q_1|, or the deviation of Q_1 over the batch. With
+`critic: advantage` there is one critic, Q(s, a) = V(s) + A(s, a) - A(s, pi'(s)), and V'(s') its own.
 
 The network is unrolled from the zero state at the window's start. The first `burn_in` steps let its membranes settle
 and carry no loss, unless the window begins with the episode, where the zero state is the true one.
@@ -24,6 +25,7 @@ from spike_ctrl.learn.actor import average_
 from spike_ctrl.learn.algorithm_settings import TD3BCSettings
 from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
 from spike_ctrl.learn.replay_buffer import Sequences
+from spike_ctrl.sim.floored_reward import FlooredReward
 
 Critic = TwinCritic | AdvantageCritic
 
@@ -35,6 +37,7 @@ class Batch(NamedTuple):
     privileged: torch.Tensor
     action: torch.Tensor
     label: torch.Tensor
+    label_weight: torch.Tensor  # [L, B]
     reward: torch.Tensor
     terminated: torch.Tensor
     weight: torch.Tensor  # [L, B] 1 where the step carries a loss
@@ -43,11 +46,19 @@ class Batch(NamedTuple):
 class TD3BC:
     """Actor, critics, their targets and optimisers; `update_critics` and `update_actor` each take one step.
 
-    actor: a spiking network or any module that `actor` describes, of any numbers of inputs O and outputs A.
+    actor: a spiking network or any module that `actor` describes, of any numbers of inputs O and outputs A. floored: what
+    the critics learn of the reward; None where the settings shift it.
     """
 
-    def __init__(self, actor: nn.Module, critic: Critic, settings: TD3BCSettings, learning_rate: float):
-        self.settings = settings
+    def __init__(
+        self,
+        actor: nn.Module,
+        critic: Critic,
+        settings: TD3BCSettings,
+        learning_rate: float,
+        floored: FlooredReward | None = None,
+    ):
+        self.settings, self.floored = settings, floored
         self.actor, self.actor_target = actor, copy.deepcopy(actor).requires_grad_(False)
         self.critic, self.critic_target = critic, copy.deepcopy(critic).requires_grad_(False)
         self.actor_optimiser = torch.optim.Adam(actor.parameters(), lr=learning_rate, foreach=True)
@@ -62,17 +73,27 @@ class TD3BC:
         s = self.settings
         steps = np.arange(len(sequences.action))[:, None]
         settled = (steps >= s.burn_in) | (sequences.age[None] == 0)
-        reward = s.reward_scale * (sequences.reward - s.reward_shift) + s.crash_reward * sequences.terminated
-        label = sequences.guide_action if s.label == "guide" else sequences.action
+        label, label_weight = sequences.guide_action, np.ones_like(sequences.reward)
+        if s.label == "buffer":
+            label, label_weight = sequences.action, np.where(sequences.by_guide, 1.0, s.bc_own)
         return Batch(
             observation=torch.from_numpy(sequences.observation),
             privileged=torch.from_numpy(sequences.privileged),
             action=torch.from_numpy(sequences.action),
             label=torch.from_numpy(label),
-            reward=torch.from_numpy(reward.astype(np.float32)),
+            label_weight=torch.from_numpy(label_weight.astype(np.float32)),
+            reward=torch.from_numpy(self.learned(sequences.reward, sequences.terminated)),
             terminated=torch.from_numpy(sequences.terminated.astype(np.float32)),
             weight=torch.from_numpy((sequences.mask & settled).astype(np.float32)),
         )
+
+    def learned(self, reward: np.ndarray, terminated: np.ndarray) -> np.ndarray:
+        """What the critics learn of rewards, of any shape, and of the crashes that ended some steps."""
+        if self.floored:
+            return self.floored(reward)
+        s = self.settings
+        shifted = s.reward_scale * (reward - s.reward_shift) + s.crash_reward * terminated
+        return shifted.astype(np.float32)
 
     @torch.no_grad()
     def own_actions(self, batch: Batch, slope: float) -> torch.Tensor:
@@ -139,9 +160,9 @@ class TD3BC:
         return (both * (action[1:] - action[:-1]).square().sum(-1)).sum() / both.sum().clamp(min=1)
 
     def actor_losses(self, batch: Batch, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """|label - action|^2 and -alpha Q_1(s, action) / mean |Q_1| for the actor's own actions [L, B, A]."""
+        """|label - action|^2 and -alpha Q_1(s, action) / unit for the actor's own actions [L, B, A]."""
         total = batch.weight.sum().clamp(min=1)
-        imitation = (batch.weight * (action - batch.label).square().sum(-1)).sum() / total
+        imitation = (batch.weight * batch.label_weight * (action - batch.label).square().sum(-1)).sum() / total
         self.critic.requires_grad_(False)
         privileged = batch.privileged[:-1]
         if isinstance(self.critic, AdvantageCritic):
@@ -149,8 +170,10 @@ class TD3BC:
         else:
             value = self.critic(privileged, action, members=1)[0]
         self.critic.requires_grad_(True)
-        size = (batch.weight * value.detach().abs()).sum() / total
-        return imitation, -self.settings.alpha * (batch.weight * value).sum() / total / size.clamp(min=1e-6)
+        mean, size = (batch.weight * value).sum() / total, (batch.weight * value.detach().abs()).sum() / total
+        if self.settings.q_unit == "deviation":
+            size = ((batch.weight * (value.detach() - mean.detach()).square()).sum() / total).sqrt()
+        return imitation, -self.settings.alpha * mean / size.clamp(min=1e-6)
 
 
 def lambda_returns(reward, terminated, next_value, following, gamma: float, td_lambda: float) -> torch.Tensor:

@@ -29,7 +29,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
     learner, clock = run.learner, run.clock
     environment = training_environment(learner.recipe, learner.airframe, learner.vehicles)
     # A resumed run draws other starts than the ones it has flown.
-    rollout = Rollout(environment, learner.seed + learner.environment_steps, learner.recipe.jump_start.spread)
+    rollout = Rollout(environment, learner.seed + learner.environment_steps, learner.recipe.jump_start)
     guide = teacher.make(learner.recipe, learner.airframe)
     guide_state = guide.initial_state(learner.vehicles)
     state = learner.flying_policy().initial_state(learner.vehicles)

@@ -99,25 +99,28 @@ class SpikingNetwork(nn.Module):
         return torch.tanh(linear(signal, self.output.weight, self.output.bias)), tuple(after)
 
     def unroll(
-        self, observation: torch.Tensor, state: State, slope: float
+        self, observation: torch.Tensor, state: State, slope: float, first: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
-        """T control steps at once, equal to T calls of `step`.
+        """T control steps at once, equal to T calls of `step`. first: bool [T, B], the steps that begin from the zero state.
 
         observation [T, B, in] to action [T, B, out], the state after the last step, and the spike rate of each layer
         (spikes per neuron and step, scalars without gradient).
         """
         if self.neuron.recurrent:  # the fused kernel has no recurrent layer
-            return self._unroll_step_by_step(observation, state, slope)
-        output, after, counts = run_sequence(observation, state, self.layers, self.output, slope, self.neuron)
+            return self._unroll_step_by_step(observation, state, slope, first)
+        output, after, counts = run_sequence(observation, state, self.layers, self.output, slope, self.neuron, first)
         rows = observation.shape[0] * observation.shape[1]
         rates = tuple(count / (rows * width) for count, width in zip(counts, self.sizes[1:-1], strict=True))
         return torch.tanh(output), after, rates
 
     def _unroll_step_by_step(
-        self, observation: torch.Tensor, state: State, slope: float
+        self, observation: torch.Tensor, state: State, slope: float, first: torch.Tensor | None
     ) -> tuple[torch.Tensor, State, tuple[torch.Tensor, ...]]:
         actions, spikes = [], []
-        for row in observation:
+        for t, row in enumerate(observation):
+            if first is not None:
+                kept = (~first[t])[:, None].to(row.dtype)
+                state = tuple(LIFState(layer.membrane * kept, layer.spike * kept) for layer in state)
             action, state = self.step(row, state, slope)
             actions.append(action)
             spikes.append(torch.stack([layer.spike.detach().mean() for layer in state]))

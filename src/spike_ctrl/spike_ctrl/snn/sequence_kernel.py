@@ -48,10 +48,12 @@ def run_sequence(
     readout: Linear,
     slope: float,
     neuron: Neuron,
+    first: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, tuple[LIFState, ...], torch.Tensor]:
     """Advance all layers by T steps, as T times `linear` and `lif.lif_step` for each.
 
     observation: [T, B, in], float32 or float64 on the CPU. state: U and s of each layer before the first step, [B, H].
+    first: bool [T, B], the steps before which the state goes back to zero.
     Gradients flow to observation, initial state and all parameters. Returns the output of the readout [T, B, out], the
     state after the last step and the number of spikes of each layer.
     """
@@ -65,11 +67,15 @@ def run_sequence(
         for found in (membrane.shape, spike.shape):
             if found != wanted:
                 raise ValueError(f"state: found shape {tuple(found)}, wanted {wanted}")
+    if first is None:
+        first = torch.zeros(observation.shape[:2], dtype=torch.bool)
+    elif first.shape != observation.shape[:2]:
+        raise ValueError(f"first: found shape {tuple(first.shape)}, wanted {tuple(observation.shape[:2])}")
     columns = ([getattr(layer, name) for layer in layers] for name in ("weight", "bias", "beta", "theta"))
     parts = [*columns, [before.membrane for before in state], [before.spike for before in state]]
     options = slope, neuron.reset is Reset.HARD, neuron.detach_reset, torch.is_grad_enabled()
     output, counts, *after = _sequence(
-        options, observation, readout.weight, readout.bias, *(tensor for part in parts for tensor in part)
+        options, observation, first, readout.weight, readout.bias, *(tensor for part in parts for tensor in part)
     )
     return output, tuple(map(LIFState, after[: len(layers)], after[len(layers) :])), counts
 
@@ -79,23 +85,24 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, options: tuple[float, bool, bool, bool], observation: torch.Tensor, weight: torch.Tensor,
-        bias: torch.Tensor, *parts: torch.Tensor,
+        ctx: Any, options: tuple[float, bool, bool, bool], observation: torch.Tensor, first: torch.Tensor,
+        weight: torch.Tensor, bias: torch.Tensor, *parts: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:  # fmt: skip
         steps, batch, _ = observation.shape
         keep = options[-1]
         weights, biases, betas, thetas, membranes, spikes = _sixths(parts)
-        observation = observation.transpose(0, 1).contiguous()
+        observation, first = observation.transpose(0, 1).contiguous(), first.t().contiguous()
         tape = [observation.new_empty(batch if keep else 1, steps, len(beta)) for beta in betas]
         output = observation.new_empty(steps, batch, len(bias))
         after = [torch.empty_like(membrane, memory_format=torch.contiguous_format) for membrane in membranes]
         fired = [torch.empty_like(membrane) for membrane in after]
         counts = observation.new_zeros(len(weights))
         _forward(
-            _array(observation), *map(_arrays, ([w.t() for w in weights], biases, betas, thetas, membranes, spikes, tape)),
+            _array(observation), _array(first),
+            *map(_arrays, ([w.t() for w in weights], biases, betas, thetas, membranes, spikes, tape)),
             _array(weight.t()), _array(bias), _array(output), _arrays(after), _arrays(fired), _array(counts), options[1],
         )  # fmt: skip
-        ctx.save_for_backward(observation, weight, *parts, *(tape if keep else ()))
+        ctx.save_for_backward(observation, first, weight, *parts, *(tape if keep else ()))
         ctx.options = options
         ctx.mark_non_differentiable(counts)
         return output, counts, *after, *fired
@@ -106,7 +113,7 @@ class _Sequence(torch.autograd.Function):
         ctx: Any, grad_output: torch.Tensor, _counts: None, *grad_after: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
         slope, hard, detach_reset, _ = ctx.options
-        observation, weight, *saved = ctx.saved_tensors
+        observation, restarts, weight, *saved = ctx.saved_tensors
         layers = len(grad_after) // 2
         tape = saved[6 * layers :]
         hidden, _, betas, thetas, membranes, spikes = _sixths(saved[: 6 * layers])
@@ -126,7 +133,7 @@ class _Sequence(torch.autograd.Function):
                 add_outer(_array(u.flatten(0, 1)), _array(thetas[layer]), _array(later), _array(by_weight[layer + 1]))
                 later = torch.mm(later, weights[layer + 1])
                 _backward(
-                    *map(_array, (later.view_as(u), u, membranes[layer][part], spikes[layer][part])),
+                    *map(_array, (restarts[part], later.view_as(u), u, membranes[layer][part], spikes[layer][part])),
                     *(_array(after[part]) for after in grad_after[layer::layers]),
                     *map(_array, (betas[layer], thetas[layer], *by_neuron[layer::layers])),
                     *(_array(by[part]) for by in by_state[layer::layers]), slope, hard, detach_reset,
@@ -137,7 +144,17 @@ class _Sequence(torch.autograd.Function):
         *by_weight, by_readout = [by.t() for by in by_weight]
         by_input = None if by_input is None else by_input.transpose(0, 1)
         by_spike = [None] * layers if detach_reset else by_state[layers:]
-        return None, by_input, by_readout, grad_output.sum((0, 1)), *by_weight, *by_neuron, *by_state[:layers], *by_spike
+        return (
+            None,
+            by_input,
+            None,
+            by_readout,
+            grad_output.sum((0, 1)),
+            *by_weight,
+            *by_neuron,
+            *by_state[:layers],
+            *by_spike,
+        )
 
 
 _sequence: Callable[..., tuple[torch.Tensor, ...]] = _Sequence.apply
@@ -163,8 +180,9 @@ def _arrays(tensors: Iterable[torch.Tensor]) -> Tables:
 
 @kernel(cache=True, nogil=True, error_model="numpy")
 def _forward(
-    observation: Table, tables: Tables, biases: Tables, betas: Tables, thetas: Tables, membranes: Tables, spikes: Tables,
-    tape: Tables, readout: Table, bias: Table, output: Table, after: Tables, fired: Tables, counts: Table, hard: bool,
+    observation: Table, first: Table, tables: Tables, biases: Tables, betas: Tables, thetas: Tables, membranes: Tables,
+    spikes: Tables, tape: Tables, readout: Table, bias: Table, output: Table, after: Tables, fired: Tables,
+    counts: Table, hard: bool,
 ) -> None:  # fmt: skip
     batch, steps, inputs = observation.shape
     most = inputs
@@ -179,7 +197,7 @@ def _forward(
             size[t] = inputs
         for n in range(len(tables)):
             _layer(
-                index, factor, size, tables[n], biases[n], betas[n], thetas[n], membranes[n][b], spikes[n][b],
+                index, factor, size, first[b], tables[n], biases[n], betas[n], thetas[n], membranes[n][b], spikes[n][b],
                 tape[n][b % len(tape[n])], after[n][b], fired[n][b], hard,
             )  # fmt: skip
             counts[n] += size.sum()
@@ -190,12 +208,13 @@ def _forward(
 
 @kernel(cache=True, nogil=True, error_model="numpy")  # no fastmath: a fused multiply-add would change spikes
 def _layer(
-    index: Rows, factor: Table, size: Rows, table: Table, bias: Table, beta: Table, theta: Table, membrane: Table,
-    spike: Table, membranes: Table, after: Table, fired: Table, hard: bool,
+    index: Rows, factor: Table, size: Rows, first: Table, table: Table, bias: Table, beta: Table, theta: Table,
+    membrane: Table, spike: Table, membranes: Table, after: Table, fired: Table, hard: bool,
 ) -> None:  # fmt: skip
     """All steps of one layer and vehicle.
 
-    index, factor, size: of the inputs that are not zero, at each step; on return of the spikes. membrane, spike: the state
+    index, factor, size: of the inputs that are not zero, at each step; on return of the spikes. first: the steps before
+    which the state goes back to zero. membrane, spike: the state
     before the first step; after, fired: after the last.
     """
     zero, one = bias.dtype.type(0), bias.dtype.type(1)
@@ -203,6 +222,9 @@ def _layer(
     u, marked = np.empty_like(bias), np.empty(len(bias), np.uint8)
     width = np.uint64(len(bias))
     for t in range(len(size)):
+        if first[t]:
+            before[:] = zero
+            spiked[:] = zero
         for h in range(width):
             u[h] = bias[h]
         add_rows(u, table, index[t], factor[t], size[t])
@@ -221,8 +243,9 @@ def _layer(
 
 @kernel(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _backward(
-    du: Table, membranes: Table, membrane: Table, spike: Table, grad_after: Table, grad_fired: Table, beta: Table,
-    theta: Table, by_bias: Table, by_beta: Table, by_theta: Table, by_membrane: Table, by_spike: Table, slope: Number,
+    first: Table, du: Table, membranes: Table, membrane: Table, spike: Table, grad_after: Table, grad_fired: Table,
+    beta: Table, theta: Table, by_bias: Table, by_beta: Table, by_theta: Table, by_membrane: Table, by_spike: Table,
+    slope: Number,
     hard: bool, detach_reset: bool,
 ) -> None:  # fmt: skip
     """From the incoming gradient G_t of s_t in `du` [B, T, H] to dU_t in the same place, with dU_T = 0:
@@ -245,6 +268,8 @@ def _backward(
         du[b, steps - 1] += grad_fired[b]
         for t in range(steps - 1, -1, -1):
             u, now = membranes[b, t], du[b, t]
+            if t < steps - 1 and first[b, t + 1]:  # the next step began from zero, whatever came of this one
+                later[:] = zero
             for h in range(np.uint64(width)):
                 fired = one if _fires(u[h], theta[h]) else zero
                 to_membrane, to_spike, to_beta, to_theta = _adjoint(later[h], u[h], fired, beta[h], theta[h], hard)
@@ -256,6 +281,8 @@ def _backward(
                 now[h] = later[h]
             if t == steps - 1:
                 final[:] = zero
+        if first[b, 0]:
+            later[:] = zero
         for h in range(width):
             to_membrane, to_spike, to_beta, to_theta = _adjoint(
                 later[h], membrane[b, h], spike[b, h], beta[h], theta[h], hard

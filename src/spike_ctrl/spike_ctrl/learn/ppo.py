@@ -1,7 +1,5 @@
 """Proximal policy optimisation (Schulman et al. 2017) for any actor: no guide, no labels, only the reward.
 
-    spike-ctrl train examples/ppo.yaml --vehicles 512
-
 Each iteration: all vehicles fly some steps with the actor's actions and Gaussian noise of a learned deviation; generalised
 advantage estimation (Schulman et al. 2016) says which actions were better than expected; a few passes over the flight in
 minibatches of whole sequences move actor and critic. The actor is unrolled from the state that it had in flight. The critic
@@ -27,20 +25,18 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 
 
 class PPO:
-    """An `Exploring` algorithm, see `spike_ctrl.learn.algorithm`; the constants are the keywords of the recipe."""
+    """An `Exploring` algorithm, see `spike_ctrl.learn.algorithm`; its constants are the block `ppo` of the recipe."""
 
     def __init__(
-        self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator, *,
-        sequences: int = 128, epochs: int = 3, clip: float = 0.3, deviation: float = 0.5, gae: float = 0.95,
-        gamma: float = 0.99, width: int = 128, scale: float = 0.1, shift: float = -2.0,
-    ):  # fmt: skip
+        self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator
+    ) -> None:
         if recipe.jump_start.horizon or recipe.jump_start.rest:
             raise ValueError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
-        self.actor, self.schedule, self.generator, self.vehicles = actor, recipe.schedule, generator, vehicles
-        self.sequences, self.epochs, self.clip, self.gae, self.gamma = min(sequences, vehicles), epochs, clip, gae, gamma
-        self.scale, self.shift = scale, shift  # of the reward: (r - shift) scale, which is above 0 for whoever survives
-        self.critic = Critic(width, generator)
-        self.noise = nn.ParameterList([torch.full((4,), math.log(deviation))])
+        self.settings, self.schedule = recipe.ppo, recipe.schedule
+        self.actor, self.generator, self.vehicles = actor, generator, vehicles
+        self.step_worth = recipe.task.floored(airframe.hover)
+        self.critic = Critic(recipe.critic_width, generator)
+        self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
         self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *self.noise])
         self.hidden: actors.State = actor.initial_state(vehicles)
         self.ticks: list[tuple[torch.Tensor, ...]] = []
@@ -60,7 +56,7 @@ class PPO:
         """Keep the tick; the action that belongs to it was explored before."""
         seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
         flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
-        self.ticks.append((seen, *flags, torch.from_numpy(rows.reward), *self.samples.pop()))
+        self.ticks.append((seen, *flags, torch.from_numpy(self.step_worth(rows.reward)), *self.samples.pop()))
 
     # --- learning ---
 
@@ -76,19 +72,19 @@ class PPO:
         flown = (~ended[:-1]).float()  # the action of a final state does nothing
         with torch.no_grad():
             values = self.critic(seen)
-            advantage = self._advantages(self.scale * (reward - self.shift), values, crashed, ended, first)
+            advantage = self._advantages(reward, values, crashed, ended, first)
             target = advantage + values[:-1]
             self.critic.follow(target[flown > 0])
             after = self._unroll(seen[:-1], first[:-1], self.hidden, slope)[1]
             mean, spread = advantage[flown > 0].mean(), advantage[flown > 0].std() + 1e-6
         found: list[tuple[float, ...]] = []
-        for _ in range(self.epochs):
-            for rows in torch.randperm(self.vehicles, generator=self.generator).split(self.sequences):
+        for _ in range(self.settings.epochs):
+            for rows in torch.randperm(self.vehicles, generator=self.generator).split(self.settings.sequences):
                 state = actors.each(lambda part, rows=rows: part[rows], self.hidden)
                 action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
                 ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
                 gain, weight = (advantage[:, rows] - mean) / spread, flown[:, rows]
-                kept = torch.minimum(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain)
+                kept = torch.minimum(ratio * gain, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * gain)
                 error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
                 losses = [(weight * part).sum() / weight.sum().clamp(min=1) for part in (-kept, error)]
                 self.optimiser.zero_grad()
@@ -110,8 +106,8 @@ class PPO:
         """By how much each action [T, N] was better than expected; nothing reaches back over the end of an episode."""
         found, later = torch.zeros_like(values[:-1]), torch.zeros_like(values[0])
         for t in reversed(range(len(found))):
-            surprise = reward[t] + self.gamma * values[t + 1] * ~crashed[t + 1] - values[t]
-            later = surprise + self.gamma * self.gae * later * ~(ended[t + 1] | first[t + 1])
+            surprise = reward[t] + self.settings.gamma * values[t + 1] * ~crashed[t + 1] - values[t]
+            later = surprise + self.settings.gamma * self.settings.gae * later * ~(ended[t + 1] | first[t + 1])
             found[t] = later = later * ~ended[t]
         return found
 
@@ -119,12 +115,8 @@ class PPO:
         self, seen: torch.Tensor, first: torch.Tensor, state: actors.State, slope: float
     ) -> tuple[torch.Tensor, actors.State]:
         """The actor's actions [T, B, 4] as it flew: episodes that begin on the way begin from the initial state."""
-        actions = []
-        for observation, begins in zip(seen[..., :-4], first, strict=True):
-            state = actors.restart(self.actor, state, begins)
-            action, state = actors.step(self.actor, observation, state, slope)
-            actions.append(action)
-        return torch.stack(actions), state
+        action, after, _ = actors.unroll(self.actor, seen[..., :-4].contiguous(), state, slope, first)
+        return action, after
 
     def _log_probability(self, mean: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """Of samples [..., 4] under a Gaussian around the mean, but for a constant."""
