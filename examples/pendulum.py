@@ -20,7 +20,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.replay_buffer import Rows, Widths
-from spike_ctrl.learn.threads import one_thread
+from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.snn.network import SpikingNetwork
@@ -99,7 +99,7 @@ def main() -> None:
         updates = done * RECIPE.td3bc.critic_updates
         print(f"{updates:6d} critic updates, mean return {score:7.1f}, {time.monotonic() - started:4.0f} s", flush=True)
 
-    with one_thread():
+    with training_process():
         train(options.seed, options.iterations, show)
 
 

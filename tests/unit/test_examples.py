@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from spike_ctrl import airframe
 from spike_ctrl._files import named_object
@@ -13,11 +12,10 @@ from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
-from spike_ctrl.learn.rollout import Rollout, training_environment
+from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.sim.episode_flags import FIRST
 
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 16
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +43,8 @@ GRADIENT = {
     "model_gradient": {"updates": 10, "vehicles": 32, "pool": 32, "segment": 20},
     "schedule": {"steps": 3200, "iteration_steps": 320, "learning_rate": 1e-2, "evaluations": 1},
 }
-PPO = {
-    "algorithm": {"class": "examples.ppo:PPO", "sequences": 8},
+OWN = {
+    "algorithm": {"class": "examples.reinforce:Reinforce", "gamma": 0.95},
     "task": {"box": 1.5, "episode_steps": 50, "reward": "start"},
     "jump_start": {"horizon": 0, "rest": 0, "noise": 0},
     "schedule": {"steps": 3200, "iteration_steps": 320, "evaluations": 1},
@@ -99,7 +97,7 @@ def test_a_network_learns_through_the_model(network, tmp_path):
     assert all(not np.array_equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("settings", [IMITATION, GRADIENT, PPO], ids=["td3bc", "model_gradient", "ppo"])
+@pytest.mark.parametrize("settings", [IMITATION, GRADIENT, OWN], ids=["td3bc", "model_gradient", "own"])
 def test_a_run_with_code_of_its_own_goes_on_where_it_stopped(settings, tmp_path):
     run = run_of(tmp_path / "run", settings, network=NETWORKS["GRU"])
     flown(run, iterations=6)
@@ -125,59 +123,14 @@ def test_a_run_names_its_code_in_its_recipe_and_in_no_checkpoint_that_is_loaded(
     assert checkpoint.load(run.policy_path).manifest.contract.network == "examples.gru:GRU"
 
 
-# --- PPO ---
+# --- an algorithm ---
 
 
-def test_ppo_explores_by_itself_and_learns_from_its_own_flight(tmp_path):
-    run = run_of(tmp_path / "run", PPO, network={"hidden": [16, 8], "slope": {"kind": "fixed", "k": 5}})
-    assert run.learner.explorer is run.learner.method and run.learner.leave().noise == 0
-    before = run.learner.flying_weights()
-    lines = flown(run)
-    assert all(np.isfinite(list(line.values())).all() for line in lines)
-    assert 0.3 < lines[-1]["deviation"] < 0.7 and run.learner.actor_updates > 30
-    assert not np.array_equal(before["output.weight"], run.learner.flying_weights()["output.weight"])
-
-
-def test_ppo_remembers_what_it_flew_and_what_was_expected_of_it():
-    """The samples that it keeps are those that flew, before they were clipped, with their probability then."""
-    learner = Learner(recipe(PPO, network={"hidden": [16, 8]}), AIRFRAME, VEHICLES, 0)
-    ppo, rollout = learner.method, Rollout(training_environment(learner.recipe, AIRFRAME, VEHICLES), 0)
-    policy, state = learner.flying_policy(), learner.flying_policy().initial_state(VEHICLES)
-    for _ in range(30):
-        seen = rollout.see()
-        state = policy.reset_rows(state, (seen.flags & FIRST) > 0)
-        action, state = policy.step(seen.observation, state)
-        rows, _ = rollout.fly(seen, ppo.explore(seen.observation, action), action, 0.0, 0.0)
-        learner.receive(rows)
-        sample = ppo.ticks[-1][5].numpy()
-        np.testing.assert_array_equal(sample.clip(-1, 1), rows.action)
-    assert any((np.abs(tick[5].numpy()) > 1).any() for tick in ppo.ticks)
-    hidden = ppo.hidden
-    actions, _ = ppo._unroll(*(stack(ppo.ticks, index) for index in (0, 1)), hidden, 2.0)
-    probability = ppo._log_probability(actions, stack(ppo.ticks, 5))
-    np.testing.assert_allclose(probability.detach(), stack(ppo.ticks, 6), atol=0.05)
-
-
-def stack(ticks, index):
-    return torch.stack([tick[index] for tick in ticks])
-
-
-def test_the_advantages_of_ppo_by_hand():
-    """Three steps of one vehicle: it crashes after the second, and begins anew."""
-    ppo = Learner(recipe(PPO), AIRFRAME, VEHICLES, 0).method
-    column = lambda *values: torch.tensor(values).reshape(-1, 1)  # noqa: E731
-    reward, values = column(1.0, 2.0, 0.0, 3.0, 0.0), column(0.5, 0.6, 9.0, 0.7, 0.8)
-    crashed = column(False, False, True, False, False)
-    first = column(True, False, False, True, False)
-    found = ppo._advantages(reward, values, crashed, crashed, first)[:, 0].tolist()
-    second = 2.0 - 0.6
-    wanted = [1 + 0.99 * 0.6 - 0.5 + 0.99 * 0.95 * second, second, 0, 3 + 0.99 * 0.8 - 0.7]
-    assert found == pytest.approx(wanted)
-
-
-def test_ppo_refuses_a_guides_share():
-    with pytest.raises(ValueError, match=r"jump_start\.horizon and rest: found a guide's share, wanted 0"):
-        Learner(recipe(PPO, jump_start={"horizon": 10, "rest": 0}), AIRFRAME, VEHICLES, 0)
+def test_an_algorithm_of_your_own_learns_to_stay_in_the_box_longer(tmp_path):
+    longer = OWN | {"schedule": OWN["schedule"] | {"steps": 160_000, "iteration_steps": 3200, "learning_rate": 5e-3}}
+    run = run_of(tmp_path / "run", longer, network={"hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}})
+    lengths = [line["length"] for line in flown(run) if "length" in line]
+    assert lengths[-1] > 1.2 * lengths[0]
 
 
 def test_an_algorithm_without_the_protocols_methods_is_refused_by_their_names():

@@ -52,11 +52,12 @@ def test_one_more_step_before_the_crash_never_lowers_the_return(name, stage):
     plan = recipes.find(name)
     environment = training_environment(plan, AIRFRAME, 64)
     environment.coefficients = plan.task.coefficients(plan.task.stage(stage))
-    learned = plan.task.floored(HOVER)
     flights = crashes(environment)
     assert len(flights) > 50
-    for gamma in (0.0, plan.td3bc.gamma, 1.0):
-        assert min(gain_of_one_more_step(learned(flight), gamma).min() for flight in flights) >= 0
+    for distance in (False, True):
+        learned = plan.task.floored(HOVER, distance)
+        for gamma in (0.0, plan.td3bc.gamma, 1.0):
+            assert min(gain_of_one_more_step(learned(flight), gamma).min() for flight in flights) >= 0
 
 
 def test_with_a_shifted_reward_it_does_lower_it_so_the_test_above_can_fail():
@@ -71,7 +72,7 @@ def test_a_crash_is_an_absorbing_state_that_pays_the_floor_for_ever():
     after = learned.floor / (1 - gamma)  # r / (1 - gamma)
     raw = sum(gamma**t * r for t, r in enumerate(rewards)) + gamma**3 * after
     floored = sum(gamma**t * r for t, r in enumerate(learned(rewards)))
-    assert floored == pytest.approx(learned.scale * (raw - after), rel=1e-5)
+    assert floored == pytest.approx(0.3 / (1 - learned.floor) * (raw - after), rel=1e-5)
 
 
 def test_the_floor_is_the_reward_of_standing_level_at_the_nearest_point_of_the_wall():
@@ -82,6 +83,13 @@ def test_the_floor_is_the_reward_of_standing_level_at_the_nearest_point_of_the_w
     assert derive([START, END], 1.5, HOVER).floor == pytest.approx(1 - 3.5 * 1.5**2)  # the worst of the curriculum
     costs_only = dataclasses.replace(START, survive=0.0)
     assert derive([costs_only], 1.5, HOVER).floor == pytest.approx(-(1.5**2))
+
+
+def test_as_a_distance_it_falls_evenly_from_the_set_point_to_the_wall():
+    learned = derive([START], 1.5, HOVER, distance=True)
+    away = np.array([0.0, 0.015, 0.15, 0.75, 1.5])
+    np.testing.assert_allclose(learned(1 - away**2), 0.3 * (1 - away / 1.5), atol=1e-4)
+    assert learned(np.array([1.3])) == pytest.approx(0.3)  # terms of your own may add a bonus
 
 
 def test_beyond_the_floor_nothing_is_worse():

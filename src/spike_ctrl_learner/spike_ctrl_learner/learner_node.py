@@ -20,7 +20,7 @@ from spike_ctrl.evaluation.benchmark import comparison
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.replay_buffer import Rows, complete
 from spike_ctrl.learn.run import REPORT_PERIOD, Run, RunError, TrainingPace, folder_for
-from spike_ctrl.learn.threads import one_thread
+from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
@@ -211,5 +211,5 @@ class LearnerNode(Node):
 
 
 def main():
-    with one_thread():
+    with training_process():
         sys.exit(run(LearnerNode))

@@ -98,9 +98,9 @@ def measure(
     name: str, unit: Unit, clock: Callable[[], float], progress: Callable[[float, str], None], origin: Origin
 ) -> UnitResult:
     """Measure one unit in this process, with one thread and its own scratch folder."""
-    from spike_ctrl.learn.threads import one_thread
+    from spike_ctrl.learn.training_process import training_process
 
-    with one_thread(), tempfile.TemporaryDirectory(prefix="spike-ctrl-") as scratch:
+    with training_process(), tempfile.TemporaryDirectory(prefix="spike-ctrl-") as scratch:
         return study.find(name).measure(unit.settings, UnitContext(clock, progress, Path(scratch), **origin))
 
 

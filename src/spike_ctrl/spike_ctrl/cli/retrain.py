@@ -32,9 +32,9 @@ def run(options: argparse.Namespace) -> int:
     folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
     output_paths.require_folder("--run", folder)
 
-    from spike_ctrl.learn.threads import one_thread
+    from spike_ctrl.learn.training_process import training_process
 
-    with one_thread():
+    with training_process():
         return _retrain(options, folder)
 
 

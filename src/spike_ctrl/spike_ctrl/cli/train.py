@@ -61,9 +61,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.resume:
         output_paths.require_folder("--run", options.run or Path("runs"))
 
-    from spike_ctrl.learn.threads import one_thread
+    from spike_ctrl.learn.training_process import training_process
 
-    with one_thread():
+    with training_process():
         return _begin_and_train(options)
 
 

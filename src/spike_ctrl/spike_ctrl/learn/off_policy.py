@@ -34,8 +34,8 @@ class OffPolicy:
     ):
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
-        kind, history = CRITICS[recipe.td3bc.critic], recipe.td3bc.history
-        critic = kind(recipe.critic_width, generator, history, widths)
+        history = recipe.td3bc.history
+        critic = CRITICS[recipe.td3bc.critic](recipe.critic_width, generator, history, widths)
         floored = None
         if recipe.td3bc.reward == "floored":
             if airframe is None:

@@ -72,14 +72,14 @@ class TaskSettings:
         """The weights of the reward at this progress of its curriculum."""
         return curriculum(stage) if isinstance(self.reward, str) else self.reward
 
-    def floored(self, hover: float) -> FlooredReward:
+    def floored(self, hover: float, distance: bool = False) -> FlooredReward:
         """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
 
-        Raises RecipeError.
+        distance: see `floored_reward`. Raises RecipeError.
         """
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
         try:
-            return floored_reward.derive(stages, self.box, hover, self.reward_terms())
+            return floored_reward.derive(stages, self.box, hover, self.reward_terms(), distance)
         except ValueError as error:
             raise RecipeError(f"task.reward: {error}") from None
 
@@ -221,8 +221,10 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
         users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
         raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
     replay, settings = recipe.replay, recipe.td3bc
-    if settings.reward == "floored" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
-        raise RecipeError(f"{source}: td3bc.{typed[0]}: found beside reward: floored, wanted only beside reward: shifted")
+    if settings.reward != "shifted" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
+        raise RecipeError(
+            f"{source}: td3bc.{typed[0]}: found beside reward: {settings.reward}, wanted only beside reward: shifted"
+        )
     if settings.q_full < settings.q_from:
         raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")
     if settings.burn_in >= replay.window:
@@ -267,7 +269,7 @@ def _plain(value):
     if dataclasses.is_dataclass(value):
         found = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         left_out = {"code": None, "terms": {}}  # as before there were any
-        if isinstance(value, TD3BCSettings) and value.reward == "floored":
+        if isinstance(value, TD3BCSettings) and value.reward != "shifted":
             left_out |= {key: getattr(TD3BCSettings, key) for key in SHIFT}
         return {key: item for key, item in found.items() if not (key in left_out and item == left_out[key])}
     if isinstance(value, dict):

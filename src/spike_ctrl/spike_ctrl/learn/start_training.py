@@ -15,9 +15,9 @@ from spike_ctrl.evaluation.benchmark import Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe, ScheduleSettings
 from spike_ctrl.learn.run import Run
-from spike_ctrl.learn.threads import one_thread
 from spike_ctrl.learn.trainer import study
 from spike_ctrl.learn.trainer import train as fly_and_learn
+from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy
 
@@ -97,7 +97,7 @@ def learn(run: Run, offline_steps: int, show: Callable[[str], None], stopped: Ca
 
     show: gets a line on how it goes each second. A run that was stopped is saved and closed. Raises RunError.
     """
-    with one_thread():
+    with training_process():
         finished = study(run, offline_steps, show, stopped) and fly_and_learn(run, show, stopped)
     if not finished:
         run.save()

@@ -1,11 +1,14 @@
-"""What a method learns instead of the raw reward: the reward above a floor, and nothing after a crash.
+"""What a method learns instead of the raw reward: how far the reward lies above a floor, and nothing after a crash.
 
-    learned = scale * max(reward - floor, 0)
+    share   = (reward - floor) / (best - floor), kept within [0, 1]
+    floored = unit * share
+    distance = unit * (1 - sqrt(1 - share))
 
 The raw reward is negative far from the set-point, and a crash ends it. So a method that maximises the sum of raw rewards is
-paid to crash soon. The learned reward is never negative. Therefore one more step before a crash never lowers the return,
-whatever the discount. It is the return with a crash as an absorbing state that pays `floor` for ever, but for a constant
-(time limits in reinforcement learning: Pardo et al. 2018).
+paid to crash soon. What is learned here is never negative. Therefore one more step before a crash never lowers the return,
+whatever the discount. `floored` is the return with a crash as an absorbing state that pays the floor for ever, but for a
+constant. `distance` takes the root of what is missing to a perfect hover. The costs of the paper are squares, which say
+next to nothing about the last centimetres; their root is a distance, which falls evenly.
 """
 
 from __future__ import annotations
@@ -23,24 +26,31 @@ from spike_ctrl.sim.reward_terms import RewardTerm
 
 @dataclass(frozen=True)
 class FlooredReward:
-    """The floor, in units of the reward, and the scale of what lies above it."""
+    """What is learned of rewards between a floor and the best, in units of the reward.
+
+    distance: take the root of what is missing to the best. unit: what the best is worth.
+    """
 
     floor: float
-    scale: float
+    best: float
+    distance: bool = False
+    unit: float = 0.3
 
     def __call__(self, reward: NDArray[Any]) -> NDArray[np.float32]:
-        """The learned reward of raw rewards of any shape."""
-        above: NDArray[np.float32] = np.maximum(np.asarray(reward, np.float32) - np.float32(self.floor), np.float32(0))
-        return above * np.float32(self.scale)
+        """What is learned of raw rewards of any shape."""
+        share = (np.asarray(reward, np.float32) - np.float32(self.floor)) / np.float32(self.best - self.floor)
+        share = np.clip(share, 0, 1)
+        learned: NDArray[np.float32] = np.float32(self.unit) * (1 - np.sqrt(1 - share) if self.distance else share)
+        return learned
 
 
 def derive(
-    weights: Iterable[Coefficients], box: float, hover: float, terms: Sequence[RewardTerm] = (), unit: float = 0.3
+    weights: Iterable[Coefficients], box: float, hover: float, terms: Sequence[RewardTerm] = (), distance: bool = False
 ) -> FlooredReward:
-    """The floor and scale of a task.
+    """The learned reward of a task.
 
     The floor is what a vehicle earns that rests at the wall, level: the least over all weights that the task will have, and
-    over the six walls. At the scale a perfect hover earns `unit` per step; the default fits a discount of .97 to .99.
+    over the six walls. The best is what it earns at the set-point. The unit fits a discount of .97 to .99.
 
     box: half-width (m). hover: u that hovers. Raises ValueError where a hover at the set-point earns no more than one at
     the wall.
@@ -55,4 +65,4 @@ def derive(
     floor, best = float(earned[:, :6].min()), float(earned[:, 6].max())
     if best <= floor:
         raise ValueError(f"found {best:g} per step at the set-point and {floor:g} at the wall, wanted more at the set-point")
-    return FlooredReward(floor, unit / (best - floor))
+    return FlooredReward(floor, best, distance)

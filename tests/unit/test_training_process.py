@@ -6,7 +6,7 @@ import sys
 import torch
 from threadpoolctl import threadpool_info
 
-from spike_ctrl.learn.threads import one_thread
+from spike_ctrl.learn.training_process import training_process
 
 LEARNERS = """
 import torch
@@ -37,7 +37,7 @@ def test_a_program_computes_on_one_thread_and_gives_the_others_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with one_thread():
+        with training_process():
             assert torch.get_num_threads() == 1
             assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
         assert torch.get_num_threads() == 2
