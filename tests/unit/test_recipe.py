@@ -10,7 +10,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe, RecipeError
-from spike_ctrl.sim.randomisation import Start
+from spike_ctrl.sim.randomisation import Randomisation, Start
 
 SHIPPED = sorted(path.stem for path in (resources.folder("config") / "recipes").glob("*.yaml"))
 
@@ -171,9 +171,52 @@ def test_every_number_of_a_recipe_and_of_the_starts_has_a_range():
         recipes.TD3BCSettings,
         recipes.ModelGradientSettings,
         recipes.Gains,
-        recipes.Randomisation,
+        Randomisation,
         Start,
     ):
         for field in dataclasses.fields(settings):
             if isinstance(field.default, (int, float)) and not isinstance(field.default, bool) and field.name not in free:
                 assert field.metadata["low"] <= field.default <= field.metadata["high"] < math.inf, field.name
+
+
+# --- a recipe made from another ---
+
+
+def test_a_recipe_changes_single_keys_of_its_base_and_is_written_in_full(tmp_path):
+    (tmp_path / "mine.yaml").write_text("name: mine\nbase: td3bc\ntd3bc: {bc: 0.5}\nreplay: {window: 40}\n")
+    mine, base = recipes.load(tmp_path / "mine.yaml"), recipes.find("td3bc")
+    assert (mine.name, mine.td3bc.bc, mine.replay.window) == ("mine", 0.5, 40)
+    assert dataclasses.replace(mine.td3bc, bc=base.td3bc.bc) == base.td3bc
+    assert mine.guide == base.guide and mine.task == base.task
+    written = recipes.to_dict(mine)
+    assert "base" not in written and recipes.from_dict(written) == mine
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("td3b", "recipe x: base: recipe 'td3b' not found; known: .*did you mean 'td3bc'"),
+        (3, "recipe x: base: found 3, wanted the name of a recipe"),
+    ],
+)
+def test_a_base_that_is_none_is_named(base, message):
+    with pytest.raises(recipes.RecipeError, match=message):
+        recipes.from_dict({"name": "x", "base": base}, "recipe x")
+
+
+def test_recipes_that_are_each_others_base_are_refused(tmp_path):
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text(f"name: one\nbase: {two}\n")
+    two.write_text(f"name: two\nbase: {one}\n")
+    with pytest.raises(recipes.RecipeError, match=r"base: found .*, wanted the name of a recipe that is not"):
+        recipes.load(one)
+
+
+def test_a_shift_of_the_reward_is_taken_for_what_it_was_and_refused_beside_a_floor():
+    old = recipes.from_dict({"name": "x", "td3bc": {"reward_shift": 1.0}})  # as recipes of version 0.1
+    assert old.td3bc.reward == "shifted"
+    assert recipes.from_dict({"name": "x", "td3bc": {"bc": 1.0}}).td3bc.reward == "floored"
+    with pytest.raises(
+        recipes.RecipeError, match="reward_shift: found beside reward: floored, wanted only beside reward: shifted"
+    ):
+        recipes.from_dict({"name": "x", "td3bc": {"reward": "floored", "reward_shift": 1.0}})

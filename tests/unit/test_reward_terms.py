@@ -11,6 +11,7 @@ from spike_ctrl.learn.replay_buffer import SequenceBuffer
 from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import END, START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
 
@@ -70,7 +71,7 @@ def test_the_return_of_an_episode_holds_its_terms_and_tells_their_sums():
 
 def test_a_term_is_shown_the_state_without_the_noise_of_the_sensors():
     seen = []
-    task = Task(randomisation=recipes.Randomisation(noise=1.0))
+    task = Task(randomisation=Randomisation(noise=1.0))
     term = RewardTerm("spy", lambda o, u, previous: seen.append(o) or o[:, 0], 1.0)
     environment = Environment(AIRFRAME, VEHICLES, task, terms=(term,))
     environment.reset(seed=0)

@@ -28,7 +28,7 @@ from torch import nn
 from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.learn.recipe import NetworkSettings, RecipeError
+from spike_ctrl.learn.recipe_blocks import NetworkSettings, RecipeError
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import network as spiking

@@ -8,7 +8,8 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.jump_start import JumpStart
-from spike_ctrl.learn.recipe import JumpStartSettings, Recipe
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe_blocks import JumpStartSettings
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED

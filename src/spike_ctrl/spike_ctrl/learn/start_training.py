@@ -13,7 +13,8 @@ from spike_ctrl._files import provenance, ranges
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import Evaluation
 from spike_ctrl.learn import recipe as recipes
-from spike_ctrl.learn.recipe import Recipe, ScheduleSettings
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe_blocks import ScheduleSettings
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import study
 from spike_ctrl.learn.trainer import train as fly_and_learn
