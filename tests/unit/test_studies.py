@@ -21,6 +21,7 @@ from spike_ctrl_studies import (
     gradients_study,
     guide_flights,
     headline_study,
+    methods_study,
     paper,
     slopes_study,
     training_run,
@@ -300,17 +301,19 @@ def test_variants_take_out_what_their_names_say():
     jump = of("BC").jump_start
     assert jump.horizon == jump.rest == TINY.task.episode_steps and not jump.spread
     jump = of("TD3BC + jump start").jump_start
-    assert jump.horizon == TINY.task.episode_steps and jump.rest == 5 and jump.until == ablation_study.JUMP_UNTIL
+    assert jump == TINY.jump_start
     for name in ablation_study.VARIANTS:
         assert of(name).task.reward == "curriculum"
         assert of(name).td3bc.label == ("guide" if "guide's label" in name else "buffer")
+        assert (of(name).td3bc.reward == "shifted") is ("reward of 0.1" in name)
+    assert of("TD3BC + jump start, reward of 0.1").td3bc.crash_reward == -1
 
 
 def test_the_papers_own_returns_agree_with_its_claims_on_the_ablation():
     ours = {name: (0.0, 1.0) for name in ablation_study.VARIANTS}
     theirs = ours | {name: (value, 1.0) for name, (value, _) in paper.ABLATION.items()}
-    assert verdicts(ablation_study.findings(theirs)) == [AGREES] * 4 + [OPEN] * 2
-    assert verdicts(ablation_study.findings(ours)) == [OPEN] * 6
+    assert verdicts(ablation_study.findings(theirs)) == [AGREES] * 4 + [OPEN, AGREES, AGREES, OPEN]
+    assert verdicts(ablation_study.findings(ours)) == [OPEN] * 8
     turned = theirs | {"TD3BC": (450.0, 1.0), "TD3": (450.0, 1.0), "TD3 + jump start": (450.0, 1.0)}
     assert verdicts(ablation_study.findings(turned))[:4] == [DIFFERS] * 4
 
@@ -321,6 +324,25 @@ def test_a_gap_that_the_seeds_cover_decides_nothing():
     assert verdicts(found)[:2] == [OPEN] * 2 and found[1].measured == "TD3BC + jump start 90, TD3BC 0; seeds scatter by 216."
     scores["TD3BC + jump start"] = (90.0, float("nan"))  # of one seed
     assert verdicts(ablation_study.findings(scores))[:2] == [AGREES] * 2
+
+
+def test_the_methods_are_held_to_what_they_are_said_to_reach():
+    method = methods_study.Method("td3bc", 0.98, 440, seeds=4)
+    good, bad = run_of(450.0), run_of(430.0)
+    assert methods_study._finding(method, "x", [good] * 4 + [bad]).verdict == AGREES
+    found = methods_study._finding(method, "x", [good] * 3 + [bad] * 2)
+    assert (found.verdict, found.measured) == (DIFFERS, "3 of 5 seeds.")
+    assert methods_study._finding(method._replace(survival=1.01), "x", [good] * 5).verdict == DIFFERS
+
+
+def test_the_methods_stand_in_one_table_with_the_guide_and_on_one_figure():
+    results = {f"{name} seed {seed}": [line | {"variant": name} for line in run_of(100.0 + seed)]
+               for name in methods_study.METHODS for seed in (0, 2)}  # fmt: skip
+    results[methods_study.GUIDE] = [line for line in run_of(472.0) if line["kind"] == "result"]
+    report = methods_study.report(StudyOptions(), results)
+    assert [row["method"] for row in report.table] == [*methods_study.METHODS, "the guide itself"]
+    assert report.table[-1]["1.5 m start"] == "472.0" and report.table[0]["1.5 m start"].startswith("101.0")
+    assert len(report.figures[0].panels) == 2
 
 
 def test_the_table_of_the_ablation_has_the_papers_return_beside_ours():

@@ -49,7 +49,7 @@ from spike_ctrl_studies.study import (
 )
 from spike_ctrl_studies.study_folder import safe
 
-SEEDS = (1, 2)
+SEEDS = (1, 5)
 RECIPE, MODEL = "td3bc", "crazyflie_td3bc.safetensors"
 VEHICLES, PROBES = 256, 512
 UPDATES, CHECKS = (300, 1500), (100, 300, 600, 1000, 1500)

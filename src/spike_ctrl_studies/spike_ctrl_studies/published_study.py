@@ -31,7 +31,7 @@ from spike_ctrl_studies.study import (
 )
 from spike_ctrl_studies.study_folder import safe
 
-SEEDS = (1, 1)
+SEEDS = (1, 5)
 RECIPE = "paper"
 QUICK_STEPS = 300_000
 VALIDATIONS = 20

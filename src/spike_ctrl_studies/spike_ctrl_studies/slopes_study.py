@@ -44,7 +44,7 @@ from spike_ctrl_studies.study import (
 )
 from spike_ctrl_studies.study_folder import safe
 
-SEEDS = (1, 3)
+SEEDS = (1, 5)
 RECIPES = ("td3bc", "default")
 SCHEDULES = {
     "k = 2": {"kind": "fixed", "k": 2},
@@ -56,7 +56,7 @@ SCHEDULES = {
 SHALLOW, STEEP = ("k = 2", "interval", "adaptive"), ("k = 50", "k = 100")
 LEVEL = 100
 EPOCH_STEPS = 16_384
-STEPS = 600_000  # at most: td3bc does not improve after 400 000 steps, and more would take hours
+STEPS = 1_200_000  # at most
 QUICK_STEPS, QUICK_HIDDEN = 250_000, (64, 64)
 NEAR = 0.2  # returns count as equal if they differ by at most this share of the larger
 CLEAR = 1.5  # a return counts as better if it is at least this many times the other
