@@ -27,9 +27,10 @@ class TD3BCSettings:
     policy_noise: float = within(0.2, 0.0, 2.0)  # of the target action, which twin critics ask for
     noise_clip: float = within(0.5, 0.0, 2.0)
     burn_in: int = within(50, 0, 1000)
-    # What the critics learn. floored, distance: see `floored_reward`; their numbers follow from the task. shifted:
+    # What the critics learn. floored: see `floored_reward`, with this root; the rest follows from the task. shifted:
     # reward_scale (r - reward_shift), and crash_reward at a crash; such numbers can make it pay to crash.
-    reward: str = field(default="floored", metadata={"choices": ("floored", "distance", "shifted")})
+    reward: str = field(default="floored", metadata={"choices": ("floored", "shifted")})
+    root: float = within(1.0, 0.05, 1.0)
     reward_scale: float = within(1.0, 1e-6, 1e6)
     reward_shift: float = 0.0
     crash_reward: float = 0.0
@@ -56,7 +57,7 @@ class PPOSettings:
     """Constants of the method; see the recipe for their values and reasons."""
 
     gamma: float = within(0.99, 0.0, 1.0)
-    reward: str = field(default="floored", metadata={"choices": ("floored", "distance")})  # see `floored_reward`
+    root: float = within(1.0, 0.05, 1.0)  # of the reward, see `floored_reward`
     gae: float = within(0.95, 0.0, 1.0)  # lambda of the advantages
     deviation: float = within(0.5, 1e-3, 10.0)  # of the exploration, at the start; it is learned
     clip: float = within(0.3, 0.0, 1.0)  # how far the probability of an action may move in one iteration

@@ -40,9 +40,9 @@ class OffPolicy:
         if recipe.td3bc.reward == "floored":
             if airframe is None:
                 raise ValueError(
-                    "td3bc.reward: found 'floored', wanted 'shifted' where there is no airframe to derive it from"
+                    "td3bc.reward: found 'floored', wanted 'shifted' where no airframe tells what a hover earns"
                 )
-            floored = recipe.task.floored(airframe.hover)
+            floored = recipe.task.floored(airframe.hover, recipe.td3bc.root)
         self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate, floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:

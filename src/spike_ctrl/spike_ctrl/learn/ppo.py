@@ -34,7 +34,7 @@ class PPO:
             raise ValueError("jump_start.horizon and rest: found a guide's share, wanted 0: PPO learns from its own flight")
         self.settings, self.schedule = recipe.ppo, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
-        self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.reward == "distance")
+        self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.root)
         self.critic = Critic(recipe.critic_width, generator)
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
         self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *self.noise])

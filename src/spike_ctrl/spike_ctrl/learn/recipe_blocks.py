@@ -51,14 +51,14 @@ class TaskSettings:
         """The weights of the reward at this progress of its curriculum."""
         return curriculum(stage) if isinstance(self.reward, str) else self.reward
 
-    def floored(self, hover: float, distance: bool = False) -> FlooredReward:
+    def floored(self, hover: float, root: float = 1.0) -> FlooredReward:
         """What a method is to learn of the reward, at any stage of its curriculum. hover: u that hovers.
 
-        distance: see `floored_reward`. Raises RecipeError.
+        root: see `floored_reward`. Raises RecipeError.
         """
         stages = {self.coefficients(self.stage(progress)) for progress in np.linspace(0, 1, CURRICULUM_STEPS)}
         try:
-            return floored_reward.derive(stages, self.box, hover, self.reward_terms(), distance)
+            return floored_reward.derive(stages, self.box, hover, self.reward_terms(), root)
         except ValueError as error:
             raise RecipeError(f"task.reward: {error}") from None
 

@@ -1,14 +1,13 @@
 """What a method learns instead of the raw reward: how far the reward lies above a floor, and nothing after a crash.
 
     share   = (reward - floor) / (best - floor), kept within [0, 1]
-    floored = unit * share
-    distance = unit * (1 - sqrt(1 - share))
+    learned = unit * (1 - (1 - share)^root)
 
 The raw reward is negative far from the set-point, and a crash ends it. So a method that maximises the sum of raw rewards is
 paid to crash soon. What is learned here is never negative. Therefore one more step before a crash never lowers the return,
-whatever the discount. `floored` is the return with a crash as an absorbing state that pays the floor for ever, but for a
-constant. `distance` takes the root of what is missing to a perfect hover. The costs of the paper are squares, which say
-next to nothing about the last centimetres; their root is a distance, which falls evenly.
+whatever the discount. With root 1 it is the return with a crash as an absorbing state that pays the floor for ever, but for
+a constant. The costs of the paper are squares, which say next to nothing about the last centimetres. With root 1/2 what is
+missing to a perfect hover counts as a distance, which falls evenly; with less the last centimetres count most.
 """
 
 from __future__ import annotations
@@ -28,24 +27,24 @@ from spike_ctrl.sim.reward_terms import RewardTerm
 class FlooredReward:
     """What is learned of rewards between a floor and the best, in units of the reward.
 
-    distance: take the root of what is missing to the best. unit: what the best is worth.
+    root: exponent of what is missing to the best, in (0, 1]. unit: what the best is worth.
     """
 
     floor: float
     best: float
-    distance: bool = False
+    root: float = 1.0
     unit: float = 0.3
 
     def __call__(self, reward: NDArray[Any]) -> NDArray[np.float32]:
         """What is learned of raw rewards of any shape."""
         share = (np.asarray(reward, np.float32) - np.float32(self.floor)) / np.float32(self.best - self.floor)
-        share = np.clip(share, 0, 1)
-        learned: NDArray[np.float32] = np.float32(self.unit) * (1 - np.sqrt(1 - share) if self.distance else share)
+        missing = 1 - np.clip(share, 0, 1)
+        learned: NDArray[np.float32] = np.float32(self.unit) * (1 - missing ** np.float32(self.root))
         return learned
 
 
 def derive(
-    weights: Iterable[Coefficients], box: float, hover: float, terms: Sequence[RewardTerm] = (), distance: bool = False
+    weights: Iterable[Coefficients], box: float, hover: float, terms: Sequence[RewardTerm] = (), root: float = 1.0
 ) -> FlooredReward:
     """The learned reward of a task.
 
@@ -65,4 +64,4 @@ def derive(
     floor, best = float(earned[:, :6].min()), float(earned[:, 6].max())
     if best <= floor:
         raise ValueError(f"found {best:g} per step at the set-point and {floor:g} at the wall, wanted more at the set-point")
-    return FlooredReward(floor, best, distance)
+    return FlooredReward(floor, best, root)
