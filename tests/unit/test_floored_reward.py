@@ -50,6 +50,7 @@ def gain_of_one_more_step(rewards, gamma):
 @pytest.mark.parametrize("stage", [0.0, 0.5, 1.0])
 def test_one_more_step_before_the_crash_never_lowers_the_return(name, stage):
     plan = recipes.find(name)
+    assert plan.td3bc.reward == "floored"
     environment = training_environment(plan, AIRFRAME, 64)
     environment.coefficients = plan.task.coefficients(plan.task.stage(stage))
     flights = crashes(environment)

@@ -1,12 +1,16 @@
 """The twin critics: two networks side by side that know nothing of each other."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import layer_norm
 
+from spike_ctrl import airframe
 from spike_ctrl.learn.critics import RATES_SCALE, VELOCITY_SCALE, TwinCritic
-from spike_ctrl.learn.replay_buffer import privileged_size
+from spike_ctrl.learn.replay_buffer import Widths, privileged_size
+from spike_ctrl.sim.environment import Environment
 
 
 def critic(width=12, seed=0):
@@ -84,3 +88,33 @@ def test_it_learns_a_function_of_state_and_action():
         optimiser.step()
         errors.append(loss.item())
     assert errors[-1] < 0.1 * np.var(wanted.numpy())
+
+
+# --- the sizes of what a quadrotor's critic sees ---
+
+
+def turned_about_the_vertical(privileged, angle):
+    """The same states, the set-point's frame turned: position, R and velocity turn, body rates and rotors do not."""
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+    found = privileged.clone()
+    found[..., 0:3] = privileged[..., 0:3] @ turn.T
+    found[..., 3:12] = (turn @ privileged[..., 3:12].reshape(-1, 3, 3)).reshape(privileged[..., 3:12].shape)
+    found[..., 12:15] = privileged[..., 12:15] @ turn.T
+    return found
+
+
+def test_the_sizes_do_not_depend_on_where_the_errors_point():
+    observation, _ = Environment(airframe.load("crazyflie"), 64).reset(seed=3)
+    privileged = torch.cat([torch.from_numpy(observation), torch.rand(64, 10)], 1)
+    critic = TwinCritic(16, torch.Generator().manual_seed(0), history=0, sizes=True)
+    for weight in critic.weights[:1]:
+        weight.data[:, :-4] = 0  # but for the sizes the critic is blind
+    action = torch.zeros(64, 4)
+    here, there = (critic(seen, action) for seen in (privileged, turned_about_the_vertical(privileged, 1.0)))
+    torch.testing.assert_close(here, there)
+    assert here.std(1).min() > 1e-3  # and it does see the states
+
+
+def test_something_else_than_a_quadrotor_has_no_sizes():
+    with pytest.raises(ValueError, match=r"sizes: found Widths\(observation=3.*wanted the observation of a quadrotor"):
+        TwinCritic(16, torch.Generator(), 0, Widths(3, 1, 0, 0), sizes=True)

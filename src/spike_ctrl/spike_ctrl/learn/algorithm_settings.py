@@ -24,6 +24,7 @@ class TD3BCSettings:
     change: float = within(0.0, 0.0, 1e3)  # cost of the action's squared change from step to step
     critic: str = field(default="twin", metadata={"choices": ("twin", "advantage")})
     history: int = within(HISTORY, 0, HISTORY)  # actions in the privileged observation
+    sizes: bool = False  # the critics also see how large position error, tilt, velocity and rates are
     policy_noise: float = within(0.2, 0.0, 2.0)  # of the target action, which twin critics ask for
     noise_clip: float = within(0.5, 0.0, 2.0)
     burn_in: int = within(50, 0, 1000)

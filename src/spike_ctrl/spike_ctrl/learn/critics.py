@@ -18,32 +18,46 @@ from torch.nn.functional import layer_norm
 from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Widths, privileged_size
 
 VELOCITY_SCALE, RATES_SCALE = 0.5, 0.1  # 1 / (m/s), 1 / (rad/s)
+VECTORS = (slice(0, 3), slice(9, 11), slice(12, 15), slice(15, 18))  # position error, tilt (of R), velocity, rates
 
 
 class Ensemble(nn.Module):
     """Independent networks of the same inputs, evaluated side by side: [..., P] to [members, ...].
 
     Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; velocities and body
-    rates of a quadrotor's observation are brought to order 1. All randomness comes from the generator.
+    rates of a quadrotor's observation are brought to order 1. sizes: how large its position error, tilt, velocity and rates
+    are stands beside them, for the reward depends on these alone. All randomness comes from the generator.
     """
 
-    def __init__(self, members: int, inputs: int, width: int, generator: torch.Generator, widths: Widths = QUADROTOR):
+    def __init__(
+        self,
+        members: int,
+        inputs: int,
+        width: int,
+        generator: torch.Generator,
+        widths: Widths = QUADROTOR,
+        sizes: bool = False,
+    ):
         super().__init__()
-        sizes = (inputs, width, width, 1)
-        self.width = width
+        if sizes and widths != QUADROTOR:
+            raise ValueError(f"sizes: found {widths}, wanted the observation of a quadrotor")
+        self.width, self.sized = width, VECTORS if sizes else ()
+        layers = (inputs + len(self.sized), width, width, 1)
         scale = torch.ones(inputs)
         if widths == QUADROTOR:
             scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
         self.register_buffer("scale", scale)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in itertools.pairwise(sizes):
+        for fan_in, fan_out in itertools.pairwise(layers):
             bound = 1 / math.sqrt(fan_in)
             self.weights.append(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound, generator=generator))
             self.biases.append(torch.empty(members, 1, fan_out).uniform_(-bound, bound, generator=generator))
 
     def forward(self, inputs: torch.Tensor, members: int) -> torch.Tensor:
         """Values [members, ...] of the first `members` networks."""
-        x = (inputs * self.scale).reshape(1, -1, len(self.scale)).expand(members, -1, -1)
+        x = inputs * self.scale
+        x = torch.cat([x, *(x[..., vector].norm(dim=-1, keepdim=True) for vector in self.sized)], -1)
+        x = x.reshape(1, -1, x.shape[-1]).expand(members, -1, -1)
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias[:members], x, weight[:members])
             if index < len(self.weights) - 1:
@@ -54,8 +68,15 @@ class Ensemble(nn.Module):
 class TwinCritic(Ensemble):
     """Two networks Q(privileged observation, action): privileged [..., P], action [..., A] to values [2, ...]."""
 
-    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY, widths: Widths = QUADROTOR):
-        super().__init__(2, privileged_size(history, widths) + widths.action, width, generator, widths)
+    def __init__(
+        self,
+        width: int,
+        generator: torch.Generator,
+        history: int = HISTORY,
+        widths: Widths = QUADROTOR,
+        sizes: bool = False,
+    ):
+        super().__init__(2, privileged_size(history, widths) + widths.action, width, generator, widths, sizes)
 
     def forward(self, privileged: torch.Tensor, action: torch.Tensor, members: int = 2) -> torch.Tensor:
         """Values [members, ...] of the first `members` critics."""
@@ -69,11 +90,18 @@ class AdvantageCritic(nn.Module):
     advantages, 1993, and the compatible critic of Silver et al., 2014, which has a - own as its only input).
     """
 
-    def __init__(self, width: int, generator: torch.Generator, history: int = HISTORY, widths: Widths = QUADROTOR):
+    def __init__(
+        self,
+        width: int,
+        generator: torch.Generator,
+        history: int = HISTORY,
+        widths: Widths = QUADROTOR,
+        sizes: bool = False,
+    ):
         super().__init__()
         size = privileged_size(history, widths)
-        self.state = Ensemble(1, size, width, generator, widths)
-        self.deviation = Ensemble(1, size + widths.action, width, generator, widths)
+        self.state = Ensemble(1, size, width, generator, widths, sizes)
+        self.deviation = Ensemble(1, size + widths.action, width, generator, widths, sizes)
 
     def value(self, privileged: torch.Tensor) -> torch.Tensor:
         """V [...] of states [..., P]: what the policy itself gets from there."""

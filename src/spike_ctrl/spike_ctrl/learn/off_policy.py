@@ -34,21 +34,21 @@ class OffPolicy:
     ):
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
-        history = recipe.td3bc.history
-        critic = CRITICS[recipe.td3bc.critic](recipe.critic_width, generator, history, widths)
+        s = recipe.td3bc
+        critic = CRITICS[s.critic](recipe.critic_width, generator, s.history, widths, s.sizes)
         floored = None
-        if recipe.td3bc.reward == "floored":
+        if s.reward == "floored":
             if airframe is None:
                 raise ValueError(
                     "td3bc.reward: found 'floored', wanted 'shifted' where no airframe tells what a hover earns"
                 )
-            floored = recipe.task.floored(airframe.hover, recipe.td3bc.root)
-        self.algorithm = TD3BC(actor, critic, recipe.td3bc, recipe.schedule.learning_rate, floored)
+            floored = recipe.task.floored(airframe.hover, s.root)
+        self.algorithm = TD3BC(actor, critic, s, recipe.schedule.learning_rate, floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
             found = recipe.replay.capacity
             raise ValueError(f"replay.capacity: found {found}, wanted at least {enough} for {vehicles} vehicles")
-        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, history, widths)
+        self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, s.history, widths)
         self.recorded: SequenceBuffer | None = None
         self.blind = False
 
