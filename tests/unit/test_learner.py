@@ -201,6 +201,12 @@ def test_the_leave_follows_the_steps_flown():
         found.append((student.leave().horizon, student.leave().curriculum, student.finished))
     assert found == [(25, 0, False), (15, 0.25, False), (5, 0.5, False), (5, 0.75, False), (5, 1, True), (5, 1, True)]
     assert student.leave().noise == 0.1
+    quieter = learner(jump_start={"noise": 0.4, "noise_left": 0.25})
+    assert quieter.leave().noise == 0.4
+    quieter.environment_steps = quieter.recipe.schedule.steps // 2
+    assert quieter.leave().noise == pytest.approx(0.2)  # by equal factors
+    quieter.environment_steps = quieter.recipe.schedule.steps
+    assert quieter.leave().noise == pytest.approx(0.1)
     assert learner(task={"reward": "end"}).leave().curriculum == 1
     assert learner(jump_start={"until": 0.0}).leave().horizon == 5
 

@@ -107,7 +107,8 @@ class Learner:
         jump, progress = self.recipe.jump_start, self.progress
         share = min(1.0, progress / jump.until) if jump.until > 0 else 1.0
         horizon = jump.horizon + (jump.rest - jump.horizon) * share
-        return RolloutSettings(horizon, 0.0 if self.explorer else jump.noise, self.recipe.task.stage(progress))
+        noise = 0.0 if self.explorer else jump.noise * jump.noise_left**progress
+        return RolloutSettings(horizon, noise, self.recipe.task.stage(progress))
 
     def receive(self, rows: Rows) -> None:
         """Store one tick of all vehicles and keep account of their episodes; what is not finite is dropped and counted."""
