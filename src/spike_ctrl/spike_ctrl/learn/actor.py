@@ -114,10 +114,10 @@ def unroll(
 
     first: bool [T, B], the steps that begin from the initial state.
     """
+    if first is None and hasattr(actor, "unroll"):
+        return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     if isinstance(actor, SpikingNetwork):
         return actor.unroll(observation, state, slope, first)
-    if hasattr(actor, "unroll") and first is None:
-        return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     actions, rates = [], []
     for t, row in enumerate(observation):
         if first is not None:

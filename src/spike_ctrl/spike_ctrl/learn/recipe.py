@@ -36,6 +36,18 @@ ALGORITHMS = {
 
 SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for reward: shifted
 
+NEW = {
+    "code": None,
+    "terms": {},
+    "noise_left": 1.0,
+    "noise_time": 0.0,
+    "bc_own": 1.0,
+    "q_unit": "mean",
+    "sizes": False,
+    "root": 1.0,
+}
+"""Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before."""
+
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
 
@@ -191,9 +203,10 @@ def _plain(value):
         return {"class": value.code.name, "slope": _plain(value.slope), **_plain(value.code.arguments)}
     if dataclasses.is_dataclass(value):
         found = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        left_out = {"code": None, "terms": {}}  # as before there were any
-        if isinstance(value, TD3BCSettings) and value.reward != "shifted":
-            left_out |= {key: getattr(TD3BCSettings, key) for key in SHIFT}
+        left_out = dict(NEW)
+        if isinstance(value, TD3BCSettings):
+            shifted = value.reward == "shifted"  # which the keys of the shift say already
+            left_out |= {"reward": "shifted"} if shifted else {key: getattr(TD3BCSettings, key) for key in SHIFT}
         return {key: item for key, item in found.items() if not (key in left_out and item == left_out[key])}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
