@@ -17,6 +17,7 @@ GROUP = "train"
 EXAMPLES = """
 spike-ctrl train
 spike-ctrl train td3bc --steps 1000000 --seed 3 --run runs/short
+spike-ctrl train ppo                                # from rewards alone, without a guide
 spike-ctrl train --resume runs/short
 spike-ctrl train --from-bag bags/20260101-120000 bags/20260102-120000    # offline, from what was recorded
 spike-ctrl train --from-bag bags/20260101-120000 --online 200000         # then flies on
