@@ -94,6 +94,18 @@ def test_a_new_episode_begins_with_new_noise():
     assert abs(np.corrcoef(before.ravel(), after.ravel())[0, 1]) < 0.1
 
 
+def test_with_noise_spread_each_episode_has_its_own_share_of_the_noise():
+    start = JumpStart(VEHICLES, np.random.default_rng(3), quiet=True)
+    start.begin(ALL, 0)
+    noise = np.array([fly(start, step, noise=0.01)[0] - POLICY for step in range(400)]) / 0.01
+    share = noise.std((0, 2))
+    np.testing.assert_allclose(np.sort(share), (np.arange(VEHICLES) + 0.5) / VEHICLES, atol=0.1)  # uniform from 0 to 1
+    first = np.arange(VEHICLES) < 20
+    before = start.loudness.copy()
+    start.begin(first, 0)
+    assert (start.loudness[first] != before[first]).all() and (start.loudness[~first] == before[~first]).all()
+
+
 def test_the_correlation_time_of_a_recipe_is_in_seconds():
     assert JumpStartSettings(noise_time=0.1).memory() == pytest.approx(np.exp(-0.1))
     assert JumpStartSettings(noise_time=0.1).memory(rate_hz=200) == pytest.approx(np.exp(-0.05))

@@ -13,18 +13,30 @@ class JumpStart:
 
     horizon: steps. With `spread`, each episode draws its own hand-over uniformly up to the horizon; without, all
     hand over exactly at it, as in the paper. memory: correlation of the noise from one step to the next, in [0, 1). The
-    motors filter white noise away; noise that lasts as long as their lag moves the vehicle.
+    motors filter white noise away; noise that lasts as long as their lag moves the vehicle. quiet: each episode draws its
+    own share of the noise, uniformly. Otherwise the policy is never seen to fly without: a spiking network in a steady
+    hover repeats the same spikes, and does not answer small errors that noise would have made it answer.
     """
 
-    def __init__(self, vehicles: int, generator: np.random.Generator, spread: bool = True, memory: float = 0.0):
-        self.generator, self.spread, self.memory = generator, spread, np.float32(memory)
+    def __init__(
+        self,
+        vehicles: int,
+        generator: np.random.Generator,
+        spread: bool = True,
+        memory: float = 0.0,
+        quiet: bool = False,
+    ):
+        self.generator, self.spread, self.memory, self.quiet = generator, spread, np.float32(memory), quiet
         self.hand_over = np.zeros(vehicles)
+        self.loudness = np.ones(vehicles, np.float32)
         self._noise = np.zeros((vehicles, 4), np.float32)  # of unit deviation
 
     def begin(self, first: np.ndarray, horizon: float) -> None:
         """Draw the hand-over step of every vehicle whose episode starts (mask `first`, (N,))."""
         share = self.generator.random(len(first)) if self.spread else 1.0
         self.hand_over = np.where(first, share * horizon, self.hand_over)
+        if self.quiet:
+            self.loudness = np.where(first, self.generator.random(len(first), np.float32), self.loudness)
 
     def act(self, step: np.ndarray, policy: np.ndarray, guide: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
         """Actions (N, 4) in [-1, 1] that fly, and the mask (N,) of vehicles flown by the guide.
@@ -35,6 +47,6 @@ class JumpStart:
         fresh = self.generator.standard_normal(policy.shape, np.float32)
         kept = np.where((step == 0)[:, None], np.float32(1), np.sqrt(1 - self.memory**2))
         self._noise = np.where((step == 0)[:, None], np.float32(0), self.memory * self._noise) + kept * fresh
-        explored = policy + noise * self._noise
+        explored = policy + noise * self.loudness[:, None] * self._noise
         action = np.where(by_guide[:, None], guide, explored)
         return np.clip(action, -1, 1, out=action).astype(np.float32, copy=False), by_guide

@@ -90,7 +90,7 @@ class JumpStartSettings:
     """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training.
 
     noise: deviation of the policy's actions; at the end of the training the share `noise_left` of it. noise_time (s): how
-    long it lasts, as a correlation time; 0 is white noise.
+    long it lasts, as a correlation time; 0 is white noise. noise_spread: each episode draws its share of the noise.
     """
 
     horizon: int = within(500, 0, 100_000)
@@ -100,6 +100,7 @@ class JumpStartSettings:
     noise: float = within(0.1, 0.0, 2.0)
     noise_left: float = within(1.0, 0.0, 1.0)
     noise_time: float = within(0.0, 0.0, 100.0)
+    noise_spread: bool = False
 
     def memory(self, rate_hz: float = 100.0) -> float:
         """Correlation of the noise from one step to the next."""
