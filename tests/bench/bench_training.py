@@ -15,7 +15,8 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
 from spike_ctrl_studies.training_run import with_evaluations
 
-VEHICLES, WARM_UP, ITERATIONS = 256, 10, 12  # iterations of the learner; from the ninth on there are windows to draw
+RECIPES = ("td3bc", "dagger", "ppo", "default")
+VEHICLES, ITERATIONS = 256, 12  # of the learner
 # The parts of a run by the file and name of the function that is all of it.
 PARTS = {
     "simulator": ("rollout.py", "fly"),
@@ -25,14 +26,15 @@ PARTS = {
     "windows": ("replay_buffer.py", "sample"),
     "critics": ("td3bc.py", "update_critics"),
     "actor": ("td3bc.py", "update_actor"),
+    "ppo": ("ppo.py", "update"),
     "model_gradient": ("model_gradient.py", "update"),
 }
 
 
 def measure() -> dict[str, float]:
-    """Shares of each part, and environment steps per second, of the recipes td3bc and default."""
+    """Shares of each part, and environment steps per second, of some recipes."""
     figures = {}
-    for name in ("td3bc", "default"):
+    for name in RECIPES:
         profile, seconds = _profiled(name)
         steps = ITERATIONS * recipes.find(name).schedule.iteration_steps
         figures[f"training_{name}_steps_per_s"] = steps / seconds
@@ -53,9 +55,10 @@ def _profiled(name: str) -> tuple[cProfile.Profile, float]:
         )
         # From here on critics and actor learn as they do for most of the run.
         run.learner.environment_steps = int(0.5 * plan.schedule.steps)
-        train(run, lambda line: None, lambda: run.learner.iterations >= WARM_UP)
+        train(run, lambda line: None, lambda: run.learner.actor_updates > 0)
+        until = run.learner.iterations + ITERATIONS
         profile, began = cProfile.Profile(), time.process_time()
-        profile.runcall(train, run, lambda line: None, lambda: run.learner.iterations >= WARM_UP + ITERATIONS)
+        profile.runcall(train, run, lambda line: None, lambda: run.learner.iterations >= until)
         seconds = time.process_time() - began
         run.close()
     return profile, seconds
