@@ -291,15 +291,18 @@ def test_guided_flights_are_what_the_simulator_does_with_their_actions_and_end_o
 
 
 def test_variants_take_out_what_their_names_say():
-    def of(name):
-        return ablation_study.variant(TINY, **ablation_study.VARIANTS[name])
+    spread = training_run.changed(TINY, spread=True)
+
+    def of(name, plan=TINY):
+        return ablation_study.variant(plan, **ablation_study.VARIANTS[name])
 
     assert of("TD3BC").td3bc.bc > 0 and of("TD3BC").td3bc.alpha > 0 and of("TD3BC").jump_start.horizon == 0
     assert of("TD3").td3bc.bc == of("TD3").td3bc.bc_end == 0
     assert of("BC").td3bc.alpha == 0 and of("BC").td3bc.critic_updates == 0
     # BC alone is taught by the guide's flights: it flies all of each episode, and nobody else part of one.
-    jump = of("BC").jump_start
-    assert jump.horizon == jump.rest == TINY.task.episode_steps and not jump.spread
+    for plan in (TINY, spread):
+        jump = of("BC", plan).jump_start
+        assert jump.horizon == jump.rest == TINY.task.episode_steps and not jump.spread
     jump = of("TD3BC + jump start").jump_start
     assert jump == TINY.jump_start
     for name in ablation_study.VARIANTS:

@@ -14,9 +14,9 @@ import numpy as np
 
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.report.figures import Bars, Figure, Line, Panel
+from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl_studies import paper, training_run
-from spike_ctrl_studies.headline_study import mean_curve
+from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -86,8 +86,10 @@ def variant(
         values |= {"bc": 0.0, "bc_end": 0.0}
     if not q:
         values |= {"alpha": 0.0, "critic_updates": 0}
-    if guide or not jump:
-        values |= {"horizon": steps, "rest": steps} if guide else {"horizon": 0, "rest": 0}
+    if guide:
+        values |= {"horizon": steps, "rest": steps, "spread": False}
+    elif not jump:
+        values |= {"horizon": 0, "rest": 0}
     data = recipes.to_dict(training_run.changed(plan, **values)) | {"name": f"{plan.name}-ablation"}
     return recipes.from_dict(data | {"td3bc": data["td3bc"] | SHIFTED} if shifted else data)
 
@@ -202,7 +204,6 @@ def _curves(groups: dict[str, list[Lines]]) -> Figure:
     marks = []
     for index, (name, runs) in enumerate(groups.items()):
         found = [training_run.curve(lines) for lines in runs]
-        x, mean, low, high = mean_curve([[s / 1e6 for s in c["steps"]] for c in found], [c["return"] for c in found])
-        marks.append(Line(name, x, mean, *((low, high) if len(found) > 1 else ((), ())), colour=index))
+        marks.append(mean_line(name, [[s / 1e6 for s in c["steps"]] for c in found], [c["return"] for c in found], index))
     panel = Panel("1.5 m box, start coefficients", "environment steps (million)", "validation return", marks)
     return Figure("learning", "Validation return while it learns", [panel])

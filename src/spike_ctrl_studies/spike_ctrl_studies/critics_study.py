@@ -24,12 +24,12 @@ from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report.figures import Figure, Level, Line, Panel
+from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl.sim.environment import Environment
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import training_run
-from spike_ctrl_studies.headline_study import mean_curve
+from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -271,8 +271,7 @@ def _curves(groups: dict[str, list[Lines]]) -> Figure:
                 checks = of_kind(lines, "check")
                 xs.append(sorted({line["updates"] for line in checks}))
                 ys.append([float(np.mean([line[key] for line in checks if line["updates"] == x])) for x in xs[-1]])
-            x, mean, low, high = mean_curve(xs, ys)
-            marks.append(Line(name, x, mean, *((low, high) if len(runs) > 1 else ((), ())), colour=index, marks=True))
+            marks.append(mean_line(name, xs, ys, index, marks=True))
         if key == "cosine":
             marks.append(Level("no better than chance", 0.0))
         panels.append(Panel(title, "updates of the critic", label, marks))

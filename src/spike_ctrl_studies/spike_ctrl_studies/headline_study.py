@@ -47,9 +47,14 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Train once, or evaluate the guide if the settings hold no recipe."""
     if "recipe" in settings:
         return training_run.measure(settings, context)
-    vehicle = airframe.load(settings["airframe"])
-    guide = GeometricGuide(vehicle, Gains(lead_cap=settings["lead_cap"]))
-    return UnitResult([{"kind": "result", "evaluation": evaluate(GuideController(guide), vehicle).to_dict()}])
+    return evaluate_guide(settings["airframe"], Gains(lead_cap=settings["lead_cap"]))
+
+
+def evaluate_guide(airframe_name: str, gains: Gains) -> UnitResult:
+    """The frozen evaluation of the guide that knows the plant."""
+    vehicle = airframe.load(airframe_name)
+    guide = GuideController(GeometricGuide(vehicle, gains))
+    return UnitResult([{"kind": "result", "evaluation": evaluate(guide, vehicle).to_dict()}])
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
@@ -133,6 +138,12 @@ def mean_curve(xs: list[list[float]], ys: list[list[float]]) -> tuple[np.ndarray
     at = np.unique(np.clip(np.concatenate(xs), low, high))
     values = np.array([np.interp(at, x, y) for x, y in zip(xs, ys, strict=True)])
     return at, values.mean(0), values.min(0), values.max(0)
+
+
+def mean_line(name: str, xs: list[list[float]], ys: list[list[float]], colour: int, marks: bool = False) -> Line:
+    """The mean of several curves, with a band from the lowest to the highest where there is more than one."""
+    x, mean, low, high = mean_curve(xs, ys)
+    return Line(name, x, mean, *((low, high) if len(xs) > 1 else ((), ())), colour=colour, marks=marks)
 
 
 def _curves(runs: dict[str, Lines], guide: Evaluation) -> Figure:

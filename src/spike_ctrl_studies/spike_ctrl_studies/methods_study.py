@@ -10,15 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl import airframe
-from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation, evaluate
-from spike_ctrl.evaluation.controllers import GuideController
+from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
-from spike_ctrl.report.figures import Figure, Level, Line, Panel
+from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl_studies import paper, training_run
-from spike_ctrl_studies.headline_study import mean_curve
+from spike_ctrl_studies.headline_study import evaluate_guide, mean_line
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -84,9 +81,8 @@ def measure(settings: dict, context: UnitContext) -> UnitResult:
     """Train once, or evaluate the guide of the main recipe if the settings hold none."""
     if "recipe" in settings:
         return training_run.measure_variant(settings, context)
-    vehicle = airframe.load(settings["airframe"])
-    guide = GeometricGuide(vehicle, teacher.gains(recipes.find(METHODS["TD3BC + jump start"].recipe)))
-    return UnitResult([{"kind": "result", "evaluation": evaluate(GuideController(guide), vehicle).to_dict()}])
+    gains = teacher.gains(recipes.find(METHODS["TD3BC + jump start"].recipe))
+    return evaluate_guide(settings["airframe"], gains)
 
 
 def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
@@ -155,7 +151,7 @@ def _curves(groups: dict[str, list[Lines]], guide: Evaluation) -> Figure:
         lines = []
         for colour, (name, runs) in enumerate(groups.items()):
             curves = [training_run.curve(run) for run in runs]
-            x, mean, low, high = mean_curve([[v / scale for v in c[by]] for c in curves], [c["return"] for c in curves])
-            lines.append(Line(name, x, mean, *((low, high) if len(runs) > 1 else ((), ())), colour=colour))
+            xs, ys = [[x / scale for x in curve[by]] for curve in curves], [curve["return"] for curve in curves]
+            lines.append(mean_line(name, xs, ys, colour))
         panels.append(Panel(f"Against {label.split(' (')[0]}", label, "validation return", [*lines, *levels], log_x=True))
     return Figure("methods", "Return of the spiking policy alone while it learns (1.5 m box, start coefficients)", panels)

@@ -11,9 +11,9 @@ import numpy as np
 
 from spike_ctrl.evaluation.benchmark import COLUMNS
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.report.figures import Figure, Level, Line, Panel
+from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl_studies import paper, training_run
-from spike_ctrl_studies.headline_study import mean_curve
+from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -130,9 +130,9 @@ def _curves(groups: dict[str, list[Lines]]) -> Figure:
         seen = [[line for line in of_kind(lines, "training") if "return" in line] for lines in runs]
         steps = [[line["environment_steps"] / 1e6 for line in lines] for lines in seen]
         for marks, key in ((flown, "return"), (slopes, "slope")):
-            marks.append(_mean(name, steps, [[line[key] for line in lines] for lines in seen], index))
+            marks.append(mean_line(name, steps, [[line[key] for line in lines] for lines in seen], index))
         curves = [training_run.curve(lines) for lines in runs]
-        alone.append(_mean(name, [[s / 1e6 for s in c["steps"]] for c in curves], [c["return"] for c in curves], index))
+        alone.append(mean_line(name, [[s / 1e6 for s in c["steps"]] for c in curves], [c["return"] for c in curves], index))
     label = "environment steps (million)"
     levels = [Level(f"paper, TD3BC + jump start: {paper.RETURN}", paper.RETURN), Level("paper's figure, lowest", low)]
     other, _ = paper.FIGURE["TD3"]
@@ -146,8 +146,3 @@ def _curves(groups: dict[str, list[Lines]]) -> Figure:
             Panel("Adaptive slope", label, "slope k", slopes, log_y=True),
         ],
     )
-
-
-def _mean(name: str, xs: list[list[float]], ys: list[list[float]], colour: int) -> Line:
-    x, mean, low, high = mean_curve(xs, ys)
-    return Line(name, x, mean, *((low, high) if len(xs) > 1 else ((), ())), colour=colour)

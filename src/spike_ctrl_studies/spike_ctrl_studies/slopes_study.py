@@ -19,12 +19,12 @@ from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.report.figures import Bars, Figure, Line, Panel
+from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.neuron import PAPER
 from spike_ctrl_studies import paper, training_run
 from spike_ctrl_studies.cloning import CloningSettings, clone
-from spike_ctrl_studies.headline_study import mean_curve
+from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -263,8 +263,6 @@ def _panels(methods: list[str], groups: dict, which: int, label: str, log: bool)
         marks = []
         for index, name in enumerate(SCHEDULES):
             found = [epochs(lines) for lines in groups[method, name]]
-            x, mean, low, high = mean_curve([run[0] for run in found], [run[which] for run in found])
-            band = (low, high) if len(found) > 1 else ((), ())
-            marks.append(Line(name, x, mean, *band, colour=index))
+            marks.append(mean_line(name, [run[0] for run in found], [run[which] for run in found], index))
         panels.append(Panel(method, "epoch", label, marks, log_y=log))
     return panels
