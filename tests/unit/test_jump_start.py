@@ -95,7 +95,7 @@ def test_a_new_episode_begins_with_new_noise():
 
 
 def test_with_noise_spread_each_episode_has_its_own_share_of_the_noise():
-    start = JumpStart(VEHICLES, np.random.default_rng(3), quiet=True)
+    start = JumpStart(VEHICLES, np.random.default_rng(3), noise_spread=True)
     start.begin(ALL, 0)
     noise = np.array([fly(start, step, noise=0.01)[0] - POLICY for step in range(400)]) / 0.01
     share = noise.std((0, 2))

@@ -13,9 +13,9 @@ class JumpStart:
 
     horizon: steps. With `spread`, each episode draws its own hand-over uniformly up to the horizon; without, all
     hand over exactly at it, as in the paper. memory: correlation of the noise from one step to the next, in [0, 1). The
-    motors filter white noise away; noise that lasts as long as their lag moves the vehicle. quiet: each episode draws its
-    own share of the noise, uniformly. Otherwise the policy is never seen to fly without: a spiking network in a steady
-    hover repeats the same spikes, and does not answer small errors that noise would have made it answer.
+    motors filter white noise away; noise that lasts as long as their lag moves the vehicle. noise_spread: each episode
+    draws its own share of the noise, uniformly. Otherwise the policy is never seen to fly without: a spiking network in a
+    steady hover repeats the same spikes, and does not answer small errors that noise would have made it answer.
     """
 
     def __init__(
@@ -24,9 +24,10 @@ class JumpStart:
         generator: np.random.Generator,
         spread: bool = True,
         memory: float = 0.0,
-        quiet: bool = False,
+        noise_spread: bool = False,
     ):
-        self.generator, self.spread, self.memory, self.quiet = generator, spread, np.float32(memory), quiet
+        self.generator, self.spread = generator, spread
+        self.memory, self.noise_spread = np.float32(memory), noise_spread
         self.hand_over = np.zeros(vehicles)
         self.loudness = np.ones(vehicles, np.float32)
         self._noise = np.zeros((vehicles, 4), np.float32)  # of unit deviation
@@ -35,7 +36,7 @@ class JumpStart:
         """Draw the hand-over step of every vehicle whose episode starts (mask `first`, (N,))."""
         share = self.generator.random(len(first)) if self.spread else 1.0
         self.hand_over = np.where(first, share * horizon, self.hand_over)
-        if self.quiet:
+        if self.noise_spread:
             self.loudness = np.where(first, self.generator.random(len(first), np.float32), self.loudness)
 
     def act(self, step: np.ndarray, policy: np.ndarray, guide: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -45,8 +46,8 @@ class JumpStart:
         """
         by_guide = step < self.hand_over
         fresh = self.generator.standard_normal(policy.shape, np.float32)
-        kept = np.where((step == 0)[:, None], np.float32(1), np.sqrt(1 - self.memory**2))
-        self._noise = np.where((step == 0)[:, None], np.float32(0), self.memory * self._noise) + kept * fresh
+        memory = np.where((step == 0)[:, None], np.float32(0), self.memory)
+        self._noise = memory * self._noise + np.sqrt(1 - memory**2) * fresh
         explored = policy + noise * self.loudness[:, None] * self._noise
         action = np.where(by_guide[:, None], guide, explored)
         return np.clip(action, -1, 1, out=action).astype(np.float32, copy=False), by_guide

@@ -34,6 +34,8 @@ ALGORITHMS = {
     "model_gradient": ("model_gradient",),
 }
 
+BLOCKS = {key for blocks in ALGORITHMS.values() for key in blocks}
+
 SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for reward: shifted
 
 # Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before.
@@ -141,8 +143,7 @@ def to_dict(recipe: Recipe) -> dict:
     """
     foreign = _foreign(recipe)
     if isinstance(recipe.algorithm, NamedObject):  # which may use any of them
-        blocks = {key for blocks in ALGORITHMS.values() for key in blocks}
-        foreign = {key for key in blocks if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
+        foreign = {key for key in BLOCKS if getattr(recipe, key) == Recipe.__dataclass_fields__[key].default}
     foreign |= {"layout"} if recipe.layout == "any" else set()
     return {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name not in foreign}
 
@@ -151,7 +152,7 @@ def _foreign(recipe: Recipe) -> set[str]:
     """The blocks that the recipe's algorithm does not use; none where that is code of your own."""
     if isinstance(recipe.algorithm, NamedObject):
         return set()
-    return {key for blocks in ALGORITHMS.values() for key in blocks} - set(ALGORITHMS[recipe.algorithm])
+    return BLOCKS - set(ALGORITHMS[recipe.algorithm])
 
 
 def _upon_base(data, source: str, above: tuple[str, ...]):
