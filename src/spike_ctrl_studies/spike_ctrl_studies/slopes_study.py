@@ -56,7 +56,7 @@ SCHEDULES = {
 SHALLOW, STEEP = ("k = 2", "interval", "adaptive"), ("k = 50", "k = 100")
 LEVEL = 100
 EPOCH_STEPS = 16_384
-STEPS = 1_200_000  # at most
+STEPS = 225_000  # at most: half of the recipe td3bc
 QUICK_STEPS, QUICK_HIDDEN = 250_000, (64, 64)
 NEAR = 0.2  # returns count as equal if they differ by at most this share of the larger
 CLEAR = 1.5  # a return counts as better if it is at least this many times the other
