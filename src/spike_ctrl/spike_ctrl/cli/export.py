@@ -1,6 +1,7 @@
-"""Write a policy as C, NIR or ONNX, and test what was written.
+"""Write a policy as C, as a Crazyflie app, NIR or ONNX, and test what was written.
 
-C for a microcontroller, a NIR graph or an ONNX model; the checkpoint's self-test runs through the result.
+C for a microcontroller, an app for the Crazyflie's firmware, a NIR graph or an ONNX model. The checkpoint's self-test runs
+through the result.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ EXAMPLES = """
 spike-ctrl export models/crazyflie.safetensors --to c -o build/policy
 spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --evaluate -o build/policy
 spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --state int16 -o build/policy
+spike-ctrl export models/crazyflie.safetensors --to crazyflie -o build/app
+spike-ctrl export models/crazyflie.safetensors --to crazyflie --firmware ../crazyflie-firmware -o build/app
 spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
 spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx
 """
-FORMATS = ("c", "nir", "onnx")
+FORMATS = ("c", "crazyflie", "nir", "onnx")
 # Of an STM32F405, as on a Crazyflie, and of an STM32H743, as on a Pixhawk 6C.
 CLOCK_HZ = {"Cortex-M4": 168e6, "Cortex-M7": 480e6}
 
@@ -28,10 +31,15 @@ CLOCK_HZ = {"Cortex-M4": 168e6, "Cortex-M7": 480e6}
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
     parser.add_argument("--to", required=True, choices=FORMATS, help="what to write")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="c: the folder; nir, onnx: the file")
-    parser.add_argument("--weights", choices=("float32", "int8"), help="c: type of the weights (default: float32)")
-    parser.add_argument("--state", choices=("int16", "int32"), help="c, int8 weights: type of a membrane (default: int32)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; nir, onnx: the file")
+    parser.add_argument(
+        "--weights", choices=("float32", "int8"), help="c, crazyflie: type of the weights (default: float32)"
+    )
+    parser.add_argument("--state", choices=("int16", "int32"), help="int8 weights: type of a membrane (default: int32)")
     parser.add_argument("--evaluate", action="store_true", help="c: fly the compiled code in the frozen evaluation, 20 s")
+    parser.add_argument(
+        "--firmware", type=Path, metavar="DIR", help="crazyflie: a checkout of its firmware, which is built with the app"
+    )
     parser.add_argument(
         "--dt", type=float, metavar="S", help="nir: time step of the simulator that reads it (default: the control period)"
     )
@@ -41,19 +49,20 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.export import ExportError
     from spike_ctrl.policy import checkpoint
 
-    belongs = {"weights": "c", "state": "c", "evaluate": "c", "dt": "nir"}
-    for name, target in belongs.items():
-        if getattr(options, name) not in (None, False) and options.to != target:
-            raise UsageError(f"--{name}: found with --to {options.to}, wanted only with --to {target}")
+    in_c = ("c", "crazyflie")
+    belongs = {"weights": in_c, "state": in_c, "evaluate": ("c",), "firmware": ("crazyflie",), "dt": ("nir",)}
+    for name, targets in belongs.items():
+        if getattr(options, name) not in (None, False) and options.to not in targets:
+            raise UsageError(f"--{name}: found with --to {options.to}, wanted only with --to {' or '.join(targets)}")
     if options.state and options.weights != "int8":
         raise UsageError(f"--state: found with {options.weights or 'float32'} weights, wanted only with --weights int8")
-    if options.to == "c":
+    if options.to in in_c:
         output_paths.require_folder("--output", options.output)
     else:
         output_paths.require_file("--output", options.output, replaced=True)
     found = checkpoint.load(options.model)
     try:
-        return {"c": _to_c, "nir": _to_nir, "onnx": _to_onnx}[options.to](options, found)
+        return {"c": _to_c, "crazyflie": _to_crazyflie, "nir": _to_nir, "onnx": _to_onnx}[options.to](options, found)
     except ExportError as error:
         raise UsageError(str(error)) from None
 
@@ -61,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 def _to_c(options, found) -> int:
     from spike_ctrl.export import c_native, c_source
 
-    form = c_source.Form(options.weights or "float32", int((options.state or "int32")[3:]))
+    form = _form(options)
     written = c_source.source(found, options.model.name, form)
     c_source.write(options.output, written)
     print(f"{options.output}: {', '.join(c_source.FILES)}; {form.words}, {_contract(found)}")
@@ -80,6 +89,31 @@ def _to_c(options, found) -> int:
     print(f"step {1e6 * policy.seconds(found.self_test, time.perf_counter):.1f} us on this computer")
     _show_cost(found)
     return _evaluate(found, policy, form.words) if options.evaluate else 0
+
+
+def _form(options):
+    from spike_ctrl.export.c_source import Form
+
+    return Form(options.weights or "float32", int((options.state or "int32")[3:]))
+
+
+def _to_crazyflie(options, found) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl.export import c_native, crazyflie_app
+
+    vehicle = airframe.load(found.manifest.contract.airframe)
+    made = crazyflie_app.app(found, options.model.name, _form(options), vehicle)
+    crazyflie_app.write(options.output, made)
+    print(f"{options.output}: {', '.join(sorted(made))}; {_form(options).words}, {_contract(found)}")
+    flash = c_native.flash_bytes(options.output / "src")
+    print(f"flash of policy.c: {'not measured: arm-none-eabi-gcc was not found' if flash is None else f'{flash} bytes'}")
+    print(f"longest step, estimated: {1e3 * crazyflie_app.worst_seconds(found):.2f} ms of 10")
+    if options.firmware is None:
+        print(f"not built: no --firmware DIR; {options.output}/README.md has the lines that build and flash it")
+        return 0
+    for line in crazyflie_app.build(options.output, options.firmware, lambda line: print(f"{line} ...", flush=True)):
+        print(line)
+    return 0
 
 
 def _show_cost(found) -> None:

@@ -1,0 +1,214 @@
+"""Writes an out-of-tree app for the Crazyflie's firmware: the policy as C beside the stock controller, with a guard.
+
+The C files in crazyflie_app/ are the same for every policy. What depends on it is policy.c, policy.h and snn_config.h. The
+structures, units and frames of the firmware are those of its stabilizer_types.h (bitcraze/crazyflie-firmware, 2026.08).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+from spike_ctrl._files import atomic_file
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.export import ExportError, c_cost, c_source
+from spike_ctrl.policy.checkpoint import Checkpoint
+
+FIXED = ("snn_adapter.h", "snn_adapter.c", "snn_guard.h", "snn_guard.c", "snn_app.c")
+RATE_HZ = 100.0
+CLOCK_HZ = 168e6  # STM32F405
+FLASH_KB, RAM_KB = 1008, 128
+"""Flash behind the boot loader, and RAM, of the STM32F405 (its 64 kB of core-coupled memory are the firmware's)."""
+PERIOD_SHARE = 0.6  # a step may take so much of the control period in its worst case
+LIMITS = {
+    "SHADOW_STEPS": ("50", "good answers in a row before the policy takes over"),
+    "DEADLINE_MS": ("25", "age of the state that was last answered"),
+    "LEAST_HEIGHT": ("0.25f", "m; the policy takes over above it"),
+    "LEAST_COSINE": ("0.17f", "of the tilt: 80 degrees"),
+    "MOST_RATE": ("20.0f", "rad/s, about any axis"),
+    "MOST_DISTANCE": ("1.5f", "m, from the set-point"),
+    "MOST_DISAGREEMENT": ("0.35f", "normalised force: mean of policy minus mean of the PID controller, over half a second"),
+}
+
+
+def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -> dict[str, str]:
+    """The files of the app by their paths in its folder.
+
+    name: of the checkpoint, for comments and errors. airframe: the one that the policy was trained for; with a battery, u is
+    the motors' duty; without one it stands for a thrust, which the firmware keeps at any voltage. Raises ExportError.
+    """
+    contract = found.manifest.contract
+    if contract.action != "motors":
+        raise ExportError(f"{name}: action: found {contract.action!r}, wanted 'motors': the app commands the four motors")
+    if contract.rate_hz != RATE_HZ:
+        raise ExportError(f"{name}: rate_hz: found {contract.rate_hz:g}, wanted {RATE_HZ:g}")
+    written = c_source.source(found, name, form)
+    most = worst_seconds(found)
+    if most > PERIOD_SHARE / RATE_HZ:
+        raise ExportError(
+            f"{name}: sizes: found {'-'.join(map(str, contract.sizes))}, whose longest step takes {1e3 * most:.1f} ms on the "
+            f"Crazyflie; wanted at most {1e3 * PERIOD_SHARE / RATE_HZ:.0f} ms"
+        )
+    if written.constant_bytes > 1000 * FLASH_KB // 2:
+        raise ExportError(f"{name}: found {written.constant_bytes} bytes of weights, wanted half of {FLASH_KB} kB at most")
+    duty = getattr(airframe, "battery", None) is not None
+    made = {f"src/{file}": _text(file) for file in FIXED} | {
+        "src/policy.h": written.files["policy.h"].replace("\n#endif\n", f"\n{_SPIKES_DECLARED}\n#endif\n"),
+        "src/policy.c": written.files["policy.c"] + _spikes(contract.sizes),
+        "src/snn_config.h": _config(airframe, duty),
+        "src/Kbuild": _text("src_Kbuild"),
+        "README.md": _readme(name, found, form, written, airframe, duty),
+    }
+    return made | {file: _text(file) for file in ("Kbuild", "Makefile", "app-config")}
+
+
+def write(folder: Path, made: dict[str, str]) -> None:
+    """Write the files into a folder, which is created if it is missing. Raises ExportError."""
+    try:
+        for path, text in made.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            atomic_file.replace(folder / path, lambda at, text=text: atomic_file.write(at, text.encode()))
+    except OSError as error:
+        raise ExportError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
+
+
+def worst_seconds(found: Checkpoint) -> float:
+    """Estimated time of the longest step, in which every neuron spikes: every weight is added, no path is longer."""
+    contract = found.manifest.contract
+    full = c_cost.operations(contract.sizes, [1.0] * (len(contract.sizes) - 2), contract.neuron.recurrent)
+    return full.times(c_cost.PROCESSORS["Cortex-M4"]) / CLOCK_HZ
+
+
+def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str]:
+    """Build the firmware with the app by its own make, and give the lines that tell the sizes.
+
+    firmware: a checkout of bitcraze/crazyflie-firmware with its submodules. show: takes lines of progress. Raises ExportError.
+    """
+    if not (firmware / "tools" / "make" / "oot.mk").is_file():
+        raise ExportError(
+            f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
+        )
+    base = f"CRAZYFLIE_BASE={firmware.resolve()}"
+    lines: list[str] = []
+    for target in (["cf2_defconfig"], ["-j2"]):
+        show(f"make {' '.join(target)}")
+        done = subprocess.run(["make", base, *target], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            wrong = [line for line in (done.stdout + done.stderr).splitlines() if "error:" in line or "***" in line]
+            raise ExportError(f"--firmware: make {' '.join(target)}: {(wrong or ['failed'])[0].strip()}")
+        lines = [line for line in done.stdout.splitlines() if line.startswith(("Flash", "RAM", "CCM"))]
+    return lines
+
+
+def _text(file: str) -> str:
+    return (files(__package__) / "crazyflie_app" / file).read_text()
+
+
+def _config(airframe: Airframe, duty: bool) -> str:
+    limits = "\n".join(f"#define SNN_{key} {value} /* {why} */" for key, (value, why) in LIMITS.items())
+    curve = "\n".join(f"#define SNN_CURVE_{i} {value:.9g}f" for i, value in enumerate(airframe.thrust_curve))
+    meaning = "u is the motors' duty" if duty else "u is the normalised rotor speed of the thrust curve"
+    return f"""/* Written by spike-ctrl export; do not edit. Airframe {airframe.name}. */
+#ifndef SNN_CONFIG_H
+#define SNN_CONFIG_H
+
+#define SNN_MAPS_DUTY {int(duty)} /* {meaning} */
+
+/* Thrust of a rotor, N: curve 0 + curve 1 u + curve 2 u^2. */
+{curve}
+
+{limits}
+
+#endif
+"""
+
+
+_SPIKES_DECLARED = """/* How many neurons spiked in the last step. */
+int policy_spikes(const policy_state *state);
+"""
+
+
+def _spikes(sizes: tuple[int, ...]) -> str:
+    text, start = "", 0
+    for index, width in enumerate(sizes[1:-1]):
+        text += f"""    for (int n = 0; n < {width}; n++)
+        count += state->membrane[{start} + n] > theta_{index}[n];
+"""
+        start += width
+    return f"""
+int policy_spikes(const policy_state *state)
+{{
+    int count = 0;
+{text}    return count;
+}}
+"""
+
+
+def _readme(
+    name: str, found: Checkpoint, form: c_source.Form, written: c_source.CSource, airframe: Airframe, duty: bool
+) -> str:  # fmt: skip
+    contract = found.manifest.contract
+    meaning = (
+        "The policy was trained with its battery: its command u is the motors' duty. The app undoes the firmware's battery\n"
+        "compensation, up to the thrust that the firmware grants a motor."
+        if duty
+        else "The policy was trained without a battery: its command stands for a thrust by the airframe's curve. The firmware's\n"
+        "battery compensation delivers it, as long as the voltage suffices."
+    )
+    limits = "\n".join(f"| `SNN_{key}` | {value.rstrip('f')} | {why} |" for key, (value, why) in LIMITS.items())
+    return f"""# {name} as an app for the Crazyflie's firmware
+
+Airframe `{airframe.name}`, network {"-".join(map(str, contract.sizes))}, {form.words}. Weights {found.manifest.sha256[:12]}.
+
+**Nothing of this has flown on a Crazyflie.** It was compiled, and flown against a simulation. The first flight: a cage or a
+net, a tether, propeller guards, a hand on the emergency stop, and an hour of reading the code in `src/`.
+
+## Build and flash
+
+```sh
+git clone --recursive https://github.com/bitcraze/crazyflie-firmware   # and gcc-arm-none-eabi
+make CRAZYFLIE_BASE=../crazyflie-firmware cf2_defconfig
+make CRAZYFLIE_BASE=../crazyflie-firmware
+make CRAZYFLIE_BASE=../crazyflie-firmware cload                        # the Crazyflie in boot loader mode
+```
+
+| | this app | the processor has |
+|---|---|---|
+| flash | {written.constant_bytes / 1000:.0f} kB of weights and some 4 kB of code | {FLASH_KB} kB, of which the firmware takes some 310 |
+| RAM | {written.state_bytes} bytes of membranes, 2.4 kB of stack | {RAM_KB} kB, of which the firmware leaves some 36 |
+| longest step, every neuron spikes (estimated) | {1e3 * worst_seconds(found):.2f} ms | 10 ms, of which {1e3 * PERIOD_SHARE / RATE_HZ:.0f} may be used |
+
+## Fly
+
+1. The vehicle needs a position estimate (Lighthouse, motion capture, Loco). `stabilizer.controller` must be 6, the
+   out-of-tree controller: it flies as the PID controller until the policy is enabled.
+2. Take off with the high-level commander and hover above {LIMITS["LEAST_HEIGHT"][0].rstrip("f")} m. Log `snn.phase` and `snn.fault`.
+3. Set `snn.enable` to 1. The policy answers in shadow for {LIMITS["SHADOW_STEPS"][0]} steps (half a second); then it flies: `snn.phase` is 2.
+4. Set `snn.enable` to 0 to give the vehicle back to the PID controller. Land with the high-level commander.
+
+It follows absolute positions (`goTo`, trajectories, `send_position_setpoint`). Set-points of velocity or attitude, and a
+landed commander, are flown by the PID controller; the policy then waits in shadow.
+
+{meaning}
+
+## What makes the PID controller take over
+
+`snn.phase` becomes 3 and `snn.fault` says why, until `snn.enable` is set to 0 and to 1 again.
+
+| limit, in src/snn_config.h | value | |
+|---|---|---|
+{limits}
+
+A state or an answer that is not finite does so too. Faults by number: 1 deadline, 2 not finite, 3 tilt, 4 rate, 5 distance,
+6 disagreement.
+
+| log `snn.` | |
+|---|---|
+| phase | 0 off, 1 shadow, 2 in command, 3 fault |
+| fault | the number above; in shadow what keeps the policy from taking over |
+| stepUs, mostUs | microseconds of the last and of the longest step |
+| missed | states without an answer in time |
+| spikes | share of the neurons that spiked |
+"""
