@@ -32,9 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
     parser.add_argument("--to", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; nir, onnx: the file")
-    parser.add_argument(
-        "--weights", choices=("float32", "int8"), help="c, crazyflie: type of the weights (default: float32)"
-    )
+    parser.add_argument("--weights", choices=("float32", "int8"), help="in C: type of the weights (default: float32)")
     parser.add_argument("--state", choices=("int16", "int32"), help="int8 weights: type of a membrane (default: int32)")
     parser.add_argument("--evaluate", action="store_true", help="c: fly the compiled code in the frozen evaluation, 20 s")
     parser.add_argument(

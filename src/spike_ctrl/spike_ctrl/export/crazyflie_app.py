@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 from spike_ctrl._files import atomic_file
 from spike_ctrl.airframe import Airframe
@@ -47,10 +48,9 @@ def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -
     written = c_source.source(found, name, form)
     most = worst_seconds(found)
     if most > PERIOD_SHARE / RATE_HZ:
-        raise ExportError(
-            f"{name}: sizes: found {'-'.join(map(str, contract.sizes))}, whose longest step takes {1e3 * most:.1f} ms on the "
-            f"Crazyflie; wanted at most {1e3 * PERIOD_SHARE / RATE_HZ:.0f} ms"
-        )
+        sizes = "-".join(map(str, contract.sizes))
+        wanted = f"wanted at most {1e3 * PERIOD_SHARE / RATE_HZ:.0f} ms"
+        raise ExportError(f"{name}: sizes: found {sizes}, whose longest step takes {1e3 * most:.1f} ms there; {wanted}")
     if written.constant_bytes > 1000 * FLASH_KB // 2:
         raise ExportError(f"{name}: found {written.constant_bytes} bytes of weights, wanted half of {FLASH_KB} kB at most")
     duty = getattr(airframe, "battery", None) is not None
@@ -84,7 +84,8 @@ def worst_seconds(found: Checkpoint) -> float:
 def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str]:
     """Build the firmware with the app by its own make, and give the lines that tell the sizes.
 
-    firmware: a checkout of bitcraze/crazyflie-firmware with its submodules. show: takes lines of progress. Raises ExportError.
+    firmware: a checkout of bitcraze/crazyflie-firmware with its submodules. show: takes lines of progress.
+    Raises ExportError.
     """
     if not (firmware / "tools" / "make" / "oot.mk").is_file():
         raise ExportError(
@@ -146,69 +147,32 @@ int policy_spikes(const policy_state *state)
 """
 
 
+_MEANING = {
+    True: """The policy was trained with its battery: its command u is the motors' duty. The app undoes the firmware's
+battery compensation, up to the thrust that the firmware grants a motor (THRUST_MAX).""",
+    False: """The policy was trained without a battery: its command stands for a thrust by the airframe's curve. The
+firmware's battery compensation delivers it, up to what it grants a motor (THRUST_MAX) and what the voltage can give.""",
+}
+
+
 def _readme(
     name: str, found: Checkpoint, form: c_source.Form, written: c_source.CSource, airframe: Airframe, duty: bool
-) -> str:  # fmt: skip
-    contract = found.manifest.contract
-    meaning = (
-        "The policy was trained with its battery: its command u is the motors' duty. The app undoes the firmware's battery\n"
-        "compensation, up to the thrust that the firmware grants a motor."
-        if duty
-        else "The policy was trained without a battery: its command stands for a thrust by the airframe's curve. The firmware's\n"
-        "battery compensation delivers it, as long as the voltage suffices."
+) -> str:
+    plain = {key: value.rstrip("f") for key, (value, _) in LIMITS.items()}
+    return Template(_text("README.md.in")).substitute(
+        name=name,
+        airframe=airframe.name,
+        network="-".join(map(str, found.manifest.contract.sizes)),
+        form=form.words,
+        weights=found.manifest.sha256[:12],
+        constants=f"{written.constant_bytes / 1000:.0f}",
+        state=written.state_bytes,
+        flash=FLASH_KB,
+        ram=RAM_KB,
+        longest=f"{1e3 * worst_seconds(found):.2f}",
+        most=f"{1e3 * PERIOD_SHARE / RATE_HZ:.0f}",
+        height=plain["LEAST_HEIGHT"],
+        shadow=plain["SHADOW_STEPS"],
+        meaning=_MEANING[duty],
+        limits="\n".join(f"| `SNN_{key}` | {plain[key]} | {why} |" for key, (_, why) in LIMITS.items()),
     )
-    limits = "\n".join(f"| `SNN_{key}` | {value.rstrip('f')} | {why} |" for key, (value, why) in LIMITS.items())
-    return f"""# {name} as an app for the Crazyflie's firmware
-
-Airframe `{airframe.name}`, network {"-".join(map(str, contract.sizes))}, {form.words}. Weights {found.manifest.sha256[:12]}.
-
-**Nothing of this has flown on a Crazyflie.** It was compiled, and flown against a simulation. The first flight: a cage or a
-net, a tether, propeller guards, a hand on the emergency stop, and an hour of reading the code in `src/`.
-
-## Build and flash
-
-```sh
-git clone --recursive https://github.com/bitcraze/crazyflie-firmware   # and gcc-arm-none-eabi
-make CRAZYFLIE_BASE=../crazyflie-firmware cf2_defconfig
-make CRAZYFLIE_BASE=../crazyflie-firmware
-make CRAZYFLIE_BASE=../crazyflie-firmware cload                        # the Crazyflie in boot loader mode
-```
-
-| | this app | the processor has |
-|---|---|---|
-| flash | {written.constant_bytes / 1000:.0f} kB of weights and some 4 kB of code | {FLASH_KB} kB, of which the firmware takes some 310 |
-| RAM | {written.state_bytes} bytes of membranes, 2.4 kB of stack | {RAM_KB} kB, of which the firmware leaves some 36 |
-| longest step, every neuron spikes (estimated) | {1e3 * worst_seconds(found):.2f} ms | 10 ms, of which {1e3 * PERIOD_SHARE / RATE_HZ:.0f} may be used |
-
-## Fly
-
-1. The vehicle needs a position estimate (Lighthouse, motion capture, Loco). `stabilizer.controller` must be 6, the
-   out-of-tree controller: it flies as the PID controller until the policy is enabled.
-2. Take off with the high-level commander and hover above {LIMITS["LEAST_HEIGHT"][0].rstrip("f")} m. Log `snn.phase` and `snn.fault`.
-3. Set `snn.enable` to 1. The policy answers in shadow for {LIMITS["SHADOW_STEPS"][0]} steps (half a second); then it flies: `snn.phase` is 2.
-4. Set `snn.enable` to 0 to give the vehicle back to the PID controller. Land with the high-level commander.
-
-It follows absolute positions (`goTo`, trajectories, `send_position_setpoint`). Set-points of velocity or attitude, and a
-landed commander, are flown by the PID controller; the policy then waits in shadow.
-
-{meaning}
-
-## What makes the PID controller take over
-
-`snn.phase` becomes 3 and `snn.fault` says why, until `snn.enable` is set to 0 and to 1 again.
-
-| limit, in src/snn_config.h | value | |
-|---|---|---|
-{limits}
-
-A state or an answer that is not finite does so too. Faults by number: 1 deadline, 2 not finite, 3 tilt, 4 rate, 5 distance,
-6 disagreement.
-
-| log `snn.` | |
-|---|---|
-| phase | 0 off, 1 shadow, 2 in command, 3 fault |
-| fault | the number above; in shadow what keeps the policy from taking over |
-| stepUs, mostUs | microseconds of the last and of the longest step |
-| missed | states without an answer in time |
-| spikes | share of the neurons that spiked |
-"""
