@@ -264,8 +264,9 @@ def error(flight, positions):
     return np.linalg.norm(positions - wanted, axis=1)
 
 
-def test_it_takes_over_in_the_air_hovers_follows_a_step_and_gives_back(app, craft):
-    flight = Flight(app, craft)
+@pytest.mark.parametrize("form", [Form(), Form("int8", 16)], ids=lambda form: form.words)
+def test_it_takes_over_in_the_air_hovers_follows_a_step_and_gives_back(tmp_path, found, craft, form):
+    flight = Flight(compiled(tmp_path, crazyflie_app.app(found, "crazyflie", form, craft)), craft)
     positions, phases = flight.fly(1.0)
     assert set(phases) == {OFF} and error(flight, positions)[-1] < 0.05
     flight.enable()
