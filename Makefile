@@ -15,7 +15,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup clean sim_train flight_demo lint test test_flight faults bench soak docs reference
+.PHONY: help setup clean sim_train flight_demo lint test test_flight certify faults bench soak docs reference
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
@@ -50,6 +50,9 @@ test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of
 test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
 	$(VENV)/bin/python -m pytest tests/flight $(or $(ARGS),-m "not seeds")
 	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch)
+
+certify: setup ## 2000 random flights with faults in virtual time; page in runs/certify; ARGS="--flights 10000"
+	$(VENV)/bin/spike-ctrl certify models/sih_quadx.safetensors $(or $(ARGS),--flights 2000)
 
 ##@ Measure
 bench: setup $(DONE)/test $(DONE)/l2f ## measure speed; writes build/bench.json

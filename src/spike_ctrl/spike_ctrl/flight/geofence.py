@@ -54,6 +54,11 @@ class Cage:
         return self if ground is None else _above_ground(self, ground)
 
     @property
+    def box(self) -> tuple[Vector, Vector]:
+        """Corners (m) of the box in which set-points may lie."""
+        return self._inner()
+
+    @property
     def inner(self) -> str:
         """The box in which set-points may lie, in words."""
         low, high = self._inner()

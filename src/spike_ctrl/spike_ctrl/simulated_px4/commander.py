@@ -128,6 +128,11 @@ class Commander:
         """Go from AUTO_TAKEOFF to AUTO_LOITER."""
         self.intended = self.mode = self._not_land = PX4Mode.AUTO_LOITER
 
+    def begin_in_the_air(self) -> None:
+        """Armed, in OFFBOARD, as after a take-off."""
+        self.armed = self.took_off = True
+        self.intended = self.mode = self._not_land = PX4Mode.OFFBOARD
+
     # --- each tick --------------------------------------------------------------------------------------------------
 
     def update(self, seen: CommanderInputs, now: float) -> None:

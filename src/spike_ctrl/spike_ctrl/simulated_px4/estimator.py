@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
-from spike_ctrl.px4 import frames
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
@@ -25,6 +26,7 @@ WANDER_FREQUENCY = 0.4  # rad/s
 TILT, TILT_TUNED, TILT_TIME = math.radians(0.8), math.radians(0.2), 2.0  # standard deviation (rad), time constant (s)
 ACC_NOISE = (0.5, 1.7, 1.4)  # m/s^2, standard deviation of a sample while the motors turn
 QUIET = 0.02  # factor of all noise while the motors stand
+Array = NDArray[np.float64]
 BLOCK = 256  # ticks for which random numbers are drawn at once
 
 
@@ -38,9 +40,7 @@ class Estimator:
         self.gyro_noise: Vector = (0.0, 0.0, 0.0)  # rad/s, of the next sample
         self._generator = generator
         self._draws = iter(())
-        self._offset = np.zeros(3)
-        self._velocity = np.zeros(3)
-        self._tilt = np.zeros(3)
+        self._error = np.zeros((3, 3))  # of position (m), velocity (m/s) and tilt (rad)
         self._jump = (0.0, 0.0, 0.0)
         self._last_velocity: Vector | None = None
 
@@ -49,46 +49,65 @@ class Estimator:
         if (draw := next(self._draws, None)) is None:
             self._draws = iter(self._generator.standard_normal((BLOCK, 12)))
             draw = next(self._draws)
-        level = self.noise * (1.0 if running else QUIET)
-        self.gyro_noise = tuple(float(level * s * n) for s, n in zip(GYRO_NOISE, draw[:3], strict=True))
-        self._sense(truth, [level * s * n for s, n in zip(ACC_NOISE, draw[3:6], strict=True)])
         tuned = parameters["EKF2_ACC_NOISE"] >= TUNED_ACC_NOISE and parameters["EKF2_GYR_NOISE"] >= TUNED_GYR_NOISE
-        # The standard deviation of x'' = -2 w x' - w^2 x + s n, with white noise n, is s / (2 w^1.5).
-        w, sigma = WANDER_FREQUENCY, level * (WANDER_TUNED if tuned else WANDER)
-        drive = 2 * sigma * w**1.5 / math.sqrt(TICK)
-        self._velocity += TICK * (-2 * w * self._velocity - w * w * self._offset + drive * draw[6:9])
-        self._offset += TICK * self._velocity
-        share = TICK / TILT_TIME
-        tilt = level * (TILT_TUNED if tuned else TILT)
-        self._tilt += -share * self._tilt + math.sqrt(2 * share) * tilt * draw[9:12]
-        return StateEstimate(
-            _plus(_plus(truth.position, self._offset.tolist()), self._jump),
-            _turned(truth.quaternion, self._tilt.tolist()),
-            _plus(truth.velocity, self._velocity.tolist()),
-            truth.gyro,
+        level = self.noise * (1.0 if running else QUIET)
+        before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
+        *found, self.acceleration, self.gyro_noise = _advance(
+            truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned
         )
+        return StateEstimate(*found, truth.gyro)
 
     def jump(self, by: Vector) -> None:
         """A reset of the estimator: from now on all positions are shifted by so much (m)."""
         self._jump = _plus(self._jump, by)
         self.reset_counter = (self.reset_counter + 1) % 256
 
-    def _sense(self, truth: PlantState, noise) -> None:
-        before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
-        force = tuple((v - b) / TICK for v, b in zip(truth.velocity, before, strict=True))
-        x, y, z, w = truth.quaternion
-        body = frames.rotate((-x, -y, -z, w), (force[0], force[1], force[2] + GRAVITY))
-        self.acceleration = tuple(float(a + n) for a, n in zip(body, noise, strict=True))
-
 
 def _plus(a, b) -> Vector:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
-def _turned(q: Quaternion, angle) -> Quaternion:
-    """The attitude after a small turn (rad, body)."""
-    x, y, z, w = q
-    a, b, c = (0.5 * value for value in angle)
-    turned = (x + w * a + y * c - z * b, y + w * b + z * a - x * c, z + w * c + x * b - y * a, w - x * a - y * b - z * c)
-    norm = math.sqrt(sum(value * value for value in turned))
-    return tuple(value / norm for value in turned)
+@kernel(cache=True, error_model="numpy")
+def _advance(
+    position: Vector, quaternion: Quaternion, velocity: Vector, before: Vector, draw: Array, error: Array, jump: Vector,
+    level: float, tuned: bool,
+) -> tuple[Vector, Quaternion, Vector, Vector, Vector]:  # fmt: skip
+    """One tick of the errors of position, velocity and tilt (3, 3): estimate, specific force and noise of the next gyro
+    sample."""
+    # The standard deviation of x'' = -2 w x' - w^2 x + s n, with white noise n, is s / (2 w^1.5).
+    w, sigma = WANDER_FREQUENCY, level * (WANDER_TUNED if tuned else WANDER)
+    drive = 2 * sigma * w**1.5 / math.sqrt(TICK)
+    share = TICK / TILT_TIME
+    tilt = math.sqrt(2 * share) * level * (TILT_TUNED if tuned else TILT)
+    for i in range(3):
+        error[1, i] += TICK * (-2 * w * error[1, i] - w * w * error[0, i] + drive * draw[6 + i])
+        error[0, i] += TICK * error[1, i]
+        error[2, i] += -share * error[2, i] + tilt * draw[9 + i]
+    x, y, z, q = quaternion
+    a, b, c = 0.5 * error[2, 0], 0.5 * error[2, 1], 0.5 * error[2, 2]
+    tx, ty, tz, tw = (
+        x + q * a + y * c - z * b,
+        y + q * b + z * a - x * c,
+        z + q * c + x * b - y * a,
+        q - x * a - y * b - z * c,
+    )
+    norm = math.sqrt(tx * tx + ty * ty + tz * tz + tw * tw)
+    # Gravity and acceleration, turned into the body.
+    fx, fy, fz = (
+        (velocity[0] - before[0]) / TICK,
+        (velocity[1] - before[1]) / TICK,
+        (velocity[2] - before[2]) / TICK + GRAVITY,
+    )
+    ux, uy, uz = 2 * (z * fy - y * fz), 2 * (x * fz - z * fx), 2 * (y * fx - x * fy)
+    force = (
+        fx + q * ux - (y * uz - z * uy) + level * ACC_NOISE[0] * draw[3],
+        fy + q * uy - (z * ux - x * uz) + level * ACC_NOISE[1] * draw[4],
+        fz + q * uz - (x * uy - y * ux) + level * ACC_NOISE[2] * draw[5],
+    )
+    return (
+        (position[0] + error[0, 0] + jump[0], position[1] + error[0, 1] + jump[1], position[2] + error[0, 2] + jump[2]),
+        (tx / norm, ty / norm, tz / norm, tw / norm),
+        (velocity[0] + error[1, 0], velocity[1] + error[1, 1], velocity[2] + error[1, 2]),
+        force,
+        (level * GYRO_NOISE[0] * draw[0], level * GYRO_NOISE[1] * draw[1], level * GYRO_NOISE[2] * draw[2]),
+    )

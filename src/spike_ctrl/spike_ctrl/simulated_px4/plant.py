@@ -86,6 +86,11 @@ class Plant:
             tuple(row[COMMAND : COMMAND + 4]),
         )  # fmt: skip
 
+    def hover_at(self, position: Vector) -> None:
+        """Put it there (m), at rest in the air, its rotors at hover."""
+        dynamics.write(self.buffer, slice(POSITION, QUATERNION), [position])
+        dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
+
     @property
     def on_ground(self) -> bool:
         """Whether the ground carries the vehicle."""

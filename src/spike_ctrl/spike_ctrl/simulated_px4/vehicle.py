@@ -13,11 +13,19 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
+from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
-from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, attitude_command, position_command
+from spike_ctrl.simulated_px4.cascade import (
+    IDLE,
+    CascadeTarget,
+    RateCommand,
+    StateEstimate,
+    attitude_command,
+    position_command,
+)
 from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
@@ -97,6 +105,25 @@ class Vehicle:
         """The true state of the plant."""
         return self._truth
 
+    @property
+    def estimate(self) -> StateEstimate:
+        """The autopilot's own estimate."""
+        return self._estimate
+
+    @property
+    def seen(self) -> CommanderInputs:
+        """What the commander decides by."""
+        return self._seen()
+
+    def begin_in_the_air(self, position: Vector) -> None:
+        """Hover at a position (m) in OFFBOARD, as after a take-off. The next set-point must come at once."""
+        self.plant.hover_at(position)
+        self._truth = self.plant.state
+        self._estimate = self.estimator.advance(self._truth, False, self.parameters)
+        self.commander.begin_in_the_air()
+        self.land_detector.landed = False
+        self.take(RateCommand(self.plant.airframe.hover, (0.0, 0.0, 0.0)))
+
     def receive(self, port: str, data: bytes, now: float) -> Packets:
         """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC is answered at once."""
         packets = []
@@ -114,13 +141,14 @@ class Vehicle:
         """All ticks up to `now` (s). Gives the packets that they send."""
         packets: Packets = []
         while (self._ticks + 1) * TICK <= now + 1e-9:
-            self._ticks += 1
-            self.now = self._ticks * TICK
-            self._tick()
+            self.tick()
             packets += self._outgoing()
         return packets
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """One tick that sends nothing."""
+        self._ticks += 1
+        self.now = self._ticks * TICK
         self._answers, self._late_answers = self._late_answers, []
         due = [entry for entry in self._arrived if entry[0] <= self.now]
         self._arrived = [entry for entry in self._arrived if entry[0] > self.now]
@@ -240,13 +268,14 @@ class Vehicle:
 
     def _set_attitude_target(self, port: str, received: Received) -> None:
         if self._for_us(received.message):
-            self._take(offboard_setpoints.of_attitude_target(received.message))
+            self.take(offboard_setpoints.of_attitude_target(received.message))
 
     def _set_position_target(self, port: str, received: Received) -> None:
         if self._for_us(received.message):
-            self._take(offboard_setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
+            self.take(offboard_setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
 
-    def _take(self, setpoint: offboard_setpoints.Setpoint | None) -> None:
+    def take(self, setpoint: offboard_setpoints.Setpoint | None) -> None:
+        """A set-point of OFFBOARD arrives."""
         if setpoint is not None and self.parameters["MAV_FWDEXTSP"] == 1:
             self._setpoint, self._setpoint_at = setpoint, self.now
 

@@ -1,0 +1,1 @@
+"""The proof of the promise: thousands of moving flights in virtual time, each with a fault, and what became of them."""

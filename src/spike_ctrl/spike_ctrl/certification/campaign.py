@@ -1,0 +1,154 @@
+"""A campaign: many flights on several processes, kept as they end, so that it goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import NamedTuple
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.certification import flight_outcome, moving_scenario
+from spike_ctrl.certification.flight_core import Competitors, FlightCore
+from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+
+AT_ONCE = 4  # flights of a worker between two reports
+FLIGHTS, PLAN = "flights.jsonl", "campaign.json"
+
+
+class CampaignError(ValueError):
+    """A campaign cannot begin or go on; one line with found and wanted."""
+
+
+class FlownSeed(NamedTuple):
+    """outcome: of a flight that has just ended. cpu: s that it took."""
+
+    outcome: FlightOutcome
+    cpu: float
+
+
+def code() -> str:
+    """sha256 of the sources that decide about a flight: flights of other code are other flights."""
+    digest, library = hashlib.sha256(), Path(__file__).parents[1]
+    for package in ("certification", "control", "flight", "policy", "px4", "sim", "simulated_px4"):
+        for file in sorted((library / package).glob("*.py")):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
+    """Who flies a model: itself, compiled, and the geometric guide. Raises CheckpointError and CampaignError."""
+    found = checkpoint.load(model)
+    contract = found.manifest.contract
+    craft = airframes.load(contract.airframe)
+    if craft.action_layout != "rates":
+        raise CampaignError(f"{model}: action: found layout '{craft.action_layout}', wanted rates")
+    if contract.airframe_hash != craft.hash:
+        raise CheckpointError(f"{model}: airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
+    guide = GeometricGuide(craft, rate_hz=contract.rate_hz)
+    return Competitors(model.stem, found.compiled(), guide, craft), settings_for(craft, contract.rate_hz)
+
+
+def refly(seed: int, model: Path, record=None) -> tuple[FlightOutcome, FlightCore]:
+    """The flight of a seed again, exactly. record: as of FlightCore."""
+    who, settings = competitors(model)
+    core = FlightCore(moving_scenario.draw(seed, settings.cage, settings.envelope), who, settings, record)
+    core.fly()
+    return flight_outcome.outcome(core), core
+
+
+class Campaign:
+    """The flights with seeds from `first` on of a model, kept in a folder. Raises CampaignError."""
+
+    def __init__(self, folder: Path, model: Path, first: int = 0):
+        self.folder, self.model, self.first = folder, model, first
+        plan = {"model_sha256": checkpoint.load(model).manifest.sha256, "first": first, "code_sha256": code()}
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / PLAN
+        if not file.exists():
+            file.write_text(json.dumps(plan, indent=2) + "\n")
+        if (found := _read_plan(file)) != plan:
+            key = next(key for key in plan if found.get(key) != plan[key])
+            raise CampaignError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
+        flown = folder / FLIGHTS
+        self.outcomes = {outcome.seed: outcome for outcome in _read_flights(flown)}
+        self._whole = flown.read_bytes().rfind(b"\n") + 1 if flown.exists() else 0  # bytes: a line may have been cut off
+
+    def missing(self, flights: int) -> list[int]:
+        """Seeds of the first so many flights that have not been flown."""
+        return [seed for seed in range(self.first, self.first + flights) if seed not in self.outcomes]
+
+    def fly(self, flights: int, workers: int) -> Iterator[FlownSeed]:
+        """Fly what is missing; each flight is kept as soon as it has ended."""
+        missing = self.missing(flights)
+        with (self.folder / FLIGHTS).open("a") as file:
+            file.truncate(self._whole)
+            for found in _fly_all(missing, self.model, workers):
+                self.outcomes[found.outcome.seed] = found.outcome
+                file.write(json.dumps(found.outcome._asdict()) + "\n")
+                file.flush()
+                yield found
+
+
+def _fly_all(seeds: Sequence[int], model: Path, workers: int) -> Iterator[FlownSeed]:
+    if workers == 1 or len(seeds) <= AT_ONCE:
+        _begin(model)
+        for seed in seeds:
+            yield from _fly([seed])
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin, (model,)) as pool:
+        parts = iter([seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)])
+        running: set[Future[list[FlownSeed]]] = set()
+        while True:
+            while len(running) < 2 * workers and (part := next(parts, None)) is not None:
+                running.add(pool.submit(_fly, part))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from future.result()
+
+
+_WHO: list[tuple[Competitors, FlightSettings]] = []  # of this process
+
+
+def _begin(model: Path) -> None:
+    _WHO[:] = [competitors(model)]
+
+
+def _fly(seeds: Sequence[int]) -> list[FlownSeed]:
+    who, settings = _WHO[0]
+    found = []
+    for seed in seeds:
+        begin = time.process_time()
+        outcome, _ = flight_outcome.fly(moving_scenario.draw(seed, settings.cage, settings.envelope), who, settings)
+        found.append(FlownSeed(outcome, time.process_time() - begin))
+    return found
+
+
+def _read_plan(file: Path) -> dict[str, object]:
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise CampaignError(f"{file}: cannot be read ({error})") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _read_flights(file: Path) -> Iterator[FlightOutcome]:
+    """The flights of a file. A last line that was cut off is flown again."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            yield FlightOutcome(**json.loads(line))
+        except (ValueError, TypeError):
+            if number < len(lines):
+                raise CampaignError(f"{file}: line {number}: found no flight, wanted one per line") from None

@@ -1,0 +1,368 @@
+"""The whole flight core in virtual time: vehicle with its autopilot, bridge, guide, policy and supervisor, with faults.
+
+It does what the nodes do with the same functions, and what passes between them takes random milliseconds. MAVLink's bytes
+and ROS 2's messages are left out, for speed; other tests fly those. The vehicle begins in the air, on GUIDE.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.certification.answer_tampering import AnswerTampering
+from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
+from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.certification.operator_tampering import OperatorTampering
+from spike_ctrl.certification.plant_tampering import PlantTampering
+from spike_ctrl.certification.state_tampering import StateTampering
+from spike_ctrl.certification.virtual_clock import VirtualClock
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight import attitude, bridge, supervisor
+from spike_ctrl.flight.answer_checks import Answer, Identity
+from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.setpoint import hold
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
+from spike_ctrl.policy.pilot import Flown, Pilot
+from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4.companion import MODES
+from spike_ctrl.px4.dialect import PX4Mode
+from spike_ctrl.sim import observation
+from spike_ctrl.simulated_px4.cascade import RateCommand
+from spike_ctrl.simulated_px4.plant import TICK
+from spike_ctrl.simulated_px4.vehicle import Vehicle
+
+# As the preflight wants them, for a vehicle without a remote control in the default cage.
+PARAMETERS = {
+    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
+    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+}  # fmt: skip
+STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD = 0.02, 0.01, 0.05  # s
+RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most
+GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
+WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
+ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
+AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
+ASKED = {Ask.OFFBOARD: PX4Mode.OFFBOARD, Ask.HOLD: PX4Mode.AUTO_LOITER, Ask.LAND: PX4Mode.AUTO_LAND}
+GUIDE = Identity("guide", 0)
+
+
+class Competitors(NamedTuple):
+    """Who flies: the policy with its name, the guide and the airframe that both were made for."""
+
+    name: str
+    policy: Policy
+    guide: GeometricGuide
+    airframe: Airframe
+
+
+class FlownStep(NamedTuple):
+    """The truth at one state: time (s), position (m), set-point (m), who flew."""
+
+    time: float
+    position: tuple[float, float, float]
+    wanted: tuple[float, float, float]
+    rung: Rung
+
+
+class FlightRecord(Protocol):
+    """Takes what passes between the parts, as a bag does."""
+
+    def state(self, now: float, bridged: bridge.BridgedState, seen: NDArray[Any] | None, guided: bool) -> None: ...
+    def answer(self, now: float, answer: Answer) -> None: ...
+    def output(self, core: FlightCore, output: SupervisorOutput) -> None: ...
+
+
+class FlightCore:
+    """One flight. `fly` runs it. record: takes what a bag would hold."""
+
+    def __init__(
+        self, scenario: Scenario, who: Competitors, settings: FlightSettings, record: FlightRecord | None = None
+    ) -> None:
+        self.scenario, self.who, self.settings, self.record = scenario, who, settings, record
+        self.dice = np.random.default_rng((scenario.seed, 1))
+        self._jitter = iter(())
+        craft = airframes.altered(who.airframe, *scenario.factors)
+        self.vehicle = Vehicle(craft, scenario.seed, PARAMETERS, scenario.noise)
+        self.vehicle.begin_in_the_air(scenario.start)
+        self.clock = VirtualClock()
+        faults = {
+            place: [f for f in scenario.faults if f.place == place] for place in ("policy", "guide", "state", "unseen")
+        }
+        self.state_tampering = [StateTampering(fault) for fault in faults["state"] + faults["unseen"]]
+        self.tampering = {name: [AnswerTampering(fault) for fault in faults[name]] for name in ("policy", "guide")}
+        self.link, self.processes = LinkTampering(scenario.faults), ProcessTampering(scenario.faults)
+        self.operator = OperatorTampering(scenario.faults)
+        self.plant = PlantTampering(scenario, self.vehicle.plant)
+        start = hold(scenario.start, math.pi / 2)
+        self.memory = bridge.BridgeMemory(target=start.course, last_airborne=0.0)
+        self.passed = bridge.PassedCommand(source=1, heard=0.0)
+        ladder = Ladder(Rung.GUIDE, 0.0, "begins in the air", confirmed=True, came_from=Mode.OFFBOARD, armed=True)
+        self.state = SupervisorState(ladder=ladder, target=start, ground=0.0, stepped=0.0)
+        self.status: Autopilot | None = None
+        self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP)
+        self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
+        self.guide_state = who.guide.initial_state(1)
+        self.waiting: dict[str, tuple | None] = {"policy": None, "guide": None}  # states for whoever sleeps
+        self.asleep: dict[str, Any] = {}  # messages for a supervisor that sleeps, by topic
+        self.requests: list[Request] = []
+        self.target = None
+        self.events: list[Event] = []
+        self.steps: list[FlownStep] = []
+        self.moves: list[tuple[float, Rung, str]] = []  # time, rung and reason of every change
+        self._sample_due = self._rests_since = 0.0
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def fly(self) -> None:
+        """To the end of the scenario, or until the vehicle has landed or has been held in place for long enough."""
+        clock, scenario = self.clock, self.scenario
+        clock.at(0.0, self._send_status)
+        clock.at(0.003, self._supervise)
+        clock.at(ENGAGE, self._engage)
+        for number, aim in enumerate(scenario.aims):
+            until = scenario.aims[number + 1].at if number + 1 < len(scenario.aims) else math.inf
+            clock.at(aim.at, self._stream if aim.streamed else self._aim, aim.course, aim.at, until)
+        self.operator.plan(self)
+        while self.vehicle.now < scenario.duration and not self._over():
+            now = self.vehicle.now + TICK
+            clock.run(now)
+            self.plant.act(now)
+            self.vehicle.tick()
+            if now >= self._sample_due - 1e-9:
+                self._sample_due += self.settings.state.period
+                self._measure(now)
+
+    def _engage(self) -> None:
+        """The policy flies from now on, as if it had agreed with the guide before: strong noise would let it wait here."""
+        ladder = self.state.ladder._replace(
+            rung=Rung.SNN, since=self.clock.now, reason="engaged", approved=Identity(self.who.name, 0)
+        )
+        self.state = self.state._replace(ladder=ladder)
+
+    def _over(self) -> bool:
+        """Whether it stands on the ground, or the autopilot has held it at rest for long enough."""
+        if not self.vehicle.commander.armed:
+            return True
+        if self.vehicle.commander.mode is not PX4Mode.AUTO_LOITER or math.hypot(*self.vehicle.truth.velocity) > AT_REST:
+            self._rests_since = self.vehicle.now
+        return self.vehicle.now - max(self._rests_since, self.scenario.begin) > RESTS
+
+    def between(self, span: tuple[float, float]) -> float:
+        """A random time (s) between two."""
+        if (draw := next(self._jitter, None)) is None:
+            self._jitter = iter(self.dice.random(1024).tolist())
+            draw = next(self._jitter)
+        return span[0] + draw * (span[1] - span[0])
+
+    # --- vehicle and bridge -----------------------------------------------------------------------------------------
+
+    def _measure(self, now: float) -> None:
+        vehicle = self.vehicle
+        estimate = vehicle.estimate
+        sample = Sample(
+            0, now, now, estimate.position, estimate.quaternion, estimate.velocity, estimate.rates,
+            vehicle.estimator.reset_counter,
+        )  # fmt: skip
+        for tampering in self.state_tampering:
+            sample = tampering(sample, now)
+        wanted = self.memory.target.position if self.memory.target is not None else estimate.position
+        self.steps.append(FlownStep(now, vehicle.truth.position, wanted, self.state.ladder.rung))
+        for delay in self.link.states(now):
+            self.clock.at(now + self.between(RADIO) + delay, self._bridge_state, sample)
+
+    def _bridge_state(self, sample: Sample) -> None:
+        now = self.clock.now
+        if self.processes.wakes("bridge", now) > now:  # a bridge that wakes takes the newest state alone
+            return
+        self.memory, bridged = bridge.bridge_state(self.memory, sample._replace(received=now), self.status, self.settings)
+        (sample, accepted, on_ground), seen, guided = bridged, None, self.passed.guide_flies(now, self.settings)
+        self.passed = self.passed.with_state(accepted)
+        if accepted is not None:
+            point = self.memory.target or SetPoint(accepted.position, yaw=attitude.yaw(accepted.quaternion))
+            velocity = tuple(v - w for v, w in zip(accepted.velocity, point.velocity, strict=True))
+            seen = observation.build(
+                accepted.position, accepted.quaternion, velocity, accepted.rates, point.position, point.yaw
+            )
+            self._show(now + self.between(MESSAGE), (sample.tick, seen, on_ground, guided))
+        if self.record is not None:
+            self.record.state(now, bridged, seen, guided)
+        self._deliver(now + self.between(MESSAGE), {"sample": sample})
+
+    def _send_status(self) -> None:
+        now = self.clock.now
+        self.clock.at(now + STATUS_PERIOD, self._send_status)
+        if self.processes.wakes("bridge", now) > now or self.link.cut(now):
+            return
+        vehicle = self.vehicle
+        working = vehicle.battery.working
+        self.status = Autopilot(
+            now, now, MODES.get(vehicle.commander.mode, Mode.OTHER), vehicle.commander.armed, vehicle.land_detector.landed,
+            vehicle.battery.charge if working else math.nan, vehicle.battery.voltage if working else math.nan,
+        )  # fmt: skip
+
+    # --- guide and policy -------------------------------------------------------------------------------------------
+
+    def _show(self, at: float, state: tuple) -> None:
+        """Show a state to guide and policy. One that sleeps sees only the newest when it wakes.
+
+        Where both are well, their answers reach the supervisor together: two steps of it would be twice the work.
+        """
+        awake = [name for name in ("guide", "policy") if self.processes.wakes(name, at) <= at]
+        if awake:
+            self.clock.at(at, self._answer, tuple(awake), state)
+        for name in set(self.waiting) - set(awake):
+            if self.waiting[name] is None:
+                self.clock.at(self.processes.wakes(name, at), self._answer_waiting, name)
+            self.waiting[name] = state
+
+    def _answer_waiting(self, name: str) -> None:
+        state, self.waiting[name] = self.waiting[name], None
+        self._answer((name,), state)
+
+    def _answer(self, names: tuple[str, ...], state: tuple) -> None:
+        now, late = self.clock.now, self.processes.extra(self.clock.now)
+        found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
+        if late and (policy := found.pop("policy", None)) is not None:
+            self._deliver(now + late, {"policy": policy})
+        if found:
+            self._deliver(now + self.between(POLICY_TIME if "policy" in found else GUIDE_TIME), found)
+
+    def _compute(self, name: str, state: tuple) -> Answer | None:
+        tick, seen, first, guided = state
+        now = self.clock.now
+        if name == "guide":
+            memory = self.who.guide.initial_state(1) if first else self.guide_state
+            action, after = self.who.guide.act(seen[None], memory)
+            self.guide_state = after if guided else memory
+            rates, who = (), GUIDE
+        else:
+            found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, now=now)
+            if not found.commands:
+                return None
+            action, who = found.action, Identity(self.who.name, 0)
+            rates = self.who.policy.spike_rates(self.pilot.state)
+        numbers = tuple(float(a) for a in action[0])
+        for tampering in self.tampering[name]:
+            numbers = tampering(numbers, now)
+        answer = Answer(tick, now, numbers, self.settings.layout, who, tuple(rates))
+        if self.record is not None:
+            self.record.answer(now, answer)
+        return answer
+
+    # --- supervisor -------------------------------------------------------------------------------------------------
+
+    def _deliver(self, at: float, news: dict) -> None:
+        self.clock.at(at, self._step_when_awake, news)
+
+    def _step_when_awake(self, news: dict) -> None:
+        now = self.clock.now
+        awake = self.processes.wakes("supervisor", now)
+        if awake > now:  # depth 1: when it wakes, the newest message of a topic is there; older ones are gone
+            for name, message in news.items():
+                if self.asleep.get(name) is None:
+                    self.clock.at(awake, self._take_waiting, name)
+                self.asleep[name] = message
+        else:
+            self._step(**news)
+
+    def _take_waiting(self, name: str) -> None:
+        message, self.asleep[name] = self.asleep[name], None
+        self._step(**{name: message})
+
+    def _supervise(self) -> None:
+        now = self.clock.now
+        self.clock.at(now + SUPERVISOR_PERIOD, self._supervise)
+        stepped = self.state.stepped
+        quiet = stepped is None or now - stepped > SUPERVISOR_PERIOD / 2 or self.requests or self.target is not None
+        if quiet and self.processes.wakes("supervisor", now) <= now:
+            self._step()
+
+    def _step(self, **news) -> None:
+        now = self.clock.now
+        if "sample" in news:
+            news["sample"] = news["sample"]._replace(received=now)
+        for name in ("guide", "policy"):
+            if name in news:
+                news[name] = news[name]._replace(received=now)
+        requests, target = tuple(self.requests), self.target
+        self.requests.clear()
+        self.target = None
+        inputs = SupervisorInputs(now, autopilot=self.status, requests=requests, target=target, unmet=(), **news)
+        self.state, output = supervisor.step(self.state, inputs, self.settings)
+        self.events += output.events
+        rung = self.state.ladder.rung
+        if not self.moves or rung is not self.moves[-1][1]:
+            self.moves.append((now, rung, self.state.ladder.reason))
+        self._publish(output, "sample" in news)
+
+    def _publish(self, output: SupervisorOutput, with_point: bool) -> None:
+        now = self.clock.now
+        if self.record is not None:
+            self.record.output(self, output)
+        if output.command is not None:
+            self.clock.at(now + self.between(MESSAGE), self._command, output.command)
+        if output.ask is not None:
+            self.clock.at(now + self.between(MESSAGE), self._ask, output.ask)
+        if with_point and output.set_point is not None:
+            self.clock.at(now + self.between(MESSAGE), self._set_point, output.set_point)
+
+    # --- from the supervisor to the vehicle -------------------------------------------------------------------------
+
+    def _set_point(self, point: SetPoint) -> None:
+        if self.processes.wakes("bridge", self.clock.now) <= self.clock.now:
+            self.memory = self.memory._replace(target=point)
+
+    def _command(self, command: Command) -> None:
+        now = self.clock.now
+        if (awake := self.processes.wakes("bridge", now)) > now:
+            self.clock.at(awake, self._command, command)
+            return
+        rests = command.commander is CommandedBy.REST
+        self.passed, found = bridge.admit_command(
+            self.passed, command.tick, command.action, self.settings.layout, rests, now, self.settings
+        )
+        if found:
+            return
+        self.passed = self.passed._replace(heard=now, guided=command.commander is CommandedBy.GUIDE)
+        if (delay := self.link.command(now)) is not None:
+            thrust, rates = px4_link.thrust_and_rates(command.action, self.who.airframe)
+            at = now + self.between(RADIO) + delay + self.scenario.latency
+            self.clock.at(at, self.vehicle.take, RateCommand(thrust, rates))
+
+    def _ask(self, ask: Ask) -> None:
+        now = self.clock.now
+        if self.processes.wakes("bridge", now) <= now and self.link.command(now) is not None and ask in ASKED:
+            self.clock.at(now + self.between(RADIO), self.request_mode, ASKED[ask])
+
+    def request_mode(self, mode: PX4Mode) -> None:
+        """The autopilot is asked for a mode, by the supervisor or by a pilot."""
+        self.vehicle.commander.request_mode(mode, self.vehicle.seen)
+
+    # --- the operator -----------------------------------------------------------------------------------------------
+
+    def _aim(self, course, at: float, until: float) -> None:
+        self.target = course
+
+    def _stream(self, course: SetPoint, at: float, until: float) -> None:
+        now = self.clock.now
+        if now + STREAM_PERIOD < until:
+            self.clock.at(now + STREAM_PERIOD, self._stream, course, at, until)
+        place = tuple(p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
+        self.stream(course._replace(position=place))
+
+    def stream(self, point: SetPoint) -> None:
+        """One set-point of a stream reaches the supervisor."""
+        self._step_when_awake({"stream": point})

@@ -1,0 +1,83 @@
+"""What became of a flight: how far outside the cage, how hard on the ground, how soon somebody else flew."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from spike_ctrl.certification.flight_core import ENGAGE, Competitors, FlightCore
+from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+
+HARD = 1.0  # m/s: a harder touchdown is a hit
+FAR = 0.3  # m: an exit by more breaks the promise; by less it is told
+
+
+class FlightOutcome(NamedTuple):
+    """One flight, as it is kept.
+
+    outside: m, farthest true position outside the cage, negative where it stayed inside. hit: m/s, hardest touchdown.
+    reaction: s from the fault until the policy no longer commanded, NaN where it went on. alarm: why the policy lost command
+    in a flight without a fault; empty where it did not. seconds: of virtual time.
+    """
+
+    seed: int
+    family: str
+    motion: str
+    what: str
+    faults: str
+    outside: float
+    hit: float
+    reaction: float
+    alarm: str
+    last: str
+    seconds: float
+
+    @property
+    def left(self) -> bool:
+        """Whether it left the cage by more than FAR."""
+        return self.outside > FAR
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it met the ground harder than HARD."""
+        return self.hit > HARD
+
+    @property
+    def badness(self) -> float:
+        """For the order of the worst: 1 where one of the two limits is just reached."""
+        return max(self.outside / FAR, self.hit / HARD)
+
+
+def fly(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple[FlightOutcome, FlightCore]:
+    """The flight of a scenario, and its outcome."""
+    core = FlightCore(scenario, who, settings)
+    core.fly()
+    return outcome(core), core
+
+
+def outcome(core: FlightCore) -> FlightOutcome:
+    """The outcome of a flight that is over."""
+    scenario, low, high = core.scenario, core.settings.cage.low, core.settings.cage.high
+    outside = max(max(max(a - p, p - b) for p, a, b in zip(step.position, low, high, strict=True)) for step in core.steps)
+    after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung is not Rung.SNN]
+    return FlightOutcome(
+        scenario.seed,
+        scenario.family,
+        scenario.motion,
+        scenario.what,
+        "; ".join(map(str, scenario.faults)),
+        round(outside, 4),
+        round(core.vehicle.plant.hardest_touchdown, 4),
+        round(after[0] - scenario.begin, 4) if after else math.nan,
+        "" if scenario.faults else _alarm(core),
+        core.state.ladder.rung.name,
+        round(core.vehicle.now, 3),
+    )
+
+
+def _alarm(core: FlightCore) -> str:
+    """Why a healthy flight was interrupted."""
+    moves = (f"{at:.2f} s: {rung.name}: {why}" for at, rung, why in core.moves if rung is not Rung.SNN and at > ENGAGE)
+    return next(moves, "")

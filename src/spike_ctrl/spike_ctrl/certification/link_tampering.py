@@ -1,0 +1,88 @@
+"""What a fault of the link does to packets, and a fault of a process to whoever should run. Pure but for their dice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spike_ctrl.certification.injected_fault import InjectedFault
+
+PROCESSES = ("policy", "guide", "supervisor", "bridge")
+STARVED_PERIOD = (0.04, 0.16)  # s from one pause of a starved computer to the next
+
+
+class LinkTampering:
+    """The faults of the link of one flight."""
+
+    def __init__(self, faults: Sequence[InjectedFault]):
+        self.faults = [(fault, np.random.default_rng(fault.seed)) for fault in faults if fault.place == "link"]
+
+    def states(self, now: float) -> list[float]:
+        """Delays (s) with which the state that the autopilot sends at `now` (s) arrives; none: it is lost."""
+        delays = [0.0]
+        for fault, dice in self.faults:
+            if not fault.acts(now):
+                continue
+            lost = fault.kind in ("states_stop", "cut") or (fault.kind == "states_lost" and dice.random() < fault.size)
+            if lost:
+                return []
+            if fault.kind == "states_late":
+                delays = [d + float(dice.uniform(0, fault.size)) for d in delays]
+            elif fault.kind == "states_doubled" and dice.random() < fault.size:
+                delays.append(float(dice.uniform(0.001, 0.02)))
+            elif fault.kind == "states_disordered" and dice.random() < fault.size:
+                delays = [d + float(dice.uniform(0.01, 0.025)) for d in delays]
+        return delays
+
+    def command(self, now: float) -> float | None:
+        """Delay (s) of a command that is sent at `now` (s); None: it is lost."""
+        delay = 0.0
+        for fault, dice in self.faults:
+            if not fault.acts(now):
+                continue
+            if fault.kind == "cut" or (fault.kind == "commands_lost" and dice.random() < fault.size):
+                return None
+            if fault.kind == "commands_late":
+                delay += float(dice.uniform(0, fault.size))
+        return delay
+
+    def cut(self, now: float) -> bool:
+        """Whether nothing passes at `now` (s)."""
+        return any(fault.kind == "cut" and fault.acts(now) for fault, _ in self.faults)
+
+
+class ProcessTampering:
+    """The faults of processes of one flight."""
+
+    def __init__(self, faults: Sequence[InjectedFault]):
+        self.stops: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
+        self.slow: list[tuple[InjectedFault, np.random.Generator]] = []
+        for fault in faults:
+            if fault.place != "process":
+                continue
+            dice, who = np.random.default_rng(fault.seed), fault.kind.partition("_")[0]
+            if fault.kind == "policy_slow":
+                self.slow.append((fault, dice))
+            elif fault.kind == "starved":
+                at = fault.at
+                while at < fault.until:
+                    self._stop(PROCESSES, at, at + fault.size)
+                    at += max(float(dice.uniform(*STARVED_PERIOD)), fault.size)
+            else:
+                self._stop(PROCESSES if who == "companion" else (who,), fault.at, fault.until)
+
+    def _stop(self, names: Sequence[str], at: float, until: float) -> None:
+        for name in names:
+            self.stops[name].append((at, until))
+
+    def wakes(self, name: str, now: float) -> float:
+        """When (s) a process can do what it should do at `now`: now, at the end of its pause, or never (inf)."""
+        for at, until in self.stops[name]:
+            if at <= now < until:
+                return until
+        return now
+
+    def extra(self, now: float) -> float:
+        """By how much (s) the policy answers later at `now` (s)."""
+        return sum((float(dice.uniform(0.5, 1.5)) * fault.size for fault, dice in self.slow if fault.acts(now)), 0.0)

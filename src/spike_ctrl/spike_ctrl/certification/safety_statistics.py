@@ -1,0 +1,68 @@
+"""From outcomes to a number: how often the promise was broken, and how often it may be at most, with 95 % confidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.certification.injected_fault import FAMILIES
+
+CONFIDENCE = 0.95
+
+
+def upper_bound(broken: int, flights: int, confidence: float = CONFIDENCE) -> float:
+    """Exact (Clopper-Pearson) one-sided upper bound of the probability of what happened `broken` times in `flights`.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934).
+
+    >>> round(upper_bound(0, 10_000), 6)  # the rule of three
+    0.0003
+    """
+    from scipy.stats import beta
+
+    return 1.0 if broken >= flights else float(beta.ppf(confidence, broken + 1, flights - broken))
+
+
+class FamilyRow(NamedTuple):
+    """One family. exits: by more than .3 m; outs: by any length. worst: m outside; hardest: m/s. reaction: s, 99 % quantile.
+
+    bound: upper bound of the probability that such a flight breaks the promise.
+    """
+
+    family: str
+    flights: int
+    outs: int
+    exits: int
+    hits: int
+    alarms: int
+    worst: float
+    hardest: float
+    reaction: float
+    bound: float
+
+
+def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
+    """A row per family that was flown, and one of all but `none` and `unseen`."""
+    found = list(outcomes)
+    rows = [_row(name, part) for name in FAMILIES if (part := [o for o in found if o.family == name])]
+    faulty = [o for o in found if o.family not in ("none", "unseen")]
+    return [*rows, _row("all that can be seen", faulty)] if faulty else rows
+
+
+def _row(name: str, part: Sequence[FlightOutcome]) -> FamilyRow:
+    broken = sum(o.left or o.crashed for o in part)
+    reactions = sorted(o.reaction for o in part if not math.isnan(o.reaction))
+    return FamilyRow(
+        name,
+        len(part),
+        sum(o.outside > 0 for o in part),
+        sum(o.left for o in part),
+        sum(o.crashed for o in part),
+        sum(bool(o.alarm) for o in part),
+        max(o.outside for o in part),
+        max(o.hit for o in part),
+        reactions[min(int(0.99 * len(reactions)), len(reactions) - 1)] if reactions else math.nan,
+        upper_bound(broken, len(part)),
+    )

@@ -1,0 +1,134 @@
+"""Prove by Monte-Carlo that a policy stays inside the cage and lands gently, whatever fails.
+
+Flies the whole flight core in virtual time: vehicle with its autopilot, bridge, supervisor, guide and policy. Each flight
+is drawn from its seed: the plant, how it moves, and a fault that strikes while it moves. The page tells for each family of
+faults how often the vehicle left the cage or met the ground, and how often at most with 95 % confidence. What was flown
+stays in the folder: the same command goes on where it was interrupted. Exit code 1: the promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+from spike_ctrl._files import output_paths, ranges
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import show_progress
+
+GROUP = "fly"
+EXAMPLES = """
+spike-ctrl certify models/sih_quadx.safetensors
+spike-ctrl certify models/sih_quadx.safetensors --flights 10000 --workers 2
+spike-ctrl certify models/sih_quadx.safetensors --replay 1234     # that flight again: its bag, and a report on it
+"""
+WORST, SHOW_PERIOD = 10, 1.0
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout rates")
+    parser.add_argument("--flights", type=int, default=1000, help="how many (default: 1000)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
+    parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL)")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="fly that flight again, write its bag and a report on it")
+
+
+def run(options: argparse.Namespace) -> int:
+    from spike_ctrl.certification.campaign import Campaign, CampaignError
+
+    ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
+    folder = options.folder or Path("runs/certify") / options.model.stem
+    output_paths.require_folder("--folder", folder)
+    try:
+        if options.replay is not None:
+            return _replay(options, folder)
+        campaign = Campaign(folder, options.model, options.first)
+        _fly(campaign, options)
+    except CampaignError as error:
+        raise UsageError(str(error)) from None
+    return _tell(campaign, options)
+
+
+def _fly(campaign, options) -> None:
+    """All missing flights, with progress."""
+    missing, begin, shown = len(campaign.missing(options.flights)), time.monotonic(), -SHOW_PERIOD
+    done, seconds, cpu = 0, 0.0, 0.0
+    if missing < options.flights:
+        print(f"{campaign.folder}: {options.flights - missing} of {options.flights} flights are there")
+    for found in campaign.fly(options.flights, options.workers):
+        done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
+        now = time.monotonic()
+        if now - shown >= SHOW_PERIOD or done == missing:
+            shown, left = now, (missing - done) * (now - begin) / done
+            broken = sum(o.left or o.crashed for o in campaign.outcomes.values())
+            show_progress(
+                f"{options.flights - missing + done}/{options.flights} flights, {broken} broke the promise; "
+                f"{seconds / cpu:.0f} virtual s per CPU s; {int(left) // 60}:{int(left) % 60:02d} left"
+            )
+    print()
+
+
+def _tell(campaign, options) -> int:
+    """The table on the terminal, the page and the JSON."""
+    from spike_ctrl import __version__
+    from spike_ctrl._files import provenance
+    from spike_ctrl.certification import campaign as campaigns
+    from spike_ctrl.certification.safety_statistics import by_family
+    from spike_ctrl.report import certificate_page, page
+
+    seeds = range(options.first, options.first + options.flights)
+    outcomes = [campaign.outcomes[seed] for seed in seeds]
+    rows = by_family(outcomes)
+    print(f"{'family':<22}{'flights':>8}{'exits':>7}{'hits':>6}{'alarms':>8}{'worst, m':>10}{'m/s':>7}{'at most':>10}")
+    for r in rows:
+        numbers = f"{r.flights:>8}{r.exits:>7}{r.hits:>6}{r.alarms:>8}{r.worst:>10.2f}{r.hardest:>7.2f}{r.bound:>10.2g}"
+        print(f"{r.family:<22}{numbers}")
+    worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
+    drawn = [campaigns.refly(outcome.seed, options.model) for outcome in worst]
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
+    written = campaign.folder / "certificate.html"
+    text = page.page("Certificate of flight safety", certificate_page.sections(rows, drawn, seconds), about)
+    written.write_text(text, encoding="utf-8")
+    broken = [o._asdict() for o in outcomes if o.left or o.crashed or o.alarm]
+    figures = {
+        "model": str(options.model), "commit": provenance.commit(), "first": options.first, "flights": len(outcomes),
+        "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows], "broken": broken,
+    }  # fmt: skip
+    (campaign.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"page: {written}; figures: {campaign.folder / 'certificate.json'}")
+    for one in broken[:WORST]:
+        print(f"seed {one['seed']}: {one['faults'] or one['alarm']}: {one['outside']:.2f} m outside, {one['hit']:.2f} m/s")
+    return 1 if any(row.exits or row.hits or row.alarms for row in rows if row.family != "unseen") else 0
+
+
+def _replay(options, folder: Path) -> int:
+    """One flight again: what happened, its bag, and a report on it."""
+    import webbrowser
+
+    from threadpoolctl import threadpool_limits
+
+    from spike_ctrl import report
+    from spike_ctrl.certification import campaign as campaigns
+    from spike_ctrl.certification.flight_bag import FlightBag
+    from spike_ctrl.policy import checkpoint
+
+    bag = folder / f"seed-{options.replay}"
+    output_paths.require_bag(bag)
+    record = FlightBag(bag, options.model.stem, checkpoint.read(options.model))
+    outcome, core = campaigns.refly(options.replay, options.model, record)
+    record.close()
+    print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
+    for event in core.events:
+        print(f"{event.time:7.2f} s  {event.severity}: {event.text}")
+    print(f"{outcome.outside:.2f} m outside the cage, touchdown {outcome.hit:.2f} m/s, after {outcome.seconds:.1f} s")
+    target = folder / f"seed-{options.replay}.html"
+    with threadpool_limits(1):
+        report.write(target, [bag])
+    print(f"bag: {bag}; report: {target}")
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(target.resolve().as_uri())
+    return 0

@@ -1,0 +1,113 @@
+"""The page of a certification: what was flown, what broke the promise, and the worst flights drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_outcome import FAR, HARD, FlightOutcome
+from spike_ctrl.certification.safety_statistics import FamilyRow
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.report import thinned
+from spike_ctrl.report.figures import COLOURS, LEVEL_COLOUR
+from spike_ctrl.report.flight_charts import styled
+from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
+
+HEAD = (
+    "family", "flights", f"outside by > {FAR} m", "outside at all", f"touchdown > {HARD:g} m/s", "false alarms",
+    "worst, m outside", "hardest, m/s", "reaction, s (99 %)", "at most, with 95 %",
+)  # fmt: skip
+RUNG_COLOURS = {rung: COLOURS[n] for n, rung in enumerate(Rung)}
+
+
+def sections(rows: Sequence[FamilyRow], worst: Sequence[tuple[FlightOutcome, FlightCore]], seconds: float) -> list[Section]:
+    """The sections of the page. worst: flights to draw. seconds: of virtual time in all."""
+    return [_numbers(rows, seconds), Section("The worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])]
+
+
+def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
+    flights, exits, hits = (sum(getattr(row, name) for row in _parts(rows)) for name in ("flights", "exits", "hits"))
+    alarms = sum(row.alarms for row in rows)
+    tiles = [
+        FigureTile("flights", f"{flights}"),
+        FigureTile("virtual hours", f"{seconds / 3600:.1f}"),
+        FigureTile(f"outside by more than {FAR} m", f"{exits}", exits == 0),
+        FigureTile(f"touchdowns above {HARD:g} m/s", f"{hits}", hits == 0),
+        FigureTile("false alarms", f"{alarms}", alarms == 0),
+    ]
+    told = [
+        (r.family, r.flights, r.exits, r.outs, r.hits, r.alarms, r.worst, r.hardest, r.reaction, f"{r.bound:.2g}")
+        for r in rows
+    ]
+    words = (
+        "Each flight is drawn from its seed: plant, wind, noise, motion, and a fault that strikes while the vehicle moves. "
+        "The last column is the exact (Clopper-Pearson) upper bound, with 95 % confidence, of the probability that such a "
+        "flight leaves the cage by more than .3 m or touches down faster than 1 m/s. Negative: it stayed inside by so much."
+    )
+    return Section("What was flown", [Tiles(tiles), words, Table(HEAD, told)])
+
+
+def _parts(rows: Sequence[FamilyRow]) -> list[FamilyRow]:
+    return [row for row in rows if not row.family.startswith("all")]
+
+
+def _listed(worst: Sequence[tuple[FlightOutcome, FlightCore]]) -> Table:
+    rows = [
+        (str(o.seed), o.motion, o.faults or "none", Verdict(f"{o.outside:.2f} m", not o.left),
+         Verdict(f"{o.hit:.2f} m/s", not o.crashed), _story(core))
+        for o, core in worst
+    ]  # fmt: skip
+    return Table(("seed", "motion", "fault", "outside", "touchdown", "who flew"), rows)
+
+
+def _story(core: FlightCore) -> str:
+    return "; ".join(f"{at:.2f} s {rung.name}: {why}" for at, rung, why in core.moves[1:])
+
+
+def _drawn(outcome: FlightOutcome, core: FlightCore) -> Chart:
+    """From above and from the south, in the colours of who flew; the cage, and where the fault began."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, 2, subplot_titles=("from above", "from the south"))
+    at = thinned(len(core.steps), 800)
+    steps = [core.steps[n] for n in at]
+    place, wanted = np.array([s.position for s in steps]), np.array([s.wanted for s in steps])
+    rungs = [s.rung for s in steps]
+    cage = core.settings.cage
+    for column, vertical in ((1, 1), (2, 2)):
+        figure.add_trace(_outline(cage, vertical), 1, column)
+        line = {"color": LEVEL_COLOUR, "dash": "dot", "width": 1}
+        figure.add_trace(
+            go.Scatter(x=wanted[:, 0], y=wanted[:, vertical], mode="lines", line=line, name="set-point", showlegend=False),
+            1,
+            column,
+        )
+        for rung in Rung:
+            mine = np.array([r is rung for r in rungs])
+            if not mine.any():
+                continue
+            x, y = (np.where(mine, place[:, axis], math.nan) for axis in (0, vertical))
+            shown = {"name": rung.name, "showlegend": column == 1, "legendgroup": rung.name}
+            figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": RUNG_COLOURS[rung]}, **shown), 1, column)
+        begin = next((n for n, s in enumerate(steps) if s.time >= core.scenario.begin), None)
+        if begin is not None:
+            mark = {"color": COLOURS[4], "size": 9, "symbol": "x"}
+            figure.add_trace(
+                go.Scatter(x=[place[begin, 0]], y=[place[begin, vertical]], mode="markers", marker=mark, name="fault",
+                           showlegend=column == 1),
+                1, column,
+            )  # fmt: skip
+    figure.update_yaxes(scaleanchor="x", scaleratio=1, row=1, col=1)
+    caption = f"{outcome.faults or 'no fault'}; {outcome.outside:.2f} m outside, {outcome.hit:.2f} m/s. m"
+    return Chart(f"seed {outcome.seed}", styled(figure), caption, wide=True)
+
+
+def _outline(cage: Cage, vertical: int) -> go.Scatter:
+    (a, c), (b, d) = ((cage.low[n], cage.high[n]) for n in (0, vertical))
+    line = {"color": LEVEL_COLOUR, "width": 2}
+    return go.Scatter(x=[a, c, c, a, a], y=[b, b, d, d, b], mode="lines", line=line, name="cage", showlegend=False)

@@ -1,0 +1,155 @@
+"""The certification: seeds replay a flight, the bound is exact, a campaign goes on, and what it flies is what it says.
+
+- the bound agrees with the binomial distribution itself
+- the same seed gives the same flight, to the last bit
+- faults do what their names say: a cut link is silent, a stopped process wakes, a flipped velocity is flipped
+- a campaign that was interrupted flies only what is missing
+"""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from spike_ctrl._files import resources
+from spike_ctrl.certification import campaign, injected_fault, moving_scenario
+from spike_ctrl.certification.campaign import Campaign, CampaignError
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
+from spike_ctrl.certification.injected_fault import FAMILIES, KINDS, InjectedFault
+from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
+from spike_ctrl.certification.safety_statistics import by_family, upper_bound
+from spike_ctrl.certification.state_tampering import StateTampering
+from spike_ctrl.certification.virtual_clock import VirtualClock
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.state_checks import Sample
+
+MODEL = resources.find("models", "sih_quadx.safetensors")
+STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
+
+
+@pytest.fixture(scope="module")
+def who():
+    return campaign.competitors(MODEL)
+
+
+def fault(place, kind, at=1.0, until=math.inf, size=0.5):
+    return InjectedFault(place, kind, at, until, size, (1.0, 0.0, 0.0), 0, 7)
+
+
+def fly(who, scenario):
+    core = FlightCore(scenario, *who)
+    core.fly()
+    return core
+
+
+@pytest.mark.parametrize(("broken", "flights"), [(0, 10), (0, 10_000), (3, 200), (17, 40)])
+def test_at_the_bound_so_few_would_come_by_chance_in_one_of_twenty(broken, flights):
+    assert binom.cdf(broken, flights, upper_bound(broken, flights)) == pytest.approx(0.05)
+
+
+def test_the_bound_of_nothing_good_is_one():
+    assert upper_bound(5, 5) == 1.0
+
+
+def test_every_family_comes_equally_often_and_only_its_own_faults_strike():
+    for seed in range(5 * len(FAMILIES)):
+        drawn = moving_scenario.draw(seed)
+        places = {fault.place for fault in drawn.faults}
+        assert drawn.family == FAMILIES[seed % len(FAMILIES)]
+        assert {"none": not places, "pair": len(places) == 2}.get(drawn.family, places == {drawn.family})
+
+
+def test_every_aim_lies_where_set_points_may_lie():
+    low, high = moving_scenario.Cage().above_ground(0.0).box
+    for seed in range(100):
+        for aim in moving_scenario.draw(seed).aims:
+            for time in range(20):
+                point = aim.course.at(time / 2) if hasattr(aim.course, "at") else aim.course
+                assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(point.position, low, high, strict=True))
+
+
+def test_calls_happen_in_order_and_those_that_they_ask_for_too():
+    clock, seen = VirtualClock(), []
+    clock.at(2.0, seen.append, "second")
+    clock.at(1.0, lambda: (seen.append("first"), clock.at(1.5, seen.append, "between")))
+    clock.at(math.inf, seen.append, "never")
+    clock.run(3.0)
+    assert seen == ["first", "between", "second"] and clock.now == 3.0
+
+
+def test_the_same_seed_gives_the_same_flight_to_the_last_bit(who):
+    first, again = (fly(who, moving_scenario.draw(15)) for _ in range(2))
+    assert first.steps == again.steps and outcome(first) == outcome(again) and len(first.steps) > 100
+
+
+def test_a_healthy_flight_is_flown_by_the_policy_and_stays_inside(who):
+    flown = outcome(fly(who, moving_scenario.draw(20)))
+    assert flown.family == "none" and not flown.alarm and flown.outside < 0 and flown.last == "SNN"
+
+
+def test_a_cut_link_is_silent_for_so_long():
+    link = LinkTampering([fault("link", "cut", 1.0, 2.0)])
+    assert link.states(0.5) == [0.0] and link.states(1.5) == [] and link.command(1.5) is None and link.command(2.0) == 0.0
+
+
+def test_a_stopped_process_wakes_and_a_killed_one_does_not():
+    stopped = ProcessTampering([fault("process", "guide_stopped", 1.0, 1.5)])
+    assert stopped.wakes("guide", 1.2) == 1.5 and stopped.wakes("guide", 1.5) == 1.5 and stopped.wakes("policy", 1.2) == 1.2
+    assert ProcessTampering([fault("process", "companion_killed")]).wakes("bridge", 3.0) == math.inf
+
+
+def test_a_flipped_velocity_is_flipped_and_a_drift_grows():
+    flipped = StateTampering(fault("state", "velocity_flipped"))(STATE, 1.5)
+    assert flipped == STATE._replace(velocity=(-1.0, 2.0, -0.5))
+    drifted = StateTampering(fault("state", "position_drifts"))(STATE, 3.0)
+    assert drifted.position == pytest.approx((1.1, 0.2, 1.0)) and drifted.velocity == STATE.velocity
+
+
+@pytest.mark.parametrize(("place", "kind"), [(place, kind) for place, kinds in KINDS.items() for kind in kinds])
+def test_every_fault_can_be_flown(who, place, kind):
+    drawn = moving_scenario.draw(20)
+    struck = injected_fault.draw(place, 1.2, np.random.default_rng(1), kind)
+    core = fly(who, drawn._replace(family=place, faults=(struck,), duration=1.5))
+    assert core.vehicle.now >= 1.4 or not core.vehicle.commander.armed
+
+
+def test_a_killed_policy_is_followed_by_the_guide_within_its_deadline(who):
+    drawn = moving_scenario.draw(20)
+    struck = fault("process", "policy_killed", 2.0)
+    core = fly(who, drawn._replace(family="process", faults=(struck,), duration=3.0))
+    assert [rung for _, rung, _ in core.moves][-1] is Rung.GUIDE
+    assert outcome(core).reaction < 0.045
+
+
+def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
+    begun = Campaign(tmp_path, MODEL)
+    flown = [found.outcome for found in begun.fly(2, 1)]
+    (tmp_path / "flights.jsonl").open("a").write('{"seed": 2, "fam')  # killed while it wrote
+    again = Campaign(tmp_path, MODEL)
+    assert again.missing(3) == [2] and list(map(repr, again.outcomes.values())) == list(map(repr, flown))
+    list(again.fly(3, 1))
+    assert Campaign(tmp_path, MODEL).missing(3) == []
+
+
+def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):
+    Campaign(tmp_path, MODEL)
+    with pytest.raises(CampaignError, match=r"campaign.json: first: found 0, wanted 5: give another folder"):
+        Campaign(tmp_path, MODEL, first=5)
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path):
+    Campaign(tmp_path, MODEL)
+    good = json.dumps(FlightOutcome(0, "none", "walls", "none", "", -1.0, 0.0, math.nan, "", "SNN", 9.0)._asdict())
+    (tmp_path / "flights.jsonl").write_text(f"{good}\nnonsense\n{good}\n")
+    with pytest.raises(CampaignError, match=r"flights.jsonl: line 2: found no flight"):
+        Campaign(tmp_path, MODEL)
+
+
+def test_a_family_that_broke_the_promise_is_counted_once():
+    good = FlightOutcome(1, "policy", "walls", "", "", -1.0, 0.0, 0.03, "", "HOLD", 9.0)
+    row, everything = by_family([good, good._replace(outside=0.5, hit=2.0)])
+    assert (row.family, row.flights, row.exits, row.hits) == ("policy", 2, 1, 1)
+    assert row.bound == upper_bound(1, 2) and everything.family == "all that can be seen"
