@@ -7,27 +7,32 @@ recording is None if the bag lacks it.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.bag_messages import TYPES, messages
 from spike_ctrl.sim.observation import SIZE
 
 TOPICS = {  # name, relative to the namespace of the states: type
-    "state": "VehicleState",
-    "policy/action": "VehicleAction",
-    "guide/action": "VehicleAction",
-    "policy/status": "PolicyStatus",
-    "policy/checkpoint": "Checkpoint",
-    "policy/model": "Checkpoint",
-    "transition": "Transition",
-    "command": "FlightCommand",
-    "flight_state": "FlightState",
+    "state": f"{TYPES}VehicleState",
+    "policy/action": f"{TYPES}VehicleAction",
+    "guide/action": f"{TYPES}VehicleAction",
+    "policy/status": f"{TYPES}PolicyStatus",
+    "policy/checkpoint": f"{TYPES}Checkpoint",
+    "policy/model": f"{TYPES}Checkpoint",
+    "transition": f"{TYPES}Transition",
+    "command": f"{TYPES}FlightCommand",
+    "flight_state": f"{TYPES}FlightState",
+    "reference_state": f"{TYPES}FlightState",
+    "set_point": f"{TYPES}SetPoint",
+    "battery": "sensor_msgs/msg/BatteryState",
+    "imu": "sensor_msgs/msg/Imu",
+    bag_origin.TOPIC: bag_origin.KIND,
 }
 
 
@@ -113,6 +118,17 @@ class Poses(NamedTuple):
     rates: np.ndarray
 
 
+class Sensed(NamedTuple):
+    """What was known at the T states beside them: the newest message at each; NaN before the first, or where there is none.
+
+    set_point (T, 3): m, in `odom`. voltage (T,): V. force (T, 3): specific force in the body, m/s^2; at rest +9.81 upward.
+    """
+
+    set_point: np.ndarray
+    voltage: np.ndarray
+    force: np.ndarray
+
+
 class Embedded(NamedTuple):
     """A checkpoint that the bag holds: its name, the sha256 of its file and the bytes of its file."""
 
@@ -123,7 +139,11 @@ class Embedded(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """A flight from a bag. checkpoints: by epoch. notes: lines on what was missing or could not be used."""
+    """A flight from a bag. checkpoints: by epoch. notes: lines on what was missing or could not be used.
+
+    poses: as the vehicle estimates them. reference: as they were measured from outside, by motion capture for example.
+    origin: of an imported flight, as `bag_origin` reads it; None if the flight was recorded.
+    """
 
     path: Path
     states: States
@@ -133,6 +153,9 @@ class Recording:
     applied: Applied | None = None
     commands: Commands | None = None
     poses: Poses | None = None
+    reference: Poses | None = None
+    sensed: Sensed | None = None
+    origin: dict | None = None
     checkpoints: dict[int, Embedded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -155,7 +178,7 @@ def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Re
     for topic, kind, received, message in messages(path, notes):
         others[topic] = kind
         name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
-        if name not in topics or kind != TYPES + TOPICS[name]:
+        if name not in topics or kind != TOPICS[name]:
             continue
         space = topic[: -len(name)]
         namespace = space if namespace is None else namespace
@@ -190,6 +213,9 @@ def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recordin
         applied=_applied(found.get("transition"), states),
         commands=_commands(found.get("command"), states, notes),
         poses=_poses(found.get("flight_state"), states),
+        reference=_poses(found.get("reference_state"), states),
+        sensed=_sensed(found, states),
+        origin=bag_origin.parse(found["origin"][0][1].data, path) if found.get("origin") else None,
         checkpoints=_checkpoints([*found.get("policy/model", ()), *found.get("policy/checkpoint", ())], notes),
         notes=tuple(notes),
     )
@@ -323,6 +349,22 @@ def _poses(found: list | None, states: States) -> Poses | None:
             for name, array in arrays.items():
                 array[row] = getattr(message, name)
     return Poses(stamp, **arrays)
+
+
+def _sensed(found: dict[str, list], states: States) -> Sensed | None:
+    if states.flags.shape[1] != 1 or not any(found.get(name) for name in ("set_point", "battery", "imu")):
+        return None
+    set_point = _newest(found.get("set_point"), states, 3, lambda message: message.position)
+    voltage = _newest(found.get("battery"), states, 1, lambda message: [message.voltage])[:, 0]
+    force = _newest(found.get("imu"), states, 3, lambda m: [getattr(m.linear_acceleration, axis) for axis in "xyz"])
+    return Sensed(set_point, voltage, force)
+
+
+def _newest(found: list | None, states: States, size: int, value: Callable[[Any], Any]) -> np.ndarray:
+    """Values (T, size) of the newest message at each state; NaN before the first."""
+    times = np.array([when for when, _ in found or ()], np.int64)
+    values = np.array([[np.nan] * size, *(value(message) for _, message in found or ())])
+    return values[np.searchsorted(times, states.received, side="right")]
 
 
 def latencies(recording: Recording) -> np.ndarray:

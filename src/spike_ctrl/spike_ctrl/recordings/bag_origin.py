@@ -1,0 +1,50 @@
+"""Where the flight in a bag comes from, if it was imported: source, sha256, airframe, and what was wrong with its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings.bag_messages import messages
+
+TOPIC, KIND = "origin", "std_msgs/msg/String"
+
+
+def parse(text: str, path: Path) -> dict:
+    """The origin from the text of its message. Raises BagError."""
+    try:
+        found = yaml.safe_load(text)
+        return found | {"source": str(found["source"]), "sha256": str(found["sha256"])}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise BagError(f"{path}: {TOPIC}: found {error}, wanted what `spike-ctrl import` writes") from None
+
+
+def read_origin(path: Path) -> dict | None:
+    """The origin of the flight in a bag; None if it was not imported. Raises BagError."""
+    first = next(messages(path, []), None)  # an import writes its origin first
+    if first is None or first[0].rpartition("/")[2] != TOPIC or first[1] != KIND:
+        return None
+    return parse(first[3]().data, path)
+
+
+def require_separate(flights: Sequence[tuple[str, str]]) -> None:
+    """Raises BagError where two flights are the same bytes: they are no separate evidence.
+
+    flights: name of each, and sha256 of its log's contents.
+    """
+    seen: dict[str, str] = {}
+    for name, sha256 in flights:
+        if sha256 in seen:
+            raise BagError(
+                f"{name}: found the same bytes as {seen[sha256]}, wanted another flight: a copy is no more evidence"
+            )
+        seen[sha256] = name
+
+
+def require_separate_bags(bags: Sequence[Path]) -> None:
+    """Raises BagError where two bags were imported from the same bytes."""
+    origins = [(str(bag), read_origin(bag)) for bag in bags]
+    require_separate([(name, origin["sha256"]) for name, origin in origins if origin is not None])
