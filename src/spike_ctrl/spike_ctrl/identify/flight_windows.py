@@ -19,7 +19,7 @@ from spike_ctrl.recordings.recorded_transitions import require_airframe
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 
-TOPICS = ("state", "transition", "command", "flight_state", "policy/action", "policy/checkpoint")
+TOPICS = ("state", "transition", "command", "flight_state", "policy/action", "policy/checkpoint", "origin")
 MIN_WINDOWS = 20
 GAP = 0.05  # s; a larger time between two samples ends a segment
 

@@ -15,6 +15,7 @@ from spike_ctrl.identify.fit import Identification, ParameterEstimate, fit
 from spike_ctrl.identify.flight_windows import TOPICS, segments, windows
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.recordings.bag_origin import require_separate_bags
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
@@ -43,6 +44,7 @@ def identify(
     prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. Raises BagError if a bag
     lacks what is needed, and IdentifyError.
     """
+    require_separate_bags(bags)
     pieces = [piece for bag in bags for piece in segments(read(bag, TOPICS), prior)]
     lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
     warm = RATE_LOOP_WARM_UP if prior.action_layout == "rates" else min(MAX_WARM_UP, lag)

@@ -24,10 +24,9 @@ def parse(text: str, path: Path) -> dict:
 
 def read_origin(path: Path) -> dict | None:
     """The origin of the flight in a bag; None if it was not imported. Raises BagError."""
-    first = next(messages(path, []), None)  # an import writes its origin first
-    if first is None or first[0].rpartition("/")[2] != TOPIC or first[1] != KIND:
-        return None
-    return parse(first[3]().data, path)
+    for topic, kind, _, message in messages(path, []):  # an import writes its origin first
+        return parse(message().data, path) if topic.rpartition("/")[2] == TOPIC and kind == KIND else None
+    return None
 
 
 def require_separate(flights: Sequence[tuple[str, str]]) -> None:
@@ -38,9 +37,8 @@ def require_separate(flights: Sequence[tuple[str, str]]) -> None:
     seen: dict[str, str] = {}
     for name, sha256 in flights:
         if sha256 in seen:
-            raise BagError(
-                f"{name}: found the same bytes as {seen[sha256]}, wanted another flight: a copy is no more evidence"
-            )
+            found = f"{name}: found the same bytes as {seen[sha256]}"
+            raise BagError(f"{found}, wanted another flight: a copy is no separate evidence")
         seen[sha256] = name
 
 

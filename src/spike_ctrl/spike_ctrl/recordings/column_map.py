@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl._files import resources, yaml_file
 from spike_ctrl.px4 import frames
 from spike_ctrl.recordings.csv_table import CsvTable
-from spike_ctrl.recordings.logged_flight import AVERAGE_GRAVITY, QUANTITIES, LogError, Series
+from spike_ctrl.recordings.logged_flight import AVERAGE_GRAVITY, LogError, Series
 
 ROTORS = ("front-right", "back-right", "back-left", "front-left")
 ANGLE = {"rad": 1.0, "deg": np.pi / 180}
@@ -198,7 +197,7 @@ def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> Log
     where = ", ".join(str(table.path) for table in tables)
     if gone is None:
         return LogError(f"{where}: {entry.quantity}: found {', '.join(entry.columns)} in several files, wanted them in one")
-    near = difflib.get_close_matches(gone, [c for table in tables for c in table.names], 2)
+    near = difflib.get_close_matches(gone, [c for t in tables for c in t.names if c not in entry.columns], 2)
     hint = f" (there is {' and '.join(near)})" if near else ""
     return LogError(f"{where}: {entry.quantity}: found no column {gone}{hint}, wanted it by map {name}")
 

@@ -52,9 +52,8 @@ def sampled(source: str, series: dict[str, Series]) -> ControlTicks:
             raise LogError(f"{source}: {name}: found {count} samples, wanted at least 3")
         if not period(series[name]) <= SLOWEST:
             found = 1e3 * period(series[name])
-            raise LogError(
-                f"{source}: {name}: found a sample each {found:.0f} ms, wanted one at least each {1e3 * SLOWEST:.0f}"
-            )
+            wanted = f"wanted one at least each {1e3 * SLOWEST:.0f} ms"
+            raise LogError(f"{source}: {name}: found a sample each {found:.0f} ms, {wanted}")
     begin, end = max(series[n].time[0] for n in STATE), min(series[n].time[-1] for n in STATE)
     count = int((end - begin) * RATE_HZ + 1e-6) + 1
     if end <= begin or count < 2:

@@ -1,6 +1,6 @@
 """From the log of another program to a bag: read, put in order, judge, sample each 10 ms, write.
 
-flight = read_log_file(Path("flight.csv.gz"))
+flight = read_flight(Path("flight.csv.gz"))
 found = prepare(flight, airframe)
 imported_bag.write(Path("bags/flight"), found.ticks, airframe, found.origin)
 """
@@ -95,9 +95,8 @@ def _beside(path: Path) -> tuple[dict, dict[str, int]]:
         counts = about.get("row_counts", {})
         return about, {COUNTS[name]: int(count) for name, count in counts.items() if name in COUNTS}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise LogError(
-            f"{file}: cannot be used ({' '.join(str(error).split())}), wanted keys and values, or no file"
-        ) from None
+        why = " ".join(str(error).split())
+        raise LogError(f"{file}: cannot be used ({why}), wanted keys and values, or no file") from None
 
 
 def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
@@ -135,9 +134,8 @@ def _in_order(source: str, series: dict[str, Series]) -> tuple[dict[str, Series]
     for name, one in series.items():
         found[name], orders[name] = log_defects.ordered(one)
         if orders[name].back > log_defects.RESTART:
-            raise LogError(
-                f"{source}: {name}: found time going back by {orders[name].back:.1f} s, wanted one flight in a file"
-            )
+            found_ = f"{source}: {name}: found time going back by {orders[name].back:.1f} s"
+            raise LogError(f"{found_}, wanted one flight in a file")
     return found, orders
 
 
@@ -239,7 +237,8 @@ def row(origin: dict) -> str:
     held = "-" if "set_point" in origin["absent"] else f"{origin['held_set_point_s']:.2f} s"
     late = origin["gyro_delay"]
     told = "unknown" if np.isnan(late["seconds"]) else f"{1e3 * late['seconds']:+.1f} ms"
-    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told + ' (r ' + format(late['correlation'], '.2f') + ')':>17}"
+    told += f" (r {late['correlation']:.2f})" if late["against"] else ""
+    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>17}"
     name = origin["source"].removesuffix(".gz").removesuffix(".csv").removesuffix(".ulg")
     return f"{name:<28}{origin['seconds']:>7.1f}{origin['seconds_in_the_air']:>8.1f}{origin['missing_ticks']:>9}{parts}"
 

@@ -129,9 +129,8 @@ class _ImportedBag:
         return self.store.types["geometry_msgs/msg/Vector3"](*map(float, value))
 
     def _message(self, kind: str, fields: dict):
-        values = {
-            name: fields[name] if name in fields else self._empty(about) for name, about in self.store.fielddefs[kind][1]
-        }
+        known = self.store.fielddefs[kind][1]
+        values = {name: fields[name] if name in fields else self._empty(about) for name, about in known}
         return self.store.types[kind](**values)
 
     def _empty(self, about):

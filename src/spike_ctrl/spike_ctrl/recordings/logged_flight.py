@@ -30,8 +30,8 @@ QUANTITIES = {
 
 position: m. quaternion: x, y, z, w, body to world. velocity: m/s, world. rates: rad/s, body. acceleration: specific force,
 m/s^2, body; at rest it is +9.81 upward. motors: commands in 0..1, front-right, back-right, back-left, front-left.
-collective_and_rates: thrust in 0..1, then body rates that are asked for, rad/s. voltage: V. set_point: m; set_point_yaw: rad.
-What begins with `reference_` was measured from outside, by motion capture for example. All else is the vehicle's own.
+collective_and_rates: thrust in 0..1, then body rates that are asked for, rad/s. voltage: V. set_point: m. set_point_yaw:
+rad. What begins with `reference_` was measured from outside, by motion capture for example. All else is the vehicle's own.
 """
 STATE = ("position", "quaternion", "velocity", "rates")  # without these there is no bag
 AVERAGE_GRAVITY = 9.80665  # m/s^2: what one g is in a data sheet
@@ -53,8 +53,8 @@ class LoggedFlight:
     """One flight from a log.
 
     sha256: of the log's contents, after decompression. how: which map or reader made it. series: by names of QUANTITIES.
-    about: what a file beside the log tells of the flight. logged: samples that arrived, by quantity, where `about` counts them.
-    notes: lines for the user.
+    about: what a file beside the log tells of the flight. logged: samples that arrived, by quantity, where `about` counts
+    them. notes: lines for the user.
     """
 
     path: Path

@@ -1,8 +1,9 @@
 """Transitions to learn from, read from bags. The steps of all vehicles are joined into the rows of one vehicle.
 
 A bag of sim_train holds transitions. A bag of a flight holds states and commands: the reward is recomputed from them, rotor
-speeds and disturbance are unknown, and only the steps that policy or guide flew in the air count. A missing tick ends a
-sequence: nothing is learned across it.
+speeds and disturbance are unknown, and only the steps that policy or guide flew in the air count. Of an imported flight all
+steps in the air count; the controller that flew them takes the place of the guide, and its actions that of the label. A
+missing tick ends a sequence: nothing is learned across it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, finite
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.reader import Recording, read
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE
 from spike_ctrl.sim.reward import Coefficients, reward
 
-TOPICS = ("state", "transition", "command", "policy/action", "guide/action", "policy/checkpoint")
-POLICY_FLEW, GUIDE_FLEW = 0, 1  # of FlightCommand
+TOPICS = ("state", "transition", "command", "policy/action", "guide/action", "policy/checkpoint", "origin")
+POLICY_FLEW, GUIDE_FLEW, OTHER_FLEW = 0, 1, 3  # of FlightCommand
 
 
 class Recorded(NamedTuple):
@@ -43,6 +44,7 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
     coefficients: for rewards that are recomputed. label: if it is "guide", each step needs the guide's action.
     Raises BagError if a bag was flown by another airframe or lacks a topic or field.
     """
+    bag_origin.require_separate_bags(bags)
     parts, words, blind = [], [], False
     for bag in bags:
         recording = read(bag, TOPICS)
@@ -54,7 +56,10 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
             blind = True
         by_guide = ((rows.flags & GUIDE) > 0).mean()
         words += [f"{bag}: {note}" for note in recording.notes if not note.startswith("no ")]
-        words.append(f"{bag}: {len(rows.flags)} {kind}, {by_guide:.0%} of them flown by the guide")
+        flown = f"{by_guide:.0%} of them flown by the guide"
+        if recording.origin is not None:
+            flown = "flown by another controller, whose actions stand for the guide's"
+        words.append(f"{bag}: {len(rows.flags)} {kind}, {flown}")
         parts.append(rows)
     rows, dropped = finite(Rows(*(np.concatenate(part) for part in zip(*parts, strict=True))))
     if dropped:
@@ -116,10 +121,14 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
     commands, states = recording.commands, recording.states
     if commands is None:
         raise BagError(f"{recording.path}: found no transition and no command, wanted one of them: what was flown")
-    flown = np.isfinite(commands.action).all(1) & np.isin(commands.commander, (POLICY_FLEW, GUIDE_FLEW))
+    flown = np.isfinite(commands.action).all(1) & np.isin(commands.commander, (POLICY_FLEW, GUIDE_FLEW, OTHER_FLEW))
     flown &= (states.flags[:, 0] & FIRST) == 0  # in a flight FIRST means: the vehicle stands on the ground
+    if not np.isfinite(states.observation[:, 0, :3]).any():
+        raise BagError(f"{recording.path}: found no set_point, wanted one: the reward is the distance from it")
     guide = np.zeros_like(commands.action)
-    if recording.guide is not None:
+    if recording.origin is not None:
+        guide = commands.action
+    elif recording.guide is not None:
         guide = recording.guide.action[:, 0]
         if label == "guide":
             flown &= np.isfinite(guide).all(1)
@@ -127,8 +136,8 @@ def _flight(recording: Recording, airframe: Airframe, coefficients: Coefficients
         raise BagError(f"{recording.path}: found no guide/action, which td3bc.label 'guide' holds the actor to; wanted it")
     at = np.flatnonzero(flown)
     if not len(at):
-        raise BagError(f"{recording.path}: command: found no step that policy or guide flew in the air, wanted at least one")
-    by_guide = commands.commander[at] == GUIDE_FLEW
+        raise BagError(f"{recording.path}: command: found no step that a controller flew in the air, wanted at least one")
+    by_guide = np.isin(commands.commander[at], (GUIDE_FLEW, OTHER_FLEW))
     observation, action = states.observation[at, 0], commands.action[at]
     earned = np.zeros(len(at), np.float32)  # the reward of a step is that of the state it led to
     earned[:-1] = reward(observation[1:], throttle(action[:-1], airframe), airframe.hover, coefficients)

@@ -33,7 +33,7 @@ AXES = {
     "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
 }
 # The topics of a bag that a replay needs.
-TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition")
+TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin")
 STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
 
 
@@ -218,7 +218,10 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
     Raises BagError if there is no checkpoint, or if its contract does not fit the recorded actions.
     """
     if recording.policy is None:
-        raise BagError(f"{recording.path}: no policy/action in it, so there is nothing to compare with; {usable(recording)}")
+        why = "so there is nothing to compare with"
+        if recording.origin is not None:
+            why = f"no policy flew: it was imported from {recording.origin['source']}, which another controller flew"
+        raise BagError(f"{recording.path}: no policy/action in it, {why}; {usable(recording)}")
     answered = recording.policy.tick >= 0
     if not answered.any():
         raise BagError(f"{recording.path}: no policy/action answers a recorded state; {usable(recording)}")
