@@ -275,7 +275,7 @@ def damaged(column, row, cell):
         (csv_text(turning()).replace("motor.m3", "motor.mc"), "motors: found no column motor.m3"),
         (csv_text(turning() | {"gyro.y": np.full(1200, np.nan)}), "rates: found 0 samples, wanted at least 3"),
         (csv_text(turning(period=0.1)), "position: found a sample each 100 ms, wanted one at least each 50 ms"),
-        (csv_text(turning(5)) + csv_text(turning(5)).partition("\n")[2], "found time going back by 5.0 s, wanted one flight"),
+        (csv_text(turning(5)) + csv_text(turning(5)).partition("\n")[2], "found time going back by 5.0 s, wanted one"),
         (csv_text(turning()).replace("\n", ",7\n", 3).replace(",7\n", "\n", 1), "line 2: found 26 cells, wanted 25"),
     ],
 )  # fmt: skip
