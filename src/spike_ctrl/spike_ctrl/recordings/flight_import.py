@@ -221,7 +221,7 @@ def _words(origin: dict) -> list[str]:
 
 
 HEADER = (
-    f"{'flight':<28}{'s':>7}{'in air':>8}{'missing':>9}{'lost':>7}{'on a line':>11}{'held':>8}{'gyro late':>17}"
+    f"{'flight':<28}{'s':>7}{'in air':>8}{'missing':>9}{'lost':>7}{'on a line':>11}{'held':>8}{'gyro late':>19}"
 )  # fmt: skip
 
 
@@ -238,7 +238,7 @@ def row(origin: dict) -> str:
     late = origin["gyro_delay"]
     told = "unknown" if np.isnan(late["seconds"]) else f"{1e3 * late['seconds']:+.1f} ms"
     told += f" (r {late['correlation']:.2f})" if late["against"] else ""
-    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>17}"
+    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>19}"
     name = origin["source"].removesuffix(".gz").removesuffix(".csv").removesuffix(".ulg")
     return f"{name:<28}{origin['seconds']:>7.1f}{origin['seconds_in_the_air']:>8.1f}{origin['missing_ticks']:>9}{parts}"
 
