@@ -57,6 +57,7 @@ METHODS = {
     "TD3": Method("td3", 0.9, 350, seeds=3),
     "PPO": Method("ppo", 0.98, 430),
     "imitation of the guide everywhere (DAgger), with critic": Method("dagger", 0.98, 440, 330, 5),
+    "imitation of a teacher that learned from rewards": Method("learned_teacher", 1.0, 468, 395, 1.5),
     "model gradient": Method("default", 0.98, 440, 330, 5),
 }
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
 from spike_ctrl_studies.study import ExperimentError, Lines, UnitContext, UnitResult, of_kind, one
@@ -113,6 +115,8 @@ def _kind(line: dict[str, Any]) -> dict[str, Any]:
 
 def _warm_up(plan: Recipe, vehicle, folder: Path, about: dict) -> None:
     """Train until the actor has been updated, and validate it: then every kernel is compiled or loaded from its cache."""
+    if isinstance(plan.guide, LearnedGuide):
+        plan = dataclasses.replace(plan, guide=Gains())
     run = Run.start(folder, plan, vehicle, VEHICLES, 0, **about)
     train(run, lambda line: None, lambda: run.learner.actor_updates > 0)
     run.validate()

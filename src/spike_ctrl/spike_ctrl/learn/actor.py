@@ -8,6 +8,7 @@
 A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may also have
 
     unroll(observation [T, B, in], state, slope)   many steps at once, where that is faster: actions, state, spike rates
+    unroll_episodes(observation, state, slope, first)   the same over ends of episodes: bool [T, B], the steps that begin one
     project_()              brings its parameters back into their ranges after each optimiser step
     slope                   an attribute that is set to the surrogate slope k of the recipe's schedule before each update
     spike_rates(state)      a tuple with the share of neurons of each layer that spiked in the last step
@@ -118,6 +119,8 @@ def unroll(
         return actor.unroll(observation, state, slope)  # type: ignore[no-any-return]
     if isinstance(actor, SpikingNetwork):
         return actor.unroll(observation, state, slope, first)
+    if hasattr(actor, "unroll_episodes"):
+        return actor.unroll_episodes(observation, state, slope, first)  # type: ignore[no-any-return]
     actions, rates = [], []
     for t, row in enumerate(observation):
         if first is not None:

@@ -60,7 +60,8 @@ class PPOSettings:
     gamma: float = within(0.99, 0.0, 1.0)
     root: float = within(1.0, 0.05, 1.0)  # of the reward, see `floored_reward`
     gae: float = within(0.95, 0.0, 1.0)  # lambda of the advantages
-    deviation: float = within(0.5, 1e-3, 10.0)  # of the exploration, at the start; it is learned
+    deviation: float = within(0.5, 1e-3, 10.0)  # of the exploration, at the start
+    deviation_end: float = within(0.0, 0.0, 10.0)  # to which it falls by equal factors; 0: it is learned instead
     clip: float = within(0.3, 0.0, 1.0)  # how far the probability of an action may move in one iteration
     epochs: int = within(3, 1, 100)  # passes over the flight
     sequences: int = within(128, 1, 100_000)  # of one minibatch: so many vehicles

@@ -1,9 +1,9 @@
 """Proximal policy optimisation (Schulman et al. 2017) for any actor: no guide, no labels, only the reward.
 
-Each iteration: all vehicles fly some steps with the actor's actions and Gaussian noise of a learned deviation; generalised
-advantage estimation (Schulman et al. 2016) says which actions were better than expected; a few passes over the flight in
-minibatches of whole sequences move actor and critic. The actor is unrolled from the state that it had in flight. The critic
-also sees the rotor speeds.
+Each iteration: all vehicles fly some steps with the actor's actions and Gaussian noise, whose deviation is learned or
+falls as the recipe says; generalised advantage estimation (Schulman et al. 2016) says which actions were better than
+expected; a few passes over the flight in minibatches of whole sequences move actor and critic. The actor is unrolled from
+the state that it had in flight. The critic also sees the rotor speeds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class PPO:
         self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.root)
         self.critic = Critic(recipe.critic_width, generator)
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
-        self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *self.noise])
+        learned = [] if recipe.ppo.deviation_end else list(self.noise)
+        self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *learned])
         self.hidden: actors.State = actor.initial_state(vehicles)
         self.ticks: list[tuple[torch.Tensor, ...]] = []
         self.samples: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -64,6 +65,7 @@ class PPO:
         """Some passes over the flight since the last update; its last tick stays, as the first of the next flight."""
         if len(self.ticks) < 2:
             return {}
+        s = self.settings
         rate = self.schedule.learning_rate + progress * (self.schedule.learning_rate_end - self.schedule.learning_rate)
         self.optimiser.param_groups[0]["lr"] = rate
         seen, first, crashed, ended, reward, sample, before = (
@@ -96,6 +98,8 @@ class PPO:
                 average.follow(self.actor)
                 found.append((losses[0].item(), losses[1].item()))
         self.hidden, self.ticks = after, self.ticks[-1:]
+        if s.deviation_end:
+            self.noise[0].data.fill_(math.log(s.deviation) + progress * math.log(s.deviation_end / s.deviation))
         loss, critic = np.mean(found, axis=0)
         deviation = self.noise[0].exp().mean().item()
         return {"actor_loss": loss, "critic_loss": critic, "deviation": deviation, "learning_rate": rate}

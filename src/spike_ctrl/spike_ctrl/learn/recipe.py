@@ -17,6 +17,7 @@ from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.learn.algorithm_settings import ModelGradientSettings, PPOSettings, TD3BCSettings
 from spike_ctrl.learn.recipe_blocks import (
     JumpStartSettings,
+    LearnedGuide,
     NetworkSettings,
     RecipeError,
     ReplaySettings,
@@ -40,7 +41,7 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 
 # Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before.
 NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
-NEW |= {"bc_own": 1.0, "q_unit": "mean", "sizes": False, "root": 1.0}
+NEW |= {"bc_own": 1.0, "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
@@ -51,7 +52,7 @@ class Recipe:
     """Everything that a training run needs beside airframe, number of vehicles and seed.
 
     layout: of the actions that it was made for; any: it does not say. algorithm and guide may be code of your own by
-    name; a guide may also be the path of a checkpoint.
+    name; a guide may also be the path of a checkpoint, or a policy that another recipe trains first.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Recipe:
     algorithm: str | NamedObject = "td3bc"
     task: TaskSettings = TaskSettings()
     network: NetworkSettings = NetworkSettings()
-    guide: Gains | NamedObject | str = Gains()
+    guide: Gains | NamedObject | LearnedGuide | str = Gains()
     jump_start: JumpStartSettings = JumpStartSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     replay: ReplaySettings = ReplaySettings()
@@ -69,13 +70,17 @@ class Recipe:
     model_gradient: ModelGradientSettings = ModelGradientSettings()
 
     def with_steps(self, steps: int) -> Recipe:
-        """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it.
+        """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it, and a
+        guide that is learned first learns for as much longer.
 
         Raises RecipeError where they are out of range.
         """
         schedule = dataclasses.replace(self.schedule, steps=steps) if steps else self.schedule
         ranges.check(schedule, f"recipe {self.name}: schedule", RecipeError)
-        return dataclasses.replace(self, schedule=schedule)
+        guide = self.guide
+        if steps and isinstance(guide, LearnedGuide):
+            guide = dataclasses.replace(guide, steps=max(1000, round(guide.steps * steps / self.schedule.steps)))
+        return dataclasses.replace(self, schedule=schedule, guide=guide)
 
     def require_fit(self, airframe: Airframe) -> None:
         """Raise RecipeError where the recipe was made for another layout of actions than the airframe's."""
@@ -173,11 +178,12 @@ def _upon_base(data, source: str, above: tuple[str, ...]):
 
 
 def _laid_over(below: dict, above: dict) -> dict:
-    """Key by key, and block by block."""
-    both = {
-        key: _laid_over(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
-        for key, value in above.items()
-    }
+    """Key by key, and block by block. A block that names code or a recipe is of another kind, and stands alone."""
+
+    def replaces(key, value) -> bool:
+        return not isinstance(value, dict) or not isinstance(below.get(key), dict) or bool({"class", "recipe"} & set(value))
+
+    both = {key: value if replaces(key, value) else _laid_over(below[key], value) for key, value in above.items()}
     return below | both
 
 
@@ -273,14 +279,16 @@ def _network(value, source: str, key: str) -> NetworkSettings:
     return NetworkSettings(slope=slope, code=NamedObject(code.name, arguments))
 
 
-def _guide(value, source: str, key: str) -> Gains | NamedObject | str:
+def _guide(value, source: str, key: str) -> Gains | NamedObject | LearnedGuide | str:
     if isinstance(value, str) and value.endswith(".safetensors"):
         return value
     if code := _code(value, source, key):
         return code
     if not isinstance(value, dict):
-        wanted = "gains, module:Name or a path to a .safetensors file"
+        wanted = "gains, module:Name, a path to a .safetensors file, or a recipe that trains it"
         raise RecipeError(f"{source}: {key}: found {value!r}, wanted {wanted}")
+    if "recipe" in value:
+        return _parse(LearnedGuide, value, source, key + ".")
     return _parse(Gains, value, source, key + ".")
 
 

@@ -86,6 +86,14 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
+class LearnedGuide:
+    """A guide that another recipe trains first, for so many environment steps."""
+
+    recipe: str
+    steps: int = within(5_000_000, 1000, 10_000_000_000)
+
+
+@dataclass(frozen=True)
 class JumpStartSettings:
     """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training.
 

@@ -2,6 +2,7 @@
 
 recipe.yaml         the recipe as it ran; airframe.yaml what flew; vehicles and seed in run.json
 metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
+teacher/            the run that trained the teacher, where the recipe has one that is learned
 policy.safetensors  the averaged policy that validated best so far; of equals the latest
 state.safetensors   everything that a resumed run needs
 evaluation.json     the frozen evaluation of the policy
@@ -50,7 +51,8 @@ class Run:
         self.best: Evaluation | None = None
         self.validation: Evaluation | None = None
         self._highest = -math.inf
-        self._started, self._earlier, self._first_step = clock(), 0.0, learner.steps
+        self._started, self._earlier = clock(), 0.0
+        self.begin()
         self._writer = SummaryWriter(str(folder), flush_secs=10)
 
     @classmethod
@@ -98,6 +100,10 @@ class Run:
         run._highest = run.best.score if run.best else -math.inf
         return run
 
+    def begin(self) -> None:
+        """What is left is judged by the pace from here on."""
+        self._begun, self._first_step = self.clock(), self.learner.steps
+
     @property
     def seconds(self) -> float:
         """Wall time of training, over all sittings."""
@@ -108,7 +114,7 @@ class Run:
         """Wall seconds to the end at this sitting's pace; infinite before the first step."""
         done = self.learner.steps - self._first_step
         left = max(0, self.learner.recipe.schedule.steps - self.learner.steps)
-        return left * (self.clock() - self._started) / done if done else float("inf")
+        return left * (self.clock() - self._begun) / done if done else float("inf")
 
     def report(self, metrics: dict[str, float]) -> None:
         """Write metrics to JSONL and TensorBoard."""

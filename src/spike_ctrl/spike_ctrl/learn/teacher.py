@@ -1,4 +1,4 @@
-"""The guide that a recipe names: the geometric one, a class of your own, or a checkpoint."""
+"""The guide that a recipe names: the geometric one, a class of your own, a checkpoint, or one that is learned first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import METHODS, Guide
 from spike_ctrl.learn.recipe import Recipe, RecipeError
+from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.observation import LAYOUT
@@ -39,8 +40,12 @@ class PolicyGuide:
 def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:
     """The guide of a recipe for an airframe, at this rate of the states.
 
-    Raises RecipeError, and CheckpointError for a file that does not fit.
+    Raises RecipeError, also for a guide that has to be learned first, and CheckpointError for a file that does not fit.
     """
+    if isinstance(recipe.guide, LearnedGuide):
+        wanted = "`spike-ctrl train`, which trains it, or guide: RUN/teacher/policy.safetensors of such a run"
+        found = f"a guide that the recipe {recipe.guide.recipe} trains first"
+        raise RecipeError(f"recipe {recipe.name}: guide: found {found}, wanted {wanted}")
     if isinstance(recipe.guide, Gains):
         return GeometricGuide(airframe, recipe.guide, rate_hz)
     if isinstance(recipe.guide, NamedObject):

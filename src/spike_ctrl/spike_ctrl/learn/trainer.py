@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
+from spike_ctrl.control.guide_protocol import Guide
+from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
+from spike_ctrl.learn.recipe_blocks import LearnedGuide, RecipeError
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import REPORT_PERIOD, Run, TrainingPace
 from spike_ctrl.sim.episode_flags import FIRST
@@ -27,10 +32,12 @@ def study(run: Run, until: int, show: Callable[[str], None], stopped: Callable[[
 def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
     """Train until the recipe's steps are flown (True) or `stopped()` (False); `show` gets a progress line each second."""
     learner, clock = run.learner, run.clock
+    guide = _guide(run, show, stopped)
+    if guide is None:
+        return False
     environment = training_environment(learner.recipe, learner.airframe, learner.vehicles)
     # A resumed run draws other starts than the ones it has flown.
     rollout = Rollout(environment, learner.seed + learner.environment_steps, learner.recipe.jump_start)
-    guide = teacher.make(learner.recipe, learner.airframe)
     guide_state = guide.initial_state(learner.vehicles)
     state = learner.flying_policy().initial_state(learner.vehicles)
     pace, shown, shown_steps = TrainingPace(run), clock(), learner.environment_steps
@@ -57,3 +64,36 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
             show(run.progress_line(metrics, speed))
             shown, shown_steps = clock(), learner.environment_steps
     return learner.finished
+
+
+def _guide(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -> Guide | None:
+    """The guide of a run. One that is learned is trained first, in the folder `teacher` of the run; None: `stopped()`."""
+    recipe, folder = run.learner.recipe, run.folder / "teacher"
+    if not isinstance(recipe.guide, LearnedGuide):
+        return teacher.make(recipe, run.learner.airframe)
+    if not (folder / "evaluation.json").exists():  # which is written last
+        first = _teacher_run(run, recipe.guide, folder)
+        if not train(first, lambda line: show(f"teacher: {line}"), stopped):
+            first.save()
+            first.close()
+            return None
+        first.finish()
+        run.begin()
+    recipe = dataclasses.replace(recipe, guide=str(folder / "policy.safetensors"))
+    return teacher.make(recipe, run.learner.airframe)
+
+
+def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
+    """The run that trains the teacher of a run, at its beginning or where it was left."""
+    learner, about = run.learner, {"clock": run.clock, "command": run.command, "commit": run.commit}
+    if (folder / "state.safetensors").exists():
+        return Run.resume(folder, **about)
+    plan = recipes.find(guide.recipe).with_steps(guide.steps)
+    if isinstance(plan.guide, LearnedGuide):
+        raise RecipeError(
+            f"recipe {plan.name}: guide: found one that is learned, wanted another for the recipe of a teacher"
+        )
+    run.save()  # so that the run can be resumed from here on
+    first = Run.start(folder, plan, learner.airframe, learner.vehicles, learner.seed, **about)
+    first.save()
+    return first
