@@ -15,6 +15,7 @@ from spike_ctrl.learn.dense_network import DenseNetwork
 from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
+from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
@@ -27,13 +28,13 @@ def network(seed=0):
 
 def small(tmp_path, **teacher_keys):
     """A small recipe whose teacher is learned first."""
-    schedule = {"steps": 6400, "iteration_steps": 640, "evaluations": 1}
+    schedule = {"steps": 3200, "iteration_steps": 320, "evaluations": 1}
     plan = {"base": "teacher", "schedule": schedule, "ppo": {"sequences": 16}} | teacher_keys
     (tmp_path / "small_teacher.yaml").write_text(json.dumps(plan))
     plan = {
         "name": "small",
         "base": "learned_teacher",
-        "guide": {"recipe": str(tmp_path / "small_teacher.yaml"), "steps": 6400},
+        "guide": {"recipe": str(tmp_path / "small_teacher.yaml"), "steps": 3200, "vehicles": 64},
         "network": {"hidden": [16, 8]},
         "replay": {"capacity": 16384, "critic_batch": 8, "actor_batch": 8},
         "critic_width": 16,
@@ -89,6 +90,25 @@ def test_the_exploration_falls_as_the_recipe_says(tmp_path):
     assert found[-1] == pytest.approx(0.1, rel=1e-3) and all(np.diff(found) < 0)
 
 
+def test_the_dense_network_soon_learns_from_rewards_alone_to_stay_in_the_box(tmp_path):
+    """From small tilts. Untrained, every flight ends in a crash, half way through its episode."""
+    start = {"tilt": 0.3, "rates": 0.5, "rotors_low": 0.5, "rotors_high": 0.8}
+    plan = recipes.from_dict(
+        {
+            "base": "teacher",
+            "task": {"reward": "start", "episode_steps": 100, "start": start},
+            "ppo": {"sequences": 32},
+            "schedule": {"steps": 160_000, "iteration_steps": 4096, "learning_rate": 2e-3, "evaluations": 1},
+        }
+    )
+    run, found = Run.start(tmp_path / "run", plan, AIRFRAME, 128, 0, clock=itertools.count().__next__, **ABOUT), []
+    run.report = lambda line: found.append(line.get("survival"))
+    with training_process():
+        train(run, lambda line: None, lambda: False)
+    found = [value for value in found if value is not None]
+    assert found[0] < 0.1 and found[-1] > 0.8
+
+
 def test_the_teacher_is_trained_first_and_its_policy_is_the_guide(tmp_path):
     plan, lines = small(tmp_path), []
     run = Run.start(tmp_path / "run", plan, AIRFRAME, VEHICLES, 3, clock=itertools.count().__next__, **ABOUT)
@@ -109,7 +129,7 @@ def test_a_run_that_was_stopped_while_its_teacher_learned_goes_on_with_it(tmp_pa
     assert not train(run, lambda line: None, lambda: next(asked) > 4)
     run.close()
     before = json.loads((tmp_path / "run" / "teacher" / "run.json").read_text())["environment_steps"]
-    assert 0 < before < 6400
+    assert 0 < before < 3200
     again = Run.resume(tmp_path / "run", **clock, **ABOUT)
     assert train(again, lambda line: None, lambda: False)
     metrics = (tmp_path / "run" / "teacher" / "metrics.jsonl").read_text().splitlines()

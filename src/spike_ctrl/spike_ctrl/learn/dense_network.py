@@ -1,6 +1,7 @@
 """A multilayer perceptron that flies from the observation and from how it changed in the last step: no neuron spikes.
 
-The change of velocity and body rates tells thrust and torque, and so what the rotors do: without it a policy with no memory
+It sees position error and velocity in body axes, the rotation matrix, the body rates, and the change of velocity and rates
+since the step before. That change tells thrust and torques, and so what the rotors do: a policy that knows nothing of them
 cannot brake in time. In the first step of an episode nothing has changed yet.
 """
 
@@ -16,8 +17,8 @@ from torch import nn
 
 from spike_ctrl.sim.observation import SIZE
 
-UNIT = (*[1.0] * 12, *[2.0] * 3, *[5.0] * 3)  # of the observation: 1 of positions (m) and rotations, 2 m/s, 5 rad/s
-CHANGE_UNIT = (*[0.1] * 12, *[0.2] * 3, *[2.0] * 3)  # of its change in 10 ms
+UNIT = (*[0.5] * 3, *[1.0] * 3, *[0.2] * 3, *[1.0] * 9, *[5.0] * 3, *[2.0] * 3)
+"""Of each input: .5 m, 1 m/s, .2 m/s in 10 ms, rotation, 5 rad/s, 2 rad/s in 10 ms."""
 State: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """The observation before [B, 18], and 1 where there was one [B, 1]."""
 
@@ -32,14 +33,12 @@ class DenseNetwork(nn.Module):
         if inputs != SIZE:
             raise ValueError(f"inputs: found {inputs}, wanted {SIZE}: the observation of a quadrotor")
         layers: list[nn.Module] = []
-        for before, after in itertools.pairwise((2 * inputs, *hidden)):
+        for before, after in itertools.pairwise((len(UNIT), *hidden)):
             layers += [_linear(before, after, math.sqrt(2), 0.0, generator), nn.Tanh()]
         layers.append(_linear(hidden[-1], outputs, 0.01, math.atanh(hover), generator))
         self.layers = nn.Sequential(*layers)
         self.unit: torch.Tensor
-        self.change_unit: torch.Tensor
         self.register_buffer("unit", torch.tensor(UNIT))
-        self.register_buffer("change_unit", torch.tensor(CHANGE_UNIT))
 
     def initial_state(self, batch: int) -> State:
         """Nothing was seen."""
@@ -60,8 +59,12 @@ class DenseNetwork(nn.Module):
         return self._action(observation, before, known), (observation[-1], torch.ones_like(state[1])), ()
 
     def _action(self, observation: torch.Tensor, before: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        change = known * (observation - before) / self.change_unit
-        return torch.tanh(self.layers(torch.cat([observation / self.unit, change], -1)))
+        change = known * (observation - before)
+        vectors = torch.stack([observation[..., 0:3], observation[..., 12:15], change[..., 12:15]], -2)
+        rotation = observation[..., 3:12].reshape(*observation.shape[:-1], 3, 3)
+        in_body_axes = (vectors @ rotation).reshape(*observation.shape[:-1], 9)
+        seen = torch.cat([in_body_axes, observation[..., 3:12], observation[..., 15:18], change[..., 15:18]], -1)
+        return torch.tanh(self.layers(seen / self.unit))
 
 
 def _linear(inputs: int, outputs: int, gain: float, bias: float, generator: torch.Generator) -> nn.Linear:

@@ -87,10 +87,11 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class LearnedGuide:
-    """A guide that another recipe trains first, for so many environment steps."""
+    """A guide that another recipe trains first, for so many environment steps of so many vehicles at once."""
 
     recipe: str
     steps: int = within(5_000_000, 1000, 10_000_000_000)
+    vehicles: int = within(256, 1, 8192)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,6 @@ def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
             f"recipe {plan.name}: guide: found one that is learned, wanted another for the recipe of a teacher"
         )
     run.save()  # so that the run can be resumed from here on
-    first = Run.start(folder, plan, learner.airframe, learner.vehicles, learner.seed, **about)
+    first = Run.start(folder, plan, learner.airframe, guide.vehicles, learner.seed, **about)
     first.save()
     return first
