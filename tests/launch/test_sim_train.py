@@ -124,7 +124,10 @@ def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
     [
         pytest.param("vehicles:=0", "parameter 'vehicles': found 0, wanted 1 to 8192", marks=pytest.mark.installed),
         ("recipe:=td3bx", "recipe 'td3bx' not found; known: "),
-        ("recipe:=rates", "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie"),
+        (
+            "recipe:=rates",
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default",
+        ),
         ("steps:=5", "recipe debug: schedule: steps: found 5, wanted 1000 to 1e+10"),
         ("bag:=kept", "bag: found 'kept', wanted only with record:=true"),
         ("airframe:=crazyfly", "airframe 'crazyfly' not found; known: "),

@@ -46,11 +46,11 @@ def refused(capsys, *arguments):
         (["train", "--steps", "999"], "--steps: found 999, wanted 0 or 1000 to 10000000000"),
         (
             ["train", "rates"],
-            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie",
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default",
         ),
         (
             ["train", "robust", "--airframe", "sih_quadx"],
-            "recipe robust: layout: found 'motors', wanted 'rates' for airframe sih_quadx",
+            "recipe robust: layout: found 'motors', wanted 'rates' for airframe sih_quadx; made for it: recipe rates",
         ),
         (["train", "--vehicles", "0"], "--vehicles: found 0, wanted 1 to 8192"),
     ],
@@ -84,7 +84,7 @@ def test_without_an_autopilot_the_preflight_bars_the_flight_however_short_it_lis
     [
         (
             ["experiment", "headline", "--recipe", "rates"],
-            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie",
+            "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default",
         ),
         (["demo", "-o", "/proc/x/y"], "--output /proc/x/y: cannot be written (No such file or directory)"),
         (["demo", "--plants", "noise:=loud"], "the value of noise: found 'loud', wanted float"),
@@ -129,7 +129,7 @@ def test_a_demo_that_the_launch_refuses_says_so_once_and_leaves_no_folder(tmp_pa
 @pytest.mark.parametrize("verb", ["identify", "retrain"])
 def test_a_recipe_that_does_not_fit_is_refused_before_the_bag_is_read(verb, capsys):
     assert refused(capsys, verb, "nowhere", "--recipe", "nope").startswith("recipe 'nope' not found; known: ")
-    message = "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie"
+    message = "recipe rates: layout: found 'rates', wanted 'motors' for airframe crazyflie; made for it: recipe default"
     assert refused(capsys, verb, "nowhere", "--recipe", "rates") == message
 
 

@@ -1,4 +1,4 @@
-"""Write a policy as C, as a Crazyflie app, NIR or ONNX, and test what was written.
+"""Write a policy as C, Crazyflie app, NIR or ONNX, and test it.
 
 C for a microcontroller, an app for the Crazyflie's firmware, a NIR graph or an ONNX model. The checkpoint's self-test runs
 through the result.

@@ -61,11 +61,24 @@ def run(options: argparse.Namespace) -> int:
         )
     if not options.resume:
         output_paths.require_folder("--run", options.run or Path("runs"))
+        _check_names(options)
 
     from spike_ctrl.learn.training_process import training_process
 
     with training_process():
         return _begin_and_train(options)
+
+
+def _check_names(options: argparse.Namespace) -> None:
+    """Refuse a wrong recipe or airframe before torch is imported, which takes seconds."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.learn import recipe as recipes
+
+    try:
+        plan = recipes.find(options.recipe or ("offline" if options.from_bag else "default"))
+        plan.require_fit(airframes.load(options.airframe or "crazyflie"))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _begin_and_train(options: argparse.Namespace) -> int:

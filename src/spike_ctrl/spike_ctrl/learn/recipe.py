@@ -46,6 +46,9 @@ NEW |= {"bc_own": 1.0, "q_unit": "mean", "sizes": False, "root": 1.0, "deviation
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
 
+FIRST = {"motors": "default", "rates": "rates"}
+"""The recipe to begin with, by an airframe's layout of actions."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -86,7 +89,8 @@ class Recipe:
         """Raise RecipeError where the recipe was made for another layout of actions than the airframe's."""
         if self.layout not in ("any", airframe.action_layout):
             wanted = f"'{airframe.action_layout}' for airframe {airframe.name}"
-            raise RecipeError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}")
+            hint = f"; made for it: recipe {FIRST[airframe.action_layout]}"
+            raise RecipeError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
 
 
 def find(name: str) -> Recipe:

@@ -37,9 +37,10 @@ def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
 
     static: with pictures instead of interactive charts. Raises ReportError, BagError, CheckpointError, AirframeError.
     """
-    from spike_ctrl.report import bag_section, model_section, page, run_section
-
     kinds = [(path, kind(path)) for path in paths]
+
+    from spike_ctrl.report import bag_section, model_section, page, run_section  # slow: after what may be refused
+
     models = [model_section.fly(path) for path, found in kinds if found == "model"]
     sections = [model_section.side_by_side(models)] if len(models) > 1 else []
     flown = iter(models)
