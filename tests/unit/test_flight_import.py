@@ -4,6 +4,7 @@ Oracles: motions that are known beforehand, written as the other program would h
 """
 
 import gzip
+import hashlib
 import math
 
 import numpy as np
@@ -12,16 +13,18 @@ import yaml
 
 from spike_ctrl import airframe
 from spike_ctrl.cli import main
-from spike_ctrl.recordings import column_map
+from spike_ctrl.recordings import column_map, recorded_transitions
 from spike_ctrl.recordings.bag_origin import read_origin
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.episode_flags import FIRST
+from spike_ctrl.sim.reward import START, reward
 
+CRAZYFLIE = airframe.load("crazyflie")
 YAW_RATE = 0.5  # rad/s, to the left
 G = 9.80665
 
 
-def turning(seconds=12.0, period=0.01, **other) -> dict[str, np.ndarray]:
+def turning(seconds=6.0, period=0.01, **other) -> dict[str, np.ndarray]:
     """A cfclient log: rests 1 s, then hovers at 1 m, nose down by 10 degrees, turning to the left by YAW_RATE."""
     t = np.arange(0, seconds, period)
     flown = t >= 1.0
@@ -101,7 +104,7 @@ def test_the_duty_of_each_motor_is_its_rotors_command(turned):
 
 def test_one_g_of_the_accelerometer_is_gravity_and_the_battery_is_in_volts(turned):
     np.testing.assert_allclose(turned.sensed.force, [[0, 0, G]] * len(turned.states.tick))
-    np.testing.assert_allclose(turned.sensed.voltage[[0, -1]], [4.1, 4.1 - 0.01 * 11.99], atol=1e-6)
+    np.testing.assert_allclose(turned.sensed.voltage[[0, -1]], [4.1, 4.1 - 0.01 * 5.99], atol=1e-6)
 
 
 def test_the_observation_is_seen_from_the_set_point_and_its_yaw(turned):
@@ -119,8 +122,6 @@ def test_a_vehicle_with_idle_motors_stands_on_the_ground(turned):
 
 def test_a_bag_says_whose_motors_it_holds_and_what_it_was_made_from(turned, tmp_path):
     plain = gzip.decompress((turned.path.parents[1] / "turn.csv.gz").read_bytes())
-    import hashlib
-
     assert turned.origin["sha256"] == hashlib.sha256(plain).hexdigest() and turned.origin["source"] == "turn.csv.gz"
     assert (turned.origin["airframe"], turned.origin["layout"]) == ("crazyflie", "motors")
     assert turned.origin["absent"] == ["reference_position", "reference_quaternion"]
@@ -136,20 +137,20 @@ def test_a_gyro_that_is_late_by_a_known_time_is_found_out(late, tmp_path):
 
 
 def test_rows_doubled_and_out_of_order_are_told_and_put_right(tmp_path, capsys):
-    order = np.arange(1200)
+    order = np.arange(600)
     order[[300, 301]] = order[[301, 300]]
     run(save(tmp_path / "a.csv", turning(), np.insert(order, 500, [499, 499])), "-o", tmp_path / "bags")
     assert "rates: 2 samples with the time of another are left out, 1 samples came out of order" in capsys.readouterr().out
     found = read(tmp_path / "bags" / "a")
-    assert (np.diff(found.states.tick) == 1).all() and len(found.states.tick) == 1200
+    assert (np.diff(found.states.tick) == 1).all() and len(found.states.tick) == 600
 
 
 def test_missing_rows_are_missing_ticks_and_nothing_is_made_up_for_them(tmp_path):
-    keep = np.delete(np.arange(1200), np.arange(600, 620))
+    keep = np.delete(np.arange(600), np.arange(300, 320))
     run(save(tmp_path / "a.csv", turning(), keep), "-o", tmp_path / "bags")
     found = read(tmp_path / "bags" / "a")
     assert found.origin["missing_ticks"] == 20 and found.origin["samples"]["rates"]["longest_gap_s"] == pytest.approx(0.21)
-    assert set(range(1, 1201)) - set(found.states.tick.tolist()) == set(range(601, 621))
+    assert set(range(1, 601)) - set(found.states.tick.tolist()) == set(range(301, 321))
 
 
 def test_interpolated_rows_are_counted_and_a_long_line_is_no_flight(tmp_path, capsys):
@@ -167,10 +168,10 @@ def test_interpolated_rows_are_counted_and_a_long_line_is_no_flight(tmp_path, ca
 
 def test_motors_beyond_full_duty_are_no_command(tmp_path):
     log = turning()
-    log["motor.m2"][700:710] = 4e5
+    log["motor.m2"][400:410] = 4e5
     run(save(tmp_path / "a.csv", log), "-o", tmp_path / "bags")
     found = read(tmp_path / "bags" / "a")
-    assert np.isnan(found.commands.action[700:710]).all() and np.isfinite(found.commands.action[711:]).all()
+    assert np.isnan(found.commands.action[400:410]).all() and np.isfinite(found.commands.action[411:]).all()
     assert found.origin["impossible"] == {"motors": 10}
 
 
@@ -184,7 +185,7 @@ def test_the_blocks_of_a_flight_in_one_folder_are_joined_by_their_time(tmp_path)
     assert run(folder, "-o", tmp_path / "bags") == 0
     found = read(tmp_path / "bags" / folder.name)
     np.testing.assert_allclose(found.poses.rates[:, 2], YAW_RATE, rtol=1e-6)
-    assert len(found.states.tick) >= 1198
+    assert len(found.states.tick) >= 598
 
 
 def test_copies_of_a_flight_are_refused_also_after_decompression_and_later(tmp_path, capsys):
@@ -273,8 +274,8 @@ def damaged(column, row, cell):
         (damaged("gyro.x", 7, "fast"), "line 9, column gyro.x: found 'fast', wanted a number"),
         (csv_text(turning()).replace("gyro.y", "giro.y"), "rates: found no column gyro.y (there is giro.y"),
         (csv_text(turning()).replace("motor.m3", "motor.mc"), "motors: found no column motor.m3"),
-        (csv_text(turning() | {"gyro.y": np.full(1200, np.nan)}), "rates: found 0 samples, wanted at least 3"),
-        (csv_text(turning(period=0.1)), "position: found a sample each 100 ms, wanted one at least each 50 ms"),
+        (csv_text(turning() | {"gyro.y": np.full(600, np.nan)}), "rates: found 0 samples, wanted at least 3"),
+        (csv_text(turning(period=0.2)), "position: found a sample each 200 ms, wanted one at least each"),
         (csv_text(turning(5)) + csv_text(turning(5)).partition("\n")[2], "found time going back by 5.0 s, wanted one"),
         (csv_text(turning()).replace("\n", ",7\n", 3).replace(",7\n", "\n", 1), "line 2: found 26 cells, wanted 25"),
     ],
@@ -325,3 +326,45 @@ def test_an_import_without_a_log_or_an_airframe_says_what_it_wants(tmp_path, cap
 def test_a_replay_of_an_imported_flight_says_that_no_policy_flew(turned, capsys):
     assert main.main(["replay", str(turned.path)]) == 2
     assert "no policy flew: it was imported from turn.csv.gz, which another controller flew" in capsys.readouterr().err
+
+
+def test_the_steps_to_learn_from_are_those_in_the_air_with_the_reward_of_the_state_that_followed(turned):
+    found = recorded_transitions.gather([turned.path], CRAZYFLIE, START, "guide")
+    rows, seen = found.rows, turned.states.observation[:, 0]
+    at = np.flatnonzero((turned.states.flags[:, 0] & FIRST) == 0)
+    np.testing.assert_array_equal(rows.observation, seen[at])
+    np.testing.assert_array_equal(rows.action, turned.commands.action[at])
+    np.testing.assert_array_equal(rows.guide_action, rows.action)  # who flew takes the place of the guide
+    duty = np.array([1, 2, 3, 4]) * 10000 / 65535
+    paid = reward(seen[at[1:]], np.tile(np.float32(duty), (len(at) - 1, 1)), CRAZYFLIE.hover, START)
+    np.testing.assert_allclose(rows.reward[:-1], paid, rtol=1e-4)
+    assert (rows.flags[0] & FIRST) and not (rows.flags[1:] & FIRST).any()
+    assert "flown by another controller, whose actions stand for the guide's" in found.words[0]
+
+
+def test_a_lost_stretch_is_a_cut_in_what_is_learned(tmp_path):
+    run(save(tmp_path / "a.csv", turning(), np.delete(np.arange(600), np.arange(300, 320))), "-o", tmp_path / "bags")
+    rows = recorded_transitions.gather([tmp_path / "bags" / "a"], CRAZYFLIE, START, "guide").rows
+    assert ((rows.flags & FIRST) > 0).sum() == 2
+
+
+def test_a_verb_that_a_bag_cannot_serve_says_in_one_line_what_it_lacks(tmp_path, capsys):
+    lacking = {"nowhere": "ctrltarget", "undriven": "motor"}
+    for name, prefix in lacking.items():
+        columns = {column: values for column, values in turning().items() if not column.startswith(prefix)}
+        run(save(tmp_path / f"{name}.csv", columns), "-o", tmp_path / "bags")
+    capsys.readouterr()
+    assert main.main(["train", "--from-bag", str(tmp_path / "bags" / "nowhere")]) == 2
+    assert "found no set_point, wanted one: the reward is the distance from it" in capsys.readouterr().err
+    for verb in (["identify"], ["train", "--from-bag"]):
+        assert main.main([*verb, str(tmp_path / "bags" / "undriven")]) == 2
+        assert "found no transition and no command" in capsys.readouterr().err
+
+
+def test_a_report_on_a_flight_without_set_point_makes_up_no_error(tmp_path, capsys):
+    log = {name: column for name, column in turning().items() if not name.startswith("ctrltarget")}
+    run(save(tmp_path / "a.csv", log), "-o", tmp_path / "bags")
+    assert main.main(["report", str(tmp_path / "bags" / "a"), "--still", "-o", str(tmp_path / "a.html")]) == 0
+    page = (tmp_path / "a.html").read_text()
+    assert "unknown: no set-point was recorded" in page and "a.csv, sha256" in page
+    assert "RMS error" not in page and "fail:" not in page

@@ -1,6 +1,6 @@
 """Make bags of flights that other programs logged.
 
-Crazyflie logs as CSV (of NanoBench and of cfclient), plain or gzipped, and any CSV with a map of its columns.
+Crazyflie logs as CSV (of NanoBench and of cfclient), PX4's ULog, and any CSV with a map of its columns; also gzipped.
 A table tells what is missing, lost, interpolated, held or late in each log; the bag keeps it.
 """
 
@@ -19,6 +19,7 @@ spike-ctrl import flights/*.csv.gz -o bags/
 spike-ctrl import logdata/20260101T10-00-00 -o bags/                # a folder of cfclient: one flight
 spike-ctrl import --print-map cfclient > my.yaml                    # a map to change
 spike-ctrl import flight.csv --map my.yaml -o bags/
+spike-ctrl import flight.ulg --airframe x500 -o bags/               # PX4
 spike-ctrl identify bags/* -o mine.yaml
 """
 

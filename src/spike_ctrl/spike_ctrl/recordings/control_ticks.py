@@ -11,9 +11,12 @@ from spike_ctrl.recordings.log_defects import gap_limit, outside, period
 from spike_ctrl.recordings.logged_flight import QUANTITIES, STATE, LogError, Series
 from spike_ctrl.sim.environment import RATE_HZ
 
-SLOWEST = 0.05  # s: a state that is logged less often cannot be interpolated
+SLOWEST = {"position": 0.12, "velocity": 0.12, "quaternion": 0.06, "rates": 0.06}
+"""s: a state that is logged less often cannot be interpolated."""
+COMMANDS = ("motors", "collective_and_rates")
+SLOWEST_COMMAND = 0.025  # s: of commands that are logged less often nobody knows what was between them
 HELD = ("set_point", "set_point_yaw")  # valid until the next one
-SLOW = {"voltage": 1.0}  # s: interpolated across gaps up to this
+SLOW = {"voltage": 1.0}  # s: interpolated across gaps up to this, and held for so long
 IDLE = 0.05  # u: no rotor above it, no flight
 GROUND = 0.1  # m: lower than this above where it stood, it is on the ground
 BESIDE = 2e-3  # s: a tick this near to a sample is known, gap or not
@@ -50,9 +53,9 @@ def sampled(source: str, series: dict[str, Series]) -> ControlTicks:
         count = len(series[name].time) if name in series else 0
         if count < 3:
             raise LogError(f"{source}: {name}: found {count} samples, wanted at least 3")
-        if not period(series[name]) <= SLOWEST:
+        if not period(series[name]) <= SLOWEST[name]:
             found = 1e3 * period(series[name])
-            wanted = f"wanted one at least each {1e3 * SLOWEST:.0f} ms"
+            wanted = f"wanted one at least each {1e3 * SLOWEST[name]:.0f} ms"
             raise LogError(f"{source}: {name}: found a sample each {found:.0f} ms, {wanted}")
     begin, end = max(series[n].time[0] for n in STATE), min(series[n].time[-1] for n in STATE)
     count = int((end - begin) * RATE_HZ + 1e-6) + 1
@@ -75,7 +78,8 @@ def _at(time: np.ndarray, name: str, series: Series) -> np.ndarray:
     before = np.clip(before, 0, len(series.time) - 2)
     near = series.time[before + 1] - series.time[before] <= SLOW.get(name, gap_limit(series))
     near |= np.minimum(np.abs(time - series.time[before]), np.abs(time - series.time[before + 1])) < BESIDE
-    near &= (time >= series.time[0] - 1e-4) & (time <= series.time[-1] + 1e-4)
+    beyond = SLOW.get(name, 1e-4)
+    near &= (time >= series.time[0] - beyond) & (time <= series.time[-1] + beyond)
     inside = np.clip(time[near], series.time[0], series.time[-1])
     if name.endswith("quaternion"):
         if near.any():

@@ -17,10 +17,10 @@ import yaml
 
 from spike_ctrl import __version__
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.recordings import column_map, log_defects
+from spike_ctrl.recordings import column_map, log_defects, px4_ulog
 from spike_ctrl.recordings.bag_origin import read_origin
 from spike_ctrl.recordings.column_map import ColumnMap
-from spike_ctrl.recordings.control_ticks import ControlTicks, sampled, usable
+from spike_ctrl.recordings.control_ticks import COMMANDS, SLOWEST_COMMAND, ControlTicks, sampled, usable
 from spike_ctrl.recordings.csv_table import CsvTable, read_table
 from spike_ctrl.recordings.log_defects import Order
 from spike_ctrl.recordings.logged_flight import STATE, LogError, LoggedFlight, Series
@@ -51,10 +51,12 @@ class PreparedFlight(NamedTuple):
 
 
 def read_flight(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
-    """Read a CSV file, or a folder of CSV files of one flight. chosen: the map; None: the known one that recognises it.
+    """Read a ULog, a CSV file, or a folder of CSV files of one flight.
 
-    Raises LogError.
+    chosen: the map of a CSV; None: the known one that recognises it. Raises LogError.
     """
+    if path.name.endswith(px4_ulog.ENDINGS):
+        return px4_ulog.read_ulog(path)
     files = sorted(f for f in path.iterdir() if f.name.endswith((".csv", ".csv.gz"))) if path.is_dir() else [path]
     if not files:
         raise LogError(f"{path}: found no .csv and no .csv.gz in the folder, wanted the files of one flight")
@@ -105,9 +107,12 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
     series, orders = _in_order(source, flight.series)
     true = {name: usable(name, one) for name, one in series.items()}
     alive = {name: one if name in SLOW else _without_dead_stretches(one) for name, one in true.items()}
+    seldom = {name: log_defects.period(alive[name]) for name in COMMANDS if name in alive and len(alive[name].time) > 1}
+    seldom = {name: each for name, each in seldom.items() if each > SLOWEST_COMMAND}
+    alive = {name: one for name, one in alive.items() if name not in seldom}
     ticks = sampled(source, {name: one for name, one in alive.items() if len(one.time)})
     air = _in_the_air(ticks)
-    late, alike, against = _delay(alive, ticks.time[air])
+    delay, alike, against = _delay(alive, ticks.time[air])
     origin = {
         "source": flight.path.name,
         "sha256": flight.sha256,
@@ -117,16 +122,18 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
         "seconds": round(len(ticks.time) / RATE_HZ, 2),
         "seconds_in_the_air": round(float((air & ticks.known).sum()) / RATE_HZ, 2),
         "missing_ticks": int((~ticks.known).sum()),
-        "absent": _absent(series, airframe),
+        "absent": _absent(alive, airframe),
         "samples": {name: _sampling(name, one, flight.logged.get(name)) for name, one in series.items()},
         "disorder": {name: order._asdict() for name, order in orders.items() if any(order)},
         "impossible": _fewer(series, true),
-        "dead": _fewer(true, alive),
+        "dead": _fewer({name: true[name] for name in alive}, alive),
         "held_set_point_s": _held(series, ticks.time[air]),
-        "gyro_delay": {"seconds": round(late, 4), "correlation": round(alike, 2), "against": against},
+        "gyro_delay": {"seconds": round(delay, 4), "correlation": round(alike, 2), "against": against},
         "about": flight.about,
     }
-    return PreparedFlight(ticks, origin, (*flight.notes, *_words(origin)))
+    wanted = f"left out, wanted at least each {1e3 * SLOWEST_COMMAND:.0f} ms"
+    late = [f"{name}: logged each {1e3 * each:.0f} ms: {wanted}" for name, each in seldom.items()]
+    return PreparedFlight(ticks, origin, (*flight.notes, *_words(origin), *late))
 
 
 def _in_order(source: str, series: dict[str, Series]) -> tuple[dict[str, Series], dict[str, Order]]:

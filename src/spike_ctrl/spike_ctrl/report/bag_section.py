@@ -17,13 +17,14 @@ from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.recordings import BagError, guard_replay, replay
 from spike_ctrl.recordings.flight_log import FlightLog, read_log
 from spike_ctrl.recordings.reader import Recording, latencies, read
-from spike_ctrl.report import ladder_charts
+from spike_ctrl.report import ladder_charts, thinned
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, charts, curve, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
 
 VEHICLE = 0
+OTHERS = "the controller that flew"  # of an imported flight
 RATE_HZ = 100.0  # if the bag holds no checkpoint that tells
 
 
@@ -45,7 +46,9 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))
-    if faults := _faults(recording, rate, found, flight):
+    if recording.origin is not None:
+        parts += _imported(recording, flight)
+    elif faults := _faults(recording, rate, found, flight):
         parts.append(faults)
     if recording.status is not None:
         parts += _status(recording, flight)
@@ -93,6 +96,14 @@ def _flight(
         world = {"bands": flown, "position": log.position[row], "set_point": log.set_point[row]}
         world["counts"] = log.rung_at(states.received) == Rung.SNN
         starts = [0.0, *(band.begin for band in flown if band.name == Rung.SNN.name)]
+    acted = None if recording.policy is None else (recording.policy.action[:, VEHICLE], recording.policy.layout)
+    if recording.origin is not None and recording.poses is not None:
+        pose = recording.poses if recording.reference is None else recording.reference
+        world |= {"position": pose.position, "flown_by": OTHERS, "counts": ~first}
+        world["set_point"] = None if recording.sensed is None else recording.sensed.set_point
+        starts = [0.0]
+        if recording.commands is not None:
+            acted = recording.commands.action, recording.commands.layout
     policy = choice.policies if choice else None
     if isinstance(policy, dict):
         policy = next(iter(policy.values()))
@@ -104,8 +115,7 @@ def _flight(
         f"vehicle {VEHICLE}",
         seconds,
         states.observation[:, VEHICLE],
-        nothing if recording.policy is None else recording.policy.action[:, VEHICLE],
-        "motors" if recording.policy is None else recording.policy.layout,
+        *((nothing, "motors") if acted is None else acted),
         None if recording.guide is None else recording.guide.action[:, VEHICLE],
         *traces,
         starts=starts,
@@ -149,11 +159,13 @@ def _about(
         ("recorded", replay.usable(recording).removeprefix("usable: ")),
         ("position error", hover_verdict([flight])),
     ]
+    if recording.origin is not None:
+        rows += _origin(recording.origin)
     if log is not None:
         rows.append(("who flew", ladder_charts.times(log, int(log.received[0]))))
     flags = recording.states.flags
     begun, crashed = int(((flags & FIRST) > 0).sum()), int(((flags & TERMINATED) > 0).sum())
-    if log is None:
+    if log is None and recording.origin is None:
         rows.append(("episodes", f"{begun} started, {crashed} ended in a crash"))
     if choice is not None:
         rows.append(("checkpoint", choice.words))
@@ -170,6 +182,19 @@ def _about(
     if len(returns):
         rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))
     return rows
+
+
+def _origin(origin: dict) -> list[tuple]:
+    """Where an imported flight comes from, and what was wrong with its log."""
+    late = origin["gyro_delay"]
+    known = late["seconds"] == late["seconds"]
+    return [
+        ("imported from", f"{origin['source']}, sha256 {origin['sha256'][:12]}, by {origin['imported']}"),
+        ("actions", f"of another controller, as {origin['layout']} of {origin['airframe']}"),
+        ("in the air", f"{origin['seconds_in_the_air']:.1f} s; {origin['missing_ticks']} ticks without a state"),
+        ("not logged", ", ".join(origin["absent"]) or "nothing"),
+        ("gyro late by", f"{1e3 * late['seconds']:.1f} ms behind the {late['against']}" if known else "unknown"),
+    ]
 
 
 def _vehicles(recording: Recording) -> str:
@@ -201,6 +226,28 @@ def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, f
     sheet = banded(styled(sheet, 130 + 28 * rows), flight.bands)
     sheet.update_layout(showlegend=False, hovermode="closest")
     return Chart("Faults that the guard finds", sheet, text, wide=True)
+
+
+def _imported(recording: Recording, flight: ChartedFlight) -> list[Chart]:
+    """Battery, and how far the estimate was from the reference, where the log has them."""
+    found = []
+    if recording.sensed is not None and np.isfinite(recording.sensed.voltage).any():
+        at, sheet = thinned(len(flight.seconds)), go.Figure()
+        sheet.add_trace(curve(flight.seconds[at], recording.sensed.voltage[at], "battery", 0))
+        sheet.update_xaxes(title_text="time (s)")
+        sheet.update_yaxes(title_text="V")
+        found.append(Chart("Battery", styled(sheet), "As it was logged."))
+    if recording.reference is not None and recording.poses is not None:
+        at, sheet = thinned(len(flight.seconds)), go.Figure()
+        off = 100 * (recording.poses.position - recording.reference.position)[at]
+        for axis, name in enumerate(("x", "y", "z")):
+            sheet.add_trace(curve(flight.seconds[at], off[:, axis], name, axis))
+        sheet.update_xaxes(title_text="time (s)")
+        sheet.update_yaxes(title_text="cm")
+        found.append(
+            Chart("Estimate minus reference", styled(sheet), "Position as the vehicle and as the reference saw it.")
+        )
+    return found
 
 
 def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:

@@ -42,7 +42,7 @@ class ChartedFlight:
     seconds (T,). observation (T, 18). action (T, 4). layout: "motors" or "rates". guide (T, 4): its actions, if known.
     spikes, membrane (at most T, neurons), theta (neurons,), hidden: widths of the layers; if the neurons are known.
     starts: seconds at which an episode starts or the policy takes over. bands: who flies when. counts (T,): the samples
-    that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known.
+    that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known. flown_by: who acted.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ChartedFlight:
     counts: np.ndarray | None = None
     position: np.ndarray | None = None
     set_point: np.ndarray | None = None
+    flown_by: str = "policy"
 
     @property
     def error(self) -> np.ndarray:
@@ -82,7 +83,12 @@ class ChartedFlight:
 
 
 def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
-    """Passes if at most PASS_SHARE of the settled samples are beyond PASS_ERROR. All samples after a crash are beyond it."""
+    """Passes if at most PASS_SHARE of the settled samples are beyond PASS_ERROR. All samples after a crash are beyond it.
+
+    Flights that know no set-point at all neither pass nor fail.
+    """
+    if not any(np.isfinite(flight.error).any() for flight in flights):
+        return Verdict("unknown: no set-point was recorded", None)
     errors = np.concatenate([flight.error[flight.settled] for flight in flights])
     if not len(errors):
         return Verdict(f"the policy never flew for longer than {SETTLING:.0f} s", False)
@@ -114,7 +120,7 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
         places = flight.observation[:, :3] if flight.position is None else flight.position
         whole = _broken(flight, at, places[at])
         pieces = [(flight.name, number, np.ones(len(at), bool))]
-        if flight.position is not None:
+        if flight.position is not None and flight.bands:
             pieces = [(b.name, b.colour, _within(b, flight.seconds[at])) for b in flight.bands]
         for name, colour, within in pieces:
             look = {"color": COLOURS[colour % len(COLOURS)], "width": 4}
@@ -129,10 +135,10 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
                 sheet.add_trace(
                     go.Scatter3d(x=p[:1], y=p[1:2], z=p[2:3], mode="markers", marker=mark, showlegend=False, name="start")
                 )
-    if first.set_point is None:
+    if first.set_point is None and first.position is None:
         centre = {"size": 5, "color": "#1f2430", "symbol": "cross"}
         sheet.add_trace(go.Scatter3d(x=[0], y=[0], z=[0], mode="markers", marker=centre, name="set-point"))
-    else:
+    elif first.set_point is not None and np.isfinite(first.set_point).any():
         x, y, z = first.set_point[thinned(len(first.seconds), 2000)].T
         look = {"color": "#1f2430", "width": 2, "dash": "dot"}
         sheet.add_trace(go.Scatter3d(x=x, y=y, z=z, mode="lines", name="set-point", line=look))
@@ -193,13 +199,17 @@ def _actions(flight: ChartedFlight) -> Chart:
         if flight.guide is not None:
             line = curve(flight.seconds[at], flight.guide[at, axis], "guide", 1, showlegend=axis == 0, legendgroup="guide")
             sheet.add_trace(line, **place)
-        line = curve(flight.seconds[at], flight.action[at, axis], "policy", 0, showlegend=axis == 0, legendgroup="policy")
+        line = curve(
+            flight.seconds[at], flight.action[at, axis], flight.flown_by, 0, showlegend=axis == 0, legendgroup="flown"
+        )
         sheet.add_trace(line, **place)
     sheet.update_yaxes(range=[-1.05, 1.05])
     sheet.update_xaxes(title_text="time (s)", row=2)
     sheet.update_annotations(font={"size": 13})
-    text = f"{flight.name}; -1 to 1. The guide's actions are for the same states."
-    return Chart("Actions of policy and guide", banded(styled(sheet, 460), flight.bands), text, wide=True)
+    text = f"{flight.name}; -1 to 1."
+    text += " The guide's actions are for the same states." if flight.guide is not None else ""
+    both = "policy and guide" if flight.flown_by == "policy" else flight.flown_by
+    return Chart(f"Actions of {both}", banded(styled(sheet, 460), flight.bands), text, wide=True)
 
 
 def _raster(flight: ChartedFlight) -> Chart:

@@ -84,10 +84,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A result that is good or bad, shown in green or red."""
+    """A result that is good, shown in green, or bad, in red; None: neither."""
 
     text: str
-    good: bool
+    good: bool | None
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ def _table(table: Table) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, Verdict):
-        return f'<td class="{"pass" if value.good else "fail"}">{escape(value.text)}</td>'
+        look = "" if value.good is None else ' class="pass"' if value.good else ' class="fail"'
+        return f"<td{look}>{escape(value.text)}</td>"
     if isinstance(value, float) and value != value:
         return '<td class="number">none</td>'
     if isinstance(value, float):
