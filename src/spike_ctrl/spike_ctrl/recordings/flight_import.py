@@ -38,6 +38,7 @@ DISORDER = {
 }
 SLOW = ("voltage", "set_point", "set_point_yaw")  # logged when they change, or seldom
 NOTHING = Series(np.zeros(0), np.zeros((0, 1)))
+COURSE, CERTAIN = 3.0, 0.8  # s of a stretch for the course of a delay, and the correlation that it needs
 DEAD = 0.5  # s: a straight line for longer is a lost link, not flight
 AIR = 0.25  # m: higher than this, delays and held set-points are judged
 
@@ -106,13 +107,14 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
     source = str(flight.path)
     series, orders = _in_order(source, flight.series)
     true = {name: usable(name, one) for name, one in series.items()}
-    alive = {name: one if name in SLOW else _without_dead_stretches(one) for name, one in true.items()}
+    kept = SLOW if flight.evened else true
+    alive = {name: one if name in kept else _without_dead_stretches(one) for name, one in true.items()}
     seldom = {name: log_defects.period(alive[name]) for name in COMMANDS if name in alive and len(alive[name].time) > 1}
     seldom = {name: each for name, each in seldom.items() if each > SLOWEST_COMMAND}
     alive = {name: one for name, one in alive.items() if name not in seldom}
     ticks = sampled(source, {name: one for name, one in alive.items() if len(one.time)})
     air = _in_the_air(ticks)
-    delay, alike, against = _delay(alive, ticks.time[air])
+    delay, alike, against, course = _delay(alive, ticks.time[air])
     origin = {
         "source": flight.path.name,
         "sha256": flight.sha256,
@@ -128,7 +130,7 @@ def prepare(flight: LoggedFlight, airframe: Airframe) -> PreparedFlight:
         "impossible": _fewer(series, true),
         "dead": _fewer({name: true[name] for name in alive}, alive),
         "held_set_point_s": _held(series, ticks.time[air]),
-        "gyro_delay": {"seconds": round(delay, 4), "correlation": round(alike, 2), "against": against},
+        "gyro_delay": {"seconds": round(delay, 4), "correlation": round(alike, 2), "against": against, "course": course},
         "about": flight.about,
     }
     wanted = f"left out, wanted at least each {1e3 * SLOWEST_COMMAND:.0f} ms"
@@ -203,14 +205,22 @@ def _held(series: dict[str, Series], air: np.ndarray) -> float:
     return round(log_defects.held(_during(series["set_point"], air)), 2) if "set_point" in series else 0.0
 
 
-def _delay(series: dict[str, Series], air: np.ndarray) -> tuple[float, float, str]:
-    """Delay of the gyro in the air, s, its correlation, and what it was compared with. NaN and "" where nothing tells."""
+def _delay(series: dict[str, Series], air: np.ndarray) -> tuple[float, float, str, list[list[float]]]:
+    """Delay of the gyro in the air, s, its correlation, and what it was compared with. NaN and "" where nothing tells.
+
+    And its course: begin on the log's clock, delay and correlation for each stretch of COURSE seconds that tells.
+    """
     for against in ("reference_quaternion", "quaternion"):
         one, other = (_during(series.get(name, NOTHING), air) for name in ("rates", against))
         if len(one.time) > 2 and len(other.time) > 2:
             late, alike = log_defects.delay(one, other)
-            return (late if alike >= log_defects.SURE else float("nan")), alike, against
-    return float("nan"), 0.0, ""
+            course = []
+            for begin in np.arange(air[0], air[-1] - COURSE, COURSE) if len(air) else ():
+                parts = (_during(part, np.array([begin, begin + COURSE])) for part in (one, other))
+                here, r = log_defects.delay(*parts)
+                course += [[round(float(begin), 2), round(here, 4), round(r, 2)]] if r >= CERTAIN else []
+            return (late if alike >= log_defects.SURE else float("nan")), alike, against, course
+    return float("nan"), 0.0, "", []
 
 
 def _words(origin: dict) -> list[str]:
@@ -228,8 +238,9 @@ def _words(origin: dict) -> list[str]:
 
 
 HEADER = (
-    f"{'flight':<28}{'s':>7}{'in air':>8}{'missing':>9}{'lost':>7}{'on a line':>11}{'held':>8}{'gyro late':>19}"
-)  # fmt: skip
+    f"{'flight':<28}{'s':>7}{'in air':>8}{'missing':>9}{'lost':>7}{'on a line':>11}{'held':>8}"
+    f"{'gyro late, and by stretches':>34}"
+)
 
 
 def row(origin: dict) -> str:
@@ -245,7 +256,9 @@ def row(origin: dict) -> str:
     late = origin["gyro_delay"]
     told = "unknown" if np.isnan(late["seconds"]) else f"{1e3 * late['seconds']:+.1f} ms"
     told += f" (r {late['correlation']:.2f})" if late["against"] else ""
-    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>19}"
+    stretches = [1e3 * here for _, here, _ in late["course"]]
+    told += f" {min(stretches):+.0f} to {max(stretches):+.0f}" if len(stretches) > 1 else ""
+    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>34}"
     name = origin["source"].removesuffix(".gz").removesuffix(".csv").removesuffix(".ulg")
     return f"{name:<28}{origin['seconds']:>7.1f}{origin['seconds_in_the_air']:>8.1f}{origin['missing_ticks']:>9}{parts}"
 

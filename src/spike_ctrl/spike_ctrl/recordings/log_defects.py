@@ -104,6 +104,8 @@ def delay(rates: Series, attitude: Series) -> tuple[float, float]:
     Both are sampled each 10 ms, kept between 0.5 and 10 Hz, and the three axes are correlated together; a parabola through
     the peak gives parts of a sample. Positive: the rates come later. NaN where the log is shorter than 2 s.
     """
+    if len(rates.time) < 3 or len(attitude.time) < 3:
+        return float("nan"), 0.0
     begin, end = max(rates.time[0], attitude.time[0]), min(rates.time[-1], attitude.time[-1])
     grid = np.arange(begin, end, GRID)
     if len(grid) < 200:

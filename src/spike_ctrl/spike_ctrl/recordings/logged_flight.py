@@ -54,7 +54,7 @@ class LoggedFlight:
 
     sha256: of the log's contents, after decompression. how: which map or reader made it. series: by names of QUANTITIES.
     about: what a file beside the log tells of the flight. logged: samples that arrived, by quantity, where `about` counts
-    them. notes: lines for the user.
+    them. evened: whoever wrote the log may have interpolated it to common times. notes: lines for the user.
     """
 
     path: Path
@@ -65,3 +65,4 @@ class LoggedFlight:
     about: dict = field(default_factory=dict)
     logged: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    evened: bool = True

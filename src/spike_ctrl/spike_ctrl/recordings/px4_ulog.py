@@ -68,6 +68,7 @@ def read_ulog(path: Path) -> LoggedFlight:
         airframe="",
         series=series,
         notes=tuple(notes),
+        evened=False,
     )
 
 
