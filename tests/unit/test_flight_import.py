@@ -134,7 +134,7 @@ def test_a_gyro_that_is_late_by_a_known_time_is_found_out(late, tmp_path):
     told = read_origin(tmp_path / "bags" / "late")["gyro_delay"]
     assert told["against"] == "reference_quaternion" and told["correlation"] > 0.99
     assert told["seconds"] == pytest.approx(late, abs=1e-3)
-    assert len(told["course"]) > 5 and all(here == pytest.approx(late, abs=2e-3) for _, here, _ in told["course"])
+    assert len(told["course"]) > 5 and all(here == pytest.approx(late, abs=4e-3) for _, here, _ in told["course"])
 
 
 def test_rows_doubled_and_out_of_order_are_told_and_put_right(tmp_path, capsys):
