@@ -150,6 +150,11 @@ def test_what_is_no_ulog_or_cut_off_is_refused_in_one_line(tmp_path, capsys):
         assert out[-1].startswith(f"error: {tmp_path / 'a.ulg'}: ") and "Traceback" not in "".join(out)
 
 
+def test_a_map_is_no_help_to_a_ulog(tmp_path, capsys):
+    assert bag(tmp_path, flight(), "--map", "cfclient") == 2
+    assert "found a ULog and map cfclient, wanted no --map" in capsys.readouterr().err
+
+
 def test_a_ulog_without_a_named_airframe_asks_for_it(tmp_path, capsys):
     (tmp_path / "a.ulg").write_bytes(ulog(flight()))
     assert main.main(["import", str(tmp_path / "a.ulg"), "-o", str(tmp_path / "bags")]) == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
@@ -50,14 +51,16 @@ def run(options: argparse.Namespace) -> int:
     targets = [options.output / flight_import.bag_name(flight) for flight in flights]
     flight_import.require_new(targets)
     crafts = [_airframe(options.airframe or flight.airframe, flight.path) for flight in flights]
-    print(flight_import.HEADER)
+    print(flight_import.HEADER, flush=True)
+    begun, left = time.monotonic(), ""
     for number, (flight, craft, target) in enumerate(zip(flights, crafts, targets, strict=True), 1):
         found = flight_import.prepare(flight, craft)
-        print(f"  {number} of {len(flights)}: writing {target} ...", file=sys.stderr, flush=True)
+        print(f"  {number} of {len(flights)}: writing {target}{left} ...", file=sys.stderr, flush=True)
         imported_bag.write(target, found.ticks, craft, found.origin)
         print(flight_import.row(found.origin), flush=True)
         for line in found.words:
             print(f"  {line}", flush=True)
+        left = f", {(time.monotonic() - begun) / number * (len(flights) - number):.0f} s left"
     return 0
 
 

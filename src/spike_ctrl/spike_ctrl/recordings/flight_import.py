@@ -57,6 +57,8 @@ def read_flight(path: Path, chosen: ColumnMap | None = None) -> LoggedFlight:
     chosen: the map of a CSV; None: the known one that recognises it. Raises LogError.
     """
     if path.name.endswith(px4_ulog.ENDINGS):
+        if chosen is not None:
+            raise LogError(f"{path}: found a ULog and map {chosen.name}, wanted no --map: a ULog names its fields itself")
         return px4_ulog.read_ulog(path)
     files = sorted(f for f in path.iterdir() if f.name.endswith((".csv", ".csv.gz"))) if path.is_dir() else [path]
     if not files:
