@@ -7,7 +7,7 @@ import yaml
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.airframe import Airframe, AirframeError, BatteryModel
 
 NAMES = ("crazyflie", "crazyflie_l2f", "sih_quadx")
 
@@ -51,6 +51,10 @@ def test_the_hash_changes_with_each_physical_parameter_and_not_with_the_name(fie
     value = getattr(craft, field)
     if field == "rate_loop":
         other = dataclasses.replace(value, delay=0.02)
+    elif field == "battery":
+        other = BatteryModel(4.2, 3.2, 3.9, 0.5, 0.3, 300.0, 0.9)
+    elif field == "dead_time":
+        other = 0.01
     elif isinstance(value, str):
         other = value + "x"
     elif isinstance(value, tuple):

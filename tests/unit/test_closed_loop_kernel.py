@@ -84,7 +84,8 @@ class Segment:
             dynamics.write(self.environment.buffer, LOOP_ROWS, np.concatenate([setpoint, integral, gyro, slope], 1))
         self.kept = self.environment.read(LOOP_ROWS)
         policy = _views(self.network, lambda parameter: parameter.detach().numpy())
-        self.model = (dynamics.geometry(self.craft), np.float32(self.dt), np.float32(self.rest), loop, late, policy)
+        arms, extension = dynamics.geometry(self.craft), dynamics.extension(self.craft, self.dt)
+        self.model = (arms, extension, np.float32(self.dt), np.float32(self.rest), loop, late, policy)
 
     def fly(self):
         noise = (self.noise, self.seen_noise, self.delay, self.course)
@@ -144,7 +145,7 @@ class Segment:
         arms = torch.from_numpy(self.model[0].astype(float)).reshape(3, 4)
         if self.layout == "motors":
             return lambda state, command: step(state, command, plant, calm, arms)
-        constants, late = torch.from_numpy(self.model[3].astype(float)), self.model[4]
+        constants, late = torch.from_numpy(self.model[4].astype(float)), self.model[5]
         factors = torch.from_numpy(self.environment.read(slice(LOOP_FACTORS, LOOP_FACTORS + 4)).astype(float))
         loop = torch.from_numpy(self.kept.astype(float))
         held = [loop[:, :4], loop[:, 4:]]
@@ -170,7 +171,7 @@ def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, r
     assert ((fired > 0.05) & (fired < 0.95)).sum() > 5  # neurons whose reset matters
     found = segment.pull()
     wanted, states, commands = segment.oracle()
-    flown = segment.tape.state[1:].reshape(25, 17, LANES).transpose(0, 2, 1)
+    flown = segment.tape.state[1:].reshape(25, -1, LANES)[:, :17].transpose(0, 2, 1)
     np.testing.assert_allclose(flown, states.numpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(segment.tape.command[-1].T, commands[-1].detach().numpy(), atol=1e-4)
     for name, gradient in wanted.items():

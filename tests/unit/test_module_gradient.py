@@ -61,7 +61,7 @@ def kernels(situation, network):
     tape = closed_loop_kernel.tape(STEPS, sum(network.sizes[1:-1]), LANES, situation.motion.layout)
     tape.command[:MAX_DELAY] = situation.command
     m, policy = situation.motion, _views(network, lambda parameter: parameter.detach().numpy())
-    model = (m.arms, m.dt, situation.rest, m.loop, m.late, policy)
+    model = (m.arms, m.extension, m.dt, situation.rest, m.loop, m.late, policy)
     errors = closed_loop_kernel.fly(buffer, *model, tape, flight.noise, flight.sensor_noise, flight.delay, flight.course)
     states = dynamics.read(buffer, STATE_ROWS, LANES)
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))

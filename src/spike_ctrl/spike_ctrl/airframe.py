@@ -21,15 +21,17 @@ from spike_ctrl._files import yaml_file
 
 GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")
-_Part = TypeVar("_Part", "Airframe", "RateLoop")
+MAX_DEAD_TIME = 0.04  # s
+OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery")
+_Part = TypeVar("_Part", "Airframe", "RateLoop", "BatteryModel")
 
 
 class AirframeError(ValueError):
     """An airframe file that cannot be used; the message names file, key, found and wanted."""
 
 
-def _quantity(unit: str, count: int, low: float, high: float) -> Any:
-    return dataclasses.field(metadata={"unit": unit, "count": count, "low": low, "high": high})
+def _quantity(unit: str, count: int, low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
+    return dataclasses.field(default=default, metadata={"unit": unit, "count": count, "low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,33 @@ class RateLoop:
 
 
 @dataclass(frozen=True)
+class BatteryModel:
+    """What the battery does to the rotors; a load of 1 is that of four rotors at normalised speed 1.
+
+    full, empty: open-circuit voltage at charge 1 and 0. nominal: voltage at which a command u is the rotor's set-point; at V
+    it is u (V / nominal)^exponent. sag: fall of the voltage at load 1, which comes with the time constant sag_time.
+    endurance: time from charge 1 to 0 at load 1.
+    """
+
+    full: float = _quantity("V", 1, 0.1, 1000.0)
+    empty: float = _quantity("V", 1, 0.1, 1000.0)
+    nominal: float = _quantity("V", 1, 0.1, 1000.0)
+    sag: float = _quantity("V", 1, 0.0, 1000.0)
+    sag_time: float = _quantity("s", 1, 0.0, 100.0)
+    endurance: float = _quantity("s", 1, 1.0, 1e5)
+    exponent: float = _quantity("1", 1, 0.0, 3.0)
+
+
+@dataclass(frozen=True)
 class Airframe:
     """Physical parameters of one quadrotor. Immutable; `hover` and `thrust_to_weight` are computed, never given.
 
     mass kg; inertia (3) kg m^2, about the body's axes; rotor_x, rotor_y (4) m; rotor_spin (4) 1 or -1; thrust_curve (3) N;
     torque_per_thrust m; lag_up, lag_down s; linear_drag N s/m; angular_drag N m s/rad; max_rates (3) rad/s.
     action_layout: "motors", four rotor speeds, or "rates", collective thrust and body rates, which needs a rate_loop.
+    The rest is 0 unless given: body_drag (3) N s/m, force -d v along each body axis; velocity_moment (kx, ky) N s, torque
+    (kx v_y, -ky v_x, 0) of the velocity in the body; trim_moment (3) N m, a steady torque; dead_time s, from a command of
+    `motors` to the rotors' set-points.
 
     >>> round(Airframe.load("crazyflie").thrust_to_weight, 2)
     1.97
@@ -72,6 +95,11 @@ class Airframe:
     max_rates: tuple[float, ...] = _quantity("rad/s", 3, 0.1, 100.0)
     action_layout: str = "motors"
     rate_loop: RateLoop | None = None
+    body_drag: tuple[float, ...] = _quantity("N s/m", 3, 0.0, 100.0, (0.0, 0.0, 0.0))
+    velocity_moment: tuple[float, ...] = _quantity("N s", 2, -10.0, 10.0, (0.0, 0.0))
+    trim_moment: tuple[float, ...] = _quantity("N m", 3, -100.0, 100.0, (0.0, 0.0, 0.0))
+    dead_time: float = _quantity("s", 1, 0.0, MAX_DEAD_TIME, 0.0)
+    battery: BatteryModel | None = None
 
     @classmethod
     def load(cls, source: str | Path) -> Airframe:
@@ -105,6 +133,7 @@ class Airframe:
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with any physical parameter."""
         physics = dataclasses.asdict(self)
+        physics = {field.name: physics[field.name] for field, _ in _given(self)}
         del physics["name"]
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -139,12 +168,11 @@ def from_dict(data: object, source: str = "airframe") -> Airframe:
 def to_dict(airframe: Airframe) -> dict[str, Any]:
     """The airframe as a mapping with units, as `from_dict` takes it; no digit is lost."""
 
-    def plain(part: Airframe | RateLoop) -> dict[str, Any]:
-        given = {field.name: (field, getattr(part, field.name)) for field in fields(part)}
-        return {name: value_of(field, value) for name, (field, value) in given.items() if value is not None}
+    def plain(part: Airframe | RateLoop | BatteryModel) -> dict[str, Any]:
+        return {field.name: value_of(field, value) for field, value in _given(part) if value is not None}
 
     def value_of(field: dataclasses.Field[Any], value: Any) -> Any:
-        if isinstance(value, RateLoop):
+        if isinstance(value, RateLoop | BatteryModel):
             return plain(value)
         if "unit" not in field.metadata:
             return value
@@ -152,6 +180,14 @@ def to_dict(airframe: Airframe) -> dict[str, Any]:
         return " ".join([*(repr(float(number)) for number in numbers), field.metadata["unit"]])
 
     return plain(airframe)
+
+
+def _given(part: Airframe | RateLoop | BatteryModel) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """The fields with their values. Terms of version 0.2 are left out where they are 0: hashes are those of before."""
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if field.name not in OPTIONAL_TERMS or value != field.default:
+            yield field, value
 
 
 def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float = 1.0) -> Airframe:
@@ -165,6 +201,7 @@ def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float 
         thrust_curve=tuple(thrust * c for c in craft.thrust_curve),
         lag_up=lag * craft.lag_up,
         lag_down=lag * craft.lag_down,
+        dead_time=lag * craft.dead_time,
         rate_loop=loop,
     )
     _validate(other, f"airframe {craft.name}, mass x {mass:g}, thrust x {thrust:g}, lag x {lag:g}")
@@ -190,6 +227,8 @@ def _parse(kind: type[_Part], data: object, source: str, prefix: str) -> _Part:
             continue
         if name == "rate_loop":
             values[name] = _parse(RateLoop, data[name], source, "rate_loop.")
+        elif name == "battery":
+            values[name] = _parse(BatteryModel, data[name], source, "battery.")
         elif "unit" in field.metadata:
             values[name] = _parse_quantity(data[name], field.metadata, source, key)
         elif isinstance(data[name], str):
@@ -230,6 +269,14 @@ def _problems(craft: Airframe) -> Iterator[str]:
         yield f"action_layout: found '{craft.action_layout}', wanted one of {', '.join(ACTION_LAYOUTS)}"
     if craft.action_layout == "rates" and craft.rate_loop is None:
         yield "rate_loop: missing, wanted because action_layout is 'rates'"
+    if craft.action_layout == "rates" and craft.dead_time:
+        yield f"dead_time: found {craft.dead_time:g} s, wanted 0 with action_layout 'rates', whose delay is rate_loop.delay"
+    if craft.dead_time > MAX_DEAD_TIME:
+        yield f"dead_time: found {craft.dead_time:g} s, wanted at most {MAX_DEAD_TIME:g} s"
+    if (battery := craft.battery) and battery.full <= battery.empty:
+        yield f"battery: found full {battery.full:g} V and empty {battery.empty:g} V, wanted full above empty"
+    if battery and 2 * battery.sag >= battery.empty:
+        yield f"battery.sag: found {battery.sag:g} V, wanted less than half of battery.empty, {battery.empty:g} V"
     quadrants = [(x > 0, y > 0) for x, y in zip(craft.rotor_x, craft.rotor_y, strict=True)]
     if quadrants != [(True, False), (False, False), (False, True), (True, True)]:
         yield "rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU"

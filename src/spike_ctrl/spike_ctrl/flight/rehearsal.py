@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spike_ctrl._files.arrays import Scalars
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
@@ -62,7 +63,7 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[Floats]:
     rates, dt = airframe.action_layout == "rates", 1 / frequency
     loop = rate_loop.constants(airframe, dt) if rates else np.zeros(18, np.float32)
     late = min(rate_loop.delay_substeps(airframe, dt), SUBSTEPS) if rates else 0
-    plant = (np.float32(dt), dynamics.geometry(airframe), loop, rates)
+    plant = (np.float32(dt), dynamics.geometry(airframe), loop, rates, dynamics.extension(airframe, dt))
     state = policy.initial_state(VEHICLES)
     for _ in range(round(SECONDS * rate_hz)):
         yield (seen := _observe(buffer))
@@ -73,6 +74,8 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[Floats]:
             dynamics.write(buffer, slice(RATE_SETPOINT, RATE_SETPOINT + 4), action)
         else:
             dynamics.write(buffer, slice(COMMAND, COMMAND + 4), action_mapping.command(action))
+            if airframe.dead_time:
+                dynamics.delay(buffer, rate_hz)
         _advance(buffer, SUBSTEPS - late, *plant)
     yield _observe(buffer)
 
@@ -96,7 +99,9 @@ def _observe(buffer: Floats) -> Floats:
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def _advance(buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: Floats, rates: bool) -> None:
+def _advance(
+    buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: Floats, rates: bool, extension: Scalars | None
+) -> None:
     """Substeps of `dt` seconds for every vehicle, with the body-rate loop where `rates`."""
     reach, c, spin = unpack_arms(arms), rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
     for _ in range(substeps):
@@ -105,4 +110,4 @@ def _advance(buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: 
             for lane in range(np.uint64(LANES)):
                 if rates:
                     rate_loop.rate_lane(buffer, base + lane, c, spin)
-                rk4_lane(buffer, base + lane, dt, reach)
+                rk4_lane(buffer, base + lane, dt, reach, extension)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY, OPTIONAL_TERMS, Airframe
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.px4_parameters import rotors, thrust_model
 
@@ -51,6 +51,9 @@ def rotor(airframe: Airframe) -> Rotor:
     if airframe.angular_drag:
         found = f"found {airframe.angular_drag:g} N m s/rad, wanted 0"
         raise GazeboError(f"airframe {airframe.name}: angular_drag: {found}: Gazebo's rotors have none")
+    for term in OPTIONAL_TERMS:
+        if getattr(airframe, term) != getattr(Airframe, term):
+            raise GazeboError(f"airframe {airframe.name}: {term}: found {getattr(airframe, term)}, wanted none for Gazebo")
     hover = low + span * airframe.hover
     return Rotor(constant, low, TOP_SPEED, airframe.linear_drag / (4 * hover))
 

@@ -106,12 +106,13 @@ def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course):
+def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course):
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
     buffer: vehicles of `dynamics`, in the frame of their set-points, whose yaw is 0. dt: s, of a substep. rest: u of
-    hover. loop, late: of the rate loop (`rate_loop.constants`, `delay_substeps`); loop None: `motors`. noise: of the
-    actions [T, 4, B] and of the observations [T, 18, B]. delay [B]: steps from a command to its effect. course [T, 3, B]:
+    hover. extension: `dynamics.extension`. loop, late: of the rate loop (`rate_loop.constants`, `delay_substeps`); loop
+    None: `motors`. noise: of the actions [T, 4, B] and of the observations [T, 18, B]. delay [B] float32: control steps from
+    a command to its effect. course [T, 3, B]:
     by how much (m) the set-point moves in each step; what the policy is told of its velocity is in `sensor_noise`.
     Returns the four squared errors and (change of u)^2, each summed over steps and vehicles.
     """
@@ -146,9 +147,11 @@ def fly(buffer, arms, dt, rest, loop, late, policy, tape, noise, sensor_noise, d
         for block in range(blocks):
             if loop is None:
                 apply_motors(buffer, block, tape.command, t, delay)
-                advance_motors(buffer, block, dt, reach, kept)
+                advance_motors(buffer, block, dt, reach, extension, kept)
             else:
-                advance_rates(buffer, block, dt, reach, unpack(loop), late, tape.command, t, delay, kept)
+                advance_rates(
+                    buffer, block, dt, reach, extension, unpack(loop), late, tape.command, t, delay, kept
+                )  # fmt: skip
             _follow(buffer, block, course[t])
         add_errors(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
     for block in range(blocks):
@@ -178,7 +181,7 @@ def _command(output, bias, noise, command, gain):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient):
+def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient):
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
     The cost of step t is on the state it led to and on its command u_t. slope: k of the surrogate derivative.
@@ -202,9 +205,13 @@ def pull(buffer, arms, dt, rest, loop, late, policy, tape, delay, course, object
             load(buffer, block, kept[parts, block])
             add_gradient(buffer, block, adjoint, course[t], tick, objective)
             if loop is None:
-                retreat_motors(buffer, block, dt, reach, adjoint, tape.command, t, delay, kept, by_command)
+                retreat_motors(
+                    buffer, block, dt, reach, extension, adjoint, tape.command, t, delay, kept, by_command
+                )  # fmt: skip
             else:
-                retreat_rates(buffer, block, dt, reach, unpack(loop), late, adjoint, t, delay, kept, by_command)
+                retreat_rates(
+                    buffer, block, dt, reach, extension, unpack(loop), late, adjoint, t, delay, kept, by_command
+                )  # fmt: skip
         for i in range(4):
             for b in range(vehicles):
                 u, before = tape.command[t + MAX_DELAY, i, b], tape.command[t + MAX_DELAY - 1, i, b]

@@ -40,12 +40,12 @@ from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim import dynamics, rate_loop
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.dynamics import DELAY, STATE_ROWS
-from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, STATE_ROWS
+from spike_ctrl.sim.environment import RATE_HZ, require_short_delays
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some
+from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 
@@ -103,7 +103,8 @@ class ModelGradient:
         for parameter in actor.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self._at_once = at_once = s.vehicles // self.size
-        self._draw = (recipe.task.start.array(), dynamics.nominal_plant(airframe), recipe.task.randomisation.array())
+        require_short_delays(airframe, recipe.task.randomisation)
+        self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = m = motion(airframe, 1 / RATE_HZ)
         if not self._fused:
@@ -111,7 +112,7 @@ class ModelGradient:
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
-        self._model = (m.arms, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
+        self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
 
     def receive(self, rows: Rows) -> None:
@@ -173,7 +174,7 @@ class ModelGradient:
         """`_fly_fused` for a module that torch differentiates."""
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
-        delay = dynamics.read(tile.buffer, DELAY, self.size).astype(np.int64)
+        delay = self._delay(tile)
         flight = module_gradient.SegmentConditions(noise, unseen, delay, tile.courses.displacement(steps, 1 / RATE_HZ))
         flown = module_gradient.fly(
             lambda observation, state: actors.step(self.actor, observation, state, k),
@@ -193,7 +194,7 @@ class ModelGradient:
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
         for array in _flat(gradient):
             array[:] = 0
-        delay = dynamics.read(tile.buffer, DELAY, TILE).astype(np.int64)
+        delay = self._delay(tile)
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
@@ -205,6 +206,10 @@ class ModelGradient:
         tile.flown += 1
         tile.courses.time += steps / RATE_HZ
         return errors
+
+    def _delay(self, tile: VehicleTile) -> np.ndarray:
+        """Control steps from a command to its effect (N,), whole ones and those of the dead time."""
+        return dynamics.read(tile.buffer, DELAY, self.size) + RATE_HZ * dynamics.read(tile.buffer, DEAD_TIME, self.size)
 
     def _sensor_noise(self) -> np.ndarray:
         shape = (self.settings.segment, OBSERVATION_SIZE, self.size)
@@ -225,6 +230,8 @@ class ModelGradient:
         state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
         dynamics.write(tile.buffer, STATE_ROWS, state)
         rate_loop.begin_some(tile.buffer, who)
+        if (extension := self._motion.extension) is not None:
+            dynamics.begin_extension_some(tile.buffer, who, np.float32(self._rest), extension)
         tile.courses.restart(who, self.settings.set_point, self.random)
         tile.membrane[:, who] = tile.spike[:, who] = 0
         if not self._fused:
@@ -258,7 +265,7 @@ class ModelGradient:
     def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
         mine, _ = self.state()
         for name, array in mine.items():
-            array[:] = arrays[name]
+            dynamics.restore(array, arrays[name]) if name.endswith(".buffer") else np.copyto(array, arrays[name])
         self.received, self.updates = info["received"], info["updates"]
         self.random.bit_generator.state = info["random"]
 

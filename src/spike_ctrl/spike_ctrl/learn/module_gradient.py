@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from spike_ctrl._files.arrays import Flags, Floats, Integers, Number, Sums
+from spike_ctrl._files.arrays import Flags, Floats, Number, Sums
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
@@ -34,7 +34,7 @@ class SegmentConditions(NamedTuple):
 
     noise: Floats  # [T, 4, B] of the actions
     sensor_noise: Floats  # [T, 18, B] of the observations, and what the policy is told of the set-point's velocity
-    delay: Integers  # [B] control steps from a command to its effect
+    delay: Floats  # [B] control steps from a command to its effect
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
 
 
@@ -80,11 +80,17 @@ def fly(
     return FlownSegment(total, sums, last, detached(state))
 
 
-def _in_force(commands: list[torch.Tensor], delay: Integers) -> torch.Tensor:
+def _in_force(commands: list[torch.Tensor], delay: Floats) -> torch.Tensor:
     """The commands [B, 4] that take effect now, of which some were given up to MAX_DELAY steps ago."""
     if not delay.any():
         return commands[-1]
-    return torch.stack(commands[-1 - MAX_DELAY :])[torch.from_numpy(MAX_DELAY - delay), torch.arange(len(delay))]
+    whole = delay.astype(np.int64)
+    recent, everyone, part = torch.stack(commands[-1 - MAX_DELAY :]), torch.arange(len(delay)), delay - whole
+    given = recent[torch.from_numpy(MAX_DELAY - whole), everyone]
+    if not part.any():
+        return given
+    share = torch.from_numpy(part)[:, None]
+    return (1 - share) * given + share * recent[torch.from_numpy(np.maximum(MAX_DELAY - whole - 1, 0)), everyone]
 
 
 def detached(state: State) -> State:

@@ -165,5 +165,5 @@ def restrain_lane(adjoint: Floats, at: Number, objective: Objective) -> None:
     factor = objective.decay * (objective.limit / norm if norm > objective.limit else _ONE)
     for i in range(STATE_SIZE):
         adjoint[at + AT[i]] *= factor
-    for i in range(LOOP, ADJOINT_ROWS):
+    for i in range(LOOP, ADJOINT_ROWS):  # of rate loop and battery
         adjoint[at + AT[i]] *= factor

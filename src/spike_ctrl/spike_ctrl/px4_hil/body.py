@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import (
@@ -47,6 +47,9 @@ class Body:
         self.buffer = dynamics.allocate(1, airframe)
         heading = [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
         dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
+        if airframe.dead_time:
+            raise AirframeError(f"airframe {airframe.name}: dead_time: found {airframe.dead_time:g} s, wanted 0 beside PX4")
+        self._extension = dynamics.extension(airframe, dt)
         self._arms = dynamics.geometry(airframe)
         self._acceleration: Vector = (0.0, 0.0, 0.0)
         self.hardest_touchdown = 0.0  # m/s, downwards
@@ -55,7 +58,7 @@ class Body:
         """One step. commands: normalised rotor-speed set-points 0..1 in the airframe's order."""
         before = self.motion.velocity
         dynamics.write(self.buffer, dynamics.COMMAND_ROWS, [commands])
-        impact = _advance(self.buffer, np.float32(self.dt), self._arms)
+        impact = _advance(self.buffer, np.float32(self.dt), self._arms, self._extension)
         self.hardest_touchdown = max(self.hardest_touchdown, float(impact))
         after = self.motion.velocity
         self._acceleration = tuple((b - a) / self.dt for a, b in zip(before, after, strict=True))
@@ -71,10 +74,10 @@ class Body:
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer, dt, arms):
+def _advance(buffer, dt, arms, extension):
     """One step of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
     for i in range(4):
         buffer[AT[COMMAND + i]] = min(max(buffer[AT[COMMAND + i]], np.float32(0.0)), np.float32(1.0))
     attitude = attitude_of(buffer)
-    rk4_lane(buffer, _LANE, dt, unpack_arms(arms))
+    rk4_lane(buffer, _LANE, dt, unpack_arms(arms), extension)
     return stand(buffer, attitude)

@@ -2,7 +2,9 @@
 
 A tape keeps the state before each substep. With `motors` a step is one substep, and u are the rotors' commands. With
 `rates` it is rate_loop.SUBSTEPS substeps: the actions, 2 u - 1, are the set-points of the body-rate loop from substep
-`late` on, and the tape keeps the loop's own state too.
+`late` on, and the tape keeps the loop's own state too. Last it keeps charge and voltage.
+
+Delays are control steps [B]; between two steps, the mean of two commands in its proportion takes effect.
 
 Each function is compiled on its own: inlined into a whole segment, they would take minutes to compile.
 """
@@ -13,18 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
+from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.action_mapping import action
 from spike_ctrl.sim.dynamics import (
     AT,
+    CHARGE,
     COMMAND,
+    EARLIER,
     FASTMATH,
     LANES,
     RATE_SETPOINT,
     ROWS,
     STEP,
+    extension,
     geometry,
     rk4_lane,
 )
@@ -33,12 +38,14 @@ from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, constants, delay_substeps, rate_lane
 from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
-STATE_SIZE, LOOP_SIZE = 17, STEP - COMMAND  # rows kept of the dynamics, and of the rate loop with its rotor commands
-SIZES = {"motors": STATE_SIZE, "rates": STATE_SIZE + LOOP_SIZE}
+# Rows kept of the dynamics, of the rate loop with its rotor commands, and of the battery
+STATE_SIZE, LOOP_SIZE, BATTERY_SIZE = 17, STEP - COMMAND, EARLIER - CHARGE
+SIZES = {"motors": STATE_SIZE + BATTERY_SIZE, "rates": STATE_SIZE + LOOP_SIZE + BATTERY_SIZE}
 SUBSTEPS_OF = {"motors": 1, "rates": SUBSTEPS}
 BLOCKWISE = {"fastmath": FASTMATH, "error_model": "numpy"}
-_LANES, _TWO, _action = np.uint64(LANES), np.float32(2), inlined(action)
+_LANES, _ONE, _TWO, _action = np.uint64(LANES), np.float32(1), np.float32(2), inlined(action)
 _STATE_END, _LOOP_BEGIN, _LOOP_END = STATE_SIZE * LANES, COMMAND * LANES, STEP * LANES
+_BATTERY_BEGIN, _BATTERY_END, _BATTERY = CHARGE * LANES, EARLIER * LANES, BATTERY_SIZE * LANES
 
 
 class Motion(NamedTuple):
@@ -49,6 +56,7 @@ class Motion(NamedTuple):
     dt: np.float32  # s, of a substep
     loop: Floats | None  # `rate_loop.constants`; None: `motors`
     late: int  # substeps from a command to its effect on the rate loop
+    extension: Scalars | None = None  # `dynamics.extension`
 
     @property
     def tick(self) -> np.float32:
@@ -60,58 +68,80 @@ def motion(airframe: Airframe, tick: float) -> Motion:
     """The constants of an airframe for control steps of `tick` seconds."""
     layout = airframe.action_layout
     dt, arms = tick / SUBSTEPS_OF[layout], geometry(airframe)
-    if layout == "motors":
-        return Motion(layout, arms, np.float32(dt), None, 0)
-    return Motion(layout, arms, np.float32(dt), constants(airframe, dt), delay_substeps(airframe, dt))
+    loop, late = (None, 0) if layout == "motors" else (constants(airframe, dt), delay_substeps(airframe, dt))
+    return Motion(layout, arms, np.float32(dt), loop, late, extension(airframe, dt))
 
 
 @kernel(**BLOCKWISE)
 def record(buffer: Floats, block: int, kept: Floats) -> None:
-    """Copy the state of one block to `kept`, and that of its rate loop if `kept` has room for it."""
+    """Copy the state of one block and its battery to `kept`, and that of its rate loop if `kept` has room for it."""
     base = block * ROWS * LANES
+    end = len(kept) - _BATTERY
     kept[:_STATE_END] = buffer[base : base + _STATE_END]
-    if len(kept) > _STATE_END:
-        kept[_STATE_END:] = buffer[base + _LOOP_BEGIN : base + _LOOP_END]
+    kept[end:] = buffer[base + _BATTERY_BEGIN : base + _BATTERY_END]
+    if end > _STATE_END:
+        kept[_STATE_END:end] = buffer[base + _LOOP_BEGIN : base + _LOOP_END]
 
 
 @kernel(**BLOCKWISE)
 def load(buffer: Floats, block: int, kept: Floats) -> None:
     """Put back what `record` kept."""
     base = block * ROWS * LANES
+    end = len(kept) - _BATTERY
     buffer[base : base + _STATE_END] = kept[:_STATE_END]
-    if len(kept) > _STATE_END:
-        buffer[base + _LOOP_BEGIN : base + _LOOP_END] = kept[_STATE_END:]
+    buffer[base + _BATTERY_BEGIN : base + _BATTERY_END] = kept[end:]
+    if end > _STATE_END:
+        buffer[base + _LOOP_BEGIN : base + _LOOP_END] = kept[_STATE_END:end]
+
+
+@inlined
+def _in_force(command: Floats, t: int, delay: Floats, i: int, b: int) -> Number:
+    """The command i that takes effect in vehicle b at step t: it was given delay[b] steps before."""
+    whole = int(delay[b])
+    part, at = delay[b] - np.float32(whole), t + MAX_DELAY - whole
+    return (_ONE - part) * command[at, i, b] + part * command[max(at - 1, 0), i, b]
+
+
+@inlined
+def _add_in_force(by_command: Floats, t: int, delay: Floats, i: int, b: int, gradient: Number) -> None:
+    """Add a gradient with respect to `_in_force` to that of the commands."""
+    whole = int(delay[b])
+    part, at = delay[b] - np.float32(whole), t + MAX_DELAY - whole
+    by_command[at, i, b] += (_ONE - part) * gradient
+    by_command[max(at - 1, 0), i, b] += part * gradient
 
 
 @kernel(**BLOCKWISE)
-def apply_motors(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
+def apply_motors(buffer: Floats, block: int, command: Floats, t: int, delay: Floats) -> None:
     """Set the rotor commands to those that take effect at step t: b's was given delay[b] steps before."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
             b = block * LANES + lane
-            buffer[base + AT[COMMAND + i] + lane] = command[t + MAX_DELAY - delay[b], i, b]
+            buffer[base + AT[COMMAND + i] + lane] = _in_force(command, t, delay, i, b)
 
 
 @kernel(**BLOCKWISE)
-def _apply_rates(buffer: Floats, block: int, command: Floats, t: int, delay: Integers) -> None:
+def _apply_rates(buffer: Floats, block: int, command: Floats, t: int, delay: Floats) -> None:
     base = np.uint64(block * ROWS * LANES)
     for i in range(4):
         for lane in range(LANES):
             b = block * LANES + lane
-            buffer[base + AT[RATE_SETPOINT + i] + lane] = _action(command[t + MAX_DELAY - delay[b], i, b])
+            buffer[base + AT[RATE_SETPOINT + i] + lane] = _action(_in_force(command, t, delay, i, b))
 
 
 @kernel(**BLOCKWISE)
-def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars) -> None:
+def _move(buffer: Floats, base: Number, dt: Number, reach: Scalars, extension: Scalars | None) -> None:
     for lane in range(_LANES):
-        rk4_lane(buffer, base + lane, dt, reach)
+        rk4_lane(buffer, base + lane, dt, reach, extension)
 
 
 @kernel(**BLOCKWISE)
-def _move_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars) -> None:
+def _move_back(
+    buffer: Floats, base: Number, adjoint: Floats, at: Number, dt: Number, reach: Scalars, extension: Scalars | None
+) -> None:
     for lane in range(_LANES):
-        rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach)
+        rk4_adjoint_lane(buffer, base + lane, adjoint, at + lane, dt, reach, extension)
 
 
 @kernel(**BLOCKWISE)
@@ -127,11 +157,11 @@ def _turn_back(buffer: Floats, base: Number, adjoint: Floats, at: Number, loop: 
 
 
 @kernel(**BLOCKWISE)
-def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, kept: Floats) -> None:
+def advance_motors(buffer: Floats, block: int, dt: Number, reach: Scalars, extension: Scalars | None, kept: Floats) -> None:
     """Move the block by one step, with its rotor commands held; kept [1, blocks, rows]: the state before."""
     base = np.uint64(block * ROWS * LANES)
     record(buffer, block, kept[0, block])
-    _move(buffer, base, dt, reach)
+    _move(buffer, base, dt, reach, extension)
 
 
 @kernel(**BLOCKWISE)
@@ -140,11 +170,12 @@ def advance_rates(
     block: int,
     dt: Number,
     reach: Scalars,
+    extension: Scalars | None,
     loop: Scalars,
     late: int,
     command: Floats,
     t: int,
-    delay: Integers,
+    delay: Floats,
     kept: Floats,
 ) -> None:
     """Move the block by one step, in which the commands of step t become set-points of the rate loop after `late` substeps.
@@ -158,7 +189,7 @@ def advance_rates(
         if substep < SUBSTEPS:
             record(buffer, block, kept[substep, block])
             _turn(buffer, base, loop, spin)
-            _move(buffer, base, dt, reach)
+            _move(buffer, base, dt, reach, extension)
 
 
 @kernel(**BLOCKWISE)
@@ -167,10 +198,11 @@ def retreat_motors(
     block: int,
     dt: Number,
     reach: Scalars,
+    extension: Scalars | None,
     adjoint: Floats,
     command: Floats,
     t: int,
-    delay: Integers,
+    delay: Floats,
     kept: Floats,
     by_command: Floats,
 ) -> None:
@@ -178,11 +210,11 @@ def retreat_motors(
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     load(buffer, block, kept[0, block])
     apply_motors(buffer, block, command, t, delay)
-    _move_back(buffer, base, adjoint, at, dt, reach)
+    _move_back(buffer, base, adjoint, at, dt, reach, extension)
     for i in range(4):
         for lane in range(LANES):
             b = block * LANES + lane
-            by_command[t + MAX_DELAY - delay[b], i, b] += adjoint[at + AT[APPLIED + i] + lane]
+            _add_in_force(by_command, t, delay, i, b, adjoint[at + AT[APPLIED + i] + lane])
 
 
 @kernel(**BLOCKWISE)
@@ -191,11 +223,12 @@ def retreat_rates(
     block: int,
     dt: Number,
     reach: Scalars,
+    extension: Scalars | None,
     loop: Scalars,
     late: int,
     adjoint: Floats,
     t: int,
-    delay: Integers,
+    delay: Floats,
     kept: Floats,
     by_command: Floats,
 ) -> None:
@@ -207,11 +240,11 @@ def retreat_rates(
             load(buffer, block, kept[substep, block])
             first = base + AT[COMMAND]  # what the loop made of this state stands in the next record
             buffer[first : first + 4 * _LANES] = kept[substep + 1, block, _STATE_END : _STATE_END + 4 * LANES]
-            _move_back(buffer, base, adjoint, at, dt, reach)
+            _move_back(buffer, base, adjoint, at, dt, reach, extension)
             _turn_back(buffer, base, adjoint, at, loop, spin)
         if substep == late:
             for i in range(4):
                 for lane in range(LANES):
                     b = block * LANES + lane
-                    by_command[t + MAX_DELAY - delay[b], i, b] += _TWO * adjoint[at + AT[LOOP + i] + lane]
+                    _add_in_force(by_command, t, delay, i, b, _TWO * adjoint[at + AT[LOOP + i] + lane])
                     adjoint[at + AT[LOOP + i] + lane] = np.float32(0)

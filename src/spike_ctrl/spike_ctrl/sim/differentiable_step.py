@@ -2,6 +2,7 @@
 
 The state of B vehicles is one float32 tensor [B, S]: position, quaternion, velocity, body rates and rotor speeds, S = 17;
 with `rates` actions also what the rate loop keeps (set-point 4, integral 3, filtered rates 3, their derivative 3), S = 30.
+An extended airframe (see `dynamics`) adds the battery's charge and voltage, S = 19 or 32. Its dead time is the caller's.
 Positions are relative to the set-point, whose yaw is 0. Forward and backward are the kernels of `block_step`.
 
     vehicles = Vehicles(environment.buffer, motion(airframe), vehicles=64)
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from spike_ctrl._files.arrays import Floats, Number
+from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.block_step import (
@@ -33,8 +34,8 @@ from spike_ctrl.sim.block_step import (
     retreat_motors,
     retreat_rates,
 )
-from spike_ctrl.sim.dynamics import AT, FASTMATH, LANES, LOOP_ROWS, RATE_SETPOINT, ROWS, STATE_ROWS, unpack_arms
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, LOOP, SEEN, observe_adjoint_lane
+from spike_ctrl.sim.dynamics import AT, BATTERY_ROWS, FASTMATH, LANES, LOOP_ROWS, ROWS, STATE_ROWS, unpack_arms
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, BATTERY, LOOP, SEEN, observe_adjoint_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
@@ -42,7 +43,7 @@ from spike_ctrl.sim.rate_loop import unpack
 
 STATE_COLUMNS = STATE_ROWS.stop
 SIZE_OF = {"motors": STATE_COLUMNS, "rates": STATE_COLUMNS + LOOP_ROWS.stop - LOOP_ROWS.start}
-"""S for each action layout."""
+"""S for each action layout of a plain airframe."""
 
 
 class Vehicles:
@@ -55,32 +56,40 @@ class Vehicles:
         if not 0 < vehicles <= buffer.size // ROWS:
             raise ValueError(f"vehicles: found {vehicles}, wanted 1 to {buffer.size // ROWS}, as the buffer has")
         self.buffer, self.motion, self.vehicles = buffer.copy(), motion, vehicles
+        parts = [STATE_ROWS], [slice(0, STATE_COLUMNS)]
+        if motion.layout == "rates":
+            parts[0].append(LOOP_ROWS)
+            parts[1].append(slice(LOOP, BATTERY))
+        if motion.extension is not None:
+            parts[0].append(BATTERY_ROWS)
+            parts[1].append(slice(BATTERY, ADJOINT_ROWS))
+        self._rows, self._adjoint_rows = (np.concatenate([np.r_[part] for part in some]) for some in parts)
 
     @property
     def size(self) -> int:
         """S, the numbers of one vehicle's state."""
-        return SIZE_OF[self.motion.layout]
+        return len(self._rows)
 
     def state(self) -> torch.Tensor:
         """The states [B, S] that the buffer holds."""
         state = np.empty((self.vehicles, self.size), np.float32)
-        _from_rows(self.buffer, state, ROWS, RATE_SETPOINT)
+        _from_rows(self.buffer, state, ROWS, self._rows)
         return torch.from_numpy(state)
 
     def put(self, state: torch.Tensor) -> None:
         """Write states [B, S] to the buffer."""
-        _to_rows(_array(state), self.buffer, ROWS, RATE_SETPOINT)
+        _to_rows(_array(state), self.buffer, ROWS, self._rows)
 
     def adjoint(self, gradient: torch.Tensor) -> Floats:
         """A gradient with respect to states [B, S], in the rows of `dynamics_adjoint`."""
         adjoint = np.zeros(self.buffer.size // ROWS * ADJOINT_ROWS, np.float32)
-        _to_rows(_array(gradient), adjoint, ADJOINT_ROWS, LOOP)
+        _to_rows(_array(gradient), adjoint, ADJOINT_ROWS, self._adjoint_rows)
         return adjoint
 
     def gradient(self, adjoint: Floats) -> torch.Tensor:
         """The same back: [B, S]."""
         gradient = np.empty((self.vehicles, self.size), np.float32)
-        _from_rows(adjoint, gradient, ADJOINT_ROWS, LOOP)
+        _from_rows(adjoint, gradient, ADJOINT_ROWS, self._adjoint_rows)
         return torch.from_numpy(gradient)
 
     def observation(self) -> torch.Tensor:
@@ -99,13 +108,14 @@ class Vehicles:
         kept = np.empty((SUBSTEPS_OF[motion.layout] + 1, blocks, SIZES[motion.layout] * LANES), np.float32)
         in_force = np.zeros((1, 4, blocks * LANES), np.float32)
         in_force[0, :, : len(u)] = _array(u).T
-        _advance(self.buffer, motion.arms, motion.dt, motion.loop, motion.late, in_force, kept)
+        _advance(self.buffer, motion.arms, motion.extension, motion.dt, motion.loop, motion.late, in_force, kept)
         return in_force, kept
 
     def retreat(self, in_force: Floats, kept: Floats, adjoint: Floats) -> torch.Tensor:
         """Take the adjoint to the beginning of the step; returns the gradient of the commands [B, 4]."""
         motion, by_u = self.motion, np.zeros_like(in_force)
-        _retreat(self.buffer, motion.arms, motion.dt, motion.loop, motion.late, in_force, kept, adjoint, by_u)
+        constants = motion.arms, motion.extension, motion.dt, motion.loop, motion.late
+        _retreat(self.buffer, *constants, in_force, kept, adjoint, by_u)
         return torch.from_numpy(by_u[0, :, : self.vehicles].T.copy())
 
 
@@ -175,35 +185,42 @@ def _array(tensor: torch.Tensor) -> Floats:
 
 
 @kernel(cache=True)
-def _to_rows(values: Floats, flat: Floats, rows: int, loop: int) -> None:
-    """Columns of `values` [B, S] to rows of a flat buffer with so many rows, those of the rate loop from row `loop` on."""
+def _to_rows(values: Floats, flat: Floats, rows: int, which: Integers) -> None:
+    """Columns of `values` [B, S] to the rows which[S] of a flat buffer with so many rows."""
     for b in range(len(values)):
         first = b // LANES * rows * LANES + b % LANES
         for i in range(values.shape[1]):
-            flat[first + LANES * (i if i < STATE_COLUMNS else loop + i - STATE_COLUMNS)] = values[b, i]
+            flat[first + LANES * which[i]] = values[b, i]
 
 
 @kernel(cache=True)
-def _from_rows(flat: Floats, values: Floats, rows: int, loop: int) -> None:
+def _from_rows(flat: Floats, values: Floats, rows: int, which: Integers) -> None:
     for b in range(len(values)):
         first = b // LANES * rows * LANES + b % LANES
         for i in range(values.shape[1]):
-            values[b, i] = flat[first + LANES * (i if i < STATE_COLUMNS else loop + i - STATE_COLUMNS)]
+            values[b, i] = flat[first + LANES * which[i]]
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _advance(
-    buffer: Floats, arms: Floats, dt: Number, loop: Floats | None, late: int, command: Floats, kept: Floats
+    buffer: Floats,
+    arms: Floats,
+    extension: Scalars | None,
+    dt: Number,
+    loop: Floats | None,
+    late: int,
+    command: Floats,
+    kept: Floats,
 ) -> None:
     """One control step of every block; `kept` as `block_step` fills it, last the states after the step."""
     reach = unpack_arms(arms)
-    delay = np.full(command.shape[2], MAX_DELAY)  # entry 0 of the commands takes effect
+    delay = np.full(command.shape[2], np.float32(MAX_DELAY))  # entry 0 of the commands takes effect
     for block in range(buffer.size // (ROWS * LANES)):
         if loop is None:
             apply_motors(buffer, block, command, 0, delay)
-            advance_motors(buffer, block, dt, reach, kept)
+            advance_motors(buffer, block, dt, reach, extension, kept)
         else:
-            advance_rates(buffer, block, dt, reach, unpack(loop), late, command, 0, delay, kept)
+            advance_rates(buffer, block, dt, reach, extension, unpack(loop), late, command, 0, delay, kept)
         record(buffer, block, kept[len(kept) - 1, block])
 
 
@@ -211,6 +228,7 @@ def _advance(
 def _retreat(
     buffer: Floats,
     arms: Floats,
+    extension: Scalars | None,
     dt: Number,
     loop: Floats | None,
     late: int,
@@ -221,12 +239,12 @@ def _retreat(
 ) -> None:
     """From the gradient at the end of the step, in the adjoint's rows, to that at its beginning."""
     reach = unpack_arms(arms)
-    delay = np.full(command.shape[2], MAX_DELAY)
+    delay = np.full(command.shape[2], np.float32(MAX_DELAY))
     for block in range(buffer.size // (ROWS * LANES)):
         if loop is None:
-            retreat_motors(buffer, block, dt, reach, adjoint, command, 0, delay, kept, by_command)
+            retreat_motors(buffer, block, dt, reach, extension, adjoint, command, 0, delay, kept, by_command)
         else:
-            retreat_rates(buffer, block, dt, reach, unpack(loop), late, adjoint, 0, delay, kept, by_command)
+            retreat_rates(buffer, block, dt, reach, extension, unpack(loop), late, adjoint, 0, delay, kept, by_command)
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)

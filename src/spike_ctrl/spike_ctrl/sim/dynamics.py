@@ -6,6 +6,9 @@ one quantity of 16 vehicles side by side, so that the compiler turns the loop ov
 World frame ENU, body frame FLU, SI units, quaternion x, y, z, w (body to world). Equations: rigid body with diagonal
 inertia, quadratic thrust curve, first-order rotors with separate lags for speeding up and slowing down, linear drag,
 a steady force (world) and torque (body) as disturbance; classical Runge-Kutta, rotor set-points held over the step.
+
+An airframe that says so also has what `aerodynamics` and `voltage` describe, and a dead time of its commands. Its kernels
+are compiled with these terms; those of a plain airframe, whose `extension` is None, without.
 """
 
 from __future__ import annotations
@@ -15,9 +18,12 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spike_ctrl._files.arrays import Floats, Number, Scalars
+from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.sim import voltage
+from spike_ctrl.sim.aerodynamics import in_air
+from spike_ctrl.sim.voltage import command_factor, drained, load_of
 
 LANES = 16
 
@@ -38,7 +44,10 @@ OBSERVATION, REWARD, TERMINATED, TRUNCATED = 65, 83, 84, 85
 DELAY = 86
 # True factors on the body-rate loop's P, I and D and on the shares of its filters, 1 where it is as the airframe says
 LOOP_FACTORS = 87
-ROWS = 91
+# Of an extended airframe. Parameters: drag along the body's axes, velocity moment, dead time (s). State of the battery;
+# commands of the last HISTORY steps, the latest first
+BODY_DRAG, VELOCITY_MOMENT, DEAD_TIME, CHARGE, VOLTAGE, EARLIER, HISTORY = 91, 94, 96, 97, 98, 99, 4
+ROWS, ROWS_BEFORE = 115, BODY_DRAG
 
 STATE_ROWS = slice(0, 17)
 PLANT_ROWS = slice(MASS, FORCE)
@@ -46,6 +55,8 @@ DISTURBANCE_ROWS = slice(FORCE, TARGET)
 ROTOR_ROWS = slice(ROTORS, MASS)
 COMMAND_ROWS = slice(COMMAND, RATE_SETPOINT)
 LOOP_ROWS = slice(RATE_SETPOINT, STEP)
+AIR_ROWS = slice(BODY_DRAG, DEAD_TIME)
+BATTERY_ROWS = slice(CHARGE, EARLIER)
 SUM_ROWS = slice(SUMS, OBSERVATION)
 OBSERVATION_ROWS = slice(OBSERVATION, REWARD)
 PLANT_SIZE = FORCE - MASS
@@ -66,8 +77,13 @@ def allocate(vehicles: int, airframe: Airframe) -> Floats:
     buffer = np.zeros(blocks * ROWS * LANES, np.float32)
     view = rows(buffer)
     view[:, QUATERNION + 3] = 1.0
-    view[:, TARGET_COS] = view[:, LOOP_FACTORS:] = 1.0
+    view[:, TARGET_COS] = view[:, LOOP_FACTORS:BODY_DRAG] = 1.0
     view[:, PLANT_ROWS] = nominal_plant(airframe)[None, :, None]
+    view[:, MOMENT : MOMENT + 3] = np.array(airframe.trim_moment, np.float32)[None, :, None]
+    view[:, BODY_DRAG:CHARGE] = nominal_extension(airframe)[None, :, None]
+    view[:, CHARGE] = 1.0
+    view[:, VOLTAGE] = airframe.battery.full if airframe.battery else 0.0
+    view[:, EARLIER:] = airframe.hover
     return buffer
 
 
@@ -81,6 +97,21 @@ def nominal_plant(airframe: Airframe) -> Floats:
          airframe.lag_up, airframe.lag_down, airframe.linear_drag, airframe.angular_drag], np.float32)  # fmt: skip
 
 
+def nominal_extension(airframe: Airframe) -> Floats:
+    """Body drag 3, velocity moment 2 and dead time (s) of the airframe, float32 (6,)."""
+    return np.array([*airframe.body_drag, *airframe.velocity_moment, airframe.dead_time], np.float32)
+
+
+def extension(airframe: Airframe, dt: float, late: bool = False) -> Scalars | None:
+    """What the kernels of an extended airframe need, for steps of `dt` seconds: `voltage.constants`; None for a plain one.
+
+    late: commands may have a dead time although the airframe has none.
+    """
+    if late or airframe.battery or nominal_extension(airframe).any():
+        return voltage.constants(airframe, dt)
+    return None
+
+
 def geometry(airframe: Airframe) -> Floats:
     """Twelve float32: rotor positions x forward (m), then y left (m), then the signs of the reaction torques about z."""
     return np.array([*airframe.rotor_x, *airframe.rotor_y, *airframe.rotor_spin], np.float32)
@@ -89,6 +120,14 @@ def geometry(airframe: Airframe) -> Floats:
 def rows(buffer: Floats) -> Floats:
     """The buffer as a view (blocks, ROWS, LANES)."""
     return buffer.reshape(-1, ROWS, LANES)
+
+
+def restore(buffer: Floats, kept: Floats) -> None:
+    """Put back a buffer that was saved, also by version 0.1, which had the first ROWS_BEFORE rows."""
+    if kept.size == buffer.size:
+        buffer[:] = kept
+    else:
+        rows(buffer)[:, :ROWS_BEFORE] = kept.reshape(-1, ROWS_BEFORE, LANES)
 
 
 def read(buffer: Floats, which: slice | int, vehicles: int) -> Floats:
@@ -144,6 +183,23 @@ def derivative(s: Scalars, command: Scalars, plant: Scalars, disturbance: Scalar
 
 
 @inlined
+def slope(
+    s: Scalars,
+    command: Scalars,
+    plant: Scalars,
+    disturbance: Scalars,
+    arms: Scalars,
+    air: Scalars,
+    extension: Scalars | None,
+) -> Scalars:
+    """`derivative`, with the forces of the air where the airframe is an extended one."""
+    if extension is not None:
+        disturbance = in_air(disturbance, s, air)
+    change: Scalars = derivative(s, command, plant, disturbance, arms)
+    return change
+
+
+@inlined
 def plus(s: Scalars, k: Scalars, h: Number) -> Scalars:
     return (
         s[0] + h * k[0], s[1] + h * k[1], s[2] + h * k[2], s[3] + h * k[3], s[4] + h * k[4], s[5] + h * k[5],
@@ -175,13 +231,25 @@ def unpack_lane(buffer: Floats, lane: Number) -> tuple[Scalars, Scalars, Scalars
 
 
 @inlined
-def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars) -> None:
+def unpack_air(buffer: Floats, lane: Number) -> Scalars:
+    """Body drag and velocity moment of one vehicle, as `aerodynamics` takes them."""
+    return (
+        buffer[lane + AT[91]], buffer[lane + AT[92]], buffer[lane + AT[93]], buffer[lane + AT[94]], buffer[lane + AT[95]],
+    )  # fmt: skip
+
+
+@inlined
+def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension: Scalars | None = None) -> None:
     """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
     s, command, plant, disturbance = unpack_lane(buffer, lane)
-    k1 = derivative(s, command, plant, disturbance, arms)
-    k2 = derivative(plus(s, k1, _HALF * dt), command, plant, disturbance, arms)
-    k3 = derivative(plus(s, k2, _HALF * dt), command, plant, disturbance, arms)
-    k4 = derivative(plus(s, k3, dt), command, plant, disturbance, arms)
+    air = unpack_air(buffer, lane)
+    if extension is not None:
+        factor = command_factor(buffer[lane + AT[VOLTAGE]], extension)
+        command = (factor * command[0], factor * command[1], factor * command[2], factor * command[3])
+    k1 = slope(s, command, plant, disturbance, arms, air, extension)
+    k2 = slope(plus(s, k1, _HALF * dt), command, plant, disturbance, arms, air, extension)
+    k3 = slope(plus(s, k2, _HALF * dt), command, plant, disturbance, arms, air, extension)
+    k4 = slope(plus(s, k3, dt), command, plant, disturbance, arms, air, extension)
     s = plus(plus(plus(plus(s, k1, dt / _SIX), k2, dt / _SIX * _TWO), k3, dt / _SIX * _TWO), k4, dt / _SIX)
     norm = _ONE / math.sqrt(s[3] * s[3] + s[4] * s[4] + s[5] * s[5] + s[6] * s[6])
     buffer[lane] = s[0]
@@ -201,6 +269,47 @@ def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars) -> None:
     buffer[lane + AT[14]] = s[14]
     buffer[lane + AT[15]] = s[15]
     buffer[lane + AT[16]] = s[16]
+    if extension is not None:
+        left = drained(buffer[lane + AT[CHARGE]], buffer[lane + AT[VOLTAGE]], load_of(s[13], s[14], s[15], s[16]), extension)
+        buffer[lane + AT[CHARGE]] = left[0]
+        buffer[lane + AT[VOLTAGE]] = left[1]
+
+
+@inlined
+def _near(x: Number) -> Number:
+    """1 - |x|, at least 0."""
+    near = _ONE - abs(x)
+    return near if near > _ZERO else _ZERO  # no max(): the loop over lanes would no longer be vectorised
+
+
+@inlined
+def delay_lane(buffer: Floats, lane: Number, rate: Number) -> None:
+    """Replace the rotor commands, new in this control step, by those in force under the vehicle's dead time.
+
+    A dead time between control steps, of which there are `rate` a second, takes the mean of two commands in its proportion.
+    """
+    late = buffer[lane + AT[DEAD_TIME]] * rate
+    share0, share1, share2 = _near(late), _near(late - _ONE), _near(late - _TWO)
+    share3, share4 = _near(late - np.float32(3.0)), _near(late - np.float32(4.0))
+    for i in range(4):
+        given, first = buffer[lane + AT[COMMAND + i]], buffer[lane + AT[EARLIER + i]]
+        second, third = buffer[lane + AT[EARLIER + 4 + i]], buffer[lane + AT[EARLIER + 8 + i]]
+        fourth = buffer[lane + AT[EARLIER + 12 + i]]
+        buffer[lane + AT[COMMAND + i]] = share0 * given + share1 * first + share2 * second + share3 * third + share4 * fourth
+        buffer[lane + AT[EARLIER + i]] = given
+        buffer[lane + AT[EARLIER + 4 + i]] = first
+        buffer[lane + AT[EARLIER + 8 + i]] = second
+        buffer[lane + AT[EARLIER + 12 + i]] = third
+
+
+@inlined
+def begin_extension(buffer: Floats, lane: Number, hover: Number, extension: Scalars) -> None:
+    """Begin a flight: the voltage has settled at the charge and the rotors' speeds; before it the vehicle hovered."""
+    rotors = (buffer[lane + AT[13]], buffer[lane + AT[14]], buffer[lane + AT[15]], buffer[lane + AT[16]])
+    load = load_of(rotors[0], rotors[1], rotors[2], rotors[3])
+    buffer[lane + AT[VOLTAGE]] = voltage.settled(buffer[lane + AT[CHARGE]], load, extension)
+    for i in range(4 * HISTORY):
+        buffer[lane + AT[EARLIER + i]] = hover
 
 
 @inlined
@@ -212,11 +321,41 @@ def unpack_arms(arms: Floats) -> Scalars:
     )  # fmt: skip
 
 
+@kernel(cache=True)
+def begin_extension_some(buffer: Floats, who: Flags, hover: Number, extension: Scalars) -> None:
+    """`begin_extension` in each vehicle n with who[n]."""
+    for n in range(len(who)):
+        if who[n]:
+            begin_extension(buffer, np.uint64(n // LANES * ROWS * LANES + n % LANES), hover, extension)
+
+
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
-def step(buffer: Floats, dt: Number, arms: Floats) -> None:
-    """Advance every vehicle by `dt` seconds (float32) with its rotor commands held; `arms` from `geometry`."""
+def _delay(buffer: Floats, rate: Number) -> None:
+    for block in range(buffer.size // (ROWS * LANES)):
+        base = np.uint64(block * ROWS * LANES)
+        for lane in range(np.uint64(LANES)):
+            delay_lane(buffer, base + lane, rate)
+
+
+def delay(buffer: Floats, rate_hz: float) -> None:
+    """Replace new rotor commands by those in force under each vehicle's dead time; call it once a control step.
+
+    Raises ValueError where the dead time is longer than HISTORY control steps.
+    """
+    late = float(rows(buffer)[:, DEAD_TIME].max()) * rate_hz
+    if late > HISTORY + 1e-3:
+        raise ValueError(f"dead_time: found {late:.1f} control steps at {rate_hz:g} Hz, wanted at most {HISTORY}")
+    _delay(buffer, np.float32(rate_hz))
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
+def step(buffer: Floats, dt: Number, arms: Floats, extension: Scalars | None = None) -> None:
+    """Advance every vehicle by `dt` seconds (float32) with its rotor commands held and in force.
+
+    arms: from `geometry`; extension: from the function of that name.
+    """
     reach = unpack_arms(arms)
     for block in range(buffer.size // (ROWS * LANES)):
         base = np.uint64(block * ROWS * LANES)
         for lane in range(np.uint64(LANES)):
-            rk4_lane(buffer, base + lane, dt, reach)
+            rk4_lane(buffer, base + lane, dt, reach, extension)

@@ -13,16 +13,18 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
-from spike_ctrl.sim.dynamics import AT, derivative, plus, unpack_lane
+from spike_ctrl.sim.aerodynamics import pull_air
+from spike_ctrl.sim.dynamics import AT, CHARGE, VOLTAGE, plus, slope, unpack_air, unpack_lane
 from spike_ctrl.sim.reward import angle_between
+from spike_ctrl.sim.voltage import command_factor, factor_slope, load_of, pull_drained
 
 _ZERO, _HALF, _ONE, _TWO, _THREE, _SIX = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 3.0, 6.0))
 _TINY = np.float32(1e-12)
 
-# Rows of the adjoint, LANES numbers each: the gradient with respect to the state, the rotor commands, the observation and
-# the state of the body-rate loop.
-STATE, APPLIED, SEEN, LOOP = 0, 17, 21, 39
-ADJOINT_ROWS = 52
+# Rows of the adjoint, LANES numbers each: the gradient with respect to the state, the rotor commands, the observation, the
+# state of the body-rate loop, and charge and voltage.
+STATE, APPLIED, SEEN, LOOP, BATTERY = 0, 17, 21, 39, 52
+ADJOINT_ROWS = 54
 
 
 @inlined
@@ -65,6 +67,22 @@ def _pull_derivative(s: Scalars, command: Scalars, plant: Scalars, arms: Scalars
 
 
 @inlined
+def _pull_slope(
+    s: Scalars, command: Scalars, plant: Scalars, arms: Scalars, g: Scalars, air: Scalars, extension: Scalars | None
+) -> Scalars:
+    """g^T df/d(state, command) of `dynamics.slope`, as `_pull_derivative` gives it."""
+    p: Scalars = _pull_derivative(s, command, plant, arms, g)
+    if extension is not None:
+        by_force = (g[7] / plant[0], g[8] / plant[0], g[9] / plant[0])
+        a = pull_air(s, air, by_force, (g[10] / plant[1], g[11] / plant[2]))
+        p = (
+            p[0], p[1], p[2], p[3] + a[0], p[4] + a[1], p[5] + a[2], p[6] + a[3], p[7] + a[4], p[8] + a[5], p[9] + a[6],
+            p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17], p[18], p[19], p[20],
+        )  # fmt: skip
+    return p
+
+
+@inlined
 def _mix(a: Number, g: Scalars, b: Number, p: Scalars) -> Scalars:
     """a g + b p on the first 17 numbers."""
     return (
@@ -76,21 +94,28 @@ def _mix(a: Number, g: Scalars, b: Number, p: Scalars) -> Scalars:
 
 
 @inlined
-def rk4_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, dt: Number, arms: Scalars) -> None:
+def rk4_adjoint_lane(
+    buffer: Floats, lane: Number, adjoint: Floats, at: Number, dt: Number, arms: Scalars, extension: Scalars | None = None
+) -> None:
     """Take the gradient in the adjoint's STATE rows back over the step that the buffer's state and commands begin.
 
     `lane`: flat index of the vehicle in the buffer, whose state is that before the step; `at`: in the adjoint. Overwrites
-    STATE rows, and sets APPLIED rows to the gradient with respect to the rotor commands.
+    STATE rows and, of an extended airframe, BATTERY rows. Sets APPLIED rows to the gradient with respect to the commands.
     """
     s, command, plant, disturbance = unpack_lane(buffer, lane)
+    air = unpack_air(buffer, lane)
+    if extension is not None:
+        given, voltage = command, buffer[lane + AT[VOLTAGE]]
+        factor = command_factor(voltage, extension)
+        command = (factor * given[0], factor * given[1], factor * given[2], factor * given[3])
     half = _HALF * dt
-    k1 = derivative(s, command, plant, disturbance, arms)
+    k1 = slope(s, command, plant, disturbance, arms, air, extension)
     b = plus(s, k1, half)
-    k2 = derivative(b, command, plant, disturbance, arms)
+    k2 = slope(b, command, plant, disturbance, arms, air, extension)
     c = plus(s, k2, half)
-    k3 = derivative(c, command, plant, disturbance, arms)
+    k3 = slope(c, command, plant, disturbance, arms, air, extension)
     d = plus(s, k3, dt)
-    k4 = derivative(d, command, plant, disturbance, arms)
+    k4 = slope(d, command, plant, disturbance, arms, air, extension)
     sixth, third = dt / _SIX, dt / _THREE
     # The quaternion's normalisation: g <- (g - q (q . g)) / |q|
     x = s[3] + sixth * (k1[3] + k4[3]) + third * (k2[3] + k3[3])
@@ -107,10 +132,22 @@ def rk4_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, 
         adjoint[at + AT[7]], adjoint[at + AT[8]], adjoint[at + AT[9]], adjoint[at + AT[10]], adjoint[at + AT[11]],
         adjoint[at + AT[12]], adjoint[at + AT[13]], adjoint[at + AT[14]], adjoint[at + AT[15]], adjoint[at + AT[16]],
     )  # fmt: skip
-    p4 = _pull_derivative(d, command, plant, arms, _mix(sixth, g, _ZERO, g))
-    p3 = _pull_derivative(c, command, plant, arms, _mix(third, g, dt, p4))
-    p2 = _pull_derivative(b, command, plant, arms, _mix(third, g, half, p3))
-    p1 = _pull_derivative(s, command, plant, arms, _mix(sixth, g, half, p2))
+    if extension is not None:
+        r0 = s[13] + sixth * (k1[13] + k4[13]) + third * (k2[13] + k3[13])
+        r1 = s[14] + sixth * (k1[14] + k4[14]) + third * (k2[14] + k3[14])
+        r2 = s[15] + sixth * (k1[15] + k4[15]) + third * (k2[15] + k3[15])
+        r3 = s[16] + sixth * (k1[16] + k4[16]) + third * (k2[16] + k3[16])
+        by_charge, by_voltage = adjoint[at + AT[BATTERY]], adjoint[at + AT[BATTERY + 1]]
+        e = pull_drained(buffer[lane + AT[CHARGE]], load_of(r0, r1, r2, r3), extension, by_charge, by_voltage)
+        weight = np.float32(0.75) * e[2]
+        g = (
+            g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13] + weight * r0 * r0,
+            g[14] + weight * r1 * r1, g[15] + weight * r2 * r2, g[16] + weight * r3 * r3,
+        )  # fmt: skip
+    p4 = _pull_slope(d, command, plant, arms, _mix(sixth, g, _ZERO, g), air, extension)
+    p3 = _pull_slope(c, command, plant, arms, _mix(third, g, dt, p4), air, extension)
+    p2 = _pull_slope(b, command, plant, arms, _mix(third, g, half, p3), air, extension)
+    p1 = _pull_slope(s, command, plant, arms, _mix(sixth, g, half, p2), air, extension)
     total = _mix(_ONE, _mix(_ONE, g, _ONE, p1), _ONE, _mix(_ONE, _mix(_ONE, p2, _ONE, p3), _ONE, p4))
     adjoint[at] = total[0]
     adjoint[at + AT[1]] = total[1]
@@ -129,10 +166,17 @@ def rk4_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number, 
     adjoint[at + AT[14]] = total[14]
     adjoint[at + AT[15]] = total[15]
     adjoint[at + AT[16]] = total[16]
-    adjoint[at + AT[APPLIED]] = p1[17] + p2[17] + p3[17] + p4[17]
-    adjoint[at + AT[APPLIED + 1]] = p1[18] + p2[18] + p3[18] + p4[18]
-    adjoint[at + AT[APPLIED + 2]] = p1[19] + p2[19] + p3[19] + p4[19]
-    adjoint[at + AT[APPLIED + 3]] = p1[20] + p2[20] + p3[20] + p4[20]
+    a0, a1 = p1[17] + p2[17] + p3[17] + p4[17], p1[18] + p2[18] + p3[18] + p4[18]
+    a2, a3 = p1[19] + p2[19] + p3[19] + p4[19], p1[20] + p2[20] + p3[20] + p4[20]
+    if extension is not None:
+        by_factor = a0 * given[0] + a1 * given[1] + a2 * given[2] + a3 * given[3]
+        adjoint[at + AT[BATTERY]] = e[0]
+        adjoint[at + AT[BATTERY + 1]] = e[1] + by_factor * factor_slope(voltage, extension)
+        a0, a1, a2, a3 = a0 * factor, a1 * factor, a2 * factor, a3 * factor
+    adjoint[at + AT[APPLIED]] = a0
+    adjoint[at + AT[APPLIED + 1]] = a1
+    adjoint[at + AT[APPLIED + 2]] = a2
+    adjoint[at + AT[APPLIED + 3]] = a3
 
 
 @inlined

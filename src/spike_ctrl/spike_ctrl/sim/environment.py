@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim import dynamics, episode_kernels, rate_loop
+from spike_ctrl.sim import dynamics, episode_kernels, randomisation, rate_loop
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.dynamics import DELAY, ENDED, EPISODE
 from spike_ctrl.sim.observation import NOISE
@@ -44,6 +44,17 @@ class Task:
     episode_steps: int = 500
     start: Start = field(default_factory=Start)
     randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+def require_short_delays(airframe: Airframe, differ: Randomisation) -> None:
+    """Raise ValueError where a command may be later than MAX_DELAY control steps, or a rate loop has a dead time."""
+    if differ.dead_time and airframe.action_layout == "rates":
+        found = f"found {differ.dead_time:g} s for airframe {airframe.name}, whose action_layout is 'rates'"
+        raise ValueError(f"randomisation.dead_time: {found}, wanted 0; randomisation.delay delays its commands")
+    longest = RATE_HZ * (airframe.dead_time + differ.dead_time) + differ.delay
+    if longest > MAX_DELAY + 1e-6:
+        found = f"found delays of up to {1e3 * longest / RATE_HZ:g} ms, wanted at most {1e3 * MAX_DELAY / RATE_HZ:g} ms"
+        raise ValueError(f"dead_time, randomisation.dead_time, randomisation.delay: {found} in total")
 
 
 def _statistics(episode: Floats) -> dict[str, Floats]:
@@ -88,6 +99,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, vehicles)
+        require_short_delays(airframe, task.randomisation)
         self.buffer = dynamics.allocate(vehicles, airframe)
         self.coefficients = coefficients
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
@@ -98,8 +110,9 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
             self._kernel, self._plant = episode_kernels.step_rates, (np.float32(dt), arms, loop, late)
+        self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
-        self._draw = (task.start.array(), dynamics.nominal_plant(airframe), task.randomisation.array())
+        self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
         self._seed, self._noise = 0, np.random.default_rng(0)
         self._earlier = self._hovering()
 
@@ -129,7 +142,8 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
             self._noise = np.random.default_rng([self._seed, 4])
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
-        episode_kernels.start(self.buffer, who, self._seed, self._draw, observation.ravel())
+        flat, hover = observation.ravel(), self._rules[2]
+        episode_kernels.start(self.buffer, who, self._seed, self._draw, flat, hover, self._extension)
         self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
         if self._terms:
             self._terms.reset(who)
@@ -153,7 +167,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         results = (observation.ravel(), reward, ends, episode)
         begun = self.read(ENDED) > 0 if self._terms else ends[0]
         finished = self._kernel(
-            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
+            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results, self._extension
         )  # fmt: skip
         terminated, truncated = ends
         flight = _statistics(episode) if finished else {}

@@ -28,6 +28,8 @@ from spike_ctrl.sim.dynamics import (
     SUMS,
     TERMINATED,
     TRUNCATED,
+    begin_extension,
+    delay_lane,
     rk4_lane,
     unpack_arms,
 )  # fmt: skip
@@ -96,7 +98,9 @@ def _store_observation(buffer: Floats, lane: Number, o: Scalars) -> None:
 
 
 @inlined
-def _start_lane(buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws) -> None:
+def _start_lane(
+    buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Draws, hover: Number, extension: Scalars | None
+) -> None:
     buffer[lane + AT[EPISODE]] += np.float32(1.0)
     buffer[lane + AT[ENDED]] = np.float32(0.0)
     buffer[lane + AT[STEP]] = np.float32(0.0)
@@ -104,6 +108,8 @@ def _start_lane(buffer: Floats, lane: Number, seed: int, vehicle: int, draws: Dr
         buffer[lane + AT[SUMS + row]] = np.float32(0.0)
     draw(buffer, lane, seed, vehicle, draws[0], draws[1], draws[2])
     rate_loop.begin(buffer, lane)
+    if extension is not None:
+        begin_extension(buffer, lane, hover, extension)
     _store_observation(buffer, lane, observe_lane(buffer, lane))
 
 
@@ -115,11 +121,20 @@ def _copy_observation(buffer: Floats, lane: Number, observation: Floats, vehicle
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def start(buffer: Floats, who: Flags, seed: int, draws: Draws, observation: Floats) -> None:
+def start(
+    buffer: Floats,
+    who: Flags,
+    seed: int,
+    draws: Draws,
+    observation: Floats,
+    hover: Number,
+    extension: Scalars | None,
+) -> None:
+    """Begin an episode in each vehicle n with who[n], and copy the observations of all."""
     for vehicle in range(len(who)):
         lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
         if who[vehicle]:
-            _start_lane(buffer, lane, seed, vehicle, draws)
+            _start_lane(buffer, lane, seed, vehicle, draws, hover, extension)
         _copy_observation(buffer, lane, observation, np.uint64(vehicle))
 
 
@@ -134,6 +149,7 @@ def _finish_block(
     seed: int,
     draws: Draws,
     results: Results,
+    extension: Scalars | None,
 ) -> int:
     """Score one block after its dynamics, restart what had ended before, and copy the results; returns how many ended."""
     zero, finished = np.float32(0.0), 0
@@ -144,7 +160,7 @@ def _finish_block(
     for k in range(used):
         lane = base + k
         if buffer[lane + AT[ENDED]] > zero:
-            _start_lane(buffer, lane, seed, first + k, draws)
+            _start_lane(buffer, lane, seed, first + k, draws, hover, extension)
         else:
             buffer[lane + AT[ENDED]] = buffer[lane + AT[TERMINATED]] + buffer[lane + AT[TRUNCATED]]
             if buffer[lane + AT[ENDED]] > zero:
@@ -172,6 +188,7 @@ def step_motors(
     seed: int,
     draws: Draws,
     results: Results,
+    extension: Scalars | None,
 ) -> int:
     """One control step of `motors` actions; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
@@ -183,9 +200,12 @@ def step_motors(
             for j in range(4):
                 u = _command(action[first + k, j])
                 buffer[base + k + AT[COMMAND + j]] = min(max(u, np.float32(0.0)), np.float32(1.0))
+        if extension is not None:
+            for lane in range(_LANES):
+                delay_lane(buffer, base + lane, np.float32(1.0) / dt)
         for lane in range(_LANES):
-            rk4_lane(buffer, base + lane, dt, reach)
-        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results)
+            rk4_lane(buffer, base + lane, dt, reach, extension)
+        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
     return finished
 
 
@@ -202,6 +222,7 @@ def step_rates(
     seed: int,
     draws: Draws,
     results: Results,
+    extension: Scalars | None,
 ) -> int:
     """One control step of `rates` actions, in force after `late` substeps of `dt`; returns how many episodes ended."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
@@ -220,6 +241,6 @@ def step_rates(
                 for lane in range(_LANES):
                     rate_loop.rate_lane(buffer, base + lane, c, spin)
                 for lane in range(_LANES):
-                    rk4_lane(buffer, base + lane, dt, reach)
-        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results)
+                    rk4_lane(buffer, base + lane, dt, reach, extension)
+        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
     return finished

@@ -14,14 +14,19 @@ import numpy as np
 from spike_ctrl._files.arrays import Flags, Floats, Number
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import MAX_DEAD_TIME, Airframe
 from spike_ctrl.sim.dynamics import (
     AT,
+    BODY_DRAG,
+    CHARGE,
+    DEAD_TIME,
     DELAY,
     EPISODE,
     FORCE,
     LANES,
     LOOP_FACTORS,
     MASS,
+    MOMENT,
     PLANT_SIZE,
     POSITION,
     QUATERNION,
@@ -29,6 +34,9 @@ from spike_ctrl.sim.dynamics import (
     ROTORS,
     ROWS,
     VELOCITY,
+    VELOCITY_MOMENT,
+    nominal_extension,
+    nominal_plant,
 )
 
 MAX_DELAY = 4  # control steps
@@ -69,14 +77,31 @@ class Randomisation:
     gains: float = within(0.0, 0.0, 0.9)  # of the rate loop: P, I and D each
     filters: float = within(0.0, 0.0, 0.9)  # of the rate loop: the share of a new value in its filters
     noise: float = within(0.0, 0.0, 100.0)
+    body_drag: float = within(0.0, 0.0, 0.9)
+    velocity_moment: float = within(0.0, 0.0, 0.9)
+    dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME)  # s, 0 to x more than the airframe's
+    charge_low: float = within(1.0, 0.0, 1.0)  # of the battery at the start
+    charge_high: float = within(1.0, 0.0, 1.0)
 
     def array(self) -> Floats:
-        return np.array(astuple(self)[:-1], np.float32)  # the noise is no property of a plant
+        """What `draw` takes; the noise is no property of a plant."""
+        return np.array([getattr(self, name) for name in _DRAWN], np.float32)
 
     @property
     def exact(self) -> bool:
         """True where every vehicle has the parameters of the nominal airframe."""
         return not any((self.mass, self.inertia, self.thrust, self.torque, self.lag, self.gains, self.filters))
+
+
+_DRAWN = (
+    "mass", "inertia", "thrust", "torque", "lag", "force", "moment", "delay", "gains", "filters", "body_drag",
+    "velocity_moment", "dead_time", "charge_low", "charge_high",
+)  # fmt: skip
+
+
+def nominal(airframe: Airframe) -> Floats:
+    """The parameters that `draw` varies: plant, extension (6) and trim moment (3) of the airframe, float32."""
+    return np.concatenate([nominal_plant(airframe), nominal_extension(airframe), np.array(airframe.trim_moment, np.float32)])
 
 
 @inlined
@@ -119,12 +144,16 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: int, start: Floats, n
         buffer[lane + AT[ROTORS + i]] = _uniform(key, 13 + i, rotors_low, rotors_high)
     for i in range(PLANT_SIZE):
         buffer[lane + AT[MASS + i]] = nominal[i]
-    mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread
+    for i in range(6):
+        buffer[lane + AT[BODY_DRAG + i]] = nominal[PLANT_SIZE + i]
+    mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread[:10]
+    body_drag, velocity_moment, dead_time, charge_low, charge_high = spread[10:]
     buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
     for i in range(3):
         buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
         buffer[lane + AT[FORCE + i]] = _uniform(key, 30 + i, -force, force)
-        buffer[lane + AT[FORCE + 3 + i]] = _uniform(key, 33 + i, -moment, moment)
+        buffer[lane + AT[MOMENT + i]] = nominal[PLANT_SIZE + 6 + i] + _uniform(key, 33 + i, -moment, moment)
+        buffer[lane + AT[BODY_DRAG + i]] *= _uniform(key, 50 + i, one - body_drag, one + body_drag)
     thrust_factor = _uniform(key, 24, one - thrust, one + thrust)
     for i in range(3):
         buffer[lane + AT[MASS + 4 + i]] *= thrust_factor
@@ -136,6 +165,10 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: int, start: Floats, n
     for i in range(3):
         buffer[lane + AT[LOOP_FACTORS + i]] = _uniform(key, 41 + i, one - gains, one + gains)
     buffer[lane + AT[LOOP_FACTORS + 3]] = _uniform(key, 44, one - filters, one + filters)
+    for i in range(2):
+        buffer[lane + AT[VELOCITY_MOMENT + i]] *= _uniform(key, 53 + i, one - velocity_moment, one + velocity_moment)
+    buffer[lane + AT[DEAD_TIME]] += _uniform(key, 55, zero, dead_time)
+    buffer[lane + AT[CHARGE]] = _uniform(key, 56, charge_low, charge_high)
 
 
 @kernel(cache=True)

@@ -57,6 +57,7 @@ class Plant:
         heading = [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
         dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
         self._arms = dynamics.geometry(airframe)
+        self._extension = dynamics.extension(airframe, TICK)
         self._loop = rate_loop.constants(airframe, TICK)
         # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
         self._late = [(0.0, 0.0, 0.0)] * max(0, int((airframe.rate_loop.delay - TICK / 2) / TICK + 0.5))
@@ -73,7 +74,8 @@ class Plant:
         target = (collective, *(rate / limit for rate, limit in zip(rates, self.airframe.max_rates, strict=True)))
         for i in range(4):
             self.buffer[AT[RATE_SETPOINT + i]] = target[i]
-        impact = _advance(self.buffer, np.float32(TICK), self._arms, self._loop, running, *(np.float32(n) for n in noise))
+        constants = np.float32(TICK), self._arms, self._loop, self._extension
+        impact = _advance(self.buffer, *constants, running, *(np.float32(n) for n in noise))
         self.hardest_touchdown = max(self.hardest_touchdown, float(impact))
 
     @property
@@ -98,7 +100,7 @@ class Plant:
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer, dt, arms, loop, running, noise_x, noise_y, noise_z):
+def _advance(buffer, dt, arms, loop, extension, running, noise_x, noise_y, noise_z):
     """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
     reach = unpack_arms(arms)
     if running:
@@ -112,7 +114,7 @@ def _advance(buffer, dt, arms, loop, running, noise_x, noise_y, noise_z):
         for i in range(4):
             buffer[AT[COMMAND + i]] = _ZERO
     attitude = attitude_of(buffer)
-    rk4_lane(buffer, _LANE, dt, reach)
+    rk4_lane(buffer, _LANE, dt, reach, extension)
     for i in range(3):
         buffer[AT[RATES + i]] = min(max(buffer[AT[RATES + i]], -MAX_RATE), MAX_RATE)
     return stand(buffer, attitude)
