@@ -1,11 +1,14 @@
 """Faults of the link to the autopilot: a process between vehicle and bridge tampers with the states. The link is signed.
 
 - states stop, are late, are NaN, have a wrong time: GUIDE, then HOLD; never a command on a bad state
+- states that come together are replayed as they were flown: the policy steps on the newest alone
 - noise, damaged, unsigned, wrongly signed and replayed packets are counted and change nothing
 - the ground station is lost: the autopilot acts, and the stack yields
 """
 
+import re
 import signal
+import subprocess
 import time
 from itertools import pairwise
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 from pymavlink.dialects.v20 import development as mavlink
 from reactions import FAILSAFE, hand_over_gap, intervals
-from rehearsal import GUIDE, HOLD, LAND_MODE, LOITER_MODE, SILENT, SNN
+from rehearsal import GUIDE, HOLD, LAND_MODE, LOITER_MODE, SILENT, SNN, SPIKE_CTRL
 from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, VehicleState
 
 
@@ -57,6 +60,33 @@ def test_late_states_are_skipped_and_too_many_lead_to_the_guide(link_flight, rea
     flight.link.tell("honest")
     ticks = [command.tick for command in flight.commands[first:]]
     assert all(b > a for a, b in pairwise(ticks)), "an old state was commanded"
+
+
+def test_states_that_come_together_are_replayed_bit_by_bit(hangar):
+    """In shadow and in command. The policy is held up meanwhile, else it would be fast enough for each of them."""
+    flight = hangar.new("record:=true", "bag:=bag", tampered=True)
+
+    def together() -> None:
+        for _ in range(6):
+            flight.link.tell("late once")
+            flight.stays(flight.rung, 0.3)
+            flight.signal("snn_policy", signal.SIGSTOP)
+            time.sleep(0.015)
+            flight.signal("snn_policy", signal.SIGCONT)
+            flight.stays(flight.rung, 0.3)
+
+    flight.take_off()
+    together()
+    flight.engage()
+    together()
+    flight.ask("land")
+    flight.until(lambda: not flight.autopilot.armed, 40, "no landing")
+    flight.graph.end()
+    replayed = subprocess.run([SPIKE_CTRL, "replay", flight.folder / "bag"], capture_output=True, text=True, timeout=120)
+    found = re.search(r"equal bit by bit: (\d+) of (\d+) actions with a known", replayed.stdout)
+    assert replayed.returncode == 0 and found and found[1] == found[2] and int(found[1]) > 300, replayed.stdout
+    unseen = re.search(r"did not step on (\d+) of the states, as it reports", replayed.stdout)
+    assert unseen and int(unseen[1]) >= 2, replayed.stdout
 
 
 @pytest.mark.proves("4L")

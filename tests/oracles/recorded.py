@@ -163,8 +163,8 @@ def fly(
             log(bag, tick, observed["observation"][0, :3].astype(float), rungs)
         if tick % 100 == 0 and "policy/status" not in leave_out:
             rates = np.float32(loaded.policy.spike_rates(state))
-            bag.write("/policy/status", "PolicyStatus", tick * 10_000_000, tick=tick, epoch=EPOCH, spike_rate=rates,
-                      inference_time=2e-5, state_age=1e-3)  # fmt: skip
+            bag.write("/policy/status", "PolicyStatus", tick * 10_000_000, tick=tick, previous_tick=max(tick - 1, 0),
+                      epoch=EPOCH, spike_rate=rates, inference_time=2e-5, state_age=1e-3)  # fmt: skip
         if tick % 50 == 49:
             bag.writer.flush()
     bag.writer.close()

@@ -1,12 +1,15 @@
 """The frozen evaluation: four columns from one flight equal four flights, and nobody is flattered."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.evaluation import benchmark
 from spike_ctrl.evaluation.benchmark import (
     BOXES,
     COEFFICIENTS,
@@ -18,6 +21,8 @@ from spike_ctrl.evaluation.benchmark import (
     VALIDATION_SEED,
     Evaluation,
     evaluate,
+    spread_table,
+    start_set_seeds,
     table,
 )  # fmt: skip
 from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, PolicyController
@@ -187,6 +192,31 @@ def test_the_table_names_every_controller_and_column():
     for word in ("1.5m start", "1.5m end", "0.6m start", "0.6m end", "hover, p95 cm", "|du|", "spiking policy", "guide"):
         assert word in text
     assert f"{found.headline:.1f} ({found.columns[HEADLINE]['survival']:.3f})" in text
+
+
+def test_mean_and_deviation_over_start_sets_are_told_for_every_column():
+    sets = []
+    for number in range(3):  # mean 11 and deviation 1 of the returns; .5 and .25 of the survival
+        column = {"return_mean": 10.0 + number, "return_std": 5.0, "survival": 0.25 + 0.25 * number, "length_mean": 1.0}
+        sets.append(Evaluation(dict.fromkeys(COLUMNS, column), {"median": 0.0, "p95": 0.0}, 0.0, 1024))
+    heads, line = spread_table({"stone": sets}).splitlines()
+    assert line.count("11.0 +- 1.0 (0.500 +- 0.250)") == 4 and line.startswith("stone") and "1.5m start" in heads
+
+
+def test_other_start_sets_are_flown_and_told_beside_the_frozen_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "evaluate", functools.partial(evaluate, starts=16))
+    assert main(["eval", "--guide", "--seeds", "2", "--json", str(tmp_path / "found.json")]) == 0
+    assert "2 other sets of starts, mean +- deviation" in capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())
+    wanted = [evaluate(guide(), AIRFRAME, seed=seed, starts=16).columns for seed in start_set_seeds(2)]
+    assert [one["columns"] for one in found["start_sets"]] == wanted and found["columns"] not in wanted
+    assert EVALUATION_SEED not in start_set_seeds(100) and VALIDATION_SEED not in start_set_seeds(100)
+
+
+def test_a_deviation_wants_two_start_sets_and_a_protocol_that_has_starts(capsys):
+    for words in (["--seeds", "1"], ["--seeds", "4", "--protocol", "hover"], ["--seeds", "-2"]):
+        assert main(["eval", "--guide", *words]) == 2
+        assert f"--seeds: found {words[1]} with " in capsys.readouterr().err
 
 
 def test_a_guide_flown_warm_up_is_reported_apart_and_flies_exactly_its_steps():

@@ -3,6 +3,7 @@
 - float32: 10 000 steps of one flight have numpy's spikes and, within 1e-5, its actions; both resets
 - int8: 10 000 steps have the membranes of the same arithmetic in numpy, bit by bit; return at least .95 of float's
 - the self-test passes as a program and fails where a weight was altered; no allocation, nothing linked but tanhf
+- policies of two prefixes are linked into one program, and each gives its own actions
 - what is refused: observations that are not finite, forms that do not exist
 """
 
@@ -182,6 +183,49 @@ def test_the_words_of_a_checkpoint_stay_words_in_the_code(exported, tmp_path):
         c_source.source(checkpoint.loads(checkpoint.dumps(found.weights, unknown)), "odd")
 
 
+BOTH = """
+#include "calm.h"
+#include "stiff_2.h"
+#include <stdio.h>
+int main(void)
+{
+    static calm_state one;
+    static stiff_2_state other;
+    float seen[CALM_INPUTS], by_one[CALM_OUTPUTS], by_other[STIFF_2_OUTPUTS];
+    calm_reset(&one);
+    stiff_2_reset(&other);
+    while (fread(seen, sizeof seen, 1, stdin) == 1) {
+        if (calm_step(&one, seen, by_one) || stiff_2_step(&other, seen, by_other))
+            return 1;
+        fwrite(by_one, sizeof by_one, 1, stdout);
+        fwrite(by_other, sizeof by_other, 1, stdout);
+    }
+    return 0;
+}
+"""
+
+
+def test_policies_of_two_prefixes_are_linked_into_one_program(exported, tmp_path):
+    made = {"calm": ("soft", "float32"), "stiff_2": ("hard", "int16")}
+    for prefix, (reset, form) in made.items():
+        found = exported(reset, form)[0]
+        written = c_source.source(found, "policy_step.h", FORMS[form], prefix)
+        c_source.write(tmp_path, written)
+        assert "self-test: 128 steps" in c_native.self_test(tmp_path, prefix)
+        assert not re.search(r"policy_(?!step.h: )|POLICY", "".join(written.files.values()))
+    names = [*made, *(f"{prefix}_self_test" for prefix in made)]
+    assert sorted(file.stem for file in tmp_path.glob("*.c")) == sorted(names)
+    (tmp_path / "both.c").write_text(BOTH)
+    sources, program = [tmp_path / f"{name}.c" for name in ("calm", "stiff_2", "both")], tmp_path / "both"
+    subprocess.run([c_native.compiler(), *c_native.FLAGS, *sources, "-lm", "-o", program], check=True)
+    seen = observations(200)
+    flown = subprocess.run([program], input=seen.tobytes(), capture_output=True, check=True).stdout
+    actions = np.frombuffer(flown, np.float32).reshape(200, 2, 4)
+    for number, (reset, form) in enumerate(made.values()):
+        compiled = exported(reset, form)[3]
+        assert np.array_equal(actions[:, number], compiled.fly(seen, compiled.initial_state())[0])
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_observation_that_is_not_finite_leaves_the_state(exported, form):
     compiled = exported("soft", form)[3]
@@ -231,6 +275,8 @@ def test_the_verb_writes_checks_and_measures(tmp_path, capsys):
     for wrong, words in (
         (["--to", "c", "--state", "int16"], "--state: found with float32 weights, wanted only with --weights int8"),
         (["--to", "onnx", "--weights", "int8"], "--weights: found with --to onnx, wanted only with --to c"),
+        (["--to", "nir", "--prefix", "calm"], "--prefix: found with --to nir, wanted only with --to c"),
+        (["--to", "c", "--prefix", "2nd"], "prefix: found '2nd', wanted a name in C"),
     ):
         assert main(["export", model, *wrong, "-o", str(tmp_path / "x")]) == 2
         assert words in capsys.readouterr().err

@@ -15,6 +15,7 @@ from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.recordings import BagError, replay
 from spike_ctrl.recordings.reader import PolicyReports, latencies, read
+from spike_ctrl.recordings.recorded_policy import STARTED
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -73,7 +74,37 @@ def swap(path, files, tell=True):
         if tell and tick % 100 == 0:
             shadow = pilot.successor
             more = {"candidate_epoch": shadow.epoch, "candidate_id": shadow.name} if shadow else {}
-            bag.write("/policy/status", "PolicyStatus", tick, **about, **more)
+            bag.write("/policy/status", "PolicyStatus", tick, **about, **more, previous_tick=max(tick - 1, 0))
+    bag.writer.close()
+
+
+UNSEEN = (50, 120, 121, 200)  # ticks whose states came together with a newer one
+LOST = (70, 150, 151)  # ticks whose answers the recorder did not receive
+
+
+def in_flight(path, tell=True, without=(), model=MODEL):
+    """A flight of 300 ticks in real time that skips the states of UNSEEN. tell: with policy/status. without: states that the
+    bag lacks.
+    """
+    random, bag, pilot = np.random.default_rng(2), Bag(path), Pilot(warm_up=0, skip=2)
+    data = model.read_bytes()
+    about = {"name": "it", "sha256": hashlib.sha256(data).hexdigest()}
+    bag.write("/policy/model", "Checkpoint", 0, **about, data=np.frombuffer(data, np.uint8))
+    pilot.take(Flown("it", CompiledPolicy(checkpoint.load(model).weights), 0))
+    for tick in range(1, 301):
+        seen, flags = random.normal(0, 0.5, (1, 18)).astype(np.float32), np.uint8([tick == 1])
+        if tick not in without:
+            bag.write("/state", "VehicleState", tick, tick=tick, vehicles=1, flags=flags, observation=seen)
+        if tick in UNSEEN:
+            continue
+        previous = pilot.tick or tick
+        answer = pilot.step(tick, flags > 0, seen, lockstep=False, now=tick / 100)
+        assert answer.commands
+        if tick not in LOST:
+            about = {"layout": "motors", "checkpoint_id": "it", "action": answer.action}
+            bag.write("/policy/action", "VehicleAction", tick, tick=tick, vehicles=1, **about)
+        if tell and (tick - previous > 1 or tick % 100 == 1):
+            bag.write("/policy/status", "PolicyStatus", tick, tick=tick, previous_tick=previous)
     bag.writer.close()
 
 
@@ -116,9 +147,42 @@ def test_after_a_hot_swap_the_policy_goes_on_from_its_flight_in_shadow(tmp_path,
 def test_a_hot_swap_whose_beginning_nobody_told_leaves_the_spiking_state_unknown(tmp_path):
     swap(tmp_path / "bag", [(0, MODEL), (7, ROBUST)], tell=False)
     recording = read(tmp_path / "bag")
-    choice, found = replay.judged(recording, None, "", "")
+    choice, found, _ = replay.judged(recording, None, "", "")
     known = replay.replay(recording, choice.policies).known[:, 0]
     assert found.same and known[: SWAP_TICKS[1]].all() and not known[SWAP_TICKS[1] :].any()
+
+
+def test_states_that_the_policy_did_not_see_are_withheld_as_its_reports_say(tmp_path, capsys):
+    in_flight(tmp_path / "bag")
+    code, out, _ = run(capsys, tmp_path / "bag", "--json", tmp_path / "figures.json")
+    assert code == 0 and "equal bit by bit: 293 of 293 actions with a known spiking state" in out
+    assert "the policy did not step on 4 of the states, as it reports" in out
+    assert json.loads((tmp_path / "figures.json").read_text())["unseen"] == 4
+
+
+def test_in_an_old_bag_the_answers_tell_what_the_policy_did_not_see_and_what_the_recorder_lost(tmp_path, capsys):
+    in_flight(tmp_path / "bag", tell=False)
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and "equal bit by bit: 293 of 293 actions with a known spiking state" in out
+    assert "the policy did not step on 4 of the states, by its answers" in out
+    recording = read(tmp_path / "bag")
+    found = replay.replay(recording, replay.chosen(recording, None, "", "", compiled=True).policies)
+    assert recording.states.tick[~found.stepped].tolist() == list(UNSEEN)
+
+
+def test_a_state_that_neither_policy_nor_recorder_saw_leaves_the_spiking_state_known(tmp_path, capsys):
+    in_flight(tmp_path / "bag", without=(120, 121))
+    code, out, _ = run(capsys, tmp_path / "bag")
+    assert code == 0 and "equal bit by bit: 293 of 293 actions with a known spiking state" in out
+    in_flight(tmp_path / "other", without=(130,))
+    out = run(capsys, tmp_path / "other")[1]
+    assert "equal bit by bit: 125 of 125 actions with a known" in out and "167 whose spiking state is unknown" in out
+
+
+def test_another_model_is_withheld_what_the_first_did_not_see_as_far_as_that_is_told(tmp_path, capsys):
+    in_flight(tmp_path / "bag")
+    code, out, _ = run(capsys, tmp_path / "bag", "--model", ROBUST)
+    assert code == 0 and "another one by the hash" in out and "did not step on 4 of the states, as it reports" in out
 
 
 def test_an_epoch_of_two_files_is_left_out_with_a_note(tmp_path, capsys):
@@ -224,7 +288,7 @@ def test_a_tick_at_which_the_policy_says_that_it_begins_anew_is_a_known_start(tm
     recording = read(tmp_path / "bag")
     assert replay.replay(recording, checkpoint.load(MODEL).policy).known.sum() < 60
     none = np.zeros(1)
-    begun = PolicyReports(np.array([30]), np.array([replay.STARTED]), none, none, none[:, None], none - 1)
+    begun = PolicyReports(np.array([30]), np.array([STARTED]), none, none, none[:, None], none - 1, none - 1)
     told = replay.replay(type(recording)(**vars(recording) | {"status": begun}), checkpoint.load(MODEL).policy)
     assert told.known.all()
 

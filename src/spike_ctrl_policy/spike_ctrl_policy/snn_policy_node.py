@@ -20,7 +20,7 @@ from spike_ctrl.airframe import AirframeError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl.policy.pilot import Flown, Pilot, PilotAnswer, Reason
+from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl_policy.loader import Loader, listed, of_file, require_numba
 from spike_ctrl_policy.spikes import SpikeView
@@ -33,7 +33,6 @@ from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD = 1.0  # s
-SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class SnnPolicy(LifecycleNode):
         except MessageError as error:
             self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
             return
-        first = (seen.flags & VehicleState.FIRST) > 0
+        first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
         found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received)
         self.inference = time.monotonic() - received
         self.step_times.add(self.inference)
@@ -172,9 +171,9 @@ class SnnPolicy(LifecycleNode):
             self.successor.show(message)
         if found.action is not None:
             self.spikes.show(message, self.pilot)
-        told = (self.reason, self.candidate)
-        if (found.reason, self.pilot.successor) != told or received - self.reported > STATUS_PERIOD:
-            self.report(message, found, received, seen.observation[0])
+        told, skipped = (self.reason, self.candidate), previous is not None and message.tick - previous > 1
+        if (found.reason, self.pilot.successor) != told or skipped or received - self.reported > STATUS_PERIOD:
+            self.report(message, found, received, seen.observation[0], previous)
 
     def command(self, message: VehicleState, action: np.ndarray) -> None:
         self.answer = fill(
@@ -198,7 +197,9 @@ class SnnPolicy(LifecycleNode):
         if self.parameters.flight and (flown := self.pilot.flown) is not None:
             print(f"a step of {flown.name} ({type(flown.policy).__name__}): {self.step_times}", flush=True)
 
-    def report(self, message: VehicleState, found: PilotAnswer, received: float, observation: np.ndarray) -> None:
+    def report(
+        self, message: VehicleState, found: PilotAnswer, received: float, observation: np.ndarray, previous: int | None
+    ) -> None:
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
         self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor
@@ -214,6 +215,7 @@ class SnnPolicy(LifecycleNode):
                 stamp=nanoseconds(message.header.stamp),
                 frame_id="odom",
                 tick=message.tick,
+                previous_tick=message.tick if previous is None or found.reason is Reason.STALE_STATE else previous,
                 epoch=self.pilot.flown.epoch,
                 reason=found.reason,
                 detail=found.detail,

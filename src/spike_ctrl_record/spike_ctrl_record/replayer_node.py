@@ -18,7 +18,7 @@ from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
-from spike_ctrl.recordings import BagError, replay
+from spike_ctrl.recordings import BagError, recorded_policy, replay
 from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
@@ -49,27 +49,28 @@ class Replayer(Node):
             model = checkpoint.load(p.model) if p.model else None
             data = checkpoint.read(p.model) if p.model else b""
             digest = hashlib.sha256(data).hexdigest()
-            self.choice = choice = replay.chosen(recording, model, p.model, digest)
+            self.choice, _, self.offline = replay.judged(recording, model, p.model, digest)
             vehicle = airframe.load(p.airframe)
         except (BagError, CheckpointError, AirframeError) as error:
             raise NodeParameterError(str(error)) from None
+        choice = self.choice
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
             raise NodeParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
         for note in recording.notes:
             self.get_logger().warning(note)
         # The checkpoint of the epoch that a state names answers at once, without a warm-up. Epochs count from 1 here.
-        flown = replay.flown_epochs(recording)
+        flown = recorded_policy.flown_epochs(recording)
         order = {epoch: 1 if model else number for number, epoch in enumerate(dict.fromkeys(flown.tolist()), 1)}
         kept = [(number, *recording.checkpoints[epoch]) for epoch, number in order.items() if epoch in recording.checkpoints]
         self.waiting = [(1, p.model, digest, data)] if model else kept
         self.epochs = np.array([order[epoch] for epoch in flown.tolist()])
         # In the flight, a successor took over with the spiking state of its time in shadow, which this policy does not have.
         self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
-        started = np.isin(recording.states.tick, list(replay.started_ticks(recording)))
+        started = np.isin(recording.states.tick, list(recorded_policy.started_ticks(recording)))
         self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
         self.answers = np.full_like(recording.policy.action, np.nan)
-        self.rows = np.flatnonzero(self._can_be_answered()).tolist()[::-1]
+        self.rows = np.flatnonzero(self._can_be_answered() & self.offline.stepped).tolist()[::-1]
         self.row, self.sent, self.asked, self.begun = None, 0.0, 0.0, None
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
@@ -149,9 +150,9 @@ class Replayer(Node):
     def finish(self, now: float) -> None:
         if getattr(self, "finished", False):
             return
-        offline = replay.replay(self.recording, self.choice.policies)
-        known = offline.known & ~self.foreign[:, None]
-        found = replay.compare(self.recording, replay.Replay(self.answers, known), self.choice.contract.rate_hz)
+        known = self.offline.known & ~self.foreign[:, None]
+        answered = replay.Replay(self.answers, known, self.offline.stepped)
+        found = replay.compare(self.recording, answered, self.choice.contract.rate_hz)
         returns = replay.returns(self.recording, replay.hover(self.choice.contract))
         for line in replay.summary(self.recording, self.choice, found, returns):
             print(line, flush=True)

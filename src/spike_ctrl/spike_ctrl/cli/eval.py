@@ -1,21 +1,25 @@
 """Fly policies and other controllers through fixed tests.
 
-Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns.
+Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns. A set of starts may
+be lucky: --seeds also flies other sets.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import show_progress
 
 GROUP = "train"
 EXAMPLES = """
 spike-ctrl eval models/crazyflie.safetensors
 spike-ctrl eval models/crazyflie.safetensors --guide --raptor
 spike-ctrl eval models/crazyflie*.safetensors --protocol randomised --guide
+spike-ctrl eval models/crazyflie.safetensors --seeds 8           # also mean and deviation over 8 other sets of starts
 spike-ctrl eval models/sih_quadx.safetensors --protocol hover step figure8 gust --json tracking.json
 spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 randomised-figure8
 spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
@@ -40,6 +44,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "of mass, inertia, thrust, torque, lag; steady force and torque; noise; delay (default: frozen)",
     )
     parser.add_argument(
+        "--seeds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="frozen, randomised: also mean and deviation over N other sets of 1024 starts, 2 or more",
+    )
+    parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
@@ -50,7 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
-    from spike_ctrl.evaluation.protocols import ProtocolError, find
+    from spike_ctrl.evaluation.protocols import STARTS, ProtocolError, find
     from spike_ctrl.policy import checkpoint
 
     if not (options.models or options.guide or options.raptor):
@@ -61,6 +72,9 @@ def run(options: argparse.Namespace) -> int:
         protocols = [find(name) for name in options.protocol or ["frozen"]]
     except ProtocolError as error:
         raise UsageError(f"--protocol: {error}; models come before it") from None
+    if options.seeds and (options.seeds < 2 or not any(one.name in STARTS for one in protocols)):
+        found = f"{options.seeds} with {', '.join(one.name for one in protocols)}"
+        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(STARTS)}")
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [found.manifest.contract.airframe for found in loaded.values()]
     vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
@@ -104,7 +118,26 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     if policies:
         rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates) or "no spikes"
         print(f"spike rates of {options.models[0]}: {rates}")
-    return {label: one.to_dict() for label, one in found.items()}
+    figures = {label: one.to_dict() for label, one in found.items()}
+    if options.seeds:
+        sets = _fly_start_sets(flown, vehicle, plants, options.seeds)
+        for label, those in sets.items():
+            figures[label]["start_sets"] = [one.to_dict() for one in those]
+    return figures
+
+
+def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
+    """Fly all controllers from other sets of starts, and print the table of mean and deviation."""
+    from spike_ctrl.evaluation.benchmark import evaluate, spread_table, start_set_seeds
+
+    found, begun = {label: [] for label in flown}, time.monotonic()
+    for number, seed in enumerate(start_set_seeds(count), 1):
+        for label, controller in flown.items():
+            found[label].append(evaluate(controller, vehicle, seed=seed, randomisation=plants))
+        left = (time.monotonic() - begun) / number * (count - number)
+        show_progress(f"start set {number} of {count}, {left:.0f} s left")
+    print(f"\nairframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
+    return found
 
 
 def _fly_corners(flown, vehicle) -> dict[str, dict]:

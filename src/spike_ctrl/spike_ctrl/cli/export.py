@@ -18,6 +18,7 @@ EXAMPLES = """
 spike-ctrl export models/crazyflie.safetensors --to c -o build/policy
 spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --evaluate -o build/policy
 spike-ctrl export models/crazyflie.safetensors --to c --weights int8 --state int16 -o build/policy
+spike-ctrl export models/crazyflie_robust.safetensors --to c --prefix robust -o build/policy  # beside the first
 spike-ctrl export models/crazyflie.safetensors --to crazyflie -o build/app
 spike-ctrl export models/crazyflie.safetensors --to crazyflie --firmware ../crazyflie-firmware -o build/app
 spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
@@ -34,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; nir, onnx: the file")
     parser.add_argument("--weights", choices=("float32", "int8"), help="in C: type of the weights (default: float32)")
     parser.add_argument("--state", choices=("int16", "int32"), help="int8 weights: type of a membrane (default: int32)")
+    parser.add_argument("--prefix", help="c: begins all names of files, functions and constants (default: policy)")
     parser.add_argument("--evaluate", action="store_true", help="c: fly the compiled code in the frozen evaluation, 20 s")
     parser.add_argument(
         "--firmware", type=Path, metavar="DIR", help="crazyflie: a checkout of its firmware, which is built with the app"
@@ -48,7 +50,14 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.policy import checkpoint
 
     in_c = ("c", "crazyflie")
-    belongs = {"weights": in_c, "state": in_c, "evaluate": ("c",), "firmware": ("crazyflie",), "dt": ("nir",)}
+    belongs = {
+        "weights": in_c,
+        "state": in_c,
+        "prefix": ("c",),
+        "evaluate": ("c",),
+        "firmware": ("crazyflie",),
+        "dt": ("nir",),
+    }
     for name, targets in belongs.items():
         if getattr(options, name) not in (None, False) and options.to not in targets:
             raise UsageError(f"--{name}: found with --to {options.to}, wanted only with --to {' or '.join(targets)}")
@@ -68,10 +77,10 @@ def run(options: argparse.Namespace) -> int:
 def _to_c(options, found) -> int:
     from spike_ctrl.export import c_native, c_source
 
-    form = _form(options)
-    written = c_source.source(found, options.model.name, form)
+    form, prefix = _form(options), options.prefix or c_source.PREFIX
+    written = c_source.source(found, options.model.name, form, prefix)
     c_source.write(options.output, written)
-    print(f"{options.output}: {', '.join(c_source.FILES)}; {form.words}, {_contract(found)}")
+    print(f"{options.output}: {', '.join(written.files)}; {form.words}, {_contract(found)}")
     stack = written.stack_bytes + 64
     print(f"constants {written.constant_bytes} bytes; RAM: state {written.state_bytes} bytes, stack some {stack}")
     if c_native.compiler() is None:
@@ -79,8 +88,8 @@ def _to_c(options, found) -> int:
             raise UsageError("--evaluate: found no C compiler, wanted gcc, cc or clang: apt-get install gcc")
         print("not checked: no C compiler was found (gcc, cc or clang)")
         return 0
-    print(c_native.self_test(options.output))
-    flash = c_native.flash_bytes(options.output)
+    print(c_native.self_test(options.output, prefix))
+    flash = c_native.flash_bytes(options.output, prefix)
     words = "not measured: arm-none-eabi-gcc was not found" if flash is None else f"{flash} bytes of code and constants"
     print(f"flash of a Cortex-M4: {words}")
     policy = c_native.NativePolicy(options.output, written)

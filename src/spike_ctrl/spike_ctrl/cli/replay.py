@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     for note in recording.notes:
         print(f"note: {note}")
     with threadpool_limits(1):  # as the nodes compute
-        choice, compared = replay.judged(recording, model, str(options.model), sha256)
+        choice, compared, _ = replay.judged(recording, model, str(options.model), sha256)
     took = time.monotonic() - begun
     flown = len(recording.states.tick) / choice.contract.rate_hz
     returns = replay.returns(recording, replay.hover(choice.contract))

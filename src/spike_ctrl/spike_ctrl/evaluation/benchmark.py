@@ -185,6 +185,28 @@ def comparison(evaluation: Evaluation, airframe: Airframe) -> str:
     )
 
 
+def start_set_seeds(count: int) -> range:
+    """Seeds of `count` other sets of starts than the frozen one: what one set owes to its luck shows between them."""
+    return range(EVALUATION_SEED + 1, EVALUATION_SEED + 1 + count)
+
+
+def spread_table(evaluations: dict[str, list[Evaluation]]) -> str:
+    """Mean and standard deviation of return and survival over the start sets (two or more) that each controller flew."""
+    width = max(map(len, (*evaluations, "over start sets"))) + 2
+    heads = "".join(f"{column.replace('_', ' '):>32}" for column in COLUMNS)
+    lines = [f"{'over start sets':<{width}}{heads}"]
+    for name, sets in evaluations.items():
+        cells = []
+        for column in COLUMNS:
+            returns, survivals = ([found.columns[column][key] for found in sets] for key in ("return_mean", "survival"))
+            cells.append(
+                f"{np.mean(returns):.1f} +- {np.std(returns, ddof=1):.1f} "
+                f"({np.mean(survivals):.3f} +- {np.std(survivals, ddof=1):.3f})"
+            )
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>32}" for cell in cells))
+    return "\n".join(lines)
+
+
 def table(evaluations: dict[str, Evaluation]) -> str:
     """Mean return and survival of each controller in each column; hover error and change of u in the last second."""
     width = max(map(len, (*evaluations, "return (survival)"))) + 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl.export import ExportError
-from spike_ctrl.export.c_source import CSource
+from spike_ctrl.export.c_source import PREFIX, CSource, files, renamed
 from spike_ctrl.policy.numpy_runtime import PolicyState
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O2")
@@ -37,24 +37,25 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, ("gcc", "cc", "clang"))), None)
 
 
-def self_test(folder: Path) -> str:
-    """Compile and run self_test.c in a folder. Gives its output. Raises ExportError if it fails."""
+def self_test(folder: Path, prefix: str = PREFIX) -> str:
+    """Compile and run the self-test in a folder. Gives its output. Raises ExportError if it fails."""
+    _, code, check = files(prefix)
     with tempfile.TemporaryDirectory() as place:
         program = Path(place) / "self_test"
-        _compile([*map(str, (folder / "policy.c", folder / "self_test.c")), "-lm", "-o", str(program)])
+        _compile([*map(str, (folder / code, folder / check)), "-lm", "-o", str(program)])
         found = subprocess.run([program], capture_output=True, text=True, timeout=60)
     if found.returncode:
         raise ExportError(f"{folder}: {found.stdout.strip() or f'self-test: ended with {found.returncode}'}")
     return found.stdout.strip()
 
 
-def flash_bytes(folder: Path) -> int | None:
-    """Bytes of code and constants of policy.c on a Cortex-M4; None if its compiler (gcc-arm-none-eabi) is not installed."""
+def flash_bytes(folder: Path, prefix: str = PREFIX) -> int | None:
+    """Bytes of the policy's code and constants on a Cortex-M4; None if its compiler (gcc-arm-none-eabi) is not installed."""
     if not all(map(shutil.which, (CORTEX_M4[0], "arm-none-eabi-size"))):
         return None
     with tempfile.TemporaryDirectory() as place:
         built = Path(place) / "policy.o"
-        _compile(["-c", str(folder / "policy.c"), "-o", str(built)], CORTEX_M4)
+        _compile(["-c", str(folder / files(prefix)[1]), "-o", str(built)], CORTEX_M4)
         found = subprocess.run(["arm-none-eabi-size", built], capture_output=True, text=True, check=True, timeout=60)
     text, data, *_ = found.stdout.splitlines()[1].split()
     return int(text) + int(data)
@@ -72,10 +73,10 @@ class NativePolicy:
         self.sizes = source.sizes
         with tempfile.TemporaryDirectory() as place:
             driver, library = Path(place) / "driver.c", Path(place) / "policy.so"
-            driver.write_text(_DRIVER)
-            parts = ("-shared", "-fPIC", "-I", str(folder), str(folder / "policy.c"), str(driver), "-lm", "-o", str(library))
-            _compile(list(parts))
-            self._run = ctypes.CDLL(str(library)).policy_run
+            driver.write_text(renamed(_DRIVER, source.prefix))
+            code = folder / files(source.prefix)[1]
+            _compile(["-shared", "-fPIC", "-I", str(folder), str(code), str(driver), "-lm", "-o", str(library)])
+            self._run = getattr(ctypes.CDLL(str(library)), f"{source.prefix}_run")
 
     def initial_state(self, batch: int | None = None) -> PolicyState:
         """Zero membranes and no spikes."""

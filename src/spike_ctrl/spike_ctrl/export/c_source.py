@@ -2,11 +2,13 @@
 
 policy.h declares the contract as constants, the state, and the functions `policy_reset` and `policy_step`. policy.c holds
 the numbers and the functions. self_test.c is the self-test as a program. A spike adds one row of weights; a silent neuron
-costs nothing.
+costs nothing. Another prefix than "policy" names all of these anew, so that policies of several prefixes fit into one
+program.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +21,8 @@ from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.observation import LAYOUT
 
-FILES = ("policy.h", "policy.c", "self_test.c")
+PREFIX = "policy"
+_NAMES = re.compile(r"\bpolicy(?=_(reset|step|state|run)\b|\.h\b)|\bPOLICY(?=_[A-Z])")
 FIELDS = (
     "POSITION_X, POSITION_Y, POSITION_Z",
     "ROTATION_XX, ROTATION_XY, ROTATION_XZ",
@@ -59,10 +62,12 @@ class Form(NamedTuple):
 class CSource(NamedTuple):
     """Exported C.
 
-    files: contents by name. twin: the Python policy that gives the same actions. sizes: inputs, widths of the hidden layers,
-    outputs. state_type: numpy type of a membrane. Bytes: of the constants, of a state, of the largest array on the stack.
+    prefix: of all global names. files: contents by name. twin: the Python policy that gives the same actions. sizes: inputs,
+    widths of the hidden layers, outputs. state_type: numpy type of a membrane. Bytes: of the constants, of a state, of the
+    largest array on the stack.
     """
 
+    prefix: str
     files: dict[str, str]
     twin: SpikingPolicy | IntegerPolicy
     sizes: tuple[int, ...]
@@ -72,8 +77,23 @@ class CSource(NamedTuple):
     stack_bytes: int
 
 
-def source(found: Checkpoint, name: str, form: Form = Form()) -> CSource:
-    """The C files of a checkpoint. name: of the checkpoint, for comments and errors. Raises ExportError."""
+def files(prefix: str) -> tuple[str, str, str]:
+    """Names of the header, of the code and of the self-test."""
+    return f"{prefix}.h", f"{prefix}.c", "self_test.c" if prefix == PREFIX else f"{prefix}_self_test.c"
+
+
+def renamed(code: str, prefix: str) -> str:
+    """C code with the global names and the header of a prefix in place of those of PREFIX."""
+    return _NAMES.sub(lambda found: prefix if found[0] == PREFIX else prefix.upper(), code)
+
+
+def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREFIX) -> CSource:
+    """The C files of a checkpoint. name: of the checkpoint, for comments and errors. prefix: of all global names.
+
+    Raises ExportError.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix):
+        raise ExportError(f"prefix: found {prefix!r}, wanted a name in C of lower-case letters, digits and _")
     contract, observations = found.manifest.contract, found.self_test
     neuron = neuron_of(found, name, "C")
     if contract.observation != LAYOUT:
@@ -91,11 +111,13 @@ def source(found: Checkpoint, name: str, form: Form = Form()) -> CSource:
         body = c_step.float_step(contract.sizes, neuron)
     head = f"/* {name}: {form.words}. Written by spike-ctrl export; do not edit. */\n"
     numbers = "\n".join(c_literals.array(*item) for item in arrays.items())
-    text = f'{head}#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
+    code = f'#include "policy.h"\n\n#include <math.h>\n\n{numbers}{body}'
+    check = _self_test(observations, twin, found.manifest.tolerance)
     neurons = sum(contract.sizes[1:-1])
-    files = (head + _header(found, form), text, head + _self_test(observations, twin, found.manifest.tolerance))
+    texts = (_header(found, form, prefix), renamed(code, prefix), renamed(check, prefix))
     return CSource(
-        files=dict(zip(FILES, files, strict=True)),
+        prefix=prefix,
+        files={file: head + text for file, text in zip(files(prefix), texts, strict=True)},
         twin=twin,
         sizes=contract.sizes,
         state_type=form.state_type,
@@ -119,7 +141,7 @@ def write(folder: Path, written: CSource) -> None:
 # --- policy.h -------------------------------------------------------------------------------------------------------
 
 
-def _header(found: Checkpoint, form: Form) -> str:
+def _header(found: Checkpoint, form: Form, prefix: str) -> str:
     contract = found.manifest.contract
     kind = f"{form.state_type}_t" if form.integer else "float"
     constants = {
@@ -133,10 +155,11 @@ def _header(found: Checkpoint, form: Form) -> str:
         "NEURONS": sum(contract.sizes[1:-1]),
         "OUTPUTS": contract.sizes[-1],
     }
-    defines = "\n".join(f"#define POLICY_{key} {value}" for key, value in constants.items())
-    order = ",\n    ".join("POLICY_" + line.replace(", ", ", POLICY_") for line in FIELDS)
-    return f"""#ifndef SPIKE_CTRL_POLICY_H
-#define SPIKE_CTRL_POLICY_H
+    upper = prefix.upper()
+    defines = "\n".join(f"#define {upper}_{key} {value}" for key, value in constants.items())
+    order = ",\n    ".join(f"{upper}_" + line.replace(", ", f", {upper}_") for line in FIELDS)
+    return f"""#ifndef SPIKE_CTRL_{upper}_H
+#define SPIKE_CTRL_{upper}_H
 
 #include <stdint.h>
 
@@ -149,16 +172,16 @@ enum {{
 }};
 
 typedef struct {{
-    {kind} membrane[POLICY_NEURONS];
-}} policy_state;
+    {kind} membrane[{upper}_NEURONS];
+}} {prefix}_state;
 
 /* Call it on every activation, and whenever a step was missed: the membranes are the policy's memory of the flight. */
-void policy_reset(policy_state *state);
+void {prefix}_reset({prefix}_state *state);
 
-/* One control step, 1 / POLICY_RATE_HZ after the last. Gives 0 and actions in [-1, 1]:
+/* One control step, 1 / {upper}_RATE_HZ after the last. Gives 0 and actions in [-1, 1]:
    {OUTPUTS[contract.action]}.
    Gives 1 where an observation is not finite; then neither state nor action is touched. */
-int policy_step(policy_state *state, const float observation[POLICY_INPUTS], float action[POLICY_OUTPUTS]);
+int {prefix}_step({prefix}_state *state, const float observation[{upper}_INPUTS], float action[{upper}_OUTPUTS]);
 
 #endif
 """

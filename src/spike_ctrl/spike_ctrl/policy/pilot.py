@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 
+SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
+
 
 class Reason(enum.IntEnum):
     """How a step went, with the numbers of PolicyStatus.msg.

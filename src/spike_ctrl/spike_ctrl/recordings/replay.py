@@ -2,7 +2,7 @@
 
 This is an open loop: the policy sees the recorded states, not those that its own actions would have led to. The same
 checkpoint gives the same actions bit by bit on the same kind of processor. The spiking state is known from the start of an
-episode. It is unknown after a state that the bag lacks.
+episode. It is unknown after a state that the bag lacks, unless the policy did not see that state either.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.policy.pilot import Flown, Pilot, Reason, same_state
+from spike_ctrl.policy.pilot import same_state
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.reader import PolicyReports, Recording, read
+from spike_ctrl.recordings.reader import Recording, read
+from spike_ctrl.recordings.recorded_policy import RecordedPolicy, doubtful_rows, told_steps
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
@@ -34,7 +35,6 @@ AXES = {
 }
 # The topics of a bag that a replay needs.
 TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin")
-STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
 
 
 class Choice(NamedTuple):
@@ -54,11 +54,13 @@ class Choice(NamedTuple):
 class Replay:
     """Recomputed actions for T ticks of N vehicles.
 
-    action (T, N, 4): NaN where there was no policy. known (T, N): whether the spiking state was known.
+    action (T, N, 4): NaN where there was no policy. known (T, N): whether the spiking state was known. stepped (T,): whether
+    the policy stepped on the state; on those that it did not see in flight it does not step here.
     """
 
     action: np.ndarray
     known: np.ndarray
+    stepped: np.ndarray
     spikes: np.ndarray | None = None  # (T, neurons) of vehicle 0; None where nothing spikes
     membrane: np.ndarray | None = None  # (T, neurons) of vehicle 0; the same
 
@@ -79,8 +81,8 @@ class Comparison:
     """Recomputed against recorded actions. Counts are of vehicle-steps.
 
     compared, equal: with both actions, and with equal ones. known, known_equal: the same, where the spiking state is known.
-    first: the first difference where it is known. rms, p95, largest: of the difference in each axis, in action units, over
-    all compared steps. over_time (seconds, 4): rms of each second and axis.
+    first: the first difference where it is known. unseen: states on which the policy did not step. rms, p95, largest: of the
+    difference in each axis, in action units, over all compared steps. over_time (seconds, 4): rms of each second and axis.
     """
 
     compared: int
@@ -88,6 +90,7 @@ class Comparison:
     known: int
     known_equal: int
     first: Difference | None
+    unseen: int = 0
     rms: tuple[float, ...] = ()
     p95: tuple[float, ...] = ()
     largest: tuple[float, ...] = ()
@@ -101,53 +104,25 @@ class Comparison:
 
 def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, traces: bool = False) -> Replay:
     """Run one policy, or the policy of each epoch, over the recorded states. traces: keep the neurons of vehicle 0."""
-    states, vehicles = recording.states, recording.vehicles
-    action = np.full((len(states.tick), vehicles, 4), np.nan, np.float32)
-    known = np.zeros((len(states.tick), vehicles), bool)
-    epochs, started, shadows = flown_epochs(recording), started_ticks(recording), _shadows(recording.status)
-    first = (states.flags & FIRST) > 0
-    pilot, before = Pilot(warm_up=0, judged=True), None
-    sure, shadow_sure = np.zeros(vehicles, bool), False
+    ticks, vehicles = len(recording.states.tick), recording.vehicles
+    action, known = np.full((ticks, vehicles, 4), np.nan, np.float32), np.zeros((ticks, vehicles), bool)
+    follower, stepped, doubtful = RecordedPolicy(recording, policies), told_steps(recording), doubtful_rows(recording)
     one = next(iter(policies.values())) if isinstance(policies, Mapping) else policies
     traces = traces and isinstance(one, SpikingPolicy)
     if traces:
-        spikes, membranes = (np.full((len(states.tick), len(one.theta)), np.nan, np.float32) for _ in range(2))
-    for row, tick in enumerate(states.tick.tolist()):
-        epoch = int(epochs[row])
-        policy = _of_epoch(policies, epoch)
-        if policy is None or tick != before or tick in started:
-            pilot.stop()
-            sure, shadow_sure = np.full(vehicles, tick in started), tick in started
-        before = tick + 1
-        if policy is None:
+        spikes, membranes = (np.full((ticks, len(one.theta)), np.nan, np.float32) for _ in range(2))
+    for row in range(ticks):
+        if row in doubtful:
+            stepped[row : doubtful[row]] = follower.inferred(row, doubtful[row])
+        if not stepped[row]:
             continue
-        if pilot.flown is None or (pilot.flown.policy, pilot.flown.epoch) != (policy, epoch):
-            if pilot.accept("", epoch):
-                sure = np.full(vehicles, shadow_sure)
-            else:  # in lockstep the new checkpoint takes over the spiking state
-                same = pilot.flown is None or same_state(pilot.flown.policy, policy)
-                sure &= same and (pilot.flown is None or states.epoch[row] > 0)
-                pilot.take(Flown("", policy, epoch))
-        if tick in shadows and (successor := _of_epoch(policies, shadows[tick])) not in (None, policies):
-            pilot.warm(Flown("", successor, shadows[tick]))
-            shadow_sure = True
-        sure |= first[row]
-        answer = pilot.step(tick, first[row], states.observation[row], lockstep=True)
-        if answer.action is not None:
-            action[row], known[row] = answer.action, sure
-        if traces and pilot.state is not None and same_state(policy, one):
-            spikes[row], membranes[row] = pilot.state.spike[:, 0], pilot.state.membrane[:, 0]
-    return Replay(action, known, *((spikes, membranes) if traces else ()))
-
-
-def flown_epochs(recording: Recording) -> np.ndarray:
-    """Epoch of the checkpoint in use at each tick, (T,): the epoch that the state asks for, else that of the last answer."""
-    states, policy = recording.states, recording.policy
-    if policy is None or not (policy.tick >= 0).any():
-        return states.epoch
-    answered = np.flatnonzero(policy.tick >= 0)
-    last = np.searchsorted(answered, np.arange(len(states.tick)), side="right") - 1
-    return np.where(states.epoch > 0, states.epoch, policy.epoch[answered[np.maximum(last, 0)]])
+        found = follower.step(row)
+        if found.action is not None:
+            action[row], known[row] = found
+        state = follower.pilot.state
+        if traces and state is not None and same_state(follower.pilot.flown.policy, one):
+            spikes[row], membranes[row] = state.spike[:, 0], state.membrane[:, 0]
+    return Replay(action, known, stepped, *((spikes, membranes) if traces else ()))
 
 
 def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
@@ -164,6 +139,7 @@ def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
         first = Difference(int(recording.states.tick[row]), int(vehicle), axis, one, other)
     counts = {"compared": int(both.sum()), "equal": int((both & equal).sum())}
     counts |= {"known": int(known.sum()), "known_equal": int((known & equal).sum()), "first": first}
+    counts["unseen"] = int((~found.stepped).sum())
     if not both.any():
         return Comparison(**counts)
     error = np.where(both[:, :, None], np.abs(found.action - recorded), np.nan).astype(float)
@@ -253,20 +229,22 @@ def chosen(recording: Recording, model: Checkpoint | None, name: str, sha256: st
     return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
 
 
-def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison]:
+def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison, Replay]:
     """Choose the policy, replay it and compare; arguments as in `chosen`.
 
     The compiled step may have flown a single vehicle. It is tried if the same checkpoint gives other actions in numpy.
     """
     choice = chosen(recording, model, name, sha256)
-    found = compare(recording, replay(recording, choice.policies), choice.contract.rate_hz)
+    again = replay(recording, choice.policies)
+    found = compare(recording, again, choice.contract.rate_hz)
     if found.same or not choice.same or recording.vehicles > 1 or choice.contract.neuron is None:
-        return choice, found
+        return choice, found, again
     compiled = chosen(recording, model, name, sha256, compiled=True)
-    again = compare(recording, replay(recording, compiled.policies), choice.contract.rate_hz)
-    if again.equal <= found.equal:
-        return choice, found
-    return compiled._replace(words=f"{compiled.words}, by the compiled step"), again
+    by_compiled = replay(recording, compiled.policies)
+    better = compare(recording, by_compiled, choice.contract.rate_hz)
+    if better.equal <= found.equal:
+        return choice, found, again
+    return compiled._replace(words=f"{compiled.words}, by the compiled step"), better, by_compiled
 
 
 def flown(path: Path, model: str = "") -> tuple[str, bool]:
@@ -304,25 +282,6 @@ def _check(recording: Recording, model: Checkpoint, name: str) -> None:
             raise BagError(f"{name}: {field_}: found {found!r}, wanted {wanted!r} {where}")
 
 
-def _of_epoch(policies: Policy | Mapping[int, Policy], epoch: int) -> Policy | None:
-    return policies.get(epoch) if isinstance(policies, Mapping) else policies
-
-
-def _shadows(status: PolicyReports | None) -> dict[int, int]:
-    """{tick: epoch} of each checkpoint that began to fly in shadow after the first report."""
-    if status is None:
-        return {}
-    began = np.flatnonzero((status.candidate[1:] >= 0) & (status.candidate[1:] != status.candidate[:-1])) + 1
-    return dict(zip(status.tick[began].tolist(), status.candidate[began].tolist(), strict=True))
-
-
-def started_ticks(recording: Recording) -> set[int]:
-    """Ticks at which the policy reports that it starts from the zero state."""
-    if recording.status is None:
-        return set()
-    return set(recording.status.tick[recording.status.reason == STARTED].tolist())
-
-
 def _rms(error: np.ndarray) -> np.ndarray:
     """Root mean square of the finite values of each column; NaN if there are none."""
     count = np.isfinite(error).sum(0)
@@ -337,6 +296,9 @@ def summary(recording: Recording, choice: Choice, found: Comparison, returns_: n
     """The result as lines for the user."""
     axes = AXES[recording.policy.layout]
     lines = [usable(recording), f"checkpoint: {choice.words}"]
+    if found.unseen:
+        how = "by its answers" if doubtful_rows(recording) else "as it reports"
+        lines.append(f"the policy did not step on {found.unseen} of the states, {how}: a newer one had come")
     if choice.same:
         lines.append(f"equal bit by bit: {found.known_equal} of {found.known} actions with a known {_state(choice)}")
         if found.known < found.compared:
@@ -370,7 +332,7 @@ def _state(choice: Choice) -> str:
 def figures(found: Comparison, returns_: np.ndarray) -> dict:
     """The result as a mapping for JSON."""
     first = None if found.first is None else vars(found.first)
-    counts = {name: getattr(found, name) for name in ("compared", "equal", "known", "known_equal")}
+    counts = {name: getattr(found, name) for name in ("compared", "equal", "known", "known_equal", "unseen")}
     axes = {name: [float(value) for value in getattr(found, name)] for name in ("rms", "p95", "largest")}
     seconds = [[None if np.isnan(value) else float(value) for value in row] for row in found.over_time]
     return counts | {"first": first} | axes | {"rms_over_time": seconds, "returns": [float(r) for r in returns_]}

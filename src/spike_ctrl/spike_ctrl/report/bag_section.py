@@ -34,7 +34,7 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     notes = list(recording.notes)
     choice, compared, found = None, None, None
     try:
-        choice, compared = _judged(recording, models)
+        choice, compared, _ = _judged(recording, models)
         found = replay.replay(recording, choice.policies, traces=True)
     except BagError as error:
         notes.append(f"not replayed: {error}")
@@ -60,7 +60,7 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     return Section(f"Bag {path.name}", parts, notes)
 
 
-def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison]:
+def _judged(recording: Recording, models: Sequence[Path]) -> tuple[replay.Choice, replay.Comparison, replay.Replay]:
     """Replay the bag's checkpoints; if it has none, the first that fits among the given and the shipped models."""
     try:
         return replay.judged(recording, None, "", "")
