@@ -8,6 +8,7 @@ PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
 PACKAGES := $(wildcard src/*/pyproject.toml)
+LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
@@ -22,7 +23,7 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/packages ## make .venv: requirements, messages, packages; skips what is done
+setup: $(DONE)/index ## make .venv: requirements, messages, packages; skips what is done
 	@:
 
 clean: ## remove .venv and build; runs are kept
@@ -110,4 +111,22 @@ $(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
 $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages
 	@echo "setup: packages $(notdir $(patsubst %/,%,$(dir $?)))"
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
+	@touch $@
+
+# Where ROS 2's own tools look: the index of packages, their share folders, the nodes in lib/PACKAGE. Links to sources lay none.
+$(DONE)/index: Makefile $(LAUNCH_FILES) $(DONE)/packages
+	@set -e; for package in $(notdir $(patsubst %/,%,$(dir $(PACKAGES)))); do \
+	  source=$(CURDIR)/src/$$package; \
+	  mkdir -p $(VENV)/lib/$$package $(VENV)/share/$$package; \
+	  ln -sfn $$source/resource/$$package $(VENV)/share/ament_index/resource_index/packages/$$package; \
+	  ln -sfn $$source/package.xml $(VENV)/share/$$package/package.xml; \
+	  for node in $$(sed -n '/^.project.scripts.$$/,/^$$/s/ = .*//p' $$source/pyproject.toml); do \
+	    ln -sfn ../../bin/$$node $(VENV)/lib/$$package/$$node; \
+	  done; \
+	done
+	@mkdir -p $(VENV)/share/spike_ctrl/launch
+	@ln -sfn $(addprefix $(CURDIR)/,$(LAUNCH_FILES)) $(VENV)/share/spike_ctrl/launch  # ros2launch follows no link to a folder
+	@ln -sfn $(CURDIR)/config $(CURDIR)/models $(VENV)/share/spike_ctrl
+	@grep -q AMENT_PREFIX_PATH $(VENV)/bin/activate || \
+	  echo 'export AMENT_PREFIX_PATH="$$VIRTUAL_ENV$${AMENT_PREFIX_PATH:+:$$AMENT_PREFIX_PATH}"' >> $(VENV)/bin/activate
 	@touch $@

@@ -1,11 +1,12 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
@@ -69,9 +70,13 @@ EMBEDDED_OPTIONS = [
     ("truth", str, "", "CSV file for its true states; empty: none."),
 ]
 
+SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
+
 
 def when_ended(event, context):
     """A node that refuses its parameters ends the flight before it begins. A later loss is the supervisor's to handle."""
+    if context.is_shutdown:
+        return []
     if event.returncode == 2:
         return [Shutdown(reason="a node refuses its parameters")]
     if event.returncode == 0:
@@ -81,12 +86,12 @@ def when_ended(event, context):
 
 def when_supervisor_ended(event, context):
     killed = event.returncode < 0 or event.returncode > 128
-    return [] if killed else [Shutdown(reason="the supervisor has ended")]
+    return [] if killed or context.is_shutdown else [Shutdown(reason="the supervisor has ended")]
 
 
 def when_vehicle_ended(event, context):
     """A vehicle that refuses its arguments ends the flight before it begins. A later loss is the supervisor's to handle."""
-    if event.returncode == 2:
+    if event.returncode == 2 and not context.is_shutdown:
         return [Shutdown(reason="the embedded vehicle refuses its arguments")]
     return [LogInfo(msg="the embedded vehicle has ended")]
 
@@ -206,10 +211,9 @@ def generate_launch_description():
         options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]
         options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
         return [
-            Node(
-                package="spike_ctrl",
-                executable="spike-ctrl",
-                arguments=["vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
+            ExecuteProcess(  # it is no node: it takes no --ros-args
+                cmd=[*SPIKE_CTRL, "vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
+                name="spike-ctrl",
                 output="screen",
                 sigterm_timeout="60",  # s, to land
                 on_exit=when_vehicle_ended,

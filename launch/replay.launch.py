@@ -29,7 +29,7 @@ ARGUMENTS = [
 
 
 def when_ended(event, context):
-    return [Shutdown(reason="a node has ended")]
+    return [] if context.is_shutdown else [Shutdown(reason="a node has ended")]
 
 
 def from_bag(context):

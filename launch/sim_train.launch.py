@@ -5,10 +5,11 @@ backend:=px4 trains one vehicle that flies on a PX4 instead, in real time or as 
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
@@ -45,18 +46,20 @@ VEHICLES = {
 }
 # Parameters of the embedded vehicle: a failsafe that acts in time, and the wander of a tuned EKF2.
 EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
+SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
 PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 
 def when_ended(event, context):
     """A node that ends by itself ends the graph. After a kill, the nodes that miss it report it."""
     killed = event.returncode < 0 or event.returncode > 128
-    return [] if killed else [Shutdown(reason="a node has ended")]
+    return [] if killed or context.is_shutdown else [Shutdown(reason="a node has ended")]
 
 
 def when_recorder_ended(event, context):
     """A recorder that cannot start ends the graph; one that fails later does not."""
-    return [Shutdown(reason="the recorder refuses its parameters")] if event.returncode == 2 else []
+    refused = event.returncode == 2 and not context.is_shutdown
+    return [Shutdown(reason="the recorder refuses its parameters")] if refused else []
 
 
 def from_run(context):
@@ -184,10 +187,9 @@ def simulation(context):
         "hil": [["vehicle", "--px4-hil", "tcp:4560", *craft, *speed], [*px4, *craft]],
     }
     return [
-        Node(
-            package="spike_ctrl",
-            executable="spike-ctrl",
-            arguments=words,
+        ExecuteProcess(  # it is no node: it takes no --ros-args
+            cmd=[*SPIKE_CTRL, *words],
+            name="spike-ctrl",
             output="screen",
             on_exit=when_simulation_ended,
             sigterm_timeout="60",
@@ -198,7 +200,8 @@ def simulation(context):
 
 def when_simulation_ended(event, context):
     """A simulation that cannot start ends the graph with its reason. A later loss is reported by px4_backend."""
-    return [Shutdown(reason="the simulation cannot be started")] if event.returncode == 2 else []
+    refused = event.returncode == 2 and not context.is_shutdown
+    return [Shutdown(reason="the simulation cannot be started")] if refused else []
 
 
 def generate_launch_description():

@@ -26,12 +26,11 @@ def threads(process: int) -> list[str]:
 
 def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph, tmp_path, monkeypatch):
     """Even one that knows more than the launch file does, which looks at them first."""
-    program = tmp_path / "prefix/lib/spike_ctrl/spike-ctrl"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\necho error: --noise: too quiet >&2\nexit 2\n")
-    program.chmod(0o755)
-    prefixes = filter(None, [str(tmp_path / "prefix"), os.environ.get("AMENT_PREFIX_PATH")])
-    monkeypatch.setenv("AMENT_PREFIX_PATH", os.pathsep.join(prefixes))
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif sys.orig_argv[3:4] == ['vehicle']:\n    sys.exit(print('error: --noise: too quiet') or 2)\n"
+    )
+    places = filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
     graph = start_graph("vehicle:=embedded", "record:=false", f"connection:=udpin:127.0.0.1:{free_port()}", name="flight")
     assert graph.end(60) == 2
     assert "error: --noise: too quiet" in graph.output and "the embedded vehicle refuses its arguments" in graph.output

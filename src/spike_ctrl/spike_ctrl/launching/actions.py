@@ -155,20 +155,14 @@ class RegisterEventHandler(Action):
         context.handlers.append(self.event_handler)
 
 
-class Node(Action):
-    """Starts a process with one ROS node. Its output always goes to the screen; the launch writes no log files."""
+class ExecuteProcess(Action):
+    """Starts a process. Its output always goes to the screen; the launch writes no log files."""
 
     def __init__(
         self,
         *,
-        executable,
-        package=None,
+        cmd=(),
         name=None,
-        namespace=None,
-        parameters=(),
-        remappings=(),
-        arguments=(),
-        ros_arguments=(),
         additional_env=None,
         on_exit=None,
         sigterm_timeout="20",  # s from SIGINT to SIGTERM
@@ -178,15 +172,32 @@ class Node(Action):
         **action,
     ):
         super().__init__(**action)
-        self.package, self.executable, self.name, self.namespace = package, executable, name, namespace
-        self.parameters, self.remappings = parameters or (), remappings or ()
-        self.arguments, self.ros_arguments = arguments or (), ros_arguments or ()
-        self.additional_env = additional_env or {}
-        self.on_exit = on_exit
+        self.cmd, self.name, self.on_exit, self.additional_env = cmd, name, on_exit, additional_env or {}
         self.sigterm_timeout, self.sigkill_timeout = sigterm_timeout, sigkill_timeout
 
     def execute(self, context) -> None:
         context.start(self)
+
+
+class Node(ExecuteProcess):
+    """Starts a process with one ROS node."""
+
+    def __init__(
+        self,
+        *,
+        executable,
+        package=None,
+        namespace=None,
+        parameters=(),
+        remappings=(),
+        arguments=(),
+        ros_arguments=(),
+        **process,
+    ):
+        super().__init__(**process)
+        self.package, self.executable, self.namespace = package, executable, namespace
+        self.parameters, self.remappings = parameters or (), remappings or ()
+        self.arguments, self.ros_arguments = arguments or (), ros_arguments or ()
 
 
 class LifecycleNode(Node):

@@ -16,6 +16,7 @@ MODULES = {  # module: names in it
     "launch.actions": [
         "DeclareLaunchArgument",
         "EmitEvent",
+        "ExecuteProcess",
         "LogInfo",
         "OpaqueFunction",
         "RegisterEventHandler",

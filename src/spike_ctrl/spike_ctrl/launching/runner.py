@@ -99,15 +99,39 @@ def _ros_has_launch() -> bool:
 
 
 def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
+    """Run with ROS 2's own launch. It gives no code of a process; `ExitCodes` keeps them, as this runner counts them."""
     import launch
-    from launch.actions import IncludeLaunchDescription
+    from launch.actions import IncludeLaunchDescription, RegisterEventHandler
+    from launch.event_handlers import OnProcessExit
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-    service = launch.LaunchService()
+    codes, service = ExitCodes(), launch.LaunchService()
+    heard = RegisterEventHandler(
+        OnProcessExit(on_exit=lambda event, context: codes.add(event.returncode, context.is_shutdown))
+    )
     source = PythonLaunchDescriptionSource(str(launch_file))
     include = IncludeLaunchDescription(source, launch_arguments=list(configurations.items()))
-    service.include_launch_description(launch.LaunchDescription([include]))
-    return service.run()
+    service.include_launch_description(launch.LaunchDescription([heard, include]))
+    return service.run() or codes.code
+
+
+class ExitCodes:
+    """The exit code of a launch, from those of its processes in the order of their ends.
+
+    It is that of the first one that failed. Where one that ended well requested the shutdown, the others may fail.
+    """
+
+    def __init__(self) -> None:
+        self.code, self._last = 0, None
+
+    def add(self, code: int, stopping: bool) -> None:
+        """A process has ended. code: negative for a signal. stopping: whether the launch was stopping by then."""
+        code = 128 - code if code < 0 else code
+        forgiven = stopping and (self._last == 0 or code in ENDED_BY_REQUEST)
+        if code and not self.code and not forgiven:
+            self.code = code
+        if not stopping:
+            self._last = code
 
 
 def _load(launch_file: Path):
@@ -177,8 +201,8 @@ class LaunchContext:
         self.handlers: list[actions.OnProcessExit] = []
         self._scratch = scratch
         self._screen = Screen(sys.stdout, time.monotonic)
-        self._waiting: list[tuple[actions.Node, ProcessCommand]] = []
-        self._running: list[tuple[actions.Node, Process]] = []
+        self._waiting: list[tuple[actions.ExecuteProcess, ProcessCommand]] = []
+        self._running: list[tuple[actions.ExecuteProcess, Process]] = []
         self._selector = selectors.DefaultSelector()
         self._names: dict[str, int] = {}
         self._signals: list[int] = []
@@ -203,10 +227,16 @@ class LaunchContext:
         for _, process in reversed(self._running):
             process.interrupt(time.monotonic())
 
-    def start(self, node: actions.Node) -> None:
-        """Plan the start of a node's process, unless the launch is stopping. Raises LaunchError."""
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the launch is stopping."""
+        return self._stopping
+
+    def start(self, process: actions.ExecuteProcess) -> None:
+        """Plan the start of a process, unless the launch is stopping. Raises LaunchError."""
         if not self._stopping:
-            self._waiting.append((node, self._command(node)))
+            command = self._node(process) if isinstance(process, actions.Node) else self._program(process)
+            self._waiting.append((process, command))
 
     def prefixes(self) -> list[Path]:
         """Folders in which packages may be installed."""
@@ -257,7 +287,7 @@ class LaunchContext:
             self._running.append((node, process))
             self._selector.register(process, selectors.EVENT_READ, process)
 
-    def _ended(self, node: actions.Node, process: Process) -> None:
+    def _ended(self, node: actions.ExecuteProcess, process: Process) -> None:
         self._running.remove((node, process))
         if process in self._selector.get_map():
             self._selector.unregister(process)
@@ -280,9 +310,15 @@ class LaunchContext:
         if self._stopping and not was_stopping and code == 0:
             self._forgiving = True
 
-    # From a node to a command.
+    # From an action to a command.
 
-    def _command(self, node: actions.Node) -> ProcessCommand:
+    def _program(self, process: actions.ExecuteProcess) -> ProcessCommand:
+        words = [text(self, word) for word in process.cmd]
+        if not words:
+            raise LaunchError("ExecuteProcess: cmd: found nothing, wanted a program and its arguments")
+        return self._command(process, text(self, process.name) if process.name else Path(words[0]).name, words)
+
+    def _node(self, node: actions.Node) -> ProcessCommand:
         executable = text(self, node.executable)
         name = text(self, node.name) if node.name else executable
         namespace = text(self, node.namespace) if node.namespace else ""
@@ -299,15 +335,17 @@ class LaunchContext:
         package = text(self, node.package) if node.package else None
         program = self._executable(package, executable)
         arguments = [program, *(text(self, argument) for argument in node.arguments)]
-        return ProcessCommand(
-            name=self._unique("/".join(filter(None, [namespace.strip("/"), name]))),
-            arguments=arguments + (["--ros-args", *ros_arguments] if ros_arguments else []),
-            environment=self.environment
-            | {text(self, key): text(self, value) for key, value in dict(node.additional_env).items()},
-            sigterm_timeout=_seconds(text(self, node.sigterm_timeout), f"{where}, sigterm_timeout"),
-            sigkill_timeout=_seconds(text(self, node.sigkill_timeout), f"{where}, sigkill_timeout"),
-            held=(package or "").startswith("spike_ctrl_"),
-        )
+        arguments += ["--ros-args", *ros_arguments] if ros_arguments else []
+        ours = (package or "").startswith("spike_ctrl_")
+        return self._command(node, "/".join(filter(None, [namespace.strip("/"), name])), arguments, held=ours)
+
+    def _command(
+        self, process: actions.ExecuteProcess, name: str, arguments: list[str], *, held: bool = False
+    ) -> ProcessCommand:
+        added = {text(self, key): text(self, value) for key, value in dict(process.additional_env).items()}
+        timeouts = (process.sigterm_timeout, process.sigkill_timeout)
+        seconds = [_seconds(text(self, timeout), f"{name}, time-out") for timeout in timeouts]
+        return ProcessCommand(self._unique(name), arguments, self.environment | added, *seconds, held)
 
     def _parameter_files(self, found, where: str) -> list[Path]:
         """One file per entry: the file that it names, or a new one with its values."""

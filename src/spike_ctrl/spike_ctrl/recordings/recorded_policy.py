@@ -22,7 +22,7 @@ from spike_ctrl.sim.episode_flags import FIRST
 STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
 
 
-class Step(NamedTuple):
+class FollowedStep(NamedTuple):
     """The policy's answer to a state of N vehicles.
 
     action float32 (N, 4): None where there was no policy or the state was not finite. known (N,): whether the spiking state
@@ -51,7 +51,7 @@ class RecordedPolicy:
         other.pilot = copy.copy(self.pilot)
         return other
 
-    def step(self, row: int) -> Step:
+    def step(self, row: int) -> FollowedStep:
         """Step on the state of a row; every row between the last one and this one was left out."""
         states = self.recording.states
         tick, epoch, first = int(states.tick[row]), int(self._epochs[row]), self._first[row]
@@ -61,7 +61,7 @@ class RecordedPolicy:
             self._sure, self._shadow_sure = np.full(len(first), started), started
         self._row = row
         if policy is None:
-            return Step(None, self._sure)
+            return FollowedStep(None, self._sure)
         if self.pilot.flown is None or (self.pilot.flown.policy, self.pilot.flown.epoch) != (policy, epoch):
             if self.pilot.accept("", epoch):
                 self._sure = np.full(len(first), self._shadow_sure)
@@ -73,7 +73,7 @@ class RecordedPolicy:
             self.pilot.warm(Flown("", successor, self._shadows[tick]))
             self._shadow_sure = True
         self._sure = self._sure | first
-        return Step(self.pilot.step(tick, first, states.observation[row], lockstep=True).action, self._sure)
+        return FollowedStep(self.pilot.step(tick, first, states.observation[row], lockstep=True).action, self._sure)
 
     def inferred(self, begin: int, end: int) -> tuple[bool, ...]:
         """On which of the unanswered rows from `begin` to before `end` the policy stepped, by its answer to the row `end`.
