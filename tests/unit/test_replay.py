@@ -288,7 +288,7 @@ def test_a_tick_at_which_the_policy_says_that_it_begins_anew_is_a_known_start(tm
     recording = read(tmp_path / "bag")
     assert replay.replay(recording, checkpoint.load(MODEL).policy).known.sum() < 60
     none = np.zeros(1)
-    begun = PolicyReports(np.array([30]), np.array([STARTED]), none, none, none[:, None], none - 1, none - 1)
+    begun = PolicyReports(np.array([30]), np.array([STARTED]), none, none, none[:, None], none - 1, none)
     told = replay.replay(type(recording)(**vars(recording) | {"status": begun}), checkpoint.load(MODEL).policy)
     assert told.known.all()
 

@@ -69,7 +69,7 @@ class PolicyReports(NamedTuple):
 
     reason: a number of policy.pilot.Reason. inference_time, state_age: s. spike_rate (S, layers): share of spiking neurons,
     NaN if not reported. candidate: epoch of the checkpoint that flies in shadow, -1 if there is none. previous: tick of the
-    state on which the policy stepped before this one, -1 in bags of before 0.2.
+    state on which the policy stepped before this one, 0 where the bag does not tell.
     """
 
     tick: np.ndarray
@@ -291,7 +291,7 @@ def _status(found: list | None) -> PolicyReports | None:
         rates[row, : len(message.spike_rate)] = message.spike_rate
     columns = zip(*((m.tick, m.reason, m.inference_time, m.state_age) for _, m in found), strict=True)
     candidate = [m.candidate_epoch if getattr(m, "candidate_id", "") else -1 for _, m in found]
-    previous = np.array([getattr(m, "previous_tick", -1) for _, m in found], np.int64)
+    previous = np.array([getattr(m, "previous_tick", 0) for _, m in found], np.int64)
     return PolicyReports(*map(np.array, columns), rates, np.array(candidate), previous)
 
 

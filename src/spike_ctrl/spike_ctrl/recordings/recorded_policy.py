@@ -147,7 +147,7 @@ def _told_previous(status: PolicyReports | None) -> dict[int, int]:
     """{tick: tick of the state on which the policy stepped before that}, as far as it reports so."""
     if status is None:
         return {}
-    told = np.isin(status.reason, (Reason.OK, Reason.WARMING_UP)) & (status.previous >= 0) & (status.previous < status.tick)
+    told = np.isin(status.reason, (Reason.OK, Reason.WARMING_UP)) & (status.previous > 0) & (status.previous < status.tick)
     return dict(zip(status.tick[told].tolist(), status.previous[told].tolist(), strict=True))
 
 
