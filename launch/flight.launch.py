@@ -29,7 +29,12 @@ ARGUMENTS = [
     ("airframe", str, "sih_quadx", "The vehicle: a name among config/airframes or a path to a YAML file."),
     ("recipe", str, "rates", "Recipe with the gains of the guide: a name or a path to a YAML file."),
     ("rate", float, "100.0", "Rate of the control, Hz."),
-    ("cage", str, "", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box."),
+    (
+        "cage",
+        str,
+        "",
+        "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
+    ),
     ("height", float, "1.0", "Height of a take-off, m."),
     ("auto", bool, "false", "Arm, take off, engage the policy, fly the trajectory and land without being asked."),
     (
@@ -43,6 +48,9 @@ ARGUMENTS = [
     ("size", float, "0.0", "Size of a trajectory that names none, m; 0: its default."),
     ("period", float, "0.0", "Time of a round that names none, s; 0: its default."),
     ("duration", float, "20.0", "Time that the policy flies each trajectory, s."),
+    ("deviation", float, "0.6", "Largest deviation of the horizontal position that the estimator may tell in the air, m."),
+    ("height_deviation", float, "1.0", "The same of the height, m."),
+    ("innovation", float, "1.0", "Largest innovation, as a share of what the estimator accepts."),
     ("remote_control", bool, "true", "A pilot has a remote control; false: the autopilot must fly without one."),
     ("system", int, "1", "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
@@ -51,8 +59,9 @@ ARGUMENTS = [
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
-BRIDGE = "connection system airframe rate cage height remote_control signing_key link px4"
-SUPERVISOR = "airframe rate cage height remote_control model auto trajectory setpoint size period duration record"
+SHARED = "airframe rate cage height deviation height_deviation innovation remote_control"
+BRIDGE = f"{SHARED} connection system signing_key link px4"
+SUPERVISOR = f"{SHARED} model auto trajectory setpoint size period duration record"
 # Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,

@@ -206,3 +206,23 @@ def test_near_the_wall_the_guide_flies_to_the_centre_and_the_autopilot_holds(fli
     left = math.dist(flight.state.position, centre)
     assert left < math.dist(near, centre) - 1.5, f"from {near}: {left:.2f} m are left to the centre"
     flight.until(lambda: flight.autopilot.mode == AutopilotStatus.HOLD, 3)
+
+
+@pytest.mark.proves("46S")
+@pytest.mark.parametrize("trajectory", ["", "figure8"], ids=["hover", "figure8"])
+def test_an_estimate_that_drifts_without_satellites_is_landed_by_the_autopilot(flight, reaction, trajectory):
+    if trajectory:
+        request = SetTarget.Request(trajectory=trajectory, position=(0.0, 0.0, 1.0), size=1.0, period=8.0)
+        assert flight.call(flight.target_service, request).success
+        flight.until(lambda: math.hypot(*flight.state.velocity) > 0.6, 10)
+    since = len(flight.status)
+    fail(flight, mavlink.FAILURE_UNIT_SENSOR_GPS, OFF)
+    try:
+        flight.until(lambda: flight.state.deviation > 0.6, 5, "the estimator tells its doubt")
+        begin = time.monotonic()
+        flight.until(lambda: flight.station.mode == LAND_MODE, 3)
+        reaction(time.monotonic() - begin, 1.0, "from the limit of the deviation to the autopilot's LAND")
+        assert flight.told("SNN -> LAND: ESTIMATE_DOUBTFUL", since)
+    finally:
+        fail(flight, mavlink.FAILURE_UNIT_SENSOR_GPS, mavlink.FAILURE_TYPE_OK)
+    flight.station.set_mode(LOITER_MODE)

@@ -63,7 +63,7 @@ def test_every_family_comes_equally_often_and_only_its_own_faults_strike():
 
 
 def test_every_aim_lies_where_set_points_may_lie():
-    low, high = moving_scenario.Cage().above_ground(0.0).box
+    low, high = moving_scenario.Cage().laid((0.0, 0.0, 0.0)).box
     for seed in range(100):
         for aim in moving_scenario.draw(seed).aims:
             for time in range(20):

@@ -45,12 +45,18 @@ def test_row_10_an_action_that_sits_at_its_limits_leads_to_the_guide(flight):
     assert flight.told("ACTION_SATURATED") and 0.5 < flight.now - begin < 0.7
 
 
+def test_row_10_no_command_in_the_air_leaves_the_mixer_without_thrust_for_torques(flight):
+    flight.policy = flight.guide = lambda a: a._replace(action=(-1.0, *a.action[1:]))
+    flight.fly(0.1)
+    assert min(c.action[0] for _, c in flight.commands) == -0.75  # a quarter of the hover thrust
+
+
 def test_row_11_a_command_changes_no_faster_than_the_slew_limit(flight):
     flight.policy = flight.guide = lambda a: a._replace(action=(0.9 if a.tick % 40 < 20 else -0.9, *a.action[1:]))
     flight.fly(1)
     thrusts = [c.action[0] for _, c in flight.commands]
     assert max(abs(a - b) for a, b in pairwise(thrusts)) == pytest.approx(1.0)
-    assert min(thrusts) == -0.9 and max(thrusts) == 0.9 and flight.count(Fault.ACTION_SLEWED) == 5
+    assert min(thrusts) == -0.75 and max(thrusts) == 0.9 and flight.count(Fault.ACTION_SLEWED) == 5
 
 
 def test_row_11_actions_that_turn_back_every_tick_lead_to_the_guide(flight):

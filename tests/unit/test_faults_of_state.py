@@ -10,6 +10,7 @@ import pytest
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.estimate_quality import AIDED, CONSTANT_POSITION, GOOD_FLAGS, POSITION_HORIZONTAL, EstimateQuality
 from spike_ctrl.flight.faults import Fault, Rung
 
 NAN, INF = math.nan, math.inf
@@ -275,3 +276,39 @@ def test_row_09_an_origin_that_moves_in_the_state_in_which_the_clock_jumps_moves
     assert flight.told("ESTIMATOR_RESET") and flight.told("(0.80, -0.50, 0.20) m")
     after = [p - q for p, q in zip(flight.state.sample.position, flight.last.set_point.position, strict=True)]
     assert after == pytest.approx(error, abs=0.02)
+
+
+GOOD = EstimateQuality(0.3, 0.3, False, GOOD_FLAGS, (0.1, 0.2, 0.1, 0.3))
+
+
+@pytest.mark.parametrize("moving", [False, True], ids=["hover", "circle"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"horizontal": 0.61}, "horizontal position: found a deviation of 0.61 m, wanted at most 0.6 m"),
+        ({"vertical": 1.2}, "height: found a deviation of 1.20 m"),
+        ({"failed": True}, "the estimator says that its estimate has failed"),
+        ({"flags": GOOD_FLAGS & ~POSITION_HORIZONTAL}, "without horizontal position"),
+        ({"flags": GOOD_FLAGS & ~AIDED}, "without a measurement of the horizontal motion"),
+        ({"flags": GOOD_FLAGS | CONSTANT_POSITION}, "it takes the vehicle for standing"),
+        ({"innovations": (0.1, 1.3, 0.1, 0.1)}, "innovation of horizontal position: found 1.30 of what it accepts"),
+    ],
+)
+def test_row_46_an_estimate_beyond_its_limits_is_landed_by_the_autopilot_within_a_second(flight, change, words, moving):
+    flight.sample = lambda s: s._replace(quality=GOOD)
+    if moving:
+        flight.give(target=Trajectory("circle", (0.0, 0.0, 1.0), lead=0.0))
+    flight.stays(SNN, 2.0)
+    begin = flight.now
+    flight.sample = lambda s: s._replace(quality=GOOD._replace(**change))
+    flight.fly(1.0, until=lambda: flight.mode is Mode.LAND)
+    assert flight.rung is LAND and 0.5 <= flight.now - begin < 0.6
+    assert flight.told("SNN -> LAND: ESTIMATE_DOUBTFUL") and flight.told(words)
+
+
+def test_row_46_a_moment_of_doubt_is_no_fault_and_an_estimator_that_does_not_tell_is_not_one_either(flight):
+    flight.sample = lambda s: s._replace(quality=GOOD._replace(horizontal=0.9 if s.tick % 50 < 40 else 0.3))
+    flight.stays(SNN, 3.0)
+    flight.sample = lambda s: s._replace(quality=EstimateQuality())
+    flight.stays(SNN, 2.0)
+    assert flight.count(Fault.ESTIMATE_DOUBTFUL) == 0

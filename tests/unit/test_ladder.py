@@ -80,6 +80,57 @@ def test_the_stack_yields_to_a_pilot_who_goes_back_to_the_mode_before(Flight):
     assert flight.rung is SILENT and flight.told("TAKEN_OVER")
 
 
+def hold_and_land_at_once(flight):
+    """HOLD and, 6 ms later, LAND, while the autopilot still reports OFFBOARD."""
+    flight.autopilot_obeys = False
+    flight.ask(Request.DISENGAGE)
+    flight.now += 0.006
+    flight.ask(Request.LAND)
+    return flight
+
+
+def test_the_mode_of_a_request_of_ones_own_is_no_pilot(flight):
+    """PX4 v1.17: HOLD and LAND within 6 ms ended as "TAKEN_OVER found mode hold, wanted land"."""
+    hold_and_land_at_once(flight)
+    flight.mode = Mode.HOLD  # it takes the first one first
+    flight.fly(0.05)
+    assert flight.rung is LAND and not flight.told("TAKEN_OVER")
+    flight.mode = Mode.LAND
+    flight.fly(0.05)
+    assert flight.rung is LAND and flight.state.ladder.confirmed
+    flight.mode = Mode.HOLD  # and now it is a pilot
+    flight.fly(0.05)
+    assert flight.rung is SILENT and flight.told("TAKEN_OVER")
+
+
+def test_a_landing_that_got_lost_is_asked_for_until_it_is_confirmed(flight):
+    hold_and_land_at_once(flight)
+    flight.mode = Mode.HOLD
+    flight.fly(20.0)
+    assert flight.rung is LAND and 35 <= flight.asks.count(Ask.LAND) <= 42
+    flight.autopilot_obeys = True
+    flight.fly(1.0, until=lambda: flight.mode is Mode.LAND)
+    flight.fly(5.0, until=lambda: flight.rung is SILENT)
+    assert flight.told("landed")
+
+
+def test_a_landing_from_hold_is_asked_for_until_it_is_confirmed(flight):
+    flight.ask(Request.DISENGAGE)
+    flight.fly(0.1)
+    assert flight.rung is HOLD and flight.state.ladder.confirmed
+    flight.autopilot_obeys = False
+    flight.ask(Request.LAND)
+    flight.fly(10.0)
+    assert flight.rung is LAND and flight.asks.count(Ask.LAND) >= 18
+
+
+def test_a_pilot_who_takes_over_while_a_request_is_under_way_is_left_alone(flight):
+    hold_and_land_at_once(flight)
+    flight.mode = Mode.OTHER
+    flight.fly(0.05)
+    assert flight.rung is SILENT and flight.told("TAKEN_OVER")
+
+
 def test_an_engagement_is_refused_while_the_guide_recovers_and_it_takes_its_time(flight):
     flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
     flight.fly(0.05)

@@ -7,6 +7,7 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Autopilot, Mode
+from spike_ctrl.flight.estimate_quality import CONSTANT_POSITION, GOOD_FLAGS, EstimateQuality
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import preflight, px4_parameters
@@ -17,7 +18,7 @@ GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,
     "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
-    "CBRK_FLIGHTTERM": 121212,
+    "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0,
 }  # fmt: skip
 # PX4 v1.17 out of the box.
 DEFAULT = GOOD | {
@@ -63,7 +64,7 @@ def test_a_parameter_that_was_not_received_is_unmet(name):
         ("COM_OBL_RC_ACT", 7), ("COM_OBL_RC_ACT", 0), ("COM_LOW_BAT_ACT", 0), ("GF_ACTION", 0), ("GF_ACTION", 1),
         ("GF_MAX_HOR_DIST", 4.2), ("GF_MAX_VER_DIST", 3.0), ("NAV_DLL_ACT", 0), ("COM_FAIL_ACT_T", 6), ("NAV_RCL_ACT", 6),
         ("COM_RC_IN_MODE", 4), ("COM_RCL_EXCEPT", 4), ("FD_FAIL_R", 45), ("FD_FAIL_P", 45), ("MPC_THR_HOVER", 0.3),
-        ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0),
+        ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0), ("MC_AIRMODE", 2),
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_named_with_the_value_to_set(name, value):
@@ -234,6 +235,35 @@ def test_the_fence_is_measured_from_home(home, horizontal, vertical):
 
 
 def test_the_vehicle_must_be_able_to_climb_inside_the_cage():
-    assert preflight.audit_cage(SETTINGS, (0.0, 0.0, 0.0)) == []
-    (condition,) = preflight.audit_cage(SETTINGS, (2.8, 0.0, 0.0))
+    fixed = replace(SETTINGS, cage=replace(SETTINGS.cage, relative=False))
+    assert preflight.audit_cage(fixed, (0.0, 0.0, 0.0)) == []
+    (condition,) = preflight.audit_cage(fixed, (2.8, 0.0, 0.0))
     assert "the point 1 m above the vehicle is (2.80, 0.00, 1.00) m, wanted -2.50 to 2.50" in condition.what
+
+
+@pytest.mark.parametrize("place", [(0.0, 0.0, -0.53), (12.0, -7.0, 3.0)])
+def test_a_cage_around_home_lies_where_the_vehicle_stands_and_the_fence_around_it_is_the_same(place):
+    """1 of 4 boots of PX4 stood at z -.53 (barometer), and CAGE_LEFT refused the take-off for ever."""
+    assert preflight.audit_cage(SETTINGS, place) == []
+    assert preflight.audit_parameters(GOOD, SETTINGS, CRAFT, WANTED, place) == []
+    low = replace(SETTINGS, ladder=replace(SETTINGS.ladder, take_off_height=2.9))
+    (condition,) = preflight.audit_cage(low, place)
+    assert "wanted" in condition.what and "2.9 m above the vehicle" in condition.what
+
+
+def test_an_estimate_in_doubt_or_untold_is_unmet():
+    good = EstimateQuality(0.3, 0.3, False, GOOD_FLAGS | CONSTANT_POSITION, (0.1,) * 4)  # PX4 knows that the vehicle stands
+    limits = SETTINGS.estimate
+
+    def unmet(quality, airborne=False):
+        return [one.what for one in preflight.audit_quality(EstimatorHealth(True, quality=quality), limits, airborne)]
+
+    assert unmet(good) == []
+    assert unmet(good, airborne=True) == [f"estimator: flags: found {good.flags}: it takes the vehicle for standing"]
+    assert unmet(good._replace(horizontal=0.9)) == [
+        "estimator: horizontal position: found a deviation of 0.90 m, wanted at most 0.6 m"
+    ]
+    assert [what.partition(",")[0] for what in unmet(EstimateQuality())] == [
+        "estimator: deviation of the position: not told in ODOMETRY",
+        "estimator: ESTIMATOR_STATUS not received",
+    ]

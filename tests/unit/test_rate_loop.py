@@ -13,6 +13,7 @@ from spike_ctrl.sim.randomisation import Start
 
 SIH = airframe.load("sih_quadx")
 ROLL, PITCH, YAW = 1, 2, 3  # places in the action
+OLD_HASH = "2afc7dff6153"  # of version 0.1
 
 
 class Flight:
@@ -81,9 +82,17 @@ def test_no_action_is_hover():
 
 
 @pytest.mark.parametrize(
-    ("collective", "thrust"), [(-1.0, 0.0), (-0.5, 0.5 * SIH.hover), (0.5, 0.5 + 0.5 * SIH.hover), (1.0, 1.0), (3.0, 1.0)]
+    ("collective", "thrust"),
+    [
+        (-1.0, 0.25 * SIH.hover),
+        (-0.75, 0.25 * SIH.hover),
+        (-0.5, 0.5 * SIH.hover),
+        (0.5, 0.5 + 0.5 * SIH.hover),
+        (1.0, 1.0),
+        (3.0, 1.0),
+    ],
 )
-def test_the_collective_goes_linearly_from_nothing_over_hover_to_full_thrust(collective, thrust):
+def test_the_collective_goes_linearly_from_a_quarter_of_hover_over_hover_to_full_thrust(collective, thrust):
     flight = Flight()
     flight.fly(0.02, collective=collective)
     np.testing.assert_allclose(flight.rotors, thrust, atol=1e-6)
@@ -97,6 +106,30 @@ def test_an_action_takes_effect_after_the_airframes_delay(delay):
     rotor = flight.environment.rotor_speed[0, 0]
     wanted = 1 - (1 - SIH.hover) * np.exp(-(0.01 - delay) / SIH.lag_up)
     assert rotor == pytest.approx(wanted, abs=1e-4)
+
+
+def with_airmode(airmode):
+    return dataclasses.replace(SIH, rate_loop=dataclasses.replace(SIH.rate_loop, airmode=airmode))
+
+
+def test_without_airmode_little_thrust_is_little_torque_and_with_it_thrust_is_added():
+    """PX4's MC_AIRMODE 0 and 1."""
+    plain, added = Flight(with_airmode("disabled")), Flight(with_airmode("roll_pitch"))
+    for flight in (plain, added):
+        flight.fly(0.05, collective=-1.0, roll=1.0)
+    floor = 0.25 * SIH.hover
+    np.testing.assert_allclose(plain.rotors, [0.0, 0.0, 2 * floor, 2 * floor], atol=1e-3)
+    assert added.rotors.sum() > 1.5 * plain.rotors.sum() and added.rotors[2] - added.rotors[0] > 3 * floor
+
+
+def test_an_airframe_says_how_its_mixer_treats_little_thrust_and_old_hashes_hold():
+    assert SIH.rate_loop.airmode == "disabled" and SIH.hash == OLD_HASH
+    assert with_airmode("roll_pitch").hash != SIH.hash
+    data = airframe.to_dict(SIH)
+    assert airframe.from_dict(data) == SIH
+    data["rate_loop"]["airmode"] = "full"
+    with pytest.raises(airframe.AirframeError, match="airmode: found 'full', wanted one of disabled, roll_pitch"):
+        airframe.from_dict(data)
 
 
 def test_full_thrust_gives_way_to_roll_and_pitch():

@@ -1,5 +1,7 @@
 """The adjoint of the body-rate loop: torch's automatic differentiation of the same equations is the oracle."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,13 @@ from differentiable_loop import rate_step
 from numba import njit
 
 from spike_ctrl import airframe
-from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, LANES, LOOP_FACTORS, LOOP_ROWS, RATES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, STATE
 from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
 SIH, VEHICLES = airframe.load("sih_quadx"), 64 * LANES
-CONSTANTS = rate_loop.constants(SIH, 0.0025)
+AIRMODES = ("disabled", "roll_pitch")
 SPIN = dynamics.geometry(SIH)[8:]
 
 
@@ -31,7 +33,9 @@ def _apply(back, buffer, adjoint, constants, spin):
 class Loops:
     """Rate loops in states of which some are at rest and some at every limit; values in float64 for the oracle."""
 
-    def __init__(self, wild):
+    def __init__(self, wild, airmode):
+        craft = dataclasses.replace(SIH, rate_loop=dataclasses.replace(SIH.rate_loop, airmode=airmode))
+        self.constants = rate_loop.constants(craft, 0.0025)
         rng = np.random.default_rng(0)
         self.buffer = dynamics.allocate(VEHICLES, SIH)
         rates = rng.normal(0, wild, (VEHICLES, 3))
@@ -54,18 +58,23 @@ class Loops:
         inputs = [self.read(slice(RATES, RATES + 3)), loop[:, :4], loop[:, 4:]]
         for value in inputs:
             value.requires_grad_()
-        constants, spin = (torch.from_numpy(array.astype(float)) for array in (CONSTANTS, SPIN))
+        constants, spin = (torch.from_numpy(array.astype(float)) for array in (self.constants, SPIN))
         return inputs, rate_step(*inputs, constants, self.read(slice(LOOP_FACTORS, LOOP_FACTORS + 4)), spin)
 
 
 @pytest.fixture(params=[0.3, 3.0], ids=["calm", "at its limits"])
-def loops(request):
-    return Loops(request.param)
+def wild(request):
+    return request.param
+
+
+@pytest.fixture(params=AIRMODES)
+def loops(request, wild):
+    return Loops(wild, request.param)
 
 
 def test_the_oracle_is_the_loop_that_flies(loops):
     _, (command, kept) = loops.oracle()
-    _apply(False, loops.buffer, np.zeros(1, np.float32), CONSTANTS, SPIN)
+    _apply(False, loops.buffer, np.zeros(1, np.float32), loops.constants, SPIN)
     np.testing.assert_allclose(loops.read(COMMAND_ROWS), command.detach(), atol=2e-6)
     np.testing.assert_allclose(loops.read(LOOP_ROWS)[:, 4:], kept.detach(), atol=2e-6)
 
@@ -79,7 +88,7 @@ def test_the_gradient_through_the_loop_is_that_of_automatic_differentiation(loop
     for row, values in ((APPLIED, by_command), (LOOP + 4, by_kept)):
         adjoint[:, row : row + values.shape[1]] = values.reshape(-1, LANES, values.shape[1]).transpose(0, 2, 1)
     flat = adjoint.ravel()
-    _apply(True, loops.buffer, flat, CONSTANTS, SPIN)
+    _apply(True, loops.buffer, flat, loops.constants, SPIN)
     found = adjoint.transpose(0, 2, 1).reshape(VEHICLES, ADJOINT_ROWS)
     found = np.concatenate([found[:, STATE + RATES : STATE + RATES + 3], found[:, LOOP:]], 1)
     wanted = torch.cat([value.grad for value in inputs], 1).numpy()
@@ -89,10 +98,13 @@ def test_the_gradient_through_the_loop_is_that_of_automatic_differentiation(loop
     assert wrong.mean() < 0.002, f"{wrong.sum()} of {VEHICLES}"
 
 
-def test_each_limit_is_at_work_in_some_of_these_states():
-    loops = Loops(3.0)
+@pytest.mark.parametrize("airmode", AIRMODES)
+def test_each_limit_is_at_work_in_some_of_these_states(airmode):
+    loops = Loops(3.0, airmode)
     _, (command, kept) = loops.oracle()
     command, integral = command.detach().numpy(), kept.detach().numpy()[:, :3]
     assert 0.05 < (np.abs(integral) > 0.2999).mean() < 0.95
     assert 0.05 < ((command < 1e-6) | (command > 1 - 1e-6)).any(1).mean() < 1.0
-    assert 0.05 < (np.ptp(command, axis=1) > 1 - 1e-6).mean() < 0.95  # roll and pitch alone fill all there is
+    full = (np.ptp(command, axis=1) > 1 - 1e-6).mean()  # roll and pitch alone fill all there is
+    assert 0.05 < full < 0.95 if airmode == "roll_pitch" else full < 0.95
+    assert (loops.read(LOOP_ROWS)[:, 0] < action_mapping.LEAST_COLLECTIVE).mean() > 0.05

@@ -2,15 +2,18 @@
 
 import copy
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from spike_ctrl import airframe
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.operator_requests import Request
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
@@ -208,3 +211,31 @@ def test_in_the_layout_motors_all_four_rest(Flight):
     flight.sample, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.3)
     assert flight.commands[-1][1].action == (0.2,) * 4
+
+
+def test_the_cage_lies_around_where_the_vehicle_stood(Flight):
+    """1 of 4 boots of PX4 stood at z -.53 (barometer), and CAGE_LEFT refused the take-off for ever."""
+    flight = Flight()
+    flight.position = [4.0, -9.0, -0.53]
+    flight.engage()
+    assert not flight.told("CAGE_LEFT") and flight.state.cage(flight.settings).centre[:2] == pytest.approx(
+        (4.0, -9.0), abs=1e-3
+    )
+    flight.give(target=SetPoint((4.0, -6.1, 1.0)))  # .1 m inside the wall
+    flight.fly(4.0)
+    assert flight.last.set_point.position[1] == pytest.approx(-6.5, abs=1e-3)  # the margin
+
+
+def test_a_cage_may_be_absolute(Flight):
+    settings = replace(FlightSettings(), cage=Cage(relative=False))
+    flight = Flight(settings)
+    flight.position = [4.0, 0.0, 0.0]
+    flight.fly(0.5)
+    flight.ask(Request.TAKE_OFF)
+    assert flight.told("refused to take off: CAGE_LEFT")
+
+
+def test_the_text_of_a_cage_says_whether_it_is_absolute():
+    craft = airframe.load("sih_quadx")
+    around, fixed = (settings_for(craft, 100.0, prefix + "-2,-2,-0.5,2,2,2.5").cage for prefix in ("", "absolute:"))
+    assert around.relative and not fixed.relative and around.high == fixed.high == (2.0, 2.0, 2.5)

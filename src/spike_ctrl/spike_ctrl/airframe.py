@@ -21,6 +21,7 @@ from spike_ctrl._files import yaml_file
 
 GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")
+AIRMODES = ("disabled", "roll_pitch")  # PX4's MC_AIRMODE 0 and 1
 MAX_DEAD_TIME = 0.04  # s
 OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery")
 _Part = TypeVar("_Part", "Airframe", "RateLoop", "BatteryModel")
@@ -36,7 +37,11 @@ def _quantity(unit: str, count: int, low: float, high: float, default: Any = dat
 
 @dataclass(frozen=True)
 class RateLoop:
-    """PX4's body-rate controller: gains on normalised torque per rad/s, filters and delay (rows roll, pitch, yaw)."""
+    """PX4's body-rate controller: gains on normalised torque per rad/s, filters and delay (rows roll, pitch, yaw).
+
+    airmode: whether the mixer adds thrust for torques in roll and pitch ("roll_pitch"), or never does ("disabled", as PX4
+    out of the box): then no thrust is no torque.
+    """
 
     proportional: tuple[float, ...] = _quantity("1", 3, 0.0, 100.0)
     integral: tuple[float, ...] = _quantity("1/s", 3, 0.0, 100.0)
@@ -45,6 +50,7 @@ class RateLoop:
     gyro_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
     derivative_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
     delay: float = _quantity("s", 1, 0.0, 0.01)  # at most one control step
+    airmode: str = "disabled"
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,8 @@ class Airframe:
         physics = dataclasses.asdict(self)
         physics = {field.name: physics[field.name] for field, _ in _given(self)}
         del physics["name"]
+        if physics["rate_loop"] and physics["rate_loop"]["airmode"] == "disabled":
+            del physics["rate_loop"]["airmode"]  # hashes are those of before it could be given
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:12]
 
     def require_layout(self, layout: str) -> None:
@@ -277,6 +285,8 @@ def _problems(craft: Airframe) -> Iterator[str]:
         yield f"battery: found full {battery.full:g} V and empty {battery.empty:g} V, wanted full above empty"
     if battery and 2 * battery.sag >= battery.empty:
         yield f"battery.sag: found {battery.sag:g} V, wanted less than half of battery.empty, {battery.empty:g} V"
+    if craft.rate_loop is not None and craft.rate_loop.airmode not in AIRMODES:
+        yield f"rate_loop.airmode: found '{craft.rate_loop.airmode}', wanted one of {', '.join(AIRMODES)}"
     quadrants = [(x > 0, y > 0) for x, y in zip(craft.rotor_x, craft.rotor_y, strict=True)]
     if quadrants != [(True, False), (False, False), (False, True), (True, True)]:
         yield "rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU"

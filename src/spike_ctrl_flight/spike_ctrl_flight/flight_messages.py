@@ -20,6 +20,7 @@ from spike_ctrl.flight import attitude, autopilot, command_choice, setpoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
@@ -29,13 +30,16 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
 ASKS = {getattr(AutopilotRequest, ask.name): ask for ask in autopilot.Ask}
 COPIED = ("armed", "landed", "battery", "voltage", "rc_lost", "ground_station_lost", "dropped")  # fields of the status
+# Fields of FlightState, in the order of EstimateQuality's
+QUALITY = ("deviation", "height_deviation", "estimate_failed", "estimator_flags", "innovations")
 COMMANDERS = {commander: getattr(FlightCommand, commander.name) for commander in command_choice.CommandedBy}
 
 
 def state_message(seen: Sample) -> FlightState:
     fields = seen._asdict()
-    del fields["stamp"], fields["received"]
-    return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields)
+    del fields["stamp"], fields["received"], fields["quality"]
+    told = dict(zip(QUALITY, seen.quality, strict=True))
+    return fill(FlightState(), stamp=round(seen.stamp * 1e9), frame_id="odom", **fields, **told)
 
 
 def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: bool, guided: bool) -> VehicleState:
@@ -57,7 +61,9 @@ def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: b
 def sample(message: FlightState, now: float) -> Sample:
     vectors = (tuple(getattr(message, name).tolist()) for name in ("position", "quaternion", "velocity", "rates"))
     stamp = nanoseconds(message.header.stamp) * 1e-9
-    return Sample(message.tick, stamp, now, *vectors, message.reset_counter, tuple(message.ages.tolist()))
+    *told, innovations = (getattr(message, name) for name in QUALITY)
+    quality = EstimateQuality(*told, tuple(innovations.tolist()))
+    return Sample(message.tick, stamp, now, *vectors, message.reset_counter, tuple(message.ages.tolist()), quality)
 
 
 def answer(message: VehicleAction, now: float) -> Answer:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsError, settings_for
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
@@ -17,8 +18,21 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError, parameter
 class FlightOptions:
     airframe: str = parameter("sih_quadx", "The vehicle: a name of an airframe or a path to a YAML file.")
     rate: float = parameter(100.0, "Rate of the control and of the autopilot's ODOMETRY, Hz.", low=50.0, high=125.0)
-    cage: str = parameter("", "Corners of the keep-in box, m: x,y,z,x,y,z (ENU, low then high); empty: the default box.")
+    cage: str = parameter(
+        "",
+        "Corners of the keep-in box, m, ENU, from where it stands: x,y,z,x,y,z, or absolute:x,y,z,x,y,z; empty: default.",
+    )
     height: float = parameter(1.0, "Height of a take-off, m.", low=0.5, high=50.0)
+    deviation: float = parameter(
+        0.6,
+        "Largest standard deviation of the horizontal position that the estimator may tell in the air, m.",
+        low=0.01,
+        high=100.0,
+    )
+    height_deviation: float = parameter(1.0, "The same of the height, m.", low=0.01, high=100.0)
+    innovation: float = parameter(
+        1.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS).", low=0.1, high=100.0
+    )
     remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
 
 
@@ -26,7 +40,8 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     """Airframe, settings and preflight of a flight. Raises NodeParameterError where parameters contradict each other."""
     try:
         vehicle = airframe.load(options.airframe)
-        settings = settings_for(vehicle, options.rate, options.cage, options.height)
+        estimate = EstimateLimits(options.deviation, options.height_deviation, options.innovation)
+        settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate)
     except (AirframeError, FlightSettingsError) as error:
         raise NodeParameterError(str(error)) from None
     return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)

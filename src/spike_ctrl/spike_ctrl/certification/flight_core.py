@@ -174,7 +174,7 @@ class FlightCore:
         estimate = vehicle.estimate
         sample = Sample(
             0, now, now, estimate.position, estimate.quaternion, estimate.velocity, estimate.rates,
-            vehicle.estimator.reset_counter,
+            vehicle.estimator.reset_counter, quality=vehicle.estimator.quality,
         )  # fmt: skip
         for tampering in self.state_tampering:
             sample = tampering(sample, now)

@@ -69,7 +69,7 @@ def draw(seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family
     """The flight of this seed. family: one of FAMILIES instead of the seed's own."""
     dice = np.random.default_rng(seed)
     family = family or FAMILIES[seed % len(FAMILIES)]
-    low, high = Cage.above_ground(cage, 0.0).box
+    low, high = cage.laid((0.0, 0.0, 0.0)).box
     factors = tuple(float(f) for f in dice.uniform(1 - OFF, 1 + OFF, 3))
     blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
     wind = tuple(float(w) for w in blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND))

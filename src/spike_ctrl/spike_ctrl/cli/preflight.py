@@ -34,7 +34,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="a checkpoint that must fit the vehicle")
     parser.add_argument("--airframe", default="sih_quadx", help="a name or a path to a YAML file (default: sih_quadx)")
     parser.add_argument("--rate", type=float, default=100.0, help="control rate, Hz, 50 to 125 (default: 100)")
-    parser.add_argument("--cage", default="", help="corners of the keep-in box, m: =x,y,z,x,y,z (default: 6 x 6 x 3.5 m)")
+    parser.add_argument(
+        "--cage",
+        default="",
+        help="corners of the keep-in box, m, from where it stands: =x,y,z,x,y,z, or =absolute:... (default: 6 x 6 x 3.5 m)",
+    )
     parser.add_argument("--height", type=float, default=1.0, help="height of the take-off, m (default: 1)")
     parser.add_argument("--no-remote-control", action="store_true", help="there is no safety pilot with a remote control")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="key of a signed link")

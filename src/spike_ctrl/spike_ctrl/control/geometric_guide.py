@@ -21,7 +21,7 @@ from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import dynamics
-from spike_ctrl.sim.action_mapping import action, collective
+from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, action, collective
 
 _action, _collective = inlined(action), inlined(collective)
 NEAR = 0.5  # m
@@ -164,7 +164,7 @@ def _act(
         if rates:
             thrust = min(max(collective / 4, c0), c0 + c1 + c2)
             u, hover = _speed(thrust, c0, c1, c2), limits[0]
-            action[n, 0] = _collective(u, hover)
+            action[n, 0] = max(_collective(u, hover), LEAST_COLLECTIVE)
             action[n, 1] = min(max(wt / (2 * zt) * ex / limits[1], -1.0), 1.0)
             action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
             action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from spike_ctrl.flight.autopilot import Ask
+from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import MODES, Facts, Ladder, LadderLimits, Move, change_rung
+
+OWN_FLIGHT = (Mode.HOLD, Mode.RETURN)  # the autopilot flies by itself, and no lost stream of commands would end that
 
 
 def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     """What the autopilot's mode and arming mean for the ladder.
 
-    Whoever changes the mode or disarms takes over: SILENT. A mode that the autopilot does not take leads further down.
+    Whoever changes the mode or disarms takes over: SILENT; a mode that this stack asked for just before is not a change. A
+    mode that the autopilot does not take leads further down.
     """
     if ladder.rung is Rung.SILENT or facts.autopilot is None:
         return Move(ladder)
@@ -24,9 +27,13 @@ def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     if ladder.rung is Rung.LAND and ladder.confirmed and status.landed and status.mode is not wanted:
         # After a landing PX4 disarms and goes back to its last mode. It reports the mode up to a second earlier.
         return change_rung(ladder, Rung.SILENT, "landed", facts)
+    late = status.mode in ladder.asked_for  # an earlier request of our own, and no pilot
     if status.mode is wanted:
-        return Move(ladder if ladder.confirmed else ladder._replace(confirmed=True))
-    if ladder.confirmed or status.mode is not ladder.came_from:
+        return Move(ladder if ladder.confirmed else ladder._replace(confirmed=True, asked_for=()))
+    unchanged = not ladder.confirmed and (late or status.mode is ladder.came_from)
+    if unchanged and ladder.rung is Rung.LAND and status.mode in OWN_FLIGHT:
+        return Move(ladder)  # nobody but us would have it land: LAND is asked for until it is confirmed
+    if not unchanged:
         finding = Finding(Fault.TAKEN_OVER, f"found mode {status.mode.value}, wanted {wanted.value}")
         return change_rung(ladder, Rung.SILENT, str(finding), facts, "warning", changes={"latched": finding})
     allowed = limits.mode_timeout + (limits.stream_lead if ladder.rung is Rung.GUIDE else 0.0)

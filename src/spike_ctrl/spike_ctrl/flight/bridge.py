@@ -15,13 +15,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import KEPT_STATES, Action
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
-from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state
+from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
 
 LANDED_TIME = 1.0  # s: an armed vehicle is landed for so long before guide and policy start a new episode
 SUCCESSION_TIME = 1.0  # s without a command, before the bridge obeys another supervisor
@@ -30,13 +30,15 @@ SUCCESSION_TIME = 1.0  # s without a command, before the bridge obeys another su
 class BridgeMemory(NamedTuple):
     """What the bridge remembers of the vehicle. tick: of its last state. target: the supervisor's set-point.
 
-    last_airborne: time (s) of the last state in the air since arming, -inf before that.
+    last_airborne: time (s) of the last state in the air since arming, -inf before that. home: where the vehicle last stood
+    disarmed (m), None: it never did.
     """
 
     tick: int = 0
     track: StateTrack = StateTrack()
     last_airborne: float = -math.inf
     target: SetPoint | None = None
+    home: Vector | None = None
 
 
 class BridgedState(NamedTuple):
@@ -58,11 +60,17 @@ def bridge_state(
     airborne, armed = status is not None and status.airborne, status is not None and status.armed
     last_airborne = sample.received if airborne else memory.last_airborne if armed else -math.inf
     found = check_state(sample, memory.track, settings.state, airborne)
-    target = memory.target
+    target, home = memory.target, memory.home
+    if found.shift is not None and home is not None:
+        home = home_after(home, found.shift)
     if found.shift is not None and target is not None:
-        target, _ = set_point_at(shifted(Target(target), found.shift), 0.0, settings.cage)
+        target, _ = set_point_at(shifted(Target(target), found.shift), 0.0, settings.cage.laid(home))
+    if found.accepted is not None and status is not None and not armed:
+        home = found.accepted.position
     on_ground = not airborne and sample.received - last_airborne > LANDED_TIME
-    return BridgeMemory(sample.tick, found.track, last_airborne, target), BridgedState(sample, found.accepted, on_ground)
+    return BridgeMemory(sample.tick, found.track, last_airborne, target, home), BridgedState(
+        sample, found.accepted, on_ground
+    )
 
 
 class PassedCommand(NamedTuple):

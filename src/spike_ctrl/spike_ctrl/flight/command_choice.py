@@ -76,6 +76,7 @@ def choose_command(
     found: tuple[Finding, ...] = ()
     action = chosen.action
     if chosen.commander is not CommandedBy.REST:
+        action = settings.with_thrust(action)
         action, found = limit_slew(action, sent.action, settings.answers)
     return SentCommand(chosen.tick, now, action), chosen._replace(action=action), found
 

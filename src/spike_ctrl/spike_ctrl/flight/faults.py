@@ -53,6 +53,7 @@ class Fault(Enum):
     CLOCK_JUMP = 8, (8,), Rung.GUIDE, "the vehicle's clock jumped or lies in the future"
     ESTIMATOR_RESET = 9, (9,), None, "the estimator moved its origin; the set-point moved with it"
     STATE_DELAYED = 10, (2,), None, "a state was old when it came and was skipped"
+    ESTIMATE_DOUBTFUL = 11, (46,), Rung.LAND, "the autopilot's estimator is not sure of the state"
     # The policy's answers
     ACTION_NOT_FINITE = 20, (7,), Rung.GUIDE, "an action holds NaN or infinity"
     ACTION_CLAMPED = 21, (10,), None, "an action exceeded the contract and was clamped"

@@ -10,14 +10,19 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.geofence import Cage, CageError
 from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.state_checks import StateLimits
+from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 
 LAYOUTS = ("rates", "motors")
 # Share of the full thrust while the rotors spool up. PX4 takes a vehicle on the ground for flying from MPC_MANTHR_MIN plus
 # 0.01 on, which is 0.09.
 SPOOL_UP_THRUST = 0.08
+
+
+ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
 
 class FlightSettingsError(ValueError):
@@ -37,6 +42,7 @@ class FlightSettings:
     hover: float = within(0.0, -1.0, 1.0)
     spooling: float = within(-0.84, -1.0, 0.0)
     state: StateLimits = StateLimits()
+    estimate: EstimateLimits = EstimateLimits()
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
     envelope: Envelope = Envelope()
@@ -66,14 +72,28 @@ class FlightSettings:
         """No rotation and the weight carried: the last command in the air before silence."""
         return self._resting(self.hover)
 
+    def with_thrust(self, action: Action) -> Action:
+        """The action with at least as much thrust as the autopilot's mixer needs for torques; layout `rates` only."""
+        if self.layout != "rates":
+            return action
+        return max(action[0], LEAST_COLLECTIVE), action[1], action[2], action[3]
+
     def _resting(self, collective: float) -> Action:
         return (collective, 0.0, 0.0, 0.0) if self.layout == "rates" else (collective,) * 4
 
 
-def settings_for(airframe: Airframe, rate_hz: float, cage: str = "", height: float = 1.0) -> FlightSettings:
+def settings_for(
+    airframe: Airframe,
+    rate_hz: float,
+    cage: str = "",
+    height: float = 1.0,
+    estimate: EstimateLimits = EstimateLimits(),
+) -> FlightSettings:
     """The settings of a flight of this airframe at this rate of control.
 
-    cage: corners x,y,z,x,y,z (m), empty for the default box. height: of the take-off (m). Raises FlightSettingsError.
+    cage: corners x,y,z,x,y,z (m) relative to home, after "absolute:" in `odom`; empty for the default box. height: of the
+    take-off (m). estimate: how sure the autopilot's
+    estimator must be. Raises FlightSettingsError.
     """
     period, climb = 1 / rate_hz, height / LadderLimits().climb_speed
     default, least = StateLimits(), 2 * period
@@ -90,6 +110,7 @@ def settings_for(airframe: Airframe, rate_hz: float, cage: str = "", height: flo
                 attitude_age=max(default.attitude_age, least),
                 state_age=max(default.state_age, least),
             ),
+            estimate=estimate,
             answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
             cage=_cage(cage),
             ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
@@ -101,14 +122,15 @@ def settings_for(airframe: Airframe, rate_hz: float, cage: str = "", height: flo
 def _cage(text: str) -> Cage:
     if not text:
         return Cage()
+    absolute, numbers = text.startswith(ABSOLUTE), text.removeprefix(ABSOLUTE)
     try:
-        corners = [float(word) for word in text.split(",")]
+        corners = [float(word) for word in numbers.split(",")]
     except ValueError:
         corners = []
     if len(corners) != 6:
-        raise FlightSettingsError(f"cage: found '{text}', wanted six numbers with commas between them")
+        raise FlightSettingsError(f"cage: found '{text}', wanted x,y,z,x,y,z or {ABSOLUTE}x,y,z,x,y,z in m")
     a, b, c, d, e, f = corners
-    return Cage((a, b, c), (d, e, f))
+    return Cage((a, b, c), (d, e, f), relative=not absolute)
 
 
 def _check_order(settings: FlightSettings) -> None:

@@ -21,17 +21,19 @@ class CageError(ValueError):
 
 @dataclass(frozen=True)
 class Cage:
-    """The inner keep-in box (m, `odom` ENU). The outer geofence is the autopilot's.
+    """The inner keep-in box (m, ENU). The outer geofence is the autopilot's.
 
-    low, high: the corners. margin: set-points keep this distance (m) from the walls; at half of it the guide takes over and
-    flies to the centre. The floor has no margin, because the vehicle takes off from it. ground: height (m) of the ground
-    under the take-off, -inf where it is unknown; set-points and the centre stay above it.
+    low, high: the corners, relative to home, where the vehicle last stood disarmed, or absolute in `odom`; `laid` gives
+    the box as it then lies in `odom`. margin: set-points keep this distance (m) from the walls; at half of it the guide
+    takes over and flies to the centre. The floor has no margin, because the vehicle takes off from it. ground: height (m)
+    of the ground under the take-off, -inf where it is unknown; set-points and the centre stay above it.
     """
 
     low: Vector = (-3.0, -3.0, -0.5)
     high: Vector = (3.0, 3.0, 3.0)
     margin: float = within(0.5, 0.0, 20.0)
     ground: float = -math.inf
+    relative: bool = True
 
     def __post_init__(self) -> None:
         ranges.check(self, "cage", CageError)
@@ -49,9 +51,13 @@ class Cage:
         x, y, z = ((a + b) / 2 for a, b in zip(low, self.high, strict=True))
         return self.clamp((x, y, z))
 
-    def above_ground(self, ground: float | None) -> Cage:
-        """The same cage over the ground at this height (m); None: the ground is unknown."""
-        return self if ground is None else _above_ground(self, ground)
+    def laid(self, home: Vector | None) -> Cage:
+        """The cage as it lies in `odom`, over the ground at home (m). None: unknown; the origin counts as home."""
+        return self if home is None else _laid(self, home)
+
+    def without_ground(self) -> Cage:
+        """The same cage, down to its own floor."""
+        return replace(self, ground=-math.inf)
 
     @property
     def box(self) -> tuple[Vector, Vector]:
@@ -100,6 +106,10 @@ class Cage:
         return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
 
 
-@lru_cache(maxsize=4)  # every step of a flight asks for it several times, and the ground seldom changes
-def _above_ground(cage: Cage, ground: float) -> Cage:
-    return replace(cage, ground=ground)
+@lru_cache(maxsize=4)  # every step of a flight asks for it several times, and home does not change in the air
+def _laid(cage: Cage, home: Vector) -> Cage:
+    if not cage.relative:
+        return replace(cage, ground=home[2])
+    x, y, z = home
+    low, high = (((a + x), (b + y), (c + z)) for a, b, c in (cage.low, cage.high))
+    return replace(cage, low=low, high=high, ground=z, relative=False)

@@ -39,6 +39,7 @@ class Ladder(NamedTuple):
     wanted_since: float = 0.0
     confirmed: bool = False  # the autopilot is in the mode of this rung
     came_from: Mode | None = None  # the autopilot's mode when this rung began
+    asked_for: tuple[Mode, ...] = ()  # modes that were asked for, and that the autopilot may still take late
     armed: bool = False  # the vehicle has been armed during this engagement
     taking_off: bool = False
     armed_since: float | None = None  # when this stack had the vehicle armed for a take-off
@@ -142,12 +143,14 @@ def change_rung(
 ) -> Move:
     """To another rung, for a reason that is reported with this severity. A wish, a take-off and a recovery end there."""
     mode = facts.autopilot.mode if facts.autopilot is not None else None
+    pending = (*ladder.asked_for, MODES[ladder.rung]) if ladder.rung in MODES and not ladder.confirmed else ()
     after = ladder._replace(
         rung=rung,
         since=facts.now,
         reason=reason,
         confirmed=rung in MODES and mode is MODES[rung],
         came_from=mode,
+        asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
         wanted=False,
         taking_off=False,
         recovering=None,

@@ -61,7 +61,7 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[Floats]:
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)
     rates, dt = airframe.action_layout == "rates", 1 / frequency
-    loop = rate_loop.constants(airframe, dt) if rates else np.zeros(18, np.float32)
+    loop = rate_loop.constants(airframe, dt) if rates else np.zeros(rate_loop.SIZE, np.float32)
     late = min(rate_loop.delay_substeps(airframe, dt), SUBSTEPS) if rates else 0
     plant = (np.float32(dt), dynamics.geometry(airframe), loop, rates, dynamics.extension(airframe, dt))
     state = policy.initial_state(VEHICLES)

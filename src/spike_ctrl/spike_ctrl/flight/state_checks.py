@@ -17,6 +17,7 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, yaw
+from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.vehicle_clock import VehicleClock
 
@@ -31,7 +32,7 @@ class Sample(NamedTuple):
 
     tick: counts samples. stamp: time (s) on the vehicle's clock. received: time (s) of receipt. position (m) and velocity
     (m/s) in `odom`; quaternion body to `odom`; rates (rad/s) in the body. reset_counter: the estimator's. ages: age (s), at
-    receipt, of the measurements that position, attitude and rates come from.
+    receipt, of the measurements that position, attitude and rates come from. quality: the estimator's word on its estimate.
     """
 
     tick: int
@@ -43,6 +44,7 @@ class Sample(NamedTuple):
     rates: Vector
     reset_counter: int = 0
     ages: Vector = (0.0, 0.0, 0.0)
+    quality: EstimateQuality = EstimateQuality()
 
 
 class OriginShift(NamedTuple):
@@ -224,6 +226,11 @@ def origin_shift(last: Sample, now: Sample, dt: float) -> OriginShift:
     x, y, z = (p - (q + v * dt) for p, q, v in zip(now.position, last.position, last.velocity, strict=True))
     turn = yaw(now.quaternion) - yaw(last.quaternion) - last.rates[2] * dt
     return OriginShift((x, y, z), math.remainder(turn, 2 * math.pi))
+
+
+def home_after(home: Vector, shift: OriginShift) -> Vector:
+    """Home (m) after the estimator has moved its origin: its place and with it the cage stay, the ground moves along."""
+    return home[0], home[1], home[2] + shift.position[2]
 
 
 def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:

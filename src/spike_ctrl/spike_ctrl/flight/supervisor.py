@@ -20,6 +20,7 @@ from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.envelope import CRASH_HEIGHT
+from spike_ctrl.flight.estimate_quality import Doubt, EstimateLimits
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -28,7 +29,7 @@ from spike_ctrl.flight.ladder_state import Facts
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import set_point_at, shifted
-from spike_ctrl.flight.state_checks import Sample, check_state, check_state_age, missed_periods, push_missed
+from spike_ctrl.flight.state_checks import Sample, check_state, check_state_age, home_after, missed_periods, push_missed
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import choose_target
 
@@ -97,22 +98,23 @@ def _take_state(
             state = state._replace(policy=nobody, guide=nobody, candidate=nobody, monitor=Monitor(), sent=SentCommand())
         if checked.shift is not None and state.target is not None:
             state = state._replace(target=shifted(state.target, checked.shift))
-        if checked.shift is not None and state.ground is not None:
-            state = state._replace(ground=state.ground + checked.shift.position[2])
+        if checked.shift is not None and state.home is not None:
+            state = state._replace(home=home_after(state.home, checked.shift))
         if checked.accepted is not None:
-            state = _accept(state, checked.accepted, inputs)
+            state = _accept(state, checked.accepted, inputs, settings.estimate)
     return state, found + check_state_age(state.track, inputs.now, settings.state)
 
 
-def _accept(state: SupervisorState, sample: Sample, inputs: SupervisorInputs) -> SupervisorState:
+def _accept(state: SupervisorState, sample: Sample, inputs: SupervisorInputs, limits: EstimateLimits) -> SupervisorState:
     """An accepted state, which policy, guide and candidate have to answer. A disarmed vehicle stands on the ground."""
     disarmed = inputs.autopilot is not None and not inputs.autopilot.armed
     return state._replace(
         sample=sample,
+        doubt=state.doubt.seen(sample.quality, sample.received, limits) if inputs.airborne else Doubt(),
         policy=await_answer(state.policy, sample),
         guide=await_answer(state.guide, sample),
         candidate=await_answer(state.candidate, sample),
-        ground=sample.position[2] if disarmed else state.ground,
+        home=sample.position if disarmed else state.home,
     )
 
 
@@ -124,7 +126,9 @@ def _check_flight(
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
     if state.sample is None:
         return found
-    found += settings.cage.check(state.sample.position)
+    if state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time:
+        found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
+    found += settings.cage.laid(state.home).check(state.sample.position)
     if inputs.airborne:
         following = state.ladder.rung <= Rung.GUIDE and state.ladder.recovering is None
         ground = None if state.ladder.taking_off or state.ladder.rung > Rung.GUIDE else state.ground
@@ -164,7 +168,7 @@ def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Findin
         agreement=monitor.describe_agreement(limits),
         identity=monitor.identity,
         unmet=inputs.unmet,
-        centre=settings.cage.above_ground(state.ground).centre,
+        centre=settings.cage.laid(state.home).centre,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
+from spike_ctrl.flight.estimate_quality import Doubt
 from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
@@ -70,6 +71,7 @@ class SupervisorState(NamedTuple):
     ladder: Ladder = Ladder()
     track: StateTrack = StateTrack()
     sample: Sample | None = None  # the last accepted state
+    doubt: Doubt = Doubt()  # of the autopilot's estimate
     policy: AnswerSource = AnswerSource()
     guide: AnswerSource = AnswerSource()
     candidate: AnswerSource = AnswerSource()
@@ -81,7 +83,7 @@ class SupervisorState(NamedTuple):
     candidate_monitor: Monitor = Monitor()
     accepted: Identity | None = None  # the checkpoint that may take over
     target: Target | None = None
-    ground: float | None = None  # m, height at which the vehicle last stood disarmed
+    home: Vector | None = None  # m, where the vehicle last stood disarmed
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None
     stepped: float | None = None  # s, time of the last step
@@ -90,6 +92,12 @@ class SupervisorState(NamedTuple):
     seen: Mapping[str, float] = {}
     status_due: float | None = None  # s, time of the next status line
 
+    @property
+    def ground(self) -> float | None:
+        """Height (m) of the ground at home."""
+        return None if self.home is None else self.home[2]
+
     def cage(self, settings: FlightSettings) -> Cage:
         """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
-        return settings.cage if self.ladder.taking_off else settings.cage.above_ground(self.ground)
+        laid = settings.cage.laid(self.home)
+        return laid.without_ground() if self.ladder.taking_off else laid

@@ -26,6 +26,7 @@ from spike_ctrl.live_training.room_episodes import RolloutOrder, RoomEpisodes, R
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
+from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 from spike_ctrl.sim.environment import RATE_HZ
 
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
@@ -187,6 +188,7 @@ class AutopilotSimulator:
             return Step()
         guide = np.clip(now_open.answers["guide/action"], -1, 1)
         chosen, by_guide = self.episodes.act(now_open.answers["policy/action"], guide)
+        chosen[:, 0] = np.maximum(chosen[:, 0], LEAST_COLLECTIVE)
         self._open = now_open._replace(action=chosen, guide=guide, by_guide=by_guide, done=True)
         self._silent = 0
         return Step(tuple(chosen[0].tolist()))

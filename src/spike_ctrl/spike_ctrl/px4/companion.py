@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl.flight.autopilot import Ask, Autopilot, AutopilotLimits, Mode
+from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS, EstimateQuality
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import dialect
-from spike_ctrl.px4 import link as px4_link
+from spike_ctrl.px4 import dialect, link_events
 from spike_ctrl.px4.dialect import Landed, messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Heard
@@ -33,7 +33,8 @@ ARMING_TIME = 0.2  # s after an accepted request to arm, in which a heartbeat ma
 REBOOT = 1.0  # s: if the autopilot's time jumps back by more, it has restarted; by less, packets overtook each other
 CLOCK_MEMORY, QUICKEST_OF = 20, 5  # answers to TIMESYNC: for the clock, and for the time that packets take
 HELD_UP = 0.05  # s: the link causes a longer round trip; a shorter one may come from this computer as well
-MODE_RATE, LANDED_RATE = 50.0, 20.0  # Hz
+MODE_RATE, LANDED_RATE, WORD_RATE = 50.0, 20.0, 5.0  # Hz
+WORD_AGE = 1.5  # s, oldest valid ESTIMATOR_STATUS
 MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE twice a second and on changes; asking again would delay its receiver
 STATUS_AGE, POWER_AGE = 3.0, 5.0  # s, oldest valid HEARTBEAT and EXTENDED_SYS_STATE, oldest valid SYS_STATUS
 OVERDUE = {
@@ -66,26 +67,29 @@ class Companion:
     def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
         self.link, self.rate_hz = link, rate_hz
         self.parameters: dict[str, float] = {}
-        self.said: list[px4_link.StatusText] = []  # the autopilot's texts for people; the reader empties the list
+        self.said: list[link_events.StatusText] = []  # the autopilot's texts for people; the reader empties the list
         self.heard: float | None = None
         self.position: tuple[float, float, float] | None = None
-        self.version: px4_link.Version | None = None  # of the firmware
+        self.version: link_events.Version | None = None  # of the firmware
         self._wanted = tuple(parameters)
         self._read = dict.fromkeys(self._wanted, -math.inf)  # s, when each parameter came or was last requested
         self._stamp, self._doubtful = -math.inf, False
-        self._mode: px4_link.FlightMode | None = None
-        self._beat: px4_link.FlightMode | None = None  # the last one with `armed`
+        self._mode: link_events.FlightMode | None = None
+        self._beat: link_events.FlightMode | None = None  # the last one with `armed`
         self._arming, self._armed = False, -math.inf  # arming was requested; s, when it was accepted
-        self._landed: px4_link.LandedState | None = None
-        self._power: px4_link.PowerStatus | None = None
+        self._landed: link_events.LandedState | None = None
+        self._power: link_events.PowerStatus | None = None
         self._had_remote_control = self._station_lost = False
+        self._word: link_events.EstimatorStatus | None = None
+        self._quality = EstimateQuality()
         self._samples: deque[float] = deque()
+        self._words: deque[float] = deque()
         self._modes: deque[float] = deque()
         self._landings: deque[float] = deque()
         self._home: tuple[float, float, float] | None = None
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
-        self._offsets: deque[px4_link.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
+        self._offsets: deque[link_events.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
         self._due = {"heartbeat": -math.inf, "ask": -math.inf, "timesync": -math.inf}
 
     # --- what is received -------------------------------------------------------------------------------------------
@@ -96,7 +100,7 @@ class Companion:
         for event in self.link.receive(data, now):
             self._doubtful |= self.heard is not None and now - self.heard > LINK_AGE
             self.heard = now
-            if isinstance(event, px4_link.Odometry):
+            if isinstance(event, link_events.Odometry):
                 samples.append(self._sample(event))
             elif (take := _TAKE.get(type(event))) is not None:
                 take(self, event)
@@ -105,55 +109,62 @@ class Companion:
                 self._doubtful = False
         return samples
 
-    def _sample(self, event: px4_link.Odometry) -> Sample:
+    def _sample(self, event: link_events.Odometry) -> Sample:
         self._samples.append(event.now)
         self._doubtful |= event.stamp < self._stamp - REBOOT
         self._stamp = event.stamp
         self.position = event.position
+        word = self._word if self._word is not None and event.now - self._word.now <= WORD_AGE else _NO_WORD
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter, (self._transport(event.now),) * 3,
+            EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, word.innovations),
         )  # fmt: skip
+        self._quality = sample.quality
         if self._disarmed:
             self._standing.append(sample)
             if all(map(math.isfinite, event.position)):
                 self._home = event.position
         return sample
 
-    def _take_mode(self, event: px4_link.FlightMode) -> None:
+    def _take_mode(self, event: link_events.FlightMode) -> None:
         self._mode = event
         if event.armed is None:
             self._modes.append(event.now)
         else:
             self._beat = event
 
-    def _take_power(self, event: px4_link.PowerStatus) -> None:
+    def _take_power(self, event: link_events.PowerStatus) -> None:
         self._power = event
         self._had_remote_control |= event.remote_control
 
-    def _take_landed(self, event: px4_link.LandedState) -> None:
+    def _take_landed(self, event: link_events.LandedState) -> None:
         self._landed = event
         self._landings.append(event.now)
 
-    def _take_reset(self, event: px4_link.EstimatorReset) -> None:
+    def _take_word(self, event: link_events.EstimatorStatus) -> None:
+        self._word = event
+        self._words.append(event.now)
+
+    def _take_reset(self, event: link_events.EstimatorReset) -> None:
         self._resets.append(event.now)
 
-    def _take_parameter(self, event: px4_link.ParameterReading) -> None:
+    def _take_parameter(self, event: link_events.ParameterReading) -> None:
         self.parameters[event.name] = event.value
         self._read[event.name] = event.now
 
-    def _take_answer(self, event: px4_link.Acknowledged) -> None:
+    def _take_answer(self, event: link_events.Acknowledged) -> None:
         accepted = event.result is dialect.CommandResult.ACCEPTED
         if self._arming and accepted and event.command == messages.MAV_CMD_COMPONENT_ARM_DISARM:
             self._arming, self._armed = False, event.now
 
-    def _take_offset(self, event: px4_link.ClockOffset) -> None:
+    def _take_offset(self, event: link_events.ClockOffset) -> None:
         self._offsets.append(event)
 
-    def _take_version(self, event: px4_link.Version) -> None:
+    def _take_version(self, event: link_events.Version) -> None:
         self.version = event
 
-    def _take_words(self, event: px4_link.StatusText) -> None:
+    def _take_words(self, event: link_events.StatusText) -> None:
         self.said.append(event)
         self._station_lost = STATION_LOST.get(event.text, self._station_lost)
 
@@ -164,7 +175,7 @@ class Companion:
         if self.heard is None or self._mode is None or self._beat is None or self._landed is None:
             return None
         oldest = min(self._beat.now, self._landed.now)
-        power = self._fresh_power or px4_link.PowerStatus(0.0, False, None, None)
+        power = self._fresh_power or link_events.PowerStatus(0.0, False, None, None)
         return Autopilot(
             heard=self.heard,
             mode_heard=self._mode.now if self.heard - oldest <= STATUS_AGE else min(self._mode.now, oldest),
@@ -195,7 +206,7 @@ class Companion:
         return self._fresh_power is not None and (self._fresh_power.ready or landing or (waiting and self._disarmed))
 
     @property
-    def _fresh_power(self) -> px4_link.PowerStatus | None:
+    def _fresh_power(self) -> link_events.PowerStatus | None:
         """The last SYS_STATUS; None before the first, and after it has stopped."""
         if self._power is None or self.heard is None or self.heard - self._power.now > POWER_AGE:
             return None
@@ -212,10 +223,10 @@ class Companion:
         while self._resets and now - self._resets[0] > RESET_MEMORY:
             self._resets.popleft()
         if len(self._standing) < STANDING:
-            return EstimatorHealth(self.ready, resets=len(self._resets))
+            return EstimatorHealth(self.ready, resets=len(self._resets), quality=self._quality)
         x, y, z = np.std([sample.position for sample in self._standing], axis=0).tolist()
         speed = max(math.hypot(*sample.velocity) for sample in self._standing)
-        return EstimatorHealth(self.ready, math.hypot(x, y), z, len(self._resets), speed)
+        return EstimatorHealth(self.ready, math.hypot(x, y), z, len(self._resets), speed, self._quality)
 
     def clock(self) -> Clock | None:
         """The clocks, from the quicker half of the last answers. The slower ones were delayed by this computer."""
@@ -268,6 +279,7 @@ class Companion:
         for number, asked, least, found in (
             (messages.MAVLINK_MSG_ID_ODOMETRY, self.rate_hz, 0.8 * self.rate_hz, self.state_rate(now)),
             (messages.MAVLINK_MSG_ID_CURRENT_MODE, MODE_RATE, MODE_LEAST, _rate(self._modes, now)),
+            (messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS, WORD_RATE, 0.5 * WORD_RATE, _rate(self._words, now)),
             (messages.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, LANDED_RATE, 0.8 * LANDED_RATE, _rate(self._landings, now)),
         ):
             if found < least:
@@ -296,16 +308,18 @@ class Companion:
         return True
 
 
+_NO_WORD = link_events.EstimatorStatus(-math.inf, UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS)
 _TAKE: dict[type, Callable[[Companion, Any], None]] = {
-    px4_link.FlightMode: Companion._take_mode,
-    px4_link.PowerStatus: Companion._take_power,
-    px4_link.LandedState: Companion._take_landed,
-    px4_link.Acknowledged: Companion._take_answer,
-    px4_link.EstimatorReset: Companion._take_reset,
-    px4_link.ParameterReading: Companion._take_parameter,
-    px4_link.ClockOffset: Companion._take_offset,
-    px4_link.Version: Companion._take_version,
-    px4_link.StatusText: Companion._take_words,
+    link_events.FlightMode: Companion._take_mode,
+    link_events.PowerStatus: Companion._take_power,
+    link_events.LandedState: Companion._take_landed,
+    link_events.Acknowledged: Companion._take_answer,
+    link_events.EstimatorStatus: Companion._take_word,
+    link_events.EstimatorReset: Companion._take_reset,
+    link_events.ParameterReading: Companion._take_parameter,
+    link_events.ClockOffset: Companion._take_offset,
+    link_events.Version: Companion._take_version,
+    link_events.StatusText: Companion._take_words,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,119 +17,26 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Quaternion, Vector
+from spike_ctrl.px4.link_events import (
+    Acknowledged,
+    ClockOffset,
+    EstimatorReset,
+    EstimatorStatus,
+    Event,
+    FlightMode,
+    GroundTruth,
+    LandedState,
+    Odometry,
+    ParameterReading,
+    PowerStatus,
+    StatusText,
+    Version,
+)
 from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim import action_mapping
 
-
-class Odometry(NamedTuple):
-    """The estimated state. `reset_counter` changes where the estimate has jumped."""
-
-    now: float
-    stamp: float
-    position: Vector  # m, ENU
-    quaternion: Quaternion
-    velocity: Vector  # m/s, ENU
-    rates: Vector  # rad/s, FLU
-    reset_counter: int
-
-
-class EstimatorReset(NamedTuple):
-    """The estimate jumped; positions before and after it are not comparable. It follows the Odometry that shows it."""
-
-    now: float
-    before: int
-    after: int
-
-
-class FlightMode(NamedTuple):
-    """The mode from HEARTBEAT, up to 1 s late, with `armed`; or from CURRENT_MODE, which does not tell it (None)."""
-
-    now: float
-    mode: PX4Mode | int
-    armed: bool | None
-
-
-class PowerStatus(NamedTuple):
-    """ready: all checks before arming pass. voltage (V) and charge (0..1) of the battery are None where unknown.
-
-    remote_control: the autopilot receives one.
-    """
-
-    now: float
-    ready: bool
-    voltage: float | None
-    charge: float | None
-    remote_control: bool = False
-
-
-class LandedState(NamedTuple):
-    """Ground contact, from EXTENDED_SYS_STATE."""
-
-    now: float
-    state: Landed
-
-
-class Acknowledged(NamedTuple):
-    """Answer to a command. Two follow a mode request; the first is always ACCEPTED and not `final`."""
-
-    now: float
-    command: int
-    result: CommandResult | int
-    final: bool
-
-
-class ParameterReading(NamedTuple):
-    """A parameter of the autopilot, `number` of `total`; number 65535 where it was set or requested by name."""
-
-    now: float
-    name: str
-    value: int | float
-    number: int
-    total: int
-
-
-class StatusText(NamedTuple):
-    """A message for people (STATUSTEXT); severity 0 (emergency) to 7 (debug)."""
-
-    now: float
-    severity: int
-    text: str
-
-
-class ClockOffset(NamedTuple):
-    """The autopilot's time minus the receive clock's (s), and the round trip (s) in which it was measured."""
-
-    now: float
-    offset: float
-    round_trip: float
-
-
-class Version(NamedTuple):
-    """Version of the autopilot's firmware."""
-
-    now: float
-    major: int
-    minor: int
-    patch: int
-
-
-class GroundTruth(NamedTuple):
-    """The true state of a simulator, without a time. Latitude and longitude in degrees (steps of 1.1 cm), altitude in m."""
-
-    now: float
-    latitude: float
-    longitude: float
-    altitude: float
-    quaternion: Quaternion
-    velocity: Vector
-    rates: Vector
-
-
-Event = (
-    Odometry | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading | StatusText
-    | ClockOffset | Version | GroundTruth
-)  # fmt: skip
+POSITION_VARIANCES = (0, 6, 11)  # of x, y, z in the upper triangle of ODOMETRY.pose_covariance
 
 
 class LinkError(ValueError):
@@ -278,7 +185,14 @@ class Link:
             self.counts["odometry child_frame_id"] += 1
             return None
         position, rates = frames.enu_from_ned((m.x, m.y, m.z)), frames.flu_from_frd((m.rollspeed, m.pitchspeed, m.yawspeed))
-        return Odometry(now, m.time_usec * 1e-6, position, quaternion, velocity, rates, m.reset_counter)
+        x, y, z = (m.pose_covariance[index] for index in POSITION_VARIANCES)
+        return Odometry(
+            now, m.time_usec * 1e-6, position, quaternion, velocity, rates, m.reset_counter,
+            _deviation(x + y), _deviation(z), m.quality < 0,
+        )  # fmt: skip
+
+    def _estimator_status(self, m: Any, now: float) -> EstimatorStatus:
+        return EstimatorStatus(now, m.flags, (m.vel_ratio, m.pos_horiz_ratio, m.pos_vert_ratio, m.mag_ratio))
 
     def _heartbeat(self, m: Any, now: float) -> FlightMode:
         armed = bool(m.base_mode & messages.MAV_MODE_FLAG_SAFETY_ARMED)
@@ -339,6 +253,7 @@ class Link:
 
 _EVENTS: dict[int, Callable[[Link, Any, float], Event | None]] = {  # pymavlink's messages have no types
     messages.MAVLINK_MSG_ID_ODOMETRY: Link._odometry,
+    messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: Link._estimator_status,
     messages.MAVLINK_MSG_ID_HEARTBEAT: Link._heartbeat,
     messages.MAVLINK_MSG_ID_CURRENT_MODE: Link._current_mode,
     messages.MAVLINK_MSG_ID_SYS_STATUS: Link._sys_status,
@@ -374,6 +289,11 @@ def _check(thrust: float, **vectors: Sequence[float]) -> None:
     for name, vector in vectors.items():
         if not all(math.isfinite(value) for value in vector):
             raise LinkError(f"set-point: {name}: found {tuple(vector)}, wanted finite numbers")
+
+
+def _deviation(variance: float) -> float:
+    """The standard deviation; NaN, as MAVLink says, where the variance is not known. PX4 writes 0 for the same."""
+    return math.sqrt(variance) if variance > 0 else math.nan
 
 
 def _parameter_id(name: str) -> bytes:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, EstimateLimits, EstimateQuality, doubt
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import px4_parameters
@@ -41,6 +42,7 @@ class EstimatorHealth(NamedTuple):
     vertical: float = math.nan
     resets: int = 0  # in the last ten seconds
     still_speed: float = 0.0  # m/s, that it reports while the vehicle stands
+    quality: EstimateQuality = EstimateQuality()  # its own word
 
 
 class Clock(NamedTuple):
@@ -98,6 +100,7 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
     return [
         *audit_parameters(heard.parameters, settings, airframe, wanted, heard.home),
         *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne),
+        *audit_quality(heard.estimator, settings.estimate, airborne),
         *audit_battery(heard.status, settings),
         *audit_clock(heard.clock, wanted),
         *audit_cage(settings, None if airborne else heard.position),
@@ -156,8 +159,8 @@ def audit_parameters(
 
 
 def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None) -> list[_Rule]:
-    tilt, cage = math.degrees(settings.envelope.tilt), settings.cage
     x, y, z = home or (0.0, 0.0, 0.0)
+    tilt, cage = math.degrees(settings.envelope.tilt), settings.cage.laid((x, y, z))
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
     vertical = cage.high[2] - z
     rules = [
@@ -217,9 +220,18 @@ def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: S
 
 
 def _thrust_rules(airframe: Airframe) -> list[_Rule]:
-    """PX4's model of thrust against the airframe's. An action of 0 is the airframe's hover thrust."""
+    """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
     hover, curved = px4_parameters.thrust_model(airframe).values()
+    airmode = px4_parameters.airmode(airframe)
+    allowed = (1,) if airmode else (0, 1)
     return [
+        _Rule(
+            "MC_AIRMODE",
+            lambda v: v in allowed,
+            "1 (roll and pitch)" if airmode else "0 (disabled) or 1 (roll and pitch)",
+            str(airmode),
+            f"airframe {airframe.name} counts on that mixer when the thrust is small",
+        ),
         _Rule(
             "MPC_THR_HOVER",
             lambda v: abs(v - hover) <= 0.1,
@@ -278,6 +290,21 @@ def audit_estimator(
     if not state_rate >= wanted.state_rate:
         what = f"state: found {state_rate:.0f} Hz, wanted at least {wanted.state_rate:g} Hz"
         unmet.append(Unmet(what, "ask for a higher rate of ODOMETRY, or raise the baud rate"))
+    return unmet
+
+
+def audit_quality(estimator: EstimatorHealth | None, limits: EstimateLimits, airborne: bool = False) -> list[Unmet]:
+    """What the estimator itself says against its estimate, and what it does not tell although it is watched in flight."""
+    if estimator is None:
+        return []
+    quality, unmet = estimator.quality, []
+    if (detail := doubt(quality, limits, standing=not airborne)) is not None:
+        unmet.append(Unmet(f"estimator: {detail}", "wait until it has converged, or check satellites and sensors"))
+    if math.isnan(quality.horizontal) or math.isnan(quality.vertical):
+        fix = "without it nothing tells in the air that the estimate drifts; check the estimator"
+        unmet.append(Unmet("estimator: deviation of the position: not told in ODOMETRY, wanted", fix))
+    if quality.flags == UNKNOWN_FLAGS:
+        unmet.append(Unmet("estimator: ESTIMATOR_STATUS not received, wanted it", "check the autopilot's streams"))
     return unmet
 
 
@@ -340,7 +367,7 @@ def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | 
     """Whether the vehicle can climb from `position` (m) to the take-off height inside the cage. None: not checked."""
     if position is None:
         return []
-    cage, height = settings.cage, settings.ladder.take_off_height
+    cage, height = settings.cage.laid(position).without_ground(), settings.ladder.take_off_height
     above = (position[0], position[1], position[2] + height)
     if math.dist(cage.clamp(above), above) < 1e-6:
         return []

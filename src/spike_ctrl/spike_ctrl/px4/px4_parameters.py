@@ -41,11 +41,17 @@ def thrust_model(airframe: Airframe) -> dict[str, float]:
     return {"MPC_THR_HOVER": _rounded(min(max(1 / airframe.thrust_to_weight, 0.1), 0.8)), "THR_MDL_FAC": _rounded(share)}
 
 
+def airmode(airframe: Airframe) -> int:
+    """MC_AIRMODE: whether PX4's mixer adds thrust for torques in roll and pitch."""
+    return int(airframe.rate_loop is not None and airframe.rate_loop.airmode == "roll_pitch")
+
+
 def parameters(airframe: Airframe, rate: float) -> dict[str, float]:
     """PX4's parameters by name. rate: Hz, of the sensor samples."""
     found: dict[str, float] = {"CA_AIRFRAME": 0, **rotors(airframe)}
     found |= {f"PWM_MAIN_FUNC{motor + 1}": 101 + motor for motor in range(4)}
     found |= thrust_model(airframe)
+    found["MC_AIRMODE"] = airmode(airframe)
     if (loop := airframe.rate_loop) is not None:
         for index, axis in enumerate(("ROLL", "PITCH", "YAW")):
             found[f"MC_{axis}RATE_P"] = loop.proportional[index]

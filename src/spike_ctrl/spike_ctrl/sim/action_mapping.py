@@ -16,6 +16,9 @@ import numpy as np
 from spike_ctrl._files.arrays import Numbers
 from spike_ctrl.airframe import Airframe
 
+# The least collective that is ever commanded in the air: a quarter of the hover thrust. PX4's mixer gives no torque without
+# thrust (MC_AIRMODE 0), and its own position control never asks for less than MPC_THR_MIN, .12 of the full thrust.
+LEAST_COLLECTIVE = -0.75
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 

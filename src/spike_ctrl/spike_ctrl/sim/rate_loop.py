@@ -2,7 +2,8 @@
 
 An action is (collective, roll rate, pitch rate, yaw rate), each in [-1, 1]; `action_mapping` says what it commands. The
 controller is a PID on the filtered gyro with the derivative on the measurement, in normalised torque (PX4 v1.17,
-MulticopterRateControl). Both filters are of first order. The loop runs SUBSTEPS times per control step; an action takes
+MulticopterRateControl). Both filters are of first order. The mixer is PX4's sequential desaturation, MC_AIRMODE 0 or 1,
+without the .15 by which PX4 lets yaw exceed full thrust. The loop runs SUBSTEPS times per control step; an action takes
 effect after the airframe's delay.
 """
 
@@ -30,21 +31,23 @@ from spike_ctrl.sim.dynamics import (
 )
 
 SUBSTEPS = 4
+SIZE, AIRMODE = 20, 18  # of `constants`; place of the airmode in it
 _thrust = inlined(action_mapping.thrust)
-_ZERO, _ONE, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(math.sqrt(0.5))
+_ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+_DIAGONAL = np.float32(math.sqrt(0.5))
 
 
-def constants(airframe: Airframe, dt: float) -> Floats:
-    """The loop for substeps of `dt` seconds as 18 float32.
+def constants(airframe: Airframe, dt: float, floor: float = action_mapping.LEAST_COLLECTIVE) -> Floats:
+    """The loop for substeps of `dt` seconds as SIZE float32. floor: the least collective; a smaller one counts as that.
 
     Hover throttle; for roll, pitch and yaw each: rate limits, P, I dt, D / dt, limits of the integral; then the shares
-    of the new value in the two filters (gyro, its derivative).
+    of the new value in the two filters (gyro, its derivative), whether the mixer adds thrust for torques, and the floor.
     """
     loop = _of(airframe)
     filters = [1 - math.exp(-2 * math.pi * cutoff * dt) for cutoff in (loop.gyro_cutoff, loop.derivative_cutoff)]
     integral, derivative = np.multiply(loop.integral, dt), np.divide(loop.derivative, dt)
     gains = [*airframe.max_rates, *loop.proportional, *integral, *derivative, *loop.integral_limit]
-    return np.array([airframe.hover, *gains, *filters], np.float32)
+    return np.array([airframe.hover, *gains, *filters, float(loop.airmode == "roll_pitch"), floor], np.float32)
 
 
 def _of(airframe: Airframe) -> RateLoop:
@@ -63,7 +66,7 @@ def unpack(c: Floats) -> Scalars:
     """The array of `constants` as a tuple, which stays in registers."""
     return (
         c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8],
-        c[9], c[10], c[11], c[12], c[13], c[14], c[15], c[16], c[17],
+        c[9], c[10], c[11], c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19],
     )  # fmt: skip
 
 
@@ -74,7 +77,7 @@ def own(buffer: Floats, lane: Number, c: Scalars) -> Scalars:
     d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
     return (
         c[0], c[1], c[2], c[3], p * c[4], p * c[5], p * c[6], i * c[7], i * c[8], i * c[9],
-        d * c[10], d * c[11], d * c[12], c[13], c[14], c[15], f * c[16], f * c[17],
+        d * c[10], d * c[11], d * c[12], c[13], c[14], c[15], f * c[16], f * c[17], c[18], c[19],
     )  # fmt: skip
 
 
@@ -126,6 +129,34 @@ def _torque(
 
 
 @inlined
+def wanted_thrust(collective: Number, c: Scalars) -> Number:
+    """The thrust that a collective asks for, which is not below the floor. c: `constants`, as a tuple."""
+    return _thrust(collective if collective > c[19] else c[19], c[0])
+
+
+@inlined
+def share_out(thrust: Number, right: Number, back: Number, airmode: Number) -> tuple[Number, Number, Number]:
+    """Thrust, roll and pitch as the mixer lets them through; yaw gets the room that they leave.
+
+    right, back: what roll and pitch add to two rotors and take from the other two. With airmode the thrust gives way, up
+    and down, and both torques shrink alike only where there is no room at all. Without, the thrust is only ever lowered,
+    down to a half; then roll, then pitch give way. This is what PX4's three desaturations come to for four rotors in an
+    X.
+    """
+    most = abs(right) + abs(back)
+    if airmode > _ZERO:
+        shrink = _ONE / (_TWO * most) if _TWO * most > _ONE else _ONE
+        reach = shrink * most
+        return clip(thrust, reach, _ONE - reach), shrink * right, shrink * back
+    room = _ONE - most if _ONE - most > _HALF else _HALF
+    thrust = clip(thrust, _ZERO, room)
+    for_roll = thrust - abs(back) if thrust > abs(back) else _ZERO
+    right = clip(right, -for_roll, for_roll)
+    for_pitch = thrust - abs(right) if thrust > abs(right) else _ZERO
+    return thrust, right, clip(back, -for_pitch, for_pitch)
+
+
+@inlined
 def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
     """One substep of one vehicle: from its set-point and rates to its rotor commands.
 
@@ -135,17 +166,11 @@ def rate_lane(buffer: Floats, lane: Number, c: Scalars, spin: Scalars) -> None:
     roll = _torque(buffer, lane, 0, c[1], c[4], c[7], c[10], c[13], c[16], c[17])
     pitch = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[14], c[16], c[17])
     yaw = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[15], c[16], c[17])
-    hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
-    thrust = _thrust(collective, hover)
-    # Roll and pitch (body FLU, order of the rotors: front-right, back-right, back-left, front-left) come first.
+    thrust = wanted_thrust(buffer[lane + AT[RATE_SETPOINT]], c)
+    # Body FLU, order of the rotors: front-right, back-right, back-left, front-left.
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
-    u0, u1, u2, u3 = -right - back, -right + back, right + back, right - back
-    low, high = _least(u0, u1, u2, u3), _greatest(u0, u1, u2, u3)
-    shrink = _ONE / (high - low) if high - low > _ONE else _ONE
-    u0, u1, u2, u3, low, high = u0 * shrink, u1 * shrink, u2 * shrink, u3 * shrink, low * shrink, high * shrink
-    # Then thrust within the room that they leave, and yaw within the rest.
-    thrust = clip(thrust, -low, _ONE - high)
-    u0, u1, u2, u3 = thrust + u0, thrust + u1, thrust + u2, thrust + u3
+    thrust, right, back = share_out(thrust, right, back, c[18])
+    u0, u1, u2, u3 = thrust - right - back, thrust - right + back, thrust + right + back, thrust + right - back
     s0, s1, s2, s3 = spin
     v0, v1, v2, v3 = _room(u0, s0), _room(u1, s1), _room(u2, s2), _room(u3, s3)
     yaw = clip(yaw, _greatest(v0, v1, v2, v3) - _ONE, _least(v0, v1, v2, v3))

@@ -15,10 +15,11 @@ from spike_ctrl._files.kernel import inlined
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.dynamics import AT, GYRO, GYRO_SLOPE, RATE_INTEGRAL, RATE_SETPOINT, RATES
 from spike_ctrl.sim.dynamics_adjoint import APPLIED, LOOP, STATE
-from spike_ctrl.sim.rate_loop import clip, own
+from spike_ctrl.sim.rate_loop import clip, own, share_out, wanted_thrust
 
-_ZERO, _ONE, _TWO, _DIAGONAL = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(math.sqrt(0.5))
-_lift, _thrust = inlined(action_mapping.lift), inlined(action_mapping.thrust)
+_ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+_DIAGONAL = np.float32(math.sqrt(0.5))
+_lift = inlined(action_mapping.lift)
 # Rows of the adjoint in the order of the loop's state: set-point 4, integral 3, gyro 3, its slope 3
 _SETPOINT, _INTEGRAL, _GYRO, _SLOPE = LOOP, LOOP + 4, LOOP + 7, LOOP + 10
 
@@ -47,6 +48,54 @@ def _torque(
     error = limit * buffer[lane + AT[RATE_SETPOINT + 1 + axis]] - (gyro + change)
     integral = buffer[lane + AT[RATE_INTEGRAL + axis]]
     return p * error + integral - d_per_dt * slope, integral + i_dt * error
+
+
+@inlined
+def _sign(x: Number) -> Number:
+    return _ONE if x > _ZERO else -_ONE
+
+
+@inlined
+def _pull_share_out(
+    g_thrust: Number, g_right: Number, g_back: Number, wanted: Number, right: Number, back: Number, airmode: Number
+) -> tuple[Number, Number, Number]:
+    """The gradients with respect to what goes into `share_out`, from those with respect to what comes out."""
+    most = abs(right) + abs(back)
+    if airmode > _ZERO:
+        crowded = _ONE if _TWO * most > _ONE else _ZERO
+        shrink = _ONE / (_TWO * most) if _TWO * most > _ONE else _ONE
+        reach = shrink * most
+        low, high = _ONE if wanted < reach else _ZERO, _ONE if wanted > _ONE - reach else _ZERO
+        g_reach = (low - high) * g_thrust
+        g_shrink = right * g_right + back * g_back + most * g_reach
+        g_most = shrink * g_reach - crowded * _TWO * shrink * shrink * g_shrink
+        g_thrust *= (_ONE - low) * (_ONE - high)
+        return g_thrust, shrink * g_right + _sign(right) * g_most, shrink * g_back + _sign(back) * g_most
+    room = _ONE - most if _ONE - most > _HALF else _HALF
+    thrust = clip(wanted, _ZERO, room)
+    for_roll = thrust - abs(back) if thrust > abs(back) else _ZERO
+    kept = clip(right, -for_roll, for_roll)
+    for_pitch = thrust - abs(kept) if thrust > abs(kept) else _ZERO
+    # Backwards: pitch in the room that roll leaves it, roll in the room beside pitch, the thrust below its limit.
+    g_kept = g_right
+    g_in_back = g_back
+    if abs(back) > for_pitch:
+        g_in_back = _ZERO
+        if thrust > abs(kept):
+            g_thrust += _sign(back) * g_back
+            g_kept -= _sign(kept) * _sign(back) * g_back
+    g_in_right = g_kept
+    if abs(right) > for_roll:
+        g_in_right = _ZERO
+        if thrust > abs(back):
+            g_thrust += _sign(right) * g_kept
+            g_in_back -= _sign(back) * _sign(right) * g_kept
+    if wanted > room:
+        if _ONE - most > _HALF:
+            g_in_right -= _sign(right) * g_thrust
+            g_in_back -= _sign(back) * g_thrust
+        g_thrust = _ZERO
+    return g_thrust, g_in_right, g_in_back
 
 
 @inlined
@@ -88,15 +137,12 @@ def rate_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number,
     pitch, pitch_integral = _torque(buffer, lane, 1, c[2], c[5], c[8], c[11], c[16], c[17])
     yaw, yaw_integral = _torque(buffer, lane, 2, c[3], c[6], c[9], c[12], c[16], c[17])
     hover, collective = c[0], buffer[lane + AT[RATE_SETPOINT]]
-    lift, wanted = _lift(collective, hover), _thrust(collective, hover)
+    wanted = wanted_thrust(collective, c)
+    lift = _lift(collective, hover) if collective > c[19] else _ZERO
     right, back = _DIAGONAL * clip(roll, -_ONE, _ONE), _DIAGONAL * clip(pitch, -_ONE, _ONE)
-    most = abs(right) + abs(back)
-    crowded = _ONE if _TWO * most > _ONE else _ZERO
-    shrink = _ONE / (_TWO * most) if _TWO * most > _ONE else _ONE
-    b0, b1, b2, b3 = -right - back, -right + back, right + back, right - back
-    reach = shrink * most
-    thrust = clip(wanted, reach, _ONE - reach)
-    u0, u1, u2, u3 = thrust + shrink * b0, thrust + shrink * b1, thrust + shrink * b2, thrust + shrink * b3
+    thrust, to_right, to_back = share_out(wanted, right, back, c[18])
+    u0, u1 = thrust - to_right - to_back, thrust - to_right + to_back
+    u2, u3 = thrust + to_right + to_back, thrust + to_right - to_back
     s0, s1, s2, s3 = spin
     v0, v1 = _ONE - u0 if s0 > _ZERO else u0, _ONE - u1 if s1 > _ZERO else u1
     v2, v3 = _ONE - u2 if s2 > _ZERO else u2, _ONE - u3 if s3 > _ZERO else u3
@@ -116,16 +162,11 @@ def rate_adjoint_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number,
     g1 -= s1 * ((g_low if v1 == greatest else _ZERO) + (g_high if v1 == least else _ZERO))
     g2 -= s2 * ((g_low if v2 == greatest else _ZERO) + (g_high if v2 == least else _ZERO))
     g3 -= s3 * ((g_low if v3 == greatest else _ZERO) + (g_high if v3 == least else _ZERO))
-    g_thrust = g0 + g1 + g2 + g3
-    low, high = _ONE if wanted < reach else _ZERO, _ONE if wanted > _ONE - reach else _ZERO
-    g_reach = (low - high) * g_thrust
-    g_shrink = b0 * g0 + b1 * g1 + b2 * g2 + b3 * g3 + most * g_reach
-    g_most = shrink * g_reach - crowded * _TWO * shrink * shrink * g_shrink
-    g_right = shrink * (-g0 - g1 + g2 + g3) + (g_most if right > _ZERO else -g_most)
-    g_back = shrink * (-g0 + g1 + g2 - g3) + (g_most if back > _ZERO else -g_most)
+    g_thrust, g_right, g_back = g0 + g1 + g2 + g3, -g0 - g1 + g2 + g3, -g0 + g1 + g2 - g3
+    g_thrust, g_right, g_back = _pull_share_out(g_thrust, g_right, g_back, wanted, right, back, c[18])
     g_roll, g_pitch = _DIAGONAL * _within(roll, -_ONE, _ONE) * g_right, _DIAGONAL * _within(pitch, -_ONE, _ONE) * g_back
     g_yaw = (_ONE - below) * (_ONE - above) * g_turn
-    adjoint[at + AT[_SETPOINT]] += lift * (_ONE - low) * (_ONE - high) * g_thrust
+    adjoint[at + AT[_SETPOINT]] += lift * g_thrust
     open0, open1 = _within(roll_integral, -c[13], c[13]), _within(pitch_integral, -c[14], c[14])
     open2 = _within(yaw_integral, -c[15], c[15])
     _pull_torque(adjoint, at, 0, g_roll, open0, c[1], c[4], c[7], c[10], c[16], c[17])

@@ -13,6 +13,13 @@ from numpy.typing import NDArray
 
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.flight.estimate_quality import (
+    AIDED,
+    GOOD_FLAGS,
+    POSITION_HORIZONTAL,
+    VELOCITY_HORIZONTAL,
+    EstimateQuality,
+)
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
@@ -26,16 +33,25 @@ WANDER_FREQUENCY = 0.4  # rad/s
 TILT, TILT_TUNED, TILT_TIME = math.radians(0.8), math.radians(0.2), 2.0  # standard deviation (rad), time constant (s)
 ACC_NOISE = (0.5, 1.7, 1.4)  # m/s^2, standard deviation of a sample while the motors turn
 QUIET = 0.02  # factor of all noise while the motors stand
+# Without satellites. Measured on PX4: the horizontal deviation that it tells grows from .30 to .69 m in the first second and
+# to 1.2 m in the second, its position counts as invalid after 4.4 s, and it was 9.4 m off after 18 s.
+DEVIATION, HEIGHT_DEVIATION = 0.2, 0.3  # m, of each axis, and of the height
+DEVIATION_GROWTH = 0.32  # m/s, of each axis
+DRIFT = 0.06  # m/s^2, of the horizontal position
+AIDED_FOR, VALID_FOR = 1.0, 4.4  # s
 Array = NDArray[np.float64]
 BLOCK = 256  # ticks for which random numbers are drawn at once
 
 
 class Estimator:
-    """The state of the error. generator: source of its random numbers."""
+    """The state of the error. generator: source of its random numbers. satellites: whether the GPS receives any."""
 
     def __init__(self, noise: float, generator: np.random.Generator):
         self.noise = noise
         self.reset_counter = 0
+        self.satellites = True
+        self._lost_for = 0.0  # s without satellites
+        self._drift = (0.0, 0.0)  # m/s^2
         self.acceleration: Vector = (0.0, 0.0, GRAVITY)  # m/s^2, specific force in FLU with noise
         self.gyro_noise: Vector = (0.0, 0.0, 0.0)  # rad/s, of the next sample
         self._generator = generator
@@ -51,11 +67,38 @@ class Estimator:
             draw = next(self._draws)
         tuned = parameters["EKF2_ACC_NOISE"] >= TUNED_ACC_NOISE and parameters["EKF2_GYR_NOISE"] >= TUNED_GYR_NOISE
         level = self.noise * (1.0 if running else QUIET)
+        self._lose(draw[9])
         before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
         *found, self.acceleration, self.gyro_noise = _advance(
             truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned
         )
         return StateEstimate(*found, truth.gyro)
+
+    def _lose(self, draw: float) -> None:
+        """Without satellites nothing corrects the horizontal error any more: it grows in the direction that is drawn."""
+        if self.satellites:
+            self._lost_for = 0.0
+            return
+        if self._lost_for == 0.0:
+            self._drift = (DRIFT * math.cos(math.pi * draw), DRIFT * math.sin(math.pi * draw))
+        self._lost_for += TICK
+        w = WANDER_FREQUENCY
+        for axis, drift in enumerate(self._drift):
+            self._error[1, axis] += TICK * (2 * w * self._error[1, axis] + w * w * self._error[0, axis] + drift)
+
+    @property
+    def quality(self) -> EstimateQuality:
+        """What it tells of itself, as PX4 does."""
+        deviation = math.sqrt(2) * (DEVIATION + DEVIATION_GROWTH * self._lost_for)
+        flags = GOOD_FLAGS if self._lost_for <= AIDED_FOR else GOOD_FLAGS & ~AIDED
+        if not self.position_valid:
+            flags &= ~(POSITION_HORIZONTAL | VELOCITY_HORIZONTAL)
+        return EstimateQuality(deviation, HEIGHT_DEVIATION, False, flags, (0.1, 0.1, 0.1, 0.1))
+
+    @property
+    def position_valid(self) -> bool:
+        """Whether the autopilot's own modes still use the horizontal position."""
+        return self._lost_for <= VALID_FOR
 
     def jump(self, by: Vector) -> None:
         """A reset of the estimator: from now on all positions are shifted by so much (m)."""

@@ -58,16 +58,20 @@ class Plant:
         dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
         self._arms = dynamics.geometry(airframe)
         self._extension = dynamics.extension(airframe, TICK)
-        self._loop = rate_loop.constants(airframe, TICK)
+        self._loop = rate_loop.constants(airframe, TICK, floor=-1.0)  # the autopilot itself flies without thrust, too
         # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
         self._late = [(0.0, 0.0, 0.0)] * max(0, int((airframe.rate_loop.delay - TICK / 2) / TICK + 0.5))
         self.hardest_touchdown = 0.0  # m/s, downwards
 
-    def advance(self, thrust: float, rates: Vector, running: bool, noise: Vector = (0.0, 0.0, 0.0)) -> None:
+    def advance(
+        self, thrust: float, rates: Vector, running: bool, noise: Vector = (0.0, 0.0, 0.0), airmode: int | None = None
+    ) -> None:
         """One tick. thrust: 0..1. rates: rad/s, FLU. running: where False, the motors are off.
 
-        noise: of the gyro's sample, rad/s.
+        noise: of the gyro's sample, rad/s. airmode: PX4's MC_AIRMODE, of which 2 counts as 1; None: that of the airframe.
         """
+        if airmode is not None:
+            self._loop[rate_loop.AIRMODE] = float(airmode > 0)
         self._late.append(rates)
         rates = self._late.pop(0)
         collective = action_mapping.collective(np.float64(thrust), np.float64(self.airframe.hover))

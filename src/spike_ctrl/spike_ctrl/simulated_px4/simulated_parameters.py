@@ -52,6 +52,7 @@ DEFAULTS: dict[str, int | float] = {
     "MPC_Z_V_AUTO_DN": 1.5,
     "MPC_LAND_SPEED": 0.7,
     "MPC_TILTMAX_AIR": 45.0,
+    "MC_AIRMODE": 0,  # whether the mixer adds thrust for torques; 2 counts as 1
     "MC_ROLL_P": 6.5,
     "MC_PITCH_P": 6.5,
     "MC_YAW_P": 2.8,

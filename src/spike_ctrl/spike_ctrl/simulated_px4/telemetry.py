@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import MOTOR_ORDER, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
+from spike_ctrl.px4.link import POSITION_VARIANCES
 from spike_ctrl.simulated_px4.cascade import RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.plant import PlantState
 
@@ -26,6 +28,7 @@ class Snapshot(NamedTuple):
     gyro: Vector
     acceleration: Vector
     reset_counter: int
+    quality: EstimateQuality
     command: RateCommand
     mode: PX4Mode
     intended: PX4Mode
@@ -94,12 +97,23 @@ def _local_position(s: Snapshot):
 
 
 def _odometry(s: Snapshot):
-    e, covariance = s.estimate, [UNKNOWN] * 21
+    e, covariance, unknown = s.estimate, [0.0] * 21, [UNKNOWN] * 21
+    x, y, z = POSITION_VARIANCES
+    covariance[x] = covariance[y] = s.quality.horizontal**2 / 2
+    covariance[z] = s.quality.vertical**2
     return messages.MAVLink_odometry_message(
         _microseconds(s), messages.MAV_FRAME_LOCAL_NED, messages.MAV_FRAME_LOCAL_NED,  # as PX4 v1.17: velocity in NED
         *frames.ned_from_enu(e.position), frames.ned_frd_from_enu_flu(e.quaternion), *frames.ned_from_enu(e.velocity),
-        *frames.frd_from_flu(e.rates), covariance, covariance, s.reset_counter, messages.MAV_ESTIMATOR_TYPE_AUTOPILOT, 0,
+        *frames.frd_from_flu(e.rates), covariance, unknown, s.reset_counter, messages.MAV_ESTIMATOR_TYPE_AUTOPILOT, 0,
     )  # fmt: skip
+
+
+def _estimator_status(s: Snapshot):
+    q = s.quality
+    velocity, position, height, heading = q.innovations
+    return messages.MAVLink_estimator_status_message(
+        _microseconds(s), q.flags, velocity, position, height, heading, 0, 0, q.horizontal, q.vertical
+    )
 
 
 def _highres_imu(s: Snapshot):
@@ -156,6 +170,7 @@ STREAMS = {
     messages.MAVLINK_MSG_ID_HIGHRES_IMU: TelemetryStream(_highres_imu, 50, 0),
     messages.MAVLINK_MSG_ID_LOCAL_POSITION_NED: TelemetryStream(_local_position, 30, 1, 125),
     messages.MAVLINK_MSG_ID_ODOMETRY: TelemetryStream(_odometry, 30, 0, 125),
+    messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: TelemetryStream(_estimator_status, 1, 0.5),
     messages.MAVLINK_MSG_ID_CURRENT_MODE: TelemetryStream(_current_mode, 0, 0),
     messages.MAVLINK_MSG_ID_BATTERY_STATUS: TelemetryStream(_battery_status, 0, 0.5),
     messages.MAVLINK_MSG_ID_ATTITUDE_TARGET: TelemetryStream(_attitude_target, 0, 0, 125),

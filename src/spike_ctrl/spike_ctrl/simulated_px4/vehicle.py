@@ -157,7 +157,8 @@ class Vehicle:
         self.commander.update(self._seen(), self.now)
         self._command = self._control()
         running, thrust = self.commander.running, self._command.thrust
-        self.plant.advance(min(max(thrust, 0.0), 1.0), self._command.rates, running, self.estimator.gyro_noise)
+        flown = (min(max(thrust, 0.0), 1.0), self._command.rates, running, self.estimator.gyro_noise)
+        self.plant.advance(*flown, self.parameters["MC_AIRMODE"])
         self._truth = self.plant.state
         self.farthest = max(self.farthest, math.hypot(*self._truth.position))
         self._estimate = self.estimator.advance(self._truth, running, self.parameters)
@@ -198,7 +199,14 @@ class Vehicle:
         if mode == PX4Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
             self.commander.takeoff_done()
             self._mode = self.commander.mode  # it holds the same place
-        return self._follow(self._navigator.target(self._estimate, self.parameters, self.now, TICK))
+        target = self._navigator.target(self._estimate, self.parameters, self.now, TICK)
+        if not self.estimator.position_valid:  # PX4 then descends level: it neither holds a place nor brakes
+            x, y, _ = self._estimate.position
+            target = target._replace(position=(x, y, target.position[2]), velocity=(0.0, 0.0, target.velocity[2]))
+            blind = self._estimate._replace(velocity=(0.0, 0.0, self._estimate.velocity[2]))
+            command, self._integral = position_command(blind, target, (0.0, 0.0, self._integral[2]), self.parameters, TICK)
+            return command
+        return self._follow(target)
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand:
         if isinstance(setpoint, RateCommand):
@@ -247,8 +255,8 @@ class Vehicle:
         c, gyro = self.commander, zip(self._truth.rates, self.estimator.gyro_noise, strict=True)
         return Snapshot(
             self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
-            self.estimator.reset_counter, self._command, c.mode, c.intended, c.armed, c.failsafe, c.terminated,
-            self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
+            self.estimator.reset_counter, self.estimator.quality, self._command, c.mode, c.intended, c.armed, c.failsafe,
+            c.terminated, self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
             self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works,
         )  # fmt: skip
 
@@ -334,7 +342,7 @@ class Vehicle:
         return CommandResult.ACCEPTED
 
     def _inject_failure(self, port: str, m) -> CommandResult:
-        """Switch battery gauge or remote control off and on; a wrong GPS makes the estimate jump."""
+        """Switch battery gauge, remote control or GPS off and on; a wrong GPS makes the estimate jump."""
         if self.parameters["SYS_FAILURE_EN"] != 1:
             return CommandResult.DENIED
         unit, kind = m.param1, m.param2
@@ -343,6 +351,8 @@ class Vehicle:
             self.battery.working = kind == messages.FAILURE_TYPE_OK
         elif unit == messages.FAILURE_UNIT_SYSTEM_RC_SIGNAL and on_or_off:
             self.radio_works = kind == messages.FAILURE_TYPE_OK
+        elif unit == messages.FAILURE_UNIT_SENSOR_GPS and on_or_off:
+            self.estimator.satellites = kind == messages.FAILURE_TYPE_OK
         elif unit == messages.FAILURE_UNIT_SENSOR_GPS and kind == messages.FAILURE_TYPE_WRONG:
             self.estimator.jump(JUMP)
             self._navigator.shifted(JUMP)

@@ -1,0 +1,93 @@
+"""How sure the autopilot's estimator is of the state that it tells, and whether that is enough to fly on. Pure.
+
+An estimator that has lost its satellites goes on telling positions, which drift by metres; the autopilot's own geofence
+believes them too. What it tells beside them says so: the variances of position, the flags of what it can still estimate, and
+how far the measurements lie from what it expects.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spike_ctrl._files.ranges import within
+
+# ESTIMATOR_STATUS.flags of MAVLink. PX4 leaves out AIDED as soon as no measurement bounds the horizontal drift any more.
+ATTITUDE, VELOCITY_HORIZONTAL, VELOCITY_VERTICAL, POSITION_HORIZONTAL, POSITION_VERTICAL = 1, 2, 4, 8, 32
+CONSTANT_POSITION, AIDED = 128, 256
+NEEDED = {
+    ATTITUDE: "attitude",
+    VELOCITY_HORIZONTAL: "horizontal velocity",
+    VELOCITY_VERTICAL: "vertical velocity",
+    POSITION_HORIZONTAL: "horizontal position",
+    POSITION_VERTICAL: "height",
+    AIDED: "a measurement of the horizontal motion",
+}
+GOOD_FLAGS = sum(NEEDED)
+UNKNOWN_FLAGS = -1
+INNOVATIONS = ("velocity", "horizontal position", "height", "heading")
+UNKNOWN_INNOVATIONS = (math.nan, math.nan, math.nan, math.nan)
+
+
+class EstimateQuality(NamedTuple):
+    """What the estimator tells of itself with a state; NaN and -1 stand for what it does not tell.
+
+    horizontal, vertical: standard deviations of the position (m); the horizontal one is that of both axes together, PX4's
+    eph. failed: it says that its estimate is not to be used (ODOMETRY.quality below 0). flags: ESTIMATOR_STATUS.flags.
+    innovations: by INNOVATIONS, the measurements' distance from what was expected, over the largest that is accepted.
+    """
+
+    horizontal: float = math.nan
+    vertical: float = math.nan
+    failed: bool = False
+    flags: int = UNKNOWN_FLAGS
+    innovations: tuple[float, float, float, float] = UNKNOWN_INNOVATIONS
+
+
+@dataclass(frozen=True)
+class EstimateLimits:
+    """Up to where a state may be flown on. time: s beyond a limit, after which the autopilot must land."""
+
+    horizontal: float = within(0.6, 0.01, 100.0)  # m, standard deviation
+    vertical: float = within(1.0, 0.01, 100.0)  # m, standard deviation
+    innovation: float = within(1.0, 0.1, 100.0)  # of what the estimator accepts
+    time: float = within(0.5, 0.0, 10.0)
+
+
+def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = False) -> str | None:
+    """What speaks against an estimate, in words; None where nothing does, or the estimator does not tell.
+
+    standing: of a vehicle on the ground, which PX4 knows to stand still, and whose innovations are not looked at.
+    """
+    if quality.failed:
+        return "quality: the estimator says that its estimate has failed"
+    for name, found, limit in (
+        ("horizontal position", quality.horizontal, limits.horizontal),
+        ("height", quality.vertical, limits.vertical),
+    ):
+        if found > limit or math.isinf(found):
+            return f"{name}: found a deviation of {found:.2f} m, wanted at most {limit:g} m"
+    if quality.flags != UNKNOWN_FLAGS:
+        if missing := [name for flag, name in NEEDED.items() if not quality.flags & flag]:
+            return f"flags: found {quality.flags}, without {', '.join(missing)}"
+        if quality.flags & CONSTANT_POSITION and not standing:
+            return f"flags: found {quality.flags}: it takes the vehicle for standing"
+    for name, ratio in zip(INNOVATIONS, quality.innovations, strict=True):
+        if ratio > limits.innovation and not standing:
+            return f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
+    return None
+
+
+class Doubt(NamedTuple):
+    """Since when (s) the estimate has been in doubt without a break, and why; None: it is not."""
+
+    since: float | None = None
+    detail: str = ""
+
+    def seen(self, quality: EstimateQuality, now: float, limits: EstimateLimits) -> Doubt:
+        """After a state with this quality, received at `now` (s)."""
+        detail = doubt(quality, limits)
+        if detail is None:
+            return Doubt()
+        return Doubt(now if self.since is None else self.since, detail)
