@@ -70,6 +70,15 @@ def position_command(
     return attitude_command(estimate.quaternion, attitude, thrust, parameters), integral
 
 
+def without_place(
+    estimate: StateEstimate, target: CascadeTarget, integral: Vector
+) -> tuple[StateEstimate, CascadeTarget, Vector]:
+    """Arguments of `position_command` without a horizontal position: level, it neither holds a place nor brakes."""
+    (x, y, _), (_, _, climb) = estimate.position, estimate.velocity
+    level = target._replace(position=(x, y, target.position[2]), velocity=(0.0, 0.0, target.velocity[2]))
+    return estimate._replace(velocity=(0.0, 0.0, climb)), level, (0.0, 0.0, integral[2])
+
+
 def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, parameters: AutopilotParameters) -> RateCommand:
     """The body rates that turn from attitude `found` to attitude `wanted`, within PX4's limits."""
     x, y, z, w = _times(_conjugate(found), wanted)

@@ -16,22 +16,15 @@ from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
-from spike_ctrl.simulated_px4 import offboard_setpoints
+from spike_ctrl.simulated_px4 import cascade, offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
-from spike_ctrl.simulated_px4.cascade import (
-    IDLE,
-    CascadeTarget,
-    RateCommand,
-    StateEstimate,
-    attitude_command,
-    position_command,
-)
+from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
 from spike_ctrl.simulated_px4.plant import TICK, Plant, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameterError, AutopilotParameters
-from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
+from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot, parameter_message
 
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
@@ -200,22 +193,22 @@ class Vehicle:
             self.commander.takeoff_done()
             self._mode = self.commander.mode  # it holds the same place
         target = self._navigator.target(self._estimate, self.parameters, self.now, TICK)
-        if not self.estimator.position_valid:  # PX4 then descends level: it neither holds a place nor brakes
-            x, y, _ = self._estimate.position
-            target = target._replace(position=(x, y, target.position[2]), velocity=(0.0, 0.0, target.velocity[2]))
-            blind = self._estimate._replace(velocity=(0.0, 0.0, self._estimate.velocity[2]))
-            command, self._integral = position_command(blind, target, (0.0, 0.0, self._integral[2]), self.parameters, TICK)
-            return command
-        return self._follow(target)
+        if self.estimator.position_valid:
+            return self._follow(target)
+        blind = cascade.without_place(self._estimate, target, self._integral)
+        command, self._integral = cascade.position_command(*blind, self.parameters, TICK)
+        return command
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand:
         if isinstance(setpoint, RateCommand):
             return setpoint
         if isinstance(setpoint, CascadeTarget):
-            command, self._integral = position_command(self._estimate, setpoint, self._integral, self.parameters, TICK)
+            command, self._integral = cascade.position_command(
+                self._estimate, setpoint, self._integral, self.parameters, TICK
+            )
             return command
         thrust, quaternion = setpoint
-        return attitude_command(self._estimate.quaternion, quaternion, thrust, self.parameters)
+        return cascade.attitude_command(self._estimate.quaternion, quaternion, thrust, self.parameters)
 
     # --- what is sent -----------------------------------------------------------------------------------------------
 
@@ -227,7 +220,7 @@ class Vehicle:
             found += [(port, messages.MAVLink_statustext_message(severity, text[:50].encode())) for port in self._writers]
         for port, at in list(self._listing.items()):
             end = self._listing[port] = min(at + LISTED_PER_TICK, len(NAMES))
-            found += [(port, _parameter_message(self.parameters, index)) for index in range(at, end)]
+            found += [(port, parameter_message(self.parameters, index)) for index in range(at, end)]
             if end == len(NAMES):
                 del self._listing[port]
         snapshot = None
@@ -365,9 +358,9 @@ class Vehicle:
         if not self._for_us(m):
             return
         if m.param_index < 0 and m.param_id in NAMES:
-            self._answers.append((port, _parameter_message(self.parameters, NAMES.index(m.param_id))))
+            self._answers.append((port, parameter_message(self.parameters, NAMES.index(m.param_id))))
         elif 0 <= m.param_index < len(NAMES):
-            self._answers.append((port, _parameter_message(self.parameters, m.param_index)))
+            self._answers.append((port, parameter_message(self.parameters, m.param_index)))
 
     def _param_request_list(self, port: str, received: Received) -> None:
         if self._for_us(received.message):
@@ -386,7 +379,7 @@ class Vehicle:
             self.commander.said.append((3, f"{m.param_id}: unknown or of another type"))
             if m.param_id not in NAMES:
                 return
-        self._answers.append((port, _parameter_message(self.parameters, NAMES.index(m.param_id))))
+        self._answers.append((port, parameter_message(self.parameters, NAMES.index(m.param_id))))
 
 
 _HANDLERS: dict[int, Callable] = {
@@ -405,9 +398,3 @@ _COMMANDS: dict[int, Callable] = {
     messages.MAV_CMD_INJECT_FAILURE: Vehicle._inject_failure,
     **dict.fromkeys(_MODE_COMMANDS, Vehicle._mode_command),
 }
-
-
-def _parameter_message(parameters: AutopilotParameters, index: int) -> messages.MAVLink_message:
-    name = NAMES[index]
-    value, kind = dialect.parameter_to_wire(parameters[name])
-    return messages.MAVLink_param_value_message(name.encode(), value, kind, len(NAMES), index)
