@@ -195,8 +195,10 @@ class Vehicle:
         target = self._navigator.target(self._estimate, self.parameters, self.now, TICK)
         if self.estimator.position_valid:
             return self._follow(target)
-        blind = cascade.without_place(self._estimate, target, self._integral)
-        command, self._integral = cascade.position_command(*blind, self.parameters, TICK)
+        return self._to_place(*cascade.without_place(self._estimate, target, self._integral))
+
+    def _to_place(self, estimate: StateEstimate, target: CascadeTarget, integral: Vector) -> RateCommand:
+        command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, TICK)
         return command
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand:
