@@ -52,6 +52,7 @@ ARGUMENTS = [
     ("height_deviation", float, "1.0", "The same of the height, m."),
     ("innovation", float, "1.0", "Largest innovation, as a share of what the estimator accepts."),
     ("remote_control", bool, "true", "A pilot has a remote control; false: the autopilot must fly without one."),
+    ("assume", str, "", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it."),
     ("system", int, "1", "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
     ("link", str, "mavlink", "Link of the commands: mavlink, or uxrce where px4_msgs is installed."),
@@ -59,7 +60,7 @@ ARGUMENTS = [
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
-SHARED = "airframe rate cage height deviation height_deviation innovation remote_control"
+SHARED = "airframe rate cage height deviation height_deviation innovation assume remote_control"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
 SUPERVISOR = f"{SHARED} model auto trajectory setpoint size period duration record"
 # Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.

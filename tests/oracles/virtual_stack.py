@@ -17,7 +17,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
-from spike_ctrl.px4 import link, preflight
+from spike_ctrl.px4 import link, parameter_rules, preflight
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
@@ -39,11 +39,11 @@ class VirtualStack:
     def __init__(self, parameters=None, vehicle=None, **settings):
         self.craft = airframe.load("sih_quadx")
         self.settings = settings_for(self.craft, 100.0, **settings)
-        self.wanted = preflight.Wanted(remote_control=False)
+        self.wanted = parameter_rules.Wanted(remote_control=False)
         self.vehicle = Vehicle(
             self.craft, parameters=READY | (parameters or {}), **{"seed": 1, "noise": 0.5} | (vehicle or {})
         )
-        names = preflight.parameter_names(self.settings, self.craft, self.wanted)
+        names = parameter_rules.parameter_names(self.settings, self.craft, self.wanted)
         self.companion = Companion(Link(), 100.0, names)
         self.guide = GeometricGuide(self.craft)
         self.integral = self.guide.initial_state(1)

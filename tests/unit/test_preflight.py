@@ -10,25 +10,26 @@ from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.estimate_quality import CONSTANT_POSITION, GOOD_FLAGS, EstimateQuality
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy.checkpoint import Contract
-from spike_ctrl.px4 import preflight, px4_parameters
-from spike_ctrl.px4.preflight import Clock, EstimatorHealth, Wanted
+from spike_ctrl.px4 import parameter_rules, preflight, px4_parameters
+from spike_ctrl.px4.parameter_rules import Wanted
+from spike_ctrl.px4.preflight import Clock, EstimatorHealth
 
 SETTINGS, WANTED, CRAFT = FlightSettings(), Wanted(), airframe.load("sih_quadx")
 GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,
     "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
-    "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0,
+    "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0, "COM_RC_OVERRIDE": 3,
 }  # fmt: skip
 # PX4 v1.17 out of the box.
 DEFAULT = GOOD | {
     "COM_OF_LOSS_T": 1.0, "COM_OBL_RC_ACT": 0, "COM_LOW_BAT_ACT": 0, "GF_ACTION": 2, "GF_MAX_HOR_DIST": 0,
-    "GF_MAX_VER_DIST": 0, "NAV_DLL_ACT": 0, "NAV_RCL_ACT": 2, "COM_RC_IN_MODE": 1,
+    "GF_MAX_VER_DIST": 0, "NAV_DLL_ACT": 0, "NAV_RCL_ACT": 2, "COM_RC_IN_MODE": 1, "COM_RC_OVERRIDE": 1,
 }  # fmt: skip
 
 
 def audit(parameters, wanted=WANTED, settings=SETTINGS):
-    return preflight.audit_parameters(parameters, settings, CRAFT, wanted)
+    return parameter_rules.audit_parameters(parameters, settings, CRAFT, wanted)
 
 
 def names(unmet):
@@ -43,7 +44,7 @@ def test_the_autopilot_out_of_the_box_does_not_pass():
     unmet = audit(DEFAULT)
     assert names(unmet) == {
         "COM_OF_LOSS_T", "COM_OBL_RC_ACT", "COM_LOW_BAT_ACT", "GF_MAX_HOR_DIST", "GF_MAX_VER_DIST", "NAV_DLL_ACT",
-        "COM_RC_IN_MODE",
+        "COM_RC_IN_MODE", "COM_RC_OVERRIDE",
     }  # fmt: skip
     assert str(unmet[0]).startswith(
         "COM_OF_LOSS_T: found 1, wanted at most 0.2 s; set COM_OF_LOSS_T to 0.2: for this time PX4 keeps flying"
@@ -64,13 +65,13 @@ def test_a_parameter_that_was_not_received_is_unmet(name):
         ("COM_OBL_RC_ACT", 7), ("COM_OBL_RC_ACT", 0), ("COM_LOW_BAT_ACT", 0), ("GF_ACTION", 0), ("GF_ACTION", 1),
         ("GF_MAX_HOR_DIST", 4.2), ("GF_MAX_VER_DIST", 3.0), ("NAV_DLL_ACT", 0), ("COM_FAIL_ACT_T", 6), ("NAV_RCL_ACT", 6),
         ("COM_RC_IN_MODE", 4), ("COM_RCL_EXCEPT", 4), ("FD_FAIL_R", 45), ("FD_FAIL_P", 45), ("MPC_THR_HOVER", 0.3),
-        ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0), ("MC_AIRMODE", 2),
+        ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0), ("MC_AIRMODE", 2), ("COM_RC_OVERRIDE", 1),
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_named_with_the_value_to_set(name, value):
     (condition,) = audit(GOOD | {name: value})
     assert condition.what.startswith(f"{name}: found {value:g}, wanted ") and condition.fix.startswith(f"set {name} to ")
-    assert condition.blocks == (name not in ("NAV_DLL_ACT", "COM_FAIL_ACT_T", "CBRK_FLIGHTTERM"))
+    assert condition.blocks == (name not in ("NAV_DLL_ACT", "COM_FAIL_ACT_T", "CBRK_FLIGHTTERM", "COM_RC_OVERRIDE"))
 
 
 @pytest.mark.parametrize("parameters", [DEFAULT, dict.fromkeys(GOOD, 7.0), dict.fromkeys(GOOD, -1.0), {}])
@@ -84,13 +85,13 @@ def test_setting_what_the_audit_says_satisfies_it(parameters, remote_control):
 
 
 def test_the_values_that_are_written_to_the_autopilot_clear_what_bars_a_flight():
-    values = preflight.to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
+    values = parameter_rules.to_set(DEFAULT | {"COM_RC_IN_MODE": math.nan}, SETTINGS, CRAFT, WANTED)
     assert values["COM_OF_LOSS_T"] == 0.2 and "NAV_DLL_ACT" not in values  # which only warns
     assert [one for one in audit(DEFAULT | values) if one.blocks] == []
     without = Wanted(remote_control=False)
-    assert preflight.to_set(GOOD | {"COM_RCL_EXCEPT": 3}, SETTINGS, CRAFT, without) == {"COM_RCL_EXCEPT": 7}
-    assert preflight.to_set(GOOD | {"COM_RCL_EXCEPT": 5}, SETTINGS, CRAFT, WANTED) == {"COM_RCL_EXCEPT": 1}
-    assert preflight.to_set({}, SETTINGS, CRAFT, WANTED) == preflight.to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
+    assert parameter_rules.to_set(GOOD | {"COM_RCL_EXCEPT": 3}, SETTINGS, CRAFT, without) == {"COM_RCL_EXCEPT": 7}
+    assert parameter_rules.to_set(GOOD | {"COM_RCL_EXCEPT": 5}, SETTINGS, CRAFT, WANTED) == {"COM_RCL_EXCEPT": 1}
+    assert parameter_rules.to_set({}, SETTINGS, CRAFT, WANTED) == parameter_rules.to_set(GOOD, SETTINGS, CRAFT, WANTED) == {}
 
 
 def test_the_wanted_thrust_model_is_the_one_that_policies_of_the_layout_have_learned():
@@ -207,7 +208,7 @@ def test_publishers_are_counted():
 @pytest.mark.parametrize(
     ("clock", "words"),
     [
-        (None, "no answer to TIMESYNC"),
+        (None, "too few answers to TIMESYNC"),
         (Clock(0.05, 0.001), "round trip: found 50.0 ms, wanted at most 10 ms"),
         (Clock(0.001, 0.001, 0.7), "rate: found 0.700 of this computer's, wanted 0.8 to 1.2"),
         (Clock(0.001, math.nan), "spread of the offset: found nan ms"),
@@ -227,10 +228,11 @@ def test_a_steady_clock_passes():
     [(None, math.hypot(3, 3), 3.0), ((0.0, 0.0, 0.0), math.hypot(3, 3), 3.0), ((1.0, -2.0, -0.4), math.hypot(4, 5), 3.4)],
 )
 def test_the_fence_is_measured_from_home(home, horizontal, vertical):
+    fixed = replace(SETTINGS, cage=replace(SETTINGS.cage, relative=False))
     for more, wanted in ((-0.01, {"GF_MAX_HOR_DIST", "GF_MAX_VER_DIST"}), (0.01, set())):
         parameters = GOOD | {"GF_MAX_HOR_DIST": horizontal + more, "GF_MAX_VER_DIST": vertical + more}
         heard = preflight.Heard(parameters, HEALTHY, Clock(0.0005, 0.001), STATUS, home, 100.0, home)
-        unmet = preflight.audit(heard, SETTINGS, CRAFT, WANTED)
+        unmet = preflight.audit(heard, fixed, CRAFT, WANTED)
         assert {one for one in names(unmet) if one.startswith("GF_")} == wanted
 
 
@@ -245,7 +247,7 @@ def test_the_vehicle_must_be_able_to_climb_inside_the_cage():
 def test_a_cage_around_home_lies_where_the_vehicle_stands_and_the_fence_around_it_is_the_same(place):
     """1 of 4 boots of PX4 stood at z -.53 (barometer), and CAGE_LEFT refused the take-off for ever."""
     assert preflight.audit_cage(SETTINGS, place) == []
-    assert preflight.audit_parameters(GOOD, SETTINGS, CRAFT, WANTED, place) == []
+    assert parameter_rules.audit_parameters(GOOD, SETTINGS, CRAFT, WANTED, place) == []
     low = replace(SETTINGS, ladder=replace(SETTINGS.ladder, take_off_height=2.9))
     (condition,) = preflight.audit_cage(low, place)
     assert "wanted" in condition.what and "2.9 m above the vehicle" in condition.what
@@ -267,3 +269,42 @@ def test_an_estimate_in_doubt_or_untold_is_unmet():
         "estimator: deviation of the position: not told in ODOMETRY",
         "estimator: ESTIMATOR_STATUS not received",
     ]
+
+
+def test_px4_1_18_has_other_parameters_for_the_sticks_and_one_more_action_for_a_lost_remote_control():
+    """PX4 v1.18's release notes: MAN_OVERRIDE_SPD in the place of COM_RC_OVERRIDE; NAV_RCL_ACT 7 holds without failsafe."""
+    new = {name: value for name, value in GOOD.items() if name != "COM_RC_OVERRIDE"} | {"MAN_OVERRIDE_SPD": 1.0}
+
+    def unmet(parameters, remote_control, version=(1, 18)):
+        wanted = Wanted(remote_control=remote_control)
+        return names(parameter_rules.audit_parameters(parameters, SETTINGS, CRAFT, wanted, None, version))
+
+    assert unmet(new, True) == set()
+    assert unmet(new | {"MAN_OVERRIDE_SPD": -1.0}, True) == {"MAN_OVERRIDE_SPD"}
+    assert unmet(new, True, (1, 17)) == {"COM_RC_OVERRIDE"} and unmet(GOOD, True, (1, 18)) == {"MAN_OVERRIDE_SPD"}
+    without = new | {"COM_RCL_EXCEPT": 4, "NAV_RCL_ACT": 7}
+    assert unmet(without, False) == set() and unmet(without, False, (1, 17)) == {"NAV_RCL_ACT"}
+    assert unmet(new | {"NAV_RCL_ACT": 7}, True) == {"NAV_RCL_ACT"}
+    assert "MAN_OVERRIDE_SPD" in parameter_rules.parameter_names(SETTINGS, CRAFT, WANTED, (1, 18))
+
+
+@pytest.mark.parametrize("version", [(1, 14), (1, 17), (1, 18)])
+def test_a_known_version_passes_and_an_unknown_one_is_refused_in_words_unless_it_is_assumed(version):
+    assert parameter_rules.audit_version(version, WANTED) == []
+    (unknown,) = parameter_rules.audit_version((1, 19), WANTED)
+    assert unknown.blocks and str(unknown).startswith("autopilot: found PX4 1.19, wanted 1.14 to 1.18; ")
+    assert "--assume VERSION (assume:=VERSION in a launch)" in unknown.fix
+    (silent,) = parameter_rules.audit_version(None, WANTED)
+    assert silent.blocks and "version: not received" in silent.what
+    (assumed,) = parameter_rules.audit_version((1, 19), Wanted(assume="1.18"))
+    assert not assumed.blocks and assumed.what == "autopilot: found PX4 1.19, taken for 1.18 because it was told so"
+    assert parameter_rules.audit_version(None, Wanted(assume="1.18")) == []
+
+
+def test_a_clock_that_is_not_good_enough_says_whose_lateness_it_is():
+    ours = preflight.audit_clock(Clock(0.03, 0.08, 1.0, held_up=0.09), WANTED)
+    assert [one.fix for one in ours] == ["this computer itself was late by 90 ms: give it less to do"] * 2
+    link, theirs = preflight.audit_clock(Clock(0.03, 0.08, 1.0), WANTED)
+    assert "the link is slow" in link.fix and "the autopilot's clock jumps or stalls" in theirs.fix
+    assert preflight.audit_clock(Clock(0.001, 0.001, 4.9), Wanted(speed=5.0))[0].blocks is False
+    assert preflight.audit_clock(Clock(0.001, 0.001, 5.0), WANTED)[0].blocks

@@ -20,6 +20,7 @@ from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.px4 import preflight
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link, StatusText
+from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
 CRAFT = airframe.load("sih_quadx")
@@ -144,7 +145,7 @@ def test_a_lost_link_makes_all_parameters_unknown_until_they_are_read_again():
     pair.silence(0.6)
     pair.run(0.02)
     heard = pair.companion.heard_of(pair.vehicle.now)
-    unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, preflight.Wanted())]
+    unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, Wanted())]
     assert any(one.startswith("GF_ACTION: not received") for one in unmet)
     pair.run(1.0)
     assert pair.companion.parameters["GF_ACTION"] == 0 and pair.companion.parameters.keys() == set(NAMES)
@@ -240,7 +241,7 @@ def test_a_battery_that_is_no_longer_reported_is_unknown_and_bars_a_flight():
     pair.run(0.8)
     assert found(pair) == {Fault.BATTERY_UNKNOWN, Fault.RC_LOST} and not pair.companion.ready
     assert math.isnan(pair.companion.status().battery) and math.isnan(pair.companion.status().voltage)
-    unmet = preflight.audit(pair.companion.heard_of(pair.vehicle.now), FlightSettings(), CRAFT, preflight.Wanted())
+    unmet = preflight.audit(pair.companion.heard_of(pair.vehicle.now), FlightSettings(), CRAFT, Wanted())
     for words in ("battery: found nan%", "estimator: nothing received"):
         assert any(one.what.startswith(words) and one.blocks for one in unmet)
     pair.lost = set()
@@ -345,7 +346,7 @@ def test_a_clock_that_drifts_has_a_rate_and_no_spread(rate):
                 companion.receive(data, now)
     clock = companion.clock()
     assert clock.rate == pytest.approx(rate, abs=1e-4) and clock.spread < 1e-3
-    told = [str(one) for one in preflight.audit_clock(clock, preflight.Wanted())]
+    told = [str(one) for one in preflight.audit_clock(clock, Wanted())]
     assert bool(told) == (rate != 1.0)
     assert all(one.startswith(f"clock: rate: found {rate:.3f} of this computer's, wanted 1; ") for one in told)
 
@@ -369,7 +370,7 @@ def test_an_autopilot_with_another_system_number_is_named():
     vehicle, companion = Vehicle(CRAFT, system=3), Companion(Link(), 100.0)
     for _, data in vehicle.advance(2.0):
         companion.receive(data, 2.0)
-    (unmet,) = preflight.audit(companion.heard_of(2.0), FlightSettings(), CRAFT, preflight.Wanted())
+    (unmet,) = preflight.audit(companion.heard_of(2.0), FlightSettings(), CRAFT, Wanted())
     assert str(unmet) == "autopilot: not heard, but system 3; start with that MAV_SYS_ID as its system: 3"
     companion = Companion(Link(system=3), 100.0)
     for _, data in vehicle.advance(4.0):
@@ -391,6 +392,6 @@ def test_the_wander_of_the_estimate_is_measured_on_the_ground():
     assert estimator.prearm_ok and estimator.horizontal < 0.05 and estimator.vertical < 0.05 and estimator.resets == 0
     assert clock.round_trip < 0.01 and clock.spread < 0.01
     heard = pair.companion.heard_of(pair.vehicle.now)
-    unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, preflight.Wanted())]
+    unmet = [str(one) for one in preflight.audit(heard, FlightSettings(), CRAFT, Wanted())]
     assert any(one.startswith("COM_OF_LOSS_T: not received") for one in unmet)
     assert not any("estimator" in one or "clock" in one or "state:" in one for one in unmet)

@@ -10,7 +10,7 @@ from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsErro
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.px4 import preflight
-from spike_ctrl.px4.preflight import Wanted
+from spike_ctrl.px4.parameter_rules import KNOWN_VERSIONS, Wanted, parse_version
 from spike_ctrl_ros.declared_parameters import NodeParameterError, parameter
 
 
@@ -33,6 +33,7 @@ class FlightOptions:
     innovation: float = parameter(
         1.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS).", low=0.1, high=100.0
     )
+    assume: str = parameter("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
 
 
@@ -44,7 +45,10 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
         settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate)
     except (AirframeError, FlightSettingsError) as error:
         raise NodeParameterError(str(error)) from None
-    return vehicle, settings, Wanted(remote_control=options.remote_control, state_rate=0.8 * options.rate)
+    if options.assume and parse_version(options.assume) not in KNOWN_VERSIONS:
+        known = ", ".join(f"{major}.{minor}" for major, minor in KNOWN_VERSIONS)
+        raise NodeParameterError(f"parameter 'assume': found '{options.assume}', wanted one of {known}")
+    return vehicle, settings, Wanted(options.remote_control, options.assume, state_rate=0.8 * options.rate)
 
 
 def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:

@@ -12,7 +12,7 @@ from spike_ctrl.px4 import link as px4_link
 from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
-from spike_ctrl.px4.preflight import Unmet
+from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError

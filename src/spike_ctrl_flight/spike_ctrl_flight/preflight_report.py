@@ -9,7 +9,8 @@ from spike_ctrl_msgs.msg import Preflight
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.px4 import preflight
-from spike_ctrl.px4.preflight import Heard, Unmet, Wanted
+from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, parameter_names
+from spike_ctrl.px4.preflight import Heard
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.standard_topics import diagnostics
@@ -23,10 +24,9 @@ class PreflightReport:
         self._preflight_out = node.create_publisher(Preflight, "preflight", qos.STATUS)
         self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """The autopilot's parameters that the preflight needs."""
-        return preflight.parameter_names(self.settings, self.airframe, self.wanted)
+    def parameter_names(self, version: PX4Version | None = None) -> tuple[str, ...]:
+        """The parameters that the preflight needs of an autopilot of this version."""
+        return parameter_names(self.settings, self.airframe, self.wanted, version)
 
     def publish(self, heard: Heard, of_link: list[Unmet], figures: dict[str, object]) -> None:
         """Audit what was heard of the autopilot. of_link: what is not met on the way of the commands."""

@@ -24,7 +24,7 @@ from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
-from spike_ctrl.px4.preflight import Wanted
+from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings, require_fit

@@ -62,7 +62,7 @@ class VehicleBridge(Node):
         except (SigningError, ConnectionFault) as error:
             raise NodeParameterError(str(error)) from None
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
-        self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, self.preflight.parameter_names)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, self.preflight.parameter_names())
         if p.link == "mavlink":
             self.commands = OverMavlink(self.connection, self.companion, self.airframe)
         else:
@@ -185,6 +185,7 @@ class VehicleBridge(Node):
     def report_preflight(self) -> None:
         with self.lock:
             heard = self.companion.heard_of(time.monotonic())
+            self.companion.want(self.preflight.parameter_names(heard.version))
             of_link = self.commands.unmet()
         latencies = {f"latency_{name}": found for name, found in self.latencies.items()}
         self.preflight.publish(heard, of_link, {**latencies, "refused": self.refused, **self.companion.link.counts})

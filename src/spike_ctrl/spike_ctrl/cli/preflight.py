@@ -19,8 +19,9 @@ spike-ctrl preflight --model models/sih_quadx.safetensors
 spike-ctrl preflight --connection serial:/dev/ttyUSB0:921600 --cage=-2,-2,-0.5,2,2,2.5
 spike-ctrl preflight --no-remote-control           # against `spike-ctrl vehicle`
 spike-ctrl preflight --no-remote-control --set     # and write the wanted values to its parameters
+spike-ctrl preflight --no-remote-control --speed 5 --assume 1.18       # a faster simulation of a version that is not known
 """
-RANGES = {"rate": (50, 125), "height": (0.5, 50), "seconds": (1, 600), "system": (1, 255)}
+RANGES = {"rate": (50, 125), "height": (0.5, 50), "seconds": (1, 600), "system": (1, 255), "speed": (0.1, 100)}
 WARM_UP = 4.0  # s, after which rates, clock and wander of the estimate can be told
 
 
@@ -41,6 +42,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--height", type=float, default=1.0, help="height of the take-off, m (default: 1)")
     parser.add_argument("--no-remote-control", action="store_true", help="there is no safety pilot with a remote control")
+    parser.add_argument("--assume", default="", metavar="VERSION", help="take PX4 for this version (default: ask it)")
+    parser.add_argument("--speed", type=float, default=1.0, help="of a simulation's time, 0.1 to 100 (default: 1)")
     parser.add_argument("--signing-key", type=Path, metavar="FILE", help="key of a signed link")
     parser.add_argument(
         "--set", action="store_true", help="write the wanted values to the parameters that bar a flight; PX4 keeps them"
@@ -52,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
     from spike_ctrl.policy import checkpoint
-    from spike_ctrl.px4 import parameter_writer, preflight
+    from spike_ctrl.px4 import parameter_rules, parameter_writer, preflight
     from spike_ctrl.px4.companion import Companion
     from spike_ctrl.px4.connection import Connection, ConnectionFault
     from spike_ctrl.px4.link import Link
@@ -63,25 +66,32 @@ def run(options: argparse.Namespace) -> int:
     contract = checkpoint.load(options.model).manifest.contract if options.model else None
     try:
         limits = settings_for(craft, options.rate, options.cage, options.height)
-        wanted = preflight.Wanted(remote_control=not options.no_remote_control, state_rate=0.8 * options.rate)
+        if options.assume and parameter_rules.parse_version(options.assume) not in parameter_rules.KNOWN_VERSIONS:
+            known = ", ".join(f"{major}.{minor}" for major, minor in parameter_rules.KNOWN_VERSIONS)
+            raise UsageError(f"--assume: found '{options.assume}', wanted one of {known}")
+        rate = 0.8 * options.rate * min(options.speed, 1.0)
+        wanted = parameter_rules.Wanted(not options.no_remote_control, options.assume, options.speed, state_rate=rate)
         key = options.signing_key
         signing = Signing(read_key(key), 0, time.time(), time.monotonic()) if key else None
         connection = Connection(options.connection)
     except (FlightSettingsError, SigningError, ConnectionFault) as error:
         raise UsageError(str(error)) from None
-    names = preflight.parameter_names(limits, craft, wanted)
+    names = parameter_rules.parameter_names(limits, craft, wanted)
     companion = Companion(Link(connection.stream, signing, options.system), options.rate, names)
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
     begun, talk = time.monotonic(), (connection, companion, time.monotonic)
 
     def unmet_at(now: float):
-        return preflight.audit(companion.heard_of(now), limits, craft, wanted)
+        heard = companion.heard_of(now)
+        companion.want(parameter_rules.parameter_names(limits, craft, wanted, heard.version))
+        return preflight.audit(heard, limits, craft, wanted)
 
-    parameter_writer.listen(*talk, begun + options.seconds, lambda now: now > begun + WARM_UP and not unmet_at(now))
+    parameter_writer.listen(*talk, begun + options.seconds, lambda now: not unmet_at(now) and now > begun + WARM_UP)
     if options.set:
+        values, about = parameter_rules.to_set, (limits, craft, wanted)
         try:
             written = parameter_writer.write(
-                *talk, lambda heard: preflight.to_set(heard.parameters, limits, craft, wanted, heard.home)
+                *talk, lambda heard: values(heard.parameters, *about, heard.home, heard.version)
             )
         except parameter_writer.ParameterWriteError as error:
             raise UsageError(f"--set: {error}") from None

@@ -31,7 +31,9 @@ LINK_AGE = AutopilotLimits().link_age  # s without any packet, after which param
 PARAMETER_AGE = 10.0  # s, after which a value is read again while disarmed
 ARMING_TIME = 0.2  # s after an accepted request to arm, in which a heartbeat may still report the state before it
 REBOOT = 1.0  # s: if the autopilot's time jumps back by more, it has restarted; by less, packets overtook each other
-CLOCK_MEMORY, QUICKEST_OF = 20, 5  # answers to TIMESYNC: for the clock, and for the time that packets take
+CLOCK_MEMORY, QUICKEST_OF = 40, 5  # answers to TIMESYNC: for the clock, and for the time that packets take
+CLOCK_LEAST = 10  # answers, with which the clock can be judged
+PAUSES, PAUSE = 200, 0.03  # calls in which this computer's own lateness is looked for; s, a usual pause between two
 HELD_UP = 0.05  # s: the link causes a longer round trip; a shorter one may come from this computer as well
 MODE_RATE, LANDED_RATE, WORD_RATE = 50.0, 20.0, 5.0  # Hz
 WORD_AGE = 1.5  # s, oldest valid ESTIMATOR_STATUS
@@ -90,6 +92,8 @@ class Companion:
         self._standing: deque[Sample] = deque(maxlen=STANDING)
         self._resets: deque[float] = deque()
         self._offsets: deque[link_events.ClockOffset] = deque(maxlen=CLOCK_MEMORY)
+        self._pauses: deque[float] = deque(maxlen=PAUSES)
+        self._called = math.inf
         self._due = {"heartbeat": -math.inf, "ask": -math.inf, "timesync": -math.inf}
 
     # --- what is received -------------------------------------------------------------------------------------------
@@ -230,13 +234,13 @@ class Companion:
 
     def clock(self) -> Clock | None:
         """The clocks, from the quicker half of the last answers. The slower ones were delayed by this computer."""
-        if len(self._offsets) < CLOCK_MEMORY // 2:
+        if len(self._offsets) < CLOCK_LEAST:
             return None
         quick = sorted(self._offsets, key=lambda answer: answer.round_trip)[: (len(self._offsets) + 1) // 2]
         times, offsets = (np.array([getattr(answer, name) for answer in quick]) for name in ("now", "offset"))
         drift, offset = np.polyfit(times - times[0], offsets, 1)
         spread = float(np.ptp(offsets - offset - drift * (times - times[0])))
-        return Clock(quick[-1].round_trip, spread, 1.0 + float(drift))
+        return Clock(quick[-1].round_trip, spread, 1.0 + float(drift), max(0.0, max(self._pauses, default=0.0) - PAUSE))
 
     def _transport(self, now: float) -> float:
         """Least transport time (s) of a packet, where the link holds packets up; 0 where it does not.
@@ -249,12 +253,20 @@ class Companion:
     def heard_of(self, now: float) -> Heard:
         """Everything that the preflight needs."""
         known = (dict(self.parameters), self.estimator(now), self.clock(), self.status(), self.position)
-        return Heard(*known, self.state_rate(now), self._home, tuple(sorted(self.link.others)))
+        version = None if self.version is None else (self.version.major, self.version.minor)
+        return Heard(*known, self.state_rate(now), self._home, tuple(sorted(self.link.others)), version)
+
+    def want(self, names: Sequence[str]) -> None:
+        """From now on these parameters are requested, and no others."""
+        self._wanted = tuple(names)
+        self._read = {name: self._read.get(name, -math.inf) for name in self._wanted}
 
     # --- what is sent -----------------------------------------------------------------------------------------------
 
     def due(self, now: float) -> list[bytes]:
-        """All packets that are due at `now` (s)."""
+        """All packets that are due at `now` (s). A pause between two calls shows that this computer is late."""
+        self._pauses.append(now - self._called)
+        self._called = now
         packets = []
         if self._late("heartbeat", HEARTBEAT, now):
             packets.append(self.link.heartbeat(now))

@@ -7,31 +7,16 @@ Conditions that block bar every engagement; the others are warnings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, EstimateLimits, EstimateQuality, doubt
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.policy.checkpoint import Contract
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, audit_parameters, audit_version
 from spike_ctrl.sim.observation import LAYOUT
-
-REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
-
-
-class Unmet(NamedTuple):
-    """A condition that is not met. what: its name, the value found and the value wanted. fix: what to do about it."""
-
-    what: str
-    fix: str
-    blocks: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.what}; {self.fix}"
 
 
 class EstimatorHealth(NamedTuple):
@@ -49,33 +34,20 @@ class Clock(NamedTuple):
     """The autopilot's clock against ours, from TIMESYNC of the last seconds.
 
     round_trip: s. spread: of the offset about its drift, s. rate: seconds of the autopilot's clock in one second of ours.
+    held_up: longest time (s) by which this computer itself was late in them.
     """
 
     round_trip: float
     spread: float
     rate: float = 1.0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the preflight wants beside the flight settings. remote_control: a pilot has one; False: the flight has none."""
-
-    remote_control: bool = True
-    state_rate: float = within(80.0, 1.0, 1000.0)  # Hz, least rate of received states
-    horizontal: float = within(0.3, 0.001, 10.0)  # m
-    vertical: float = within(0.5, 0.001, 10.0)
-    still_speed: float = within(0.3, 0.001, 10.0)  # m/s
-    round_trip: float = within(0.01, 1e-5, 1.0)  # s
-    spread: float = within(0.05, 1e-5, 1.0)  # s
-    drift: float = within(0.2, 1e-5, 0.5)  # of the clock's rate from 1
-    noticed: float = within(0.005, 1e-5, 0.5)  # the same, for a warning: a quartz is better than that
+    held_up: float = 0.0
 
 
 class Heard(NamedTuple):
     """What is known of the autopilot: parameters by name, health, clock, status, position (m, ENU), rate of the state (Hz).
 
     home: where the vehicle last stood disarmed (m, ENU), which is the centre of PX4's geofence; None: it never did. others:
-    MAV_SYS_ID of other autopilots on the link.
+    MAV_SYS_ID of other autopilots on the link. version: PX4's, None: not told yet.
     """
 
     parameters: Mapping[str, float]
@@ -86,6 +58,7 @@ class Heard(NamedTuple):
     state_rate: float
     home: tuple[float, float, float] | None
     others: tuple[int, ...] = ()
+    version: PX4Version | None = None
 
 
 def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> list[Unmet]:
@@ -98,154 +71,13 @@ def audit(heard: Heard, settings: FlightSettings, airframe: Airframe, wanted: Wa
         return audit_battery(None, settings)
     airborne = heard.status.airborne
     return [
-        *audit_parameters(heard.parameters, settings, airframe, wanted, heard.home),
+        *audit_version(heard.version, wanted),
+        *audit_parameters(heard.parameters, settings, airframe, wanted, heard.home, heard.version),
         *audit_estimator(heard.estimator, heard.state_rate, wanted, airborne),
         *audit_quality(heard.estimator, settings.estimate, airborne),
         *audit_battery(heard.status, settings),
         *audit_clock(heard.clock, wanted),
         *audit_cage(settings, None if airborne else heard.position),
-    ]
-
-
-def parameter_names(settings: FlightSettings, airframe: Airframe, wanted: Wanted) -> tuple[str, ...]:
-    """The autopilot's parameters that the preflight reads."""
-    return tuple(rule.name for rule in _rules(settings, airframe, wanted))
-
-
-def to_set(
-    found: Mapping[str, float],
-    settings: FlightSettings,
-    airframe: Airframe,
-    wanted: Wanted,
-    home: Sequence[float] | None = None,
-) -> dict[str, float]:
-    """New values for those of the autopilot's parameters that bar a flight. Arguments as of audit_parameters."""
-    barring = [rule for rule in _rules(settings, airframe, wanted, home) if rule.blocks and rule.name in found]
-    values = {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
-    if "COM_RCL_EXCEPT" in values and math.isfinite(found["COM_RCL_EXCEPT"]):
-        values["COM_RCL_EXCEPT"] = float(int(found["COM_RCL_EXCEPT"]) ^ 4)  # the other bits stay as the user set them
-    return values
-
-
-class _Rule(NamedTuple):
-    name: str
-    met: Callable[[float], bool]
-    wanted: str
-    value: str
-    why: str
-    blocks: bool = True
-
-    def accepts(self, value: float) -> bool:
-        return math.isfinite(value) and self.met(float(f"{value:.6g}"))  # the value came as a float of 32 bits
-
-
-def audit_parameters(
-    found: Mapping[str, float],
-    settings: FlightSettings,
-    airframe: Airframe,
-    wanted: Wanted,
-    home: Sequence[float] | None = None,
-) -> list[Unmet]:
-    """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
-    unmet = []
-    for rule in _rules(settings, airframe, wanted, home):
-        fix = f"set {rule.name} to {rule.value}: {rule.why}"
-        value = found.get(rule.name)
-        if value is None:
-            unmet.append(Unmet(f"{rule.name}: not received, wanted {rule.wanted}", fix, rule.blocks))
-        elif not rule.accepts(value):
-            unmet.append(Unmet(f"{rule.name}: found {value:g}, wanted {rule.wanted}", fix, rule.blocks))
-    return unmet
-
-
-def _rules(settings: FlightSettings, airframe: Airframe, wanted: Wanted, home: Sequence[float] | None = None) -> list[_Rule]:
-    x, y, z = home or (0.0, 0.0, 0.0)
-    tilt, cage = math.degrees(settings.envelope.tilt), settings.cage.laid((x, y, z))
-    horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
-    vertical = cage.high[2] - z
-    rules = [
-        _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points"),
-        _Rule(
-            "COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "for this time PX4 keeps flying the last rates"
-        ),
-        _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
-        _Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
-        _Rule("GF_ACTION", lambda v: v in (2, 3, 5), "2 (hold), 3 (return) or 5 (land)", "5", "the outer fence must act"),
-        _Rule(
-            "GF_MAX_HOR_DIST",
-            lambda v: v > horizontal,
-            f"more than {horizontal:.1f} m, the cage's far corner",
-            f"{math.ceil(horizontal + 1)}",
-            "0 is no fence, and the fence around home must lie outside the cage",
-        ),
-        _Rule(
-            "GF_MAX_VER_DIST",
-            lambda v: v > vertical,
-            f"more than {vertical:.1f} m, the cage's ceiling",
-            f"{math.ceil(vertical + 1)}",
-            "0 is no fence, and the fence around home must lie outside the cage",
-        ),
-        _Rule(
-            "NAV_DLL_ACT",
-            lambda v: v > 0,
-            "more than 0",
-            "3",
-            "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected",
-            False,
-        ),
-        _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
-        _Rule("NAV_RCL_ACT", lambda v: v in (1, 2, 3), "1 (hold), 2 (return) or 3 (land)", "3", "5 and 6 drop the vehicle"),
-    ]
-    if wanted.remote_control:
-        why = "with another value the pilot's remote control is not used"
-        rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in REMOTE_CONTROL, "0, 2, 3 or 5 to 8", "0", why))
-        why = "a lost remote control must end OFFBOARD"
-        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
-    else:
-        why = "without it OFFBOARD ends, because there is no remote control"
-        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
-    why = "with another value PX4 stops the motors in the air when it detects a failure"
-    rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
-    for name in ("FD_FAIL_R", "FD_FAIL_P"):
-        rules.append(
-            _Rule(
-                name,
-                lambda v: v == 0 or v >= tilt + 5,
-                f"0 or at least {tilt + 5:.0f} degrees",
-                f"{math.ceil(tilt + 5)}",
-                "PX4 must not give up while the guide can still recover",
-            )
-        )
-    return rules + _thrust_rules(airframe)
-
-
-def _thrust_rules(airframe: Airframe) -> list[_Rule]:
-    """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
-    hover, curved = px4_parameters.thrust_model(airframe).values()
-    airmode = px4_parameters.airmode(airframe)
-    allowed = (1,) if airmode else (0, 1)
-    return [
-        _Rule(
-            "MC_AIRMODE",
-            lambda v: v in allowed,
-            "1 (roll and pitch)" if airmode else "0 (disabled) or 1 (roll and pitch)",
-            str(airmode),
-            f"airframe {airframe.name} counts on that mixer when the thrust is small",
-        ),
-        _Rule(
-            "MPC_THR_HOVER",
-            lambda v: abs(v - hover) <= 0.1,
-            f"{hover:.2f} within 0.1, the hover thrust of airframe {airframe.name}",
-            f"{hover:.2f}",
-            "with another value the vehicle jumps when PX4 takes over",
-        ),
-        _Rule(
-            "THR_MDL_FAC",
-            lambda v: abs(v - curved) <= 0.1,
-            f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}",
-            f"{curved:.2f}",
-            "the policy has learned how commands change the thrust",
-        ),
     ]
 
 
@@ -336,31 +168,27 @@ def audit_publishers(found: Mapping[str, int], wanted: Mapping[str, int]) -> lis
 
 
 def audit_clock(clock: Clock | None, wanted: Wanted) -> list[Unmet]:
-    """Conditions that the autopilot's clock does not meet. None: TIMESYNC was not answered."""
+    """Conditions that the autopilot's clock does not meet, and whose lateness it is. None: too few answers to TIMESYNC."""
     if clock is None:
-        return [Unmet("clock: no answer to TIMESYNC", "check the connection")]
-    busy = ", or give this computer less to do"  # a busy computer reads every clock late
-    drift, rate = abs(clock.rate - 1), f"clock: rate: found {clock.rate:.3f} of this computer's"
-    unmet = []
-    if not drift <= wanted.drift:
-        what = f"{rate}, wanted {1 - wanted.drift:g} to {1 + wanted.drift:g}"
-        unmet.append(Unmet(what, f"run the simulation in real time{busy}"))
-    elif drift > wanted.noticed:
-        unmet.append(
-            Unmet(
-                f"{rate}, wanted 1",
-                "on a busy computer a simulation falls behind; the clock of a real vehicle does not",
-                False,
-            )
-        )
-    return unmet + [
-        Unmet(f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms", fix)
-        for name, found, limit, fix in (
-            ("round trip", clock.round_trip, wanted.round_trip, f"use a faster link{busy}"),
-            ("spread of the offset", clock.spread, wanted.spread, f"wait, or find what sets the clock{busy}"),
-        )
-        if not found <= limit
-    ]
+        return [Unmet("clock: too few answers to TIMESYNC, wanted ten in two seconds", "wait, or check the connection")]
+    unmet, pace = [], clock.rate / wanted.speed
+    rate = f"clock: rate: found {clock.rate:.3f} of this computer's, wanted"
+    if not abs(pace - 1) <= wanted.drift:
+        slow, fast = (wanted.speed * (1 + sign * wanted.drift) for sign in (-1, 1))
+        fix = "run the simulation at that speed, tell the preflight its --speed, or give this computer less to do"
+        unmet.append(Unmet(f"{rate} {slow:g} to {fast:g}", fix))
+    elif abs(pace - 1) > wanted.noticed:
+        why = "on a busy computer a simulation falls behind; the clock of a real vehicle does not"
+        unmet.append(Unmet(f"{rate} {wanted.speed:g}", why, False))
+    ours = f"this computer itself was late by {1e3 * clock.held_up:.0f} ms: give it less to do"
+    for name, found, limit, whose in (
+        ("round trip", clock.round_trip, wanted.round_trip, "the link is slow"),
+        ("spread of the offset", clock.spread, wanted.spread, "the autopilot's clock jumps or stalls"),
+    ):
+        if not found <= limit:
+            what = f"clock: {name}: found {1e3 * found:.1f} ms, wanted at most {1e3 * limit:g} ms"
+            unmet.append(Unmet(what, ours if clock.held_up > limit / 2 else f"this computer was in time: {whose}"))
+    return unmet
 
 
 def audit_cage(settings: FlightSettings, position: tuple[float, float, float] | None) -> list[Unmet]:

@@ -14,7 +14,7 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import frames, link
 from spike_ctrl.px4.dialect import MOTOR_ORDER
-from spike_ctrl.px4.preflight import Unmet
+from spike_ctrl.px4.parameter_rules import Unmet
 from spike_ctrl.sim import action_mapping
 
 # Branch of px4_msgs for each version of PX4. 1.14 has no direct actuators, 1.13 and older no uXRCE-DDS.

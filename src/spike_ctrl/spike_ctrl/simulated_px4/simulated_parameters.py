@@ -12,6 +12,7 @@ DEFAULTS: dict[str, int | float] = {
     "COM_OBL_RC_ACT": 0,
     "COM_RC_IN_MODE": 1,  # 0: the vehicle has a remote control, whose sticks nobody moves
     "COM_RCL_EXCEPT": 0,
+    "COM_RC_OVERRIDE": 1,  # only read by the preflight: nobody moves the sticks
     "NAV_RCL_ACT": 2,
     "COM_FAIL_ACT_T": 5.0,  # only read by the preflight: there is no stick that would make the autopilot wait
     "NAV_DLL_ACT": 0,

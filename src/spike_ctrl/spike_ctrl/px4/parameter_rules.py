@@ -1,0 +1,251 @@
+"""The autopilot's parameters as a flight wants them, by PX4's version: rules, what is not met, what to set. Pure.
+
+PX4's own failsafes are the last protection when this stack fails. The values wanted here make them act in time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.px4 import px4_parameters
+
+PX4Version = tuple[int, int]
+# Measured: 1.17 and 1.18 (beta). Read in its source: the others.
+KNOWN_VERSIONS: tuple[PX4Version, ...] = ((1, 14), (1, 15), (1, 16), (1, 17), (1, 18))
+STICK_SPEED: PX4Version = (
+    1,
+    18,
+)  # from here on MAN_OVERRIDE_SPD takes the place of COM_RC_OVERRIDE, and NAV_RCL_ACT knows 7
+REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
+
+
+class Unmet(NamedTuple):
+    """A condition that is not met. what: its name, the value found and the value wanted. fix: what to do about it."""
+
+    what: str
+    fix: str
+    blocks: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the preflight wants beside the flight settings. remote_control: a pilot has one; False: the flight has none.
+
+    assume: PX4's version, such as "1.18", where it tells none or one that is not known; empty: what it tells. speed: seconds
+    of the autopilot's clock in one second of ours, which a simulation is asked for.
+    """
+
+    remote_control: bool = True
+    assume: str = ""
+    speed: float = within(1.0, 0.1, 100.0)
+    state_rate: float = within(80.0, 1.0, 1000.0)  # Hz, least rate of received states
+    horizontal: float = within(0.3, 0.001, 10.0)  # m
+    vertical: float = within(0.5, 0.001, 10.0)
+    still_speed: float = within(0.3, 0.001, 10.0)  # m/s
+    round_trip: float = within(0.01, 1e-5, 1.0)  # s
+    spread: float = within(0.05, 1e-5, 1.0)  # s
+    drift: float = within(0.2, 1e-5, 0.5)  # of the clock's rate from 1
+    noticed: float = within(0.005, 1e-5, 0.5)  # the same, for a warning: a quartz is better than that
+
+
+def parse_version(text: str) -> PX4Version | None:
+    """The version in "1.18" or "1.18.0"; None where it is none."""
+    found = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(\.\d+)?", text)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def audit_version(told: PX4Version | None, wanted: Wanted) -> list[Unmet]:
+    """Whether the preflight knows the parameters and failsafes of this version. told: by the autopilot, None: not yet."""
+    if wanted.assume:
+        if told is None or told == parse_version(wanted.assume):
+            return []
+        what = f"autopilot: found PX4 {_words(told)}, taken for {wanted.assume} because it was told so"
+        return [Unmet(what, "fly with the version that is there", False)]
+    known = f"{_words(KNOWN_VERSIONS[0])} to {_words(KNOWN_VERSIONS[-1])}"
+    fix = "its failsafes may differ: take it for one of these by --assume VERSION (assume:=VERSION in a launch), or update"
+    if told is None:
+        return [Unmet(f"autopilot: version: not received, wanted PX4 {known}", fix)]
+    if told not in KNOWN_VERSIONS:
+        return [Unmet(f"autopilot: found PX4 {_words(told)}, wanted {known}", fix)]
+    return []
+
+
+def _words(version: PX4Version) -> str:
+    return ".".join(map(str, version))
+
+
+def parameter_names(
+    settings: FlightSettings, airframe: Airframe, wanted: Wanted, version: PX4Version | None = None
+) -> tuple[str, ...]:
+    """The parameters of an autopilot of this version that the preflight reads."""
+    return tuple(rule.name for rule in _rules(settings, airframe, wanted, version=version))
+
+
+def to_set(
+    found: Mapping[str, float],
+    settings: FlightSettings,
+    airframe: Airframe,
+    wanted: Wanted,
+    home: Sequence[float] | None = None,
+    version: PX4Version | None = None,
+) -> dict[str, float]:
+    """New values for those of the autopilot's parameters that bar a flight. Arguments as of audit_parameters."""
+    barring = [rule for rule in _rules(settings, airframe, wanted, home, version) if rule.blocks and rule.name in found]
+    values = {rule.name: float(rule.value) for rule in barring if not rule.accepts(found[rule.name])}
+    if "COM_RCL_EXCEPT" in values and math.isfinite(found["COM_RCL_EXCEPT"]):
+        values["COM_RCL_EXCEPT"] = float(int(found["COM_RCL_EXCEPT"]) ^ 4)  # the other bits stay as the user set them
+    return values
+
+
+class _Rule(NamedTuple):
+    name: str
+    met: Callable[[float], bool]
+    wanted: str
+    value: str
+    why: str
+    blocks: bool = True
+
+    def accepts(self, value: float) -> bool:
+        return math.isfinite(value) and self.met(float(f"{value:.6g}"))  # the value came as a float of 32 bits
+
+
+def audit_parameters(
+    found: Mapping[str, float],
+    settings: FlightSettings,
+    airframe: Airframe,
+    wanted: Wanted,
+    home: Sequence[float] | None = None,
+    version: PX4Version | None = None,
+) -> list[Unmet]:
+    """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
+    unmet = []
+    for rule in _rules(settings, airframe, wanted, home, version):
+        fix = f"set {rule.name} to {rule.value}: {rule.why}"
+        value = found.get(rule.name)
+        if value is None:
+            unmet.append(Unmet(f"{rule.name}: not received, wanted {rule.wanted}", fix, rule.blocks))
+        elif not rule.accepts(value):
+            unmet.append(Unmet(f"{rule.name}: found {value:g}, wanted {rule.wanted}", fix, rule.blocks))
+    return unmet
+
+
+def _rules(
+    settings: FlightSettings,
+    airframe: Airframe,
+    wanted: Wanted,
+    home: Sequence[float] | None = None,
+    version: PX4Version | None = None,
+) -> list[_Rule]:
+    version = parse_version(wanted.assume) or version or KNOWN_VERSIONS[-2]
+    new = version >= STICK_SPEED
+    may_hold = new and not wanted.remote_control
+    x, y, z = home or (0.0, 0.0, 0.0)
+    tilt, cage = math.degrees(settings.envelope.tilt), settings.cage.laid((x, y, z))
+    horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
+    vertical = cage.high[2] - z
+    rules = [
+        _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points"),
+        _Rule(
+            "COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "for this time PX4 keeps flying the last rates"
+        ),
+        _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
+        _Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
+        _Rule("GF_ACTION", lambda v: v in (2, 3, 5), "2 (hold), 3 (return) or 5 (land)", "5", "the outer fence must act"),
+        _Rule(
+            "GF_MAX_HOR_DIST",
+            lambda v: v > horizontal,
+            f"more than {horizontal:.1f} m, the cage's far corner",
+            f"{math.ceil(horizontal + 1)}",
+            "0 is no fence, and the fence around home must lie outside the cage",
+        ),
+        _Rule(
+            "GF_MAX_VER_DIST",
+            lambda v: v > vertical,
+            f"more than {vertical:.1f} m, the cage's ceiling",
+            f"{math.ceil(vertical + 1)}",
+            "0 is no fence, and the fence around home must lie outside the cage",
+        ),
+        _Rule(
+            "NAV_DLL_ACT",
+            lambda v: v > 0,
+            "more than 0",
+            "3",
+            "0 does nothing when the ground station is lost; with more PX4 arms only where one is connected",
+            False,
+        ),
+        _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
+        _Rule(
+            "NAV_RCL_ACT",
+            lambda v: v in (1, 2, 3) or (v == 7 and may_hold),
+            "1 (hold), 2 (return) or 3 (land)" + (", or 7 (hold without failsafe)" if may_hold else ""),
+            "3",
+            "5 and 6 drop the vehicle" + ("; with 7 a lost remote control does not end OFFBOARD" if new else ""),
+        ),
+    ]
+    if wanted.remote_control:
+        why = "with another value the pilot's remote control is not used"
+        rules.append(_Rule("COM_RC_IN_MODE", lambda v: v in REMOTE_CONTROL, "0, 2, 3 or 5 to 8", "0", why))
+        if new:
+            why = "with a negative one only the mode switch, and no stick, takes over from OFFBOARD"
+            rules.append(_Rule("MAN_OVERRIDE_SPD", lambda v: v > 0, "more than 0", "1", why, False))
+        else:
+            why = "without it only the mode switch, and no stick, takes over from OFFBOARD"
+            rules.append(_Rule("COM_RC_OVERRIDE", lambda v: int(v) & 2 == 2, "bit 1 set", "3", why, False))
+        why = "a lost remote control must end OFFBOARD"
+        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: not int(v) & 4, "bit 2 clear", "0", why))
+    else:
+        why = "without it OFFBOARD ends, because there is no remote control"
+        rules.append(_Rule("COM_RCL_EXCEPT", lambda v: int(v) & 4 == 4, "bit 2 set", "4", why))
+    why = "with another value PX4 stops the motors in the air when it detects a failure"
+    rules.append(_Rule("CBRK_FLIGHTTERM", lambda v: v == 121212, "121212, flight termination off", "121212", why, False))
+    for name in ("FD_FAIL_R", "FD_FAIL_P"):
+        rules.append(
+            _Rule(
+                name,
+                lambda v: v == 0 or v >= tilt + 5,
+                f"0 or at least {tilt + 5:.0f} degrees",
+                f"{math.ceil(tilt + 5)}",
+                "PX4 must not give up while the guide can still recover",
+            )
+        )
+    return rules + _thrust_rules(airframe)
+
+
+def _thrust_rules(airframe: Airframe) -> list[_Rule]:
+    """PX4's model of thrust and its mixer against the airframe's. An action of 0 is the airframe's hover thrust."""
+    hover, curved = px4_parameters.thrust_model(airframe).values()
+    airmode = px4_parameters.airmode(airframe)
+    allowed = (1,) if airmode else (0, 1)
+    return [
+        _Rule(
+            "MC_AIRMODE",
+            lambda v: v in allowed,
+            "1 (roll and pitch)" if airmode else "0 (disabled) or 1 (roll and pitch)",
+            str(airmode),
+            f"airframe {airframe.name} counts on that mixer when the thrust is small",
+        ),
+        _Rule(
+            "MPC_THR_HOVER",
+            lambda v: abs(v - hover) <= 0.1,
+            f"{hover:.2f} within 0.1, the hover thrust of airframe {airframe.name}",
+            f"{hover:.2f}",
+            "with another value the vehicle jumps when PX4 takes over",
+        ),
+        _Rule(
+            "THR_MDL_FAC",
+            lambda v: abs(v - curved) <= 0.1,
+            f"{curved:.2f} within 0.1, as for airframe {airframe.name} with action layout {airframe.action_layout}",
+            f"{curved:.2f}",
+            "the policy has learned how commands change the thrust",
+        ),
+    ]
