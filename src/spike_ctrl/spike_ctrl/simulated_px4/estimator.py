@@ -38,7 +38,7 @@ QUIET = 0.02  # factor of all noise while the motors stand
 DEVIATION, HEIGHT_DEVIATION = 0.2, 0.3  # m, of each axis, and of the height
 DEVIATION_GROWTH = 0.32  # m/s, of each axis
 DRIFT = 0.06  # m/s^2, of the horizontal position
-AIDED_FOR, VALID_FOR = 1.0, 4.4  # s
+AIDED_FOR, VALID_FOR = 7.0, 4.4  # s
 Array = NDArray[np.float64]
 BLOCK = 256  # ticks for which random numbers are drawn at once
 
