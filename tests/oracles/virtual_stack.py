@@ -144,7 +144,9 @@ class VirtualStack:
             self.passed, found = bridge.admit_command(
                 self.passed, command.tick, command.action, "rates", rests, self.now, self.settings
             )
-            assert not found, found
+            if found:
+                self.events.append(str(found[0]))
+                return
             self._send(self.companion.link.rates(*link.thrust_and_rates(command.action, self.craft), self.now))
         if not self.modes or self.modes[-1][1] is not self.mode:
             self.modes.append((self.now, self.mode))

@@ -36,9 +36,11 @@ def test_row_01_a_stream_beyond_its_age_limit_leaves_the_flight_to_the_guide(fli
 def test_row_01_states_that_stop_lead_to_hold_within_the_guides_limit(flight):
     begin = flight.now
     flight.sample = flight.nothing
-    flight.fly(0.06)
+    flight.fly(0.07)
+    assert flight.rung is SNN  # a single state of 58 ms, on a loaded machine, is no reason to end a flight
+    flight.fly(0.02)
     assert flight.rung is GUIDE
-    flight.fly(0.06)
+    flight.fly(0.03)
     assert flight.rung is HOLD and flight.mode is Mode.HOLD and flight.now - begin <= 0.13
     assert set(flight.commanders()) <= {CommandedBy.REST}  # nothing flies on an old state
 

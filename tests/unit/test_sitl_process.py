@@ -21,8 +21,12 @@ def nowhere(name):
     return None
 
 
+def installed_at(name):
+    return f"/usr/bin/{name}"
+
+
 def test_px4_is_started_as_its_documentation_does():
-    program = sitl_process.px4("sih", FOLDER, lambda path: "default" in str(path), nowhere, {}, instance=2, speed=5)
+    program = sitl_process.px4("sih", FOLDER, lambda path: "default" in str(path), installed_at, {}, instance=2, speed=5)
     assert program.command == (f"{FOLDER}/build/px4_sitl_default/bin/px4", "-d", "-i", "2")
     wanted = {"PX4_SYS_AUTOSTART": "10040", "PX4_SIM_MODEL": "sihsim_quadx", "PX4_SIM_SPEED_FACTOR": "5"}
     wanted |= {"PX4_PARAM_EKF2_ACC_NOISE": "1", "PX4_PARAM_EKF2_GYR_NOISE": "0.1"}
@@ -40,7 +44,28 @@ def test_a_px4_that_is_not_built_is_refused_with_what_builds_it(kind):
     with pytest.raises(sitl_process.BringUpError) as refusal:
         sitl_process.px4(kind, FOLDER, lambda path: False, lambda name: "/usr/bin/gz", {})
     text = str(refusal.value)
-    assert f"make -C {FOLDER} {sitl_process.TARGETS[kind]}" in text and "git clone" in text and "\n" not in text
+    assert f"make -C {FOLDER} px4_sitl_default;" in text and "git clone" in text and "\n" not in text
+
+
+def test_the_target_that_is_named_exists_in_the_version_that_is_there():
+    """`px4_sitl_sih` does not exist in v1.17; it does in v1.18."""
+    has = {FOLDER / "Makefile", FOLDER / "boards/px4/sitl/sih.px4board"}
+    with pytest.raises(sitl_process.BringUpError, match=f"make -C {FOLDER} px4_sitl_sih;") as refusal:
+        sitl_process.px4("sih", FOLDER, has.__contains__, nowhere, {})
+    assert "git clone" not in str(refusal.value)
+    with pytest.raises(sitl_process.BringUpError, match=f"make -C {FOLDER} px4_sitl_default;"):
+        sitl_process.px4("sih", FOLDER, {FOLDER / "Makefile"}.__contains__, nowhere, {})
+
+
+def test_a_speed_factor_needs_the_program_that_px4_computes_it_with():
+    with pytest.raises(sitl_process.BringUpError, match="the program bc is missing: apt-get install bc"):
+        sitl_process.px4("sih", FOLDER, everything, nowhere, {}, speed=5)
+
+
+def test_px4_on_our_dynamics_is_told_the_noise_of_our_sensors():
+    program = sitl_process.px4("hil", FOLDER, everything, nowhere, {})
+    assert program.environment["PX4_PARAM_EKF2_ACC_NOISE"] == "1"
+    assert "PX4_PARAM_EKF2_ACC_NOISE" not in sitl_process.px4("gazebo", FOLDER, everything, installed_at, {}).environment
 
 
 def test_gazebo_without_gz_is_refused_with_where_it_comes_from():
@@ -89,4 +114,4 @@ def test_in_gazebo_px4_finds_our_model_and_world(installed):
 def test_without_px4_one_line_says_how_to_get_it(tmp_path):
     run = subprocess.run([SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path)], capture_output=True, text=True)
     assert run.returncode == 2 and run.stderr.count("\n") == 1
-    assert f"make -C {tmp_path} px4_sitl_sih sihsim_quadx" in run.stderr
+    assert f"make -C {tmp_path} px4_sitl_default" in run.stderr

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from spike_ctrl.px4.px4_parameters import SIH_NOISE, speed_factor
 
 BUILDS = {"sih": ("px4_sitl_sih", "px4_sitl_default"), "gazebo": ("px4_sitl_default",), "hil": ("px4_sitl_default",)}
-TARGETS = {"sih": "px4_sitl_sih sihsim_quadx", "gazebo": "px4_sitl gz_x500", "hil": "px4_sitl none_iris"}
+SIH_BOARD = Path("boards/px4/sitl/sih.px4board")  # PX4 has this build since v1.18; it needs no Gazebo
 MODELS = {"sih": ("10040", "sihsim_quadx"), "gazebo": ("4001", "gz_x500"), "hil": ("10016", "none_iris")}
 KINDS = tuple(MODELS)
 
@@ -50,15 +50,18 @@ def px4(
     binaries = [folder / "build" / build / "bin" / "px4" for build in BUILDS[kind]]
     binary = next((path for path in binaries if found(path)), None)
     if binary is None:
-        raise BringUpError(
-            f"{kind}: {' or '.join(map(str, binaries))} is missing: git clone --recursive -b v1.17.0"
-            f" https://github.com/PX4/PX4-Autopilot {folder} && make -C {folder} {TARGETS[kind]}; then name it by {option}"
-        )
+        target = "px4_sitl_sih" if kind == "sih" and found(folder / SIH_BOARD) else "px4_sitl_default"
+        clone = f"git clone --recursive -b v1.17.0 https://github.com/PX4/PX4-Autopilot {folder} && "
+        clone = "" if found(folder / "Makefile") else clone
+        missing = " or ".join(map(str, binaries))
+        raise BringUpError(f"{kind}: {missing} is missing: {clone}make -C {folder} {target}; then name it by {option}")
+    if speed != 1 and which("bc") is None:
+        raise BringUpError(f"{kind}: the program bc is missing: apt-get install bc; PX4 computes its speed factor with it")
     if kind == "gazebo" and which("gz") is None:
         raise BringUpError("gazebo: the program gz is missing: install Gazebo Harmonic, https://gazebosim.org/docs/harmonic")
     number, model = MODELS[kind]
     given = {"PX4_SYS_AUTOSTART": number, "PX4_SIM_MODEL": model, **speed_factor(speed)}
-    given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in (SIH_NOISE if kind == "sih" else {}).items()}
+    given |= {f"PX4_PARAM_{name}": f"{value:g}" for name, value in ({} if kind == "gazebo" else SIH_NOISE).items()}
     return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder)
 
 
