@@ -152,8 +152,8 @@ class VirtualStack:
             self.modes.append((self.now, self.mode))
 
     def _send(self, packet):
-        if not self.lost(packet):
-            self.vehicle.receive(ONBOARD, packet, self.vehicle.now)
+        for _, answer in () if self.lost(packet) else self.vehicle.receive(ONBOARD, packet, self.vehicle.now):
+            self.companion.receive(answer, self.now)
 
 
 def speed_of(state):
