@@ -8,7 +8,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.estimate_quality import CONSTANT_POSITION, GOOD_FLAGS, EstimateQuality
-from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import parameter_rules, preflight, px4_parameters
 from spike_ctrl.px4.parameter_rules import Wanted
@@ -308,3 +308,15 @@ def test_a_clock_that_is_not_good_enough_says_whose_lateness_it_is():
     assert "the link is slow" in link.fix and "the autopilot's clock jumps or stalls" in theirs.fix
     assert preflight.audit_clock(Clock(0.001, 0.001, 4.9), Wanted(speed=5.0))[0].blocks is False
     assert preflight.audit_clock(Clock(0.001, 0.001, 5.0), WANTED)[0].blocks
+
+
+def test_the_fence_that_a_flight_leaves_is_refused_inside_the_room_of_a_training():
+    """What `preflight --set` writes for a flight, 6 and 5 m, lies inside a room of 4 m around a height of 5 m."""
+    for_flight = {"GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0}
+    (ceiling,) = parameter_rules.audit_room(for_flight, 5.0, 4.0)
+    assert ceiling.what == "GF_MAX_VER_DIST: found 5, wanted 0 or more than 9.0 m, the ceiling of the room"
+    cage = ceiling.fix.split("--cage=")[1].split()[0]
+    settings = settings_for(CRAFT, 100.0, cage)
+    values = parameter_rules.to_set(GOOD | for_flight, settings, CRAFT, WANTED)
+    assert parameter_rules.audit_room(for_flight | values, 5.0, 4.0) == []
+    assert parameter_rules.audit_room({"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0}, 5.0, 4.0) == []

@@ -29,6 +29,7 @@ from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.parameter_rules import FENCE, Unmet, audit_room
 from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
@@ -78,7 +79,7 @@ class Px4Backend(Node):
         self.airframe = vehicle
         self.flight = AutopilotSimulator(episodes, GeometricGuide(vehicle, teacher.gains(plan)))
         self.flight.compile()
-        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, FENCE)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
@@ -115,8 +116,15 @@ class Px4Backend(Node):
 
     @property
     def ready(self) -> bool:
-        """Whether all nodes are there; before that nothing takes off."""
-        return self.flight.phase is not ReturnPhase.WAIT or (self.missing_since is None and self.rival.clear)
+        """Whether all nodes are there, and the autopilot's fence is around the room; before that nothing takes off."""
+        here = self.missing_since is None and self.rival.clear
+        return self.flight.phase is not ReturnPhase.WAIT or (here and self.fence == [])
+
+    @property
+    def fence(self) -> list[Unmet] | None:
+        """What is wrong with the autopilot's fence; None: it has not been told yet."""
+        found = self.companion.parameters
+        return audit_room(found, self.parameters.height, self.parameters.room) if set(FENCE) <= set(found) else None
 
     @property
     def status(self) -> tuple[Autopilot | None, bool]:
@@ -167,6 +175,9 @@ class Px4Backend(Node):
             if self.ready:
                 self.obey(self.flight.wait(self.last[0] + now - self.last[1], *self.status), now)
             said, self.companion.said = self.companion.said, []
+            inside = self.fence if self.flight.phase is ReturnPhase.WAIT else None
+        for unmet in inside or ():
+            self.get_logger().error(f"nothing takes off: {unmet}", throttle_duration_sec=5.0)
         for words in said:
             self.get_logger().info(f"autopilot: {words.text}")
         if self.flight.phase is ReturnPhase.ENDED:

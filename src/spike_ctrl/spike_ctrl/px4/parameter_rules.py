@@ -107,6 +107,23 @@ def to_set(
     return values
 
 
+FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
+
+
+def audit_room(found: Mapping[str, float], height: float, room: float) -> list[Unmet]:
+    """Whether PX4's fence lies around a room for training: its centre at `height` (m) above home, `room` (m) to its walls.
+
+    found: values of FENCE by name; 0 is no fence. `preflight --set` for a flight leaves a fence that lies inside.
+    """
+    top, side = height + room, math.hypot(room, room)
+    fix = f"spike-ctrl preflight --set --cage={-room:g},{-room:g},-0.5,{room:g},{room:g},{top:g} writes what the room needs"
+    return [
+        Unmet(f"{name}: found {found[name]:g}, wanted 0 or more than {needed:.1f} m, the {where} of the room", fix)
+        for name, needed, where in zip(FENCE, (side, top), ("far corner", "ceiling"), strict=True)
+        if name in found and not (found[name] == 0 or found[name] > needed)
+    ]
+
+
 class _Rule(NamedTuple):
     name: str
     met: Callable[[float], bool]
