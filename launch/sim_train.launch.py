@@ -177,7 +177,7 @@ def simulation(context):
     embedded = ["vehicle", "--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--seed", values["seed"]]
     embedded += ["--airframe", values["airframe"], "--priority", values["priority"], *speed, "--until-disarmed"]
     embedded += [word for setting in EMBEDDED for word in ("--set", setting)]
-    px4 = ["px4", kind, "--px4", values["px4"], *speed]
+    px4 = ["px4", kind, "--px4", values["px4"], "--until-disarmed", *speed]
     craft = [] if kind == "sih" else ["--airframe", values["airframe"]]
     programs = {
         "none": [],

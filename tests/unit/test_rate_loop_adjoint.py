@@ -107,4 +107,4 @@ def test_each_limit_is_at_work_in_some_of_these_states(airmode):
     assert 0.05 < ((command < 1e-6) | (command > 1 - 1e-6)).any(1).mean() < 1.0
     full = (np.ptp(command, axis=1) > 1 - 1e-6).mean()  # roll and pitch alone fill all there is
     assert 0.05 < full < 0.95 if airmode == "roll_pitch" else full < 0.95
-    assert (loops.read(LOOP_ROWS)[:, 0] < action_mapping.LEAST_COLLECTIVE).mean() > 0.05
+    assert (loops.read(LOOP_ROWS)[:, 0] < action_mapping.LEAST_COLLECTIVE).double().mean() > 0.05

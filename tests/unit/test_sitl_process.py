@@ -1,6 +1,7 @@
 """Starting PX4 where it is installed: the program, its environment, and what is said where it is not."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,43 @@ def test_without_px4_one_line_says_how_to_get_it(tmp_path):
     run = subprocess.run([SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path)], capture_output=True, text=True)
     assert run.returncode == 2 and run.stderr.count("\n") == 1
     assert f"make -C {tmp_path} px4_sitl_default" in run.stderr
+
+
+SOFTWARE = """#!/bin/sh
+trap 'echo INFO [px4] Exiting; exit 0' INT
+echo "INFO  [commander] Ready for takeoff!"
+echo "INFO  [commander] Armed by external command"
+read line < "$FLIGHT"
+echo "INFO  [commander] Disarmed by landing"
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_ends_px4_when_it_is_disarmed_and_a_second_one_at_once(tmp_path, signals):
+    program = tmp_path / "build/px4_sitl_default/bin/px4"
+    program.parent.mkdir(parents=True)
+    program.write_text(SOFTWARE)
+    program.chmod(0o755)
+    os.mkfifo(tmp_path / "flight")
+    run = subprocess.Popen(
+        [SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path), "--until-disarmed"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"FLIGHT": str(tmp_path / "flight")},
+    )  # fmt: skip
+    try:
+        while "Armed by external command" not in run.stdout.readline():
+            assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        if signals == 1:
+            with open(tmp_path / "flight", "w") as flight:  # waits until the vehicle flies
+                assert run.poll() is None
+                flight.write("landed\n")
+        else:
+            run.send_signal(signal.SIGINT)
+            with open(tmp_path / "flight", "w"):
+                pass
+        assert run.wait(20) == 0
+        assert signals == 2 or "Disarmed by landing" in run.stdout.read()
+    finally:
+        run.kill()
+        run.wait()

@@ -1,6 +1,7 @@
 """Start PX4's own simulation (SITL), where PX4 is built.
 
-Its own dynamics (sih), Gazebo (gazebo), or our dynamics (hil) move the vehicle. The command becomes that process.
+Its own dynamics (sih), Gazebo (gazebo), or our dynamics (hil) move the vehicle. The command becomes that process; with
+--until-disarmed it stays above it, and Ctrl-C ends PX4 only when it is disarmed. A second one ends it at once.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 from spike_ctrl._files import ranges
@@ -36,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--airframe", help="for gazebo (default: x500) and hil (default: sih_quadx)")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
     parser.add_argument("--rate", type=float, default=250.0, help="for hil: rate of the samples, Hz (default: 250)")
+    parser.add_argument("--until-disarmed", action="store_true", help="on Ctrl-C go on until the vehicle is disarmed")
     parser.add_argument("--instance", type=int, default=0, help="its number among several on one machine (default: 0)")
 
 
@@ -60,8 +64,36 @@ def run(options: argparse.Namespace) -> int:
     except sitl_process.BringUpError as error:
         raise UsageError(str(error)) from None
     print(f"starting {' '.join(program.command)} as {program.environment['PX4_SIM_MODEL']}", flush=True)
+    if options.until_disarmed:
+        return _run_until_disarmed(program)
     os.chdir(program.folder)
     os.execve(program.command[0], program.command, os.environ | program.environment)
+
+
+def _run_until_disarmed(program) -> int:
+    """PX4 in a session of its own, which the terminal's Ctrl-C does not reach; gives its exit code."""
+    from spike_ctrl.px4 import sitl_process
+
+    environment = os.environ | program.environment
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    child = subprocess.Popen(program.command, env=environment, cwd=program.folder, start_new_session=True, **output)
+    armed, asked = False, 0
+
+    def stop(number, frame) -> None:
+        nonlocal asked
+        asked += 1
+        if not armed or asked > 1 or number == signal.SIGTERM:
+            child.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    for line in child.stdout:
+        print(line, end="", flush=True)
+        armed = sitl_process.armed_after(line, armed)
+        if asked and not armed:
+            child.send_signal(signal.SIGINT)
+    code = child.wait()
+    return 0 if asked else abs(code)
 
 
 def _gazebo(craft) -> dict[str, str]:

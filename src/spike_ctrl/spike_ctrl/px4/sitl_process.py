@@ -65,6 +65,12 @@ def px4(
     return Program((str(binary), "-d", "-i", str(instance)), given | environment, folder)
 
 
+def armed_after(line: str, armed: bool) -> bool:
+    """Whether the vehicle is armed after a line of PX4's output."""
+    found = re.search(r"\[commander\].*?\b(Armed|Disarmed) by", line)
+    return armed if found is None else found[1] == "Armed"
+
+
 def exports(text: str) -> dict[str, str]:
     """The variables of lines such as `export NAME='value'` or `export NAME=value`."""
     return {name: value for name, value in re.findall(r"^export (\w+)='?([^'\n]*)'?$", text, re.M)}
