@@ -178,7 +178,7 @@ STREAMS = {
     messages.MAVLINK_MSG_ID_HIGHRES_IMU: TelemetryStream(_highres_imu, 50, 0),
     messages.MAVLINK_MSG_ID_LOCAL_POSITION_NED: TelemetryStream(_local_position, 30, 1, 125),
     messages.MAVLINK_MSG_ID_ODOMETRY: TelemetryStream(_odometry, 30, 0, 125),
-    messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: TelemetryStream(_estimator_status, 1, 0.5),
+    messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: TelemetryStream(_estimator_status, 0, 0.5),
     messages.MAVLINK_MSG_ID_CURRENT_MODE: TelemetryStream(_current_mode, 0, 0),
     messages.MAVLINK_MSG_ID_BATTERY_STATUS: TelemetryStream(_battery_status, 0, 0.5),
     messages.MAVLINK_MSG_ID_ATTITUDE_TARGET: TelemetryStream(_attitude_target, 0, 0, 125),
