@@ -2,11 +2,16 @@
 
 Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns. A set of starts may
 be lucky: --seeds also flies other sets.
+Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns.
+With --simulator: by motor commands in simulators that others wrote, for 5 s from starts near the set-point and tilted by 30
+degrees. They come with `pip install -r requirements/simulators.txt`; crazyflow flies its four Crazyflies, rotorpy its one.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import time
 from pathlib import Path
 
@@ -24,7 +29,10 @@ spike-ctrl eval models/sih_quadx.safetensors --protocol hover step figure8 gust 
 spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 randomised-figure8
 spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
 spike-ctrl eval --guide --airframe crazyflie_l2f
+spike-ctrl eval --pid --mellinger --protocol hover circle
+spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
+SIMULATORS = ("crazyflow", "rotorpy")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +44,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raptor", action="store_true", help="also RAPTOR, where the package foundation-policy is installed"
     )
+    parser.add_argument("--pid", action="store_true", help="also the cascaded PID of the Crazyflie firmware")
+    parser.add_argument("--mellinger", action="store_true", help="also the Mellinger controller of the Crazyflie firmware")
+    parser.add_argument(
+        "--simulator",
+        nargs="+",
+        choices=SIMULATORS,
+        metavar="NAME",
+        help=f"fly in simulators that others wrote: {', '.join(SIMULATORS)} (default: in ours)",
+    )
+    parser.add_argument("--seed", type=int, help="of the starts with --simulator (default: that of the frozen evaluation)")
     parser.add_argument(
         "--protocol",
         nargs="+",
@@ -59,13 +77,21 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if "crazyflow" in (options.simulator or ()) and "scipy" not in sys.modules:
+        os.environ.setdefault("SCIPY_ARRAY_API", "1")  # crazyflow wants it before scipy, which numba brings, is imported
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
     from spike_ctrl.evaluation.protocols import STARTS, ProtocolError, find
     from spike_ctrl.policy import checkpoint
 
-    if not (options.models or options.guide or options.raptor):
-        raise UsageError("nothing to fly: give a model, --guide or --raptor")
+    if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
+        raise UsageError("nothing to fly: give a model, --guide, --raptor, --pid or --mellinger")
+    if options.simulator and options.protocol:
+        raise UsageError("--protocol: found with --simulator, wanted only one of them")
+    if options.seed is not None and not options.simulator:
+        raise UsageError("--seed: found without --simulator, wanted with it")
+    if options.seed is not None and options.seed < 0:
+        raise UsageError(f"--seed: found {options.seed}, wanted 0 or more")
     if options.json:
         output_paths.require_file("--json", options.json)
     try:
@@ -82,8 +108,13 @@ def run(options: argparse.Namespace) -> int:
     for model, found in loaded.items():
         require_airframe(found, vehicle, str(model))
         policies[model] = PolicyController(found.policy)
-    if options.raptor:
+    if options.raptor or options.pid or options.mellinger or options.simulator:
         vehicle.require_layout("motors")
+    if options.simulator:
+        figures = _fly_elsewhere(options, vehicle, policies)
+        if options.json:
+            output_paths.write_json("--json", options.json, figures | {"airframe": vehicle.name})
+        return 0
     figures = {one.name: _fly(one, options, vehicle, policies) for one in protocols}
     if options.json:
         if not options.protocol:
@@ -154,9 +185,58 @@ def _fly_corners(flown, vehicle) -> dict[str, dict]:
     return figures
 
 
+def _fly_elsewhere(options, vehicle, policies) -> dict:
+    """Fly all controllers in the simulators of others, print what is taken for granted and the tables; the figures."""
+    from spike_ctrl.cli._terminal import show_progress
+    from spike_ctrl.control.geometric_guide import GeometricGuide
+    from spike_ctrl.evaluation import other_simulators
+    from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
+    from spike_ctrl.evaluation.controllers import GuideController
+    from spike_ctrl.evaluation.crazyflow_simulator import DRONES, CrazyflowSimulator
+    from spike_ctrl.evaluation.rotorpy_simulator import RotorpySimulator
+
+    flown = {str(model): policy for model, policy in policies.items()}
+    if options.guide:
+        flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+    flown |= _baselines(options, vehicle)
+    seed = EVALUATION_SEED if options.seed is None else options.seed
+    vehicles = other_simulators.VEHICLES * len(other_simulators.KINDS)
+    makers = []
+    if "crazyflow" in options.simulator:
+        makers += [lambda drone=drone: CrazyflowSimulator(drone, vehicles) for drone in DRONES]
+    if "rotorpy" in options.simulator:
+        makers.append(lambda: RotorpySimulator(vehicles))
+    begun, flights = time.monotonic(), {}
+    for index, make in enumerate(makers):
+        show_progress("builds and compiles a simulator")
+        try:
+            simulator = make()
+        except ModuleNotFoundError as error:
+            raise UsageError(f"--simulator: {error}") from None
+        simulator.rotors.require_spin(vehicle)
+        found = {}
+        for label, controller in flown.items():
+
+            def shown(share: float, before: int = index * len(flown) + len(found), who: str = label, where=simulator.name):
+                done = (before + share) / (len(makers) * len(flown))
+                left = (time.monotonic() - begun) * (1 - done) / done
+                if share == 1 or sys.stdout.isatty():
+                    show_progress(f"{where}, {who}: {done:.0%}, {left:.0f} s left")
+
+            found[label] = other_simulators.fly(controller, simulator, seed, shown)
+        ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
+        show_progress(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
+        print("".join(f"\n  assumed: {line}" for line in simulator.assumptions).lstrip("\n"))
+        print(other_simulators.table(found))
+        about = {"thrust_to_weight": simulator.rotors.thrust_to_weight, "assumptions": list(simulator.assumptions)}
+        kinds = {label: {kind: one.to_dict() for kind, one in kinds.items()} for label, kinds in found.items()}
+        flights[simulator.name] = about | {"flights": kinds}
+    return {"simulators": flights, "seed": seed}
+
+
 def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
-    from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, RaptorController
+    from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
     from spike_ctrl.evaluation.protocols import CORNERS, STARTS
 
     flown = {}
@@ -170,6 +250,20 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
         if protocol.unknown or protocol.name == CORNERS:
             flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+    return flown | _baselines(options, vehicle)
+
+
+def _baselines(options, vehicle) -> dict:
+    """Controllers that nobody trained here, which see the observation alone."""
+    from spike_ctrl.control.firmware_pid import FirmwarePid
+    from spike_ctrl.control.mellinger import Mellinger
+    from spike_ctrl.evaluation.controllers import GuideController, RaptorController
+
+    flown = {}
+    if options.pid:
+        flown["PID, Crazyflie firmware"] = GuideController(FirmwarePid(vehicle), privileged=False)
+    if options.mellinger:
+        flown["Mellinger, Crazyflie firmware"] = GuideController(Mellinger(vehicle), privileged=False)
     if options.raptor:
         try:
             flown["RAPTOR"] = RaptorController()

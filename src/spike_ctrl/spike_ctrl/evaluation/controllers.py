@@ -25,14 +25,15 @@ Array = NDArray[Any]
 class Controller(Protocol):
     """Anything that can fly a batch: `begin` clears its state for N vehicles, `act` gives actions (N, 4).
 
-    `act` may look at all of the environment; a policy looks at the observation (N, 18) alone.
+    `act` may look at all of the environment, which is None where others simulate the vehicle; a policy looks at the
+    observation (N, 18) alone.
     """
 
     def begin(self, vehicles: int) -> None:
         """Forget what was flown; N vehicles start."""
         ...
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """Actions (N, 4) in [-1, 1] for observations (N, 18)."""
         ...
 
@@ -48,7 +49,7 @@ class PolicyController:
         self._state = self.policy.initial_state(vehicles)
         self._rates: list[tuple[float, ...]] = []
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """The policy's actions (N, 4)."""
         action, self._state = self.policy.step(observation, self._state)
         self._rates.append(self.policy.spike_rates(self._state))
@@ -70,9 +71,13 @@ class GuideController:
         """Forget what was flown; N vehicles start."""
         self._state = self.guide.initial_state(vehicles)
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """The guide's actions (N, 4)."""
-        seen = (environment.rotor_speed, environment.disturbance, environment.plant) if self.privileged else ()
+        seen: tuple[Array, ...] = ()
+        if self.privileged:
+            if environment is None:
+                raise ValueError("a privileged guide: found a vehicle that others simulate, wanted one of ours")
+            seen = (environment.rotor_speed, environment.disturbance, environment.plant)
         action, self._state = self.guide.act(observation, self._state, *seen)
         return action
 
@@ -89,7 +94,7 @@ class GuideFirstController:
         self.guide.begin(vehicles)
         self._step = 0
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """The actions (N, 4) of the guide first, then those of the policy."""
         by_policy = self.policy.act(observation, environment)
         by_guide = self.guide.act(observation, environment)
@@ -115,7 +120,7 @@ class RaptorController:
         self.policy.reset()
         self._action = np.zeros((vehicles, 4), np.float32)
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """RAPTOR's actions (N, 4)."""
         seen = np.concatenate([observation, self._action], axis=1)
         seen[:, :3] = seen[:, :3].clip(-self.clip, self.clip)
@@ -132,7 +137,7 @@ class FunctionController:
     def begin(self, vehicles: int) -> None:
         """There is nothing to forget."""
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """The function's actions (N, 4)."""
         return np.asarray(self.function(observation))
 
@@ -147,7 +152,7 @@ class PredictController:
         """Forget what was flown; N vehicles start."""
         self._state, self._start = None, np.ones(vehicles, bool)
 
-    def act(self, observation: Array, environment: Environment) -> Array:
+    def act(self, observation: Array, environment: Environment | None) -> Array:
         """The model's actions (N, 4)."""
         action, self._state = self.model.predict(
             observation, state=self._state, episode_start=self._start, deterministic=True
