@@ -18,7 +18,7 @@ from spike_ctrl.cli import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import crazyflow_simulator, other_simulators, rotorpy_simulator
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController
-from spike_ctrl.evaluation.other_simulators import HEIGHT, States, starts
+from spike_ctrl.evaluation.other_simulators import HEIGHT, FlownStates, starts
 from spike_ctrl.evaluation.rotor_map import RotorMap, RotorMapError
 
 # Of rotorpy/vehicles/crazyflie_params.py: its rotors go front-left, front-right, back-right, back-left.
@@ -161,11 +161,11 @@ import json, sys
 import numpy as np
 from spike_ctrl.evaluation.crazyflow_simulator import CrazyflowSimulator
 from spike_ctrl.evaluation.rotorpy_simulator import RotorpySimulator
-from spike_ctrl.evaluation.other_simulators import States
+from spike_ctrl.evaluation.other_simulators import FlownStates
 simulator = RotorpySimulator(5) if sys.argv[1] == "rotorpy" else CrazyflowSimulator("cf2x_L250", 5)
 quaternion = np.tile([0.0, 0.0, 0.0, 1.0], (5, 1))
 quaternion[4] = np.sin(np.radians(15)), 0, 0, np.cos(np.radians(15))
-simulator.begin(States(np.tile([0.0, 0.0, 2.0], (5, 1)), quaternion, np.zeros((5, 3)), np.zeros((5, 3))))
+simulator.begin(FlownStates(np.tile([0.0, 0.0, 2.0], (5, 1)), quaternion, np.zeros((5, 3)), np.zeros((5, 3))))
 command = np.full((5, 4), simulator.rotors.hover)
 for vehicle, more in enumerate([(0, 0, 0, 0), (0, 0, 1, 1), (0, 1, 1, 0), (0, 1, 0, 1)]):
     command[vehicle] += 0.02 * (2 * np.array(more) - 1) * (vehicle > 0)
@@ -183,7 +183,7 @@ def test_commands_and_quaternions_mean_in_the_simulator_what_they_mean_here(name
         pytest.skip(f"{name} is not installed: pip install -r requirements/simulators.txt")
     environment = os.environ | {"SCIPY_ARRAY_API": "1"}
     done = subprocess.run([sys.executable, "-c", FACTS, name], env=environment, capture_output=True, text=True, check=True)
-    states = States(*(np.array(part) for part in json.loads(done.stdout.splitlines()[-1])))
+    states = FlownStates(*(np.array(part) for part in json.loads(done.stdout.splitlines()[-1])))
     assert np.abs(states.velocity[0]).max() < 0.02 and np.abs(states.rates[0]).max() < 1e-3
     for vehicle, axis in ((1, 0), (2, 1), (3, 2)):
         others = np.delete(states.rates[vehicle], axis)

@@ -28,7 +28,7 @@ Three = tuple[float, float, float]
 _NONE, _FREE = (0.0, 0.0, 0.0), (5000.0, 5000.0, 5000.0)
 
 
-class Level(NamedTuple):
+class PidLevel(NamedTuple):
     """Gains of the three PIDs of one level (x, y, z or roll, pitch, yaw), and the limits of their integrals."""
 
     proportional: Three
@@ -39,12 +39,14 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True)
 class PidGains:
-    """The firmware's defaults. Tilt in degrees, climb in 1000 counts per m/s, rates in degrees/s."""
+    """The firmware's defaults. Tilt in degrees, climb in 1000 counts, rates in degrees/s, their outputs in counts."""
 
-    position: Level = Level((2.0, 2.0, 2.0), (0.0, 0.0, 0.5))  # m to m/s
-    velocity: Level = Level((25.0, 25.0, 25.0), (1.0, 1.0, 15.0))  # m/s to tilt and climb
-    attitude: Level = Level((6.0, 6.0, 6.0), (3.0, 3.0, 1.0), (0.0, 0.0, 0.35), (20.0, 20.0, 360.0))  # degrees to rates
-    rates: Level = Level((250.0, 250.0, 120.0), (500.0, 500.0, 16.7), (2.5, 2.5, 0.0), (33.3, 33.3, 166.7))  # to counts
+    position: PidLevel = PidLevel((2.0, 2.0, 2.0), (0.0, 0.0, 0.5))  # m to m/s
+    velocity: PidLevel = PidLevel((25.0, 25.0, 25.0), (1.0, 1.0, 15.0))  # m/s to tilt and climb
+    attitude: PidLevel = PidLevel((6.0, 6.0, 6.0), (3.0, 3.0, 1.0), (0.0, 0.0, 0.35), (20.0, 20.0, 360.0))  # to rates
+    rates: PidLevel = PidLevel(
+        (250.0, 250.0, 120.0), (500.0, 500.0, 16.7), (2.5, 2.5, 0.0), (33.3, 33.3, 166.7)
+    )  # to counts
     max_velocity: float = 1.1  # m/s
     max_tilt: float = 20.0  # degrees, of roll and of pitch
     lowest: float = 20000.0  # counts of the collective
@@ -118,7 +120,7 @@ class FirmwarePid:
         action = action_mapping.action(motor_counts.commands(self.airframe, counts))
         return action.astype(np.float32), PidState(integral, now)
 
-    def _level(self, level: Level, error: Array, integral: Array, change: Array | float = 0.0) -> Array:
+    def _level(self, level: PidLevel, error: Array, integral: Array, change: Array | float = 0.0) -> Array:
         """Outputs (N, 3) of a level; `integral` (N, 3) moves on in place; change: the measurement's in one step."""
         gains = np.array(level)
         integral[:] = np.clip(integral + error * self._dt, -gains[3], gains[3])

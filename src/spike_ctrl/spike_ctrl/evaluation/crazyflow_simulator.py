@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl.evaluation.other_simulators import States
+from spike_ctrl.evaluation.other_simulators import FlownStates
 from spike_ctrl.evaluation.rotor_map import RotorMap
 from spike_ctrl.sim.environment import RATE_HZ
 
@@ -68,7 +68,7 @@ class CrazyflowSimulator:
             f"it integrates with {FREQUENCY} Hz; a command is held for {1e3 / RATE_HZ:.0f} ms",
         )
 
-    def begin(self, states: States) -> None:
+    def begin(self, states: FlownStates) -> None:
         """Put the vehicles there; their rotors turn as in a hover."""
         import jax.numpy as jnp
 
@@ -79,9 +79,9 @@ class CrazyflowSimulator:
         fresh = {name: jnp.asarray(value[:, None], jnp.float32) for name, value in given.items()}
         self._simulation.data = data.replace(states=data.states.replace(**fresh, rotor_vel=jnp.asarray(hover)))
 
-    def step(self, command: NDArray[Any]) -> States:
+    def step(self, command: NDArray[Any]) -> FlownStates:
         """The states 10 ms later; command u (N, 4) in [0, 1], rotors in our order."""
         self._simulation.rotor_vel_control(self.rotors.speeds(command)[:, None].astype(np.float32))
         self._simulation.step(round(FREQUENCY / RATE_HZ))
         found = self._simulation.data.states
-        return States(*(np.asarray(value)[:, 0] for value in (found.pos, found.quat, found.vel, found.ang_vel)))
+        return FlownStates(*(np.asarray(value)[:, 0] for value in (found.pos, found.quat, found.vel, found.ang_vel)))

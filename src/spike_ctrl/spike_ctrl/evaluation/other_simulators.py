@@ -28,7 +28,7 @@ TILT = np.radians(30)
 KINDS = ("near", "tilted")
 
 
-class States(NamedTuple):
+class FlownStates(NamedTuple):
     """N vehicles: position (N, 3, m, ENU), quaternion (N, 4; x, y, z, w; body FLU to world), velocity (N, 3, m/s, ENU),
     rates (N, 3, rad/s, body FLU)."""
 
@@ -45,11 +45,11 @@ class OtherSimulator(Protocol):
     rotors: RotorMap
     assumptions: tuple[str, ...]
 
-    def begin(self, states: States) -> None:
+    def begin(self, states: FlownStates) -> None:
         """Put the vehicles there; their rotors turn as in a hover."""
         ...
 
-    def step(self, command: Array) -> States:
+    def step(self, command: Array) -> FlownStates:
         """The states one control step (10 ms) later; command u (N, 4) in [0, 1], rotors in our order."""
         ...
 
@@ -73,14 +73,14 @@ class OtherFlight:
         return {"crashes": self.crashes, "error_m": error, "action_change": change}
 
 
-def starts(kind: str, seed: int, vehicles: int = VEHICLES) -> States:
+def starts(kind: str, seed: int, vehicles: int = VEHICLES) -> FlownStates:
     """At rest within NEAR of the set-point; level ("near"), or tilted by TILT to any side ("tilted")."""
     random = np.random.default_rng([seed, KINDS.index(kind)])
     position = random.uniform(-NEAR, NEAR, (vehicles, 3)) + np.array((0.0, 0.0, HEIGHT))
     half, azimuth = (TILT if kind == "tilted" else 0.0) / 2, random.uniform(0, 2 * np.pi, vehicles)
     ones, none = np.ones(vehicles), np.zeros((vehicles, 3))
     turned = np.sin(half) * np.cos(azimuth), np.sin(half) * np.sin(azimuth), 0 * ones, np.cos(half) * ones
-    return States(position, np.stack(turned, axis=1), none, none.copy())
+    return FlownStates(position, np.stack(turned, axis=1), none, none.copy())
 
 
 def fly(
@@ -88,7 +88,7 @@ def fly(
 ) -> dict[str, OtherFlight]:
     """Fly VEHICLES from each kind of start for STEPS control steps; `shown` is told the share that is flown."""
     kinds = [starts(kind, seed) for kind in KINDS]
-    states = States(*(np.concatenate(parts) for parts in zip(*kinds, strict=True)))
+    states = FlownStates(*(np.concatenate(parts) for parts in zip(*kinds, strict=True)))
     count = len(states.position)
     simulator.begin(states)
     controller.begin(count)
@@ -111,7 +111,7 @@ def fly(
     return {kind: _figures(crashed[who], late[who], changes[who]) for kind, who in zip(KINDS, parts, strict=True)}
 
 
-def observed(states: States, crashed: Array) -> Array:
+def observed(states: FlownStates, crashed: Array) -> Array:
     """The observations float32 (N, 18); a vehicle that crashed is shown at rest on the set-point."""
     target, resting = (0.0, 0.0, HEIGHT), observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))
     rows = zip(crashed, *states, strict=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl.evaluation.other_simulators import States
+from spike_ctrl.evaluation.other_simulators import FlownStates
 from spike_ctrl.evaluation.rotor_map import RotorMap
 from spike_ctrl.sim.environment import RATE_HZ
 
@@ -42,7 +42,7 @@ class RotorpySimulator:
             raise ModuleNotFoundError(f"rotorpy[batched] is missing ({error.name}): {hint}") from None
         self._torch, self._device, self._vehicles = torch, torch.device("cpu"), vehicles
         parameters = multirotor.BatchedMultirotorParams([quad_params] * vehicles, vehicles, self._device)
-        start = self._states(States(*(np.zeros((vehicles, n)) for n in (3, 4, 3, 3))), 0.0)
+        start = self._states(FlownStates(*(np.zeros((vehicles, n)) for n in (3, 4, 3, 3))), 0.0)
         self._simulation = multirotor.BatchedMultirotor(parameters, vehicles, start, self._device, integrator="rk4")
         self.name, self.rotors = "rotorpy crazyflie", rotor_map(quad_params)
         self.assumptions = (
@@ -51,17 +51,17 @@ class RotorpySimulator:
             f"it integrates by Runge-Kutta, {1e3 / RATE_HZ:.0f} ms a step, with the command held",
         )
 
-    def begin(self, states: States) -> None:
+    def begin(self, states: FlownStates) -> None:
         """Put the vehicles there; their rotors turn as in a hover."""
         self._now = self._states(states, self.rotors.hover * self.rotors.top)
 
-    def step(self, command: NDArray[Any]) -> States:
+    def step(self, command: NDArray[Any]) -> FlownStates:
         """The states 10 ms later; command u (N, 4) in [0, 1], rotors in our order."""
         speeds = self._torch.tensor(self.rotors.speeds(command), dtype=self._torch.double)
         self._now = self._simulation.step(self._now, {"cmd_motor_speeds": speeds}, 1 / RATE_HZ)
-        return States(*(self._now[name].numpy() for name in ("x", "q", "v", "w")))
+        return FlownStates(*(self._now[name].numpy() for name in ("x", "q", "v", "w")))
 
-    def _states(self, states: States, speed: float) -> dict[str, Any]:
+    def _states(self, states: FlownStates, speed: float) -> dict[str, Any]:
         named = dict(zip(("x", "q", "v", "w"), states, strict=True))
         named |= {"wind": np.zeros((self._vehicles, 3)), "rotor_speeds": np.full((self._vehicles, 4), speed)}
         return {name: self._torch.tensor(np.asarray(value), dtype=self._torch.double) for name, value in named.items()}
