@@ -2,7 +2,6 @@
 
 Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns. A set of starts may
 be lucky: --seeds also flies other sets.
-Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by the guide, four columns.
 With --simulator: by motor commands in simulators that others wrote, for 5 s from starts near the set-point and tilted by 30
 degrees. They come with `pip install -r requirements/simulators.txt`; crazyflow flies its four Crazyflies, rotorpy its one.
 """
@@ -88,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("nothing to fly: give a model, --guide, --raptor, --pid or --mellinger")
     if options.simulator and options.protocol:
         raise UsageError("--protocol: found with --simulator, wanted only one of them")
+    if options.simulator and options.seeds:
+        raise UsageError("--seeds: found with --simulator, wanted --seed, that of its starts")
     if options.seed is not None and not options.simulator:
         raise UsageError("--seed: found without --simulator, wanted with it")
     if options.seed is not None and options.seed < 0:
@@ -187,7 +188,6 @@ def _fly_corners(flown, vehicle) -> dict[str, dict]:
 
 def _fly_elsewhere(options, vehicle, policies) -> dict:
     """Fly all controllers in the simulators of others, print what is taken for granted and the tables; the figures."""
-    from spike_ctrl.cli._terminal import show_progress
     from spike_ctrl.control.geometric_guide import GeometricGuide
     from spike_ctrl.evaluation import other_simulators
     from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
