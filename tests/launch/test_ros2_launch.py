@@ -1,4 +1,4 @@
-"""ROS 2's own launch runs the launch files, wherever it can be imported: a ROS 2 that is installed, or its sources on PYTHONPATH.
+"""ROS 2's own launch runs the launch files, where it can be imported: from an installed ROS 2, or sources on PYTHONPATH.
 
 - `ros2 launch spike_ctrl FILE --show-args` finds each file by the package's name and names its arguments
 - Ctrl-C while a graph trains ends all nodes with exit code 0 and without an exception of the launch
