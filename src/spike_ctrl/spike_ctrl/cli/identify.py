@@ -2,6 +2,8 @@
 
 They come with 95 % intervals, and with ranges to train with: an airframe and a recipe are written.
 From a flight: thrust per mass, motor lag, inertia per mass, yaw torque, drag, and the delay of a rate loop.
+From flights by motor commands, such as imported ones, many at once, also: battery, dead time, drag and torque of the
+velocity, and each flight's trim torque.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from spike_ctrl._files import output_paths
+from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError
 
 GROUP = "recordings"
 EXAMPLES = """
 spike-ctrl identify bags/20260101-120000 --airframe sih_quadx -o mine.yaml
+spike-ctrl identify bags/* --airframe crazyflie --hold-out flight7 -o mine.yaml       # imported flights
 spike-ctrl train mine_recipe.yaml --airframe mine.yaml
 """
 
@@ -23,6 +26,9 @@ spike-ctrl train mine_recipe.yaml --airframe mine.yaml
 def add(parser: argparse.ArgumentParser) -> None:
     add_bags(parser)
     parser.add_argument("-o", "--output", type=Path, default=Path("airframe.yaml"), help="file (default: airframe.yaml)")
+    parser.add_argument(
+        "--hold-out", nargs="+", default=[], metavar="NAME", help="bags that only judge the result, of flights by motor commands"
+    )
 
 
 def add_bags(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     output_paths.require_file("--output", identification.recipe_path(options.output))
     found, plan = identified(options, options.output.stem)
     try:
-        recipe = identification.write(options.output, found, options.bags, plan)
+        recipe = identification.write(options.output, found, options.bags, plan, provenance.command())
     except OSError as error:
         raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     print(f"airframe: {options.output}\nrecipe: {recipe}")
@@ -65,7 +71,7 @@ def identified(options: argparse.Namespace, name: str):
     base.require_fit(prior)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
-        found = identification.identify(options.bags, prior, name, _progress)
+        found = identification.identify(options.bags, prior, name, _progress, getattr(options, "hold_out", ()))
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     print(f"airframe {prior.name}: {found.windows} windows of {found.steps / 100:g} s are compared")

@@ -24,7 +24,7 @@ from spike_ctrl.identify.flight_windows import Windows
 from spike_ctrl.recordings.recorded_transitions import throttle
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.dynamics import GYRO, POSITION, RATE_INTEGRAL, RATES, ROTORS
-from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
 FLOOR = np.repeat([0.002, 0.005], 3)  # m/s and rad/s: assumed errors are at least this; no state estimate is better
@@ -76,7 +76,9 @@ class Identification:
     """The identified airframe.
 
     windows: how many were used. steps: length of the compared part of each. prior_error, error: rms of velocity (m/s) and
-    of rates (rad/s) over the windows that were not fitted, with the prior and with the estimate.
+    of rates (rad/s), with the prior and with the estimate. judged: what
+    was predicted for that, in words. trims: of each flight by
+    motor commands, its name and its mean trim torque (3), N m.
     """
 
     airframe: Airframe
@@ -85,6 +87,8 @@ class Identification:
     steps: int
     prior_error: tuple[float, float]
     error: tuple[float, float]
+    judged: str
+    trims: tuple[tuple[str, list[float]], ...] = ()
 
     def estimate(self, name: str) -> ParameterEstimate:
         """The estimate of the parameter `name`. Raises StopIteration if there is none."""
@@ -230,7 +234,8 @@ def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identif
         width = share * (abs(value) if prior_value else p.scale)
         estimates.append(ParameterEstimate(p.name, p.unit, prior_value, value, width, p.scale, told))
     steps = len(found.action) - found.warm
-    return Identification(craft, tuple(estimates), found.count, steps, (0.0, 0.0), (0.0, 0.0))
+    judged = f"{steps / RATE_HZ:g} s of the windows that were not fitted"
+    return Identification(craft, tuple(estimates), found.count, steps, (0.0, 0.0), (0.0, 0.0), judged)
 
 
 def _solve(start: Airframe, prior: Airframe, free: Sequence[Parameter], found: Windows, spread, evaluations: int):
