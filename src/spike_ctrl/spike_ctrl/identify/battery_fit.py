@@ -31,16 +31,18 @@ def fit_battery(craft: Airframe, flights: Sequence[ObservedFlight]) -> tuple[Air
         tried[time] = _at(craft, flights, time)
     time = min(tried, key=lambda t: tried[t][2])
     (sag, drain), (sag_width, drain_width), _ = tried[time]
-    endurance = (before.full - before.empty) / max(drain, (before.full - before.empty) / LONGEST)
-    told = drain > drain_width
+    whole = before.full - before.empty
+    drained, sagged = drain > max(drain_width, whole / LONGEST), sag > sag_width
+    endurance = whole / drain if drained else before.endurance
+    sag = min(sag, 0.45 * before.empty) if sagged else before.sag
     battery = dataclasses.replace(
-        before, sag=float(min(sag, 0.45 * before.empty)), sag_time=time, endurance=float(endurance if told else before.endurance)
-    )
-    width = endurance * drain_width / drain if told else np.inf
+        before, sag=float(sag), sag_time=time if sagged else before.sag_time, endurance=float(endurance)
+    )  # fmt: skip
+    width = endurance * drain_width / drain if drained else np.inf
     return dataclasses.replace(craft, battery=battery), (
-        ParameterEstimate("battery.sag", "V", before.sag, battery.sag, sag_width, before.sag, sag > sag_width),
-        ParameterEstimate("battery.sag_time", "s", before.sag_time, time, time / 2, 0.1, True),
-        ParameterEstimate("battery.endurance", "s", before.endurance, battery.endurance, width, 10.0, told),
+        ParameterEstimate("battery.sag", "V", before.sag, battery.sag, sag_width, before.sag, sagged),
+        ParameterEstimate("battery.sag_time", "s", before.sag_time, battery.sag_time, time / 2, 0.1, sagged),
+        ParameterEstimate("battery.endurance", "s", before.endurance, battery.endurance, width, 10.0, drained),
     )
 
 

@@ -164,7 +164,7 @@ def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe,
 
     command: the command line that made it, told in the head of the file.
     """
-    about = [f"# Identified from {', '.join(bag.name for bag in bags)}, {found.windows} windows of flight; 95 % intervals:"]
+    about = [f"# Identified from {', '.join(bag.name for bag in bags)}; {found.windows} windows of flight; 95 % intervals:"]
     if command:
         about.insert(0, f"# Made by: {command}")
     for e in found.estimates:

@@ -1,0 +1,128 @@
+"""From logs to verdict, as a user does it: import, identify, fidelity. On simulated logs, and on real ones where they are.
+
+SPIKE_CTRL_FLIGHTS names a folder with flights of NanoBench (*.csv.gz); short cuts of two of them are then made and used.
+"""
+
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated_flight import simulate
+
+from spike_ctrl import airframe
+from spike_ctrl.cli import main
+from spike_ctrl.learn import recipe as recipes
+
+FLIGHTS = os.environ.get("SPIKE_CTRL_FLIGHTS", "")
+COLUMNS = (
+    "t px py pz qx qy qz qw vx vy vz wx_vicon wy_vicon wz_vicon imu_acc_x imu_acc_y imu_acc_z imu_gyro_x imu_gyro_y imu_gyro_z "
+    "motor_motor_m1 motor_motor_m2 motor_motor_m3 motor_motor_m4 est_stateEstimate_x est_stateEstimate_y est_stateEstimate_z "
+    "est_stateEstimate_vx est_stateEstimate_vy est_stateEstimate_vz att_stateEstimate_qx att_stateEstimate_qy "
+    "att_stateEstimate_qz att_stateEstimate_qw sp_ctrltarget_x sp_ctrltarget_y sp_ctrltarget_z sp_ctrltarget_yaw pwr_pm_vbat"
+).split()
+
+
+def log(path, flight):
+    """A simulated flight as NanoBench logs one."""
+    state, count = flight.state, len(flight.state)
+    motors = np.round(65535 * flight.command)
+    aim = np.zeros((count, 4))
+    acceleration = np.tile([0, 0, 1.0], (count, 1))
+    parts = [
+        1.7e9 + np.arange(count)[:, None] / 100, state[:, :10], state[:, 10:], acceleration, state[:, 10:], motors,
+        state[:, :3], state[:, 7:10], state[:, 3:7], aim, flight.voltage[:, None],
+    ]  # fmt: skip
+    with gzip.open(path, "wt", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(np.hstack(parts).round(9).tolist())
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flights")
+    logs = [folder / f"flight{n}.csv.gz" for n in range(2)]
+    for n, path in enumerate(logs):
+        log(path, simulate(trim=((-1) ** n * 1e-4, 1e-4, 0), charge=0.9 - 0.3 * n, seconds=14, seed=n))
+    assert main.main(["import", *map(str, logs), "-o", str(folder / "bags")]) == 0
+    return [folder / "bags" / f"flight{n}" for n in range(2)]
+
+
+@pytest.fixture(scope="module")
+def identified(bags):
+    path = bags[0].parent.parent / "mine.yaml"
+    command = ["identify", *map(str, bags), "--hold-out", "flight1", "-o", str(path)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKE_CTRL_COMMAND", " ".join(["spike-ctrl", *command]))  # what the user typed
+        assert main.main(command) == 0
+    return path
+
+
+def test_identify_writes_an_airframe_and_a_recipe_for_its_battery_and_trims(identified):
+    craft, plan = airframe.load(identified), recipes.load(identified.with_name("mine_recipe.yaml"))
+    assert craft.inertia[0] == pytest.approx(1.6e-5, rel=0.15) and craft.battery is not None
+    around = plan.task.randomisation
+    assert (around.charge_low, around.charge_high) == (0.0, 1.0)
+    assert 100 * craft.dead_time + around.delay <= 4
+    head = identified.read_text()
+    assert head.startswith("# Made by: ") and "--hold-out flight1" in head and "trim torque of flight0" in head
+
+
+def test_fidelity_prints_the_airframe_beside_simple_predictions_and_writes_page_and_figures(identified, bags, capsys, tmp_path):
+    page, figures = tmp_path / "fidelity.html", tmp_path / "fidelity.json"
+    command = ["fidelity", str(identified), *map(str, bags), "--lstm-steps", "20", "-o", str(page), "--json", str(figures)]
+    assert main.main(command) == 0
+    shown = capsys.readouterr().out
+    for way in ("hold the last state", "constant velocity and rates", "LSTM", "mine", "mine, no packet lost"):
+        assert f"\n{way} " in shown
+    errors = {name: np.array(error["mean"]) for name, error in json.loads(figures.read_text())["errors"].items()}
+    assert (errors["mine"][2] < 0.5 * errors["constant velocity and rates"][2]).all()
+    assert page.stat().st_size > 1e6 and page.with_suffix(".png").stat().st_size > 1e4
+
+
+def test_leave_one_out_predicts_each_flight_by_the_others(identified, bags, capsys, tmp_path):
+    figures = tmp_path / "fidelity.json"
+    command = ["fidelity", str(identified), *map(str, bags), "--no-lstm", "--leave-one-out", "--json", str(figures)]
+    assert main.main(command) == 0
+    errors = {name: np.array(error["mean"]) for name, error in json.loads(figures.read_text())["errors"].items()}
+    assert (errors["fitted to the other flights"][2] < 0.5 * errors["hold the last state"][2]).all()
+    assert "2 of 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--hold-out", "flight7"], "hold-out flight7: found no such bag, wanted names of the bags given"),
+        (["--hold-out", "flight0", "flight1"], "hold-out: found all flights held out, wanted at least one to fit"),
+    ],
+)
+def test_what_cannot_be_held_out_is_said(bags, capsys, tmp_path, more, message):
+    assert main.main(["identify", *map(str, bags), "-o", str(tmp_path / "mine.yaml"), *more]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "mine.yaml").exists()
+
+
+def test_an_airframe_by_rates_is_refused(bags, capsys):
+    assert main.main(["fidelity", "sih_quadx", str(bags[0])]) == 2
+    assert "action_layout: found 'rates', wanted 'motors'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not FLIGHTS, reason="needs real flights: SPIKE_CTRL_FLIGHTS=FOLDER with *.csv.gz of NanoBench")
+def test_the_shipped_airframe_predicts_real_flights(tmp_path, capsys):
+    cuts = []
+    for path in sorted(Path(FLIGHTS).glob("*_slow_*.csv.gz"))[:2]:
+        with gzip.open(path, "rt") as source, gzip.open(tmp_path / path.name, "wt") as cut:
+            cut.writelines(line for _, line in zip(range(2000), source, strict=False))
+        cuts.append(tmp_path / path.name)
+    assert len(cuts) == 2, f"{FLIGHTS}: found {len(cuts)} files *_slow_*.csv.gz, wanted two"
+    assert main.main(["import", *map(str, cuts), "-o", str(tmp_path / "bags")]) == 0
+    figures = tmp_path / "fidelity.json"
+    bags = map(str, sorted((tmp_path / "bags").iterdir()))
+    assert main.main(["fidelity", "crazyflie_real", *bags, "--no-lstm", "--json", str(figures)]) == 0
+    errors = json.loads(figures.read_text())["errors"]
+    real, naive = (np.array(errors[name]["mean"]) for name in ("crazyflie_real", "constant velocity and rates"))
+    assert (real[1:3] < naive[1:3]).all()
+    assert real[1, 0] < 0.0016 and real[1, 1] < 0.031 and real[2, 0] < 0.045 and real[2, 1] < 0.21
