@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify.flight_fit import fit_flights
 from spike_ctrl.identify.observed_flight import AHEAD, EVERY, HISTORY, ObservedFlight, require_starts
-from spike_ctrl.identify.open_loop import Starts, difference, norms, predict, starts
+from spike_ctrl.identify.open_loop import GROUPS, UNITS, Starts, difference, norms, predict, starts
 from spike_ctrl.sim.environment import RATE_HZ
 
 HORIZONS = (1, 10, 50, 100)  # steps
@@ -87,7 +87,8 @@ def straight(at: Starts) -> np.ndarray:
 
 def table(ways: Sequence[Errors]) -> str:
     """For the terminal: one line for each way to predict and horizon."""
-    lines = [f"{'':<30}{'horizon':>9}{'position, m':>24}{'velocity, m/s':>22}{'attitude, deg':>22}{'rates, rad/s':>22}"]
+    heads = [f"{name}, {unit}" for name, unit in zip(GROUPS, UNITS, strict=True)]
+    lines = [f"{'':<30}{'horizon':>9}" + "".join(f"{head:>25}" for head in heads)]
     for way in ways:
         low, high = way.interval()
         for row, steps in enumerate(HORIZONS):
@@ -95,7 +96,7 @@ def table(ways: Sequence[Errors]) -> str:
                 f"{way.mean[row, i]:.{d}f} ({low[row, i]:.{d}f}-{high[row, i]:.{d}f})" for i, d in enumerate((4, 4, 3, 3))
             ]
             head = way.name if not row else ""
-            lines.append(f"{head:<30}{steps / RATE_HZ:>7.2f} s{cells[0]:>24}" + "".join(f"{cell:>22}" for cell in cells[1:]))
+            lines.append(f"{head:<30}{steps / RATE_HZ:>7.2f} s" + "".join(f"{cell:>25}" for cell in cells))
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from spike_ctrl.identify.battery_fit import fit_battery
 from spike_ctrl.identify.fit import Identification, Parameter, ParameterEstimate
 from spike_ctrl.identify.observed_flight import HISTORY, ObservedFlight, require_starts
 from spike_ctrl.identify.open_loop import Starts, difference, norms, predict, starts
+from spike_ctrl.identify.thrust_level import estimates, levelled, thrust_level
 from spike_ctrl.sim.environment import RATE_HZ
 
 HORIZONS = (2, 5, 10, 20)  # steps
@@ -32,15 +33,15 @@ WIDE = 0.5  # a parameter with a larger share of uncertainty keeps the prior's v
 SMALL = 0.1  # of the scale: errors below count by their square
 STEP = 0.01  # of the numerical derivatives
 BLOCK = 5  # s; errors further apart are taken to be independent
-ROUNDS = 12
+ROUNDS, AGAIN = 12, 4
 TYPICAL = BatteryModel(full=4.2, empty=3.0, nominal=3.7, sag=0.3, sag_time=0.3, endurance=240.0, exponent=0.75)  # one cell
 CELL = 3.7  # V
 
 
 def parameters(start: Airframe, hover: float) -> list[Parameter]:
-    """The parameters of `start` that flights by motor commands tell; hover: normalised rotor speed of these flights.
+    """The parameters of `start` that errors of prediction tell; hover: normalised rotor speed of these flights.
 
-    The thrust curve is c1 r + c2 r^2, given by thrust and slope at `hover`. A flight tells inertia_z by torque_per_thrust only, and
+    The thrust curve is c1 r + c2 r^2, given by thrust and slope at `hover`; `thrust_level` tells the thrust. A flight tells inertia_z by torque_per_thrust only, and
     one lag for both directions.
     """
 
@@ -50,9 +51,6 @@ def parameters(start: Airframe, hover: float) -> list[Parameter]:
 
     def slope(craft: Airframe) -> float:
         return craft.thrust_curve[1] + 2 * craft.thrust_curve[2] * hover
-
-    def thrust_of(craft: Airframe, value: float) -> Airframe:
-        return curve(craft, value, slope(craft) * value / craft.thrust(hover))
 
     def slope_of(craft: Airframe, value: float) -> Airframe:
         thrust = craft.thrust(hover)
@@ -76,16 +74,9 @@ def parameters(start: Airframe, hover: float) -> list[Parameter]:
         both = float(np.clip(value, 4e-3, 0.3))
         return dataclasses.replace(craft, lag_up=both, lag_down=both)
 
-    def exponent(craft: Airframe, value: float) -> Airframe:
-        battery = dataclasses.replace(craft.battery, exponent=float(np.clip(value, 0, 3)))
-        return dataclasses.replace(craft, battery=battery)
-
     weight, arm = start.mass * GRAVITY, max(start.rotor_x)
-    battery = [Parameter("battery.exponent", "1", lambda craft: craft.battery.exponent, exponent, 0.5)] if start.battery else []
     return [
-        Parameter("hover_thrust", "N", lambda craft: craft.thrust(hover), thrust_of),
         Parameter("hover_thrust_slope", "N", slope, slope_of),
-        *battery,
         Parameter("lag", "s", lambda craft: craft.lag_up, lag),
         single("dead_time", "s", 0.01, 0.0, 0.04),
         entry("inertia", 0, "inertia_x", "kg m^2", low=1e-8),
@@ -133,17 +124,21 @@ def fit_flights(
     start, hover = begin(prior, flights)
     total = sum(len(flight.starts(1, HORIZONS[-1])) for flight in flights)
     at = starts(flights, max(1, round(total / MOST)), HORIZONS[-1])
-    fit = _Fit(parameters(start, hover), start, at)
-    craft = fit.run(show)
+    fit, blocks = _Fit(parameters(start, hover), start, at), _blocks(at.flight)
+    craft = start
+    for rounds in (ROUNDS, AGAIN):
+        craft = fit.run(levelled(craft, hover, thrust_level(craft, at, blocks)), rounds, show)
+    level = thrust_level(craft, at, blocks)
+    craft = levelled(craft, hover, level)
+    thrust = estimates(start, craft, hover, level)
     battery = None
     if craft.battery:
         craft, battery = fit_battery(craft, [flight for flight in flights if flight.powered])
     trims = _trims(craft, at, len(flights))
     craft = dataclasses.replace(craft, trim_moment=tuple(float(np.round(t, 12)) for t in trims.mean(0)))
-    estimates = fit.estimates(craft)
     judged = starts(held_out or flights, 10, 25)
     return Identification(
-        craft, (*estimates, *(battery or ())), at.count, HORIZONS[-1], _rms(start, judged), _rms(craft, judged),
+        craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, HORIZONS[-1], _rms(start, judged), _rms(craft, judged),
         ".25 s of the flights held out" if held_out else ".25 s of the flights that were fitted",
         tuple(zip([flight.name for flight in flights], trims.tolist(), strict=True)),
     )  # fmt: skip
@@ -177,9 +172,9 @@ class _Fit:
             craft = p.put(craft, float(now + p.scale * change if p.scale else now * np.exp(change)))
         return craft
 
-    def run(self, show: Callable[[str], None]) -> Airframe:
-        """The airframe that fits best. What the flights do not tell goes back to the start's value, and the rest is fitted again."""
-        craft, left = self.descend(self.start, ROUNDS, show), len(self.free)
+    def run(self, craft: Airframe, rounds: int, show: Callable[[str], None]) -> Airframe:
+        """The airframe that fits best, from `craft`. What the flights do not tell goes back to the start's value, and the rest is fitted again."""
+        craft, left = self.descend(craft, rounds, show), len(self.free)
         for _ in range(left):
             shares = self.shares(craft)
             unknown = [p for p in self.free if not p.scale and shares[p.name] > WIDE]
@@ -281,7 +276,7 @@ def _blocks(flight: np.ndarray) -> np.ndarray:
 
 def _trims(craft: Airframe, at: Starts, flights: int) -> np.ndarray:
     """The mean trim torque of each flight (F, 3), N m."""
-    trim = predict(dataclasses.replace(craft, trim_moment=(0.0, 0.0, 0.0)), at, (1,)).trim * np.array(craft.inertia)
+    trim = predict(dataclasses.replace(craft, trim_moment=(0.0, 0.0, 0.0)), at, (1,)).push[:, 3:] * np.array(craft.inertia)
     return np.array([np.median(trim[at.flight == number], axis=0) for number in range(flights)])
 
 

@@ -47,10 +47,10 @@ class Starts(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """States (H, W, 13) at H horizons, and the angular acceleration (W, 3) that the observer found, rad/s^2."""
+    """States (H, W, 13) at H horizons, and the trim (W, 6) that the observer found: m/s^2 in the world, rad/s^2 in the body."""
 
     state: np.ndarray
-    trim: np.ndarray
+    push: np.ndarray
 
 
 def starts(flights: Sequence[ObservedFlight], every: int, ahead: int) -> Starts:
@@ -81,7 +81,7 @@ def predict(craft: Airframe, at: Starts, horizons: Sequence[int]) -> Predicted:
     shape = dynamics.geometry(craft), dynamics.extension(craft, 1 / RATE_HZ, late=True)
     ends = np.array(horizons)
     fly(buffer, at.state, at.command, volts, TRANSLATION_GAINS, ROTATION_GAINS, FADES, ends, tick, *shape, push, found)
-    return Predicted(found, push[:, 3:6])
+    return Predicted(found, push[:, :6])
 
 
 def difference(state: np.ndarray, seen: np.ndarray) -> np.ndarray:
