@@ -19,10 +19,11 @@ from spike_ctrl.learn import recipe as recipes
 
 FLIGHTS = os.environ.get("SPIKE_CTRL_FLIGHTS", "")
 COLUMNS = (
-    "t px py pz qx qy qz qw vx vy vz wx_vicon wy_vicon wz_vicon imu_acc_x imu_acc_y imu_acc_z imu_gyro_x imu_gyro_y imu_gyro_z "
-    "motor_motor_m1 motor_motor_m2 motor_motor_m3 motor_motor_m4 est_stateEstimate_x est_stateEstimate_y est_stateEstimate_z "
-    "est_stateEstimate_vx est_stateEstimate_vy est_stateEstimate_vz att_stateEstimate_qx att_stateEstimate_qy "
-    "att_stateEstimate_qz att_stateEstimate_qw sp_ctrltarget_x sp_ctrltarget_y sp_ctrltarget_z sp_ctrltarget_yaw pwr_pm_vbat"
+    "t px py pz qx qy qz qw vx vy vz wx_vicon wy_vicon wz_vicon imu_acc_x imu_acc_y imu_acc_z imu_gyro_x imu_gyro_y "
+    "imu_gyro_z motor_motor_m1 motor_motor_m2 motor_motor_m3 motor_motor_m4 est_stateEstimate_x est_stateEstimate_y "
+    "est_stateEstimate_z est_stateEstimate_vx est_stateEstimate_vy est_stateEstimate_vz att_stateEstimate_qx "
+    "att_stateEstimate_qy att_stateEstimate_qz att_stateEstimate_qw sp_ctrltarget_x sp_ctrltarget_y sp_ctrltarget_z "
+    "sp_ctrltarget_yaw pwr_pm_vbat"
 ).split()
 
 
@@ -72,7 +73,9 @@ def test_identify_writes_an_airframe_and_a_recipe_for_its_battery_and_trims(iden
     assert head.startswith("# Made by: ") and "--hold-out flight1" in head and "trim torque of flight0" in head
 
 
-def test_fidelity_prints_the_airframe_beside_simple_predictions_and_writes_page_and_figures(identified, bags, capsys, tmp_path):
+def test_fidelity_prints_the_airframe_beside_simple_predictions_and_writes_page_and_figures(
+    identified, bags, capsys, tmp_path
+):
     page, figures = tmp_path / "fidelity.html", tmp_path / "fidelity.json"
     command = ["fidelity", str(identified), *map(str, bags), "--lstm-steps", "20", "-o", str(page), "--json", str(figures)]
     assert main.main(command) == 0

@@ -83,7 +83,9 @@ def test_without_voltage_there_is_no_battery(flights):
 
 
 def test_too_little_flight_is_refused_with_what_there_is(flights):
-    short = flights[0]._replace(**{name: getattr(flights[0], name)[:250] for name in ("state", "command", "voltage", "good", "lost")})
+    short = flights[0]._replace(
+        **{name: getattr(flights[0], name)[:250] for name in ("state", "command", "voltage", "good", "lost")}
+    )
     with pytest.raises(IdentifyError, match=r"found 2.5 s in the air above 0.25 m and 10 times .* wanted at least 40"):
         fit_flights(CRAZYFLIE, [short])
 

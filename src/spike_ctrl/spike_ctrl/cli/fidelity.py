@@ -88,7 +88,9 @@ def _page(options: argparse.Namespace, craft, ways, flights) -> None:
     title = f"Fidelity of {craft.name}"
     about = f"{', '.join(flight.name for flight in flights)}; made by spike_ctrl {__version__}"
     try:
-        options.output.write_text(page.page(title, [fidelity_section.section(craft, ways, flights)], about), encoding="utf-8")
+        options.output.write_text(
+            page.page(title, [fidelity_section.section(craft, ways, flights)], about), encoding="utf-8"
+        )
         fidelity_section.save_png(craft, ways, flights[0], picture)
     except OSError as error:
         raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None

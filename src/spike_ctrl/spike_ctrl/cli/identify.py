@@ -27,7 +27,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_bags(parser)
     parser.add_argument("-o", "--output", type=Path, default=Path("airframe.yaml"), help="file (default: airframe.yaml)")
     parser.add_argument(
-        "--hold-out", nargs="+", default=[], metavar="NAME", help="bags that only judge the result, of flights by motor commands"
+        "--hold-out",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="bags that only judge the result, of flights by motor commands",
     )
 
 

@@ -1,7 +1,7 @@
 """How well an airframe predicts recorded flight open loop, beside predictions that know nothing of it.
 
-Windows wholly in the air and without a gap, starts each 5 steps, a second of history, commands and voltage given. The error at
-a horizon is the mean of its norm over the starts of a flight, then over flights; 95 % intervals by bootstrap over flights.
+Windows wholly in the air and without a gap, starts each 5 steps, a second of history, commands and voltage given. The error
+at a horizon is the mean of its norm over the starts of a flight, then over flights; 95 % intervals by bootstrap over these.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ MOST = 1600  # starts that are fitted
 LEAST = 40
 MODEL = {"body_drag": 0.06, "velocity_moment": 0.06, "angular_drag": 0.1}
 MODEL_ELSE = 0.03
-"""Error of the method itself as a share of a value, by the beginning of a parameter's name: measured on simulated flights."""
+"""Error of the method itself as a share of a value, by the beginning of a parameter's name; from simulated flights."""
 WIDE = 0.5  # a parameter with a larger share of uncertainty keeps the prior's value
 SMALL = 0.1  # of the scale: errors below count by their square
 STEP = 0.01  # of the numerical derivatives
@@ -41,8 +41,8 @@ CELL = 3.7  # V
 def parameters(start: Airframe, hover: float) -> list[Parameter]:
     """The parameters of `start` that errors of prediction tell; hover: normalised rotor speed of these flights.
 
-    The thrust curve is c1 r + c2 r^2, given by thrust and slope at `hover`; `thrust_level` tells the thrust. A flight tells inertia_z by torque_per_thrust only, and
-    one lag for both directions.
+    The thrust curve is c1 r + c2 r^2, given by thrust and slope at `hover`; `thrust_level` tells the thrust. A flight tells
+    inertia_z by torque_per_thrust only, and one lag for both directions.
     """
 
     def curve(craft: Airframe, thrust: float, slope: float) -> Airframe:
@@ -99,7 +99,9 @@ def begin(prior: Airframe, flights: Sequence[ObservedFlight]) -> tuple[Airframe,
     hover = float(in_air.mean())
     c1, c2 = prior.thrust_curve[1:] if min(prior.thrust_curve[1:]) > 0 else (0.15 * hover, 0.85)
     scale = prior.mass * GRAVITY / 4 / (c1 * hover + c2 * hover * hover)
-    craft = dataclasses.replace(prior, thrust_curve=(0.0, scale * c1, scale * c2), battery=battery, trim_moment=(0.0, 0.0, 0.0))
+    craft = dataclasses.replace(
+        prior, thrust_curve=(0.0, scale * c1, scale * c2), battery=battery, trim_moment=(0.0, 0.0, 0.0)
+    )
     return craft, hover
 
 
@@ -138,7 +140,8 @@ def fit_flights(
     craft = dataclasses.replace(craft, trim_moment=tuple(float(np.round(t, 12)) for t in trims.mean(0)))
     judged = starts(held_out or flights, 10, 25)
     return Identification(
-        craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, HORIZONS[-1], _rms(start, judged), _rms(craft, judged),
+        craft, (*thrust, *fit.estimates(craft), *(battery or ())), at.count, HORIZONS[-1],
+        _rms(start, judged), _rms(craft, judged),
         ".25 s of the flights held out" if held_out else ".25 s of the flights that were fitted",
         tuple(zip([flight.name for flight in flights], trims.tolist(), strict=True)),
     )  # fmt: skip
@@ -163,7 +166,9 @@ class _Fit:
     def errors(self, craft: Airframe) -> np.ndarray:
         """Errors (H, W, 4, 3) in units of their scale."""
         found = difference(predict(craft, self.at, HORIZONS).state, self.at.state[list(self.steps)])
-        return np.nan_to_num(found.reshape(*found.shape[:2], 4, 3) / self.scale[:, None, :, None], nan=1e3, posinf=1e3, neginf=-1e3)
+        return np.nan_to_num(
+            found.reshape(*found.shape[:2], 4, 3) / self.scale[:, None, :, None], nan=1e3, posinf=1e3, neginf=-1e3
+        )
 
     def made(self, craft: Airframe, changes: np.ndarray) -> Airframe:
         """`craft` after changes of the free parameters: of the logarithm, or in their scale where the start's value is 0."""
@@ -173,7 +178,7 @@ class _Fit:
         return craft
 
     def run(self, craft: Airframe, rounds: int, show: Callable[[str], None]) -> Airframe:
-        """The airframe that fits best, from `craft`. What the flights do not tell goes back to the start's value, and the rest is fitted again."""
+        """The airframe that fits best, from `craft`. What the flights do not tell goes back to the start's value."""
         craft, left = self.descend(craft, rounds, show), len(self.free)
         for _ in range(left):
             shares = self.shares(craft)

@@ -53,8 +53,8 @@ def identify(
 ) -> Identification:
     """Identify the airframe that flew these bags.
 
-    prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. hold_out: names of bags that
-    only judge the result, for flights by motor commands. Raises BagError if a bag lacks what is needed, and IdentifyError.
+    prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. hold_out: names of bags
+    that only judge the result, for flights by motor commands. Raises BagError if a bag lacks something, and IdentifyError.
     """
     require_separate_bags(bags)
     if unknown := set(hold_out) - {bag.name for bag in bags}:
@@ -62,11 +62,15 @@ def identify(
     recordings = [read(bag, (*TOPICS, *observed_flight.TOPICS)) for bag in bags]
     by_motors = [observed_flight.flown_by_motors(recording) for recording in recordings]
     if any(by_motors) and not all(by_motors):
-        raise IdentifyError("found flights by motor commands beside others, wanted one kind: each kind tells other parameters")
+        raise IdentifyError(
+            "found flights by motor commands beside others, wanted one kind: each kind tells other parameters"
+        )
     if all(by_motors):
         best = _of_flights(recordings, prior, show, hold_out)
     elif hold_out:
-        raise IdentifyError("hold-out: found other bags than flights by motor commands; of these every fourth window is held out")
+        raise IdentifyError(
+            "hold-out: found other bags than flights by motor commands; of these every fourth window is held out"
+        )
     else:
         best = _of_windows(recordings, prior, show)
     return dataclasses.replace(best, airframe=dataclasses.replace(best.airframe, name=name))
@@ -124,8 +128,8 @@ def table(found: Identification, prior: Airframe) -> str:
 def ranges(found: Identification) -> Randomisation:
     """The randomisation around an estimate: twice each interval, at least 5 %, and 20 % for a parameter that kept its prior.
 
-    Force, delay and noise are those of the randomised evaluation; so is the moment, but for flights whose trims differ: then it
-    is twice the deviation of these. A dead time leaves less for the delay. A battery starts at any charge.
+    Force, delay and noise are those of the randomised evaluation; so is the moment, but for flights whose trims differ: then
+    it is twice the deviation of these. A dead time leaves less for the delay. A battery starts at any charge.
     """
     named = {e.name: e for e in found.estimates}
 

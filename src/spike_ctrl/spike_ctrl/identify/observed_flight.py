@@ -1,4 +1,4 @@
-"""A flight by motor commands as a fit and a judgement of it need it: what moved, what was commanded, and when both are known.
+"""A flight by motor commands, for a fit and its judgement: what moved, what was commanded, and when both are known.
 
 World ENU, body FLU, SI units, control steps of 10 ms.
 """
@@ -34,9 +34,10 @@ LEAD = 5  # steps: so long a command acts
 class ObservedFlight(NamedTuple):
     """T control steps of one flight.
 
-    state (T, 13): position, quaternion x, y, z, w, velocity, body rates. command (T, 4): u in 0..1. voltage (T,): V, NaN where
-    it was not recorded. good (T,): in the air, and all of it known. lost (T,): commands or rates were interpolated, because packets were lost. notes: lines for the user. agree: correlation of the gyro
-    with the attitude that was measured from outside; 1 where there is none.
+    state (T, 13): position, quaternion x, y, z, w, velocity, body rates. command (T, 4): u in 0..1. voltage (T,): V, NaN
+    where it was not recorded. good (T,): in the air, and all of it known. lost (T,): commands or rates were interpolated,
+    because packets were lost. notes: lines for the user. agree: correlation of the gyro with the attitude that was measured
+    from outside; 1 where there is none.
     """
 
     name: str
@@ -128,8 +129,8 @@ def require_starts(flights: Sequence[ObservedFlight], least: int) -> None:
     count, seconds = sum(len(f.starts()) for f in flights), sum(f.good.sum() for f in flights) / RATE_HZ
     if count < least:
         raise IdentifyError(
-            f"found {seconds:.1f} s in the air above {LOW:g} m and {count} times in it with {HISTORY / RATE_HZ:g} s known before "
-            f"and {AHEAD / RATE_HZ:g} s after, wanted at least {least}"
+            f"found {seconds:.1f} s in the air above {LOW:g} m and {count} times in it with "
+            f"{HISTORY / RATE_HZ:g} s known before and {AHEAD / RATE_HZ:g} s after, wanted at least {least}"
         )
 
 

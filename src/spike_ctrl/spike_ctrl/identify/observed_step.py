@@ -8,7 +8,19 @@ import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
-from spike_ctrl.sim.dynamics import AT, COMMAND, FASTMATH, FORCE, LANES, MASS, ROWS, VOLTAGE, delay_lane, rk4_lane, unpack_arms
+from spike_ctrl.sim.dynamics import (
+    AT,
+    COMMAND,
+    FASTMATH,
+    FORCE,
+    LANES,
+    MASS,
+    ROWS,
+    VOLTAGE,
+    delay_lane,
+    rk4_lane,
+    unpack_arms,
+)
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0))
 STATE = 13  # position, quaternion, velocity, body rates

@@ -14,8 +14,8 @@ import numpy as np
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify.observed_flight import HISTORY, ObservedFlight
-from spike_ctrl.identify.observer import ROTATION, TRANSLATION, TRUST, gains
 from spike_ctrl.identify.observed_step import fly
+from spike_ctrl.identify.observer import ROTATION, TRANSLATION, TRUST, gains
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import POSITION, QUATERNION, RATES, ROTORS, VELOCITY
 from spike_ctrl.sim.environment import RATE_HZ
@@ -47,7 +47,7 @@ class Starts(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """States (H, W, 13) at H horizons, and the trim (W, 6) that the observer found: m/s^2 in the world, rad/s^2 in the body."""
+    """States (H, W, 13) at H horizons, and the observer's trim (W, 6): m/s^2 in the world, rad/s^2 in the body."""
 
     state: np.ndarray
     push: np.ndarray
@@ -85,7 +85,7 @@ def predict(craft: Airframe, at: Starts, horizons: Sequence[int]) -> Predicted:
 
 
 def difference(state: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """What was seen minus the state (..., 13), as (..., 12): position, velocity, rotation vector in the body (rad), rates."""
+    """What was seen minus the state (..., 13): position, velocity, rotation vector (body, rad), rates (..., 12)."""
     found = np.empty((*state.shape[:-1], 12), np.float32)
     found[..., 0:3] = seen[..., POSITION:QUATERNION] - state[..., POSITION:QUATERNION]
     found[..., 3:6] = seen[..., VELOCITY:RATES] - state[..., VELOCITY:RATES]

@@ -36,7 +36,7 @@ class ThrustLevel(NamedTuple):
 
 
 def thrust_level(craft: Airframe, at: Starts, blocks: np.ndarray) -> ThrustLevel:
-    """What the trims say of the thrust of `craft`. blocks (W,): number of the block of each start; blocks are independent."""
+    """What the trims say of the thrust of `craft`. blocks (W,): the block of each start; blocks are independent."""
     rows = slice(HISTORY - RECENT, HISTORY)
     speed, volts = at.command[rows].astype(float), np.zeros(at.count)
     if battery := craft.battery:

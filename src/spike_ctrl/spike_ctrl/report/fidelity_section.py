@@ -21,7 +21,15 @@ from spike_ctrl.sim.environment import RATE_HZ
 
 AHEAD = 50  # steps of a predicted trace
 SHOWN = 10.0  # s of each flight
-QUANTITIES = ("east (m)", "up (m)", "velocity east (m/s)", "roll (deg)", "pitch (deg)", "roll rate (rad/s)", "pitch rate (rad/s)")
+QUANTITIES = (
+    "east (m)",
+    "up (m)",
+    "velocity east (m/s)",
+    "roll (deg)",
+    "pitch (deg)",
+    "roll rate (rad/s)",
+    "pitch rate (rad/s)",
+)
 
 
 def section(craft: Airframe, ways: Sequence[Errors], flights: Sequence[ObservedFlight]) -> Section:
@@ -33,13 +41,12 @@ def section(craft: Airframe, ways: Sequence[Errors], flights: Sequence[ObservedF
     ]
     head = ("prediction", "horizon", *(f"{name}, {unit}" for name, unit in zip(GROUPS, UNITS, strict=True)))
     text = (
-        f"Mean norm of the error over {len(flights)} flights, from starts each .05 s that are wholly in the air, with a second of "
-        "history and the recorded commands and voltage."
+        f"Mean norm of the error over {len(flights)} flights, from starts each .05 s that are wholly in the air, with a "
+        "second of history and the recorded commands and voltage."
     )
     notes = [f"{flight.name}: {note}" for flight in flights for note in flight.notes]
-    return Section(
-        f"Airframe {craft.name}", [text, Table(head, rows), *map(_errors, range(4), [ways] * 4), *(_flight(craft, f) for f in flights)], notes
-    )  # fmt: skip
+    charts = [*(_errors(group, ways) for group in range(4)), *(_flight(craft, flight) for flight in flights)]
+    return Section(f"Airframe {craft.name}", [text, Table(head, rows), *charts], notes)
 
 
 def save_png(craft: Airframe, ways: Sequence[Errors], flight: ObservedFlight, path: Path) -> None:
@@ -48,7 +55,9 @@ def save_png(craft: Airframe, ways: Sequence[Errors], flight: ObservedFlight, pa
 
     sheet = Sheet(figsize=(14, 9), dpi=110, layout="constrained")
     upper, lower = sheet.subfigures(2, 1, height_ratios=(1, 1.25))
-    upper.suptitle(f"{craft.name}: mean error of open-loop prediction, 95 % intervals over flights", x=0.01, ha="left", fontsize=11)
+    upper.suptitle(
+        f"{craft.name}: mean error of open-loop prediction, 95 % intervals over flights", x=0.01, ha="left", fontsize=11
+    )
     x = [steps / RATE_HZ for steps in HORIZONS]
     panels = upper.subplots(1, 4)
     for group, (axes, name, unit) in enumerate(zip(panels, GROUPS, UNITS, strict=True)):
@@ -58,7 +67,9 @@ def save_png(craft: Airframe, ways: Sequence[Errors], flight: ObservedFlight, pa
             axes.plot(x, way.mean[:, group], "o-", color=COLOURS[number], markersize=4, linewidth=1.6, label=way.name)
         axes.set(xscale="log", yscale="log", title=f"{name} ({unit})", xlabel="horizon (s)")
     panels[0].legend(fontsize=7, frameon=False)
-    lower.suptitle(f"{flight.name}: predictions of half a second (orange) over the flight (grey)", x=0.01, ha="left", fontsize=11)
+    lower.suptitle(
+        f"{flight.name}: predictions of half a second (orange) over the flight (grey)", x=0.01, ha="left", fontsize=11
+    )
     chosen = (0, 2, 3, 4, 5, 6)
     for axes, number in zip(lower.subplots(2, 3).ravel(), chosen, strict=True):
         time, real, pieces = _traces(craft, flight, number)
@@ -78,7 +89,12 @@ def _errors(group: int, ways: Sequence[Errors]) -> Chart:
     sheet, x = go.Figure(), [steps / RATE_HZ for steps in HORIZONS]
     for number, way in enumerate(ways):
         low, high = way.interval()[..., group]
-        spread = {"type": "data", "symmetric": False, "array": high - way.mean[:, group], "arrayminus": way.mean[:, group] - low}
+        spread = {
+            "type": "data",
+            "symmetric": False,
+            "array": high - way.mean[:, group],
+            "arrayminus": way.mean[:, group] - low,
+        }
         look = {"line": {"color": COLOURS[number % len(COLOURS)]}, "error_y": spread}
         sheet.add_trace(go.Scatter(x=x, y=way.mean[:, group], mode="lines+markers", name=way.name, **look))
     sheet.update_xaxes(title_text="horizon (s)", type="log")
@@ -97,10 +113,17 @@ def _flight(craft: Airframe, flight: ObservedFlight) -> Chart:
         grey, orange = ({"color": colour, "width": width} for colour, width in (("#9aa1ac", 3), (COLOURS[1], 1.5)))
         sheet.add_trace(go.Scatter(x=time, y=real, name="flown", line=grey, showlegend=not number), **where)
         sheet.add_trace(go.Scatter(x=gaps_x, y=gaps_y, name="predicted", line=orange, showlegend=not number), **where)
-    return Chart(flight.name, styled(sheet, 760), "Each orange piece is a prediction of half a second from the state at its start.", True)
+    return Chart(
+        flight.name,
+        styled(sheet, 760),
+        "Each orange piece is a prediction of half a second from the state at its start.",
+        True,
+    )
 
 
-def _traces(craft: Airframe, flight: ObservedFlight, quantity: int) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+def _traces(
+    craft: Airframe, flight: ObservedFlight, quantity: int
+) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """Time and values of what was flown in the middle of a flight, and pieces of time and values that were predicted."""
     count = int(SHOWN * RATE_HZ)
     begin = max((len(flight.good) - count) // 2, 0)
@@ -110,7 +133,9 @@ def _traces(craft: Airframe, flight: ObservedFlight, quantity: int) -> tuple[np.
     chosen = np.flatnonzero((rows % AHEAD == 0) & (rows >= begin) & (rows + AHEAD < begin + count))
     if not len(chosen):
         return time, _quantity(flight.state[begin : begin + count], quantity), []
-    few = at._replace(state=at.state[:, chosen], command=at.command[:, chosen], voltage=at.voltage[:, chosen], flight=at.flight[chosen])
+    few = at._replace(
+        state=at.state[:, chosen], command=at.command[:, chosen], voltage=at.voltage[:, chosen], flight=at.flight[chosen]
+    )
     flown = predict(craft, few, range(1, AHEAD + 1)).state
     pieces = []
     for index, row in enumerate(rows[chosen]):
@@ -120,5 +145,5 @@ def _traces(craft: Airframe, flight: ObservedFlight, quantity: int) -> tuple[np.
 
 
 def _quantity(state: np.ndarray, number: int) -> np.ndarray:
-    yaw, pitch, roll = Rotation.from_quat(state[:, 3:7]).as_euler("ZYX", degrees=True).T
+    _, pitch, roll = Rotation.from_quat(state[:, 3:7]).as_euler("ZYX", degrees=True).T
     return (state[:, 0], state[:, 2], state[:, 7], roll, pitch, state[:, 10], state[:, 11])[number]
