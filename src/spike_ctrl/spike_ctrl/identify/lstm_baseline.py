@@ -74,7 +74,7 @@ def _train(at: Starts, steps: int, seed: int, show: Callable[[str], None]) -> Ca
         optimiser.step()
         schedule.step()
         if (step + 1) % 100 == 0:
-            show(f"step {step + 1} of {steps}, error {float(loss):.3f}")
+            show(f"step {step + 1} of {steps}, error {loss.item():.3f}")
 
     def predict(other: Starts) -> np.ndarray:
         seen = ((_inputs(other) - middle) / spread).astype(np.float32)

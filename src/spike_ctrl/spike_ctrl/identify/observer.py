@@ -33,9 +33,9 @@ class ChainNoise(NamedTuple):
     start: float
 
 
-ROTATION = ChainNoise(place=0.004, speed=0.078, drift=0.46, walk=6.4, gust=10.9, time=0.043, start=30.0)
+ROTATION = ChainNoise(place=0.004, speed=0.078, drift=0.46, walk=9.0, gust=13.0, time=0.043, start=30.0)
 TRANSLATION = ChainNoise(place=0.0025, speed=0.00033, drift=0.068, walk=0.51, gust=0.028, time=0.18, start=0.47)
-TRUST = 0.6
+TRUST = 0.7
 """How much of what is left between attitude and measurement goes at the start: the error of motion capture lasts some steps,
 and the filter takes it for white."""
 
