@@ -5,6 +5,7 @@ action in, dynamics, observation, reward, ends of episodes and new starts; for l
 `step` takes three quarters and `observe`, with 82 numbers to our 18, an eighth.
 """
 
+import dataclasses
 import json
 import os
 import time
@@ -15,6 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before l2f is loaded
 import numpy as np
 
 from spike_ctrl import airframe
+from spike_ctrl.airframe import Airframe, BatteryModel
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.environment import Environment
@@ -27,7 +29,8 @@ def measure(repeats: int = 7, steps: int = 2_000_000) -> dict[str, float]:
     """Named figures: steps/s of the environment, of the dynamics alone and of l2f by number of vehicles, and the ratios."""
     figures = {}
     for vehicles in SIZES:
-        runs = {"environment": _environment(vehicles), "dynamics": _dynamics(vehicles)}
+        runs = {"environment": _environment(vehicles), "extended": _environment(vehicles, _extended())}
+        runs["dynamics"] = _dynamics(vehicles)
         if vehicles in PEER_SIZES and (peer := _l2f(vehicles)):
             runs["l2f"] = peer
         calls = {name: max(steps // vehicles // (20 if name == "l2f" else 1), 10) for name in runs}
@@ -36,6 +39,7 @@ def measure(repeats: int = 7, steps: int = 2_000_000) -> dict[str, float]:
             for name, run in runs.items():
                 best[name] = max(best[name], vehicles * _rate(run, calls[name]))
         figures |= {f"simulator_{name}_{vehicles}_steps_per_s": rate for name, rate in best.items()}
+        figures[f"simulator_extended_{vehicles}_times_plain"] = best["extended"] / best["environment"]
         if "l2f" in best:
             figures[f"simulator_{vehicles}_times_l2f"] = best["environment"] / best["l2f"]
     return figures
@@ -53,8 +57,17 @@ def _actions(vehicles: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (vehicles, 4)).astype(np.float32)
 
 
-def _environment(vehicles: int) -> Callable[[], object]:
-    environment, actions = Environment(airframe.load("crazyflie_l2f"), vehicles), _actions(vehicles)
+def _extended() -> Airframe:
+    """The same airframe with battery, drag, velocity moment, trim and dead time."""
+    battery = BatteryModel(full=4.2, empty=3.2, nominal=4.0, sag=0.5, sag_time=0.3, endurance=300.0, exponent=0.9)
+    return dataclasses.replace(
+        airframe.load("crazyflie_l2f"), body_drag=(0.01, 0.01, 0.008), velocity_moment=(3e-4, 3e-4), dead_time=0.02,
+        trim_moment=(1e-5, 1e-5, 0.0), battery=battery,
+    )  # fmt: skip
+
+
+def _environment(vehicles: int, craft: Airframe | None = None) -> Callable[[], object]:
+    environment, actions = Environment(craft or airframe.load("crazyflie_l2f"), vehicles), _actions(vehicles)
     environment.reset(seed=0)
     return lambda: environment.step(actions)
 

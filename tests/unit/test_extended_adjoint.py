@@ -23,6 +23,7 @@ from spike_ctrl.sim.differentiable_step import Vehicles, advance
 from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
+from spike_ctrl.sim.sensors import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
 
 VEHICLES, DT = 2 * LANES, 0.01
@@ -86,8 +87,9 @@ OBJECTIVE = Objective(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["seen at once", "seen late and turned"])
 @pytest.mark.parametrize("craft", [MOTORS, RATES], ids=["motors", "rates"])
-def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_of_its_module(craft):
+def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_of_its_module(craft, late):
     """The kernel against torch's autograd through the control step, whose own gradient the tests above and below hold."""
     steps, rng = 8, np.random.default_rng(0)
     m = motion(craft, DT)
@@ -103,14 +105,20 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
             delay=rng.uniform(0, 4, LANES).astype(np.float32),
             course=rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32),
         )
+        sights = [None, None]
+        if late:
+            turn = rng.normal(0, 0.1, (steps, 3, LANES)).astype(np.float32)
+            age, before = rng.uniform(0, 4, (steps, LANES)), rng.normal(size=(MAX_AGE, 18, LANES))
+            sights = [closed_loop_kernel.sight(turn, np.float32(age), np.float32(before)) for _ in range(2)]
         tape = closed_loop_kernel.tape(steps, 36, LANES, m.layout)
         tape.command[:MAX_DELAY] = command
         policy = _views(network, lambda parameter: parameter.detach().numpy())
         model, buffer = (m.arms, m.extension, m.dt, rest, m.loop, m.late, policy), environment.buffer.copy()
-        closed_loop_kernel.fly(buffer, *model, tape, *flight)
+        closed_loop_kernel.fly(buffer, *model, tape, *flight[:4], sights[0])
         states = dynamics.read(buffer, STATE_ROWS, LANES), dynamics.read(buffer, BATTERY_ROWS, LANES)
         gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
-        closed_loop_kernel.pull(buffer, *model, tape, flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient)
+        rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0]
+        closed_loop_kernel.pull(buffer, *model, tape, *rest_of)
         theta = torch.cat([layer.theta.detach() for layer in network.layers]).numpy()
         if np.abs(tape.membrane[1:] - theta[:, None]).min() > 1e-5:  # rounding decides about no spike
             break
@@ -118,10 +126,12 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
         pytest.fail("found no segment without a membrane at its threshold")
     module_gradient.fly(
         lambda seen, state: network.step(seen, state, 2.0), network.initial_state(LANES), environment.buffer, m, rest,
-        command, flight, OBJECTIVE,
+        command, flight._replace(sight=sights[1]), OBJECTIVE,
     ).cost.backward()  # fmt: skip
     np.testing.assert_allclose(environment.read(STATE_ROWS), states[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(environment.read(BATTERY_ROWS), states[1], rtol=1e-5)
+    if late:
+        np.testing.assert_allclose(sights[0].recent, sights[1].recent, rtol=1e-4, atol=1e-5)
     for wanted, parameter in zip(_flat(gradient), network.parameters(), strict=True):
         assert np.linalg.norm(parameter.grad.numpy() - wanted) < 1e-4 * np.linalg.norm(wanted)
 

@@ -35,6 +35,7 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, unpack
+from spike_ctrl.sim.sensors import MAX_AGE
 from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
 from spike_ctrl.snn.surrogate import derivative
 
@@ -66,6 +67,19 @@ class Tape(NamedTuple):
     gain: np.ndarray  # [T, 4, B] du/dz, z the network's output before tanh
 
 
+class Sight(NamedTuple):
+    """How the policy sees what it flies: turned, and late. float32."""
+
+    turn: np.ndarray  # [T, 3, B] rad, error of the attitude about the body's axes
+    age: np.ndarray  # [T, B] control steps
+    recent: np.ndarray  # [MAX_AGE + T, 18, B] true observations, those of the MAX_AGE steps before the segment first
+
+
+def sight(turn: np.ndarray, age: np.ndarray, before: np.ndarray) -> Sight:
+    """Room for a segment that is seen so. before [MAX_AGE, 18, B]: true observations of the steps before it."""
+    return Sight(turn, age, np.concatenate([before, np.zeros((len(age), *before.shape[1:]), np.float32)]))
+
+
 def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors") -> Tape:
     """Room for a segment of `steps` steps with actions of this layout."""
     if vehicles % LANES:
@@ -90,6 +104,50 @@ def _see(buffer, block, noise, observation):
             observation[i, first + lane] = o[i] + noise[i, first + lane]
 
 
+@kernel(**BLOCKWISE)
+def _see_late(buffer, block, noise, observation, turn, age, recent):
+    """`_see` with late samples and errors of the attitude; recent [MAX_AGE + 1, 18, B] ends with the newest, set here."""
+    base = np.uint64(block * ROWS * LANES)
+    for lane in range(LANES):
+        b = block * LANES + lane
+        o = observe_lane(buffer, base + np.uint64(lane))
+        for i in range(OBSERVATION_SIZE):
+            recent[MAX_AGE, i, b] = o[i]
+        at, before, part = _sample(age[b])
+        for i in range(OBSERVATION_SIZE):
+            observation[i, b] = (_ONE - part) * recent[at, i, b] + part * recent[before, i, b]
+        for row in range(3, 12, 3):
+            x, y, z = observation[row, b], observation[row + 1, b], observation[row + 2, b]
+            observation[row, b] += y * turn[2, b] - z * turn[1, b]
+            observation[row + 1, b] += z * turn[0, b] - x * turn[2, b]
+            observation[row + 2, b] += x * turn[1, b] - y * turn[0, b]
+        for i in range(OBSERVATION_SIZE):
+            observation[i, b] += noise[i, b]
+
+
+@inlined
+def _sample(age):
+    """Which two of the recent observations a sample of this age lies between, and the share of the older one."""
+    whole = min(int(age), MAX_AGE)
+    return MAX_AGE - whole, max(MAX_AGE - whole - 1, 0), age - np.float32(whole)
+
+
+@kernel(**BLOCKWISE)
+def _look_back(by_input, turn, age, by_recent):
+    """Take the gradient with respect to what was seen to the recent observations [MAX_AGE + 1, 18, B], and the newest's."""
+    for b in range(by_input.shape[1]):
+        at, before, part = _sample(age[b])
+        for row in range(3, 12, 3):
+            x, y, z = by_input[row, b], by_input[row + 1, b], by_input[row + 2, b]
+            by_input[row, b] += turn[1, b] * z - turn[2, b] * y
+            by_input[row + 1, b] += turn[2, b] * x - turn[0, b] * z
+            by_input[row + 2, b] += turn[0, b] * y - turn[1, b] * x
+        for i in range(OBSERVATION_SIZE):
+            by_recent[at, i, b] += (_ONE - part) * by_input[i, b]
+            by_recent[before, i, b] += part * by_input[i, b]
+            by_input[i, b] = by_recent[MAX_AGE, i, b]
+
+
 @inlined
 def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
     """One layer's step of `lif.lif_step`: current [H, B] and the state before it to the state after.
@@ -106,7 +164,7 @@ def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course):
+def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course, sight=None):
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
     buffer: vehicles of `dynamics`, in the frame of their set-points, whose yaw is 0. dt: s, of a substep. rest: u of
@@ -114,6 +172,7 @@ def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sens
     None: `motors`. noise: of the actions [T, 4, B] and of the observations [T, 18, B]. delay [B] float32: control steps from
     a command to its effect. course [T, 3, B]:
     by how much (m) the set-point moves in each step; what the policy is told of its velocity is in `sensor_noise`.
+    sight: None if the policy sees the present, but for `sensor_noise`.
     Returns the four squared errors and (change of u)^2, each summed over steps and vehicles.
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
@@ -125,7 +184,11 @@ def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sens
     parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps):
         for block in range(blocks):
-            _see(buffer, block, sensor_noise[t], tape.observation[t])
+            if sight is None:
+                _see(buffer, block, sensor_noise[t], tape.observation[t])
+            else:
+                recent = sight.recent[t : t + MAX_AGE + 1]
+                _see_late(buffer, block, sensor_noise[t], tape.observation[t], sight.turn[t], sight.age[t], recent)
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -181,7 +244,7 @@ def _command(output, bias, noise, command, gain):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient):
+def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient, sight=None):
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
     The cost of step t is on the state it led to and on its command u_t. slope: k of the surrogate derivative.
@@ -194,6 +257,7 @@ def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, cou
     later = np.zeros((neurons, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
     by_input = np.empty((OBSERVATION_SIZE, vehicles), np.float32)
+    by_recent = np.zeros((MAX_AGE + (steps if sight is not None else 0), OBSERVATION_SIZE, vehicles), np.float32)
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     by_last_spike = np.zeros((len(policy.bias[layers - 1]), vehicles), np.float32)  # of the last layer, if it is recurrent
     by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
@@ -243,6 +307,8 @@ def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, cou
                 np.dot(policy.weights[layer].T, later[start:end], into)
             gradient.weights[layer][:] += by_weight[layer]
             end = start
+        if sight is not None:
+            _look_back(by_input, sight.turn[t], sight.age[t], by_recent[t : t + MAX_AGE + 1])
         for block in range(blocks):
             _see_back(buffer, block, adjoint, by_input, objective)
 

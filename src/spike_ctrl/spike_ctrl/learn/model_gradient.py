@@ -34,7 +34,7 @@ from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.actor import State
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import NetworkArrays
+from spike_ctrl.learn.closed_loop_kernel import NetworkArrays, Sight
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
@@ -46,6 +46,7 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
+from spike_ctrl.sim.sensors import MAX_AGE, SensorErrors, Sensors
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 
@@ -58,7 +59,7 @@ class VehicleTile:
 
     ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
 
-    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, memory: State = ()):
+    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, memory: State, sensors: Sensors):
         self.buffer = dynamics.allocate(size, airframe)
         self.membrane = np.zeros((neurons, size), np.float32)
         self.spike = np.zeros((neurons, size), np.float32)
@@ -66,11 +67,15 @@ class VehicleTile:
         self.command = np.full((MAX_DELAY, 4, size), rest, np.float32)
         self.flown = np.zeros(size, np.int64)
         self.courses = Courses(size)
+        self.errors = None if sensors.exact else SensorErrors(sensors, size, RATE_HZ)
+        self.seen = np.zeros((MAX_AGE, OBSERVATION_SIZE, size if self.errors else 0), np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that changes."""
         moving = {"swing": self.courses.swing, "time": self.courses.time}
         memory = {f"memory{index}": part.numpy() for index, part in enumerate(actors.leaves(self.memory))}
+        if self.errors:
+            moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in SensorErrors.ARRAYS}
         return {name: getattr(self, name) for name in self.ARRAYS} | moving | memory
 
 
@@ -94,8 +99,11 @@ class ModelGradient:
         self.size = TILE if self._fused else s.vehicles  # of a tile
         layout = airframe.action_layout
         self._rest = airframe.hover if layout == "motors" else 0.5
+        sensors = recipe.task.randomisation.sensors
         self.tiles = [
-            VehicleTile(airframe, self.size, neurons, self._rest, () if self._fused else actor.initial_state(self.size))
+            VehicleTile(
+                airframe, self.size, neurons, self._rest, () if self._fused else actor.initial_state(self.size), sensors
+            )
             for _ in range(s.pool // self.size)
         ]
         self.starts = np.zeros((STARTS, 17), np.float32)
@@ -149,7 +157,8 @@ class ModelGradient:
             tile = self.tiles[first + index]
             self._restart(tile, self._ended(tile), first + index)
             noise = s.noise * self.random.standard_normal((s.segment, 4, self.size), dtype=np.float32)
-            jobs.append((tile, noise, self._sensor_noise()))
+            unseen = self._sensor_noise()
+            jobs.append((tile, noise, unseen, self._sight(tile, unseen)))
         errors = self._fly_fused(jobs, objective, k) if self._fused else self._fly_module(*jobs[0], objective, k)
         self.updates += 1
         norm = torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip).item()
@@ -170,25 +179,28 @@ class ModelGradient:
             torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
         return errors
 
-    def _fly_module(self, tile: VehicleTile, noise, unseen, objective: Objective, k: float) -> np.ndarray:
+    def _fly_module(self, tile: VehicleTile, noise, unseen, sight, objective: Objective, k: float) -> np.ndarray:
         """`_fly_fused` for a module that torch differentiates."""
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         delay = self._delay(tile)
-        flight = module_gradient.SegmentConditions(noise, unseen, delay, tile.courses.displacement(steps, 1 / RATE_HZ))
+        course = tile.courses.displacement(steps, 1 / RATE_HZ)
+        flight = module_gradient.SegmentConditions(noise, unseen, delay, course, sight)
         flown = module_gradient.fly(
             lambda observation, state: actors.step(self.actor, observation, state, k),
             tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective,
         )  # fmt: skip
         self.optimiser.zero_grad(set_to_none=False)
         flown.cost.backward()
+        if sight is not None:
+            tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.memory, tile.command[:] = flown.state, flown.command
         tile.flown += 1
         tile.courses.time += steps / RATE_HZ
         return flown.errors
 
     def _segment(
-        self, tile: VehicleTile, noise, unseen, tape, gradient: NetworkArrays, objective: Objective, k
+        self, tile: VehicleTile, noise, unseen, sight, tape, gradient: NetworkArrays, objective: Objective, k
     ) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
         tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
@@ -198,9 +210,11 @@ class ModelGradient:
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
-        errors = closed_loop_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course)
+        errors = closed_loop_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight)
         end = tile.buffer.copy()
-        closed_loop_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient)
+        closed_loop_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight)
+        if sight is not None:
+            tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.buffer[:] = end
         tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
         tile.flown += 1
@@ -216,6 +230,15 @@ class ModelGradient:
         if not self._noise_scale:
             return np.zeros(shape, np.float32)
         return self._noise_scale * NOISE[:, None] * self.random.standard_normal(shape, dtype=np.float32)
+
+    def _sight(self, tile: VehicleTile, unseen: np.ndarray) -> Sight | None:
+        """How the tile is seen in the next segment; adds the sensors' errors to the noise of the observations."""
+        if not tile.errors:
+            return None
+        errors, age = tile.errors.advance(self.settings.segment, self.random)
+        unseen[:, :3] += errors[:, :3] - tile.courses.travelled(self.settings.segment, 1 / RATE_HZ, age)
+        unseen[:, 12:] += errors[:, [3, 4, 5, 9, 10, 11]]
+        return closed_loop_kernel.sight(np.ascontiguousarray(errors[:, 6:9]), age, tile.seen)
 
     def _ended(self, tile: VehicleTile) -> np.ndarray:
         position = dynamics.read(tile.buffer, slice(0, 3), self.size)
@@ -233,6 +256,10 @@ class ModelGradient:
         if (extension := self._motion.extension) is not None:
             dynamics.begin_extension_some(tile.buffer, who, np.float32(self._rest), extension)
         tile.courses.restart(who, self.settings.set_point, self.random)
+        if tile.errors:
+            tile.errors.begin(who, self.random)
+            rotation = Rotation.from_quat(state[who, 3:7]).as_matrix().reshape(-1, 9)
+            tile.seen[:, :, who] = np.concatenate([state[who, :3], rotation, state[who, 7:13]], axis=1).T
         tile.membrane[:, who] = tile.spike[:, who] = 0
         if not self._fused:
             tile.memory = actors.detach(actors.restart(self.actor, tile.memory, torch.from_numpy(who)))

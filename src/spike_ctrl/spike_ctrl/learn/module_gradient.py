@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Sums
 from spike_ctrl._files.kernel import kernel
+from spike_ctrl.learn.closed_loop_kernel import Sight
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
@@ -22,6 +23,7 @@ from spike_ctrl.sim.differentiable_step import Vehicles, observe
 from spike_ctrl.sim.dynamics import FASTMATH, LANES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
+from spike_ctrl.sim.sensors import MAX_AGE
 
 State = TypeVar("State")
 """What a policy remembers: tensors with the vehicles first, in any nest of tuples, lists and dictionaries."""
@@ -36,6 +38,7 @@ class SegmentConditions(NamedTuple):
     sensor_noise: Floats  # [T, 18, B] of the observations, and what the policy is told of the set-point's velocity
     delay: Floats  # [B] control steps from a command to its effect
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
+    sight: Sight | None = None  # its last entries are set by the flight
 
 
 class FlownSegment(NamedTuple):
@@ -65,8 +68,13 @@ def fly(
     )
     commands = [torch.from_numpy(u.T.copy()) for u in command]
     flown, total = vehicles.state(), torch.zeros(())
-    seen = observe(flown, vehicles)
+    seen, past = observe(flown, vehicles), []
+    if flight.sight is not None:
+        past = [torch.from_numpy(before.T.copy()) for before in flight.sight.recent[:MAX_AGE]]
     for t in range(steps):
+        if flight.sight is not None:
+            past.append(seen)
+            seen = _late(past[-MAX_AGE - 1 :], flight.sight.turn[t], flight.sight.age[t])
         action, state = step(seen + seen_noise[t], state)
         if action.shape != (batch, 4):
             raise ValueError(f"action: found shape {tuple(action.shape)}, wanted ({batch}, 4)")
@@ -74,6 +82,8 @@ def fly(
         given = commands[-1], commands[-2], _in_force(commands, flight.delay)
         flown, seen, cost = _moved(flown, *given, vehicles, flight.course[t], np.float32(rest), objective, sums)
         total = total + cost
+    for t, newest in enumerate(past[MAX_AGE:]):
+        flight.sight.recent[MAX_AGE + t] = newest.detach().numpy().T
     vehicles.put(flown)
     buffer[:] = vehicles.buffer
     last = np.stack([u.detach().numpy().T for u in commands[-MAX_DELAY:]])
@@ -91,6 +101,17 @@ def _in_force(commands: list[torch.Tensor], delay: Floats) -> torch.Tensor:
         return given
     share = torch.from_numpy(part)[:, None]
     return (1 - share) * given + share * recent[torch.from_numpy(np.maximum(MAX_DELAY - whole - 1, 0)), everyone]
+
+
+def _late(past: list[torch.Tensor], turn: Floats, age: Floats) -> torch.Tensor:
+    """What is seen of the observations of the last steps, MAX_AGE + 1 times [B, 18], as `closed_loop_kernel` sees it."""
+    whole = np.minimum(age.astype(np.int64), MAX_AGE)
+    recent, everyone, share = torch.stack(past), torch.arange(len(age)), torch.from_numpy(age - whole)[:, None].float()
+    at, before = (torch.from_numpy(index) for index in (MAX_AGE - whole, np.maximum(MAX_AGE - whole - 1, 0)))
+    seen = (1 - share) * recent[at, everyone] + share * recent[before, everyone]
+    attitude = seen[:, 3:12].reshape(-1, 3, 3)
+    turned = attitude + torch.linalg.cross(attitude, torch.from_numpy(turn.T.copy())[:, None])
+    return torch.cat([seen[:, :3], turned.reshape(-1, 9), seen[:, 12:]], 1)
 
 
 def detached(state: State) -> State:

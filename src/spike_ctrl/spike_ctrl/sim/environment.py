@@ -25,12 +25,15 @@ from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
+from spike_ctrl.sim.sensors import LateSight, SensorErrors, Sensors, disturbed
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
 LIMITS = np.repeat([1e3, 1.001, 1e3, 1e4], [3, 9, 3, 3])
 """Bounds of the observation space without noise (m, 1, m/s, rad/s): finite as wrappers want them; no flight gets near."""
 
+
+_TARGET_ROWS, _HEADING_ROWS = slice(dynamics.TARGET, dynamics.TARGET_COS), slice(dynamics.TARGET_COS, dynamics.COMMAND)
 
 Stepped: TypeAlias = tuple[Floats, Floats, Flags, Flags, dict[str, Any]]
 """Observations, rewards, terminated, truncated, info."""
@@ -44,6 +47,12 @@ class Task:
     episode_steps: int = 500
     start: Start = field(default_factory=Start)
     randomisation: Randomisation = field(default_factory=Randomisation)
+
+
+def _reach(sensors: Sensors) -> Floats:
+    """Deviation (18,) of the sensors' errors in an observation."""
+    p, v, a, g = (sensors.deviation + sensors.bias).reshape(4, 3)
+    return np.concatenate([p, np.full(9, a.max()), v, g])
 
 
 def require_short_delays(airframe: Airframe, differ: Randomisation) -> None:
@@ -94,7 +103,8 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
         self.airframe, self.task = airframe, task
         self.num_envs = vehicles
-        farthest = (LIMITS + 10 * task.randomisation.noise * NOISE).astype(np.float32)
+        sensors = task.randomisation.sensors
+        farthest = (LIMITS + 10 * task.randomisation.noise * NOISE + 10 * _reach(sensors)).astype(np.float32)
         self.single_observation_space = gymnasium.spaces.Box(-farthest, farthest, dtype=np.float32)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, vehicles)
@@ -114,6 +124,8 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
         self._seed, self._noise = 0, np.random.default_rng(0)
+        self._errors = None if sensors.exact else SensorErrors(sensors, vehicles, RATE_HZ)
+        self._sight = LateSight(vehicles) if sensors.late else None
         self._earlier = self._hovering()
 
     @property
@@ -147,7 +159,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
         if self._terms:
             self._terms.reset(who)
-        return self._sensed(observation), {}
+        return self._sensed(observation, who), {}
 
     def step(self, actions: Floats) -> Stepped:
         """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
@@ -165,7 +177,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        begun = self.read(ENDED) > 0 if self._terms else ends[0]
+        begun = self.read(ENDED) > 0 if self._terms or self._errors else ends[0]
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results, self._extension
         )  # fmt: skip
@@ -179,7 +191,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 flight["r"] -= np.where(ended, self._terms.charged(), 0)
                 flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
-        return self._sensed(observation), reward, terminated, truncated, info
+        return self._sensed(observation, begun), reward, terminated, truncated, info
 
     def _hovering(self) -> Floats:
         return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)
@@ -191,7 +203,16 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
         return late
 
-    def _sensed(self, observation: Floats) -> Floats:
+    def _sensed(self, observation: Floats, begun: Flags) -> Floats:
+        """What the sensors make of the true observation; begun (N,): where an episode has just begun."""
+        if self._errors:
+            self._errors.begin(begun, self._noise)
+            (errors,), (age,) = self._errors.advance(1, self._noise)
+            if self._sight:
+                target, heading = self.read(_TARGET_ROWS), self.read(_HEADING_ROWS)
+                self._sight.begin(begun, observation, target)
+                observation = self._sight.look(observation, target, heading, age)
+            observation = disturbed(observation, errors.T)
         scale = np.float32(self.task.randomisation.noise)
         if not scale:
             return observation

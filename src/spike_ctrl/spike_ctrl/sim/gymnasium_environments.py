@@ -15,9 +15,10 @@ from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
+from spike_ctrl.sim.sensors import Sensors
 
 UNLIMITED = 2**24  # steps, as far as a float32 counts: Gymnasium's own TimeLimit ends the episodes
-_Part = TypeVar("_Part", Start, Randomisation, Coefficients)
+_Part = TypeVar("_Part", Start, Randomisation, Sensors, Coefficients)
 
 
 @overload
@@ -128,6 +129,8 @@ def _changed(default: _Part, given: _Part | Mapping[str, Any], name: str) -> _Pa
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
             raise ValueError(f"{name}: unknown name '{key}'; {hint}")
+    if isinstance(default, Randomisation) and "sensors" in given:
+        given = {**given, "sensors": _changed(default.sensors, given["sensors"], f"{name}.sensors")}
     changed = dataclasses.replace(default, **given)
     ranges.check(changed, name, ValueError)
     return changed

@@ -38,6 +38,7 @@ from spike_ctrl.sim.dynamics import (
     nominal_extension,
     nominal_plant,
 )
+from spike_ctrl.sim.sensors import Sensors
 
 MAX_DELAY = 4  # control steps
 
@@ -63,7 +64,8 @@ class Start:
 class Randomisation:
     """What differs from the nominal airframe, drawn for each episode: factors in [1 - x, 1 + x], disturbance, delay.
 
-    `noise` scales the standard deviations of the observations' noise, which are `observation.NOISE` at 1.
+    `noise` scales the standard deviations of the observations' white noise, which are `observation.NOISE` at 1; `sensors`
+    are errors that last, biases and delays.
     """
 
     mass: float = within(0.0, 0.0, 0.9)
@@ -82,6 +84,7 @@ class Randomisation:
     dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME)  # s, 0 to x more than the airframe's
     charge_low: float = within(1.0, 0.0, 1.0)  # of the battery at the start
     charge_high: float = within(1.0, 0.0, 1.0)
+    sensors: Sensors = Sensors()
 
     def array(self) -> Floats:
         """What `draw` takes; the noise is no property of a plant."""

@@ -1,4 +1,7 @@
-"""The simulated battery: it drains while armed and is full again when disarmed, as in PX4's simulator."""
+"""The simulated battery: it drains while armed and is full again when disarmed, as in PX4's simulator.
+
+Where the airframe has a battery of its own, that one is measured instead: it weakens the rotors, and nothing fills it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,11 @@ class Battery:
     def __init__(self):
         self.working = True
         self._charge = 1.0
+        self._measured: tuple[float, float] | None = None
+
+    def measure(self, charge: float, voltage: float) -> None:
+        """Charge (0..1) and voltage (V) of the airframe's own battery."""
+        self._measured = charge, voltage
 
     def advance(self, armed: bool, parameters: AutopilotParameters, dt: float) -> None:
         """One tick of `dt` (s)."""
@@ -25,9 +33,13 @@ class Battery:
     @property
     def charge(self) -> float | None:
         """Remaining charge, 0..1."""
-        return self._charge if self.working else None
+        if not self.working:
+            return None
+        return self._measured[0] if self._measured else self._charge
 
     @property
     def voltage(self) -> float | None:
         """Voltage (V) of all cells."""
-        return CELLS * (EMPTY + self._charge * (FULL - EMPTY)) if self.working else None
+        if not self.working:
+            return None
+        return self._measured[1] if self._measured else CELLS * (EMPTY + self._charge * (FULL - EMPTY))

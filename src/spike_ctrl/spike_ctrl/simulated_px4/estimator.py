@@ -1,15 +1,18 @@
 """The autopilot's estimate: the true state plus an error that wanders as PX4's does while the motors shake its sensors.
 
 The position error is the integral of the velocity error: a critically damped second-order system that white noise drives.
-Attitude errors are first-order. All errors scale with `noise`; 0 gives the true state.
+Attitude errors are first-order. All errors scale with `noise`; 0 gives the true state. With `sensors` the errors that
+policies are trained with come on top, see `sim.sensors`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files.kernel import kernel
 from spike_ctrl.airframe import GRAVITY
@@ -21,6 +24,7 @@ from spike_ctrl.flight.estimate_quality import (
     EstimateQuality,
 )
 from spike_ctrl.px4.frames import Quaternion, Vector
+from spike_ctrl.sim.sensors import MAX_AGE, SensorErrors, Sensors
 from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
@@ -44,10 +48,17 @@ BLOCK = 256  # ticks for which random numbers are drawn at once
 
 
 class Estimator:
-    """The state of the error. generator: source of its random numbers. satellites: whether the GPS receives any."""
+    """The state of the error. generator: source of its random numbers. satellites: whether the GPS receives any.
 
-    def __init__(self, noise: float, generator: np.random.Generator):
+    sensors: errors beside those of `noise`, see the module.
+    """
+
+    def __init__(self, noise: float, generator: np.random.Generator, sensors: Sensors | None = None):
         self.noise = noise
+        self._errors = SensorErrors(sensors, 1, 1 / TICK) if sensors else None
+        if self._errors:
+            self._errors.begin(np.ones(1, bool), generator)
+        self._truths: deque[PlantState] = deque(maxlen=1 + round(MAX_AGE * 0.01 / TICK))
         self.reset_counter = 0
         self.satellites = True
         self._lost_for = 0.0  # s without satellites
@@ -72,7 +83,20 @@ class Estimator:
         *found, self.acceleration, self.gyro_noise = _advance(
             truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned
         )
-        return StateEstimate(*found, truth.gyro)
+        return self._as_trained(truth) if self._errors else StateEstimate(*found, truth.gyro)
+
+    def _as_trained(self, truth: PlantState) -> StateEstimate:
+        """The estimate with the errors of `sensors`, of an earlier tick where they are late."""
+        (error,), (age,) = self._errors.advance(1, self._generator)
+        error = error[:, 0].tolist()
+        self._truths.append(truth)
+        seen = self._truths[max(-len(self._truths), -1 - round(float(age[0])))]
+        return StateEstimate(
+            _plus(_plus(seen.position, np.add(error[:3], self._error[0]).tolist()), self._jump),
+            _turned(seen.quaternion, np.add(error[6:9], self._error[2]).tolist()),
+            _plus(seen.velocity, np.add(error[3:6], self._error[1]).tolist()),
+            _plus(seen.gyro, error[9:]),
+        )
 
     def _lose(self, draw: float) -> None:
         """Without satellites nothing corrects the horizontal error any more: it grows in the direction that is drawn."""
@@ -108,6 +132,11 @@ class Estimator:
 
 def _plus(a, b) -> Vector:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def _turned(quaternion: Quaternion, angle) -> Quaternion:
+    """The attitude after a small turn (rad, body)."""
+    return tuple((Rotation.from_quat(quaternion) * Rotation.from_rotvec(angle)).as_quat().tolist())
 
 
 @kernel(cache=True, error_model="numpy")

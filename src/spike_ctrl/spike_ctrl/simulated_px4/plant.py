@@ -13,6 +13,7 @@ from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import (
     AT,
+    CHARGE,
     COMMAND,
     FASTMATH,
     GYRO,
@@ -22,6 +23,7 @@ from spike_ctrl.sim.dynamics import (
     RATES,
     ROTORS,
     VELOCITY,
+    VOLTAGE,
     rk4_lane,
     unpack_arms,
 )
@@ -96,6 +98,11 @@ class Plant:
         """Put it there (m), at rest in the air, its rotors at hover."""
         dynamics.write(self.buffer, slice(POSITION, QUATERNION), [position])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
+
+    @property
+    def battery(self) -> tuple[float, float]:
+        """Charge (0..1) and voltage (V) of the airframe's own battery."""
+        return float(self.buffer[AT[CHARGE]]), float(self.buffer[AT[VOLTAGE]])
 
     @property
     def on_ground(self) -> bool:

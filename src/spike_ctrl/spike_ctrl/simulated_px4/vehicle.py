@@ -16,6 +16,7 @@ from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
+from spike_ctrl.sim.sensors import Sensors
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, StateEstimate
@@ -44,7 +45,7 @@ class Vehicle:
 
     yaw: of its nose, rad from east; PX4's simulation starts to the north. noise: factor of all sensor noise, 1 as in PX4's
     simulation. latency: delay of received packets, s. speed: factor of the vehicle's time against the clock. signing: for
-    each port with a signed link. system: MAV_SYS_ID.
+    each port with a signed link. system: MAV_SYS_ID. sensors: of the estimate, see `Estimator`.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Vehicle:
         yaw: float = math.pi / 2,
         signing: Mapping[str, Signing] | None = None,
         system: int = dialect.SYSTEM,
+        sensors: Sensors | None = None,
     ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m, largest true distance from the start
         self.parameters = AutopilotParameters(parameters)
         self.plant = Plant(airframe, yaw)
-        self.estimator = Estimator(noise, np.random.default_rng(seed))
+        self.estimator = Estimator(noise, np.random.default_rng(seed), sensors)
         self.battery = Battery()
         self.radio_works = True  # the remote control reaches the vehicle
         self.commander = Commander(self.parameters, speed)
@@ -156,6 +158,8 @@ class Vehicle:
         self.farthest = max(self.farthest, math.hypot(*self._truth.position))
         self._estimate = self.estimator.advance(self._truth, running, self.parameters)
         self.battery.advance(self.commander.armed, self.parameters, TICK)
+        if self.plant.airframe.battery:
+            self.battery.measure(*self.plant.battery)
         landing = self.commander.mode in OWN_MODES or not running
         self.land_detector.update(self.plant.on_ground, thrust, self.plant.airframe.hover, landing, self.now)
 

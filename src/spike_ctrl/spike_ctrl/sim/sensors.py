@@ -1,0 +1,150 @@
+"""What a state estimate is wrong by: errors that last, biases of an episode, and the age of the samples.
+
+Errors of position, velocity and attitude are Ornstein-Uhlenbeck processes: normal with the deviation s, and correlated over
+the time T by exp(-dt / T). From one step to the next, exactly: x' = a x + s sqrt(1 - a^2) n with a = exp(-dt / T).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from spike_ctrl._files.arrays import Flags, Floats
+from spike_ctrl._files.ranges import within
+
+MAX_AGE = 4  # control steps by which a sample may be late
+ERRORS = 12  # position 3, velocity 3, attitude 3, body rates 3
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """Standard deviations and times. All 0: the true state, at once.
+
+    position (m), velocity (m/s), attitude (rad, a small turn about the body's axes) are correlated over their `_time` (s);
+    `vertical` is the share of it that height and climb have. gyro, gyro_yaw (rad/s): white, about x and y, and about z.
+    Biases are drawn for each episode. delay (s): each episode's samples are 0 to so much late; jitter (s): each sample 0 to
+    so much more.
+    """
+
+    position: float = within(0.0, 0.0, 10.0)
+    position_time: float = within(0.3, 0.0, 100.0)
+    velocity: float = within(0.0, 0.0, 10.0)
+    velocity_time: float = within(0.4, 0.0, 100.0)
+    vertical: float = within(1.0, 0.0, 10.0)
+    attitude: float = within(0.0, 0.0, 0.5)
+    attitude_time: float = within(0.8, 0.0, 100.0)
+    gyro: float = within(0.0, 0.0, 10.0)
+    gyro_yaw: float = within(0.0, 0.0, 10.0)
+    position_bias: float = within(0.0, 0.0, 10.0)
+    velocity_bias: float = within(0.0, 0.0, 10.0)
+    attitude_bias: float = within(0.0, 0.0, 0.5)
+    gyro_bias: float = within(0.0, 0.0, 10.0)
+    delay: float = within(0.0, 0.0, 0.04)
+    jitter: float = within(0.0, 0.0, 0.04)
+
+    @property
+    def exact(self) -> bool:
+        """Whether what is sensed is the true state."""
+        times = ("position_time", "velocity_time", "attitude_time", "vertical")
+        return not any(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in times)
+
+    @property
+    def late(self) -> bool:
+        """Whether samples may be late."""
+        return self.delay + self.jitter > 0
+
+    @property
+    def deviation(self) -> Floats:
+        """Of each error, without its bias, float32 (ERRORS,)."""
+        p, v, a = self.position, self.velocity, self.attitude
+        up = self.vertical
+        return np.array([p, p, up * p, v, v, up * v, a, a, a, self.gyro, self.gyro, self.gyro_yaw], np.float32)
+
+    @property
+    def bias(self) -> Floats:
+        """Deviation of the bias of each error, float32 (ERRORS,)."""
+        biases = (self.position_bias, self.velocity_bias, self.attitude_bias, self.gyro_bias)
+        return np.repeat(np.array(biases, np.float32), 3)
+
+
+class SensorErrors:
+    """The errors of N vehicles' estimates, `rate_hz` samples a second. Raises ValueError for samples that are too late."""
+
+    ARRAYS = ("walk", "bias", "delay")
+
+    def __init__(self, sensors: Sensors, vehicles: int, rate_hz: float):
+        oldest = rate_hz * (sensors.delay + sensors.jitter)
+        if oldest > MAX_AGE * rate_hz / 100 + 1e-6:
+            found = f"found {1e3 * (sensors.delay + sensors.jitter):g} ms in total"
+            raise ValueError(f"sensors.delay, sensors.jitter: {found}, wanted at most {10 * MAX_AGE} ms")
+        self.sensors, self.rate_hz = sensors, rate_hz
+        times = np.repeat([sensors.position_time, sensors.velocity_time, sensors.attitude_time, 0.0], 3)
+        kept = [math.exp(-1 / (rate_hz * time)) if time else 0.0 for time in times]
+        self._kept = np.array(kept, np.float32)[:, None]
+        self._fresh = np.sqrt(1 - self._kept**2)
+        self.walk = np.zeros((ERRORS, vehicles), np.float32)  # with deviation 1
+        self.bias = np.zeros((ERRORS, vehicles), np.float32)
+        self.delay = np.zeros(vehicles, np.float32)  # samples
+
+    def begin(self, who: Flags, random: np.random.Generator) -> None:
+        """New episodes in the vehicles of the mask `who` (N,): errors as after a long time, biases and delays."""
+        count = int(who.sum())
+        walk, bias = random.standard_normal((2, ERRORS, count), dtype=np.float32)
+        self.walk[:, who], self.bias[:, who] = walk, self.sensors.bias[:, None] * bias
+        self.delay[who] = self.rate_hz * self.sensors.delay * random.uniform(0, 1, count)
+
+    def advance(self, steps: int, random: np.random.Generator) -> tuple[Floats, Floats]:
+        """The next samples: their errors (steps, ERRORS, N), and their ages (steps, N) in samples."""
+        vehicles = len(self.delay)
+        errors = random.standard_normal((steps, ERRORS, vehicles), dtype=np.float32)
+        for fresh in errors:
+            fresh *= self._fresh
+            fresh += self._kept * self.walk
+            self.walk[:] = fresh
+        errors *= self.sensors.deviation[:, None]
+        errors += self.bias
+        age = np.tile(self.delay, (steps, 1))
+        if self.sensors.jitter:
+            age += self.rate_hz * self.sensors.jitter * random.uniform(0, 1, age.shape).astype(np.float32)
+        return errors, age
+
+
+def disturbed(observation: Floats, errors: Floats) -> Floats:
+    """Observations (N, 18) with errors (N, ERRORS); the turn by the attitude's error is of first order."""
+    seen = observation.copy()
+    seen[:, :3] += errors[:, :3]
+    seen[:, 12:] += errors[:, [3, 4, 5, 9, 10, 11]]
+    turn, still = seen[:, 3:12].reshape(-1, 3, 3), observation[:, 3:12].reshape(-1, 3, 3)
+    turn += np.cross(still, errors[:, None, 6:9])  # row r of R (1 + [a]x) is r + r x a
+    return seen
+
+
+class LateSight:
+    """What N vehicles observed in the last MAX_AGE control steps, relative to set-points that may have moved since."""
+
+    def __init__(self, vehicles: int):
+        self._seen = np.zeros((MAX_AGE + 1, vehicles, 18), np.float32)
+        self._target = np.zeros((MAX_AGE + 1, vehicles, 3), np.float32)
+
+    def begin(self, who: Flags, observation: Floats, target: Floats) -> None:
+        """Before their first observation the vehicles of the mask `who` (N,) were where they are."""
+        self._seen[:, who], self._target[:, who] = observation[who], target[who]
+
+    def look(self, observation: Floats, target: Floats, heading: Floats, age: Floats) -> Floats:
+        """Add the newest observations (N, 18), and give those of `age` (N,) control steps ago, in between by proportion.
+
+        target (N, 3): of the set-points, m in the world; heading (N, 2): cosine and sine of their yaw.
+        """
+        self._seen, self._target = np.roll(self._seen, -1, 0), np.roll(self._target, -1, 0)
+        self._seen[-1], self._target[-1] = observation, target
+        whole = np.minimum(age.astype(np.int64), MAX_AGE)
+        part, everyone = (age - whole)[:, None].astype(np.float32), np.arange(len(age))
+        at, before = MAX_AGE - whole, np.maximum(MAX_AGE - whole - 1, 0)
+        seen: Floats = (1 - part) * self._seen[at, everyone] + part * self._seen[before, everyone]
+        moved = (1 - part) * self._target[at, everyone] + part * self._target[before, everyone] - target
+        (x, y, z), (c, s) = moved.T, heading.T
+        seen[:, :3] += np.stack([c * x + s * y, c * y - s * x, z], 1)
+        return seen
