@@ -179,7 +179,7 @@ def test_recipes_and_make_env_take_sensors_by_name_and_refuse_unknown_ones(tmp_p
 
 
 def test_moved_set_points_are_seen_where_they_are():
-    environment = Environment(CRAFT, 1, Task(box=100.0, randomisation=Randomisation(sensors=Sensors(jitter=1e-6))))
+    environment = Environment(CRAFT, 1, Task(box=100.0, randomisation=Randomisation(sensors=Sensors(jitter=1e-8))))
     environment.reset(seed=0)
     dynamics.write(environment.buffer, slice(dynamics.TARGET, dynamics.TARGET + 3), [[0.2, 0.0, 0.0]])
     seen, *_ = environment.step(np.zeros((1, 4), np.float32))
