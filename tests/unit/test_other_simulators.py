@@ -143,6 +143,12 @@ def test_a_guide_that_wants_to_know_the_plant_does_not_fly_elsewhere():
         (["--seed", "1"], "--seed: found without --simulator, wanted with it"),
         (["--simulator", "rotorpy", "--protocol", "hover"], "--protocol: found with --simulator, wanted only one of them"),
         (["--simulator", "rotorpy", "--seed", "-1"], "--seed: found -1, wanted 0 or more"),
+        (["--simulator", "rotorpy", "--seeds", "2"], "--seeds: found with --simulator, wanted --seed, that of its starts"),
+        (
+            ["--compensate-battery"],
+            "--compensate-battery: found airframe crazyflie without a battery, "
+            "wanted an airframe with a battery in our simulator",
+        ),
     ],
 )
 def test_what_does_not_go_with_another_simulator_is_refused(arguments, message, capsys):

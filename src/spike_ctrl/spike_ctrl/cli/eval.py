@@ -46,6 +46,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pid", action="store_true", help="also the cascaded PID of the Crazyflie firmware")
     parser.add_argument("--mellinger", action="store_true", help="also the Mellinger controller of the Crazyflie firmware")
     parser.add_argument(
+        "--compensate-battery",
+        action="store_true",
+        help="commands leave as u (nominal / V)^exponent, the firmware's compensation; for airframes with a battery",
+    )
+    parser.add_argument(
         "--simulator",
         nargs="+",
         choices=SIMULATORS,
@@ -110,6 +115,11 @@ def run(options: argparse.Namespace) -> int:
         require_airframe(found, vehicle, str(model))
         policies[model] = PolicyController(found.policy)
     if options.raptor or options.pid or options.mellinger or options.simulator:
+        vehicle.require_layout("motors")
+    if options.compensate_battery:
+        if vehicle.battery is None or options.simulator:
+            found = "another simulator" if options.simulator else f"airframe {vehicle.name} without a battery"
+            raise UsageError(f"--compensate-battery: found {found}, wanted an airframe with a battery in our simulator")
         vehicle.require_layout("motors")
     if options.simulator:
         figures = _fly_elsewhere(options, vehicle, policies)
@@ -236,6 +246,7 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
 
 def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+    from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
     from spike_ctrl.evaluation.protocols import CORNERS, STARTS
 
@@ -250,7 +261,10 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
         if protocol.unknown or protocol.name == CORNERS:
             flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
-    return flown | _baselines(options, vehicle)
+    flown |= _baselines(options, vehicle)
+    if not options.compensate_battery:
+        return flown
+    return {f"{label}, duty by voltage": BatteryCompensated(controller) for label, controller in flown.items()}
 
 
 def _baselines(options, vehicle) -> dict:

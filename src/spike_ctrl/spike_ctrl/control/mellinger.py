@@ -95,7 +95,7 @@ class Mellinger:
         matrix, rates = seen[:, 3:12].reshape(-1, 3, 3), seen[:, 15:18]
         error = -seen[:, 0:3]
         far = np.clip(state.position + error * self._dt, -np.array(g.position_limit), g.position_limit)
-        wanted = g.position * error - g.velocity * seen[:, 12:15] + g.position_integral * far
+        wanted = np.array(g.position) * error - np.array(g.velocity) * seen[:, 12:15] + np.array(g.position_integral) * far
         wanted[:, 2] += self.airframe.mass * GRAVITY
         force = np.einsum("ni,ni->n", wanted, matrix[:, :, 2])
         # Desired axes: z along the force, and x as near to the set-point's heading as that allows.
@@ -107,6 +107,7 @@ class Mellinger:
         off = np.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
         tilted = np.clip(state.attitude - off * self._dt, -np.array(g.attitude_limit), g.attitude_limit)
         slope = np.nan_to_num(rates - state.rates) / self._dt
-        moment = -np.array(g.attitude) * off - g.rates * rates + g.attitude_integral * tilted - g.rates_derivative * slope
+        kr, kw, ki, kd = (np.array(gain) for gain in (g.attitude, g.rates, g.attitude_integral, g.rates_derivative))
+        moment = -kr * off - kw * rates + ki * tilted - kd * slope
         moment = np.where(force[:, None] > 0, np.clip(moment, -g.max_moment, g.max_moment), 0.0)
         return np.maximum(force, 0.0), moment, MellingerState(far, tilted, rates)

@@ -114,8 +114,8 @@ def fly(
 def observed(states: FlownStates, crashed: Array) -> Array:
     """The observations float32 (N, 18); a vehicle that crashed is shown at rest on the set-point."""
     target, resting = (0.0, 0.0, HEIGHT), observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))
-    rows = zip(crashed, *states, strict=True)
-    return np.array([resting if gone else observation.build(*state, target) for gone, *state in rows])
+    rows = zip(crashed, states.position, states.quaternion, states.velocity, states.rates, strict=True)
+    return np.array([resting if gone else observation.build(p, q, v, w, target) for gone, p, q, v, w in rows])
 
 
 def _figures(crashed: Array, late: Array, changes: Array) -> OtherFlight:
