@@ -23,7 +23,7 @@ from spike_ctrl.sim.differentiable_step import Vehicles, advance
 from spike_ctrl.sim.dynamics import AIR_ROWS, BATTERY_ROWS, DISTURBANCE_ROWS, LANES, PLANT_ROWS, STATE_ROWS
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
-from spike_ctrl.sim.sensors import MAX_AGE
+from spike_ctrl.sim.sensor_errors import MAX_AGE
 from spike_ctrl.snn.network import SpikingNetwork
 
 VEHICLES, DT = 2 * LANES, 0.01

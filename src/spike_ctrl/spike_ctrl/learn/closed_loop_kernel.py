@@ -35,7 +35,7 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, unpack
-from spike_ctrl.sim.sensors import MAX_AGE
+from spike_ctrl.sim.sensor_errors import MAX_AGE
 from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
 from spike_ctrl.snn.surrogate import derivative
 

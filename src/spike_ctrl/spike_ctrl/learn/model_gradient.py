@@ -46,7 +46,7 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
-from spike_ctrl.sim.sensors import MAX_AGE, SensorErrors, Sensors
+from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, Sensors
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 

@@ -23,7 +23,7 @@ from spike_ctrl.sim.differentiable_step import Vehicles, observe
 from spike_ctrl.sim.dynamics import FASTMATH, LANES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
-from spike_ctrl.sim.sensors import MAX_AGE
+from spike_ctrl.sim.sensor_errors import MAX_AGE
 
 State = TypeVar("State")
 """What a policy remembers: tensors with the vehicles first, in any nest of tuples, lists and dictionaries."""

@@ -26,7 +26,7 @@ from spike_ctrl.learn.recipe_blocks import (
     TermSettings,
 )
 from spike_ctrl.sim.reward import TERMS, Coefficients
-from spike_ctrl.sim.sensors import Sensors
+from spike_ctrl.sim.sensor_errors import Sensors
 from spike_ctrl.snn import slope_schedule
 
 # Blocks of a recipe that belong to one algorithm only.

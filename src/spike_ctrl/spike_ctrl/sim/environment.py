@@ -25,7 +25,7 @@ from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
-from spike_ctrl.sim.sensors import LateSight, SensorErrors, Sensors, disturbed
+from spike_ctrl.sim.sensor_errors import LateSight, SensorErrors, Sensors, disturbed
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")

@@ -16,7 +16,7 @@ from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
-from spike_ctrl.sim.sensors import Sensors
+from spike_ctrl.sim.sensor_errors import Sensors
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, StateEstimate

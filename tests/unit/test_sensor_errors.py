@@ -14,7 +14,7 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.gymnasium_environments import make_env
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensors import ERRORS, LateSight, SensorErrors, Sensors, disturbed
+from spike_ctrl.sim.sensor_errors import ERRORS, LateSight, SensorErrors, Sensors, disturbed
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
