@@ -14,14 +14,14 @@ from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.gymnasium_environments import make_env
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import ERRORS, LateSight, SensorErrors, Sensors, disturbed
+from spike_ctrl.sim.sensor_errors import ERRORS, LateSight, SensorErrors, SensorSettings, disturbed
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 
 CRAFT = airframe.load("crazyflie")
-REAL = Sensors(
+REAL = SensorSettings(
     position=0.015, position_time=0.3, velocity=0.049, velocity_time=0.4, vertical=0.5, attitude=0.018, attitude_time=0.8,
     gyro=0.045, gyro_yaw=0.007, attitude_bias=0.012,
 )  # fmt: skip
@@ -50,7 +50,7 @@ def test_errors_are_correlated_over_their_time_whatever_the_rate(rate_hz):
 
 
 def test_a_bias_stays_for_an_episode_and_is_drawn_anew_for_the_next():
-    random, model = np.random.default_rng(0), SensorErrors(Sensors(attitude_bias=0.01, gyro_bias=0.1), 3000, 100.0)
+    random, model = np.random.default_rng(0), SensorErrors(SensorSettings(attitude_bias=0.01, gyro_bias=0.1), 3000, 100.0)
     model.begin(np.ones(3000, bool), random)
     first, _ = model.advance(50, random)
     np.testing.assert_array_equal(first[0], first[-1])
@@ -127,7 +127,7 @@ def test_the_environment_shows_the_errors_and_keeps_the_truth():
 
 
 def test_delays_of_the_state_lie_between_none_and_the_largest_and_stay_for_the_episode():
-    _, seen, true = flown(Sensors(delay=0.04), vehicles=64)
+    _, seen, true = flown(SensorSettings(delay=0.04), vehicles=64)
     for vehicle in range(64):
         gaps = [np.abs(seen[10:, vehicle] - true[10 - k : len(true) - k, vehicle]).max() for k in range(6)]
         assert min(gaps[:5]) < gaps[5]
@@ -148,7 +148,7 @@ def age_of(vehicle, seen, true):
 
 
 def test_jitter_makes_samples_of_one_episode_differently_late():
-    _, age = errors(Sensors(delay=0.01, jitter=0.02), vehicles=50, steps=500)
+    _, age = errors(SensorSettings(delay=0.01, jitter=0.02), vehicles=50, steps=500)
     assert np.all(age.min(0) < 1.05) and np.all(age.max(0) - age.min(0) > 1.9) and age.max() <= 3.0
 
 
@@ -160,7 +160,7 @@ def test_equal_seeds_give_equal_sights():
 
 def test_samples_that_are_too_late_are_refused():
     with pytest.raises(ValueError, match="found 60 ms in total, wanted at most 40 ms"):
-        SensorErrors(Sensors(delay=0.03, jitter=0.03), 1, 100.0)
+        SensorErrors(SensorSettings(delay=0.03, jitter=0.03), 1, 100.0)
 
 
 def test_recipes_and_make_env_take_sensors_by_name_and_refuse_unknown_ones(tmp_path):
@@ -179,7 +179,7 @@ def test_recipes_and_make_env_take_sensors_by_name_and_refuse_unknown_ones(tmp_p
 
 
 def test_moved_set_points_are_seen_where_they_are():
-    environment = Environment(CRAFT, 1, Task(box=100.0, randomisation=Randomisation(sensors=Sensors(jitter=1e-8))))
+    environment = Environment(CRAFT, 1, Task(box=100.0, randomisation=Randomisation(sensors=SensorSettings(jitter=1e-8))))
     environment.reset(seed=0)
     dynamics.write(environment.buffer, slice(dynamics.TARGET, dynamics.TARGET + 3), [[0.2, 0.0, 0.0]])
     seen, *_ = environment.step(np.zeros((1, 4), np.float32))
@@ -197,7 +197,7 @@ def test_the_embedded_vehicles_estimate_has_the_errors_and_the_age_that_are_aske
         found += [estimator.advance(still, True, parameters) for _ in range(60)][::30]
     np.testing.assert_allclose(np.std([e.position for e in found], axis=0), [0.015, 0.015, 0.0075], rtol=0.3)
     np.testing.assert_allclose(np.std([e.velocity for e in found], axis=0), [0.049, 0.049, 0.0245], rtol=0.3)
-    estimator = Estimator(0.0, np.random.default_rng(0), Sensors(delay=0.04))
+    estimator = Estimator(0.0, np.random.default_rng(0), SensorSettings(delay=0.04))
     late = []
     for tick in range(50):
         moving = still._replace(position=(tick * TICK, 0.0, 0.0))

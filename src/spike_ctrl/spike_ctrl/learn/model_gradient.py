@@ -46,7 +46,7 @@ from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
-from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, Sensors
+from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Reset
 
@@ -59,7 +59,7 @@ class VehicleTile:
 
     ARRAYS = ("buffer", "membrane", "spike", "command", "flown")
 
-    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, memory: State, sensors: Sensors):
+    def __init__(self, airframe: Airframe, size: int, neurons: int, rest: float, memory: State, sensors: SensorSettings):
         self.buffer = dynamics.allocate(size, airframe)
         self.membrane = np.zeros((neurons, size), np.float32)
         self.spike = np.zeros((neurons, size), np.float32)

@@ -26,7 +26,7 @@ from spike_ctrl.learn.recipe_blocks import (
     TermSettings,
 )
 from spike_ctrl.sim.reward import TERMS, Coefficients
-from spike_ctrl.sim.sensor_errors import Sensors
+from spike_ctrl.sim.sensor_errors import SensorSettings
 from spike_ctrl.snn import slope_schedule
 
 # Blocks of a recipe that belong to one algorithm only.
@@ -44,7 +44,7 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
 NEW |= {"bc_own": 1.0, "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0}
-NEW |= {"sensors": dataclasses.asdict(Sensors())}
+NEW |= {"sensors": dataclasses.asdict(SensorSettings())}
 
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""

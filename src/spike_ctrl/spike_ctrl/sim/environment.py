@@ -25,7 +25,7 @@ from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm, RewardTerms
-from spike_ctrl.sim.sensor_errors import LateSight, SensorErrors, Sensors, disturbed
+from spike_ctrl.sim.sensor_errors import LateSight, SensorErrors, SensorSettings, disturbed
 
 RATE_HZ = 100.0
 STATISTICS = ("r", *(f"cost_{term}" for term in TERMS), "l")
@@ -49,7 +49,7 @@ class Task:
     randomisation: Randomisation = field(default_factory=Randomisation)
 
 
-def _reach(sensors: Sensors) -> Floats:
+def _reach(sensors: SensorSettings) -> Floats:
     """Deviation (18,) of the sensors' errors in an observation."""
     p, v, a, g = (sensors.deviation + sensors.bias).reshape(4, 3)
     return np.concatenate([p, np.full(9, a.max()), v, g])

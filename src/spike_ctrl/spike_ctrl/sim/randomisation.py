@@ -38,7 +38,7 @@ from spike_ctrl.sim.dynamics import (
     nominal_extension,
     nominal_plant,
 )
-from spike_ctrl.sim.sensor_errors import Sensors
+from spike_ctrl.sim.sensor_errors import SensorSettings
 
 MAX_DELAY = 4  # control steps
 
@@ -84,7 +84,7 @@ class Randomisation:
     dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME)  # s, 0 to x more than the airframe's
     charge_low: float = within(1.0, 0.0, 1.0)  # of the battery at the start
     charge_high: float = within(1.0, 0.0, 1.0)
-    sensors: Sensors = Sensors()
+    sensors: SensorSettings = SensorSettings()
 
     def array(self) -> Floats:
         """What `draw` takes; the noise is no property of a plant."""

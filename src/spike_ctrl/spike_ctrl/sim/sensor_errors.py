@@ -20,7 +20,7 @@ ERRORS = 12  # position 3, velocity 3, attitude 3, body rates 3
 
 
 @dataclass(frozen=True)
-class Sensors:
+class SensorSettings:
     """Standard deviations and times. All 0: the true state, at once.
 
     position (m), velocity (m/s), attitude (rad, a small turn about the body's axes) are correlated over their `_time` (s);
@@ -75,7 +75,7 @@ class SensorErrors:
 
     ARRAYS = ("walk", "bias", "delay")
 
-    def __init__(self, sensors: Sensors, vehicles: int, rate_hz: float):
+    def __init__(self, sensors: SensorSettings, vehicles: int, rate_hz: float):
         oldest = rate_hz * (sensors.delay + sensors.jitter)
         if oldest > MAX_AGE * rate_hz / 100 + 1e-6:
             found = f"found {1e3 * (sensors.delay + sensors.jitter):g} ms in total"

@@ -24,7 +24,7 @@ from spike_ctrl.flight.estimate_quality import (
     EstimateQuality,
 )
 from spike_ctrl.px4.frames import Quaternion, Vector
-from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, Sensors
+from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.simulated_px4.cascade import StateEstimate
 from spike_ctrl.simulated_px4.plant import GYRO_NOISE, TICK, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
@@ -53,7 +53,7 @@ class Estimator:
     sensors: errors beside those of `noise`, see the module.
     """
 
-    def __init__(self, noise: float, generator: np.random.Generator, sensors: Sensors | None = None):
+    def __init__(self, noise: float, generator: np.random.Generator, sensors: SensorSettings | None = None):
         self.noise = noise
         self._errors = SensorErrors(sensors, 1, 1 / TICK) if sensors else None
         if self._errors:

@@ -16,7 +16,7 @@ from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
-from spike_ctrl.sim.sensor_errors import Sensors
+from spike_ctrl.sim.sensor_errors import SensorSettings
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, StateEstimate
@@ -59,7 +59,7 @@ class Vehicle:
         yaw: float = math.pi / 2,
         signing: Mapping[str, Signing] | None = None,
         system: int = dialect.SYSTEM,
-        sensors: Sensors | None = None,
+        sensors: SensorSettings | None = None,
     ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m, largest true distance from the start
