@@ -172,7 +172,8 @@ def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe,
     if command:
         about.insert(0, f"# Made by: {command}")
     for e in found.estimates:
-        told = f"+-{e.half_width:.2g} {e.unit} (+-{100 * e.share:.1f} %)" if e.identified else "not identifiable, prior kept"
+        share = f" (+-{100 * e.half_width / abs(e.value):.1f} %)" if e.value else ""
+        told = f"+-{e.half_width:.2g} {e.unit}{share}" if e.identified else "not identifiable, prior kept"
         about.append(f"#   {e.name:<24}{e.value:<12.5g}{told}")
     about += [f"#   trim torque of {name}: {' '.join(f'{t:.3g}' for t in trim)} N m" for name, trim in found.trims]
     data = airframes.to_dict(found.airframe)
