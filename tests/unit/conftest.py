@@ -7,16 +7,26 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import ConsistencyLimits
 from spike_ctrl.flight.supervisor import step
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 PERIOD = 0.01
 POLICY, GUIDE = Identity("hover.safetensors", 3), Identity("guide", 0)
 ASKED = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}
+
+
+# The states of these flights are made up: a test that sets a velocity moves no vehicle. What holds states against each other
+# and against the walls is tested in test_state_consistency.py, test_braking.py and, on a vehicle, test_certification.py.
+MADE_UP = FlightSettings(
+    consistency=ConsistencyLimits(position=100.0, attitude=100.0),
+    braking=Braking(time=0.0, deceleration=50.0, vertical_time=0.0, vertical_deceleration=50.0),
+)
 
 
 class _Flight:
@@ -26,7 +36,7 @@ class _Flight:
     the modes that it is asked for. The vehicle moves straight to the set-point at 1 m/s; in LAND it sinks and disarms.
     """
 
-    def __init__(self, settings: FlightSettings = FlightSettings(), **autopilot):
+    def __init__(self, settings: FlightSettings = MADE_UP, **autopilot):
         self.settings, self.state = settings, SupervisorState()
         self.now, self.tick, self.clock_offset = 1000.0, 0, -900.0
         self.position, self.velocity, self.reset_counter = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0

@@ -16,14 +16,18 @@ from scipy.stats import binom
 from spike_ctrl._files import resources
 from spike_ctrl.certification import campaign, injected_fault, moving_scenario
 from spike_ctrl.certification.campaign import Campaign, CampaignError
-from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.flight_core import GUIDE, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FAMILIES, KINDS, InjectedFault
 from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
 from spike_ctrl.certification.safety_statistics import by_family, upper_bound
 from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
-from spike_ctrl.flight.faults import Rung
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.answer_checks import Answer
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
+from spike_ctrl.flight.policy_monitor import FALL_ANSWERS, Monitor, check_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample
 
 MODEL = resources.find("models", "sih_quadx.safetensors")
@@ -153,3 +157,55 @@ def test_a_family_that_broke_the_promise_is_counted_once():
     row, everything = by_family([good, good._replace(outside=0.5, hit=2.0)])
     assert (row.family, row.flights, row.exits, row.hits) == ("policy", 2, 1, 1)
     assert row.bound == upper_bound(1, 2) and everything.family == "all that can be seen"
+
+
+@pytest.mark.parametrize("kind", ["position_drifts", "height_drifts", "yaw_drifts", "velocity_flipped", "velocity_stuck"])
+def test_a_wrong_state_in_motion_leads_to_hold_and_never_to_a_guide_that_flies_on_it(who, kind):
+    drawn = moving_scenario.draw(10)  # on its way from wall to wall
+    struck = fault("state", kind, 2.0, size=0.7 if "drifts" in kind else 1e-3)
+    core = fly(who, drawn._replace(family="state", faults=(struck,), duration=9.0))
+    flown = outcome(core)
+    held = [at for at, rung, _ in core.moves if rung is Rung.HOLD]
+    assert 2.0 < held[0] < 3.3 and not flown.left and not flown.crashed
+
+
+@pytest.mark.parametrize("kind", ["bridge_killed", "companion_killed", "supervisor_killed", "guide_killed", "policy_killed"])
+@pytest.mark.parametrize("seed", [4, 10])
+def test_a_process_that_is_killed_on_the_way_to_a_wall_keeps_the_promise(who, kind, seed):
+    drawn = moving_scenario.draw(seed)._replace(family="process")
+    core = fly(who, drawn._replace(faults=(fault("process", kind, drawn.aims[0].at + 0.9),), duration=9.0))
+    assert not outcome(core).left and not outcome(core).crashed
+
+
+def test_a_guide_that_swings_the_vehicle_over_is_not_declared_dead(who):
+    # From 75 degrees it asks for little thrust for more than .1 s.
+    settings = who[1].answers
+    answer = Answer(1, 0.0, (-1.0, 0.5, 0.2, 0.0), "rates", GUIDE)
+    for tilt, dead in ((75, False), (5, True)):
+        half = math.radians(tilt) / 2
+        swung, monitor = STATE._replace(quaternion=(math.sin(half), 0.0, 0.0, math.cos(half))), Monitor()
+        for _ in range(FALL_ANSWERS + 3):
+            monitor, behaviour = observe_answer(monitor, answer, swung, settings)
+        assert bool(check_guide(monitor, behaviour)) is dead
+
+
+def test_a_policy_frozen_with_a_dither_is_found_as_fast_as_one_that_is_frozen_to_the_bit(who):
+    drawn = moving_scenario.draw(20)._replace(family="policy", duration=4.0)
+    times = {}
+    for kind, size in (("frozen", 0.0), ("frozen_with_dither", 1e-3)):
+        core = fly(who, drawn._replace(faults=(fault("policy", kind, 2.0, size=size),)))
+        times[kind] = outcome(core).reaction
+        assert not outcome(core).left
+    assert times["frozen_with_dither"] < 0.4 and times["frozen"] < 0.4
+
+
+def test_an_adversary_that_keeps_the_vehicle_away_is_found(who):
+    drawn = moving_scenario.draw(20)._replace(family="policy", duration=9.0)
+    core = fly(who, drawn._replace(faults=(fault("policy", "frozen", 20.0),)))
+    assert core.state.ladder.rung is Rung.SNN  # healthy
+    monitor = core.state.monitor
+    point = SetPoint((1.6, 0.2, 1.0))  # 1.5 m from where the vehicle hovers, and the actions agree
+    same = core.state.policy.latest
+    for _ in range(400):
+        monitor = compare_with_guide(monitor, same, same, STATE._replace(velocity=(0.0, 0.0, 0.0)), point, who[1].answers)
+    assert [found.fault for found in check_disagreement(monitor, who[1].answers)] == [Fault.OFF_SET_POINT]

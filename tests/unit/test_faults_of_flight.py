@@ -147,7 +147,7 @@ def test_row_36_when_the_stream_stops_the_vehicle_holds_where_it_is_with_zero_ve
 
 def test_row_36_a_nan_set_point_is_ignored_counted_and_keeps_no_stream_alive(flight):
     flight.stream = SetPoint((1.0, 0.0, 1.0))
-    flight.fly(0.1)
+    flight.fly(0.5)
     flight.stream = SetPoint((1.0, NAN, 1.0))
     flight.fly(0.1)
     assert flight.last.set_point.position == (1.0, 0.0, 1.0) and flight.count(Fault.SET_POINT_NOT_FINITE) >= 10
@@ -188,7 +188,7 @@ def test_row_36_a_set_point_that_is_too_far_off_is_refused_and_the_flight_goes_o
 
 def test_row_36_a_set_point_outside_the_cage_is_clamped(flight):
     flight.give(target=SetPoint((9.0, 0.0, -4.0), (1.0, 0.0, 0.0)))
-    flight.fly()
+    flight.fly(2.0)
     x, y, z = flight.last.set_point.position
     assert (x, y, z) == pytest.approx((2.5, 0.0, 0.5), abs=1e-3) and flight.told("SET_POINT_OUTSIDE")  # over the ground
     assert flight.last.set_point.velocity == (0.0, 0.0, 0.0)

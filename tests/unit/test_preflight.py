@@ -17,7 +17,7 @@ from spike_ctrl.px4.preflight import Clock, EstimatorHealth
 SETTINGS, WANTED, CRAFT = FlightSettings(), Wanted(), airframe.load("sih_quadx")
 GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3,
+    "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3, "MPC_ACC_HOR": 3,
     "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
     "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0, "COM_RC_OVERRIDE": 3,
 }  # fmt: skip
@@ -64,6 +64,7 @@ def test_a_parameter_that_was_not_received_is_unmet(name):
         ("MAV_FWDEXTSP", 0), ("COM_OF_LOSS_T", 0.21), ("COM_OF_LOSS_T", 0), ("COM_OF_LOSS_T", math.nan),
         ("COM_OBL_RC_ACT", 7), ("COM_OBL_RC_ACT", 0), ("COM_LOW_BAT_ACT", 0), ("GF_ACTION", 0), ("GF_ACTION", 1),
         ("GF_MAX_HOR_DIST", 4.2), ("GF_MAX_VER_DIST", 3.0), ("NAV_DLL_ACT", 0), ("COM_FAIL_ACT_T", 6), ("NAV_RCL_ACT", 6),
+        ("MPC_ACC_HOR", 2),
         ("COM_RC_IN_MODE", 4), ("COM_RCL_EXCEPT", 4), ("FD_FAIL_R", 45), ("FD_FAIL_P", 45), ("MPC_THR_HOVER", 0.3),
         ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0), ("MC_AIRMODE", 2), ("COM_RC_OVERRIDE", 1),
     ],

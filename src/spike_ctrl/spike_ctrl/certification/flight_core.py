@@ -110,7 +110,7 @@ class FlightCore:
         self.memory = bridge.BridgeMemory(target=start.course, last_airborne=0.0)
         self.passed = bridge.PassedCommand(source=1, heard=0.0)
         ladder = Ladder(Rung.GUIDE, 0.0, "begins in the air", confirmed=True, came_from=Mode.OFFBOARD, armed=True)
-        self.state = SupervisorState(ladder=ladder, target=start, ground=0.0, stepped=0.0)
+        self.state = SupervisorState(ladder=ladder, target=start, home=(0.0, 0.0, 0.0), stepped=0.0)
         self.status: Autopilot | None = None
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP)
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)

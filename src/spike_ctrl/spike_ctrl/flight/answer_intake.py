@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import Answer, check_answer, record_answer
 from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
 from spike_ctrl.flight.policy_monitor import Monitor, check_guide, observe_answer
-from spike_ctrl.flight.setpoint import hold, set_point_at
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 
@@ -105,7 +105,7 @@ def compare_answers(
     candidate = _comparable(state.candidate.latest, guide, guide_is_new or inputs.candidate is not None)
     if policy is None and candidate is None:
         return state, ()
-    point, _ = set_point_at(state.target or hold(sample.position, 0.0), inputs.now, state.cage(settings))
+    point = state.granted or SetPoint(sample.position)
     found: tuple[Finding, ...] = ()
     if policy is not None:
         state = state._replace(monitor=compare_with_guide(state.monitor, policy, guide, sample, point, limits))

@@ -54,6 +54,7 @@ class Fault(Enum):
     ESTIMATOR_RESET = 9, (9,), None, "the estimator moved its origin; the set-point moved with it"
     STATE_DELAYED = 10, (2,), None, "a state was old when it came and was skipped"
     ESTIMATE_DOUBTFUL = 11, (46,), Rung.LAND, "the autopilot's estimator is not sure of the state"
+    STATE_INCONSISTENT = 12, (47,), Rung.HOLD, "the fields of the state contradict each other"
     # The policy's answers
     ACTION_NOT_FINITE = 20, (7,), Rung.GUIDE, "an action holds NaN or infinity"
     ACTION_CLAMPED = 21, (10,), None, "an action exceeded the contract and was clamped"
@@ -79,6 +80,8 @@ class Fault(Enum):
     SET_POINT_STOPPED = 55, (36,), None, "the set-point stream stopped; the vehicle holds its position"
     SET_POINT_NOT_FINITE = 56, (36,), None, "a set-point holds NaN or infinity and was ignored"
     SET_POINT_OUTSIDE = 57, (36,), None, "a set-point lies outside the cage and was clamped"
+    CAGE_CLOSING = 58, (34,), Rung.HOLD, "the autopilot must brake now, or the vehicle leaves the cage"
+    OFF_SET_POINT = 59, (12,), Rung.GUIDE, "the policy keeps the vehicle away from its set-point"
     # The autopilot
     LINK_LOST = 60, (20,), Rung.SILENT, "the autopilot is not heard"
     TAKEN_OVER = 61, (33,), Rung.SILENT, "a pilot or the autopilot took over"

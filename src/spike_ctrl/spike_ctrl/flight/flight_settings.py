@@ -9,11 +9,13 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
+from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.geofence import Cage, CageError
 from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.state_checks import StateLimits
+from spike_ctrl.flight.state_consistency import ConsistencyLimits
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 
 LAYOUTS = ("rates", "motors")
@@ -45,6 +47,8 @@ class FlightSettings:
     estimate: EstimateLimits = EstimateLimits()
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
+    braking: Braking = Braking()
+    consistency: ConsistencyLimits = ConsistencyLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()

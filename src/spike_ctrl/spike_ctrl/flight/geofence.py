@@ -9,9 +9,12 @@ from functools import lru_cache
 from spike_ctrl._files import ranges
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.state_checks import Sample
 
 SET_POINT_HEIGHT = 0.5  # m above the ground: the lowest set-point
+CLOSING = 0.2  # m: where the autopilot would stop so far outside, it is asked to hold at once
 RECOVERY_HEIGHT = 0.8  # m above the ground: the lowest point at which a recovery ends
 
 
@@ -65,6 +68,13 @@ class Cage:
         return self._inner()
 
     @property
+    def stopping_box(self) -> tuple[Vector, Vector]:
+        """Corners (m) of the box in which braking from a granted speed ends: half of the margin is for what differs."""
+        m, (low, high) = self.margin / 2, (self.low, self.high)
+        lowest = max(low[2], self.ground + SET_POINT_HEIGHT / 2)
+        return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
+
+    @property
     def inner(self) -> str:
         """The box in which set-points may lie, in words."""
         low, high = self._inner()
@@ -98,6 +108,16 @@ class Cage:
         if near < self.margin / 2:
             return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
         return ()
+
+    def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> tuple[Finding, ...]:
+        """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
+        low = (*self.low[:2], max(self.low[2], self.ground))
+        beyond = braking.beyond(sample.position, sample.velocity, low, self.high)
+        if beyond <= 0:
+            return ()
+        speed = math.hypot(*sample.velocity)
+        detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted inside"
+        return (Finding(Fault.CAGE_CLOSING if guided and beyond > CLOSING else Fault.CAGE_NEAR, detail),)
 
     def _inner(self) -> tuple[Vector, Vector]:
         """Corners of the box in which set-points may lie."""

@@ -15,10 +15,11 @@ from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.state_checks import Sample
 
 RECENT = 4  # answers over which a disagreement in flight is averaged
-# A set-point that moves away from the vehicle by JUMP (m) between two states has jumped. For the next UNDER_WAY answers
-# policy and guide are on their way to it, and may differ more.
-JUMP, UNDER_WAY = 0.15, 500
+# A set-point that jumps by JUMP (m) between two states, or moves by CREEP (m) and tells no velocity, is on its way to a new
+# place. For the next UNDER_WAY answers policy and guide follow it, each at its own pace, and may differ more.
+JUMP, CREEP, UNDER_WAY = 0.15, 0.002, 500
 AWAY, ARRIVED = 1.0, 0.3  # m: from AWAY on the largest difference is allowed; within ARRIVED the way ends
+AWAY_ANSWERS, FAR = 150, 1.0  # a policy whose mean distance (m) over so many answers is larger does not fly where it should
 BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
 
 
@@ -43,6 +44,8 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding,
     """Whether a policy that flies has just acted quite otherwise than the guide would."""
     away = min(monitor.way / AWAY, 1.0) if monitor.under_way else 0.0
     allowed = limits.contradiction + away * (limits.contradiction_away - limits.contradiction)
+    if monitor.away > FAR:
+        return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {FAR:g} m"),)
     if (apart := max(monitor.recent)) <= allowed:
         return ()
     return (Finding(Fault.DISAGREEMENT, f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"),)
@@ -53,8 +56,11 @@ def _follow_way(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
     distance = math.dist(sample.position, point.position)
     way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
     left = max(monitor.under_way - 1, 0)
-    if monitor.distance is not None and distance - monitor.distance > JUMP:
+    jumped = monitor.distance is not None and distance - monitor.distance > JUMP
+    crept = monitor.point is not None and math.dist(point.position, monitor.point) > CREEP and not any(point.velocity)
+    if jumped or crept:
         left = UNDER_WAY
     elif way < ARRIVED:
         left = 0
-    return monitor._replace(distance=distance, way=way, under_way=left)
+    mean = monitor.away + (distance - monitor.away) / AWAY_ANSWERS
+    return monitor._replace(distance=distance, way=way, under_way=left, point=point.position, away=mean)

@@ -8,16 +8,28 @@ The same monitor watches the guide, and counts how far the policy differs from i
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
+from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, Identity
+from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 
 # A guide that asks for less than this collective action in so many answers in a row lets the vehicle fall. It asks for it
-# rightly while the vehicle is far tilted, but not for that long.
-FALL_ACTION, FALL_ANSWERS = -0.9, 10
+# rightly as long as it swings a vehicle over that is tilted by more than LEVEL (rad).
+FALL_ACTION, FALL_ANSWERS, LEVEL = -0.9, 10, 0.5
+STUCK = 0.01  # of an action: what differs by less counts as equal
+MOVED = 0.1  # m/s and rad/s, by which a state must have changed for an equal action to be a fault
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
+
+
+class StuckFields(TypedDict):
+    """The fields of a monitor that tell whether the action is stuck."""
+
+    still: int
+    stuck_at: Action | None
+    stuck_in: Sample | None
 
 
 class Monitor(NamedTuple):
@@ -31,13 +43,18 @@ class Monitor(NamedTuple):
     rates: float = 0.0  # mean square of the body rates, rad^2/s^2
     saturated: int = 0  # one bit per answer
     equal: int = 0  # answers in a row that are equal bit by bit
+    still: int = 0  # answers in a row that are equal within STUCK to the first of them
+    stuck_at: Action | None = None  # that first one
+    stuck_in: Sample | None = None  # the state that it answered
     falls: int = 0  # answers in a row that let the vehicle fall
     spikes: tuple[int, ...] = ()  # per layer: answers in a row with a spike rate outside the band
     compared: int = 0  # answers that were compared with the guide's, after the warm-up
     difference: Action = NO_ACTION  # mean size of the difference from the guide's actions
     recent: Action = NO_ACTION  # the same over the last four answers
     distance: float | None = None  # m from the set-point at the last comparison
+    point: Vector | None = None  # m, the set-point then
     way: float = 0.0  # m to a new set-point, with the braking distance
+    away: float = 0.0  # m, mean distance from the set-point over some AWAY_ANSWERS
     under_way: int = 0  # further answers in which the way to a new set-point may excuse a difference
 
     def agrees(self, limits: AnswerLimits) -> bool:
@@ -73,10 +90,11 @@ def observe_answer(
         rates=monitor.rates + share * (square - monitor.rates),
         saturated=((monitor.saturated << 1) | saturated) & WINDOW_MASK,
         equal=monitor.equal + 1 if monitor.action == action else 0,
-        falls=monitor.falls + 1 if collective < FALL_ACTION else 0,
+        **_stuck(monitor, action, sample),
+        falls=monitor.falls + 1 if collective < FALL_ACTION and tilt(sample.quaternion) < LEVEL else 0,
         spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
     )
-    return monitor, _check_behaviour(monitor, answer, limits)
+    return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 
 def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...]) -> tuple[Finding, ...]:
@@ -87,7 +105,17 @@ def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...]) -> tuple[Findi
     """
     if monitor.falls >= FALL_ANSWERS:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
+    if monitor.equal == 0:  # it does not look at the rates, so that its action may hardly change in a calm hover
+        return ()
     return tuple(Finding(Fault.GUIDE_SILENT, f"the guide: {f.detail}") for f in behaviour if f.fault is Fault.ACTION_STUCK)
+
+
+def _stuck(monitor: Monitor, action: Action, sample: Sample) -> StuckFields:
+    """How long the action has stayed where it is. That of a healthy policy changes with the noise of the rates alone."""
+    first = monitor.stuck_at
+    if first is not None and all(abs(a - b) <= STUCK for a, b in zip(action, first, strict=True)):
+        return {"still": monitor.still + 1, "stuck_at": first, "stuck_in": monitor.stuck_in}
+    return {"still": 0, "stuck_at": action, "stuck_in": sample}
 
 
 def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], limits: AnswerLimits) -> tuple[int, ...]:
@@ -97,7 +125,7 @@ def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], l
     return tuple(0 if good else count + 1 for count, good in zip(before, inside, strict=True))
 
 
-def _check_behaviour(monitor: Monitor, answer: Answer, limits: AnswerLimits) -> tuple[Finding, ...]:
+def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> tuple[Finding, ...]:
     found = []
     if (full := monitor.saturated.bit_count()) > limits.saturated:
         found.append(Finding(Fault.ACTION_SATURATED, f"{full} of {WINDOW} answers, wanted at most {limits.saturated}"))
@@ -106,10 +134,17 @@ def _check_behaviour(monitor: Monitor, answer: Answer, limits: AnswerLimits) -> 
         found.append(Finding(Fault.OSCILLATION, detail))
     if (rms := math.sqrt(monitor.rates)) > limits.shaking:
         found.append(Finding(Fault.OSCILLATION, f"body rates are {rms:.1f} rad/s rms, wanted at most {limits.shaking}"))
-    if monitor.equal >= limits.stuck:
-        found.append(Finding(Fault.ACTION_STUCK, f"{monitor.equal + 1} equal actions, wanted at most {limits.stuck}"))
+    if monitor.equal >= limits.stuck or (monitor.still >= limits.stuck and _has_moved(monitor.stuck_in, sample)):
+        found.append(Finding(Fault.ACTION_STUCK, f"{monitor.still + 1} equal actions, wanted at most {limits.stuck}"))
     for layer, count in enumerate(monitor.spikes):
         if count >= limits.spike_ticks:
             band = f"wanted {limits.spike_low} to {limits.spike_high}"
             found.append(Finding(Fault.SPIKE_RATE, f"layer {layer} spikes at {answer.spike_rate[layer]:.3f}, {band}"))
     return tuple(found)
+
+
+def _has_moved(before: Sample | None, now: Sample) -> bool:
+    """Whether velocity or body rates have changed enough for any controller to answer otherwise."""
+    if before is None:
+        return False
+    return math.dist(before.velocity, now.velocity) > MOVED or math.dist(before.rates, now.rates) > MOVED

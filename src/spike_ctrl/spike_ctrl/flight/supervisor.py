@@ -28,13 +28,16 @@ from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
 from spike_ctrl.flight.ladder_state import Facts
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.policy_monitor import Monitor
-from spike_ctrl.flight.setpoint import set_point_at, shifted
+from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
 from spike_ctrl.flight.state_checks import Sample, check_state, check_state_age, home_after, missed_periods, push_missed
+from spike_ctrl.flight.state_consistency import follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
-from spike_ctrl.flight.target_choice import choose_target
+from spike_ctrl.flight.target_choice import choose_target, grant_set_point
 
-STRAYED = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_LEFT)  # the policy flew the vehicle there
-UNTRUSTED = (*STRAYED, Fault.DISAGREEMENT)  # after these the policy does not command until the autopilot has taken over
+STRAYED = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_CLOSING, Fault.CAGE_LEFT)  # the policy flew the vehicle there
+# After these the policy does not command until the autopilot has taken over.
+UNTRUSTED = (*STRAYED, Fault.DISAGREEMENT, Fault.OFF_SET_POINT, Fault.STATE_INCONSISTENT)
+GUIDE_BRAKES = 0.4  # s on GUIDE, by which it slows the vehicle down
 
 
 def step(
@@ -54,10 +57,8 @@ def step(
     found += guide_found + compared + check_deadlines(state.guide, inputs.now, settings.answers, Fault.GUIDE_SILENT)
     state, target_found, refused = choose_target(state, inputs, settings)
     state, stalled = _check_own_pace(state, inputs, settings)
-    point: SetPoint | None = None
-    clamped: tuple[Finding, ...] = ()
-    if state.target is not None:
-        point, clamped = set_point_at(state.target, inputs.now, state.cage(settings))
+    state, clamped = grant_set_point(state, inputs.now, settings)
+    point = state.granted
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.
     found = stalled + found + target_found + clamped + _check_flight(state, inputs, point, settings)
@@ -69,8 +70,8 @@ def step(
         after = after._replace(may_bridge=False)
     state = state._replace(ladder=after)
     if moved.target is not None:
-        state = state._replace(target=moved.target)
-        point, _ = set_point_at(moved.target, inputs.now, state.cage(settings))
+        state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
+        point = state.granted
     state, accept, swap_found = swap_checkpoint(state, settings)
     sources = CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
     sent, command, slewed = choose_command(state.sent, sources, after, before, inputs.now, settings)
@@ -100,8 +101,14 @@ def _take_state(
             state = state._replace(target=shifted(state.target, checked.shift))
         if checked.shift is not None and state.home is not None:
             state = state._replace(home=home_after(state.home, checked.shift))
+        if checked.shift is not None and state.granted is not None:
+            moved, _ = set_point_at(shifted(Target(state.granted), checked.shift), inputs.now, state.cage(settings))
+            state = state._replace(granted=moved)
         if checked.accepted is not None:
             state = _accept(state, checked.accepted, inputs, settings.estimate)
+            consistency, contradicting = follow(state.consistency, checked.accepted, settings.consistency)
+            state = state._replace(consistency=consistency)
+            found += contradicting if inputs.airborne else ()
     return state, found + check_state_age(state.track, inputs.now, settings.state)
 
 
@@ -129,6 +136,9 @@ def _check_flight(
     if state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time:
         found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
     found += settings.cage.laid(state.home).check(state.sample.position)
+    if inputs.airborne and state.ladder.rung <= Rung.GUIDE and not state.ladder.taking_off:
+        guided = state.ladder.rung is Rung.GUIDE and inputs.now - state.ladder.since > GUIDE_BRAKES
+        found += state.cage(settings).check_braking(state.sample, settings.braking, guided)
     if inputs.airborne:
         following = state.ladder.rung <= Rung.GUIDE and state.ladder.recovering is None
         ground = None if state.ladder.taking_off or state.ladder.rung > Rung.GUIDE else state.ground

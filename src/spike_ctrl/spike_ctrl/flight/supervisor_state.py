@@ -18,6 +18,7 @@ from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
+from spike_ctrl.flight.state_consistency import Consistency
 
 
 class SupervisorInputs(NamedTuple):
@@ -84,6 +85,9 @@ class SupervisorState(NamedTuple):
     accepted: Identity | None = None  # the checkpoint that may take over
     target: Target | None = None
     home: Vector | None = None  # m, where the vehicle last stood disarmed
+    granted: SetPoint | None = None  # where the set-point is, on its way to the target's
+    granted_at: float = 0.0  # s
+    consistency: Consistency = Consistency()
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None
     stepped: float | None = None  # s, time of the last step

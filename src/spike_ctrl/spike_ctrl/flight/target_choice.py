@@ -5,8 +5,9 @@ from __future__ import annotations
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.granted_setpoint import grant
 from spike_ctrl.flight.ladder_state import Event, hold_here
-from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, not_finite, too_far
+from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, not_finite, set_point_at, too_far
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 
@@ -39,8 +40,30 @@ def choose_target(
             target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, far),)
         state, found = state._replace(target=target), found + faults
     if state.target is not None and state.sample is not None and (stopped := check_stream(state.target, now)):
-        state, found = state._replace(target=hold_here(state.sample)), found + stopped
+        state, found = state._replace(target=hold_here(state.sample), granted=None), found + stopped
     return state, found, events
+
+
+def grant_set_point(
+    state: SupervisorState, now: float, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
+    """The state with the set-point that is granted now, and the faults of the wanted one.
+
+    It begins where the vehicle is. During a take-off, in a recovery and where the autopilot flies, nothing is held back.
+    """
+    if state.target is None:
+        return state._replace(granted=None), ()
+    cage = state.cage(settings)
+    wanted, found = set_point_at(state.target, now, cage)
+    ladder = state.ladder
+    if state.sample is None or ladder.taking_off or ladder.recovering is not None or ladder.rung > Rung.GUIDE:
+        return state._replace(granted=wanted), found
+    before, begun = state.granted, state.granted_at
+    if before is None:
+        before, begun = SetPoint(cage.clamp(state.sample.position)), now
+    most = settings.envelope.trajectory_limits[1]
+    point = grant(before, wanted, now - begun, *cage.stopping_box, settings.braking, most)
+    return state._replace(granted=point, granted_at=now), found
 
 
 def _too_far(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: FlightSettings) -> str | None:

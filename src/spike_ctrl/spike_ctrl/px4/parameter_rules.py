@@ -202,6 +202,13 @@ def _rules(
         ),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
         _Rule(
+            "MPC_ACC_HOR",
+            lambda v: v >= 3,
+            "at least 3 m/s^2",
+            "3",
+            f"speeds are granted that it can brake: {settings.braking.describe(2.0)}",
+        ),
+        _Rule(
             "NAV_RCL_ACT",
             lambda v: v in (1, 2, 3) or (v == 7 and may_hold),
             "1 (hold), 2 (return) or 3 (land)" + (", or 7 (hold without failsafe)" if may_hold else ""),

@@ -99,6 +99,10 @@ class Plant:
         dynamics.write(self.buffer, slice(POSITION, QUATERNION), [position])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
 
+    def set_velocity(self, velocity: Vector) -> None:
+        """Let it move with this velocity (m/s, ENU) from now on."""
+        dynamics.write(self.buffer, slice(VELOCITY, RATES), [velocity])
+
     @property
     def battery(self) -> tuple[float, float]:
         """Charge (0..1) and voltage (V) of the airframe's own battery."""

@@ -1,0 +1,69 @@
+"""The braking invariant: from an admitted state the slowest net that may have to act still ends inside the cage.
+
+That net is the autopilot. After the last command it flies the old rates until its loss time is over, then brakes by its own
+limits; asked to hold, it needs as far. `px4/preflight.py` wants the parameters with which this was measured. Pure.
+
+    end = braking.end(position, velocity)             # where it comes to rest
+    speed = braking.speed(position, direction, low, high)   # the largest that is granted there
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import Vector
+
+
+@dataclass(frozen=True)
+class Braking:
+    """The way to rest at speed v: v * time + v^2 / (2 * deceleration).
+
+    It bounds what was measured on the simulated autopilot with COM_OF_LOSS_T 0.2 s and MPC_ACC_HOR 3 m/s^2, which brakes as
+    PX4 does: simulated_px4/braking_measurement.py, for plants up to a fifth off. Up and down are one pair of numbers.
+    """
+
+    time: float = within(0.85, 0.0, 10.0)  # s: command gap, loss time, old rates, and until it brakes
+    deceleration: float = within(3.5, 0.1, 50.0)  # m/s^2
+    vertical_time: float = within(0.38, 0.0, 10.0)  # s
+    vertical_deceleration: float = within(10.0, 0.1, 50.0)  # m/s^2
+
+    def end(self, position: Vector, velocity: Vector) -> Vector:
+        """Where (m) a vehicle with this velocity (m/s) is brought to rest."""
+        fast = math.hypot(velocity[0], velocity[1])
+        level = self.time + fast / (2 * self.deceleration)
+        upright = self.vertical_time + abs(velocity[2]) / (2 * self.vertical_deceleration)
+        return (
+            position[0] + level * velocity[0],
+            position[1] + level * velocity[1],
+            position[2] + upright * velocity[2],
+        )
+
+    def beyond(self, position: Vector, velocity: Vector, low: Vector, high: Vector) -> float:
+        """How far (m) outside the box a vehicle is brought to rest; negative: so far inside."""
+        end = self.end(position, velocity)
+        return max(max(a - p, p - b) for p, a, b in zip(end, low, high, strict=True))
+
+    def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
+        """The largest speed (m/s) in this direction (unit vector) from which it is brought to rest in the box."""
+        level, upright = math.hypot(direction[0], direction[1]), abs(direction[2])
+        rooms = [
+            ((b if d > 0 else a) - p) / d if abs(d) > 1e-9 else math.inf
+            for p, d, a, b in zip(position, direction, low, high, strict=True)
+        ]
+        sideways = _fastest(min(rooms[0], rooms[1]) * level, self.time, self.deceleration)
+        vertical = _fastest(rooms[2] * upright, self.vertical_time, self.vertical_deceleration)
+        return min(sideways / level if level > 1e-9 else math.inf, vertical / upright if upright > 1e-9 else math.inf)
+
+    def describe(self, speed: float) -> str:
+        """Its way from a speed (m/s), in words."""
+        level, vertical = self.end((0.0, 0.0, 0.0), (speed, 0.0, 0.0))[0], self.end((0.0, 0.0, 0.0), (0.0, 0.0, speed))[2]
+        return f"from {speed:g} m/s the autopilot stops within {level:.2f} m, up and down within {vertical:.2f} m"
+
+
+def _fastest(room: float, time: float, deceleration: float) -> float:
+    """The speed whose way to rest is so long (m); 0 where there is no room."""
+    if room <= 0 or math.isinf(room):
+        return 0.0 if room <= 0 else math.inf
+    return deceleration * (math.sqrt(time * time + 2 * room / deceleration) - time)

@@ -1,0 +1,42 @@
+"""The set-point that is granted: it moves to the wanted one no faster than the braking invariant allows. Pure.
+
+A set-point that jumps would let policy and guide choose the speed. So it moves, and slows down towards walls and ground:
+the autopilot must always be able to stop. It tells no velocity on its way, so that the vehicle follows some tenths of a
+second behind and no faster than the set-point.
+"""
+
+from __future__ import annotations
+
+import math
+
+from spike_ctrl.control.trajectory import SetPoint, Vector
+from spike_ctrl.flight.braking import Braking
+
+SHARE = 0.6  # of the largest speed: the vehicle does not follow exactly
+LONGEST = 0.1  # s: after a longer pause it goes on as after so long
+
+
+def grant(
+    before: SetPoint, wanted: SetPoint, dt: float, low: Vector, high: Vector, braking: Braking, most: float
+) -> SetPoint:
+    """The set-point `dt` s after `before`. low, high: corners (m) that braking must end in. most: m/s, largest speed."""
+    dt = min(max(dt, 0.0), LONGEST)
+    way = tuple(w - p for w, p in zip(wanted.position, before.position, strict=True))
+    far = math.hypot(*way)
+    if far > 1e-9:
+        direction = (way[0] / far, way[1] / far, way[2] / far)
+        speed = min(SHARE * braking.speed(before.position, direction, low, high), most)
+        if far > speed * dt + 1e-9:
+            x, y, z = (p + d * speed * dt for p, d in zip(before.position, direction, strict=True))
+            return SetPoint((x, y, z), yaw=wanted.yaw)
+    return wanted._replace(velocity=_limited(wanted, low, high, braking))
+
+
+def _limited(point: SetPoint, low: Vector, high: Vector, braking: Braking) -> Vector:
+    """The set-point's velocity, as far as it is granted."""
+    fast = math.hypot(*point.velocity)
+    if fast < 1e-9:
+        return point.velocity
+    vx, vy, vz = point.velocity
+    share = min(1.0, braking.speed(point.position, (vx / fast, vy / fast, vz / fast), low, high) / fast)
+    return share * vx, share * vy, share * vz

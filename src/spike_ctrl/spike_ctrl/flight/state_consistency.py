@@ -1,0 +1,77 @@
+"""Whether the fields of a state agree with each other over time: position with velocity, attitude with body rates. Pure.
+
+Each difference is summed up and forgotten within some seconds. A position that drifts by r m/s against its own velocity
+makes a sum of r * memory. A state that contradicts itself must not be flown on, by the guide neither: the autopilot holds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.state_checks import Sample
+
+ZERO: Vector = (0.0, 0.0, 0.0)
+PAUSE = 0.15  # s: after a longer one nothing is known of what happened in it
+
+
+@dataclass(frozen=True)
+class ConsistencyLimits:
+    """Sums from which a state contradicts itself, and how long (s) a difference is remembered."""
+
+    position: float = within(0.2, 0.01, 100.0)  # m
+    position_memory: float = within(1.0, 0.1, 10.0)  # s
+    attitude: float = within(0.15, 0.01, 100.0)  # rad
+    attitude_memory: float = within(2.0, 0.1, 10.0)  # s
+
+
+class Consistency(NamedTuple):
+    """The last state, and the sums: position (m, world) and attitude (rad, body)."""
+
+    last: Sample | None = None
+    moved: Vector = ZERO
+    turned: Vector = ZERO
+
+
+def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, tuple[Finding, ...]]:
+    """After an accepted state, and whether the states contradict themselves."""
+    last = track.last
+    dt = 0.0 if last is None else sample.stamp - last.stamp
+    if last is None or sample.reset_counter != last.reset_counter or not 0 < dt <= PAUSE:
+        return Consistency(sample), ()
+    moved = [
+        p - q - dt * (v + u) / 2
+        for p, q, v, u in zip(sample.position, last.position, sample.velocity, last.velocity, strict=True)
+    ]
+    rates = [(a + b) / 2 for a, b in zip(sample.rates, last.rates, strict=True)]
+    turned = [t - dt * r for t, r in zip(_turn(last, sample), rates, strict=True)]
+    moved_sum = _summed(track.moved, moved, dt / limits.position_memory)
+    track = Consistency(sample, moved_sum, _summed(track.turned, turned, dt / limits.attitude_memory))
+    if (apart := math.hypot(*track.moved)) > limits.position:
+        detail = f"position moves {apart:.2f} m otherwise than its velocity says, wanted at most {limits.position} m"
+        return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
+    if (apart := math.hypot(*track.turned)) > limits.attitude:
+        detail = f"attitude turns {apart:.2f} rad otherwise than its rates say, wanted at most {limits.attitude} rad"
+        return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
+    return track, ()
+
+
+def _summed(before: Vector, new: list[float], share: float) -> Vector:
+    x, y, z = (b * (1 - share) + n for b, n in zip(before, new, strict=True))
+    return x, y, z
+
+
+def _turn(last: Sample, now: Sample) -> Vector:
+    """The turn (rad, in the body) from one attitude to the next."""
+    (a, b, c, d), (x, y, z, w) = last.quaternion, now.quaternion
+    # conj(last) * now
+    tx, ty, tz = d * x - a * w - b * z + c * y, d * y + a * z - b * w - c * x, d * z - a * y + b * x - c * w
+    tw = d * w + a * x + b * y + c * z
+    size = math.sqrt(tx * tx + ty * ty + tz * tz)
+    share = 2.0 if size < 1e-6 else 2 * math.atan2(size, abs(tw)) / size
+    share = share if tw >= 0 else -share
+    return tx * share, ty * share, tz * share

@@ -1,0 +1,84 @@
+"""States that contradict themselves: found within a second, and never on a healthy flight.
+
+The states are those of a point on a circle, turning about itself: its velocity and rates are known by differentiation.
+"""
+
+import math
+
+import pytest
+
+from spike_ctrl.flight import state_consistency
+from spike_ctrl.flight.faults import Fault
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits
+
+RADIUS, SPEED, TURN = 1.5, 1.2, 0.8  # m, rad/s around the centre, rad/s about itself
+
+
+def state(t, counter=0):
+    x, y = RADIUS * math.cos(SPEED * t), RADIUS * math.sin(SPEED * t)
+    velocity = (-RADIUS * SPEED * math.sin(SPEED * t), RADIUS * SPEED * math.cos(SPEED * t), 0.0)
+    half = TURN * t / 2
+    quaternion = (0.0, 0.0, math.sin(half), math.cos(half))
+    return Sample(round(t * 100), t, t, (x, y, 1.0), quaternion, velocity, (0.0, 0.0, TURN), counter)
+
+
+def flown(change, seconds=6.0, begin=1.0, step=0.01):
+    """The time from `begin` until the first finding, or None, and the finding. change(sample, since)."""
+    track = Consistency()
+    for n in range(round(seconds / step)):
+        t = n * step
+        track, found = state_consistency.follow(
+            track, change(state(t), t - begin) if t >= begin else state(t), ConsistencyLimits()
+        )
+        if found:
+            return t - begin, found[0]
+    return None, None
+
+
+def shifted(sample, by):
+    return sample._replace(position=tuple(p + d for p, d in zip(sample.position, by, strict=True)))
+
+
+@pytest.mark.parametrize("step", [0.008, 0.01, 0.03, 0.1])
+def test_states_that_follow_from_each_other_are_consistent_at_any_rate(step):
+    assert flown(lambda s, since: s, 20.0, step=step)[0] is None
+
+
+@pytest.mark.proves("47U")
+@pytest.mark.parametrize(
+    ("change", "within"),
+    [
+        (lambda s, since: shifted(s, (0.3 * since, 0.0, 0.0)), 1.3),
+        (lambda s, since: shifted(s, (0.0, 0.0, -1.0 * since)), 0.3),
+        (lambda s, since: s._replace(velocity=tuple(-v for v in s.velocity)), 0.1),
+        (lambda s, since: s._replace(velocity=state(1.0).velocity), 0.7),
+        (lambda s, since: s._replace(position=state(1.0).position), 0.2),
+        (lambda s, since: shifted(s, (0.4, 0.0, 0.0)), 0.02),
+        (lambda s, since: s._replace(rates=tuple(-r for r in s.rates)), 0.15),
+        (lambda s, since: s._replace(quaternion=(0.0, 0.0, *yawed(s, 0.3 * since))), 0.8),
+    ],
+    ids=["drift", "fall", "flipped", "velocity stuck", "position stuck", "jump", "rates flipped", "yaw drift"],
+)
+def test_row_47_a_contradiction_is_found_in_time(change, within):
+    after, finding = flown(change)
+    assert finding.fault is Fault.STATE_INCONSISTENT and 0 <= after <= within
+
+
+def yawed(sample, angle):
+    half = math.atan2(sample.quaternion[2], sample.quaternion[3]) + angle / 2
+    return math.sin(half), math.cos(half)
+
+
+def test_the_finding_names_the_field_the_size_and_the_limit():
+    _, finding = flown(lambda s, since: shifted(s, (0.5, 0.0, 0.0)))
+    assert finding.detail == "position moves 0.50 m otherwise than its velocity says, wanted at most 0.2 m"
+
+
+def test_a_reset_of_the_estimator_and_a_pause_begin_anew():
+    track, _ = state_consistency.follow(Consistency(), state(0.0), ConsistencyLimits())
+    moved = shifted(state(0.01, counter=1), (2.0, 0.0, 0.0))
+    track, found = state_consistency.follow(track, moved, ConsistencyLimits())
+    assert not found and track.moved == (0.0, 0.0, 0.0)
+    _, found = state_consistency.follow(track, shifted(state(0.5, counter=1), (9.0, 0.0, 0.0)), ConsistencyLimits())
+    assert not found
