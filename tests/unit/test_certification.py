@@ -206,6 +206,12 @@ def test_an_adversary_that_keeps_the_vehicle_away_is_found(who):
     monitor = core.state.monitor
     point = SetPoint((1.6, 0.2, 1.0))  # 1.5 m from where the vehicle hovers, and the actions agree
     same = core.state.policy.latest
-    for _ in range(400):
+    for _ in range(900):  # .. also where it was on its way to a new set-point for the first 500
         monitor = compare_with_guide(monitor, same, same, STATE._replace(velocity=(0.0, 0.0, 0.0)), point, who[1].answers)
     assert [found.fault for found in check_disagreement(monitor, who[1].answers)] == [Fault.OFF_SET_POINT]
+
+
+def test_a_flipped_guide_that_takes_over_from_a_sound_policy_is_soon_relieved_by_the_autopilot(who):
+    core = fly(who, moving_scenario.draw(12))
+    assert core.scenario.what == "guide flipped"
+    assert core.moves[-1][1] is Rung.HOLD and not outcome(core).crashed

@@ -62,5 +62,5 @@ def _follow_way(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
         left = UNDER_WAY
     elif way < ARRIVED:
         left = 0
-    mean = monitor.away + (distance - monitor.away) / AWAY_ANSWERS
+    mean = monitor.away + ((0.0 if left else distance) - monitor.away) / AWAY_ANSWERS
     return monitor._replace(distance=distance, way=way, under_way=left, point=point.position, away=mean)

@@ -46,6 +46,7 @@ class Ladder(NamedTuple):
     recovering: Finding | None = None  # the fault that the guide recovers from
     settled_since: float | None = None  # since when the recovering vehicle is at rest
     guide_suspect: bool = False  # the guide recovers from a fault that itself caused
+    differed: bool = False  # the guide took over because policy and guide differed
     latched: Finding | None = None  # the fault that ended the last engagement
     may_bridge: bool = False  # the policy flew until HOLD or LAND: it may command until the autopilot has taken over
     approved: Identity | None = None  # the checkpoint that may fly as the policy
@@ -128,6 +129,7 @@ class LadderChanges(TypedDict, total=False):
     armed: bool
     taking_off: bool
     armed_since: float | None
+    differed: bool
     latched: Finding | None
     approved: Identity | None
 
@@ -153,6 +155,7 @@ def change_rung(
         asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
         wanted=False,
         taking_off=False,
+        differed=False,
         recovering=None,
         settled_since=None,
         asked_at=-math.inf,
