@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DONE := $(VENV)/done
 # The ROS 2 of .venv; it keeps the one that it was made with.
-HELD := $(patsubst ros-%,%,$(notdir $(wildcard $(DONE)/ros-*)))$(if $(wildcard $(DONE)/ros),kilted)
+HELD := $(sort $(patsubst ros-%,%,$(notdir $(wildcard $(DONE)/ros-*))) $(if $(wildcard $(DONE)/ros),kilted))
 ROS ?= $(or $(HELD),kilted)
 ifneq ($(filter-out $(ROS),$(HELD)),)
 $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
