@@ -20,6 +20,7 @@ import yaml
 
 from spike_ctrl import launching
 from spike_ctrl.launching.process import Process
+from spike_ctrl.launching.runner import ExitCodes
 
 HEADER = """
 from launch import LaunchDescription
@@ -251,6 +252,36 @@ def test_a_failure_leaves_the_others_running_and_gives_the_exit_code(launch, pro
         "[launch] it failed",
         "[late] still here",
     ]
+
+
+def test_what_is_no_node_is_started_as_it_is_written(launch, prefix, capfd):
+    body = """
+        code = "import os, sys; print(sys.argv[1:], os.environ['A'])"
+        words = [sys.executable, "-S", "-c", code, TextSubstitution(text="b")]
+        ended = lambda event, context: [LogInfo(msg=f"code {event.returncode}, stopping {context.is_shutdown}")]
+        return LaunchDescription([ExecuteProcess(cmd=words, name="toy", additional_env={"A": "a"}, on_exit=ended)])
+    """
+    assert launch(f"import sys\n{textwrap.dedent(body)}") == 0
+    shown = capfd.readouterr().out
+    assert "[toy] ['b'] a" in shown and "code 0, stopping False" in shown
+    assert launch("return LaunchDescription([ExecuteProcess(cmd=[])])") == 2
+
+
+@pytest.mark.parametrize(
+    "ends, wanted",
+    [
+        ([(0, False), (1, True)], 0),  # one that ended well has asked for the shutdown
+        ([(1, False), (2, True)], 1),
+        ([(-15, True), (-2, True)], 0),  # ended by request
+        ([(-9, False)], 137),
+        ([(3, True)], 3),
+    ],
+)
+def test_with_ros_own_launch_the_exit_code_is_that_of_the_first_failure(ends, wanted):
+    codes = ExitCodes()
+    for code, stopping in ends:
+        codes.add(code, stopping)
+    assert codes.code == wanted
 
 
 def test_ctrl_c_stops_all_and_ends_well(background, program):
