@@ -156,7 +156,8 @@ def recipe(found: Identification, base: Recipe) -> Recipe:
     It keeps delay and noise of `base`, and force and moment of 0 if `base` has none.
     """
     around, before = ranges(found), base.task.randomisation
-    kept = {"noise": before.noise, "delay": min(before.delay, around.delay)}
+    delay = min(before.delay, around.delay) if found.airframe.dead_time else before.delay
+    kept = {"noise": before.noise, "delay": delay}
     if not before.force:
         kept |= {"force": 0.0, "moment": 0.0}
     task = dataclasses.replace(base.task, randomisation=dataclasses.replace(around, **kept))
