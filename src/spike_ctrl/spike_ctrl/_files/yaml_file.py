@@ -9,6 +9,8 @@ import yaml
 
 from spike_ctrl._files import resources
 
+LONGEST = 1_000_000  # bytes of a file
+
 
 def find(name: str, kind: str, error: type[Exception]) -> Path:
     """The configuration file called `name`. Raises `error` if there is none.
@@ -27,12 +29,26 @@ def find(name: str, kind: str, error: type[Exception]) -> Path:
 
 
 def read(path: Path, kind: str, error: type[Exception]) -> object:
-    """The contents of a YAML file. Raises `error` if it cannot be read, is not YAML, or has a key twice."""
+    """The contents of a YAML file. Raises `error` if it cannot be read, is too long, is not YAML, or has a key twice."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+        if len(data) > LONGEST:
+            raise error(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
+        return yaml.load(data.decode("utf-8"), _StrictLoader)
     except OSError as found:
         raise error(f"{kind} {path}: cannot be read ({found.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as found:
+    except RecursionError:
+        raise error(f"{kind} {path}: not valid YAML (nested too deep)") from None
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+        TypeError,
+        AttributeError,
+    ) as found:  # dates, numbers and tags raise too
+        if isinstance(found, error):
+            raise
         raise error(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
 
 
@@ -40,8 +56,9 @@ class _StrictLoader(yaml.SafeLoader):
     """The safe loader, which by itself would accept a key twice and keep the second value."""
 
     def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen = set()
+        for key in (str(key.value) for key, _ in node.value):
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep)
