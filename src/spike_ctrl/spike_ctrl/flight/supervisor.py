@@ -135,7 +135,8 @@ def _check_flight(
         return found
     if state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time:
         found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
-    found += settings.cage.laid(state.home).check(state.sample.position)
+    if state.home is not None or inputs.airborne or not settings.cage.relative:
+        found += settings.cage.laid(state.home).check(state.sample.position)
     if inputs.airborne and state.ladder.rung <= Rung.GUIDE and not state.ladder.taking_off:
         guided = state.ladder.rung is Rung.GUIDE and inputs.now - state.ladder.since > GUIDE_BRAKES
         found += state.cage(settings).check_braking(state.sample, settings.braking, guided)

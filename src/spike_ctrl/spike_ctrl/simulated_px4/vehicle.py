@@ -224,11 +224,10 @@ class Vehicle:
         self.said += [(self.now, text) for _, text in said]
         for severity, text in said:
             found += [(port, messages.MAVLink_statustext_message(severity, text[:50].encode())) for port in self._writers]
-        for port, at in list(self._listing.items()):
-            end = self._listing[port] = min(at + LISTED_PER_TICK, len(NAMES))
+        for port, at in self._listing.items():
+            self._listing[port] = end = min(at + LISTED_PER_TICK, len(NAMES))
             found += [(port, parameter_message(self.parameters, index)) for index in range(at, end)]
-            if end == len(NAMES):
-                del self._listing[port]
+        self._listing = {port: at for port, at in self._listing.items() if at < len(NAMES)}
         snapshot = None
         for port, schedule in self._schedules.items():
             for number in schedule.due(self.now):
@@ -264,8 +263,7 @@ class Vehicle:
             return Landed.ON_GROUND
         if self.commander.mode == PX4Mode.AUTO_TAKEOFF:
             return Landed.TAKING_OFF
-        landing = self.commander.mode in OWN_MODES and self._navigator.landing
-        return Landed.LANDING if landing else Landed.IN_AIR
+        return Landed.LANDING if self.commander.mode in OWN_MODES and self._navigator.landing else Landed.IN_AIR
 
     # --- what is received -------------------------------------------------------------------------------------------
 
