@@ -1,0 +1,248 @@
+"""Flights on PX4's own firmware (SIH) at udpin:127.0.0.1:14540: bridge, guide, policy and supervisor in one process.
+
+    python tests/flight/px4_flight.py satellites [figure8]   # lost in the air: when the deviation, LAND, PX4's mode come
+    python tests/flight/px4_flight.py side [without-floor]   # a policy rolls the vehicle over, and the guide takes over
+    python tests/flight/px4_flight.py track snn|px4 hover|figure8     # RMSE by the estimate and by the truth
+
+PX4_BIN is the folder of PX4's programs (build/.../bin). `spike-ctrl preflight --no-remote-control --set` comes
+first.
+The exit code is 0 where the policy flew its part and the vehicle landed.
+"""
+
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+from virtual_stack import VirtualStack
+
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight import attitude, bridge
+from spike_ctrl.flight.autopilot import Mode
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
+from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.setpoint import Target, set_point_at
+from spike_ctrl.flight.supervisor_state import SupervisorState
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.px4 import companion, frames, link_events, parameter_rules, preflight
+from spike_ctrl.px4.connection import Connection
+from spike_ctrl.px4.dialect import messages
+from spike_ctrl.px4.link import Link
+from spike_ctrl.sim import observation
+from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
+
+EARTH = 6371000.0  # m
+POSITION_AND_VELOCITY = 0b100111000000  # type_mask of SET_POSITION_TARGET_LOCAL_NED
+PERIOD = 0.02  # s
+
+
+class StackOnPX4(VirtualStack):
+    """The stack in real time. policy: answers in the guide's place, if given. bad: it rolls the vehicle over."""
+
+    def __init__(self, policy=None, floor=True, **settings):
+        self.craft = airframe.load("sih_quadx")
+        self.settings = settings_for(self.craft, 100.0, **settings)
+        self.wanted = parameter_rules.Wanted(remote_control=False)
+        self.connection = Connection("udpin:127.0.0.1:14540")
+        names = parameter_rules.parameter_names(self.settings, self.craft, self.wanted)
+        self.companion = companion.Companion(Link(), 100.0, names)
+        self.guide, self.policy, self.floor = GeometricGuide(self.craft), policy, floor
+        self.integral, self.spiking = self.guide.initial_state(1), policy and policy.initial_state()
+        at_rest = observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles what is not in the cache
+        self.guide.act(at_rest[None], self.guide.initial_state(1))
+        _ = policy and policy.step(at_rest, policy.initial_state())
+        self.memory, self.passed, self.state = bridge.BridgeMemory(), bridge.PassedCommand(), SupervisorState()
+        self.lost, self.bad, self.seen = (lambda packet: False), False, None
+        self.requests, self.target, self.unmet, self.events, self.modes = [], None, None, [], []
+        self.log, self.truth, self.stood, self.told_events, self.due, self.audited = [], None, None, 0, 0.0, 0.0
+        companion._TAKE[link_events.GroundTruth] = lambda _, event: self.take_truth(event)
+
+    @property
+    def now(self):
+        return time.monotonic()
+
+    def take_truth(self, event):
+        """The true position (m, ENU) from where the vehicle last stood disarmed."""
+        place = (event.latitude, event.longitude, event.altitude)
+        if self.stood is None or self.companion._disarmed:
+            self.stood = place
+        north, east, up = (a - b for a, b in zip(place, self.stood, strict=True))
+        across = EARTH * math.cos(math.radians(place[0]))
+        self.truth = (math.radians(east) * across, math.radians(north) * EARTH, up)
+
+    def fly(self, seconds, until=None):
+        end = self.now + seconds
+        while self.now < end:
+            self._tick()
+            if until is not None and until():
+                return self
+        assert until is None, f"not within {seconds} s; {self.rung.name}: {self.events[-6:]}, {self.unmet}"
+        return self
+
+    def take_off(self):
+        self.fly(3.0)
+        self._send(self.companion.link.stream(messages.MAVLINK_MSG_ID_HIL_STATE_QUATERNION, 50, self.now))
+        self.fly(40, until=lambda: self.unmet == ())
+        for request, rung in ((Request.TAKE_OFF, Rung.GUIDE), (Request.ENGAGE, Rung.SNN)):
+            for _ in range(20):
+                self.requests.append(request)
+                self.fly(1.0)
+                if self.rung is rung:
+                    break
+            self.fly(25, until=lambda: not self.state.ladder.taking_off)
+        return self
+
+    def land(self):
+        """Whether the policy flew until now and the vehicle landed."""
+        flew = self.rung is Rung.SNN
+        self.requests.append(Request.LAND)
+        self.fly(60, until=lambda: self.rung is Rung.SILENT)
+        self.fly(8, until=lambda: self.companion._disarmed)
+        return flew
+
+    def set(self, name, value):
+        program = f"{os.environ['PX4_BIN']}/px4-param"
+        subprocess.run(
+            [program, "set", name, str(value)], check=True, capture_output=True, cwd=f"{os.environ['PX4_BIN']}/.."
+        )
+
+    def _tick(self):
+        samples = []
+        data, sender = self.connection.receive(0.005)
+        while data:
+            if self.connection.believes(sender, self.now):
+                samples += self.companion.receive(data, self.now)
+                self.connection.adopt(sender, self.now)
+            data, sender = self.connection.receive(0.0)
+        if self.now - self.due > PERIOD:
+            self.due = self.now
+            for packet in self.companion.due(self.now):
+                self._send(packet)
+        if self.rung > Rung.GUIDE and self.now - self.audited > 1.0:
+            self.audited, heard = self.now, self.companion.heard_of(self.now)
+            self.companion.want(parameter_rules.parameter_names(self.settings, self.craft, self.wanted, heard.version))
+            found = preflight.audit(heard, self.settings, self.craft, self.wanted)
+            self.unmet = tuple(str(one) for one in found if one.blocks)
+        if samples:
+            self._state(samples[-1])
+            self.log.append((self.now, samples[-1], self.truth, self.rung, self.mode))
+        else:
+            self._step()
+        for text in self.events[self.told_events :]:
+            print(f"{self.now:.2f} {text}", flush=True)
+        self.told_events = len(self.events)
+
+    def _state(self, sample):
+        self.seen = sample
+        super()._state(sample)
+
+    def _step(self, **news):
+        if "policy" in news and self.bad:
+            shaken = 0.01 * math.sin(97 * self.now)
+            news["policy"] = news["policy"]._replace(action=(0.3, 1.0, shaken, 0.0))
+        elif "policy" in news and self.policy is not None and (point := self.memory.target) is not None:
+            velocity = tuple(v - w for v, w in zip(self.seen.velocity, point.velocity, strict=True))
+            place = (self.seen.position, self.seen.quaternion, velocity, self.seen.rates, point.position, point.yaw)
+            action, self.spiking = self.policy.step(observation.build(*place), self.spiking)
+            news["policy"] = news["policy"]._replace(action=tuple(np.clip(action, -1, 1).tolist()))
+        if "guide" in news and not self.floor and news["guide"].action[0] <= LEAST_COLLECTIVE:
+            news["guide"] = news["guide"]._replace(action=(-1.0, *news["guide"].action[1:]))
+        super()._step(**news)
+
+    def _send(self, packet):
+        if packet:
+            self.connection.send(packet)
+
+
+def satellites(path=""):
+    stack = StackOnPX4().take_off()
+    stack.target = Trajectory("figure8", stack.seen.position, size=1.0, period=8.0) if path else None
+    stack.fly(6.0)
+    begin = stack.now
+    stack.set("SIM_GPS_USED", 0)
+    try:
+        stack.fly(30.0, until=lambda: stack.rung is Rung.SILENT)
+    finally:
+        stack.set("SIM_GPS_USED", 10)
+    rows = [row for row in stack.log if row[0] >= begin]
+    limit = stack.settings.estimate.horizontal
+    for what, holds in (
+        (f"deviation beyond {limit} m", lambda row: row[1].quality.horizontal > limit),
+        ("rung LAND", lambda row: row[3] is Rung.LAND),
+        ("PX4 in LAND", lambda row: row[4] is Mode.LAND),
+    ):
+        print(what, next((f"{row[0] - begin:.2f} s" for row in rows if holds(row)), "never"))
+    for second in range(6):
+        row = next(row for row in rows if row[0] - begin >= second)
+        print(f"{second} s: deviation {row[1].quality.horizontal:.2f} m, flags {row[1].quality.flags}")
+    return any(row[4] is Mode.LAND for row in rows)
+
+
+def side(floor=""):
+    if floor:
+        FlightSettings.with_thrust = lambda self, action: action
+    stack = StackOnPX4(floor=not floor, cage="-4,-4,-0.5,4,4,6", height=3.0)
+    envelope = dataclasses.replace(stack.settings.envelope, tilt=math.radians(60), rate=20.0)
+    answers = dataclasses.replace(stack.settings.answers, disagreement=2.0, contradiction=2.0, contradiction_away=2.0)
+    stack.settings = dataclasses.replace(stack.settings, envelope=envelope, answers=answers)
+    for name, value in (
+        ("GF_MAX_VER_DIST", 9),
+        ("GF_MAX_HOR_DIST", 9),
+        ("FD_FAIL_R", 120),
+        ("FD_FAIL_P", 120),
+        ("MC_AIRMODE", 0),
+    ):
+        stack.set(name, value)
+    stack.take_off().fly(3.0)
+    begin, stack.bad = stack.now, True
+    stack.fly(2.0, until=lambda: stack.rung is not Rung.SNN)
+    stack.bad = False
+    stack.fly(8.0)
+    rows = [row for row in stack.log if row[0] >= begin]
+    tilt = max(math.degrees(attitude.tilt(row[1].quaternion)) for row in rows)
+    heights = [row[2][2] for row in rows if row[2] is not None]
+    print(f"tilt at most {tilt:.0f} degrees; true height from {heights[0]:.2f} to {min(heights):.2f} m at least")
+    stack.land()
+    return min(heights) > 0.5
+
+
+def track(who, kind):
+    policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy if who == "snn" else None
+    stack = StackOnPX4(policy).take_off()
+    x, y, z = home = stack.state.home
+    path = SetPoint((x, y, z + 1.2)) if kind == "hover" else Trajectory("figure8", (x, y, z + 1.2), size=1.0, period=8.0)
+    stack.target, begin, rates, sent, rows = path, stack.now, stack.companion.link.rates, 0.0, []
+    if who == "px4":  # the position is sent, and no rates
+        stack.companion.link.rates = lambda *_: b""
+    while (flown := stack.now - begin) < 20.0:
+        known = len(stack.log)
+        stack._tick()
+        point = stack.memory.target
+        if who == "px4":
+            point, _ = set_point_at(Target(path, since=begin), stack.now, stack.state.cage(stack.settings))
+            if stack.now - sent > PERIOD:
+                sent = stack.now
+                to = (*frames.ned_from_enu(point.position), *frames.ned_from_enu(point.velocity), 0, 0, 0)
+                heading = frames.ned_yaw_from_enu(point.yaw)
+                message = messages.MAVLink_set_position_target_local_ned_message(
+                    0, 1, 1, messages.MAV_FRAME_LOCAL_NED, POSITION_AND_VELOCITY, *to, heading, 0
+                )
+                stack._send(stack.companion.link._write(message, stack.now))
+        if len(stack.log) > known and flown > 4.0 and stack.truth is not None:
+            here = np.subtract(point.position, home)
+            rows.append((*np.subtract(stack.seen.position, point.position), *np.subtract(stack.truth, here)))
+    errors = np.sqrt((np.array(rows).reshape(-1, 2, 3) ** 2).sum(2).mean(0))
+    print(f"{who} {kind}: RMSE by the estimate {errors[0]:.3f} m, by the truth {errors[1]:.3f} m")
+    stack.companion.link.rates = rates
+    return stack.land()
+
+
+if __name__ == "__main__":
+    sys.exit(not {"satellites": satellites, "side": side, "track": track}[sys.argv[1]](*sys.argv[2:]))
