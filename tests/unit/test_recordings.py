@@ -7,17 +7,23 @@ import json
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mcap.reader import make_reader
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Nodetype, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
 from spike_ctrl.cli import main
 from spike_ctrl.recordings import BagError, message_definitions
+from spike_ctrl.recordings.bag_messages import messages
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.repair import repair
 from spike_ctrl.recordings.writer import BagWriter
@@ -309,3 +315,30 @@ def test_the_verb_repairs_and_refuses_in_one_line(store, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("bag_0.mcap: repaired, 100 messages")
     assert main.main(["repair", str(tmp_path / "nothing")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'nothing'}: found no .mcap file, wanted a bag\n"
+
+
+def test_a_chunk_carries_its_checksum_and_a_flipped_bit_in_it_is_no_whole_bag(store, tmp_path):
+    write(tmp_path / "bag", store, 100).close()
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    found = [record for record in StreamReader(file.open("rb"), emit_chunks=True).records if isinstance(record, Chunk)]
+    assert found and all(chunk.uncompressed_crc == zlib.crc32(chunk.data) for chunk in found)  # by the mcap package
+    data, at = bytearray(file.read_bytes()), file.read_bytes().index(found[-1].data) + len(found[-1].data) // 2
+    data[at] ^= 4
+    file.write_bytes(data)
+    assert not repair(tmp_path / "bag")[0].whole
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_flipped_bit_makes_the_reader_raise_anything_but_one_line(store, tmp_path, place, bit):
+    whole = tmp_path / "whole"
+    if not whole.exists():
+        write(whole, store, 60).close()
+    data = bytearray(next(whole.glob("*.mcap")).read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    (tmp_path / "flipped.mcap").write_bytes(data)
+    try:
+        for _, _, _, decode in messages(tmp_path / "flipped.mcap", []):
+            decode()
+    except BagError as error:
+        assert "\n" not in str(error)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mcap.records import Schema
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
+from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from spike_ctrl.recordings import BagError, segment
@@ -26,11 +25,15 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
         raise BagError(f"{path}: no such bag")
     try:
         with AnyReader([path]) as reader:
+            for _ in reader.messages():  # a damaged chunk is found before the first message is given away
+                pass
             for connection, received, raw in reader.messages():
                 kind = connection.msgtype
-                yield connection.topic, kind, received, lambda raw=raw, kind=kind: reader.deserialize(raw, kind)
+                yield connection.topic, kind, received, _checked(path, connection.topic, reader.deserialize, raw, kind)
             return
-    except (AnyReaderError, ReaderError, OSError, AssertionError) as error:
+    except BagError:
+        raise
+    except Exception as error:  # whatever the parser finds in damaged bytes
         files = [path] if path.is_file() else [*segment.finished(path), *segment.unfinished(path)]
         if not files and not (path / "metadata.yaml").exists():
             raise BagError(f"{path}: found no .mcap file, wanted a bag") from None
@@ -43,16 +46,31 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
         used = 0
         for records, end in whole_records(file):
             for schema, channel, message in records:
-                decode = stores.get(schema.name) or stores.setdefault(schema.name, _decoder(schema))
-                yield channel.topic, schema.name, message.log_time, lambda m=message, decode=decode: decode(m.data)
+                decode = stores.get(schema.name) or stores.setdefault(schema.name, _decoder(path, schema))
+                yield channel.topic, schema.name, message.log_time, _checked(path, channel.topic, decode, message.data)
             count, used = count + len(records), end
         lost += file.stat().st_size - used
     unread = f"{count} messages were read, {lost} bytes could not be used"
     notes.append(f"not closed: {unread}; to restore the bag: spike-ctrl repair {path}")
 
 
-def _decoder(schema: Schema) -> Callable[[bytes], object]:
-    """Decodes messages by the definition that the bag itself holds."""
+def _checked(path: Path, topic: str, decode: Callable[..., object], *arguments: object) -> Callable[[], object]:
+    """Decodes one message. It raises BagError for bytes that are no such message."""
+
+    def decoded() -> object:
+        try:
+            return decode(*arguments)
+        except Exception as error:  # whatever the decoder finds in damaged bytes
+            raise BagError(f"{path}: {topic}: a message cannot be decoded ({' '.join(str(error).split())[:120]})") from None
+
+    return decoded
+
+
+def _decoder(path: Path, schema: Schema) -> Callable[[bytes], object]:
+    """Decodes messages by the definition that the bag itself holds. Raises BagError."""
     store = get_typestore(Stores.EMPTY)
-    store.register(get_types_from_msg(schema.data.decode(), schema.name))
+    try:
+        store.register(get_types_from_msg(schema.data.decode(), schema.name))
+    except Exception as error:
+        raise BagError(f"{path}: {schema.name}: not a message definition ({' '.join(str(error).split())[:120]})") from None
     return lambda data: store.deserialize_cdr(data, schema.name)

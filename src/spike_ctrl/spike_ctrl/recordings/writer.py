@@ -12,6 +12,7 @@ from rosbags.rosbag2 import Writer as SegmentWriter
 from rosbags.typesys.store import Typestore
 
 from spike_ctrl.recordings import BagError, segment
+from spike_ctrl.recordings.chunk_checksum import write_checksums
 
 
 class BagWriter:
@@ -88,6 +89,7 @@ class BagWriter:
         )
         try:
             self._writer.open()
+            write_checksums(self._writer.storage)
         except OSError as error:
             raise self._error(error) from None
         self._connections.clear()
