@@ -1,4 +1,4 @@
-"""Prove by Monte-Carlo that a policy stays inside the cage and lands gently, whatever fails.
+"""Prove by random flights with faults what a policy promises.
 
 Flies the whole flight core in virtual time: vehicle with its autopilot, bridge, supervisor, guide and policy. Each flight
 is drawn from its seed: the plant, how it moves, and a fault that strikes while it moves. The page tells for each family of

@@ -9,6 +9,7 @@ degrees. They come with `pip install -r requirements/simulators.txt`; crazyflow 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -29,6 +30,7 @@ spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 randomise
 spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
 spike-ctrl eval --guide --airframe crazyflie_l2f
 spike-ctrl eval --pid --mellinger --protocol hover circle
+spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
 spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
 SIMULATORS = ("crazyflow", "rotorpy")
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         os.environ.setdefault("SCIPY_ARRAY_API", "1")  # crazyflow wants it before scipy, which numba brings, is imported
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
-    from spike_ctrl.evaluation.protocols import STARTS, ProtocolError, find
+    from spike_ctrl.evaluation.protocols import REAL, STARTS, ProtocolError, find
     from spike_ctrl.policy import checkpoint
 
     if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
@@ -111,9 +113,17 @@ def run(options: argparse.Namespace) -> int:
     names = [found.manifest.contract.airframe for found in loaded.values()]
     vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
     policies = {}
+    foreign = all(one.name == REAL for one in protocols)  # there the plants are never the one that a policy was made for
     for model, found in loaded.items():
-        require_airframe(found, vehicle, str(model))
+        if foreign:
+            vehicle.require_layout(found.manifest.contract.action)
+        else:
+            require_airframe(found, vehicle, str(model))
         policies[model] = PolicyController(found.policy)
+    if foreign and vehicle.battery is None:
+        raise UsageError(
+            f"--protocol {REAL}: found airframe {vehicle.name} without a battery, wanted one that was identified"
+        )
     if options.raptor or options.pid or options.mellinger or options.simulator:
         vehicle.require_layout("motors")
     if options.compensate_battery:
@@ -139,12 +149,14 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl.evaluation import tracking
     from spike_ctrl.evaluation.benchmark import evaluate, randomised, table
-    from spike_ctrl.evaluation.protocols import CORNERS
+    from spike_ctrl.evaluation.protocols import CORNERS, REAL
     from spike_ctrl.sim.randomisation import Randomisation
 
     flown = _controllers(protocol, options, vehicle, policies)
     if protocol.name == CORNERS:
         return _fly_corners(flown, vehicle)
+    if protocol.name == REAL:
+        return _fly_references(flown, vehicle)
     plants = randomised(vehicle) if protocol.unknown else Randomisation()
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
@@ -194,6 +206,30 @@ def _fly_corners(flown, vehicle) -> dict[str, dict]:
             for corner, flights in found.items()
         }
     return figures
+
+
+def _fly_references(flown, vehicle) -> dict[str, dict]:
+    from spike_ctrl.evaluation import real_flights, trim_step
+
+    begun, found = time.monotonic(), {}
+    for label, controller in flown.items():
+
+        def shown(share: float, before: int = len(found), who: str = label):
+            done = (before + share) / len(flown)
+            left = (time.monotonic() - begun) * (1 - done) / done
+            if share == 1 or sys.stdout.isatty():
+                show_progress(f"{who}: {done:.0%}, {left:.0f} s left")
+
+        found[label] = real_flights.fly(controller, vehicle, shown=shown)
+    about = f"{real_flights.VEHICLES} plants, batteries from full to empty, {real_flights.SECONDS:g} s"
+    print(f"\nairframe {vehicle.name}, {about}")
+    print(real_flights.table(found))
+    spread = dataclasses.replace(real_flights.SPREAD, moment=0.0)
+    torque = trim_step.STEP * vehicle.inertia[0]
+    answers = {label: trim_step.answer(controller, vehicle, torque, spread) for label, controller in flown.items()}
+    print(trim_step.table(answers))
+    flights = {label: {name: one.to_dict() for name, one in those.items()} for label, those in found.items()}
+    return {label: those | {"trim step": answers[label].to_dict()} for label, those in flights.items()}
 
 
 def _fly_elsewhere(options, vehicle, policies) -> dict:
@@ -248,7 +284,7 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
     from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
-    from spike_ctrl.evaluation.protocols import CORNERS, STARTS
+    from spike_ctrl.evaluation.protocols import CORNERS, REAL, STARTS
 
     flown = {}
     for model, policy in policies.items():
@@ -256,11 +292,11 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
         if options.guide and protocol.name in STARTS:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
             flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
-    if options.guide:
+    if options.guide and protocol.name != REAL:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
-        if protocol.unknown or protocol.name == CORNERS:
-            flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+    if options.guide and (protocol.unknown or protocol.name == CORNERS):
+        flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
     flown |= _baselines(options, vehicle)
     if not options.compensate_battery:
         return flown

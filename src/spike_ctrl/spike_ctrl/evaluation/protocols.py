@@ -2,7 +2,8 @@
 
 frozen: 1024 starts on the nominal plant. randomised: the same starts on plants that the policy cannot know. corners: hover,
 step and figure-eight on plants that are 20 % off in all combinations. The others are trajectories that are followed from a
-hover, on the nominal plant, or on unknown ones with `randomised-` before the name.
+hover, on the nominal plant, or on unknown ones with `randomised-` before the name. real-flights: the references of real
+flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ STARTS = ("frozen", "randomised")
 FOLLOWED = (*KINDS, "gust")
 UNKNOWN = "randomised-"
 CORNERS = "corners"
-NAMES = (*STARTS, *FOLLOWED, CORNERS)
+REAL = "real-flights"
+NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL)
 
 
 class ProtocolError(ValueError):
@@ -48,8 +50,8 @@ class Protocol:
 
 def find(name: str) -> Protocol:
     """The protocol of that name. Raises ProtocolError."""
-    if name in (*STARTS, CORNERS):
-        return Protocol(name, unknown=name == "randomised")
+    if name in (*STARTS, CORNERS, REAL):
+        return Protocol(name, unknown=name in ("randomised", REAL))
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
         raise ProtocolError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")

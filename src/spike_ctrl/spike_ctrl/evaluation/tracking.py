@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,18 +93,29 @@ def hovering(airframe: Airframe, vehicles: int, steps: int, randomisation: Rando
     return environment, environment.reset(seed=EVALUATION_SEED)[0]
 
 
-def distances(
+class FollowedErrors(NamedTuple):
+    """At all steps of an episode after the trajectory's lead.
+
+    error (T, N, 3): position minus set-point, m, world. change (N,): mean |u_t - u_{t-1}| of the four commands.
+    """
+
+    error: np.ndarray
+    change: np.ndarray
+
+
+def errors(
     controller: Controller,
     environment: Environment,
     observation: np.ndarray,
     trajectory: Trajectory,
     preview: float = PREVIEW,
     gust: Gust | None = None,
-) -> np.ndarray:
-    """Distances to the set-point (T, N), m, at all steps of the environment's episode after the trajectory's lead."""
+) -> FollowedErrors:
+    """Fly the environment's episode along a trajectory, from a hover at its centre."""
     vehicles, weight = environment.num_envs, environment.airframe.mass * GRAVITY
     controller.begin(vehicles)
     found, centre, steady = [], np.array(trajectory.centre), environment.disturbance
+    change, before = np.zeros(vehicles), None
     for step in range(environment.task.episode_steps - 1):
         action = controller.act(observation, environment)
         point = trajectory.at((step + 1) / RATE_HZ)
@@ -118,8 +129,23 @@ def distances(
         ahead = trajectory.at((step + 1) / RATE_HZ + preview).velocity
         observation[:, 12:15] -= np.array(ahead, np.float32)
         if step >= RATE_HZ * trajectory.lead:
-            found.append(np.linalg.norm(environment.true_observation[:, :3], axis=1))
-    return np.array(found, float)
+            found.append(environment.true_observation[:, :3])
+            change += 0 if before is None else np.abs(action - before).mean(1) / 2
+        before = action
+    return FollowedErrors(np.array(found, float), change / max(len(found), 1))
+
+
+def distances(
+    controller: Controller,
+    environment: Environment,
+    observation: np.ndarray,
+    trajectory: Trajectory,
+    preview: float = PREVIEW,
+    gust: Gust | None = None,
+) -> np.ndarray:
+    """Distances to the set-point (T, N), m, at all steps of the environment's episode after the trajectory's lead."""
+    found: np.ndarray = np.linalg.norm(errors(controller, environment, observation, trajectory, preview, gust).error, axis=2)
+    return found
 
 
 def summary(distances: np.ndarray, settled: float = SETTLED) -> Tracking:

@@ -84,6 +84,7 @@ class Randomisation:
     dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME)  # s, 0 to x more than the airframe's
     charge_low: float = within(1.0, 0.0, 1.0)  # of the battery at the start
     charge_high: float = within(1.0, 0.0, 1.0)
+    moment_z: float = within(1.0, 0.0, 1.0)  # share of `moment` about z, where a quadrotor has little authority
     sensors: SensorSettings = SensorSettings()
 
     def array(self) -> Floats:
@@ -98,7 +99,7 @@ class Randomisation:
 
 _DRAWN = (
     "mass", "inertia", "thrust", "torque", "lag", "force", "moment", "delay", "gains", "filters", "body_drag",
-    "velocity_moment", "dead_time", "charge_low", "charge_high",
+    "velocity_moment", "dead_time", "charge_low", "charge_high", "moment_z",
 )  # fmt: skip
 
 
@@ -150,12 +151,13 @@ def draw(buffer: Floats, lane: Number, seed: int, vehicle: int, start: Floats, n
     for i in range(6):
         buffer[lane + AT[BODY_DRAG + i]] = nominal[PLANT_SIZE + i]
     mass, inertia, thrust, torque, lag, force, moment, delay, gains, filters = spread[:10]
-    body_drag, velocity_moment, dead_time, charge_low, charge_high = spread[10:]
+    body_drag, velocity_moment, dead_time, charge_low, charge_high, moment_z = spread[10:]
     buffer[lane + AT[MASS]] *= _uniform(key, 20, one - mass, one + mass)
     for i in range(3):
         buffer[lane + AT[MASS + 1 + i]] *= _uniform(key, 21 + i, one - inertia, one + inertia)
         buffer[lane + AT[FORCE + i]] = _uniform(key, 30 + i, -force, force)
-        buffer[lane + AT[MOMENT + i]] = nominal[PLANT_SIZE + 6 + i] + _uniform(key, 33 + i, -moment, moment)
+        about = moment * moment_z if i == 2 else moment
+        buffer[lane + AT[MOMENT + i]] = nominal[PLANT_SIZE + 6 + i] + _uniform(key, 33 + i, -about, about)
         buffer[lane + AT[BODY_DRAG + i]] *= _uniform(key, 50 + i, one - body_drag, one + body_drag)
     thrust_factor = _uniform(key, 24, one - thrust, one + thrust)
     for i in range(3):

@@ -1,0 +1,144 @@
+"""What real flights of an identified airframe ask of a controller: unknown plants, sensors that err, a battery that empties.
+
+256 vehicles with batteries from full to empty, each a plant of its own within the spread that was identified, follow the
+references of the flights: a hover, and circle, figure-eight and trefoil of 1 m at .5, .75 and 1 m/s. A vehicle that is ever
+farther than LOST from its set-point is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.control.trajectory import Trajectory, Vector
+from spike_ctrl.evaluation.controllers import Controller
+from spike_ctrl.evaluation.tracking import FollowedErrors, errors, hovering
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim.sensor_errors import SensorSettings
+
+VEHICLES = 256
+SECONDS = 20.0
+LEAD = 4.0  # s, to find out what it flies
+LOST = 1.0  # m
+LONGEST_LAG = 0.8  # s
+SPEEDS = {"slow": 0.5, "medium": 0.75, "fast": 1.0}  # m/s
+
+SENSORS = SensorSettings(
+    position=0.015, position_time=0.35, velocity=0.049, velocity_time=0.4, vertical=0.45, attitude=0.018, attitude_time=0.8,
+    attitude_bias=0.0125, gyro=0.045, gyro_yaw=0.007, delay=0.04,
+)  # fmt: skip
+"""A Crazyflie's estimator against motion capture, measured on 78 flights of NanoBench (Ullah, Baca 2026)."""
+
+SPREAD = Randomisation(
+    inertia=0.06, thrust=0.03, torque=0.2, lag=0.07, moment=4e-4, moment_z=0.03, body_drag=0.12, velocity_moment=0.07,
+    dead_time=0.01, charge_low=0.52, charge_high=1.0, sensors=SENSORS,
+)  # fmt: skip
+"""The identified 95 % intervals, the trims of the flights, and SENSORS."""
+
+
+class RealFlight(NamedTuple):
+    """How 256 vehicles followed one reference.
+
+    survival: share that was never lost. rmse, rmse_lagged: m, over the others, as flown and with the best lag taken out.
+    lag: s, that lag. change: mean |change of u| per step.
+    """
+
+    survival: float
+    rmse: float
+    rmse_lagged: float
+    lag: float
+    change: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """The figures for machines; null where nobody survived."""
+        named = {"survival": self.survival, "rmse_m": self.rmse, "rmse_lag_corrected_m": self.rmse_lagged, "lag_s": self.lag}
+        return {
+            name: value if math.isfinite(value) else None for name, value in (named | {"change_of_u": self.change}).items()
+        }
+
+
+def references() -> dict[str, Trajectory]:
+    """The references by name."""
+    found = {"hover": Trajectory("hover", lead=LEAD)}
+    for kind in ("circle", "figure8", _trefoil):
+        for word, speed in SPEEDS.items():
+            path = Trajectory(kind, lead=LEAD)
+            found[f"{path.name.strip('_')} {word}"] = replace(path, period=_length(path) / speed)
+    return found
+
+
+def fly(
+    controller: Controller,
+    airframe: Airframe,
+    spread: Randomisation = SPREAD,
+    vehicles: int = VEHICLES,
+    shown: Callable[[float], None] = lambda share: None,
+) -> dict[str, RealFlight]:
+    """Fly all references. spread: of plants, batteries and sensors. shown: takes the share that is done."""
+    found = {}
+    for name, path in (paths := references()).items():
+        found[name] = follow(controller, airframe, spread, vehicles, path)
+        shown(len(found) / len(paths))
+    return found
+
+
+def table(flown: dict[str, dict[str, RealFlight]]) -> str:
+    """Two controllers side by side: survival, RMSE, RMSE without the lag (cm), and |change of u| on each reference."""
+    pairs = list(flown.items())
+    return "\n".join(_beside(dict(pairs[i : i + 2])) for i in range(0, len(pairs), 2))
+
+
+def _beside(flown: dict[str, dict[str, RealFlight]]) -> str:
+    width = max(len(name) for found in flown.values() for name in found) + 2
+    lines = [f"{'':<{width}}" + "".join(f"{label[-29:]:>31}" for label in flown)]
+    lines.append(f"{'':<{width}}" + f"{'alive':>10}{'cm':>7}{'-lag':>7}{'|du|':>7}" * len(flown))
+    for name in next(iter(flown.values())):
+        figures = [found[name] for found in flown.values()]
+        columns = (f"{f.survival:>10.3f}{100 * f.rmse:>7.1f}{100 * f.rmse_lagged:>7.1f}{f.change:>7.3f}" for f in figures)
+        lines.append(f"{name:<{width}}" + "".join(columns))
+    return "\n".join(lines)
+
+
+def follow(controller: Controller, airframe: Airframe, spread: Randomisation, vehicles: int, path: Trajectory) -> RealFlight:
+    steps = int(RATE_HZ * (path.lead + SECONDS))
+    environment, observation = hovering(airframe, vehicles, steps, spread)
+    found: FollowedErrors = errors(controller, environment, observation, path)
+    alive = ~(np.linalg.norm(found.error, axis=2) > LOST).any(0) & np.isfinite(found.error).all((0, 2))
+    if not alive.any():
+        return RealFlight(0.0, math.nan, math.nan, math.nan, float(found.change.mean()))
+    times = path.lead + (1 + np.arange(len(found.error))) / RATE_HZ
+    point = np.array([path.at(t).position for t in times])[:, None]
+    flown = found.error[:, alive] + point
+    lags = np.arange(int(RATE_HZ * LONGEST_LAG) + 1)
+    rmse = [_rmse(flown[lag:] - point[: len(point) - lag]) for lag in lags]
+    best = int(np.argmin(rmse))
+    return RealFlight(float(alive.mean()), rmse[0], rmse[best], best / RATE_HZ, float(found.change[alive].mean()))
+
+
+def _rmse(error: np.ndarray) -> float:
+    return float(np.sqrt((error**2).sum(-1).mean()))
+
+
+def _trefoil(path: Trajectory, t: float) -> tuple[Vector, Vector]:
+    """Three loops within `size` metres, 15 cm up and down."""
+    w = 2 * math.pi / path.period
+    a, s = w * t, path.size / 3
+    offset = s * (math.sin(a) + 2 * math.sin(2 * a)), s * (math.cos(a) - 2 * math.cos(2 * a)), 0.15 * math.sin(3 * a)
+    velocity = (
+        s * w * (math.cos(a) + 4 * math.cos(2 * a)),
+        s * w * (4 * math.sin(2 * a) - math.sin(a)),
+        0.45 * w * math.cos(3 * a),
+    )
+    return offset, velocity
+
+
+def _length(path: Trajectory) -> float:
+    """Of one round, m."""
+    times = np.linspace(0, path.period, 401)[:-1]
+    return float(np.mean([math.hypot(*path.shape(t)[1]) for t in times]) * path.period)
