@@ -87,7 +87,7 @@ def test_checkpoints_carry_bytes():
         (VehicleState, {"tick": 1.5}, r"VehicleState.tick: found 1.5, wanted a whole number"),
         (VehicleAction, {"layout": 3}, r"VehicleAction.layout: found 3, wanted text"),
         (JumpStart, {"horizon": "far"}, r"JumpStart.horizon: found 'far', wanted a number"),
-        (PolicyStatus, {"reasn": 1}, r"PolicyStatus.reasn: no such field; there are: header, tick, epoch, reason"),
+        (PolicyStatus, {"reasn": 1}, r"PolicyStatus.reasn: no such field; there are: header, tick, previous_tick, epoch"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(kind, fields, wanted):

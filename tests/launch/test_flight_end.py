@@ -27,7 +27,8 @@ def threads(process: int) -> list[str]:
 def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph, tmp_path, monkeypatch):
     """Even one that knows more than the launch file does, which looks at them first."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif sys.orig_argv[3:4] == ['vehicle']:\n    sys.exit(print('error: --noise: too quiet') or 2)\n"
+        "import os, sys\nif sys.orig_argv[3:4] == ['vehicle']:\n"
+        "    print('error: --noise: too quiet', flush=True)\n    os._exit(2)\n"
     )
     places = filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
