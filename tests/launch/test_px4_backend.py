@@ -63,7 +63,7 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
         (["simulation:=sih"], "simulation: found sih, wanted only with backend:=px4"),
         (["connection:=udpin:127.0.0.1:14540"], "connection: found 'udpin:127.0.0.1:14540', wanted only with backend:=px4"),
         (["backend:=px4", "simulation:=embedded", "speed:=99", "record:=true"], "speed: found 99, wanted 0.1 to 20"),
-        (["backend:=px4", "simulation:=hil", "record:=true"], "px4_sitl none_iris; then name it by px4:="),
+        (["backend:=px4", "simulation:=hil", "record:=true"], "px4_sitl_default; then name it by px4:="),
         (["backend:=px4", "connection:=udpin:192.0.2.1:14540", "record:=true"], "cannot listen there"),
         (["backend:=px4", "signing_key:=nothing", "record:=true"], "signing key nothing: cannot be read"),
         (["start_from:=nothing", "record:=true"], "start_from: model 'nothing' not found; known: crazyflie"),
