@@ -63,7 +63,7 @@ def test_states_battery_and_their_gradients_over_steps_are_those_of_automatic_di
     weight = torch.randn(VEHICLES, 19, generator=generator)
     start = vehicles.state()
     assert start.shape == (VEHICLES, 19)
-    ours, theirs = (commands.to(kind).requires_grad_() for kind in (torch.float32, torch.float64))
+    ours, theirs = (commands.clone().to(kind).requires_grad_() for kind in (torch.float32, torch.float64))
     begun, begun64 = start.clone().requires_grad_(), start.double().requires_grad_()
     state = begun
     for u in ours:

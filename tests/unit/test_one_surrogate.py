@@ -88,7 +88,7 @@ def closed_loop():
     tape.command[:MAX_DELAY] = rest
     policy, gradient = (_views(network, view) for view in (
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))
-    model = (moves.arms, moves.dt, rest, None, 0, policy)
+    model = (moves.arms, moves.extension, moves.dt, rest, None, 0, policy)
     closed_loop_kernel.fly(buffer, *model, tape, *nothing[:2], delay, nothing[2])
     closed_loop_kernel.pull(buffer, *model, tape, delay, nothing[2], objective, np.float32(SLOPE), gradient)
     return torch.cat([torch.from_numpy(array).flatten() for array in _flat(gradient)])
