@@ -11,7 +11,7 @@ from numba import njit
 from spike_ctrl import airframe
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import COMMAND_ROWS, LANES, LOOP_FACTORS, LOOP_ROWS, RATES, ROWS
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, LOOP, STATE
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, BATTERY, LOOP, STATE
 from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
 SIH, VEHICLES = airframe.load("sih_quadx"), 64 * LANES
@@ -90,7 +90,7 @@ def test_the_gradient_through_the_loop_is_that_of_automatic_differentiation(loop
     flat = adjoint.ravel()
     _apply(True, loops.buffer, flat, loops.constants, SPIN)
     found = adjoint.transpose(0, 2, 1).reshape(VEHICLES, ADJOINT_ROWS)
-    found = np.concatenate([found[:, STATE + RATES : STATE + RATES + 3], found[:, LOOP:]], 1)
+    found = np.concatenate([found[:, STATE + RATES : STATE + RATES + 3], found[:, LOOP:BATTERY]], 1)
     wanted = torch.cat([value.grad for value in inputs], 1).numpy()
     scale = np.abs(wanted).max(1, keepdims=True)
     wrong = (np.abs(found - wanted) > 1e-3 * scale + 1e-6).any(1)
