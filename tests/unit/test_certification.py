@@ -130,11 +130,11 @@ def test_a_killed_policy_is_followed_by_the_guide_within_its_deadline(who):
 
 def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     begun = Campaign(tmp_path, MODEL)
-    flown = [found.outcome for found in begun.fly(2, 1)]
+    flown = [found.outcome for found in begun.fly(2, 1, lambda: 0.0)]
     (tmp_path / "flights.jsonl").open("a").write('{"seed": 2, "fam')  # killed while it wrote
     again = Campaign(tmp_path, MODEL)
     assert again.missing(3) == [2] and list(map(repr, again.outcomes.values())) == list(map(repr, flown))
-    list(again.fly(3, 1))
+    list(again.fly(3, 1, lambda: 0.0))
     assert Campaign(tmp_path, MODEL).missing(3) == []
 
 

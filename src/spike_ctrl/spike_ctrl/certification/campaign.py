@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -86,23 +85,23 @@ class Campaign:
         """Seeds of the first so many flights that have not been flown."""
         return [seed for seed in range(self.first, self.first + flights) if seed not in self.outcomes]
 
-    def fly(self, flights: int, workers: int) -> Iterator[FlownSeed]:
-        """Fly what is missing; each flight is kept as soon as it has ended."""
+    def fly(self, flights: int, workers: int, clock: Callable[[], float]) -> Iterator[FlownSeed]:
+        """Fly what is missing; each flight is kept as soon as it has ended. clock: CPU seconds of its process."""
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for found in _fly_all(missing, self.model, workers):
+            for found in _fly_all(missing, self.model, workers, clock):
                 self.outcomes[found.outcome.seed] = found.outcome
                 file.write(json.dumps(found.outcome._asdict()) + "\n")
                 file.flush()
                 yield found
 
 
-def _fly_all(seeds: Sequence[int], model: Path, workers: int) -> Iterator[FlownSeed]:
+def _fly_all(seeds: Sequence[int], model: Path, workers: int, clock: Callable[[], float]) -> Iterator[FlownSeed]:
     if workers == 1 or len(seeds) <= AT_ONCE:
         _begin(model)
         for seed in seeds:
-            yield from _fly([seed])
+            yield from _fly([seed], clock)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (model,)) as pool:
@@ -110,7 +109,7 @@ def _fly_all(seeds: Sequence[int], model: Path, workers: int) -> Iterator[FlownS
         running: set[Future[list[FlownSeed]]] = set()
         while True:
             while len(running) < 2 * workers and (part := next(parts, None)) is not None:
-                running.add(pool.submit(_fly, part))
+                running.add(pool.submit(_fly, part, clock))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -125,13 +124,13 @@ def _begin(model: Path) -> None:
     _WHO[:] = [competitors(model)]
 
 
-def _fly(seeds: Sequence[int]) -> list[FlownSeed]:
+def _fly(seeds: Sequence[int], clock: Callable[[], float]) -> list[FlownSeed]:
     who, settings = _WHO[0]
     found = []
     for seed in seeds:
-        begin = time.process_time()
+        begin = clock()
         outcome, _ = flight_outcome.fly(moving_scenario.draw(seed, settings.cage, settings.envelope), who, settings)
-        found.append(FlownSeed(outcome, time.process_time() - begin))
+        found.append(FlownSeed(outcome, clock() - begin))
     return found
 
 

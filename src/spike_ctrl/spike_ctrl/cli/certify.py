@@ -58,7 +58,7 @@ def _fly(campaign, options) -> None:
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
         print(f"{campaign.folder}: {options.flights - missing} of {options.flights} flights are there")
-    for found in campaign.fly(options.flights, options.workers):
+    for found in campaign.fly(options.flights, options.workers, time.process_time):
         done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:
