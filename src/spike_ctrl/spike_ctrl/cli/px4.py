@@ -88,8 +88,8 @@ def _run_until_disarmed(program) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     for line in child.stdout:
+        armed = sitl_process.armed_after(line, armed)  # before who reads the line may answer it with Ctrl-C
         print(line, end="", flush=True)
-        armed = sitl_process.armed_after(line, armed)
         if asked and not armed:
             child.send_signal(signal.SIGINT)
     code = child.wait()
