@@ -98,7 +98,10 @@ def test_a_recipe_with_a_teacher_survives_being_written_down():
         ("examples.gru:GRU", "guide: examples.gru:GRU: "),
         ("examples.teacher:SmoothState", "guide: examples.teacher:SmoothState: "),
         ("examples.teacher:Nobody", "guide: found no Nobody in examples.teacher, wanted one of its classes"),
-        ("geometric", "guide: found 'geometric', wanted gains, module:Name or a path to a .safetensors file"),
+        (
+            "geometric",
+            "guide: found 'geometric', wanted gains, module:Name, a path to a .safetensors file, or a recipe that trains it",
+        ),
         ({"class": "no name"}, "guide.class: found 'no name', wanted module:Name"),
         ({"class": "a:B", "with space": 1}, "guide: found an argument 'with space', wanted the name of one of a:B"),
     ],
