@@ -124,7 +124,8 @@ class VirtualStack:
             row = observation.build(seen.position, seen.quaternion, relative, seen.rates, position, yaw)
             action, self.integral = self.guide.act(np.float32(row)[None], self.integral)
             values = tuple(map(float, action[0]))
-            self._step(policy=Answer(seen.tick, self.now, values, "rates", POLICY, (0.2, 0.1)))
+            restless = tuple(value + 0.012 * (-1) ** seen.tick for value in values)  # as spikes are; the guide's is calm
+            self._step(policy=Answer(seen.tick, self.now, restless, "rates", POLICY, (0.2, 0.1)))
             self._step(guide=Answer(seen.tick, self.now, values, "rates", GUIDE))
 
     def _step(self, **news):
