@@ -18,7 +18,7 @@ from spike_ctrl.identify.flight_fit import fit_flights
 from spike_ctrl.identify.flight_windows import TOPICS, segments, windows
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.recordings.bag_origin import require_separate_bags
+from spike_ctrl.recordings.bag_origin import require_separate_origins
 from spike_ctrl.recordings.reader import Recording, read
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
@@ -56,10 +56,10 @@ def identify(
     prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. hold_out: names of bags
     that only judge the result, for flights by motor commands. Raises BagError if a bag lacks something, and IdentifyError.
     """
-    require_separate_bags(bags)
     if unknown := set(hold_out) - {bag.name for bag in bags}:
         raise IdentifyError(f"hold-out {', '.join(sorted(unknown))}: found no such bag, wanted names of the bags given")
     recordings = [read(bag, (*TOPICS, *observed_flight.TOPICS)) for bag in bags]
+    require_separate_origins([(recording.path, recording.origin) for recording in recordings])
     by_motors = [observed_flight.flown_by_motors(recording) for recording in recordings]
     if any(by_motors) and not all(by_motors):
         raise IdentifyError(

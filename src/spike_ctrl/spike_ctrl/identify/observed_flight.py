@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify import IdentifyError
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.bag_origin import require_separate_bags
+from spike_ctrl.recordings.bag_origin import require_separate_origins
 from spike_ctrl.recordings.log_defects import delay, on_line
 from spike_ctrl.recordings.logged_flight import Series
 from spike_ctrl.recordings.reader import Poses, Recording, read
@@ -74,8 +74,9 @@ def flown_by_motors(recording: Recording) -> bool:
 
 def observed_flights(bags: Sequence[Path], airframe: Airframe) -> list[ObservedFlight]:
     """The flights in bags. Raises BagError: a topic is missing, another airframe flew, or two bags hold the same flight."""
-    require_separate_bags(bags)
-    return [observed(read(bag, TOPICS), airframe) for bag in bags]
+    recordings = [read(bag, TOPICS) for bag in bags]
+    require_separate_origins([(recording.path, recording.origin) for recording in recordings])
+    return [observed(recording, airframe) for recording in recordings]
 
 
 def observed(recording: Recording, airframe: Airframe) -> ObservedFlight:

@@ -42,7 +42,6 @@ def require_separate(flights: Sequence[tuple[str, str]]) -> None:
         seen[sha256] = name
 
 
-def require_separate_bags(bags: Sequence[Path]) -> None:
-    """Raises BagError where two bags were imported from the same bytes."""
-    origins = [(str(bag), read_origin(bag)) for bag in bags]
-    require_separate([(name, origin["sha256"]) for name, origin in origins if origin is not None])
+def require_separate_origins(origins: Sequence[tuple[Path, dict | None]]) -> None:
+    """Raises BagError where two bags, by path and origin, were imported from the same bytes."""
+    require_separate([(str(path), origin["sha256"]) for path, origin in origins if origin is not None])

@@ -44,10 +44,11 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
     coefficients: for rewards that are recomputed. label: if it is "guide", each step needs the guide's action.
     Raises BagError if a bag was flown by another airframe or lacks a topic or field.
     """
-    bag_origin.require_separate_bags(bags)
-    parts, words, blind = [], [], False
+    parts, words, blind, origins = [], [], False, []
     for bag in bags:
         recording = read(bag, TOPICS)
+        origins.append((bag, recording.origin))
+        bag_origin.require_separate_origins(origins)
         require_airframe(recording, airframe)
         if recording.applied is not None:
             rows, kind = _transitions(recording), "steps of simulated flight"
