@@ -19,7 +19,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
-from spike_ctrl.export import ExportError, c_native, crazyflie_app
+from spike_ctrl.export import ExportError, c_native, crazyflie_app, write_files
 from spike_ctrl.export.c_source import Form
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.sim import dynamics
@@ -104,7 +104,7 @@ def craft():
 
 def compiled(folder, made):
     """The app, compiled into the library app.so in a folder."""
-    crazyflie_app.write(folder, made)
+    write_files(folder, made)
     for name in HEADERS:
         (folder / f"{name}.h").write_text('#include "standin.h"\n')
     (folder / "debug.h").write_text("")

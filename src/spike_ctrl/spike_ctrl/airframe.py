@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,6 +70,10 @@ class BatteryModel:
     endurance: float = _quantity("s", 1, 1.0, 1e5)
     exponent: float = _quantity("1", 1, 0.0, 3.0)
 
+    def factor(self, voltage: Any) -> Any:
+        """A rotor's set-point over its command at a voltage (V), number or array."""
+        return (voltage / self.nominal) ** self.exponent
+
 
 @dataclass(frozen=True)
 class Airframe:
@@ -124,11 +128,7 @@ class Airframe:
     @property
     def hover(self) -> float:
         """Normalised rotor speed at which four rotors carry the weight."""
-        c0, c1, c2 = self.thrust_curve
-        need = self.mass * GRAVITY / 4
-        if c2 == 0:
-            return (need - c0) / c1
-        return float((-c1 + np.sqrt(c1 * c1 - 4 * c2 * (c0 - need))) / (2 * c2))
+        return float(rotor_speed(self.thrust_curve, self.mass * GRAVITY / 4))
 
     @property
     def thrust_to_weight(self) -> float:
@@ -149,6 +149,14 @@ class Airframe:
         """Raise AirframeError where the airframe is not commanded by `layout`."""
         if self.action_layout != layout:
             raise AirframeError(f"airframe {self.name}: action_layout: found '{self.action_layout}', wanted '{layout}'")
+
+
+def rotor_speed(curve: Sequence[float], thrust: Any) -> Any:
+    """The speed, number or array, at which a rotor gives this thrust: the inverse of c0 + c1 r + c2 r^2, where it grows."""
+    c0, c1, c2 = curve
+    if c2 == 0:
+        return (thrust - c0) / c1
+    return (-c1 + np.sqrt(np.maximum(c1 * c1 - 4 * c2 * (c0 - thrust), 0.0))) / (2 * c2)
 
 
 def load(source: str | Path | Airframe) -> Airframe:

@@ -16,15 +16,15 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight import attitude, autopilot, command_choice, setpoint
+from spike_ctrl.flight import autopilot, command_choice, setpoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
-from spike_ctrl.sim import observation
 from spike_ctrl_ros.convert import fill, nanoseconds
 
 MODES = {getattr(AutopilotStatus, mode.name): mode for mode in autopilot.Mode}
@@ -47,11 +47,7 @@ def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: b
 
     guided: the guide flies.
     """
-    if point is None:
-        point = trajectory.SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
-    # The observed velocity is relative to that of the set-point.
-    velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
-    seen = observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
+    seen = observed(state, point)
     # On the ground every state starts an episode, so that no integral winds up before the take-off.
     flags = np.array([(VehicleState.FIRST if on_ground else 0) | (VehicleState.GUIDE if guided else 0)], np.uint8)
     stamp = round(state.stamp * 1e9)

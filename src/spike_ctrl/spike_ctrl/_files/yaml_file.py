@@ -33,22 +33,16 @@ def read(path: Path, kind: str, error: type[Exception]) -> object:
     try:
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
-        if len(data) > LONGEST:
-            raise error(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
-        return yaml.load(data.decode("utf-8"), _StrictLoader)
     except OSError as found:
         raise error(f"{kind} {path}: cannot be read ({found.strerror})") from None
+    if len(data) > LONGEST:
+        raise error(f"{kind} {path}: found more than {LONGEST} bytes, wanted a configuration")
+    try:
+        return yaml.load(data.decode("utf-8"), _StrictLoader)
     except RecursionError:
         raise error(f"{kind} {path}: not valid YAML (nested too deep)") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        OverflowError,
-        TypeError,
-        AttributeError,
-    ) as found:  # dates, numbers and tags raise too
-        if isinstance(found, error):
-            raise
+    # dates, numbers and tags raise too
+    except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as found:
         raise error(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
 
 

@@ -23,13 +23,14 @@ from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import attitude, bridge, supervisor
+from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.setpoint import hold
 from spike_ctrl.flight.state_checks import Sample
@@ -39,7 +40,6 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import link as px4_link
 from spike_ctrl.px4.companion import MODES
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.sim import observation
 from spike_ctrl.simulated_px4.cascade import RateCommand
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
@@ -191,11 +191,7 @@ class FlightCore:
         (sample, accepted, on_ground), seen, guided = bridged, None, self.passed.guide_flies(now, self.settings)
         self.passed = self.passed.with_state(accepted)
         if accepted is not None:
-            point = self.memory.target or SetPoint(accepted.position, yaw=attitude.yaw(accepted.quaternion))
-            velocity = tuple(v - w for v, w in zip(accepted.velocity, point.velocity, strict=True))
-            seen = observation.build(
-                accepted.position, accepted.quaternion, velocity, accepted.rates, point.position, point.yaw
-            )
+            seen = observed(accepted, self.memory.target)
             self._show(now + self.between(MESSAGE), (sample.tick, seen, on_ground, guided))
         if self.record is not None:
             self.record.state(now, bridged, seen, guided)

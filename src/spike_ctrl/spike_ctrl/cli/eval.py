@@ -213,14 +213,7 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
 
     begun, found = time.monotonic(), {}
     for label, controller in flown.items():
-
-        def shown(share: float, before: int = len(found), who: str = label):
-            done = (before + share) / len(flown)
-            left = (time.monotonic() - begun) * (1 - done) / done
-            if share == 1 or sys.stdout.isatty():
-                show_progress(f"{who}: {done:.0%}, {left:.0f} s left")
-
-        found[label] = real_flights.fly(controller, vehicle, shown=shown)
+        found[label] = real_flights.fly(controller, vehicle, shown=_shares(label, len(found), len(flown), begun))
     about = f"{real_flights.VEHICLES} plants, batteries from full to empty, {real_flights.SECONDS:g} s"
     print(f"\nairframe {vehicle.name}, {about}")
     print(real_flights.table(found))
@@ -230,6 +223,18 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
     print(trim_step.table(answers))
     flights = {label: {name: one.to_dict() for name, one in those.items()} for label, those in found.items()}
     return {label: those | {"trim step": answers[label].to_dict()} for label, those in flights.items()}
+
+
+def _shares(who: str, before: int, parts: int, begun: float):
+    """Shows progress and time left from the share of a part that is flown, of which `before` are over since `begun`."""
+
+    def shown(share: float) -> None:
+        done = (before + share) / parts
+        left = (time.monotonic() - begun) * (1 - done) / done
+        if share == 1 or sys.stdout.isatty():
+            show_progress(f"{who}: {done:.0%}, {left:.0f} s left")
+
+    return shown
 
 
 def _fly_elsewhere(options, vehicle, policies) -> dict:
@@ -262,13 +267,8 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
         simulator.rotors.require_spin(vehicle)
         found = {}
         for label, controller in flown.items():
-
-            def shown(share: float, before: int = index * len(flown) + len(found), who: str = label, where=simulator.name):
-                done = (before + share) / (len(makers) * len(flown))
-                left = (time.monotonic() - begun) * (1 - done) / done
-                if share == 1 or sys.stdout.isatty():
-                    show_progress(f"{where}, {who}: {done:.0%}, {left:.0f} s left")
-
+            done = index * len(flown) + len(found)
+            shown = _shares(f"{simulator.name}, {label}", done, len(makers) * len(flown), begun)
             found[label] = other_simulators.fly(controller, simulator, seed, shown)
         ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
         show_progress(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")

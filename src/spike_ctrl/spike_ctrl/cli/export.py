@@ -25,8 +25,6 @@ spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
 spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx
 """
 FORMATS = ("c", "crazyflie", "nir", "onnx")
-# Of an STM32F405, as on a Crazyflie, and of an STM32H743, as on a Pixhawk 6C.
-CLOCK_HZ = {"Cortex-M4": 168e6, "Cortex-M7": 480e6}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -106,11 +104,11 @@ def _form(options):
 
 def _to_crazyflie(options, found) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.export import c_native, crazyflie_app
+    from spike_ctrl.export import c_native, crazyflie_app, write_files
 
     vehicle = airframe.load(found.manifest.contract.airframe)
     made = crazyflie_app.app(found, options.model.name, _form(options), vehicle)
-    crazyflie_app.write(options.output, made)
+    write_files(options.output, made)
     print(f"{options.output}: {', '.join(sorted(made))}; {_form(options).words}, {_contract(found)}")
     flash = c_native.flash_bytes(options.output / "src")
     print(f"flash of policy.c: {'not measured: arm-none-eabi-gcc was not found' if flash is None else f'{flash} bytes'}")
@@ -128,14 +126,14 @@ def _show_cost(found) -> None:
     from spike_ctrl.export import c_cost
 
     sizes, recurrent = found.manifest.contract.sizes, found.manifest.contract.neuron.recurrent
-    full = [1.0] * (len(sizes) - 2)
-    rates = found.manifest.evaluation.get("frozen", {}).get("spike_rates") or full
+    most = c_cost.longest(sizes, recurrent)
+    rates = found.manifest.evaluation.get("frozen", {}).get("spike_rates")
+    usual = c_cost.operations(sizes, rates, recurrent) if rates else most
     for name, cycles in c_cost.PROCESSORS.items():
-        usual, most = (c_cost.operations(sizes, each, recurrent).times(cycles) for each in (rates, full))
-        clock = CLOCK_HZ[name]
+        in_flight, at_most, clock = usual.times(cycles), most.times(cycles), c_cost.CLOCK_HZ[name]
         print(
-            f"{name}, estimated: {usual:.0f} cycles per step in flight, {most:.0f} at most; "
-            f"at {clock / 1e6:.0f} MHz {1e3 * usual / clock:.2f} and {1e3 * most / clock:.2f} ms"
+            f"{name}, estimated: {in_flight:.0f} cycles per step in flight, {at_most:.0f} at most; "
+            f"at {clock / 1e6:.0f} MHz {1e3 * in_flight / clock:.2f} and {1e3 * at_most / clock:.2f} ms"
         )
 
 

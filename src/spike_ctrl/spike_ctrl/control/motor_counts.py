@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe, rotor_speed
 
 Array = NDArray[Any]
 FULL = 65535.0
@@ -44,9 +44,6 @@ def mixed(airframe: Airframe, collective: Array, moment: Array) -> Array:
 
 def commands(airframe: Airframe, counts: Array) -> Array:
     """The commands u (N, 4) in [0, 1] that give the counts' thrust."""
-    c0, c1, c2 = airframe.thrust_curve
     thrust = np.clip(counts / FULL, 0, 1) * airframe.thrust(1.0)
-    if c2 == 0:
-        return np.clip((thrust - c0) / c1, 0, 1)
-    root = np.sqrt(np.maximum(c1 * c1 - 4 * c2 * (c0 - thrust), 0.0))
-    return np.clip((root - c1) / (2 * c2), 0, 1)
+    found: Array = np.clip(rotor_speed(airframe.thrust_curve, thrust), 0, 1)
+    return found

@@ -33,8 +33,8 @@ class BatteryCompensated:
         battery = environment.airframe.battery if environment else None
         if environment is None or battery is None:
             raise ValueError("battery compensation: found a vehicle without a battery, wanted an airframe with one")
-        factor = (battery.nominal / environment.read(VOLTAGE)) ** battery.exponent
+        factor = battery.factor(environment.read(VOLTAGE))
         action = np.asarray(self.controller.act(observation, environment), np.float32)
-        command = action_mapping.command(action.clip(-1, 1)) * factor[:, None]
+        command = action_mapping.command(action.clip(-1, 1)) / factor[:, None]
         compensated: Array = action_mapping.action(command.clip(0, 1))
         return compensated

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl.airframe import rotor_speed
 from spike_ctrl.evaluation.other_simulators import FlownStates
 from spike_ctrl.evaluation.rotor_map import RotorMap
 from spike_ctrl.sim.environment import RATE_HZ
@@ -34,7 +35,7 @@ def rotor_map(parameters: Mapping[str, Any]) -> RotorMap:
     roll, pitch, yaw = np.asarray(parameters["mixing_matrix"], float)
     arm, curve = float(np.ravel(parameters["L"])[0]), np.ravel(parameters["rpm2thrust"])
     c0, c1, c2 = (float(c) for c in curve)
-    top = (-c1 + np.sqrt(c1 * c1 - 4 * c2 * (c0 - float(parameters["thrust_max"])))) / (2 * c2)
+    top = rotor_speed((c0, c1, c2), float(parameters["thrust_max"]))
     x, y, spin = (tuple(float(v) for v in row) for row in (-arm * pitch, arm * roll, yaw))
     return RotorMap(x, y, spin, float(top), "rpm", (c0, c1, c2), float(np.ravel(parameters["mass"])[0]))  # type: ignore[arg-type]
 

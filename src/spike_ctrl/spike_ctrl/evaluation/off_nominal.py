@@ -15,7 +15,7 @@ import numpy as np
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, Trajectory
 from spike_ctrl.evaluation.controllers import Controller
-from spike_ctrl.evaluation.tracking import Tracking, distances, hovering, summary
+from spike_ctrl.evaluation.tracking import Tracking, errors, hovering, summary
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import DELAY, LAG_DOWN, LAG_UP, LOOP_FACTORS, MASS, THRUST
 from spike_ctrl.sim.environment import RATE_HZ, Environment
@@ -56,7 +56,7 @@ def fly(controller: Controller, airframe: Airframe) -> dict[Corner, dict[str, Tr
         steps, differ = int(RATE_HZ * (trajectory.lead + seconds)), Randomisation(delay=LATE, noise=1.0)
         environment, observation = hovering(airframe, EACH * len(CORNERS), steps, differ)
         set_plants(environment)
-        flown = distances(controller, environment, observation, trajectory)
+        flown = errors(controller, environment, observation, trajectory).distance
         for index, corner in enumerate(CORNERS):
             found[corner][kind] = summary(flown[:, EACH * index : EACH * (index + 1)], PASS_ERROR)
     return found

@@ -109,7 +109,7 @@ def follow(controller: Controller, airframe: Airframe, spread: Randomisation, ve
     steps = int(RATE_HZ * (path.lead + SECONDS))
     environment, observation = hovering(airframe, vehicles, steps, spread)
     found: FollowedErrors = errors(controller, environment, observation, path)
-    alive = ~(np.linalg.norm(found.error, axis=2) > LOST).any(0) & np.isfinite(found.error).all((0, 2))
+    alive = ~(found.distance > LOST).any(0) & np.isfinite(found.error).all((0, 2))
     if not alive.any():
         return RealFlight(0.0, math.nan, math.nan, math.nan, float(found.change.mean()))
     times = path.lead + (1 + np.arange(len(found.error))) / RATE_HZ

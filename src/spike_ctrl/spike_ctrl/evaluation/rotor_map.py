@@ -5,14 +5,13 @@ The order is found from where the rotors are, and no table of numbers is kept: w
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe, rotor_speed
 
 Four = tuple[float, float, float, float]
 PLACES = ("front-right", "back-right", "back-left", "front-left")
@@ -66,9 +65,7 @@ class RotorMap:
     @property
     def hover(self) -> float:
         """The u at which four rotors carry the weight."""
-        c0, c1, c2 = self.thrust
-        need = self.mass * GRAVITY / 4
-        return (-c1 + math.sqrt(c1 * c1 - 4 * c2 * (c0 - need))) / (2 * c2) / self.top
+        return float(rotor_speed(self.thrust, self.mass * GRAVITY / 4)) / self.top
 
     @property
     def thrust_to_weight(self) -> float:

@@ -82,7 +82,7 @@ def track(
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
     environment, observation = hovering(craft, VEHICLES, steps, randomisation)
-    return summary(distances(controller, environment, observation, trajectory, preview, gust))
+    return summary(errors(controller, environment, observation, trajectory, preview, gust).distance)
 
 
 def hovering(airframe: Airframe, vehicles: int, steps: int, randomisation: Randomisation) -> tuple[Environment, np.ndarray]:
@@ -101,6 +101,12 @@ class FollowedErrors(NamedTuple):
 
     error: np.ndarray
     change: np.ndarray
+
+    @property
+    def distance(self) -> np.ndarray:
+        """To the set-point (T, N), m."""
+        found: np.ndarray = np.linalg.norm(self.error, axis=2)
+        return found
 
 
 def errors(
@@ -133,19 +139,6 @@ def errors(
             change += 0 if before is None else np.abs(action - before).mean(1) / 2
         before = action
     return FollowedErrors(np.array(found, float), change / max(len(found), 1))
-
-
-def distances(
-    controller: Controller,
-    environment: Environment,
-    observation: np.ndarray,
-    trajectory: Trajectory,
-    preview: float = PREVIEW,
-    gust: Gust | None = None,
-) -> np.ndarray:
-    """Distances to the set-point (T, N), m, at all steps of the environment's episode after the trajectory's lead."""
-    found: np.ndarray = np.linalg.norm(errors(controller, environment, observation, trajectory, preview, gust).error, axis=2)
-    return found
 
 
 def summary(distances: np.ndarray, settled: float = SETTLED) -> Tracking:

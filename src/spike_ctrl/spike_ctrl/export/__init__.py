@@ -1,5 +1,9 @@
 """Exports a policy: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from spike_ctrl._files import atomic_file
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Neuron
 
@@ -14,3 +18,13 @@ def neuron_of(found: Checkpoint, name: str, form: str) -> Neuron:
         network = found.manifest.contract.network or "a network of another kind"
         raise ExportError(f"{name}: network: found {network}, wanted a spiking network of ours for {form}; try --to onnx")
     return neuron
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files, by their paths in a folder, which is created if it is missing. Raises ExportError."""
+    try:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            atomic_file.replace(folder / name, lambda path, text=text: atomic_file.write(path, text.encode()))
+    except OSError as error:
+        raise ExportError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None

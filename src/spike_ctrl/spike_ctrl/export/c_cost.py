@@ -26,6 +26,8 @@ class CycleCost(NamedTuple):
 
 
 PROCESSORS = {"Cortex-M4": CycleCost(10, 8, 34, 200), "Cortex-M7": CycleCost(4, 3, 14, 100)}
+CLOCK_HZ = {"Cortex-M4": 168e6, "Cortex-M7": 480e6}
+"""Of an STM32F405, as on a Crazyflie, and of an STM32H743, as on a Pixhawk 6C."""
 
 
 class Operations(NamedTuple):
@@ -53,3 +55,8 @@ def operations(sizes: Sequence[int], spike_rates: Sequence[float], recurrent: bo
     if recurrent:
         added += spike_rates[-1] * sizes[-2] ** 2
     return Operations(sizes[0] * sizes[1], added, sum(sizes[1:-1]), sizes[-1])
+
+
+def longest(sizes: Sequence[int], recurrent: bool = False) -> Operations:
+    """The operations of a step in which every neuron spikes: each weight is added, and no path is longer."""
+    return operations(sizes, [1.0] * (len(sizes) - 2), recurrent)

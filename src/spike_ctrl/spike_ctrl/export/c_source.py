@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files import atomic_file
-from spike_ctrl.export import ExportError, c_literals, c_step, neuron_of
+from spike_ctrl.export import ExportError, c_literals, c_step, neuron_of, write_files
 from spike_ctrl.export.integer_policy import IntegerPolicy, quantise
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -130,12 +129,7 @@ def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREF
 
 def write(folder: Path, written: CSource) -> None:
     """Write the files into a folder, which is created if it is missing. Raises ExportError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in written.files.items():
-            atomic_file.replace(folder / name, lambda path, text=text: atomic_file.write(path, text.encode()))
-    except OSError as error:
-        raise ExportError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
+    write_files(folder, written.files)
 
 
 # --- policy.h -------------------------------------------------------------------------------------------------------

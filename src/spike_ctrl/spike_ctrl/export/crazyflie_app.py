@@ -12,14 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from spike_ctrl._files import atomic_file
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.export import ExportError, c_cost, c_source
 from spike_ctrl.policy.checkpoint import Checkpoint
 
 FIXED = ("snn_adapter.h", "snn_adapter.c", "snn_guard.h", "snn_guard.c", "snn_app.c")
 RATE_HZ = 100.0
-CLOCK_HZ = 168e6  # STM32F405
+PROCESSOR = "Cortex-M4"
 FLASH_KB, RAM_KB = 1008, 128
 """Flash behind the boot loader, and RAM, of the STM32F405 (its 64 kB of core-coupled memory are the firmware's)."""
 PERIOD_SHARE = 0.6  # a step may take so much of the control period in its worst case
@@ -64,21 +63,11 @@ def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -
     return made | {file: _text(file) for file in ("Kbuild", "Makefile", "app-config")}
 
 
-def write(folder: Path, made: dict[str, str]) -> None:
-    """Write the files into a folder, which is created if it is missing. Raises ExportError."""
-    try:
-        for path, text in made.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            atomic_file.replace(folder / path, lambda at, text=text: atomic_file.write(at, text.encode()))
-    except OSError as error:
-        raise ExportError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
-
-
 def worst_seconds(found: Checkpoint) -> float:
     """Estimated time of the longest step, in which every neuron spikes: every weight is added, no path is longer."""
     contract = found.manifest.contract
-    full = c_cost.operations(contract.sizes, [1.0] * (len(contract.sizes) - 2), contract.neuron.recurrent)
-    return full.times(c_cost.PROCESSORS["Cortex-M4"]) / CLOCK_HZ
+    most = c_cost.longest(contract.sizes, contract.neuron.recurrent)
+    return most.times(c_cost.PROCESSORS[PROCESSOR]) / c_cost.CLOCK_HZ[PROCESSOR]
 
 
 def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str]:

@@ -15,7 +15,7 @@ from scipy.optimize import lsq_linear
 from scipy.signal import lfilter
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.identify.fit import ParameterEstimate
+from spike_ctrl.identify.fit import ParameterEstimate, sandwich
 from spike_ctrl.identify.observed_flight import ObservedFlight
 from spike_ctrl.sim.environment import RATE_HZ
 
@@ -50,7 +50,7 @@ def _at(craft: Airframe, flights: Sequence[ObservedFlight], time: float):
     """(sag, fall of the voltage in a second of load 1), their half-widths, and the mean square of what remains."""
     rows, wanted, who = [], [], []
     for number, flight in enumerate(flights):
-        speed = flight.command * (flight.voltage[:, None] / craft.battery.nominal) ** craft.battery.exponent
+        speed = flight.command * craft.battery.factor(flight.voltage[:, None])
         load = (_late(speed, craft.lag_up) ** 3).mean(1)
         late = _late(load[:, None], time)[:, 0]
         at = np.flatnonzero(flight.good)[::EVERY]
@@ -65,7 +65,7 @@ def _at(craft: Airframe, flights: Sequence[ObservedFlight], time: float):
     inverse = np.linalg.pinv(x.T @ x)
     # What remains is alike for seconds: blocks of a second are taken to be independent.
     scores = [(x[part] * error[part, None]).sum(0) for part in np.array_split(np.arange(len(y)), max(len(y) // 10, 2))]
-    widths = 1.96 * np.sqrt(np.diag(inverse @ (np.array(scores).T @ np.array(scores)) @ inverse))
+    widths = 1.96 * np.sqrt(np.diag(sandwich(inverse, np.array(scores))))
     return found[:2], widths[:2], float((error**2).mean())
 
 

@@ -287,8 +287,13 @@ def _half_widths(residual: np.ndarray, jacobian: np.ndarray, found: Windows) -> 
     information = np.einsum("twci,twc,twcj->ij", steps, weight, steps)
     inverse = np.linalg.inv(information + np.eye(len(information)))
     scores = np.einsum("twci,twc->wi", steps, weight * residual)
-    sandwich = inverse @ (scores.T @ scores) @ inverse
-    return np.hypot(1.96 * np.sqrt(np.maximum(np.diag(inverse), np.diag(sandwich))), MODEL)
+    apart = sandwich(inverse, scores)
+    return np.hypot(1.96 * np.sqrt(np.maximum(np.diag(inverse), np.diag(apart))), MODEL)
+
+
+def sandwich(inverse: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Huber's covariance (n, n) of estimates: inverse (n, n) of the information, scores (W, n) of independent parts."""
+    return inverse @ (scores.T @ scores) @ inverse
 
 
 def _rms(difference: np.ndarray) -> tuple[float, float]:

@@ -95,7 +95,7 @@ def begin(prior: Airframe, flights: Sequence[ObservedFlight]) -> tuple[Airframe,
     if all(flight.powered for flight in flights):
         volts = np.concatenate([flight.voltage[flight.good] for flight in flights])
         battery = battery or _typical(float(np.mean(volts)))
-        in_air = in_air * (volts[:, None] / battery.nominal) ** battery.exponent
+        in_air = in_air * battery.factor(volts[:, None])
     hover = float(in_air.mean())
     c1, c2 = prior.thrust_curve[1:] if min(prior.thrust_curve[1:]) > 0 else (0.15 * hover, 0.85)
     scale = prior.mass * GRAVITY / 4 / (c1 * hover + c2 * hover * hover)

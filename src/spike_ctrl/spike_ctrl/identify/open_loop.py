@@ -70,7 +70,7 @@ def predict(craft: Airframe, at: Starts, horizons: Sequence[int]) -> Predicted:
     buffer, tick = dynamics.allocate(at.count, craft), np.float32(1 / RATE_HZ)
     dynamics.write(buffer, slice(POSITION, ROTORS), at.state[0])
     battery = craft.battery
-    factor = (at.voltage[0] / battery.nominal) ** battery.exponent if battery else np.ones(at.count)
+    factor = battery.factor(at.voltage[0]) if battery else np.ones(at.count)
     dynamics.write(buffer, dynamics.ROTOR_ROWS, factor[:, None] * at.command[0])  # as if that had been commanded for long
     earlier = slice(dynamics.EARLIER, dynamics.EARLIER + 4 * dynamics.HISTORY)
     dynamics.write(buffer, earlier, np.tile(at.command[0], (1, dynamics.HISTORY)))

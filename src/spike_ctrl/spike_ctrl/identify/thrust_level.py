@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.identify.fit import ParameterEstimate
+from spike_ctrl.identify.fit import ParameterEstimate, sandwich
 from spike_ctrl.identify.observed_flight import HISTORY
 from spike_ctrl.identify.open_loop import Starts, predict
 
@@ -40,7 +40,7 @@ def thrust_level(craft: Airframe, at: Starts, blocks: np.ndarray) -> ThrustLevel
     rows = slice(HISTORY - RECENT, HISTORY)
     speed, volts = at.command[rows].astype(float), np.zeros(at.count)
     if battery := craft.battery:
-        speed = speed * (at.voltage[rows, :, None] / battery.nominal) ** battery.exponent
+        speed = speed * battery.factor(at.voltage[rows, :, None])
         volts = np.log(at.voltage[rows].mean(0) / battery.nominal)
     x, y = at.state[HISTORY, :, 3], at.state[HISTORY, :, 4]
     c0, c1, c2 = craft.thrust_curve
@@ -56,7 +56,7 @@ def thrust_level(craft: Airframe, at: Starts, blocks: np.ndarray) -> ThrustLevel
         weight = np.sqrt(np.minimum(1, limit / np.maximum(np.abs(error), 1e-9)))
     inverse = np.linalg.inv((columns * weight[:, None] ** 2).T @ columns)
     scores = np.array([(columns * (weight**2 * error)[:, None])[blocks == b].sum(0) for b in np.unique(blocks)])
-    widths = 1.96 * np.sqrt(np.diag(inverse @ (scores.T @ scores) @ inverse))
+    widths = 1.96 * np.sqrt(np.diag(sandwich(inverse, scores)))
     return ThrustLevel(
         float(found[0]), float(found[1]) if told else 0.0, float(widths[0]), float(widths[1]) if told else np.inf
     )  # fmt: skip

@@ -18,6 +18,7 @@ from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.live_training import return_to_start
@@ -263,10 +264,7 @@ class AutopilotSimulator:
 
     def _guided(self, target: SetPoint) -> tuple[float, ...]:
         """The guide's action towards a set-point. The observed velocity is relative to that of the set-point."""
-        s = self.sample
-        velocity = tuple(v - w for v, w in zip(s.velocity, target.velocity, strict=True))
-        seen = observation.build(s.position, s.quaternion, velocity, s.rates, target.position, target.yaw)
-        action, self._integral = self.guide.act(seen[None], self._integral)
+        action, self._integral = self.guide.act(observed(self.sample, target)[None], self._integral)
         return tuple(min(max(float(a), -1.0), 1.0) for a in np.nan_to_num(action[0]))
 
 

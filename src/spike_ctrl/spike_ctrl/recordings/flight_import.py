@@ -91,8 +91,7 @@ def _recognised(path: Path, tables: Sequence[CsvTable]) -> ColumnMap:
 
 def _beside(path: Path) -> tuple[dict, dict[str, int]]:
     """What NAME_metadata.yaml beside NAME.csv tells, and the samples that it counts."""
-    stem = path.name.removesuffix(".gz").removesuffix(".csv")
-    file = path.with_name(f"{stem}_metadata.yaml")
+    file = path.with_name(f"{_stem(path.name)}_metadata.yaml")
     if not file.is_file():
         return {}, {}
     try:
@@ -261,13 +260,16 @@ def row(origin: dict) -> str:
     stretches = [1e3 * here for _, here, _ in late["course"]]
     told += f" {min(stretches):+.0f} to {max(stretches):+.0f}" if len(stretches) > 1 else ""
     parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>34}"
-    name = origin["source"].removesuffix(".gz").removesuffix(".csv").removesuffix(".ulg")
+    name = _stem(origin["source"])
     return f"{name:<28}{origin['seconds']:>7.1f}{origin['seconds_in_the_air']:>8.1f}{origin['missing_ticks']:>9}{parts}"
 
 
 def bag_name(flight: LoggedFlight) -> str:
     """The name of a flight's bag: that of its log without the endings."""
-    name = flight.path.resolve().name
+    return _stem(flight.path.resolve().name)
+
+
+def _stem(name: str) -> str:
     for ending in (".gz", ".csv", ".ulg"):
         name = name.removesuffix(ending)
     return name

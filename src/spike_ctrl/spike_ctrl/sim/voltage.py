@@ -33,7 +33,7 @@ def constants(airframe: Airframe, dt: float) -> Scalars:
         return tuple(np.float32(value) for value in NONE)
     share = -math.expm1(-dt / b.sag_time) if b.sag_time else 1.0
     low, high = b.empty - 1.5 * b.sag, b.full
-    fit = Chebyshev.interpolate(lambda v: (v / b.nominal) ** b.exponent, _DEGREE, [low, high])
+    fit = Chebyshev.interpolate(b.factor, _DEGREE, [low, high])
     factor = Polynomial(np.polynomial.chebyshev.cheb2poly(fit.coef), [-1, 1]).coef
     found = [b.empty, b.full - b.empty, b.sag, share, dt / b.endurance, (low + high) / 2, 2 / (high - low)]
     return tuple(np.float32(value) for value in [*found, *np.pad(factor, (0, _DEGREE + 1 - len(factor)))])

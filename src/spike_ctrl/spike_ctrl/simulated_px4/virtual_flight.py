@@ -14,6 +14,7 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import setpoint
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
@@ -22,7 +23,6 @@ from spike_ctrl.px4 import dialect, link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.px4_parameters import SIH_NOISE
-from spike_ctrl.sim import observation
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
 STEP = 0.004  # s, the vehicle's tick
@@ -73,9 +73,7 @@ def fly(
             target = Target(paths[leg], since=begin + leg * duration)
             point, _ = setpoint.set_point_at(target, now, FENCE)
             heading = point.yaw if flying >= 0 else yaw(sample.quaternion)
-            velocity = tuple(v - w for v, w in zip(sample.velocity, point.velocity, strict=True))
-            seen = observation.build(sample.position, sample.quaternion, velocity, sample.rates, point.position, heading)
-            action, state = policy.step(seen, state)
+            action, state = policy.step(observed(sample, point._replace(yaw=heading)), state)
             if flying < 0:
                 send(companion.link.position((*paths[0].centre[:2], height), heading, now))
                 continue

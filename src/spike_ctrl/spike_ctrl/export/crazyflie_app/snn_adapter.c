@@ -6,7 +6,6 @@
 #include "platform_defaults.h"
 #include "snn_config.h"
 
-#define RADIANS_PER_DEGREE 0.017453292519943295f
 #define LEAST_VOLTS 2.0f /* below it the firmware stops the motors */
 
 bool snn_serves(const setpoint_t *setpoint)

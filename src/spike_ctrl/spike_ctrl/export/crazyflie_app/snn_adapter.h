@@ -8,6 +8,8 @@
 #include "policy.h"
 #include "stabilizer_types.h"
 
+#define RADIANS_PER_DEGREE 0.017453292519943295f
+
 /* Whether the policy can follow this set-point: absolute x, y and z, and an absolute yaw or none. Take-off by thrust,
    velocities, and a landed commander are left to the stock controller. */
 bool snn_serves(const setpoint_t *setpoint);

@@ -142,7 +142,7 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
         .finite = finite && last.finite,
         .age_ms = tick - last.tick,
         .cosine = 1.0f - 2.0f * (q->x * q->x + q->y * q->y),
-        .rate = 0.017453292519943295f * largest(sensors->gyro.x, sensors->gyro.y, sensors->gyro.z),
+        .rate = RADIANS_PER_DEGREE * largest(sensors->gyro.x, sensors->gyro.y, sensors->gyro.z),
         .distance = sqrtf(dx * dx + dy * dy + dz * dz),
         .height = state->position.z,
         .disagreement = 0.25f * (forces[0] + forces[1] + forces[2] + forces[3]) - mean_force(control),

@@ -1,0 +1,17 @@
+"""A state as guide and policy observe it in flight: from a set-point, at a velocity relative to the set-point's. Pure."""
+
+from __future__ import annotations
+
+from spike_ctrl._files.arrays import Floats
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight import attitude
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.sim import observation
+
+
+def observed(state: Sample, point: SetPoint | None) -> Floats:
+    """The observation float32 (18,) of a state; without a set-point that from its own position and yaw."""
+    if point is None:
+        point = SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
+    velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
+    return observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
