@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import real_flights
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController
@@ -67,3 +68,9 @@ def test_the_table_of_three_controllers_fits_eighty_columns():
     flights = {name: real_flights.RealFlight(0.99, 0.051, 0.043, 0.2, 0.02) for name in real_flights.references()}
     lines = real_flights.table({"models/crazyflie.safetensors": flights, "PID": flights, "RAPTOR": flights}).splitlines()
     assert max(map(len, lines)) <= 80 and sum("circle fast" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("protocols", [["real-flights"], ["hover", "real-flights"]])
+def test_an_airframe_without_a_battery_is_refused_also_beside_other_protocols(protocols, capsys):
+    assert main(["eval", "models/crazyflie.safetensors", "--protocol", *protocols]) == 2
+    assert "found airframe crazyflie without a battery, wanted one that was identified" in capsys.readouterr().err

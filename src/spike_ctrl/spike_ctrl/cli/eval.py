@@ -113,14 +113,15 @@ def run(options: argparse.Namespace) -> int:
     names = [found.manifest.contract.airframe for found in loaded.values()]
     vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
     policies = {}
-    foreign = all(one.name == REAL for one in protocols)  # there the plants are never the one that a policy was made for
+    real = [one.name == REAL for one in protocols]
+    foreign = all(real)  # there the plants are never the one that a policy was made for
     for model, found in loaded.items():
         if foreign:
             vehicle.require_layout(found.manifest.contract.action)
         else:
             require_airframe(found, vehicle, str(model))
         policies[model] = PolicyController(found.policy)
-    if foreign and vehicle.battery is None:
+    if any(real) and vehicle.battery is None:
         raise UsageError(
             f"--protocol {REAL}: found airframe {vehicle.name} without a battery, wanted one that was identified"
         )
