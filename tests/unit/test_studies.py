@@ -143,12 +143,12 @@ CURVE = [validation(10.0, 1.0, 100, 350.0), validation(22.0, 2.0, 200, 410.0), v
 
 
 def test_time_to_a_return_is_that_of_the_weights_without_their_validation():
-    assert training_run.curve(CURVE)["wall"] == [9.0, 20.0, 29.0]
+    assert training_run.curve(CURVE)["cpu"] == [9.0, 20.0, 29.0]
     assert training_run.curve(CURVE)["training"] == [9.0, 19.0, 26.0]
-    assert training_run.reached(CURVE, 400, "wall") == 20.0
+    assert training_run.reached(CURVE, 400, "cpu") == 20.0
     assert training_run.reached(CURVE, 400, "training") == 19.0
     assert training_run.reached(CURVE, 400, "steps") == 200
-    assert training_run.reached(CURVE, 445, "wall") is None
+    assert training_run.reached(CURVE, 445, "cpu") is None
 
 
 def test_a_field_is_changed_where_the_recipe_has_it_and_an_ambiguous_one_is_refused():
@@ -188,7 +188,7 @@ def test_headline_compares_with_the_papers_return_and_the_guide():
     evaluations = {name: training_run.evaluation_of(lines) for name, lines in runs.items()}
     found = headline_study.findings(evaluations, evaluation_with(450.0), runs)
     assert verdicts(found) == [AGREES, DIFFERS, AGREES]
-    assert "465.0 ± 7.1" in found[0].measured and "20.0 s of wall time" in found[1].measured
+    assert "465.0 ± 7.1" in found[0].measured and "20.0 s of CPU time" in found[1].measured
     runs = {"seed-0": run_of(300.0, CURVE[:1])}
     found = headline_study.findings({"seed-0": evaluation_with(300.0)}, evaluation_with(450.0), runs)
     assert verdicts(found) == [DIFFERS, AGREES, DIFFERS] and "not reached; 1 of 1 seeds never" in found[1].measured
@@ -205,7 +205,7 @@ def test_headline_table_has_each_seed_then_mean_deviation_and_guide():
         "guide (lead to 20 ms)",
     ]
     assert [row["1.5 m start"] for row in report.table] == [460, 470, 465, pytest.approx(50**0.5), 450]
-    assert report.table[0]["training s to 400"] == 19.0 and report.table[0]["wall s to 445"] is None
+    assert report.table[0]["training s to 400"] == 19.0 and report.table[0]["cpu s to 445"] is None
 
 
 def test_the_mean_of_curves_is_taken_where_all_are_known():

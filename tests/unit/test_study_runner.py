@@ -81,7 +81,7 @@ def toy(tmp_path, monkeypatch):
 
 
 def run(out=None, options=StudyOptions(), workers=1, show=lambda line: None, stamp="20260101-000000", ray=""):
-    about = {"clock": time.monotonic, "origin": ORIGIN, "show": show}
+    about = {"clock": time.monotonic, "unit_clock": time.process_time, "origin": ORIGIN, "show": show}
     return study_runner.run("toy", options, out=out, stamp=stamp, workers=workers, ray=ray, **about)
 
 
@@ -217,7 +217,7 @@ def test_workers_end_when_the_experiment_is_killed(toy, tmp_path, monkeypatch):
         "from spike_ctrl_studies.study import StudyOptions\n"
         "if __name__ == '__main__':\n"
         "    study_runner.run('toy', StudyOptions(seeds=1), out=Path('out'), stamp='', workers=1, ray='', "
-        "clock=time.monotonic, origin={}, show=print)\n"
+        "clock=time.monotonic, unit_clock=time.process_time, origin={}, show=print)\n"
     )
     (tmp_path / "main.py").write_text(code)
     parent = subprocess.Popen([sys.executable, "main.py"], stdout=subprocess.DEVNULL)

@@ -60,10 +60,11 @@ def run(options: argparse.Namespace) -> int:
     output_paths.require_folder("--output", options.output or Path("runs"))
     asked = StudyOptions(options.quick, options.seeds, options.recipe, options.airframe)
     origin = {"command": provenance.command(), "commit": provenance.commit()}
-    about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "clock": time.monotonic, "origin": origin}
+    about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "origin": origin}
+    about |= {"workers": options.workers, "ray": options.ray, "show": show_progress}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder = study_runner.run(options.name, asked, workers=options.workers, ray=options.ray, show=show_progress, **about)
+        folder = study_runner.run(options.name, asked, clock=time.monotonic, unit_clock=time.process_time, **about)
     except (ExperimentError, MissingPackage) as error:
         raise UsageError(str(error)) from None
     except KeyboardInterrupt:

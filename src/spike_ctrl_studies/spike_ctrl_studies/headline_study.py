@@ -96,13 +96,13 @@ def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[s
             AGREES if mean >= paper.RETURN else DIFFERS,
         )
     ]
-    times = [training_run.reached(lines, paper.RETURN, "wall") for lines in runs.values()]
+    times = [training_run.reached(lines, paper.RETURN, "cpu") for lines in runs.values()]
     known = [time for time in times if time is not None]
     missing = f"; {len(times) - len(known)} of {len(times)} seeds never" if len(known) < len(times) else ""
     found.append(
         StudyFinding(
             f"Training takes {paper.HOURS} hours.",
-            (f"{np.mean(known):.1f} s of wall time until a validation shows {paper.RETURN}" if known else "not reached")
+            (f"{np.mean(known):.1f} s of CPU time until a validation shows {paper.RETURN}" if known else "not reached")
             + missing
             + ".",
             DIFFERS if known else AGREES,
@@ -124,8 +124,8 @@ def findings(evaluations: dict[str, Evaluation], guide: Evaluation, runs: dict[s
 
 
 def _row(name: str, lines: Lines, evaluation: Evaluation) -> dict:
-    times = {f"{by} s to {level}": training_run.reached(lines, level, by) for level in LEVELS for by in ("training", "wall")}
-    total = {"wall s in all": one(lines, "result")["seconds"], "steps": one(lines, "result")["environment_steps"]}
+    times = {f"{by} s to {level}": training_run.reached(lines, level, by) for level in LEVELS for by in ("training", "cpu")}
+    total = {"CPU s in all": one(lines, "result")["seconds"], "steps": one(lines, "result")["environment_steps"]}
     return {"run": name} | training_run.columns(evaluation) | training_run.fields(evaluation) | times | total
 
 
@@ -151,7 +151,7 @@ def _curves(runs: dict[str, Lines], guide: Evaluation) -> Figure:
     levels = [Level("guide (lead to 20 ms)", guide.headline), Level("paper's return, its own scale", paper.RETURN)]
     panels = []
     for by, label, scale in (
-        ("training", "wall time without validations (s)", 1),
+        ("training", "CPU time without validations (s)", 1),
         ("steps", "environment steps (million)", 1e6),
     ):
         xs, ys = [[x / scale for x in c[by]] for c in found], [c["return"] for c in found]

@@ -1,4 +1,4 @@
-"""What each way of learning reaches, over the same seeds: learning curves against wall time and steps on one figure.
+"""What each way of learning reaches, over the same seeds: learning curves against CPU time and steps on one figure.
 
 Most learn from rewards alone, some with a guide that flies the beginning of each flight. One is told by the guide what to
 do in every state that it visits, which is imitation. One differentiates the model of the vehicle.
@@ -100,8 +100,8 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
         notes=[
             "Frozen evaluation, 1024 starts, the spiking policy alone, mean and deviation over seeds. Survival: the lowest "
             "of the seeds.",
-            "Learning curves: validations on 256 other starts, the lowest to the highest seed. Wall time is that of one "
-            "process on one core, without the validations.",
+            "Learning curves: validations on 256 other starts, the lowest to the highest seed. CPU time is that of one "
+            "process of one thread, without the validations.",
             f"Training: {training_run.VEHICLES} vehicles.",
         ],
     )
@@ -141,14 +141,14 @@ def _row(name: str, runs: list[Lines]) -> dict:
         "hover median cm": plus_minus([100 * e.hover_error_m["median"] for e in found]),
         "change of u": plus_minus([e.action_change for e in found], 3),
         "million steps": f"{results[0]['environment_steps'] / 1e6:.2g}",
-        "wall s": plus_minus([result["seconds"] for result in results], 0),
+        "CPU s": plus_minus([result["seconds"] for result in results], 0),
     }
 
 
 def _curves(groups: dict[str, list[Lines]], guide: Evaluation) -> Figure:
     levels = [Level("the guide", guide.headline), Level("paper's return, its own scale", paper.RETURN)]
     panels = []
-    for by, label, scale in (("training", "wall time on one core (s)", 1), ("steps", "environment steps (million)", 1e6)):
+    for by, label, scale in (("training", "CPU time, one core (s)", 1), ("steps", "environment steps (million)", 1e6)):
         lines = []
         for colour, (name, runs) in enumerate(groups.items()):
             curves = [training_run.curve(run) for run in runs]

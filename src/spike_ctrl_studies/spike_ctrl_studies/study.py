@@ -51,8 +51,8 @@ class UnitResult(NamedTuple):
 class UnitContext:
     """What `measure` gets beside the settings.
 
-    clock: gives wall seconds. progress: takes the share done, 0 to 1, and a few words. scratch: an empty folder.
-    command, commit: origin of the policies that are trained.
+    clock: gives CPU seconds of this process. progress: takes the share done, 0 to 1, and a few words.
+    scratch: an empty folder. command, commit: origin of the policies that are trained.
     """
 
     clock: Callable[[], float]

@@ -24,13 +24,15 @@ def run(
     workers: int,
     ray: str,
     clock: Callable[[], float],
+    unit_clock: Callable[[], float],
     origin: Origin,
     show: Callable[[str], None],
 ) -> Folder:
     """Measure the missing units of the experiment `name`, then write its report. Gives its folder.
 
     out: the folder. If None, it is the unfinished one of the same experiment, else runs/experiments/NAME-STAMP.
-    workers: local processes. ray: address of a cluster, or "". clock: gives wall seconds. show: takes lines of progress.
+    workers: local processes. ray: address of a cluster, or "". clock: gives wall seconds,
+    for the time left. unit_clock: gives CPU seconds of the process that measures. show: takes lines of progress.
     Raises ExperimentError.
     """
     experiment = study.find(name)
@@ -44,9 +46,9 @@ def run(
     show(f"{path}: {len(units) - len(missing)} of {len(units)} units are done")
     if missing:
         happening = (
-            cluster.events(name, missing, ray, clock, origin)
+            cluster.events(name, missing, ray, unit_clock, origin)
             if ray
-            else worker_pool.events(name, missing, workers, clock, origin)
+            else worker_pool.events(name, missing, workers, unit_clock, origin)
         )
         with closing(happening):
             _collect(folder, happening, ProgressEstimate(units, missing, clock()), clock, show)

@@ -71,7 +71,7 @@ def settings(recipe: Recipe, airframe_name: str, seed: int, **more: Any) -> dict
 def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
     """Train once and fly the frozen evaluation.
 
-    Kinds of lines: "training" each second, "validation", and one "result" with the evaluation and the wall time of the
+    Kinds of lines: "training" each second, "validation", and one "result" with the evaluation and the CPU time of the
     training. Kernels are compiled before the clock starts.
     """
     plan = recipes.from_dict(settings["recipe"])
@@ -129,23 +129,23 @@ def evaluation_of(lines: Lines) -> Evaluation:
 
 
 def curve(lines: Lines) -> dict[str, list[float]]:
-    """The validations of a run: "steps", "wall" (s), "training" (s without the validations) and "return".
+    """The validations of a run: "steps", "cpu" (s of CPU), "training" (the same without the validations) and "return".
 
     Both times are when the validated weights came to be, before their validation.
     """
-    found: dict[str, list[float]] = {"steps": [], "wall": [], "training": [], "return": []}
+    found: dict[str, list[float]] = {"steps": [], "cpu": [], "training": [], "return": []}
     spent = 0.0
     for line in of_kind(lines, "validation"):
         spent += line["validation_seconds"]
         found["steps"].append(line["environment_steps"])
-        found["wall"].append(line["seconds"] - line["validation_seconds"])
+        found["cpu"].append(line["seconds"] - line["validation_seconds"])
         found["training"].append(line["seconds"] - spent)
         found["return"].append(line["validation_return"])
     return found
 
 
 def reached(lines: Lines, level: float, by: str) -> float | None:
-    """When a run first reached the return `level`, by "wall", "training" (s) or "steps"; None if it never did."""
+    """When a run first reached the return `level`, by "cpu", "training" (s of CPU) or "steps"; None if it never did."""
     points = curve(lines)
     return next((at for at, value in zip(points[by], points["return"], strict=True) if value >= level), None)
 
