@@ -42,7 +42,7 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 
 # Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before.
 NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
-NEW |= {"bc_own": 1.0, "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
+NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
 NEW |= {"sensors": dataclasses.asdict(SensorSettings())}
 
