@@ -17,7 +17,8 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import show_progress
+from spike_ctrl._files.time_left import time_left
+from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "train"
 EXAMPLES = """
@@ -190,8 +191,9 @@ def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
         for label, controller in flown.items():
             found[label].append(evaluate(controller, vehicle, seed=seed, randomisation=plants))
         left = (time.monotonic() - begun) / number * (count - number)
-        show_progress(f"start set {number} of {count}, {left:.0f} s left")
-    print(f"\nairframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
+        show_progress(f"start set {number} of {count}, {time_left(left)} left")
+    end_progress()
+    print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
     return found
 
 
@@ -232,8 +234,7 @@ def _shares(who: str, before: int, parts: int, begun: float):
     def shown(share: float) -> None:
         done = (before + share) / parts
         left = (time.monotonic() - begun) * (1 - done) / done
-        if share == 1 or sys.stdout.isatty():
-            show_progress(f"{who}: {done:.0%}, {left:.0f} s left")
+        show_progress(f"{done:.0%}, {time_left(left)} left, {who}")
 
     return shown
 
@@ -272,8 +273,9 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
             shown = _shares(f"{simulator.name}, {label}", done, len(makers) * len(flown), begun)
             found[label] = other_simulators.fly(controller, simulator, seed, shown)
         ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
-        show_progress(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
-        print("".join(f"\n  assumed: {line}" for line in simulator.assumptions).lstrip("\n"))
+        end_progress()
+        print(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
+        print("\n".join(f"  assumed: {line}" for line in simulator.assumptions))
         print(other_simulators.table(found))
         about = {"thrust_to_weight": simulator.rotors.thrust_to_weight, "assumptions": list(simulator.assumptions)}
         kinds = {label: {kind: one.to_dict() for kind, one in kinds.items()} for label, kinds in found.items()}
