@@ -180,7 +180,7 @@ def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
     assert flight.rung is GUIDE and flight.told("GUIDE recovers from ENVELOPE")  # as far as a sound one may come
     flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
     flight.fly(0.02, until=lambda: flight.rung is HOLD)
-    assert flight.told("GUIDE -> HOLD: NOT_RECOVERED") and flight.told("the guide flew, and the vehicle tumbles")
+    assert flight.told("GUIDE -> HOLD: NOT_RECOVERED") and flight.told("under the guide the vehicle began to tumble")
 
 
 def test_row_12_after_a_fault_of_the_policy_the_guide_may_recover_from_any_attitude(flight):
@@ -195,9 +195,24 @@ def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight)
     assert flight.told("26 equal actions")
 
 
-def test_row_12_a_policy_that_suddenly_contradicts_the_guide_is_replaced_within_five_ticks(flight):
+def test_row_12_a_guide_under_which_a_steady_vehicle_begins_to_tumble_is_given_up_at_once(flight):
+    flight.sample = lambda s: s._replace(rates=(13.0, *s.rates[1:]))
+    flight.fly(0.3, until=lambda: flight.rung is GUIDE)
+    flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
+    flight.fly(0.02, until=lambda: flight.rung is HOLD)
+    assert flight.told("under the guide the vehicle began to tumble")
+
+
+def test_row_12_a_policy_with_all_actions_at_their_limits_is_replaced_within_a_tenth_of_a_second(flight):
+    full = lambda a: a._replace(action=(1.0, -1.0, 1.0, 1.0))  # noqa: E731
+    flight.policy = flight.guide = full  # a guide that agrees: on the way to a new set-point it need not
+    flight.fly(0.1, until=lambda: flight.rung is GUIDE)
+    assert flight.told("ACTION_SATURATED") and flight.told("all four numbers in 9 answers in a row")
+
+
+def test_rows_12_and_17_where_policy_and_guide_contradict_each_other_the_autopilot_holds_within_five_ticks(flight):
     flight.policy = lambda a: a._replace(action=(a.action[0], -0.95, *a.action[2:]))
-    flight.fly(0.08, until=lambda: flight.rung is GUIDE)
+    flight.fly(0.08, until=lambda: flight.rung is HOLD)  # nobody knows which of the two is wrong
     assert flight.told("DISAGREEMENT") and flight.told("over 4 answers")
 
 

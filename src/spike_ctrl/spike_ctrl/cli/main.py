@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spike_ctrl import __version__, cli
-from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +113,6 @@ def _run(arguments: list[str]) -> int:
         known = re.findall(r"--?\w[\w-]*", reader.format_usage())
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
-    compile_notice.on_stderr()
     return verb.run(options)
 
 

@@ -3,8 +3,7 @@
 frozen: 1024 starts on the nominal plant. randomised: the same starts on plants that the policy cannot know. corners: hover,
 step and figure-eight on plants that are 20 % off in all combinations. The others are trajectories that are followed from a
 hover, on the nominal plant, or on unknown ones with `randomised-` before the name. real-flights: the references of real
-flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty. airframes: whole
-quadrotors that nobody described to the controller, drawn by scaling laws.
+flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ FOLLOWED = (*KINDS, "gust")
 UNKNOWN = "randomised-"
 CORNERS = "corners"
 REAL = "real-flights"
-AIRFRAMES = "airframes"
-SETS = (*STARTS, AIRFRAMES)  # which may be flown on several sets of starts
-NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL, AIRFRAMES)
+NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL)
 
 
 class ProtocolError(ValueError):
@@ -53,8 +50,8 @@ class Protocol:
 
 def find(name: str) -> Protocol:
     """The protocol of that name. Raises ProtocolError."""
-    if name in (*STARTS, CORNERS, REAL, AIRFRAMES):
-        return Protocol(name, unknown=name in ("randomised", REAL, AIRFRAMES))
+    if name in (*STARTS, CORNERS, REAL):
+        return Protocol(name, unknown=name in ("randomised", REAL))
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
         raise ProtocolError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")

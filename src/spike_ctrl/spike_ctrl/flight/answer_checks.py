@@ -64,6 +64,7 @@ class AnswerLimits:
     misses: int = within(20, 1, 99)  # of the last 100 answers
     saturation: float = within(0.98, 0.5, 1.0)  # size from which an action sits at its limit
     saturated: int = within(60, 1, 99)  # of the last 100 answers: those with at least two of four numbers at their limit
+    full: int = within(8, 1, 99)  # answers in a row with all four at their limit; layout `rates` only
     slew: float = within(1.0, 0.01, 2.0)  # largest change from one command to the next
     reversal: float = within(0.8, 0.01, 2.0)  # mean size, per answer, of changes that reverse the one before
     shaking: float = within(8.0, 0.5, 100.0)  # rad/s, root mean square of the body rates

@@ -70,11 +70,12 @@ def take_guide(
     if inputs.guide is not None:
         answer, found = check_answer(inputs.guide, state.guide, settings.layout, limits)
         found = tuple(Finding(Fault.GUIDE_SILENT, f.detail) if f.fault.rung is not None else f for f in found)
-        if answer is not None and state.sample is not None:
-            monitor, behaviour = observe_answer(state.guide_monitor, answer, state.sample, limits)
+        sample = state.sample
+        if answer is not None and sample is not None:
+            monitor, behaviour = observe_answer(state.guide_monitor, answer, sample, limits)
             state = state._replace(guide=record_answer(state.guide, answer, limits), guide_monitor=monitor)
             if inputs.airborne:
-                found += check_guide(monitor, behaviour)
+                found += check_guide(monitor, behaviour, sample)
     return state, found
 
 

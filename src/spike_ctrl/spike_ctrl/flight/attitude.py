@@ -21,7 +21,8 @@ def tilt(quaternion: Quaternion) -> float:
 
 def angle_between(first: Quaternion, second: Quaternion) -> float:
     """Angle (rad) of the rotation from one attitude to another. Both quaternions have norm 1."""
-    inner = abs(sum(a * b for a, b in zip(first, second, strict=True)))
+    (a, b, c, d), (x, y, z, w) = first, second
+    inner = abs(a * x + b * y + c * z + d * w)
     return 2 * math.acos(min(inner, 1.0))
 
 

@@ -19,7 +19,7 @@ def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     status, wanted = facts.autopilot, MODES[ladder.rung]
     if status.armed:
-        ladder = ladder._replace(armed=True)
+        ladder = ladder if ladder.armed else ladder._replace(armed=True)
     elif ladder.armed or ladder.rung is Rung.LAND:
         landed = ladder.rung is Rung.LAND
         reason = "landed and disarmed" if landed else "disarmed by the autopilot or a pilot"

@@ -42,8 +42,8 @@ class Braking:
 
     def beyond(self, position: Vector, velocity: Vector, low: Vector, high: Vector) -> float:
         """How far (m) outside the box a vehicle is brought to rest; negative: so far inside."""
-        end = self.end(position, velocity)
-        return max(max(a - p, p - b) for p, a, b in zip(end, low, high, strict=True))
+        x, y, z = self.end(position, velocity)
+        return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
     def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
         """The largest speed (m/s) in this direction (unit vector) from which it is brought to rest in the box."""

@@ -42,16 +42,17 @@ class Envelope:
         """
         if ground is not None and (falling := _check_fall(sample, ground)):
             return falling
-        values = [
-            ("tilt", tilt(sample.quaternion), self.tilt, "rad"),
-            ("body rate", math.hypot(*sample.rates), self.rate, "rad/s"),
-            ("speed", math.hypot(*sample.velocity), self.speed, "m/s"),
-        ]
-        if target is not None:
-            values.append(("error", math.dist(sample.position, target.position), self.error, "m"))
-        name, value, limit, unit = max(values, key=lambda item: item[1] / item[2])
-        if value <= limit:
+        tilted, rate, speed = tilt(sample.quaternion), math.hypot(*sample.rates), math.hypot(*sample.velocity)
+        error = 0.0 if target is None else math.dist(sample.position, target.position)
+        if tilted <= self.tilt and rate <= self.rate and speed <= self.speed and error <= self.error:
             return ()
+        values = (
+            ("tilt", tilted, self.tilt, "rad"),
+            ("body rate", rate, self.rate, "rad/s"),
+            ("speed", speed, self.speed, "m/s"),
+            ("error", error, self.error, "m"),
+        )
+        name, value, limit, unit = max(values, key=lambda item: item[1] / item[2])
         return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
 
     def is_tumbling(self, sample: Sample) -> bool:

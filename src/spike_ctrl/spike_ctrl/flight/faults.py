@@ -68,7 +68,7 @@ class Fault(Enum):
     POLICY_MISSES = 29, (30,), Rung.GUIDE, "too many answers missed their deadline"
     WRONG_IDENTITY = 30, (24, 27), Rung.GUIDE, "a checkpoint or layout answers that was not approved"
     SWAP_REFUSED = 31, (27,), None, "a new checkpoint waits until the policy flies"
-    DISAGREEMENT = 32, (12, 27), Rung.GUIDE, "the policy's actions differ too much from the guide's"
+    DISAGREEMENT = 32, (12, 17, 27), Rung.HOLD, "the policy's actions differ too much from the guide's"
     # The guide
     GUIDE_SILENT = 40, (17,), Rung.HOLD, "the guide does not answer and could not take over"
     # The flight

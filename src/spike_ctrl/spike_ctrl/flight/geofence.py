@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.ranges import within
@@ -47,7 +47,14 @@ class Cage:
             if high - low <= 2 * self.margin:
                 raise CageError(f"cage: {axis}: found {low} to {high} m, wanted more than twice the margin, {self.margin} m")
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # `laid` asks for it several times in each step of a flight
+        return hash((self.low, self.high, self.margin, self.ground, self.relative))
+
+    @cached_property
     def centre(self) -> Vector:
         """The middle (m) of the part of the cage above the ground."""
         low = (*self.low[:2], max(self.low[2], self.ground))
@@ -62,12 +69,14 @@ class Cage:
         """The same cage, down to its own floor."""
         return replace(self, ground=-math.inf)
 
-    @property
+    @cached_property
     def box(self) -> tuple[Vector, Vector]:
         """Corners (m) of the box in which set-points may lie."""
-        return self._inner()
+        m, (low, high) = self.margin, (self.low, self.high)
+        lowest = max(low[2], self.ground + SET_POINT_HEIGHT)
+        return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
 
-    @property
+    @cached_property
     def stopping_box(self) -> tuple[Vector, Vector]:
         """Corners (m) of the box in which braking from a granted speed ends: half of the margin is for what differs."""
         m, (low, high) = self.margin / 2, (self.low, self.high)
@@ -77,37 +86,37 @@ class Cage:
     @property
     def inner(self) -> str:
         """The box in which set-points may lie, in words."""
-        low, high = self._inner()
+        low, high = self.box
         return " x ".join(f"{a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True)) + " m"
 
     def clamp(self, position: Vector) -> Vector:
         """The point nearest to `position` (m) at which a set-point may lie."""
-        low, high = self._inner()
-        x, y, z = (min(max(p, a), b) for p, a, b in zip(position, low, high, strict=True))
-        return x, y, z
+        (x, y, z), ((a, b, c), (d, e, f)) = position, self.box
+        return min(max(x, a), d), min(max(y, b), e), min(max(z, c), f)
 
     def limit_velocity(self, position: Vector, velocity: Vector, time: float) -> Vector:
         """The velocity (m/s) of a set-point at `position`, limited towards the walls.
 
         Within `time` (s) it leads no nearer to a wall than half of the margin.
         """
-        low, high = self._inner()
-        to_low = [(p - a + self.margin / 2) / time for p, a in zip(position, low, strict=True)]
-        to_high = [(b - p + self.margin / 2) / time for p, b in zip(position, high, strict=True)]
-        x, y, z = (min(max(v, -a), b) for v, a, b in zip(velocity, to_low, to_high, strict=True))
-        return x, y, z
+        (x, y, z), (u, v, w), ((a, b, c), (d, e, f)), half = position, velocity, self.box, self.margin / 2
+        return (
+            min(max(u, -((x - a + half) / time)), (d - x + half) / time),
+            min(max(v, -((y - b + half) / time)), (e - y + half) / time),
+            min(max(w, -((z - c + half) / time)), (f - z + half) / time),
+        )
 
     def check(self, position: Vector) -> tuple[Finding, ...]:
         """Whether a vehicle at `position` (m) has left the cage or is near a wall."""
-        outside = max(max(a - p, p - b) for p, a, b in zip(position, self.low, self.high, strict=True))
-        found = "(" + ", ".join(f"{p:.2f}" for p in position) + ") m"
+        (x, y, z), (a, b, c), (d, e, f) = position, self.low, self.high
+        near = min(x - a, y - b, d - x, e - y, f - z)
+        outside = max(-near, c - z)
+        if outside <= 0 and near >= self.margin / 2:
+            return ()
+        found = f"({x:.2f}, {y:.2f}, {z:.2f}) m"
         if outside > 0:
             return (Finding(Fault.CAGE_LEFT, f"found {found}, {outside:.2f} m outside"),)
-        walls = (position[0] - self.low[0], position[1] - self.low[1])
-        near = min(*walls, *(b - p for p, b in zip(position, self.high, strict=True)))
-        if near < self.margin / 2:
-            return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
-        return ()
+        return (Finding(Fault.CAGE_NEAR, f"found {found}, {near:.2f} m from the wall, wanted {self.margin / 2}"),)
 
     def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> tuple[Finding, ...]:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
@@ -118,12 +127,6 @@ class Cage:
         speed = math.hypot(*sample.velocity)
         detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted inside"
         return (Finding(Fault.CAGE_CLOSING if guided and beyond > CLOSING else Fault.CAGE_NEAR, detail),)
-
-    def _inner(self) -> tuple[Vector, Vector]:
-        """Corners of the box in which set-points may lie."""
-        m, (low, high) = self.margin, (self.low, self.high)
-        lowest = max(low[2], self.ground + SET_POINT_HEIGHT)
-        return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
 
 
 @lru_cache(maxsize=4)  # every step of a flight asks for it several times, and home does not change in the air

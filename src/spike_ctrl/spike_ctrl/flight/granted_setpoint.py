@@ -21,14 +21,15 @@ def grant(
 ) -> SetPoint:
     """The set-point `dt` s after `before`. low, high: corners (m) that braking must end in. most: m/s, largest speed."""
     dt = min(max(dt, 0.0), LONGEST)
-    way = tuple(w - p for w, p in zip(wanted.position, before.position, strict=True))
-    far = math.hypot(*way)
+    (a, b, c), (x, y, z) = wanted.position, before.position
+    far = math.hypot(a - x, b - y, c - z)
     if far > 1e-9:
-        direction = (way[0] / far, way[1] / far, way[2] / far)
+        u, v, w = direction = ((a - x) / far, (b - y) / far, (c - z) / far)
         speed = min(SHARE * braking.speed(before.position, direction, low, high), most)
         if far > speed * dt + 1e-9:
-            x, y, z = (p + d * speed * dt for p, d in zip(before.position, direction, strict=True))
-            return SetPoint((x, y, z), yaw=wanted.yaw)
+            return SetPoint((x + u * speed * dt, y + v * speed * dt, z + w * speed * dt), yaw=wanted.yaw)
+    if not any(wanted.velocity):
+        return wanted
     return wanted._replace(velocity=_limited(wanted, low, high, braking))
 
 

@@ -27,11 +27,12 @@ def compare_with_guide(
     monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits
 ) -> Monitor:
     """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone."""
-    apart = [abs(a - b) for a, b in zip(policy.action, guide.action, strict=True)]
+    (a, b, c, d), (e, f, g, h) = policy.action, guide.action
+    a, b, c, d = abs(a - e), abs(b - f), abs(c - g), abs(d - h)
 
     def mean(before: Action, share: float) -> Action:
-        a, b, c, d = (old + share * (new - old) for old, new in zip(before, apart, strict=True))
-        return a, b, c, d
+        e, f, g, h = before
+        return e + share * (a - e), f + share * (b - f), g + share * (c - g), h + share * (d - h)
 
     monitor = _follow_way(monitor, sample, point)._replace(recent=mean(monitor.recent, 1.0 / RECENT))
     if monitor.answers <= limits.warm_up:

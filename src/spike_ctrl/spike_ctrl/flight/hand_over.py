@@ -11,9 +11,9 @@ def hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     ready = ladder.rung is Rung.GUIDE and ladder.wanted and ladder.confirmed and not ladder.taking_off
     if not ready or not facts.airborne:
         return Move(ladder)
-    if facts.agrees and facts.identity is not None and not facts.blocking:
-        who = f"{facts.identity.checkpoint_id} (epoch {facts.identity.epoch})"
-        return change_rung(ladder, Rung.SNN, f"{who} {facts.agreement}", facts, changes={"approved": facts.identity})
+    if facts.agrees and facts.monitor.identity is not None and not facts.blocking:
+        who = f"{facts.monitor.identity.checkpoint_id} (epoch {facts.monitor.identity.epoch})"
+        return change_rung(ladder, Rung.SNN, f"{who} {facts.agreement}", facts, changes={"approved": facts.monitor.identity})
     if facts.now - ladder.wanted_since <= limits.engage_timeout:
         return Move(ladder)
     finding = Finding(Fault.DISAGREEMENT, facts.agreement)

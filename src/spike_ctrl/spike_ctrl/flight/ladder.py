@@ -8,9 +8,9 @@ Until it confirms such a mode, commands keep the vehicle in the air; from then o
 from __future__ import annotations
 
 from spike_ctrl.flight.autopilot_modes import follow_mode, mode_request
-from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.hand_over import hand_over
-from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderChanges, LadderLimits, Move, change_rung, hold_here
+from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung, hold_here
 from spike_ctrl.flight.operator_requests import Request, obey
 from spike_ctrl.flight.recovery import begin_recovery, recover
 from spike_ctrl.flight.take_off import take_off
@@ -36,8 +36,6 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         return Move(ladder)
     rung, worst = max(demanding, key=lambda pair: pair[0])
     reason = str(worst)
-    if rung is Rung.GUIDE and _guide_made_it_worse(ladder, [finding for _, finding in demanding]):
-        rung, reason = Rung.HOLD, f"the guide, which differed from the policy, made it worse: {reason}"
     rung = facts.hold_or_land if rung is Rung.HOLD else rung
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
     grounded = ladder.rung is Rung.GUIDE and not ladder.armed
@@ -47,22 +45,16 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     if rung > ladder.rung:
         target = hold_here(facts.sample) if ladder.rung is Rung.SNN and facts.sample is not None else None
         severity = worst.fault.severity
-        known: LadderChanges = {"latched": worst, "differed": worst.fault is Fault.DISAGREEMENT}
-        moved = change_rung(ladder, rung, reason, facts, severity, target=target, changes=known)
+        moved = change_rung(ladder, rung, reason, facts, severity, target=target, changes={"latched": worst})
     elif ladder.wanted and ladder.rung is not Rung.SNN:
         event = Event(facts.now, "warning", f"{ladder.rung.name}: engagement dropped: {reason}")
         moved = Move(ladder._replace(wanted=False, latched=worst), None, None, (event,))
     else:
         moved = Move(ladder)
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
-        guide_suspect = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
-        return begin_recovery(moved, [finding for _, finding in demanding], facts, guide_suspect)
+        guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
+        return begin_recovery(moved, [finding for _, finding in demanding], facts, guided or not facts.tumbling)
     return moved
-
-
-def _guide_made_it_worse(ladder: Ladder, found: list[Finding]) -> bool:
-    """Whether the guide took over because policy and guide differed, and then left the envelope: it was the wrong one."""
-    return ladder.rung is Rung.GUIDE and ladder.differed and any(finding.fault is Fault.ENVELOPE for finding in found)
 
 
 def _then(first: Move, second: Move) -> Move:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
 from spike_ctrl._files.ranges import within
-from spike_ctrl.control.trajectory import Vector
-from spike_ctrl.flight.answer_checks import Identity
+from spike_ctrl.flight.answer_checks import AnswerLimits, Identity
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import Target, hold
 from spike_ctrl.flight.state_checks import Sample
 
@@ -45,8 +47,7 @@ class Ladder(NamedTuple):
     armed_since: float | None = None  # when this stack had the vehicle armed for a take-off
     recovering: Finding | None = None  # the fault that the guide recovers from
     settled_since: float | None = None  # since when the recovering vehicle is at rest
-    guide_suspect: bool = False  # the guide recovers from a fault that itself caused
-    differed: bool = False  # the guide took over because policy and guide differed
+    guide_suspect: bool = False  # if the vehicle tumbles in this recovery, it is the guide's doing
     latched: Finding | None = None  # the fault that ended the last engagement
     may_bridge: bool = False  # the policy flew until HOLD or LAND: it may command until the autopilot has taken over
     approved: Identity | None = None  # the checkpoint that may fly as the policy
@@ -86,15 +87,33 @@ class Facts(NamedTuple):
     sample: Sample | None  # the last accepted state
     target: Target | None
     found: tuple[Finding, ...]
-    settled: bool  # well inside the envelope and the cage
-    tumbling: bool  # tilt or body rate is far outside the envelope
-    lowest_recovery: float  # m, lowest height at which a recovery may end
+    strayed: bool  # one of the faults says that the vehicle has left the envelope or comes near the cage
     near_ground: bool  # lower than any vehicle that flies: it stands or lies on the ground, or is about to
-    agrees: bool  # the policy in shadow agrees with the guide
-    agreement: str  # the same in words
-    identity: Identity | None  # of the policy that answers
     unmet: tuple[str, ...] | None  # preconditions that are not met; None: the preflight has not run
-    centre: Vector  # m, of the cage
+    envelope: Envelope
+    cage: Cage  # as it lies over home
+    monitor: Monitor  # of the policy
+    limits: AnswerLimits
+
+    @property
+    def settled(self) -> bool:
+        """Whether the vehicle is well inside the envelope and the cage."""
+        return self.sample is not None and not self.strayed and self.envelope.is_settled(self.sample)
+
+    @property
+    def tumbling(self) -> bool:
+        """Whether tilt or body rate is far outside the envelope."""
+        return self.sample is not None and self.envelope.is_tumbling(self.sample)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the policy in shadow agrees with the guide."""
+        return self.monitor.agrees(self.limits)
+
+    @property
+    def agreement(self) -> str:
+        """How far it agrees, in words."""
+        return self.monitor.describe_agreement(self.limits)
 
     @property
     def airborne(self) -> bool:
@@ -129,7 +148,6 @@ class LadderChanges(TypedDict, total=False):
     armed: bool
     taking_off: bool
     armed_since: float | None
-    differed: bool
     latched: Finding | None
     approved: Identity | None
 
@@ -155,7 +173,6 @@ def change_rung(
         asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
         wanted=False,
         taking_off=False,
-        differed=False,
         recovering=None,
         settled_since=None,
         asked_at=-math.inf,

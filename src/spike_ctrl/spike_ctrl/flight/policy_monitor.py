@@ -8,6 +8,7 @@ The same monitor watches the guide, and counts how far the policy differs from i
 from __future__ import annotations
 
 import math
+from operator import sub
 from typing import NamedTuple, TypedDict
 
 from spike_ctrl.control.trajectory import Vector
@@ -21,6 +22,7 @@ from spike_ctrl.flight.state_checks import Sample
 FALL_ACTION, FALL_ANSWERS, LEVEL = -0.9, 10, 0.5
 STUCK = 0.01  # of an action: what differs by less counts as equal
 MOVED = 0.1  # m/s and rad/s, by which a state must have changed for an equal action to be a fault
+MOVED_FAR = 0.5  # m/s: the same for the guide, which does not look at the rates and may hardly act in a calm hover
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -42,6 +44,7 @@ class Monitor(NamedTuple):
     reversal: float = 0.0  # mean size of the changes that reverse the one before
     rates: float = 0.0  # mean square of the body rates, rad^2/s^2
     saturated: int = 0  # one bit per answer
+    full: int = 0  # answers in a row with all four numbers at their limits
     equal: int = 0  # answers in a row that are equal bit by bit
     still: int = 0  # answers in a row that are equal within STUCK to the first of them
     stuck_at: Action | None = None  # that first one
@@ -76,10 +79,10 @@ def observe_answer(
         monitor = Monitor(answer.identity)
     share, action = 1.0 / limits.memory, answer.action
     previous = monitor.action or action
-    change = [a - b for a, b in zip(action, previous, strict=True)]
+    change = list(map(sub, action, previous))
     reversal = max(abs(c) if c * d < 0 else 0.0 for c, d in zip(change, monitor.change, strict=True))
     square = sum(r * r for r in sample.rates)
-    saturated = sum(abs(a) >= limits.saturation for a in action) >= 2
+    at_limit = sum(abs(a) >= limits.saturation for a in action)
     collective = action[0] if answer.layout == "rates" else max(action)
     kept = [c or d for c, d in zip(change, monitor.change, strict=True)]
     monitor = monitor._replace(
@@ -88,7 +91,8 @@ def observe_answer(
         change=(kept[0], kept[1], kept[2], kept[3]),
         reversal=monitor.reversal + share * (reversal - monitor.reversal),
         rates=monitor.rates + share * (square - monitor.rates),
-        saturated=((monitor.saturated << 1) | saturated) & WINDOW_MASK,
+        saturated=((monitor.saturated << 1) | (at_limit >= 2)) & WINDOW_MASK,
+        full=monitor.full + 1 if at_limit == 4 and answer.layout == "rates" else 0,
         equal=monitor.equal + 1 if monitor.action == action else 0,
         **_stuck(monitor, action, sample),
         falls=monitor.falls + 1 if collective < FALL_ACTION and tilt(sample.quaternion) < LEVEL else 0,
@@ -97,7 +101,7 @@ def observe_answer(
     return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 
-def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...], sample: Sample) -> tuple[Finding, ...]:
     """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
 
     behaviour: the faults that `observe_answer` found. An oscillation among them is not held against the guide: it may be
@@ -105,15 +109,16 @@ def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...]) -> tuple[Findi
     """
     if monitor.falls >= FALL_ANSWERS:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
-    if monitor.equal == 0:  # it does not look at the rates, so that its action may hardly change in a calm hover
+    stuck = [finding for finding in behaviour if finding.fault is Fault.ACTION_STUCK]
+    if not stuck or not (monitor.equal or _has_sped(monitor.stuck_in, sample)):
         return ()
-    return tuple(Finding(Fault.GUIDE_SILENT, f"the guide: {f.detail}") for f in behaviour if f.fault is Fault.ACTION_STUCK)
+    return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
 
 
 def _stuck(monitor: Monitor, action: Action, sample: Sample) -> StuckFields:
     """How long the action has stayed where it is. That of a healthy policy changes with the noise of the rates alone."""
     first = monitor.stuck_at
-    if first is not None and all(abs(a - b) <= STUCK for a, b in zip(action, first, strict=True)):
+    if first is not None and max(map(abs, map(sub, action, first))) <= STUCK:
         return {"still": monitor.still + 1, "stuck_at": first, "stuck_in": monitor.stuck_in}
     return {"still": 0, "stuck_at": action, "stuck_in": sample}
 
@@ -129,6 +134,9 @@ def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: A
     found = []
     if (full := monitor.saturated.bit_count()) > limits.saturated:
         found.append(Finding(Fault.ACTION_SATURATED, f"{full} of {WINDOW} answers, wanted at most {limits.saturated}"))
+    elif monitor.full > limits.full:
+        detail = f"all four numbers in {monitor.full} answers in a row, wanted in at most {limits.full}"
+        found.append(Finding(Fault.ACTION_SATURATED, detail))
     if monitor.reversal > limits.reversal:
         detail = f"actions turn back by {monitor.reversal:.2f} per answer, wanted at most {limits.reversal}"
         found.append(Finding(Fault.OSCILLATION, detail))
@@ -148,3 +156,8 @@ def _has_moved(before: Sample | None, now: Sample) -> bool:
     if before is None:
         return False
     return math.dist(before.velocity, now.velocity) > MOVED or math.dist(before.rates, now.rates) > MOVED
+
+
+def _has_sped(before: Sample | None, now: Sample) -> bool:
+    """Whether the velocity has changed so much that no guide would answer as before."""
+    return before is not None and math.dist(before.velocity, now.velocity) > MOVED_FAR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
 from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
 from spike_ctrl.flight.setpoint import hold
 
@@ -12,14 +13,14 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
     """The recovery begins on GUIDE, where one of the demanding faults asks for it.
 
     The target is the vehicle's position; near a wall it is the centre of the cage. guide_suspect: the guide itself flew
-    when the fault came.
+    when the fault came, or the vehicle did not tumble when the guide took over.
     """
     settling = [finding for finding in demanding if finding.fault.settles]
     if not settling or facts.sample is None:
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
-    x, y, z = facts.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
-    target = hold((x, y, max(z, facts.lowest_recovery)), yaw(facts.sample.quaternion))
+    x, y, z = facts.cage.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
+    target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
     event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
     ladder = moved.ladder._replace(
         recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
@@ -32,7 +33,7 @@ def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     if ladder.rung is not Rung.GUIDE or ladder.recovering is None:
         return Move(ladder)
     if ladder.guide_suspect and facts.tumbling:
-        finding = Finding(Fault.NOT_RECOVERED, "the guide flew, and the vehicle tumbles")
+        finding = Finding(Fault.NOT_RECOVERED, "under the guide the vehicle began to tumble")
         return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
     if facts.now - ladder.since > limits.recover_timeout:
         finding = Finding(Fault.NOT_RECOVERED, f"from {ladder.recovering.fault.name} within {limits.recover_timeout} s")

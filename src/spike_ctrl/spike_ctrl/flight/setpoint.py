@@ -64,8 +64,8 @@ def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tupl
         point = course.at(now - target.since)._replace(velocity=ahead.velocity)
     else:
         point = course
-    x, y, z = (p + d for p, d in zip(point.position, target.moved.position, strict=True))
-    position = (x, y, z)
+    (x, y, z), (a, b, c) = point.position, target.moved.position
+    position = (x + a, y + b, z + c)
     inside = cage.clamp(position)
     yaw = math.remainder(point.yaw + target.moved.yaw, 2 * math.pi)
     if math.dist(inside, position) < 1e-6:

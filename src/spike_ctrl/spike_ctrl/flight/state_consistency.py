@@ -43,12 +43,10 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     dt = 0.0 if last is None else sample.stamp - last.stamp
     if last is None or sample.reset_counter != last.reset_counter or not 0 < dt <= PAUSE:
         return Consistency(sample), ()
-    moved = [
-        p - q - dt * (v + u) / 2
-        for p, q, v, u in zip(sample.position, last.position, sample.velocity, last.velocity, strict=True)
-    ]
-    rates = [(a + b) / 2 for a, b in zip(sample.rates, last.rates, strict=True)]
-    turned = [t - dt * r for t, r in zip(_turn(last, sample), rates, strict=True)]
+    (x, y, z), (a, b, c), (u, v, w), (d, e, f) = sample.position, last.position, sample.velocity, last.velocity
+    moved = (x - a - dt * (u + d) / 2, y - b - dt * (v + e) / 2, z - c - dt * (w + f) / 2)
+    (x, y, z), (u, v, w), (d, e, f) = _turn(last, sample), sample.rates, last.rates
+    turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
     moved_sum = _summed(track.moved, moved, dt / limits.position_memory)
     track = Consistency(sample, moved_sum, _summed(track.turned, turned, dt / limits.attitude_memory))
     if (apart := math.hypot(*track.moved)) > limits.position:
@@ -60,9 +58,9 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     return track, ()
 
 
-def _summed(before: Vector, new: list[float], share: float) -> Vector:
-    x, y, z = (b * (1 - share) + n for b, n in zip(before, new, strict=True))
-    return x, y, z
+def _summed(before: Vector, new: Vector, share: float) -> Vector:
+    (a, b, c), (x, y, z), kept = before, new, 1 - share
+    return a * kept + x, b * kept + y, c * kept + z
 
 
 def _turn(last: Sample, now: Sample) -> Vector:

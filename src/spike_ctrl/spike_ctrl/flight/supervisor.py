@@ -9,8 +9,6 @@ flies, and command_choice.py gives the command; this file passes each of them wh
 
 from __future__ import annotations
 
-import math
-
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import ladder
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
@@ -24,7 +22,6 @@ from spike_ctrl.flight.estimate_quality import Doubt, EstimateLimits
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
 from spike_ctrl.flight.ladder_state import Facts
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.policy_monitor import Monitor
@@ -163,23 +160,19 @@ def _check_own_pace(
 
 
 def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: FlightSettings) -> Facts:
-    monitor, limits, sample = state.monitor, settings.answers, state.sample
-    strayed = any(finding.fault in STRAYED for finding in found)
     return Facts(
         now=inputs.now,
         autopilot=inputs.autopilot,
-        sample=sample,
+        sample=state.sample,
         target=state.target,
         found=found,
-        settled=sample is not None and not strayed and settings.envelope.is_settled(sample),
-        tumbling=sample is not None and settings.envelope.is_tumbling(sample),
-        lowest_recovery=-math.inf if state.ground is None else state.ground + RECOVERY_HEIGHT,
+        strayed=any(finding.fault in STRAYED for finding in found),
         near_ground=_is_near_ground(state),
-        agrees=monitor.agrees(limits),
-        agreement=monitor.describe_agreement(limits),
-        identity=monitor.identity,
         unmet=inputs.unmet,
-        centre=settings.cage.laid(state.home).centre,
+        envelope=settings.envelope,
+        cage=settings.cage.laid(state.home),
+        monitor=state.monitor,
+        limits=settings.answers,
     )
 
 

@@ -18,9 +18,7 @@ from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> Environment:
     """The vehicles that a recipe trains on."""
     t = recipe.task
-    task = Task(
-        box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation, airframes=t.airframes
-    )
+    task = Task(box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation)
     return Environment(airframe, vehicles, task, terms=t.reward_terms())
 
 
@@ -56,8 +54,7 @@ class Rollout:
 
     def see(self) -> VehicleStates:
         environment = self.environment
-        task = environment.task
-        plant = None if task.randomisation.exact and task.airframes is None else environment.plant
+        plant = None if environment.task.randomisation.exact else environment.plant
         return VehicleStates(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
 
     def fly(

@@ -49,10 +49,7 @@ class Reader:
         at = 0
         while at < len(data):
             size = _size(data, at)
-            if size and self._foreign(data, at, size):
-                self.counts["unknown"] += 1
-                at += size
-            elif size and at + size <= len(data) and self._whole(data[at : at + size]):
+            if size and at + size <= len(data) and self._whole(data[at : at + size]):
                 yield data[at : at + size]
                 at += size
             elif self.stream and (size is None or at + size > len(data)):
@@ -61,16 +58,6 @@ class Reader:
             else:
                 self.counts["garbage"] += 1
                 at += 1
-
-    @staticmethod
-    def _foreign(data: bytes, at: int, size: int) -> bool:
-        """Whether a message of another dialect lies here, whole: what follows it, if anything, begins a packet.
-
-        It cannot be checked. Newer firmware has messages that this dialect lacks; what their payloads hold is no packet.
-        """
-        end = at + size
-        known = end <= len(data) and _number(data[at:end]) in messages.mavlink_map
-        return not known and (end == len(data) or (end < len(data) and data[end] in (V1, V2)))
 
     def _whole(self, frame: bytes) -> bool:
         """Whether the checksum holds. A message of another dialect cannot be checked, and counts as garbage."""

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from spike_ctrl._files.time_left import time_left
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.policy.pilot import Reason
@@ -113,7 +112,8 @@ def _training(seen: SeenGraph):
 
     status = seen.training
     done = _share(seen)
-    words = f" {100 * done:.0f} %   {time_left(status.remaining_time)} left   "
+    minutes, seconds = divmod(int(status.remaining_time), 60)
+    words = f" {100 * done:.0f} %   {minutes}:{seconds:02d} left   "
     lines = [
         Text.assemble(f"{status.recipe}   ", (bar(done, 30), "blue"), words, (status.run, "dim")),
         Text(
