@@ -1,0 +1,84 @@
+"""What a spiking state knows of the quadrotor that it flies: a linear read-out, fitted on some airframes, tried on others.
+
+Every PERIOD steps of a flight from the starts of the frozen evaluation, the logarithms of a property are predicted from the
+means of all spikes and membranes over the last WINDOW steps, by ridge regression on every second airframe. R^2 is that of
+the others: 1 where the state tells the property, 0 where it tells no more than the mean does. The same from what the policy
+saw in these steps says what the state adds to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl._files.arrays import Floats
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim import airframe_sampler
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+
+AIRFRAMES, WINDOW, PERIOD, RIDGE = 4096, 20, 20, 0.03
+PROPERTIES = ("mass", "thrust_to_weight", "lag", "roll_authority")
+
+
+class StateReadout(NamedTuple):
+    """R^2 (T,) of each property, from the state and from what was seen, at `seconds` (T,) after the start."""
+
+    seconds: Floats
+    state: dict[str, Floats]
+    seen: dict[str, Floats]
+
+
+def read(
+    policy: SpikingPolicy,
+    carrier: Airframe,
+    *,
+    ranges: AirframeRanges = AirframeRanges(),
+    seed: int = EVALUATION_SEED,
+    airframes: int = AIRFRAMES,
+    shown: Callable[[float], None] = lambda share: None,
+) -> StateReadout:
+    """Fly so many airframes with the policy and read its state. roll_authority: largest angular acceleration, rad/s^2."""
+    environment = Environment(carrier, airframes, Task(box=1e6, episode_steps=EPISODE_STEPS + 1, airframes=ranges))
+    observation, _ = environment.reset(seed=seed)
+    drawn = [airframe_sampler.draw_vehicle(ranges, seed, n, 1).airframe for n in range(airframes)]
+    wanted = np.log([properties(one) for one in drawn])
+    state, seconds = policy.initial_state(airframes), []
+    found: list[tuple[Floats, Floats]] = []
+    felt, seen = np.zeros((airframes, 2 * len(policy.theta))), np.zeros((airframes, policy.inputs))
+    for step in range(1, EPISODE_STEPS + 1):
+        action, state = policy.step(observation, state)
+        into = (step - 1) % PERIOD - (PERIOD - WINDOW)
+        if into == 0:
+            felt[:], seen[:] = 0, 0
+        if into >= 0:
+            felt += np.concatenate([state.spike, state.membrane]).T / WINDOW
+            seen += np.nan_to_num(observation, nan=0, posinf=0, neginf=0) / WINDOW
+        if step % PERIOD == 0:
+            found.append((explained(felt, wanted), explained(seen, wanted)))
+            seconds.append(step / RATE_HZ)
+            shown(step / EPISODE_STEPS)
+        observation, *_ = environment.step(action)
+    by_state, by_seen = (np.array([pair[index] for pair in found]) for index in range(2))
+    return StateReadout(np.array(seconds), *(dict(zip(PROPERTIES, r2.T, strict=True)) for r2 in (by_state, by_seen)))
+
+
+def properties(airframe: Airframe) -> tuple[float, ...]:
+    """Mass (kg), thrust/weight, lag (s) and the largest angular acceleration about the roll axis (rad/s^2)."""
+    authority = 2 * airframe.thrust(1.0) * airframe_sampler.sides(airframe)[0] / airframe.inertia[0]
+    return airframe.mass, airframe.thrust_to_weight, airframe.lag_up, authority
+
+
+def explained(features: Floats, wanted: Floats) -> Floats:
+    """R^2 (P,) of ridge regression from features (N, F) to wanted (N, P): fitted on every second row."""
+    fit, tried = features[::2], features[1::2]
+    mean, scale = fit.mean(0), fit.std(0) + 1e-6
+    x, y = (fit - mean) / scale, wanted[::2] - wanted[::2].mean(0)
+    weight = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y)
+    left = wanted[1::2] - wanted[::2].mean(0) - ((tried - mean) / scale).clip(-10, 10) @ weight
+    r2: Floats = 1 - (left**2).sum(0) / ((wanted[1::2] - wanted[1::2].mean(0)) ** 2).sum(0)
+    return r2

@@ -1,0 +1,25 @@
+"""The picture of what a spiking state knows of its airframe over time."""
+
+from __future__ import annotations
+
+from spike_ctrl.evaluation.state_readout import StateReadout
+from spike_ctrl.report.figures import Figure, Line, Panel
+
+WORDS = {
+    "mass": "mass",
+    "thrust_to_weight": "thrust/weight",
+    "lag": "lag of the rotors",
+    "roll_authority": "authority over roll",
+}
+
+
+def figure(readout: StateReadout) -> Figure:
+    """R^2 of each property against the time: from the spiking state, and from what the policy saw."""
+    panels = []
+    for title, found in (("from the spiking state", readout.state), ("from what the policy saw alone", readout.seen)):
+        lines = [
+            Line(WORDS[name], readout.seconds.tolist(), r2.clip(0, 1).tolist(), colour=colour)
+            for colour, (name, r2) in enumerate(found.items())
+        ]
+        panels.append(Panel(title, "seconds after the start", "R^2 on other airframes", lines, low=0.0))
+    return Figure("readout", "A linear read-out of the quadrotor that is flown", panels)
