@@ -54,6 +54,7 @@ class Flight:
         key = []
         if signed:
             (folder / "key").write_bytes(self.key)
+            (folder / "key").chmod(0o600)
             key, arguments = ["--signing-key", "key"], (*arguments, "signing_key:=key")
         if tampered:
             port = free_port()

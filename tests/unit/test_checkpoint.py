@@ -350,7 +350,9 @@ def test_a_manifest_without_a_contract_field_is_refused_by_name(data, key):
         (lambda m: m["contract"].update(neuron={"tau": 1}), r"contract\.neuron: found fields \['tau'\]"),
         (lambda m: m.update(recipe="other"), "sha256: found .* the file was altered"),
         (lambda m: m["contract"].update(airframe="x500"), "sha256: found .* the file was altered"),
-        (lambda m: m.update(tolerance=1e9), "sha256: found .* the file was altered"),
+        (lambda m: m.update(tolerance=1e-3), "sha256: found .* the file was altered"),
+        (lambda m: m.update(tolerance=1e9), "tolerance: found 1000000000.0, wanted 0 to 0.01"),
+        (lambda m: m["contract"].update(airframe="../mine.yaml"), "contract.airframe: found '../mine.yaml', wanted a name"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused_by_name(data, change, match):

@@ -102,12 +102,14 @@ def test_a_key_file_holds_32_bytes_or_64_hexadecimal_digits(tmp_path):
     raw, text = tmp_path / "raw", tmp_path / "text"
     raw.write_bytes(KEY)
     text.write_text(KEY.hex() + "\n")
+    raw.chmod(0o600), text.chmod(0o400)
     assert read_key(raw) == read_key(text) == KEY
 
 
 def test_a_wrong_key_file_is_refused_by_name(tmp_path):
     path = tmp_path / "short"
     path.write_text("abc")
+    path.chmod(0o600)
     with pytest.raises(SigningError, match=f"signing key {path}: found 3 bytes, wanted 32 bytes or 64 hexadecimal digits"):
         read_key(path)
     with pytest.raises(SigningError, match="missing: cannot be read"):

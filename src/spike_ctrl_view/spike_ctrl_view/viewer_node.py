@@ -12,8 +12,8 @@ import numpy as np
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Spikes
 
-from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.replay import AXES
+from spike_ctrl.report.live_view import RUNGS
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
@@ -104,8 +104,8 @@ class Viewer(Node):
         rr, status = self.rerun, self.hearing.newest("policy/status")
         for name, colour in (("policy", scene.POLICY), ("guide", scene.GUIDE)):
             answer = self.hearing.newest(f"{name}/action")
-            for axis, value in enumerate(answer.action[:4] if answer is not None else ()):
-                axis = AXES[answer.layout][axis]
+            known = answer is not None and answer.layout in AXES
+            for axis, value in zip(AXES[answer.layout], answer.action[:4], strict=False) if known else ():
                 path = f"actions/{scene.slug(axis)}/{name}"
                 if path not in self.named:
                     rr.log(path, rr.SeriesLines(colors=[colour], names=[f"{axis}, {name}"]), static=True)
@@ -121,7 +121,7 @@ class Viewer(Node):
         supervisor = self.hearing.newest("supervisor/status")
         if supervisor is not None and supervisor.rung != self.rung:
             self.rung = supervisor.rung
-            rr.log("events", rr.TextLog(f"{Rung(self.rung).name}: {supervisor.reason}", level="INFO"))
+            rr.log("events", rr.TextLog(f"{RUNGS.get(self.rung, self.rung)}: {supervisor.reason}", level="INFO"))
         for _, severity, text in self.hearing.said:
             rr.log("events", rr.TextLog(text, level=LEVELS.get(severity, "INFO")))
         self.hearing.said.clear()

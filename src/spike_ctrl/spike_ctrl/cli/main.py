@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from spike_ctrl import __version__, cli
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.printable import printable
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 130
         if not _refuses(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     finally:
         if signal.getsignal(signal.SIGINT) is interrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from spike_ctrl.snn.neuron import PAPER, Neuron
 
 FORMAT, GRAPH_FORMAT = 1, 2
 TOLERANCE = 1e-4
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}")
+MOST_TOLERANCE = 1e-2  # of an action: a file that allows itself more proves nothing
 
 
 class CheckpointError(Exception):
@@ -128,6 +131,10 @@ def parse(text: Any, name: str) -> Manifest:
         raise CheckpointError(f"{name}: contract.sizes: found {sizes}, wanted {wanted}")
     if not (math.isfinite(contract["rate_hz"]) and contract["rate_hz"] > 0):
         raise CheckpointError(f"{name}: contract.rate_hz: found {contract['rate_hz']}, wanted more than 0")
+    if not 0 <= fields["tolerance"] <= MOST_TOLERANCE:
+        raise CheckpointError(f"{name}: tolerance: found {fields['tolerance']}, wanted 0 to {MOST_TOLERANCE}")
+    if contract["airframe"].endswith((".yaml", ".yml")) or not _NAME.fullmatch(contract["airframe"]):
+        raise CheckpointError(f"{name}: contract.airframe: found {contract['airframe']!r}, wanted a name and no path")
     neuron = _neuron(contract["neuron"], name) if number == FORMAT else None
     if written != text:
         raise CheckpointError(f"{name}: manifest: found other text than spike_ctrl writes: the file was altered")

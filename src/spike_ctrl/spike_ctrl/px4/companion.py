@@ -37,6 +37,7 @@ PAUSES, PAUSE = 200, 0.03  # calls in which this computer's own lateness is look
 HELD_UP = 0.05  # s: the link causes a longer round trip; a shorter one may come from this computer as well
 MODE_RATE, LANDED_RATE, WORD_RATE = 50.0, 20.0, 5.0  # Hz
 WORD_AGE = 1.5  # s, oldest valid ESTIMATOR_STATUS
+MOST_PARAMETERS = 4096  # names that are kept: PX4 has some 1500, and a sender may make up others
 MODE_LEAST = 1.0  # Hz: PX4 sends CURRENT_MODE twice a second and on changes; asking again would delay its receiver
 STATUS_AGE, POWER_AGE = 3.0, 5.0  # s, oldest valid HEARTBEAT and EXTENDED_SYS_STATE, oldest valid SYS_STATUS
 OVERDUE = {
@@ -154,6 +155,8 @@ class Companion:
         self._resets.append(event.now)
 
     def _take_parameter(self, event: link_events.ParameterReading) -> None:
+        if len(self.parameters) >= MOST_PARAMETERS and event.name not in self.parameters:
+            return
         self.parameters[event.name] = event.value
         self._read[event.name] = event.now
 

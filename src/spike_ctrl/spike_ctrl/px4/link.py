@@ -7,12 +7,14 @@ monotonic clock (s); times called `stamp` are the autopilot's (s).
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from spike_ctrl._files.printable import printable
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
@@ -36,6 +38,7 @@ from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim import action_mapping
 
+PARAMETER_NAME = re.compile(r"[A-Za-z0-9_]{1,16}")
 POSITION_VARIANCES = (0, 6, 11)  # of x, y, z in the upper triangle of ODOMETRY.pose_covariance
 
 
@@ -222,13 +225,14 @@ class Link:
 
     def _param_value(self, m: Any, now: float) -> ParameterReading | None:
         value = dialect.parameter_from_wire(m.param_value, m.param_type)
-        if value is None:
-            self.counts["parameter type"] += 1
+        if value is None or not PARAMETER_NAME.fullmatch(m.param_id):
+            self.counts["parameter type" if value is None else "parameter name"] += 1
             return None
         return ParameterReading(now, m.param_id, value, m.param_index, m.param_count)
 
     def _statustext(self, m: Any, now: float) -> StatusText:
-        return StatusText(now, m.severity, m.text.rstrip())  # PX4 ends texts that it also sends as events with a tab
+        text = m.text.rstrip()  # PX4 ends texts that it also sends as events with a tab
+        return StatusText(now, m.severity, printable(text))
 
     def _timesync(self, m: Any, now: float) -> ClockOffset | None:
         if m.tc1 == 0:  # the autopilot's own question

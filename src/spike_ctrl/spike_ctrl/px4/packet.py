@@ -10,6 +10,7 @@ from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.signing import BLOCK, Signing
 
 V1, V2 = 0xFE, 0xFD
+MOST_WRONG = 32  # packets of a datagram with a wrong checksum: each could begin at any byte, and every try costs time
 MAY_BE_UNSIGNED = {messages.MAVLINK_MSG_ID_RADIO_STATUS}  # the link's own radio cannot sign; it commands nothing
 
 
@@ -46,18 +47,23 @@ class Reader:
     def _frames(self, data: bytes) -> Iterator[bytes]:
         data = self._rest + bytes(data)
         self._rest = b""
-        at = 0
+        at = wrong = 0
         while at < len(data):
             size = _size(data, at)
-            if size and at + size <= len(data) and self._whole(data[at : at + size]):
+            ends_here = bool(size) and at + size <= len(data)
+            if ends_here and self._whole(data[at : at + size]):
                 yield data[at : at + size]
                 at += size
             elif self.stream and (size is None or at + size > len(data)):
                 self._rest = data[at:]  # the rest of the packet may come later
                 return
-            else:
+            elif wrong < MOST_WRONG or self.stream:
+                wrong += ends_here
                 self.counts["garbage"] += 1
                 at += 1
+            else:
+                self.counts["garbage"] += len(data) - at
+                return
 
     def _whole(self, frame: bytes) -> bool:
         """Whether the checksum holds. A message of another dialect cannot be checked, and counts as garbage."""

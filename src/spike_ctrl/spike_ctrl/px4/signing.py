@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import stat
 from pathlib import Path
 
 EPOCH_2015 = 1420070400.0  # s since 1970; signing counts from here in units of 10 us
 TICKS_PER_SECOND = 100_000
 NEW_STREAM_LAG = 60 * TICKS_PER_SECOND  # a new stream may lag behind this end's time by so much
+LONGEST = 1024  # bytes of a key file that are read
 BLOCK = 13  # bytes: link id, time stamp of 6, signature of 6
 
 
@@ -21,11 +24,14 @@ class SigningError(ValueError):
 
 
 def read_key(path: str | Path) -> bytes:
-    """The 32 bytes of a key file, which holds them raw or as 64 hexadecimal digits."""
+    """The 32 bytes of a key file, which holds them raw or as 64 hexadecimal digits, and which only its owner may read."""
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            mode, data = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read(LONGEST)
     except OSError as error:
         raise SigningError(f"signing key {path}: cannot be read ({error.strerror})") from None
+    if mode & 0o077:
+        raise SigningError(f"signing key {path}: found mode {mode:o}, wanted 600: others may read or change it (chmod 600)")
     if len(data) == 32:
         return data
     try:

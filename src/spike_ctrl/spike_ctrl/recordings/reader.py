@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.printable import printable
 from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.bag_messages import TYPES, messages
 from spike_ctrl.sim.observation import SIZE
@@ -185,7 +186,7 @@ def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Re
         space = topic[: -len(name)]
         namespace = space if namespace is None else namespace
         if space != namespace:
-            notes.append(f"{topic}: left out, the flight read is that of {namespace or '/'}")
+            notes.append(f"{printable(topic)}: left out, the flight read is that of {namespace or '/'}")
             continue
         found[name].append((received, message()))
     if not found["state"]:
@@ -299,7 +300,7 @@ def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:
     """Checkpoints by epoch. A replay chooses by epoch, so an epoch with two different files is left out."""
     kept: dict[int, Embedded] = {}
     for _, message in found:
-        one = Embedded(message.name, message.sha256, message.data.tobytes())
+        one = Embedded(printable(message.name), message.sha256, message.data.tobytes())
         before = kept.setdefault(message.epoch, one)
         if before.sha256 != one.sha256:
             notes.append(f"checkpoints: epoch {message.epoch} left out: found {before.name} and another one, {one.name}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from spike_ctrl._files.printable import printable
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.policy.pilot import Reason
@@ -23,6 +24,8 @@ RUNG_STYLES = {Rung.SNN: "bold blue", Rung.GUIDE: "bold yellow", Rung.HOLD: "bol
 STYLES = {"ok": "green", "info": "green", "warning": "yellow", "error": "bold red"}
 AXES = {"motors": ("FR", "BR", "BL", "FL"), "rates": ("thrust", "roll", "pitch", "yaw")}
 NAMES = {number: mode for number, mode in enumerate(("offboard", "hold", "land", "return", "a pilot's"))}
+RUNGS = {int(rung): rung.name for rung in Rung}
+REASONS = {int(reason): reason.name for reason in Reason}
 FAULTS = {fault.number: fault for fault in Fault}
 
 
@@ -64,7 +67,8 @@ def render(seen: SeenGraph):
     from rich.console import Group
     from rich.text import Text
 
-    head = Text.assemble(("spike-ctrl watch", "bold"), f"  {seen.now:.0f} s   ", (", ".join(seen.nodes) or "no node", "dim"))
+    nodes = printable(", ".join(seen.nodes)) or "no node"
+    head = Text.assemble(("spike-ctrl watch", "bold"), f"  {seen.now:.0f} s   ", (nodes, "dim"))
     if not seen.nodes and all(stream.age is None for stream in seen.streams):
         return Group(head, Text("nothing is heard: is a graph running, in this ROS_DOMAIN_ID?", style="yellow"))
     first = [_flight(seen)] if seen.supervisor is not None or seen.autopilot is not None else []
@@ -79,12 +83,12 @@ def _flight(seen: SeenGraph):
 
     lines, status, pilot = [], seen.supervisor, seen.autopilot
     if status is not None:
-        rung = Rung(status.rung)
+        rung = RUNGS.get(status.rung, f"rung {status.rung}?")
         since = f" for {seen.now - seen.rung_since:.0f} s   "
-        lines.append(Text.assemble((rung.name, RUNG_STYLES.get(rung, "bold")), since, (status.reason, "dim")))
+        lines.append(Text.assemble((rung, RUNG_STYLES.get(status.rung, "bold")), since, (printable(status.reason), "dim")))
         latched = FAULTS[status.latched].name if status.latched in FAULTS else "none"
         style = "red" if status.latched else "dim"
-        who = status.checkpoint_id or "none approved"
+        who = printable(status.checkpoint_id) or "none approved"
         lines.append(Text.assemble("policy ", who, "   latched fault ", (latched, style)))
     if pilot is not None and pilot.heard:
         where = "on the ground" if pilot.landed else "in the air"
@@ -115,7 +119,7 @@ def _training(seen: SeenGraph):
     minutes, seconds = divmod(int(status.remaining_time), 60)
     words = f" {100 * done:.0f} %   {minutes}:{seconds:02d} left   "
     lines = [
-        Text.assemble(f"{status.recipe}   ", (bar(done, 30), "blue"), words, (status.run, "dim")),
+        Text.assemble(f"{printable(status.recipe)}   ", (bar(done, 30), "blue"), words, (printable(status.run), "dim")),
         Text(
             f"{status.environment_steps / 1e6:.2f}M steps   {status.steps_per_second / 1e3:.0f}k steps/s   "
             f"{status.updates} updates   checkpoint {status.epoch}"
@@ -164,18 +168,17 @@ def _policy(seen: SeenGraph):
 
     lines, status = [], seen.policy
     if status is not None:
-        reason = Reason(status.reason)
-        style = "green" if reason is Reason.OK else "yellow"
-        who = f"   {status.checkpoint_id or 'no checkpoint'}, epoch {status.epoch}"
-        lines.append(Text.assemble((reason.name, style), who))
-        lines += [Text(status.detail, style="yellow")] if status.detail else []
+        style = "green" if status.reason == Reason.OK else "yellow"
+        who = f"   {printable(status.checkpoint_id) or 'no checkpoint'}, epoch {status.epoch}"
+        lines.append(Text.assemble((REASONS.get(status.reason, f"reason {status.reason}?"), style), who))
+        lines += [Text(printable(status.detail), style="yellow")] if status.detail else []
         times = (1e3 * status.inference_time, 1e3 * status.state_age)
         lines.append(Text("inference {:.2f} ms, answers after {:.2f} ms".format(*times)))
         for layer, rate in enumerate(status.spike_rate):
             style = "blue" if 0.0 < rate < 0.9 else "red"
             lines.append(Text.assemble(f"layer {layer} spikes ", (bar(rate, 20), style), f" {rate:.2f}"))
     for topic, action in seen.actions.items():
-        words = "  ".join(f"{axis} {value:+.2f}" for axis, value in zip(AXES[seen.layout], action, strict=True))
+        words = "  ".join(f"{axis} {value:+.2f}" for axis, value in zip(AXES.get(seen.layout, "abcd"), action, strict=False))
         lines.append(Text.assemble((f"{topic:<14}", "dim"), words))
     if seen.vehicles > 1:
         lines.append(Text(f"vehicle 0 of {seen.vehicles}", style="dim"))
@@ -186,10 +189,10 @@ def _events(seen: SeenGraph):
     from rich.text import Text
 
     one_line = {"no_wrap": True, "overflow": "ellipsis"}
-    lines = [
-        Text.assemble((f"{when:7.1f} s ", "dim"), (f"{severity:<8}", STYLES.get(severity, "")), text, **one_line)
-        for when, severity, text in seen.events[-EVENTS:]
-    ]
+    lines = []
+    for when, severity, text in seen.events[-EVENTS:]:
+        kind = (f"{printable(severity):<8}", STYLES.get(severity, ""))
+        lines.append(Text.assemble((f"{when:7.1f} s ", "dim"), kind, printable(text), **one_line))
     return _panel("events", lines)
 
 

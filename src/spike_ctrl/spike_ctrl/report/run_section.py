@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from spike_ctrl.report import ReportError, thinned
 from spike_ctrl.report.flight_charts import curve, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles
 
+LARGEST = 2**63
 CURVES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     # title of a chart: label of its y axis, names in metrics.jsonl and their names in the chart
     "Return": ("return", {"return": "as flown in training", "validation_return": "policy alone, validation starts"}),
@@ -43,17 +45,27 @@ def section(path: Path) -> Section:
 def metrics(path: Path) -> list[dict]:
     """The lines of a run's metrics.jsonl. A last line that a kill has cut off is left out. Raises ReportError."""
     file = path / "metrics.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            found.append(_numbers(json.loads(line)))
+        except (ValueError, RecursionError):
             if number < len(lines):
-                raise ReportError(f"{file}, line {number}: found '{line[:40]}', wanted a JSON mapping") from None
+                raise ReportError(f"{file}, line {number}: found '{line[:40]}', wanted a JSON mapping to numbers") from None
     if not found:
         raise ReportError(f"{file}: found no line, wanted metrics")
     return found
+
+
+def _numbers(line: object) -> dict:
+    """A line of metrics without what is not known (null, not finite). Raises ValueError for anything but such numbers."""
+    if not isinstance(line, dict):
+        raise ValueError
+    known = {name: value for name, value in line.items() if value is not None}
+    if not all(isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST) for value in known.values()):
+        raise ValueError
+    return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict]) -> Chart | None:
