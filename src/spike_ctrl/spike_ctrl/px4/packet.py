@@ -50,15 +50,16 @@ class Reader:
         at = wrong = 0
         while at < len(data):
             size = _size(data, at)
-            ends_here = bool(size) and at + size <= len(data)
-            if ends_here and self._whole(data[at : at + size]):
-                yield data[at : at + size]
-                at += size
-            elif self.stream and (size is None or at + size > len(data)):
+            end = at + size if size else 0  # 0: no packet starts here
+            tried = 0 < end <= len(data)
+            if tried and self._whole(data[at:end]):
+                yield data[at:end]
+                at = end
+            elif self.stream and (size is None or end > len(data)):
                 self._rest = data[at:]  # the rest of the packet may come later
                 return
             elif wrong < MOST_WRONG or self.stream:
-                wrong += ends_here
+                wrong += tried
                 self.counts["garbage"] += 1
                 at += 1
             else:
