@@ -9,6 +9,9 @@ ROS ?= $(or $(HELD),kilted)
 ifneq ($(filter-out $(ROS),$(HELD)),)
 $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
 endif
+TORCH ?= cpu
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+SIZE_l2f := : it compiles for some 15 minutes on one core
 PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
@@ -29,7 +32,7 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index ## make .venv: requirements, messages, packages; skips what is done; ROS=jazzy for another ROS 2
+setup: $(DONE)/index ## make .venv; skips what is done; ROS=jazzy for another ROS 2, TORCH=cuda for torch with CUDA (several GB)
 	@:
 
 clean: ## remove .venv and build; runs are kept
@@ -62,7 +65,7 @@ certify: setup ## 2000 random flights with faults in virtual time; page in runs/
 	$(VENV)/bin/spike-ctrl certify models/sih_quadx.safetensors $(or $(ARGS),--flights 2000)
 
 ##@ Measure
-bench: setup $(DONE)/test $(DONE)/l2f ## measure speed; writes build/bench.json
+bench: setup $(DONE)/test ## measure speed; writes build/bench.json; beside l2f where it is installed: make .venv/done/l2f
 	$(VENV)/bin/spike-ctrl bench $(ARGS)
 
 soak: setup $(DONE)/test ## ten minutes in the air at 100 Hz: memory, missed deadlines, jitter; writes build/soak.md; SECONDS=60
@@ -89,13 +92,25 @@ $(DONE)/venv:
 	@command -v g++ > /dev/null || { echo "setup: g++ is missing: apt-get install g++" >&2; exit 1; }
 	@$(PYTHON) -c 'import platform, sys; sys.exit(platform.system() != "Linux" or platform.machine() != "x86_64")' || \
 	  { echo "setup: the ROS 2 wheels are for Linux on x86-64 only; elsewhere install ROS 2 and use colcon build" >&2; exit 1; }
-	@echo "setup: $(VENV) from $$($(PYTHON) --version)"
+	@echo "setup: $(VENV) from $$($(PYTHON) --version); some minutes, most of them to fetch; what is done is kept if you stop it"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@mkdir -p $(DONE)
 	@touch $@
 
+# torch from PyTorch's own index has no CUDA in it: 0.2 GB to fetch and not several.
+$(DONE)/torch: | $(DONE)/venv
+	@if [ "$(TORCH)" != cpu ]; then \
+	  echo "setup: TORCH=$(TORCH): torch with CUDA, several GB"; \
+	elif $(PYTHON) -c 'from urllib.request import urlopen; urlopen("$(TORCH_CPU)/torch/", timeout=5)' 2> /dev/null; then \
+	  echo "setup: torch for the CPU, 0.2 GB to fetch, 0.7 GB on the disk; with CUDA: make setup TORCH=cuda"; \
+	  $(PIP) --index-url $(TORCH_CPU) "torch>=2.4"; \
+	else \
+	  echo "setup: $(TORCH_CPU) cannot be reached: torch comes from pip's own index, perhaps with CUDA and several GB"; \
+	fi
+	@touch $@
+
 $(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/l2f $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt | $(DONE)/venv
-	@echo "setup: requirements/$*.txt"
+	@echo "setup: requirements/$*.txt, $$(grep -c '=' $<) packages and what they need$(SIZE_$*)"
 	@$(PIP) -r $<
 	@touch $@
 
@@ -104,7 +119,7 @@ $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS): $(DONE)/%-$(ROS): requirements/$(ROS)/%
 	@$(PIP) -r $<
 	@touch $@
 
-$(DONE)/train: requirements/flight.txt
+$(DONE)/train: requirements/flight.txt $(DONE)/torch
 
 $(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
 	@echo "setup: messages"

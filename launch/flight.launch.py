@@ -223,7 +223,7 @@ def generate_launch_description():
         return [
             ExecuteProcess(  # it is no node: it takes no --ros-args
                 cmd=[*SPIKE_CTRL, "vehicle", *where, *options, "--priority", values["priority"], *words, "--until-disarmed"],
-                name="spike-ctrl",
+                name="vehicle",
                 output="screen",
                 sigterm_timeout="60",  # s, to land
                 on_exit=when_vehicle_ended,

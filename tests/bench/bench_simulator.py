@@ -6,6 +6,7 @@ action in, dynamics, observation, reward, ends of episodes and new starts; for l
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import time
@@ -28,6 +29,11 @@ PEER_SIZES = (64, 1024, 8192)
 def measure(repeats: int = 7, steps: int = 2_000_000) -> dict[str, float]:
     """Named figures: steps/s of the environment, of the dynamics alone and of l2f by number of vehicles, and the ratios."""
     figures = {}
+    if importlib.util.find_spec("l2f") is None:
+        print(
+            "  no ratio to l2f, which is not installed: make .venv/done/l2f compiles it in some 15 min",
+            flush=True,
+        )
     for vehicles in SIZES:
         runs = {"environment": _environment(vehicles), "extended": _environment(vehicles, _extended())}
         runs["dynamics"] = _dynamics(vehicles)

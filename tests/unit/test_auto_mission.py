@@ -3,7 +3,7 @@
 import pytest
 
 from spike_ctrl.control.trajectory import Trajectory
-from spike_ctrl.flight.auto_mission import Mission, MissionPhase, MissionPlan, advance
+from spike_ctrl.flight.auto_mission import NOT_HEARD, Mission, MissionPhase, MissionPlan, advance
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import Ladder
@@ -19,8 +19,8 @@ def rehearse(flight, plan=PLAN, until=None, seconds=60):
         flight.fly()
         airborne, refusals = flight.armed and not flight.landed, [e.text for e in flight.events if "refused" in e.text]
         refusal = refusals[-1] if refusals else ""
-        answers = flight.state.monitor.answers > 0
-        auto, requests, target = advance(auto, flight.state.ladder, airborne, answers, flight.now, plan, refusal)
+        missing = "" if flight.state.monitor.answers > 0 else "the policy does not answer"
+        auto, requests, target = advance(auto, flight.state.ladder, airborne, missing, flight.now, plan, refusal)
         if requests or target:
             flight.give(requests=requests, target=target)
         flight.auto = auto
@@ -59,6 +59,18 @@ def test_it_takes_off_only_once_the_policy_answers(Flight):
     flight = Flight()
     flight.policy = flight.nothing
     assert rehearse(flight, MissionPlan(ready_timeout=3.0)).failure == "not ready within 3 s: the policy does not answer"
+
+
+def test_a_vehicle_that_compiles_is_waited_for_and_named_where_it_never_comes():
+    def step(auto, missing, now):
+        return advance(auto, Ladder(Rung.SILENT, 0.0, ""), False, missing, now, PLAN)[0]
+
+    auto = step(step(Mission(), NOT_HEARD, 0.0), NOT_HEARD, 299.0)
+    assert auto.phase is MissionPhase.WAIT
+    assert step(auto, NOT_HEARD, 301.0).failure == "not ready within 300 s: the vehicle is not heard"
+    heard = step(auto, "the policy does not answer", 299.5)
+    assert step(heard, "the policy does not answer", 359.0).phase is MissionPhase.WAIT
+    assert step(heard, "the policy does not answer", 360.0).failure == "not ready within 60 s: the policy does not answer"
 
 
 def test_it_gives_up_waiting_and_says_so(Flight):

@@ -153,7 +153,7 @@ HEALTHY = EstimatorHealth(prearm_ok=True, horizontal=0.1, vertical=0.2)
         (None, 100.0, "estimator: nothing received"),
         (HEALTHY._replace(prearm_ok=False), 100.0, "its own pre-arm check fails"),
         (HEALTHY._replace(horizontal=0.9), 100.0, "horizontal position deviation: found 0.90 m, wanted at most 0.3 m"),
-        (HEALTHY._replace(vertical=math.nan), 100.0, "vertical position deviation: found nan m"),
+        (HEALTHY._replace(vertical=math.nan), 100.0, "vertical position deviation: not told yet"),
         (HEALTHY._replace(still_speed=0.5), 100.0, "speed while standing: found 0.50 m/s"),
         (HEALTHY._replace(resets=2), 100.0, "found 2 resets in ten seconds, wanted none"),
         (HEALTHY, 30.0, "state: found 30 Hz, wanted at least 80 Hz"),

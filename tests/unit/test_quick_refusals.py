@@ -37,7 +37,12 @@ def test_help_imports_no_compiler_and_no_torch(arguments):
         (["train", "--airframe", "nosuch"], "airframe 'nosuch' not found"),
         (["eval", "nosuch.safetensors"], "nosuch.safetensors"),
         (["launch", "nosuch"], "not found in launch"),
+        (["train", "--seed", "-1"], "--seed: found -1, wanted 0 to 4294967295"),
+        (["train", "--steps", "5"], "--steps: found 5, wanted 0 or 1000"),
+        (["retrain", "nosuch"], "nosuch: no such bag"),
+        (["identify", "nosuch", "--recipe", "nope"], "recipe 'nope' not found"),
         (["report", "nosuch"], "nosuch"),
+        (["film", "nosuch"], "nosuch"),
         (["export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"], "nosuch.safetensors"),
     ],
 )

@@ -31,15 +31,16 @@ class AutomaticFlight:
         return self.mission.phase is MissionPhase.DONE
 
     def advance(
-        self, ladder: Ladder, airborne: bool, answers: bool, point: SetPoint | None, now: float, refusal: str
+        self, ladder: Ladder, airborne: bool, missing: str, point: SetPoint | None, now: float, refusal: str
     ) -> tuple[tuple[Request, ...], Trajectory | None, str]:
         """Requests and target for the supervisor's next step, and the name of a phase that has just begun.
 
-        point: the present set-point. Where the policy is engaged, it becomes the centre of trajectories without one.
+        missing: see `auto_mission.advance`. point: the present set-point. Where the policy is engaged, it becomes the centre
+        of trajectories without one.
         """
         before = self.mission.phase
         self.mission, requests, target = auto_mission.advance(
-            self.mission, ladder, airborne, answers, now, self.plan, refusal
+            self.mission, ladder, airborne, missing, now, self.plan, refusal
         )
         phase = self.mission.phase.value if self.mission.phase is not before else ""
         if target is not None:

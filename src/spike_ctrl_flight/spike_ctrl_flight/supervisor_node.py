@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import TrajectoryError
 from spike_ctrl.flight import supervisor
+from spike_ctrl.flight.auto_mission import NOT_HEARD
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -149,7 +150,7 @@ class Supervisor(Node):
     def fly_on(self, now: float) -> None:
         """The next step of the automatic flight, and its end."""
         airborne = self.autopilot is not None and self.autopilot.airborne
-        known = (airborne, self.state.monitor.answers > 0, self.point, now, self.outputs.refusal)
+        known = (airborne, self.missing(), self.point, now, self.outputs.refusal)
         requests, target, phase = self.automatic.advance(self.state.ladder, *known)
         self.requests, self.target = [*self.requests, *requests], target or self.target
         if phase:
@@ -157,6 +158,12 @@ class Supervisor(Node):
         if phase and self.automatic.done:
             self.finished = self.automatic.mission.succeeded
             self.failure = None if self.finished else f"automatic flight: {self.automatic.mission.failure}"
+
+    def missing(self) -> str:
+        """What the automatic flight still waits for, in words; "" where it may ask to take off."""
+        if self.autopilot is None or self.state.sample is None:
+            return NOT_HEARD
+        return "" if self.state.monitor.answers else "the policy does not answer"
 
     def stopping(self) -> bool:
         """Told to end, it lands first: it commands until the autopilot has taken over. A second signal ends it at once."""

@@ -1,11 +1,13 @@
 """What the supervisor node publishes and logs after a step of the supervisor."""
 
+import re
 import secrets
 import time
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
 
+from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Event, Ladder
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_flight import flight_messages
@@ -18,6 +20,7 @@ class SupervisorOutputs:
 
     def __init__(self, node: Node, layout: str):
         self.layout, self.refusal, self._accepted, self._log = layout, "", None, node.get_logger()
+        self._waiting = ""  # the last status on SILENT, without figures
         self.source = secrets.randbits(63) + 1  # identifies this supervisor; 0 is for nodes that know of none
         self._command_out = node.create_publisher(FlightCommand, "command", qos.STREAM)
         self._request_out = node.create_publisher(AutopilotRequest, "autopilot_request", qos.STATUS)
@@ -44,7 +47,10 @@ class SupervisorOutputs:
         for event in output.events:
             self._tell(event)
         if output.status is not None:
-            self._log.info(output.status)
+            words = re.sub(r"[\d.-]+", "", output.status)
+            if output.rung is not Rung.SILENT or words != self._waiting:  # while it waits, each line once
+                self._log.info(output.status)
+            self._waiting = words if output.rung is Rung.SILENT else ""
         if output.status is not None or output.events:
             self._status_out.publish(flight_messages.supervisor_status(ladder, output, time.time_ns()))
 

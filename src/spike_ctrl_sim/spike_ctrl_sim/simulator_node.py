@@ -71,7 +71,7 @@ class Simulator(Node):
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
-        self.waits, self.silent = 0, False
+        self.waits, self.silent, self.alone = 0, False, False
         self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
         self.missed = self.stood_in = self.malformed = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
@@ -190,6 +190,8 @@ class Simulator(Node):
         others = [node for node in absent if node != "learner"]
         if others and (self.tick > 0 or self.waits * PATIENCE > START_PATIENCE):
             self.failure = f"tick {self.tick}: {' and '.join(others)} not connected for {PATIENCE * self.waits:.0f} s"
+        elif self.tick > 0 and "learner" in absent and not self.alone:
+            self.alone = True  # at the end of a training it goes first, and the launch ends the others
         elif self.tick > 0 and "learner" in absent:
             self.get_logger().error(f"tick {self.tick}: the learner is gone; flying on with epoch {self.leave.epoch}")
             self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)

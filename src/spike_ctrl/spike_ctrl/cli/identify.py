@@ -49,6 +49,7 @@ def add_bags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    require_names(options)
     from spike_ctrl.identify import identified_airframe as identification
 
     output_paths.require_file("--output", options.output)
@@ -61,6 +62,19 @@ def run(options: argparse.Namespace) -> int:
     print(f"airframe: {options.output}\nrecipe: {recipe}")
     print(f"train with: spike-ctrl train {recipe} --airframe {options.output}")
     return 0
+
+
+def require_names(options: argparse.Namespace) -> None:
+    """Refuse a wrong recipe or airframe before anything slow is imported. Raises AirframeError, RecipeError."""
+    from spike_ctrl import airframe as airframes
+    from spike_ctrl.learn import recipe as recipes
+
+    prior = airframes.load(options.airframe)
+    if options.recipe:
+        recipes.find(options.recipe).require_fit(prior)
+    for bag in options.bags:
+        if not bag.exists():
+            raise UsageError(f"{bag}: no such bag")
 
 
 def identified(options: argparse.Namespace, name: str):

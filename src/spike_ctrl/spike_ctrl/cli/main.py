@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # whoever started it may ignore SIGINT
     if ours:
         signal.signal(signal.SIGINT, interrupt)
+    if arguments is None:  # a command line, and not a program that calls this
+        compile_notice.on_stderr()
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:

@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
     output_paths.require_folder("--run", folder)
+    identify.require_names(options)
 
     from spike_ctrl.learn.training_process import training_process
 

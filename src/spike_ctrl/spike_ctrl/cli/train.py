@@ -73,10 +73,12 @@ def _check_names(options: argparse.Namespace) -> None:
     """Refuse a wrong recipe or airframe before torch is imported, which takes seconds."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.learn.recipe_blocks import require_run
 
     try:
         plan = recipes.find(options.recipe or ("offline" if options.from_bag else "default"))
         plan.require_fit(airframes.load(options.airframe or "crazyflie"))
+        require_run(256 if options.vehicles is None else options.vehicles, options.steps or 0, options.seed or 0, "--")
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -122,7 +122,7 @@ def _serve_mavlink(options, craft) -> int:
             signing=signing,
             system=1 + options.instance,
         )
-        print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
+        print(f"airframe {craft.name}", flush=True)
         Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)
         ports = udp_server.open_ports(options.local, options.connection, options.station, options.instance)
     except (
@@ -171,7 +171,7 @@ def _serve_px4(options, craft) -> int:
         listener = tcp_server.listen(options.px4_hil, options.instance)
     except (sensors.PlaceError, tcp_server.EndpointError) as error:
         raise UsageError(str(error)) from None
-    print(f"airframe {craft.name}; kernels compile on first use, some 10 s", flush=True)
+    print(f"airframe {craft.name}", flush=True)
     Simulation(craft, options.rate).advance()
     host, port = listener.getsockname()
     print(f"waiting for PX4 at tcp {host}:{port}", flush=True)

@@ -19,6 +19,8 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.operator_requests import Request
 
+NOT_HEARD = "the vehicle is not heard"
+
 
 class MissionPhase(Enum):
     """The phases of an automatic flight, in order."""
@@ -36,6 +38,7 @@ class Mission(NamedTuple):
 
     phase: MissionPhase = MissionPhase.WAIT
     since: float | None = None  # s, start of the phase
+    heard: bool = False  # the vehicle is there
     asked: float | None = None  # s, last request
     flown: float = 0.0  # s by the policy
     leg: int = 0  # index of the trajectory
@@ -53,7 +56,8 @@ class MissionPlan:
 
     trajectories: tuple[Trajectory, ...] = ()
     duration: float = within(20.0, 0.1, 3600.0)  # of each trajectory
-    ready_timeout: float = within(60.0, 1.0, 3600.0)
+    vehicle_timeout: float = within(300.0, 1.0, 3600.0)  # until the vehicle is heard: a simulated one compiles first
+    ready_timeout: float = within(60.0, 1.0, 3600.0)  # from then on
     engage_timeout: float = within(15.0, 1.0, 600.0)  # until a refused engagement ends the flight
     land_timeout: float = within(60.0, 1.0, 600.0)
     ask_again: float = within(1.0, 0.1, 60.0)
@@ -66,15 +70,15 @@ def advance(
     mission: Mission,
     ladder: Ladder,
     airborne: bool,
-    answers: bool,
+    missing: str,
     now: float,
     plan: MissionPlan,
     refusal: str = "",
 ) -> MissionStep:
     """One step after the supervisor's. Its requests and its target belong into the supervisor's next inputs.
 
-    answers: whether the policy answers; without that there is no take-off. now: s. refusal: the supervisor's last one, in
-    words; it tells what was missing where the flight never becomes ready.
+    missing: what is not there yet, NOT_HEARD or other words; "" where all is there. Without it there is no take-off. now: s.
+    refusal: the supervisor's last one, in words; it tells what was missing where the flight never becomes ready.
     """
     since = now if mission.since is None else mission.since
     mission = mission._replace(since=since)
@@ -84,10 +88,13 @@ def advance(
             return _next(mission, MissionPhase.TAKE_OFF, now)
         if airborne:  # without this a restart in the air would take off again after the autopilot has landed
             return _next(mission, MissionPhase.DONE, now, "the vehicle is in the air already")
-        if now - since > plan.ready_timeout:
-            why = (refusal or "nothing was refused") if answers else "the policy does not answer"
-            return _next(mission, MissionPhase.DONE, now, f"not ready within {plan.ready_timeout:g} s: {why}")
-        return _ask(mission, Request.TAKE_OFF, now, plan) if answers else (mission, (), None)
+        if missing != NOT_HEARD and not mission.heard:
+            mission, since = mission._replace(heard=True, since=now), now
+        patience = plan.ready_timeout if mission.heard else plan.vehicle_timeout
+        if now - since > patience:
+            why = missing or refusal or "nothing was refused"
+            return _next(mission, MissionPhase.DONE, now, f"not ready within {patience:g} s: {why}")
+        return (mission, (), None) if missing else _ask(mission, Request.TAKE_OFF, now, plan)
     if phase in (MissionPhase.TAKE_OFF, MissionPhase.ENGAGE) and rung > Rung.GUIDE:
         return _give_up(mission, ladder, now)
     if phase is MissionPhase.TAKE_OFF:

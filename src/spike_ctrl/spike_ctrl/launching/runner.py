@@ -90,6 +90,7 @@ def _environment() -> dict[str, str]:
         "FASTDDS_DEFAULT_PROFILES_FILE": str(resources.find("config", "fastdds.xml")),
         "OMP_NUM_THREADS": "1",  # several processes share the cores
         "PYTHONUNBUFFERED": "1",
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",  # the launch names the node, and time needs half a line
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
 

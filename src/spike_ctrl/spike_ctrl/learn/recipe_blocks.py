@@ -9,7 +9,7 @@ import numpy as np
 
 from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl._files.ranges import within
+from spike_ctrl._files.ranges import require, within
 from spike_ctrl.sim import floored_reward
 from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.sim.randomisation import Randomisation, Start
@@ -126,6 +126,9 @@ class ReplaySettings:
     actor_batch: int = within(64, 1, 4096)
 
 
+RUN_LIMITS = {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}
+
+
 @dataclass(frozen=True)
 class ScheduleSettings:
     """An iteration is `iteration_steps` vehicle-steps; the rest says what happens in each, and what decays over the run."""
@@ -136,3 +139,11 @@ class ScheduleSettings:
     learning_rate_end: float = within(1e-3, 1e-7, 1.0)
     averaging: float = within(0.005, 1e-5, 1.0)
     evaluations: int = within(20, 1, 1000)
+
+
+def require_run(vehicles: int, steps: int, seed: int, prefix: str = "") -> None:
+    """Raise ValueError for what no run can have. steps: 0 for the recipe's. prefix: what users write before a name."""
+    require({"vehicles": vehicles, "seed": seed}, RUN_LIMITS, prefix)
+    limits = ScheduleSettings.__dataclass_fields__["steps"].metadata
+    if steps and not limits["low"] <= steps <= limits["high"]:
+        raise ValueError(f"{prefix}steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files import provenance, ranges
+from spike_ctrl._files import provenance
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.learn.recipe_blocks import ScheduleSettings
+from spike_ctrl.learn.recipe_blocks import require_run
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import study
 from spike_ctrl.learn.trainer import train as fly_and_learn
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy
-
-LIMITS = {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}
 
 
 class Trained(NamedTuple):
@@ -83,10 +81,7 @@ def start(
 
     Raises RecipeError, AirframeError, ValueError for an argument out of range or a folder that holds a run, and RunError.
     """
-    ranges.require({"vehicles": vehicles, "seed": seed}, LIMITS, prefix)
-    limits = ScheduleSettings.__dataclass_fields__["steps"].metadata
-    if steps and not limits["low"] <= steps <= limits["high"]:
-        raise ValueError(f"{prefix}steps: found {steps}, wanted 0 or {limits['low']} to {limits['high']}")
+    require_run(vehicles, steps, seed, prefix)
     craft = airframes.load(airframe)
     plan = (recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))).with_steps(steps)
     place = folder if isinstance(folder, Path) else folder(plan)

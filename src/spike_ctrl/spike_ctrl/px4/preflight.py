@@ -114,7 +114,8 @@ def audit_estimator(
         ("speed while standing", estimator.still_speed, wanted.still_speed, "m/s"),
     ):
         if not found <= limit and not (airborne and math.isnan(found)):
-            what = f"estimator: {name}: found {found:.2f} {unit}, wanted at most {limit:g} {unit}"
+            told = "not told yet" if math.isnan(found) else f"found {found:.2f} {unit}"
+            what = f"estimator: {name}: {told}, wanted at most {limit:g} {unit}"
             unmet.append(Unmet(what, "wait until the estimator has converged, or check its sensors"))
     if estimator.resets:
         what = f"estimator: found {estimator.resets} resets in ten seconds, wanted none"
