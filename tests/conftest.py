@@ -1,6 +1,7 @@
 """What all tests share. The environment is set before any ROS library is loaded."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -13,6 +14,15 @@ os.environ.update(
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
     FASTDDS_DEFAULT_PROFILES_FILE=str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"),
 )
+
+
+@pytest.fixture(autouse=True)
+def _signals_end_the_run():
+    """A verb that runs in this process takes Ctrl-C over; after the test it ends the test run again."""
+    taken = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in taken.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -292,6 +292,16 @@ def test_a_datagram_may_hold_several_packets_and_rubbish_between_them():
     assert link.counts["garbage"] == len(b"\xfd\x00rubbish") + 4
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_message_of_newer_firmware_is_passed_over_whole_and_damages_nothing(stream):
+    autopilot, link = Autopilot(), Link(stream)
+    inside = bytes.fromhex("fe0000") + odometry(autopilot)[:30]  # its payload looks as if packets began in it
+    newer = packet(59_999, 77, inside, system=1, component=1)
+    found = events(odometry(autopilot) + newer + odometry(autopilot) + newer, link)
+    assert [type(event).__name__ for event in found] == ["Odometry", "Odometry"]
+    assert link.counts["unknown"] == 2 and not link.counts["bad checksum"] and not link.counts["garbage"]
+
+
 def test_a_cut_datagram_does_not_spoil_the_next():
     send, link = Autopilot(), Link()
     assert events(odometry(send)[:-1], link) == []

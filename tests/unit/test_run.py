@@ -111,11 +111,22 @@ def test_the_policy_loads_with_its_contract_and_origin(finished):
     assert action.shape == (4,)
 
 
+def test_it_keeps_the_policy_of_the_beginning_and_of_later_stages(finished):
+    folder, _, _ = finished
+    kept = sorted((folder / "stages").iterdir())
+    steps = [checkpoint.load(path).manifest.evaluation["stage"]["steps"] for path in kept]
+    assert [f"{count:012d}.safetensors" for count in steps] == [path.name for path in kept]
+    assert steps[0] == 0 and RECIPE.schedule.steps / 2 in steps and len(set(steps)) >= 4
+    first, last = checkpoint.load(kept[0]).weights, checkpoint.load(folder / "policy.safetensors").weights
+    assert first.keys() == last.keys() and any(not np.array_equal(first[name], last[name]) for name in first)
+
+
 def test_the_progress_line_is_one_line_and_tells_how_it_goes(finished):
     lines = finished[2]
     assert len(lines) >= 5 and not any("\n" in line for line in lines)
-    for word in ("steps", "return", "survival", "guide", "critic", "actor", "left"):
-        assert word in lines[-1]
+    assert [word in lines[-1] for word in ("left", "SNN alone", "flown")] == [True] * 3
+    assert max(map(len, lines)) <= 80 - len("[learner] ")
+    assert lines[-1].index("left") < lines[-1].index("SNN alone") < lines[-1].index("flown")  # what counts first
 
 
 def test_equal_seeds_write_equal_metrics_and_others_do_not(finished, tmp_path):
@@ -232,11 +243,11 @@ def one_line(caught, *words):
 
 
 def test_a_folder_that_holds_a_run_is_refused_with_what_to_do(stopped):
-    before = {path.name: path.read_bytes() for path in stopped.iterdir()}
+    before = {path: path.read_bytes() for path in stopped.rglob("*.*")}
     with pytest.raises(EarlierError) as caught:
         start(stopped)
     one_line(caught, str(stopped), "exists already", f"--resume {stopped}", "name another")
-    assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
+    assert {path: path.read_bytes() for path in stopped.rglob("*.*")} == before
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

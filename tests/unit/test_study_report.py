@@ -11,10 +11,10 @@ def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
     account = study_runner.ProgressEstimate(units, units[1:], now=100.0)
     assert account.seconds_left(105.0) == float("inf")
     assert (
-        account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units | b: third | 1:00 left"
+        account.line(worker_pool.Progress(units[1], 1 / 3, "third"), 110.0) == "1/3 units, 1:00 left, b: third"
     )  # 1 of 7 in 10 s
     assert (
-        account.line(worker_pool.Done(units[1], UnitResult([])), 130.0) == "2/3 units | b: done | 0:40 left"
+        account.line(worker_pool.Done(units[1], UnitResult([])), 130.0) == "2/3 units, 0:40 left, b: done"
     )  # 3 of 7 in 30 s
     account.line(worker_pool.Done(units[2], UnitResult([])), 170.0)
     assert account.seconds_left(170.0) == 0

@@ -23,6 +23,19 @@ class Bowl(nn.Module):
 # --- the actor ---
 
 
+def test_in_units_of_the_labels_deviation_the_loss_is_the_share_that_is_not_explained():
+    rng = np.random.default_rng(0)
+    together, apart = 0.3 * rng.standard_normal((50, 40, 1)), 0.01 * rng.standard_normal((50, 40, 4))
+    label = torch.from_numpy((together + apart).astype(np.float32))  # the motors differ thirty times less than they change
+    weight = torch.ones(50, 40)
+    learner = algorithm(bc_unit="deviation")
+    batch = learner.batch(sequences(50, 40))._replace(label=label, label_weight=weight, weight=weight)
+    assert learner.actor_losses(batch, label.mean((0, 1)).expand_as(label))[0].item() == pytest.approx(1.0, abs=0.01)
+    assert learner.actor_losses(batch, label)[0].item() == 0.0
+    common = learner.actor_losses(batch, label.mean(-1, keepdim=True).expand_as(label))[0].item()
+    assert common == pytest.approx(0.75, abs=0.01)  # right in one of four directions
+
+
 def test_the_critics_opinion_reaches_every_parameter_of_the_actor():
     learner = algorithm()
     batch = learner.batch(sequences(30, 32))

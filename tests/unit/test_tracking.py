@@ -90,8 +90,8 @@ def test_the_guide_that_knows_the_force_is_blown_less_far_than_the_guide_that_do
 @pytest.mark.parametrize("name", [*NAMES, *(f"randomised-{name}" for name in FOLLOWED)])
 def test_every_protocol_is_found_by_its_name(name):
     found = protocols.find(name)
-    assert found.name == name and found.unknown == name.startswith(("randomised", "real"))
-    assert (found.trajectory is None) == (name in ("frozen", "randomised", "corners", "real-flights"))
+    assert found.name == name and found.unknown == name.startswith(("randomised", "real", "airframes"))
+    assert (found.trajectory is None) == (name in ("frozen", "randomised", "corners", "real-flights", "airframes"))
 
 
 @pytest.mark.parametrize("name", ["spiral", "randomised-frozen", "climb", "models/crazyflie.safetensors"])

@@ -9,8 +9,7 @@ from rclpy.node import Node
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
-from spike_ctrl_flight.flight_parameters import parse_place
-from spike_ctrl_flight.supervisor_node import SERVICES
+from spike_ctrl_flight.operator_services import SERVICES, parse_place
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run

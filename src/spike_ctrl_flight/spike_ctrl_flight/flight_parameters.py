@@ -1,6 +1,5 @@
 """Parameters that the nodes of a flight share, and the flight settings that follow from them."""
 
-import math
 from dataclasses import dataclass
 
 from spike_ctrl import airframe
@@ -59,14 +58,3 @@ def require_fit(model: str, vehicle: Airframe, rate_hz: float) -> None:
         raise NodeParameterError(str(error)) from None
     for unmet in preflight.audit_contract(contract, vehicle, rate_hz, vehicle.action_layout):
         raise NodeParameterError(f"{model}: {unmet}")
-
-
-def parse_place(text: str) -> tuple[tuple[float, float, float], float]:
-    """Position (m, ENU) and yaw (rad) from x,y,z or x,y,z,yaw. Raises NodeParameterError."""
-    try:
-        found = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        found = ()
-    if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
-        raise NodeParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
-    return found[:3], sum(found[3:])

@@ -30,6 +30,7 @@ from spike_ctrl_flight import flight_messages
 from spike_ctrl_flight.automatic_flight import AutomaticFlight
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings, require_fit
 from spike_ctrl_flight.graph_watch import GraphWatch
+from spike_ctrl_flight.operator_services import SERVICES
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import declare, parameter
@@ -37,7 +38,6 @@ from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
-SERVICES = {request.name.lower(): request for request in Request if request is not Request.SHUT_DOWN}
 ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action": "candidate"}
 
 

@@ -17,6 +17,7 @@ from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from spike_ctrl._files import compile_notice
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
 from spike_ctrl_ros.declared_parameters import NodeParameterError
@@ -56,6 +57,7 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     let_through()
+    compile_notice.on_stderr()
     try:
         priority = checked_priority(PRIORITY, os.environ.get(PRIORITY, ""))
         _init(arguments)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance, ranges
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import show_progress
+from spike_ctrl.cli._terminal import end_progress, show_progress
 from spike_ctrl_studies import SUMMARIES
 
 GROUP = "train"
@@ -68,8 +68,10 @@ def run(options: argparse.Namespace) -> int:
     except (ExperimentError, MissingPackage) as error:
         raise UsageError(str(error)) from None
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, the same command goes on")
+        end_progress()
+        print("stopped; what is finished is kept, the same command goes on")
         return 130
-    print(f"\n{study_runner.summary(folder)}\n")
+    end_progress()
+    print(f"{study_runner.summary(folder)}\n")
     print(f"report: {folder.path / 'report.md'}\nfigures: {folder.path / 'figures.html'}")
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from spike_ctrl._files.time_left import time_left
 from spike_ctrl.report import figures
 from spike_ctrl_studies import cluster, study, worker_pool
 from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
@@ -86,7 +87,7 @@ class ProgressEstimate:
         share, text = (1.0, "done") if isinstance(event, Done) else (event.share, event.text)
         self.left[event.unit.name] = event.unit.weight * (1 - share)
         self.finished += isinstance(event, Done)
-        return f"{self.finished}/{self.total} units | {event.unit.name}: {text} | {_clock(self.seconds_left(now))} left"
+        return f"{self.finished}/{self.total} units, {time_left(self.seconds_left(now))} left, {event.unit.name}: {text}"
 
     def seconds_left(self, now: float) -> float:
         """Estimated time left, s; infinity until something is done."""
@@ -99,7 +100,3 @@ def summary(folder: Folder) -> str:
     """The report of a finished folder for the terminal, without figures and notes."""
     text = (folder.path / "report.md").read_text()
     return text.split("## Figures")[0].split("## How it was measured")[0].strip()
-
-
-def _clock(seconds: float) -> str:
-    return "--:--" if seconds == float("inf") else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

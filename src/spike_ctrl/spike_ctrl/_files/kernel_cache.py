@@ -7,10 +7,13 @@ there would leave stale machine code in use.
 from __future__ import annotations
 
 import hashlib
+import importlib.abc
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 VARIABLE = "NUMBA_CACHE_DIR"
 KERNEL = re.compile(rb"\bnjit\b|_files\.kernel import")
@@ -20,13 +23,29 @@ IMPORT = rb"^\s*(?:from (%b[\w.]*) import (\([^)]*\)|[^\n]*)|import (%b[\w.]*))"
 def use(package: Path) -> None:
     """Have numba keep compiled kernels in the folder for the sources in `package`, unless NUMBA_CACHE_DIR names another.
 
-    It makes no difference whether numba has been imported before.
+    It makes no difference whether numba has been imported before. Where it has not, the sources are read when it is: that
+    takes a tenth of a second, which a program without kernels need not wait.
     """
     if VARIABLE in os.environ:
         return
+    if "numba" not in sys.modules:
+        sys.meta_path.insert(0, _BeforeNumba(package))
+        return
     os.environ[VARIABLE] = str(folder(package))
-    if "numba" in sys.modules:  # which has read its environment
-        sys.modules["numba"].config.CACHE_DIR = os.environ[VARIABLE]
+    sys.modules["numba"].config.CACHE_DIR = os.environ[VARIABLE]  # it has read its environment
+
+
+class _BeforeNumba(importlib.abc.MetaPathFinder):
+    """Finds nothing. It names the folder as soon as numba is looked for, which reads its environment when it is loaded."""
+
+    def __init__(self, package: Path) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        """Nothing; see the class."""
+        if name == "numba" and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            os.environ.setdefault(VARIABLE, str(folder(self.package)))
 
 
 def folder(package: Path) -> Path:

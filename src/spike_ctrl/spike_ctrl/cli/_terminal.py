@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
+import time
+from typing import TextIO
+
+from spike_ctrl.launching.screen import Screen
 
 
 def show_progress(line: str) -> None:
-    """Print a line in the place of the one before; where there is no terminal, below it."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[K{line}", end="", flush=True)
-    else:
-        print(line, flush=True)
+    """Show a line in the place of the one before, as wide as the terminal; elsewhere print one now and then."""
+    _screen(sys.stdout).live("", line)
+
+
+def end_progress() -> None:
+    """Leave the last line of progress standing; what is printed next comes below it."""
+    _screen(sys.stdout).settle()
 
 
 def stop_signals() -> list[int]:
@@ -20,3 +27,8 @@ def stop_signals() -> list[int]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: received.append(number))
     return received
+
+
+@functools.lru_cache(maxsize=1)
+def _screen(stream: TextIO) -> Screen:
+    return Screen(stream, time.monotonic)

@@ -36,13 +36,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import launching
-    from spike_ctrl.control import trajectory
 
     for name in ("setpoint", "trajectory", "size", "period"):
         if getattr(options, name) and options.request != "set_target":
             raise UsageError(f"--{name}: found with {options.request}, wanted only with set_target")
-    if options.trajectory not in ("", *trajectory.KINDS):
-        raise UsageError(f"--trajectory: found '{options.trajectory}', wanted one of {', '.join(trajectory.KINDS)}")
+    if options.trajectory:
+        from spike_ctrl.control import trajectory  # numpy comes with it, for which no other request waits
+
+        if options.trajectory not in trajectory.KINDS:
+            raise UsageError(f"--trajectory: found '{options.trajectory}', wanted one of {', '.join(trajectory.KINDS)}")
     given = {name: getattr(options, name) for name in ("request", "size", "period")}
     given |= {name: f"'{text}'" for name in ("setpoint", "trajectory") if (text := getattr(options, name))}
     try:

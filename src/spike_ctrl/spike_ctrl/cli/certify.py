@@ -16,7 +16,8 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import show_progress
+from spike_ctrl._files.time_left import time_left
+from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "fly"
 EXAMPLES = """
@@ -65,10 +66,10 @@ def _fly(campaign, options) -> None:
             shown, left = now, (missing - done) * (now - begin) / done
             broken = sum(o.left or o.crashed for o in campaign.outcomes.values())
             show_progress(
-                f"{options.flights - missing + done}/{options.flights} flights, {broken} broke the promise; "
-                f"{seconds / cpu:.0f} virtual s per CPU s; {int(left) // 60}:{int(left) % 60:02d} left"
+                f"{options.flights - missing + done}/{options.flights} flights, {time_left(left)} left, "
+                f"{broken} broke the promise, {seconds / cpu:.0f} virtual s per CPU s"
             )
-    print()
+    end_progress()
 
 
 def _tell(campaign, options) -> int:

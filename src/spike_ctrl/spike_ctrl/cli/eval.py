@@ -17,7 +17,8 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import show_progress
+from spike_ctrl._files.time_left import time_left
+from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "train"
 EXAMPLES = """
@@ -31,9 +32,11 @@ spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
 spike-ctrl eval --guide --airframe crazyflie_l2f
 spike-ctrl eval --pid --mellinger --protocol hover circle
 spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
+spike-ctrl eval models/any_quad.safetensors --protocol airframes --guide --raptor --seeds 5    # on 5 x 1024 quadrotors
 spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
 SIMULATORS = ("crazyflow", "rotorpy")
+CARRIER = "any_quad"  # the airframe as which those of the protocol airframes are simulated
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +75,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="frozen, randomised: also mean and deviation over N other sets of 1024 starts, 2 or more",
+        help="frozen, randomised: also mean, deviation over N other sets of 1024 starts; airframes: over N sets (2 or more)",
+    )
+    parser.add_argument(
+        "--plants",
+        type=int,
+        metavar="N",
+        help="airframes: quadrotors of a set, 1 to 8192 (default: 1024)",
     )
     parser.add_argument(
         "--json",
@@ -87,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         os.environ.setdefault("SCIPY_ARRAY_API", "1")  # crazyflow wants it before scipy, which numba brings, is imported
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
-    from spike_ctrl.evaluation.protocols import REAL, STARTS, ProtocolError, find
+    from spike_ctrl.evaluation.protocols import AIRFRAMES, REAL, SETS, ProtocolError, find
     from spike_ctrl.policy import checkpoint
 
     if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
@@ -106,15 +115,19 @@ def run(options: argparse.Namespace) -> int:
         protocols = [find(name) for name in options.protocol or ["frozen"]]
     except ProtocolError as error:
         raise UsageError(f"--protocol: {error}; models come before it") from None
-    if options.seeds and (options.seeds < 2 or not any(one.name in STARTS for one in protocols)):
+    if options.seeds and (options.seeds < 2 or not any(one.name in SETS for one in protocols)):
         found = f"{options.seeds} with {', '.join(one.name for one in protocols)}"
-        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(STARTS)}")
+        raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(SETS)}")
+    if options.plants is not None and (not 1 <= options.plants <= 8192 or AIRFRAMES not in [one.name for one in protocols]):
+        raise UsageError(f"--plants: found {options.plants}, wanted 1 to 8192, with --protocol {AIRFRAMES}")
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [found.manifest.contract.airframe for found in loaded.values()]
-    vehicle = airframe.load(options.airframe or (names[0] if names else "crazyflie"))
+    drawn = [one.name == AIRFRAMES for one in protocols]
+    own = CARRIER if all(drawn) else names[0] if names else "crazyflie"
+    vehicle = airframe.load(options.airframe or own)
     policies = {}
     real = [one.name == REAL for one in protocols]
-    foreign = all(real)  # there the plants are never the one that a policy was made for
+    foreign = all(real) or all(drawn)  # there the plants are never the one that a policy was made for
     for model, found in loaded.items():
         if foreign:
             vehicle.require_layout(found.manifest.contract.action)
@@ -125,6 +138,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"--protocol {REAL}: found airframe {vehicle.name} without a battery, wanted one that was identified"
         )
+    if any(drawn):
+        _require_carrier(vehicle)
     if options.raptor or options.pid or options.mellinger or options.simulator:
         vehicle.require_layout("motors")
     if options.compensate_battery:
@@ -149,8 +164,8 @@ def run(options: argparse.Namespace) -> int:
 def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl.evaluation import tracking
-    from spike_ctrl.evaluation.benchmark import evaluate, randomised, table
-    from spike_ctrl.evaluation.protocols import CORNERS, REAL
+    from spike_ctrl.evaluation.benchmark import STARTS, evaluate, randomised, table
+    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL
     from spike_ctrl.sim.randomisation import Randomisation
 
     flown = _controllers(protocol, options, vehicle, policies)
@@ -158,6 +173,8 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
         return _fly_corners(flown, vehicle)
     if protocol.name == REAL:
         return _fly_references(flown, vehicle)
+    if protocol.name == AIRFRAMES:
+        return _fly_airframes(flown, vehicle, options.plants or STARTS, max(options.seeds, 1))
     plants = randomised(vehicle) if protocol.unknown else Randomisation()
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
@@ -190,8 +207,9 @@ def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
         for label, controller in flown.items():
             found[label].append(evaluate(controller, vehicle, seed=seed, randomisation=plants))
         left = (time.monotonic() - begun) / number * (count - number)
-        show_progress(f"start set {number} of {count}, {left:.0f} s left")
-    print(f"\nairframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
+        show_progress(f"start set {number} of {count}, {time_left(left)} left")
+    end_progress()
+    print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
     return found
 
 
@@ -226,14 +244,37 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
     return {label: those | {"trim step": answers[label].to_dict()} for label, those in flights.items()}
 
 
+def _require_carrier(vehicle) -> None:
+    from spike_ctrl.sim import airframe_sampler
+    from spike_ctrl.sim.randomisation import Randomisation
+
+    try:
+        airframe_sampler.require_carrier(vehicle, Randomisation())
+    except ValueError as error:
+        raise UsageError(f"--protocol airframes: {error}; leave --airframe out, or name {CARRIER}") from None
+
+
+def _fly_airframes(flown, vehicle, airframes: int, sets: int) -> dict[str, dict]:
+    from spike_ctrl.evaluation import airframe_flights
+
+    begun, found = time.monotonic(), {label: [] for label in flown}
+    seeds = airframe_flights.seeds(sets)
+    for number, seed in enumerate(seeds):
+        for index, (label, controller) in enumerate(flown.items()):
+            shown = _shares(f"set {number + 1}, {label}", number * len(flown) + index, sets * len(flown), begun)
+            found[label].append(airframe_flights.fly(controller, vehicle, seed=seed, airframes=airframes, shown=shown))
+    words = f"{sets} sets of {airframes} airframes, seeds {seeds[0]} to {seeds[-1]}"
+    print(f"{words}; figure-eight: {min(airframes, airframe_flights.FOLLOWED)} of each\n{airframe_flights.table(found)}")
+    return {label: {"sets": [one.to_dict() for one in sets], "seeds": list(seeds)} for label, sets in found.items()}
+
+
 def _shares(who: str, before: int, parts: int, begun: float):
     """Shows progress and time left from the share of a part that is flown, of which `before` are over since `begun`."""
 
     def shown(share: float) -> None:
         done = (before + share) / parts
         left = (time.monotonic() - begun) * (1 - done) / done
-        if share == 1 or sys.stdout.isatty():
-            show_progress(f"{who}: {done:.0%}, {left:.0f} s left")
+        show_progress(f"{done:.0%}, {time_left(left)} left, {who}")
 
     return shown
 
@@ -272,8 +313,9 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
             shown = _shares(f"{simulator.name}, {label}", done, len(makers) * len(flown), begun)
             found[label] = other_simulators.fly(controller, simulator, seed, shown)
         ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
-        show_progress(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
-        print("".join(f"\n  assumed: {line}" for line in simulator.assumptions).lstrip("\n"))
+        end_progress()
+        print(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
+        print("\n".join(f"  assumed: {line}" for line in simulator.assumptions))
         print(other_simulators.table(found))
         about = {"thrust_to_weight": simulator.rotors.thrust_to_weight, "assumptions": list(simulator.assumptions)}
         kinds = {label: {kind: one.to_dict() for kind, one in kinds.items()} for label, kinds in found.items()}
@@ -285,7 +327,7 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
     from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
-    from spike_ctrl.evaluation.protocols import CORNERS, REAL, STARTS
+    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, STARTS
 
     flown = {}
     for model, policy in policies.items():
@@ -293,10 +335,13 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
         if options.guide and protocol.name in STARTS:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
             flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
-    if options.guide and protocol.name != REAL:
+    if options.guide and protocol.name == AIRFRAMES:
+        flown["guide, told each plant"] = BatteryCompensated(GuideController(GeometricGuide(vehicle)))
+        flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+    elif options.guide and protocol.name != REAL:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))
-    if options.guide and (protocol.unknown or protocol.name == CORNERS):
+    if options.guide and (protocol.unknown or protocol.name == CORNERS) and protocol.name != AIRFRAMES:
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
     flown |= _baselines(options, vehicle)
     if not options.compensate_battery:

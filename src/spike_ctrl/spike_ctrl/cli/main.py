@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spike_ctrl import __version__, cli
+from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.printable import printable
 
@@ -116,6 +117,7 @@ def _run(arguments: list[str]) -> int:
         known = re.findall(r"--?\w[\w-]*", reader.format_usage())
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
+    compile_notice.on_stderr()
     return verb.run(options)
 
 

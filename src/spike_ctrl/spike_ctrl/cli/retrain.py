@@ -13,7 +13,7 @@ from pathlib import Path
 from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli import identify
-from spike_ctrl.cli._terminal import show_progress, stop_signals
+from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
 
 GROUP = "train"
 EXAMPLES = """
@@ -57,7 +57,7 @@ def _retrain(options: argparse.Namespace, folder: Path) -> int:
         print(f"run {run.folder}: recipe {plan.name}", flush=True)
         stop = stop_signals()
         finished = learn(run, 0, show_progress, lambda: bool(stop))
-        print()
+        end_progress()
         if not finished:
             print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
             return 130

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance, ranges
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import show_progress, stop_signals
+from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
 
 GROUP = "train"
 EXAMPLES = """
@@ -112,14 +112,14 @@ def _train(run, offline_steps: int) -> int:
 
     stop = stop_signals()
     finished = learn(run, offline_steps, show_progress, lambda: bool(stop))
-    print()
+    end_progress()
     if not finished:
         if offline_steps:
             print(f"stopped; the best policy so far is in {run.folder}")
         else:
             print(f"stopped; go on with: spike-ctrl train --resume {run.folder}")
         return 130
-    print("evaluating on 1024 starts ...", flush=True)
+    print("evaluating on 1024 starts", flush=True)
     print(comparison(run.finish(), run.learner.airframe))
     print(f"policy: {run.policy_path}")
     return 0

@@ -17,6 +17,7 @@ from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import controllers
 from spike_ctrl.evaluation.controllers import GuideController
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
@@ -109,6 +110,7 @@ def evaluate(
     seed: int = EVALUATION_SEED,
     starts: int = STARTS,
     randomisation: Randomisation = Randomisation(),
+    ranges: AirframeRanges | None = None,
 ) -> Evaluation:
     """Fly `starts` episodes of the position task, 5 s at most each, and score them in all four columns.
 
@@ -116,6 +118,7 @@ def evaluate(
     `predict` of Stable-Baselines3, or a function of the observations (N, 18) that gives actions (N, 4) in [-1, 1].
     airframe: an `Airframe`, its name or the path of its file; None: that of the checkpoint or of the guide, else
     crazyflie. The seed is that of the published figures. randomisation: of the plants, see `randomised`.
+    ranges: whole airframes are drawn from them, see `airframe_sampler`; their carrier is the airframe.
 
     Raises CheckpointError for a file that cannot be flown, AirframeError for an airframe, TypeError for what cannot fly,
     ValueError for actions of another shape.
@@ -124,7 +127,7 @@ def evaluate(
     1.0
     """
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
-    task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation)
+    task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation, airframes=ranges)
     environment = Environment(craft, starts, task)
     observation, _ = environment.reset(seed=seed)
     controller.begin(starts)

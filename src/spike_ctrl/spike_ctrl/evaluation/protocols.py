@@ -3,7 +3,8 @@
 frozen: 1024 starts on the nominal plant. randomised: the same starts on plants that the policy cannot know. corners: hover,
 step and figure-eight on plants that are 20 % off in all combinations. The others are trajectories that are followed from a
 hover, on the nominal plant, or on unknown ones with `randomised-` before the name. real-flights: the references of real
-flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty.
+flights on plants as an airframe with a battery was identified, with sensors that err, from full to empty. airframes: whole
+quadrotors that nobody described to the controller, drawn by scaling laws.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ FOLLOWED = (*KINDS, "gust")
 UNKNOWN = "randomised-"
 CORNERS = "corners"
 REAL = "real-flights"
-NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL)
+AIRFRAMES = "airframes"
+SETS = (*STARTS, AIRFRAMES)  # which may be flown on several sets of starts
+NAMES = (*STARTS, *FOLLOWED, CORNERS, REAL, AIRFRAMES)
 
 
 class ProtocolError(ValueError):
@@ -50,8 +53,8 @@ class Protocol:
 
 def find(name: str) -> Protocol:
     """The protocol of that name. Raises ProtocolError."""
-    if name in (*STARTS, CORNERS, REAL):
-        return Protocol(name, unknown=name in ("randomised", REAL))
+    if name in (*STARTS, CORNERS, REAL, AIRFRAMES):
+        return Protocol(name, unknown=name in ("randomised", REAL, AIRFRAMES))
     kind = name.removeprefix(UNKNOWN)
     if kind not in FOLLOWED:
         raise ProtocolError(f"found '{name}', wanted among {', '.join(NAMES)}, {UNKNOWN}NAME of one that is followed")

@@ -21,6 +21,7 @@ from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
 from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.protocols import Gust
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation, Start
 
@@ -85,12 +86,22 @@ def track(
     return summary(errors(controller, environment, observation, trajectory, preview, gust).distance)
 
 
-def hovering(airframe: Airframe, vehicles: int, steps: int, randomisation: Randomisation) -> tuple[Environment, np.ndarray]:
-    """Vehicles that hover on their set-points, for a flight of `steps` steps; and the first observation."""
+def hovering(
+    airframe: Airframe,
+    vehicles: int,
+    steps: int,
+    randomisation: Randomisation,
+    ranges: AirframeRanges | None = None,
+    seed: int = EVALUATION_SEED,
+) -> tuple[Environment, np.ndarray]:
+    """Vehicles that hover on their set-points, for a flight of `steps` steps; and the first observation.
+
+    ranges: whole airframes are drawn from them; the airframe is their carrier.
+    """
     start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
-    task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation)
+    task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation, airframes=ranges)
     environment = Environment(airframe, vehicles, task)
-    return environment, environment.reset(seed=EVALUATION_SEED)[0]
+    return environment, environment.reset(seed=seed)[0]
 
 
 class FollowedErrors(NamedTuple):

@@ -20,14 +20,14 @@ class Screen:
         self._printed: dict[str, float] = {}
 
     def line(self, name: str, text: str) -> None:
-        """Print a line of the process `name`, above the progress line."""
+        """Print a line of the process `name` ("" for none), above the progress line."""
         self._write(self._erase() + self._prefixed(name, text) + "\n" + self._live)
 
     def live(self, name: str, text: str) -> None:
         """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
         if self.terminal:
             erase = self._erase()
-            width = os.get_terminal_size(self.stream.fileno()).columns - len(f"[{name}] ") - 1
+            width = os.get_terminal_size(self.stream.fileno()).columns - len(_prefix(name)) - 1
             self._live = self._prefixed(name, text[: max(width, 0)])
             self._write(erase + self._live)
         elif self.clock() - self._printed.get(name, float("-inf")) >= LIVE_PERIOD:
@@ -44,8 +44,8 @@ class Screen:
         return "\r\x1b[K" if self._live else ""
 
     def _prefixed(self, name: str, text: str) -> str:
-        if not self.colour:
-            return f"[{name}] {text}"
+        if not self.colour or not name:
+            return _prefix(name) + text
         colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
         return f"\x1b[{colour}m[{name}]\x1b[0m {text}"
 
@@ -82,6 +82,10 @@ class LineSplitter:
         if self._rest:
             self.screen.line(self.name, _decoded(self._rest))
             self._rest = b""
+
+
+def _prefix(name: str) -> str:
+    return f"[{name}] " if name else ""
 
 
 def _decoded(data: bytes) -> str:

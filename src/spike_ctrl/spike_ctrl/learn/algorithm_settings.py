@@ -39,6 +39,9 @@ class TD3BCSettings:
     # flew itself, for there it is the policy's own action with noise; 1 where the guide flew.
     label: str = field(default="buffer", metadata={"choices": ("buffer", "guide")})
     bc_own: float = within(1.0, 0.0, 1.0)
+    # The unit of the label's error: one, or the label's own spread over the batch, in which a loss of 1 explains nothing.
+    # Recorded motors differ from each other by much less than they change together.
+    bc_unit: str = field(default="one", metadata={"choices": ("one", "deviation")})
     # The unit in which the critic's opinion is weighed: the mean of |Q|, as in the paper, or the deviation of Q over the
     # batch, which does not change when the reward is shifted.
     q_unit: str = field(default="mean", metadata={"choices": ("mean", "deviation")})

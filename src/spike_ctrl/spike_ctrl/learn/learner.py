@@ -228,6 +228,7 @@ class Learner:
             seed=VALIDATION_SEED,
             starts=VALIDATION_STARTS,
             randomisation=self.recipe.task.randomisation,
+            ranges=self.recipe.task.airframes,
         )
 
     def start_from(self, weights: Mapping[str, np.ndarray]) -> None:

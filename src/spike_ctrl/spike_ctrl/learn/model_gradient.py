@@ -38,9 +38,9 @@ from spike_ctrl.learn.closed_loop_kernel import NetworkArrays, Sight
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
-from spike_ctrl.sim import dynamics, rate_loop
+from spike_ctrl.sim import airframe_sampler, dynamics, rate_loop
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, STATE_ROWS
+from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, EPISODE, STATE_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, require_short_delays
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
@@ -112,6 +112,8 @@ class ModelGradient:
             parameter.grad = torch.zeros_like(parameter)
         self._at_once = at_once = s.vehicles // self.size
         require_short_delays(airframe, recipe.task.randomisation)
+        if recipe.task.airframes:
+            airframe_sampler.require_carrier(airframe, recipe.task.randomisation)
         self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = m = motion(airframe, 1 / RATE_HZ)
@@ -248,6 +250,11 @@ class ModelGradient:
     def _restart(self, tile: VehicleTile, who: np.ndarray, index: int) -> None:
         """Start new episodes in some vehicles of a tile: plants of their own, states among those received."""
         draw_some(tile.buffer, who, self.seed, index * self.size, *self._draw)
+        if ranges := self.recipe.task.airframes:
+            numbers = dynamics.read(tile.buffer, EPISODE, self.size)
+            for n in np.flatnonzero(who):
+                drawn = airframe_sampler.draw_vehicle(ranges, self.seed, index * self.size + int(n), int(numbers[n]))
+                airframe_sampler.put(tile.buffer, n, drawn, self.airframe)
         held = min(self.received, STARTS)
         state = dynamics.read(tile.buffer, STATE_ROWS, self.size)
         state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]

@@ -25,6 +25,7 @@ from spike_ctrl.learn.recipe_blocks import (
     TaskSettings,
     TermSettings,
 )
+from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.reward import TERMS, Coefficients
 from spike_ctrl.sim.sensor_errors import SensorSettings
 from spike_ctrl.snn import slope_schedule
@@ -42,8 +43,9 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 
 # Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before.
 NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
-NEW |= {"bc_own": 1.0, "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
+NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
+NEW |= {"airframes": None}
 NEW |= {"sensors": dataclasses.asdict(SensorSettings())}
 
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
@@ -341,5 +343,6 @@ _SPECIAL = {
     "guide": _guide,
     "task.reward": _reward,
     "task.terms": _terms,
+    "task.airframes": lambda value, source, key: airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError),
 }
 """Keys whose values may be of several kinds, or name code, and what reads them."""

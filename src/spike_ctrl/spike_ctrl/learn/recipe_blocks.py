@@ -11,6 +11,7 @@ from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import require, within
 from spike_ctrl.sim import floored_reward
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import CURRICULUM_STEPS, Coefficients, curriculum
@@ -34,6 +35,7 @@ class TaskSettings:
     """Training episodes. The evaluation has its own, frozen ones.
 
     reward: "start", "end" or "curriculum" of the paper's weights, or weights of your own. terms: costs of your own.
+    airframes: whole airframes are drawn, see `AirframeRanges`; their arms and battery are those of the run's airframe.
     """
 
     box: float = within(0.6, 0.1, 100.0)
@@ -42,6 +44,7 @@ class TaskSettings:
     start: Start = Start()
     randomisation: Randomisation = Randomisation()
     terms: dict[str, TermSettings] = field(default_factory=dict)
+    airframes: AirframeRanges | None = None
 
     def stage(self, progress: float) -> float:
         """Progress of the reward curriculum at this progress of the training."""

@@ -18,7 +18,9 @@ from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> Environment:
     """The vehicles that a recipe trains on."""
     t = recipe.task
-    task = Task(box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation)
+    task = Task(
+        box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation, airframes=t.airframes
+    )
     return Environment(airframe, vehicles, task, terms=t.reward_terms())
 
 
@@ -54,7 +56,8 @@ class Rollout:
 
     def see(self) -> VehicleStates:
         environment = self.environment
-        plant = None if environment.task.randomisation.exact else environment.plant
+        task = environment.task
+        plant = None if task.randomisation.exact and task.airframes is None else environment.plant
         return VehicleStates(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
 
     def fly(

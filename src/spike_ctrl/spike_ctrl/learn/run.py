@@ -4,6 +4,7 @@ recipe.yaml         the recipe as it ran; airframe.yaml what flew; vehicles and 
 metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
 teacher/            the run that trained the teacher, where the recipe has one that is learned
 policy.safetensors  the averaged policy that validated best so far; of equals the latest
+stages/             the averaged policy at the shares STAGES of the run, by steps: how it learned, for films
 state.safetensors   everything that a resumed run needs
 evaluation.json     the frozen evaluation of the policy
 """
@@ -21,6 +22,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
@@ -32,6 +34,8 @@ from spike_ctrl.policy import checkpoint
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
 REPORT_PERIOD = 1.0  # wall seconds between lines of metrics
+FORETOLD = 0.01  # share of all steps from which on the time left is told
+STAGES = (0.0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's steps; most is learned early
 # Policies whose scores differ by less are equals. One start of the 256 that ends early is worth nearly a point, and an
 # early policy that was lucky with it hovers less exactly than the later one.
 TIE = 1.0
@@ -111,10 +115,10 @@ class Run:
 
     @property
     def remaining(self) -> float:
-        """Wall seconds to the end at this sitting's pace; infinite before the first step."""
-        done = self.learner.steps - self._first_step
-        left = max(0, self.learner.recipe.schedule.steps - self.learner.steps)
-        return left * (self.clock() - self._begun) / done if done else float("inf")
+        """Wall seconds to the end at this sitting's pace; infinite before FORETOLD of all steps: the beginning compiles."""
+        done, whole = self.learner.steps - self._first_step, self.learner.recipe.schedule.steps
+        left = max(0, whole - self.learner.steps)
+        return left * (self.clock() - self._begun) / done if done >= FORETOLD * whole else float("inf")
 
     def report(self, metrics: dict[str, float]) -> None:
         """Write metrics to JSONL and TensorBoard."""
@@ -151,10 +155,20 @@ class Run:
             self.save_policy({"validation": evaluation.to_dict()})
         return evaluation
 
-    def save_policy(self, evaluation: dict, weights=None) -> None:
+    def save_stage(self) -> None:
+        """Keep the averaged policy as it is now. Raises CheckpointError."""
+        steps, share = self.learner.steps, round(self.learner.progress, 4)
+        path = self.folder / "stages" / f"{steps:012d}.safetensors"
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path.parent}: cannot be written ({error.strerror}); what was saved can be resumed") from None
+        self.save_policy({"stage": {"steps": steps, "share": share}}, path=path)
+
+    def save_policy(self, evaluation: dict, weights=None, path: Path | None = None) -> None:
         learner = self.learner
         checkpoint.save(
-            self.policy_path,
+            path or self.policy_path,
             learner.averaged_weights() if weights is None else weights,
             learner.contract(),
             graph=learner.graph,
@@ -194,32 +208,27 @@ class Run:
             self._writer.close()
 
     def progress_line(self, metrics: dict[str, float], steps_per_second: float) -> str:
-        """One line on how it goes."""
-        parts = [
-            f"{100 * self.learner.progress:3.0f} %",
-            f"{self.learner.steps / 1e6:.2f}M steps",
-            f"{steps_per_second / 1e3:.0f}k/s",
-        ]
-        if "return" in metrics:
-            parts.append(f"return {metrics['return']:.0f} survival {metrics['survival']:.2f}")
-        parts.append(f"guide {100 * metrics['guide_share']:.0f} % k {metrics['slope']:.1f}")
-        if "critic_loss" in metrics:
-            parts.append(f"critic {metrics['critic_loss']:.3f}")
-        if "actor_loss" in metrics:
-            parts.append(f"actor {metrics['actor_loss']:.3f}")
+        """One line on how it goes, what counts first; at most 70 characters, for a terminal of 80."""
+        parts = [f"{100 * self.learner.progress:3.0f} %", f"{time_left(self.remaining)} left"]
         if self.best is not None:
             column = self.best.columns[HEADLINE]
             parts.append(f"SNN alone {column['return_mean']:.0f} ({column['survival']:.3f})")
-        parts.append(f"{_clock(self.remaining)} left")
-        return " | ".join(parts)
+        if "return" in metrics:
+            parts.append(f"flown {metrics['return']:.0f} ({metrics['survival']:.2f})")
+        if metrics["guide_share"]:
+            parts.append(f"guide {100 * metrics['guide_share']:.0f} %")
+        parts.append(f"{steps_per_second / 1e3:.{0 if steps_per_second > 1e4 else 1}f}k/s")
+        return ", ".join(parts)
 
 
 class TrainingPace:
-    """When to validate and save: validations evenly over the run's progress, saves by wall time."""
+    """When to validate and save: validations evenly over the run's progress, stages at STAGES, saves by wall time."""
 
     def __init__(self, run: Run):
         self.run, self._saved = run, run.clock()
         self._next = run.learner.progress + 1 / run.learner.recipe.schedule.evaluations
+        self._stages = [share for share in STAGES if share > run.learner.progress or not run.learner.steps]
+        self._keep_stage()
 
     def keep(self) -> None:
         """Validate and save if it is time."""
@@ -227,9 +236,16 @@ class TrainingPace:
         if run.learner.progress >= self._next and not run.learner.finished:
             self._next += 1 / run.learner.recipe.schedule.evaluations
             run.validate()
+        self._keep_stage()
         if run.clock() - self._saved >= SAVE_PERIOD:
             run.save()
             self._saved = run.clock()
+
+    def _keep_stage(self) -> None:
+        progress, due = self.run.learner.progress, len(self._stages)
+        self._stages = [share for share in self._stages if share > progress]
+        if len(self._stages) < due:
+            self.run.save_stage()
 
 
 def _kept(policy: Path) -> Evaluation | None:
@@ -262,9 +278,3 @@ def _write_json(path: Path, data: dict) -> None:
 def folder_for(recipe: Recipe, stamp: str) -> Path:
     """Where a run goes that is given no folder."""
     return Path("runs") / f"{recipe.name}-{stamp}"
-
-
-def _clock(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "--:--"
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

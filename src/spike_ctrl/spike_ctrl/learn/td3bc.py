@@ -162,7 +162,10 @@ class TD3BC:
     def actor_losses(self, batch: Batch, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """|label - action|^2 and -alpha Q_1(s, action) / unit for the actor's own actions [L, B, A]."""
         total = batch.weight.sum().clamp(min=1)
-        imitation = (batch.weight * batch.label_weight * (action - batch.label).square().sum(-1)).sum() / total
+        miss = (action - batch.label).square().sum(-1)
+        if self.settings.bc_unit == "deviation":
+            miss = in_deviations(action - batch.label, batch.label, batch.weight).square().mean(-1)
+        imitation = (batch.weight * batch.label_weight * miss).sum() / total
         self.critic.requires_grad_(False)
         privileged = batch.privileged[:-1]
         if isinstance(self.critic, AdvantageCritic):
@@ -174,6 +177,18 @@ class TD3BC:
         if self.settings.q_unit == "deviation":
             size = ((batch.weight * (value.detach() - mean.detach()).square()).sum() / total).sqrt()
         return imitation, -self.settings.alpha * mean / size.clamp(min=1e-6)
+
+
+def in_deviations(error: torch.Tensor, label: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Errors [L, B, A] in units in which the labels [L, B, A] have the unit matrix as their covariance (whitening).
+
+    weight: [L, B], of the labels.
+    """
+    total = weight.sum().clamp(min=1)
+    centred = label - (weight[..., None] * label).sum((0, 1)) / total
+    covariance = torch.einsum("lb,lbi,lbj->ij", weight, centred, centred) / total
+    floor = (1e-6 * covariance.trace() + 1e-12) * torch.eye(label.shape[-1], dtype=label.dtype)  # labels that never change
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(covariance + floor), error[..., None], upper=False)[..., 0]
 
 
 def lambda_returns(reward, terminated, next_value, following, gamma: float, td_lambda: float) -> torch.Tensor:

@@ -52,7 +52,10 @@ class Reader:
             size = _size(data, at)
             end = at + size if size else 0  # 0: no packet starts here
             tried = 0 < end <= len(data)
-            if tried and self._whole(data[at:end]):
+            if size and self._foreign(data, at, size):
+                self.counts["unknown"] += 1
+                at = end
+            elif tried and self._whole(data[at:end]):
                 yield data[at:end]
                 at = end
             elif self.stream and (size is None or end > len(data)):
@@ -65,6 +68,16 @@ class Reader:
             else:
                 self.counts["garbage"] += len(data) - at
                 return
+
+    @staticmethod
+    def _foreign(data: bytes, at: int, size: int) -> bool:
+        """Whether a message of another dialect lies here, whole: what follows it, if anything, begins a packet.
+
+        It cannot be checked. Newer firmware has messages that this dialect lacks; what their payloads hold is no packet.
+        """
+        end = at + size
+        known = end <= len(data) and _number(data[at:end]) in messages.mavlink_map
+        return not known and (end == len(data) or (end < len(data) and data[end] in (V1, V2)))
 
     def _whole(self, frame: bytes) -> bool:
         """Whether the checksum holds. A message of another dialect cannot be checked, and counts as garbage."""

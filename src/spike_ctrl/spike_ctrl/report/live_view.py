@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from spike_ctrl._files.printable import printable
+from spike_ctrl._files.time_left import time_left
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.policy.pilot import Reason
@@ -116,8 +117,7 @@ def _training(seen: SeenGraph):
 
     status = seen.training
     done = _share(seen)
-    minutes, seconds = divmod(int(status.remaining_time), 60)
-    words = f" {100 * done:.0f} %   {minutes}:{seconds:02d} left   "
+    words = f" {100 * done:.0f} %   {time_left(status.remaining_time)} left   "
     lines = [
         Text.assemble(f"{printable(status.recipe)}   ", (bar(done, 30), "blue"), words, (printable(status.run), "dim")),
         Text(

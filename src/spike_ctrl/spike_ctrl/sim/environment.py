@@ -16,8 +16,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from spike_ctrl._files.arrays import Flags, Floats
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.sim import dynamics, episode_kernels, randomisation, rate_loop
+from spike_ctrl.sim import airframe_sampler, dynamics, episode_kernels, randomisation, rate_loop
 from spike_ctrl.sim.action_mapping import at_hover
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import DELAY, ENDED, EPISODE
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
@@ -41,12 +42,16 @@ Stepped: TypeAlias = tuple[Floats, Floats, Flags, Flags, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """The position task: half-width of the box (m), steps of an episode, distribution of starts and of true plants."""
+    """The position task: half-width of the box (m), steps of an episode, distribution of starts and of true plants.
+
+    airframes: from where whole airframes are drawn, whose arms and battery are the environment's airframe's.
+    """
 
     box: float = 0.6
     episode_steps: int = 500
     start: Start = field(default_factory=Start)
     randomisation: Randomisation = field(default_factory=Randomisation)
+    airframes: AirframeRanges | None = None
 
 
 def _reach(sensors: SensorSettings) -> Floats:
@@ -123,6 +128,8 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
+        if task.airframes:
+            airframe_sampler.require_carrier(airframe, task.randomisation)
         self._seed, self._noise = 0, np.random.default_rng(0)
         self._errors = None if sensors.exact else SensorErrors(sensors, vehicles, RATE_HZ)
         self._sight = LateSight(vehicles) if sensors.late else None
@@ -156,6 +163,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         flat, hover = observation.ravel(), self._rules[2]
         episode_kernels.start(self.buffer, who, self._seed, self._draw, flat, hover, self._extension)
+        self._exchange(who)
         self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
         if self._terms:
             self._terms.reset(who)
@@ -177,10 +185,11 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        begun = self.read(ENDED) > 0 if self._terms or self._errors else ends[0]
+        begun = self.read(ENDED) > 0 if self._terms or self._errors or self.task.airframes else ends[0]
         finished = self._kernel(
             self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results, self._extension
         )  # fmt: skip
+        self._exchange(begun)
         terminated, truncated = ends
         flight = _statistics(episode) if finished else {}
         if self._terms:
@@ -192,6 +201,15 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
         return self._sensed(observation, begun), reward, terminated, truncated, info
+
+    def _exchange(self, begun: Flags) -> None:
+        """Vehicles (N,) whose episode has just begun become those that are drawn for it."""
+        if self.task.airframes:
+            numbers = self.read(EPISODE)
+            for n in np.flatnonzero(begun):
+                drawn = airframe_sampler.draw_vehicle(self.task.airframes, self._seed, int(n), int(numbers[n]))
+                airframe_sampler.put(self.buffer, int(n), drawn, self.airframe)
+            dynamics.begin_extension_some(self.buffer, begun, self._rules[2], self._extension)
 
     def _hovering(self) -> Floats:
         return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)

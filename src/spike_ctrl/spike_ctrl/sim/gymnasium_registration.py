@@ -6,12 +6,9 @@ it is not, they are registered as soon as somebody imports it.
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import sys
-from collections.abc import Sequence
 from types import ModuleType
+
+from spike_ctrl._files.after_import import after_import
 
 POSITION = "spike_ctrl/Position-v0"
 EPISODE_STEPS = 500
@@ -19,11 +16,7 @@ EPISODE_STEPS = 500
 
 def register() -> None:
     """Register the names now, or as soon as Gymnasium is imported."""
-    gymnasium = sys.modules.get("gymnasium")
-    if gymnasium is not None:
-        _register(gymnasium)
-    elif not any(isinstance(finder, _AfterGymnasium) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _AfterGymnasium())
+    after_import("gymnasium", _register)
 
 
 def _register(gymnasium: ModuleType) -> None:
@@ -35,31 +28,3 @@ def _register(gymnasium: ModuleType) -> None:
             vector_entry_point=f"{home}:position_vector",
             max_episode_steps=EPISODE_STEPS,
         )
-
-
-class _AfterGymnasium(importlib.abc.MetaPathFinder):
-    """Finds Gymnasium as the other finders do, and has our names registered when it has been loaded."""
-
-    asking = False
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != "gymnasium" or self.asking:
-            return None
-        self.asking = True
-        try:
-            spec = importlib.util.find_spec(name)  # asks this finder, too
-        finally:
-            self.asking = False
-        if spec is not None and (loader := spec.loader) is not None:
-
-            def load_and_register(module: ModuleType) -> None:
-                del loader.exec_module
-                loader.exec_module(module)
-                _register(module)
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-
-            loader.exec_module = load_and_register  # type: ignore[method-assign]
-        return spec

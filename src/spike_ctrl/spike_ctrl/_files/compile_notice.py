@@ -1,0 +1,39 @@
+"""Says that numba compiles, once per process and only where it does: nobody should wonder whether a program hangs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+from spike_ctrl._files.after_import import after_import
+
+TEXT = "compiling the simulator for this machine, some 30 s, once"
+
+
+def on_stderr() -> None:
+    """Print TEXT when the first kernel is compiled that is kept on the disk; later processes find it there."""
+    install(lambda: print(TEXT, file=sys.stderr, flush=True))
+
+
+def install(tell: Callable[[], None]) -> None:
+    """Call `tell` once, when the first kernel is compiled that is kept on the disk. Imports nothing slow."""
+
+    def listen(numba: ModuleType) -> None:
+        from numba.core import event
+
+        class FirstCompilation(event.Listener):  # type: ignore[misc]
+            told = False
+
+            def on_start(self, event: event.Event) -> None:
+                kept = type(event.data["dispatcher"]._cache).__name__ != "NullCache"
+                if kept and not self.told:
+                    self.told = True
+                    tell()
+
+            def on_end(self, event: event.Event) -> None:
+                pass
+
+        event.register("numba:compile", FirstCompilation())
+
+    after_import("numba", listen)

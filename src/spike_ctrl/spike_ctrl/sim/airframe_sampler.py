@@ -1,0 +1,278 @@
+"""Quadrotors that nobody has described: whole airframes drawn by scaling laws, and how one flies in a batch of others.
+
+Size follows from mass, everything else from size and weight (docs/any_quad.md has the sources). With m the mass, l the
+distance of a rotor from the centre, and each factor drawn from its range:
+
+    l = reach m^(1/3)        J_x = slenderness m l^2       thrust at full speed = thrust_to_weight m g
+    torque per thrust = yaw_reach l                        drag along the body = drag m v
+
+The kernels take the arms of one airframe, the carrier, for all vehicles of a batch. A square X with other arms flies as
+one with the carrier's, where all torques and inertias are multiplied by the ratio of the arms: the angular accelerations
+are the same, and so is the flight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe, AirframeError
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.randomisation import Randomisation
+
+ROUNDING = 1e-3  # by how much a figure of a described airframe may be beyond a range
+
+
+def _from(low: float, high: float, least: float, most: float) -> Any:
+    return dataclasses.field(default=(low, high), metadata={"low": least, "high": most})
+
+
+@dataclass(frozen=True)
+class AirframeRanges:
+    """From where to where airframes are drawn. The first group is uniform in the logarithm, the second in the value.
+
+    The third group are bounds of what an episode adds: steady force and torque on each axis in [-x, x]; charge of the
+    carrier's battery.
+    """
+
+    mass: tuple[float, float] = _from(0.02, 5.0, 1e-3, 100.0)  # kg
+    thrust_to_weight: tuple[float, float] = _from(1.5, 5.0, 1.1, 20.0)
+    reach: tuple[float, float] = _from(0.10, 0.22, 0.01, 1.0)  # m / kg^(1/3)
+    slenderness: tuple[float, float] = _from(0.1, 0.6, 0.01, 1.0)
+    pitch_over_roll: tuple[float, float] = _from(0.65, 1.5, 0.1, 10.0)  # J_y / J_x
+    yaw_reach: tuple[float, float] = _from(0.03, 0.2, 1e-3, 1.0)
+    lag: tuple[float, float] = _from(0.01, 0.15, 1e-3, 1.0)  # s, of rotors that speed up
+    lag_down: tuple[float, float] = _from(1.0, 2.0, 0.5, 10.0)  # over that; their lag is at most `lag`'s upper end
+
+    yaw_inertia: tuple[float, float] = _from(0.9, 2.0, 0.1, 3.0)  # J_z over the mean of the others
+    linear_thrust: tuple[float, float] = _from(-0.12, 0.4, -0.15, 1.0)  # share of the rest of the thrust
+    idle_thrust: tuple[float, float] = _from(0.0, 0.33, 0.0, 0.5)  # of the weight, at command 0
+    drag: tuple[float, float] = _from(0.05, 0.6, 0.0, 10.0)  # 1/s
+    vertical_drag: tuple[float, float] = _from(0.3, 1.0, 0.0, 10.0)  # over that
+    drag_height: tuple[float, float] = _from(0.0, 0.8, 0.0, 10.0)  # lever of the drag over l: see `velocity_moment`
+    angular_drag: tuple[float, float] = _from(0.0, 7.0, 0.0, 100.0)  # 1/s, of J_x
+    dead_time: tuple[float, float] = _from(0.0, 0.02, 0.0, MAX_DEAD_TIME)  # s
+    charge: tuple[float, float] = _from(0.3, 1.0, 0.0, 1.0)
+
+    force: float = within(0.05, 0.0, 1.0)  # of the weight
+    trim: float = within(0.04, 0.0, 1.0)  # torque about x and y, of weight times l; about z of weight times yaw_reach l
+
+
+LOGARITHMIC = ("mass", "thrust_to_weight", "reach", "slenderness", "pitch_over_roll", "yaw_reach", "lag", "lag_down")
+_INERTIA = slice(dynamics.INERTIA - dynamics.MASS, dynamics.THRUST - dynamics.MASS)
+UNIFORM = (
+    "yaw_inertia", "linear_thrust", "idle_thrust", "drag", "vertical_drag", "drag_height", "angular_drag", "dead_time",
+    "charge",
+)  # fmt: skip
+
+
+class DrawnVehicle(NamedTuple):
+    """An airframe, the steady force on it (N, world) and the charge of its battery."""
+
+    airframe: Airframe
+    force: Floats
+    charge: float
+
+
+def draw(ranges: AirframeRanges, random: np.random.Generator) -> DrawnVehicle:
+    """One quadrotor with the layout `motors`."""
+    logarithms, shares, signs = random.random(len(LOGARITHMIC)), random.random(len(UNIFORM)), random.uniform(-1, 1, 6)
+    value = {}
+    for name, share in zip(LOGARITHMIC, logarithms, strict=True):
+        low, high = getattr(ranges, name)
+        value[name] = low * (high / low) ** share
+    for name, share in zip(UNIFORM, shares, strict=True):
+        low, high = getattr(ranges, name)
+        value[name] = low + (high - low) * share
+    m = value["mass"]
+    weight, length = m * GRAVITY, value["reach"] * m ** (1 / 3)
+    jx = value["slenderness"] * m * length * length
+    jy = value["pitch_over_roll"] * jx
+    idle, linear = value["idle_thrust"] * weight / 4, value["linear_thrust"]
+    rest = value["thrust_to_weight"] * weight / 4 - idle
+    across, side = value["drag"] * m, length / math.sqrt(2)
+    lever, torque = value["drag_height"] * length * across, value["yaw_reach"] * length
+    trim = ranges.trim * weight * signs[3:]
+    airframe = Airframe(
+        name="drawn",
+        mass=m,
+        inertia=(jx, jy, value["yaw_inertia"] * (jx + jy) / 2),
+        rotor_x=(side, -side, -side, side),
+        rotor_y=(-side, -side, side, side),
+        rotor_spin=(-1.0, 1.0, -1.0, 1.0),
+        thrust_curve=(idle, rest * linear, rest * (1 - linear)),
+        torque_per_thrust=torque,
+        lag_up=value["lag"],
+        lag_down=min(value["lag"] * value["lag_down"], ranges.lag[1]),
+        linear_drag=0.0,
+        angular_drag=value["angular_drag"] * jx,
+        max_rates=(20.0, 20.0, 10.0),
+        action_layout="motors",
+        body_drag=(across, across, value["vertical_drag"] * across),
+        velocity_moment=(lever, lever),
+        trim_moment=(trim[0] * length, trim[1] * length, trim[2] * torque),
+        dead_time=value["dead_time"],
+    )
+    return DrawnVehicle(airframe, ranges.force * weight * signs[:3], value["charge"])
+
+
+def draw_vehicle(ranges: AirframeRanges, seed: int, vehicle: int, episode: int) -> DrawnVehicle:
+    """The quadrotor of that number in that episode: equal numbers give equal quadrotors, in any order."""
+    return draw(ranges, np.random.default_rng([seed, vehicle, episode, 22]))
+
+
+def sides(airframe: Airframe) -> tuple[float, float]:
+    """Distance (m) of the rotors from the roll axis and from the pitch axis.
+
+    Raises AirframeError for anything but an X of four rotors whose arms mirror each other.
+    """
+    for name in ("rotor_x", "rotor_y"):
+        reach = np.abs(getattr(airframe, name))
+        if len(reach) != 4:
+            raise AirframeError(f"airframe {airframe.name}: {name}: found {len(reach)} rotors, wanted four")
+        if np.ptp(reach) > 1e-3 * reach.max():
+            found = f"found {reach.min():g} to {reach.max():g} m"
+            raise AirframeError(f"airframe {airframe.name}: {name}: {found}, wanted one distance for all four rotors")
+    return float(np.abs(airframe.rotor_y).mean()), float(np.abs(airframe.rotor_x).mean())
+
+
+def arm(airframe: Airframe) -> float:
+    """Distance (m) of a rotor from the centre. Raises AirframeError as `sides`."""
+    return math.hypot(*sides(airframe))
+
+
+def require_carrier(airframe: Airframe, differ: Randomisation) -> None:
+    """Raise ValueError where an airframe cannot carry those that are drawn, or plants are to differ in another way too."""
+    airframe.require_layout("motors")
+    arm(airframe)
+    if airframe.battery is None:
+        found = f"found airframe {airframe.name} without a battery"
+        raise ValueError(f"task.airframes: {found}, wanted one with a battery, which carries those that are drawn")
+    if not np.array_equal(differ.array(), Randomisation().array()):
+        raise ValueError(
+            "task.randomisation: found factors of the plant, wanted only noise and sensors beside task.airframes"
+        )
+
+
+class CarriedPlant(NamedTuple):
+    """What `dynamics` keeps of a vehicle that flies with the carrier's arms: float32."""
+
+    plant: Floats  # (PLANT_SIZE,), as `dynamics.nominal_plant`
+    moment: Floats  # (3,)
+    extension: Floats  # (6,), as `dynamics.nominal_extension`
+
+
+def carried(airframe: Airframe, carrier: Airframe) -> CarriedPlant:
+    """The vehicle with the carrier's arms that flies as this one does. Raises AirframeError where there is none.
+
+    Exact for a square X. One whose sides differ has other gyroscopic coupling between its rates. Its battery is not carried
+    over: the carrier's counts.
+    """
+    airframe.require_layout("motors")
+    carrier.require_layout("motors")
+    if airframe.rotor_spin != carrier.rotor_spin:
+        found = f"found {airframe.rotor_spin}, wanted {carrier.rotor_spin}, as airframe {carrier.name}"
+        raise AirframeError(f"airframe {airframe.name}: rotor_spin: {found}")
+    roll, pitch = (theirs / ours for theirs, ours in zip(sides(carrier), sides(airframe), strict=True))
+    ratio = np.array([roll, pitch, math.sqrt(roll * pitch)], np.float32)
+    plant, extension = dynamics.nominal_plant(airframe), dynamics.nominal_extension(airframe)
+    plant[_INERTIA] *= ratio
+    plant[dynamics.TORQUE - dynamics.MASS] *= ratio[2]
+    plant[dynamics.ANGULAR_DRAG - dynamics.MASS] *= ratio[2]
+    extension[3:5] *= ratio[:2]
+    return CarriedPlant(plant, np.array(airframe.trim_moment, np.float32) * ratio, extension)
+
+
+def put(buffer: Floats, vehicle: int, drawn: DrawnVehicle, carrier: Airframe) -> None:
+    """Make a vehicle of the buffer the one drawn; its state stays. `dynamics.begin_extension_some` is for the caller."""
+    found = carried(drawn.airframe, carrier)
+    rows = dynamics.rows(buffer)[vehicle // dynamics.LANES, :, vehicle % dynamics.LANES]
+    rows[dynamics.PLANT_ROWS] = found.plant
+    rows[dynamics.FORCE : dynamics.MOMENT] = drawn.force
+    rows[dynamics.MOMENT : dynamics.TARGET] = found.moment
+    rows[dynamics.BODY_DRAG : dynamics.CHARGE] = found.extension
+    rows[dynamics.CHARGE] = drawn.charge
+
+
+def figures(airframe: Airframe) -> dict[str, float]:
+    """The factors of the scaling laws that describe an airframe, or the square X that has its authority over roll and pitch.
+
+    Linear drag counts as drag of the body. Raises AirframeError as `sides`.
+    """
+    m, length, (jx, jy, jz), (c0, c1, c2) = airframe.mass, arm(airframe), airframe.inertia, airframe.thrust_curve
+    roll, pitch = sides(airframe)
+    jx, jy = jx * length / math.sqrt(2) / roll, jy * length / math.sqrt(2) / pitch
+    drag = (np.mean(airframe.body_drag[:2]) + airframe.linear_drag) / m
+    found = {
+        "mass": m,
+        "thrust_to_weight": airframe.thrust_to_weight,
+        "reach": length / m ** (1 / 3),
+        "slenderness": jx / (m * length * length),
+        "pitch_over_roll": jy / jx,
+        "yaw_reach": airframe.torque_per_thrust / length,
+        "lag": airframe.lag_up,
+        "lag_down": airframe.lag_down / airframe.lag_up,
+        "yaw_inertia": 2 * jz / (jx + jy),
+        "linear_thrust": c1 / (c1 + c2),
+        "idle_thrust": 4 * c0 / (m * GRAVITY),
+        "drag": drag,
+        "angular_drag": airframe.angular_drag / jx,
+        "dead_time": airframe.dead_time,
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def outside(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()) -> list[str]:
+    """In words, what of an airframe is not within the ranges; [] for one that could be drawn. Drag below them is none."""
+    found = []
+    for name, value in figures(airframe).items():
+        low, high = getattr(ranges, name)
+        low = 0.0 if name == "drag" else low
+        if not low - ROUNDING * abs(low) <= value <= high + ROUNDING * abs(high):
+            found.append(f"{name}: found {value:.3g}, wanted {low:g} to {high:g}")
+    return found
+
+
+def require_within(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()) -> None:
+    """Raise AirframeError for an airframe that could not be drawn, naming the first figure that is outside."""
+    if problems := outside(airframe, ranges):
+        raise AirframeError(f"airframe {airframe.name}: {problems[0]}")
+
+
+def check(ranges: AirframeRanges, source: str, error: type[Exception]) -> None:
+    """Raise `error` for a range that is upside down or beyond what is possible."""
+    for known in fields(ranges):
+        value, limits = getattr(ranges, known.name), known.metadata
+        low, high = value if isinstance(value, tuple) else (value, value)
+        if not limits["low"] <= low <= high <= limits["high"]:
+            wanted = f"{limits['low']:g} to {limits['high']:g}" + (", the lower first" if isinstance(value, tuple) else "")
+            raise error(f"{source}: {known.name}: found {value}, wanted {wanted}")
+
+
+def from_dict(data: object, source: str, error: type[Exception]) -> AirframeRanges:
+    """The ranges that a mapping gives, the others as they are by default. Raises `error`."""
+    if not isinstance(data, dict):
+        raise error(f"{source}: found {type(data).__name__}, wanted a mapping of ranges")
+    names = {known.name for known in fields(AirframeRanges)}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in names:
+            raise error(f"{source}: unknown key '{name}'; known keys: {', '.join(sorted(names))}")
+        single = not isinstance(getattr(AirframeRanges, name), tuple)
+        numbers = [value] if single else value
+        if not isinstance(numbers, list) or len(numbers) != (1 if single else 2) or not all(map(_number, numbers)):
+            raise error(f"{source}: {name}: found {value!r}, wanted {'a number' if single else 'two numbers, low and high'}")
+        values[name] = float(value) if single else (float(value[0]), float(value[1]))
+    ranges = AirframeRanges(**values)
+    check(ranges, source, error)
+    return ranges
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,19 @@
+"""What an operator's tool and the supervisor share. It imports little: `spike-ctrl ask` must answer at once."""
+
+import math
+
+from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl_ros.declared_parameters import NodeParameterError
+
+SERVICES = {request.name.lower(): request for request in Request if request is not Request.SHUT_DOWN}
+
+
+def parse_place(text: str) -> tuple[tuple[float, float, float], float]:
+    """Position (m, ENU) and yaw (rad) from x,y,z or x,y,z,yaw. Raises NodeParameterError."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
+        raise NodeParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
+    return found[:3], sum(found[3:])

@@ -1,0 +1,61 @@
+"""The protocol airframes: quadrotors that a controller was never told about."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.cli.main import main
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.evaluation import airframe_flights
+from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
+from spike_ctrl.evaluation.controllers import FunctionController, GuideController
+
+CARRIER = airframes.load("any_quad")
+
+
+def test_a_guide_that_knows_each_quadrotor_hovers_where_one_with_the_nominal_plant_is_lost():
+    guide = GeometricGuide(CARRIER)
+    told = airframe_flights.fly(BatteryCompensated(GuideController(guide)), CARRIER, airframes=64)
+    untold = airframe_flights.fly(GuideController(guide, privileged=False), CARRIER, airframes=64)
+    assert told.recovered > 0.9 and told.hover_median < 0.01 and told.strayed == 0.0
+    assert untold.recovered < told.recovered and untold.hover_median > 0.03 and untold.strayed > 0.1
+
+
+def test_rotors_that_never_turn_save_nobody_and_leave_no_figures():
+    shares = []
+    found = airframe_flights.fly(
+        FunctionController(lambda observation: -np.ones((len(observation), 4))), CARRIER, airframes=8, shown=shares.append
+    )
+    assert (found.survival, found.recovered, found.strayed) == (0.0, 0.0, 1.0)
+    assert found.to_dict()["hover_median"] is None and math.isnan(found.figure8)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    lines = airframe_flights.table({"off": [found, found]}).splitlines()
+    assert len(lines) == 3 and lines[1].split() == ["off", "0.000", "0.000", "-", "-", "-", "1.000", "-", "-", "-"]
+
+
+def test_the_verb_flies_sets_of_airframes_with_models_of_any_airframe_and_writes_their_figures(tmp_path, capsys):
+    file = tmp_path / "found.json"
+    words = ["models/crazyflie_robust.safetensors", "--protocol", "airframes", "--plants", "16", "--seeds", "2"]
+    assert main(["eval", *words, "--json", str(file)]) == 0
+    assert "2 sets of 16 airframes, seeds 51024461 to 51024462" in capsys.readouterr().out
+    found = json.loads(file.read_text())
+    sets = found["airframes"]["models/crazyflie_robust.safetensors"]["sets"]
+    assert found["airframe"] == "any_quad" and len(sets) == 2 and sets[0] != sets[1] and sets[0]["spikes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--guide", "--airframe", "crazyflie"], "found airframe crazyflie without a battery, wanted one with a battery"),
+        (["--guide", "--airframe", "x500"], "airframe x500: action_layout: found 'rates', wanted 'motors'"),
+        (["--guide", "--plants", "0"], "--plants: found 0, wanted 1 to 8192, with --protocol airframes"),
+        (["models/sih_quadx.safetensors"], "action_layout: found 'motors', wanted 'rates'"),
+        (["--guide", "--seeds", "1"], "--seeds: found 1 with airframes, wanted 2 or more"),
+    ],
+)
+def test_what_does_not_fit_the_protocol_is_refused_in_words(words, error, capsys):
+    assert main(["eval", *words, "--protocol", "airframes"]) != 0
+    assert error in capsys.readouterr().err

@@ -1,0 +1,154 @@
+"""Airframes drawn by scaling laws: known quadrotors are among them, and the carrier's arms change no flight."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import RecipeError
+from spike_ctrl.sim import airframe_sampler, dynamics, voltage
+from spike_ctrl.sim.airframe_sampler import LOGARITHMIC, UNIFORM, AirframeRanges, carried, draw_vehicle, outside
+from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl.sim.randomisation import Randomisation
+
+CARRIER = airframes.load("any_quad")
+DRAWN = [draw_vehicle(AirframeRanges(), 5, number, 1) for number in range(300)]
+
+
+def square(name, mass, inertia, arm, thrust_to_weight, yaw_reach, lag) -> Airframe:
+    """A quadrotor by the figures that its builders published."""
+    side, at_full = arm / math.sqrt(2), thrust_to_weight * mass * GRAVITY / 4
+    return dataclasses.replace(
+        CARRIER, name=name, mass=mass, inertia=inertia, rotor_x=(side, -side, -side, side),
+        rotor_y=(-side, -side, side, side), thrust_curve=(0.0, 0.0, at_full), torque_per_thrust=yaw_reach, lag_up=lag,
+        lag_down=lag, angular_drag=0.0,
+    )  # fmt: skip
+
+
+KNOWN = {
+    # the paper's Crazyflie 2.1 and PX4's model of the Holybro X500, as config/airframes has them
+    "crazyflie": airframes.load("crazyflie"),
+    "x500": dataclasses.replace(airframes.load("x500"), action_layout="motors"),
+    # Agilicious' Kingfisher: NeuroBEM (Bauersfeld et al. 2021) for mass and inertia, rotors at (.075, .1) m
+    "agilicious": square("agilicious", 0.772, (2.5e-3, 2.1e-3, 4.3e-3), 0.125, 4.0, 0.016, 0.033),
+    # a 5-inch frame of 220 mm (github.com/hhenryy/px4_matlab, constants.m), whose rotors are given a lag that is usual
+    "five inch": square("five inch", 0.66, (1.326e-3, 0.93e-3, 1.95e-3), 0.11, 5.0, 7.997e-3, 0.03),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_known_quadrotor_could_have_been_drawn(name):
+    assert outside(KNOWN[name]) == []
+
+
+def test_each_factor_of_a_drawn_airframe_lies_in_its_range_and_reaches_both_ends():
+    ranges = AirframeRanges()
+    for drawn in DRAWN:
+        airframe_sampler.require_within(drawn.airframe)
+        airframes.from_dict(airframes.to_dict(drawn.airframe))  # a file of it could be flown
+    found = [airframe_sampler.figures(drawn.airframe) for drawn in DRAWN]
+    for name in set(found[0]) - {"lag_down"}:
+        low, high = getattr(ranges, name)
+        values = np.array([one[name] for one in found])
+        if name in LOGARITHMIC:
+            low, high, values = np.log(low), np.log(high), np.log(values)
+        shares = (values - low) / (high - low)
+        assert shares.min() < 0.05 and shares.max() > 0.95 and abs(shares.mean() - 0.5) < 0.06, name
+    assert set(LOGARITHMIC) | set(UNIFORM) | {"force", "trim"} == {f.name for f in dataclasses.fields(AirframeRanges)}
+
+
+def test_an_airframe_depends_on_seed_vehicle_and_episode_alone():
+    again = draw_vehicle(AirframeRanges(), 5, 7, 1)
+    assert again.airframe == DRAWN[7].airframe and (again.force == DRAWN[7].force).all()
+    others = [draw_vehicle(AirframeRanges(), *key).airframe for key in ((6, 7, 1), (5, 8, 1), (5, 7, 2))]
+    assert all(other != again.airframe for other in others)
+
+
+def flown(buffer, arms):
+    """States of 16 vehicles after a second of the same random commands."""
+    commands = np.random.default_rng(3).uniform(0.4, 0.7, (100, 16, 4))
+    constants = tuple(np.float32(value) for value in voltage.NONE)
+    for command in commands:
+        dynamics.write(buffer, dynamics.COMMAND_ROWS, command)
+        dynamics.step(buffer, np.float32(0.01), arms, constants)
+    return dynamics.read(buffer, dynamics.STATE_ROWS, 16)
+
+
+def test_a_square_quadrotor_flies_with_the_arms_of_its_carrier_as_with_its_own():
+    for drawn in DRAWN[:4]:
+        itself = dynamics.allocate(16, drawn.airframe)
+        dynamics.write(itself, slice(dynamics.FORCE, dynamics.MOMENT), np.tile(drawn.force, (16, 1)))
+        other = dynamics.allocate(16, CARRIER)
+        for vehicle in range(16):
+            airframe_sampler.put(other, vehicle, drawn, CARRIER)
+        expected = flown(itself, dynamics.geometry(drawn.airframe))
+        np.testing.assert_allclose(flown(other, dynamics.geometry(CARRIER)), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_an_environment_gives_each_vehicle_an_airframe_of_its_own_in_each_episode():
+    environment = Environment(CARRIER, 3, Task(box=1e3, episode_steps=2, airframes=AirframeRanges()))
+    environment.reset(seed=5)
+    first = environment.plant
+    expected = [carried(draw_vehicle(AirframeRanges(), 5, n, 1).airframe, CARRIER).plant for n in range(3)]
+    np.testing.assert_array_equal(first, expected)
+    for _ in range(2):
+        environment.step(np.zeros((3, 4)))
+    np.testing.assert_array_equal(environment.plant, first)
+    environment.step(np.zeros((3, 4)))  # which begins the next episode
+    expected = [carried(draw_vehicle(AirframeRanges(), 5, n, 2).airframe, CARRIER).plant for n in range(3)]
+    np.testing.assert_array_equal(environment.plant, expected)
+
+
+BAD = {
+    "five rotors": (dict(rotor_x=(0.1,) * 5), "rotor_x: found 5 rotors, wanted four"),
+    "three rotors": (dict(rotor_x=(0.1,) * 3), "rotor_x: found 3 rotors, wanted four"),
+    "a bent arm": (dict(rotor_x=(0.1, -0.1, -0.1, 0.12)), "rotor_x: found 0.1 to 0.12 m, wanted one distance"),
+    "rates": (dict(action_layout="rates"), "action_layout: found 'rates', wanted 'motors'"),
+    "spins the other way": (dict(rotor_spin=(1.0, -1.0, 1.0, -1.0)), "rotor_spin: found"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_an_airframe_that_cannot_be_carried_is_refused_in_words(kind):
+    change, words = BAD[kind]
+    with pytest.raises(AirframeError) as caught:
+        carried(dataclasses.replace(CARRIER, name="odd", **change), CARRIER)
+    assert str(caught.value).startswith("airframe odd: ") and words in str(caught.value)
+
+
+def test_an_airframe_outside_of_the_ranges_is_refused_by_its_first_figure():
+    with pytest.raises(AirframeError, match=r"^airframe crazyflie_real: thrust_to_weight: found 1.36, wanted 1.5 to 5$"):
+        airframe_sampler.require_within(airframes.load("crazyflie_real"))
+
+
+def test_what_cannot_carry_is_refused_in_words():
+    task = Task(airframes=AirframeRanges())
+    with pytest.raises(ValueError, match="found airframe crazyflie without a battery, wanted one with a battery"):
+        Environment(airframes.load("crazyflie"), 1, task)
+    with pytest.raises(ValueError, match=r"wanted only noise and sensors beside task.airframes"):
+        Environment(CARRIER, 1, dataclasses.replace(task, randomisation=Randomisation(mass=0.1)))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"mas": [1, 2]}, "unknown key 'mas'; known keys: angular_drag, "),
+        ({"mass": 1}, "mass: found 1, wanted two numbers, low and high"),
+        ({"mass": [2, 1]}, r"mass: found \(2.0, 1.0\), wanted 0.001 to 100, the lower first"),
+        ({"force": 7}, "force: found 7.0, wanted 0 to 1"),
+        ([1], "found list, wanted a mapping of ranges"),
+    ],
+)
+def test_ranges_of_a_recipe_that_make_no_sense_are_named(given, words):
+    with pytest.raises(RecipeError, match=f"recipe: task.airframes: {words}"):
+        recipes.from_dict({"name": "mine", "task": {"airframes": given}})
+
+
+def test_a_recipe_with_airframes_is_written_as_it_was_read():
+    recipe = recipes.find("any_quad")
+    assert recipe.task.airframes and recipes.from_dict(recipes.to_dict(recipe)) == recipe
+    assert "airframes" not in recipes.to_dict(recipes.find("default"))["task"]
