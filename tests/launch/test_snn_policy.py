@@ -81,7 +81,8 @@ class Talker:
         shape, first = (self.vehicles, 18), VehicleState.FIRST if self.tick == 1 else 0
         self.observation = self.random.standard_normal(shape).astype(np.float32) if observation is None else observation
         flags = np.full(self.vehicles, first, np.uint8)
-        return fill(VehicleState(), tick=self.tick, flags=flags, observation=self.observation)
+        stamp = time.monotonic_ns()
+        return fill(VehicleState(), stamp=stamp, tick=self.tick, flags=flags, observation=self.observation)
 
     def ask(self, observation=None, tick=None) -> VehicleAction:
         """Send a state, repeated each second as the simulator does, and return the answer to it."""
@@ -249,7 +250,7 @@ def test_one_that_hung_in_real_time_answers_no_old_state_and_warms_up_anew(start
     assert [answer.tick for answer in talker.answers[:3]] == [1, 2, 3]
     assert talker.answers[3].tick > hung  # none of those that had waited
     stale = talker.until(lambda: [status for status in talker.status if status.reason == PolicyStatus.STALE_STATE])
-    assert "tick 4 came" in stale[-1].detail and "wanted at most 500 ms" in stale[-1].detail
+    assert "tick 4 came" in stale[0].detail and "wanted at most 500 ms" in stale[0].detail
 
 
 def test_the_file_that_it_was_started_with_is_told_to_whoever_comes_later(talker):

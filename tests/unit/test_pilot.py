@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spike_ctrl.flight.queued_states import QueueWatch
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot, Reason
 from spike_ctrl.snn.weight_shapes import weight_shapes
@@ -190,3 +191,32 @@ def test_stopping_forgets_the_spiking_state_and_keeps_the_policy():
     flight.pilot.stop()
     assert flight.step().reason == Reason.STALE_STATE
     assert flight.pilot.flown.name == "one"
+
+
+def after_a_hang(pace: float, received_only: bool) -> int:
+    """How many of 100 states that waited for a second count in the warm-up of a process that takes `pace` (s) for each."""
+    pilot, watch = Pilot(1000, max_age=0.5), QueueWatch()
+    pilot.take(Flown("one", a_policy(1), 0, 0.01))
+    for tick in range(1, 121):
+        sent = 0.01 * tick
+        now = sent + 0.001 if tick <= 20 else 1.2 + pace * (tick - 20)
+        watch, waited = watch.received(50.0 + sent, now)
+        waited = 0.0 if received_only else waited
+        answer = pilot.step(tick, NONE, np.zeros((N, 18), np.float32), lockstep=False, now=now, waited=waited)
+        assert not answer.commands
+    return int(answer.detail.split()[1]) if answer.reason is Reason.WARMING_UP else 0
+
+
+def test_states_that_waited_in_a_queue_count_in_no_warm_up_however_slowly_they_are_taken_out():
+    assert after_a_hang(0.006, received_only=True) > 90  # they look like states at the pace of real time
+    assert after_a_hang(0.006, received_only=False) <= 1 and after_a_hang(0.0005, received_only=False) <= 1
+
+
+def test_a_clock_that_was_set_or_stood_still_is_no_queue_for_long():
+    watch, late = QueueWatch(), []
+    for tick in range(600):
+        stamp = 10.0 + 0.01 * tick - (0.0 if tick < 100 else 3.0 if tick < 300 else 0.5)
+        watch, waited = watch.received(stamp, 0.01 * tick)
+        late.append(waited > 0.03)
+    assert not any(late[:300]) and sum(late) <= 101 and not any(late[-100:])
+    assert QueueWatch().received(0.0, 5.0) == (QueueWatch(), 0.0)  # no stamp

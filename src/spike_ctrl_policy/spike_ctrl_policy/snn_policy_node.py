@@ -19,6 +19,7 @@ from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
+from spike_ctrl.flight.queued_states import QueueWatch
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl.sim.observation import LAYOUT
@@ -66,7 +67,7 @@ class SnnPolicy(LifecycleNode):
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
-        self.step_times = Latencies("step")
+        self.step_times, self.queue = Latencies("step"), QueueWatch()
         self.candidate: Flown | None = None
         self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
@@ -162,7 +163,9 @@ class SnnPolicy(LifecycleNode):
             self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
             return
         first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
-        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, now=received)
+        self.queue, waited = self.queue.received(nanoseconds(message.header.stamp) * 1e-9, received)
+        times = {"now": received, "waited": waited}
+        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, **times)
         self.inference = time.monotonic() - received
         self.step_times.add(self.inference)
         if found.commands:

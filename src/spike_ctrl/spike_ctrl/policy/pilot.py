@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 
+FRESH = 3  # periods: a state that waited in a queue for longer does not count in a warm-up
 SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
 
 
@@ -113,15 +114,22 @@ class Pilot:
         return self._accepted
 
     def step(
-        self, tick: int, first: NDArray[Any], observation: NDArray[Any], *, lockstep: bool, now: float = 0.0
+        self,
+        tick: int,
+        first: NDArray[Any],
+        observation: NDArray[Any],
+        *,
+        lockstep: bool,
+        now: float = 0.0,
+        waited: float = 0.0,
     ) -> PilotAnswer:
         """Answer the state of a tick. At least one checkpoint must fly.
 
         first (N,): the vehicles whose episode starts with this state. observation (N, 18). now: seconds on a monotonic
-        clock when it was received. lockstep: in training, where gaps do not count.
+        clock when it was received. waited: seconds in a queue before that. lockstep: in training, where gaps do not count.
         """
         assert self.flown is not None
-        cause = "" if lockstep else self._broken(tick, first, now)
+        cause = "" if lockstep else self._broken(tick, first, now, waited)
         if cause:
             self._cause, self._left = cause, self.warm_up
             self.state, self._successor_state, self._successor_steps = None, None, 0
@@ -131,7 +139,8 @@ class Pilot:
         if self._vehicles != len(first):
             self.state, self._successor_state, self._vehicles = None, None, len(first)
         self.candidate = None
-        counts = bool(cause) or now - self._time >= self.flown.period / 2
+        fresh = lockstep or waited <= FRESH * self.flown.period or self.flown.period == 0
+        counts = bool(cause) or (fresh and now - self._time >= self.flown.period / 2)
         bad = ~np.isfinite(observation)
         if bad.any():
             vehicle, field = np.argwhere(bad)[0]
@@ -152,7 +161,7 @@ class Pilot:
             return PilotAnswer(action, True, Reason.WARMING_UP, f"{self.successor.name} flies in shadow")
         return PilotAnswer(action, True, Reason.OK)
 
-    def _broken(self, tick: int, first: NDArray[Any], now: float) -> str:
+    def _broken(self, tick: int, first: NDArray[Any], now: float, waited: float) -> str:
         """Why the policy's state does not belong to this tick; empty where it does, or where every vehicle starts anew."""
         if first.all():
             return ""
@@ -163,6 +172,8 @@ class Pilot:
         if now - self._time > self.max_age:
             pause = 1e3 * (now - self._time)
             return f"tick {tick} came {pause:.0f} ms after the last, wanted at most {1e3 * self.max_age:.0f} ms"
+        if waited > self.max_age:
+            return f"tick {tick} waited {1e3 * waited:.0f} ms in a queue, wanted at most {1e3 * self.max_age:.0f} ms"
         if self.state is None or self._vehicles != len(first):
             return f"tick {tick} has other vehicles or another network"
         return ""

@@ -1,0 +1,39 @@
+"""Whether a state waited in a queue before it was received: its own stamp says so, its time of receipt does not. Pure.
+
+A process that was stopped and woken receives what waited one after the other. If that takes it long, receipts look like
+states at the pace of real time. Their delay against the stamps is what tells them apart.
+
+    watch, waited = watch.received(stamp, now)  # s that the state waited at least
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from spike_ctrl.flight.vehicle_clock import VehicleClock
+
+DRIFT = 0.25  # s/s between the two clocks, as in StateLimits
+LONGEST = 1.0  # s of a pause in which drift counts
+STOOD = 100  # states in a row whose delay does not fall: no queue is emptied, the sender's clock stood still or was set
+
+
+class QueueWatch(NamedTuple):
+    """What is known of the delays. stamp, at: of the last state (s). stood: states in a row whose delay has not fallen."""
+
+    clock: VehicleClock = VehicleClock()
+    stamp: float | None = None
+    at: float = 0.0
+    before: float = 0.0
+    stood: int = 0
+
+    def received(self, stamp: float, at: float) -> tuple[QueueWatch, float]:
+        """After a state with this stamp was received at `at` (s), and how long it waited. A stamp of 0 tells nothing."""
+        if stamp == 0.0:
+            return self, 0.0
+        if self.stamp is None or stamp < self.stamp or self.stood >= STOOD:
+            return QueueWatch(VehicleClock(stamp - at), stamp, at), 0.0
+        drift = DRIFT * min(max(at - self.at, 0.0), LONGEST)
+        delay = max(self.clock.delay(stamp, at), 0.0)
+        clock = self.clock.followed(stamp, at, drift, LONGEST)
+        stood = self.stood + 1 if delay > drift and delay >= self.before - drift else 0
+        return QueueWatch(clock, stamp, at, delay, stood), delay
