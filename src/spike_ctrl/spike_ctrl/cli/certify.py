@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 from spike_ctrl._files import output_paths, ranges
@@ -24,6 +25,7 @@ EXAMPLES = """
 spike-ctrl certify models/sih_quadx.safetensors
 spike-ctrl certify models/sih_quadx.safetensors --flights 10000 --workers 2
 spike-ctrl certify models/sih_quadx.safetensors --replay 1234     # that flight again: its bag, and a report on it
+spike-ctrl certify models/sih_quadx.safetensors --falsify policy guide/flipped --flights 100   # search for the worst
 """
 WORST, SHOW_PERIOD = 10, 1.0
 
@@ -34,6 +36,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
     parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL)")
+    parser.add_argument(
+        "--falsify", nargs="+", metavar="PLACE[/KIND]", help="search for the worst flight of each kind, --flights for each"
+    )
     parser.add_argument("--replay", type=int, metavar="SEED", help="fly that flight again, write its bag and a report on it")
 
 
@@ -46,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.replay is not None:
             return _replay(options, folder)
+        if options.falsify:
+            return _falsify(options, folder)
         campaign = Campaign(folder, options.model, options.first)
         _fly(campaign, options)
     except CampaignError as error:
@@ -104,6 +111,38 @@ def _tell(campaign, options) -> int:
     for one in broken[:WORST]:
         print(f"seed {one['seed']}: {one['faults'] or one['alarm']}: {one['outside']:.2f} m outside, {one['hit']:.2f} m/s")
     return 1 if any(row.exits or row.hits or row.alarms for row in rows if row.family != "unseen") else 0
+
+
+def _falsify(options, folder: Path) -> int:
+    """Search for the worst flight of each kind of fault."""
+    from spike_ctrl.certification import campaign, falsifier, flight_outcome
+    from spike_ctrl.certification.injected_fault import KINDS
+
+    known = {f"{place}/{kind}": (place, kind) for place, kinds in KINDS.items() for kind in kinds}
+    asked = [name for word in options.falsify for name in known if name == word or name.startswith(f"{word}/")]
+    if odd := [word for word in options.falsify if not any(n == word or n.startswith(f"{word}/") for n in known)]:
+        raise UsageError(f"--falsify: found '{odd[0]}', wanted PLACE or PLACE/KIND of {', '.join(known)}")
+    file = folder / "falsified.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    who, settings = campaign.competitors(options.model)
+    found = {}
+    for name in dict.fromkeys(asked):
+        tell = partial(_show_search, name, options.flights)
+        worst = falsifier.search(
+            *known[name], options.flights, lambda s: flight_outcome.fly(s, who, settings)[0], options.first, tell
+        )
+        found[name] = worst._asdict() | {"outcome": worst.outcome._asdict()}
+        file.write_text(json.dumps(found, indent=2) + "\n")
+        o = worst.outcome
+        told = f"worst {o.outside:.2f} m outside, {o.hit:.2f} m/s: {o.faults}, then {o.last}"
+        print(f"\n{name}: {worst.flights} flights, {told}")
+    print(f"figures: {file}")
+    return 1 if any(one["robustness"] < 0 for one in found.values()) else 0
+
+
+def _show_search(name: str, flights: int, flown: int, left: float) -> None:
+    if flown % 10 == 0:
+        show_progress(f"{name}: {flown}/{flights} flights; {left:.2f} m or m/s left to the limit")
 
 
 def _replay(options, folder: Path) -> int:
