@@ -27,7 +27,7 @@ ARGUMENTS = [
         "List of the sha256 of allowed checkpoints (sha256sum MODEL >> LIST); empty: any.",
     ),
     ("airframe", str, "sih_quadx", "The vehicle: a name among config/airframes or a path to a YAML file."),
-    ("recipe", str, "rates", "Recipe with the gains of the guide: a name or a path to a YAML file."),
+    ("recipe", str, "rates", "Recipe with the gains of the guide; motors with vehicle:=embedded: default."),
     ("rate", float, "100.0", "Rate of the control, Hz."),
     (
         "cage",
@@ -55,7 +55,12 @@ ARGUMENTS = [
     ("assume", str, "", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it."),
     ("system", int, "1", "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1."),
     ("signing_key", str, "", "File with the key of a signed link (MAVLink 2); empty: not signed."),
-    ("link", str, "mavlink", "Link of the commands: mavlink, or uxrce where px4_msgs is installed."),
+    (
+        "link",
+        str,
+        "mavlink",
+        "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own vehicle.",
+    ),
     ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
@@ -107,10 +112,14 @@ def when_vehicle_ended(event, context):
 
 
 def with_vehicle(context):
-    """The embedded vehicle has no remote control."""
+    """The embedded vehicle has no remote control. One of the layout `motors` takes motor commands over a link of its own."""
     values = context.launch_configurations
-    if values.get("vehicle", "none") == "embedded":
-        values.setdefault("remote_control", "false")
+    if values.get("vehicle", "none") != "embedded":
+        return
+    values.setdefault("remote_control", "false")
+    if "airframe" in values and airframe.load(values["airframe"]).action_layout == "motors":
+        values.setdefault("link", "embedded")
+        values.setdefault("recipe", "default")
 
 
 def with_realtime(context):
@@ -168,7 +177,6 @@ def check_flight(context):
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
     if values["vehicle"] == "embedded":
-        craft.require_layout("rates")
         ranges.require(given("seed noise latency mass thrust lag"), udp_server.RANGES)
         airframe.altered(craft, **given("mass thrust lag"))
         if values["truth"]:

@@ -1,6 +1,7 @@
 """Commands over uXRCE-DDS, with a stand-in for px4_msgs: the proof of life leaves with a command, and never without.
 
 - a command publishes the proof and then the set-point; one that is refused publishes neither
+- motors leave over MAVLink for our own simulated vehicle only
 - without px4_msgs the bridge ends at once with the branch to install
 """
 
@@ -15,7 +16,8 @@ from spike_ctrl import airframe
 from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link, LinkError
-from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
+from spike_ctrl.px4.link_events import Version
+from spike_ctrl_flight.offboard import OverMavlink, OverUxrce, ToEmbedded
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
@@ -80,9 +82,28 @@ def test_messages_of_another_px4_are_refused(px4_msgs):
         OverUxrce(FakeNode(), Companion(Link(), 100), airframe.load("crazyflie"), "1.15")
 
 
-def test_motors_do_not_go_over_mavlink():
+def test_motors_do_not_go_over_mavlink_to_px4():
     with pytest.raises(NodeParameterError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
         OverMavlink(None, None, airframe.load("crazyflie"))
+    with pytest.raises(NodeParameterError, match="found 'rates', wanted 'motors'; such a vehicle is commanded"):
+        ToEmbedded(None, None, airframe.load("sih_quadx"))
+
+
+@pytest.mark.parametrize(
+    ("version", "sent", "words"),
+    [
+        (None, 0, ["link embedded: the vehicle has not told its version"]),
+        (Version(0.0, 1, 17, 0), 0, ["link embedded: found PX4 1.17, wanted our own vehicle commanded by its motors"]),
+        (Version(0.0, 1, 17, 0, takes_motors=True), 1, []),
+    ],
+)
+def test_motor_commands_leave_only_for_a_vehicle_that_says_that_it_takes_them(version, sent, words):
+    packets = []
+    companion = Companion(Link(), 100)
+    companion.version = version
+    way = ToEmbedded(types.SimpleNamespace(send=packets.append), companion, airframe.load("crazyflie"))
+    way.send((0.1, 0.0, 0.0, 0.0), 1.0)
+    assert len(packets) == sent and [str(one).partition(";")[0] for one in way.unmet()] == words
 
 
 def test_without_px4_msgs_the_bridge_ends_with_the_branch_to_install(ros_domain_id):

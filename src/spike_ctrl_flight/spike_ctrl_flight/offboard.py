@@ -1,6 +1,7 @@
-"""How a command reaches the autopilot in OFFBOARD: over MAVLink, or over uXRCE-DDS where px4_msgs is installed.
+"""How a command reaches the autopilot in OFFBOARD: over MAVLink, over uXRCE-DDS where px4_msgs is installed, or as motor
+commands to our own simulated vehicle.
 
-Both take an action that the bridge has just admitted, and send it at once. Neither sends anything of its own.
+All take an action that the bridge has just admitted, and send it at once. None sends anything of its own.
 """
 
 import importlib
@@ -8,7 +9,6 @@ import importlib
 from rclpy.node import Node
 
 from spike_ctrl.airframe import Airframe, AirframeError
-from spike_ctrl.px4 import link as px4_link
 from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
@@ -20,7 +20,19 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 def check(link: str, airframe: Airframe, system: int, px4: str) -> None:
     """Raises NodeParameterError where commands cannot go over that link. Opens nothing."""
-    _kinds(system, px4) if link == "uxrce" else _check_rates(airframe)
+    if link == "uxrce":
+        _kinds(system, px4)
+    else:
+        _check_layout(airframe, "motors" if link == "embedded" else "rates")
+
+
+def make(
+    link: str, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str
+) -> "OverMavlink | OverUxrce | ToEmbedded":
+    """The way of that name: mavlink, uxrce or embedded. Raises NodeParameterError."""
+    if link == "uxrce":
+        return OverUxrce(node, companion, airframe, px4)
+    return (ToEmbedded if link == "embedded" else OverMavlink)(connection, companion, airframe)
 
 
 class OverMavlink:
@@ -28,13 +40,35 @@ class OverMavlink:
 
     def __init__(self, connection: Connection, companion: Companion, airframe: Airframe):
         self.connection, self.companion, self.airframe = connection, companion, airframe
-        _check_rates(airframe)
+        _check_layout(airframe, "rates")
 
     def send(self, action, now: float) -> None:
-        self.connection.send(self.companion.link.rates(*px4_link.thrust_and_rates(action, self.airframe), now))
+        self.connection.send(self.companion.link.action(action, self.airframe, now))
 
     def unmet(self) -> list[Unmet]:
         return []
+
+
+class ToEmbedded:
+    """Rotor speeds in SET_ACTUATOR_CONTROL_TARGET. Nothing is sent to a vehicle that does not say that it takes them."""
+
+    def __init__(self, connection: Connection, companion: Companion, airframe: Airframe):
+        self.connection, self.companion, self.airframe = connection, companion, airframe
+        _check_layout(airframe, "motors")
+
+    def send(self, action, now: float) -> None:
+        packet = self.companion.link.action(action, self.airframe, now)
+        if self.companion.version is not None and self.companion.version.takes_motors:
+            self.connection.send(packet)
+
+    def unmet(self) -> list[Unmet]:
+        version = self.companion.version
+        if version is None:
+            return [Unmet("link embedded: the vehicle has not told its version", "check the connection")]
+        if version.takes_motors:
+            return []
+        found = f"link embedded: found PX4 {version.major}.{version.minor}, wanted our own vehicle commanded by its motors"
+        return [Unmet(found, f"spike-ctrl vehicle --airframe {self.airframe.name}; PX4 takes motors over link:=uxrce only")]
 
 
 class OverUxrce:
@@ -60,11 +94,15 @@ class OverUxrce:
         return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
 
 
-def _check_rates(airframe: Airframe) -> None:
+def _check_layout(airframe: Airframe, layout: str) -> None:
     try:
-        airframe.require_layout("rates")
+        airframe.require_layout(layout)
     except AirframeError as error:
-        raise NodeParameterError(f"{error}; PX4 takes motors over link:=uxrce only") from None
+        other = {
+            "rates": "PX4 takes motors over link:=uxrce only, our own vehicle over link:=embedded",
+            "motors": "such a vehicle is commanded over link:=mavlink",
+        }
+        raise NodeParameterError(f"{error}; {other[layout]}") from None
 
 
 def _kinds(system: int, px4: str) -> dict[str, type]:

@@ -20,14 +20,14 @@ from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection, ConnectionFault
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
 from spike_ctrl.sim import observation
-from spike_ctrl_flight import flight_messages
+from spike_ctrl_flight import flight_messages, offboard
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
-from spike_ctrl_flight.offboard import OverMavlink, OverUxrce
 from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
@@ -47,7 +47,11 @@ class Parameters(FlightOptions):
     connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
     system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
     signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: not signed.")
-    link: str = parameter("mavlink", "Link of the commands; uxrce needs px4_msgs.", choices=("mavlink", "uxrce"))
+    link: str = parameter(
+        "mavlink",
+        "Link of the commands; uxrce needs px4_msgs; embedded: motors of our own simulated vehicle.",
+        choices=("mavlink", "uxrce", "embedded"),
+    )
     px4: str = parameter("1.17", "PX4's version, for link uxrce: px4_msgs of this version must be installed.")
 
 
@@ -63,10 +67,7 @@ class VehicleBridge(Node):
             raise NodeParameterError(str(error)) from None
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
         self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, self.preflight.parameter_names())
-        if p.link == "mavlink":
-            self.commands = OverMavlink(self.connection, self.companion, self.airframe)
-        else:
-            self.commands = OverUxrce(self, self.companion, self.airframe, p.px4)
+        self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
         self.latencies = {name: Latencies() for name in TIMED.values()}
@@ -198,7 +199,8 @@ class VehicleBridge(Node):
         status, last = self.companion.status(), self.memory.track.last
         if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
             level = (0.0, 0.0, *(f(attitude.yaw(last.quaternion) / 2) for f in (math.sin, math.cos)))
-            self.connection.send(self.companion.link.attitude(self.airframe.hover, level, time.monotonic()))
+            thrust = px4_parameters.hover_thrust(self.airframe)
+            self.connection.send(self.companion.link.attitude(thrust, level, time.monotonic()))
         self.ended = True
         self.reader.join(1.0)
         self.connection.close()

@@ -37,10 +37,9 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.px4 import link as px4_link
 from spike_ctrl.px4.companion import MODES
 from spike_ctrl.px4.dialect import PX4Mode
-from spike_ctrl.simulated_px4.cascade import RateCommand
+from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
@@ -334,9 +333,9 @@ class FlightCore:
             return
         self.passed = self.passed._replace(heard=now, guided=command.commander is CommandedBy.GUIDE)
         if (delay := self.link.command(now)) is not None:
-            thrust, rates = px4_link.thrust_and_rates(command.action, self.who.airframe)
+            setpoint = offboard_setpoints.of_action(command.action, self.who.airframe)
             at = now + self.between(RADIO) + delay + self.scenario.latency
-            self.clock.at(at, self.vehicle.take, RateCommand(thrust, rates))
+            self.clock.at(at, self.vehicle.take, setpoint)
 
     def _ask(self, ask: Ask) -> None:
         now = self.clock.now

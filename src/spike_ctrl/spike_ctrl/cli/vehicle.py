@@ -105,7 +105,6 @@ def _serve_mavlink(options, craft) -> int:
     from spike_ctrl.simulated_px4.plant import Plant
     from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
 
-    craft.require_layout("rates")
     try:
         log = ground_truth.Log(options.truth) if options.truth else None
         signing = {}

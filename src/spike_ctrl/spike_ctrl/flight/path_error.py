@@ -14,6 +14,7 @@ from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 
 SETTLING_TIME = 2.0  # s at the start of a trajectory that do not count: the way to its start, and its lead
+STILL, PAUSE = 1e-3, 0.5  # m from state to state; s without such a move between two steps
 GOALS = {"hover": 0.10, "figure8": 0.25}  # m, RMSE
 
 Floats = NDArray[np.float64]
@@ -112,11 +113,15 @@ def legs(track: FlownTrack, kinds: Sequence[str], duration: float) -> list[Flown
 
 
 def _settle(track: FlownTrack, flown: NDArray[np.bool_]) -> float:
-    """Time (s) from the first step of the set-point until the vehicle stays near it, at most until the next step."""
-    time, error, points = track.time[flown], track.error[flown], track.set_point[flown]
-    steps = np.flatnonzero(np.linalg.norm(np.diff(points, axis=0), axis=1) > PASS_ERROR) + 1
-    if not len(steps):
+    """Time (s) from the first step of the set-point until the vehicle stays near its end, at most until the next step.
+
+    A step may be granted as a way on which the set-point moves.
+    """
+    time, points = track.time[flown], track.set_point[flown]
+    moves = np.flatnonzero(np.linalg.norm(np.diff(points, axis=0), axis=1) > STILL) + 1
+    if not len(moves):
         return math.nan
-    end = steps[1] if len(steps) > 1 else len(time)
-    far = np.flatnonzero(~(error[steps[0] : end] <= PASS_ERROR))
-    return float(time[steps[0] + far[-1]] - time[steps[0]]) if len(far) < end - steps[0] else math.inf
+    steps = moves[np.concatenate([[True], np.diff(time[moves]) > PAUSE])]
+    begin, end = steps[0], steps[1] if len(steps) > 1 else len(time)
+    far = np.flatnonzero(~(np.linalg.norm(track.true[flown][begin:end] - points[end - 1], axis=1) <= PASS_ERROR))
+    return float(time[begin + far[-1]] - time[begin]) if len(far) < end - begin else math.inf

@@ -14,6 +14,11 @@ ONBOARD_COMPUTER = development.MAV_COMP_ID_ONBOARD_COMPUTER
 MOTOR_ORDER = (0, 2, 3, 1)  # the airframe's numbers of PX4's motors: front-right, back-left, front-left, back-right
 FORCE = 21196.0  # param2 of a disarm that also works in the air
 
+# SET_ACTUATOR_CONTROL_TARGET carries motor commands to our own simulated vehicle only. PX4 ignores it since version 1.14,
+# and before that had groups 0 to 3. The vehicle says that it takes them by this AUTOPILOT_VERSION.flight_custom_version.
+MOTOR_GROUP = 128
+TAKES_MOTORS = b"rotors01"
+
 # SET_ATTITUDE_TARGET.type_mask
 ROLL_RATE_IGNORE, PITCH_RATE_IGNORE, YAW_RATE_IGNORE, THROTTLE_IGNORE, ATTITUDE_IGNORE = 1, 2, 4, 64, 128
 RATES_MASK = ATTITUDE_IGNORE

@@ -94,6 +94,26 @@ class Link:
         _check(thrust, rates=rates)
         return self._attitude_target(dialect.RATES_MASK, (1.0, 0.0, 0.0, 0.0), frames.frd_from_flu(rates), thrust, now)
 
+    def action(self, action: Sequence[float], airframe: Airframe, now: float) -> bytes:
+        """The command of an action in the airframe's layout. Raises LinkError."""
+        if airframe.action_layout == "motors":
+            return self.motors(motor_speeds(action, airframe), now)
+        return self.rates(*thrust_and_rates(action, airframe), now)
+
+    def motors(self, speeds: Sequence[float], now: float) -> bytes:
+        """Commands 0..1 of the four rotors in the airframe's order: the command of the `motors` layout. Raises LinkError.
+
+        Only our own simulated vehicle takes it (`Version.takes_motors`).
+        """
+        for number, speed in enumerate(speeds):
+            if not 0 <= speed <= 1:
+                raise LinkError(f"set-point: motor {number}: found {speed}, wanted 0 to 1")
+        controls = [*(speeds[rotor] for rotor in dialect.MOTOR_ORDER), 0.0, 0.0, 0.0, 0.0]
+        message = messages.MAVLink_set_actuator_control_target_message(
+            round(now * 1e6), dialect.MOTOR_GROUP, self.system, dialect.COMPONENT, controls
+        )
+        return self._write(message, now)
+
     def attitude(self, thrust: float, quaternion: Quaternion, now: float) -> bytes:
         """Collective thrust 0..1 and an attitude (FLU to ENU). Raises LinkError."""
         _check(thrust, quaternion=quaternion)
@@ -244,7 +264,8 @@ class Link:
         return ClockOffset(now, there - (sent + now) / 2, now - sent)
 
     def _autopilot_version(self, m: Any, now: float) -> Version:
-        return Version(now, m.flight_sw_version >> 24, m.flight_sw_version >> 16 & 0xFF, m.flight_sw_version >> 8 & 0xFF)
+        major, minor, patch = (m.flight_sw_version >> shift & 0xFF for shift in (24, 16, 8))
+        return Version(now, major, minor, patch, bytes(m.flight_custom_version) == dialect.TAKES_MOTORS)
 
     def _hil_state(self, m: Any, now: float) -> GroundTruth:
         return GroundTruth(
@@ -285,6 +306,18 @@ def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float
     thrust = float(action_mapping.thrust(np.float64(collective), np.float64(airframe.hover)))
     roll, pitch, yaw = (rate * limit for rate, limit in zip(rates, airframe.max_rates, strict=True))
     return thrust, (roll, pitch, yaw)
+
+
+def motor_speeds(action: Sequence[float], airframe: Airframe) -> list[float]:
+    """Commands 0..1 of the rotors for an action of the `motors` layout, in the airframe's order.
+
+    Raises LinkError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
+    """
+    airframe.require_layout("motors")
+    for number, value in enumerate(action):
+        if not -1 <= value <= 1:
+            raise LinkError(f"action: motor {number}: found {value}, wanted -1 to 1")
+    return [float(action_mapping.command(np.float64(value))) for value in action]
 
 
 def _check(thrust: float, **vectors: Sequence[float]) -> None:

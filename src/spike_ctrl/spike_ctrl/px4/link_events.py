@@ -107,12 +107,13 @@ class ClockOffset(NamedTuple):
 
 
 class Version(NamedTuple):
-    """Version of the autopilot's firmware."""
+    """Version of the autopilot's firmware. takes_motors: it is our own vehicle, which takes motor commands over MAVLink."""
 
     now: float
     major: int
     minor: int
     patch: int
+    takes_motors: bool = False
 
 
 class GroundTruth(NamedTuple):

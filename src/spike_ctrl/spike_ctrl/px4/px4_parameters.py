@@ -25,6 +25,11 @@ def rotors(airframe: Airframe) -> dict[str, float]:
     return found
 
 
+def hover_thrust(airframe: Airframe) -> float:
+    """The share of the full thrust, as PX4 commands it, that carries the weight. See `thrust_model`."""
+    return airframe.hover if airframe.action_layout == "rates" else 1 / airframe.thrust_to_weight
+
+
 def thrust_model(airframe: Airframe) -> dict[str, float]:
     """MPC_THR_HOVER and THR_MDL_FAC.
 
@@ -32,13 +37,19 @@ def thrust_model(airframe: Airframe) -> dict[str, float]:
     the model between mixer and motors. Layout `rates`: our rate loop has no such inverse, so f is 0. Layout `motors`: PX4
     receives thrusts, and f is the best fit to the airframe's thrust curve (least squares).
     """
+    hover = hover_thrust(airframe)
     if airframe.action_layout == "rates":
-        return {"MPC_THR_HOVER": _rounded(airframe.hover), "THR_MDL_FAC": 0.0}
+        return {"MPC_THR_HOVER": _rounded(hover), "THR_MDL_FAC": 0.0}
     u = np.linspace(0, 1, 101)
     curve = np.array([airframe.thrust(float(value)) for value in u])
     bend, found = u - u * u, u - curve / airframe.thrust(1.0)
     share = float(np.clip(bend @ found / (bend @ bend), 0, 1))
-    return {"MPC_THR_HOVER": _rounded(min(max(1 / airframe.thrust_to_weight, 0.1), 0.8)), "THR_MDL_FAC": _rounded(share)}
+    return {"MPC_THR_HOVER": _rounded(min(max(hover, 0.1), 0.8)), "THR_MDL_FAC": _rounded(share)}
+
+
+def thrust_changes(airframe: Airframe) -> dict[str, float]:
+    """`thrust_model` of an airframe that is commanded by its motors; none for others, which fly with PX4's defaults."""
+    return thrust_model(airframe) if airframe.action_layout == "motors" else {}
 
 
 def airmode(airframe: Airframe) -> int:

@@ -9,13 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import frames, link
 from spike_ctrl.px4.dialect import MOTOR_ORDER
 from spike_ctrl.px4.parameter_rules import Unmet
-from spike_ctrl.sim import action_mapping
 
 # Branch of px4_msgs for each version of PX4. 1.14 has no direct actuators, 1.13 and older no uXRCE-DDS.
 BRANCHES = {version: f"release/{version}" for version in ("1.15", "1.16", "1.17")}
@@ -64,11 +61,7 @@ def motors(action: Sequence[float], airframe: Airframe) -> list[float]:
 
     PX4 turns the thrust into a motor speed by THR_MDL_FAC; the preflight checks that this fits the airframe.
     """
-    airframe.require_layout("motors")
-    for number, value in enumerate(action):
-        if not -1 <= value <= 1:
-            raise link.LinkError(f"action: motor {number}: found {value}, wanted -1 to 1")
-    thrusts = [airframe.thrust(float(action_mapping.command(np.float64(value)))) / airframe.thrust(1.0) for value in action]
+    thrusts = [airframe.thrust(speed) / airframe.thrust(1.0) for speed in link.motor_speeds(action, airframe)]
     return [thrusts[motor] for motor in MOTOR_ORDER] + [math.nan] * (OUTPUTS - len(thrusts))
 
 

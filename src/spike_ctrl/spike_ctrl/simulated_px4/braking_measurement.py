@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.simulated_px4.cascade import RateCommand
@@ -46,7 +47,7 @@ def _way(
     x, y, z = (speed * d for d in direction)
     vehicle.plant.set_velocity((x, y, z))
     vehicle.tick()
-    vehicle.take(RateCommand(craft.hover, rates))
+    vehicle.take(RateCommand(px4_parameters.hover_thrust(craft), rates))
     begin, farthest = vehicle.truth.position, 0.0
     if not lost:
         vehicle.commander.request_mode(PX4Mode.AUTO_LOITER, vehicle.seen)

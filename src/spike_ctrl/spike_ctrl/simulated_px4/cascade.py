@@ -38,6 +38,17 @@ class RateCommand(NamedTuple):
     rates: Vector
 
 
+class MotorCommand(NamedTuple):
+    """Commands of the four rotors, 0..1, in the airframe's order. They bypass the rate loop."""
+
+    motors: tuple[float, float, float, float]
+
+    @property
+    def thrust(self) -> float:
+        """Their mean."""
+        return sum(self.motors) / 4
+
+
 IDLE = RateCommand(0.0, (0.0, 0.0, 0.0))
 
 

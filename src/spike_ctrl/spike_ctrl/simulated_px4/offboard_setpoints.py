@@ -1,16 +1,18 @@
-"""Offboard set-points as PX4 takes them: the type masks that it understands, and their meaning. Pure."""
+"""Offboard set-points as PX4 takes them, and one that it does not, the motors; the type masks and their meaning. Pure."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from spike_ctrl.px4 import dialect, frames
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.px4 import dialect, frames, link
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.frames import Quaternion
-from spike_ctrl.simulated_px4.cascade import CascadeTarget, RateCommand
+from spike_ctrl.simulated_px4.cascade import CascadeTarget, MotorCommand, RateCommand
 
-Setpoint = RateCommand | tuple[float, Quaternion] | CascadeTarget
-"""Body rates with thrust, thrust with an attitude, or a target of the position loop."""
+Setpoint = RateCommand | MotorCommand | tuple[float, Quaternion] | CascadeTarget
+"""Body rates with thrust, commands of the motors, thrust with an attitude, or a target of the position loop."""
 
 
 def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpoint | None:
@@ -35,6 +37,14 @@ def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpo
     return RateCommand(thrust, frames.flu_from_frd(rates))
 
 
+def of_action(action: Sequence[float], airframe: Airframe) -> RateCommand | MotorCommand:
+    """The set-point that an action commands over the link, in the airframe's layout. Raises LinkError."""
+    if airframe.action_layout == "rates":
+        return RateCommand(*link.thrust_and_rates(action, airframe))
+    a, b, c, d = link.motor_speeds(action, airframe)
+    return MotorCommand((a, b, c, d))
+
+
 def of_position_target(m: messages.MAVLink_set_position_target_local_ned_message, speed: float) -> Setpoint | None:
     """The target of SET_POSITION_TARGET_LOCAL_NED with position and yaw in frame 1; None for others. speed: m/s, largest."""
     if m.coordinate_frame != messages.MAV_FRAME_LOCAL_NED or m.type_mask != dialect.POSITION_MASK:
@@ -42,3 +52,14 @@ def of_position_target(m: messages.MAVLink_set_position_target_local_ned_message
     if not all(math.isfinite(value) for value in (m.x, m.y, m.z, m.yaw)):
         return None
     return CascadeTarget(frames.enu_from_ned((m.x, m.y, m.z)), (0.0, 0.0, 0.0), frames.enu_yaw_from_ned(m.yaw), speed)
+
+
+def of_actuator_target(m: messages.MAVLink_set_actuator_control_target_message) -> Setpoint | None:
+    """The commands of the motors that `Link.motors` sends; None for another group, or where a number is not in 0..1.
+
+    PX4 has no such set-point: it takes motors over uXRCE-DDS.
+    """
+    if m.group_mlx != dialect.MOTOR_GROUP or not all(0 <= value <= 1 for value in m.controls[:4]):
+        return None
+    by_rotor = dict(zip(dialect.MOTOR_ORDER, m.controls, strict=False))
+    return MotorCommand((by_rotor[0], by_rotor[1], by_rotor[2], by_rotor[3]))

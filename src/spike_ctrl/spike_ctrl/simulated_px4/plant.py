@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from spike_ctrl.sim.dynamics import (
     GYRO,
     POSITION,
     QUATERNION,
+    RATE_INTEGRAL,
     RATE_SETPOINT,
     RATES,
     ROTORS,
@@ -27,11 +30,13 @@ from spike_ctrl.sim.dynamics import (
     rk4_lane,
     unpack_arms,
 )
+from spike_ctrl.simulated_px4 import fitted_rate_loop
 
 TICK = 0.004  # s; PX4's simulation and rate loop run at 250 Hz
 MAX_RATE = np.float32(6 * math.pi)  # rad/s, of its simulated vehicle
 GYRO_NOISE = (0.14, 0.07, 0.03)  # rad/s, standard deviation of a sample while the motors turn; roll, pitch, yaw
 _LANE, _ZERO = np.uint64(0), np.float32(0.0)
+_NO_MOTORS = (_ZERO, _ZERO, _ZERO, _ZERO)
 
 
 class PlantState(NamedTuple):
@@ -50,11 +55,10 @@ class PlantState(NamedTuple):
 
 
 class Plant:
-    """One airframe of the `rates` layout, at rest on the ground at the origin, nose at `yaw` (rad from east)."""
+    """One airframe, at rest on the ground at the origin, nose at `yaw` (rad from east)."""
 
     def __init__(self, airframe: Airframe, yaw: float = 0.0):
-        airframe.require_layout("rates")
-        self.airframe = airframe
+        self.airframe = airframe = dataclasses.replace(airframe, rate_loop=(loop := fitted_rate_loop.of(airframe)))
         self.buffer = dynamics.allocate(1, airframe)
         heading = [0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
         dynamics.write(self.buffer, slice(QUATERNION, QUATERNION + 4), [heading])
@@ -62,26 +66,36 @@ class Plant:
         self._extension = dynamics.extension(airframe, TICK)
         self._loop = rate_loop.constants(airframe, TICK, floor=-1.0)  # the autopilot itself flies without thrust, too
         # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
-        self._late = [(0.0, 0.0, 0.0)] * max(0, int((airframe.rate_loop.delay - TICK / 2) / TICK + 0.5))
+        self._late = [(0.0, 0.0, 0.0)] * max(0, int((loop.delay - TICK / 2) / TICK + 0.5))
+        self._earlier = np.zeros((round(airframe.dead_time / TICK), 4), np.float32)  # commands that wait, the latest first
         self.hardest_touchdown = 0.0  # m/s, downwards
 
     def advance(
-        self, thrust: float, rates: Vector, running: bool, noise: Vector = (0.0, 0.0, 0.0), airmode: int | None = None
+        self,
+        thrust: float,
+        rates: Vector,
+        running: bool,
+        noise: Vector = (0.0, 0.0, 0.0),
+        airmode: int | None = None,
+        motors: Sequence[float] | None = None,
     ) -> None:
         """One tick. thrust: 0..1. rates: rad/s, FLU. running: where False, the motors are off.
 
         noise: of the gyro's sample, rad/s. airmode: PX4's MC_AIRMODE, of which 2 counts as 1; None: that of the airframe.
+        motors: commands of the rotors, 0..1, in place of thrust and rates.
         """
         if airmode is not None:
             self._loop[rate_loop.AIRMODE] = float(airmode > 0)
         self._late.append(rates)
         rates = self._late.pop(0)
-        collective = action_mapping.collective(np.float64(thrust), np.float64(self.airframe.hover))
+        speed = fitted_rate_loop.speed_of_thrust(self.airframe, thrust)
+        collective = action_mapping.collective(np.float64(speed), np.float64(self.airframe.hover))
         target = (collective, *(rate / limit for rate, limit in zip(rates, self.airframe.max_rates, strict=True)))
         for i in range(4):
             self.buffer[AT[RATE_SETPOINT + i]] = target[i]
-        constants = np.float32(TICK), self._arms, self._loop, self._extension
-        impact = _advance(self.buffer, *constants, running, *(np.float32(n) for n in noise))
+        constants = np.float32(TICK), self._arms, self._loop, self._extension, self._earlier
+        direct = _NO_MOTORS if motors is None else tuple(np.float32(u) for u in motors)
+        impact = _advance(self.buffer, *constants, running, *(np.float32(n) for n in noise), motors is not None, direct)
         self.hardest_touchdown = max(self.hardest_touchdown, float(impact))
 
     @property
@@ -98,6 +112,7 @@ class Plant:
         """Put it there (m), at rest in the air, its rotors at hover."""
         dynamics.write(self.buffer, slice(POSITION, QUATERNION), [position])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
+        self._earlier[:] = self.airframe.hover
 
     def set_velocity(self, velocity: Vector) -> None:
         """Let it move with this velocity (m/s, ENU) from now on."""
@@ -115,7 +130,7 @@ class Plant:
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer, dt, arms, loop, extension, running, noise_x, noise_y, noise_z):
+def _advance(buffer, dt, arms, loop, extension, earlier, running, noise_x, noise_y, noise_z, direct, motors):
     """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
     reach = unpack_arms(arms)
     if running:
@@ -124,10 +139,20 @@ def _advance(buffer, dt, arms, loop, extension, running, noise_x, noise_y, noise
         buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x + noise_x, y + noise_y, z + noise_z
         rate_loop.rate_lane(buffer, _LANE, rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11]))
         buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x, y, z
+        if direct:
+            for i in range(4):
+                buffer[AT[COMMAND + i]] = motors[i]
+            for i in range(3):
+                buffer[AT[RATE_INTEGRAL + i]] = _ZERO  # the loop may take over, and nothing has wound up
     else:
         rate_loop.begin(buffer, _LANE)
         for i in range(4):
             buffer[AT[COMMAND + i]] = _ZERO
+    for i in range(4):
+        newest = buffer[AT[COMMAND + i]]
+        for late in range(len(earlier)):
+            earlier[late, i], newest = newest, earlier[late, i]
+        buffer[AT[COMMAND + i]] = newest
     attitude = attitude_of(buffer)
     rk4_lane(buffer, _LANE, dt, reach, extension)
     for i in range(3):

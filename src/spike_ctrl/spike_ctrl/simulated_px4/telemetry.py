@@ -41,6 +41,7 @@ class Snapshot(NamedTuple):
     voltage: float | None
     charge: float | None
     remote_control: bool  # received
+    takes_motors: bool  # it is commanded by the motors, which PX4 never is over MAVLink
 
 
 def _heartbeat(s: Snapshot):
@@ -148,8 +149,9 @@ def _hil_state(s: Snapshot):
 
 
 def _autopilot_version(s: Snapshot):
+    custom = list(dialect.TAKES_MOTORS) if s.takes_motors else [0] * 8
     return messages.MAVLink_autopilot_version_message(
-        messages.MAV_PROTOCOL_CAPABILITY_MAVLINK2, VERSION, 0, 0, 0, [0] * 8, [0] * 8, [0] * 8, 0, 0, 0
+        messages.MAV_PROTOCOL_CAPABILITY_MAVLINK2, VERSION, 0, 0, 0, custom, [0] * 8, [0] * 8, 0, 0, 0
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.px4 import dialect, frames
+from spike_ctrl.px4 import dialect, frames, px4_parameters
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
@@ -19,7 +19,7 @@ from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim.sensor_errors import SensorSettings
 from spike_ctrl.simulated_px4 import cascade, offboard_setpoints
 from spike_ctrl.simulated_px4.battery import Battery
-from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, RateCommand, StateEstimate
+from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
@@ -41,11 +41,12 @@ Packets = list[tuple[str, bytes]]
 
 
 class Vehicle:
-    """One vehicle on the ground.
+    """One vehicle on the ground, commanded over MAVLink as PX4 is, and by its motors where that is its airframe's layout.
 
-    yaw: of its nose, rad from east; PX4's simulation starts to the north. noise: factor of all sensor noise, 1 as in PX4's
-    simulation. latency: delay of received packets, s. speed: factor of the vehicle's time against the clock. signing: for
-    each port with a signed link. system: MAV_SYS_ID. sensors: of the estimate, see `Estimator`.
+    parameters: of the autopilot, where they are not PX4's or those of the airframe's thrust. yaw: of its nose, rad from
+    east; PX4's simulation starts to the north. noise: factor of all sensor noise, 1 as in PX4's simulation. latency: delay
+    of received packets, s. speed: factor of the vehicle's time against the clock. signing: for each port with a signed
+    link. system: MAV_SYS_ID. sensors: of the estimate, see `Estimator`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Vehicle:
     ):
         self.now, self.system = 0.0, system
         self.farthest = 0.0  # m, largest true distance from the start
-        self.parameters = AutopilotParameters(parameters)
+        self.parameters = AutopilotParameters(px4_parameters.thrust_changes(airframe) | dict(parameters or {}))
         self.plant = Plant(airframe, yaw)
         self.estimator = Estimator(noise, np.random.default_rng(seed), sensors)
         self.battery = Battery()
@@ -84,6 +85,7 @@ class Vehicle:
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral = (0.0, 0.0, 0.0)
         self._command = IDLE
+        self._takes_motors = airframe.action_layout == "motors"
         self._setpoint: offboard_setpoints.Setpoint = IDLE
         self._setpoint_at = self._station_at = self._armed_at = -math.inf
         self._ticks = 0
@@ -117,7 +119,7 @@ class Vehicle:
         self._estimate = self.estimator.advance(self._truth, False, self.parameters)
         self.commander.begin_in_the_air()
         self.land_detector.landed = False
-        self.take(RateCommand(self.plant.airframe.hover, (0.0, 0.0, 0.0)))
+        self.take(RateCommand(px4_parameters.hover_thrust(self.plant.airframe), (0.0, 0.0, 0.0)))
 
     def receive(self, port: str, data: bytes, now: float) -> Packets:
         """A datagram that arrived at a port. It acts at the next tick; only TIMESYNC is answered at once."""
@@ -150,10 +152,12 @@ class Vehicle:
         for _, port, received in due:
             _HANDLERS[received.message.get_msgId()](self, port, received)
         self.commander.update(self._seen(), self.now)
-        self._command = self._control()
-        running, thrust = self.commander.running, self._command.thrust
+        command, motors = self._control(), None
+        if isinstance(command, MotorCommand):
+            command, motors = RateCommand(command.thrust, (0.0, 0.0, 0.0)), command.motors
+        self._command, running, thrust = command, self.commander.running, command.thrust
         flown = (min(max(thrust, 0.0), 1.0), self._command.rates, running, self.estimator.gyro_noise)
-        self.plant.advance(*flown, self.parameters["MC_AIRMODE"])
+        self.plant.advance(*flown, self.parameters["MC_AIRMODE"], motors)
         self._truth = self.plant.state
         self.farthest = max(self.farthest, math.hypot(*self._truth.position))
         self._estimate = self.estimator.advance(self._truth, running, self.parameters)
@@ -179,7 +183,7 @@ class Vehicle:
             remote_control_lost=self.parameters["COM_RC_IN_MODE"] == 0 and not self.radio_works,
         )
 
-    def _control(self) -> RateCommand:
+    def _control(self) -> RateCommand | MotorCommand:
         mode = self.commander.mode
         if not self.commander.running:
             self._mode = None
@@ -205,8 +209,8 @@ class Vehicle:
         command, self._integral = cascade.position_command(estimate, target, integral, self.parameters, TICK)
         return command
 
-    def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand:
-        if isinstance(setpoint, RateCommand):
+    def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand | MotorCommand:
+        if isinstance(setpoint, RateCommand | MotorCommand):
             return setpoint
         if isinstance(setpoint, CascadeTarget):
             command, self._integral = cascade.position_command(
@@ -255,7 +259,7 @@ class Vehicle:
             self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
             self.estimator.reset_counter, self.estimator.quality, self._command, c.mode, c.intended, c.armed, c.failsafe,
             c.terminated, self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
-            self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works,
+            self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works, self._takes_motors,
         )  # fmt: skip
 
     def _landed(self) -> Landed:
@@ -278,6 +282,10 @@ class Vehicle:
     def _set_position_target(self, port: str, received: Received) -> None:
         if self._for_us(received.message):
             self.take(offboard_setpoints.of_position_target(received.message, self.parameters["MPC_XY_CRUISE"]))
+
+    def _set_actuator_target(self, port: str, received: Received) -> None:
+        if self._for_us(received.message) and self._takes_motors:
+            self.take(offboard_setpoints.of_actuator_target(received.message))
 
     def take(self, setpoint: offboard_setpoints.Setpoint | None) -> None:
         """A set-point of OFFBOARD arrives."""
@@ -389,6 +397,7 @@ class Vehicle:
 _HANDLERS: dict[int, Callable] = {
     messages.MAVLINK_MSG_ID_SET_ATTITUDE_TARGET: Vehicle._set_attitude_target,
     messages.MAVLINK_MSG_ID_SET_POSITION_TARGET_LOCAL_NED: Vehicle._set_position_target,
+    messages.MAVLINK_MSG_ID_SET_ACTUATOR_CONTROL_TARGET: Vehicle._set_actuator_target,
     messages.MAVLINK_MSG_ID_HEARTBEAT: Vehicle._heartbeat,
     messages.MAVLINK_MSG_ID_COMMAND_LONG: Vehicle._command_long,
     messages.MAVLINK_MSG_ID_PARAM_REQUEST_READ: Vehicle._param_request_read,

@@ -19,7 +19,7 @@ from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.px4 import dialect, link
+from spike_ctrl.px4 import dialect, px4_parameters
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.px4_parameters import SIH_NOISE
@@ -47,7 +47,7 @@ def fly(
     described: the airframe that the policy was made for. plant: the airframe that flies. latency: delay of commands, s.
     noise: factor of the sensors' noise, 1 as in PX4's simulation.
     """
-    vehicle = Vehicle(plant, seed, SIH_NOISE, noise, latency)
+    vehicle = Vehicle(plant, seed, SIH_NOISE | px4_parameters.thrust_changes(described), noise, latency)
     companion = Companion(Link(), rate_hz)
     state, height, rows = policy.initial_state(), paths[0].centre[2], []
     asked: list[None] = []
@@ -77,8 +77,7 @@ def fly(
             if flying < 0:
                 send(companion.link.position((*paths[0].centre[:2], height), heading, now))
                 continue
-            thrust, rates = link.thrust_and_rates(np.clip(action, -1, 1).tolist(), described)
-            send(companion.link.rates(thrust, rates, now))
+            send(companion.link.action(np.clip(action, -1, 1).tolist(), described, now))
             rows.append((flying, *vehicle.truth.position, *sample.position, *point.position))
     found = np.array(rows)
     return FlownTrack(found[:, 0], found[:, 1:4], found[:, 4:7], found[:, 7:10])
