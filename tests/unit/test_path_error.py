@@ -45,6 +45,14 @@ def test_a_step_is_settled_when_it_is_near_for_good_before_the_next_jump():
     assert never.settle == math.inf
 
 
+def test_a_step_that_is_granted_as_a_way_is_settled_when_the_vehicle_stays_near_its_end():
+    """A way of 2 m at 1 m/s begins at 2 s and leads back from 10 s on; the vehicle follows it half a second later."""
+    there, back = np.clip(TIME - 2, 0, 2), np.clip(TIME - 10, 0, 2)
+    followed = np.clip(TIME - 2.5, 0, 2) - np.clip(TIME - 10.5, 0, 2)
+    (step,) = path_error.legs(flight(along_x(followed), along_x(there - back)), ("step",), 15.0)
+    assert step.settle == pytest.approx(0.5 + 1.85, abs=0.03)
+
+
 def test_a_leg_that_was_not_flown_is_infinitely_far_off():
     assert path_error.legs(flight(NOWHERE), ("hover",) * 3, 10.0)[2].rmse == math.inf
 
