@@ -40,6 +40,8 @@ static inline int xQueueReceive(QueueHandle_t queue, void *item, int wait)
 }
 
 /* A parameter or log becomes a function at_enable, at_phase, ... that gives its address. */
+#define PARAM_UINT32 0
+#define PARAM_RONLY 0
 #define PARAM_GROUP_START(NAME)
 #define PARAM_GROUP_STOP(NAME)
 #define PARAM_ADD(TYPE, NAME, ADDRESS) \

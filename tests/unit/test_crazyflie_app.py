@@ -190,7 +190,7 @@ def test_no_motor_is_asked_for_more_than_the_voltage_gives(app):
 
 def test_a_policy_with_a_battery_commands_the_duty(tmp_path, found, craft):
     made = crazyflie_app.app(found, "crazyflie", Form(), craft)
-    made["src/snn_config.h"] = crazyflie_app._config(craft, duty=True)
+    made["src/snn_config.h"] = crazyflie_app._config(craft, True, 0)
     app, volts = ctypes.CDLL(str(compiled(tmp_path, made))), 3.3
     action = np.array([0.0, 0.2, 0.4, 0.7])
     duty = [compensated(force, volts) for force in forces(app, action, volts)]

@@ -12,8 +12,8 @@ LIBRARY = SOURCES / "spike_ctrl" / "spike_ctrl"
 # The packages of the library, lowest first: each imports only those before it. docs/architecture.md says what they are.
 ORDER = (
     "_files", "airframe", "snn", "sim", "policy", "control", "evaluation", "flight", "learn", "px4", "simulated_px4",
-    "px4_hil", "gazebo", "recordings", "certification", "identify", "adaptation", "export", "live_training", "launching",
-    "report", "cli",
+    "px4_hil", "gazebo", "recordings", "crazyflie", "certification", "identify", "adaptation", "export", "live_training",
+    "launching", "report", "cli",
 )  # fmt: skip
 NODES = ("flight", "guide", "learner", "policy", "record", "sim", "view")
 DRAWERS = ("utils", "helpers", "common", "misc", "tools", "shared")  # names that hold everything, and so say nothing

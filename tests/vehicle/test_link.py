@@ -109,7 +109,7 @@ def test_clock_version_and_a_jump_of_the_estimate_are_events():
     me.send(me.link.request(messages.MAVLINK_MSG_ID_AUTOPILOT_VERSION, vehicle.now))
     me.run(0.1)
     assert me.last(px4_link.ClockOffset).offset == pytest.approx(0.0, abs=1e-6)
-    assert me.last(px4_link.Version)[1:] == (1, 17, 0)
+    assert me.last(px4_link.Version)[1:] == (1, 17, 0, False)
     vehicle.estimator.jump((1.0, 0.0, 0.0))
     me.run(0.1)
     assert me.last(px4_link.EstimatorReset)[1:] == (0, 1)

@@ -56,7 +56,7 @@ def app(found: Checkpoint, name: str, form: c_source.Form, airframe: Airframe) -
     made = {f"src/{file}": _text(file) for file in FIXED} | {
         "src/policy.h": written.files["policy.h"].replace("\n#endif\n", f"\n{_SPIKES_DECLARED}\n#endif\n"),
         "src/policy.c": written.files["policy.c"] + _spikes(contract.sizes),
-        "src/snn_config.h": _config(airframe, duty),
+        "src/snn_config.h": _config(airframe, duty, weights_id(found)),
         "src/Kbuild": _text("src_Kbuild"),
         "README.md": _readme(name, found, form, written, airframe, duty),
     }
@@ -96,7 +96,12 @@ def _text(file: str) -> str:
     return (files(__package__) / "crazyflie_app" / file).read_text()
 
 
-def _config(airframe: Airframe, duty: bool) -> str:
+def weights_id(found: Checkpoint) -> int:
+    """What the app tells in `snn.weights`: the first 32 bits of the sha256 of the weights."""
+    return int(found.manifest.sha256[:8], 16)
+
+
+def _config(airframe: Airframe, duty: bool, weights: int) -> str:
     limits = "\n".join(f"#define SNN_{key} {value} /* {why} */" for key, (value, why) in LIMITS.items())
     curve = "\n".join(f"#define SNN_CURVE_{i} {value:.9g}f" for i, value in enumerate(airframe.thrust_curve))
     meaning = "u is the motors' duty" if duty else "u is the normalised rotor speed of the thrust curve"
@@ -104,6 +109,7 @@ def _config(airframe: Airframe, duty: bool) -> str:
 #ifndef SNN_CONFIG_H
 #define SNN_CONFIG_H
 
+#define SNN_WEIGHTS 0x{weights:08x}u
 #define SNN_MAPS_DUTY {int(duty)} /* {meaning} */
 
 /* Thrust of a rotor, N: curve 0 + curve 1 u + curve 2 u^2. */

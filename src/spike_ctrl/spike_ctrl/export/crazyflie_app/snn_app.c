@@ -46,6 +46,7 @@ static answer last;
 static bool asked; /* since the last activation */
 
 static uint8_t enable;
+static uint32_t weights = SNN_WEIGHTS;
 static uint8_t phase, fault;
 static uint16_t step_us, longest_us, missed;
 static float spike_share;
@@ -155,9 +156,11 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
     fault = guard.fault;
 }
 
-/** The spiking policy. Set enable to 1 in the air, in a hover; 0 gives the vehicle back to the PID controller. */
+/** The spiking policy. Set enable to 1 in the air, in a hover; 0 gives the vehicle back to the PID controller. weights tells
+    which policy it is: the first 32 bits of the sha256 of its weights. */
 PARAM_GROUP_START(snn)
 PARAM_ADD(PARAM_UINT8, enable, &enable)
+PARAM_ADD(PARAM_UINT32 | PARAM_RONLY, weights, &weights)
 PARAM_GROUP_STOP(snn)
 
 LOG_GROUP_START(snn)
