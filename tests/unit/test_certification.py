@@ -20,7 +20,8 @@ from spike_ctrl.certification.flight_core import GUIDE, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FAMILIES, KINDS, InjectedFault
 from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
-from spike_ctrl.certification.safety_statistics import by_family, upper_bound
+from spike_ctrl.certification.moving_rows import ROWS
+from spike_ctrl.certification.safety_statistics import by_family, by_fault_row, upper_bound
 from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.trajectory import SetPoint
@@ -260,3 +261,14 @@ def test_every_corner_of_the_search_is_a_flight_inside_the_cage(place, kind):
         assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(course.position, low, high, strict=True))
         assert struck.until > struck.at >= drawn.aims[0].at and struck.axis in range(4)
         assert math.hypot(*struck.direction) == pytest.approx(1)
+
+
+def test_each_row_of_the_fault_table_that_can_be_struck_in_motion_has_its_own_faults_and_figures():
+    kinds = {f"{place} {kind}" for place, kinds in KINDS.items() for kind in kinds}
+    named = [kind for found in ROWS.values() for kind in found]
+    assert set(named) <= kinds and len(named) == len(set(named)) and set(ROWS) <= {r for f in Fault for r in f.rows}
+    left_out = {kind.split()[0] for kind in kinds - set(named)}
+    assert left_out == {"plant", "operator", "unseen"}  # no row speaks of them; an operator may land and disengage
+    flown = FlightOutcome(3, "link", "walls", "link cut", "", 0.4, 0.0, 0.1, "", "SILENT", 9.0)
+    (row,) = by_fault_row([flown, flown._replace(what="plant gust"), flown._replace(outside=-1.0)])
+    assert (row.family, row.flights, row.exits, row.worst) == ("row 20", 2, 1, 0.4)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.certification.injected_fault import FAMILIES
+from spike_ctrl.certification.moving_rows import ROWS
 
 CONFIDENCE = 0.95
 
@@ -49,6 +50,12 @@ def by_family(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
     rows = [_row(name, part) for name in FAMILIES if (part := [o for o in found if o.family == name])]
     faulty = [o for o in found if o.family not in ("none", "unseen")]
     return [*rows, _row("all that can be seen", faulty)] if faulty else rows
+
+
+def by_fault_row(outcomes: Iterable[FlightOutcome]) -> list[FamilyRow]:
+    """A row per row of the fault table that was struck in motion, by a single fault."""
+    found = list(outcomes)
+    return [_row(f"row {row}", part) for row, kinds in ROWS.items() if (part := [o for o in found if o.what in kinds])]
 
 
 def _row(name: str, part: Sequence[FlightOutcome]) -> FamilyRow:

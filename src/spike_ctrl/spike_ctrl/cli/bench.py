@@ -1,4 +1,4 @@
-"""Measure speed: simulator, network, graph, flight, bags, training.
+"""Measure speed: simulator, network, graph, flight, bags, certification, training.
 
 All parts together go to build/bench.json. Figures are of this machine and this run; read ratios, not absolute
 times, and leave the machine alone while it measures.
@@ -30,7 +30,7 @@ class BenchError(ValueError):
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="bag, flight, graph, simulator, snn, training (default: all)"
+        "parts", nargs="*", metavar="PART", help="bag, certify, flight, graph, simulator, snn, training (default: all)"
     )
 
 

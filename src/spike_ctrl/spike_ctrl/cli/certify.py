@@ -84,12 +84,12 @@ def _tell(campaign, options) -> int:
     from spike_ctrl import __version__
     from spike_ctrl._files import provenance
     from spike_ctrl.certification import campaign as campaigns
-    from spike_ctrl.certification.safety_statistics import by_family
+    from spike_ctrl.certification.safety_statistics import by_family, by_fault_row
     from spike_ctrl.report import certificate_page, page
 
     seeds = range(options.first, options.first + options.flights)
     outcomes = [campaign.outcomes[seed] for seed in seeds]
-    rows = by_family(outcomes)
+    rows, struck = by_family(outcomes), by_fault_row(outcomes)
     print(f"{'family':<22}{'flights':>8}{'exits':>7}{'hits':>6}{'alarms':>8}{'worst, m':>10}{'m/s':>7}{'at most':>10}")
     for r in rows:
         numbers = f"{r.flights:>8}{r.exits:>7}{r.hits:>6}{r.alarms:>8}{r.worst:>10.2f}{r.hardest:>7.2f}{r.bound:>10.2g}"
@@ -99,12 +99,13 @@ def _tell(campaign, options) -> int:
     seconds = sum(outcome.seconds for outcome in outcomes)
     about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
     written = campaign.folder / "certificate.html"
-    text = page.page("Certificate of flight safety", certificate_page.sections(rows, drawn, seconds), about)
+    text = page.page("Certificate of flight safety", certificate_page.sections(rows, struck, drawn, seconds), about)
     written.write_text(text, encoding="utf-8")
     broken = [o._asdict() for o in outcomes if o.left or o.crashed or o.alarm]
     figures = {
         "model": str(options.model), "commit": provenance.commit(), "first": options.first, "flights": len(outcomes),
-        "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows], "broken": broken,
+        "virtual_seconds": round(seconds), "families": [row._asdict() for row in rows],
+        "fault_table": [row._asdict() for row in struck], "broken": broken,
     }  # fmt: skip
     (campaign.folder / "certificate.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(f"page: {written}; figures: {campaign.folder / 'certificate.json'}")

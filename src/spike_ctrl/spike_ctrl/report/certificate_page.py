@@ -25,9 +25,16 @@ HEAD = (
 RUNG_COLOURS = {rung: COLOURS[n] for n, rung in enumerate(Rung)}
 
 
-def sections(rows: Sequence[FamilyRow], worst: Sequence[tuple[FlightOutcome, FlightCore]], seconds: float) -> list[Section]:
-    """The sections of the page. worst: flights to draw. seconds: of virtual time in all."""
-    return [_numbers(rows, seconds), Section("The worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])]
+def sections(
+    rows: Sequence[FamilyRow],
+    struck: Sequence[FamilyRow],
+    worst: Sequence[tuple[FlightOutcome, FlightCore]],
+    seconds: float,
+) -> list[Section]:
+    """The sections. struck: by row of the fault table. worst: flights to draw. seconds: of virtual time in all."""
+    moving = Section("Rows of the fault table, struck in motion", [Table(HEAD, _cells(struck))])
+    drawn = Section("The worst flights", [_listed(worst), *(_drawn(o, c) for o, c in worst)])
+    return [_numbers(rows, seconds), moving, drawn]
 
 
 def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
@@ -40,16 +47,19 @@ def _numbers(rows: Sequence[FamilyRow], seconds: float) -> Section:
         FigureTile(f"touchdowns above {HARD:g} m/s", f"{hits}", hits == 0),
         FigureTile("false alarms", f"{alarms}", alarms == 0),
     ]
-    told = [
-        (r.family, r.flights, r.exits, r.outs, r.hits, r.alarms, r.worst, r.hardest, r.reaction, f"{r.bound:.2g}")
-        for r in rows
-    ]
     words = (
         "Each flight is drawn from its seed: plant, wind, noise, motion, and a fault that strikes while the vehicle moves. "
         "The last column is the exact (Clopper-Pearson) upper bound, with 95 % confidence, of the probability that such a "
         "flight leaves the cage by more than .3 m or touches down faster than 1 m/s. Negative: it stayed inside by so much."
     )
-    return Section("What was flown", [Tiles(tiles), words, Table(HEAD, told)])
+    return Section("What was flown", [Tiles(tiles), words, Table(HEAD, _cells(rows))])
+
+
+def _cells(rows: Sequence[FamilyRow]) -> list[tuple[object, ...]]:
+    return [
+        (r.family, r.flights, r.exits, r.outs, r.hits, r.alarms, r.worst, r.hardest, r.reaction, f"{r.bound:.2g}")
+        for r in rows
+    ]
 
 
 def _parts(rows: Sequence[FamilyRow]) -> list[FamilyRow]:

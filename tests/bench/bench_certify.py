@@ -1,0 +1,20 @@
+"""How fast a certification flies: virtual seconds per second of CPU, of one process."""
+
+from __future__ import annotations
+
+import time
+
+from spike_ctrl._files import resources
+from spike_ctrl.certification import campaign, flight_outcome, moving_scenario
+
+FLIGHTS = 20
+
+
+def measure() -> dict[str, float]:
+    """The first FLIGHTS seeds, after one that compiles."""
+    who, settings = campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
+    scenarios = [moving_scenario.draw(seed, settings.cage, settings.envelope) for seed in range(FLIGHTS)]
+    flight_outcome.fly(scenarios[0], who, settings)
+    begin = time.process_time()
+    flown = sum(flight_outcome.fly(scenario, who, settings)[0].seconds for scenario in scenarios)
+    return {"certify_virtual_s_per_cpu_s": flown / (time.process_time() - begin)}
