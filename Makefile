@@ -92,7 +92,7 @@ $(DONE)/venv:
 	@command -v g++ > /dev/null || { echo "setup: g++ is missing: apt-get install g++" >&2; exit 1; }
 	@$(PYTHON) -c 'import platform, sys; sys.exit(platform.system() != "Linux" or platform.machine() != "x86_64")' || \
 	  { echo "setup: the ROS 2 wheels are for Linux on x86-64 only; elsewhere install ROS 2 and use colcon build" >&2; exit 1; }
-	@echo "setup: $(VENV) from $$($(PYTHON) --version); some minutes, most of them to fetch; what is done is kept if you stop it"
+	@echo "setup: $(VENV) from $$($(PYTHON) --version); 2 GB and some minutes, most of them to fetch; what is done is kept if you stop it"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@mkdir -p $(DONE)
 	@touch $@
