@@ -5,6 +5,7 @@ Every scenario begins with the policy engaged in the air at 1 m, at 100 Hz, as `
 
 import itertools
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -424,3 +425,26 @@ def test_row_27_a_new_checkpoint_is_refused_while_the_guide_flies(flight):
     accepted = swap(flight)
     flight.fly(3)
     assert accepted == [] and flight.told("SWAP_REFUSED") and flight.told("GUIDE flies")
+
+
+def test_row_27_a_checkpoint_that_flies_worse_than_the_one_before_is_rolled_back_by_name(flight):
+    old, new, back = flight.policy, Identity("new.safetensors", 4), Identity("hover.safetensors", 3)
+    flight.fly(2)
+    swap(flight)
+    flight.fly(2, until=lambda: flight.state.ladder.approved == new)
+    child = flight.policy
+    flight.policy = lambda a: old(a) if any(output.accept == back for _, output in flight.outputs) else child(a)
+    begin = flight.now
+
+    def away(sample):  # as far as the child lets the vehicle go
+        metres = 0.3 * min((flight.now - begin) / 2, 1.0)
+        return sample._replace(position=(sample.position[0] + metres, *sample.position[1:]))
+
+    flight.sample = away
+    limits = replace(flight.settings.consistency, position=5.0)
+    flight.settings = replace(flight.settings, consistency=limits)
+    flight.fly(6, until=lambda: flight.told("new.safetensors (epoch 4) rolled back to hover.safetensors (epoch 3)"))
+    flight.fly(1)
+    assert flight.rung is SNN and flight.state.ladder.approved == back
+    flight.fly(3)  # the child, which still answers in shadow, does not come back
+    assert flight.state.ladder.approved == back and flight.told("m off, 0.00 m before")

@@ -111,7 +111,8 @@ class FlightCore:
         ladder = Ladder(Rung.GUIDE, 0.0, "begins in the air", confirmed=True, came_from=Mode.OFFBOARD, armed=True)
         self.state = SupervisorState(ladder=ladder, target=start, home=(0.0, 0.0, 0.0), stepped=0.0)
         self.status: Autopilot | None = None
-        self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP)
+        self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
+        self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
         self.guide_state = who.guide.initial_state(1)
         self.waiting: dict[str, tuple | None] = {"policy": None, "guide": None}  # states for whoever sleeps
@@ -230,6 +231,9 @@ class FlightCore:
     def _answer(self, names: tuple[str, ...], state: tuple) -> None:
         now, late = self.clock.now, self.processes.extra(self.clock.now)
         found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
+        if "policy" in names and (shadow := self.pilot.candidate) is not None:
+            numbers, who = tuple(float(a) for a in shadow.action[0]), Identity(shadow.flown.name, shadow.flown.epoch)
+            found["candidate"] = Answer(state[0], now, numbers, self.settings.layout, who, shadow.spike_rate)
         if late and (policy := found.pop("policy", None)) is not None:
             self._deliver(now + late, {"policy": policy})
         if found:
@@ -247,8 +251,9 @@ class FlightCore:
             found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, now=now)
             if not found.commands:
                 return None
-            action, who = found.action, Identity(self.who.name, 0)
-            rates = self.who.policy.spike_rates(self.pilot.state)
+            flown = self.pilot.flown
+            action, who = found.action, Identity(flown.name, flown.epoch)
+            rates = flown.policy.spike_rates(self.pilot.state)
         numbers = tuple(float(a) for a in action[0])
         for tampering in self.tampering[name]:
             numbers = tampering(numbers, now)
@@ -289,7 +294,7 @@ class FlightCore:
         now = self.clock.now
         if "sample" in news:
             news["sample"] = news["sample"]._replace(received=now)
-        for name in ("guide", "policy"):
+        for name in ("guide", "policy", "candidate"):
             if name in news:
                 news[name] = news[name]._replace(received=now)
         requests, target = tuple(self.requests), self.target
@@ -311,6 +316,9 @@ class FlightCore:
             self.clock.at(now + self.between(MESSAGE), self._command, output.command)
         if output.ask is not None:
             self.clock.at(now + self.between(MESSAGE), self._ask, output.ask)
+        if output.accept is not None and output.accept != self.accepted:
+            self.clock.at(now + self.between(MESSAGE), self.pilot.accept, *output.accept)
+        self.accepted = output.accept
         if with_point and output.set_point is not None:
             self.clock.at(now + self.between(MESSAGE), self._set_point, output.set_point)
 

@@ -76,6 +76,9 @@ class AnswerLimits:
     warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
     agree: int = within(50, 1, 10_000)  # compared answers before the policy may fly
     disagreement: float = within(0.2, 0.001, 2.0)  # in shadow: mean difference from the guide's action
+    # Of a successor, the steady part of that difference that is allowed beside it: the guide in shadow does not know what
+    # has changed about the vehicle, and a policy that was tuned for it does.
+    trim: float = within(0.0, 0.0, 1.0)
     contradiction: float = within(0.8, 0.001, 2.0)  # in flight: the same over the last four answers
     contradiction_away: float = within(1.4, 0.001, 2.0)  # and far from a new set-point, to which each flies at its own pace
 

@@ -1,29 +1,67 @@
-"""The swap of checkpoints in flight: when the one in shadow may take over. Pure."""
+"""The swap of checkpoints in flight: when the one in shadow may take over, and when the one before it comes back. Pure."""
 
 from __future__ import annotations
+
+import math
 
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Event
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.supervisor_state import SupervisorState
 
+Swap = tuple[SupervisorState, Identity | None, tuple[Finding, ...], tuple[Event, ...]]
 
-def swap_checkpoint(
-    state: SupervisorState, settings: FlightSettings
-) -> tuple[SupervisorState, Identity | None, tuple[Finding, ...]]:
+
+def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings) -> Swap:
     """The checkpoint that may take over at the next tick, or None: it agrees with the guide, and the policy flies.
 
-    Once its first answer has come it is the approved one. On other rungs than SNN the swap is refused.
+    Once its first answer has come it is the approved one, and its trial begins. On other rungs than SNN the swap is refused.
     """
+    if state.trial.returning is not None:
+        return _bring_back(state, now)
+    state, events = _judge(state, now)
+    if state.trial.returning is not None:
+        return state._replace(accepted=state.trial.parent), state.trial.parent, (), events
     rung, identity = state.ladder.rung, state.candidate_monitor.identity
-    if state.monitor.identity is not None and state.monitor.identity == state.accepted and rung is Rung.SNN:
+    if state.accepted is not None and state.monitor.identity == state.accepted and rung is Rung.SNN:
+        trial = state.trial.begun(now, state.accepted, state.ladder.approved)
         approved = state.ladder._replace(approved=state.accepted)
-        return state._replace(ladder=approved, accepted=None, candidate_monitor=Monitor()), None, ()
-    if rung is Rung.SNN and identity is not None and state.candidate_monitor.agrees(settings.answers):
-        return state._replace(accepted=identity), identity, ()
-    if rung is Rung.SNN or identity is None:
-        return state, None, ()
+        state = state._replace(ladder=approved, accepted=None, candidate_monitor=Monitor(), trial=trial)
+        return state, None, (), events
+    if identity is None or identity in state.trial.barred or state.trial.child is not None:
+        return state, None, (), events
+    if rung is Rung.SNN:
+        if not state.candidate_monitor.agrees_but_for_trim(settings.answers):
+            return state, None, (), events
+        return state._replace(accepted=identity), identity, (), events
     state = state._replace(accepted=None, candidate_monitor=Monitor())
     detail = f"{identity.checkpoint_id} (epoch {identity.epoch}), {rung.name} flies"
-    return state, None, (Finding(Fault.SWAP_REFUSED, detail),)
+    return state, None, (Finding(Fault.SWAP_REFUSED, detail),), events
+
+
+def _judge(state: SupervisorState, now: float) -> tuple[SupervisorState, tuple[Event, ...]]:
+    """What the vehicle's distance from the set-point says of the checkpoint that has taken over."""
+    flies, trial = state.ladder.rung is Rung.SNN, state.trial
+    if flies and state.sample is not None and state.granted is not None and state.sample.received != trial.seen:
+        distance = math.dist(state.sample.position, state.granted.position)
+        trial = trial.watched(state.sample.received, None if state.monitor.under_way else distance)
+    trial, verdict = trial.judged(now, flies)
+    state = state._replace(trial=trial)
+    if verdict is None:
+        return state, ()
+    return state, (Event(now, "ok" if verdict.kept else "warning", verdict.text),)
+
+
+def _bring_back(state: SupervisorState, now: float) -> Swap:
+    """Ask for the parent until it answers."""
+    parent = state.trial.parent
+    trial, failure = state.trial.returned(now, state.monitor.identity)
+    state = state._replace(trial=trial, candidate_monitor=Monitor())
+    if trial.returning is not None:
+        return state._replace(accepted=parent), parent, (), ()
+    if not failure and state.ladder.rung is Rung.SNN:
+        state = state._replace(ladder=state.ladder._replace(approved=parent))
+    events = (Event(now, "error", failure),) if failure else ()
+    return state._replace(accepted=None), None, (), events

@@ -28,6 +28,7 @@ def compare_with_guide(
 ) -> Monitor:
     """The monitor after policy and guide answered the same state. Answers of the warm-up count in `recent` alone."""
     (a, b, c, d), (e, f, g, h) = policy.action, guide.action
+    signed = a - e, b - f, c - g, d - h
     a, b, c, d = abs(a - e), abs(b - f), abs(c - g), abs(d - h)
 
     def mean(before: Action, share: float) -> Action:
@@ -38,7 +39,17 @@ def compare_with_guide(
     if monitor.answers <= limits.warm_up:
         return monitor
     share = max(1.0 / (monitor.compared + 1), 1.0 / limits.agree)
+    if limits.trim > 0:
+        monitor = _follow_bias(monitor, signed, share)
     return monitor._replace(compared=monitor.compared + 1, difference=mean(monitor.difference, share))
+
+
+def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
+    """Split the difference from the guide into its steady part and what varies around that."""
+    bias = [old + share * (new - old) for old, new in zip(monitor.bias, signed, strict=True)]
+    beyond = [abs(new - steady) for new, steady in zip(signed, bias, strict=True)]
+    varied = [old + share * (new - old) for old, new in zip(monitor.varied, beyond, strict=True)]
+    return monitor._replace(bias=(bias[0], bias[1], bias[2], bias[3]), varied=(varied[0], varied[1], varied[2], varied[3]))
 
 
 def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:

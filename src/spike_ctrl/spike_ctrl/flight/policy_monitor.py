@@ -53,7 +53,9 @@ class Monitor(NamedTuple):
     spikes: tuple[int, ...] = ()  # per layer: answers in a row with a spike rate outside the band
     compared: int = 0  # answers that were compared with the guide's, after the warm-up
     difference: Action = NO_ACTION  # mean size of the difference from the guide's actions
-    recent: Action = NO_ACTION  # the same over the last four answers
+    bias: Action = NO_ACTION  # mean difference, with its sign
+    varied: Action = NO_ACTION  # mean size of the difference beyond that mean
+    recent: Action = NO_ACTION  # the size over the last four answers
     distance: float | None = None  # m from the set-point at the last comparison
     point: Vector | None = None  # m, the set-point then
     way: float = 0.0  # m to a new set-point, with the braking distance
@@ -63,6 +65,13 @@ class Monitor(NamedTuple):
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy in shadow has done as the guide for long enough."""
         return self.compared >= limits.agree and max(self.difference) <= limits.disagreement
+
+    def agrees_but_for_trim(self, limits: AnswerLimits) -> bool:
+        """`agrees`, where a steady difference of up to `limits.trim` is none."""
+        apart = [v + max(abs(b) - limits.trim, 0.0) for v, b in zip(self.varied, self.bias, strict=True)]
+        return self.agrees(limits) or (
+            limits.trim > 0 and self.compared >= limits.agree and max(apart) <= limits.disagreement
+        )
 
     def describe_agreement(self, limits: AnswerLimits) -> str:
         """How far the policy in shadow has come, in words."""

@@ -7,6 +7,7 @@ sign differ little from good ones. In simulation the policy flies alone, and a b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,13 +20,16 @@ from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
     FASTMATH,
+    FORCE,
     LANES,
+    MASS,
     POSITION,
     QUATERNION,
     RATE_SETPOINT,
     RATES,
     ROTOR_ROWS,
     ROWS,
+    THRUST,
     VELOCITY,
     rk4_lane,
     unpack_arms,
@@ -39,13 +43,35 @@ END_DISTANCE = 0.5  # m from the set-point, largest at the end
 Floats = NDArray[np.float32]
 
 
-def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[[], object] = lambda: None) -> str | None:
+class PlantChange(NamedTuple):
+    """A plant that is not its airframe: factors of mass and thrust; a steady force (N) in the set-point's frame."""
+
+    mass: float = 1.0
+    thrust: float = 1.0
+    force: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def write(self, buffer: Floats) -> None:
+        """Change VEHICLES in a buffer of `dynamics`."""
+        for row, factor in ((MASS, self.mass), *((THRUST + i, self.thrust) for i in range(3))):
+            rows = slice(row, row + 1)
+            dynamics.write(buffer, rows, factor * dynamics.read(buffer, rows, VEHICLES))
+        dynamics.write(buffer, slice(FORCE, FORCE + 3), np.tile(np.array(self.force, np.float32), (VEHICLES, 1)))
+
+
+def rehearse(
+    policy: Policy,
+    airframe: Airframe,
+    rate_hz: float,
+    rest: Callable[[], object] = lambda: None,
+    change: PlantChange = PlantChange(),
+) -> str | None:
     """Fly VEHICLES of the airframe for SECONDS to the set-point. Why the policy must not fly, in words, or None.
 
     rest: called after each step, so that a thread may let others run.
+    change: how the plant that flies differs from the airframe.
     """
     distance = np.full(VEHICLES, np.inf)
-    for seen in fly(policy, airframe, rate_hz):
+    for seen in fly(policy, airframe, rate_hz, change):
         distance = np.linalg.norm(seen[:, :3], axis=1)
         rest()
     arrived = distance <= END_DISTANCE  # False for NaN
@@ -56,10 +82,11 @@ def rehearse(policy: Policy, airframe: Airframe, rate_hz: float, rest: Callable[
     return None
 
 
-def fly(policy: Policy, airframe: Airframe, rate_hz: float) -> Iterator[Floats]:
+def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange = PlantChange()) -> Iterator[Floats]:
     """The observations (VEHICLES, 18) that the policy answers, and at last the one after its last answer."""
     buffer, frequency = dynamics.allocate(VEHICLES, airframe), rate_hz * SUBSTEPS
     _start(buffer, airframe)
+    change.write(buffer)
     rates, dt = airframe.action_layout == "rates", 1 / frequency
     loop = rate_loop.constants(airframe, dt) if rates else np.zeros(rate_loop.SIZE, np.float32)
     late = min(rate_loop.delay_substeps(airframe, dt), SUBSTEPS) if rates else 0

@@ -69,13 +69,13 @@ def step(
     if moved.target is not None:
         state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
         point = state.granted
-    state, accept, swap_found = swap_checkpoint(state, settings)
+    state, accept, swap_found, swapped = swap_checkpoint(state, inputs.now, settings)
     sources = CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
     sent, command, slewed = choose_command(state.sent, sources, after, before, inputs.now, settings)
     state = state._replace(sent=sent)
     state, news = report_faults(state, found + policy_found + swap_found + slewed, inputs.now)
     state, status = report_status(state, inputs, settings)
-    events = report_start_in_the_air(state, inputs) + news + refused + moved.events
+    events = report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     finished = after.shutting_down and not after.commanding
     state = state._replace(autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     return state, SupervisorOutput(after.rung, command, moved.ask, point, accept, events, status, finished)

@@ -19,6 +19,7 @@ from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import Consistency
+from spike_ctrl.flight.swap_trial import SwapTrial
 
 
 class SupervisorInputs(NamedTuple):
@@ -83,6 +84,7 @@ class SupervisorState(NamedTuple):
     guide_monitor: Monitor = Monitor()
     candidate_monitor: Monitor = Monitor()
     accepted: Identity | None = None  # the checkpoint that may take over
+    trial: SwapTrial = SwapTrial()  # of the checkpoint that has
     target: Target | None = None
     home: Vector | None = None  # m, where the vehicle last stood disarmed
     granted: SetPoint | None = None  # where the set-point is, on its way to the target's

@@ -33,8 +33,8 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 __all__ = [
-    "Checkpoint", "CheckpointError", "Contract", "Manifest", "dumps", "load", "load_policy", "loads", "place", "read",
-    "replace", "require", "save", "sum_of",
+    "Checkpoint", "CheckpointError", "Contract", "Manifest", "about", "dumps", "load", "load_policy", "loads", "place",
+    "read", "replace", "require", "save", "sum_of",
 ]  # fmt: skip
 
 MAX_BYTES = 16 * 2**20
@@ -78,6 +78,7 @@ def dumps(
     command: str = "",
     evaluation: Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
+    adaptation: Mapping[str, Any] | None = None,
     name: str = "checkpoint",
 ) -> bytes:
     """The bytes of a checkpoint, checked as `loads` will check them.
@@ -96,7 +97,9 @@ def dumps(
     tensors = kept | {OBSERVATION: observation, ACTION: action}
     if graph is not None:
         tensors[GRAPH] = np.frombuffer(graph, np.uint8)
-    about = Manifest(contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance)
+    about = Manifest(
+        contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance, adaptation=dict(adaptation or {})
+    )
     if graph is not None:
         about = dataclasses.replace(about, format=GRAPH_FORMAT)
     try:
@@ -200,6 +203,11 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     if graph is not None and (largest := float(np.abs(actions).max())) > 1:
         raise CheckpointError(f"{name}: {ACTION}: found {largest:.4g}, wanted -1 to 1: let the network end with tanh")
     return Checkpoint(policy, about, weights, observations, graph or b"")
+
+
+def about(data: bytes, name: str = "checkpoint") -> Manifest:
+    """What the bytes of a checkpoint say of themselves; nothing of it has been checked. Raises CheckpointError."""
+    return manifests.parse(_metadata(data, name).get("manifest"), name)
 
 
 def _policy(weights: Mapping[str, NDArray[Any]], contract: Contract, graph: bytes | None, name: str) -> Policy:

@@ -56,7 +56,8 @@ class Manifest:
     """The contract, where the policy comes from, how well it flew, and how far the self-test may be off.
 
     format: 1 for a spiking network, 2 for a graph. sha256 covers names, shapes, types and values of all arrays and the rest
-    of the manifest.
+    of the manifest. adaptation: of a policy that was tuned in flight: `parent`, the sha256 of the file that it was tuned
+    from, `ancestor`, that of the first in the line, and the estimate of the vehicle that it was tuned for.
     """
 
     contract: Contract
@@ -68,6 +69,17 @@ class Manifest:
     tolerance: float = TOLERANCE
     format: int = FORMAT
     sha256: str = ""
+    adaptation: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def parent(self) -> str:
+        """sha256 of the file that this policy was tuned from in flight; empty where it was not."""
+        return str(self.adaptation.get("parent", ""))
+
+    @property
+    def ancestor(self) -> str:
+        """sha256 of the file that the first parent in the line came in; empty where this policy was not tuned in flight."""
+        return str(self.adaptation.get("ancestor", ""))
 
 
 _CONTRACT_TYPES: dict[str, type] = {
@@ -96,6 +108,8 @@ _TYPES: dict[str, type] = {
 def text_of(manifest: Manifest) -> str:
     """A manifest as the one JSON text that stands for it. Raises TypeError, ValueError where that cannot be."""
     fields = {name: getattr(manifest, name) for name in _TYPES}
+    if manifest.adaptation:  # files of policies that were not tuned in flight are as before
+        fields["adaptation"] = manifest.adaptation
     found, network = _contract_fields(manifest.contract), _NETWORK_TYPES[manifest.format]
     contract = {name: found[name] for name in (*_CONTRACT_TYPES, *network)}
     return canonical(fields | {"contract": contract, "tolerance": float(manifest.tolerance)})
@@ -120,7 +134,7 @@ def parse(text: Any, name: str) -> Manifest:
     number = fields.get("format", FORMAT)
     if type(number) is not int or number not in _NETWORK_TYPES:
         raise CheckpointError(f"{name}: format: found {number!r}, wanted {' or '.join(map(str, _NETWORK_TYPES))}")
-    _check_fields(fields, _TYPES, "", name)
+    _check_fields(fields, _TYPES | ({"adaptation": dict} if "adaptation" in fields else {}), "", name)
     contract = fields.pop("contract")
     _check_fields(contract, _CONTRACT_TYPES | _NETWORK_TYPES[number], "contract.", name)
     sizes = contract["sizes"]

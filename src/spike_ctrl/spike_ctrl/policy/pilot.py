@@ -20,6 +20,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 
 FRESH = 3  # periods: a state that waited in a queue for longer does not count in a warm-up
+PROBATION = 2000  # steps
 SKIP = 2  # ticks in a row that a flight may lose: the supervisor takes a longer silence for a fault
 
 
@@ -74,13 +75,15 @@ class Pilot:
 
     warm_up: steps in shadow. max_age: seconds that may pass between two states; infinite in lockstep. skip: ticks in a row
     that may be lost, because a state of so short a time ago is better than none. judged: a successor takes over when it is
-    accepted; otherwise after its warm-up.
+    accepted; otherwise after its warm-up. Where it is judged, its predecessor flies on in shadow for PROBATION steps, and
+    takes over again where that is accepted.
     """
 
     def __init__(self, warm_up: int, max_age: float = np.inf, skip: int = 0, judged: bool = False):
         self.warm_up, self.max_age, self.skip, self.judged = warm_up, max_age, skip, judged
         self.flown: Flown | None = None
         self.successor: Flown | None = None
+        self.predecessor: Flown | None = None
         self.candidate: Candidate | None = None  # of the last step
         self.stop()
 
@@ -92,7 +95,9 @@ class Pilot:
         self._time, self._left, self._cause = 0.0, 0, ""
         self._successor_state: Any = None
         self._successor_steps = 0
-        self._accepted = False
+        self._accepted = self._returns = False
+        self._predecessor_state: Any = None
+        self._predecessor_steps = 0
 
     def take(self, found: Flown) -> None:
         """Fly this checkpoint from the next step on, with the state as it is where it fits the new network."""
@@ -109,9 +114,14 @@ class Pilot:
             self._accepted = False
 
     def accept(self, name: str, epoch: int) -> bool:
-        """Let the successor of this name and epoch take over at the next tick. Gives whether there is such a one."""
-        self._accepted = self.successor is not None and (self.successor.name, self.successor.epoch) == (name, epoch)
-        return self._accepted
+        """Let the successor or the predecessor of this name and epoch take over at the next tick; whether there is one."""
+
+        def found(shadow: Flown | None) -> bool:
+            return shadow is not None and (shadow.name, shadow.epoch) == (name, epoch)
+
+        self._accepted = found(self.successor)
+        self._returns = not self._accepted and found(self.predecessor)
+        return self._accepted or self._returns
 
     def step(
         self,
@@ -133,11 +143,12 @@ class Pilot:
         if cause:
             self._cause, self._left = cause, self.warm_up
             self.state, self._successor_state, self._successor_steps = None, None, 0
-            self._accepted = False
+            self._accepted, self._predecessor_state = False, None
         elif lockstep or first.all():
             self._left = 0
         if self._vehicles != len(first):
             self.state, self._successor_state, self._vehicles = None, None, len(first)
+            self._predecessor_state = None
         self.candidate = None
         fresh = lockstep or waited <= FRESH * self.flown.period or self.flown.period == 0
         counts = bool(cause) or (fresh and now - self._time >= self.flown.period / 2)
@@ -145,8 +156,13 @@ class Pilot:
         if bad.any():
             vehicle, field = np.argwhere(bad)[0]
             return PilotAnswer(None, False, Reason.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite")
+        if self._returns and self.predecessor is not None:
+            self.flown, self.state = self.predecessor, self._predecessor_state
+            self.predecessor, self._returns = None, False
         if self.successor is not None:
             self._fly_successor(first, observation, counts)
+        if self.predecessor is not None:
+            self._fly_predecessor(first, observation)
         action, after = _step(self.flown.policy, observation, first, self.state)
         if not np.isfinite(action).all():
             return PilotAnswer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
@@ -193,8 +209,19 @@ class Pilot:
             if warm and self.judged:
                 self.candidate = Candidate(self.successor, action, policy.spike_rates(self._successor_state))
             return
+        if self.judged:
+            self.predecessor, self._predecessor_state, self._predecessor_steps = self.flown, self.state, 0
         self.flown, self.state, self._left = self.successor, self._successor_state, 0
         self.successor, self._successor_state, self._accepted = None, None, False
+
+    def _fly_predecessor(self, first: NDArray[Any], observation: NDArray[Any]) -> None:
+        """One step of the checkpoint that flew before, so that its state is there if it has to take over again."""
+        assert self.predecessor is not None
+        self._predecessor_steps += 1
+        if self._predecessor_steps > PROBATION:
+            self.predecessor, self._predecessor_state, self._returns = None, None, False
+            return
+        _, self._predecessor_state = _step(self.predecessor.policy, observation, first, self._predecessor_state)
 
 
 def same_state(one: Policy, other: Policy) -> bool:

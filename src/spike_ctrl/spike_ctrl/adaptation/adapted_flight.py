@@ -1,0 +1,197 @@
+"""A flight in virtual time in which the vehicle changes, with or without adaptation, and what became of it by the truth."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ctrl.adaptation import fine_tuning
+from spike_ctrl.adaptation.adapter import Adapter
+from spike_ctrl.adaptation.fine_tuning import FineTuningError
+from spike_ctrl.adaptation.plant_estimate import PlantEstimate
+from spike_ctrl.certification.flight_core import Competitors, FlightCore
+from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Event
+from spike_ctrl.flight.rehearsal import rehearse
+from spike_ctrl.flight.supervisor_state import SupervisorOutput
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.policy.pilot import Flown
+
+# Kind and size as of certification's plant faults. The moment is a share of weight times arm: 15 rad/s^2 of sih_quadx.
+CHANGES = {"payload": ("heavier", 0.3), "weak": ("weaker", 0.3), "trim": ("moment", 0.191), "wind": ("gust", 3.0)}
+FLYING = ("adapted", "policy", "guide")
+LOOK = 0.25  # s between two looks at the estimate
+TAKES = 2.5  # s of flight that tuning and rehearsals take, on a core of their own at the lowest priority
+LASTS = 12.0  # s after the change
+FALLEN = 0.2  # share of the error by the change that is left when it has fallen by 80 %
+WORSE = 0.03  # m by which a policy that was kept may be farther off than the one before
+
+
+class ChangedFlight(NamedTuple):
+    """One flight. Distances (m) of the true position from the set-point, means over 1 s but for `after`, over 2.
+
+    before, worst, after: before the change, the largest after it, 8 to 10 s after it. fell: s after the change from which on
+    the error by the change is down by 80 %, infinite where it is not within 10 s. swapped, kept, rolled_back: how many
+    policies. worse: that were kept although farther off. left: m outside the cage. hit: m/s. lost: why it lost command.
+    """
+
+    change: str
+    flying: str
+    seed: int
+    before: float
+    worst: float
+    after: float
+    fell: float
+    first_swap: float
+    swapped: int
+    kept: int
+    rolled_back: int
+    worse: int
+    left: float
+    hit: float
+    lost: str
+
+
+class AdaptedFlight(FlightCore):
+    """The flight core with an adapter beside it, which is given the bytes of the policy's checkpoint."""
+
+    def __init__(self, scenario: Scenario, who: Competitors, settings: FlightSettings, data: bytes, record=None):
+        super().__init__(scenario, who, settings, record)
+        self.adapter = Adapter(who.airframe)
+        self.files = {who.name: data}
+        self.told: list[Event] = []
+        self.swaps: list[float] = []  # s, when another policy answered for the first time
+        self.clock.at(LOOK, self._look)
+
+    def _publish(self, output: SupervisorOutput, with_point: bool) -> None:
+        super()._publish(output, with_point)
+        command, sample, point = output.command, self.state.sample, self.state.granted
+        if self.state.trial.child is not None and self.state.trial.since not in self.swaps:
+            self.swaps.append(self.state.trial.since)
+        if command is None or command.commander is not CommandedBy.POLICY or sample is None or point is None:
+            return
+        if command.identity is not None and command.tick == sample.tick:
+            distance = math.dist(sample.position, point.position)
+            name = command.identity.checkpoint_id
+            self.adapter.see(sample.stamp, sample.quaternion, sample.velocity, sample.rates, command.action, distance, name)
+
+    def _look(self) -> None:
+        now = self.clock.now
+        self.clock.at(now + LOOK, self._look)
+        if self.state.ladder.rung is not Rung.SNN:
+            self.adapter.interrupted()
+        elif (estimate := self.adapter.decide(now)) is not None:
+            self.tune(estimate)
+
+    def tune(self, estimate: PlantEstimate) -> None:
+        """Tune the policy in command, and offer the child when that has taken its time."""
+        now, parent = self.clock.now, self.files[self.adapter.flying]
+        name, yaw = f"{self.who.name}+{len(self.files)}", self.state.granted.yaw
+        self.adapter.failed(now + TAKES)
+        self._tell(f"tunes {name} for {estimate}")
+        try:
+            found = fine_tuning.fine_tune(
+                checkpoint.loads(parent), parent, self.who.airframe, estimate, yaw, self.scenario.seed, name
+            )
+        except FineTuningError as error:
+            self._tell(str(error))
+            return
+        self.files[name] = found.data
+        self._tell(f"{name}: {found.after:.3f} m off in its rehearsal, its parent {found.before:.3f} m")
+        self.clock.at(now + TAKES, self.offer, found.name, found.data, estimate)
+
+    def offer(self, name: str, data: bytes, estimate: PlantEstimate | None = None) -> None:
+        """What the policy's node does with a checkpoint that is offered: check, rehearse, fly in shadow."""
+        try:
+            found = checkpoint.loads(data, expect={"airframe_hash": self.who.airframe.hash}, name=name)
+        except CheckpointError as error:
+            self._tell(f"refused: {error}")
+            return
+        policy = found.compiled()
+        if why := rehearse(policy, self.who.airframe, found.manifest.contract.rate_hz):
+            self._tell(f"refused: {name}: {why}")
+            return
+        if estimate is not None:
+            self.adapter.offered(self.clock.now, name, estimate)
+        self.pilot.warm(Flown(name, policy, len(self.files), self.settings.state.period))
+
+    def _tell(self, text: str) -> None:
+        self.told.append(Event(self.clock.now, "ok", text))
+
+
+class GuidedFlight(FlightCore):
+    """The guide flies, with its integral action, and the policy never does."""
+
+    def _engage(self) -> None:
+        pass
+
+
+def draw(change: str, seed: int, noise: float) -> Scenario:
+    """A hover in which the vehicle changes. noise: factor of the sensors' noise."""
+    dice = np.random.default_rng((seed, sorted(CHANGES).index(change)))
+    x, y, z = dice.uniform((-0.7, -0.7, 1.0), (0.7, 0.7, 1.8))
+    at, heading, latency = dice.uniform(5, 7), dice.uniform(-math.pi, math.pi), dice.uniform(0, 0.01)
+    kind, size = CHANGES[change]
+    direction = (math.cos(heading), math.sin(heading), 0.0)
+    fault = InjectedFault("plant", kind, float(at), math.inf, size, direction, 0, seed)
+    start = (float(x), float(y), float(z))
+    nominal, calm = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+    return Scenario(
+        seed, "plant", nominal, float(latency), noise, calm, start, "hover", (), (fault,), float(at) + LASTS
+    )  # fmt: skip
+
+
+def fly(
+    change: str, flying: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes
+) -> tuple[ChangedFlight, FlightCore]:
+    """One flight of `draw` by one of FLYING, and what became of it."""
+    scenario = draw(change, seed, noise)
+    kinds = {"policy": FlightCore, "guide": GuidedFlight}
+    if flying == "adapted":
+        core: FlightCore = AdaptedFlight(scenario, who, settings, data)
+    else:
+        core = kinds[flying](scenario, who, settings)
+    core.fly()
+    return measure(change, flying, core), core
+
+
+def measure(change: str, flying: str, core: FlightCore) -> ChangedFlight:
+    """What became of a flight, by the truth."""
+    time = np.array([step.time for step in core.steps])
+    error = np.array([math.dist(step.position, step.wanted) for step in core.steps])
+    at = core.scenario.begin
+
+    def mean(begin: float, end: float) -> float:
+        rows = (time >= begin) & (time < end)
+        return float(error[rows].mean()) if rows.any() else math.inf
+
+    seconds = np.arange(0.0, LASTS - 1.0, 0.1)
+    course = np.array([mean(at + s, at + s + 1) for s in seconds])
+    before, worst, after = mean(at - 3, at), float(course.max()), mean(at + 8, at + 10)
+    high = np.flatnonzero(course > before + FALLEN * (worst - before))
+    fell = float(seconds[high[-1]] + 0.1) if len(high) else 0.0
+    swaps, kept, back = _swaps(core)
+    worse = sum(mean(end, end + 3) > mean(begin - 2, begin) + WORSE for begin, end in zip(swaps, kept, strict=False))
+    low, top = core.settings.cage.low, core.settings.cage.high
+    left = max(max(max(a - p, p - b) for p, a, b in zip(step.position, low, top, strict=True)) for step in core.steps)
+    wanted = Rung.GUIDE if flying == "guide" else Rung.SNN
+    lost = next((why for when, rung, why in core.moves if rung is not wanted and when > 1.0), "")
+    return ChangedFlight(
+        change, flying, core.scenario.seed, before, worst, after, fell if fell <= 10.0 else math.inf,
+        swaps[0] - at if swaps else math.inf, len(swaps), len(kept), back, worse, left,
+        core.vehicle.plant.hardest_touchdown, lost,
+    )  # fmt: skip
+
+
+def _swaps(core: FlightCore) -> tuple[list[float], list[float], int]:
+    """When policies took over, when they were kept, and how many were rolled back."""
+    kept = [event.time for event in core.events if " kept: " in event.text]
+    back = sum(" rolled back to " in event.text for event in core.events)
+    return list(getattr(core, "swaps", [])), kept, back

@@ -1,0 +1,212 @@
+"""A policy tuned in flight: seconds of the model gradient on plants around an estimate, from the weights in command.
+
+    child = fine_tune(parent, craft, estimate, yaw=setpoint_yaw, seed=1, name="sih_quadx+1")
+
+The plants are drawn from the estimate's distribution: what it does not know varies as widely as it is unknown, and what is
+known only as a sum varies together. Whether thrust fell or mass grew is drawn as well, since flight does not show it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl.adaptation.plant_estimate import FORCE, NAMES, THRUST, PlantEstimate
+from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.flight import rehearsal
+from spike_ctrl.flight.rehearsal import PlantChange
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.model_gradient import ModelGradient, VehicleTile
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.snn.network import SpikingNetwork
+
+RECIPE = "rates"
+UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and between two looks at who else wants to run
+LEARNING_RATE, LEARNING_RATE_END = 5e-4, 3e-5
+STARTS, NEAR, TILTED = 512, 0.25, 0.15  # states that flights begin from; m and m/s; rad
+# What is left of the recipe's spread for what the estimate says nothing about.
+SPREAD = Randomisation(inertia=0.05, torque=0.05, lag=0.1, gains=0.1, filters=0.1, delay=2, noise=0.5)
+THRUST_RANGE, MOST_FORCE = (0.55, 1.6), 6.0  # beyond: no quadrotor with four working rotors; m/s^2
+BETTER = 0.02  # m, by which a child may be worse than its parent in the rehearsal
+
+
+class FineTuningError(ValueError):
+    """No policy can be tuned for this vehicle, or the one that was is no good; one line."""
+
+
+class TunedPolicy(NamedTuple):
+    """data: the checkpoint. before, after: mean distance (m) from the set-point on the estimated plant, parent and child."""
+
+    name: str
+    data: bytes
+    before: float
+    after: float
+
+
+def require_tunable(parent: Checkpoint, craft: Airframe) -> None:
+    """Raise FineTuningError where policies of this kind cannot be tuned in flight."""
+    contract = parent.manifest.contract
+    if contract.action != "rates" or craft.action_layout != "rates":
+        raise FineTuningError(f"layout: found '{contract.action}', wanted 'rates'")
+    if contract.airframe_hash != craft.hash:
+        raise FineTuningError(f"airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
+    if contract.neuron is None:
+        raise FineTuningError(f"network: found {contract.network or 'a graph'}, wanted the spiking network of this library")
+
+
+def changed_plant(craft: Airframe, estimate: PlantEstimate, yaw: float) -> PlantChange:
+    """The plant of the estimate's mean, seen from a set-point of that yaw (rad). Raises FineTuningError: out of range."""
+    factor, force = float(estimate.mean[THRUST]), estimate.mean[FORCE]
+    if not THRUST_RANGE[0] <= factor <= THRUST_RANGE[1]:
+        low, high = THRUST_RANGE
+        raise FineTuningError(f"thrust: found {factor:.2f} of the airframe's, wanted {low} to {high}: four working rotors")
+    if (size := float(np.linalg.norm(force))) > MOST_FORCE:
+        raise FineTuningError(f"force: found {size:.1f} m/s^2, wanted at most {MOST_FORCE:g}")
+    try:
+        airframes.altered(craft, thrust=factor)
+    except AirframeError as error:
+        raise FineTuningError(str(error)) from None
+    x, y, z = (float(f) for f in Rotation.from_euler("z", -yaw).apply(force * craft.mass))
+    return PlantChange(thrust=factor, force=(x, y, z))
+
+
+def draw_plants(
+    estimate: PlantEstimate, craft: Airframe, vehicles: int, dice: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Factors of mass (N,) and of thrust (N,), and forces (N, 3) in N of the true mass, by the estimate's distribution."""
+    drawn = dice.multivariate_normal(estimate.mean, estimate.covariance, vehicles, method="cholesky")
+    factor, heavier = np.clip(drawn[:, THRUST], *THRUST_RANGE), dice.random(vehicles) < 0.5
+    mass, thrust = np.where(heavier, 1 / factor, 1.0), np.where(heavier, 1.0, factor)
+    return mass, thrust, drawn[:, FORCE] * (craft.mass * mass)[:, None]
+
+
+class AroundEstimate(ModelGradient):
+    """The model gradient on plants drawn around an estimate. turned: yaw (rad) of the set-point, in whose frame it flies."""
+
+    def __init__(self, recipe: Recipe, craft: Airframe, seed: int, actor: Any, estimate: PlantEstimate, turned: float):
+        super().__init__(recipe, craft, VEHICLES, seed, actor, torch.Generator().manual_seed(seed))
+        self.estimate, self.turned = estimate, Rotation.from_euler("z", -turned)
+        near, tilted = NEAR * self.random.standard_normal((STARTS, 9)), TILTED * self.random.standard_normal((STARTS, 3))
+        attitude = Rotation.from_rotvec(tilted).as_quat()
+        speed = np.full((STARTS, 4), min(craft.hover / estimate.mean[THRUST], 1.0))
+        self.starts[:STARTS] = np.concatenate([near[:, :3], attitude, near[:, 3:], speed], axis=1)
+        self.received = STARTS
+
+    def _restart(self, tile: VehicleTile, who: np.ndarray, index: int) -> None:
+        super()._restart(tile, who, index)
+        if not (count := int(who.sum())):
+            return
+        mass, thrust, force = draw_plants(self.estimate, self.airframe, count, self.random)
+        rows = dynamics.read(tile.buffer, dynamics.PLANT_ROWS, self.size)
+        place = dynamics.THRUST - dynamics.MASS
+        rows[who, 0] *= mass
+        rows[who, place : place + 3] *= thrust[:, None]
+        disturbed = dynamics.read(tile.buffer, dynamics.DISTURBANCE_ROWS, self.size)
+        disturbed[who, :3] += self.turned.apply(force)
+        dynamics.write(tile.buffer, dynamics.PLANT_ROWS, rows)
+        dynamics.write(tile.buffer, dynamics.DISTURBANCE_ROWS, disturbed)
+
+
+def tuning(
+    parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """The weights after every AT_ONCE updates, so that the caller may rest or stop. Raises FineTuningError."""
+    require_tunable(parent, craft)
+    changed_plant(craft, estimate, yaw)
+    plan = _plan()
+    neuron = parent.manifest.contract.neuron
+    network = SpikingNetwork(parent.manifest.contract.sizes, neuron, generator=torch.Generator().manual_seed(seed))
+    network.load_weights(parent.weights)
+    method, average = AroundEstimate(plan, craft, seed, network, estimate, yaw), AveragedNetwork(network, 1.0)
+    slope = float(plan.network.slope["k"])
+    for step in range(0, UPDATES, AT_ONCE):
+        method.update(step / UPDATES, slope, average)
+        yield actors.weights(network)
+
+
+def fine_tune(
+    parent: Checkpoint, data: bytes, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int, name: str
+) -> TunedPolicy:
+    """A child of the policy in the checkpoint `data`, tuned for the estimate and rehearsed on its plant.
+
+    yaw: of the set-point (rad), as the force is steady in the world and the policy sees the set-point's frame. Raises
+    FineTuningError where it cannot be tuned, is no better than its parent, or fails the rehearsal.
+    """
+    weights = {}
+    for weights in tuning(parent, craft, estimate, yaw, seed):  # noqa: B007
+        pass
+    return child_of(parent, data, craft, estimate, yaw, seed, name, weights)
+
+
+def child_of(
+    parent: Checkpoint,
+    data: bytes,
+    craft: Airframe,
+    estimate: PlantEstimate,
+    yaw: float,
+    seed: int,
+    name: str,
+    weights: dict[str, np.ndarray],
+) -> TunedPolicy:
+    """The checkpoint of tuned weights, after the rehearsal; see `fine_tune`."""
+    about = parent.manifest
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise FineTuningError(f"{name}: found NaN or infinity among its weights")
+    assert about.contract.neuron is not None
+    plant = changed_plant(craft, estimate, yaw)
+    policy, rate = SpikingPolicy(weights, about.contract.neuron), about.contract.rate_hz
+    if why := rehearsal.rehearse(policy, craft, rate, change=plant):
+        raise FineTuningError(f"{name}: {why}")
+    before, after = (_distance(flown, craft, rate, plant) for flown in (parent.policy, policy))
+    if not after <= before + BETTER:
+        raise FineTuningError(f"{name}: {after:.2f} m from the set-point in simulation, its parent {before:.2f} m")
+    low_high = {key: [round(limit, 4) for limit in estimate.interval(key)] for key in NAMES}
+    parent_sum = hashlib.sha256(data).hexdigest()
+    adaptation = {
+        "parent": parent_sum,
+        "ancestor": about.ancestor or parent_sum,
+        "estimate": {key: round(float(value), 4) for key, value in zip(NAMES, estimate.mean, strict=True)},
+        "intervals": low_high,
+        "identified": list(estimate.identified),
+        "seconds": round(estimate.seconds, 2),
+        "yaw": round(yaw, 4),
+    }
+    try:
+        child = checkpoint.dumps(
+            weights, about.contract, recipe=about.recipe, seed=seed, commit=about.commit, command="tuned in flight",
+            adaptation=adaptation, name=name,
+        )  # fmt: skip
+    except CheckpointError as error:
+        raise FineTuningError(str(error)) from None
+    return TunedPolicy(name, child, before, after)
+
+
+def _distance(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> float:
+    """Mean distance (m) from the set-point in the last second of a rehearsal."""
+    last = [np.linalg.norm(seen[:, :3], axis=1).mean() for seen in rehearsal.fly(policy, craft, rate_hz, plant)]
+    return float(np.mean(last[-round(rate_hz) :]))
+
+
+def _plan() -> Recipe:
+    """The recipe of tuning: that of the layout, narrower and shorter."""
+    found = recipes.find(RECIPE)
+    return replace(
+        found,
+        task=replace(found.task, randomisation=SPREAD),
+        schedule=replace(found.schedule, learning_rate=LEARNING_RATE, learning_rate_end=LEARNING_RATE_END),
+        model_gradient=replace(found.model_gradient, updates=AT_ONCE, vehicles=VEHICLES, pool=2 * VEHICLES, segment=SEGMENT),
+    )

@@ -1,0 +1,70 @@
+"""A policy that is tuned in flight for a vehicle that changed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spike_ctrl import airframe
+from spike_ctrl.adaptation import fine_tuning
+from spike_ctrl.adaptation.fine_tuning import FineTuningError, draw_plants, fine_tune
+from spike_ctrl.adaptation.plant_estimate import THRUST, unchanged
+from spike_ctrl.policy import checkpoint
+
+CRAFT = airframe.load("sih_quadx")
+DATA = checkpoint.read("models/sih_quadx.safetensors")
+PARENT = checkpoint.loads(DATA)
+
+
+def estimated(thrust=1.0, force=(0.0, 0.0, 0.0), width=0.05):
+    found = unchanged(CRAFT)
+    mean = found.mean.copy()
+    mean[THRUST], mean[1:4] = thrust, force
+    return found._replace(mean=mean, covariance=np.diag(np.minimum(np.diag(found.covariance), width**2)), seconds=2.0)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 1.5708])
+def test_a_child_holds_its_place_in_a_wind_that_pushes_its_parent_away(yaw):
+    """The weights of a fine-tuning are those of a rehearsal in the same wind, by the rehearsal's own kernel."""
+    child = fine_tune(PARENT, DATA, CRAFT, estimated(force=(0.0, 3.0, 0.0)), yaw, 1, "child")
+    assert child.before > 0.12 and child.after < 0.4 * child.before
+    about = checkpoint.loads(child.data).manifest
+    assert about.ancestor == about.parent != "" and about.adaptation["estimate"]["force_y"] == 3.0
+
+
+def test_plants_are_drawn_as_far_apart_as_the_estimate_is_unsure_and_sums_stay_sums():
+    found = estimated(0.8)
+    covariance = np.zeros((8, 8))
+    covariance[0, 0], covariance[3, 3], covariance[0, 3] = 0.05**2, (0.05 * 9.81) ** 2, -(0.05**2) * 9.81
+    covariance[3, 0] = covariance[0, 3]
+    found = found._replace(covariance=covariance + 1e-8 * np.eye(8))
+    mass, thrust, force = draw_plants(found, CRAFT, 2000, np.random.default_rng(0))
+    factor, lift = thrust / mass, force[:, 2] / (CRAFT.mass * mass)
+    assert abs(factor.mean() - 0.8) < 0.01 and 0.045 < factor.std() < 0.055
+    assert np.std(9.81 * factor + lift) < 0.01 < 0.3 < np.std(lift)
+    assert 0.4 < np.mean(mass > 1) < 0.6  # a load, or weaker rotors
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"thrust": 0.4}, "thrust: found 0.40 of the airframe's, wanted 0.55 to 1.6: four working rotors"),
+        ({"force": (5.0, 5.0, 0.0)}, "force: found 7.1 m/s^2, wanted at most 6"),
+    ],
+)
+def test_a_vehicle_that_no_sound_quadrotor_can_be_is_refused(change, words):
+    with pytest.raises(FineTuningError, match=words.replace("^", r"\^")):
+        fine_tune(PARENT, DATA, CRAFT, estimated(**change), 0.0, 1, "child")
+
+
+def test_another_layout_and_weights_that_are_not_numbers_are_refused():
+    other = checkpoint.load("models/crazyflie.safetensors")
+    with pytest.raises(FineTuningError, match="layout: found 'motors', wanted 'rates'"):
+        fine_tuning.require_tunable(other, airframe.load("crazyflie"))
+    heavier = replace(CRAFT, mass=1.1)
+    with pytest.raises(FineTuningError, match="airframe_hash"):
+        fine_tuning.require_tunable(PARENT, heavier)
+    for spoil in (lambda w: w * np.nan, lambda w: -w):
+        weights = dict(PARENT.weights) | {"output.weight": spoil(PARENT.weights["output.weight"])}
+        with pytest.raises(FineTuningError):
+            fine_tuning.child_of(PARENT, DATA, CRAFT, estimated(), 0.0, 1, "child", weights)

@@ -1,0 +1,80 @@
+"""Whether a checkpoint that took over in flight is kept. Distances from the set-point are made up; time is an argument."""
+
+import math
+
+import pytest
+
+from spike_ctrl.flight.answer_checks import Identity
+from spike_ctrl.flight.swap_trial import LATEST, SwapTrial
+
+PARENT, CHILD = Identity("parent", 0), Identity("child", 1)
+STEP = 0.01
+
+
+def flown(distance, seconds=10.0, before=0.2, flies=lambda t: True):
+    """The verdict and its time (s) where the child flies at distance(t) (m, None: on its way), t s after it took over."""
+    trial, now = SwapTrial(), 100.0
+    for _ in range(500):
+        now += STEP
+        trial, _ = trial.watched(now, before).judged(now, True)
+    trial, begin = trial.begun(now, CHILD, PARENT), now
+    while now - begin < seconds:
+        now += STEP
+        trial = trial.watched(now, distance(now - begin))
+        trial, verdict = trial.judged(now, flies(now - begin))
+        if verdict is not None:
+            return verdict, now - begin, trial
+    return None, now - begin, trial
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [(0.2, 0.05, True), (0.2, 0.2, True), (0.2, 0.3, False), (0.05, 0.08, True), (0.05, 0.12, False)],
+)
+def test_a_child_is_kept_where_the_vehicle_is_no_farther_off_than_before(before, after, kept):
+    verdict, time, trial = flown(lambda t: after, before=before)
+    assert verdict.kept == kept and 3.4 < time < 3.7
+    assert f"{after:.2f} m off, {before:.2f} m before" in verdict.text
+    assert (trial.barred == {CHILD}) != kept
+    if not kept:
+        assert "child (epoch 1) rolled back to parent (epoch 0)" in verdict.text
+
+
+def test_a_child_that_flies_away_is_rolled_back_long_before_the_end_of_its_trial():
+    verdict, time, _ = flown(lambda t: 0.2 + t**2)
+    assert not verdict.kept and time < 1.6
+
+
+def test_how_it_settles_is_not_held_against_it():
+    verdict, _, _ = flown(lambda t: 0.45 if t < 1.0 else 0.05)
+    assert verdict.kept
+
+
+def test_a_child_that_loses_command_is_rolled_back_at_once():
+    verdict, time, _ = flown(lambda t: 0.1, flies=lambda t: t < 0.5)
+    assert not verdict.kept and time < 0.52 and "lost command" in verdict.text
+
+
+def test_set_points_on_their_way_do_not_count_and_one_that_is_never_judged_is_rolled_back():
+    verdict, time, _ = flown(lambda t: None if t < 4 else 0.1)
+    assert verdict.kept and 5.9 < time < 6.2
+    verdict, time, _ = flown(lambda t: None, seconds=30)
+    assert not verdict.kept and time == pytest.approx(LATEST, abs=0.02) and "could not be judged" in verdict.text
+
+
+def test_a_distance_that_is_no_number_does_not_keep_a_child():
+    assert not flown(lambda t: math.nan, seconds=30)[0].kept
+
+
+def test_the_parent_is_asked_back_until_it_answers_and_not_for_ever():
+    _, _, trial = flown(lambda t: 0.3)
+    again, words = trial.returned(trial.returning + 0.02, CHILD)
+    assert again.returning is not None and not words
+    again, words = again.returned(trial.returning + 0.03, PARENT)
+    assert again.returning is None and not words and again.barred == {CHILD}
+    again, words = trial.returned(trial.returning + 2, CHILD)
+    assert again.returning is None and words == "parent has not taken over again"
+
+
+def test_without_a_parent_there_is_no_trial():
+    assert SwapTrial(distance=0.1).begun(1.0, CHILD, None).child is None
