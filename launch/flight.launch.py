@@ -62,12 +62,13 @@ ARGUMENTS = [
         "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own vehicle.",
     ),
     ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
+    ("adapt", bool, "false", "Tune the policy in flight for what becomes of the vehicle, at the lowest priority."),
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
 SHARED = "airframe rate cage height deviation height_deviation innovation assume remote_control"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
-SUPERVISOR = f"{SHARED} model auto trajectory setpoint size period duration record"
+SUPERVISOR = f"{SHARED} model auto adapt trajectory setpoint size period duration record"
 # Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
@@ -302,6 +303,9 @@ def generate_launch_description():
                 namespace="",
             ),
             node(Node, "spike_ctrl_flight", "supervisor", SUPERVISOR, on_exit=when_supervisor_ended),
+            node(
+                Node, "spike_ctrl_learner", "adapter", "airframe model", condition=IfCondition(LaunchConfiguration("adapt"))
+            ),
             OpaqueFunction(function=viewer),
         ]
     )

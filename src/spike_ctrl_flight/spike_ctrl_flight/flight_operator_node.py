@@ -20,7 +20,7 @@ PERIOD = 0.05  # s
 
 @dataclass(frozen=True)
 class Parameters:
-    request: str = parameter("land", "The request.", choices=(*SERVICES, "set_target"))
+    request: str = parameter("land", "The request.", choices=(*SERVICES, "adapt", "set_target"))
     trajectory: str = parameter("", "Trajectory of set_target; empty: hold the point.")
     setpoint: str = parameter("", "Point of set_target, or centre of its trajectory, m: x,y,z or x,y,z,yaw (ENU, rad).")
     size: float = parameter(0.0, "Size of the trajectory, m; 0: its default.", low=0.0, high=50.0)
@@ -56,7 +56,8 @@ class FlightOperator(Node):
                 self.failure = answer.message
         elif time.monotonic() - self.started > self.parameters.patience:
             domain = os.environ.get("ROS_DOMAIN_ID", "0")
-            self.failure = f"no supervisor answers in ROS domain {domain}, wanted one within {self.parameters.patience:g} s"
+            who = "adapter" if self.parameters.request == "adapt" else "supervisor"
+            self.failure = f"no {who} answers in ROS domain {domain}, wanted one within {self.parameters.patience:g} s"
 
 
 def main():

@@ -21,7 +21,7 @@ from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.auto_mission import NOT_HEARD
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
 from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
@@ -50,12 +50,14 @@ class Parameters(FlightOptions):
     size: float = parameter(0.0, "Size of a trajectory that names none, m; 0: its default.", low=0.0, high=50.0)
     period: float = parameter(0.0, "Time of a round that names none, s; 0: its default.", low=0.0, high=600.0)
     duration: float = parameter(20.0, "Time that the policy flies each trajectory, s.", low=0.1, high=3600.0)
+    adapt: bool = parameter(False, "A successor that was tuned in flight may steadily differ from the guide.")
     record: bool = parameter(False, "A recorder belongs to this flight, and its loss is reported.")
 
 
 def plan_flight(p: Parameters) -> tuple[Airframe, FlightSettings, Wanted, AutomaticFlight]:
     """Vehicle, settings, preflight and automatic flight. Raises NodeParameterError where they are impossible."""
     vehicle, settings, wanted = flight_settings(p)
+    settings = for_adaptation(settings) if p.adapt else settings
     if p.model:
         require_fit(p.model, vehicle, p.rate)
     return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)

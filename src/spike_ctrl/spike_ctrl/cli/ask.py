@@ -17,9 +17,10 @@ spike-ctrl ask set_target --setpoint 1,0,1.2
 spike-ctrl ask set_target --setpoint 0,0,1.2,1.57 --trajectory figure8 --size 1 --period 8
 spike-ctrl ask guide              # back to the guide
 spike-ctrl ask disengage          # the autopilot holds
+spike-ctrl ask adapt              # tune the policy for what has become of the vehicle (launch flight adapt:=true)
 spike-ctrl ask land
 """
-REQUESTS = ("take_off", "guide", "engage", "disengage", "land", "set_target")
+REQUESTS = ("take_off", "guide", "engage", "disengage", "land", "adapt", "set_target")
 
 
 def add(parser: argparse.ArgumentParser) -> None:

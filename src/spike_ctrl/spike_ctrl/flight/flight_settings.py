@@ -24,6 +24,7 @@ LAYOUTS = ("rates", "motors")
 SPOOL_UP_THRUST = 0.08
 
 
+ADAPTED_TRIM = 0.8  # see AnswerLimits.trim: 3 m/s^2 of wind differ by .72
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
 
@@ -121,6 +122,11 @@ def settings_for(
         )
     except CageError as error:
         raise FlightSettingsError(str(error)) from None
+
+
+def for_adaptation(settings: FlightSettings) -> FlightSettings:
+    """The settings of a flight whose policy is tuned for what has become of the vehicle, which the guide does not know."""
+    return replace(settings, answers=replace(settings.answers, trim=ADAPTED_TRIM))
 
 
 def _cage(text: str) -> Cage:

@@ -1,0 +1,115 @@
+"""Fly a policy whose vehicle changes in mid-flight, with adaptation and without, in virtual time.
+
+The vehicle hovers; then it carries a third more, its thrust falls by a third, a moment turns it, or a wind begins. Three fly
+each change: the policy that is tuned in flight, the policy as it is, and the guide with its integral action. What is told is
+measured by the true positions. Flights that are in the folder are not flown again.
+Exit code 1: a flight left the cage, hit the ground, or a policy that flies worse was kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from spike_ctrl._files import output_paths, ranges
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import show_progress
+
+GROUP = "fly"
+EXAMPLES = """
+spike-ctrl adapt models/sih_quadx.safetensors
+spike-ctrl adapt models/sih_quadx.safetensors --flights 100
+"""
+FLIGHTS = "flights.jsonl"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout rates")
+    parser.add_argument("--flights", type=int, default=5, help="of each change and each who flies it (default: 5)")
+    parser.add_argument("--noise", type=float, default=0.5, help="factor of the sensors' noise (default: 0.5)")
+    parser.add_argument("--folder", type=Path, help="where the flights are kept (default: runs/adapt/MODEL)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from spike_ctrl.adaptation import adapted_flight
+    from spike_ctrl.adaptation.fine_tuning import FineTuningError, require_tunable
+    from spike_ctrl.certification import campaign
+    from spike_ctrl.flight.flight_settings import for_adaptation
+    from spike_ctrl.learn.training_process import training_process
+    from spike_ctrl.policy import checkpoint
+
+    ranges.require(vars(options), {"flights": (1, 10**5), "noise": (0.0, 10.0)}, "--")
+    folder = options.folder or Path("runs/adapt") / options.model.stem
+    output_paths.require_folder("--folder", folder)
+    try:
+        who, settings = campaign.competitors(options.model)
+        data = checkpoint.read(options.model)
+        require_tunable(checkpoint.loads(data), who.airframe)
+    except (campaign.CampaignError, FineTuningError) as error:
+        raise UsageError(str(error)) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    flown = _read(folder / FLIGHTS)
+    about = {"model": checkpoint.about(data).sha256, "noise": options.noise}
+    wanted = [
+        (change, flying, seed)
+        for seed in range(options.flights)
+        for change in adapted_flight.CHANGES
+        for flying in adapted_flight.FLYING
+    ]
+    known = {(one["change"], one["flying"], one["seed"]): one for one in flown if one["about"] == about}
+    missing, begin = [key for key in wanted if key not in known], time.monotonic()
+    with (folder / FLIGHTS).open("a") as file, training_process():
+        for number, key in enumerate(missing, 1):
+            found, _ = adapted_flight.fly(*key, options.noise, who, for_adaptation(settings), data)
+            known[key] = found._asdict() | {"about": about}
+            file.write(json.dumps(known[key]) + "\n")
+            file.flush()
+            left = (len(missing) - number) * (time.monotonic() - begin) / number
+            show_progress(f"{len(wanted) - len(missing) + number}/{len(wanted)} flights; {int(left) // 60} min left")
+    print()
+    return _tell([known[key] for key in wanted])
+
+
+def _tell(flown: Sequence[dict]) -> int:
+    """The table: medians over the flights of a row."""
+    heads = f"{'before':>8}{'worst':>8}{'after':>8}{'fell, s':>9}{'within 10 s':>13}{'5 s':>6}"
+    counts = f"{'kept':>6}{'back':>6}{'worse':>7}{'lost':>6}{'exits':>7}{'hits':>6}"
+    print(f"{'change':<9}{'who flies':<10}{'flights':>7}{heads}{counts}")
+    bad = 0
+    for change, flying in dict.fromkeys((one["change"], one["flying"]) for one in flown):
+        rows = [one for one in flown if (one["change"], one["flying"]) == (change, flying)]
+        before, worst, after, fell = (_median(one[name] for one in rows) for name in ("before", "worst", "after", "fell"))
+        soon, sooner = (sum(one["fell"] <= limit for one in rows) for limit in (10.0, 5.0))
+        kept, back, worse = (sum(one[name] for one in rows) for name in ("kept", "rolled_back", "worse"))
+        lost, exits, hits = (sum(found) for found in zip(*map(_broken, rows), strict=True))
+        bad += worse + exits + hits
+        print(
+            f"{change:<9}{flying:<10}{len(rows):>7}{before:>8.3f}{worst:>8.3f}{after:>8.3f}{fell:>9.1f}{soon:>13}{sooner:>6}"
+            f"{kept:>6}{back:>6}{worse:>7}{lost:>6}{exits:>7}{hits:>6}"
+        )
+    print("distances in m, medians; fell: until the error by the change is down by 80 %")
+    return 1 if bad else 0
+
+
+def _broken(one: dict) -> tuple[bool, bool, bool]:
+    return bool(one["lost"]), one["left"] > 0.0, one["hit"] > 1.0
+
+
+def _median(values) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else math.nan
+
+
+def _read(file: Path) -> list[dict]:
+    """The flights of a file; a line that was cut off is flown again."""
+    found = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found

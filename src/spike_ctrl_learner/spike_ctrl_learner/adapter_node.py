@@ -1,0 +1,136 @@
+"""adapter: tunes the policy in command for a vehicle that has changed in flight, and offers it as a checkpoint.
+
+It listens to states, commands and set-points, and commands nothing: supervisor and policy decide about what it offers as
+about any successor. Service: adapt (std_srvs/Trigger), to tune now. It computes in the time that nobody else wants; where it
+is stopped or ends, the flight goes on as if it had never been.
+"""
+
+import hashlib
+import math
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import torch
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, FlightState, SetPoint
+from std_srvs.srv import Trigger
+
+from spike_ctrl import airframe
+from spike_ctrl.adaptation.adapter import Adapter
+from spike_ctrl.adaptation.fine_tuning import FineTuningError, fine_tune, require_tunable
+from spike_ctrl.adaptation.plant_estimate import PlantEstimate
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+
+LOOK = 0.25  # s between two looks at the estimate
+KEPT = 100  # states that wait for their commands
+
+
+@dataclass(frozen=True)
+class Parameters:
+    airframe: str = parameter("sih_quadx", "The vehicle as the policy was made for it.")
+    model: str = parameter("models/sih_quadx.safetensors", "Checkpoint that flies first.")
+    seed: int = parameter(0, "Of everything random in a tuning.", low=0, high=2**31)
+
+
+class AdapterNode(Node):
+    def __init__(self):
+        super().__init__("adapter")
+        p = self.parameters = declare(self, Parameters)
+        give_way()
+        torch.set_num_threads(1)
+        try:
+            self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
+            require_tunable(checkpoint.loads(data, name=p.model), self.craft)
+        except (AirframeError, CheckpointError, FineTuningError) as error:
+            raise NodeParameterError(str(error)) from None
+        self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
+        self.states, self.place, self.yaw, self.asked = {}, None, 0.0, False
+        self.tuning: threading.Thread | None = None
+        self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+        self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
+        self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
+        self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
+        self.create_service(Trigger, "adapt", self.on_adapt)
+        start_timer(self, LOOK, self.look)
+
+    def on_state(self, message: FlightState) -> None:
+        self.states[message.tick] = message
+        while len(self.states) > KEPT:
+            del self.states[next(iter(self.states))]
+
+    def on_set_point(self, message: SetPoint) -> None:
+        self.place, self.yaw = message.position.tolist(), message.yaw
+
+    def on_command(self, message: FlightCommand) -> None:
+        state = self.states.pop(message.tick, None)
+        if message.commander != FlightCommand.POLICY:
+            self.adapter.interrupted()
+        elif state is not None and self.place is not None:
+            vectors = [tuple(getattr(state, name).tolist()) for name in ("quaternion", "velocity", "rates")]
+            distance, stamp = math.dist(state.position.tolist(), self.place), nanoseconds(state.header.stamp) * 1e-9
+            self.adapter.see(stamp, *vectors, tuple(message.action.tolist()), distance, message.checkpoint_id)
+
+    def on_adapt(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        self.asked = not self.busy and self.adapter.flying in self.files
+        why = "a policy is being tuned" if self.busy else "no policy flies that this node knows"
+        answer.success, answer.message = self.asked, "granted" if self.asked else f"refused: {why}"
+        return answer
+
+    @property
+    def busy(self) -> bool:
+        return self.tuning is not None and self.tuning.is_alive()
+
+    def look(self) -> None:
+        if self.busy or self.adapter.flying not in self.files:
+            return
+        estimate = self.adapter.decide(time.monotonic(), self.asked)
+        if estimate is None:
+            if self.asked:
+                self.get_logger().warning(f"nothing to tune for: {self.adapter.estimate}")
+            self.asked = False
+            return
+        self.asked, self.epoch = False, self.epoch + 1
+        parent = self.files[self.adapter.flying]
+        self.get_logger().info(f"tunes {self.adapter.flying} for {estimate}")
+        self.tuning = threading.Thread(target=self.tune, args=(parent, estimate, self.yaw, self.epoch), daemon=True)
+        self.tuning.start()
+
+    def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int) -> None:
+        """In a thread of its own: states go on coming in."""
+        name, begin = f"{self.parameters.model}+{epoch}", time.thread_time()
+        try:
+            found = fine_tune(
+                checkpoint.loads(parent), parent, self.craft, estimate, yaw, self.parameters.seed + epoch, name
+            )
+        except FineTuningError as error:
+            self.adapter.failed(time.monotonic())
+            self.get_logger().warning(f"offers nothing: {error}")
+            return
+        self.files[name] = found.data
+        self.adapter.offered(time.monotonic(), name, estimate)
+        about = {"name": name, "sha256": hashlib.sha256(found.data).hexdigest(), "epoch": epoch}
+        self.checkpoint_out.publish(fill(Checkpoint(), stamp=time.time_ns(), data=found.data, **about))
+        off = f"{found.after:.3f} m off in simulation, its parent {found.before:.3f} m"
+        self.get_logger().info(f"offers {name}: {off}; {time.thread_time() - begin:.1f} s of a core")
+
+
+def give_way() -> None:
+    """Run only when no other process wants the core."""
+    os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def main():
+    os.environ["SPIKE_CTRL_PRIORITY"] = "0"  # never that of the nodes between state and command
+    sys.exit(run(AdapterNode))
