@@ -21,7 +21,7 @@ WORSE, WORSE_SHARE, AWAY = 0.04, 0.25, 0.4  # m; share; m
 RETURNING = 1.0  # s, by which the parent must have taken over again
 
 
-class Verdict(NamedTuple):
+class TrialVerdict(NamedTuple):
     """kept: the child; otherwise the parent is to take over. text: why."""
 
     kept: bool
@@ -62,7 +62,7 @@ class SwapTrial(NamedTuple):
             return self._replace(child=None, parent=None)
         return self._replace(child=child, parent=parent, since=now, before=self.distance, total=0.0, time=0.0)
 
-    def judged(self, now: float, flies: bool) -> tuple[SwapTrial, Verdict | None]:
+    def judged(self, now: float, flies: bool) -> tuple[SwapTrial, TrialVerdict | None]:
         """The verdict, once there is one. flies: whether the child commands the vehicle."""
         if self.child is None or self.parent is None or self.returning is not None:
             return self, None
@@ -76,7 +76,7 @@ class SwapTrial(NamedTuple):
             mean = self.total / self.time
             if not mean <= self.before + max(WORSE, WORSE_SHARE * self.before):
                 return self._rolled_back(now, f"{back}: {mean:.2f} m off, {self.before:.2f} m before")
-            kept = Verdict(True, f"{name} kept: {mean:.2f} m off, {self.before:.2f} m before")
+            kept = TrialVerdict(True, f"{name} kept: {mean:.2f} m off, {self.before:.2f} m before")
             return self._replace(child=None, parent=None), kept
         if now - self.since > LATEST:
             return self._rolled_back(now, f"{back}: it could not be judged within {LATEST:g} s")
@@ -92,6 +92,6 @@ class SwapTrial(NamedTuple):
         late = now - self.returning > RETURNING
         return (over, f"{self.parent.checkpoint_id} has not taken over again") if late else (self, "")
 
-    def _rolled_back(self, now: float, text: str) -> tuple[SwapTrial, Verdict]:
+    def _rolled_back(self, now: float, text: str) -> tuple[SwapTrial, TrialVerdict]:
         barred = self.barred if self.child is None else self.barred | {self.child}
-        return self._replace(returning=now, barred=barred), Verdict(False, text)
+        return self._replace(returning=now, barred=barred), TrialVerdict(False, text)
