@@ -25,10 +25,10 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report import ReportError, kind
+from spike_ctrl.report import ReportError, flight_charts, kind, run_section
 from spike_ctrl.report.bag_section import section
 from spike_ctrl.report.flight_charts import ChartedFlight, attitude, hover_verdict, whole_scene
-from spike_ctrl.report.page import Verdict
+from spike_ctrl.report.page import Chart, Table, Verdict
 from spike_ctrl.sim import observation
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -170,6 +170,46 @@ def test_chromium_draws_every_figure_without_an_error_and_without_a_network(page
 def test_a_page_with_a_fault_would_be_found_out(fault, tmp_path):
     (tmp_path / "page.html").write_text(f"<!doctype html><html><body><script>{fault}</script></body></html>")
     assert drawn(tmp_path / "page.html", tmp_path / "profile")[1]
+
+
+def a_trained_run(path: Path) -> Path:
+    lines = [
+        {"seconds": t, "environment_steps": 1000.0 * t, "guide_share": 0.0, "critic_loss": 10.0**-t, "actor_loss": 1.0 - t,
+         "return": t, "validation_return": 10.0 * t}
+        for t in (1.0, 2.0, 3.0)
+    ]  # fmt: skip
+    path.mkdir()
+    (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    shutil.copy(MODEL, path / "policy.safetensors")
+    return path
+
+
+def test_losses_are_on_a_log_axis_unless_they_fall_below_0_and_what_never_changes_is_left_out(tmp_path):
+    parts = run_section.section(a_trained_run(tmp_path / "run")).parts
+    axes = {part.title: part.figure.layout.yaxis for part in parts if isinstance(part, Chart)}
+    assert axes["Losses"].type == "log" and axes["Losses of the actor"].type is None
+    assert "Guide" not in axes
+    assert all(axis.title.text for axis in axes.values())
+    for title in ("Return of the policy alone", "Return in training"):
+        chart = next(part for part in parts if isinstance(part, Chart) and part.title == title)
+        assert len(chart.figure.data) == 1
+
+
+def test_a_run_tells_its_recipe_its_network_and_its_command(tmp_path):
+    rows = dict(
+        next(part for part in run_section.section(a_trained_run(tmp_path / "run")).parts if isinstance(part, Table)).rows
+    )
+    manifest = checkpoint.load(MODEL).manifest
+    assert (rows["recipe"], rows["command"]) == (manifest.recipe, manifest.command)
+    assert "256 - 128" in rows["network"]
+
+
+def test_the_error_of_a_flight_is_scaled_to_what_the_policy_flew():
+    landing = flight([0.02] * 900 + [3.0] * 100)
+    landing = replace(landing, counts=np.arange(1000) < 900)
+    drawn = flight_charts.charts([landing])[1].figure
+    assert drawn.layout.yaxis.range[1] == pytest.approx(0.18)
+    assert flight_charts.charts([flight([0.02] * 900 + [3.0] * 100)])[1].figure.layout.yaxis.range is None
 
 
 def flight(errors, starts=(0.0,)) -> ChartedFlight:

@@ -117,7 +117,6 @@ def _run(arguments: list[str]) -> int:
         known = re.findall(r"--?\w[\w-]*", reader.format_usage())
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
-    compile_notice.on_stderr()
     return verb.run(options)
 
 

@@ -146,8 +146,18 @@ def _tiles(recording: Recording, compared, flight: ChartedFlight) -> Tiles:
     if recording.policy is not None and len(late := latencies(recording)):
         shown.append(FigureTile("policy answers, p99", f"{1e3 * np.percentile(late, 99):.2f} ms"))
     if compared is not None:
-        shown.append(FigureTile("replayed bit by bit", f"{compared.known_equal} of {compared.known}", compared.same))
+        shown.append(_replayed(compared))
     return Tiles(shown)
+
+
+def _replayed(compared) -> FigureTile:
+    """Where no spiking state is known, as of a flight that begins in the air, equal actions are neither good nor bad."""
+    name = "replayed bit by bit"
+    if not compared.known:
+        return FigureTile(
+            name, f"{compared.equal} of {compared.compared}", None if compared.equal == compared.compared else False
+        )
+    return FigureTile(name, f"{compared.known_equal} of {compared.known}", compared.same)
 
 
 def _about(
@@ -170,8 +180,9 @@ def _about(
     if choice is not None:
         rows.append(("checkpoint", choice.words))
     if compared is not None and choice.same:
-        words = f"{compared.known_equal} of {compared.known} actions equal bit by bit"
-        rows.append(("replay", Verdict(words, compared.same)))
+        told = _replayed(compared)
+        beginning = "" if compared.known else "; the spiking state at the first one is unknown"
+        rows.append(("replay", Verdict(f"{told.value} actions equal bit by bit{beginning}", told.good)))
     if flight.spikes is not None and choice is not None:
         rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
         energy = spiking_energy_pj(choice.contract.sizes, 1 - rates, choice.contract.neuron.recurrent) / 1e3

@@ -174,6 +174,9 @@ def _error(flights: Sequence[ChartedFlight]) -> Chart:
     sheet.add_hline(PASS_ERROR, line={"dash": "dash", "color": "#b3261e"}, annotation={"text": f"{PASS_ERROR} m"})
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="distance (m)", rangemode="tozero")
+    counted = np.concatenate([flight.error[flight.settled] for flight in flights])
+    if any(flight.counts is not None for flight in flights) and np.isfinite(counted).any():  # take-off and landing leave it
+        sheet.update_yaxes(range=[0, 1.2 * max(float(np.nanmax(counted)), PASS_ERROR)])
     text = f"{hover_verdict(flights).text}. The first {SETTLING:.0f} s after a start do not count."
     text += f" Shaded: {', '.join(dict.fromkeys(band.name for band in flights[0].bands))}." if flights[0].bands else ""
     return Chart("Position error", banded(styled(sheet, 460), flights[0].bands), text)
@@ -185,7 +188,7 @@ def _attitude(flight: ChartedFlight) -> Chart:
     for number, (name, values) in enumerate(zip(("roll", "pitch", "yaw"), angles.T, strict=True)):
         sheet.add_trace(curve(flight.seconds[at], values, name, number))
     sheet.update_xaxes(title_text="time (s)")
-    sheet.update_yaxes(title_text="degrees")
+    sheet.update_yaxes(title_text="angle (degrees)")
     sheet = banded(styled(sheet), flight.bands)
     return Chart("Attitude", sheet, f"{flight.name}; body FLU in the set-point's frame.")
 

@@ -42,7 +42,17 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 td.number { white-space: nowrap } th.number { white-space: normal; max-width: 9em }
 ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 6px; padding: .5rem .5rem .5rem 1.6rem }
 .pass { color: #1f7a45; font-weight: 600 } .fail { color: #b3261e; font-weight: 600 }
-@media (max-width: 800px) { .grid { grid-template-columns: minmax(0, 1fr) } }
+@media (max-width: 800px) {
+  .grid { grid-template-columns: minmax(0, 1fr) }
+  body { padding: 0 .6rem 2rem } h1 { font-size: 1.3rem } .tile { min-width: 6rem; padding: .35rem .6rem; flex: 1 1 40% }
+  nav { overflow-x: auto; white-space: nowrap } figure { padding: .4rem .1rem .2rem }
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; --ink: #e4e7ec; --soft: #a0a8b5; --line: #343a46; --blue: #6ea8ee }
+  body { background: #14171c } nav { background: #14171cdd } .tile { background: #1b1f26 }
+  figure > div, figure img { filter: invert(.92) hue-rotate(180deg) }
+  ul.notes { color: #f0c987; background: #2b2416 } .pass { color: #5cc98a } .fail { color: #ff8a80 }
+}
 @page { size: A4; margin: 12mm }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt } header { padding-top: 0 } nav { display: none }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from spike_ctrl.policy import checkpoint
 from spike_ctrl.report import ReportError, thinned
 from spike_ctrl.report.flight_charts import curve, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles
@@ -16,13 +17,15 @@ from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles
 LARGEST = 2**63
 CURVES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     # title of a chart: label of its y axis, names in metrics.jsonl and their names in the chart
-    "Return": ("return", {"return": "as flown in training", "validation_return": "policy alone, validation starts"}),
-    "Survival": ("share", {"survival": "as flown in training", "validation_survival": "policy alone"}),
-    "Guide": ("", {"guide_share": "share flown by the guide", "bc_weight": "weight of the guide's labels"}),
+    "Return of the policy alone": ("return; 500: a perfect hover", {"validation_return": "validation starts"}),
+    "Return in training": ("return, by the present reward", {"return": "as flown, with noise and guide"}),
+    "Survival": ("share of episodes", {"survival": "as flown in training", "validation_survival": "policy alone"}),
+    "Guide": ("share", {"guide_share": "of steps that the guide flew", "bc_weight": "weight of the guide's labels"}),
     "Slope of the surrogate gradient": ("k", {"slope": "k"}),
-    "Losses": ("loss", {"critic_loss": "critic", "actor_loss": "actor", "imitation_loss": "imitation", "q_loss": "Q"}),
+    "Losses": ("loss, no unit", {"critic_loss": "critic", "imitation_loss": "imitation"}),
+    "Losses of the actor": ("loss, no unit", {"actor_loss": "actor", "q_loss": "what the critics say"}),
     "Spike rates": ("share of neurons", {f"spike_rate_{i}": f"layer {i}" for i in range(4)}),
-    "Speed": ("steps/s", {"steps_per_second": "environment steps per second"}),
+    "Speed": ("environment steps/s", {"steps_per_second": "of all vehicles"}),
 }
 
 
@@ -34,12 +37,27 @@ def section(path: Path) -> Section:
     about += [("wall time (s)", float(last["seconds"]))] if "seconds" in last else []
     told = {name: value for name, value in _json(path / "run.json").items() if not isinstance(value, dict | list)}
     about += [(name, str(value)) for name, value in told.items() if name != "environment_steps"]
+    about += _origin(path)
     shown = [FigureTile("environment steps", f"{int(last.get('environment_steps', 0)):,}".replace(",", " "))]
     shown += [FigureTile("wall time", f"{last['seconds']:.0f} s")] if "seconds" in last else []
     best = max((line["validation_return"] for line in lines if "validation_return" in line), default=None)
     shown += [FigureTile("best validation return", f"{best:.1f}")] if best is not None else []
     charts = [chart for title, (unit, names) in CURVES.items() if (chart := _chart(title, unit, names, lines)) is not None]
     return Section(f"Run {path.name}", [Tiles(shown), Table(("", ""), about), *charts])
+
+
+def _origin(path: Path) -> list[tuple]:
+    """Recipe, network, command and commit, as the policy of the run tells them."""
+    policy = path / "policy.safetensors"
+    if not policy.is_file():
+        return []
+    manifest = checkpoint.load(policy).manifest
+    return [
+        ("recipe", manifest.recipe or "?"),
+        ("network", manifest.contract.words),
+        ("command", manifest.command or "?"),
+        ("commit", manifest.commit or "?"),
+    ]
 
 
 def metrics(path: Path) -> list[dict]:
@@ -75,10 +93,12 @@ def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict
         if points:
             x, y = zip(*(points[i] for i in thinned(len(points))), strict=True)
             sheet.add_trace(curve(x, y, label, number, showlegend=True))
-    if not sheet.data:
+    drawn = {value for trace in sheet.data for value in trace.y}
+    if not drawn or (len(drawn) < 2 and len(lines) > 2):  # nothing happened: a line on its axis tells nothing
         return None
     sheet.update_xaxes(title_text="environment steps")
-    sheet.update_yaxes(title_text=unit)
+    logarithmic = "loss" in unit and all(min(trace.y) > 0 for trace in sheet.data)
+    sheet.update_yaxes(title_text=unit, **({"type": "log", "dtick": 1} if logarithmic else {}))
     return Chart(title, styled(sheet))
 
 
