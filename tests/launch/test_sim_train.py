@@ -49,7 +49,7 @@ def test_equal_seeds_give_equal_runs(start_graph, tmp_path):
 def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_graph, tmp_path):
     given = ("recipe:=debug", "vehicles:=48", "airframe:=crazyflie_l2f", "seed:=3", "steps:=5000000")
     graph = start_graph(*given, "run:=run")
-    graph.wait_for(r"\d % \|")
+    graph.wait_for(r"\d %, ")
     graph.process.send_signal(signal.SIGINT)
     graph.end(30)
     assert re.search(r"go on with resume:=run$", graph.output, re.M)
@@ -77,7 +77,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_with_nothing_but_its_folder(start_grap
 
 def test_a_killed_learner_leaves_the_others_flying(start_graph):
     graph = start_graph(*DEBUG, "steps:=5000000")
-    graph.wait_for(r"\d % \|")
+    graph.wait_for(r"\d %, ")
     others = [graph.node(name) for name in ("simulator", "guide_policy", "snn_policy")]
     os.kill(graph.node("learner"), signal.SIGKILL)
     graph.wait_for("the learner is gone; flying on", 30)
@@ -101,7 +101,7 @@ def test_a_learner_that_takes_its_time_is_waited_for(start_graph, tmp_path):
 
 def test_a_guide_that_dies_ends_the_graph_with_its_name(start_graph):
     graph = start_graph(*DEBUG, "steps:=5000000")
-    graph.wait_for(r"\d % \|")
+    graph.wait_for(r"\d %, ")
     os.kill(graph.node("guide_policy"), signal.SIGKILL)
     graph.wait_for(r"tick \d+.*(guide_policy not connected|no guide/action from guide_policy)", 25)
     assert graph.end(40) != 0
@@ -109,7 +109,7 @@ def test_a_guide_that_dies_ends_the_graph_with_its_name(start_graph):
 
 def test_a_silent_guide_ends_the_graph_with_its_name(start_graph):
     graph = start_graph(*DEBUG, "steps:=5000000")
-    graph.wait_for(r"\d % \|")
+    graph.wait_for(r"\d %, ")
     guide = graph.node("guide_policy")
     os.kill(guide, signal.SIGSTOP)
     try:
@@ -160,7 +160,7 @@ def test_a_misspelt_argument_is_refused_with_the_right_one(start_graph):
 
 def test_a_second_graph_in_the_same_domain_is_refused(start_graph):
     first = start_graph(*DEBUG, "steps:=5000000", "run:=one")
-    first.wait_for(r"\d % \|")
+    first.wait_for(r"\d %, ")
     second = start_graph(*DEBUG, "run:=two")
     assert second.end(40) != 0
     assert "in this ROS domain" in second.output

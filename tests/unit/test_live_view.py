@@ -30,6 +30,8 @@ def screen(seen: SeenGraph, width: int = 120) -> str:
 def test_a_flight_shows_who_flies_for_how_long_why_and_what_was_latched():
     text = screen(SeenGraph(now=42.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
     assert f"{Rung.GUIDE.name} for 12 s   the guide answers" in text
+    later = screen(SeenGraph(now=60.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
+    assert f"{Rung.GUIDE.name} for 30 s" in later and "the guide answers" not in later  # no old reason
     assert "policy mine.safetensors" in text and f"latched fault {Fault.SPIKE_RATE.name}" in text
     assert "autopilot offboard, armed, in the air   battery 87 %, 15.9 V" in text
 
@@ -72,3 +74,15 @@ def test_bars_and_lines_are_cut_at_their_ends():
     assert bar(2.0, 4) == "████" and bar(-1.0, 4) == "····" and bar(float("nan"), 2) == "··"
     assert sparkline([0.0, 0.5, 1.0, 7.0, float("nan")], 1.0) == "▁▄██x"
     assert len(sparkline([0.1] * 500, 1.0)) == HISTORY
+
+
+def test_after_the_landing_nothing_is_red_because_it_has_stopped():
+    def drawn(pilot, rung):
+        console = Console(width=80, record=True, file=open("/dev/null", "w"), force_terminal=True, color_system="standard")
+        supervisor = SimpleNamespace(rung=rung, reason="landed", checkpoint_id="m", latched=0)
+        console.print(render(SeenGraph(60.0, ("a",), (SeenStream("state", 100.0, 8.0),), supervisor, 59.0, pilot)))
+        return console.export_text(styles=True)
+
+    landed = SimpleNamespace(heard=True, mode=1, armed=False, landed=True, battery=0.87, voltage=15.9)
+    red = "\x1b[31m8000 ms"
+    assert red in drawn(PILOT, Rung.SNN) and red not in drawn(landed, Rung.SILENT)

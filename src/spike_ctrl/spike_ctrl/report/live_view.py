@@ -20,6 +20,7 @@ from spike_ctrl.policy.pilot import Reason
 STALE = 0.1  # s; an older message of a fast topic is shown in red
 LATE = 3.0  # s; the same for a topic below 20 Hz
 EVENTS, HISTORY = 8, 60
+REASON_SHOWN = 20.0  # s after a change of the rung
 BARS, BLOCKS = "▁▂▃▄▅▆▇█", "█"
 RUNG_STYLES = {Rung.SNN: "bold blue", Rung.GUIDE: "bold yellow", Rung.HOLD: "bold magenta", Rung.LAND: "bold cyan"}
 STYLES = {"ok": "green", "info": "green", "warning": "yellow", "error": "bold red"}
@@ -86,7 +87,9 @@ def _flight(seen: SeenGraph):
     if status is not None:
         rung = RUNGS.get(status.rung, f"rung {status.rung}?")
         since = f" for {seen.now - seen.rung_since:.0f} s   "
-        lines.append(Text.assemble((rung, RUNG_STYLES.get(status.rung, "bold")), since, (printable(status.reason), "dim")))
+        fresh = seen.now - seen.rung_since <= REASON_SHOWN  # what led there is no news for long
+        reason = printable(status.reason) if fresh else ""
+        lines.append(Text.assemble((rung, RUNG_STYLES.get(status.rung, "bold")), since, (reason, "dim")))
         latched = FAULTS[status.latched].name if status.latched in FAULTS else "none"
         style = "red" if status.latched else "dim"
         who = printable(status.checkpoint_id) or "none approved"
@@ -145,6 +148,12 @@ def _share(seen: SeenGraph) -> float:
     return status.environment_steps / whole if whole > 0 and math.isfinite(whole) else 0.0
 
 
+def _over(seen: SeenGraph) -> bool:
+    """Whether a flight is over: what stops then is not late."""
+    rung, pilot = getattr(seen.supervisor, "rung", None), seen.autopilot
+    return rung == Rung.SILENT and pilot is not None and pilot.heard and pilot.landed and not pilot.armed
+
+
 def _streams(seen: SeenGraph):
     from rich.table import Table
     from rich.text import Text
@@ -157,7 +166,7 @@ def _streams(seen: SeenGraph):
             table.add_row(stream.topic, Text("-", style="dim"), Text("-", style="dim"))
             continue
         slow = stream.hertz < 20
-        style = "red" if stream.age > (LATE if slow else STALE) else "green"
+        style = "dim" if _over(seen) else "red" if stream.age > (LATE if slow else STALE) else "green"
         age = f"{1e3 * stream.age:.0f} ms" if stream.age < 10 else f"{stream.age:.0f} s"
         table.add_row(stream.topic, f"{stream.hertz:.1f}" if slow else f"{stream.hertz:.0f}", Text(age, style=style))
     return _panel("topics", [table])
