@@ -21,7 +21,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.export import ExportError, c_cost, c_native, c_source
+from spike_ctrl.export import ExportError, c_cost, c_emulated, c_native, c_source
 from spike_ctrl.export.integer_policy import LIMITS, quantise
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.snn.network import SpikingNetwork
@@ -264,6 +264,17 @@ def test_operations_are_counted_as_by_hand():
     with pytest.raises(ValueError, match="spike_rates: found 1, wanted 2"):
         c_cost.operations((3, 8, 4, 2), (0.25,))
     assert c_cost.operations((3, 8, 4, 2), (0.25, 0.5), recurrent=True).added == found.added + 0.5 * 4 * 4
+
+
+@pytest.mark.skipif(not c_emulated.installed(), reason="arm-none-eabi-gcc or qemu-system-arm is not installed")
+@pytest.mark.parametrize(("reset", "form"), [("soft", "float32"), ("recurrent", "int16")])
+def test_the_longest_step_has_as_many_instructions_as_the_model_of_its_cost_counts(exported, reset, form):
+    """An emulated processor executes it, and every neuron of it spikes."""
+    found, _, written, _ = exported(reset, form)
+    contract = found.manifest.contract
+    counted = c_emulated.longest_step(written, contract.sizes)
+    modelled = c_cost.longest(contract.sizes, contract.neuron.recurrent).times(c_cost.INSTRUCTIONS)
+    assert counted == pytest.approx(modelled, rel=0.03) and counted < 0.6 * c_emulated.PERIOD_INSTRUCTIONS
 
 
 def test_the_verb_writes_checks_and_measures(tmp_path, capsys):

@@ -90,10 +90,21 @@ def _to_c(options, found) -> int:
     flash = c_native.flash_bytes(options.output, prefix)
     words = "not measured: arm-none-eabi-gcc was not found" if flash is None else f"{flash} bytes of code and constants"
     print(f"flash of a Cortex-M4: {words}")
+    if prefix == c_source.PREFIX:
+        print(f"longest step on a Cortex-M4, every neuron spikes: {_longest(written, found)}")
     policy = c_native.NativePolicy(options.output, written)
     print(f"step {1e6 * policy.seconds(found.self_test, time.perf_counter):.1f} us on this computer")
     _show_cost(found)
     return _evaluate(found, policy, form.words) if options.evaluate else 0
+
+
+def _longest(written, found) -> str:
+    from spike_ctrl.export import c_emulated
+
+    if not c_emulated.installed():
+        return "not counted: arm-none-eabi-gcc or qemu-system-arm was not found"
+    count = c_emulated.longest_step(written, found.manifest.contract.sizes)
+    return f"{count} instructions in QEMU, {100 * count / c_emulated.PERIOD_INSTRUCTIONS:.1f} % of those in 10 ms at 168 MHz"
 
 
 def _form(options):
