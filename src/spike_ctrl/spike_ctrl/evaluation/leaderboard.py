@@ -1,7 +1,7 @@
 """The closed-loop benchmark: who enters, what is flown, and the result file that others can compare with.
 
-The task is `spike_ctrl/Position-v0`: 1024 fixed starts, 5 s at most, once on the plant that the airframe describes and once on plants
-that differ. Complexity has NeuroBench's definitions (arXiv 2304.04640), per control step.
+The task is `spike_ctrl/Position-v0`: 1024 fixed starts, 5 s at most, once on the plant that the airframe describes and once
+on plants that differ. Complexity has NeuroBench's definitions (arXiv 2304.04640), per control step.
 """
 
 from __future__ import annotations
