@@ -46,13 +46,13 @@ class AdapterNode(Node):
     def __init__(self):
         super().__init__("adapter")
         p = self.parameters = declare(self, Parameters)
-        give_way()
-        torch.set_num_threads(1)
         try:
             self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
             require_tunable(checkpoint.loads(data, name=p.model), self.craft)
         except (AirframeError, CheckpointError, FineTuningError) as error:
             raise NodeParameterError(str(error)) from None
+        give_way()
+        torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
         self.states, self.place, self.yaw, self.asked = {}, None, 0.0, False
         self.tuning: threading.Thread | None = None

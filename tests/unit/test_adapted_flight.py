@@ -1,0 +1,79 @@
+"""What becomes of bad offers in flight: the whole flight core in virtual time, with an adapter that turned bad."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spike_ctrl._files import resources
+from spike_ctrl.adaptation import adapted_flight
+from spike_ctrl.adaptation.adapted_flight import AdaptedFlight
+from spike_ctrl.certification import campaign
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import for_adaptation
+from spike_ctrl.policy import checkpoint
+
+MODEL = resources.folder("models") / "sih_quadx.safetensors"
+DATA = MODEL.read_bytes()
+FOUND = checkpoint.loads(DATA)
+
+
+def spoilt(name, change):
+    """The policy with one array changed."""
+    weights = dict(FOUND.weights)
+    weights[name] = change(weights[name].copy()).astype(np.float32)
+    return checkpoint.dumps(weights, FOUND.manifest.contract)
+
+
+def pushes(axis, size):
+    """Hidden: near the set-point it pushes the vehicle away a little, and otherwise it flies as before."""
+    return spoilt("output.bias", lambda b: b + size * (np.arange(4) == axis))
+
+
+REFUSED = {
+    "garbage": b"garbage",
+    "half a file": DATA[: len(DATA) // 2],
+    "another vehicle's": (resources.folder("models") / "crazyflie.safetensors").read_bytes(),
+    "one bit": DATA[:-100] + bytes([DATA[-100] ^ 1]) + DATA[-99:],
+    "wrong sign": spoilt("output.weight", lambda w: -w),
+    "nothing": spoilt("output.weight", lambda w: 0 * w),
+    "shuffled": spoilt("output.weight", lambda w: np.random.default_rng(0).permutation(w.ravel()).reshape(w.shape)),
+    "strong": spoilt("output.bias", lambda b: b + 3.0),
+}
+HIDDEN = {"rolls": pushes(1, 0.5), "pitches": pushes(2, -0.5), "climbs": pushes(0, 0.7)}
+
+
+@pytest.fixture(scope="module")
+def core():
+    who, settings = campaign.competitors(MODEL)
+    scenario = adapted_flight.draw("wind", 3, 0.5)._replace(faults=(), duration=32.0)
+    core = AdaptedFlight(scenario, who, for_adaptation(settings), DATA)
+    core.adapter.settings = replace(core.adapter.settings, attempts=1, away=5.0)
+    for number, (name, data) in enumerate(REFUSED.items()):
+        core.clock.at(1.5 + 0.05 * number, core.offer, name, data)
+    for number, (name, data) in enumerate(HIDDEN.items()):
+        core.clock.at(5.0 + 9.0 * number, core.offer, name, data)
+    core.fly()
+    return core
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_sound_policy_is_refused_before_it_flies_in_shadow(core, name):
+    assert any(event.text.startswith("refused: ") and name in event.text for event in core.told)
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_policy_with_a_hidden_weakness_is_refused_or_rolled_back(core, name):
+    told = [event.text for event in (*core.told, *core.events) if name in event.text]
+    assert any("refused" in text or "rolled back to sih_quadx" in text for text in told) or not took_over(core, name)
+    assert not any("kept" in text for text in told)
+
+
+def took_over(core, name):
+    return any(event.text.startswith(f"{name} (epoch") for event in core.events)
+
+
+def test_the_vehicle_stays_where_it_should_and_the_first_policy_flies_at_the_end(core):
+    assert core.state.ladder.rung is Rung.SNN and core.pilot.flown.name == "sih_quadx"
+    assert max(math.dist(step.position, step.wanted) for step in core.steps if step.time > 1) < 0.8
