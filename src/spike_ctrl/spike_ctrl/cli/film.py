@@ -1,4 +1,4 @@
-"""Make a film of a training, model or flight: a GIF to show to others.
+"""Make a film of a training, model or flight: a GIF to show around.
 
 A run: its policies, early to late, each with the same vehicles thrown into the air. A model: the same with it alone.
 A bag of a flight: the vehicle, its set-point, and who flies. It needs no GPU and no screen.
