@@ -64,14 +64,9 @@ def test_what_is_no_sound_policy_is_refused_before_it_flies_in_shadow(core, name
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_policy_with_a_hidden_weakness_is_refused_or_rolled_back(core, name):
-    told = [event.text for event in (*core.told, *core.events) if name in event.text]
-    assert any("refused" in text or "rolled back to sih_quadx" in text for text in told) or not took_over(core, name)
-    assert not any("kept" in text for text in told)
-
-
-def took_over(core, name):
-    return any(event.text.startswith(f"{name} (epoch") for event in core.events)
+def test_a_policy_with_a_hidden_weakness_is_rolled_back_by_name(core, name):
+    told = [event.text for event in core.events if event.text.startswith(f"{name} (epoch 1)")]
+    assert len(told) == 1 and "rolled back to sih_quadx (epoch 0)" in told[0]
 
 
 def test_the_vehicle_stays_where_it_should_and_the_first_policy_flies_at_the_end(core):
