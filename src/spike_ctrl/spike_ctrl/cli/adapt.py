@@ -1,8 +1,8 @@
 """Fly a policy whose vehicle changes in mid-flight, tuned in flight or not.
 
-In virtual time the vehicle hovers; then it carries a third more, its thrust falls by a third, a moment turns it, or a wind begins. Three fly
-each change: the policy that is tuned in flight, the policy as it is, and the guide with its integral action. What is told is
-measured by the true positions. Flights that are in the folder are not flown again.
+In virtual time the vehicle hovers; then it carries 30 % more, its thrust falls by 30 %, a moment turns it, or a wind begins.
+Three fly each change: the policy that is tuned in flight, the policy as it is, and the guide with its integral action.
+Distances are those of the true positions. Flights that are in the folder are not flown again.
 Exit code 1: a flight left the cage, hit the ground, or a policy that flies worse was kept.
 """
 
