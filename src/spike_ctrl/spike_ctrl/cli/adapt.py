@@ -1,4 +1,4 @@
-"""Fly a policy whose vehicle changes in mid-flight, tuned in flight or not.
+"""Fly a policy whose vehicle changes, tuned in flight or not.
 
 In virtual time the vehicle hovers; then it carries 30 % more, its thrust falls by 30 %, a moment turns it, or a wind begins.
 Three fly each change: the policy that is tuned in flight, the policy as it is, and the guide with its integral action.
