@@ -5,7 +5,7 @@ VENV ?= .venv
 DONE := $(VENV)/done
 # The ROS 2 of .venv; it keeps the one that it was made with.
 HELD := $(sort $(patsubst ros-%,%,$(notdir $(wildcard $(DONE)/ros-*))) $(if $(wildcard $(DONE)/ros),kilted))
-ROS ?= $(or $(HELD),kilted)
+ROS ?= $(or $(HELD),jazzy)
 ifneq ($(filter-out $(ROS),$(HELD)),)
 $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
 endif
@@ -32,7 +32,7 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index ## make .venv; skips what is done; ROS=jazzy for another ROS 2, TORCH=cuda for torch with CUDA (several GB)
+setup: $(DONE)/index ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda for torch with CUDA (several GB)
 	@:
 
 clean: ## remove .venv and build; runs are kept
