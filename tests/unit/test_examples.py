@@ -170,6 +170,7 @@ def test_the_pendulum_is_trained_by_the_same_td3bc():
 def test_every_recipe_among_the_examples_can_be_trained_by():
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         plan = recipes.load(path)
+        craft = airframe.load("any_quad") if plan.task.airframes else AIRFRAME
         assert recipes.from_dict(recipes.to_dict(plan)) == plan
-        learner = Learner(plan, AIRFRAME, VEHICLES, 0)
-        assert training_environment(plan, AIRFRAME, VEHICLES) and learner.progress == 0
+        learner = Learner(plan, craft, VEHICLES, 0)
+        assert training_environment(plan, craft, VEHICLES) and learner.progress == 0

@@ -213,14 +213,16 @@ def test_the_words_of_a_checkpoint_stay_words_in_the_code(exported, tmp_path):
     hostile = 'x"\n#error \\ ??/ */ é'
     found = exported("soft", "int16")[0]
     contract = dataclasses.replace(found.manifest.contract, airframe=hostile)
-    odd = checkpoint.loads(checkpoint.dumps(found.weights, contract))
+    with pytest.raises(checkpoint.CheckpointError, match=r"contract\.airframe: found .* wanted a name and no path"):
+        checkpoint.loads(checkpoint.dumps(found.weights, contract))
+    odd = dataclasses.replace(found, manifest=dataclasses.replace(found.manifest, contract=contract))
     c_source.write(tmp_path, c_source.source(odd, "odd", FORMS["int16"]))
     text = '#include "policy.h"\n#include <stdio.h>\nint main(void) { puts(POLICY_AIRFRAME); return 0; }'
     (tmp_path / "show.c").write_text(text)
     program = tmp_path / "show"
     subprocess.run([c_native.compiler(), *c_native.FLAGS, "-trigraphs", tmp_path / "show.c", "-o", program], check=True)
     assert subprocess.run([program], capture_output=True, check=True).stdout.decode() == hostile + "\n"
-    unknown = dataclasses.replace(contract, action="thrusters")
+    unknown = dataclasses.replace(found.manifest.contract, action="thrusters")
     with pytest.raises(ExportError, match="odd: action: found 'thrusters', wanted one of motors, rates"):
         c_source.source(checkpoint.loads(checkpoint.dumps(found.weights, unknown)), "odd")
 

@@ -50,10 +50,11 @@ def add_bags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     require_names(options)
+    output_paths.require_file("--output", options.output)
     from spike_ctrl.identify import identified_airframe as identification
 
-    output_paths.require_file("--output", options.output)
     output_paths.require_file("--output", identification.recipe_path(options.output))
+    require_bags(options)
     found, plan = identified(options, options.output.stem)
     try:
         recipe = identification.write(options.output, found, options.bags, plan, provenance.command())
@@ -72,6 +73,10 @@ def require_names(options: argparse.Namespace) -> None:
     prior = airframes.load(options.airframe)
     if options.recipe:
         recipes.find(options.recipe).require_fit(prior)
+
+
+def require_bags(options: argparse.Namespace) -> None:
+    """Refuse a bag that is not there. Raises UsageError."""
     for bag in options.bags:
         if not bag.exists():
             raise UsageError(f"{bag}: no such bag")

@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     folder = options.run or Path("runs") / f"retrain-{time.strftime('%Y%m%d-%H%M%S')}"
     output_paths.require_folder("--run", folder)
     identify.require_names(options)
+    _require_new(folder)
+    identify.require_bags(options)
 
     from spike_ctrl.learn.training_process import training_process
 
@@ -39,17 +41,21 @@ def run(options: argparse.Namespace) -> int:
         return _retrain(options, folder)
 
 
-def _retrain(options: argparse.Namespace, folder: Path) -> int:
-    from spike_ctrl.evaluation import acceptance
+def _require_new(folder: Path) -> None:
     from spike_ctrl.learn import resumption
-    from spike_ctrl.learn.run import Run, RunError
-    from spike_ctrl.learn.start_training import learn
-    from spike_ctrl.policy import checkpoint
 
     try:
         resumption.require_new(folder)
     except resumption.EarlierError as error:
         raise UsageError(str(error)) from None
+
+
+def _retrain(options: argparse.Namespace, folder: Path) -> int:
+    from spike_ctrl.evaluation import acceptance
+    from spike_ctrl.learn.run import Run, RunError
+    from spike_ctrl.learn.start_training import learn
+    from spike_ctrl.policy import checkpoint
+
     found, plan = identify.identified(options, f"{Path(options.airframe).stem}_identified")
     try:
         about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}

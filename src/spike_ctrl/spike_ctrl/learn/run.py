@@ -33,6 +33,7 @@ from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.policy import checkpoint
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
+WIDTH = 70  # characters of a line of progress: with the node's name it fits a terminal of 80
 REPORT_PERIOD = 1.0  # wall seconds between lines of metrics
 FORETOLD = 0.01  # share of all steps from which on the time left is told
 STAGES = (0.0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's steps; most is learned early
@@ -208,7 +209,7 @@ class Run:
             self._writer.close()
 
     def progress_line(self, metrics: dict[str, float], steps_per_second: float) -> str:
-        """One line on how it goes, what counts first; at most 70 characters, for a terminal of 80."""
+        """One line on how it goes, what counts first; at most WIDTH characters."""
         parts = [f"{100 * self.learner.progress:3.0f} %", f"{time_left(self.remaining)} left"]
         if self.best is not None:
             column = self.best.columns[HEADLINE]
@@ -218,6 +219,8 @@ class Run:
         if metrics["guide_share"]:
             parts.append(f"guide {100 * metrics['guide_share']:.0f} %")
         parts.append(f"{steps_per_second / 1e3:.{0 if steps_per_second > 1e4 else 1}f}k/s")
+        while len(", ".join(parts)) > WIDTH:
+            parts.pop()
         return ", ".join(parts)
 
 
