@@ -32,7 +32,7 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda for torch with CUDA (several GB)
+setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda for torch with CUDA (several GB)
 	@:
 
 clean: ## remove .venv and build; runs are kept
@@ -135,6 +135,14 @@ $(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
 $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages
 	@echo "setup: packages $(notdir $(patsubst %/,%,$(dir $?)))"
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
+	@touch $@
+
+# Else the nodes of the first graph compile them at the same time, each for itself. Changed sources compile when they are used.
+$(DONE)/kernels: | $(DONE)/packages
+	@echo "setup: the simulator's kernels, compiled for this machine, some 30 s"
+	@rm -rf $(VENV)/build/kernels
+	@$(VENV)/bin/spike-ctrl train debug --steps 4096 --vehicles 64 --run $(VENV)/build/kernels > $(VENV)/build/kernels.log 2>&1 || \
+	  { tail -n 20 $(VENV)/build/kernels.log >&2; echo "setup: the kernels did not compile; all output: $(VENV)/build/kernels.log" >&2; exit 1; }
 	@touch $@
 
 # Where ROS 2's own tools look: the index of packages, their share folders, the nodes in lib/PACKAGE. Links to sources lay none.
