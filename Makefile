@@ -59,7 +59,7 @@ test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of
 
 test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
 	$(VENV)/bin/python -m pytest tests/flight $(or $(ARGS),-m "not seeds")
-	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch)
+	$(if $(ARGS),,$(VENV)/bin/python -m pytest -m flight tests/launch tests/colcon)
 
 certify: setup ## 2000 random flights with faults in virtual time; page in runs/certify; ARGS="--flights 10000"
 	$(VENV)/bin/spike-ctrl certify models/sih_quadx.safetensors $(or $(ARGS),--flights 2000)

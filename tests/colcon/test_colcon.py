@@ -52,6 +52,7 @@ def sources():
     return {path for path in (ROOT / "src").rglob("*") if "__pycache__" not in path.parts}
 
 
+@pytest.mark.flight  # two minutes, to build
 def test_all_packages_build_and_pass_their_tests(venv, tmp_path):
     before = sources()
     absent = "import importlib.util as i, sys; sys.exit(any(map(i.find_spec, sys.argv[1:])))"

@@ -178,9 +178,9 @@ class Pilot:
         return PilotAnswer(action, True, Reason.OK)
 
     def _broken(self, tick: int, first: NDArray[Any], now: float, waited: float) -> str:
-        """Why the policy's state does not belong to this tick; empty where it does, or where every vehicle starts anew."""
+        """Why the policy's state does not belong to this tick; empty where it does, or where every vehicle starts now."""
         if first.all():
-            return ""
+            return self._late(tick, waited)
         if self.tick is None:
             return f"tick {tick} is the first"
         if not 1 <= tick - self.tick <= 1 + self.skip:
@@ -188,11 +188,15 @@ class Pilot:
         if now - self._time > self.max_age:
             pause = 1e3 * (now - self._time)
             return f"tick {tick} came {pause:.0f} ms after the last, wanted at most {1e3 * self.max_age:.0f} ms"
-        if waited > self.max_age:
-            return f"tick {tick} waited {1e3 * waited:.0f} ms in a queue, wanted at most {1e3 * self.max_age:.0f} ms"
         if self.state is None or self._vehicles != len(first):
             return f"tick {tick} has other vehicles or another network"
-        return ""
+        return self._late(tick, waited)
+
+    def _late(self, tick: int, waited: float) -> str:
+        """The same of a state that waited, also where an episode began with it: whoever sent it has flown on since."""
+        if waited <= self.max_age:
+            return ""
+        return f"tick {tick} waited {1e3 * waited:.0f} ms in a queue, wanted at most {1e3 * self.max_age:.0f} ms"
 
     def _fly_successor(self, first: NDArray[Any], observation: NDArray[Any], counts: bool) -> None:
         """One step of the checkpoint that is to take over.
