@@ -9,10 +9,8 @@ ROS ?= $(or $(HELD),jazzy)
 ifneq ($(filter-out $(ROS),$(HELD)),)
 $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
 endif
-TORCH ?= cpu
-TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 SIZE_l2f := : it compiles for some 15 minutes on one core
-PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
+PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
@@ -32,7 +30,7 @@ help: ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda for torch with CUDA (several GB)
+setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH_INDEX=URL for another torch
 	@:
 
 clean: ## remove .venv and build; runs are kept
@@ -97,15 +95,13 @@ $(DONE)/venv:
 	@mkdir -p $(DONE)
 	@touch $@
 
-# torch from PyTorch's own index has no CUDA in it: 0.2 GB to fetch and not several.
+# An index of torch without CUDA spares several GB: 0.2 GB to fetch, 0.7 GB on the disk.
 $(DONE)/torch: | $(DONE)/venv
-	@if [ "$(TORCH)" != cpu ]; then \
-	  echo "setup: TORCH=$(TORCH): torch with CUDA, several GB"; \
-	elif $(PYTHON) -c 'from urllib.request import urlopen; urlopen("$(TORCH_CPU)/torch/", timeout=5)' 2> /dev/null; then \
-	  echo "setup: torch for the CPU, 0.2 GB to fetch, 0.7 GB on the disk; with CUDA: make setup TORCH=cuda"; \
-	  $(PIP) --index-url $(TORCH_CPU) "torch>=2.4"; \
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+	  echo "setup: torch from $(TORCH_INDEX)"; \
+	  $(PIP) --index-url $(TORCH_INDEX) "torch>=2.4"; \
 	else \
-	  echo "setup: $(TORCH_CPU) cannot be reached: torch comes from pip's own index, perhaps with CUDA and several GB"; \
+	  echo "setup: torch from pip's own index, perhaps with CUDA and several GB; TORCH_INDEX=URL names one without, such as PyTorch's CPU index"; \
 	fi
 	@touch $@
 
