@@ -153,11 +153,10 @@ def fly(
 ) -> tuple[ChangedFlight, FlightCore]:
     """One flight of `draw` by one of FLYING, and what became of it."""
     scenario = draw(change, seed, noise)
-    kinds = {"policy": FlightCore, "guide": GuidedFlight}
     if flying == "adapted":
         core: FlightCore = AdaptedFlight(scenario, who, settings, data)
     else:
-        core = kinds[flying](scenario, who, settings)
+        core = (GuidedFlight if flying == "guide" else FlightCore)(scenario, who, settings)
     core.fly()
     return measure(change, flying, core), core
 

@@ -9,7 +9,6 @@ known only as a sum varies together. Whether thrust fell or mass grew is drawn a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -35,7 +34,7 @@ from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
 
 RECIPE = "rates"
-UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and between two looks at who else wants to run
+UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and of one call
 LEARNING_RATE, LEARNING_RATE_END = 5e-4, 3e-5
 STARTS, NEAR, TILTED = 512, 0.25, 0.15  # states that flights begin from; m and m/s; rad
 # What is left of the recipe's spread for what the estimate says nothing about.
@@ -121,10 +120,8 @@ class AroundEstimate(ModelGradient):
         dynamics.write(tile.buffer, dynamics.DISTURBANCE_ROWS, disturbed)
 
 
-def tuning(
-    parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int
-) -> Iterator[dict[str, np.ndarray]]:
-    """The weights after every AT_ONCE updates, so that the caller may rest or stop. Raises FineTuningError."""
+def _tuned(parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int) -> dict[str, np.ndarray]:
+    """The weights after UPDATES updates. Raises FineTuningError."""
     require_tunable(parent, craft)
     changed_plant(craft, estimate, yaw)
     plan = _plan()
@@ -135,7 +132,7 @@ def tuning(
     slope = float(plan.network.slope["k"])
     for step in range(0, UPDATES, AT_ONCE):
         method.update(step / UPDATES, slope, average)
-        yield actors.weights(network)
+    return actors.weights(network)
 
 
 def fine_tune(
@@ -146,9 +143,7 @@ def fine_tune(
     yaw: of the set-point (rad), as the force is steady in the world and the policy sees the set-point's frame. Raises
     FineTuningError where it cannot be tuned, is no better than its parent, or fails the rehearsal.
     """
-    weights = {}
-    for weights in tuning(parent, craft, estimate, yaw, seed):  # noqa: B007
-        pass
+    weights = _tuned(parent, craft, estimate, yaw, seed)
     return child_of(parent, data, craft, estimate, yaw, seed, name, weights)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files import json_lines
 from spike_ctrl.certification import flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
@@ -78,8 +79,11 @@ class Campaign:
             key = next(key for key in plan if found.get(key) != plan[key])
             raise CampaignError(f"{file}: {key}: found {found.get(key)}, wanted {plan[key]}: give another folder")
         flown = folder / FLIGHTS
-        self.outcomes = {outcome.seed: outcome for outcome in _read_flights(flown)}
-        self._whole = flown.read_bytes().rfind(b"\n") + 1 if flown.exists() else 0  # bytes: a line may have been cut off
+        try:
+            outcomes, self._whole = json_lines.read(flown, lambda line: FlightOutcome(**line), "flight")
+        except ValueError as error:
+            raise CampaignError(str(error)) from None
+        self.outcomes = {outcome.seed: outcome for outcome in outcomes}
 
     def missing(self, flights: int) -> list[int]:
         """Seeds of the first so many flights that have not been flown."""
@@ -140,14 +144,3 @@ def _read_plan(file: Path) -> dict[str, object]:
     except (OSError, ValueError) as error:
         raise CampaignError(f"{file}: cannot be read ({error})") from None
     return found if isinstance(found, dict) else {}
-
-
-def _read_flights(file: Path) -> Iterator[FlightOutcome]:
-    """The flights of a file. A last line that was cut off is flown again."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            yield FlightOutcome(**json.loads(line))
-        except (ValueError, TypeError):
-            if number < len(lines):
-                raise CampaignError(f"{file}: line {number}: found no flight, wanted one per line") from None

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ctrl._files import output_paths, ranges
+from spike_ctrl._files import json_lines, output_paths, ranges
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import show_progress
+from spike_ctrl._files.time_left import time_left
+from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "fly"
 EXAMPLES = """
@@ -52,7 +53,10 @@ def run(options: argparse.Namespace) -> int:
     except (campaign.CampaignError, FineTuningError) as error:
         raise UsageError(str(error)) from None
     folder.mkdir(parents=True, exist_ok=True)
-    flown = _read(folder / FLIGHTS)
+    try:
+        flown, whole = json_lines.read(folder / FLIGHTS, dict, "flight")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     about = {"model": checkpoint.about(data).sha256, "noise": options.noise}
     wanted = [
         (change, flying, seed)
@@ -63,14 +67,15 @@ def run(options: argparse.Namespace) -> int:
     known = {(one["change"], one["flying"], one["seed"]): one for one in flown if one["about"] == about}
     missing, begin = [key for key in wanted if key not in known], time.monotonic()
     with (folder / FLIGHTS).open("a") as file, training_process():
+        file.truncate(whole)
         for number, key in enumerate(missing, 1):
             found, _ = adapted_flight.fly(*key, options.noise, who, for_adaptation(settings), data)
             known[key] = found._asdict() | {"about": about}
             file.write(json.dumps(known[key]) + "\n")
             file.flush()
             left = (len(missing) - number) * (time.monotonic() - begin) / number
-            show_progress(f"{len(wanted) - len(missing) + number}/{len(wanted)} flights; {int(left) // 60} min left")
-    print()
+            show_progress(f"{len(wanted) - len(missing) + number}/{len(wanted)} flights, {time_left(left)} left")
+    end_progress()
     return _tell([known[key] for key in wanted])
 
 
@@ -82,7 +87,9 @@ def _tell(flown: Sequence[dict]) -> int:
     bad = 0
     for change, flying in dict.fromkeys((one["change"], one["flying"]) for one in flown):
         rows = [one for one in flown if (one["change"], one["flying"]) == (change, flying)]
-        before, worst, after, fell = (_median(one[name] for one in rows) for name in ("before", "worst", "after", "fell"))
+        before, worst, after, fell = (
+            statistics.median_high(one[name] for one in rows) for name in ("before", "worst", "after", "fell")
+        )
         soon, sooner = (sum(one["fell"] <= limit for one in rows) for limit in (10.0, 5.0))
         kept, back, worse = (sum(one[name] for one in rows) for name in ("kept", "rolled_back", "worse"))
         lost, exits, hits = (sum(found) for found in zip(*map(_broken, rows), strict=True))
@@ -97,19 +104,3 @@ def _tell(flown: Sequence[dict]) -> int:
 
 def _broken(one: dict) -> tuple[bool, bool, bool]:
     return bool(one["lost"]), one["left"] > 0.0, one["hit"] > 1.0
-
-
-def _median(values) -> float:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else math.nan
-
-
-def _read(file: Path) -> list[dict]:
-    """The flights of a file; a line that was cut off is flown again."""
-    found = []
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
