@@ -10,6 +10,9 @@ import numba
 Parameters, Result = ParamSpec("Parameters"), TypeVar("Result")
 Function = Callable[Parameters, Result]
 
+# Of the simulator's kernels: rounding may differ from strict IEEE order, NaN and infinity stay what they are.
+FASTMATH = {"contract", "arcp", "nsz"}
+
 
 def kernel(**options: Any) -> Callable[[Function[Parameters, Result]], Function[Parameters, Result]]:
     """Compile a function by `numba.njit` with these options, on its first call."""
@@ -18,6 +21,20 @@ def kernel(**options: Any) -> Callable[[Function[Parameters, Result]], Function[
 
 
 def inlined(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
-    """A function whose body each kernel that calls it takes into its own, with its own rules of arithmetic."""
+    """A function of the simulator that is compiled once, and then is part of the machine code of each kernel that calls it.
+
+    Its arithmetic is that of the simulator: FASTMATH.
+    """
+    compile_it = numba.njit(forceinline=True, fastmath=FASTMATH, error_model="numpy")
+    compiled: Function[Parameters, Result] = compile_it(function)
+    return compiled
+
+
+def spliced(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
+    """A function whose source each kernel that calls it takes into its own, with its own rules of arithmetic.
+
+    It is compiled again with each of them, which takes long; for kernels with other rules, and loops that only then become
+    vector instructions.
+    """
     compiled: Function[Parameters, Result] = numba.njit(inline="always")(function)
     return compiled

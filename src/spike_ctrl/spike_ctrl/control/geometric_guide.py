@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, action, collective
 
-_action, _collective = inlined(action), inlined(collective)
+_action, _collective = spliced(action), spliced(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
 Array = NDArray[Any]
@@ -109,7 +109,7 @@ class GeometricGuide:
         return action, next_state
 
 
-@inlined
+@spliced
 def _speed(thrust: float, c0: float, c1: float, c2: float) -> float:
     """The normalised rotor speed that gives this thrust."""
     if c2 > 0:

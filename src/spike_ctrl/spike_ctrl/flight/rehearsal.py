@@ -14,12 +14,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spike_ctrl._files.arrays import Scalars
+from spike_ctrl._files.kernel import FASTMATH
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
-    FASTMATH,
     FORCE,
     LANES,
     MASS,

@@ -7,11 +7,10 @@ import math
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
-    FASTMATH,
     FORCE,
     LANES,
     MASS,

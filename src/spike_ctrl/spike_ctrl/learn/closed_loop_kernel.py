@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.learn.objective import add_errors, add_gradient, command_gradient, restrain_lane
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.block_step import (
@@ -29,7 +29,7 @@ from spike_ctrl.sim.block_step import (
     retreat_motors,
     retreat_rates,
 )
-from spike_ctrl.sim.dynamics import AT, FASTMATH, LANES, ROWS, unpack_arms
+from spike_ctrl.sim.dynamics import AT, LANES, ROWS, unpack_arms
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, SEEN, observe_adjoint_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane

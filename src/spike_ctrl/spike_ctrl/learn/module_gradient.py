@@ -14,13 +14,13 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Sums
-from spike_ctrl._files.kernel import kernel
+from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.learn.closed_loop_kernel import Sight
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
 from spike_ctrl.sim import action_mapping, dynamics
 from spike_ctrl.sim.block_step import Motion
 from spike_ctrl.sim.differentiable_step import Vehicles, observe
-from spike_ctrl.sim.dynamics import FASTMATH, LANES, ROWS
+from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.sensor_errors import MAX_AGE

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Integers
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
 from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
-_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
+_remainder, _subtracted, _fires = spliced(remainder), spliced(subtracted), spliced(fires)
 
 
 @kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

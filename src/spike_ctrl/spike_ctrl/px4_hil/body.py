@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from spike_ctrl._files.kernel import FASTMATH
 from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import (
     AT,
     COMMAND,
-    FASTMATH,
     POSITION,
     QUATERNION,
     RATES,

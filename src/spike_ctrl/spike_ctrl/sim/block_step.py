@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.action_mapping import action
 from spike_ctrl.sim.dynamics import (
@@ -24,7 +24,6 @@ from spike_ctrl.sim.dynamics import (
     CHARGE,
     COMMAND,
     EARLIER,
-    FASTMATH,
     LANES,
     RATE_SETPOINT,
     ROWS,

@@ -21,7 +21,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Floats, Integers, Number, Scalars
-from spike_ctrl._files.kernel import kernel
+from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.block_step import (
     SIZES,
@@ -34,7 +34,7 @@ from spike_ctrl.sim.block_step import (
     retreat_motors,
     retreat_rates,
 )
-from spike_ctrl.sim.dynamics import AT, BATTERY_ROWS, FASTMATH, LANES, LOOP_ROWS, ROWS, STATE_ROWS, unpack_arms
+from spike_ctrl.sim.dynamics import AT, BATTERY_ROWS, LANES, LOOP_ROWS, ROWS, STATE_ROWS, unpack_arms
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, BATTERY, LOOP, SEEN, observe_adjoint_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane

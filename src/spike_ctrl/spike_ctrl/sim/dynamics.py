@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import FASTMATH, inlined, kernel, spliced
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.sim import voltage
 from spike_ctrl.sim.aerodynamics import in_air
@@ -60,9 +60,6 @@ BATTERY_ROWS = slice(CHARGE, EARLIER)
 SUM_ROWS = slice(SUMS, OBSERVATION)
 OBSERVATION_ROWS = slice(OBSERVATION, REWARD)
 PLANT_SIZE = FORCE - MASS
-
-# Rounding may differ from strict IEEE order, NaN and infinity stay what they are.
-FASTMATH = {"contract", "arcp", "nsz"}
 
 # Flat offset of each row. Unsigned, since a signed index costs a sign test and with it the vector instructions.
 AT = tuple(np.uint64(LANES * row) for row in range(ROWS))
@@ -238,7 +235,7 @@ def unpack_air(buffer: Floats, lane: Number) -> Scalars:
     )  # fmt: skip
 
 
-@inlined
+@spliced
 def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension: Scalars | None = None) -> None:
     """Advance one vehicle, whose rows start at the flat index `lane`, by `dt` seconds under its rotor commands."""
     s, command, plant, disturbance = unpack_lane(buffer, lane)
@@ -275,14 +272,14 @@ def rk4_lane(buffer: Floats, lane: Number, dt: Number, arms: Scalars, extension:
         buffer[lane + AT[VOLTAGE]] = left[1]
 
 
-@inlined
+@spliced
 def _near(x: Number) -> Number:
     """1 - |x|, at least 0."""
     near = _ONE - abs(x)
     return near if near > _ZERO else _ZERO  # no max(): the loop over lanes would no longer be vectorised
 
 
-@inlined
+@spliced
 def delay_lane(buffer: Floats, lane: Number, rate: Number) -> None:
     """Replace the rotor commands, new in this control step, by those in force under the vehicle's dead time.
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from spike_ctrl._files.arrays import Flags, Floats, Number, Scalars
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.sim import rate_loop
 from spike_ctrl.sim.action_mapping import command
 from spike_ctrl.sim.dynamics import (
@@ -18,7 +18,6 @@ from spike_ctrl.sim.dynamics import (
     COMMAND,
     ENDED,
     EPISODE,
-    FASTMATH,
     LANES,
     OBSERVATION,
     RATE_SETPOINT,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from spike_ctrl._files.kernel import FASTMATH
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
@@ -17,7 +18,6 @@ from spike_ctrl.sim.dynamics import (
     AT,
     CHARGE,
     COMMAND,
-    FASTMATH,
     GYRO,
     POSITION,
     QUATERNION,

@@ -14,14 +14,14 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Number
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl.snn.lif import LIFParameters, LIFState
 from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
 from spike_ctrl.snn.neuron import Reset
 from spike_ctrl.snn.surrogate import derivative
 
-_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
-_adjoint, _derivative = inlined(adjoint), inlined(derivative)
+_remainder, _subtracted, _fires = spliced(remainder), spliced(subtracted), spliced(fires)
+_adjoint, _derivative = spliced(adjoint), spliced(derivative)
 
 
 def compiled_lif_step(

@@ -13,15 +13,15 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from spike_ctrl._files.arrays import Number
-from spike_ctrl._files.kernel import inlined, kernel
+from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl.snn.lif import LIFState
 from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
 from spike_ctrl.snn.neuron import Neuron, Reset
 from spike_ctrl.snn.sparse_products import Rows, Table, add_outer, add_rows, list_marked
 from spike_ctrl.snn.surrogate import derivative
 
-_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
-_adjoint, _derivative = inlined(adjoint), inlined(derivative)
+_remainder, _subtracted, _fires = spliced(remainder), spliced(subtracted), spliced(fires)
+_adjoint, _derivative = spliced(adjoint), spliced(derivative)
 
 Tables: TypeAlias = tuple[Table, ...]
 TILE_ROWS = 1600  # steps times vehicles that go backwards at once; their data stay in the second-level cache
