@@ -1,7 +1,7 @@
 """A run's folder: what ran, its metrics, its policies, and the state from which it can go on.
 
 recipe.yaml         the recipe as it ran; airframe.yaml what flew; vehicles and seed in run.json
-metrics.jsonl       one line per report; the same numbers for TensorBoard beside it
+metrics.jsonl       one line per report; the same numbers for TensorBoard beside it, in groups
 teacher/            the run that trained the teacher, where the recipe has one that is learned
 policy.safetensors  the averaged policy that validated best so far; of equals the latest
 stages/             the averaged policy at the shares STAGES of the run, by steps: how it learned, for films
@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.time_left import time_left
@@ -28,6 +27,7 @@ from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import resumption, training_state
+from spike_ctrl.learn.event_log import EventLog
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.policy import checkpoint
@@ -58,7 +58,8 @@ class Run:
         self._highest = -math.inf
         self._started, self._earlier = clock(), 0.0
         self.begin()
-        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        about = {"airframe": learner.airframe.name, "vehicles": learner.vehicles, "seed": learner.seed}
+        self._events = EventLog(folder, recipes.to_dict(learner.recipe), **about)
 
     @classmethod
     def start(
@@ -128,8 +129,7 @@ class Run:
         try:
             with open(self.folder / "metrics.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
-            for name, value in metrics.items():
-                self._writer.add_scalar(name, value, self.learner.steps)
+            self._events.add(metrics, self.learner.steps)
         except OSError as error:
             raise RunError(
                 f"run {self.folder}: metrics cannot be written ({error.strerror}); what was saved can be resumed"
@@ -206,7 +206,7 @@ class Run:
 
     def close(self) -> None:
         with suppress(OSError):  # a full disk: what matters was saved, or refused aloud, before
-            self._writer.close()
+            self._events.close()
 
     def progress_line(self, metrics: dict[str, float], steps_per_second: float) -> str:
         """One line on how it goes, what counts first; at most WIDTH characters."""

@@ -1,0 +1,59 @@
+"""A run's metrics as TensorBoard shows them: scalars in groups, and the recipe as hyperparameters.
+
+log = EventLog(folder, {"name": "td3bc", "schedule": {"steps": 2000000}}, vehicles=4096, seed=0)
+log.add({"return": 412.0, "critic_loss": 0.03}, steps=1000000)    # return/training and loss/critic
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+HEADLINES = ("return/validation", "survival/validation")  # the columns of TensorBoard's table of hyperparameters
+TIME = ("environment_steps", "offline_steps", "progress", "steps_per_second", "validation_seconds")
+POLICY = ("slope", "guide_share", "bc_weight", "deviation", "spike_rate")
+EPISODES = ("return", "survival", "length")
+
+
+class EventLog:
+    """The TensorBoard events of a run, in its folder. Raises OSError where they cannot be written."""
+
+    def __init__(self, folder: Path, recipe: Mapping[str, object], **about: str | int):
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        for summary in hparams(dict(_flat(recipe)) | about, dict.fromkeys(HEADLINES, 0.0)):
+            self._writer.file_writer.add_summary(summary)
+
+    def add(self, metrics: Mapping[str, float], steps: int) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(tag(name), value, steps)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def tag(name: str) -> str:
+    """The group and the name of a metric: return, survival, length, loss, policy, time; learner for any other."""
+    if name in TIME:
+        return f"time/{name}"
+    if name.startswith(POLICY):
+        return f"policy/{name}"
+    if name.endswith("_loss"):
+        return f"loss/{name.removesuffix('_loss')}"
+    if name in EPISODES:
+        return f"{name}/training"
+    if name.startswith("validation_"):
+        what = name.removeprefix("validation_")
+        return f"{what}/validation" if what in EPISODES else f"return/{name}"
+    return f"learner/{name}"
+
+
+def _flat(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str | float | bool]]:
+    """The leaves of nested settings, named by their dotted paths. What is no number or text is shown as text."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value if isinstance(value, str | int | float) else str(value)
