@@ -197,6 +197,11 @@ def markdown_table(table: Sequence[Mapping[str, Any]]) -> str:
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
+def table_cells(line: str) -> list[str]:
+    """The cells of a line of `markdown_table`."""
+    return [text.strip().replace("\\|", "|") for text in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
 def report_text(report: Report) -> str:
     """The text of report.md: findings first, then the table, the figures and how it was measured."""
     parts = [f"# {report.title}\n"]

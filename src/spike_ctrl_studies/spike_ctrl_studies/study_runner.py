@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.report import figures
 from spike_ctrl_studies import cluster, study, worker_pool
 from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
-from spike_ctrl_studies.study_folder import ROOT, Folder, unfinished
+from spike_ctrl_studies.study_folder import ROOT, Folder, table_cells, unfinished
 from spike_ctrl_studies.worker_pool import Done, Event, Failed, Origin, Progress
 
 SHOW_PERIOD = 1.0  # s between two lines of progress
@@ -99,4 +100,8 @@ class ProgressEstimate:
 def summary(folder: Folder) -> str:
     """The report of a finished folder for the terminal, without figures and notes."""
     text = (folder.path / "report.md").read_text()
-    return text.split("## Figures")[0].split("## How it was measured")[0].strip()
+    before, heading, after = text.split("## Figures")[0].split("## How it was measured")[0].partition("## Table\n")
+    lines = [folded(line, 2) for line in before.strip().splitlines()]
+    if rows := [table_cells(line) for line in after.strip().splitlines()]:
+        lines += [heading, text_table([rows[0], *rows[2:]])]
+    return "\n".join(lines)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from spike_ctrl._files import json_lines, output_paths, ranges
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
@@ -81,9 +82,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _tell(flown: Sequence[dict]) -> int:
     """The table: medians over the flights of a row."""
-    heads = f"{'before':>8}{'worst':>8}{'after':>8}{'fell, s':>9}{'within 10 s':>13}{'5 s':>6}"
-    counts = f"{'kept':>6}{'back':>6}{'worse':>7}{'lost':>6}{'exits':>7}{'hits':>6}"
-    print(f"{'change':<9}{'who flies':<10}{'flights':>7}{heads}{counts}")
+    lines = [["change", "who flies", "flights", "before", "worst", "after", "fell, s", "within 10 s", "5 s"]]
+    lines[0] += ["kept", "back", "worse", "lost", "exits", "hits"]
     bad = 0
     for change, flying in dict.fromkeys((one["change"], one["flying"]) for one in flown):
         rows = [one for one in flown if (one["change"], one["flying"]) == (change, flying)]
@@ -94,10 +94,10 @@ def _tell(flown: Sequence[dict]) -> int:
         kept, back, worse = (sum(one[name] for one in rows) for name in ("kept", "rolled_back", "worse"))
         lost, exits, hits = (sum(found) for found in zip(*map(_broken, rows), strict=True))
         bad += worse + exits + hits
-        print(
-            f"{change:<9}{flying:<10}{len(rows):>7}{before:>8.3f}{worst:>8.3f}{after:>8.3f}{fell:>9.1f}{soon:>13}{sooner:>6}"
-            f"{kept:>6}{back:>6}{worse:>7}{lost:>6}{exits:>7}{hits:>6}"
-        )
+        distances = (f"{distance:.3f}" for distance in (before, worst, after))
+        counts = map(str, (soon, sooner, kept, back, worse, lost, exits, hits))
+        lines.append([change, flying, str(len(rows)), *distances, f"{fell:.1f}", *counts])
+    print(text_table(lines, named=2))
     print("distances in m, medians; fell: until the error by the change is down by 80 %")
     return 1 if bad else 0
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
@@ -90,10 +91,11 @@ def _tell(campaign, options) -> int:
     seeds = range(options.first, options.first + options.flights)
     outcomes = [campaign.outcomes[seed] for seed in seeds]
     rows, struck = by_family(outcomes), by_fault_row(outcomes)
-    print(f"{'family':<22}{'flights':>8}{'exits':>7}{'hits':>6}{'alarms':>8}{'worst, m':>10}{'m/s':>7}{'at most':>10}")
+    lines = [["family", "flights", "exits", "hits", "alarms", "worst, m", "m/s", "at most"]]
     for r in rows:
-        numbers = f"{r.flights:>8}{r.exits:>7}{r.hits:>6}{r.alarms:>8}{r.worst:>10.2f}{r.hardest:>7.2f}{r.bound:>10.2g}"
-        print(f"{r.family:<22}{numbers}")
+        counts = map(str, (r.flights, r.exits, r.hits, r.alarms))
+        lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
+    print(text_table(lines))
     worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
     drawn = [campaigns.refly(outcome.seed, options.model) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)

@@ -28,6 +28,7 @@ spike-ctrl demo --plants model:=runs/rates/policy.safetensors
 """
 LEGS, DURATION = "hover,step:2,figure8:1:8", 16.0
 KINDS = tuple(word.partition(":")[0] for word in LEGS.split(","))
+WIDTHS = {"hover": 18, "step": 9, "figure8": 18}  # of the columns of --plants
 NOISE = "0.5"  # of PX4's simulation: with all of it the estimate alone is off by 8 cm, with this by 4 cm
 OURS = ("vehicle", "auto", "trajectory", "duration", "record", "bag", "truth", "connection")
 
@@ -123,14 +124,15 @@ def _fly_plants(given: dict[str, str]) -> int:
     expect = {"airframe_hash": craft.hash, "action": craft.action_layout}
     policy = checkpoint.load(known["model"], expect=expect).policy
     paths = trajectory.several(LEGS, (0.0, 0.0, 1.0), math.pi / 2, 0.0, 0.0, DURATION)
-    head = "".join(f"{kind:>22}" for kind in KINDS)
-    print(f"{'mass':>5}{'thrust':>8}{'lag':>6}{'late':>7}{head}     cm, RMSE (worst); s until within 15 cm", flush=True)
+    print("cm, RMSE (worst); of the step: s until within 15 cm")
+    head = "".join(f"{kind:>{WIDTHS[kind]}}" for kind in KINDS)
+    print(f"{'mass':>4}{'thrust':>8}{'lag':>5}{'late':>7}{head}", flush=True)
     good = True
     for one in plant_sweep.fly(policy, craft, paths, KINDS, DURATION, **noise):
         good &= one.good
-        cells = "".join(f"{_cell(leg):>22}" for leg in one.legs)
-        numbers = "".join(f"{factor:>{width}.1f}" for factor, width in zip(one.factors, (5, 8, 6), strict=True))
-        print(f"{numbers}{1e3 * one.latency:>4.0f} ms{cells}{'' if one.inside else '     LEFT THE CAGE'}", flush=True)
+        cells = "".join(f"{_cell(leg):>{WIDTHS[leg.name]}}" for leg in one.legs)
+        numbers = "".join(f"{factor:>{width}.1f}" for factor, width in zip(one.factors, (4, 8, 5), strict=True))
+        print(f"{numbers}{1e3 * one.latency:>4.0f} ms{cells}{'' if one.inside else '  LEFT THE CAGE'}", flush=True)
     return 0 if good else 1
 
 

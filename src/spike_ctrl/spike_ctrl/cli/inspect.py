@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.text_table import folded
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "tools"
@@ -53,13 +54,14 @@ def run(options: argparse.Namespace) -> int:
     about["evaluation"] = {name: value for name, value in about["evaluation"].items() if name not in flown}
     of_network = {name: value for name, value in contract.items() if value not in (None, "")}  # a neuron, or a module's name
     for name, value in {**of_network, **about}.items():
-        print(f"{name:<16}{json.dumps(value, default=str)}")
+        print(folded(f"{name:<16}{json.dumps(value, default=str)}", 16))
     if loaded.graph:
-        print(f"{'graph':<16}{len(loaded.graph)} bytes of ONNX, {loaded.policy.graph.nodes} operators; flown by onnxruntime")
+        about_graph = f"{len(loaded.graph)} bytes of ONNX, {loaded.policy.graph.nodes} operators; flown by onnxruntime"
+        print(folded(f"{'graph':<16}{about_graph}", 16))
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
     print(f"{'bytes':<16}{len(data)}")
-    print(f"{'sha256':<16}{weights_sum} of the weights")
-    print(f"{'':<16}{hashlib.sha256(data).hexdigest()} of the file, as sha256sum")
+    print(folded(f"{'sha256':<16}{weights_sum} of the weights", 16))
+    print(folded(f"{'':<16}{hashlib.sha256(data).hexdigest()} of the file, as sha256sum", 16))
     if flown:
         print(f"\n{table(flown)}")
     return 0

@@ -17,6 +17,7 @@ from spike_ctrl import __version__, cli
 from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.printable import printable
+from spike_ctrl._files.text_table import folded, output_width
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -38,6 +39,13 @@ usage: spike-ctrl VERB ...
 One verb for each stage of the work. `spike-ctrl VERB --help` shows its options
 and examples to copy; `spike-ctrl --version` the version.
 """
+
+
+class FoldedHelp(argparse.RawDescriptionHelpFormatter):
+    """Keeps lines as they are where the terminal is wide enough; else fills paragraphs anew, and folds commands."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(map(_folded_help, text.strip().split("\n\n")))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,7 +104,7 @@ def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
         prog=f"spike-ctrl {name}",
         description=verb.__doc__,
         epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
     verb.add(found)
     return found
@@ -125,7 +133,7 @@ def _table() -> str:
     verbs = {name: find(name) for name in names()}
     text = ""
     for group in GROUPS:
-        rows = [f"  {name:<12}{_summary(verb)}\n" for name, verb in verbs.items() if group == verb.GROUP]
+        rows = [folded(f"  {name:<12}{_summary(verb)}", 14) + "\n" for name, verb in verbs.items() if group == verb.GROUP]
         text += f"\n{group}\n{''.join(rows)}"
     return text.rstrip("\n")
 
@@ -143,6 +151,24 @@ def _added() -> dict[str, metadata.EntryPoint]:
     from importlib import metadata  # slow, and not needed for the verbs of the library
 
     return {entry.name: entry for entry in metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _folded_help(paragraph: str) -> str:
+    lines, width = paragraph.splitlines(), output_width()
+    if max(map(len, lines)) > width and not any(line.startswith(" ") for line in lines):
+        return folded(" ".join(lines), 0, width)
+    if lines[0] == "examples:":
+        return "\n".join(_folded_command(line, width) for line in lines)
+    return "\n".join(folded(line, len(re.match(r" *\S+ {2,}|", line)[0]), width) for line in lines)
+
+
+def _folded_command(line: str, width: float) -> str:
+    """A command goes on after a backslash; its comment goes above it."""
+    if len(line) <= width:
+        return line
+    command, _, comment = line.partition("  # ")
+    lines = folded(command.rstrip(), 6, width - 2).replace("\n", " \\\n")
+    return f"{folded(f'  # {comment.strip()}', 4, width)}\n{lines}" if comment else lines
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.evaluation import protocols, tracking
@@ -56,11 +57,11 @@ def checks(policy: Policy, airframe: Airframe, around: Randomisation, starts: in
 
 def table(found: list[Check]) -> str:
     """One line per check, then the verdict."""
-    lines = [f"{'flown':<14}{'plants':<14}{'figure':<34}{'found':>9}{'line':>10}"]
+    rows = [["flown", "plants", "figure", "found", "line", ""]]
     for check in found:
         sign, verdict = (">=" if check.least else "<="), ("pass" if check.passed else "FAIL")
         line = f"{sign} {check.limit:g}"
-        lines.append(f"{check.what:<14}{check.plants:<14}{check.figure:<34}{check.found:>9.3f}{line:>10}  {verdict}")
+        rows.append([check.what, check.plants, check.figure, f"{check.found:.3f}", line, verdict])
     failed = sum(not check.passed for check in found)
-    lines.append("all lines are met" if not failed else f"{failed} of {len(found)} lines are not met")
-    return "\n".join(lines)
+    judged = "all lines are met" if not failed else f"{failed} of {len(found)} lines are not met"
+    return f"{text_table(rows, named=3)}\n{judged}"

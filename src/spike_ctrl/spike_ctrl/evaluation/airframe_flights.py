@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED, STARTS
@@ -148,20 +149,16 @@ COLUMNS = {
 
 def table(flown: dict[str, Sequence[AirframeFlights]]) -> str:
     """One line for each controller: means over its sets of airframes, and below them the deviations between two or more."""
-    width = max(map(len, (*flown, "+-"))) + 2
-    lines = [" " * width + "".join(f"{heading:>12}" for heading, _, _ in COLUMNS.values())]
+    rows = [["", *(heading for heading, _, _ in COLUMNS.values())]]
     for label, sets in flown.items():
         figures = {name: [getattr(one, name) for one in sets] for name in COLUMNS}
-        lines.append(f"{label:<{width}}" + _cells({name: float(np.mean(found)) for name, found in figures.items()}))
+        rows.append([label, *_cells({name: float(np.mean(found)) for name, found in figures.items()})])
         if len(sets) > 1:
             spread = {name: float(np.std(found, ddof=1)) for name, found in figures.items()}
-            lines.append(f"{'  +-':<{width}}" + _cells(spread))
-    return "\n".join(lines)
+            rows.append(["  +-", *_cells(spread)])
+    return text_table(rows)
 
 
-def _cells(values: dict[str, float]) -> str:
-    cells = []
-    for name, (_, factor, digits) in COLUMNS.items():
-        value = factor * values[name]
-        cells.append(f"{value:>12.{digits}f}" if math.isfinite(value) else f"{'-':>12}")
-    return "".join(cells)
+def _cells(values: dict[str, float]) -> list[str]:
+    scaled = ((factor * values[name], digits) for name, (_, factor, digits) in COLUMNS.items())
+    return [f"{value:.{digits}f}" if math.isfinite(value) else "-" for value, digits in scaled]

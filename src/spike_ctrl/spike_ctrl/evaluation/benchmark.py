@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import controllers
@@ -30,6 +31,7 @@ VALIDATION_SEED = 1_000_003
 BOXES = {"1.5m": 1.5, "0.6m": 0.6}
 COEFFICIENTS = {"start": START, "end": END}
 COLUMNS = tuple(f"{box}_{stage}" for box in BOXES for stage in COEFFICIENTS)
+HEADS = tuple(column.replace("_", " ") for column in COLUMNS)
 FIGURES = ("return_mean", "return_std", "survival", "length_mean")
 HEADLINE = "1.5m_start"
 
@@ -195,9 +197,7 @@ def start_set_seeds(count: int) -> range:
 
 def spread_table(evaluations: dict[str, list[Evaluation]]) -> str:
     """Mean and standard deviation of return and survival over the start sets (two or more) that each controller flew."""
-    width = max(map(len, (*evaluations, "over start sets"))) + 2
-    heads = "".join(f"{column.replace('_', ' '):>32}" for column in COLUMNS)
-    lines = [f"{'over start sets':<{width}}{heads}"]
+    rows = [["over start sets", *HEADS]]
     for name, sets in evaluations.items():
         cells = []
         for column in COLUMNS:
@@ -206,20 +206,16 @@ def spread_table(evaluations: dict[str, list[Evaluation]]) -> str:
                 f"{np.mean(returns):.1f} +- {np.std(returns, ddof=1):.1f} "
                 f"({np.mean(survivals):.3f} +- {np.std(survivals, ddof=1):.3f})"
             )
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>32}" for cell in cells))
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return text_table(rows)
 
 
 def table(evaluations: dict[str, Evaluation]) -> str:
     """Mean return and survival of each controller in each column; hover error and change of u in the last second."""
-    width = max(map(len, (*evaluations, "return (survival)"))) + 2
-    heads = "".join(f"{column.replace('_', ' '):>16}" for column in COLUMNS)
-    lines = [f"{'return (survival)':<{width}}{heads}{'hover, p95 cm':>16}{'|du|':>8}"]
+    rows = [["return (survival)", *HEADS, "hover, p95 cm", "|du|"]]
     for name, found in evaluations.items():
         cells = (f"{c['return_mean']:.1f} ({c['survival']:.3f})" for c in (found.columns[column] for column in COLUMNS))
         median, p95 = found.hover_error_m["median"], found.hover_error_m["p95"]
         error = "none survived" if np.isnan(median) else f"{100 * median:.1f}, {100 * p95:.1f}"
-        lines.append(
-            f"{name:<{width}}" + "".join(f"{cell:>16}" for cell in cells) + f"{error:>16}{found.action_change:>8.3f}"
-        )
-    return "\n".join(lines)
+        rows.append([name, *cells, error, f"{found.action_change:.3f}"])
+    return text_table(rows)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import spike_ctrl
 from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.firmware_pid import FirmwarePid
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -101,21 +102,19 @@ def result(entries: dict[str, dict[str, Any]], airframe: Airframe, starts: int =
 
 def table(entries: dict[str, dict[str, Any]]) -> str:
     """A line for each entry: returns, survival, hover error (cm) and what a step costs."""
-    width = max(map(len, (*entries, "entry"))) + 2
-    heads = f"{'nominal':>16}{'randomised':>16}{'hover cm':>10}{'MACs':>8}{'ACs':>8}{'sparsity':>10}{'bytes':>9}"
-    lines = [f"{'entry':<{width}}{heads}"]
+    rows = [["entry", "nominal", "randomised", "hover cm", "MACs", "ACs", "sparsity", "bytes"]]
     for name, found in entries.items():
-        cells = ""
+        cells = [name]
         for plants in ("nominal", "randomised"):
             column = found[plants]["columns"]["1.5m_start"]
-            cells += f"{column['return_mean']:.1f} ({column['survival']:.3f})".rjust(16)
+            cells.append(f"{column['return_mean']:.1f} ({column['survival']:.3f})")
         error = found["nominal"]["hover_error_m"]["median"]
-        cells += f"{'none' if error is None else f'{100 * error:.1f}':>10}"
+        cells.append("none" if error is None else f"{100 * error:.1f}")
         if (cost := found["complexity"]) is None:
-            cells += f"{'-':>8}{'-':>8}{'-':>10}{'-':>9}"
+            cells += ["-"] * 4
         else:
             operations = cost["synaptic_operations"]
-            cells += f"{operations['effective_macs']:>8.0f}{operations['effective_acs']:>8.0f}"
-            cells += f"{cost['activation_sparsity']:>10.3f}{cost['footprint_bytes']:>9}"
-        lines.append(f"{name:<{width}}{cells}")
-    return "\n".join(lines)
+            cells += [f"{operations[kind]:.0f}" for kind in ("effective_macs", "effective_acs")]
+            cells += [f"{cost['activation_sparsity']:.3f}", str(cost["footprint_bytes"])]
+        rows.append(cells)
+    return text_table(rows)

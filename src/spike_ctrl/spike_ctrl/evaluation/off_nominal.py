@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, Trajectory
 from spike_ctrl.evaluation.controllers import Controller
@@ -74,10 +75,9 @@ def set_plants(environment: Environment) -> None:
 
 def table(name: str, found: dict[Corner, dict[str, Tracking]]) -> str:
     """One line per corner."""
-    width = max(len(name), *(len(str(corner)) for corner in found)) + 2
-    lines = [f"{name:<{width}}{'hover RMSE cm':>15}{'2 m step, s':>13}{'figure8 RMSE cm':>17}{'> 15 cm':>9}"]
+    rows = [[name, "hover RMSE cm", "2 m step, s", "figure8 RMSE cm", "> 15 cm"]]
     for corner, flown in found.items():
         hover, step, figure = (flown[kind] for kind in FLIGHTS)
-        following = f"{100 * figure.rmse:>17.1f}{figure.beyond:>9.1%}"
-        lines.append(f"{corner!s:<{width}}{100 * hover.rmse:>15.1f}{step.settling:>13.2f}{following}")
-    return "\n".join(lines)
+        following = [f"{100 * figure.rmse:.1f}", f"{figure.beyond:.1%}"]
+        rows.append([str(corner), f"{100 * hover.rmse:.1f}", f"{step.settling:.2f}", *following])
+    return text_table(rows)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.rotor_map import RotorMap
 from spike_ctrl.sim import action_mapping, observation
@@ -128,14 +129,13 @@ def _figures(crashed: Array, late: Array, changes: Array) -> OtherFlight:
 
 def table(flights: dict[str, dict[str, OtherFlight]]) -> str:
     """One line per controller: error and crashes from each kind of start."""
-    width = max(map(len, (*flights, "last second, cm"))) + 2
-    heads = "".join(f"{kind + ', p95':>15}{'crashes':>9}{'|du|':>7}" for kind in KINDS)
-    lines = [f"{'last second, cm':<{width}}{heads}"]
+    heads = [f"{kind}{figure}" for kind in KINDS for figure in (", p95", " crashes", " |du|")]
+    rows = [["last second, cm", *heads]]
     for label, found in flights.items():
-        cells = ""
+        cells = []
         for one in (found[kind] for kind in KINDS):
             median, p95 = 100 * one.error_m["median"], 100 * one.error_m["p95"]
             error = "none" if np.isnan(median) else f"{median:.1f}, {p95:.1f}"
-            cells += f"{error:>15}{one.crashes:>9.2f}{one.action_change:>7.3f}"
-        lines.append(f"{label:<{width}}{cells}")
-    return "\n".join(lines)
+            cells += [error, f"{one.crashes:.2f}", f"{one.action_change:.3f}"]
+        rows.append([label, *cells])
+    return text_table(rows)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl.evaluation.controllers import Controller
@@ -89,20 +90,15 @@ def fly(
 
 
 def table(flown: dict[str, dict[str, RealFlight]]) -> str:
-    """Two controllers side by side: survival, RMSE, RMSE without the lag (cm), and |change of u| on each reference."""
-    pairs = list(flown.items())
-    return "\n".join(_beside(dict(pairs[i : i + 2])) for i in range(0, len(pairs), 2))
+    """For each controller survival, RMSE, RMSE without the lag (cm), and |change of u| on each reference."""
+    return "\n".join(_of_controller(label, found) for label, found in flown.items())
 
 
-def _beside(flown: dict[str, dict[str, RealFlight]]) -> str:
-    width = max(len(name) for found in flown.values() for name in found) + 2
-    lines = [f"{'':<{width}}" + "".join(f"{label[-29:]:>31}" for label in flown)]
-    lines.append(f"{'':<{width}}" + f"{'alive':>10}{'cm':>7}{'-lag':>7}{'|du|':>7}" * len(flown))
-    for name in next(iter(flown.values())):
-        figures = [found[name] for found in flown.values()]
-        columns = (f"{f.survival:>10.3f}{100 * f.rmse:>7.1f}{100 * f.rmse_lagged:>7.1f}{f.change:>7.3f}" for f in figures)
-        lines.append(f"{name:<{width}}" + "".join(columns))
-    return "\n".join(lines)
+def _of_controller(label: str, found: dict[str, RealFlight]) -> str:
+    rows = [[label, "alive", "cm", "-lag", "|du|"]]
+    for name, f in found.items():
+        rows.append([name, f"{f.survival:.3f}", f"{100 * f.rmse:.1f}", f"{100 * f.rmse_lagged:.1f}", f"{f.change:.3f}"])
+    return text_table(rows)
 
 
 def follow(controller: Controller, airframe: Airframe, spread: Randomisation, vehicles: int, path: Trajectory) -> RealFlight:

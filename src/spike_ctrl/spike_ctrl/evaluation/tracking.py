@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE, PREVIEW, Trajectory
 from spike_ctrl.evaluation import controllers
@@ -182,13 +183,11 @@ def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
 
 def table(name: str, results: dict[str, Tracking], sudden: bool = False) -> str:
     """One line per controller, centimetres. sudden: a step or a gust, where the time to settle counts."""
-    width = max(map(len, (*results, name))) + 2
-    judged = "settles s" if sudden else "5 % line"
-    lines = [f"{name:<{width}}{'mean cm':>10}{'RMSE cm':>10}{'worst cm':>10}{'> 15 cm':>10}{judged:>11}"]
+    rows = [[name, "mean cm", "RMSE cm", "worst cm", "> 15 cm", "settles s" if sudden else "5 % line"]]
     for label, t in results.items():
         verdict = "passes" if t.passed else "fails"
         if sudden:
             verdict = f"{t.settling:.2f}" if math.isfinite(t.settling) else "never"
-        figures = f"{100 * t.mean:>10.1f}{100 * t.rmse:>10.1f}{100 * t.worst:>10.1f}{t.beyond:>10.1%}"
-        lines.append(f"{label:<{width}}{figures}{verdict:>11}")
-    return "\n".join(lines)
+        distances = (f"{100 * distance:.1f}" for distance in (t.mean, t.rmse, t.worst))
+        rows.append([label, *distances, f"{t.beyond:.1%}", verdict])
+    return text_table(rows)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.controllers import Controller
 from spike_ctrl.evaluation.tracking import hovering
@@ -68,9 +69,8 @@ def answer(controller: Controller, airframe: Airframe, torque: float, spread: Ra
 
 def table(found: dict[str, TrimAnswer]) -> str:
     """One line per controller."""
-    width = max(map(len, (*found, f"a torque of {STEP:g} rad/s^2"))) + 2
-    lines = [f"{f'a torque of {STEP:g} rad/s^2':<{width}}{'peak cm':>9}{'halved after s':>16}{'left cm':>9}"]
+    rows = [[f"a torque of {STEP:g} rad/s^2", "peak cm", "halved after s", "left cm"]]
     for label, one in found.items():
         half = f"{one.half:.2f}" if math.isfinite(one.half) else "never"
-        lines.append(f"{label:<{width}}{100 * one.peak:>9.1f}{half:>16}{100 * one.left:>9.1f}")
-    return "\n".join(lines)
+        rows.append([label, f"{100 * one.peak:.1f}", half, f"{100 * one.left:.1f}"])
+    return text_table(rows)

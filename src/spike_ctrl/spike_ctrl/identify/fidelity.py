@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify.flight_fit import fit_flights
 from spike_ctrl.identify.observed_flight import AHEAD, EVERY, HISTORY, ObservedFlight, require_starts
@@ -88,16 +89,15 @@ def straight(at: Starts) -> np.ndarray:
 def table(ways: Sequence[Errors]) -> str:
     """For the terminal: one line for each way to predict and horizon."""
     heads = [f"{name}, {unit}" for name, unit in zip(GROUPS, UNITS, strict=True)]
-    lines = [f"{'':<30}{'horizon':>9}" + "".join(f"{head:>25}" for head in heads)]
+    rows = [["", "horizon", *heads]]
     for way in ways:
         low, high = way.interval()
         for row, steps in enumerate(HORIZONS):
             cells = [
                 f"{way.mean[row, i]:.{d}f} ({low[row, i]:.{d}f}-{high[row, i]:.{d}f})" for i, d in enumerate((4, 4, 3, 3))
             ]
-            head = way.name if not row else ""
-            lines.append(f"{head:<30}{steps / RATE_HZ:>7.2f} s" + "".join(f"{cell:>25}" for cell in cells))
-    return "\n".join(lines)
+            rows.append([way.name if not row else "", f"{steps / RATE_HZ:.2f} s", *cells])
+    return text_table(rows, named=2)
 
 
 def _starts(flight: ObservedFlight) -> Starts:

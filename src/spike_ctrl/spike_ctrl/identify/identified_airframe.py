@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import MAX_DEAD_TIME, Airframe
 from spike_ctrl.evaluation.benchmark import randomised
 from spike_ctrl.identify import IdentifyError, observed_flight
@@ -98,17 +99,18 @@ def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Callable
 
 def table(found: Identification, prior: Airframe) -> str:
     """A table for the user: the parameters with their intervals, what was not identified, and the error of prediction."""
-    lines = [f"{'parameter':<24}{'prior':>12}{'found':>12}{'95 % interval':>38}"]
+    rows = [["parameter", "prior", "found", "95 % interval"]]
     for e in found.estimates:
         interval = f"{e.value - e.half_width:.4g} to {e.value + e.half_width:.4g} {e.unit}"
         if not e.identified:
             interval = "not identifiable"
-        lines.append(f"{e.name:<24}{e.prior:>12.4g}{e.value:>12.4g}{interval:>38}")
+        rows.append([e.name, f"{e.prior:.4g}", f"{e.value:.4g}", interval])
     craft = found.airframe
-    lines.append(
+    lines = [
+        text_table(rows),
         f"hover throttle {prior.hover:.3f} -> {craft.hover:.3f}, thrust/weight {prior.thrust_to_weight:.2f} -> "
-        f"{craft.thrust_to_weight:.2f}"
-    )
+        f"{craft.thrust_to_weight:.2f}",
+    ]
     lines.append(f"mass: a flight tells forces per mass only; {craft.mass:g} kg is the prior's: weigh the vehicle")
     for e in found.estimates:
         if not e.identified:
@@ -120,8 +122,8 @@ def table(found: Identification, prior: Airframe) -> str:
         f"rates {w0:.3f} -> {w1:.3f} rad/s rms"
     )
     if found.trims:
-        lines.append("trim torque of each flight about x, y, z, 1e-6 N m:")
-        lines += [f"  {name:<30}" + "".join(f"{1e6 * t:>9.1f}" for t in trim) for name, trim in found.trims]
+        heads = ["trim torque of each flight, 1e-6 N m", "x", "y", "z"]
+        lines.append(text_table([heads, *([name, *(f"{1e6 * t:.1f}" for t in trim)] for name, trim in found.trims)]))
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import math
 import os
 import selectors
 import signal
@@ -17,9 +18,10 @@ from typing import NoReturn
 import yaml
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.text_table import output_width
 from spike_ctrl.launching import actions, launch_modules, node_parameters
 from spike_ctrl.launching.process import Process, ProcessCommand
-from spike_ctrl.launching.screen import Screen
+from spike_ctrl.launching.screen import Screen, prefix
 from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, text
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -347,7 +349,10 @@ class LaunchContext:
         added = {text(self, key): text(self, value) for key, value in dict(process.additional_env).items()}
         timeouts = (process.sigterm_timeout, process.sigkill_timeout)
         seconds = [_seconds(text(self, timeout), f"{name}, time-out") for timeout in timeouts]
-        return ProcessCommand(self._unique(name), arguments, self.environment | added, *seconds, held)
+        unique, room = self._unique(name), {}
+        if math.isfinite(width := output_width()):  # its tables fit beside its name
+            room = {"COLUMNS": str(max(int(width) - len(prefix(unique)), 1))}
+        return ProcessCommand(unique, arguments, self.environment | room | added, *seconds, held)
 
     def _parameter_files(self, found, where: str) -> list[Path]:
         """One file per entry: the file that it names, or a new one with its values."""

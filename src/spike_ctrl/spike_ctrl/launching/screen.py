@@ -27,7 +27,7 @@ class Screen:
         """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
         if self.terminal:
             erase = self._erase()
-            width = os.get_terminal_size(self.stream.fileno()).columns - len(_prefix(name)) - 1
+            width = os.get_terminal_size(self.stream.fileno()).columns - len(prefix(name)) - 1
             self._live = self._prefixed(name, text[: max(width, 0)])
             self._write(erase + self._live)
         elif self.clock() - self._printed.get(name, float("-inf")) >= LIVE_PERIOD:
@@ -45,7 +45,7 @@ class Screen:
 
     def _prefixed(self, name: str, text: str) -> str:
         if not self.colour or not name:
-            return _prefix(name) + text
+            return prefix(name) + text
         colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
         return f"\x1b[{colour}m[{name}]\x1b[0m {text}"
 
@@ -84,7 +84,8 @@ class LineSplitter:
             self._rest = b""
 
 
-def _prefix(name: str) -> str:
+def prefix(name: str) -> str:
+    """What stands before each line of a process."""
     return f"[{name}] " if name else ""
 
 

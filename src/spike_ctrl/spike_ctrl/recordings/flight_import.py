@@ -238,14 +238,12 @@ def _words(origin: dict) -> list[str]:
     return found
 
 
-HEADER = (
-    f"{'flight':<28}{'s':>7}{'in air':>8}{'missing':>9}{'lost':>7}{'on a line':>11}{'held':>8}"
-    f"{'gyro late, and by stretches':>34}"
-)
+HEADS = ("flight", "s", "in air", "missing", "lost", "on a line", "held")
+HEADER = "{:<26}{:>7}{:>9}{:>10}{:>7}{:>12}{:>9}".format(*HEADS)  # within 80 columns
 
 
 def row(origin: dict) -> str:
-    """A line of the table under HEADER: what happened to a flight's samples.
+    """Two lines under HEADER: what happened to a flight's samples, and how late the gyro is, in all and by stretches.
 
     missing: ticks of 10 ms without a state. lost: packets, of the quantity that lost most, where a file beside the log
     counts them. on a line: the longest stretch that is interpolated. held: the longest time without a new set-point.
@@ -258,10 +256,10 @@ def row(origin: dict) -> str:
     told = "unknown" if np.isnan(late["seconds"]) else f"{1e3 * late['seconds']:+.1f} ms"
     told += f" (r {late['correlation']:.2f})" if late["against"] else ""
     stretches = [1e3 * here for _, here, _ in late["course"]]
-    told += f" {min(stretches):+.0f} to {max(stretches):+.0f}" if len(stretches) > 1 else ""
-    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>11}{held:>8}{told:>34}"
-    name = _stem(origin["source"])
-    return f"{name:<28}{origin['seconds']:>7.1f}{origin['seconds_in_the_air']:>8.1f}{origin['missing_ticks']:>9}{parts}"
+    told += f", by stretches {min(stretches):+.0f} to {max(stretches):+.0f} ms" if len(stretches) > 1 else ""
+    parts = f"{'-' if lost is None else f'{lost:.0%}':>7}{f'{line:.2f} s':>12}{held:>9}"
+    counts = f"{origin['seconds']:>7.1f}{origin['seconds_in_the_air']:>9.1f}{origin['missing_ticks']:>10}"
+    return f"{_stem(origin['source']):<26}{counts}{parts}\n  gyro late: {told}"
 
 
 def bag_name(flight: LoggedFlight) -> str:

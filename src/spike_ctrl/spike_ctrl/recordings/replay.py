@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl import airframe
+from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, Contract
@@ -313,9 +314,9 @@ def summary(recording: Recording, choice: Choice, found: Comparison, returns_: n
             f"recorded {d.recorded:.9g}, recomputed {d.recomputed:.9g}"
         )
     if found.compared and found.equal < found.compared:
-        lines.append(f"{'difference':<14}{'rms':>10}{'p95':>10}{'largest':>10}")
-        for row in zip(axes, found.rms, found.p95, found.largest, strict=True):
-            lines.append("{:<14}{:>10.4f}{:>10.4f}{:>10.4f}".format(*row))
+        figures = zip(axes, found.rms, found.p95, found.largest, strict=True)
+        rows = [[axis, *(f"{one:.4f}" for one in those)] for axis, *those in figures]
+        lines.append(text_table([["difference", "rms", "p95", "largest"], *rows]))
         worst = np.nanargmax(np.nan_to_num(found.over_time, nan=-1).max(1))
         lines.append(f"largest in second {worst} of {len(found.over_time)}: rms {np.nanmax(found.over_time[worst]):.4f}")
     if len(returns_):
