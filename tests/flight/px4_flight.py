@@ -27,7 +27,7 @@ from spike_ctrl.flight import attitude, bridge
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at
 from spike_ctrl.flight.supervisor_state import SupervisorState
 from spike_ctrl.policy import checkpoint

@@ -15,7 +15,7 @@ from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import settings_for
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 from spike_ctrl.px4 import link, parameter_rules, preflight
 from spike_ctrl.px4.companion import Companion

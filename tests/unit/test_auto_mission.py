@@ -7,7 +7,7 @@ from spike_ctrl.flight.auto_mission import NOT_HEARD, Mission, MissionPhase, Mis
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 
 PLAN = MissionPlan((Trajectory("circle", (0.0, 0.0, 1.0), period=20.0),), duration=5.0)
 

@@ -19,7 +19,7 @@ from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 from spike_ctrl.policy import checkpoint

@@ -12,7 +12,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import StateLimits
 
 NAN = math.nan

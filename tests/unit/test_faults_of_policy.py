@@ -15,7 +15,7 @@ from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 
 NAN, INF = math.nan, math.inf
 PERIOD = 0.01

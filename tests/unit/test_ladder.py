@@ -21,7 +21,7 @@ from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung

@@ -57,3 +57,12 @@ def test_a_typo_in_a_recipe_is_refused_before_torch_is_imported(tmp_path):
     recipe.write_text("name: mine\nbase: td3bc\ntd3bc: {alfa: 1}\n")
     code, error, modules = imported(["train", str(recipe)])
     assert code == 2 and "did you mean 'alpha'?" in error and not modules & set(SLOW)
+
+
+def test_the_program_that_asks_the_supervisor_loads_none_of_the_flight_itself():
+    code = "import sys, spike_ctrl_flight.flight_operator_node\nprint(*sys.modules, sep='\\n')"
+    modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    flown = {name for name in modules if name.startswith(("spike_ctrl.flight.", "spike_ctrl.control"))}
+    assert flown == {"spike_ctrl.flight.request", "spike_ctrl.flight.realtime_scheduling"} and not modules & set(NUMBA) - {
+        "rclpy"
+    }

@@ -14,7 +14,7 @@ from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 
 SNN, GUIDE, HOLD, LAND, SILENT = Rung
 

@@ -12,7 +12,7 @@ from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor import step
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState

@@ -2,7 +2,7 @@
 
 import math
 
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 SERVICES = {request.name.lower(): request for request in Request if request is not Request.SHUT_DOWN}

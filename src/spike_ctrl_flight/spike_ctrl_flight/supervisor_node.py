@@ -23,7 +23,7 @@ from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl_flight import flight_messages

@@ -31,7 +31,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Event, Ladder
 from spike_ctrl.flight.observed_state import observed
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import hold
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState

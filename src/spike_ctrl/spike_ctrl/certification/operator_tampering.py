@@ -9,7 +9,7 @@ from typing import Protocol
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 

@@ -17,7 +17,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Ladder
-from spike_ctrl.flight.operator_requests import Request
+from spike_ctrl.flight.request import Request
 
 NOT_HEARD = "the vehicle is not heard"
 

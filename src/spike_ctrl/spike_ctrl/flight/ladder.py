@@ -11,8 +11,9 @@ from spike_ctrl.flight.autopilot_modes import follow_mode, mode_request
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.hand_over import hand_over
 from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung, hold_here
-from spike_ctrl.flight.operator_requests import Request, obey
+from spike_ctrl.flight.operator_requests import obey
 from spike_ctrl.flight.recovery import begin_recovery, recover
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.take_off import take_off
 
 

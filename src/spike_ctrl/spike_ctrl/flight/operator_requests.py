@@ -1,23 +1,11 @@
-"""What an operator may ask for, and whether the ladder grants it. Pure."""
+"""Whether the ladder grants what an operator asks for. Pure."""
 
 from __future__ import annotations
-
-from enum import Enum
 
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, Move, change_rung, hold_here
-
-
-class Request(Enum):
-    """What an operator may ask for."""
-
-    TAKE_OFF = "take off"  # arm and climb by the guide, the policy in shadow
-    GUIDE = "guide"  # the guide flies, in the air
-    ENGAGE = "engage"  # the policy flies, in the air, as soon as it agrees with the guide
-    DISENGAGE = "disengage"  # hand back to the autopilot, which holds
-    LAND = "land"
-    SHUT_DOWN = "shut down"
+from spike_ctrl.flight.request import Request
 
 
 def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:

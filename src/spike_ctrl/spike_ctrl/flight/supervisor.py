@@ -23,8 +23,8 @@ from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Facts
-from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
 from spike_ctrl.flight.state_checks import Sample, check_state, check_state_age, home_after, missed_periods, push_missed
 from spike_ctrl.flight.state_consistency import follow

@@ -14,8 +14,8 @@ from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Event, Ladder
-from spike_ctrl.flight.operator_requests import Request
 from spike_ctrl.flight.policy_monitor import Monitor
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import Consistency
