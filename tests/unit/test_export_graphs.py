@@ -1,9 +1,11 @@
 """NIR graphs and ONNX models, read back by implementations that we did not write.
 
-- the shipped hard-reset policy in snnTorch, in our Euler simulator of the file, and in numpy: the same actions
+- shipped hard-reset policies in snnTorch, in our Euler simulator of the file, and in numpy: the same actions
 - the graph's metadata hold what NIR has no words for; a policy with the soft reset is refused in words
 - ONNX: 10 000 steps in onnxruntime equal numpy's, both resets
 """
+
+import importlib.util
 
 import nir
 import numpy as np
@@ -13,15 +15,15 @@ from snntorch.import_nir import import_from_nir
 
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
-from spike_ctrl.export import ExportError, onnx
+from spike_ctrl.export import ExportError, nir_readers, onnx
 from spike_ctrl.export import nir as export_nir
-from spike_ctrl.export.nir import NirSimulator
+from spike_ctrl.export.nir import READERS, NirForm, NirSimulator
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.snn.neuron import Neuron
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
-SNNTORCH_DT = 1e-4  # s, that its importer takes for granted
+RANDOM = np.random.default_rng(5)
 
 
 def stepper(path):
@@ -53,7 +55,7 @@ def small(neuron=Neuron("hard"), **changed):
 
 def test_snntorch_flies_the_written_policy(tmp_path):
     found = model("crazyflie_hard_reset")
-    export_nir.write(tmp_path / "policy.nir", found, "policy", SNNTORCH_DT)
+    export_nir.write(tmp_path / "policy.nir", found, "policy", READERS["snntorch"])
     network, state, mine = import_from_nir(nir.read(tmp_path / "policy.nir")), None, found.policy.initial_state()
     spikes = 0.0
     with torch.no_grad():
@@ -65,11 +67,41 @@ def test_snntorch_flies_the_written_policy(tmp_path):
     assert spikes > 0.05 * len(found.self_test)
 
 
+@pytest.mark.parametrize("reader", [None, *READERS])
+def test_every_form_of_the_file_is_the_recurrent_policy(tmp_path, reader):
+    """Stepped as its metadata say, in double precision, it has numpy's actions; snnTorch has them of its form."""
+    found = small(Neuron("hard", recurrent=True), **{"layer1.weight": RANDOM.uniform(-0.6, 0.9, (5, 11))})
+    form = READERS[reader] if reader else NirForm()
+    export_nir.write(tmp_path / "policy.nir", found, "policy", form)
+    simulator, state, mine, spikes = NirSimulator(nir.read(tmp_path / "policy.nir")), None, found.policy.initial_state(), 0
+    network, memory = import_from_nir(nir.read(tmp_path / "policy.nir")) if reader == "snntorch" else None, None
+    for observation in observations(300):
+        action, state = simulator.step(observation, state)
+        wanted, mine = found.policy.step(observation, mine)
+        np.testing.assert_allclose(action, wanted, atol=1e-5)
+        spikes += mine.spike[6:].mean()
+        if network is not None:
+            with torch.no_grad():
+                readout, memory = network(torch.from_numpy(observation)[None], memory)
+            np.testing.assert_allclose(np.tanh(readout[0].numpy()), wanted, atol=1e-5)
+    assert 30 < spikes < 270
+
+
+def test_what_snntorch_makes_of_a_file_that_was_not_written_for_it_is_said():
+    """It takes 1e-4 s for granted, so it is wrong in silence on a file for .01 s; of what is not installed, that is said."""
+    found = {reading: reading for reading in nir_readers.readings(model("crazyflie_hard_reset"), "policy")}
+    plain, own = (reading for reading in found if reading.reader == "snntorch")
+    assert own.own_form and (own.differ, own.answers) == (0, 16_000) and own.words.startswith("exact")
+    assert plain.differ > 8_000 and plain.words.startswith("WRONG, in silence")
+    missing = {reading.reader for reading in found if reading.error == "not installed"}
+    assert missing >= {name for name in ("norse", "rockpool") if importlib.util.find_spec(name) is None}
+
+
 def test_ten_thousand_euler_steps_of_the_file_equal_numpy(tmp_path):
     """In float64 against float32: a membrane within 1e-5 of its threshold may spike in one and not in the other; then
     numpy's state is taken over."""
     found = model("crazyflie_hard_reset")
-    export_nir.write(tmp_path / "policy.nir", found, "policy", 0.01)
+    export_nir.write(tmp_path / "policy.nir", found, "policy")
     simulator, state, flips = NirSimulator(nir.read(tmp_path / "policy.nir")), None, 0
     numpy, mine = found.policy, found.policy.initial_state()
     theta = numpy.theta.astype(float)
@@ -93,7 +125,7 @@ def test_a_neuron_in_nir_by_hand():
     weight[0, 0], weight[1, 0] = 0.4, 0.2
     beta = np.array([0.5, 1, 0, 0, 0, 0])
     changed = {"layer0.weight": weight, "layer0.bias": np.zeros(6), "layer0.beta": beta, "layer0.theta": np.full(6, 0.5)}
-    graph = export_nir.graph(small(**changed), "policy", 0.01)
+    graph = export_nir.graph(small(**changed), "policy")
     lif = graph.nodes["lif0"]
     assert lif.tau[0] == pytest.approx(0.02) and lif.r[0] == pytest.approx(2) and (lif.v_threshold == 1).all()
     simulator, state, seen = NirSimulator(graph), None, []
@@ -105,7 +137,7 @@ def test_a_neuron_in_nir_by_hand():
 
 def test_the_metadata_of_the_file_say_what_nir_cannot(tmp_path):
     found = model("crazyflie_hard_reset")
-    export_nir.write(tmp_path / "policy.nir", found, "policy", 0.01)
+    export_nir.write(tmp_path / "policy.nir", found, "policy")
     about = nir.read(tmp_path / "policy.nir").metadata
     assert about["dt"] == 0.01 and about["rate_hz"] == 100 and "Euler" in about["discretisation"]
     assert about["reset"].startswith("hard") and about["output"] == "action = tanh(readout)"
@@ -121,11 +153,8 @@ def test_a_policy_with_the_soft_reset_is_refused_in_words(tmp_path, capsys):
         "cannot subtract the threshold; such a policy is trained by: spike-ctrl train hard_reset\n"
     )
     assert not list(tmp_path.iterdir())
-    recurrent = small(Neuron("hard", recurrent=True))
-    with pytest.raises(ExportError, match="policy: neuron: found recurrent, wanted a network whose layers hear only"):
-        export_nir.graph(recurrent, "policy", 0.01)
     with pytest.raises(ExportError, match="--dt: found 0, wanted more than 0 s"):
-        export_nir.graph(small(), "policy", 0)
+        export_nir.graph(small(), "policy", NirForm(dt=0))
 
 
 @pytest.mark.parametrize("name", ["crazyflie", "crazyflie_hard_reset"])

@@ -22,9 +22,11 @@ spike-ctrl export models/crazyflie_robust.safetensors --to c --prefix robust -o 
 spike-ctrl export models/crazyflie.safetensors --to crazyflie -o build/app
 spike-ctrl export models/crazyflie.safetensors --to crazyflie --firmware ../crazyflie-firmware -o build/app
 spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
+spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir --for snntorch --readers -o policy.nir
 spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx
 """
 FORMATS = ("c", "crazyflie", "nir", "onnx")
+READERS = ("norse", "sinabs", "snntorch", "spikingjelly")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dt", type=float, metavar="S", help="nir: time step of the simulator that reads it (default: the control period)"
     )
+    parser.add_argument("--for", dest="reader", choices=READERS, help="nir: write it so that this package reads it right")
+    parser.add_argument("--readers", action="store_true", help="nir: compare how the packages that are installed read it")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,10 +59,13 @@ def run(options: argparse.Namespace) -> int:
         "evaluate": ("c",),
         "firmware": ("crazyflie",),
         "dt": ("nir",),
+        "reader": ("nir",),
+        "readers": ("nir",),
     }
     for name, targets in belongs.items():
         if getattr(options, name) not in (None, False) and options.to not in targets:
-            raise UsageError(f"--{name}: found with --to {options.to}, wanted only with --to {' or '.join(targets)}")
+            flag = "for" if name == "reader" else name
+            raise UsageError(f"--{flag}: found with --to {options.to}, wanted only with --to {' or '.join(targets)}")
     if options.state and options.weights != "int8":
         raise UsageError(f"--state: found with {options.weights or 'float32'} weights, wanted only with --weights int8")
     if options.to in in_c:
@@ -167,11 +174,26 @@ def _evaluate(found, policy, words: str) -> int:
 def _to_nir(options, found) -> int:
     from spike_ctrl.export import nir
 
-    dt = options.dt if options.dt is not None else 1 / found.manifest.contract.rate_hz
-    worst = nir.write(options.output, found, options.model.name, dt)
-    print(f"{options.output}: {_contract(found)}; one Euler step of {dt:g} s is one control step, output tanh(readout)")
+    if options.reader and options.dt is not None:
+        raise UsageError(f"--dt: found with --for {options.reader}, wanted without: that reader has a step of its own")
+    form = nir.READERS[options.reader] if options.reader else nir.NirForm(dt=options.dt)
+    worst = nir.write(options.output, found, options.model.name, form)
+    dt = 1 / found.manifest.contract.rate_hz if form.dt is None else form.dt
+    step = "exponential step, tau in steps" if form.exponential else f"Euler step of {dt:g} s"
+    print(f"{options.output}: {_contract(found)}; one {step} is one control step, output tanh(readout)")
     print(f"self-test through the file: {len(found.self_test)} steps, largest difference {worst:.2g}")
+    if options.readers:
+        _show_readers(options, found)
     return 0
+
+
+def _show_readers(options, found) -> None:
+    from spike_ctrl.export import nir_readers
+
+    print(f"flying {nir_readers.STEPS} steps of {nir_readers.VEHICLES} vehicles through each reader ...", flush=True)
+    for reading in nir_readers.readings(found, options.model.name, options.dt):
+        file = "file of --for" if reading.own_form else "plain file"
+        print(f"{reading.reader} {reading.version or '-'}, {file}: {reading.words}", flush=True)
 
 
 def _to_onnx(options, found) -> int:
