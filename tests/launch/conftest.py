@@ -52,7 +52,7 @@ class Graph(Output):
         files = [Path(words[i + 1]) for i, word in enumerate(words) if word == "--params-file"]
         return {k: v for file in files for k, v in yaml.safe_load(file.read_text())["/**"]["ros__parameters"].items()}
 
-    def end(self, seconds: float = 60.0) -> int:
+    def end(self, seconds: float = 180.0) -> int:
         """Wait for its end; gives the exit code."""
         try:
             code = self.process.wait(seconds)

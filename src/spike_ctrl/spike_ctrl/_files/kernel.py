@@ -25,7 +25,7 @@ def inlined(function: Function[Parameters, Result]) -> Function[Parameters, Resu
 
     Its arithmetic is that of the simulator: FASTMATH.
     """
-    compile_it = numba.njit(forceinline=True, fastmath=FASTMATH, error_model="numpy")
+    compile_it = numba.njit(cache=True, forceinline=True, fastmath=FASTMATH, error_model="numpy")
     compiled: Function[Parameters, Result] = compile_it(function)
     return compiled
 
