@@ -191,8 +191,8 @@ def viewer(context):
     """The node that shows the graph. It starts last, because no node waits for it."""
     if context.launch_configurations["viewer"] == "none":
         return []
-    if importlib.util.find_spec("rerun") is None:
-        raise ValueError("viewer:=rerun: the package rerun-sdk is missing: pip install rerun-sdk")
+    if importlib.util.find_spec("viser") is None:
+        raise ValueError("viewer:=web: the package viser is missing: pip install viser")
     return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
 
 
@@ -254,8 +254,8 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "viewer",
                 default_value="none",
-                choices=["none", "rerun"],
-                description="rerun: also show the graph in 3-D in a browser; needs the package rerun-sdk.",
+                choices=["none", "web", "rerun"],
+                description="web: also show the graph in 3-D in this machine's browser; rerun: its earlier name.",
             ),
             DeclareLaunchArgument(
                 "log_level",

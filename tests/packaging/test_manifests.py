@@ -39,7 +39,7 @@ def test_the_citation_is_of_this_version_and_of_the_paper():
 
 @pytest.mark.parametrize("extra", ["record", "train", "studies", "watch", "export", "test", "dev"])
 def test_what_an_extra_asks_for_has_a_pinned_version(extra):
-    """ray, rerun-sdk and the libraries of `make bench` are installed by those who use them."""
+    """ray and the libraries of `make bench` are installed by those who use them."""
     asked = re.search(rf"^{extra} = \[(.*)\]$", manifest("spike_ctrl"), re.MULTILINE)[1]
     pinned = set()
     for path in ROOT.glob("requirements/*.txt"):

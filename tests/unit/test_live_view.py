@@ -1,4 +1,4 @@
-"""The dashboard says what was seen: every figure on the screen is one that came over the wire."""
+"""Dashboard and page say what was seen: every figure on them is one that came over the wire."""
 
 from types import SimpleNamespace
 
@@ -6,9 +6,11 @@ import pytest
 from rich.console import Console
 
 from spike_ctrl.flight.faults import Fault, Rung
-from spike_ctrl.report.live_view import HISTORY, SeenGraph, SeenStream, bar, render, sparkline
+from spike_ctrl.report import live_page
+from spike_ctrl.report.live_view import HISTORY, bar, render, sparkline
+from spike_ctrl.report.seen_graph import SeenGraph, SeenStream
 
-STATUS = SimpleNamespace(rung=1, reason="the guide answers", checkpoint_id="mine.safetensors", latched=26)
+STATUS = SimpleNamespace(rung=1, reason="the guide answers", checkpoint_id="mine.safetensors", latched=26, wanted=True)
 PILOT = SimpleNamespace(heard=True, mode=0, armed=True, landed=False, battery=0.87, voltage=15.9)
 POLICY = SimpleNamespace(
     reason=2, checkpoint_id="mine.safetensors", epoch=3, detail="12 of 50 steps", inference_time=17e-6, state_age=4e-4,
@@ -29,7 +31,7 @@ def screen(seen: SeenGraph, width: int = 120) -> str:
 
 def test_a_flight_shows_who_flies_for_how_long_why_and_what_was_latched():
     text = screen(SeenGraph(now=42.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
-    assert f"{Rung.GUIDE.name} for 12 s   the guide answers" in text
+    assert f"{Rung.GUIDE.name} for 12 s   the guide flies, the policy is judged" in text and "the guide answers" in text
     later = screen(SeenGraph(now=60.0, nodes=("supervisor",), supervisor=STATUS, rung_since=30.0, autopilot=PILOT))
     assert f"{Rung.GUIDE.name} for 30 s" in later and "the guide answers" not in later  # no old reason
     assert "policy mine.safetensors" in text and f"latched fault {Fault.SPIKE_RATE.name}" in text
@@ -55,7 +57,7 @@ def test_the_policy_shows_reason_times_and_the_spikes_of_each_layer():
 def test_training_shows_its_share_of_the_whole_and_leaves_out_what_is_not_known():
     text = screen(SeenGraph(1.0, ("a",), training=TRAINING))
     assert "25 %   2:30 left   runs/short" in text  # 250 000 of 250 000 + 150 s x 5000
-    assert "0.25M steps   5k steps/s   77 updates   checkpoint 4" in text and "return -   survival 0.50" in text
+    assert "steps 0.25M   steps/s 5k   updates 77   checkpoint 4" in text and "return -   survival 0.50" in text
 
 
 def test_events_come_with_their_time_and_an_empty_graph_is_told():
@@ -79,10 +81,50 @@ def test_bars_and_lines_are_cut_at_their_ends():
 def test_after_the_landing_nothing_is_red_because_it_has_stopped():
     def drawn(pilot, rung):
         console = Console(width=80, record=True, file=open("/dev/null", "w"), force_terminal=True, color_system="standard")
-        supervisor = SimpleNamespace(rung=rung, reason="landed", checkpoint_id="m", latched=0)
+        supervisor = SimpleNamespace(rung=rung, reason="landed", checkpoint_id="m", latched=0, wanted=False)
         console.print(render(SeenGraph(60.0, ("a",), (SeenStream("state", 100.0, 8.0),), supervisor, 59.0, pilot)))
         return console.export_text(styles=True)
 
     landed = SimpleNamespace(heard=True, mode=1, armed=False, landed=True, battery=0.87, voltage=15.9)
     red = "\x1b[31m8000 ms"
     assert red in drawn(PILOT, Rung.SNN) and red not in drawn(landed, Rung.SILENT)
+
+
+@pytest.mark.parametrize("rung", (Rung.GUIDE, Rung.LAND, Rung.SILENT))
+def test_the_pass_line_is_for_what_the_policy_flies(rung):
+    def drawn(now):
+        console = Console(width=80, record=True, file=open("/dev/null", "w"), force_terminal=True, color_system="standard")
+        supervisor = SimpleNamespace(rung=now, reason="", checkpoint_id="m", latched=0, wanted=True)
+        console.print(render(SeenGraph(60.0, ("a",), supervisor=supervisor, error=(2.5,))))
+        return console.export_text(styles=True)
+
+    red = "\x1b[31m2.500 m"
+    assert red in drawn(Rung.SNN) and red not in drawn(rung) and "2.500 m" in drawn(rung)
+
+
+def test_a_graph_that_has_ended_says_so_and_nothing_is_red():
+    ended = SeenGraph(60.0, (), (SeenStream("state", 0.0, 8.0),), training=TRAINING)
+    assert "the graph has ended" in screen(ended) and 'class="bad"' not in live_page.panels(ended)["Topics"]
+    assert 'class="bad"' in live_page.panels(SeenGraph(60.0, ("a",), (SeenStream("state", 50.0, 8.0),)))["Topics"]
+
+
+def test_the_pace_of_the_vehicles_clock_is_told_and_topics_are_filtered():
+    streams = (SeenStream("state", 100.0, 0.01), SeenStream("policy/action", 100.0, 0.01))
+    seen = SeenGraph(1.0, ("a",), streams, pace=0.5, wanted="policy")
+    for text in (screen(seen), "".join(live_page.panels(seen).values())):
+        assert "vehicle's clock 0.50 x real time" in text.replace("&#x27;", "'")
+        assert "policy/action" in text and "state" not in text
+
+
+def test_the_page_shows_the_same_as_the_terminal_and_text_from_outside_as_text():
+    evil = SimpleNamespace(**vars(STATUS) | {"reason": "<script>alert(1)</script>", "checkpoint_id": "<b>\x1b"})
+    seen = SeenGraph(
+        1.0, ("a", "<i>"), (SeenStream("state", 100.0, 0.01),), evil, 0.0, PILOT, POLICY, TRAINING, 1, (0.1,),
+        {"policy/action": (0.5, -0.25, 0, 1)}, "rates", ((0.5, "error", "<img src=x>"),),
+    )  # fmt: skip
+    drawn = live_page.panels(seen)
+    whole = "".join(drawn.values())
+    assert all(drawn.values()) and not any(tag in whole for tag in ("<script", "<b>", "<i>", "<img", "\x1b"))
+    assert '<span class="now" style="background: #d9722e">GUIDE</span>' in drawn["Flight"]
+    assert "25 %, 2:30 left" in drawn["Training"] and "width: 25.0%" in drawn["Training"]
+    assert "<td>+0.50</td><td>-0.25</td>" in drawn["Policy"] and "0.100 m" in drawn["Error"]

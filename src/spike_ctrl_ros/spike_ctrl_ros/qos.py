@@ -1,4 +1,4 @@
-"""The four QoS profiles of spike_ctrl. Every publisher and subscription uses one of them."""
+"""The five QoS profiles of spike_ctrl. Every publisher and subscription uses one of them."""
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -9,6 +9,9 @@ LOCKSTEP = QoSProfile(depth=LOCKSTEP_DEPTH, reliability=ReliabilityPolicy.RELIAB
 
 # States and commands in flight: only the newest counts, and a late one must never be queued.
 STREAM = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+# What dashboard and viewer hear: a graph in lockstep must not wait for them, and what comes while they draw is counted.
+ONLOOKER = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 # Status and events: rare, for people and logs.
 STATUS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

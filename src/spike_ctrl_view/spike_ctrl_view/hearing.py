@@ -18,7 +18,7 @@ from spike_ctrl_msgs.msg import (
 
 from spike_ctrl_ros import qos
 
-STREAMS = {  # best effort, newest only: a graph in lockstep must not wait for dashboard and viewer
+STREAMS = {
     "state": VehicleState,
     "policy/action": VehicleAction,
     "guide/action": VehicleAction,
@@ -37,7 +37,7 @@ class Hearing:
         self.counts, self.times, self.said = dict.fromkeys((*STREAMS, *STATUS), 0), {}, []
         self._newest = {}
         for topic, kind in STREAMS.items():
-            node.create_subscription(kind, topic, self._hear(topic), qos.STREAM, raw=True)
+            node.create_subscription(kind, topic, self._hear(topic), qos.ONLOOKER, raw=True)
         for topic, kind in STATUS.items():
             node.create_subscription(kind, topic, self._hear(topic), qos.STATUS)
 

@@ -1,31 +1,73 @@
-"""The geometry that the viewer draws: vehicles as crosses of their arms, paths, neurons."""
+"""The geometry that the viewer draws: vehicles, paths, neurons."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-POLICY, GUIDE = np.array([35, 105, 189], np.uint8), np.array([217, 114, 46], np.uint8)  # colours by who flies the vehicle
-SET_POINT, PATH = (47, 148, 103), (120, 130, 145)
-LAYERS = ((35, 105, 189), (47, 148, 103))
-QUIET, SPIKING = (
-    np.array([160.0, 166, 176]),
-    np.array([230.0, 40, 40]),
-)  # a neuron that spikes in no step, in every step
+QUIET, SPIKING = np.array([160.0, 166, 176]), np.array([230.0, 40, 40])  # a neuron that spikes in no step, in every step
 PATH_LENGTH, JUMP = 400, 0.5  # positions in a path; m, a longer step starts a new path
-ARMS = np.array([[[1, -1, 0], [-1, 1, 0]], [[-1, -1, 0], [1, 1, 0]]]) / np.sqrt(2)  # front-right to back-left, and the other
+# Of the parts of a vehicle, in arm lengths: centre, and size along the body's axes (forward, left, up), before it is turned.
+BODY, NOSE = ((0.0, 0.0, 0.0), (0.55, 0.4, 0.16)), ((0.38, 0.0, 0.0), (0.3, 0.12, 0.1))
+ARM, ROTOR = (2.0, 0.09, 0.06), (0.46, 0.05)  # size of an arm that reaches from rotor to rotor; radius and height of a disc
+ROTORS = np.array([[1, -1], [-1, -1], [-1, 1], [1, 1]]) / np.sqrt(2)  # front-right, back-right, back-left, front-left
 
 
-def crosses(position: np.ndarray, rotation: np.ndarray, size: float) -> np.ndarray:
-    """Two lines for each of N vehicles, (2 N, 2, 3) in m. position: (N, 3) m. rotation: (N, 3, 3) body to world. size: m."""
-    ends = position[:, None, None, :] + size * np.einsum("nij,akj->naki", rotation, ARMS)
-    return ends.reshape(-1, 2, 3)
+def quadrotor(size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in m and faces (F, 3) of a vehicle in its body frame. size: from its centre to its rotors, m."""
+    from trimesh import creation, util
+    from trimesh.transformations import rotation_matrix, translation_matrix
+
+    parts = [creation.box(extents, translation_matrix(centre)) for centre, extents in (BODY, NOSE)]
+    parts += [creation.box(ARM, rotation_matrix(turn, (0, 0, 1))) for turn in (np.pi / 4, -np.pi / 4)]
+    radius, height = ROTOR
+    parts += [creation.cylinder(radius, height, sections=20, transform=translation_matrix((x, y, 0.1))) for x, y in ROTORS]
+    whole = util.concatenate(parts)
+    return size * np.asarray(whole.vertices, np.float32), np.asarray(whole.faces, np.uint32)
 
 
-def path(before: Sequence, position: np.ndarray) -> tuple:
-    """The last PATH_LENGTH positions (3,). A jump starts a new path, because an episode starts there."""
-    if len(before) and np.linalg.norm(position - before[-1]) > JUMP:
-        return (position,)
-    return (*before[1 - PATH_LENGTH :], position)
+def quaternions(rotation: np.ndarray) -> np.ndarray:
+    """Quaternions w, x, y, z (N, 4) of rotation matrices (N, 3, 3), by the largest of the four: exact for any turn."""
+    m = rotation
+    t = np.stack([m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]], axis=1)
+    squared = np.column_stack([1 + t.sum(1), *(1 + 2 * t[:, i] - t.sum(1) for i in range(3))])  # 4 w², 4 x², 4 y², 4 z²
+    wx, wy, wz = m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]
+    xy, xz, yz = m[:, 0, 1] + m[:, 1, 0], m[:, 0, 2] + m[:, 2, 0], m[:, 1, 2] + m[:, 2, 1]
+    rows = np.array(
+        [
+            [squared[:, 0], wx, wy, wz],
+            [wx, squared[:, 1], xy, xz],
+            [wy, xy, squared[:, 2], yz],
+            [wz, xz, yz, squared[:, 3]],
+        ]
+    )
+    largest = rows[squared.argmax(1), :, np.arange(len(m))]
+    return largest / np.linalg.norm(largest, axis=1, keepdims=True)
+
+
+def colour(code: str) -> tuple[int, int, int]:
+    """Red, green, blue, 0..255, of a code such as #2369bd."""
+    return tuple(bytes.fromhex(code[1:]))
+
+
+def box(half: float) -> np.ndarray:
+    """The edges (12, 2, 3) of a cube around the origin. half: half its edge, m."""
+    corners = half * (2 * np.indices((2, 2, 2)).reshape(3, 8).T - 1.0)
+    pairs = [(i, i + (1 << axis)) for axis in range(3) for i in range(8) if not i >> axis & 1]
+    return corners[np.array(pairs)]
+
+
+def segments(way: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """The pieces (N - 1, 2, 3) of a path through N coloured points, and their colours. One point: no length."""
+    points, colours = zip(*(way if len(way) > 1 else (*way, *way)), strict=True)
+    points = np.asarray(points, np.float32)
+    return np.stack([points[:-1], points[1:]], axis=1), np.repeat(np.asarray(colours, np.uint8)[1:, None], 2, axis=1)
+
+
+def coloured_path(before: Sequence, position: np.ndarray, colour: Sequence[int]) -> tuple:
+    """The last PATH_LENGTH points (position (3,), colour). A jump starts a new path, because an episode starts there."""
+    if len(before) and np.linalg.norm(position - before[-1][0]) > JUMP:
+        return ((position, colour),)
+    return (*before[1 - PATH_LENGTH :], (position, colour))
 
 
 def rotation(quaternion: Sequence[float]) -> np.ndarray:
@@ -63,8 +105,3 @@ def neurons(layers: Sequence[int], box: float) -> np.ndarray:
 def glow(share: np.ndarray) -> np.ndarray:
     """Colours (neurons, 3) uint8, from grey to red. share: (neurons,) of the steps in which each neuron spiked."""
     return (QUIET + share[:, None] * (SPIKING - QUIET)).astype(np.uint8)
-
-
-def slug(name: str) -> str:
-    """A name as part of a path in Rerun."""
-    return name.replace(" ", "_").replace("-", "_")

@@ -1,38 +1,52 @@
-"""viewer: shows vehicles, set-points, spikes and actions of a graph in 3-D in a browser (Rerun). It publishes nothing.
+"""viewer: shows a running graph in a browser, vehicles and neurons in 3-D, ladder, errors and ages beside (viser).
 
-It serves the page itself, and reads the newest messages some times a second, so that no node waits for it.
+It publishes nothing, reads the newest messages some times a second, so that no node waits for it, and serves the page to
+this machine only.
 """
 
 import socket
 import sys
 import time
+from collections import deque
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 
 import numpy as np
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Spikes
 
-from spike_ctrl.recordings.replay import AXES
-from spike_ctrl.report.live_view import RUNGS
+from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.report import live_page
+from spike_ctrl.report.live_page import OTHER_COLOUR, RUNG_COLOURS
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import scene
-from spike_ctrl_view.hearing import Hearing
+from spike_ctrl_view.live_charts import LiveCharts
+from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
 
-SHOWN_SECONDS = 15.0
-LEVELS = {"ok": "INFO", "warning": "WARN", "error": "ERROR"}
+HOST = "127.0.0.1"
+FOLDERS = ("Graph", "Flight", "Training", "Error", "Policy", "Spikes", "Topics", "Events")
+SHOWN_STEPS, GLOW_STEPS = 200, 10  # of the spikes beside the vehicles; that a neuron glows by
+SET_POINT, EDGES = (47, 148, 103), (120, 130, 145)
 
 
 @dataclass(frozen=True)
 class Parameters:
     port: int = parameter(9090, "TCP port of the page.", low=1, high=65535)
-    data_port: int = parameter(9876, "TCP port of the page's data.", low=1, high=65535)
-    rate: float = parameter(20.0, "Rate at which it reads the graph, Hz.", low=0.1, high=100.0)
+    rate: float = parameter(20.0, "Rate at which it reads the graph, Hz.", low=1.0, high=100.0)
     shown: int = parameter(256, "Most vehicles that are drawn.", low=1, high=8192)
     box: float = parameter(1.5, "Half the edge of the box around the origin, m.", low=0.1, high=100.0)
-    size: float = parameter(0.12, "Distance from the centre of a drawn vehicle to its rotors, m.", low=0.01, high=10.0)
+    size: float = parameter(
+        0.16,
+        "Distance from the centre of a drawn vehicle to its rotors, m; half of it where several fly.",
+        low=0.01,
+        high=10.0,
+    )
+    topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
 
 
 class Viewer(Node):
@@ -40,131 +54,140 @@ class Viewer(Node):
         super().__init__("viewer")
         self.parameters = p = declare(self, Parameters)
         try:
-            import rerun
+            import viser
         except ImportError:
-            raise NodeParameterError("viewer needs the package rerun-sdk: pip install rerun-sdk") from None
-        self.rerun, self.begun, self.tick, self.rung, self.path = rerun, time.monotonic(), -1, None, ()
-        self.hearing, self.named, self.spikes = Hearing(self), set(), None
+            raise NodeParameterError("watch --web needs the package viser: pip install viser") from None
+        require_free(p.port)
+        self.graph, self.tick, self.stage, self.way, self.drawn = WatchedGraph(self), -1, None, (), {}
         self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
-        for name in ("port", "data_port"):
-            _require_free(name, getattr(p, name))
-        rerun.init("spike_ctrl")
-        address = rerun.serve_grpc(grpc_port=p.data_port, default_blueprint=_layout(p.box))
-        rerun.serve_web_viewer(web_port=p.port, open_browser=False, connect_to=address)
-        rerun.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-        look = {"colors": [scene.PATH], "radii": 0.003, "fill_mode": "MajorWireframe"}
-        box = rerun.Boxes3D(half_sizes=[[p.box] * 3], **look)
-        rerun.log("world/box", box, static=True)
+        self.spikes: deque[np.ndarray] = deque(maxlen=SHOWN_STEPS)
+        self.layers: list[int] = []
+        with redirect_stdout(StringIO()):  # it would say in a box where it listens
+            self.server = viser.ViserServer(HOST, p.port, label="spike-ctrl watch", verbose=False)
+        self.server.request_share_url = lambda *_, **__: None  # no page may ask for a way in from outside
+        self.server.gui.configure_theme(
+            control_layout="fixed", control_width="large", dark_mode=False, show_logo=False, show_share_button=False
+        )
+        self.server.scene.add_light_ambient("/light", intensity=1.5)
+        self.server.scene.configure_environment_map(None)  # lights alone: a page is drawn sooner without a map to decode
+        self.panels = {}
+        gui = self.server.gui
+        folders = {name: gui.add_folder(name, visible=False) for name in FOLDERS}
+        for name in live_page.panels(self.graph.seen(time.monotonic())):
+            with folders[name]:
+                self.panels[name] = folders[name], gui.add_html("")
+        with folders["Topics"]:
+            self.filter = gui.add_text("show", p.topics, hint="part of a topic's name")
+        self.charts = LiveCharts(gui, folders["Error"], folders["Spikes"], p.rate)
         start_timer(self, 1 / p.rate, self.look)
-        page = f"http://127.0.0.1:{p.port}/?url={address.replace(':', '%3A').replace('/', '%2F').replace('+', '%2B')}"
-        self.get_logger().info(f"open {page} (it listens on all of this machine's addresses)")
+        start_timer(self, PERIOD, self.tell)
+        self.get_logger().info(f"open http://{HOST}:{p.port}")
+
+    def on_spikes(self, message: Spikes) -> None:
+        rows, layers = scene.spikes(message)
+        if layers != self.layers:  # another network
+            self.layers = layers
+            self.spikes.clear()
+            self.drawn.pop("neurons", None)
+        self.spikes.extend(rows)
 
     def look(self) -> None:
         """Draw what is new since the last call."""
-        state = self.hearing.newest("state")
+        hearing = self.graph.hearing
+        state = hearing.newest("state")
         if state is None or state.tick == self.tick:
             return
-        self.tick, rr = state.tick, self.rerun
-        rr.set_time("time", duration=time.monotonic() - self.begun)
+        self.tick = state.tick
+        rates = getattr(hearing.newest("policy/action"), "spike_rate", ())
+        self.charts.add(time.monotonic(), float(np.linalg.norm(state.observation[:3])), rates)
         observation = np.frombuffer(state.observation, np.float32).reshape(-1, 18)[: self.parameters.shown]
-        flight = self.hearing.newest("flight_state")
+        guided = np.frombuffer(state.flags, np.uint8)[: len(observation)] & state.GUIDE > 0
         position, rotation = observation[:, :3], observation[:, 3:12].reshape(-1, 3, 3)
-        wanted = np.zeros(3)
+        wanted, flight, supervisor = np.zeros(3), hearing.newest("flight_state"), hearing.newest("supervisor/status")
+        colours = np.where(guided[:, None], *(scene.colour(RUNG_COLOURS[rung]) for rung in (Rung.GUIDE, Rung.SNN)))
         if flight is not None:
             position, rotation = np.array([flight.position]), scene.rotation(flight.quaternion)[None]
-            point = self.hearing.newest("set_point")
+            point = hearing.newest("set_point")
             wanted = np.array(point.position if point is not None else flight.position)
-        guided = np.frombuffer(state.flags, np.uint8)[: len(position)] & state.GUIDE > 0
-        lines = scene.crosses(position, rotation, self.parameters.size)
-        colours = np.repeat(np.where(guided[:, None], scene.GUIDE, scene.POLICY), 2, axis=0)
-        rr.log("world/vehicles", rr.LineStrips3D(lines, colors=colours, radii=0.06 * self.parameters.size))
-        rr.log("world/set_point", rr.Points3D([wanted], colors=[scene.SET_POINT], radii=0.25 * self.parameters.size))
-        self.path = scene.path(self.path, position[0])
-        rr.log("world/path", rr.LineStrips3D([self.path], colors=[scene.PATH], radii=0.03 * self.parameters.size))
-        rr.log("error", rr.Scalars(float(np.linalg.norm(observation[0, :3]))))
-        self.answers()
-        self.neurons()
+            rung = None if supervisor is None else supervisor.rung
+            colours = np.array([scene.colour(RUNG_COLOURS.get(rung, OTHER_COLOUR))])
+        with self.server.atomic():
+            self.prepare(len(position), flight is not None)
+            self.place(position, scene.quaternions(rotation), colours.astype(np.uint8))
+            self.drawn["set_point"].position = wanted
+            self.way = scene.coloured_path(self.way, position[0], tuple(colours[0]))
+            self.drawn["path"].points, self.drawn["path"].colors = scene.segments(self.way)
 
-    def on_spikes(self, message: Spikes) -> None:
-        self.spikes = message
-
-    def neurons(self) -> None:
-        """Draw each neuron of the first vehicle, coloured by the share of the latest steps in which it spiked."""
-        if self.spikes is None:
+    def prepare(self, vehicles: int, flies: bool) -> None:
+        """Put the vehicles, the set-point and the ground into the scene; anew where a flight follows a training."""
+        if self.stage == (vehicles, flies):
             return
-        rr, (spikes, layers) = self.rerun, scene.spikes(self.spikes)
-        places, ends = scene.neurons(layers, self.parameters.box), np.cumsum(layers)
-        colours = scene.glow(spikes.mean(0))
-        for layer, rows in enumerate(map(slice, ends - layers, ends)):
-            dots = rr.Points3D(places[rows], colors=colours[rows], radii=0.016 * self.parameters.box)
-            rr.log(f"world/neurons/layer_{layer}", dots)
-        self.spikes = None
+        self.stage, p, scenery = (vehicles, flies), self.parameters, self.server.scene
+        size = p.size if vehicles == 1 else p.size / 2
+        vertices, faces = scene.quadrotor(size)
+        still = np.tile((1.0, 0, 0, 0), (vehicles, 1)), np.zeros((vehicles, 3))
+        each = np.zeros((vehicles, 3), np.uint8)  # a single colour would stay the colour of all
+        self.drawn = {
+            "vehicles": scenery.add_mesh_simple("/vehicles", vertices, faces)
+            if vehicles == 1
+            else scenery.add_batched_meshes_simple("/vehicles", vertices, faces, *still, batched_colors=each, lod="off"),
+            "set_point": scenery.add_icosphere("/set_point", 0.3 * size, SET_POINT, opacity=0.7),
+            "path": scenery.add_line_segments("/path", np.zeros((1, 2, 3)), EDGES, thickness=0.1 * size),
+        }
+        low = 0.0 if flies else -p.box
+        look = {"cell_color": EDGES, "section_color": EDGES, "cell_size": p.box / 3, "section_size": p.box}
+        scenery.add_grid("/ground", 8 * p.box, 8 * p.box, position=(0, 0, low), **look)
+        scenery.add_line_segments("/box", scene.box(p.box), EDGES, thickness=0.004 * p.box, visible=not flies)
+        self.server.initial_camera.position = (0.5 * p.box, -2.1 * p.box, low + 1.7 * p.box)
+        self.server.initial_camera.look_at = (0.0, 0.0, low + 0.75 * p.box)
 
-    def answers(self) -> None:
-        rr, status = self.rerun, self.hearing.newest("policy/status")
-        for name, colour in (("policy", scene.POLICY), ("guide", scene.GUIDE)):
-            answer = self.hearing.newest(f"{name}/action")
-            known = answer is not None and answer.layout in AXES
-            for axis, value in zip(AXES[answer.layout], answer.action[:4], strict=False) if known else ():
-                path = f"actions/{scene.slug(axis)}/{name}"
-                if path not in self.named:
-                    rr.log(path, rr.SeriesLines(colors=[colour], names=[f"{axis}, {name}"]), static=True)
-                    self.named.add(path)
-                rr.log(path, rr.Scalars(value))
-            rates = () if answer is None or name == "guide" else answer.spike_rate or (status.spike_rate if status else ())
-            for layer, rate in enumerate(rates):
-                path = f"spikes/layer_{layer}"
-                if path not in self.named and layer < len(scene.LAYERS):
-                    rr.log(path, rr.SeriesLines(colors=[scene.LAYERS[layer]], names=[f"layer {layer}"]), static=True)
-                    self.named.add(path)
-                rr.log(path, rr.Scalars(rate))
-        supervisor = self.hearing.newest("supervisor/status")
-        if supervisor is not None and supervisor.rung != self.rung:
-            self.rung = supervisor.rung
-            rr.log("events", rr.TextLog(f"{RUNGS.get(self.rung, self.rung)}: {supervisor.reason}", level="INFO"))
-        for _, severity, text in self.hearing.said:
-            rr.log("events", rr.TextLog(text, level=LEVELS.get(severity, "INFO")))
-        self.hearing.said.clear()
+    def place(self, position: np.ndarray, quaternion: np.ndarray, colours: np.ndarray) -> None:
+        """Move the vehicles. A single one is a mesh of its own, which a slow browser moves with less delay."""
+        vehicles = self.drawn["vehicles"]
+        if len(position) == 1:
+            vehicles.position, vehicles.wxyz = position[0], quaternion[0]
+            if tuple(vehicles.color) != tuple(colours[0].tolist()):
+                vehicles.color = tuple(colours[0].tolist())
+        else:
+            vehicles.batched_positions, vehicles.batched_wxyzs = position.astype(np.float32), quaternion.astype(np.float32)
+            vehicles.batched_colors = colours
+
+    def draw_neurons(self) -> None:
+        """Each neuron of the first vehicle, coloured by the share of the latest steps in which it spiked."""
+        if self.stage is None or len(self.spikes) < GLOW_STEPS:
+            return
+        colours = scene.glow(np.mean(list(self.spikes)[-GLOW_STEPS:], axis=0))
+        if "neurons" in self.drawn:
+            self.drawn["neurons"].colors = colours
+            return
+        size, up = self.parameters.box, self.parameters.box if self.stage[1] else 0.0
+        places = scene.neurons(self.layers, size) + np.array((0.0, 0.0, up))
+        look = {"point_size": 0.016 * size, "point_shape": "circle", "precision": "float32"}
+        self.drawn["neurons"] = self.server.scene.add_point_cloud("/neurons", places, colours, **look)
+
+    def tell(self) -> None:
+        """Write what is known beside the scene."""
+        seen = self.graph.seen(time.monotonic(), self.filter.value)
+        for name, text in live_page.panels(seen).items():
+            folder, content = self.panels[name]
+            folder.visible = bool(text)
+            if content.content != text:
+                content.content = text
+        self.draw_neurons()
+        self.charts.draw(PASS_ERROR, self.spikes, self.layers)
+
+    def close(self) -> None:
+        self.server.stop()
 
 
-def _require_free(name: str, port: int) -> None:
-    """Raises NodeParameterError where a port is in use, which Rerun would only log."""
+def require_free(port: int) -> None:
+    """Raises NodeParameterError where a port is in use, in place of which viser would take another."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            attempt.bind(("", port))
+            attempt.bind((HOST, port))
         except OSError as error:
-            raise NodeParameterError(f"parameter '{name}': port {port}: {error.strerror}") from None
-
-
-def _layout(box: float):
-    """The layout of the page: vehicles on the left, seen from the south; plots and events on the right."""
-    from rerun import TimeRangeBoundary, VisibleTimeRange, blueprint
-
-    layers = "layer 0 blue, layer 1 green"
-    # A legend would cover the lines. The titles name the colours; the mouse pointer on a line shows its name.
-    last = {
-        "plot_legend": blueprint.PlotLegend(visible=False),
-        "time_ranges": VisibleTimeRange(
-            "time",
-            start=TimeRangeBoundary.cursor_relative(seconds=-SHOWN_SECONDS),
-            end=TimeRangeBoundary.cursor_relative(seconds=0.0),
-        ),
-    }
-    eye = blueprint.EyeControls3D(position=(0.5 * box, -3.0 * box, box), look_target=(0, 0, -0.1 * box), eye_up=(0, 0, 1))
-    return blueprint.Blueprint(
-        blueprint.Horizontal(
-            blueprint.Spatial3DView(origin="world", name="vehicles", eye_controls=eye),
-            blueprint.Vertical(
-                blueprint.TimeSeriesView(origin="error", name="error of vehicle 0 (m)", **last),
-                blueprint.TimeSeriesView(origin="actions", name="actions of vehicle 0: policy blue, guide orange", **last),
-                blueprint.TimeSeriesView(origin="spikes", name=f"share of neurons that spike: {layers}", **last),
-                blueprint.TextLogView(origin="events", name="events"),
-            ),
-            column_shares=[3, 2],
-        ),
-        collapse_panels=True,
-    )
+            raise NodeParameterError(f"parameter 'port': port {port}: {error.strerror}") from None
 
 
 def main():
