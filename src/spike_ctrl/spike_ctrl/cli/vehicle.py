@@ -22,6 +22,7 @@ spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4
 spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less
 spike-ctrl vehicle --instance 1 --seed 3 --speed 5
 spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the vehicle that was described
+spike-ctrl vehicle --set SIH_WIND_N=3.0                                # wind from north, m/s, as in PX4's simulation
 spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none
 spike-ctrl vehicle --px4-hil tcp:4560               # PX4's own firmware flies our dynamics, in lockstep
 spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500 --speed 0 --rate 500        # as fast as PX4 answers

@@ -18,6 +18,7 @@ from spike_ctrl.sim.dynamics import (
     AT,
     CHARGE,
     COMMAND,
+    FORCE,
     GYRO,
     POSITION,
     QUATERNION,
@@ -117,6 +118,11 @@ class Plant:
     def set_velocity(self, velocity: Vector) -> None:
         """Let it move with this velocity (m/s, ENU) from now on."""
         dynamics.write(self.buffer, slice(VELOCITY, RATES), [velocity])
+
+    def blow(self, north: float, east: float) -> None:
+        """Wind from north and east (m/s) from now on: by the airframe's linear drag it acts as flight against it would."""
+        drag = self.airframe.linear_drag
+        dynamics.write(self.buffer, slice(FORCE, FORCE + 2), [(-drag * east, -drag * north)])
 
     @property
     def battery(self) -> tuple[float, float]:

@@ -70,6 +70,8 @@ DEFAULTS: dict[str, int | float] = {
     "EKF2_GYR_NOISE": 0.015,
     "SIM_BAT_DRAIN": 60.0,
     "SIM_BAT_MIN_PCT": 50.0,
+    "SIH_WIND_N": 0.0,  # m/s, from north
+    "SIH_WIND_E": 0.0,
 }  # fmt: skip
 NAMES = tuple(sorted(DEFAULTS))
 

@@ -83,7 +83,7 @@ class Vehicle:
         }
         self._navigator = Navigator()
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
-        self._integral = (0.0, 0.0, 0.0)
+        self._integral, self._wind = (0.0, 0.0, 0.0), (0.0, 0.0)
         self._command = IDLE
         self._takes_motors = airframe.action_layout == "motors"
         self._setpoint: offboard_setpoints.Setpoint = IDLE
@@ -157,6 +157,9 @@ class Vehicle:
             command, motors = RateCommand(command.thrust, (0.0, 0.0, 0.0)), command.motors
         self._command, running, thrust = command, self.commander.running, command.thrust
         flown = (min(max(thrust, 0.0), 1.0), self._command.rates, running, self.estimator.gyro_noise)
+        if self._wind != (wind := (self.parameters["SIH_WIND_N"], self.parameters["SIH_WIND_E"])):
+            self._wind = wind
+            self.plant.blow(*wind)
         self.plant.advance(*flown, self.parameters["MC_AIRMODE"], motors)
         self._truth = self.plant.state
         self.farthest = max(self.farthest, math.hypot(*self._truth.position))
