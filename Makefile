@@ -11,6 +11,9 @@ $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VE
 endif
 SIZE_l2f := : it compiles for some 15 minutes on one core
 PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile
+LOCKS := $(wildcard requirements/lock/*/*.txt)
+LOCK = requirements/lock/$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions, hashes checked"; }; locked
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
@@ -23,14 +26,14 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup clean sim_train flight_demo lint test test_flight certify faults bench soak docs reference
+.PHONY: help setup clean sim_train flight_demo lint test test_flight certify faults bench soak docs reference lock
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
 	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z_]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 ##@ Begin
-setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH_INDEX=URL for another torch
+setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda or TORCH_INDEX=URL for another torch
 	@:
 
 clean: ## remove .venv and build; runs are kept
@@ -74,6 +77,9 @@ faults: setup $(DONE)/test ## every row of the fault table at every level; write
 	-$(VENV)/bin/python -m pytest tests/unit tests/flight -m proves
 	$(VENV)/bin/python tests/oracles/fault_page.py
 
+lock: setup $(DONE)/lock ## write the newest versions that fit requirements/ into requirements/lock, with hashes
+	PATH=$(abspath $(VENV))/bin:$$PATH requirements/lock.sh
+
 ##@ Document
 docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; open build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
@@ -95,27 +101,44 @@ $(DONE)/venv:
 	@mkdir -p $(DONE)
 	@touch $@
 
-# An index of torch without CUDA spares several GB: 0.2 GB to fetch, 0.7 GB on the disk.
-$(DONE)/torch: | $(DONE)/venv
+# The exact versions of all that is not installed by hashes; empty for a Python without lock files.
+$(DONE)/constraints: $(LOCKS) | $(DONE)/venv
+	@cat /dev/null $(LOCK)/*.txt 2> /dev/null | sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' | sort -u > $@
+	@[ -s $@ ] || echo "setup: no lock files for this Python in requirements/lock: the newest versions that fit are taken"
+
+# Torch after the packages that it shares with others, so that theirs are the locked ones.
+$(DONE)/train: requirements/train.txt requirements/flight.txt requirements/torch.txt $(DONE)/constraints
+	@[ ! -s $(DONE)/constraints ] || { $(TELL) $(LOCK)/train.txt; $(PIP) --no-deps --require-hashes -r $(LOCK)/train.txt; }
 	@if [ -n "$(TORCH_INDEX)" ]; then \
 	  echo "setup: torch from $(TORCH_INDEX)"; \
-	  $(PIP) --index-url $(TORCH_INDEX) "torch>=2.4"; \
+	  $(PIP) --index-url $(TORCH_INDEX) -r requirements/torch.txt; \
+	elif [ "$(TORCH)" = cuda ] && [ -s $(DONE)/constraints ]; then \
+	  echo "setup: torch with CUDA, several GB"; \
+	  $(PIP) --no-deps --require-hashes -r $(LOCK)/torch.txt; \
 	else \
-	  echo "setup: torch from pip's own index, perhaps with CUDA and several GB; TORCH_INDEX=URL names one without, such as PyTorch's CPU index"; \
+	  echo "setup: torch as pip finds it: without CUDA 0.2 GB to fetch, with it several GB; TORCH_INDEX=URL names an index without, such as PyTorch's for the CPU"; \
+	  $(PIP) -c $(DONE)/constraints -r requirements/torch.txt; \
+	fi
+	@[ -s $(DONE)/constraints ] || $(PIP) -r $<
+	@touch $@
+
+$(DONE)/experiment $(DONE)/test $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt $(DONE)/constraints
+	@if [ -s $(DONE)/constraints ]; then \
+	  $(TELL) $(LOCK)/$*.txt; $(PIP) --no-deps --require-hashes -r $(LOCK)/$*.txt; \
+	else \
+	  $(PIP) -r $<; \
 	fi
 	@touch $@
 
-$(DONE)/train $(DONE)/experiment $(DONE)/test $(DONE)/l2f $(DONE)/lint $(DONE)/docs: $(DONE)/%: requirements/%.txt | $(DONE)/venv
-	@echo "setup: requirements/$*.txt, $$(grep -c '=' $<) packages and what they need$(SIZE_$*)"
-	@$(PIP) -r $<
+$(DONE)/l2f $(DONE)/lock: $(DONE)/%: requirements/%.txt $(DONE)/constraints
+	@echo "setup: requirements/$*.txt$(SIZE_$*)"
+	@$(PIP) -c $(DONE)/constraints -r $<
 	@touch $@
 
-$(DONE)/ros-$(ROS) $(DONE)/build-$(ROS): $(DONE)/%-$(ROS): requirements/$(ROS)/%.txt requirements/$(ROS)/constraints.txt | $(DONE)/venv
-	@echo "setup: requirements/$(ROS)/$*.txt"
-	@$(PIP) -r $<
+$(DONE)/ros-$(ROS) $(DONE)/build-$(ROS): $(DONE)/%-$(ROS): requirements/$(ROS)/%.txt requirements/$(ROS)/constraints.txt $(DONE)/constraints
+	@echo "setup: requirements/$(ROS)/$*.txt, exact versions"
+	@$(PIP) -c $(DONE)/constraints -r $<
 	@touch $@
-
-$(DONE)/train: requirements/flight.txt $(DONE)/torch
 
 $(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
 	@echo "setup: messages"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import spike_ctrl
 
@@ -67,3 +69,22 @@ def test_the_workflow_and_the_hooks_run_what_the_makefile_runs():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"]
     assert all(f"$(VENV)/bin/{hook['entry'].split(' --')[0]}" in makefile for hook in hooks[0]["hooks"])
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_the_lock_files_of_a_python_hold_what_is_required_and_the_hashes_of_its_files(python):
+    locked: dict[str, str] = {}
+    for path in (ROOT / "requirements" / "lock" / python).glob("*.txt"):
+        text = path.read_text()
+        assert "//" not in text  # no address of an index
+        for package in re.split(r"\n(?=\S)", text.strip()):
+            name, version = re.match(r"([a-z0-9-]+)==(\S+)", package).groups()
+            assert re.findall(r"--hash=sha256:[0-9a-f]{64}\b", package), name
+            assert locked.setdefault(name, version) == version
+    for group in ("flight", "train", "torch", "experiment", "test", "lint", "docs"):
+        for line in (ROOT / "requirements" / f"{group}.txt").read_text().splitlines():
+            if not line or line.startswith(("#", "-")):
+                continue
+            wanted = Requirement(line)
+            if wanted.marker is None or wanted.marker.evaluate({"python_version": python}):
+                assert locked[canonicalize_name(wanted.name)] in wanted.specifier, line
