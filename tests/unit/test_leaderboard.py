@@ -1,10 +1,12 @@
 """The closed-loop benchmark: entries by name, the result file, and figures that were known before."""
 
+import importlib
 import json
 
 import numpy as np
 import pytest
 
+from spike_ctrl import evaluate
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.policy import checkpoint
@@ -49,3 +51,11 @@ def test_a_checkpoint_code_of_ones_own_and_a_baseline_enter_and_the_file_tells_w
 def test_what_cannot_enter_is_refused_in_one_line(tmp_path, capsys, arguments, words):
     assert main(["benchmark", *arguments, "-o", str(tmp_path / "result.json")]) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize(("library", "model"), [("snntorch", "crazyflie"), ("spikingjelly", "crazyflie_hard_reset")])
+def test_a_policy_that_is_written_in_another_library_flies_as_the_model_whose_numbers_it_has(library, model):
+    pytest.importorskip(library)
+    written = importlib.import_module(f"examples.{library}_policy").policy()
+    found, wanted = (evaluate(flown, starts=64).columns["1.5m_start"] for flown in (written, model))
+    assert found["return_mean"] == pytest.approx(wanted["return_mean"], rel=0.01) and found["survival"] == wanted["survival"]
