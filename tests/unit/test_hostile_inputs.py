@@ -24,9 +24,8 @@ from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import SigningError, read_key
-from spike_ctrl.report import ReportError
+from spike_ctrl.report import ReportError, run_section, told_run
 from spike_ctrl.report.live_view import render
-from spike_ctrl.report.run_section import section
 from spike_ctrl.report.seen_graph import SeenGraph
 
 CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07"
@@ -117,7 +116,7 @@ def test_the_dashboard_draws_any_status(rung, reason, words, layout, numbers):
 def test_any_metrics_are_a_section_or_one_error_that_names_the_file(tmp_path, lines):
     (tmp_path / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     try:
-        section(tmp_path)
+        run_section.section(told_run.read(tmp_path))
     except ReportError as error:
         assert "metrics.jsonl" in str(error)
 
@@ -129,13 +128,13 @@ def test_any_metrics_are_a_section_or_one_error_that_names_the_file(tmp_path, li
 def test_a_line_of_odd_metrics_is_named(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f'{json.dumps(line)}\n{{"environment_steps": 2}}\n')
     with pytest.raises(ReportError, match=r"metrics.jsonl, line 1: found .*, wanted a JSON mapping to numbers"):
-        section(tmp_path)
+        run_section.section(told_run.read(tmp_path))
 
 
 def test_metrics_that_are_not_known_are_left_out(tmp_path):
     lines = ('{"environment_steps": 1, "seconds": null, "return": NaN}', '{"environment_steps": 2, "return": 3.5}')
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    assert section(tmp_path).title.startswith("Run")
+    assert run_section.section(told_run.read(tmp_path)).title.startswith("Run")
 
 
 @quickly

@@ -25,7 +25,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.report import ReportError, flight_charts, kind, run_section
+from spike_ctrl.report import ReportError, flight_charts, kind, run_section, told_run
 from spike_ctrl.report.bag_section import section
 from spike_ctrl.report.flight_charts import ChartedFlight, attitude, hover_verdict, whole_scene
 from spike_ctrl.report.page import Chart, Table, Verdict
@@ -185,7 +185,7 @@ def a_trained_run(path: Path) -> Path:
 
 
 def test_losses_are_on_a_log_axis_unless_they_fall_below_0_and_what_never_changes_is_left_out(tmp_path):
-    parts = run_section.section(a_trained_run(tmp_path / "run")).parts
+    parts = run_section.section(told_run.read(a_trained_run(tmp_path / "run"))).parts
     axes = {part.title: part.figure.layout.yaxis for part in parts if isinstance(part, Chart)}
     assert axes["Losses"].type == "log" and axes["Losses of the actor"].type is None
     assert "Guide" not in axes
@@ -197,7 +197,11 @@ def test_losses_are_on_a_log_axis_unless_they_fall_below_0_and_what_never_change
 
 def test_a_run_tells_its_recipe_its_network_and_its_command(tmp_path):
     rows = dict(
-        next(part for part in run_section.section(a_trained_run(tmp_path / "run")).parts if isinstance(part, Table)).rows
+        next(
+            part
+            for part in run_section.section(told_run.read(a_trained_run(tmp_path / "run"))).parts
+            if isinstance(part, Table)
+        ).rows
     )
     manifest = checkpoint.load(MODEL).manifest
     assert (rows["recipe"], rows["command"]) == (manifest.recipe, manifest.command)

@@ -1,6 +1,7 @@
 """Write one HTML page about models, runs and bags.
 
-Figures and tables, several models side by side. The page needs no network.
+Figures and tables, several models or runs side by side: runs that differ by their seed alone are one curve with the 95 %
+interval of its mean. A folder of runs stands for all runs in it, side by side only. The page needs no network.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from spike_ctrl._files import output_paths
 GROUP = "recordings"
 EXAMPLES = """
 spike-ctrl report models/crazyflie.safetensors
+spike-ctrl report runs                                                   # all runs in the folder, side by side
+spike-ctrl report runs/a runs/b -o compared.html                         # and each of them
 spike-ctrl report runs/short bags/20260101-120000 models/*.safetensors -o all.html
 spike-ctrl report models/crazyflie.safetensors --still -o models/crazyflie.html    # pictures: a small page
 """
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="RUN|BAG|MODEL", type=Path, help="what to report on")
+    parser.add_argument("paths", nargs="+", metavar="RUN|RUNS|BAG|MODEL", type=Path, help="what to report on")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
     parser.add_argument("--still", action="store_true", help="pictures in place of interactive charts: 200 kB, not 6 MB")
 

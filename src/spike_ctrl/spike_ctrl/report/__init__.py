@@ -19,17 +19,22 @@ class ReportError(ValueError):
 
 
 def kind(path: Path) -> str:
-    """What a path is: "model", "run" or "bag". Raises ReportError if it is none of them."""
+    """What a path is: "model", "run", "bag", or "runs" for a folder of runs. Raises ReportError for anything else."""
     if path.suffix == ".safetensors" and checkpoint.place(path).is_file():
         return "model"
     if path.is_dir() and (path / "metrics.jsonl").is_file():
         return "run"
+    if path.is_dir() and (any(path.glob("*/metrics.jsonl")) or any(path.glob("*/*/metrics.jsonl"))):
+        return "runs"
     if (path.is_file() and path.suffix in (".mcap", ".db3")) or (path.is_dir() and any(path.glob("**/*.mcap"))):
         return "bag"
     if path.is_dir() and (path / "metadata.yaml").is_file():
         return "bag"
     found = "a folder" if path.is_dir() else "a file" if path.exists() else "nothing"
-    raise ReportError(f"{path}: found {found}, wanted a model (.safetensors), a run's folder (metrics.jsonl) or a bag")
+    raise ReportError(
+        f"{path}: found {found}, wanted a model (.safetensors), a run (a folder with metrics.jsonl), "
+        "a folder of runs, or a bag"
+    )
 
 
 def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
@@ -39,17 +44,23 @@ def write(target: Path, paths: Sequence[Path], static: bool = False) -> None:
     """
     kinds = [(path, kind(path)) for path in paths]
 
-    from spike_ctrl.report import bag_section, model_section, page, run_section  # slow: after what may be refused
+    from spike_ctrl.report import bag_section, model_section, page, run_section, runs_section, told_run  # slow: not before
 
+    told = {path: told_run.read(path) for path, found in kinds if found == "run"}
+    gathered = [told_run.read(run) for path, found in kinds if found == "runs" for run in told_run.inside(path)]
     models = [model_section.fly(path) for path, found in kinds if found == "model"]
     sections = [model_section.side_by_side(models)] if len(models) > 1 else []
+    if len(told) + len(gathered) > 1:
+        sections.append(runs_section.section([*told.values(), *gathered]))
+    elif gathered:
+        sections.append(run_section.section(gathered[0]))
     flown = iter(models)
     for path, found in kinds:
         if found == "model":
             sections.append(model_section.section(next(flown)))
         elif found == "run":
-            sections.append(run_section.section(path))
-        else:
+            sections.append(run_section.section(told[path]))
+        elif found == "bag":
             sections.append(bag_section.section(path, [m.path for m in models]))
     about = f"{', '.join(map(str, paths))}; made by spike_ctrl {__version__}"
     try:

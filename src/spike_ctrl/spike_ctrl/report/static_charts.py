@@ -113,13 +113,15 @@ def _label(axis, horizontal, vertical) -> None:
     for which, setting in (("x", horizontal), ("y", vertical)):
         if setting.type == "log":
             getattr(axis, f"set_{which}scale")("log")
-        elif setting.range:
-            getattr(axis, f"set_{which}lim")(*setting.range)
+        if setting.range:  # plotly tells exponents for a log axis
+            getattr(axis, f"set_{which}lim")(*(10.0**end if setting.type == "log" else end for end in setting.range))
 
 
 def _trace(trace, axis) -> None:
     label = trace.name if trace.showlegend is not False and trace.name else "_"
-    if trace.type in ("scatter", "scatter3d"):
+    if trace.type == "scatter" and trace.fill == "toself":
+        axis.fill(_numbers(trace.x), _numbers(trace.y), color=trace.fillcolor, alpha=trace.opacity or 0.2, linewidth=0)
+    elif trace.type in ("scatter", "scatter3d"):
         parts = [_numbers(trace[side]) for side in ("xyz" if trace.type == "scatter3d" else "xy")]
         marks = "markers" in (trace.mode or "lines")
         colour = trace.line.color or (trace.marker.color if isinstance(trace.marker.color, str) else None)
@@ -131,6 +133,7 @@ def _trace(trace, axis) -> None:
             linestyle=DASHES.get(trace.line.dash, "-"),
             marker="o" if marks else None,
             markersize=3,
+            alpha=trace.opacity,
         )
         if trace.type == "scatter":
             axis.autoscale_view()

@@ -1,0 +1,143 @@
+"""What the folder of a training run tells: its metrics, settings, origin and evaluation. It may be unfinished or old."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from spike_ctrl._files import yaml_file
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.report import ReportError
+
+LARGEST = 2**63
+
+
+@dataclass(frozen=True)
+class ToldRun:
+    """metrics: its lines, without what is not known. about: run.json. recipe: as it ran; empty where it is not told."""
+
+    path: Path
+    metrics: list[dict[str, float]]
+    about: Mapping[str, object]
+    recipe: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def seed(self) -> str:
+        return str(self.about.get("seed", "?"))
+
+    @property
+    def steps(self) -> float:
+        return steps(self.metrics[-1])
+
+    def best(self, name: str) -> float:
+        """The largest value of a metric; NaN: there is none."""
+        return max((line[name] for line in self.metrics if name in line), default=math.nan)
+
+    def curve(self, name: str, over: str = "steps") -> tuple[list[float], list[float]]:
+        """A metric over the steps, or over another metric such as the wall seconds."""
+        known = [line for line in self.metrics if name in line and (over in line or over == "steps")]
+        return [steps(line) if over == "steps" else line[over] for line in known], [line[name] for line in known]
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What another seed of the same training has in common with it: recipe, airframe, vehicles, number of bags."""
+        told = {"airframe": self.about.get("airframe_hash"), "vehicles": self.about.get("vehicles")}
+        bags = self.about.get("bags")
+        told |= {"bags": len(bags)} if isinstance(bags, list) else {}
+        return {name: str(value) for name, value in (*_flat(self.recipe), *told.items())}
+
+    @cached_property
+    def origin(self) -> dict[str, str]:
+        """Recipe, network, command and commit, as the policy of the run tells them; without one, as the recipe does."""
+        file = self.path / "policy.safetensors"
+        if not file.is_file():
+            network = self.recipe.get("network")
+            hidden = network.get("hidden") if isinstance(network, Mapping) else None
+            told = {"recipe": self.recipe.get("name"), "network": hidden and " - ".join(map(str, hidden))}
+            return {name: str(value) for name, value in told.items() if value}
+        manifest = checkpoint.load(file).manifest
+        told = {"recipe": manifest.recipe, "network": manifest.contract.words, "command": manifest.command}
+        return {name: str(value or "?") for name, value in (told | {"commit": manifest.commit}).items()}
+
+    @cached_property
+    def frozen(self) -> dict[str, float]:
+        """Return and survival of the frozen evaluation from the hardest starts, and hover error in m; {}: there is none."""
+        found = _json(self.path / "evaluation.json")
+        try:
+            column, hover = found["columns"]["1.5m_start"], found["hover_error_m"]["median"]
+            return {"return": float(column["return_mean"]), "survival": float(column["survival"]), "hover": float(hover)}
+        except (KeyError, TypeError, ValueError):
+            return {}
+
+
+def read(path: Path) -> ToldRun:
+    """The run in a folder. Raises ReportError if its metrics or its recipe cannot be read."""
+    file = path / "recipe.yaml"
+    recipe = yaml_file.read(file, "recipe", ReportError) if file.is_file() else {}
+    return ToldRun(path, metrics(path), _json(path / "run.json"), recipe if isinstance(recipe, dict) else {})
+
+
+def inside(folder: Path) -> list[Path]:
+    """The runs in a folder and in the folders of it, by name; what lies in a run, such as its teacher, is none."""
+    found = []
+    for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if (child / "metrics.jsonl").is_file():
+            found.append(child)
+        else:
+            found += sorted(file.parent for file in child.glob("*/metrics.jsonl"))
+    return found
+
+
+def steps(line: Mapping[str, float]) -> float:
+    """Vehicle-steps that were flown, and those that recorded flight stood in for."""
+    return line.get("environment_steps", 0) + line.get("offline_steps", 0)
+
+
+def metrics(path: Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.jsonl. A last line that a kill has cut off is left out. Raises ReportError."""
+    file = path / "metrics.jsonl"
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(_numbers(json.loads(line)))
+        except (ValueError, RecursionError):
+            if number < len(lines):
+                raise ReportError(f"{file}, line {number}: found '{line[:40]}', wanted a JSON mapping to numbers") from None
+    if not found:
+        raise ReportError(f"{file}: found no line, wanted metrics")
+    return found
+
+
+def _numbers(line: object) -> dict[str, float]:
+    """A line of metrics without what is not known (null, not finite). Raises ValueError for anything but such numbers."""
+    if not isinstance(line, dict):
+        raise ValueError
+    known = {name: value for name, value in line.items() if value is not None}
+    if not all(isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST) for value in known.values()):
+        raise ValueError
+    return {name: value for name, value in known.items() if math.isfinite(value)}
+
+
+def _flat(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _json(file: Path) -> dict:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
