@@ -3,14 +3,16 @@
 - the bound agrees with the binomial distribution itself
 - the same seed gives the same flight, to the last bit
 - faults do what their names say: a cut link is silent, a stopped process wakes, a flipped velocity is flipped
-- a campaign that was interrupted flies only what is missing
+- a campaign that was interrupted flies only what is missing; a cluster flies the same, with the same code only
 """
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
+from fake_ray import FakeRay
 from scipy.stats import binom
 
 from spike_ctrl._files import resources
@@ -137,6 +139,16 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     assert again.missing(3) == [2] and list(map(repr, again.outcomes.values())) == list(map(repr, flown))
     list(again.fly(3, 1, lambda: 0.0))
     assert Campaign(tmp_path, MODEL).missing(3) == []
+
+
+def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):
+    here = [found.outcome for found in Campaign(tmp_path / "here", MODEL).fly(2, 1, lambda: 0.0)]
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    there = [found.outcome for found in Campaign(tmp_path / "there", MODEL).fly(2, 1, lambda: 0.0, ray="here")]
+    assert list(map(repr, there)) == list(map(repr, here))
+    monkeypatch.setattr(campaign, "code", lambda codes=iter(["one", "one", "another"]): next(codes))
+    with pytest.raises(CampaignError, match=r"code_sha256: found another, wanted one: install this spike_ctrl there"):
+        list(Campaign(tmp_path / "other", MODEL).fly(2, 1, lambda: 0.0, ray="here"))
 
 
 def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):

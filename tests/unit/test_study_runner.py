@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from fake_ray import FakeRay
 
 from spike_ctrl.cli import main
 from spike_ctrl.report.figures import MissingPackage
@@ -260,43 +261,6 @@ def test_a_package_that_draws_and_is_missing_is_said_before_anything_is_measured
     assert measured(tmp_path) == []
 
 
-class FakeRay:
-    """As much of Ray as is used, in this process: what the cluster's events must make of it."""
-
-    class exceptions:
-        class RayError(Exception):
-            pass
-
-    def __init__(self, lost=()):
-        self.lost, self.ended = lost, False
-
-    def init(self, address, **_):
-        if address != "here":
-            raise ConnectionError(f"nothing at {address}\nreally")
-
-    def remote(self, **_):
-        def task(function):
-            task.remote = lambda *arguments: lambda: function(*arguments)
-            return task
-
-        return task
-
-    def wait(self, references, num_returns):
-        return references[:num_returns], references[num_returns:]
-
-    def get(self, reference):
-        event = reference()
-        if event.unit.name in self.lost:
-            raise self.exceptions.RayError("node died")
-        return event
-
-    def cancel(self, *_, **__):
-        pass
-
-    def shutdown(self):
-        self.ended = True
-
-
 def test_a_cluster_makes_the_same_folder_as_local_workers(toy, tmp_path, monkeypatch):
     local = run(tmp_path / "local").path
     ray = FakeRay()
@@ -316,7 +280,7 @@ def test_a_cluster_that_does_not_answer_or_loses_a_unit_is_one_line(toy, tmp_pat
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(ExperimentError, match=rf"--ray {address}: cannot be reached \(Connection refused\)"):
             run(tmp_path / "out", ray=address)
-    monkeypatch.setitem(sys.modules, "ray", FakeRay(lost=["n-1"]))
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(lost=lambda event: event.unit.name == "n-1"))
     with pytest.raises(ExperimentError, match=r"unit n-1: lost on the cluster \(node died\)"):
         run(tmp_path / "out", ray="here")
     assert (tmp_path / "out" / "raw" / "n-0.jsonl").exists()

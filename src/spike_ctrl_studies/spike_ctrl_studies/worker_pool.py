@@ -13,10 +13,10 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from spike_ctrl._files.ray_cluster import ONE_THREAD
 from spike_ctrl_studies import study
 from spike_ctrl_studies.study import ExperimentError, Unit, UnitContext, UnitResult
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 END_SECONDS = 5.0  # time for a worker to end before it is killed
 
 

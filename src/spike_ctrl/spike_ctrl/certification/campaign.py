@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files import json_lines
+from spike_ctrl._files import json_lines, ray_cluster
 from spike_ctrl.certification import flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
@@ -46,7 +48,13 @@ def code() -> str:
 
 def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
     """Who flies a model: itself, compiled, and the geometric guide. Raises CheckpointError and CampaignError."""
-    found = checkpoint.load(model)
+    return _competitors(str(model), checkpoint.read(model))
+
+
+@lru_cache(1)
+def _competitors(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
+    """The same of the bytes of a model, wherever its file is."""
+    found = checkpoint.loads(data, name=model)
     contract = found.manifest.contract
     craft = airframes.load(contract.airframe)
     if craft.action_layout != "rates":
@@ -54,7 +62,7 @@ def competitors(model: Path) -> tuple[Competitors, FlightSettings]:
     if contract.airframe_hash != craft.hash:
         raise CheckpointError(f"{model}: airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
     guide = GeometricGuide(craft, rate_hz=contract.rate_hz)
-    return Competitors(model.stem, found.compiled(), guide, craft), settings_for(craft, contract.rate_hz)
+    return Competitors(Path(model).stem, found.compiled(), guide, craft), settings_for(craft, contract.rate_hz)
 
 
 def refly(seed: int, model: Path, record=None) -> tuple[FlightOutcome, FlightCore]:
@@ -89,53 +97,61 @@ class Campaign:
         """Seeds of the first so many flights that have not been flown."""
         return [seed for seed in range(self.first, self.first + flights) if seed not in self.outcomes]
 
-    def fly(self, flights: int, workers: int, clock: Callable[[], float]) -> Iterator[FlownSeed]:
-        """Fly what is missing; each flight is kept as soon as it has ended. clock: CPU seconds of its process."""
+    def fly(self, flights: int, workers: int, clock: Callable[[], float], ray: str = "") -> Iterator[FlownSeed]:
+        """Fly what is missing; each flight is kept as soon as it has ended. clock: CPU seconds of its process.
+
+        ray: address of a cluster that flies in place of this computer's workers; raises ClusterError.
+        """
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for found in _fly_all(missing, self.model, workers, clock):
-                self.outcomes[found.outcome.seed] = found.outcome
-                file.write(json.dumps(found.outcome._asdict()) + "\n")
-                file.flush()
-                yield found
+            for part in _fly_all(missing, self.model, workers, clock, ray):
+                for found in part:
+                    self.outcomes[found.outcome.seed] = found.outcome
+                    file.write(json.dumps(found.outcome._asdict()) + "\n")
+                    file.flush()
+                    yield found
 
 
-def _fly_all(seeds: Sequence[int], model: Path, workers: int, clock: Callable[[], float]) -> Iterator[FlownSeed]:
-    if workers == 1 or len(seeds) <= AT_ONCE:
-        _begin(model)
+def _fly_all(
+    seeds: Sequence[int], model: Path, workers: int, clock: Callable[[], float], ray: str
+) -> Iterator[list[FlownSeed]]:
+    who, data = str(model), checkpoint.read(model)
+    parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
+    if ray:
+        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, code(), part, clock) for part in parts}
+        yield from ray_cluster.results(_fly_there, tasks, ray)
+    elif workers == 1 or len(parts) <= 1:
         for seed in seeds:
-            yield from _fly([seed], clock)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (model,)) as pool:
-        parts = iter([seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)])
-        running: set[Future[list[FlownSeed]]] = set()
-        while True:
-            while len(running) < 2 * workers and (part := next(parts, None)) is not None:
-                running.add(pool.submit(_fly, part, clock))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield from future.result()
+            yield _fly(who, data, [seed], clock)
+    else:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
+            while True:
+                while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
+                    running.add(pool.submit(_fly, who, data, part, clock))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
 
 
-_WHO: list[tuple[Competitors, FlightSettings]] = []  # of this process
-
-
-def _begin(model: Path) -> None:
-    _WHO[:] = [competitors(model)]
-
-
-def _fly(seeds: Sequence[int], clock: Callable[[], float]) -> list[FlownSeed]:
-    who, settings = _WHO[0]
+def _fly(model: str, data: bytes, seeds: Sequence[int], clock: Callable[[], float]) -> list[FlownSeed]:
+    who, settings = _competitors(model, data)
     found = []
     for seed in seeds:
         begin = clock()
         outcome, _ = flight_outcome.fly(moving_scenario.draw(seed, settings.cage, settings.envelope), who, settings)
         found.append(FlownSeed(outcome, clock() - begin))
     return found
+
+
+def _fly_there(model: str, data: bytes, wanted: str, seeds: Sequence[int], clock: Callable[[], float]) -> list[FlownSeed]:
+    """The same on a machine of a cluster, whose spike_ctrl may be another."""
+    if (found := code()) != wanted:
+        raise CampaignError(f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there")
+    return _fly(model, data, seeds, clock)
 
 
 def _read_plan(file: Path) -> dict[str, object]:

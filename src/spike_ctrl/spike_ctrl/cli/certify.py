@@ -25,6 +25,7 @@ GROUP = "fly"
 EXAMPLES = """
 spike-ctrl certify models/sih_quadx.safetensors
 spike-ctrl certify models/sih_quadx.safetensors --flights 10000 --workers 2
+spike-ctrl certify models/sih_quadx.safetensors --flights 100000 --ray 192.168.1.5:6379  # on a cluster
 spike-ctrl certify models/sih_quadx.safetensors --replay 1234     # that flight again: its bag, and a report on it
 spike-ctrl certify models/sih_quadx.safetensors --falsify policy guide/flipped --flights 100   # search for the worst
 """
@@ -35,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout rates")
     parser.add_argument("--flights", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
+    parser.add_argument("--ray", default="", metavar="ADDRESS", help="fly on this Ray cluster instead")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
     parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL)")
     parser.add_argument(
@@ -44,6 +46,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from spike_ctrl._files import ray_cluster
+    from spike_ctrl._files.ray_cluster import ClusterError
     from spike_ctrl.certification.campaign import Campaign, CampaignError
 
     ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
@@ -54,9 +58,11 @@ def run(options: argparse.Namespace) -> int:
             return _replay(options, folder)
         if options.falsify:
             return _falsify(options, folder)
+        if options.ray:
+            ray_cluster.require()
         campaign = Campaign(folder, options.model, options.first)
         _fly(campaign, options)
-    except CampaignError as error:
+    except (CampaignError, ClusterError) as error:
         raise UsageError(str(error)) from None
     return _tell(campaign, options)
 
@@ -67,7 +73,7 @@ def _fly(campaign, options) -> None:
     done, seconds, cpu = 0, 0.0, 0.0
     if missing < options.flights:
         print(f"{campaign.folder}: {options.flights - missing} of {options.flights} flights are there")
-    for found in campaign.fly(options.flights, options.workers, time.process_time):
+    for found in campaign.fly(options.flights, options.workers, time.process_time, options.ray):
         done, seconds, cpu = done + 1, seconds + found.outcome.seconds, cpu + found.cpu
         now = time.monotonic()
         if now - shown >= SHOW_PERIOD or done == missing:
