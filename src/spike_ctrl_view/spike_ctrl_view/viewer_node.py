@@ -111,11 +111,13 @@ class Viewer(Node):
             wanted = np.array(point.position if point is not None else flight.position)
             rung = None if supervisor is None else supervisor.rung
             colours = np.array([scene.colour(RUNG_COLOURS.get(rung, OTHER_COLOUR))])
+        self.prepare(len(position), flight is not None)
+        self.way = scene.coloured_path(self.way, position[0], tuple(colours[0]))
+        if not self.server.get_clients():
+            return
         with self.server.atomic():
-            self.prepare(len(position), flight is not None)
             self.place(position, scene.quaternions(rotation), colours.astype(np.uint8))
             self.drawn["set_point"].position = wanted
-            self.way = scene.coloured_path(self.way, position[0], tuple(colours[0]))
             self.drawn["path"].points, self.drawn["path"].colors = scene.segments(self.way)
 
     def prepare(self, vehicles: int, flies: bool) -> None:
@@ -138,8 +140,9 @@ class Viewer(Node):
         look = {"cell_color": EDGES, "section_color": EDGES, "cell_size": p.box / 3, "section_size": p.box}
         scenery.add_grid("/ground", 8 * p.box, 8 * p.box, position=(0, 0, low), **look)
         scenery.add_line_segments("/box", scene.box(p.box), EDGES, thickness=0.004 * p.box, visible=not flies)
-        self.server.initial_camera.position = (0.5 * p.box, -2.1 * p.box, low + 1.7 * p.box)
-        self.server.initial_camera.look_at = (0.0, 0.0, low + 0.75 * p.box)
+        for camera in (self.server.initial_camera, *(client.camera for client in self.server.get_clients().values())):
+            camera.position = (0.5 * p.box, -2.1 * p.box, low + 1.7 * p.box)
+            camera.look_at = (0.0, 0.0, low + 0.75 * p.box)
 
     def place(self, position: np.ndarray, quaternion: np.ndarray, colours: np.ndarray) -> None:
         """Move the vehicles. A single one is a mesh of its own, which a slow browser moves with less delay."""
@@ -168,6 +171,8 @@ class Viewer(Node):
     def tell(self) -> None:
         """Write what is known beside the scene."""
         seen = self.graph.seen(time.monotonic(), self.filter.value)
+        if not self.server.get_clients():
+            return
         for name, text in live_page.panels(seen).items():
             folder, content = self.panels[name]
             folder.visible = bool(text)
