@@ -9,6 +9,7 @@
 """
 
 import importlib.util
+import math
 import os
 import re
 import signal
@@ -74,6 +75,11 @@ class Flight:
 
     def step(self) -> None:
         self.tick += 1
+        if self.tick < 100 and self.tick % 2:  # the viewer must live through these
+            self.out["state"].publish(VehicleState(vehicles=3, observation=[0.0] * 5, tick=10**6 + self.tick))
+            self.out["policy/spikes"].publish(Spikes(neurons=[8, 4], spikes=[1, 2, 3]))
+            self.out["flight_state"].publish(FlightState(position=[math.nan] * 3, quaternion=[math.nan] * 4))
+            return
         about = {"stamp": 20_000_000 * self.tick, "tick": self.tick}  # half the pace of the real time
         seen = np.zeros((1, 18), np.float32)
         seen[0, :3] = (0.06, 0.08, 0.0)
@@ -179,7 +185,8 @@ def test_a_viewer_without_its_package_is_refused_before_anything_starts(name, mo
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda what, *more: None if what == "viser" else real(what, *more))
     monkeypatch.chdir(tmp_path)
-    assert main.main(["launch", name, "viewer:=web"]) == 2
+    given = [f"connection:=udpin:127.0.0.1:{free_port()}"] if name == "flight" else []
+    assert main.main(["launch", name, "viewer:=web", *given]) == 2
     said = capsys.readouterr()
     assert "the package viser is missing: pip install viser" in said.err and not list(tmp_path.iterdir())
 

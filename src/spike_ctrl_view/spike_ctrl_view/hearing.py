@@ -17,6 +17,7 @@ from spike_ctrl_msgs.msg import (
 )  # fmt: skip
 
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import MessageError, view
 
 STREAMS = {
     "state": VehicleState,
@@ -51,9 +52,15 @@ class Hearing:
         return heard
 
     def newest(self, topic: str):
-        """The newest message of a topic; None: there was none."""
+        """The newest message of a topic; None: there was none, or it is malformed, which the nodes that act on it report."""
         found = self._newest.get(topic)
-        return deserialize_message(found, STREAMS[topic]) if isinstance(found, bytes) else found
+        if not isinstance(found, bytes):
+            return found
+        message = deserialize_message(found, STREAMS[topic])
+        try:
+            return message if not hasattr(message, "vehicles") or view(message) else None
+        except MessageError:
+            return None
 
 
 def _event(text: str) -> tuple[str, str]:

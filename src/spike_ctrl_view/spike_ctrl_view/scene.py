@@ -83,9 +83,10 @@ def rotation(quaternion: Sequence[float]) -> np.ndarray:
 
 
 def spikes(message) -> tuple[np.ndarray, list[int]]:
-    """The spikes of a message, (steps, neurons) of 0 or 1, and the number of neurons of each layer."""
+    """The spikes of a message, (steps, neurons) of 0 or 1, and the number of neurons of each layer; malformed: no steps."""
     layers = list(message.neurons)
-    packed = np.frombuffer(message.spikes, np.uint8).reshape(-1, (sum(layers) + 7) // 8)
+    packed, width = np.frombuffer(message.spikes, np.uint8), (sum(layers) + 7) // 8
+    packed = packed.reshape(-1, width) if width and len(packed) % width == 0 else np.empty((0, width), np.uint8)
     return np.unpackbits(packed, axis=1, count=sum(layers)), layers
 
 

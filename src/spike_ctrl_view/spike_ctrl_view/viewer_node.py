@@ -85,6 +85,8 @@ class Viewer(Node):
 
     def on_spikes(self, message: Spikes) -> None:
         rows, layers = scene.spikes(message)
+        if not len(rows):
+            return
         if layers != self.layers:  # another network
             self.layers = layers
             self.spikes.clear()
