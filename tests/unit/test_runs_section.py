@@ -9,6 +9,7 @@ import yaml
 from spike_ctrl import report
 from spike_ctrl.cli.main import main
 from spike_ctrl.report import ReportError, told_run
+from spike_ctrl.report.flight_charts import logarithmic_axis
 from spike_ctrl.report.page import Chart, Table
 from spike_ctrl.report.runs_section import common, grouped, interval, section
 
@@ -93,3 +94,8 @@ def test_a_report_on_a_folder_of_runs_names_the_runs_in_it(runs, tmp_path, capsy
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReportError, match=r"empty: found a folder, wanted a model .*, a folder of runs, or a bag"):
         report.kind(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("values", "step"), [((0.02, 0.07), None), ((0.02, 0.7), 1)])
+def test_a_log_axis_has_numbers_where_the_values_do_not_reach_the_next_decade(values, step):
+    assert logarithmic_axis(values).get("dtick") == step

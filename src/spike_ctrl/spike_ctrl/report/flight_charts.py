@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -301,6 +301,11 @@ def curve(x, y, name: str, number: int, **options) -> go.Scatter:
     """A line over x in the colour `number`. options: further arguments of plotly's Scatter."""
     look = {"color": COLOURS[number % len(COLOURS)], "width": 1.5}
     return go.Scatter(x=x, y=y, name=name, mode="lines", line=look, **options)
+
+
+def logarithmic_axis(values: Collection[float]) -> dict[str, object]:
+    """What makes an axis logarithmic: a line for each decade, or plotly's choice where the values have less than one."""
+    return {"type": "log"} | ({"dtick": 1} if max(values) >= 10 * min(values) else {})
 
 
 def styled(sheet: go.Figure, height: int = 380) -> go.Figure:

@@ -42,6 +42,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 td.number { white-space: nowrap } th.number { white-space: normal; max-width: 9em }
 ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 6px; padding: .5rem .5rem .5rem 1.6rem }
 .pass { color: #1f7a45; font-weight: 600 } .fail { color: #b3261e; font-weight: 600 }
+@media (max-width: 1100px) { th { white-space: normal } }
 @media (max-width: 800px) {
   .grid { grid-template-columns: minmax(0, 1fr) }
   body { padding: 0 .6rem 2rem } h1 { font-size: 1.3rem } .tile { min-width: 6rem; padding: .35rem .6rem; flex: 1 1 40% }
@@ -60,6 +61,7 @@ ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 
   section ~ section > h2 { break-before: page }
   figure, .tile, tr { break-inside: avoid } h2 { break-after: avoid; margin-top: 0 }
   .grid { display: block } figure { margin: 0 0 4mm }
+  .scroll { overflow: visible } table { font-size: 8pt } th, td { white-space: normal; padding-right: .4rem }
 }
 """
 # On paper a figure is as wide as the sheet. plotly must redraw it before printing, and again afterwards.

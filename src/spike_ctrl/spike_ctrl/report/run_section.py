@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from spike_ctrl.report import thinned
-from spike_ctrl.report.flight_charts import curve, styled
+from spike_ctrl.report.flight_charts import curve, logarithmic_axis, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles
 from spike_ctrl.report.told_run import ToldRun, steps
 
@@ -54,5 +54,5 @@ def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict
         return None
     sheet.update_xaxes(title_text="environment steps")
     logarithmic = "loss" in unit and all(min(trace.y) > 0 for trace in sheet.data)
-    sheet.update_yaxes(title_text=unit, **({"type": "log", "dtick": 1} if logarithmic else {}))
+    sheet.update_yaxes(title_text=unit, **(logarithmic_axis(drawn) if logarithmic else {}))
     return Chart(title, styled(sheet))

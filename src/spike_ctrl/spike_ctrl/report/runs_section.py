@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from spike_ctrl.report import thinned
-from spike_ctrl.report.flight_charts import COLOURS, curve, styled
+from spike_ctrl.report.flight_charts import COLOURS, curve, logarithmic_axis, styled
 from spike_ctrl.report.page import Chart, Section, Table
 from spike_ctrl.report.told_run import ToldRun
 
@@ -104,7 +104,7 @@ def _chart(title: str, name: str, over: str, x: str, y: str, groups: Mapping[str
     spare = MARGIN * (ends[1] - ends[0])
     sheet.update_yaxes(title_text=y, range=[ends[0] - spare, ends[1] + spare])
     if logarithmic:
-        sheet.update_yaxes(type="log", dtick=1)
+        sheet.update_yaxes(**logarithmic_axis(drawn))
     return Chart(title, styled(sheet, 340 + 20 * len(groups)))
 
 
