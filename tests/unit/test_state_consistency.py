@@ -1,10 +1,13 @@
-"""States that contradict themselves: found within a second, and never on a healthy flight.
+"""States that contradict themselves: found within seconds, and never on a healthy flight.
 
-The states are those of a point on a circle, turning about itself: its velocity and rates are known by differentiation.
+The states are those of a point on a circle, turning about itself: its velocity and rates are known by differentiation. And
+those that PX4's own firmware (v1.18 beta, SIH with its GPS) sent in three healthy flights: hover, circle, figure-eight.
 """
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spike_ctrl.flight import state_consistency
@@ -12,6 +15,7 @@ from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits
 
+ORACLES = Path(__file__).parents[1] / "oracles"
 RADIUS, SPEED, TURN = 1.5, 1.2, 0.8  # m, rad/s around the centre, rad/s about itself
 
 
@@ -45,20 +49,31 @@ def test_states_that_follow_from_each_other_are_consistent_at_any_rate(step):
     assert flown(lambda s, since: s, 20.0, step=step)[0] is None
 
 
+@pytest.mark.parametrize("path", ["hover", "circle", "figure8"])
+def test_px4_which_corrects_positions_by_satellites_does_not_contradict_itself(path):
+    flight = np.load(ORACLES / "px4_states.npz")[path].tolist()
+    track, level = Consistency(), (0.0, 0.0, 0.0, 1.0)
+    for n, (stamp, *numbers) in enumerate(flight):
+        sample = Sample(n, stamp, stamp, tuple(numbers[:3]), level, tuple(numbers[3:]), (0.0, 0.0, 0.0))
+        track, found = state_consistency.follow(track, sample, ConsistencyLimits())
+        assert not found
+
+
 @pytest.mark.proves("47U")
 @pytest.mark.parametrize(
     ("change", "within"),
     [
-        (lambda s, since: shifted(s, (0.3 * since, 0.0, 0.0)), 1.3),
-        (lambda s, since: shifted(s, (0.0, 0.0, -1.0 * since)), 0.3),
-        (lambda s, since: s._replace(velocity=tuple(-v for v in s.velocity)), 0.1),
+        (lambda s, since: shifted(s, (0.3 * since, 0.0, 0.0)), 3.6),
+        (lambda s, since: shifted(s, (0.6 * since, 0.0, 0.0)), 0.9),
+        (lambda s, since: shifted(s, (0.0, 0.0, -1.0 * since)), 0.45),
+        (lambda s, since: s._replace(velocity=tuple(-v for v in s.velocity)), 0.12),
         (lambda s, since: s._replace(velocity=state(1.0).velocity), 0.7),
-        (lambda s, since: s._replace(position=state(1.0).position), 0.2),
+        (lambda s, since: s._replace(position=state(1.0).position), 0.25),
         (lambda s, since: shifted(s, (0.4, 0.0, 0.0)), 0.02),
         (lambda s, since: s._replace(rates=tuple(-r for r in s.rates)), 0.15),
         (lambda s, since: s._replace(quaternion=(0.0, 0.0, *yawed(s, 0.3 * since))), 0.8),
     ],
-    ids=["drift", "fall", "flipped", "velocity stuck", "position stuck", "jump", "rates flipped", "yaw drift"],
+    ids=["slow drift", "drift", "fall", "flipped", "velocity stuck", "position stuck", "jump", "rates flipped", "yaw drift"],
 )
 def test_row_47_a_contradiction_is_found_in_time(change, within):
     after, finding = flown(change)
@@ -72,7 +87,7 @@ def yawed(sample, angle):
 
 def test_the_finding_names_the_field_the_size_and_the_limit():
     _, finding = flown(lambda s, since: shifted(s, (0.5, 0.0, 0.0)))
-    assert finding.detail == "position moves 0.50 m otherwise than its velocity says, wanted at most 0.2 m"
+    assert finding.detail == "position moves 0.50 m otherwise than its velocity says, wanted at most 0.35 m"
 
 
 def test_a_reset_of_the_estimator_and_a_pause_begin_anew():
