@@ -26,7 +26,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup clean sim_train flight_demo lint test test_flight certify faults bench soak docs reference lock
+.PHONY: help setup clean sim_train flight_demo lint test test_flight certify faults bench soak docs notebooks reference lock
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
@@ -83,6 +83,9 @@ lock: setup $(DONE)/lock ## write the newest versions that fit requirements/ int
 ##@ Document
 docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; open build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
+notebooks: setup $(DONE)/docs ## write the tutorials as Jupyter notebooks to build/notebooks
+	$(VENV)/bin/python docs/notebooks.py
 
 reference: setup ## write docs/parameters.md, messages.md, fault_codes.md and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py

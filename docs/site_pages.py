@@ -8,6 +8,8 @@ import posixpath
 import re
 from pathlib import Path
 
+import nbformat
+import notebooks
 import site_docstrings
 from mkdocs.structure.files import File
 
@@ -43,6 +45,9 @@ def on_files(files, config):
     texts |= {"python/index.md": face_page(), "examples/index.md": examples_page()}
     for page, text in texts.items():
         files.append(File.generated(config, page, content=text))
+    for page in notebooks.PAGES:
+        text = nbformat.writes(notebooks.notebook(page))
+        files.append(File.generated(config, f"{page.stem}.ipynb", content=text))
     for page in files.documentation_pages():
         for path in sorted(linked(page.src_uri, page.content_string)):
             if place_of(path).startswith(COPIES):
@@ -58,6 +63,9 @@ def on_page_markdown(markdown, page, config, files):
         target = posixpath.relpath(place_of(resolved(here, link[1])), posixpath.dirname(here) or ".")
         return f"]({target}{link[2] or ''})"
 
+    if (notebook := f"{posixpath.splitext(here)[0]}.ipynb") in files.src_uris:
+        title, _, rest = markdown.partition("\n")
+        markdown = f"{title}\n\nAs a Jupyter notebook: [{notebook}]({notebook})\n{rest}"
     return LINK.sub(moved, markdown)
 
 

@@ -1,10 +1,14 @@
 """The tutorials and the pages around them: each command is one that the program takes, and what they say is complete."""
 
+import importlib.util
+import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
+from nbclient import NotebookClient
 
 from spike_ctrl import launching
 from spike_ctrl._files import resources
@@ -52,18 +56,41 @@ def test_the_python_of_the_tutorials_runs():
         exec(compile(text, "tutorial", "exec"), {"__name__": "tutorial"})
 
 
-def test_the_flight_that_failed_says_what_its_tutorial_shows_and_replays_bit_by_bit(tmp_path, monkeypatch, capsys):
-    page = ROOT / "docs" / "tutorial_failure.md"
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    import killed_policy
+@pytest.fixture(scope="module")
+def notebooks():
+    specification = importlib.util.spec_from_file_location("notebooks", ROOT / "docs" / "notebooks.py")
+    found = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(found)
+    return found
 
-    killed_policy.main(tmp_path / "killed", ROOT / "models" / "sih_quadx.safetensors")
-    told = capsys.readouterr().out
-    assert next(text for text in listings(page, "") if "POLICY_SILENT" in text) in told
-    main.main(["replay", str(tmp_path / "killed"), "--guard"])
-    replayed = capsys.readouterr().out
-    for line in next(text for text in listings(page, "") if "POLICY_SILENT: " in text).splitlines():
-        assert line in replayed
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_tutorial_as_a_notebook_holds_every_listing_of_its_page_and_only_cells_that_can_run(notebooks, page):
+    made = notebooks.notebook(page)
+    assert made == notebooks.notebook(page)  # the same bytes each time
+    sources = [cell.source for cell in made.cells if cell.cell_type == "code"]
+    assert [text.removeprefix("%%sh\n") for text in sources[1:]] == [
+        text.strip() for kind, text in FENCED.findall(page.read_text()) if kind in ("sh", "python")
+    ]
+    for text in sources:
+        if text.startswith("%%sh"):
+            assert text.startswith("%%sh\n") and shlex.split(text.partition("\n")[2], comments=True)
+        else:
+            compile(text, page.stem, "exec")
+
+
+def test_the_notebook_of_the_flight_that_failed_runs_and_says_what_its_page_shows(notebooks, tmp_path, monkeypatch):
+    page = ROOT / "docs" / "tutorial_failure.md"
+    for name in ("models", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    made = notebooks.notebook(page)
+    NotebookClient(made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    told = "".join(output.get("text", "") for cell in made.cells for output in cell.get("outputs", ()))
+    shown = "".join(listings(page, ""))
+    assert shown.count("POLICY_SILENT") > 2 and all(line in told for line in shown.splitlines())
+    assert (tmp_path / "killed.html").is_file()
 
 
 def test_every_recipe_is_in_the_table_of_what_it_is_for():

@@ -99,8 +99,8 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether there are actions with a known spiking state, and all of them are equal."""
-        return self.known > 0 and self.known_equal == self.known
+        """Whether all actions with a known spiking state are equal; where there are none, whether all are."""
+        return self.known_equal == self.known if self.known else 0 < self.compared == self.equal
 
 
 def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, traces: bool = False) -> Replay:
