@@ -106,7 +106,7 @@ def _low(figure, side: str, name: str) -> float:
 def _label(axis, horizontal, vertical) -> None:
     axis.set_xlabel(horizontal.title.text or "", fontsize=8)
     axis.set_ylabel(vertical.title.text or "", fontsize=8)
-    axis.tick_params(labelsize=7)
+    axis.tick_params(labelsize=7, which="both")
     axis.grid(color="#e3e6ea", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
