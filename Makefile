@@ -87,9 +87,10 @@ docs: setup $(DONE)/docs ## build the site: pages, Python reference, examples; o
 notebooks: setup $(DONE)/docs ## write the tutorials as Jupyter notebooks to build/notebooks
 	$(VENV)/bin/python docs/notebooks.py
 
-reference: setup ## write docs/parameters.md, messages.md, fault_codes.md and config/sros2/policy.xml from the sources
+reference: setup ## write docs/parameters.md, messages.md, fault_codes.md, house.svg and config/sros2/policy.xml from the sources
 	$(VENV)/bin/python docs/reference.py
 	$(VENV)/bin/python docs/sros2.py
+	$(VENV)/bin/python docs/house.py
 
 $(DONE)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -1,6 +1,7 @@
 """Where everything lives: arrows run one way, and a name means one thing. What breaks a rule is told by file and import."""
 
 import ast
+import importlib.util
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -123,3 +124,13 @@ def test_the_architecture_page_shows_the_packages_in_the_order_of_the_arrows():
 
 def test_no_module_is_a_drawer_for_everything():
     assert not [shown(file) for file in FILES if {file.stem, *file.relative_to(SOURCES).parts[:-1]} & set(DRAWERS)]
+
+
+def test_the_drawing_of_the_packages_is_that_of_the_sources_and_has_each_once():
+    specification = importlib.util.spec_from_file_location("house", SOURCES.parent / "docs" / "house.py")
+    house = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(house)
+    drawn = (SOURCES.parent / "docs" / "house.svg").read_text()
+    assert drawn == house.svg(), "make reference"
+    assert sorted(re.findall(r'"name"[^>]*>(\w+)<', drawn)) == sorted([*ORDER, "nodes", "studies"])
+    assert all(house.floor(low) < house.floor(name) for name in ORDER for low in house.imported(name))
