@@ -18,6 +18,7 @@ TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions,
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
 PACKAGES := $(wildcard src/*/pyproject.toml)
+FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record)
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
@@ -26,7 +27,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup clean sim_train flight_demo lint test test_flight certify faults bench soak docs notebooks reference lock
+.PHONY: help setup setup_flight clean sim_train flight_demo lint test test_flight certify faults bench soak docs notebooks reference lock
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
@@ -35,6 +36,23 @@ help: ## list the targets
 ##@ Begin
 setup: $(DONE)/index $(DONE)/kernels ## make .venv; skips what is done; ROS=kilted for another ROS 2, TORCH=cuda or TORCH_INDEX=URL for another torch
 	@:
+
+# numpy is that of ROS 2, which its messages were compiled with, where there is one.
+setup_flight: ## beside an installed ROS 2, on aarch64 too: .venv with what flies and records; no torch, no compiler
+	@[ ! -d $(DONE) ] || { echo "setup_flight: $(VENV) holds what make setup made: name another: VENV=.venv-flight" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, setuptools, venv, wheel' 2> /dev/null || \
+	  { echo "setup_flight: apt-get install python3-venv python3-setuptools python3-wheel, or name another python: PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv --system-site-packages $(VENV)
+	@[ -s $(LOCK)/flight.txt ] || { echo "setup_flight: no $(LOCK)/flight.txt: wanted Python 3.10 to 3.13" >&2; exit 1; }
+	@left=numpy; $(PYTHON) -c 'import numpy' 2> /dev/null || left=nothing; \
+	  awk -v left="^$$left==" '/^[a-z]/ { keep = $$0 !~ left } keep' $(LOCK)/flight.txt > $(VENV)/flight.txt
+	@$(TELL) $(VENV)/flight.txt
+	@$(PIP) --no-deps --only-binary=:all: --require-hashes -r $(VENV)/flight.txt
+	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(FLIGHT_PACKAGES:%=-e %)
+	@$(VENV)/bin/python -c 'import platform, sys; from spike_ctrl import load_policy; [load_policy(file) for file in sys.argv[1:]]; \
+	  print(f"setup_flight: {len(sys.argv) - 1} models gave their own actions on {platform.machine()}")' models/*.safetensors
+	@$(VENV)/bin/python -c 'import spike_ctrl_msgs' 2> /dev/null || \
+	  echo "setup_flight: the messages are missing: colcon build --base-paths src --packages-select spike_ctrl_msgs (needs a compiler), or copy its install folder from another machine of this kind"
 
 clean: ## remove .venv and build; runs are kept
 	rm -rf $(VENV) build install log

@@ -6,10 +6,10 @@ cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
-resolve() { # PYTHON FILE...: `name==version` with the hashes below, on standard output
+resolve() { # PYTHON FILE...: `name==version` with the hashes below, on standard output; on $platform
   local python=$1
   shift
-  uv pip compile --quiet --python-version "$python" --python-platform x86_64-manylinux_2_28 \
+  uv pip compile --quiet --python-version "$python" --python-platform "${platform:-x86_64}-manylinux_2_28" \
     --generate-hashes --no-annotate --no-header --no-emit-index-url "$@" -c torch.txt -c "$work/build"
 }
 
@@ -30,5 +30,6 @@ for python in 3.10 3.11 3.12 3.13; do
     cat "$work/group" >> "$work/all" # so that two groups never want two versions
     select_packages "$held" 0 "$work/group" > "lock/$python/$group.txt"
   done
+  platform=aarch64 resolve "$python" flight.txt -c "$work/all" > "lock/$python/flight.txt" # part of train, by itself
   echo "lock: Python $python, $(cat lock/"$python"/*.txt | grep -c '==') packages"
 done

@@ -110,3 +110,18 @@ def test_the_development_container_builds_from_the_same_file():
     assert (ROOT / ".devcontainer" / build["dockerfile"]).resolve() == DOCKERFILE
     assert build["target"] in stages()
     assert container["postCreateCommand"].split()[1] + ":" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_what_flies_is_locked_in_the_versions_of_training_without_torch(python):
+    """`make setup_flight` takes the one file, `make setup` the other; each line wants a hash."""
+    flight, train = (pinned(ROOT / "requirements" / "lock" / python / f"{group}.txt") for group in ("flight", "train"))
+    assert flight.items() <= train.items() and not {"torch", "gymnasium", "onnx"} & flight.keys()
+    wanted = (ROOT / "requirements" / "flight.txt").read_text().splitlines()
+    assert {line.partition("==")[0].lower() for line in wanted if line[0] != "#"} <= flight.keys()
+    text = (ROOT / "requirements" / "lock" / python / "flight.txt").read_text()
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=[a-z])", text))
+
+
+def pinned(file):
+    return dict(re.findall(r"(?m)^([a-z0-9._-]+)==([^ ]+)", file.read_text()))
