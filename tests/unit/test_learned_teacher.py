@@ -36,7 +36,7 @@ def small(tmp_path, **teacher_keys):
         "base": "learned_teacher",
         "guide": {"recipe": str(tmp_path / "small_teacher.yaml"), "steps": 3200, "vehicles": 64},
         "network": {"hidden": [16, 8]},
-        "replay": {"capacity": 16384, "critic_batch": 8, "actor_batch": 8},
+        "distillation": {"sequences": 16},
         "critic_width": 16,
         "schedule": schedule,
     }
@@ -55,13 +55,21 @@ def test_many_steps_at_once_are_the_same_as_one_by_one():
         torch.testing.assert_close(one, other)
 
 
-def test_it_sees_how_the_observation_changed_but_not_in_the_first_step():
+def test_it_sees_how_velocity_and_rates_changed_but_not_in_the_first_step():
     dense, observation = network(), torch.randn(3, 18, generator=torch.Generator().manual_seed(1))
     at_first, state = dense.step(observation, dense.initial_state(3))
     unchanged, _ = dense.step(observation, state)
-    changed, _ = dense.step(observation, (observation + 0.1, state[1]))
+    changed, _ = dense.step(observation, (state[0] + 0.1, state[1]))
     torch.testing.assert_close(unchanged, at_first)
     assert (changed - unchanged).abs().max() > 1e-4
+
+
+def test_its_mean_follows_what_it_sees_by_a_fifth_of_the_distance_in_each_step():
+    dense, start = network(), torch.zeros(1, 18)
+    _, state = dense.step(start, dense.initial_state(1))
+    for _ in range(3):
+        _, state = dense.step(start + 1, state)
+    torch.testing.assert_close(state[0], torch.full((1, 6), 1 - 0.8**3))
 
 
 def test_a_guide_that_is_learned_stretches_with_the_steps_of_its_recipe_and_is_written_as_it_was_read():
@@ -118,8 +126,8 @@ def test_the_teacher_is_trained_first_and_its_policy_is_the_guide(tmp_path):
     assert begins[0] and not begins[-1] and begins == sorted(begins, reverse=True)
     of_teacher = checkpoint.load(tmp_path / "run" / "teacher" / "policy.safetensors")
     assert of_teacher.manifest.seed == 3 and "DenseNetwork" in of_teacher.manifest.contract.network
-    labels = run.learner.method.buffer.sample(4, 10, 2, np.random.default_rng(0))
-    assert np.abs(labels.guide_action).max() <= 1
+    label = run.learner.method.ticks[-1][-1]
+    assert label.abs().max() <= 1
 
 
 def test_a_run_that_was_stopped_while_its_teacher_learned_goes_on_with_it(tmp_path):

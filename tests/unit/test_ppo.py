@@ -9,6 +9,7 @@ import torch
 from spike_ctrl import airframe
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
+from spike_ctrl.learn.ppo import generalised_advantages
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
@@ -69,12 +70,11 @@ def stack(ticks, index):
 
 def test_the_advantages_of_ppo_by_hand():
     """Three steps of one vehicle: it crashes after the second, and begins anew."""
-    ppo = Learner(recipe(), AIRFRAME, VEHICLES, 0).method
     column = lambda *values: torch.tensor(values).reshape(-1, 1)  # noqa: E731
     reward, values = column(1.0, 2.0, 0.0, 3.0, 0.0), column(0.5, 0.6, 9.0, 0.7, 0.8)
     crashed = column(False, False, True, False, False)
     first = column(True, False, False, True, False)
-    found = ppo._advantages(reward, values, crashed, crashed, first)[:, 0].tolist()
+    found = generalised_advantages(reward, values, crashed, crashed, first, 0.99, 0.95)[:, 0].tolist()
     second = 2.0 - 0.6
     wanted = [1 + 0.99 * 0.6 - 0.5 + 0.99 * 0.95 * second, second, 0, 3 + 0.99 * 0.8 - 0.7]
     assert found == pytest.approx(wanted)

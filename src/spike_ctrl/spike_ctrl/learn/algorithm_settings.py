@@ -71,6 +71,19 @@ class PPOSettings:
 
 
 @dataclass(frozen=True)
+class DistillationSettings:
+    """Constants of the method; see the recipe for their values and reasons."""
+
+    gamma: float = within(0.99, 0.0, 0.9999)
+    root: float = within(0.5, 0.05, 1.0)  # of the reward, see `floored_reward`
+    td_lambda: float = within(0.95, 0.0, 1.0)  # of the critic's targets
+    critic_rate: float = within(1e-3, 1e-7, 1.0)  # the critic's learning rate
+    least_stake: float = within(0.02, 0.0, 1.0)  # the weight of a state in which nothing can be lost
+    epochs: int = within(2, 1, 100)  # passes over the flight
+    sequences: int = within(64, 1, 100_000)  # of one minibatch: so many vehicles
+
+
+@dataclass(frozen=True)
 class ModelGradientSettings:
     """Constants of the method; see the recipes for their values and reasons."""
 

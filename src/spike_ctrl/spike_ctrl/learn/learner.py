@@ -25,6 +25,7 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm
 from spike_ctrl.learn.algorithm import Algorithm, Exploring
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.distillation import Distillation
 from spike_ctrl.learn.early_end import EarlyEndWatch
 from spike_ctrl.learn.model_gradient import ModelGradient
 from spike_ctrl.learn.module_policy import ModulePolicy
@@ -46,7 +47,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 RECENT_EPISODES = 1000
 VALIDATION_STARTS = 256
 MAX_TICKS = 200  # of an iteration: two of them must fit into the queues of the graph
-METHODS = {"td3bc": OffPolicy, "ppo": PPO, "model_gradient": ModelGradient}
+METHODS = {"td3bc": OffPolicy, "ppo": PPO, "distillation": Distillation, "model_gradient": ModelGradient}
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class PPO:
         flown = (~ended[:-1]).float()  # the action of a final state does nothing
         with torch.no_grad():
             values = self.critic(seen)
-            advantage = self._advantages(reward, values, crashed, ended, first)
+            advantage = generalised_advantages(reward, values, crashed, ended, first, s.gamma, s.gae)
             target = advantage + values[:-1]
             self.critic.follow(target[flown > 0])
             after = self._unroll(seen[:-1], first[:-1], self.hidden, slope)[1]
@@ -104,17 +104,6 @@ class PPO:
         deviation = self.noise[0].exp().mean().item()
         return {"actor_loss": loss, "critic_loss": critic, "deviation": deviation, "learning_rate": rate}
 
-    def _advantages(
-        self, reward: torch.Tensor, values: torch.Tensor, crashed: torch.Tensor, ended: torch.Tensor, first: torch.Tensor
-    ) -> torch.Tensor:
-        """By how much each action [T, N] was better than expected; nothing reaches back over the end of an episode."""
-        found, later = torch.zeros_like(values[:-1]), torch.zeros_like(values[0])
-        for t in reversed(range(len(found))):
-            surprise = reward[t] + self.settings.gamma * values[t + 1] * ~crashed[t + 1] - values[t]
-            later = surprise + self.settings.gamma * self.settings.gae * later * ~(ended[t + 1] | first[t + 1])
-            found[t] = later = later * ~ended[t]
-        return found
-
     def _unroll(
         self, seen: torch.Tensor, first: torch.Tensor, state: actors.State, slope: float
     ) -> tuple[torch.Tensor, actors.State]:
@@ -140,6 +129,28 @@ class PPO:
 
     def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         """Nothing was kept."""
+
+
+def generalised_advantages(
+    reward: torch.Tensor,
+    values: torch.Tensor,
+    crashed: torch.Tensor,
+    ended: torch.Tensor,
+    first: torch.Tensor,
+    gamma: float,
+    gae: float,
+) -> torch.Tensor:
+    """By how much each action [T, N] was better than expected; nothing reaches back over the end of an episode.
+
+    All arguments are [T + 1, N]: the reward of the action, and of the state before it the value, and whether it is one after
+    a crash, the last or the first of an episode.
+    """
+    found, later = torch.zeros_like(values[:-1]), torch.zeros_like(values[0])
+    for t in reversed(range(len(found))):
+        surprise = reward[t] + gamma * values[t + 1] * ~crashed[t + 1] - values[t]
+        later = surprise + gamma * gae * later * ~(ended[t + 1] | first[t + 1])
+        found[t] = later = later * ~ended[t]
+    return found
 
 
 class Critic(nn.Module):

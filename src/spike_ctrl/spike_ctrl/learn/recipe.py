@@ -14,7 +14,7 @@ from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.learn.algorithm_settings import ModelGradientSettings, PPOSettings, TD3BCSettings
+from spike_ctrl.learn.algorithm_settings import DistillationSettings, ModelGradientSettings, PPOSettings, TD3BCSettings
 from spike_ctrl.learn.recipe_blocks import (
     JumpStartSettings,
     LearnedGuide,
@@ -34,6 +34,7 @@ from spike_ctrl.snn import slope_schedule
 ALGORITHMS = {
     "td3bc": ("replay", "td3bc", "critic_width"),
     "ppo": ("ppo", "critic_width"),
+    "distillation": ("distillation", "critic_width"),
     "model_gradient": ("model_gradient",),
 }
 
@@ -48,7 +49,7 @@ NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low"
 NEW |= {"airframes": None}
 NEW |= {"sensors": dataclasses.asdict(SensorSettings())}
 
-STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "model_gradient": "default"}
+STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
 
 FIRST = {"motors": "default", "rates": "rates"}
@@ -74,6 +75,7 @@ class Recipe:
     replay: ReplaySettings = ReplaySettings()
     td3bc: TD3BCSettings = TD3BCSettings()
     ppo: PPOSettings = PPOSettings()
+    distillation: DistillationSettings = DistillationSettings()
     critic_width: int = within(256, 8, 4096)
     model_gradient: ModelGradientSettings = ModelGradientSettings()
 

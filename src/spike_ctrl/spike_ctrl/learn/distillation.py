@@ -1,0 +1,116 @@
+"""On-policy distillation: the guide tells what it would do in every state that the policy visits, and rewards say where that
+matters (DAgger, Ross et al. 2011, on what was flown last).
+
+    loss = mean over steps of stake |label - action|^2 / mean stake,    stake = 1 - V / best
+
+V is what the policy itself earns from a state on, learned from its rewards; best is what a perfect hover earns for ever.
+Most steps are flown near the set-point, where little can be lost. A flight is lost in the few tenths of a second that follow
+a bad start, and there the label counts most. The policy is unrolled from the state that it had in flight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn import actor as actors
+from spike_ctrl.learn.averaged_policy import AveragedNetwork
+from spike_ctrl.learn.off_policy import geometric
+from spike_ctrl.learn.ppo import Critic, generalised_advantages
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+
+
+class Distillation:
+    """An `Algorithm`, see `spike_ctrl.learn.algorithm`; its constants are the block `distillation` of the recipe."""
+
+    def __init__(
+        self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator
+    ) -> None:
+        self.settings, self.schedule = recipe.distillation, recipe.schedule
+        self.actor, self.generator, self.vehicles = actor, generator, vehicles
+        self.step_worth = recipe.task.floored(airframe.hover, self.settings.root)
+        self.best = self.step_worth.unit / (1 - self.settings.gamma)
+        with actors.seeded(generator):
+            self.critic = Critic(recipe.critic_width, generator)
+        self.actor_optimiser = torch.optim.Adam(actor.parameters(), foreach=True)
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
+        self.hidden: actors.State = actor.initial_state(vehicles)
+        self.ticks: list[tuple[torch.Tensor, ...]] = []
+
+    def receive(self, rows: Rows) -> None:
+        """Keep the tick."""
+        seen = torch.from_numpy(np.concatenate([rows.observation, rows.rotor_speed], 1))
+        flags = [torch.from_numpy((rows.flags & mask) > 0) for mask in (FIRST, TERMINATED, TERMINATED | TRUNCATED)]
+        reward, label = torch.from_numpy(self.step_worth(rows.reward)), torch.from_numpy(rows.guide_action)
+        self.ticks.append((seen, *flags, reward, label))
+
+    def update(self, progress: float, slope: float, average: AveragedNetwork) -> dict[str, float]:
+        """Some passes over the flight since the last update; its last tick stays, as the first of the next flight."""
+        if len(self.ticks) < 2:
+            return {}
+        rate = geometric(self.schedule.learning_rate, self.schedule.learning_rate_end, progress)
+        self.actor_optimiser.param_groups[0]["lr"] = rate
+        seen, first, crashed, ended, reward, label = (torch.stack(column) for column in zip(*self.ticks, strict=True))
+        observation, begins, label = seen[:-1, :, :-4].contiguous(), first[:-1], label[:-1]
+        flown = (~ended[:-1]).float()  # the action of a final state does nothing
+        with torch.no_grad():
+            values = self.critic(seen)
+            s = self.settings
+            target = values[:-1] + generalised_advantages(reward, values, crashed, ended, first, s.gamma, s.td_lambda)
+            self.critic.follow(target[flown > 0])
+            stake = self.stake(values[:-1], flown)
+            after = actors.unroll(self.actor, observation, self.hidden, slope, begins)[1]
+        found: list[tuple[float, float]] = []
+        for _ in range(s.epochs):
+            for rows in torch.randperm(self.vehicles, generator=self.generator).split(s.sequences):
+                state = actors.each(lambda part, rows=rows: part[rows], self.hidden)
+                action, _, rates = actors.unroll(
+                    self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows]
+                )
+                weight, kept = stake[:, rows], flown[:, rows]
+                miss = (weight * (action - label[:, rows]).square().sum(-1)).sum() / kept.sum().clamp(min=1)
+                _descend(self.actor_optimiser, self.actor, miss)
+                actors.project_(self.actor)
+                average.follow(self.actor)
+                error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
+                error = (kept * error).sum() / kept.sum().clamp(min=1)
+                _descend(self.critic_optimiser, self.critic, error)
+                found.append((miss.item(), error.item()))
+        self.hidden, self.ticks = after, self.ticks[-1:]
+        imitation, critic = np.mean(found, axis=0)
+        spikes = {f"spike_rate_{i}": float(share) for i, share in enumerate(rates)}
+        return {"imitation_loss": imitation, "critic_loss": critic, "learning_rate": rate} | spikes
+
+    def stake(self, values: torch.Tensor, flown: torch.Tensor) -> torch.Tensor:
+        """What the label weighs in states [T, N] of these values: 1 on average, 0 in states in which nothing was flown."""
+        stake: torch.Tensor = flown * (1 - values / self.best).clamp(min=self.settings.least_stake)
+        return stake * flown.sum() / stake.sum().clamp(min=1e-6)
+
+    # --- resuming ---
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"critic": self.critic}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser}
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Nothing else: a resumed run begins with new episodes."""
+        return {}, {}
+
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+        """Nothing was kept."""
+
+
+def _descend(optimiser: torch.optim.Optimizer, module: nn.Module, loss: torch.Tensor) -> None:
+    """One step down the gradient, whose norm is kept to 1."""
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimiser.step()
