@@ -21,7 +21,8 @@ STYLE = """
       .flight { fill: #10233d; stroke: #5b9df0 } .name { fill: #e6edf3 } .note { fill: #9aa4b0 }
     }"""
 NOTE = (
-    "A line leads down to what a package imports, unless it gets there through another. Blue: flight, and what it stands on."
+    "A line leads down to what a package imports, unless it gets there through another; nodes and studies import any. "
+    "Blue: flight, and what it stands on."
 )
 
 
