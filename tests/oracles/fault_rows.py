@@ -14,7 +14,10 @@ RESULTS = ROOT / "build" / "faults"
 
 
 class Row(NamedTuple):
-    """A promise. levels: U unit test, L real processes, S an autopilot in the loop. note: what cannot be had here."""
+    """A promise. levels: U unit test, L real processes, S an autopilot in the loop, M a policy that commands motors.
+
+    note: what cannot be had here.
+    """
 
     number: int
     fault: str
@@ -56,7 +59,9 @@ def proven() -> dict[str, set[str]]:
 
 
 def _marked(function: ast.FunctionDef) -> set[str]:
-    marks = (d for d in function.decorator_list if isinstance(d, ast.Call) and ast.unparse(d.func) == "pytest.mark.proves")
+    """Also those of single cases, in pytest.param."""
+    calls = (node for d in function.decorator_list for node in ast.walk(d) if isinstance(node, ast.Call))
+    marks = (call for call in calls if ast.unparse(call.func) in ("pytest.mark.proves", "proves"))
     return {argument.value for mark in marks for argument in mark.args}
 
 

@@ -13,19 +13,19 @@ from spike_ctrl.flight.faults import Fault
 
 def test_the_table_has_47_rows():
     assert [row.number for row in fault_rows.table()] == list(range(1, 48))
-    assert all(set(row.levels) <= set("ULS") and row.levels for row in fault_rows.table())
+    assert all(set(row.levels) <= set("ULSM") and row.levels for row in fault_rows.table())
 
 
 @pytest.mark.parametrize("row", sorted(fault_rows.wanted(), key=lambda row: (int(row[:-1]), row)))
 def test_every_row_has_a_test_at_each_of_its_levels(row):
     tests = fault_rows.proven().get(row, set())
     assert tests, f"no test says pytest.mark.proves({row!r})"
-    folders = {"U": ("unit",), "L": ("flight", "launch"), "S": ("flight",)}[row[-1]]
+    folders = {"U": ("unit",), "L": ("flight", "launch"), "S": ("flight",), "M": ("flight",)}[row[-1]]
     assert any(test.partition("/")[0] in folders for test in tests), tests
 
 
 def test_a_mark_names_a_row_and_a_level():
-    rows = {f"{row.number}{level}" for row in fault_rows.table() for level in "ULS"}
+    rows = {f"{row.number}{level}" for row in fault_rows.table() for level in "ULSM"}
     assert set(fault_rows.proven()) <= rows, set(fault_rows.proven()) - rows
 
 

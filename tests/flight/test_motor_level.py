@@ -1,0 +1,75 @@
+"""Faults of a policy that commands the motors of a Crazyflie, whose guide takes over at that level.
+
+- in virtual time, by the whole flight core, each fault strikes on the way to a wall and on a figure: somebody else flies in
+  time, no vehicle leaves the cage or hits the ground
+"""
+
+import math
+
+import pytest
+
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.certification import moving_scenario
+from spike_ctrl.certification.flight_core import Competitors
+from spike_ctrl.certification.flight_outcome import fly
+from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.policy import checkpoint
+
+pytestmark, proves = pytest.mark.flight, pytest.mark.proves
+SEEDS = {4: "walls", 20: "figure"}  # and how the vehicle moves
+AT = 2.0  # s, when the policy has flown for more than a second
+EVER = math.inf
+
+
+@pytest.fixture(scope="module")
+def who():
+    found = checkpoint.load(resources.find("models", "crazyflie_real.safetensors"))
+    craft = airframe.load(found.manifest.contract.airframe)
+    rate_hz = found.manifest.contract.rate_hz
+    guide = GeometricGuide(craft, rate_hz=rate_hz)
+    return Competitors("crazyflie_real", found.compiled(), guide, craft), settings_for(craft, rate_hz)
+
+
+def case(mark, place, kind, limit, until=EVER, size=0.0):
+    """mark: the row of the fault table. limit: s until the policy no longer commands, None where it may fly on."""
+    return pytest.param(place, kind, limit, until, size, marks=mark, id=f"{kind}-{size}")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("place", "kind", "limit", "until", "size"),
+    [
+        case(proves("1M"), "link", "states_stop", 0.15),
+        case(proves("2M"), "link", "states_late", 0.3, 4.0, 0.1),
+        case(proves("4M"), "state", "not_finite", 0.05, 4.0),
+        case(proves("6M"), "state", "frozen", 0.3, 4.0),
+        case(proves("7M"), "policy", "not_finite", 0.05),
+        case(proves("10M"), "policy", "full", 1.0),
+        case(proves("10M"), "policy", "scaled", 0.4, size=0.0),
+        case(proves("10M"), "policy", "scaled", 2.5, size=2.5),
+        case(proves("11M"), "policy", "noisy", 1.0, size=1.0),
+        case(proves("12M"), "policy", "flipped", 0.2),
+        case(proves("12M"), "policy", "frozen", 0.4),
+        case(proves("15M"), "process", "policy_stopped", 0.045, 2.5),
+        case(proves("16M"), "process", "policy_killed", 0.045),
+        case(proves("17M"), "process", "guide_killed", 0.15),
+        case(proves("19M"), "process", "supervisor_killed", None),
+        case(proves("20M"), "process", "bridge_killed", None),
+        case(proves("30M"), "process", "policy_slow", 0.1, 4.0, 0.04),
+        case(proves("30M"), "policy", "delayed", 1.5, size=6.0),
+        case(proves("30M"), "link", "commands_late", None, 4.0, 0.05),
+    ],
+)
+def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, seed, place, kind, limit, until, size):
+    """Where the supervisor or the bridge is lost, the autopilot's own failsafe lands; nobody is there to change the rung.
+    Commands that come 50 ms late are flown; 62 ms are too many at this level (docs/flight.md)."""
+    drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0))  # its thrust is 1.37 of its weight, no less
+    fault = InjectedFault(place, kind, AT, until, size, (1.0, 0.0, 0.0), 0, 7)
+    flown, core = fly(drawn._replace(family=place, faults=(fault,), duration=9.0), *who)
+    assert not flown.left and not flown.crashed, flown
+    assert any(step.time < AT and step.rung.name == "SNN" for step in core.steps)
+    if limit is not None:
+        reaction(flown.reaction, limit, f"{kind.replace('_', ' ')}: from the fault until the policy no longer commands")
