@@ -2,7 +2,7 @@
 
     python tests/flight/px4_flight.py satellites [figure8]   # lost in the air: when the deviation, LAND, PX4's mode come
     python tests/flight/px4_flight.py side [without-floor]   # a policy rolls the vehicle over, and the guide takes over
-    python tests/flight/px4_flight.py track snn|px4 hover|figure8     # RMSE by the estimate and by the truth
+    python tests/flight/px4_flight.py track snn|px4 hover|step|circle|figure8|lissajous   # RMSE by estimate and truth
 
 PX4_BIN is the folder of PX4's programs (build/.../bin). `spike-ctrl preflight --no-remote-control --set` comes
 first.
@@ -213,16 +213,25 @@ def side(floor=""):
     return min(heights) > 0.5
 
 
+def path_at(kind, middle, flown):
+    """What is flown after `flown` s: every 4 s a step of 1 m to the north or back, or a path of +-1 m in 8 s."""
+    x, y, z = middle
+    if kind in ("hover", "step"):
+        return SetPoint((x, y + (kind == "step" and flown // 4 % 2), z))
+    return Trajectory(kind, middle, size=1.0, period=8.0)
+
+
 def track(who, kind):
     policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy if who == "snn" else None
     stack = StackOnPX4(policy).take_off()
     x, y, z = home = stack.state.home
-    path = SetPoint((x, y, z + 1.2)) if kind == "hover" else Trajectory("figure8", (x, y, z + 1.2), size=1.0, period=8.0)
-    stack.target, begin, rates, sent, rows = path, stack.now, stack.companion.link.rates, 0.0, []
+    middle, begin, rates, sent, rows, path = (x, y, z + 1.2), stack.now, stack.companion.link.rates, 0.0, [], None
     if who == "px4":  # the position is sent, and no rates
         stack.companion.link.rates = lambda *_: b""
     while (flown := stack.now - begin) < 20.0:
-        known = len(stack.log)
+        known, before, path = len(stack.log), path, path_at(kind, middle, flown)
+        if path != before:
+            stack.target = path
         stack._tick()
         point = stack.memory.target
         if who == "px4":

@@ -5,7 +5,8 @@ makes a sum of r * memory. Over one second a jump or a fast drift is found, over
 itself must not be flown on, by the guide neither: the autopilot holds.
 
 Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.18 beta, SIH, flights of
-half a minute) the sums reached .25 m in one second and .47 m in four; the limits are one and a half times that.
+half a minute) the sums reached .25 m in one second and .47 m in four, and more than .35 m in two flights of thirty on a busy
+computer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PAUSE = 0.15  # s: after a longer one nothing is known of what happened in it
 class ConsistencyLimits:
     """Sums from which a state contradicts itself, and how long (s) a difference is remembered."""
 
-    position: float = within(0.35, 0.01, 100.0)  # m
+    position: float = within(0.4, 0.01, 100.0)  # m
     position_memory: float = within(1.0, 0.1, 10.0)  # s
     drift: float = within(0.7, 0.01, 100.0)  # m, of the position, too
     drift_memory: float = within(4.0, 0.1, 100.0)  # s
