@@ -1,9 +1,10 @@
-"""From `git clone` to the first learning curve: python tests/bench/first_curve.py FOLDER, a new one. Prints two times.
+"""Times the way from `git clone` to the first learning curve: python tests/bench/first_curve.py FOLDER, a new one.
 
 The clone is of this checkout. pip's own cache counts as warm; the compiled kernels are the clone's own.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,18 +20,21 @@ def surroundings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours} | {"PYTHONUNBUFFERED": "1"}
 
 
-def until(words: str, command: list[str], folder: Path) -> None:
-    """Run a command until a line of its output holds the words, then interrupt it. SystemExit: it ended before."""
+def until(words: str, command: list[str], folder: Path) -> float:
+    """Seconds until a line of the command's output holds the words; then it is interrupted. SystemExit: it ended before."""
+    begun = time.monotonic()
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, cwd=folder, env=surroundings(), **output)
     for line in process.stdout:
         print(f"    {line}", end="", flush=True)
         if words in line:
+            seconds = time.monotonic() - begun
             break
     else:
         raise SystemExit(f"{' '.join(command)}: ended without '{words}'")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+    return seconds
 
 
 def main(folder: Path, *options: str) -> None:
@@ -40,12 +44,12 @@ def main(folder: Path, *options: str) -> None:
     subprocess.run(["make", "setup", *options], cwd=folder, check=True, env=surroundings())
     ready = time.monotonic()
     train = [str(folder / ".venv" / "bin" / "spike-ctrl"), "train"]
-    until("SNN alone", [*train, "--run", "runs/first"], folder)
-    first = time.monotonic()
-    until("left", [*train, "--run", "runs/second"], folder)
-    second = time.monotonic()
-    print(f"from git clone to the first learning curve: {first - begun:.0f} s, {ready - begun:.0f} s of them set-up")
-    print(f"a second start, to the first line of progress: {second - first:.1f} s")
+    first = until("SNN alone", [*train, "--run", "runs/first"], folder)
+    second = until("left", [*train, "--run", "runs/second"], folder)
+    print(f"from git clone to the first learning curve: {ready - begun + first:.0f} s, {ready - begun:.0f} s of them set-up")
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"CPU of all: {spent.ru_utime + spent.ru_stime:.0f} s; the rest is waiting, for the network or other programs")
+    print(f"a second start, to the first line of progress: {second:.1f} s")
 
 
 if __name__ == "__main__":
