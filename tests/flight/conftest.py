@@ -5,11 +5,12 @@ import time
 
 import pytest
 import rclpy
-from hangar import LINK, PLAIN, Hangar
+from hangar import LINK, MOTORS, PLAIN, Hangar
 from rehearsal import PROFILE, may_be_real_time
 
 os.environ.update(FASTDDS_DEFAULT_PROFILES_FILE=str(PROFILE), ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT")
-FLIGHTS = {"flight": {"kind": PLAIN}, "unruly_flight": {"kind": PLAIN, "unruly": True}, "link_flight": {"kind": LINK}}
+FLIGHTS = {"flight": {"kind": PLAIN}, "unruly_flight": {"kind": PLAIN, "unruly": True}, "link_flight": {"kind": LINK},
+           "motor_flight": {"kind": MOTORS}}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,12 @@ def unruly_flight(hangar):
 def link_flight(hangar):
     """The same over a signed link with which `link_flight.link.tell` tampers."""
     return hangar.fly(**FLIGHTS["link_flight"])
+
+
+@pytest.fixture
+def motor_flight(hangar):
+    """The same with a policy and a guide that command the motors of a Crazyflie."""
+    return hangar.fly(**FLIGHTS["motor_flight"])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,6 +13,8 @@ from rehearsal import GUIDE, HOLD, LOITER_MODE, NODES, OFFBOARD_MODE, OUTPUTS, S
 HERE = Path(__file__).parent
 PLAIN = ("plain", ("record:=true",), {})
 LINK = ("link", ("record:=false",), {"tampered": True, "signed": True})
+# At full noise crazyflie_real disagrees with the guide.
+MOTORS = ("motors", ("record:=false", "link:=embedded"), {"craft": "crazyflie"})
 HOME = (0.0, 0.0, 1.0)
 
 

@@ -40,10 +40,14 @@ ALL = QoSProfile(depth=2000, reliability=ReliabilityPolicy.BEST_EFFORT)
 class Flight:
     """Vehicle, graph and operator. `status`: all of the supervisor's; `commands`: all that it sent; `signed`: the link.
 
-    With `tampered` a link between vehicle and bridge obeys `link.tell`. environment: more of it for the launch.
+    With `tampered` a link between vehicle and bridge obeys `link.tell`. environment: more of it for the launch. craft: the
+    airframe, with the shipped model of the same name.
     """
 
-    def __init__(self, folder: Path, *arguments: str, seed=0, tampered=False, signed=False, environment=None, **parameters):
+    def __init__(
+        self, folder: Path, *arguments: str, seed=0, tampered=False, signed=False, environment=None, craft="sih_quadx",
+        **parameters,
+    ):  # fmt: skip
         self.environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
         self.folder, self.others, self.started, self.restarted = folder, [], {}, {}
         self.killed: set[str] = set()
@@ -63,12 +67,14 @@ class Flight:
             self.link.wait_for(lambda: "ready" in self.link.lines, 20)
         words = [word for name, value in (PARAMETERS | parameters).items() for word in ("--set", f"{name}={value}")]
         self.vehicle = Program(
-            [SPIKE_CTRL, "vehicle", "--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0", "--station",
-             self.station.address, "--priority", VEHICLE * self.real_time, "--seed", seed, *key, *words], cwd=folder,
+            [SPIKE_CTRL, "vehicle", "--airframe", craft, "--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0",
+             "--station", self.station.address, "--priority", VEHICLE * self.real_time, "--seed", seed, *key,
+             *words], cwd=folder,
         )  # fmt: skip
-        self.model = str(resources.find("models", "sih_quadx.safetensors"))
+        self.model = str(resources.find("models", f"{craft}.safetensors"))
         self.arguments = (
-            f"connection:=udpin:127.0.0.1:{bridge}", f"priority:={NODES * self.real_time}", f"model:={self.model}",
+            f"airframe:={craft}", f"connection:=udpin:127.0.0.1:{bridge}", f"priority:={NODES * self.real_time}",
+            f"model:={self.model}",
             f"dds_profile:={PROFILE}", *arguments,
         )  # fmt: skip
         self.graph = self.launch()

@@ -2,11 +2,14 @@
 
 - in virtual time, by the whole flight core, each fault strikes on the way to a wall and on a figure: somebody else flies in
   time, no vehicle leaves the cage or hits the ground
+- a policy whose process is killed in the air, in real time: the guide commands within three control periods, and it lands
 """
 
 import math
 
 import pytest
+from reactions import GAP, hand_over_gap
+from rehearsal import FAST, GUIDE
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -73,3 +76,16 @@ def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, see
     assert any(step.time < AT and step.rung.name == "SNN" for step in core.steps)
     if limit is not None:
         reaction(flown.reaction, limit, f"{kind.replace('_', ' ')}: from the fault until the policy no longer commands")
+
+
+@pytest.mark.alone
+@pytest.mark.proves("16M")
+def test_a_policy_that_is_killed_while_it_commands_motors_hands_over_to_the_guide_and_is_landed(motor_flight, reaction):
+    flight = motor_flight
+    since, begin = len(flight.status), flight.kill("snn_policy")
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    reaction(hand_over_gap(flight, begin), GAP, "in real time, from the policy's last command to the guide's first")
+    flight.stays(GUIDE, 2.0)
+    assert flight.ask("land").success
+    flight.until(lambda: not flight.autopilot.armed, 20, "not landed")
+    assert max(-truth.velocity[2] for truth in flight.station.truth if truth.position[2] < 0.1) < FAST
