@@ -25,6 +25,12 @@ def _signals_end_the_run():
         signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def _lines_as_long_as_they_are(monkeypatch):
+    """The worker of a test run may have the width of somebody's terminal, at which tables fold."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def ros_domain_id(monkeypatch):
     """A domain that no other test on this machine uses; it is in ROS_DOMAIN_ID during the test."""

@@ -106,16 +106,23 @@ def test_of_many_stages_the_film_shows_those_in_which_something_is_learned():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "nosuch: found nothing, wanted a model (.safetensors), a run's folder (metrics.jsonl) or a bag"),
+        (
+            ["nosuch"],
+            "nosuch: found nothing, wanted a model (.safetensors), a run (a folder with metrics.jsonl), "
+            "a folder of runs, or a bag",
+        ),
+        (["runs"], "runs: found a folder of runs, wanted a model, one of the runs, or a bag"),
         ([str(MODEL), "-o", "film.mp4"], "--output: found film.mp4, wanted a name that ends in .gif"),
         ([str(MODEL), "--vehicles", "0"], "--vehicles: found 0, wanted 1 to 2000"),
     ],
 )
 def test_what_cannot_be_filmed_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "metrics.jsonl").touch()
     assert main.main(["film", *arguments]) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
-    assert not list(Path().iterdir())
+    assert not list(Path().glob("*.*"))
 
 
 def test_a_recorded_training_is_no_flight_to_film(tmp_path, capsys):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,7 @@ def test_ctrl_c_ends_px4_when_it_is_disarmed_and_a_second_one_at_once(tmp_path, 
                 assert run.poll() is None
                 flight.write("landed\n")
         else:
+            time.sleep(0.5)  # two at once are one signal
             run.send_signal(signal.SIGINT)
             with contextlib.suppress(OSError):  # nobody reads any more, if it has ended already
                 os.close(os.open(tmp_path / "flight", os.O_WRONLY | os.O_NONBLOCK))

@@ -43,7 +43,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dt", type=float, metavar="S", help="nir: time step of the simulator that reads it (default: the control period)"
     )
-    parser.add_argument("--for", dest="reader", choices=READERS, help="nir: write it so that this package reads it right")
+    parser.add_argument(
+        "--for", dest="reader", choices=READERS, metavar="READER",
+        help=f"nir: write it so that this package reads it right: {', '.join(READERS)}",
+    )  # fmt: skip
     parser.add_argument("--readers", action="store_true", help="nir: compare how the packages that are installed read it")
 
 

@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--output: found {options.output}, wanted a name that ends in .gif")
     output_paths.require_file("--output", options.output, replaced=True)
     kind = report.kind(options.path)
+    if kind == "runs":
+        raise UsageError(f"{options.path}: found a folder of runs, wanted a model, one of the runs, or a bag")
     if options.vehicles is not None and kind == "bag":
         raise UsageError(f"--vehicles: found with the bag {options.path}, wanted with a run or a model")
     vehicles = 100 if options.vehicles is None else options.vehicles
