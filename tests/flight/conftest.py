@@ -5,12 +5,12 @@ import time
 
 import pytest
 import rclpy
-from hangar import LINK, MOTORS, PLAIN, Hangar
+from hangar import ADAPTING, LINK, MOTORS, PLAIN, Hangar
 from rehearsal import PROFILE, may_be_real_time
 
 os.environ.update(FASTDDS_DEFAULT_PROFILES_FILE=str(PROFILE), ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT")
 FLIGHTS = {"flight": {"kind": PLAIN}, "unruly_flight": {"kind": PLAIN, "unruly": True}, "link_flight": {"kind": LINK},
-           "motor_flight": {"kind": MOTORS}}  # fmt: skip
+           "motor_flight": {"kind": MOTORS}, "adapting_flight": {"kind": ADAPTING}}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,12 @@ def link_flight(hangar):
 def motor_flight(hangar):
     """The same with a policy and a guide that command the motors of a Crazyflie."""
     return hangar.fly(**FLIGHTS["motor_flight"])
+
+
+@pytest.fixture
+def adapting_flight(hangar):
+    """The same with an adapter beside it."""
+    return hangar.fly(**FLIGHTS["adapting_flight"])
 
 
 @pytest.hookimpl(tryfirst=True)

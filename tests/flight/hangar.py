@@ -12,6 +12,7 @@ from rehearsal import GUIDE, HOLD, LOITER_MODE, NODES, OFFBOARD_MODE, OUTPUTS, S
 
 HERE = Path(__file__).parent
 PLAIN = ("plain", ("record:=true",), {})
+ADAPTING = ("adapting", ("record:=true", "adapt:=true"), {})
 LINK = ("link", ("record:=false",), {"tampered": True, "signed": True})
 # At full noise crazyflie_real disagrees with the guide.
 MOTORS = ("motors", ("record:=false", "link:=embedded"), {"craft": "crazyflie"})
@@ -53,6 +54,7 @@ class Hangar:
             flight.link.tell("honest")
         wanted = {*OUTPUTS} - ({"snn_policy"} if unruly else set())
         wanted |= {"recorder"} if "record:=true" in flight.arguments else set()
+        wanted |= {"adapter"} if "adapt:=true" in flight.arguments else set()
         for node in flight.nodes().values():
             os.kill(node.process, signal.SIGCONT)
         if not unruly and self.unruly is not None:
