@@ -97,7 +97,7 @@ def test_an_error_with_a_name_from_a_file_does_not_clear_the_screen(tmp_path, ca
 @quickly
 @given(st.integers(0, 255), st.integers(0, 255), st.text(max_size=9), st.text(max_size=9), st.lists(st.floats(), max_size=6))
 def test_the_dashboard_draws_any_status(rung, reason, words, layout, numbers):
-    status = SimpleNamespace(rung=rung, reason=words, checkpoint_id=words, latched=reason)
+    status = SimpleNamespace(rung=rung, reason=words, checkpoint_id=words, latched=reason, wanted=reason % 2 > 0)
     policy = SimpleNamespace(
         reason=reason, checkpoint_id=words, epoch=0, detail=words, inference_time=0.0, state_age=0.0, spike_rate=(0.5,)
     )  # fmt: skip
