@@ -13,12 +13,9 @@ from rehearsal import FAST, GUIDE
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.certification import moving_scenario
-from spike_ctrl.certification.flight_core import Competitors
+from spike_ctrl.certification import campaign, moving_scenario
 from spike_ctrl.certification.flight_outcome import fly
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.policy import checkpoint
 
 pytestmark, proves = pytest.mark.flight, pytest.mark.proves
@@ -30,10 +27,7 @@ EVER = math.inf
 @pytest.fixture(scope="module")
 def who():
     found = checkpoint.load(resources.find("models", "crazyflie_real.safetensors"))
-    craft = airframe.load(found.manifest.contract.airframe)
-    rate_hz = found.manifest.contract.rate_hz
-    guide = GeometricGuide(craft, rate_hz=rate_hz)
-    return Competitors("crazyflie_real", found.compiled(), guide, craft), settings_for(craft, rate_hz)
+    return campaign.beside_guide("crazyflie_real", found, airframe.load(found.manifest.contract.airframe))
 
 
 def case(mark, place, kind, limit, until=EVER, size=0.0):

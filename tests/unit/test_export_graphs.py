@@ -14,6 +14,7 @@ import torch
 from snntorch.import_nir import import_from_nir
 
 from spike_ctrl._files import resources
+from spike_ctrl.cli import export as export_verb
 from spike_ctrl.cli.main import main
 from spike_ctrl.export import ExportError, nir_readers, onnx
 from spike_ctrl.export import nir as export_nir
@@ -65,6 +66,10 @@ def test_snntorch_flies_the_written_policy(tmp_path):
             np.testing.assert_allclose(np.tanh(readout[0].numpy()), action, atol=1e-5)
             spikes += mine.spike.mean()
     assert spikes > 0.05 * len(found.self_test)
+
+
+def test_the_command_offers_every_reader_that_has_a_form():
+    assert sorted(export_verb.READERS) == sorted(READERS)
 
 
 @pytest.mark.parametrize("reader", [None, *READERS])

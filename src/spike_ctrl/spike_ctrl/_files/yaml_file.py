@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -44,6 +45,19 @@ def read(path: Path, kind: str, error: type[Exception]) -> object:
     # dates, numbers and tags raise too
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as found:
         raise error(f"{kind} {path}: not valid YAML ({' '.join(str(found).split())})") from None
+
+
+def leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """The values of nested settings that are no mappings, by their dotted paths.
+
+    >>> dict(leaves({"name": "td3bc", "schedule": {"steps": 2000}}))
+    {'name': 'td3bc', 'schedule.steps': 2000}
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 class _StrictLoader(yaml.SafeLoader):

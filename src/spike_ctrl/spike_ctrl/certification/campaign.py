@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import json_lines, ray_cluster
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
 
 AT_ONCE = 4  # flights of a worker between two reports
 FLIGHTS, PLAN = "flights.jsonl", "campaign.json"
@@ -61,8 +62,14 @@ def _competitors(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
         raise CampaignError(f"{model}: action: found layout '{craft.action_layout}', wanted rates")
     if contract.airframe_hash != craft.hash:
         raise CheckpointError(f"{model}: airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
-    guide = GeometricGuide(craft, rate_hz=contract.rate_hz)
-    return Competitors(Path(model).stem, found.compiled(), guide, craft), settings_for(craft, contract.rate_hz)
+    return beside_guide(Path(model).stem, found, craft)
+
+
+def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competitors, FlightSettings]:
+    """A checkpoint, compiled, and the geometric guide, with the settings for this vehicle."""
+    rate_hz = found.manifest.contract.rate_hz
+    guide = GeometricGuide(craft, rate_hz=rate_hz)
+    return Competitors(name, found.compiled(), guide, craft), settings_for(craft, rate_hz)
 
 
 def refly(seed: int, model: Path, record=None) -> tuple[FlightOutcome, FlightCore]:
@@ -119,7 +126,8 @@ def _fly_all(
     who, data = str(model), checkpoint.read(model)
     parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
     if ray:
-        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, code(), part, clock) for part in parts}
+        sources = code()
+        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, clock) for part in parts}
         yield from ray_cluster.results(_fly_there, tasks, ray)
     elif workers == 1 or len(parts) <= 1:
         for seed in seeds:

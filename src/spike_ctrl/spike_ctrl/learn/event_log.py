@@ -6,11 +6,13 @@ log.add({"return": 412.0, "critic_loss": 0.03}, steps=1000000)    # return/train
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
+
+from spike_ctrl._files.yaml_file import leaves
 
 HEADLINES = ("return/validation", "survival/validation")  # the columns of TensorBoard's table of hyperparameters
 TIME = ("environment_steps", "offline_steps", "progress", "steps_per_second", "validation_seconds")
@@ -23,7 +25,8 @@ class EventLog:
 
     def __init__(self, folder: Path, recipe: Mapping[str, object], **about: str | int):
         self._writer = SummaryWriter(str(folder), flush_secs=10)
-        for summary in hparams(dict(_flat(recipe)) | about, dict.fromkeys(HEADLINES, 0.0)):
+        known = {name: value if isinstance(value, str | int | float) else str(value) for name, value in leaves(recipe)}
+        for summary in hparams(known | about, dict.fromkeys(HEADLINES, 0.0)):
             self._writer.file_writer.add_summary(summary)
 
     def add(self, metrics: Mapping[str, float], steps: int) -> None:
@@ -48,12 +51,3 @@ def tag(name: str) -> str:
         what = name.removeprefix("validation_")
         return f"{what}/validation" if what in EPISODES else f"return/{name}"
     return f"learner/{name}"
-
-
-def _flat(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str | float | bool]]:
-    """The leaves of nested settings, named by their dotted paths. What is no number or text is shown as text."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value if isinstance(value, str | int | float) else str(value)

@@ -20,11 +20,13 @@ class ReportError(ValueError):
 
 def kind(path: Path) -> str:
     """What a path is: "model", "run", "bag", or "runs" for a folder of runs. Raises ReportError for anything else."""
+    from spike_ctrl.report import told_run
+
     if path.suffix == ".safetensors" and checkpoint.place(path).is_file():
         return "model"
     if path.is_dir() and (path / "metrics.jsonl").is_file():
         return "run"
-    if path.is_dir() and (any(path.glob("*/metrics.jsonl")) or any(path.glob("*/*/metrics.jsonl"))):
+    if path.is_dir() and told_run.inside(path):
         return "runs"
     if (path.is_file() and path.suffix in (".mcap", ".db3")) or (path.is_dir() and any(path.glob("**/*.mcap"))):
         return "bag"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from spike_ctrl._files import yaml_file
+from spike_ctrl._files import json_lines, yaml_file
+from spike_ctrl._files.json_lines import BrokenLine
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.report import ReportError
 
@@ -52,7 +53,7 @@ class ToldRun:
         told = {"airframe": self.about.get("airframe_hash"), "vehicles": self.about.get("vehicles")}
         bags = self.about.get("bags")
         told |= {"bags": len(bags)} if isinstance(bags, list) else {}
-        return {name: str(value) for name, value in (*_flat(self.recipe), *told.items())}
+        return {name: str(value) for name, value in (*yaml_file.leaves(self.recipe), *told.items())}
 
     @cached_property
     def origin(self) -> dict[str, str]:
@@ -104,14 +105,11 @@ def steps(line: Mapping[str, float]) -> float:
 def metrics(path: Path) -> list[dict[str, float]]:
     """The lines of a run's metrics.jsonl. A last line that a kill has cut off is left out. Raises ReportError."""
     file = path / "metrics.jsonl"
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(_numbers(json.loads(line)))
-        except (ValueError, RecursionError):
-            if number < len(lines):
-                raise ReportError(f"{file}, line {number}: found '{line[:40]}', wanted a JSON mapping to numbers") from None
+    try:
+        found, _ = json_lines.read(file, _numbers, "metrics")
+    except BrokenLine as error:
+        told = f"found '{error.text[:40]}', wanted a JSON mapping to numbers"
+        raise ReportError(f"{file}, line {error.number}: {told}") from None
     if not found:
         raise ReportError(f"{file}: found no line, wanted metrics")
     return found
@@ -125,14 +123,6 @@ def _numbers(line: object) -> dict[str, float]:
     if not all(isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST) for value in known.values()):
         raise ValueError
     return {name: value for name, value in known.items() if math.isfinite(value)}
-
-
-def _flat(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _json(file: Path) -> dict:
