@@ -40,7 +40,7 @@ def test_a_dashboard_tells_what_is_published(ros_domain_id):
     node = rclpy.create_node("supervisor")
     status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
     state_out = node.create_publisher(VehicleState, "state", qos.LOCKSTEP)
-    watch = subprocess.Popen([executable("spike-ctrl"), "watch", "--seconds", "3"], stdout=subprocess.PIPE, text=True)
+    watch = subprocess.Popen([executable("spike-ctrl"), "watch", "--seconds", "6"], stdout=subprocess.PIPE, text=True)
     seen = np.zeros((2, 18), np.float32)
     seen[0, :3] = (0.06, 0.08, 0.0)
     while watch.poll() is None:
@@ -53,7 +53,7 @@ def test_a_dashboard_tells_what_is_published(ros_domain_id):
     assert watch.returncode == 0, text
     wanted = (r"LAND for \d s   the autopilot lands", "told to", r"error 0\.100 m", r"state +\d+ +\d+ ms")
     for words in (*wanted, "warning +it lands", "supervisor"):
-        assert re.search(words, text), words
+        assert re.search(words, text), f"{words} in {text}"
 
 
 @pytest.mark.installed
