@@ -1,7 +1,7 @@
 """Compares surrogate slopes (fixed at 2, 50 and 100, interval, adaptive) in supervised and reinforcement learning.
 
 BC     behaviour cloning of flights that the guide flew; an epoch is one pass over them
-TD3    the recipe td3bc without its labels (bc 0), with its jump start
+TD3    the recipe td3bc without its labels (bc 0), with its jump start: td3_jump_start
 TD3BC  the recipe td3bc with its labels; in the full size only
 MG     the recipe default, the model gradient
 An epoch of the last three is EPOCH_STEPS environment steps.
@@ -95,8 +95,7 @@ def variants(plans: Sequence[recipes.Recipe], quick: bool) -> list[tuple[str, re
 def with_schedule(method: str, plan: recipes.Recipe, schedule: dict) -> recipes.Recipe:
     """The recipe with this slope schedule. For the method TD3 it has no labels."""
     with_slope = dataclasses.replace(plan, network=dataclasses.replace(plan.network, slope=dict(schedule)))
-    without_label = {"bc": 0.0, "bc_end": 0.0, "q_from": 0.0, "q_full": 0.0}
-    return training_run.changed(with_slope, **without_label) if method == "TD3" else with_slope
+    return training_run.changed(with_slope, bc=0.0, bc_end=0.0) if method == "TD3" else with_slope
 
 
 def measure(settings: dict, context: UnitContext) -> UnitResult:

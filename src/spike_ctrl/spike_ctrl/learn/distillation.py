@@ -37,7 +37,7 @@ class Distillation:
         self.step_worth = recipe.task.floored(airframe.hover, self.settings.root)
         self.best = self.step_worth.unit / (1 - self.settings.gamma)
         with actors.seeded(generator):
-            self.critic = Critic(recipe.critic_width, generator)
+            self.critic = Critic(recipe.critic_width)
         self.actor_optimiser = torch.optim.Adam(actor.parameters(), foreach=True)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
         self.hidden: actors.State = actor.initial_state(vehicles)

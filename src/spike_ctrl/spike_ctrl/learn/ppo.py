@@ -35,7 +35,7 @@ class PPO:
         self.settings, self.schedule = recipe.ppo, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
         self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.root)
-        self.critic = Critic(recipe.critic_width, generator)
+        self.critic = Critic(recipe.critic_width)
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
         learned = [] if recipe.ppo.deviation_end else list(self.noise)
         self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *learned])
@@ -156,7 +156,7 @@ def generalised_advantages(
 class Critic(nn.Module):
     """The value [...] of what is seen [..., 18 + 4], in units of the mean and spread of past returns."""
 
-    def __init__(self, width: int, generator: torch.Generator):
+    def __init__(self, width: int):
         super().__init__()
         layers = [nn.Linear(*sizes) for sizes in itertools.pairwise((22, width, width, 1))]
         self.output = layers[2]
