@@ -6,11 +6,9 @@ import time
 from dataclasses import dataclass
 
 from rclpy.node import Node
-from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
 from spike_ctrl_flight.operator_services import SERVICES, parse_place
-from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -34,6 +32,11 @@ class FlightOperator(Node):
         p = self.parameters = declare(self, Parameters)
         self.started, self.future = time.monotonic(), None
         if p.request == "set_target":
+            # These bring numpy, for which no other request waits.
+            from spike_ctrl_msgs.srv import SetTarget
+
+            from spike_ctrl_ros.convert import fill
+
             if not p.setpoint:
                 raise NodeParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
             position, yaw = parse_place(p.setpoint)

@@ -7,7 +7,6 @@ there would leave stale machine code in use.
 from __future__ import annotations
 
 import hashlib
-import importlib.abc
 import os
 import re
 import sys
@@ -35,7 +34,7 @@ def use(package: Path) -> None:
     sys.modules["numba"].config.CACHE_DIR = os.environ[VARIABLE]  # it has read its environment
 
 
-class _BeforeNumba(importlib.abc.MetaPathFinder):
+class _BeforeNumba:
     """Finds nothing. It names the folder as soon as numba is looked for, which reads its environment when it is loaded."""
 
     def __init__(self, package: Path) -> None:

@@ -5,7 +5,16 @@ from spike_ctrl._files import resources
 launching.run(resources.find("launch", "sim_train.launch.py"), ["vehicles:=64"])
 """
 
-from spike_ctrl.launching.runner import arguments, become, run
+import importlib
+
+from spike_ctrl.launching.installed import become
 from spike_ctrl.launching.substitutions import LaunchError
 
 __all__ = ["LaunchError", "arguments", "become", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """`arguments` or `run`, imported now: who becomes a node, as `spike-ctrl ask`, does not wait for the runner."""
+    if name in ("arguments", "run"):
+        return getattr(importlib.import_module("spike_ctrl.launching.runner"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

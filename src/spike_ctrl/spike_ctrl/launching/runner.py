@@ -10,16 +10,14 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NoReturn
 
 import yaml
 
-from spike_ctrl._files import resources
 from spike_ctrl._files.text_table import output_width
 from spike_ctrl.launching import actions, launch_modules, node_parameters
+from spike_ctrl.launching.installed import environment, executable, prefixes
 from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen, prefix
 from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, text
@@ -44,7 +42,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
                 print(_table(declared))
                 return 0
             configurations = _parse(arguments, declared)
-            for key, value in _environment().items():
+            for key, value in environment().items():
                 os.environ.setdefault(key, value)
             if real:
                 return _run_with_ros(launch_file, configurations)
@@ -60,41 +58,6 @@ def arguments(launch_file: Path) -> list:
     """The arguments that a launch file declares, as DeclareLaunchArgument. Raises LaunchError."""
     with nullcontext() if _ros_has_launch() else launch_modules.installed():
         return _load(launch_file).get_launch_arguments()
-
-
-def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
-    """Replace this process by a node, with the environment that a launch file would give it. Raises LaunchError."""
-    environment = _environment() | os.environ
-    words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
-    os.execve(program := executable(package, name, _prefixes(environment)), [program, "--ros-args", *words], environment)
-
-
-def executable(package: str, name: str, prefixes: list[Path]) -> str:
-    """The path of an executable of a package. Raises LaunchError, which lists the places that were searched."""
-    # Not resolved: the interpreter of a virtual environment is a link to another folder.
-    places = [prefix / "lib" / package / name for prefix in prefixes] + [Path(sys.executable).parent / name]
-    for place in places:
-        if os.access(place, os.X_OK) and place.is_file():
-            return str(place)
-    searched = ", ".join(str(place) for place in places)
-    raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
-
-
-def _prefixes(environment: Mapping[str, str]) -> list[Path]:
-    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
-
-
-def _environment() -> dict[str, str]:
-    """Environment variables that every process gets unless the caller has set them."""
-    return {
-        "AMENT_PREFIX_PATH": sys.prefix,
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(resources.find("config", "fastdds.xml")),
-        "OMP_NUM_THREADS": "1",  # several processes share the cores
-        "PYTHONUNBUFFERED": "1",
-        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",  # the launch names the node, and time needs half a line
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
 
 
 def _ros_has_launch() -> bool:
@@ -244,7 +207,7 @@ class LaunchContext:
 
     def prefixes(self) -> list[Path]:
         """Folders in which packages may be installed."""
-        return _prefixes(self.environment)
+        return prefixes(self.environment)
 
     # From start to end.
 

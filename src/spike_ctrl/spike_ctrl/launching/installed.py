@@ -1,0 +1,46 @@
+"""The installed executables of packages, and the environment that they start in."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from spike_ctrl._files import resources
+from spike_ctrl.launching.substitutions import LaunchError
+
+
+def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
+    """Replace this process by a node, with the environment that a launch file would give it. Raises LaunchError."""
+    found = environment() | os.environ
+    words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
+    os.execve(program := executable(package, name, prefixes(found)), [program, "--ros-args", *words], found)
+
+
+def executable(package: str, name: str, places: list[Path]) -> str:
+    """The path of an executable of a package. Raises LaunchError, which lists the places that were searched."""
+    # Not resolved: the interpreter of a virtual environment is a link to another folder.
+    wanted = [place / "lib" / package / name for place in places] + [Path(sys.executable).parent / name]
+    for place in wanted:
+        if os.access(place, os.X_OK) and place.is_file():
+            return str(place)
+    searched = ", ".join(str(place) for place in wanted)
+    raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
+
+
+def prefixes(environment: Mapping[str, str]) -> list[Path]:
+    """Where packages are installed, the first one first."""
+    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
+
+
+def environment() -> dict[str, str]:
+    """Environment variables that every process gets unless the caller has set them."""
+    return {
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(resources.find("config", "fastdds.xml")),
+        "OMP_NUM_THREADS": "1",  # several processes share the cores
+        "PYTHONUNBUFFERED": "1",
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",  # the launch names the node, and time needs half a line
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
