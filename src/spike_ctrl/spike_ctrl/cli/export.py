@@ -1,7 +1,7 @@
 """Write a policy as C, Crazyflie app, NIR or ONNX, and test it.
 
 C for a microcontroller, an app for the Crazyflie's firmware, a NIR graph or an ONNX model. The checkpoint's self-test runs
-through the result.
+through the result. A policy that was trained on many airframes, as any_quad, also as a checkpoint for one of yours.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ spike-ctrl export models/crazyflie.safetensors --to crazyflie --firmware ../craz
 spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
 spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir --for snntorch --readers -o policy.nir
 spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx
+spike-ctrl export models/any_quad.safetensors --to checkpoint --airframe my_quad.yaml -o my_quad.safetensors
 """
-FORMATS = ("c", "crazyflie", "nir", "onnx")
+FORMATS = ("c", "checkpoint", "crazyflie", "nir", "onnx")
 READERS = ("norse", "sinabs", "snntorch", "spikingjelly")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
     parser.add_argument("--to", required=True, choices=FORMATS, help="what to write")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; nir, onnx: the file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; else the file")
+    parser.add_argument("--airframe", help="checkpoint: the airframe that is to be flown, a name or a path to a YAML file")
     parser.add_argument("--weights", choices=("float32", "int8"), help="in C: type of the weights (default: float32)")
     parser.add_argument("--state", choices=("int16", "int32"), help="int8 weights: type of a membrane (default: int32)")
     parser.add_argument("--prefix", help="c: begins all names of files, functions and constants (default: policy)")
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
     in_c = ("c", "crazyflie")
     belongs = {
+        "airframe": ("checkpoint",),
         "weights": in_c,
         "state": in_c,
         "prefix": ("c",),
@@ -71,13 +74,16 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--{flag}: found with --to {options.to}, wanted only with --to {' or '.join(targets)}")
     if options.state and options.weights != "int8":
         raise UsageError(f"--state: found with {options.weights or 'float32'} weights, wanted only with --weights int8")
+    if options.to == "checkpoint" and not options.airframe:
+        raise UsageError("--to checkpoint: found no --airframe, wanted the one that is to be flown")
     if options.to in in_c:
         output_paths.require_folder("--output", options.output)
     else:
         output_paths.require_file("--output", options.output, replaced=True)
     found = checkpoint.load(options.model)
+    kinds = {"c": _to_c, "checkpoint": _to_checkpoint, "crazyflie": _to_crazyflie, "nir": _to_nir, "onnx": _to_onnx}
     try:
-        return {"c": _to_c, "crazyflie": _to_crazyflie, "nir": _to_nir, "onnx": _to_onnx}[options.to](options, found)
+        return kinds[options.to](options, found)
     except ExportError as error:
         raise UsageError(str(error)) from None
 
@@ -213,6 +219,33 @@ def _to_onnx(options, found) -> int:
         print("not checked: onnxruntime is not installed (pip install onnxruntime)")
     else:
         print(f"self-test in onnxruntime: {len(found.self_test)} steps, largest difference {worst:.2g}")
+    return 0
+
+
+def _to_checkpoint(options, found) -> int:
+    from spike_ctrl import airframe
+    from spike_ctrl._files import atomic_file, provenance
+    from spike_ctrl.evaluation.benchmark import evaluate, table
+    from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.export import for_airframe
+    from spike_ctrl.learn import recipe as recipes
+    from spike_ctrl.policy import checkpoint
+
+    about, craft = found.manifest, airframe.load(options.airframe)
+    ranges = recipes.find(about.recipe).task.airframes if about.recipe else None
+    if ranges is None:
+        only = f"its task draws no airframes: the policy knows {about.contract.airframe} alone"
+        raise UsageError(f"{options.model}: recipe '{about.recipe}': {only}, wanted a policy such as any_quad")
+    carrier = airframe.load(about.contract.airframe)
+    for_airframe.require_drawable(found, craft, carrier, ranges)
+    print(f"evaluating on 1024 starts of {craft.name} ...", flush=True)
+    flown = evaluate(PolicyController(found.policy), craft)
+    print(table({options.model.stem: flown}))
+    evaluation = {"frozen": flown.to_dict()}
+    data = for_airframe.adopted(found, craft, {"command": provenance.command(), "evaluation": evaluation})
+    atomic_file.replace(options.output, lambda path: atomic_file.write(path, data))
+    made = checkpoint.load(options.output)
+    print(f"{options.output}: {_contract(made)}; self-test passed, {len(made.self_test)} steps")
     return 0
 
 

@@ -1,0 +1,47 @@
+"""A checkpoint for a certain airframe, of a policy that was trained on many and is told nothing of the one that it flies.
+
+The weights stay; the contract names the airframe. Whatever flies it then checks that as it does for every other policy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.export import ExportError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.sim import airframe_sampler
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
+
+
+def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, ranges: AirframeRanges) -> None:
+    """Raise ExportError where `craft` could not have been drawn in the training, or has its rotors in other places.
+
+    carrier, ranges: what the policy was trained on.
+    """
+    contract = found.manifest.contract
+    if contract.airframe_hash != carrier.hash:
+        raise ExportError(
+            f"airframe {carrier.name}: found {carrier.hash}, wanted {contract.airframe_hash} of the checkpoint"
+        )
+    for name in ("rotor_x", "rotor_y", "rotor_spin"):
+        signs = [np.sign(getattr(airframe, name)).astype(int).tolist() for airframe in (craft, carrier)]
+        if signs[0] != signs[1]:
+            raise ExportError(f"airframe {craft.name}: {name}: found signs {signs[0]}, wanted {signs[1]}")
+    try:
+        craft.require_layout(contract.action)
+        airframe_sampler.require_within(craft, ranges)
+    except AirframeError as error:
+        raise ExportError(str(error)) from None
+
+
+def adopted(found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> bytes:
+    """The bytes of the checkpoint for `craft`. about: `command` and `evaluation` of its manifest."""
+    origin = {name: getattr(found.manifest, name) for name in ("recipe", "seed", "commit", "tolerance")}
+    contract = dataclasses.replace(found.manifest.contract, airframe=craft.name, airframe_hash=craft.hash)
+    return checkpoint.dumps(found.weights, contract, graph=found.graph or None, **origin, **about)
