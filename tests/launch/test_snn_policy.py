@@ -11,6 +11,7 @@
 - who listens is told which neurons spiked, step by step
 - its reasons are those of the message
 - once it flies no collection of garbage goes through what the model brought
+- in flight it is ready for a successor of either kind before it answers: nothing is compiled or imported beside the control
 """
 
 import hashlib
@@ -353,3 +354,29 @@ def test_a_collection_of_garbage_in_flight_does_not_go_through_what_the_model_br
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     flown, objects = done.stdout.split()[-2:]
     assert flown == "True" and int(objects) < 20_000, done.stdout
+
+
+READY = """
+import sys
+from spike_ctrl_policy.loader import Loader
+Loader(compiled=True, expect={}, realtime=True, allowed=None, rehearsed=None).get_ready()
+from spike_ctrl.policy.compiled_runtime import _step
+print(len(_step.signatures), "onnxruntime" in sys.modules)
+"""
+
+
+def test_what_only_the_first_policy_of_a_kind_needs_is_done_before_any_flies(ros_domain_id):
+    pytest.importorskip("onnxruntime")
+    told = subprocess.run([sys.executable, "-c", READY], capture_output=True, text=True, timeout=60)
+    assert told.stdout == "1 True\n", told.stderr
+    model = resources.folder("models") / "sih_quadx.safetensors"
+    given = ("flight:=true", "airframe:=sih_quadx", f"model:={model}")
+    node = subprocess.Popen([executable("snn_policy"), "--ros-args", *(w for p in given for w in ("-p", p))])
+    try:
+        deadline = time.monotonic() + 20
+        while "onnxruntime" not in Path(f"/proc/{node.pid}/maps").read_text():
+            assert time.monotonic() < deadline and node.poll() is None, "the network of another kind is met in the air"
+            time.sleep(0.05)
+    finally:
+        node.send_signal(signal.SIGINT)
+        node.wait(10)

@@ -5,15 +5,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.rehearsal import rehearse
-from spike_ctrl.policy import allow_list, checkpoint
+from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime
 from spike_ctrl.policy.allow_list import AllowedModels
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import Flown
 from spike_ctrl.sim.observation import SIZE
+from spike_ctrl.snn.weight_shapes import weight_shapes
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
@@ -34,6 +36,19 @@ class Loader:
     realtime: bool
     allowed: AllowedModels | None
     rehearsed: Airframe | None
+
+    def get_ready(self) -> None:
+        """Do what only the first policy of a kind needs: to compile its step, to load onnxruntime.
+
+        Other threads wait for that, 20 ms and 17 ms for onnxruntime: too long beside a policy in command.
+        """
+        if self.compiled:
+            from spike_ctrl.policy.compiled_runtime import CompiledPolicy
+
+            CompiledPolicy(
+                {name: np.ones(shape, np.float32) for name, shape in weight_shapes((SIZE, 1, 1, ACTIONS)).items()}
+            )
+        onnx_runtime.warm_up()
 
     def message(self, message: Checkpoint) -> Flown:
         """The checkpoint in a message. Raises CheckpointError."""

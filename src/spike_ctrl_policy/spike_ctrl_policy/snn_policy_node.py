@@ -99,6 +99,8 @@ class SnnPolicy(LifecycleNode):
             except Exception as error:  # rclpy would swallow any
                 self.refuse(error)
                 return TransitionCallbackReturn.FAILURE
+            if self.parameters.flight:
+                self.loader.get_ready()
             realtime_scheduling.freeze_objects()
         return TransitionCallbackReturn.SUCCESS
 

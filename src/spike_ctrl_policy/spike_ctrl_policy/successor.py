@@ -1,5 +1,6 @@
 """A new checkpoint in flight: it is loaded beside the control, flies in shadow, and takes over when it is accepted."""
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -10,13 +11,19 @@ from spike_ctrl.policy.pilot import Pilot
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
 
+YIELD = 5e-4  # s, instead of Python's 5 ms: the control may need the interpreter three times for a tick
+
 
 class Successor:
-    """load: gives the policy of a message, None where it is refused; it runs in a thread of its own."""
+    """load: gives the policy of a message, None where it is refused.
+
+    It runs in a thread of its own, which has to hand over the interpreter within YIELD of being asked.
+    """
 
     def __init__(self, node: Node, pilot: Pilot, layout: str, load: Callable[[Checkpoint], object]):
         self.node, self.pilot, self.layout, self.load = node, pilot, layout, load
         self._loaded: list = []
+        sys.setswitchinterval(YIELD)
         self.action_out = node.create_publisher(VehicleAction, "candidate/action", qos.STREAM)
         node.create_subscription(Acceptance, "policy/acceptance", self.on_acceptance, qos.STATUS)
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from spike_ctrl.policy.network_graph import (
     ACTION,
+    MAX_IR_VERSION,
     NEXT_STATE,
     OBSERVATION,
+    OPSET,
     STATE,
     GraphError,
     parse,
@@ -91,6 +93,23 @@ class OnnxPolicy:
     def spike_rates(self, state: State) -> tuple[float, ...]:
         """(): a graph does not say which of its numbers are spikes."""
         return ()
+
+
+def warm_up() -> None:
+    """Check, load and step a network of one number, where the packages are installed.
+
+    The first network of a process has other threads wait for the interpreter for 20 ms and more, the next ones for 2.
+    """
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return
+    face = [onnx.helper.make_tensor_value_info(name, 1, ["vehicles", 1]) for name in (OBSERVATION, ACTION)]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Tanh", [OBSERVATION], [ACTION])], "one", face[:1], face[1:])
+    versions = {"opset_imports": [onnx.helper.make_opsetid("", OPSET)], "ir_version": MAX_IR_VERSION}
+    policy = OnnxPolicy(onnx.helper.make_model(graph, **versions).SerializeToString(), {})
+    policy.step(np.zeros(1, np.float32), policy.initial_state())
 
 
 def _session(graph: bytes) -> Any:
