@@ -351,18 +351,10 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
 
 def _baselines(options, vehicle) -> dict:
     """Controllers that nobody trained here, which see the observation alone."""
-    from spike_ctrl.control.firmware_pid import FirmwarePid
-    from spike_ctrl.control.mellinger import Mellinger
-    from spike_ctrl.evaluation.controllers import GuideController, RaptorController
+    from spike_ctrl.evaluation.leaderboard import baseline
 
-    flown = {}
-    if options.pid:
-        flown["PID, Crazyflie firmware"] = GuideController(FirmwarePid(vehicle), privileged=False)
-    if options.mellinger:
-        flown["Mellinger, Crazyflie firmware"] = GuideController(Mellinger(vehicle), privileged=False)
-    if options.raptor:
-        try:
-            flown["RAPTOR"] = RaptorController()
-        except ModuleNotFoundError as error:
-            raise UsageError(str(error)) from None
-    return flown
+    labels = {"pid": "PID, Crazyflie firmware", "mellinger": "Mellinger, Crazyflie firmware", "raptor": "RAPTOR"}
+    try:
+        return {label: baseline(name, vehicle) for name, label in labels.items() if getattr(options, name)}
+    except ModuleNotFoundError as error:
+        raise UsageError(str(error)) from None

@@ -46,7 +46,7 @@ def entry(name: str, airframe: Airframe) -> Entry:
     CheckpointError and AirframeError.
     """
     if name in BASELINES:
-        return Entry(_baseline(name, airframe))
+        return Entry(baseline(name, airframe))
     if named_object.is_name(name):
         return Entry(controllers.controller(NamedObject(name).make("POLICY", LeaderboardError), airframe)[0])
     found = checkpoint.load(name)
@@ -56,7 +56,8 @@ def entry(name: str, airframe: Airframe) -> Entry:
     return Entry(flies, found if spiking else None)
 
 
-def _baseline(name: str, airframe: Airframe) -> Controller:
+def baseline(name: str, airframe: Airframe) -> Controller:
+    """A controller that nobody trained here, one of BASELINES. Raises ModuleNotFoundError where RAPTOR is not installed."""
     if name == "guide":
         return GuideController(GeometricGuide(airframe))
     if name == "raptor":
