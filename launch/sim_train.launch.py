@@ -99,8 +99,12 @@ def from_backend(context):
         values.setdefault(name, value)
     if values["vehicles"] != "1":
         raise ValueError(f"backend:=px4: vehicles: found {values['vehicles']}, wanted 1")
-    if (found := recipe.find(values["recipe"]).algorithm) != "td3bc":
-        raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {found}, wanted td3bc")
+    plan = recipe.find(values["recipe"])
+    if plan.algorithm != "td3bc":
+        raise ValueError(f"backend:=px4: recipe {values['recipe']}: algorithm: found {plan.algorithm}, wanted td3bc")
+    if plan.schedule.hover_trim:
+        wanted = "wanted false: it trims in simulation, and this vehicle is another"
+        raise ValueError(f"backend:=px4: recipe {values['recipe']}: schedule.hover_trim: found true, {wanted}")
 
 
 def values_of(names):

@@ -134,7 +134,10 @@ RUN_LIMITS = {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """An iteration is `iteration_steps` vehicle-steps; the rest says what happens in each, and what decays over the run."""
+    """An iteration is `iteration_steps` vehicle-steps; the rest says what happens in each, and what decays over the run.
+
+    hover_trim: at the end the policy is shifted by how far it hovers beside the set-point, see `evaluation.hover_trim`.
+    """
 
     steps: int = within(5_000_000, 1000, 10_000_000_000)
     iteration_steps: int = within(4096, 16, 1_000_000)
@@ -142,6 +145,7 @@ class ScheduleSettings:
     learning_rate_end: float = within(1e-3, 1e-7, 1.0)
     averaging: float = within(0.005, 1e-5, 1.0)
     evaluations: int = within(20, 1, 1000)
+    hover_trim: bool = False
 
 
 def require_run(vehicles: int, steps: int, seed: int, prefix: str = "") -> None:

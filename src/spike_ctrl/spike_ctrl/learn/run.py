@@ -23,6 +23,7 @@ import yaml
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.evaluation import hover_trim
 from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
@@ -31,6 +32,7 @@ from spike_ctrl.learn.event_log import EventLog
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 
 SAVE_PERIOD = 60.0  # wall seconds between saves of the resumable state
 WIDTH = 70  # characters of a line of progress: with the node's name it fits a terminal of 80
@@ -191,13 +193,19 @@ class Run:
         _write_about(self)
 
     def finish(self) -> Evaluation:
-        """The frozen evaluation of the best policy, written into its checkpoint and to evaluation.json."""
+        """The frozen evaluation of the best policy, which may be trimmed before, written into its checkpoint and to
+        evaluation.json.
+        """
         self.validate()
         saved = checkpoint.load(self.policy_path)
-        evaluation = evaluate(PolicyController(saved.policy), self.learner.airframe)
+        weights, policy, neuron = saved.weights, saved.policy, saved.manifest.contract.neuron
+        if self.learner.recipe.schedule.hover_trim and neuron is not None:
+            weights = hover_trim.trimmed(weights, neuron, self.learner.airframe)
+            policy = SpikingPolicy(weights, neuron)
+        evaluation = evaluate(PolicyController(policy), self.learner.airframe)
         figures = evaluation.to_dict()
         self.save_policy(
-            saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, saved.weights
+            saved.manifest.evaluation | {"frozen": figures, "training_seconds": round(self.seconds, 1)}, weights
         )
         _write_json(self.folder / "evaluation.json", figures)
         self.save()
