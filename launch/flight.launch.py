@@ -79,6 +79,7 @@ EMBEDDED_OPTIONS = [
     # name, type, default, description
     ("seed", int, "0", "Seed of the embedded vehicle's sensor noise."),
     ("noise", float, "1.0", "Factor of its sensor noise against PX4's simulation."),
+    ("sensors", str, "", "Recipe whose sensors' errors its estimate has beside the noise, such as real; empty: none."),
     ("latency", float, "0.0", "Delay of the commands to it, s."),
     ("mass", float, "1.0", "Factor of its mass, unknown to guide and policy."),
     ("thrust", float, "1.0", "Factor of its rotors' thrust."),
@@ -180,6 +181,8 @@ def check_flight(context):
     if values["vehicle"] == "embedded":
         ranges.require(given("seed noise latency mass thrust lag"), udp_server.RANGES)
         airframe.altered(craft, **given("mass thrust lag"))
+        if values["sensors"]:
+            recipe.sensors(values["sensors"])
         if values["truth"]:
             output_paths.require_file("truth", Path(values["truth"]), made=True)
     if values["record"] == "true":

@@ -47,6 +47,8 @@ def test_what_a_node_would_refuse_is_refused_once_and_leaves_no_bag(start_graph,
     [
         ("mass:=-1", "mass: found -1, wanted 0.1 to 10"),
         ("thrust:=nan", "thrust: found nan, wanted 0.1 to 10"),
+        ("sensors:=reel", "recipe 'reel' not found; known: "),
+        ("sensors:=td3bc", "recipe td3bc: task.randomisation.sensors: found no errors, wanted some, such as real"),
         ("latency:=soon", "the value of latency: found 'soon', wanted float"),
         ("truth:=/proc/x", "truth /proc/x: cannot be written"),
         ("connection:=udpin:127.0.0.1:0", "vehicle:=embedded: connection: found 'udpin:127.0.0.1:0', wanted "),

@@ -5,6 +5,7 @@
 - a GRU flies in onnxruntime: its actions are those of the torch module; the status tells the time of a step, and no spikes
 - a new checkpoint flies in shadow through the warm-up and then takes over; a damaged one leaves the old one flying
 - a state that is not finite gets no answer, and the status names the field
+- a policy that sees the battery's voltage answers with it; without one, or with an old one, it says so and does not answer
 - after a lost tick, and in real time after the process hung, it flies in shadow through the warm-up, from the zero state
 - a checkpoint that is not in the list of allowed files does not fly, neither the model given nor one that arrives
 - who comes later is still told the file that it was started with
@@ -27,6 +28,8 @@ import rclpy
 import torch
 from output import executable
 from plain_networks import GRU, saved
+from seeing_voltage import seeing
+from sensor_msgs.msg import BatteryState
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, Spikes, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
@@ -34,11 +37,13 @@ from spike_ctrl._files import resources
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.pilot import Reason
+from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.snn.weight_shapes import weight_shapes
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
+from spike_ctrl_ros.standard_topics import battery
 
 SIZES = (18, 16, 8, 4)
 VEHICLES, WARM_UP = 3, 5
@@ -141,6 +146,34 @@ def test_answers_equal_the_library_and_are_repeated_unchanged(talker):
         np.testing.assert_array_equal(view(answer).action, action)
         again = talker.ask(talker.observation, tick=talker.tick)
         assert again.action == answer.action
+
+
+def test_a_policy_that_sees_the_voltage_answers_only_where_it_is_known(start):
+    data = seeing(weight=0.3)
+    talker = start(1, "realtime:=true", "max_age:=60.0", "airframe:=crazyflie_real", data=data)
+    battery_out = talker.node.create_publisher(BatteryState, "battery", qos.STATUS)
+    talker.until(battery_out.get_subscription_count)
+
+    def refused() -> bool:
+        talker.state_out.publish(talker.state(tick=1))
+        assert not talker.answers
+        return any(s.detail.startswith("voltage: found none, wanted the battery's") for s in talker.status)
+
+    talker.until(refused)
+    battery_out.publish(battery(3.5, 0.5, time.monotonic_ns() - 11_000_000_000))
+    talker.status.clear()
+    talker.until(refused)  # a second later, when it has come and changed nothing
+    battery_out.publish(battery(3.5, 0.5, time.monotonic_ns() - 1_000_000_000))
+    policy = checkpoint.loads(data).compiled()
+    seen = talker.until(lambda: answered_at_first(talker))
+    wanted, _ = policy.step(complete(policy, talker.observation, 3.5), policy.initial_state(1))
+    np.testing.assert_array_equal(view(seen).action, wanted)
+
+
+def answered_at_first(talker: Talker) -> VehicleAction | None:
+    talker.state_out.publish(talker.state(tick=1))
+    rclpy.spin_once(talker.node, timeout_sec=0.2)
+    return talker.answers[0] if talker.answers else None
 
 
 @pytest.mark.parametrize("parameters", [(), ("realtime:=true", "max_age:=60.0")])

@@ -26,6 +26,20 @@ class GRU(nn.Module):
         return torch.tanh(self.readout(state)), state
 
 
+class Linear(nn.Module):
+    """tanh of a linear map, which remembers nothing."""
+
+    def __init__(self, inputs, outputs, generator):
+        super().__init__()
+        self.readout = nn.Linear(inputs, outputs)
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 1)
+
+    def step(self, observation, state):
+        return torch.tanh(self.readout(observation)), state
+
+
 class Memory(NamedTuple):
     action: torch.Tensor  # [batch, 4]
     steps: torch.Tensor  # [batch, 1]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seeing_voltage import seeing
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -135,7 +136,8 @@ def hover_setpoint(position=HOVER, yaw=0.0):
 def observed(app, state, sensors=None, setpoint=None):
     out = (ctypes.c_float * 18)()
     setpoint = setpoint or hover_setpoint()
-    app.snn_observe(ctypes.byref(state), ctypes.byref(sensors or Sensors()), ctypes.byref(setpoint), out)
+    volts = ctypes.c_float(VOLTS)
+    app.snn_observe(ctypes.byref(state), ctypes.byref(sensors or Sensors()), ctypes.byref(setpoint), volts, out)
     return np.array(out)
 
 
@@ -161,6 +163,16 @@ def test_a_quarter_turn_in_a_second_is_half_pi(app):
     state = State(quaternion=Quaternion(0, 0, 0, 1))
     seen = observed(app, state, Sensors(gyro=Vector(90, -90, 45)))
     np.testing.assert_allclose(seen[15:], [np.pi / 2, -np.pi / 2, np.pi / 4], atol=1e-5)
+
+
+def test_a_policy_that_sees_the_voltage_is_told_it_as_its_checkpoint_says(tmp_path):
+    loaded = checkpoint.loads(seeing())
+    app = ctypes.CDLL(str(compiled(tmp_path, crazyflie_app.app(loaded, "seeing", Form(), airframe.load("crazyflie_real")))))
+    out, told = (ctypes.c_float * 19)(), loaded.manifest.contract.voltage
+    state = State(quaternion=Quaternion(0, 0, 0, 1))
+    given = ctypes.byref(state), ctypes.byref(Sensors()), ctypes.byref(hover_setpoint())
+    app.snn_observe(*given, ctypes.c_float(3.3), out)
+    assert out[18] == pytest.approx((3.3 - told.middle) / told.span, abs=1e-6) and out[17] == 0
 
 
 def compensated(force, volts):

@@ -89,35 +89,37 @@ OBJECTIVE = Objective(
 
 @pytest.mark.parametrize("late", [False, True], ids=["seen at once", "seen late and turned"])
 @pytest.mark.parametrize("craft", [MOTORS, RATES], ids=["motors", "rates"])
-def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_of_its_module(craft, late):
+@pytest.mark.parametrize("volts", [None, (np.float32(3.7), np.float32(1.3))], ids=["voltage unseen", "voltage seen"])
+def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_of_its_module(craft, late, volts):
     """The kernel against torch's autograd through the control step, whose own gradient the tests above and below hold."""
-    steps, rng = 8, np.random.default_rng(0)
-    m = motion(craft, DT)
+    steps, rng, inputs = 8, np.random.default_rng(0), 18 if volts is None else 19
+    m, told = motion(craft, DT), volts or closed_loop_kernel.NO_VOLTS
     rest = np.float32(craft.hover if m.layout == "motors" else 0.5)
     for seed in range(20):
-        network = SpikingNetwork((18, 24, 12, 4), generator=torch.Generator().manual_seed(seed))
+        network = SpikingNetwork((inputs, 24, 12, 4), generator=torch.Generator().manual_seed(seed))
         environment = Environment(craft, LANES, Task(randomisation=SPREAD))
         environment.reset(seed=seed)
         command = rng.uniform(0, 1, (MAX_DELAY, 4, LANES)).astype(np.float32)
         flight = SegmentConditions(
             noise=rng.normal(0, 0.1, (steps, 4, LANES)).astype(np.float32),
-            sensor_noise=rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32),
+            sensor_noise=rng.normal(0, 0.02, (steps, inputs, LANES)).astype(np.float32),
             delay=rng.uniform(0, 4, LANES).astype(np.float32),
             course=rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32),
+            volts=volts,
         )
         sights = [None, None]
         if late:
             turn = rng.normal(0, 0.1, (steps, 3, LANES)).astype(np.float32)
             age, before = rng.uniform(0, 4, (steps, LANES)), rng.normal(size=(MAX_AGE, 18, LANES))
             sights = [closed_loop_kernel.sight(turn, np.float32(age), np.float32(before)) for _ in range(2)]
-        tape = closed_loop_kernel.tape(steps, 36, LANES, m.layout)
+        tape = closed_loop_kernel.tape(steps, 36, LANES, m.layout, inputs)
         tape.command[:MAX_DELAY] = command
         policy = _views(network, lambda parameter: parameter.detach().numpy())
         model, buffer = (m.arms, m.extension, m.dt, rest, m.loop, m.late, policy), environment.buffer.copy()
-        closed_loop_kernel.fly(buffer, *model, tape, *flight[:4], sights[0])
+        closed_loop_kernel.fly(buffer, *model, tape, *flight[:4], sights[0], told)
         states = dynamics.read(buffer, STATE_ROWS, LANES), dynamics.read(buffer, BATTERY_ROWS, LANES)
         gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))
-        rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0]
+        rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0], told
         closed_loop_kernel.pull(buffer, *model, tape, *rest_of)
         theta = torch.cat([layer.theta.detach() for layer in network.layers]).numpy()
         if np.abs(tape.membrane[1:] - theta[:, None]).min() > 1e-5:  # rounding decides about no spike
@@ -134,6 +136,33 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
         np.testing.assert_allclose(sights[0].recent, sights[1].recent, rtol=1e-4, atol=1e-5)
     for wanted, parameter in zip(_flat(gradient), network.parameters(), strict=True):
         assert np.linalg.norm(parameter.grad.numpy() - wanted) < 1e-4 * np.linalg.norm(wanted)
+
+
+def test_the_cost_of_a_flight_by_the_voltage_alone_changes_with_the_policy_as_its_gradient_says():
+    """Finite differences of a policy that sees nothing but the voltage, whose sag its own commands cause."""
+    m, steps = motion(MOTORS, DT), 25
+    environment = Environment(MOTORS, LANES, Task(randomisation=SPREAD))
+    environment.reset(seed=1)
+    flight = SegmentConditions(
+        noise=np.zeros((steps, 4, LANES), np.float32), sensor_noise=np.zeros((steps, 19, LANES), np.float32),
+        delay=np.zeros(LANES, np.float32), course=np.zeros((steps, 3, LANES), np.float32),
+        volts=(np.float32(TERMS["battery"].nominal), np.float32(1.0)),
+    )  # fmt: skip
+
+    def cost(gain):
+        flown = module_gradient.fly(
+            lambda seen, state: (torch.tanh(0.2 + gain * seen[:, 18:]).tile(1, 4), state), (), environment.buffer.copy(), m,
+            np.float32(MOTORS.hover), np.full((MAX_DELAY, 4, LANES), 0.5, np.float32), flight, OBJECTIVE,
+        )  # fmt: skip
+        return flown.cost
+
+    gain = torch.tensor(0.8, requires_grad=True)
+    cost(gain).backward()
+    step = 0.02
+    with torch.no_grad():
+        wanted = (cost(gain + step) - cost(gain - step)).item() / (2 * step)
+    assert abs(wanted) > 1e-2
+    assert gain.grad.item() == pytest.approx(wanted, rel=5e-3)
 
 
 def test_gradients_with_a_rate_loop_are_those_of_finite_differences():

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import BatteryModel
+from spike_ctrl.cli.main import main
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.sim import dynamics
@@ -15,6 +16,7 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.gymnasium_environments import make_env
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_errors import ERRORS, LateSight, SensorErrors, SensorSettings, disturbed
+from spike_ctrl.simulated_px4 import udp_server
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.plant import TICK, Plant
@@ -203,6 +205,23 @@ def test_the_embedded_vehicles_estimate_has_the_errors_and_the_age_that_are_aske
         moving = still._replace(position=(tick * TICK, 0.0, 0.0))
         late.append(tick * TICK - estimator.advance(moving, True, parameters).position[0])
     assert len(set(np.round(late[12:], 6))) == 1 and 0 < late[-1] <= 0.04
+
+
+def test_the_verb_vehicle_gives_the_estimate_and_the_battery_the_errors_of_a_recipe(monkeypatch):
+    served = []
+    monkeypatch.setattr(udp_server, "serve", lambda vehicle, *rest: served.append(vehicle))
+    given = "--connection 127.0.0.1:9 --local 127.0.0.1:0 --station none --airframe crazyflie_real --noise 0".split()
+    assert main(["vehicle", *given, "--sensors", "real_voltage"]) == main(["vehicle", *given]) == 0
+    off, volts = [], []
+    for vehicle in served:
+        for _ in range(200):
+            vehicle.tick()
+            off.append(np.subtract(vehicle.estimate.rates, vehicle.truth.gyro))
+            volts.append(vehicle.battery.voltage - vehicle.plant.battery[1])
+    found, exact = np.split(np.array(off), 2)
+    np.testing.assert_allclose(found.std(0), [0.045, 0.045, 0.007], rtol=0.2)
+    assert np.std(volts[:200]) == pytest.approx(0.02, rel=0.2)
+    assert not exact.any() and not any(volts[200:])
 
 
 def test_an_airframe_with_a_battery_flies_embedded_and_its_battery_is_told():

@@ -27,6 +27,7 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages, offboard
+from spike_ctrl_flight.battery_topic import BatteryTopic
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
 from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
@@ -76,6 +77,7 @@ class VehicleBridge(Node):
         self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
         self.status_out = self.create_publisher(AutopilotStatus, "autopilot", qos.STREAM)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self.battery = BatteryTopic(self)
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_subscription(AutopilotRequest, "autopilot_request", self.on_request, qos.STATUS)
@@ -117,6 +119,7 @@ class VehicleBridge(Node):
             guided = self.passed.guide_flies(state.received, self.settings)
             self.state_out.publish(flight_messages.vehicle_state(state, self.memory.target, on_ground, guided))
         self.raw_out.publish(flight_messages.state_message(sample))
+        self.battery.show(status, sample.stamp)
         if state is not None and self.odometry_out.get_subscription_count():
             row = (*state.position, *state.quaternion, *state.velocity, *state.rates)
             self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))

@@ -73,6 +73,10 @@ class LearnerNode(Node):
                 f"recipe: algorithm: found {self.learner.recipe.algorithm}, which explores by itself, wanted one that "
                 "learns from any flight; train it in one process: spike-ctrl train"
             )
+        if self.learner.voltage is not None:
+            raise NodeParameterError(
+                "recipe: network.voltage: found true, wanted false in a graph, whose states lack it; train: spike-ctrl train"
+            )
         self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)

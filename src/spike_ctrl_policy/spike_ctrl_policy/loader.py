@@ -10,11 +10,11 @@ from spike_ctrl_msgs.msg import Checkpoint
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.rehearsal import rehearse
-from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime
+from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime, voltage_input
 from spike_ctrl.policy.allow_list import AllowedModels
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import Flown
-from spike_ctrl.sim.observation import SIZE
+from spike_ctrl.sim.observation import LAYOUT, SIZE
 from spike_ctrl.snn.weight_shapes import weight_shapes
 from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError
@@ -63,8 +63,9 @@ class Loader:
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
         policy = found.compiled() if self.compiled else found.policy
-        if (policy.inputs, policy.outputs) != (SIZE, ACTIONS):
-            sizes = f"found {policy.inputs} and {policy.outputs}, wanted {SIZE} and {ACTIONS}"
+        inputs = SIZE + (contract.voltage is not None)
+        if (policy.inputs, policy.outputs) != (inputs, ACTIONS):
+            sizes = f"found {policy.inputs} and {policy.outputs}, wanted {inputs} and {ACTIONS}"
             raise CheckpointError(f"{name}: inputs and outputs: {sizes}")
         if self.rehearsed is not None and (
             why := rehearse(policy, self.rehearsed, contract.rate_hz, lambda: time.sleep(LET_CONTROL_RUN))
@@ -77,6 +78,15 @@ def of_file(path: str) -> Checkpoint:
     """A file as a message of epoch 0, unchecked. Raises CheckpointError where it cannot be read."""
     data = checkpoint.read(path)
     return fill(Checkpoint(), name=path, sha256=hashlib.sha256(data).hexdigest(), data=data)
+
+
+def layout_of(model: str) -> str:
+    """The layout of observations that a flight with this model has: its own where it is one that a flight can show."""
+    try:
+        found = checkpoint.about(checkpoint.read(model), model).contract.observation
+    except CheckpointError:
+        return LAYOUT  # configure says what is wrong with it
+    return found if found == voltage_input.LAYOUT else LAYOUT
 
 
 def require_numba() -> None:

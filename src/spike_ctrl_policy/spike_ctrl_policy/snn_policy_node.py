@@ -13,17 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from sensor_msgs.msg import BatteryState
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
+from spike_ctrl.flight.measured_voltage import KEPT, STALE, MeasuredVoltages
 from spike_ctrl.flight.queued_states import QueueWatch
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
 from spike_ctrl.sim.observation import LAYOUT
-from spike_ctrl_policy.loader import Loader, listed, of_file, require_numba
+from spike_ctrl_policy.loader import Loader, layout_of, listed, of_file, require_numba
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
 from spike_ctrl_ros import qos
@@ -57,8 +60,9 @@ class SnnPolicy(LifecycleNode):
             vehicle = airframe.load(p.airframe)
         except AirframeError as error:
             raise NodeParameterError(str(error)) from None
-        self.expect = {"airframe_hash": vehicle.hash, "observation": LAYOUT, "action": vehicle.action_layout}
         self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
+        layout = layout_of(p.model) if self.realtime and p.model else LAYOUT
+        self.expect = {"airframe_hash": vehicle.hash, "observation": layout, "action": vehicle.action_layout}
         if fast := self.realtime and p.runtime == "numba":
             require_numba()
         rehearsed = vehicle if p.flight else None
@@ -74,6 +78,9 @@ class SnnPolicy(LifecycleNode):
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
+        self.voltages = MeasuredVoltages()
+        if layout == voltage_input.LAYOUT:
+            self.create_subscription(BatteryState, "battery", self.on_battery, qos.STATUS)
         self.successor = Successor(self, self.pilot, vehicle.action_layout, self.load) if p.flight else None
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
@@ -145,6 +152,17 @@ class SnnPolicy(LifecycleNode):
             self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > wanted}
             self.pilot.take(found) if epoch else self.pilot.warm(found)
 
+    def on_battery(self, message: BatteryState) -> None:
+        self.voltages = self.voltages.heard(nanoseconds(message.header.stamp), message.voltage)
+
+    def voltage(self, stamp: int) -> float | None:
+        """The battery's voltage (V) for the state of this stamp (ns); None: unknown."""
+        found, age = self.voltages.at(stamp)
+        if age > STALE:
+            words = f"battery: the last voltage is {age * 1e-9:.1f} s old; it counts up to {KEPT * 1e-9:.0f} s"
+            self.get_logger().warning(words, throttle_duration_sec=1.0)
+        return found
+
     def on_state(self, message: VehicleState) -> None:
         received = time.monotonic()
         if not (self.active and self.rival.clear):
@@ -166,7 +184,7 @@ class SnnPolicy(LifecycleNode):
             return
         first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
         self.queue, waited = self.queue.received(nanoseconds(message.header.stamp) * 1e-9, received)
-        times = {"now": received, "waited": waited}
+        times = {"now": received, "waited": waited, "voltage": self.voltage(nanoseconds(message.header.stamp))}
         found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, **times)
         self.inference = time.monotonic() - received
         self.step_times.add(self.inference)

@@ -47,7 +47,7 @@ KNOWN = {
 }
 FLIGHT = (
     "command", "supervisor/status", "flight_state", "autopilot", "autopilot_request", "set_point", "preflight",
-    "candidate/action", "policy/acceptance",
+    "candidate/action", "policy/acceptance", "battery",
 )  # fmt: skip
 PERIOD = 1.0  # s between flushes and diagnostics
 MEGABYTE = 1_000_000

@@ -57,6 +57,9 @@ class Replayer(Node):
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
             raise NodeParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
+        if choice.contract.voltage is not None:
+            found = f"found a checkpoint that sees the battery's voltage, {choice.words}"
+            raise NodeParameterError(f"parameter 'model': {found}, wanted another; spike-ctrl replay {p.bag} replays it")
         for note in recording.notes:
             self.get_logger().warning(note)
         # The checkpoint of the epoch that a state names answers at once, without a warm-up. Epochs count from 1 here.

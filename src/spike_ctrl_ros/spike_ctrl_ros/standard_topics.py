@@ -1,10 +1,12 @@
-"""Standard messages for any ROS tool: odometry of one vehicle, diagnostics of a node."""
+"""Standard messages for any ROS tool: odometry and battery of one vehicle, diagnostics of a node."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
+from sensor_msgs.msg import BatteryState
 
 from spike_ctrl_ros.convert import time_message
 
@@ -29,6 +31,14 @@ def odometry(state: np.ndarray, stamp: int) -> Odometry:
     )
     twist.linear.x, twist.linear.y, twist.linear.z = map(float, to_world.T @ (vx, vy, vz))
     twist.angular.x, twist.angular.y, twist.angular.z = rates
+    return message
+
+
+def battery(voltage: float, charge: float, stamp: int) -> BatteryState:
+    """A battery: V, charge 0..1; what else the message says is unknown. stamp: ns."""
+    unknown = dict.fromkeys(("temperature", "current", "charge", "capacity", "design_capacity"), math.nan)
+    message = BatteryState(voltage=float(voltage), percentage=float(charge), present=True, **unknown)
+    message.header.stamp, message.header.frame_id = time_message(stamp), "base_link"
     return message
 
 

@@ -30,6 +30,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import dynamics
+from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
 
@@ -63,6 +64,8 @@ def require_tunable(parent: Checkpoint, craft: Airframe) -> None:
         raise FineTuningError(f"layout: found '{contract.action}', wanted 'rates'")
     if contract.airframe_hash != craft.hash:
         raise FineTuningError(f"airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
+    if contract.observation != LAYOUT:
+        raise FineTuningError(f"observation: found '{contract.observation}', wanted '{LAYOUT}'")
     if contract.neuron is None:
         raise FineTuningError(f"network: found {contract.network or 'a graph'}, wanted the spiking network of this library")
 

@@ -248,7 +248,8 @@ class FlightCore:
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
-            found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, now=now)
+            more = {"now": now, "voltage": self.vehicle.battery.voltage}
+            found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, **more)
             if not found.commands:
                 return None
             flown = self.pilot.flown

@@ -133,6 +133,8 @@ def run(options: argparse.Namespace) -> int:
             vehicle.require_layout(found.manifest.contract.action)
         else:
             require_airframe(found, vehicle, str(model))
+        if options.simulator and found.manifest.contract.voltage:
+            raise UsageError(f"--simulator: found {model}, which sees the battery's voltage, wanted one that does not")
         policies[model] = PolicyController(found.policy)
     if any(real) and vehicle.battery is None:
         raise UsageError(

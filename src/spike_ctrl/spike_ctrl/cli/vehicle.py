@@ -22,6 +22,7 @@ spike-ctrl vehicle --set COM_OF_LOSS_T=0.2 --set COM_OBL_RC_ACT=4
 spike-ctrl vehicle --set EKF2_ACC_NOISE=1.0 --set EKF2_GYR_NOISE=0.1   # an estimate that wanders less
 spike-ctrl vehicle --instance 1 --seed 3 --speed 5
 spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the vehicle that was described
+spike-ctrl vehicle --airframe crazyflie_real --sensors real --noise 0   # an estimate that errs as a Crazyflie's
 spike-ctrl vehicle --set SIH_WIND_N=3.0                                # wind from north, m/s, as in PX4's simulation
 spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none
 spike-ctrl vehicle --px4-hil tcp:4560               # PX4's own firmware flies our dynamics, in lockstep
@@ -31,7 +32,7 @@ eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl
 # Defaults of the options that only the vehicle with an autopilot of its own has, and only the one that PX4 flies.
 OWN = {
     "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
-    "truth": None,
+    "truth": None, "sensors": "",
 }  # fmt: skip
 PX4_HIL = {"rate": 250.0, "home": None, "patience": 5.0, "px4_environment": False}
 
@@ -58,6 +59,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sensor noise (default: 0)")
     parser.add_argument(
         "--noise", type=float, default=1.0, help="sensor noise, as a multiple of PX4's simulation (default: 1)"
+    )
+    parser.add_argument(
+        "--sensors",
+        metavar="RECIPE",
+        help="errors of a recipe's sensors, beside the noise, such as real (default: none)",
     )
     parser.add_argument("--latency", type=float, help="delay of commands, s (default: 0)")
     for name, what in (("mass", "the mass"), ("thrust", "the rotors' thrust"), ("lag", "the lag of motors and rate loop")):
@@ -101,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
 def _serve_mavlink(options, craft) -> int:
     """Fly until a signal."""
     from spike_ctrl.flight import realtime_scheduling
+    from spike_ctrl.learn import recipe
     from spike_ctrl.px4.signing import Signing, SigningError, read_key
     from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
     from spike_ctrl.simulated_px4.plant import Plant
@@ -121,6 +128,7 @@ def _serve_mavlink(options, craft) -> int:
             options.speed,
             signing=signing,
             system=1 + options.instance,
+            sensors=recipe.sensors(options.sensors) if options.sensors else None,
         )
         print(f"airframe {craft.name}", flush=True)
         Plant(craft).advance(0.0, (0.0, 0.0, 0.0), running=False)

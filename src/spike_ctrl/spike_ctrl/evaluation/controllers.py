@@ -16,6 +16,7 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim.environment import Environment
 
 Array = NDArray[Any]
@@ -39,7 +40,10 @@ class Controller(Protocol):
 
 
 class PolicyController:
-    """A policy alone, which sees the 18 numbers only. Keeps the mean spike rate of each layer, where something spikes."""
+    """A policy alone, which sees the 18 numbers only, or the measured voltage beside them where it was trained so.
+
+    Keeps the mean spike rate of each layer, where something spikes.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -50,8 +54,9 @@ class PolicyController:
         self._rates: list[tuple[float, ...]] = []
 
     def act(self, observation: Array, environment: Environment | None) -> Array:
-        """The policy's actions (N, 4)."""
-        action, self._state = self.policy.step(observation, self._state)
+        """The policy's actions (N, 4). Raises VoltageError where it sees the voltage and the vehicle tells none."""
+        seen = complete_of(self.policy, observation, environment)
+        action, self._state = self.policy.step(seen, self._state)
         self._rates.append(self.policy.spike_rates(self._state))
         return action
 

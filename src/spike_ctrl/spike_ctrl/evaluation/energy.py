@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim.environment import Environment
 from spike_ctrl.snn.weight_shapes import fan_in
 
@@ -74,8 +75,9 @@ class CountingSpikes:
         self.spikes = np.zeros(sum(self.policy.sizes[1:-1]))
 
     def act(self, observation: np.ndarray, environment: Environment) -> np.ndarray:
-        action, self._state = self.policy.step(observation, self._state)
-        self.inputs += (observation != 0).sum(0)
+        seen = complete_of(self.policy, observation, environment)
+        action, self._state = self.policy.step(seen, self._state)
+        self.inputs += (seen != 0).sum(0)
         self.spikes += self._state.spike.sum(1)
         self.steps += len(observation)
         return action

@@ -17,6 +17,7 @@ from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim import airframe_sampler
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
@@ -51,6 +52,7 @@ def read(
     found: list[tuple[Floats, Floats]] = []
     felt, seen = np.zeros((airframes, 2 * len(policy.theta))), np.zeros((airframes, policy.inputs))
     for step in range(1, EPISODE_STEPS + 1):
+        observation = complete_of(policy, observation, environment)
         action, state = policy.step(observation, state)
         into = (step - 1) % PERIOD - (PERIOD - WINDOW)
         if into == 0:

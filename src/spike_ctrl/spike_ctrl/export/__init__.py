@@ -20,6 +20,12 @@ def neuron_of(found: Checkpoint, name: str, form: str) -> Neuron:
     return neuron
 
 
+def voltage_words(found: Checkpoint) -> dict[str, float]:
+    """How a policy that sees the battery's voltage V has it, as metadata: (V - middle) / span; {} for one that does not."""
+    seen = found.manifest.contract.voltage
+    return {} if seen is None else {"voltage_middle": seen.middle, "voltage_span": seen.span}
+
+
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
     """Write files, by their paths in a folder, which is created if it is missing. Raises ExportError."""
     try:

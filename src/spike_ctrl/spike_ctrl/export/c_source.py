@@ -16,6 +16,7 @@ import numpy as np
 
 from spike_ctrl.export import ExportError, c_literals, c_step, neuron_of, write_files
 from spike_ctrl.export.integer_policy import IntegerPolicy, quantise
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.observation import LAYOUT
@@ -30,6 +31,8 @@ FIELDS = (
     "VELOCITY_X, VELOCITY_Y, VELOCITY_Z",
     "RATE_X, RATE_Y, RATE_Z",
 )
+VOLTAGE_WORDS = """, and of the battery's
+   voltage V (volts) as it is measured: (V - VOLTAGE_MIDDLE) / VOLTAGE_SPAN"""
 OUTPUTS = {
     "motors": "rotor speeds of the motors front-right, back-right, back-left, front-left: u = (action + 1) / 2",
     "rates": "collective thrust, 0 is hover, and body rates about x, y, z as shares of the airframe's limits",
@@ -95,8 +98,9 @@ def source(found: Checkpoint, name: str, form: Form = Form(), prefix: str = PREF
         raise ExportError(f"prefix: found {prefix!r}, wanted a name in C of lower-case letters, digits and _")
     contract, observations = found.manifest.contract, found.self_test
     neuron = neuron_of(found, name, "C")
-    if contract.observation != LAYOUT:
-        raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {LAYOUT!r}")
+    if contract.observation not in (LAYOUT, voltage_input.LAYOUT):
+        wanted = f"{LAYOUT!r} or {voltage_input.LAYOUT!r}"
+        raise ExportError(f"{name}: observation: found {contract.observation!r}, wanted {wanted}")
     if contract.action not in OUTPUTS:
         raise ExportError(f"{name}: action: found {contract.action!r}, wanted one of {', '.join(OUTPUTS)}")
     if form.integer:
@@ -149,9 +153,13 @@ def _header(found: Checkpoint, form: Form, prefix: str) -> str:
         "NEURONS": sum(contract.sizes[1:-1]),
         "OUTPUTS": contract.sizes[-1],
     }
+    fields, voltage = FIELDS, ""
+    if (seen := contract.voltage) is not None:
+        constants |= {"VOLTAGE_MIDDLE": f"{seen.middle!r}f", "VOLTAGE_SPAN": f"{seen.span!r}f"}
+        fields, voltage = (*FIELDS, "VOLTAGE"), VOLTAGE_WORDS
     upper = prefix.upper()
     defines = "\n".join(f"#define {upper}_{key} {value}" for key, value in constants.items())
-    order = ",\n    ".join(f"{upper}_" + line.replace(", ", f", {upper}_") for line in FIELDS)
+    order = ",\n    ".join(f"{upper}_" + line.replace(", ", f", {upper}_") for line in fields)
     return f"""#ifndef SPIKE_CTRL_{upper}_H
 #define SPIKE_CTRL_{upper}_H
 
@@ -160,7 +168,7 @@ def _header(found: Checkpoint, form: Form, prefix: str) -> str:
 {defines}
 
 /* Observation, in the frame of the set-point (its position and yaw; ENU world, FLU body): position (m), rotation matrix
-   body to that frame (row-major), velocity (m/s), body rates (rad/s, not degrees). */
+   body to that frame (row-major), velocity (m/s), body rates (rad/s, not degrees){voltage}. */
 enum {{
     {order}
 }};

@@ -103,7 +103,7 @@ def weights_id(found: Checkpoint) -> int:
 
 def _config(airframe: Airframe, duty: bool, weights: int) -> str:
     limits = "\n".join(f"#define SNN_{key} {value} /* {why} */" for key, (value, why) in LIMITS.items())
-    curve = "\n".join(f"#define SNN_CURVE_{i} {value:.9g}f" for i, value in enumerate(airframe.thrust_curve))
+    curve = "\n".join(f"#define SNN_CURVE_{i} {value:#.9g}f" for i, value in enumerate(airframe.thrust_curve))
     meaning = "u is the motors' duty" if duty else "u is the normalised rotor speed of the thrust curve"
     return f"""/* Written by spike-ctrl export; do not edit. Airframe {airframe.name}. */
 #ifndef SNN_CONFIG_H

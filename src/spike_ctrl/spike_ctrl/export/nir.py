@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files import atomic_file
-from spike_ctrl.export import ExportError, neuron_of
+from spike_ctrl.export import ExportError, neuron_of, voltage_words
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.snn.neuron import Reset
 
@@ -186,7 +186,7 @@ def _metadata(found: Checkpoint, dt: float, form: NirForm) -> dict[str, str | fl
         "airframe": contract.airframe,
         "airframe_hash": contract.airframe_hash,
         "checkpoint_sha256": found.manifest.sha256,
-    }
+    } | voltage_words(found)
 
 
 def _package():

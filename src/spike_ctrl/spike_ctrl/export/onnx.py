@@ -1,6 +1,6 @@
 """Exports a policy as an ONNX model of one step. The state is an input and an output.
 
-inputs   observation [vehicles, 18], membrane [vehicles, neurons]: zeros at first, then the last next_membrane
+inputs   observation [vehicles, 18 or 19], membrane [vehicles, neurons]: zeros at first, then the last next_membrane
 outputs  action [vehicles, 4] in [-1, 1], next_membrane, spike [vehicles, neurons]
 
 A network of another kind than ours is written as the graph that it is, see `policy.network_graph`, with its weights inside.
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl._files import atomic_file
-from spike_ctrl.export import ExportError
+from spike_ctrl.export import ExportError, voltage_words
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
@@ -29,7 +29,8 @@ def model(found: Checkpoint):
     made = found.policy.graph.model(found.weights) if isinstance(found.policy, OnnxPolicy) else _of_layers(found, onnx)
     fields = ("airframe", "airframe_hash", "observation", "action", "rate_hz")
     about = {name: str(getattr(found.manifest.contract, name)) for name in fields}
-    onnx.helper.set_model_props(made, about | {"checkpoint_sha256": found.manifest.sha256})
+    about |= {"checkpoint_sha256": found.manifest.sha256} | {k: str(v) for k, v in voltage_words(found).items()}
+    onnx.helper.set_model_props(made, about)
     onnx.checker.check_model(made, full_check=True)
     return made
 

@@ -17,6 +17,7 @@ from spike_ctrl._files.arrays import Scalars
 from spike_ctrl._files.kernel import FASTMATH
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
 from spike_ctrl.sim.dynamics import (
     COMMAND,
@@ -31,6 +32,7 @@ from spike_ctrl.sim.dynamics import (
     ROWS,
     THRUST,
     VELOCITY,
+    VOLTAGE,
     rk4_lane,
     unpack_arms,
 )
@@ -94,7 +96,8 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange 
     state = policy.initial_state(VEHICLES)
     for _ in range(round(SECONDS * rate_hz)):
         yield (seen := _observe(buffer))
-        action, state = policy.step(seen, state)
+        voltage = dynamics.read(buffer, VOLTAGE, VEHICLES) if airframe.battery else None
+        action, state = policy.step(complete(policy, seen, voltage), state)
         _advance(buffer, late, *plant)
         action = np.clip(action, -1.0, 1.0)
         if rates:

@@ -50,11 +50,12 @@ class Stepped(Protocol):
 
 def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:
     """The network that a recipe asks for, at its random start. Raises RecipeError where it names code that does not fit."""
+    inputs = OBSERVATION_SIZE + settings.voltage
     if settings.code:
-        return from_name(settings.code, OBSERVATION_SIZE, ACTION_SIZE, generator)
+        return from_name(settings.code, inputs, ACTION_SIZE, generator)
     neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
     hover = math.atanh(at_hover(airframe))
-    sizes = (OBSERVATION_SIZE, *settings.hidden, ACTION_SIZE)
+    sizes = (inputs, *settings.hidden, ACTION_SIZE)
     return SpikingNetwork(sizes, neuron, generator=generator, output_bias=[hover] * ACTION_SIZE)
 
 

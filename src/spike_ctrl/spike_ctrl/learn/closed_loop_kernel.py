@@ -29,8 +29,8 @@ from spike_ctrl.sim.block_step import (
     retreat_motors,
     retreat_rates,
 )
-from spike_ctrl.sim.dynamics import AT, LANES, ROWS, unpack_arms
-from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, SEEN, observe_adjoint_lane
+from spike_ctrl.sim.dynamics import AT, LANES, ROWS, VOLTAGE, unpack_arms
+from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, BATTERY, SEEN, observe_adjoint_lane
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
@@ -41,6 +41,7 @@ from spike_ctrl.snn.surrogate import derivative
 
 _remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
 _adjoint, _derivative, _mapped = inlined(adjoint), inlined(derivative), inlined(action_mapping.command)
+NO_VOLTS = (np.float32(0), np.float32(0))
 _LANES, _ZERO, _HALF, _ONE = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1)
 
 
@@ -60,7 +61,7 @@ class Tape(NamedTuple):
     """What a segment leaves behind. Entries "before" hold what was there before step t."""
 
     state: np.ndarray  # [T S + 1, B / LANES, rows * LANES] before each of S substeps a step, as `block_step` keeps it
-    observation: np.ndarray  # [T, 18, B] what the network saw
+    observation: np.ndarray  # [T, 18, B] what the network saw; [T, 19, B] with the voltage
     membrane: np.ndarray  # [T + 1, N, B] before
     spike: np.ndarray  # [T + 1, N, B] before
     command: np.ndarray  # [T + MAX_DELAY, 4, B] u = (action + 1) / 2, those of the last MAX_DELAY steps first
@@ -80,13 +81,13 @@ def sight(turn: np.ndarray, age: np.ndarray, before: np.ndarray) -> Sight:
     return Sight(turn, age, np.concatenate([before, np.zeros((len(age), *before.shape[1:]), np.float32)]))
 
 
-def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors") -> Tape:
-    """Room for a segment of `steps` steps with actions of this layout."""
+def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors", inputs: int = OBSERVATION_SIZE) -> Tape:
+    """Room for a segment of `steps` steps with actions of this layout and so many numbers in an observation."""
     if vehicles % LANES:
         raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}")
     shapes = (
         (steps * SUBSTEPS_OF[layout] + 1, vehicles // LANES, SIZES[layout] * LANES),
-        (steps, OBSERVATION_SIZE, vehicles),
+        (steps, inputs, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + 1, neurons, vehicles),
         (steps + MAX_DELAY, 4, vehicles),
@@ -123,6 +124,22 @@ def _see_late(buffer, block, noise, observation, turn, age, recent):
             observation[row + 2, b] += x * turn[1, b] - y * turn[0, b]
         for i in range(OBSERVATION_SIZE):
             observation[i, b] += noise[i, b]
+
+
+@kernel(**BLOCKWISE)
+def _see_voltage(buffer, block, noise, observation, volts):
+    """The voltage as it is measured, last in the observation: at once, since it is no part of the state's estimate."""
+    base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
+    for lane in range(_LANES):
+        seen = (buffer[base + AT[VOLTAGE] + lane] - volts[0]) * volts[1]
+        observation[OBSERVATION_SIZE, first + lane] = seen + noise[OBSERVATION_SIZE, first + lane]
+
+
+@kernel(**BLOCKWISE)
+def _see_voltage_back(adjoint, block, by_input, volts):
+    at = np.uint64(block * ADJOINT_ROWS * LANES)
+    for lane in range(_LANES):
+        adjoint[at + AT[BATTERY + 1] + lane] += volts[1] * by_input[OBSERVATION_SIZE, block * LANES + lane]
 
 
 @inlined
@@ -164,15 +181,19 @@ def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course, sight=None):
+def fly(
+    buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course, sight=None,
+    volts=NO_VOLTS,
+):  # fmt: skip
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
     buffer: vehicles of `dynamics`, in the frame of their set-points, whose yaw is 0. dt: s, of a substep. rest: u of
     hover. extension: `dynamics.extension`. loop, late: of the rate loop (`rate_loop.constants`, `delay_substeps`); loop
-    None: `motors`. noise: of the actions [T, 4, B] and of the observations [T, 18, B]. delay [B] float32: control steps from
-    a command to its effect. course [T, 3, B]:
-    by how much (m) the set-point moves in each step; what the policy is told of its velocity is in `sensor_noise`.
-    sight: None if the policy sees the present, but for `sensor_noise`.
+    None: `motors`. noise, sensor_noise: of the actions [T, 4, B] and of the observations, of the tape's shape. delay [B]
+    float32: control steps from a command to its effect. course [T, 3, B]: by how much (m) the set-point moves in each step;
+    what the policy is told of its velocity is in `sensor_noise`.
+    sight: None if the policy sees the present, but for `sensor_noise`. volts: (middle, 1 / span), float32, for observations
+    that end with the battery's voltage, see `voltage_input`.
     Returns the four squared errors and (change of u)^2, each summed over steps and vehicles.
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
@@ -189,6 +210,8 @@ def fly(buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sens
             else:
                 recent = sight.recent[t : t + MAX_AGE + 1]
                 _see_late(buffer, block, sensor_noise[t], tape.observation[t], sight.turn[t], sight.age[t], recent)
+            if tape.observation.shape[1] > OBSERVATION_SIZE:
+                _see_voltage(buffer, block, sensor_noise[t], tape.observation[t], volts)
         start = 0
         signal = tape.observation[t]
         for layer in range(layers):
@@ -244,7 +267,10 @@ def _command(output, bias, noise, command, gain):
 
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
-def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient, sight=None):
+def pull(
+    buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient, sight=None,
+    volts=NO_VOLTS,
+):  # fmt: skip
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
     The cost of step t is on the state it led to and on its command u_t. slope: k of the surrogate derivative.
@@ -256,7 +282,7 @@ def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, cou
     by_command = np.zeros((steps + MAX_DELAY, 4, vehicles), np.float32)
     later = np.zeros((neurons, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
-    by_input = np.empty((OBSERVATION_SIZE, vehicles), np.float32)
+    by_input = np.empty((tape.observation.shape[1], vehicles), np.float32)
     by_recent = np.zeros((MAX_AGE + (steps if sight is not None else 0), OBSERVATION_SIZE, vehicles), np.float32)
     incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
     by_last_spike = np.zeros((len(policy.bias[layers - 1]), vehicles), np.float32)  # of the last layer, if it is recurrent
@@ -310,6 +336,8 @@ def pull(buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, cou
         if sight is not None:
             _look_back(by_input, sight.turn[t], sight.age[t], by_recent[t : t + MAX_AGE + 1])
         for block in range(blocks):
+            if tape.observation.shape[1] > OBSERVATION_SIZE:
+                _see_voltage_back(adjoint, block, by_input, volts)
             _see_back(buffer, block, adjoint, by_input, objective)
 
 

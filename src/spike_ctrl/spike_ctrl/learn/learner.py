@@ -34,6 +34,7 @@ from spike_ctrl.learn.onnx_graph import graph_of
 from spike_ctrl.learn.ppo import PPO
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
@@ -64,6 +65,8 @@ class Learner:
 
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int):
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
+        self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
+        self.inputs = OBSERVATION_SIZE + recipe.network.voltage
         self.generator = torch.Generator().manual_seed(seed)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
@@ -190,10 +193,13 @@ class Learner:
     def contract(self) -> Contract:
         """What the policy is for, as its checkpoints say."""
         airframe = self.airframe
-        about = (airframe.name, airframe.hash, LAYOUT, airframe.action_layout, RATE_HZ)
+        layout = LAYOUT if self.voltage is None else voltage_input.LAYOUT
+        about = (airframe.name, airframe.hash, layout, airframe.action_layout, RATE_HZ)
         if isinstance(self.actor, SpikingNetwork):
-            return Contract(*about, self.actor.sizes, replace(self.actor.neuron, detach_reset=False))
-        return Contract(*about, (OBSERVATION_SIZE, 4), neuron=None, network=str(self.recipe.network.code))
+            neuron = replace(self.actor.neuron, detach_reset=False)
+            return Contract(*about, self.actor.sizes, neuron, voltage=self.voltage)
+        network = str(self.recipe.network.code)
+        return Contract(*about, (self.inputs, 4), neuron=None, network=network, voltage=self.voltage)
 
     def flying_weights(self) -> dict[str, np.ndarray]:
         """The weights that explore."""
@@ -214,12 +220,12 @@ class Learner:
     @cached_property
     def graph(self) -> bytes | None:
         """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises OnnxGraphError."""
-        return None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, OBSERVATION_SIZE, 4)
+        return None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, self.inputs, 4)
 
     def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
         if isinstance(self.actor, SpikingNetwork):
-            return SpikingPolicy(weights(), self.actor.neuron)
-        return ModulePolicy(network, OBSERVATION_SIZE, 4)
+            return SpikingPolicy(weights(), self.actor.neuron, self.voltage)
+        return ModulePolicy(network, self.inputs, 4, self.voltage)
 
     def validate(self) -> Evaluation:
         """The averaged policy on starts of its own, never those of the frozen evaluation, with the plants it trains for."""

@@ -38,6 +38,7 @@ from spike_ctrl.learn.closed_loop_kernel import NetworkArrays, Sight
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.sim import airframe_sampler, dynamics, rate_loop
 from spike_ctrl.sim.block_step import motion
 from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, EPISODE, STATE_ROWS
@@ -117,10 +118,12 @@ class ModelGradient:
         self._draw = (recipe.task.start.array(), nominal(airframe), recipe.task.randomisation.array())
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = m = motion(airframe, 1 / RATE_HZ)
+        self._volts = _volts(airframe) if recipe.network.voltage else closed_loop_kernel.NO_VOLTS
+        self._inputs = OBSERVATION_SIZE + recipe.network.voltage
         if not self._fused:
             return
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
-        self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout) for _ in range(at_once)]
+        self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout, self._inputs) for _ in range(at_once)]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
@@ -187,7 +190,8 @@ class ModelGradient:
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         delay = self._delay(tile)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
-        flight = module_gradient.SegmentConditions(noise, unseen, delay, course, sight)
+        volts = self._volts if self.recipe.network.voltage else None
+        flight = module_gradient.SegmentConditions(noise, unseen, delay, course, sight, volts)
         flown = module_gradient.fly(
             lambda observation, state: actors.step(self.actor, observation, state, k),
             tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective,
@@ -212,9 +216,9 @@ class ModelGradient:
         steps = self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
-        errors = closed_loop_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight)
+        errors = closed_loop_kernel.fly(tile.buffer, *self._model, tape, noise, unseen, delay, course, sight, self._volts)
         end = tile.buffer.copy()
-        closed_loop_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight)
+        closed_loop_kernel.pull(tile.buffer, *self._model, tape, delay, course, objective, k, gradient, sight, self._volts)
         if sight is not None:
             tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.buffer[:] = end
@@ -229,9 +233,13 @@ class ModelGradient:
 
     def _sensor_noise(self) -> np.ndarray:
         shape = (self.settings.segment, OBSERVATION_SIZE, self.size)
-        if not self._noise_scale:
-            return np.zeros(shape, np.float32)
-        return self._noise_scale * NOISE[:, None] * self.random.standard_normal(shape, dtype=np.float32)
+        noise = np.zeros((shape[0], self._inputs, self.size), np.float32)
+        if self._noise_scale:
+            white = self.random.standard_normal(shape, dtype=np.float32)
+            noise[:, :OBSERVATION_SIZE] = self._noise_scale * NOISE[:, None] * white
+        if deviation := self._volts[1] * self.recipe.task.randomisation.sensors.voltage:
+            noise[:, OBSERVATION_SIZE] = deviation * self.random.standard_normal((shape[0], self.size), dtype=np.float32)
+        return noise
 
     def _sight(self, tile: VehicleTile, unseen: np.ndarray) -> Sight | None:
         """How the tile is seen in the next segment; adds the sensors' errors to the noise of the observations."""
@@ -239,7 +247,7 @@ class ModelGradient:
             return None
         errors, age = tile.errors.advance(self.settings.segment, self.random)
         unseen[:, :3] += errors[:, :3] - tile.courses.travelled(self.settings.segment, 1 / RATE_HZ, age)
-        unseen[:, 12:] += errors[:, [3, 4, 5, 9, 10, 11]]
+        unseen[:, 12:18] += errors[:, [3, 4, 5, 9, 10, 11]]
         return closed_loop_kernel.sight(np.ascontiguousarray(errors[:, 6:9]), age, tile.seen)
 
     def _ended(self, tile: VehicleTile) -> np.ndarray:
@@ -302,6 +310,12 @@ class ModelGradient:
             dynamics.restore(array, arrays[name]) if name.endswith(".buffer") else np.copyto(array, arrays[name])
         self.received, self.updates = info["received"], info["updates"]
         self.random.bit_generator.state = info["random"]
+
+
+def _volts(airframe: Airframe) -> tuple[np.float32, np.float32]:
+    """(middle, 1 / span) of what a policy sees of the voltage."""
+    seen = voltage_input.of_airframe(airframe)
+    return np.float32(seen.middle), np.float32(1 / seen.span)
 
 
 def cosine(progress: float) -> float:

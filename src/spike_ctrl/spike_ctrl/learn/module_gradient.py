@@ -35,10 +35,11 @@ class SegmentConditions(NamedTuple):
     """What a segment of T steps of B vehicles meets; all float32 but the delay."""
 
     noise: Floats  # [T, 4, B] of the actions
-    sensor_noise: Floats  # [T, 18, B] of the observations, and what the policy is told of the set-point's velocity
+    sensor_noise: Floats  # [T, 18, B] of the observations, 19 with volts, and what is told of the set-point's velocity
     delay: Floats  # [B] control steps from a command to its effect
     course: Floats  # [T, 3, B] m, by how much the set-point moves in each step
     sight: Sight | None = None  # its last entries are set by the flight
+    volts: tuple[np.float32, np.float32] | None = None  # of `closed_loop_kernel.fly`
 
 
 class FlownSegment(NamedTuple):
@@ -75,6 +76,9 @@ def fly(
         if flight.sight is not None:
             past.append(seen)
             seen = _late(past[-MAX_AGE - 1 :], flight.sight.turn[t], flight.sight.age[t])
+        if flight.volts is not None:
+            middle, gain = flight.volts
+            seen = torch.cat([seen, (flown[:, -1:] - middle) * gain], 1)  # the battery's voltage is the last of a state
         action, state = step(seen + seen_noise[t], state)
         if action.shape != (batch, 4):
             raise ValueError(f"action: found shape {tuple(action.shape)}, wanted ({batch}, 4)")

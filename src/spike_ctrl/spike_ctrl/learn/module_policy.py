@@ -12,14 +12,18 @@ from torch import nn
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import State
+from spike_ctrl.policy.voltage_input import VoltageInput
 
 
 class ModulePolicy:
-    """A frozen copy of a module with `initial_state` and `step` (see `actor`), as a `Policy` of numpy arrays."""
+    """A frozen copy of a module with `initial_state` and `step` (see `actor`), as a `Policy` of numpy arrays.
 
-    def __init__(self, module: nn.Module, inputs: int, outputs: int):
+    voltage: how the last number of an observation tells the battery's; None: it does not.
+    """
+
+    def __init__(self, module: nn.Module, inputs: int, outputs: int, voltage: VoltageInput | None = None):
         self.module: Any = copy.deepcopy(module).requires_grad_(False).eval()
-        self.inputs, self.outputs = inputs, outputs
+        self.inputs, self.outputs, self.voltage = inputs, outputs, voltage
 
     def initial_state(self, batch: int | None = None) -> State:
         """The module's state of one vehicle, as a batch of one, or of a batch."""

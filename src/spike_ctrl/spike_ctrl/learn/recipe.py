@@ -46,8 +46,8 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
 NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
-NEW |= {"airframes": None}
-NEW |= {"sensors": dataclasses.asdict(SensorSettings())}
+NEW |= {"airframes": None, "voltage": False}
+NEW |= {"sensors": {key: value for key, value in dataclasses.asdict(SensorSettings()).items() if key not in NEW}}
 
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
 """The recipe of each algorithm that is trained by where none is named."""
@@ -98,11 +98,23 @@ class Recipe:
             wanted = f"'{airframe.action_layout}' for airframe {airframe.name}"
             hint = f"; made for it: recipe {FIRST[airframe.action_layout]}"
             raise RecipeError(f"recipe {self.name}: layout: found '{self.layout}', wanted {wanted}{hint}")
+        if self.network.voltage and airframe.battery is None:
+            found = f"found true for airframe {airframe.name}, which has no battery"
+            raise RecipeError(f"recipe {self.name}: network.voltage: {found}, wanted an airframe with one")
 
 
 def find(name: str) -> Recipe:
     """The recipe of that name among config/recipes, or the one in the YAML file at that path."""
     return load(yaml_file.find(name, "recipe", RecipeError))
+
+
+def sensors(name: str) -> SensorSettings:
+    """The sensors' errors that a recipe trains with. Raises RecipeError where its sensors have none."""
+    found = find(name).task.randomisation.sensors
+    if found.exact:
+        known = "such as real, whose task.randomisation.sensors says how they err"
+        raise RecipeError(f"recipe {name}: task.randomisation.sensors: found no errors, wanted some, {known}")
+    return found
 
 
 def resumed(folder: Path) -> tuple[Recipe, dict]:
@@ -139,6 +151,12 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
     for key in sorted(_foreign(recipe) & set(data)):
         users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
         raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
+    if recipe.network.voltage and recipe.algorithm != "model_gradient":
+        found = f"found true in a recipe for {recipe.algorithm}, whose observations have 18 numbers"
+        raise RecipeError(f"{source}: network.voltage: {found}, wanted true only for model_gradient")
+    if recipe.network.voltage and recipe.task.airframes:
+        found = "found true beside task.airframes, whose batteries are not theirs"
+        raise RecipeError(f"{source}: network.voltage: {found}, wanted one of them")
     replay, settings = recipe.replay, recipe.td3bc
     if settings.reward != "shifted" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
         raise RecipeError(
@@ -213,7 +231,8 @@ def _plain(value):
     if isinstance(value, NamedObject):
         return {"class": value.name, **_plain(value.arguments)} if value.arguments else value.name
     if isinstance(value, NetworkSettings) and value.code:
-        return {"class": value.code.name, "slope": _plain(value.slope), **_plain(value.code.arguments)}
+        voltage = {"voltage": True} if value.voltage else {}
+        return {"class": value.code.name, "slope": _plain(value.slope), **voltage, **_plain(value.code.arguments)}
     if dataclasses.is_dataclass(value):
         found = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         left_out = dict(NEW)
@@ -290,7 +309,8 @@ def _network(value, source: str, key: str) -> NetworkSettings:
         return _parse(NetworkSettings, value, source, key + ".")
     arguments = dict(code.arguments)
     slope = _value(dict, {}, arguments.pop("slope", {"kind": "fixed"}), source, f"{key}.slope")
-    return NetworkSettings(slope=slope, code=NamedObject(code.name, arguments))
+    voltage = _value(bool, {}, arguments.pop("voltage", False), source, f"{key}.voltage")
+    return NetworkSettings(slope=slope, code=NamedObject(code.name, arguments), voltage=voltage)
 
 
 def _guide(value, source: str, key: str) -> Gains | NamedObject | LearnedGuide | str:

@@ -77,13 +77,15 @@ class TaskSettings:
 class NetworkSettings:
     """Hidden widths, neurons (see `Neuron`) and surrogate slope of the spiking network.
 
-    With `code` the network is a module of your own; then only the slope counts, where the module has one.
+    voltage: its observation ends with the battery's voltage, see `policy.voltage_input`. With `code` the network is a module
+    of your own; then only voltage and slope count, the slope where the module has one.
     """
 
     hidden: tuple[int, ...] = (256, 128)
     reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
     detach_reset: bool = False
     recurrent: bool = False
+    voltage: bool = False
     slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
     code: NamedObject | None = None
 

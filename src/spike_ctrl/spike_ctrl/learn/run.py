@@ -200,8 +200,9 @@ class Run:
         saved = checkpoint.load(self.policy_path)
         weights, policy, neuron = saved.weights, saved.policy, saved.manifest.contract.neuron
         if self.learner.recipe.schedule.hover_trim and neuron is not None:
-            weights = hover_trim.trimmed(weights, neuron, self.learner.airframe)
-            policy = SpikingPolicy(weights, neuron)
+            voltage = self.learner.voltage
+            weights = hover_trim.trimmed(weights, neuron, self.learner.airframe, voltage)
+            policy = SpikingPolicy(weights, neuron, voltage)
         evaluation = evaluate(PolicyController(policy), self.learner.airframe)
         figures = evaluation.to_dict()
         self.save_policy(

@@ -12,6 +12,7 @@ from spike_ctrl.learn import teacher
 from spike_ctrl.learn.recipe_blocks import LearnedGuide, RecipeError
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.learn.run import REPORT_PERIOD, Run, TrainingPace
+from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.sim.episode_flags import FIRST
 
 
@@ -50,7 +51,7 @@ def train(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) ->
             if first.any():
                 state = policy.reset_rows(state, first)
                 guide_state = guide.reset_rows(guide_state, first)
-            action, state = policy.step(seen.observation, state)
+            action, state = policy.step(complete_of(policy, seen.observation, environment), state)
             if learner.explorer:
                 action = learner.explorer.explore(seen.observation, action)
             advice, guide_state = guide.act(seen.observation, guide_state, seen.rotor_speed, seen.disturbance, seen.plant)

@@ -60,11 +60,12 @@ class Checkpoint:
 
         Raises ImportError where numba is not installed and wanted.
         """
-        if self.manifest.contract.neuron is None:
+        contract = self.manifest.contract
+        if contract.neuron is None:
             return self.policy
         from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 
-        return CompiledPolicy(self.weights, self.manifest.contract.neuron)
+        return CompiledPolicy(self.weights, contract.neuron, contract.voltage)
 
 
 def dumps(
@@ -214,9 +215,9 @@ def _policy(weights: Mapping[str, NDArray[Any]], contract: Contract, graph: byte
     """The policy of checked weights, or of a graph once that is checked. Raises CheckpointError."""
     if contract.neuron is not None:
         _check_weights(weights, contract, name)
-        return SpikingPolicy(weights, contract.neuron)
+        return SpikingPolicy(weights, contract.neuron, contract.voltage)
     try:
-        policy = OnnxPolicy(graph or b"", weights)
+        policy = OnnxPolicy(graph or b"", weights, contract.voltage)
     except GraphError as error:
         raise CheckpointError(f"{name}: graph: {error}") from None
     for key, tensor in weights.items():

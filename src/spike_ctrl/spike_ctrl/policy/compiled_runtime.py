@@ -14,6 +14,7 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats, Integers
 from spike_ctrl._files.kernel import kernel, spliced
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
+from spike_ctrl.policy.voltage_input import VoltageInput
 from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
@@ -70,8 +71,8 @@ class CompiledPolicy(SpikingPolicy):
     may spike in one and not in the other. The constructor compiles, some seconds where the cache of numba is empty.
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER):
-        super().__init__(weights, neuron)
+    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER, voltage: VoltageInput | None = None):
+        super().__init__(weights, neuron, voltage)
         constants = self._single
         parts = [constants.bias, constants.beta, constants.theta]
         parts += [weight.T for _, weight, _ in self._layers] + [constants.output_weight.T, constants.output_bias]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -9,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spike_ctrl.policy import voltage_input
+from spike_ctrl.policy.voltage_input import VoltageInput
 from spike_ctrl.snn.neuron import PAPER, Neuron
 
 FORMAT, GRAPH_FORMAT = 1, 2
 TOLERANCE = 1e-4
 _NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}")
+VOLTAGE_INPUTS = 19  # of the layout that ends with the voltage
 MOST_TOLERANCE = 1e-2  # of an action: a file that allows itself more proves nothing
 
 
@@ -30,6 +34,7 @@ class Contract:
 
     airframe and airframe_hash: the vehicle it was trained for. observation and action: the layouts, such as
     "setpoint_frame_18" and "motors" or "rates". rate_hz: control steps per second. sizes: inputs, hidden widths, outputs.
+    voltage: how the last input tells the battery's, where the layout of the observation says that it does.
 
     The policy of a network of another kind than ours is its graph: then neuron is None, sizes are inputs and outputs alone,
     and network says which module it was, such as "examples.gru:GRU". That text is for people; nothing is imported by it.
@@ -43,6 +48,7 @@ class Contract:
     sizes: tuple[int, ...]
     neuron: Neuron | None = PAPER
     network: str = ""
+    voltage: VoltageInput | None = None
 
     @property
     def words(self) -> str:
@@ -90,6 +96,7 @@ _CONTRACT_TYPES: dict[str, type] = {
     "rate_hz": float,
     "sizes": list,
 }
+_OPTIONAL: dict[str, type] = {"voltage": dict}
 # What else a contract says, by the format of the file.
 _NETWORK_TYPES: dict[int, dict[str, type]] = {FORMAT: {"neuron": dict}, GRAPH_FORMAT: {"network": str}}
 _TYPES: dict[str, type] = {
@@ -111,7 +118,7 @@ def text_of(manifest: Manifest) -> str:
     if manifest.adaptation:  # files of policies that were not tuned in flight are as before
         fields["adaptation"] = manifest.adaptation
     found, network = _contract_fields(manifest.contract), _NETWORK_TYPES[manifest.format]
-    contract = {name: found[name] for name in (*_CONTRACT_TYPES, *network)}
+    contract = {name: found[name] for name in (*_CONTRACT_TYPES, *network, *_OPTIONAL.keys() & found.keys())}
     return canonical(fields | {"contract": contract, "tolerance": float(manifest.tolerance)})
 
 
@@ -136,7 +143,8 @@ def parse(text: Any, name: str) -> Manifest:
         raise CheckpointError(f"{name}: format: found {number!r}, wanted {' or '.join(map(str, _NETWORK_TYPES))}")
     _check_fields(fields, _TYPES | ({"adaptation": dict} if "adaptation" in fields else {}), "", name)
     contract = fields.pop("contract")
-    _check_fields(contract, _CONTRACT_TYPES | _NETWORK_TYPES[number], "contract.", name)
+    also = {key: kind for key, kind in _OPTIONAL.items() if key in contract}
+    _check_fields(contract, _CONTRACT_TYPES | _NETWORK_TYPES[number] | also, "contract.", name)
     sizes = contract["sizes"]
     good, wanted = (
         (len(sizes) >= 3, "inputs, hidden widths, outputs") if number == FORMAT else (len(sizes) == 2, "inputs, outputs")
@@ -150,9 +158,10 @@ def parse(text: Any, name: str) -> Manifest:
     if contract["airframe"].endswith((".yaml", ".yml")) or not _NAME.fullmatch(contract["airframe"]):
         raise CheckpointError(f"{name}: contract.airframe: found {contract['airframe']!r}, wanted a name and no path")
     neuron = _neuron(contract["neuron"], name) if number == FORMAT else None
+    voltage = _voltage(contract, name)
     if written != text:
         raise CheckpointError(f"{name}: manifest: found other text than spike_ctrl writes: the file was altered")
-    return Manifest(Contract(**(contract | {"sizes": tuple(sizes), "neuron": neuron})), **fields)
+    return Manifest(Contract(**(contract | {"sizes": tuple(sizes), "neuron": neuron, "voltage": voltage})), **fields)
 
 
 def require(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
@@ -169,16 +178,37 @@ def require(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
 
 
 def _contract_fields(contract: Contract) -> dict[str, Any]:
-    return {name: getattr(contract, name) for name in _CONTRACT_TYPES} | {
-        "rate_hz": float(contract.rate_hz),
-        "sizes": [int(size) for size in contract.sizes],
-        "neuron": None if contract.neuron is None else _neuron_fields(contract.neuron),
-        "network": contract.network,
-    }
+    told = {} if contract.voltage is None else {"voltage": dataclasses.asdict(contract.voltage)}
+    return (
+        told
+        | {name: getattr(contract, name) for name in _CONTRACT_TYPES}
+        | {
+            "rate_hz": float(contract.rate_hz),
+            "sizes": [int(size) for size in contract.sizes],
+            "neuron": None if contract.neuron is None else _neuron_fields(contract.neuron),
+            "network": contract.network,
+        }
+    )
 
 
 def _neuron_fields(neuron: Neuron) -> dict[str, Any]:
     return {"reset": neuron.reset.value} | ({"recurrent": True} if neuron.recurrent else {})
+
+
+def _voltage(contract: dict[str, Any], name: str) -> VoltageInput | None:
+    """How a contract tells the voltage, which it must with the layout that ends with it, and with no other."""
+    found = contract.get("voltage")
+    if (found is not None) != (contract["observation"] == voltage_input.LAYOUT):
+        told = f"found {found} with observation {contract['observation']!r}"
+        raise CheckpointError(f"{name}: contract.voltage: {told}, wanted it with {voltage_input.LAYOUT!r} alone")
+    if found is None:
+        return None
+    _check_fields(found, {"middle": float, "span": float}, "contract.voltage.", name)
+    if not (math.isfinite(found["middle"]) and 0 < found["span"] < math.inf):
+        raise CheckpointError(f"{name}: contract.voltage: found {found}, wanted finite volts and a span above 0")
+    if contract["sizes"][0] != VOLTAGE_INPUTS:
+        raise CheckpointError(f"{name}: contract.sizes: found {contract['sizes']}, wanted {VOLTAGE_INPUTS} inputs first")
+    return VoltageInput(**found)
 
 
 def _neuron(found: dict[str, Any], name: str) -> Neuron:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.policy.voltage_input import VoltageInput
 from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 from spike_ctrl.snn.weight_shapes import network_sizes, weight_shapes
@@ -24,13 +25,14 @@ class SpikingPolicy:
     It holds no state: what a step needs goes in and comes out, and what comes out may be kept. Equal to
     `SpikingNetwork.step` up to rounding. Matrix products round differently for one vehicle and for a batch, and from
     machine to machine; a membrane within some 1e-6 of its threshold may therefore spike in one and not in the other.
+    voltage: how the last number of an observation tells the battery's; None: it does not.
 
         state = policy.initial_state()
         action, state = policy.step(observation, state)
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER):
-        self.sizes, self.neuron = network_sizes(weights, neuron.recurrent), neuron
+    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER, voltage: VoltageInput | None = None):
+        self.sizes, self.neuron, self.voltage = network_sizes(weights, neuron.recurrent), neuron, voltage
         for name, shape in weight_shapes(self.sizes, neuron.recurrent).items():
             if name not in weights or weights[name].shape != shape:
                 found = weights[name].shape if name in weights else "nothing"

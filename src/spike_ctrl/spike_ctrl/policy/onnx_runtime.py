@@ -18,6 +18,7 @@ from spike_ctrl.policy.network_graph import (
     GraphError,
     parse,
 )
+from spike_ctrl.policy.voltage_input import VoltageInput
 
 State = tuple[NDArray[Any], ...]
 
@@ -25,12 +26,13 @@ State = tuple[NDArray[Any], ...]
 class OnnxPolicy:
     """A network that steps in onnxruntime; a `Policy`. Equal inputs give equal actions, bit by bit, on the same machine.
 
-    A state is a tuple of arrays [...] for one vehicle or [B, ...] for a batch. What spikes in it is not known here.
+    A state is a tuple of arrays [...] for one vehicle or [B, ...] for a batch. What spikes in it is not known here. voltage:
+    how the last number of an observation tells the battery's; None: it does not.
     """
 
-    def __init__(self, graph: bytes, weights: Mapping[str, NDArray[Any]]):
+    def __init__(self, graph: bytes, weights: Mapping[str, NDArray[Any]], voltage: VoltageInput | None = None):
         """Raises GraphError where the graph must not run, where weights do not fit it, or where a package is missing."""
-        self.graph = parse(graph)
+        self.graph, self.voltage = parse(graph), voltage
         states = range(len(self.graph.initial_state))
         self._states = [f"{STATE}{index}" for index in states]
         self._results = [ACTION, *(f"{NEXT_STATE}{index}" for index in states)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.policy.voltage_input import VoltageError, complete
 
 FRESH = 3  # periods: a state that waited in a queue for longer does not count in a warm-up
 PROBATION = 2000  # steps
@@ -76,7 +77,7 @@ class Pilot:
     warm_up: steps in shadow. max_age: seconds that may pass between two states; infinite in lockstep. skip: ticks in a row
     that may be lost, because a state of so short a time ago is better than none. judged: a successor takes over when it is
     accepted; otherwise after its warm-up. Where it is judged, its predecessor flies on in shadow for PROBATION steps, and
-    takes over again where that is accepted.
+    takes over again where that is accepted. All checkpoints of a flight see the same numbers.
     """
 
     def __init__(self, warm_up: int, max_age: float = np.inf, skip: int = 0, judged: bool = False):
@@ -132,11 +133,13 @@ class Pilot:
         lockstep: bool,
         now: float = 0.0,
         waited: float = 0.0,
+        voltage: Any = None,
     ) -> PilotAnswer:
         """Answer the state of a tick. At least one checkpoint must fly.
 
         first (N,): the vehicles whose episode starts with this state. observation (N, 18). now: seconds on a monotonic
         clock when it was received. waited: seconds in a queue before that. lockstep: in training, where gaps do not count.
+        voltage: of the battery, or (N,), V, for policies that see it; None: unknown.
         """
         assert self.flown is not None
         cause = "" if lockstep else self._broken(tick, first, now, waited)
@@ -156,6 +159,10 @@ class Pilot:
         if bad.any():
             vehicle, field = np.argwhere(bad)[0]
             return PilotAnswer(None, False, Reason.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite")
+        try:
+            observation = complete(self.flown.policy, observation, voltage)
+        except VoltageError as error:
+            return PilotAnswer(None, False, Reason.BAD_OBSERVATION, str(error))
         if self._returns and self.predecessor is not None:
             self.flown, self.state = self.predecessor, self._predecessor_state
             self.predecessor, self._returns = None, False

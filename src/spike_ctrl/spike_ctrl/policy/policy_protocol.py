@@ -23,7 +23,7 @@ class Policy(Protocol):
 
     @property
     def inputs(self) -> int:
-        """Numbers in an observation: 18 for a vehicle."""
+        """Numbers in an observation: 18 for a vehicle, 19 with the voltage of its battery (see `voltage_input`)."""
         ...
 
     @property

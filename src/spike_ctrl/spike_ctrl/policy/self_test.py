@@ -68,6 +68,6 @@ def _plausible_observations(rng: np.random.Generator, width: int) -> NDArray[Any
     signal[0] = noise[0]
     for step in range(1, STEPS):
         signal[step] = 0.95 * signal[step - 1] + 0.3 * noise[step]
-    if width == 18:
+    if width in (18, 19):  # with the voltage at the end
         signal[:, 3:12] = np.eye(3).ravel() + 0.2 * signal[:, 3:12]
     return signal.astype(np.float32)

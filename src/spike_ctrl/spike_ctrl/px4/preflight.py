@@ -14,6 +14,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, EstimateLimits, EstimateQuality, doubt
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4.parameter_rules import PX4Version, Unmet, Wanted, audit_parameters, audit_version
 from spike_ctrl.sim.observation import LAYOUT
@@ -85,7 +86,7 @@ def audit_contract(contract: Contract, airframe: Airframe, rate_hz: float, layou
     """Where a model was made for another vehicle, rate or layout than this."""
     pairs = (
         ("airframe_hash", contract.airframe_hash, airframe.hash),
-        ("observation", contract.observation, LAYOUT),
+        ("observation", contract.observation, voltage_input.LAYOUT if contract.voltage else LAYOUT),
         ("action", contract.action, layout),
         ("rate_hz", contract.rate_hz, rate_hz),
     )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spike_ctrl._files.printable import printable
+from spike_ctrl.flight.measured_voltage import MeasuredVoltages
 from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.bag_messages import TYPES, messages
 from spike_ctrl.sim.observation import SIZE
@@ -41,6 +42,8 @@ class States(NamedTuple):
     """The states of N vehicles at T ticks.
 
     tick, epoch, received (T,): received is when the recorder received the state, ns. flags (T, N). observation (T, N, 18).
+    voltage (T,): V, as a policy of a single vehicle is told it, see `measured_voltage`; NaN where it is told none. None: the
+    bag has no battery.
     """
 
     tick: np.ndarray
@@ -48,6 +51,7 @@ class States(NamedTuple):
     received: np.ndarray
     flags: np.ndarray
     observation: np.ndarray
+    voltage: np.ndarray | None = None
 
 
 class Actions(NamedTuple):
@@ -200,6 +204,8 @@ def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Re
 
 def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recording:
     states = _states(path, found["state"], notes)
+    if found.get("battery") and states.flags.shape[1] == 1:
+        states = states._replace(voltage=_told_voltages(found["battery"], found["state"], states))
     for name in ("policy/action", "guide/action", "policy/status"):
         if name in found and not found[name]:
             notes.append(f"no {name}")
@@ -249,6 +255,24 @@ def _states(path: Path, found: list, notes: list[str]) -> States:
         flags=np.stack([m.flags for _, m in kept]),
         observation=np.stack([m.observation for _, m in kept]).reshape(len(kept), vehicles, SIZE),
     )
+
+
+def _told_voltages(batteries: list, found: list, states: States) -> np.ndarray:
+    """The voltage (T,) that a policy is told at each state, NaN where there is none."""
+    stamps = {message.tick: _nanoseconds(message) for _, message in reversed(found)}
+    waiting = sorted((_nanoseconds(message), float(message.voltage)) for _, message in batteries)
+    told, heard = np.full(len(states.tick), np.nan, np.float32), MeasuredVoltages()
+    for row, tick in enumerate(states.tick):
+        stamp = stamps[int(tick)]
+        while waiting and waiting[0][0] <= stamp:
+            heard = heard.heard(*waiting.pop(0))
+        voltage, _ = heard.at(stamp)
+        told[row] = np.nan if voltage is None else voltage
+    return told
+
+
+def _nanoseconds(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
 def _actions(found: list | None, states: States, topic: str, notes: list[str]) -> Actions | None:

@@ -73,7 +73,9 @@ class RecordedPolicy:
             self.pilot.warm(Flown("", successor, self._shadows[tick]))
             self._shadow_sure = True
         self._sure = self._sure | first
-        return FollowedStep(self.pilot.step(tick, first, states.observation[row], lockstep=True).action, self._sure)
+        voltage = None if states.voltage is None else states.voltage[row]
+        found = self.pilot.step(tick, first, states.observation[row], lockstep=True, voltage=voltage)
+        return FollowedStep(found.action, self._sure)
 
     def inferred(self, begin: int, end: int) -> tuple[bool, ...]:
         """On which of the unanswered rows from `begin` to before `end` the policy stepped, by its answer to the row `end`.

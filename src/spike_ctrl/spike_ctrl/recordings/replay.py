@@ -17,7 +17,7 @@ import numpy as np
 from spike_ctrl import airframe
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import AirframeError
-from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy import checkpoint, voltage_input
 from spike_ctrl.policy.checkpoint import Checkpoint, Contract
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import same_state
@@ -35,7 +35,7 @@ AXES = {
     "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
 }
 # The topics of a bag that a replay needs.
-TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin")
+TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin", "battery")
 
 
 class Choice(NamedTuple):
@@ -274,9 +274,10 @@ def usable(recording: Recording) -> str:
 
 def _check(recording: Recording, model: Checkpoint, name: str) -> None:
     contract = model.manifest.contract
+    seen = voltage_input.LAYOUT if contract.voltage and recording.states.voltage is not None else LAYOUT
     for field_, found, wanted in (
         ("action", contract.action, recording.policy.layout),
-        ("observation", contract.observation, LAYOUT),
+        ("observation", contract.observation, seen),
     ):
         if found != wanted:
             where = f"as in {recording.path}; {usable(recording)}"

@@ -17,6 +17,7 @@ from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.voltage_input import complete_of
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import ChartedFlight, charts, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
@@ -147,7 +148,7 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlig
     rows = {name: [] for name in ("observation", "action", "guide", "spikes", "membrane")}
     for _ in range(EPISODE_STEPS):
         by_guide, guide_state = guide.act(observation, guide_state, environment.rotor_speed, environment.disturbance)
-        action, state = policy.step(observation, state)
+        action, state = policy.step(complete_of(policy, observation, environment), state)
         for name, value in (("observation", observation), ("action", action), ("guide", by_guide)):
             rows[name].append(np.where(flying[:, None], value, np.nan))
         if flying[0] and spiking:

@@ -134,6 +134,8 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._errors = None if sensors.exact else SensorErrors(sensors, vehicles, RATE_HZ)
         self._sight = LateSight(vehicles) if sensors.late else None
         self._earlier = self._hovering()
+        self._voltage: Floats | None = None
+        self._voltage_noise = np.random.default_rng(0)
 
     @property
     def coefficients(self) -> Coefficients:
@@ -160,6 +162,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             self._seed = int(seed)
             dynamics.write(self.buffer, EPISODE, np.zeros(self.num_envs))
             self._noise = np.random.default_rng([self._seed, 4])
+            self._voltage_noise = np.random.default_rng([self._seed, 5])
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         flat, hover = observation.ravel(), self._rules[2]
         episode_kernels.start(self.buffer, who, self._seed, self._draw, flat, hover, self._extension)
@@ -167,6 +170,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
         if self._terms:
             self._terms.reset(who)
+        self._measure()
         return self._sensed(observation, who), {}
 
     def step(self, actions: Floats) -> Stepped:
@@ -200,6 +204,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 flight["r"] -= np.where(ended, self._terms.charged(), 0)
                 flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
+        self._measure()
         return self._sensed(observation, begun), reward, terminated, truncated, info
 
     def _exchange(self, begun: Flags) -> None:
@@ -237,6 +242,18 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         noise = self._noise.standard_normal(observation.shape, dtype=np.float32)
         sensed: Floats = observation + scale * NOISE * noise
         return sensed
+
+    def _measure(self) -> None:
+        """Measure the batteries' voltages, V."""
+        if self.airframe.battery is not None:
+            self._voltage = self.read(dynamics.VOLTAGE)
+            if deviation := np.float32(self.task.randomisation.sensors.voltage):
+                self._voltage += deviation * self._voltage_noise.standard_normal(self.num_envs, dtype=np.float32)
+
+    @property
+    def voltage(self) -> Floats | None:
+        """Voltages (N,) of the batteries as they are measured, V; None: the airframe has no battery."""
+        return self._voltage
 
     @property
     def true_observation(self) -> Floats:

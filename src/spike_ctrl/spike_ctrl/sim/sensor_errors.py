@@ -26,7 +26,7 @@ class SensorSettings:
     position (m), velocity (m/s), attitude (rad, a small turn about the body's axes) are correlated over their `_time` (s);
     `vertical` is the share of it that height and climb have. gyro, gyro_yaw (rad/s): white, about x and y, and about z.
     Biases are drawn for each episode. delay (s): each episode's samples are 0 to so much late; jitter (s): each sample 0 to
-    so much more.
+    so much more. voltage (V): white, of the battery's.
     """
 
     position: float = within(0.0, 0.0, 10.0)
@@ -44,6 +44,7 @@ class SensorSettings:
     gyro_bias: float = within(0.0, 0.0, 10.0)
     delay: float = within(0.0, 0.0, 0.04)
     jitter: float = within(0.0, 0.0, 0.04)
+    voltage: float = within(0.0, 0.0, 10.0)
 
     @property
     def exact(self) -> bool:

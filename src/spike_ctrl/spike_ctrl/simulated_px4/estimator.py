@@ -98,6 +98,12 @@ class Estimator:
             _plus(seen.gyro, error[9:]),
         )
 
+    def voltage_error(self) -> float:
+        """What the battery's next voltage is measured wrong by, V."""
+        if not (deviation := self._errors.sensors.voltage if self._errors else 0.0):
+            return 0.0
+        return deviation * float(self._generator.standard_normal())
+
     def _lose(self, draw: float) -> None:
         """Without satellites nothing corrects the horizontal error any more: it grows in the direction that is drawn."""
         if self.satellites:

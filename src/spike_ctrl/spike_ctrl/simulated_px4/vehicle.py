@@ -166,7 +166,8 @@ class Vehicle:
         self._estimate = self.estimator.advance(self._truth, running, self.parameters)
         self.battery.advance(self.commander.armed, self.parameters, TICK)
         if self.plant.airframe.battery:
-            self.battery.measure(*self.plant.battery)
+            charge, voltage = self.plant.battery
+            self.battery.measure(charge, voltage + self.estimator.voltage_error())
         landing = self.commander.mode in OWN_MODES or not running
         self.land_detector.update(self.plant.on_ground, thrust, self.plant.airframe.hover, landing, self.now)
 

@@ -19,6 +19,7 @@ from spike_ctrl.flight.path_error import FlownTrack
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.px4 import dialect, px4_parameters
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
@@ -73,7 +74,8 @@ def fly(
             target = Target(paths[leg], since=begin + leg * duration)
             point, _ = setpoint.set_point_at(target, now, FENCE)
             heading = point.yaw if flying >= 0 else yaw(sample.quaternion)
-            action, state = policy.step(observed(sample, point._replace(yaw=heading)), state)
+            seen = complete(policy, observed(sample, point._replace(yaw=heading)), vehicle.battery.voltage)
+            action, state = policy.step(seen, state)
             if flying < 0:
                 send(companion.link.position((*paths[0].centre[:2], height), heading, now))
                 continue

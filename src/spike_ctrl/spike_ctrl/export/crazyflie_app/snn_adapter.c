@@ -23,7 +23,7 @@ static float yaw_of(const setpoint_t *setpoint)
     return setpoint->mode.yaw == modeAbs ? RADIANS_PER_DEGREE * setpoint->attitude.yaw : 0.0f;
 }
 
-void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoint_t *setpoint,
+void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoint_t *setpoint, float volts,
                  float observation[POLICY_INPUTS])
 {
     const float yaw = yaw_of(setpoint), c = cosf(yaw), s = sinf(yaw);
@@ -50,6 +50,11 @@ void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoi
     observation[POLICY_RATE_X] = RADIANS_PER_DEGREE * sensors->gyro.x;
     observation[POLICY_RATE_Y] = RADIANS_PER_DEGREE * sensors->gyro.y;
     observation[POLICY_RATE_Z] = RADIANS_PER_DEGREE * sensors->gyro.z;
+#ifdef POLICY_VOLTAGE_SPAN
+    observation[POLICY_VOLTAGE] = (volts - POLICY_VOLTAGE_MIDDLE) / POLICY_VOLTAGE_SPAN;
+#else
+    (void)volts;
+#endif
 }
 
 #ifdef CONFIG_ENABLE_THRUST_BAT_COMPENSATED

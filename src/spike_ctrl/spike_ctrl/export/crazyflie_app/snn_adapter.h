@@ -15,8 +15,9 @@
 bool snn_serves(const setpoint_t *setpoint);
 
 /* The observation in the set-point's frame. Position m, velocity m/s, attitude the quaternion (body FLU to world), gyro
-   degrees per second about the FLU axes. The angles of `state->attitude` are not read: their pitch has the legacy sign. */
-void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoint_t *setpoint,
+   degrees per second about the FLU axes. The angles of `state->attitude` are not read: their pitch has the legacy sign.
+   volts: of the battery, for a policy that sees it. */
+void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoint_t *setpoint, float volts,
                  float observation[POLICY_INPUTS]);
 
 /* The four normalised forces for controlModeForce, M1 to M4, from actions in [-1, 1]. volts: of the battery.

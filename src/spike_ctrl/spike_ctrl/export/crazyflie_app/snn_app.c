@@ -118,7 +118,7 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
             last = (answer){.tick = tick, .finite = true};
         asking.first = !asked;
         asking.tick = tick;
-        snn_observe(state, sensors, setpoint, asking.observation);
+        snn_observe(state, sensors, setpoint, pmGetBatteryVoltage(), asking.observation);
         if (asked && last.tick + TICKS_PER_STEP < tick)
             missed++;
         xQueueOverwrite(questions, &asking);
