@@ -43,8 +43,13 @@ def test_one_that_falls_is_left_as_it_is():
     assert all(np.array_equal(left[key], weights[key]) for key in weights)
 
 
-def test_a_recipe_asks_for_it_and_a_network_without_a_first_bias_of_ours_is_refused():
+def test_a_recipe_asks_for_it_and_a_network_that_sees_otherwise_is_refused():
     assert recipes.find("td3bc").schedule.hover_trim and not recipes.find("default").schedule.hover_trim
-    plan = recipes.to_dict(recipes.find("teacher"))
-    with pytest.raises(recipes.RecipeError, match=r"schedule\.hover_trim: found with network .*DenseNetwork, wanted only"):
-        recipes.from_dict(plan | {"schedule": plan["schedule"] | {"hover_trim": True}})
+    for name, network in (("teacher", None), ("default", {"voltage": True})):
+        plan = recipes.to_dict(recipes.find(name))
+        plan["schedule"] |= {"hover_trim": True}
+        plan["network"] |= network or {}
+        with pytest.raises(
+            recipes.RecipeError, match=r"schedule\.hover_trim: found with network.*, wanted only with a spiking"
+        ):
+            recipes.from_dict(plan)

@@ -162,9 +162,9 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
         raise RecipeError(
             f"{source}: td3bc.{typed[0]}: found beside reward: {settings.reward}, wanted only beside reward: shifted"
         )
-    if recipe.schedule.hover_trim and recipe.network.code:
-        found = f"found with network {recipe.network.code.name}"
-        raise RecipeError(f"{source}: schedule.hover_trim: {found}, wanted only with a spiking network of ours")
+    if recipe.schedule.hover_trim and (recipe.network.code or recipe.network.voltage):
+        found = f"found with network {recipe.network.code.name}" if recipe.network.code else "found with network.voltage"
+        raise RecipeError(f"{source}: schedule.hover_trim: {found}, wanted only with a spiking network that sees 18 numbers")
     if settings.q_full < settings.q_from:
         raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")
     if settings.burn_in >= replay.window:
