@@ -49,11 +49,12 @@ def rights() -> dict[str, dict[str, list[str]]]:
         found[node]["reply"] += [f"{node}/{name}" for name in LIFECYCLE_SERVICES]
     found["vehicle_bridge"]["publish"] += [uxrce.NAMESPACE + topic for topic in (uxrce.PROOF, *uxrce.SET_POINTS.values())]
     found["supervisor"]["reply"] += services()
+    found["adapter"]["reply"].append("adapt")
     hearing = importlib.import_module("spike_ctrl_view.hearing")
     for node in ONLOOKERS:
         found[node]["subscribe"] += [*hearing.STREAMS, *hearing.STATUS]
     found[OPERATOR]["publish"].append("target")
-    found[OPERATOR]["request"] += services()
+    found[OPERATOR]["request"] += [*services(), "adapt"]
     for node in found:
         found[node]["publish"] += ["rosout", "parameter_events"]
         found[node]["subscribe"].append("parameter_events")

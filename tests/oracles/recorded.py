@@ -41,6 +41,16 @@ class Bag:
         self.writer.add_topic(topic, name)
         self.writer.write(topic, received, bytes(self.store.serialize_cdr(self.store.types[name](**values), name)))
 
+    def diagnostics(self, received: int, node: str, values) -> None:
+        """What a node tells of itself in /diagnostics."""
+        kinds, name = self.store.types, "diagnostic_msgs/msg/DiagnosticArray"
+        pairs = [kinds["diagnostic_msgs/msg/KeyValue"](key, f"{value:.4g}") for key, value in values.items()]
+        status = kinds["diagnostic_msgs/msg/DiagnosticStatus"](0, node, "", "", pairs)
+        self.writer.add_topic("/diagnostics", name)
+        self.writer.write(
+            "/diagnostics", received, bytes(self.store.serialize_cdr(kinds[name](self.header(received), [status]), name))
+        )
+
     def header(self, stamp: int):
         """Of that time, ns."""
         time = self.store.types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))

@@ -68,3 +68,9 @@ def test_another_layout_and_weights_that_are_not_numbers_are_refused():
         weights = dict(PARENT.weights) | {"output.weight": spoil(PARENT.weights["output.weight"])}
         with pytest.raises(FineTuningError):
             fine_tuning.child_of(PARENT, DATA, CRAFT, estimated(), 0.0, 1, "child", weights)
+
+
+def test_tuning_in_vain_goes_all_the_way_and_offers_nothing(monkeypatch):
+    rehearsed = []
+    monkeypatch.setattr(fine_tuning, "child_of", lambda *about: rehearsed.append(about))
+    assert fine_tuning.warm_up(PARENT, DATA, CRAFT) is None and len(rehearsed) == 1

@@ -136,3 +136,11 @@ def test_the_memory_keeps_the_last_seconds_and_nothing_that_is_not_finite():
 def test_an_estimate_in_words_names_what_it_does_not_know():
     words = str(plant_estimate.estimate(flight(thrust=0.7), CRAFT))
     assert "thrust 0.7" in words and "trim_x, trim_y, trim_z" in words.partition("not identified:")[2] and "lift" in words
+
+
+def test_its_figures_hold_what_is_identified_and_the_lift_each_within_its_limits():
+    found = plant_estimate.estimate(flight(thrust=0.7, force=(2.0, 0.0, 0.0)), CRAFT)
+    figures = found.figures
+    assert {name for name in figures if not name.endswith(("_low", "_high"))} == {*found.identified, "lift"}
+    assert figures["thrust_low"] < 0.7 < figures["thrust_high"] and figures["force_x_low"] < 2.0 < figures["force_x_high"]
+    assert figures["lift_low"] < -0.3 * G < figures["lift_high"]

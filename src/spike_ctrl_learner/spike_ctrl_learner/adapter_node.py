@@ -14,13 +14,14 @@ import time
 from dataclasses import dataclass
 
 import torch
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, FlightState, SetPoint
 from std_srvs.srv import Trigger
 
 from spike_ctrl import airframe
 from spike_ctrl.adaptation.adapter import Adapter
-from spike_ctrl.adaptation.fine_tuning import FineTuningError, fine_tune, require_tunable
+from spike_ctrl.adaptation.fine_tuning import FineTuningError, fine_tune, require_tunable, warm_up
 from spike_ctrl.adaptation.plant_estimate import PlantEstimate
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.policy import checkpoint
@@ -29,6 +30,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
 from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.standard_topics import diagnostics
 from spike_ctrl_ros.timer import start_timer
 
 LOOK = 0.25  # s between two looks at the estimate
@@ -48,20 +50,22 @@ class AdapterNode(Node):
         p = self.parameters = declare(self, Parameters)
         try:
             self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
-            require_tunable(checkpoint.loads(data, name=p.model), self.craft)
+            require_tunable(parent := checkpoint.loads(data, name=p.model), self.craft)
         except (AirframeError, CheckpointError, FineTuningError) as error:
             raise NodeParameterError(str(error)) from None
         give_way()
         torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
         self.states, self.place, self.yaw, self.asked = {}, None, 0.0, False
-        self.tuning: threading.Thread | None = None
+        self.tuning = threading.Thread(target=warm_up, args=(parent, data, self.craft), daemon=True)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
         self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
         self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
         self.create_service(Trigger, "adapt", self.on_adapt)
         start_timer(self, LOOK, self.look)
+        self.tuning.start()
 
     def on_state(self, message: FlightState) -> None:
         self.states[message.tick] = message
@@ -82,18 +86,19 @@ class AdapterNode(Node):
 
     def on_adapt(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         self.asked = not self.busy and self.adapter.flying in self.files
-        why = "a policy is being tuned" if self.busy else "no policy flies that this node knows"
+        why = "it tunes, or gets ready to" if self.busy else "no policy flies that this node knows"
         answer.success, answer.message = self.asked, "granted" if self.asked else f"refused: {why}"
         return answer
 
     @property
     def busy(self) -> bool:
-        return self.tuning is not None and self.tuning.is_alive()
+        return self.tuning.is_alive()
 
     def look(self) -> None:
         if self.busy or self.adapter.flying not in self.files:
             return
         estimate = self.adapter.decide(time.monotonic(), self.asked)
+        self.tell(self.adapter.estimate)
         if estimate is None:
             if self.asked:
                 self.get_logger().warning(f"nothing to tune for: {self.adapter.estimate}")
@@ -105,9 +110,16 @@ class AdapterNode(Node):
         self.tuning = threading.Thread(target=self.tune, args=(parent, estimate, self.yaw, self.epoch), daemon=True)
         self.tuning.start()
 
+    def tell(self, estimate: PlantEstimate) -> None:
+        """What is known of the vehicle, for tools and the recorder."""
+        if estimate.seconds > 0:
+            figures = {name: f"{value:.4g}" for name, value in estimate.figures.items()}
+            stamp = self.get_clock().now().to_msg()
+            self.diagnostics_out.publish(diagnostics("adapter", str(estimate), figures, warn=False, stamp=stamp))
+
     def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int) -> None:
         """In a thread of its own: states go on coming in."""
-        name, begin = f"{self.parameters.model}+{epoch}", time.thread_time()
+        name, begin = f"{self.parameters.model}+{epoch}", time.process_time()
         try:
             found = fine_tune(
                 checkpoint.loads(parent), parent, self.craft, estimate, yaw, self.parameters.seed + epoch, name
@@ -121,7 +133,7 @@ class AdapterNode(Node):
         about = {"name": name, "sha256": hashlib.sha256(found.data).hexdigest(), "epoch": epoch}
         self.checkpoint_out.publish(fill(Checkpoint(), stamp=time.time_ns(), data=found.data, **about))
         off = f"{found.after:.3f} m off in simulation, its parent {found.before:.3f} m"
-        self.get_logger().info(f"offers {name}: {off}; {time.thread_time() - begin:.1f} s of a core")
+        self.get_logger().info(f"offers {name}: {off}; {time.process_time() - begin:.1f} s of a core")
 
 
 def give_way() -> None:

@@ -82,6 +82,16 @@ class PlantEstimate(NamedTuple):
         square = both @ self.covariance[np.ix_([THRUST, 3], [THRUST, 3])] @ both
         return float(value), float(math.sqrt(max(square, 0.0)))
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is identified, and the lift: each as NAME, and the limits of its interval as NAME_low and NAME_high."""
+        lift, width = self.lift
+        known = {name: float(self.mean[NAMES.index(name)]) for name in self.identified if name != "lag"}
+        known |= {"lag": self.lag[0]} if "lag" in self.identified else {}
+        limits = {name: self.interval(name) for name in known} | {"lift": (lift - WITHIN * width, lift + WITHIN * width)}
+        known["lift"] = lift
+        return known | {f"{name}_{end}": limits[name][i] for name in known for i, end in enumerate(("low", "high"))}
+
     def differs(self, other: PlantEstimate) -> float:
         """How far another estimate lies from this one: m/s^2 of acceleration in a hover, beyond both intervals."""
         (mine, my_width), (its, its_width) = self.lift, other.lift

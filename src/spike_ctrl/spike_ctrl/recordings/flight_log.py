@@ -6,6 +6,7 @@ log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.printable import printable
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.bag_messages import TYPES, messages
 
 TOPICS = {
-    "flight_state": "FlightState",
-    "set_point": "SetPoint",
-    "supervisor/status": "SupervisorStatus",
-    "command": "FlightCommand",
+    "flight_state": f"{TYPES}FlightState",
+    "set_point": f"{TYPES}SetPoint",
+    "supervisor/status": f"{TYPES}SupervisorStatus",
+    "command": f"{TYPES}FlightCommand",
+    "policy/checkpoint": f"{TYPES}Checkpoint",
+    "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
 }
+POLICY = 0  # commander, of FlightCommand
+ADAPTER = "adapter"  # the node whose diagnostics are its estimates of the vehicle
 
 
 class FlightEvent(NamedTuple):
@@ -35,6 +41,20 @@ class FlightEvent(NamedTuple):
     text: str
 
 
+class NamedAt(NamedTuple):
+    """A policy by its name, and when (received, ns) it was offered or began to command; "" for whoever is no policy."""
+
+    received: int
+    name: str
+
+
+class ToldEstimates(NamedTuple):
+    """E estimates by the adapter. received (E,): ns. values (E,): by name, NaN where not told."""
+
+    received: np.ndarray
+    values: dict[str, np.ndarray]
+
+
 @dataclass(frozen=True)
 class FlightLog:
     """A flight of T states, S reports of the supervisor and C commands. Times named `received` are the recorder's, ns.
@@ -46,6 +66,7 @@ class FlightLog:
     rung, rung_received (S,): the rung that each report names, and when the report came.
     events: the messages in these reports, oldest first.
     command_tick, command_received (C,): the state that each command answers, and when the command came.
+    estimates: of an adapter. offers: the policies that were offered. commanding: who commanded from when on.
     """
 
     tick: np.ndarray
@@ -58,6 +79,9 @@ class FlightLog:
     events: tuple[FlightEvent, ...]
     command_tick: np.ndarray
     command_received: np.ndarray
+    estimates: ToldEstimates
+    offers: tuple[NamedAt, ...]
+    commanding: tuple[NamedAt, ...]
 
     def rung_at(self, received: np.ndarray) -> np.ndarray:
         """The rung in force at the times `received` (ns), same shape. It is SILENT before the first report."""
@@ -76,7 +100,7 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
     found: dict[str, list] = {name: [] for name in TOPICS}
     for topic, kind, received, message in messages(Path(path), []):
         name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
-        if name is not None and kind == TYPES + TOPICS[name]:
+        if name is not None and kind == TOPICS[name]:
             found[name].append((received, message()))
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:
@@ -93,7 +117,39 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
         events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
         command_tick=np.array([message.tick for _, message in found["command"]], np.int64),
         command_received=np.array([when for when, _ in found["command"]], np.int64),
+        estimates=_estimates(found["diagnostics"]),
+        offers=tuple(NamedAt(when, printable(message.name)) for when, message in found["policy/checkpoint"]),
+        commanding=_commanding(found["command"]),
     )
+
+
+def _estimates(diagnostics: list) -> ToldEstimates:
+    told = [
+        (when, {pair.key: pair.value for pair in status.values})
+        for when, message in diagnostics
+        for status in message.status
+        if status.name == ADAPTER
+    ]
+    names = dict.fromkeys(name for _, values in told for name in values)
+    columns = {name: np.array([_number(values.get(name, "")) for _, values in told]) for name in names}
+    return ToldEstimates(np.array([when for when, _ in told], np.int64), columns)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _commanding(commands: list) -> tuple[NamedAt, ...]:
+    """The changes of who commands."""
+    found: list[NamedAt] = []
+    for when, message in commands:
+        name = printable(message.checkpoint_id) if message.commander == POLICY else ""
+        if not found or found[-1].name != name:
+            found.append(NamedAt(when, name))
+    return tuple(found)
 
 
 def _in_force(set_points: list, received: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.recordings import BagError, guard_replay, replay
 from spike_ctrl.recordings.flight_log import FlightLog, read_log
 from spike_ctrl.recordings.reader import Recording, latencies, read
-from spike_ctrl.report import ladder_charts, thinned
+from spike_ctrl.report import adaptation_charts, ladder_charts, thinned
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, charts, curve, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
@@ -42,7 +42,9 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     flight = _flight(recording, rate, choice, found, log)
     parts: list = [_tiles(recording, compared if choice and choice.same else None, flight)]
     parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log)))
-    parts += [ladder_charts.ladder(log, int(log.received[0]))] if log is not None else []
+    if log is not None:
+        parts.append(ladder_charts.ladder(log, int(log.received[0])))
+        parts += adaptation_charts.charts(log, flight, int(log.received[0]))
     parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))
