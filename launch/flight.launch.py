@@ -85,7 +85,9 @@ EMBEDDED_OPTIONS = [
     ("thrust", float, "1.0", "Factor of its rotors' thrust."),
     ("lag", float, "1.0", "Factor of the lag of its motors and rate loop."),
     ("truth", str, "", "CSV file for its true states; empty: none."),
+    ("wind", float, "0.0", "Wind from north from its start on, m/s."),
 ]
+MOST_WIND = 15.0  # m/s
 
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
 
@@ -179,7 +181,8 @@ def check_flight(context):
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
     if values["vehicle"] == "embedded":
-        ranges.require(given("seed noise latency mass thrust lag"), udp_server.RANGES)
+        bounds = udp_server.RANGES | {"wind": (-MOST_WIND, MOST_WIND)}
+        ranges.require(given("seed noise latency mass thrust lag wind"), bounds)
         airframe.altered(craft, **given("mass thrust lag"))
         if values["sensors"]:
             recipe.sensors(values["sensors"])
@@ -230,7 +233,8 @@ def generate_launch_description():
         place = values["connection"].removeprefix("udpin:")
         words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
-        options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] for word in (f"--{n}", values[n])]
+        options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] and n != "wind" for word in (f"--{n}", values[n])]
+        options += ["--set", f"SIH_WIND_N={values['wind']}"]
         options += ["--signing-key", values["signing_key"]] if values["signing_key"] else []
         return [
             ExecuteProcess(  # it is no node: it takes no --ros-args

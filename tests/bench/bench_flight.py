@@ -1,8 +1,9 @@
 """Latency of a flight: from an ODOMETRY received to the SET_ATTITUDE_TARGET sent, as vehicle_bridge measures it at 100 Hz,
 while the policy commands.
 
-Whole rehearsed flights in which the policy hovers: on a computer that is otherwise idle, and with a busy loop for each core
-from the first command on; with the ordinary scheduler and, where the user may set it, under SCHED_FIFO.
+Whole rehearsed flights in which the policy hovers: on a computer that is otherwise idle; with an adapter that tunes policies
+all the time, which take over one after the other; and with a busy loop for each core from the first command on. With the
+ordinary scheduler and, where the user may set it, under SCHED_FIFO.
 """
 
 import os
@@ -11,11 +12,16 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+from spike_ctrl._files import resources
 from spike_ctrl.cli.bench import BenchError
 from spike_ctrl.flight import realtime_scheduling
 
 SECONDS = 15  # that the policy hovers
+LOADS = ("idle", "adapting", "loaded")
+TOOK_OVER = " takes over"
+KEEP_TUNING = str(Path(__file__).with_name("keep_tuning.py"))
 FIRST_COMMAND = "SILENT -> GUIDE"
 FOUND = re.compile(r"to its command, policy: median ([\d.]+) ms, p99 ([\d.]+) ms, max ([\d.]+) ms over (\d+) commands")
 MISSED = re.compile(r"deadline misses (\d+)")
@@ -30,7 +36,7 @@ def measure() -> dict[str, float]:
         if scheduler == "realtime" and not realtime_scheduling.allowed():
             print("  not measured: flights under SCHED_FIFO, which this user may not set", flush=True)
             continue
-        for load in ("idle", "loaded"):
+        for load in LOADS:
             figures |= {f"flight_{scheduler}_{load}_{name}": value for name, value in _fly(scheduler, load).items()}
     return figures
 
@@ -42,6 +48,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
         port = found.getsockname()[1]
     words = ["vehicle:=embedded", "auto:=true", "record:=false", f"duration:={SECONDS}"]
     words += [f"connection:=udpin:127.0.0.1:{port}", f"realtime:={str(scheduler == 'realtime').lower()}"]
+    words += ["adapt:=true"] if load == "adapting" else []
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "launch", "flight", *words]
     lines, busy = [], []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -50,6 +57,8 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
             lines.append(line)
             if load == "loaded" and not busy and FIRST_COMMAND in line:
                 busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+            if load == "adapting" and not busy and FIRST_COMMAND in line:
+                busy = [subprocess.Popen([sys.executable, KEEP_TUNING], env=_as_the_nodes(), stdout=subprocess.DEVNULL)]
     finally:
         for one in busy:
             one.kill()
@@ -67,7 +76,16 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
     stood_down = STOOD_DOWN.findall(output)
     for reason in stood_down:
         print(f"    the policy was stood down: {reason}", flush=True)
-    return figures | ({"deadlines_missed": float(missed[1])} if missed else {}) | {"stood_down": float(len(stood_down))}
+    figures |= {"deadlines_missed": float(missed[1])} if missed else {}
+    if load == "adapting":
+        figures |= {"tuned": float(output.count(" offers ")), "took_over": float(output.count(TOOK_OVER))}
+    return figures | {"stood_down": float(len(stood_down))}
+
+
+def _as_the_nodes() -> dict[str, str]:
+    """An environment in which a process talks to the nodes of a flight as they do among themselves."""
+    profile = str(resources.find("config", "fastdds_flight.xml"))
+    return os.environ | {"FASTDDS_DEFAULT_PROFILES_FILE": profile, "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
 
 
 if __name__ == "__main__":
