@@ -10,7 +10,8 @@ from rehearsal import PROFILE, may_be_real_time
 
 os.environ.update(FASTDDS_DEFAULT_PROFILES_FILE=str(PROFILE), ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT")
 FLIGHTS = {"flight": {"kind": PLAIN}, "unruly_flight": {"kind": PLAIN, "unruly": True}, "link_flight": {"kind": LINK},
-           "motor_flight": {"kind": MOTORS}, "adapting_flight": {"kind": ADAPTING}}  # fmt: skip
+           "motor_flight": {"kind": MOTORS},
+           "unruly_motor_flight": {"kind": MOTORS, "unruly": True}, "adapting_flight": {"kind": ADAPTING}}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,12 @@ def link_flight(hangar):
 def motor_flight(hangar):
     """The same with a policy and a guide that command the motors of a Crazyflie."""
     return hangar.fly(**FLIGHTS["motor_flight"])
+
+
+@pytest.fixture
+def unruly_motor_flight(hangar):
+    """The same with a policy that `hangar.unruly.tell` controls."""
+    return hangar.fly(**FLIGHTS["unruly_motor_flight"])
 
 
 @pytest.fixture

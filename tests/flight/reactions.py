@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from rehearsal import GUIDE
+from rehearsal import GUIDE, HOLD
 from spike_ctrl_msgs.msg import FlightCommand
 
 PERIOD = 0.01  # s, of the control
@@ -26,6 +26,24 @@ def on_guide_for_good(flight, since: int, words: str, seconds: float = 2.5) -> N
     flight.until(lambda: flight.told(words, since), 5, words)
     flight.until(lambda: flight.rung == GUIDE, 5)
     flight.stays(GUIDE, seconds)
+
+
+def turns(flight, hangar, manner, words, reaction, limit):
+    """Make the policy unstable; assert that this fault catches it within the limit (s) and the vehicle comes to rest."""
+    since, begin = len(flight.status), time.time()
+    hangar.unruly.tell(manner)
+    caught = [f"SNN -> GUIDE: {words}", *([] if words else ["SNN -> HOLD: DISAGREEMENT"])]
+    flight.until(lambda: any(flight.told(said, since) for said in caught), 10, f"{manner}: not caught")
+    # Also where the autopilot is asked to hold, the guide commands until it does.
+    first = flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=begin), 5)[0]
+    reaction(first - begin, limit, f"{manner}: from its first wild answer to the guide's command")
+    hangar.unruly.tell("model")
+    flight.until(lambda: flight.rung in (GUIDE, HOLD) and settled(flight), 10, f"{manner}: not recovered")
+    assert not any(np.isnan(command.action).any() for command in flight.commands)
+
+
+def settled(flight):
+    return np.linalg.norm(flight.station.truth[-1].velocity) < 0.5
 
 
 def intervals(flight, seconds: float) -> np.ndarray:

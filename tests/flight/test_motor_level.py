@@ -2,14 +2,19 @@
 
 - in virtual time, by the whole flight core, each fault strikes on the way to a wall and on a figure: somebody else flies in
   time, no vehicle leaves the cage or hits the ground
+- in real time a policy hangs, answers late, with numbers that are none, or with scaled ones: the guide or a mode of the
+  autopilot takes over, and the vehicle comes to rest
 - a policy whose process is killed in the air, in real time: the guide commands within three control periods, and it lands
 """
 
 import math
+import signal
+import time
 
 import pytest
-from reactions import GAP, hand_over_gap
+from reactions import GAP, hand_over_gap, on_guide_for_good, turns
 from rehearsal import FAST, GUIDE
+from spike_ctrl_msgs.msg import FlightCommand
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -70,6 +75,37 @@ def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, see
     assert any(step.time < AT and step.rung.name == "SNN" for step in core.steps)
     if limit is not None:
         reaction(flown.reaction, limit, f"{kind.replace('_', ' ')}: from the fault until the policy no longer commands")
+
+
+@pytest.mark.alone
+@pytest.mark.proves("15M")
+def test_a_policy_that_hangs_while_it_commands_motors_is_refused_when_it_wakes_up(motor_flight, reaction):
+    flight = motor_flight
+    since, begin = len(flight.status), flight.signal("snn_policy", signal.SIGSTOP)
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    reaction(hand_over_gap(flight, begin), GAP, "in real time, from the policy's last command to the guide's first")
+    woke = flight.signal("snn_policy", signal.SIGCONT)
+    on_guide_for_good(flight, since, "SNN -> GUIDE: POLICY_SILENT")
+    assert not flight.stamps(FlightCommand.POLICY, since=woke)
+    flight.engage()
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("manner", "words", "limit"),
+    [
+        pytest.param("nan", "ACTION_NOT_FINITE", 0.1, marks=proves("7M")),
+        pytest.param("late", "POLICY_SILENT", 0.1, marks=proves("30M")),
+        pytest.param("scaled", "", 2.5, marks=proves("10M")),
+        pytest.param("zero", "", 0.4, marks=proves("10M")),
+    ],
+)
+def test_wild_answers_at_motor_level_are_caught_in_real_time(unruly_motor_flight, hangar, reaction, manner, words, limit):
+    flight, since, begin = unruly_motor_flight, len(unruly_motor_flight.status), time.time()
+    turns(flight, hangar, manner, words, reaction, limit)
+    if words:
+        assert hand_over_gap(flight, begin) < GAP
+        on_guide_for_good(flight, since, f"SNN -> GUIDE: {words}", 1.5)  # latched, though it answers well again
 
 
 @pytest.mark.alone

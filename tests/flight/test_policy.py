@@ -15,31 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reactions import GAP, hand_over_gap, on_guide_for_good
-from rehearsal import GUIDE, HOLD, LOITER_MODE, SNN
+from reactions import GAP, hand_over_gap, on_guide_for_good, turns
+from rehearsal import GUIDE, LOITER_MODE, SNN
 from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, PolicyStatus, VehicleAction
 
 from spike_ctrl.policy import checkpoint
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
-
-
-def turns(flight, hangar, manner, words, reaction, limit):
-    """Make the policy unstable; assert that this fault catches it within the limit (s) and the vehicle comes to rest."""
-    since, begin = len(flight.status), time.time()
-    hangar.unruly.tell(manner)
-    caught = [f"SNN -> GUIDE: {words}", *([] if words else ["SNN -> HOLD: DISAGREEMENT"])]
-    flight.until(lambda: any(flight.told(said, since) for said in caught), 10, f"{manner}: not caught")
-    # Also where the autopilot is asked to hold, the guide commands until it does.
-    first = flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=begin), 5)[0]
-    reaction(first - begin, limit, f"{manner}: from its first wild answer to the guide's command")
-    hangar.unruly.tell("model")
-    flight.until(lambda: flight.rung in (GUIDE, HOLD) and settled(flight), 10, f"{manner}: not recovered")
-    assert not any(np.isnan(command.action).any() for command in flight.commands)
-
-
-def settled(flight):
-    return np.linalg.norm(flight.station.truth[-1].velocity) < 0.5
 
 
 @pytest.mark.proves("7L")

@@ -1,7 +1,7 @@
 """A policy for tests: it flies the model as snn_policy does, until a line on stdin names another manner.
 
-Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, sinking, and weights: those of the
-model, shuffled.
+Usage: unruly_policy.py MODEL; the lines: model, nan, flipped, constant, random, shaking, sinking, scaled, zero, late: 40 ms,
+and weights: those of the model, shuffled.
 """
 
 import sys
@@ -17,6 +17,8 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, nanoseconds, view
 
+LATE = 0.04  # s
+
 
 def shuffled(model: str) -> SpikingPolicy:
     found, dice = checkpoint.load(model), np.random.default_rng(1)
@@ -27,7 +29,9 @@ def shuffled(model: str) -> SpikingPolicy:
 class Unruly(Node):
     def __init__(self, model: str):
         super().__init__("unruly_policy")
-        self.policy, self.other, self.manner = checkpoint.load(model).policy, shuffled(model), "model"
+        found = checkpoint.load(model)
+        self.policy, self.layout, self.other = found.policy, found.manifest.contract.action, shuffled(model)
+        self.manner = "model"
         self.state, self.random = self.policy.initial_state(1), np.random.default_rng(0)
         self.others_state = self.other.initial_state(1)
         self.action_out = self.create_publisher(VehicleAction, "policy/action", qos.STREAM)
@@ -43,27 +47,33 @@ class Unruly(Node):
         observation = view(message).observation
         action, self.state = self.policy.step(observation, self.state)
         weights, self.others_state = self.other.step(observation, self.others_state)
-        self.action_out.publish(
-            fill(
-                VehicleAction(),
-                stamp=nanoseconds(message.header.stamp),
-                frame_id="base_link",
-                tick=message.tick,
-                layout="rates",
-                checkpoint_id="unruly",
-                action={
-                    "model": action,
-                    "nan": np.full((1, 4), np.nan),
-                    "flipped": -action,
-                    "constant": np.float32([[0.1, 0.5, 0.0, 0.0]]),
-                    "random": self.random.uniform(-1, 1, (1, 4)),
-                    "shaking": np.clip(action + np.float32([0.0, 0.5, 0.0, 0.0]) * (-1) ** message.tick, -1, 1),
-                    "sinking": np.concatenate([np.full((1, 1), -0.3, np.float32), action[..., 1:].reshape(1, 3)], 1),
-                    "weights": np.clip(weights, -1, 1),
-                }[self.manner],
-                spike_rate=self.policy.spike_rates(self.state),
-            )
+        manner = self.manner
+        answer = fill(
+            VehicleAction(),
+            stamp=nanoseconds(message.header.stamp),
+            frame_id="base_link",
+            tick=message.tick,
+            layout=self.layout,
+            checkpoint_id="unruly",
+            action={
+                "model": action,
+                "late": action,
+                "scaled": np.clip(2.5 * action, -1, 1),
+                "zero": np.zeros((1, 4), np.float32),
+                "nan": np.full((1, 4), np.nan),
+                "flipped": -action,
+                "constant": np.float32([[0.1, 0.5, 0.0, 0.0]]),
+                "random": self.random.uniform(-1, 1, (1, 4)),
+                "shaking": np.clip(action + np.float32([0.0, 0.5, 0.0, 0.0]) * (-1) ** message.tick, -1, 1),
+                "sinking": np.concatenate([np.full((1, 1), -0.3, np.float32), action[..., 1:].reshape(1, 3)], 1),
+                "weights": np.clip(weights, -1, 1),
+            }[manner],
+            spike_rate=self.policy.spike_rates(self.state),
         )
+        if manner == "late":
+            threading.Timer(LATE, self.action_out.publish, [answer]).start()
+        else:
+            self.action_out.publish(answer)
 
 
 def main():
