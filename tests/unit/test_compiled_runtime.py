@@ -71,19 +71,17 @@ def test_the_shipped_model_passes_its_self_test_compiled():
         np.testing.assert_allclose(action, wanted, atol=loaded.manifest.tolerance)
 
 
-def test_a_batch_of_one_is_one_vehicle_and_larger_ones_take_the_step_of_numpy():
-    numpy, compiled = both()
-    alone, one, two, wanted = (
-        policy.initial_state(n) for policy, n in ((compiled, None), (compiled, 1), (compiled, 2), (numpy, 2))
-    )
+def test_a_batch_is_as_many_vehicles_alone():
+    """Their wider tile and the one behind it; `test_export_c` has all of them and the C."""
+    _, compiled = both()
+    alone, one, many = (compiled.initial_state(vehicles) for vehicles in (None, 1, 17))
     for observation in observations(50):
         action, alone = compiled.step(observation, alone)
         batched, one = compiled.step(observation[None], one)
         assert batched.shape == (1, 4) and one.membrane.shape == (384, 1)
         assert np.array_equal(batched[0], action) and np.array_equal(one.membrane[:, 0], alone.membrane)
-        pair = np.stack([observation, -observation])
-        (actions, two), (wanted_actions, wanted) = compiled.step(pair, two), numpy.step(pair, wanted)
-        assert np.array_equal(actions, wanted_actions)
+        actions, many = compiled.step(np.stack([observation, *np.tile(-observation, (15, 1)), observation]), many)
+        assert all(np.array_equal(actions[vehicle], action) for vehicle in (0, 16))
     assert compiled.spike_rates(one) == compiled.spike_rates(alone)
     assert not compiled.reset_rows(one, np.array([True])).membrane.any()
 

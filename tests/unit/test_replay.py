@@ -11,11 +11,14 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.recordings import BagError, replay
-from spike_ctrl.recordings.reader import PolicyReports, latencies, read
+from spike_ctrl.recordings.reader import Actions, Embedded, PolicyReports, Recording, States, latencies, read
 from spike_ctrl.recordings.recorded_policy import STARTED
+from spike_ctrl.sim.episode_flags import FIRST
+from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -204,6 +207,35 @@ def test_a_flight_of_the_compiled_step_is_known_as_one_and_answered_bit_by_bit(t
     fly(tmp_path / "bag", MODEL, vehicles=1, ticks=1000, runtime=CompiledPolicy)
     code, out, _ = run(capsys, tmp_path / "bag")
     assert code == 0 and "by the compiled step" in out and "equal bit by bit: 1000 of 1000" in out
+
+
+def test_a_flight_of_the_compiled_step_of_before_sums_had_one_order_is_known_as_one(tmp_path):
+    """Thresholds are the membranes of the first step, so that neurons fire there where a product is fused with a sum."""
+    random, shapes = np.random.default_rng(0), weight_shapes((18, 64, 32, 4))
+    weights = {name: random.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights |= {name: np.full(shape, 0.9, np.float32) for name, shape in shapes.items() if name.endswith(("beta", "theta"))}
+    seen = random.normal(0, 1, (20, 1, 18)).astype(np.float32)
+    plain = CompiledPolicy(weights)
+    _, state = plain.step(seen[0, 0], plain.initial_state())
+    weights["layer0.theta"] = np.maximum(state.membrane[:64], np.float32(1e-3))
+    craft, flown, actions = airframe.load("crazyflie"), CompiledPolicy(weights, fused=True), []
+    before = flown.initial_state(1)
+    for one in seen:
+        action, before = flown.step(one, before)
+        actions.append(action)
+    number, flags = np.arange(20), np.zeros((20, 1), np.uint8)
+    flags[0] = FIRST
+    data = checkpoint.dumps(weights, Contract("crazyflie", craft.hash, LAYOUT, "motors", 100.0, (18, 64, 32, 4)))
+    recording = Recording(
+        tmp_path, States(number, 0 * number, number, flags, seen),
+        Actions(number, 0 * number, number, np.full(20, "m", object), np.stack(actions), "motors"),
+        checkpoints={0: Embedded("m", "", data)},
+    )  # fmt: skip
+    choice, found, _ = replay.judged(recording, None, "", "")
+    assert (found.compared, found.equal) == (20, 20)
+    spikes = [CompiledPolicy(weights, fused=fused).step(seen[0, 0], plain.initial_state())[1].spike for fused in (0, 1)]
+    fuses = not np.array_equal(*spikes)  # some processors have no such instruction
+    assert ("of before sums had one order" in choice.words) == fuses
 
 
 def test_an_observation_that_is_not_finite_gets_no_answer_and_leaves_the_spiking_state(tmp_path):

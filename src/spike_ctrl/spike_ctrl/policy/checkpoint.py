@@ -55,17 +55,18 @@ class Checkpoint:
     self_test: NDArray[Any]
     graph: bytes = b""
 
-    def compiled(self) -> Policy:
+    def compiled(self, fused: bool = False) -> Policy:
         """The policy with the fastest step for one vehicle: compiled by numba; a graph as it is.
 
-        Raises ImportError where numba is not installed and wanted.
+        fused: as it was compiled before sums had one order, see `CompiledPolicy`. Raises ImportError where numba is not
+        installed and wanted.
         """
         contract = self.manifest.contract
         if contract.neuron is None:
             return self.policy
         from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 
-        return CompiledPolicy(self.weights, contract.neuron, contract.voltage)
+        return CompiledPolicy(self.weights, contract.neuron, contract.voltage, fused)
 
 
 def dumps(

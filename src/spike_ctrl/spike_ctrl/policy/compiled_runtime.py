@@ -1,7 +1,10 @@
-"""The policy for one vehicle in real time: the same step as the numpy runtime's, compiled by numba.
+"""The policy in real time: the same step as the numpy runtime's, compiled by numba, for one vehicle or a batch.
 
 At 100 Hz on a busy computer the step is part of the time from a state to its command; compiled it takes a fraction of
 numpy's, because a spike adds one row of weights and silence costs nothing.
+
+Every sum has one order, that of the exported C: leak, reset and bias, then the inputs one after another, then the neuron's
+own layer where it is recurrent; no product is fused with a sum. So one vehicle, a batch and the C are equal bit by bit.
 """
 
 from __future__ import annotations
@@ -19,83 +22,119 @@ from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
 _remainder, _subtracted, _fires = spliced(remainder), spliced(subtracted), spliced(fires)
+TILE = 16  # vehicles whose columns are gathered at once: as many float32 as a cache line holds
 
 
-@kernel(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _step(
+def _steps(
     observation: Floats, membrane: Floats, spike: Floats, numbers: Floats, sizes: Integers, hard: bool, recurrent: bool
 ) -> tuple[Floats, Floats, Floats]:
-    """One step of one vehicle. numbers: bias, beta, theta of all hidden neurons, then for each layer the weights [in, out],
-    last the bias of the outputs. Gives action, membrane and spike in new arrays."""
-    neurons, layers, outputs = membrane.size, sizes.size - 2, sizes[sizes.size - 1]
+    """One step of B vehicles: observation [B, in], membrane and spike [N, B] before it.
+
+    numbers: bias, beta, theta of all hidden neurons, then for each layer the weights [in, out], at last the outputs' bias.
+    Gives action [B, out], membrane and spike in new arrays.
+    """
+    neurons, vehicles = membrane.shape
+    layers, outputs = sizes.size - 2, sizes[sizes.size - 1]
     bias, beta, theta = numbers[:neurons], numbers[neurons : 2 * neurons], numbers[2 * neurons : 3 * neurons]
     after, fired = np.empty_like(membrane), np.empty_like(spike)
-    for i in range(neurons):
-        after[i] = _remainder(membrane[i], spike[i], beta[i], hard) - _subtracted(spike[i], theta[i], hard) + bias[i]
-    at, begin = 3 * neurons, 0
-    for layer in range(layers):
-        inputs, width = sizes[layer], sizes[layer + 1]
-        u = after[begin : begin + width]
-        for j in range(inputs):
-            signal = observation[j] if layer == 0 else fired[begin - inputs + j]
-            if signal != 0:
-                row = numbers[at + j * width : at + (j + 1) * width]
+    action = np.empty((vehicles, outputs), membrane.dtype)
+    shape = TILE, neurons
+    before, spiked, now = np.empty(shape, bias.dtype), np.empty(shape, bias.dtype), np.empty(shape, bias.dtype)
+    active = np.empty(neurons, np.int64)
+    for first in range(0, vehicles, TILE):
+        some = min(TILE, vehicles - first)
+        if vehicles == 1:
+            before[0], spiked[0] = membrane[:, 0], spike[:, 0]
+        else:
+            for n in range(neurons):
+                for v in range(some):
+                    before[v, n], spiked[v, n] = membrane[n, first + v], spike[n, first + v]
+        for v in range(some):
+            u, s, fires_now = before[v], spiked[v], now[v]
+            for i in range(neurons):
+                u[i] = _remainder(u[i], s[i], beta[i], hard) - _subtracted(s[i], theta[i], hard) + bias[i]
+            at, begin, count = 3 * neurons, 0, 0
+            for layer in range(layers):
+                inputs, width = sizes[layer], sizes[layer + 1]
+                into = u[begin : begin + width]
+                if layer == 0:
+                    for j in range(inputs):
+                        signal = observation[first + v, j]
+                        if signal != 0:
+                            row = numbers[at + j * width : at + (j + 1) * width]
+                            for i in range(width):
+                                into[i] += signal * row[i]
+                else:
+                    for k in range(count):
+                        row = numbers[at + active[k] * width : at + (active[k] + 1) * width]
+                        for i in range(width):
+                            into[i] += row[i]
+                at += inputs * width
+                if recurrent and layer == layers - 1:
+                    for j in range(width):
+                        if s[begin + j] != 0:
+                            row = numbers[at + j * width : at + (j + 1) * width]
+                            for i in range(width):
+                                into[i] += row[i]
+                    at += width * width
+                count = 0
                 for i in range(width):
-                    u[i] += signal * row[i]
-        at += inputs * width
-        if recurrent and layer == layers - 1:
-            for j in range(width):
-                if spike[begin + j] != 0:
-                    row = numbers[at + j * width : at + (j + 1) * width]
-                    for i in range(width):
-                        u[i] += row[i]
-            at += width * width
-        for i in range(begin, begin + width):
-            fired[i] = _fires(after[i], theta[i])
-        begin += width
-    inputs = sizes[layers]
-    action = numbers[at + inputs * outputs : at + (inputs + 1) * outputs].copy()
-    for j in range(inputs):
-        if fired[begin - inputs + j] != 0:
+                    fires_now[begin + i] = _fires(into[i], theta[begin + i])
+                    active[count] = i
+                    count += fires_now[begin + i] != 0
+                begin += width
+            end = at + sizes[layers] * outputs
             for i in range(outputs):
-                action[i] += numbers[at + j * outputs + i]
-    for i in range(outputs):
-        action[i] = math.tanh(action[i])
+                total = numbers[end + i]
+                for k in range(count):
+                    total += numbers[at + active[k] * outputs + i]
+                action[first + v, i] = math.tanh(total)
+        if vehicles == 1:
+            after[:, 0], fired[:, 0] = before[0], now[0]
+        else:
+            for n in range(neurons):
+                for v in range(some):
+                    after[n, first + v], fired[n, first + v] = before[v, n], now[v, n]
     return action, after, fired
 
 
+_ordered = kernel(cache=True, nogil=True, error_model="numpy")(_steps)
+# As the step was before. Not in the cache of numba, whose files know a function's name but not its rules.
+_fused = kernel(nogil=True, error_model="numpy", fastmath={"contract"})(_steps)
+
+
 class CompiledPolicy(SpikingPolicy):
-    """A SpikingPolicy whose step is compiled where there is one vehicle; a batch of more takes numpy's step.
+    """A SpikingPolicy whose step is compiled.
 
     Sums are made in another order than numpy's: actions agree to some 1e-6, and a membrane that close to its threshold
-    may spike in one and not in the other. The constructor compiles, some seconds where the cache of numba is empty.
+    may spike in one and not in the other. The constructor compiles, some seconds where the cache of numba is empty. fused:
+    products are fused with sums, as in flights that were recorded before there was one order; for their replay.
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER, voltage: VoltageInput | None = None):
+    def __init__(
+        self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER, voltage: VoltageInput | None = None,
+        fused: bool = False,
+    ):  # fmt: skip
         super().__init__(weights, neuron, voltage)
         constants = self._single
         parts = [constants.bias, constants.beta, constants.theta]
         parts += [weight.T for _, weight, _ in self._layers] + [constants.output_weight.T, constants.output_bias]
         self._numbers = np.concatenate([part.ravel() for part in parts])
         self._size_array, self._hard = np.array(self.sizes), self.neuron.reset is Reset.HARD
+        self._step = _fused if fused else _ordered
         self.step(np.zeros(self.sizes[0], self.dtype), self.initial_state())
 
     def step(self, observation: np.ndarray, state: PolicyState) -> tuple[np.ndarray, PolicyState]:
-        """As SpikingPolicy.step; compiled for observations [in] and [1, in]."""
+        """As SpikingPolicy.step."""
         shape = observation.shape
-        if shape[:-1] not in ((), (1,)):
-            return super().step(observation, state)
         if shape[-1] != self.sizes[0] or shape[:-1] != state.membrane.shape[1:]:
             raise ValueError(f"observation: found shape {shape}, wanted {(*state.membrane.shape[1:], self.sizes[0])}")
-        action, membrane, spike = _step(
-            observation.ravel().astype(self.dtype, copy=False),
-            state.membrane.ravel(),
-            state.spike.ravel(),
-            self._numbers,
-            self._size_array,
-            self._hard,
-            self.neuron.recurrent,
+        alone = len(shape) == 1
+        seen = np.ascontiguousarray(observation[None] if alone else observation, self.dtype)
+        membrane, spike = (np.ascontiguousarray(part[:, None] if alone else part) for part in state)
+        action, membrane, spike = self._step(
+            seen, membrane, spike, self._numbers, self._size_array, self._hard, self.neuron.recurrent
         )
-        if len(shape) == 1:
-            return action, PolicyState(membrane, spike)
-        return action[None], PolicyState(membrane[:, None], spike[:, None])
+        if alone:
+            return action[0], PolicyState(membrane[:, 0], spike[:, 0])
+        return action, PolicyState(membrane, spike)
