@@ -20,7 +20,6 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation import tracking
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.policy.voltage_input import VoltageInput, complete_of
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.neuron import Neuron
@@ -37,7 +36,7 @@ def hover_offset(policy: Policy, airframe: Airframe, vehicles: int = VEHICLES, s
     environment, observation = tracking.hovering(airframe, vehicles, steps, Randomisation())
     state, seen = policy.initial_state(vehicles), []
     for step in range(steps):
-        action, state = policy.step(complete_of(policy, observation, environment), state)
+        action, state = policy.step(observation, state)
         observation, *_ = environment.step(action)
         if step >= REST * RATE_HZ:
             seen.append(observation[:, SEEN])
@@ -45,16 +44,14 @@ def hover_offset(policy: Policy, airframe: Airframe, vehicles: int = VEHICLES, s
     return found
 
 
-def trimmed(
-    weights: Mapping[str, NDArray[Any]], neuron: Neuron, airframe: Airframe, voltage: VoltageInput | None = None
-) -> dict[str, NDArray[Any]]:
+def trimmed(weights: Mapping[str, NDArray[Any]], neuron: Neuron, airframe: Airframe) -> dict[str, NDArray[Any]]:
     """The weights with the first bias of ROUNDS that leaves the policy nearest to its set-point; as they are where it does
-    not hover, or hovers no nearer. voltage: how the policy sees the battery's, None: it does not.
+    not hover, or hovers no nearer.
     """
     tried = best = dict(weights)
     nearest = FARTHEST
     for _ in range(ROUNDS + 1):
-        offset = hover_offset(SpikingPolicy(tried, neuron, voltage), airframe)
+        offset = hover_offset(SpikingPolicy(tried, neuron), airframe)
         if not (distance := float(np.linalg.norm(offset))) <= nearest:  # NaN is no distance
             break
         best, nearest = tried, distance

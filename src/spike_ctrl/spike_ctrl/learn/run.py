@@ -200,9 +200,8 @@ class Run:
         saved = checkpoint.load(self.policy_path)
         weights, policy, neuron = saved.weights, saved.policy, saved.manifest.contract.neuron
         if self.learner.recipe.schedule.hover_trim and neuron is not None:
-            voltage = self.learner.voltage
-            weights = hover_trim.trimmed(weights, neuron, self.learner.airframe, voltage)
-            policy = SpikingPolicy(weights, neuron, voltage)
+            weights = hover_trim.trimmed(weights, neuron, self.learner.airframe)
+            policy = SpikingPolicy(weights, neuron)
         evaluation = evaluate(PolicyController(policy), self.learner.airframe)
         figures = evaluation.to_dict()
         self.save_policy(
