@@ -157,6 +157,14 @@ def test_a_folder_of_other_flights_is_refused_by_name(tmp_path):
         Campaign(tmp_path, MODEL, first=5)
 
 
+def test_a_campaign_of_one_family_flies_that_family_and_its_folder_takes_no_other(tmp_path):
+    flown = [found.outcome for found in Campaign(tmp_path, MODEL, 1, "none").fly(2, 1, lambda: 0.0)]
+    assert [outcome.family for outcome in flown] == ["none", "none"]
+    assert repr(campaign.refly(2, MODEL, family="none")[0]) == repr(flown[1])
+    with pytest.raises(CampaignError, match=r"campaign.json: family: found none, wanted None: give another folder"):
+        Campaign(tmp_path, MODEL, 1)
+
+
 def test_a_broken_line_in_the_middle_is_named(tmp_path):
     Campaign(tmp_path, MODEL)
     good = json.dumps(FlightOutcome(0, "none", "walls", "none", "", -1.0, 0.0, math.nan, "", "SNN", 9.0)._asdict())

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,7 +126,7 @@ class Airframe:
         c0, c1, c2 = self.thrust_curve
         return c0 + c1 * speed + c2 * speed * speed
 
-    @property
+    @cached_property
     def hover(self) -> float:
         """Normalised rotor speed at which four rotors carry the weight."""
         return float(rotor_speed(self.thrust_curve, self.mass * GRAVITY / 4))

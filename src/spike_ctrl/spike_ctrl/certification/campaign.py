@@ -72,20 +72,24 @@ def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competi
     return Competitors(name, found.compiled(), guide, craft), settings_for(craft, rate_hz)
 
 
-def refly(seed: int, model: Path, record=None) -> tuple[FlightOutcome, FlightCore]:
-    """The flight of a seed again, exactly. record: as of FlightCore."""
+def refly(seed: int, model: Path, record=None, family: str | None = None) -> tuple[FlightOutcome, FlightCore]:
+    """The flight of a seed again, exactly. record: as of FlightCore. family: as of Campaign."""
     who, settings = competitors(model)
-    core = FlightCore(moving_scenario.draw(seed, settings.cage, settings.envelope), who, settings, record)
+    core = FlightCore(moving_scenario.draw(seed, settings.cage, settings.envelope, family), who, settings, record)
     core.fly()
     return flight_outcome.outcome(core), core
 
 
 class Campaign:
-    """The flights with seeds from `first` on of a model, kept in a folder. Raises CampaignError."""
+    """The flights with seeds from `first` on of a model, kept in a folder. Raises CampaignError.
 
-    def __init__(self, folder: Path, model: Path, first: int = 0):
-        self.folder, self.model, self.first = folder, model, first
-        plan = {"model_sha256": checkpoint.load(model).manifest.sha256, "first": first, "code_sha256": code()}
+    family: one of FAMILIES, of which all flights are; None: each seed has its own.
+    """
+
+    def __init__(self, folder: Path, model: Path, first: int = 0, family: str | None = None):
+        self.folder, self.model, self.first, self.family = folder, model, first, family
+        sha256 = checkpoint.load(model).manifest.sha256
+        plan = {"model_sha256": sha256, "first": first, "family": family, "code_sha256": code()}
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / PLAN
         if not file.exists():
@@ -112,7 +116,7 @@ class Campaign:
         missing = self.missing(flights)
         with (self.folder / FLIGHTS).open("a") as file:
             file.truncate(self._whole)
-            for part in _fly_all(missing, self.model, workers, clock, ray):
+            for part in _fly_all(missing, self.family, self.model, workers, clock, ray):
                 for found in part:
                     self.outcomes[found.outcome.seed] = found.outcome
                     file.write(json.dumps(found.outcome._asdict()) + "\n")
@@ -121,23 +125,23 @@ class Campaign:
 
 
 def _fly_all(
-    seeds: Sequence[int], model: Path, workers: int, clock: Callable[[], float], ray: str
+    seeds: Sequence[int], family: str | None, model: Path, workers: int, clock: Callable[[], float], ray: str
 ) -> Iterator[list[FlownSeed]]:
     who, data = str(model), checkpoint.read(model)
     parts = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
     if ray:
         sources = code()
-        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, clock) for part in parts}
+        tasks = {f"flights {part[0]} to {part[-1]}": (who, data, sources, part, family, clock) for part in parts}
         yield from ray_cluster.results(_fly_there, tasks, ray)
     elif workers == 1 or len(parts) <= 1:
         for seed in seeds:
-            yield _fly(who, data, [seed], clock)
+            yield _fly(who, data, [seed], family, clock)
     else:
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
             waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
             while True:
                 while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
-                    running.add(pool.submit(_fly, who, data, part, clock))
+                    running.add(pool.submit(_fly, who, data, part, family, clock))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -145,21 +149,24 @@ def _fly_all(
                     yield future.result()
 
 
-def _fly(model: str, data: bytes, seeds: Sequence[int], clock: Callable[[], float]) -> list[FlownSeed]:
+def _fly(model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float]) -> list[FlownSeed]:
     who, settings = _competitors(model, data)
     found = []
     for seed in seeds:
         begin = clock()
-        outcome, _ = flight_outcome.fly(moving_scenario.draw(seed, settings.cage, settings.envelope), who, settings)
+        scenario = moving_scenario.draw(seed, settings.cage, settings.envelope, family)
+        outcome, _ = flight_outcome.fly(scenario, who, settings)
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 
 
-def _fly_there(model: str, data: bytes, wanted: str, seeds: Sequence[int], clock: Callable[[], float]) -> list[FlownSeed]:
+def _fly_there(
+    model: str, data: bytes, wanted: str, seeds: Sequence[int], family: str | None, clock: Callable[[], float]
+) -> list[FlownSeed]:
     """The same on a machine of a cluster, whose spike_ctrl may be another."""
     if (found := code()) != wanted:
         raise CampaignError(f"{platform.node()}: code_sha256: found {found}, wanted {wanted}: install this spike_ctrl there")
-    return _fly(model, data, seeds, clock)
+    return _fly(model, data, seeds, family, clock)
 
 
 def _read_plan(file: Path) -> dict[str, object]:

@@ -123,6 +123,7 @@ class FlightCore:
         self.steps: list[FlownStep] = []
         self.moves: list[tuple[float, Rung, str]] = []  # time, rung and reason of every change
         self._sample_due = self._rests_since = 0.0
+        self._begin = scenario.begin
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class FlightCore:
             return True
         if self.vehicle.commander.mode is not PX4Mode.AUTO_LOITER or math.hypot(*self.vehicle.truth.velocity) > AT_REST:
             self._rests_since = self.vehicle.now
-        return self.vehicle.now - max(self._rests_since, self.scenario.begin) > RESTS
+        return self.vehicle.now - max(self._rests_since, self._begin) > RESTS
 
     def between(self, span: tuple[float, float]) -> float:
         """A random time (s) between two."""
@@ -219,7 +220,9 @@ class FlightCore:
         awake = [name for name in ("guide", "policy") if self.processes.wakes(name, at) <= at]
         if awake:
             self.clock.at(at, self._answer, tuple(awake), state)
-        for name in set(self.waiting) - set(awake):
+        for name in self.waiting:
+            if name in awake:
+                continue
             if self.waiting[name] is None:
                 self.clock.at(self.processes.wakes(name, at), self._answer_waiting, name)
             self.waiting[name] = state
@@ -255,7 +258,7 @@ class FlightCore:
             flown = self.pilot.flown
             action, who = found.action, Identity(flown.name, flown.epoch)
             rates = flown.policy.spike_rates(self.pilot.state)
-        numbers = tuple(float(a) for a in action[0])
+        numbers = tuple(action[0].tolist())
         for tampering in self.tampering[name]:
             numbers = tampering(numbers, now)
         answer = Answer(tick, now, numbers, self.settings.layout, who, tuple(rates))

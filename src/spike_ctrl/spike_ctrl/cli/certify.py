@@ -25,6 +25,7 @@ GROUP = "fly"
 EXAMPLES = """
 spike-ctrl certify models/sih_quadx.safetensors
 spike-ctrl certify models/sih_quadx.safetensors --flights 10000 --workers 2
+spike-ctrl certify models/sih_quadx.safetensors --flights 1000 --family none     # healthy flights only: false alarms
 spike-ctrl certify models/sih_quadx.safetensors --flights 100000 --ray 192.168.1.5:6379  # on a cluster
 spike-ctrl certify models/sih_quadx.safetensors --replay 1234     # that flight again: its bag, and a report on it
 spike-ctrl certify models/sih_quadx.safetensors --falsify policy guide/flipped --flights 100   # search for the worst
@@ -38,7 +39,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
     parser.add_argument("--ray", default="", metavar="ADDRESS", help="fly on this Ray cluster instead")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first flight (default: 0)")
-    parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL)")
+    parser.add_argument("--family", metavar="FAMILY", help="faults of one family; none: healthy flights (default: all)")
+    parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL[-FAMILY])")
     parser.add_argument(
         "--falsify", nargs="+", metavar="PLACE[/KIND]", help="search for the worst flight of each kind, --flights for each"
     )
@@ -49,9 +51,13 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl._files import ray_cluster
     from spike_ctrl._files.ray_cluster import ClusterError
     from spike_ctrl.certification.campaign import Campaign, CampaignError
+    from spike_ctrl.certification.injected_fault import FAMILIES
 
     ranges.require(vars(options), {"flights": (1, 10**7), "workers": (1, 1024), "first": (0, 2**31)}, "--")
-    folder = options.folder or Path("runs/certify") / options.model.stem
+    if options.family not in (None, *FAMILIES):
+        raise UsageError(f"--family: found '{options.family}', wanted one of {', '.join(FAMILIES)}")
+    name = options.model.stem + (f"-{options.family}" if options.family else "")
+    folder = options.folder or Path("runs/certify") / name
     output_paths.require_folder("--folder", folder)
     try:
         if options.replay is not None:
@@ -60,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             return _falsify(options, folder)
         if options.ray:
             ray_cluster.require()
-        campaign = Campaign(folder, options.model, options.first)
+        campaign = Campaign(folder, options.model, options.first, options.family)
         _fly(campaign, options)
     except (CampaignError, ClusterError) as error:
         raise UsageError(str(error)) from None
@@ -103,7 +109,7 @@ def _tell(campaign, options) -> int:
         lines.append([r.family, *counts, f"{r.worst:.2f}", f"{r.hardest:.2f}", f"{r.bound:.2g}"])
     print(text_table(lines))
     worst = sorted(outcomes, key=lambda o: o.badness, reverse=True)[:WORST]
-    drawn = [campaigns.refly(outcome.seed, options.model) for outcome in worst]
+    drawn = [campaigns.refly(outcome.seed, options.model, family=options.family) for outcome in worst]
     seconds = sum(outcome.seconds for outcome in outcomes)
     about = f"{options.model}; seeds {seeds[0]} to {seeds[-1]}; made by spike_ctrl {__version__}, {provenance.commit()}"
     written = campaign.folder / "certificate.html"
@@ -168,7 +174,7 @@ def _replay(options, folder: Path) -> int:
     bag = folder / f"seed-{options.replay}"
     output_paths.require_bag(bag)
     record = FlightBag(bag, options.model.stem, checkpoint.read(options.model))
-    outcome, core = campaigns.refly(options.replay, options.model, record)
+    outcome, core = campaigns.refly(options.replay, options.model, record, options.family)
     record.close()
     print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
     for event in core.events:

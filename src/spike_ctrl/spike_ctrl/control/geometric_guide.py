@@ -26,6 +26,7 @@ from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, action, collective
 _action, _collective = spliced(action), spliced(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
+_NO_ROTORS, _NO_DISTURBANCE = np.zeros((1, 4), np.float32), np.zeros((1, 6), np.float32)
 Array = NDArray[Any]
 
 
@@ -100,8 +101,8 @@ class GeometricGuide:
         action, next_state = np.empty((n, 4), np.float32), state.copy()
         _act(
             np.ascontiguousarray(observation, np.float32),
-            np.zeros((1, 4), np.float32) if rotor_speed is None else rotor_speed,
-            disturbance if known else np.zeros((1, 6), np.float32),
+            _NO_ROTORS if rotor_speed is None else rotor_speed,
+            disturbance if known else _NO_DISTURBANCE,
             self._nominal if plant is None else plant,
             rotor_speed is not None, known, self._gains, self._mixer, self._dt, next_state, action,
             self._rates, self._limits,

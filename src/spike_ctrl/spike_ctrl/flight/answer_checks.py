@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
@@ -32,6 +33,7 @@ class Identity(NamedTuple):
     epoch: int
 
 
+@quickly_replaced
 class Answer(NamedTuple):
     """An action in answer to the state of `tick`. received: s. spike_rate: share of spiking neurons per hidden layer."""
 
@@ -43,6 +45,7 @@ class Answer(NamedTuple):
     spike_rate: tuple[float, ...] = ()
 
 
+@quickly_replaced
 class AnswerSource(NamedTuple):
     """What is known of a policy or guide. states: tick and time of receipt (s) of the newest accepted states."""
 
@@ -86,7 +89,8 @@ class AnswerLimits:
 def await_answer(source: AnswerSource, sample: Sample) -> AnswerSource:
     """The source after a state was accepted that it has to answer."""
     waiting = sample.received if source.waiting_since is None else source.waiting_since
-    return source._replace(states=(*source.states, (sample.tick, sample.received))[-KEPT_STATES:], waiting_since=waiting)
+    states = (*source.states, (sample.tick, sample.received))[-KEPT_STATES:]
+    return AnswerSource(states, source.latest, waiting, source.misses)
 
 
 def check_answer(
@@ -125,11 +129,8 @@ def record_answer(source: AnswerSource, answer: Answer, limits: AnswerLimits) ->
     asked = dict(source.states)[answer.tick]
     unanswered = [received for tick, received in source.states if received > asked]
     missed = abs(answer.received - asked) > limits.late
-    return source._replace(
-        latest=answer,
-        waiting_since=unanswered[0] if unanswered else None,
-        misses=((source.misses << 1) | missed) & WINDOW_MASK,
-    )
+    misses = ((source.misses << 1) | missed) & WINDOW_MASK
+    return AnswerSource(source.states, answer, unanswered[0] if unanswered else None, misses)
 
 
 def limit_slew(action: Action, previous: Action | None, limits: AnswerLimits) -> tuple[Action, tuple[Finding, ...]]:

@@ -15,12 +15,17 @@ from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 def keep_early_answers(state: SupervisorState, inputs: SupervisorInputs) -> tuple[SupervisorState, SupervisorInputs]:
     """An answer that comes before its state waits for it. The bridge sends each state to guide and policy first."""
     if inputs.sample is not None:
+        if state.early_policy is None and state.early_guide is None and state.early_candidate is None:
+            return state, inputs
         inputs = inputs._replace(
             policy=inputs.policy if inputs.policy is not None else state.early_policy,
             guide=inputs.guide if inputs.guide is not None else state.early_guide,
             candidate=inputs.candidate if inputs.candidate is not None else state.early_candidate,
         )
         return state._replace(early_policy=None, early_guide=None, early_candidate=None), inputs
+
+    if inputs.policy is None and inputs.guide is None and inputs.candidate is None:
+        return state, inputs
 
     def early(answer: Answer | None) -> bool:
         return answer is not None and state.sample is not None and answer.tick > state.sample.tick

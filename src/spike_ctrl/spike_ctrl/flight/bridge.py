@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Vector
 from spike_ctrl.flight.answer_checks import KEPT_STATES, Action
 from spike_ctrl.flight.autopilot import Autopilot
@@ -27,6 +28,7 @@ LANDED_TIME = 1.0  # s: an armed vehicle is landed for so long before guide and 
 SUCCESSION_TIME = 1.0  # s without a command, before the bridge obeys another supervisor
 
 
+@quickly_replaced
 class BridgeMemory(NamedTuple):
     """What the bridge remembers of the vehicle. tick: of its last state. target: the supervisor's set-point.
 
@@ -73,6 +75,7 @@ def bridge_state(
     )
 
 
+@quickly_replaced
 class PassedCommand(NamedTuple):
     """The states that a command may answer, tick and receipt (s), and the last command that was passed on."""
 

@@ -48,7 +48,8 @@ def _judge(state: SupervisorState, now: float) -> tuple[SupervisorState, tuple[E
         distance = math.dist(state.sample.position, state.granted.position)
         trial = trial.watched(state.sample.received, None if state.monitor.under_way else distance)
     trial, verdict = trial.judged(now, flies)
-    state = state._replace(trial=trial)
+    if trial is not state.trial:
+        state = state._replace(trial=trial)
     if verdict is None:
         return state, ()
     return state, (Event(now, "ok" if verdict.kept else "warning", verdict.text),)

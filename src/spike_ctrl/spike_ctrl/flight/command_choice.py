@@ -62,16 +62,14 @@ def choose_command(
     status, sample = sources.autopilot, sources.sample
     if sample is None or status is None:
         return sent, None, ()
-    rest = settings.level if status.airborne else settings.idle
-    last = Command(sample.tick, sample.received, rest, CommandedBy.REST)
     if ladder.rung is Rung.SILENT:
         leaving = before is not Rung.SILENT and status.mode is Mode.OFFBOARD and not sent.rested
-        return SentCommand(sent.tick), last if leaving else None, ()
+        return SentCommand(sent.tick), _last(sample, status, settings) if leaving else None, ()
     chosen = _choose(sent, sources, sample, status, ladder, now, settings)
     if chosen is None:
         handing_over = ladder.rung >= Rung.HOLD and ladder.commanding and ladder.came_from is Mode.OFFBOARD
         if handing_over and not sent.rested and now - (sent.at or 0.0) > settings.answers.silent:
-            return SentCommand(sent.tick, sent.at, None, True), last, ()
+            return SentCommand(sent.tick, sent.at, None, True), _last(sample, status, settings), ()
         return sent, None, ()
     found: tuple[Finding, ...] = ()
     action = chosen.action
@@ -79,6 +77,12 @@ def choose_command(
         action = settings.with_thrust(action)
         action, found = limit_slew(action, sent.action, settings.answers)
     return SentCommand(chosen.tick, now, action), chosen._replace(action=action), found
+
+
+def _last(sample: Sample, status: Autopilot, settings: FlightSettings) -> Command:
+    """The supervisor's own command before somebody else flies: level in the air, idle on the ground."""
+    rest = settings.level if status.airborne else settings.idle
+    return Command(sample.tick, sample.received, rest, CommandedBy.REST)
 
 
 def _choose(

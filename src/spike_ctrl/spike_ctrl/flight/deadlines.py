@@ -12,12 +12,12 @@ def check_deadlines(source: AnswerSource, now: float, limits: AnswerLimits, faul
     fault: POLICY_SILENT or GUIDE_SILENT. It names the source: the guide has a longer deadline, and late answers of it are
     not counted.
     """
-    found: list[Finding] = []
+    found: tuple[Finding, ...] = ()
     limit = limits.silent if fault is Fault.POLICY_SILENT else limits.guide_silent
     if source.waiting_since is not None and now - source.waiting_since > limit:
         waited = 1e3 * (now - source.waiting_since)
-        found.append(Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limit:.0f} ms"))
+        found = (Finding(fault, f"no answer for {waited:.0f} ms, wanted one within {1e3 * limit:.0f} ms"),)
     if fault is Fault.POLICY_SILENT and (misses := source.misses.bit_count()) > limits.misses:
         detail = f"{misses} of {WINDOW} answers late by more than {1e3 * limits.late:.0f} ms, wanted at most {limits.misses}"
-        found.append(Finding(Fault.POLICY_MISSES, detail))
-    return tuple(found)
+        found += (Finding(Fault.POLICY_MISSES, detail),)
+    return found

@@ -59,5 +59,7 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
 
 
 def _then(first: Move, second: Move) -> Move:
+    if second.target is None and not second.events:
+        return first if second.ladder is first.ladder else first._replace(ladder=second.ladder)
     target = first.target if second.target is None else second.target
     return Move(second.ladder, target, None, first.events + second.events)

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.answer_checks import AnswerLimits, Identity
 from spike_ctrl.flight.attitude import yaw
@@ -31,6 +32,7 @@ class Event(NamedTuple):
     text: str
 
 
+@quickly_replaced
 class Ladder(NamedTuple):
     """Where a flight is on the ladder. Times in s on the monotonic clock."""
 

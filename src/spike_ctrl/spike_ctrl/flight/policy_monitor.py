@@ -11,6 +11,7 @@ import math
 from operator import sub
 from typing import NamedTuple, TypedDict
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, Identity
 from spike_ctrl.flight.attitude import tilt
@@ -34,6 +35,7 @@ class StuckFields(TypedDict):
     stuck_in: Sample | None
 
 
+@quickly_replaced
 class Monitor(NamedTuple):
     """The behaviour of a policy or guide since it was last interrupted or exchanged."""
 
@@ -89,9 +91,10 @@ def observe_answer(
     share, action = 1.0 / limits.memory, answer.action
     previous = monitor.action or action
     change = list(map(sub, action, previous))
-    reversal = max(abs(c) if c * d < 0 else 0.0 for c, d in zip(change, monitor.change, strict=True))
-    square = sum(r * r for r in sample.rates)
-    at_limit = sum(abs(a) >= limits.saturation for a in action)
+    reversal = max([abs(c) if c * d < 0 else 0.0 for c, d in zip(change, monitor.change, strict=True)])
+    x, y, z = sample.rates
+    square = x * x + y * y + z * z
+    at_limit = len([a for a in action if abs(a) >= limits.saturation])
     collective = action[0] if answer.layout == "rates" else max(action)
     kept = [c or d for c, d in zip(change, monitor.change, strict=True)]
     monitor = monitor._replace(
@@ -135,8 +138,8 @@ def _stuck(monitor: Monitor, action: Action, sample: Sample) -> StuckFields:
 def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], limits: AnswerLimits) -> tuple[int, ...]:
     if len(before) != len(spike_rate):
         before = (0,) * len(spike_rate)
-    inside = (limits.spike_low <= rate <= limits.spike_high for rate in spike_rate)  # NaN is outside
-    return tuple(0 if good else count + 1 for count, good in zip(before, inside, strict=True))
+    low, high = limits.spike_low, limits.spike_high  # NaN is outside
+    return tuple([0 if low <= rate <= high else count + 1 for count, rate in zip(before, spike_rate, strict=True)])
 
 
 def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: AnswerLimits) -> tuple[Finding, ...]:

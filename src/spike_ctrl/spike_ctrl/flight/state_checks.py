@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion, angle_between, normalised, yaw
@@ -27,6 +28,7 @@ FieldCounts = tuple[int, int, int, int]  # one count per field of FIELDS
 NO_COUNTS: FieldCounts = (0, 0, 0, 0)
 
 
+@quickly_replaced
 class Sample(NamedTuple):
     """One state of the vehicle, as the bridge assembled it for a control tick.
 
@@ -54,6 +56,7 @@ class OriginShift(NamedTuple):
     yaw: float
 
 
+@quickly_replaced
 class StateTrack(NamedTuple):
     """What the next state is checked against. A refused state changes only what the next check needs."""
 
@@ -168,21 +171,23 @@ def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> tuple
     """Faults of states that have not come by `now` (s)."""
     if track.accepted_at is None:
         return (Finding(Fault.STATE_LOST, "no state has been accepted"),)
-    found: list[Finding] = []
+    found: tuple[Finding, ...] = ()
     age = now - track.accepted_at
     if age > limits.guide_age:
-        found.append(Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"))
+        found = (Finding(Fault.STATE_LOST, f"{1e3 * age:.0f} ms old, wanted at most {1e3 * limits.guide_age:.0f} ms"),)
     elif age > limits.state_age:
         detail = f"state is {1e3 * age:.0f} ms old, wanted at most {1e3 * limits.state_age:.0f} ms"
-        found.append(Finding(Fault.STREAM_STOPPED, detail))
+        found = (Finding(Fault.STREAM_STOPPED, detail),)
     if (late := track.late.bit_count()) > limits.late_states:
         detail = f"{late} missing in {WINDOW} periods, wanted at most {limits.late_states}"
-        found.append(Finding(Fault.STATE_LATE, detail))
-    return tuple(found)
+        found += (Finding(Fault.STATE_LATE, detail),)
+    return found
 
 
 def missed_periods(pause: float, period: float) -> int:
     """Whole control periods that passed without an event between two events that are `pause` (s) apart."""
+    if pause < period:
+        return 0
     return int(min(max(pause / period - 1 + 1e-6, 0.0), WINDOW))
 
 
@@ -247,6 +252,8 @@ def _sum(before: OriginShift | None, shift: OriginShift) -> OriginShift:
 
 def _check_streams(sample: Sample, limits: StateLimits) -> tuple[Finding, ...]:
     """The streams that are older than the policy's limits."""
+    if not any(sample.ages):
+        return ()
     allowed = (limits.position_age, limits.attitude_age, limits.rates_age)
     return tuple(
         Finding(Fault.STREAM_STOPPED, f"{name} is {1e3 * age:.0f} ms old, wanted at most {1e3 * limit:.0f} ms")
@@ -259,7 +266,10 @@ def _count_unchanged(sample: Sample, last: Sample | None, track: StateTrack) -> 
     """In how many states in a row each field is equal bit by bit, and in how many of those another field changed."""
     if last is None:
         return NO_COUNTS, NO_COUNTS
-    p, q, v, r = (getattr(sample, name) == getattr(last, name) for name in FIELDS)
+    p, q = sample.position == last.position, sample.quaternion == last.quaternion
+    v, r = sample.velocity == last.velocity, sample.rates == last.rates
+    if not (p or q or v or r):
+        return NO_COUNTS, NO_COUNTS
     changing = not (p and q and v and r)
     pn, qn, vn, rn = (n + 1 if same else 0 for n, same in zip(track.unchanged, (p, q, v, r), strict=True))
     pc, qc, vc, rc = (n + changing if same else 0 for n, same in zip(track.others_changed, (p, q, v, r), strict=True))
@@ -267,6 +277,8 @@ def _count_unchanged(sample: Sample, last: Sample | None, track: StateTrack) -> 
 
 
 def _frozen(unchanged: FieldCounts, others_changed: FieldCounts, limits: StateLimits) -> str | None:
+    if unchanged == NO_COUNTS:
+        return None
     for name, count, others in zip(FIELDS, unchanged, others_changed, strict=True):
         if others >= limits.frozen:
             return f"{name} has not changed by a bit in {count} states, the others have"

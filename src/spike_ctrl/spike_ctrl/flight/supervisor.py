@@ -18,7 +18,7 @@ from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.envelope import CRASH_HEIGHT
-from spike_ctrl.flight.estimate_quality import Doubt, EstimateLimits
+from spike_ctrl.flight.estimate_quality import Doubt
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -26,7 +26,15 @@ from spike_ctrl.flight.ladder_state import Facts
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
-from spike_ctrl.flight.state_checks import Sample, check_state, check_state_age, home_after, missed_periods, push_missed
+from spike_ctrl.flight.state_checks import (
+    Sample,
+    StateTrack,
+    check_state,
+    check_state_age,
+    home_after,
+    missed_periods,
+    push_missed,
+)
 from spike_ctrl.flight.state_consistency import follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import choose_target, grant_set_point
@@ -53,7 +61,7 @@ def step(
     state, compared = compare_answers(state, inputs, guide_before, settings)
     found += guide_found + compared + check_deadlines(state.guide, inputs.now, settings.answers, Fault.GUIDE_SILENT)
     state, target_found, refused = choose_target(state, inputs, settings)
-    state, stalled = _check_own_pace(state, inputs, settings)
+    stalls, stalled = _check_own_pace(state, inputs, settings)
     state, clamped = grant_set_point(state, inputs.now, settings)
     point = state.granted
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
@@ -65,19 +73,18 @@ def step(
     after = moved.ladder
     if any(f.fault.rung is not None for f in policy_found) or any(f.fault in UNTRUSTED for f in found):
         after = after._replace(may_bridge=False)
-    state = state._replace(ladder=after)
+    state = state._replace(ladder=after, stalls=stalls)
     if moved.target is not None:
         state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
         point = state.granted
     state, accept, swap_found, swapped = swap_checkpoint(state, inputs.now, settings)
     sources = CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
     sent, command, slewed = choose_command(state.sent, sources, after, before, inputs.now, settings)
-    state = state._replace(sent=sent)
     state, news = report_faults(state, found + policy_found + swap_found + slewed, inputs.now)
     state, status = report_status(state, inputs, settings)
     events = report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     finished = after.shutting_down and not after.commanding
-    state = state._replace(autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
+    state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     return state, SupervisorOutput(after.rung, command, moved.ask, point, accept, events, status, finished)
 
 
@@ -89,7 +96,6 @@ def _take_state(
     if inputs.sample is not None:
         checked = check_state(inputs.sample, state.track, settings.state, inputs.airborne)
         found = checked.findings
-        state = state._replace(track=checked.track)
         if any(finding.fault is Fault.CLOCK_JUMP for finding in found):
             # Ticks and stamps begin anew: answers to earlier states will not come.
             nobody = AnswerSource()
@@ -101,25 +107,34 @@ def _take_state(
         if checked.shift is not None and state.granted is not None:
             moved, _ = set_point_at(shifted(Target(state.granted), checked.shift), inputs.now, state.cage(settings))
             state = state._replace(granted=moved)
-        if checked.accepted is not None:
-            state = _accept(state, checked.accepted, inputs, settings.estimate)
-            consistency, contradicting = follow(state.consistency, checked.accepted, settings.consistency)
-            state = state._replace(consistency=consistency)
-            found += contradicting if inputs.airborne else ()
+        if checked.accepted is None:
+            state = state._replace(track=checked.track)
+        else:
+            state, contradicting = _accept(state, checked.accepted, checked.track, inputs, settings)
+            found += contradicting
     return state, found + check_state_age(state.track, inputs.now, settings.state)
 
 
-def _accept(state: SupervisorState, sample: Sample, inputs: SupervisorInputs, limits: EstimateLimits) -> SupervisorState:
-    """An accepted state, which policy, guide and candidate have to answer. A disarmed vehicle stands on the ground."""
+def _accept(
+    state: SupervisorState, sample: Sample, track: StateTrack, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
+    """An accepted state, which policy, guide and candidate have to answer, and whether it contradicts the ones before.
+
+    A disarmed vehicle stands on the ground.
+    """
     disarmed = inputs.autopilot is not None and not inputs.autopilot.armed
-    return state._replace(
+    consistency, contradicting = follow(state.consistency, sample, settings.consistency)
+    state = state._replace(
+        track=track,
         sample=sample,
-        doubt=state.doubt.seen(sample.quality, sample.received, limits) if inputs.airborne else Doubt(),
+        consistency=consistency,
+        doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if inputs.airborne else Doubt(),
         policy=await_answer(state.policy, sample),
         guide=await_answer(state.guide, sample),
         candidate=await_answer(state.candidate, sample),
         home=sample.position if disarmed else state.home,
     )
+    return state, contradicting if inputs.airborne else ()
 
 
 def _check_flight(
@@ -128,35 +143,39 @@ def _check_flight(
     """Faults that nodes report, and those of autopilot, geofence and envelope."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
-    if state.sample is None:
+    sample, airborne = state.sample, inputs.airborne
+    if sample is None:
         return found
     if state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time:
         found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
-    if state.home is not None or inputs.airborne or not settings.cage.relative:
-        found += settings.cage.laid(state.home).check(state.sample.position)
-    if inputs.airborne and state.ladder.rung <= Rung.GUIDE and not state.ladder.taking_off:
-        guided = state.ladder.rung is Rung.GUIDE and inputs.now - state.ladder.since > GUIDE_BRAKES
-        found += state.cage(settings).check_braking(state.sample, settings.braking, guided)
-    if inputs.airborne:
-        following = state.ladder.rung <= Rung.GUIDE and state.ladder.recovering is None
-        ground = None if state.ladder.taking_off or state.ladder.rung > Rung.GUIDE else state.ground
-        found += settings.envelope.check(state.sample, point if following else None, ground)
+    cage = settings.cage.laid(state.home)
+    ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
+    if state.home is not None or airborne or not settings.cage.relative:
+        found += cage.check(sample.position)
+    if airborne and flies and not ladder.taking_off:
+        guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > GUIDE_BRAKES
+        found += cage.check_braking(sample, settings.braking, guided)
+    if airborne:
+        following = flies and ladder.recovering is None
+        ground = None if ladder.taking_off or not flies else state.ground
+        found += settings.envelope.check(sample, point if following else None, ground)
     return found
 
 
 def _check_own_pace(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[SupervisorState, tuple[Finding, ...]]:
-    """Whether the supervisor itself is called often enough."""
+) -> tuple[int, tuple[Finding, ...]]:
+    """The control periods that were missed, and whether the supervisor itself is called often enough."""
     if state.stepped is None:
-        return state, ()
+        return state.stalls, ()
     pause = inputs.now - state.stepped
-    state = state._replace(stalls=push_missed(state.stalls, missed_periods(pause, settings.state.period)))
+    stalls = push_missed(state.stalls, missed_periods(pause, settings.state.period))
     if pause > settings.stall:
-        return state, (Finding(Fault.STARVED, f"not called for {1e3 * pause:.0f} ms, wanted {1e3 * settings.stall:.0f} ms"),)
-    if (missed := state.stalls.bit_count()) > settings.stalls:
-        return state, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
-    return state, ()
+        detail = f"not called for {1e3 * pause:.0f} ms, wanted {1e3 * settings.stall:.0f} ms"
+        return stalls, (Finding(Fault.STARVED, detail),)
+    if (missed := stalls.bit_count()) > settings.stalls:
+        return stalls, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
+    return stalls, ()
 
 
 def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: FlightSettings) -> Facts:

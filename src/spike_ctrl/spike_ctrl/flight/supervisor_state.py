@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
@@ -22,6 +23,7 @@ from spike_ctrl.flight.state_consistency import Consistency
 from spike_ctrl.flight.swap_trial import SwapTrial
 
 
+@quickly_replaced
 class SupervisorInputs(NamedTuple):
     """What is new at `now` (s, monotonic). Of autopilot, reports and unmet: what is true now.
 
@@ -63,6 +65,7 @@ class SupervisorOutput(NamedTuple):
     finished: bool
 
 
+@quickly_replaced
 class SupervisorState(NamedTuple):
     """What the supervisor remembers.
 

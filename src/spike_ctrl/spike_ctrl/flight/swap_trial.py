@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.flight.answer_checks import Identity
 
 MEMORY = 1.5  # s, over which the distance is averaged
@@ -28,6 +29,7 @@ class TrialVerdict(NamedTuple):
     text: str
 
 
+@quickly_replaced
 class SwapTrial(NamedTuple):
     """distance: mean (m) while a policy flies. child, parent: of the trial that runs.
 

@@ -106,7 +106,8 @@ class SpikingPolicy:
 
     def spike_rates(self, state: PolicyState) -> tuple[float, ...]:
         """Share of the neurons of each layer that spiked in the last step, over the batch."""
-        return tuple(float(np.add.reduce(s := state.spike[rows], axis=None) / s.size) for rows, *_ in self._layers)
+        one = self.dtype.type
+        return tuple([float(one(np.count_nonzero(s := state.spike[rows])) / s.size) for rows, *_ in self._layers])
 
 
 class _Constants(NamedTuple):

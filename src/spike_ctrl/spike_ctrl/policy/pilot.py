@@ -142,12 +142,13 @@ class Pilot:
         voltage: of the battery, or (N,), V, for policies that see it; None: unknown.
         """
         assert self.flown is not None
-        cause = "" if lockstep else self._broken(tick, first, now, waited)
+        all_first = np.count_nonzero(first) == len(first)
+        cause = "" if lockstep else self._broken(tick, len(first), all_first, now, waited)
         if cause:
             self._cause, self._left = cause, self.warm_up
             self.state, self._successor_state, self._successor_steps = None, None, 0
             self._accepted, self._predecessor_state = False, None
-        elif lockstep or first.all():
+        elif lockstep or all_first:
             self._left = 0
         if self._vehicles != len(first):
             self.state, self._successor_state, self._vehicles = None, None, len(first)
@@ -155,9 +156,9 @@ class Pilot:
         self.candidate = None
         fresh = lockstep or waited <= FRESH * self.flown.period or self.flown.period == 0
         counts = bool(cause) or (fresh and now - self._time >= self.flown.period / 2)
-        bad = ~np.isfinite(observation)
-        if bad.any():
-            vehicle, field = np.argwhere(bad)[0]
+        finite = np.isfinite(observation)
+        if np.count_nonzero(finite) < finite.size:
+            vehicle, field = np.argwhere(~finite)[0]
             return PilotAnswer(None, False, Reason.BAD_OBSERVATION, f"observation[{vehicle},{field}] is not finite")
         try:
             observation = complete(self.flown.policy, observation, voltage)
@@ -171,7 +172,7 @@ class Pilot:
         if self.predecessor is not None:
             self._fly_predecessor(first, observation)
         action, after = _step(self.flown.policy, observation, first, self.state)
-        if not np.isfinite(action).all():
+        if np.count_nonzero(np.isfinite(action)) < action.size:
             return PilotAnswer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
         self.state, self.tick, self._time = after, tick, now
         if self._left:
@@ -184,9 +185,9 @@ class Pilot:
             return PilotAnswer(action, True, Reason.WARMING_UP, f"{self.successor.name} flies in shadow")
         return PilotAnswer(action, True, Reason.OK)
 
-    def _broken(self, tick: int, first: NDArray[Any], now: float, waited: float) -> str:
+    def _broken(self, tick: int, vehicles: int, all_first: bool, now: float, waited: float) -> str:
         """Why the policy's state does not belong to this tick; empty where it does, or where every vehicle starts now."""
-        if first.all():
+        if all_first:
             return self._late(tick, waited)
         if self.tick is None:
             return f"tick {tick} is the first"
@@ -195,7 +196,7 @@ class Pilot:
         if now - self._time > self.max_age:
             pause = 1e3 * (now - self._time)
             return f"tick {tick} came {pause:.0f} ms after the last, wanted at most {1e3 * self.max_age:.0f} ms"
-        if self.state is None or self._vehicles != len(first):
+        if self.state is None or self._vehicles != vehicles:
             return f"tick {tick} has other vehicles or another network"
         return self._late(tick, waited)
 
@@ -255,6 +256,6 @@ def _step(policy: Policy, observation: NDArray[Any], first: NDArray[Any], state:
     """One step for all vehicles; those whose episode starts begin from the initial state."""
     if state is None:
         state = policy.initial_state(len(first))
-    elif first.any():
+    elif np.count_nonzero(first):
         state = policy.reset_rows(state, first)
     return policy.step(observation, state)

@@ -82,10 +82,15 @@ def yaw_of(q: Quaternion) -> float:
 
 def roll_pitch_yaw(q: Quaternion) -> Vector:
     """Angles (rad) of the quaternion x, y, z, w, applied in the order yaw, pitch, roll about the body's axes."""
+    roll, pitch = roll_pitch(q)
+    return roll, pitch, yaw_of(q)
+
+
+def roll_pitch(q: Quaternion) -> tuple[float, float]:
+    """The first two angles (rad) of `roll_pitch_yaw`."""
     x, y, z, w = q
     roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-    pitch = math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
-    return roll, pitch, yaw_of(q)
+    return roll, math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
 
 
 def from_yaw(yaw: float) -> Quaternion:

@@ -7,9 +7,11 @@ position (3, m), rotation matrix body FLU to set-point frame (9, row-major), vel
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined, kernel
@@ -20,6 +22,8 @@ LAYOUT = "setpoint_frame_18"
 NOISE = np.repeat(np.array([0.01, 0.01, 0.03, 0.05], np.float32), [3, 9, 3, 3])
 """Standard deviations of the noise of a good state estimate: .01 m, .01 (about half a degree), .03 m/s, .05 rad/s."""
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
+_GIVEN = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3, "target": 3}
+Vector = Sequence[float] | NDArray[Any]
 
 
 @inlined
@@ -59,22 +63,15 @@ def observe_lane(buffer: Floats, lane: Number) -> Scalars:
 
 
 @kernel(cache=True)
-def _build(
-    position: Floats,
-    quaternion: Floats,
-    velocity: Floats,
-    rates: Floats,
-    target: Floats,
-    cos: Number,
-    sin: Number,
-    out: Floats,
-) -> None:
+def _build(numbers: Floats, cos: Number, sin: Number, out: Floats) -> None:
+    """numbers: position, quaternion, velocity, rates, target."""
+    n = numbers
     values = observe(
-        (position[0], position[1], position[2]),
-        (quaternion[0], quaternion[1], quaternion[2], quaternion[3]),
-        (velocity[0], velocity[1], velocity[2]),
-        (rates[0], rates[1], rates[2]),
-        (target[0], target[1], target[2]),
+        (n[0], n[1], n[2]),
+        (n[3], n[4], n[5], n[6]),
+        (n[7], n[8], n[9]),
+        (n[10], n[11], n[12]),
+        (n[13], n[14], n[15]),
         cos,
         sin,
     )
@@ -83,11 +80,11 @@ def _build(
 
 
 def build(
-    position: ArrayLike,
-    quaternion: ArrayLike,
-    velocity: ArrayLike,
-    rates: ArrayLike,
-    target: ArrayLike = (0.0, 0.0, 0.0),
+    position: Vector,
+    quaternion: Vector,
+    velocity: Vector,
+    rates: Vector,
+    target: Vector = (0.0, 0.0, 0.0),
     target_yaw: float = 0.0,
 ) -> Floats:
     """Observation float32 (18,) of one vehicle.
@@ -95,11 +92,10 @@ def build(
     position (3, m, world ENU), quaternion (x, y, z, w; body FLU to world), velocity (3, m/s, world),
     rates (3, rad/s, body), target (3, m, world), target_yaw (rad, counter-clockwise from east).
     """
-    as32 = [np.asarray(x, np.float32) for x in (position, quaternion, velocity, rates, target)]
-    names, sizes = ("position", "quaternion", "velocity", "rates", "target"), (3, 4, 3, 3, 3)
-    for name, array, size in zip(names, as32, sizes, strict=True):
-        if array.shape != (size,):
-            raise ValueError(f"{name}: found shape {array.shape}, wanted ({size},)")
-    out = np.empty(SIZE, np.float32)
-    _build(*as32, np.float32(math.cos(target_yaw)), np.float32(math.sin(target_yaw)), out)
+    given = position, quaternion, velocity, rates, target
+    if tuple(map(len, given)) != tuple(_GIVEN.values()):
+        name, found = next((n, np.shape(g)) for g, (n, size) in zip(given, _GIVEN.items(), strict=True) if len(g) != size)
+        raise ValueError(f"{name}: found shape {found}, wanted ({_GIVEN[name]},)")
+    numbers, out = np.array([*position, *quaternion, *velocity, *rates, *target], np.float32), np.empty(SIZE, np.float32)
+    _build(numbers, np.float32(math.cos(target_yaw)), np.float32(math.sin(target_yaw)), out)
     return out

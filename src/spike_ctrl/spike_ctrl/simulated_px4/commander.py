@@ -176,18 +176,22 @@ class Commander:
         beyond = 0 < p["GF_MAX_HOR_DIST"] < seen.home_distance or 0 < p["GF_MAX_VER_DIST"] < seen.home_height
         self._fault("geofence breached", beyond, _FENCE.get(p["GF_ACTION"], HOLD))
         termination = NOTHING if p["CBRK_FLIGHTTERM"] == BREAKER_TERMINATION else TERMINATE
-        for name, angle in (("R", seen.roll), ("P", seen.pitch)):
+        for name, angle, most, time in (
+            ("R", seen.roll, p["FD_FAIL_R"], p["FD_FAIL_R_TTRI"]),
+            ("P", seen.pitch, p["FD_FAIL_P"], p["FD_FAIL_P_TTRI"]),
+        ):
             since = now
-            if abs(angle) > math.radians(p[f"FD_FAIL_{name}"]):
+            if abs(angle) > math.radians(most):
                 since = self._tilted.setdefault(name, now)
             else:
                 self._tilted.pop(name, None)
-            self._fault(f"attitude failure {name}", now - since > p[f"FD_FAIL_{name}_TTRI"], termination)
+            self._fault(f"attitude failure {name}", now - since > time, termination)
 
     def _fault(self, name: str, wrong: bool, action: int) -> None:
         """A failsafe acts when its fault begins. It ends only by a mode request, not with the fault."""
         if not wrong:
-            self._wrong.discard(name)
+            if self._wrong:
+                self._wrong.discard(name)
             return
         if name in self._wrong or not self.armed:
             return

@@ -69,6 +69,9 @@ class Plant:
         # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
         self._late = [(0.0, 0.0, 0.0)] * max(0, int((loop.delay - TICK / 2) / TICK + 0.5))
         self._earlier = np.zeros((round(airframe.dead_time / TICK), 4), np.float32)  # commands that wait, the latest first
+        self._constants = np.float32(TICK), self._arms, self._loop, self._extension, self._earlier
+        self._row = self.buffer[:: dynamics.LANES][: GYRO + 3]  # a view of what `state` tells
+        self._hover = np.float64(airframe.hover)
         self.hardest_touchdown = 0.0  # m/s, downwards
 
     def advance(
@@ -90,19 +93,17 @@ class Plant:
         self._late.append(rates)
         rates = self._late.pop(0)
         speed = fitted_rate_loop.speed_of_thrust(self.airframe, thrust)
-        collective = action_mapping.collective(np.float64(speed), np.float64(self.airframe.hover))
-        target = (collective, *(rate / limit for rate, limit in zip(rates, self.airframe.max_rates, strict=True)))
-        for i in range(4):
-            self.buffer[AT[RATE_SETPOINT + i]] = target[i]
-        constants = np.float32(TICK), self._arms, self._loop, self._extension, self._earlier
+        collective = float(action_mapping.collective(np.float64(speed), self._hover))
+        (roll, pitch, yaw), (a, b, c) = rates, self.airframe.max_rates
+        target = collective, roll / a, pitch / b, yaw / c
         direct = _NO_MOTORS if motors is None else tuple(np.float32(u) for u in motors)
-        impact = _advance(self.buffer, *constants, running, *(np.float32(n) for n in noise), motors is not None, direct)
-        self.hardest_touchdown = max(self.hardest_touchdown, float(impact))
+        impact = _advance(self.buffer, *self._constants, target, running, noise, motors is not None, direct)
+        self.hardest_touchdown = max(self.hardest_touchdown, impact)
 
     @property
     def state(self) -> PlantState:
         """The true state."""
-        row = self.buffer[:: dynamics.LANES].tolist()
+        row = self._row.tolist()
         return PlantState(
             tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),
             tuple(row[RATES:ROTORS]), tuple(row[GYRO : GYRO + 3]), tuple(row[ROTORS : ROTORS + 4]),
@@ -136,13 +137,19 @@ class Plant:
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer, dt, arms, loop, extension, earlier, running, noise_x, noise_y, noise_z, direct, motors):
-    """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
+def _advance(buffer, dt, arms, loop, extension, earlier, target, running, noise, direct, motors):
+    """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not.
+
+    target: of the rate loop, collective and rates as shares of their limits.
+    """
     reach = unpack_arms(arms)
+    for i in range(4):
+        buffer[AT[RATE_SETPOINT + i]] = np.float32(target[i])
     if running:
         # The rate loop sees the gyro's noise, the dynamics do not.
         x, y, z = buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]]
-        buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x + noise_x, y + noise_y, z + noise_z
+        for i in range(3):
+            buffer[AT[RATES + i]] += np.float32(noise[i])
         rate_loop.rate_lane(buffer, _LANE, rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11]))
         buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x, y, z
         if direct:

@@ -80,24 +80,21 @@ class AutopilotParameterError(ValueError):
     """The vehicle has no such parameter, or the value has the wrong type; the message names it."""
 
 
-class AutopilotParameters:
-    """Values by name. An integer stays an integer and a float a float, as on PX4.
+class AutopilotParameters(dict[str, int | float]):
+    """Values by name, which `set` alone changes. An integer stays an integer and a float a float, as on PX4.
 
     >>> AutopilotParameters({"COM_OF_LOSS_T": 0.2})["COM_OF_LOSS_T"]
     0.2
     """
 
     def __init__(self, changes: Mapping[str, int | float] | None = None):
-        self._values = dict(DEFAULTS)
+        super().__init__(DEFAULTS)
         for name, value in (changes or {}).items():
             self.set(name, value)
 
-    def __getitem__(self, name: str) -> int | float:
-        return self._values[name]
-
     def set(self, name: str, value: int | float) -> None:
         """Raises AutopilotParameterError, and changes nothing, where the name is unknown or the value has the wrong type."""
-        if name not in self._values:
+        if name not in self:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(NAMES)}"
             raise AutopilotParameterError(f"parameter {name}: unknown{hint}")
@@ -107,7 +104,7 @@ class AutopilotParameters:
         if type(value) is not kind or not math.isfinite(value):
             wanted = "an integer" if kind is int else "a finite number"
             raise AutopilotParameterError(f"parameter {name}: found {value!r}, wanted {wanted}")
-        self._values[name] = value
+        self[name] = value
 
 
 def parse(text: str) -> tuple[str, int | float]:

@@ -147,10 +147,8 @@ class Vehicle:
         self._ticks += 1
         self.now = self._ticks * TICK
         self._answers, self._late_answers = self._late_answers, []
-        due = [entry for entry in self._arrived if entry[0] <= self.now]
-        self._arrived = [entry for entry in self._arrived if entry[0] > self.now]
-        for _, port, received in due:
-            _HANDLERS[received.message.get_msgId()](self, port, received)
+        if self._arrived:
+            self._take_arrived()
         self.commander.update(self._seen(), self.now)
         command, motors = self._control(), None
         if isinstance(command, MotorCommand):
@@ -171,9 +169,16 @@ class Vehicle:
         landing = self.commander.mode in OWN_MODES or not running
         self.land_detector.update(self.plant.on_ground, thrust, self.plant.airframe.hover, landing, self.now)
 
+    def _take_arrived(self) -> None:
+        """Obey the packets that have arrived by now."""
+        due = [entry for entry in self._arrived if entry[0] <= self.now]
+        self._arrived = [entry for entry in self._arrived if entry[0] > self.now]
+        for _, port, received in due:
+            _HANDLERS[received.message.get_msgId()](self, port, received)
+
     def _seen(self) -> CommanderInputs:
         position, home = self._estimate.position, self._navigator.home
-        roll, pitch, _ = frames.roll_pitch_yaw(self._estimate.quaternion)
+        roll, pitch = frames.roll_pitch(self._estimate.quaternion)
         return CommanderInputs(
             setpoint_age=self.now - self._setpoint_at,
             station_age=self.now - self._station_at,
