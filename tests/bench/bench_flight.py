@@ -57,7 +57,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
             lines.append(line)
             if load == "loaded" and not busy and FIRST_COMMAND in line:
                 busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
-            if load == "adapting" and not busy and FIRST_COMMAND in line:
+            if load == "adapting" and not busy:  # early: it joins the graph before anything flies
                 busy = [subprocess.Popen([sys.executable, KEEP_TUNING], env=_as_the_nodes(), stdout=subprocess.DEVNULL)]
     finally:
         for one in busy:

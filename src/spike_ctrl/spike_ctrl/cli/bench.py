@@ -20,7 +20,7 @@ GROUP = "tools"
 EXAMPLES = """
 spike-ctrl bench
 spike-ctrl bench simulator snn
-spike-ctrl bench flight     # latency of a flight's commands, 3 minutes
+spike-ctrl bench flight     # latency of a flight's commands, 5 minutes
 """
 
 
