@@ -261,7 +261,7 @@ def test_the_averaged_policy_lags_behind_the_flying_one_and_is_what_is_validated
     flying, averaged = student.flying_weights(), student.averaged_weights()
     assert not np.array_equal(flying["output.weight"], averaged["output.weight"])
     seen = []
-    monkeypatch.setattr("spike_ctrl.learn.learner.SpikingPolicy", lambda weights, neuron: seen.append(weights))
+    monkeypatch.setattr("spike_ctrl.learn.learner.SpikingPolicy", lambda weights, *_: seen.append(weights))
     monkeypatch.setattr("spike_ctrl.learn.learner.evaluate", lambda *_, **options: options)
     options = student.validate()
     assert all(np.array_equal(seen[0][name], value) for name, value in averaged.items())
