@@ -292,3 +292,19 @@ def test_each_row_of_the_fault_table_that_can_be_struck_in_motion_has_its_own_fa
     flown = FlightOutcome(3, "link", "walls", "link cut", "", 0.4, 0.0, 0.1, "", "SILENT", 9.0)
     (row,) = by_fault_row([flown, flown._replace(what="plant gust"), flown._replace(outside=-1.0)])
     assert (row.family, row.flights, row.exits, row.worst) == ("row 20", 2, 1, 0.4)
+
+
+def test_a_set_point_whose_velocity_jumps_excuses_a_difference_from_the_guide_for_a_second(who):
+    # Streams begin at full speed: two of 400 healthy flights lost their policy in the first .04 s of one.
+    limits, here = who[1].answers, STATE._replace(position=(0.0, 0.0, 1.0), velocity=(0.0, 0.0, 0.0))
+    calm = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE)
+    apart = calm._replace(action=(0.0, 0.9, 0.0, 0.0))
+    resting, moving = SetPoint((0.0, 0.0, 1.0)), SetPoint((0.0, 0.0, 1.0), (1.5, 0.0, 0.0))
+    for begins, faults in ((resting, [Fault.DISAGREEMENT]), (moving, [])):
+        monitor = compare_with_guide(Monitor(answers=100), calm, calm, here, resting, limits)
+        for _ in range(20):
+            monitor = compare_with_guide(monitor, apart, calm, here, begins, limits)
+        assert [found.fault for found in check_disagreement(monitor, limits)] == faults
+    for _ in range(100):  # .. and no longer
+        monitor = compare_with_guide(monitor, apart, calm, here, moving, limits)
+    assert [found.fault for found in check_disagreement(monitor, limits)] == [Fault.DISAGREEMENT]

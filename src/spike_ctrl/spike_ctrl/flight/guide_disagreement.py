@@ -18,6 +18,8 @@ RECENT = 4  # answers over which a disagreement in flight is averaged
 # A set-point that jumps by JUMP (m) between two states, or moves by CREEP (m) and tells no velocity, is on its way to a new
 # place. For the next UNDER_WAY answers policy and guide follow it, each at its own pace, and may differ more.
 JUMP, CREEP, UNDER_WAY = 0.15, 0.002, 500
+# The same for the next SPEEDING answers where its velocity jumps by SPEED_JUMP (m/s), as at the begin of a stream.
+SPEED_JUMP, SPEEDING = 0.25, 100
 AWAY, ARRIVED = 1.0, 0.3  # m: from AWAY on the largest difference is allowed; within ARRIVED the way ends
 AWAY_ANSWERS, FAR = 150, 1.0  # a policy whose mean distance (m) over so many answers is larger does not fly where it should
 BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
@@ -69,10 +71,13 @@ def _follow_way(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
     way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
     left = max(monitor.under_way - 1, 0)
     jumped = monitor.distance is not None and distance - monitor.distance > JUMP
-    crept = monitor.point is not None and math.dist(point.position, monitor.point) > CREEP and not any(point.velocity)
+    before = point if monitor.point is None else monitor.point
+    crept = math.dist(point.position, before.position) > CREEP and not any(point.velocity)
     if jumped or crept:
         left = UNDER_WAY
+    elif math.dist(point.velocity, before.velocity) > SPEED_JUMP:
+        left = max(left, SPEEDING)
     elif way < ARRIVED:
         left = 0
     mean = monitor.away + ((0.0 if left else distance) - monitor.away) / AWAY_ANSWERS
-    return monitor._replace(distance=distance, way=way, under_way=left, point=point.position, away=mean)
+    return monitor._replace(distance=distance, way=way, under_way=left, point=point, away=mean)
