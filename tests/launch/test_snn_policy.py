@@ -393,8 +393,8 @@ READY = """
 import sys
 from spike_ctrl_policy.loader import Loader
 Loader(compiled=True, expect={}, realtime=True, allowed=None, rehearsed=None).get_ready()
-from spike_ctrl.policy.compiled_runtime import _step
-print(len(_step.signatures), "onnxruntime" in sys.modules)
+from spike_ctrl.policy.compiled_runtime import _ordered
+print(len(_ordered.signatures), "onnxruntime" in sys.modules)
 """
 
 

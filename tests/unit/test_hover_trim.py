@@ -53,3 +53,10 @@ def test_a_recipe_asks_for_it_and_a_network_that_sees_otherwise_is_refused():
             recipes.RecipeError, match=r"schedule\.hover_trim: found with network.*, wanted only with a spiking"
         ):
             recipes.from_dict(plan)
+
+
+def test_a_network_of_ones_own_does_not_inherit_it():
+    own = {"name": "own", "base": "td3bc", "network": {"class": "examples.alif:ALIF", "hidden": [32, 32]}}
+    assert not recipes.from_dict(own).schedule.hover_trim
+    with pytest.raises(recipes.RecipeError, match=r"schedule\.hover_trim: found with network examples\.alif:ALIF"):
+        recipes.from_dict(own | {"schedule": {"hover_trim": True}})

@@ -263,3 +263,14 @@ def some_flight(policy):
         action, state = policy.step(complete(policy, seen, volts), state)
         actions.append(action)
     return States(number, np.zeros_like(number), number, flags, observation, voltage), np.stack(actions)
+
+
+@pytest.mark.parametrize("data", [seeing(), None], ids=["with the voltage", "without it"])
+def test_a_contract_is_what_it_expects_of_itself_and_not_of_the_other_kind(data):
+    """A training that starts from a checkpoint expects its own contract of it, field by field."""
+    found = checkpoint.load("sih_quadx") if data is None else checkpoint.loads(data)
+    contract = found.manifest.contract
+    checkpoint.require(contract, vars(contract), "it")
+    other = dataclasses.replace(contract, voltage=VoltageInput(3.7, 0.5) if data is None else None)
+    with pytest.raises(CheckpointError, match="it: voltage: found "):
+        checkpoint.require(contract, vars(other), "it")

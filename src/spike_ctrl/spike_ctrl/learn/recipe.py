@@ -206,6 +206,15 @@ def _upon_base(data, source: str, above: tuple[str, ...]):
         raise RecipeError(f"{source}: base: {error}") from None
     below = _upon_base(yaml_file.read(path, "recipe", RecipeError), f"recipe {path}", (*above, name))
     rest = {key: value for key, value in data.items() if key != "base"}
+    network = rest.get("network")
+    if (
+        isinstance(network, dict)
+        and "class" in network
+        and isinstance(below, dict)
+        and isinstance(below.get("schedule"), dict)
+    ):
+        # A network of your own has no first bias that could be trimmed: the base's wish is for its own network.
+        below = below | {"schedule": {key: value for key, value in below["schedule"].items() if key != "hover_trim"}}
     return _laid_over(below, rest) if isinstance(below, dict) else rest
 
 

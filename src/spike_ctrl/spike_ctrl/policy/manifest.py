@@ -166,12 +166,14 @@ def parse(text: Any, name: str) -> Manifest:
 
 def require(contract: Contract, expect: Mapping[str, Any], name: str) -> None:
     """Raise CheckpointError for the first of these contract fields with another value. name: what errors call the file."""
-    found = _contract_fields(contract)
+    found = dict.fromkeys(_OPTIONAL) | _contract_fields(contract)
     for key, value in expect.items():
         if key not in found:
             raise CheckpointError(f"{name}: {key}: unknown contract field, wanted {', '.join(found)}")
         if isinstance(value, Neuron):
             value = _neuron_fields(value)
+        if isinstance(value, VoltageInput):
+            value = dataclasses.asdict(value)
         wanted = list(value) if key == "sizes" else value
         if found[key] != wanted:
             raise CheckpointError(f"{name}: {key}: found {found[key]!r}, wanted {wanted!r}")
