@@ -1,6 +1,7 @@
-"""Figures of a flight for its tests: reaction times, and whether control was disturbed."""
+"""What tests of flights share: reaction times, whether control was disturbed, and faults at more than one level."""
 
 import os
+import signal
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,17 @@ def on_guide_for_good(flight, since: int, words: str, seconds: float = 2.5) -> N
     flight.until(lambda: flight.told(words, since), 5, words)
     flight.until(lambda: flight.rung == GUIDE, 5)
     flight.stays(GUIDE, seconds)
+
+
+def hangs_and_is_refused(flight, reaction, where: str) -> None:
+    """Stop the policy's process and wake it: the guide commands in time, and the policy stays in shadow until asked."""
+    since, begin = len(flight.status), flight.signal("snn_policy", signal.SIGSTOP)
+    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
+    reaction(hand_over_gap(flight, begin), GAP, f"{where}from the policy's last command to the guide's first")
+    woke = flight.signal("snn_policy", signal.SIGCONT)
+    on_guide_for_good(flight, since, "SNN -> GUIDE: POLICY_SILENT")
+    assert not flight.stamps(FlightCommand.POLICY, since=woke)
+    flight.engage()
 
 
 def turns(flight, hangar, manner, words, reaction, limit):

@@ -8,13 +8,11 @@
 """
 
 import math
-import signal
 import time
 
 import pytest
-from reactions import GAP, hand_over_gap, on_guide_for_good, turns
+from reactions import GAP, hand_over_gap, hangs_and_is_refused, on_guide_for_good, turns
 from rehearsal import FAST, GUIDE
-from spike_ctrl_msgs.msg import FlightCommand
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -80,14 +78,7 @@ def test_a_fault_at_motor_level_keeps_the_vehicle_in_the_cage(who, reaction, see
 @pytest.mark.alone
 @pytest.mark.proves("15M")
 def test_a_policy_that_hangs_while_it_commands_motors_is_refused_when_it_wakes_up(motor_flight, reaction):
-    flight = motor_flight
-    since, begin = len(flight.status), flight.signal("snn_policy", signal.SIGSTOP)
-    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
-    reaction(hand_over_gap(flight, begin), GAP, "in real time, from the policy's last command to the guide's first")
-    woke = flight.signal("snn_policy", signal.SIGCONT)
-    on_guide_for_good(flight, since, "SNN -> GUIDE: POLICY_SILENT")
-    assert not flight.stamps(FlightCommand.POLICY, since=woke)
-    flight.engage()
+    hangs_and_is_refused(motor_flight, reaction, "in real time, ")
 
 
 @pytest.mark.alone

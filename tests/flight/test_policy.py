@@ -8,14 +8,13 @@
 
 import hashlib
 import os
-import signal
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from reactions import GAP, hand_over_gap, on_guide_for_good, turns
+from reactions import GAP, hand_over_gap, hangs_and_is_refused, on_guide_for_good, turns
 from rehearsal import GUIDE, LOITER_MODE, SNN
 from spike_ctrl_msgs.msg import AutopilotStatus, Checkpoint, FlightCommand, PolicyStatus, VehicleAction
 
@@ -84,13 +83,7 @@ def test_an_exception_in_the_policy_hands_over_to_the_guide(hangar, reaction, tm
 
 @pytest.mark.proves("15L")
 def test_a_policy_that_hangs_and_wakes_up_is_refused_and_stays_in_shadow(flight, reaction):
-    since, begin = len(flight.status), flight.signal("snn_policy", signal.SIGSTOP)
-    flight.until(lambda: flight.told("SNN -> GUIDE: POLICY_SILENT", since), 5)
-    reaction(hand_over_gap(flight, begin), GAP, "from the policy's last command to the guide's first")
-    woke = flight.signal("snn_policy", signal.SIGCONT)
-    on_guide_for_good(flight, since, "SNN -> GUIDE: POLICY_SILENT")
-    assert not flight.stamps(FlightCommand.POLICY, since=woke)
-    flight.engage()
+    hangs_and_is_refused(flight, reaction, "")
 
 
 @pytest.mark.proves("16L")
