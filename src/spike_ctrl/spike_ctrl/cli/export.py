@@ -224,7 +224,7 @@ def _to_onnx(options, found) -> int:
 
 def _to_checkpoint(options, found) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl._files import atomic_file, provenance
+    from spike_ctrl._files import provenance
     from spike_ctrl.evaluation.benchmark import evaluate, table
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.export import for_airframe
@@ -242,8 +242,7 @@ def _to_checkpoint(options, found) -> int:
     flown = evaluate(PolicyController(found.policy), craft)
     print(table({options.model.stem: flown}))
     evaluation = {"frozen": flown.to_dict()}
-    data = for_airframe.adopted(found, craft, {"command": provenance.command(), "evaluation": evaluation})
-    atomic_file.replace(options.output, lambda path: atomic_file.write(path, data))
+    for_airframe.write(options.output, found, craft, {"command": provenance.command(), "evaluation": evaluation})
     made = checkpoint.load(options.output)
     print(f"{options.output}: {_contract(made)}; self-test passed, {len(made.self_test)} steps")
     return 0

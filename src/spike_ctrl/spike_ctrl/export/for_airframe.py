@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, rang
         raise ExportError(str(error)) from None
 
 
-def adopted(found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> bytes:
-    """The bytes of the checkpoint for `craft`. about: `command` and `evaluation` of its manifest."""
+def write(path: Path, found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> None:
+    """Write the checkpoint for `craft`. about: `command` and `evaluation` of its manifest. Raises CheckpointError."""
     origin = {name: getattr(found.manifest, name) for name in ("recipe", "seed", "commit", "tolerance")}
     contract = dataclasses.replace(found.manifest.contract, airframe=craft.name, airframe_hash=craft.hash)
-    return checkpoint.dumps(found.weights, contract, graph=found.graph or None, **origin, **about)
+    checkpoint.save(path, found.weights, contract, graph=found.graph or None, **origin, **about)
