@@ -31,7 +31,6 @@ from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.recipe_blocks import NetworkSettings, RecipeError
 from spike_ctrl.sim.action_mapping import at_hover
-from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl.snn.neuron import Neuron, Reset
@@ -50,12 +49,11 @@ class Stepped(Protocol):
 
 def make(settings: NetworkSettings, airframe: Airframe, generator: torch.Generator) -> nn.Module:
     """The network that a recipe asks for, at its random start. Raises RecipeError where it names code that does not fit."""
-    inputs = OBSERVATION_SIZE + settings.voltage
     if settings.code:
-        return from_name(settings.code, inputs, ACTION_SIZE, generator)
+        return from_name(settings.code, settings.inputs, ACTION_SIZE, generator)
     neuron = Neuron(Reset(settings.reset), settings.detach_reset, settings.recurrent)
     hover = math.atanh(at_hover(airframe))
-    sizes = (inputs, *settings.hidden, ACTION_SIZE)
+    sizes = (settings.inputs, *settings.hidden, ACTION_SIZE)
     return SpikingNetwork(sizes, neuron, generator=generator, output_bias=[hover] * ACTION_SIZE)
 
 

@@ -41,7 +41,6 @@ from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT
-from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.network import SpikingNetwork
 
@@ -66,7 +65,6 @@ class Learner:
     def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int):
         self.recipe, self.airframe, self.vehicles, self.seed = recipe, airframe, vehicles, seed
         self.voltage = voltage_input.of_airframe(airframe) if recipe.network.voltage else None
-        self.inputs = OBSERVATION_SIZE + recipe.network.voltage
         self.generator = torch.Generator().manual_seed(seed)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
@@ -199,7 +197,7 @@ class Learner:
             neuron = replace(self.actor.neuron, detach_reset=False)
             return Contract(*about, self.actor.sizes, neuron, voltage=self.voltage)
         network = str(self.recipe.network.code)
-        return Contract(*about, (self.inputs, 4), neuron=None, network=network, voltage=self.voltage)
+        return Contract(*about, (self.recipe.network.inputs, 4), neuron=None, network=network, voltage=self.voltage)
 
     def flying_weights(self) -> dict[str, np.ndarray]:
         """The weights that explore."""
@@ -220,12 +218,14 @@ class Learner:
     @cached_property
     def graph(self) -> bytes | None:
         """The step of a network that is not ours, as its checkpoints hold it beside the weights. Raises OnnxGraphError."""
-        return None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, self.inputs, 4)
+        return (
+            None if isinstance(self.actor, SpikingNetwork) else graph_of(self.average.network, self.recipe.network.inputs, 4)
+        )
 
     def _policy(self, network: torch.nn.Module, weights: Callable[[], dict[str, np.ndarray]]) -> Policy:
         if isinstance(self.actor, SpikingNetwork):
             return SpikingPolicy(weights(), self.actor.neuron, self.voltage)
-        return ModulePolicy(network, self.inputs, 4, self.voltage)
+        return ModulePolicy(network, self.recipe.network.inputs, 4, self.voltage)
 
     def validate(self) -> Evaluation:
         """The averaged policy on starts of its own, never those of the frozen evaluation, with the plants it trains for."""

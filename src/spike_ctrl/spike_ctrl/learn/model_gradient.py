@@ -119,11 +119,12 @@ class ModelGradient:
         self._noise_scale = np.float32(recipe.task.randomisation.noise)
         self._motion = m = motion(airframe, 1 / RATE_HZ)
         self._volts = _volts(airframe) if recipe.network.voltage else closed_loop_kernel.NO_VOLTS
-        self._inputs = OBSERVATION_SIZE + recipe.network.voltage
         if not self._fused:
             return
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
-        self._tapes = [closed_loop_kernel.tape(s.segment, neurons, TILE, layout, self._inputs) for _ in range(at_once)]
+        self._tapes = [
+            closed_loop_kernel.tape(s.segment, neurons, TILE, layout, recipe.network.inputs) for _ in range(at_once)
+        ]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
         self._threads = ThreadPoolExecutor(min(at_once, len(os.sched_getaffinity(0))))
@@ -233,7 +234,7 @@ class ModelGradient:
 
     def _sensor_noise(self) -> np.ndarray:
         shape = (self.settings.segment, OBSERVATION_SIZE, self.size)
-        noise = np.zeros((shape[0], self._inputs, self.size), np.float32)
+        noise = np.zeros((shape[0], self.recipe.network.inputs, self.size), np.float32)
         if self._noise_scale:
             white = self.random.standard_normal(shape, dtype=np.float32)
             noise[:, :OBSERVATION_SIZE] = self._noise_scale * NOISE[:, None] * white

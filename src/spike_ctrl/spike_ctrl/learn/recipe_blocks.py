@@ -13,6 +13,7 @@ from spike_ctrl._files.ranges import require, within
 from spike_ctrl.sim import floored_reward
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.floored_reward import FlooredReward
+from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import CURRICULUM_STEPS, Coefficients, curriculum
 from spike_ctrl.sim.reward_terms import RewardTerm
@@ -88,6 +89,11 @@ class NetworkSettings:
     voltage: bool = False
     slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
     code: NamedObject | None = None
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in an observation."""
+        return OBSERVATION_SIZE + self.voltage
 
 
 @dataclass(frozen=True)
