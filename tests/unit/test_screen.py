@@ -2,27 +2,109 @@
 
 import io
 import os
+import re
+import subprocess
+import sys
 
+import pytest
+
+from spike_ctrl.launching import screen as screens
 from spike_ctrl.launching.screen import LineSplitter, Screen
+
+BEGIN = "from spike_ctrl.cli._terminal import end_progress, show_line, show_progress\n"
+TWO_LINES = (
+    BEGIN
+    + """
+show_progress("1/4 flights, 0:09 left, " + 90 * "x")
+show_line("row 1")
+show_progress("2/4 flights, 0:06 left, " + 90 * "y")
+"""
+)
+WARNING = TWO_LINES + 'import sys; print("a warning", file=sys.stderr); end_progress(); print("after")'
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
 
-    def fileno(self):
-        return 1
+
+def on_a_terminal(program, width, code=0, **more):
+    """What stands in each row of a terminal of this width after the program's end; it ends with this exit code."""
+    master, slave = os.openpty()
+    ours = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    surroundings = ours | {"TERM": "xterm", "COLUMNS": str(width)} | more
+    with subprocess.Popen([sys.executable, "-c", program], stdout=slave, stderr=slave, env=surroundings) as process:
+        os.close(slave)
+        data = bytearray()
+        try:
+            while part := os.read(master, 65536):
+                data += part
+        except OSError:  # the program has ended
+            pass
+    os.close(master)
+    assert process.returncode == code, data
+    rows = [row.rpartition("\x1b[2K")[2] for row in data.decode().split("\r\n")]  # erases its row
+    return [re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|\r", "", row) for row in rows]
 
 
-def test_a_live_line_stays_below_the_other_output_on_a_terminal(monkeypatch):
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_a_line_of_progress_stays_below_rows_and_warnings_and_fits_a_narrow_terminal(width):
+    progress = ("2/4 flights, 0:06 left, " + 90 * "y")[:width]
+    assert on_a_terminal(WARNING, width) == ["row 1", "a warning", progress, "after", ""]
+
+
+def test_a_terminal_wider_than_the_line_shows_a_bar_of_what_is_done():
+    row, width = on_a_terminal(WARNING, 100)[2], 100
+    bar = row.partition(" 2/4")[0]
+    assert len(row) == width and len(bar) == 19 and set(bar) <= set("━╸╺")
+
+
+def test_a_program_that_fails_leaves_its_error_above_and_the_shell_below_the_line_of_progress():
+    rows = on_a_terminal(TWO_LINES + 'raise SystemExit("refused")', 40, code=1)
+    assert rows == ["row 1", "refused", "2/4 flights, 0:06 left, " + 16 * "y", ""]
+
+
+def test_a_program_that_is_killed_leaves_the_terminal_its_cursor():
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    terminal = Terminal()
+    Screen(terminal, clock=lambda: 0.0).live("", "1 %")
+    written = terminal.getvalue()
+    assert written.rfind(shown) > written.rfind(hidden)
+
+
+def test_a_table_is_piped_alone_and_its_progress_goes_to_stderr():
+    program = BEGIN + 'show_progress("1/4", aside=True); show_line("note", aside=True); show_line("row")'
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("row\n", "1/4\nnote\n")
+
+
+def test_a_dumb_terminal_and_one_without_rich_get_plain_lines(monkeypatch):
+    plain = on_a_terminal(WARNING, 40, TERM="dumb")
+    assert plain == ["1/4 flights, 0:09 left, " + 90 * "x", "row 1", "a warning", "after", ""]
+    monkeypatch.setattr(screens, "_rich", lambda: False)
+    terminal = Terminal()
+    screen = Screen(terminal, clock=lambda: 0.0)
+    screen.live("", "1 %")
+    screen.live("", "2 %")
+    assert terminal.getvalue() == f"{screens.PLAIN}\n1 %\n"
+
+
+def test_lines_of_several_processes_stand_above_the_progress_of_one(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((20, 5)))
+    monkeypatch.setenv("COLUMNS", "20")
     terminal = Terminal()
     screen = Screen(terminal, clock=lambda: 0.0)
     LineSplitter(screen, "learner").feed(b"steps 1000 and much more\r")
-    LineSplitter(screen, "sim").feed(b"hello\n")
-    erase, live = "\r\x1b[K", "[learner] steps 100"
-    assert terminal.getvalue() == f"{live}{erase}[sim] hello\n{live}"
+    LineSplitter(screen, "sim").feed(b"hello, a line longer than the terminal\n")
+    screen.settle()
+    rows = [row.rpartition("\x1b[2K")[2] for row in terminal.getvalue().split("\n")]
+    assert rows[:2] == ["[sim] hello, a line longer than the terminal", "[learner] steps 1000"]
+
+
+def test_what_only_prints_lines_never_imports_rich():
+    program = "import sys, io; from spike_ctrl.launching.screen import Screen\n"
+    program += "Screen(sys.stdout, lambda: 0.0).line('n', 'x'); print('rich' in sys.modules)"
+    assert on_a_terminal(program, 80) == ["[n] x", "False", ""]
 
 
 def test_without_a_terminal_a_live_line_is_printed_once_in_ten_seconds():

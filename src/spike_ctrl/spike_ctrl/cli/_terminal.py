@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import signal
 import sys
@@ -11,9 +12,17 @@ from typing import TextIO
 from spike_ctrl.launching.screen import Screen
 
 
-def show_progress(line: str) -> None:
-    """Show a line in the place of the one before, as wide as the terminal; elsewhere print one now and then."""
-    _screen(sys.stdout).live("", line)
+def show_progress(line: str, aside: bool = False) -> None:
+    """Show a line in the place of the one before, as wide as the terminal; elsewhere print one now and then.
+
+    aside: for a verb whose output is a table. Where that is piped, it is piped alone, and the lines go to stderr.
+    """
+    _screen(sys.stdout, aside).live("", line)
+
+
+def show_line(line: str, aside: bool = False) -> None:
+    """Print a line that stays, above that of progress. aside: as in `show_progress`, for what is not part of the table."""
+    _screen(sys.stdout, aside).line("", line)
 
 
 def end_progress() -> None:
@@ -29,6 +38,14 @@ def stop_signals() -> list[int]:
     return received
 
 
-@functools.lru_cache(maxsize=1)
-def _screen(stream: TextIO) -> Screen:
-    return Screen(stream, time.monotonic)
+def _screen(output: TextIO, aside: bool = False) -> Screen:
+    if aside and not output.isatty():
+        return _kept(sys.stderr, redrawn=False)
+    return _kept(output)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(stream: TextIO, redrawn: bool = True) -> Screen:
+    screen = Screen(stream, time.monotonic, redrawn)
+    atexit.register(screen.settle)  # after an error, too, the shell goes on below the line
+    return screen

@@ -209,7 +209,7 @@ def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
         for label, controller in flown.items():
             found[label].append(evaluate(controller, vehicle, seed=seed, randomisation=plants))
         left = (time.monotonic() - begun) / number * (count - number)
-        show_progress(f"start set {number} of {count}, {time_left(left)} left")
+        show_progress(f"{number}/{count} start sets, {time_left(left)} left")
     end_progress()
     print(f"airframe {vehicle.name}, {count} other sets of starts, mean +- deviation\n{spread_table(found)}")
     return found
@@ -276,7 +276,7 @@ def _shares(who: str, before: int, parts: int, begun: float):
     def shown(share: float) -> None:
         done = (before + share) / parts
         left = (time.monotonic() - begun) * (1 - done) / done
-        show_progress(f"{done:.0%}, {time_left(left)} left, {who}")
+        show_progress(f"{100 * done:.0f} %, {time_left(left)} left, {who}")
 
     return shown
 

@@ -8,11 +8,11 @@ each flight is also predicted by a fit to the others: the verdict on the fit its
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "recordings"
 EXAMPLES = """
@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
             ways.append(fidelity.leave_one_out(craft, flights, _progress)[0])
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
+    end_progress()
     print(f"{len(flights)} flights, {sum(len(flight.starts()) for flight in flights)} starts; 95 % intervals over flights")
     print(fidelity.table(ways))
     if len(flights) == 1 and not options.no_lstm:
@@ -98,4 +99,4 @@ def _page(options: argparse.Namespace, craft, ways, flights) -> None:
 
 
 def _progress(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
+    show_progress(line, aside=True)

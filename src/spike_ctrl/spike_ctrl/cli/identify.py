@@ -9,11 +9,11 @@ velocity, and each flight's trim torque.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import end_progress, show_line, show_progress
 
 GROUP = "recordings"
 EXAMPLES = """
@@ -94,7 +94,8 @@ def identified(options: argparse.Namespace, name: str):
     base.require_fit(prior)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
-        found = identification.identify(options.bags, prior, name, _progress, getattr(options, "hold_out", ()))
+        found = identification.identify(options.bags, prior, name, _progress, getattr(options, "hold_out", ()), _note)
+        end_progress()
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     print(f"airframe {prior.name}: {found.windows} windows of {found.steps / 100:g} s are compared")
@@ -103,4 +104,8 @@ def identified(options: argparse.Namespace, name: str):
 
 
 def _progress(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
+    show_progress(line, aside=True)
+
+
+def _note(line: str) -> None:
+    show_line(f"  {line}", aside=True)

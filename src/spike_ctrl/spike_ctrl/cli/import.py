@@ -7,12 +7,14 @@ A table tells what is missing, lost, interpolated, held or late in each log; the
 from __future__ import annotations
 
 import argparse
-import sys
+import math
 import time
 from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.time_left import time_left
+from spike_ctrl.cli._terminal import end_progress, show_line, show_progress
 
 GROUP = "recordings"
 EXAMPLES = """
@@ -52,15 +54,15 @@ def run(options: argparse.Namespace) -> int:
     flight_import.require_new(targets)
     crafts = [_airframe(options.airframe or flight.airframe, flight.path) for flight in flights]
     print(flight_import.HEADER, flush=True)
-    begun, left = time.monotonic(), ""
+    begun, left = time.monotonic(), math.inf
     for number, (flight, craft, target) in enumerate(zip(flights, crafts, targets, strict=True), 1):
         found = flight_import.prepare(flight, craft)
-        print(f"  {number} of {len(flights)}: writing {target}{left} ...", file=sys.stderr, flush=True)
+        show_progress(f"{number - 1}/{len(flights)} flights, {time_left(left)} left, writing {target}", aside=True)
         imported_bag.write(target, found.ticks, craft, found.origin)
-        print(flight_import.row(found.origin), flush=True)
-        for line in found.words:
-            print(f"  {line}", flush=True)
-        left = f", {(time.monotonic() - begun) / number * (len(flights) - number):.0f} s left"
+        for line in (flight_import.row(found.origin), *(f"  {words}" for words in found.words)):
+            show_line(line)
+        left = (time.monotonic() - begun) / number * (len(flights) - number)
+    end_progress()
     return 0
 
 

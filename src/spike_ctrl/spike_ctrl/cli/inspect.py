@@ -15,6 +15,7 @@ from pathlib import Path
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded
+from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "tools"
@@ -85,7 +86,7 @@ def _read_state(options: argparse.Namespace, loaded) -> int:
     begun = time.monotonic()
 
     def shown(share: float) -> None:
-        show_progress(f"flies {state_readout.AIRFRAMES} airframes: {share:.0%}, {_left(begun, share):.0f} s left")
+        show_progress(f"{100 * share:.0f} %, {time_left(_left(begun, share))} left, {state_readout.AIRFRAMES} airframes fly")
 
     found = state_readout.read(loaded.policy, carrier, shown=shown)
     end_progress()

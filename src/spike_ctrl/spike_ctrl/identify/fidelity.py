@@ -67,7 +67,7 @@ def leave_one_out(start: Airframe, flights: Sequence[ObservedFlight], show: Show
         others = [other for other in flights if other is not flight]
         crafts.append(fit_flights(start, others).airframe)
         values.append(_of_airframe(crafts[-1], flight))
-        show(f"without {flight.name}: fitted and judged, {number + 1} of {len(flights)}")
+        show(f"{number + 1}/{len(flights)} fits, each to the other flights: {flight.name} is judged")
     return Errors("fitted to the other flights", np.array(values)), crafts
 
 

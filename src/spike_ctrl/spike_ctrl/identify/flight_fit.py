@@ -213,7 +213,7 @@ class _Fit:
             damping = max(damping / 6, 1e-5)
             gain, (craft, now) = 1 - _cost(better[1]) / cost, better
             cost = _cost(now)
-            show(f"round {number + 1} of at most {rounds}: error {cost:.4f} of that of constant velocity and rates")
+            show(f"round {number + 1} of at most {rounds}, error {cost:.4f} of that of constant velocity and rates")
             if gain < 3e-4:
                 break
         return craft

@@ -51,11 +51,13 @@ def identify(
     name: str,
     show: Callable[[str], None] = lambda line: None,
     hold_out: Sequence[str] = (),
+    note: Callable[[str], None] = lambda line: None,
 ) -> Identification:
     """Identify the airframe that flew these bags.
 
     prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. hold_out: names of bags
-    that only judge the result, for flights by motor commands. Raises BagError if a bag lacks something, and IdentifyError.
+    that only judge the result, for flights by motor commands. note: takes a line for each thing that a bag lacks. Raises
+    BagError if a bag lacks too much, and IdentifyError.
     """
     if unknown := set(hold_out) - {bag.name for bag in bags}:
         raise IdentifyError(f"hold-out {', '.join(sorted(unknown))}: found no such bag, wanted names of the bags given")
@@ -67,7 +69,7 @@ def identify(
             "found flights by motor commands beside others, wanted one kind: each kind tells other parameters"
         )
     if all(by_motors):
-        best = _of_flights(recordings, prior, show, hold_out)
+        best = _of_flights(recordings, prior, show, hold_out, note)
     elif hold_out:
         raise IdentifyError(
             "hold-out: found other bags than flights by motor commands; of these every fourth window is held out"
@@ -78,12 +80,16 @@ def identify(
 
 
 def _of_flights(
-    recordings: Sequence[Recording], prior: Airframe, show: Callable[[str], None], hold_out: Sequence[str]
+    recordings: Sequence[Recording],
+    prior: Airframe,
+    show: Callable[[str], None],
+    hold_out: Sequence[str],
+    note: Callable[[str], None],
 ) -> Identification:
     flights = [observed_flight.observed(recording, prior) for recording in recordings]
     for flight in flights:
-        for note in flight.notes:
-            show(f"{flight.name}: {note}")
+        for words in flight.notes:
+            note(f"{flight.name}: {words}")
     kept, judged = ([f for f in flights if (f.name in hold_out) is apart] for apart in (False, True))
     if not kept:
         raise IdentifyError("hold-out: found all flights held out, wanted at least one to fit")

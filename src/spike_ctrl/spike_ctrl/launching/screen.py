@@ -1,47 +1,74 @@
-"""Shows the output of several processes on one screen: prefixed lines, and one progress line that stays at the bottom."""
+"""Shows the output of one or several processes: lines, and one progress line that stays at the bottom of a terminal."""
 
+import functools
+import importlib.util
 import os
+import re
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 LIVE_PERIOD = 10.0  # s between two progress lines of a process, if the stream is not a terminal
 COLOURS = (36, 32, 33, 35, 34, 31)
+PLAIN = "progress comes in plain lines: rich is not installed (pip install rich)"
+SHARE = re.compile(r" *(?:(\d+) ?%|(\d+)(?:/| of )(\d+)\b)")  # what a progress line begins with, where it tells how far
+LINE = 80  # characters that a progress line needs; what a wider terminal has left is for its bar
+BAR = (8, 30)  # characters of a bar, at least and at most
 
 
 class Screen:
-    """Writes lines to a stream. clock: gives seconds. Colours and a redrawn progress line are used on a terminal only."""
+    """Writes lines to a stream. clock: gives seconds. Colours and a redrawn progress line are used on a terminal only.
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float]):
+    redrawn: False writes as to a file, whatever the stream. rich draws the progress line; the first one imports it.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float], redrawn: bool = True):
         self.stream, self.clock = stream, clock
-        self.terminal = stream.isatty()
+        self.terminal = redrawn and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self.colour = self.terminal and "NO_COLOR" not in os.environ
         self._colours: dict[str, int] = {}
-        self._live = ""
+        self._drawn = None  # rich's Live, while a progress line stands
         self._printed: dict[str, float] = {}
 
     def line(self, name: str, text: str) -> None:
         """Print a line of the process `name` ("" for none), above the progress line."""
-        self._write(self._erase() + self._prefixed(name, text) + "\n" + self._live)
+        self._try(self._above if self._drawn else self._write, self._prefixed(name, text))
 
     def live(self, name: str, text: str) -> None:
         """Show a progress line: redrawn in place on a terminal, else printed at most once in LIVE_PERIOD."""
+        if self.terminal and not _rich():
+            self.terminal = False
+            self.line("", PLAIN)
         if self.terminal:
-            erase = self._erase()
-            width = os.get_terminal_size(self.stream.fileno()).columns - len(prefix(name)) - 1
-            self._live = self._prefixed(name, text[: max(width, 0)])
-            self._write(erase + self._live)
+            self._try(self._draw, name, text)
         elif self.clock() - self._printed.get(name, float("-inf")) >= LIVE_PERIOD:
             self._printed[name] = self.clock()
             self.line(name, text)
 
     def settle(self) -> None:
         """Turn the progress line into an ordinary line."""
-        if self._live:
-            self._live = ""
-            self._write("\n")
+        if self._drawn:
+            self._try(self._drawn.stop)
+            self._drawn = None
 
-    def _erase(self) -> str:
-        return "\r\x1b[K" if self._live else ""
+    def _draw(self, name: str, text: str) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        if self._drawn is None:
+            console = Console(file=self.stream, no_color=not self.colour, highlight=False)
+            errors = sys.stderr.isatty()  # a warning goes above the line, too; one that is sent to a file stays there
+            self._drawn = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=errors)
+            self._drawn.start()
+            console.show_cursor()  # so that a program that is killed leaves one
+        width = self._drawn.console.width
+        self._drawn.update(progress_picture(self._prefixed(name, ""), text, width), refresh=True)
+
+    def _above(self, text: str) -> None:
+        from rich.text import Text
+
+        self._drawn.console.print(Text(text), soft_wrap=True)
 
     def _prefixed(self, name: str, text: str) -> str:
         if not self.colour or not name:
@@ -50,11 +77,30 @@ class Screen:
         return f"\x1b[{colour}m[{name}]\x1b[0m {text}"
 
     def _write(self, text: str) -> None:
-        try:
-            self.stream.write(text)
-            self.stream.flush()
-        except OSError:
-            pass  # the terminal is closed: the processes must still be stopped in order
+        self.stream.write(f"{text}\n")
+        self.stream.flush()
+
+    def _try(self, show: Callable, *what: str) -> None:
+        with suppress(OSError):  # the terminal is closed: the processes must still be stopped in order
+            show(*what)
+
+
+def progress_picture(before: str, text: str, width: int):
+    """A progress line as a rich renderable of at most `width` columns, with a bar where they are more than LINE and BAR."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    words = {"no_wrap": True, "overflow": "crop"}
+    name, room, found = Text.from_ansi(before, end="", **words), min(width - LINE, BAR[1]), SHARE.match(text)
+    if found is None or room < BAR[0]:
+        return Text.assemble(name, text, **words)
+    percent, part, whole = found.groups()
+    share = float(percent) / 100 if percent else float(part) / max(float(whole), 1.0)
+    bar = ProgressBar(1.0, share, width=room - 1, style="dim", complete_style="blue", finished_style="green")
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_row(*([name] if before else []), bar, Text(text, **words))
+    return row
 
 
 class LineSplitter:
@@ -91,3 +137,8 @@ def prefix(name: str) -> str:
 
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", errors="replace")
+
+
+@functools.lru_cache(maxsize=1)
+def _rich() -> bool:
+    return importlib.util.find_spec("rich") is not None
