@@ -6,6 +6,8 @@ structures, units and frames of the firmware are those of its stabilizer_types.h
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Callable
 from importlib.resources import files
@@ -19,8 +21,11 @@ from spike_ctrl.policy.checkpoint import Checkpoint
 FIXED = ("snn_adapter.h", "snn_adapter.c", "snn_guard.h", "snn_guard.c", "snn_app.c")
 RATE_HZ = 100.0
 PROCESSOR = "Cortex-M4"
-FLASH_KB, RAM_KB = 1008, 128
-"""Flash behind the boot loader, and RAM, of the STM32F405 (its 64 kB of core-coupled memory are the firmware's)."""
+FLASH_KB, RAM_KB, CORE_COUPLED_KB = 1008, 128, 64
+"""Flash behind the boot loader, RAM, and RAM coupled to the core, which is the firmware's, of the STM32F405."""
+MEMORIES = {"Flash": 1024 * FLASH_KB, "RAM": 1024 * RAM_KB, "CCM": 1024 * CORE_COUPLED_KB}
+"""Bytes of each, by the name that the firmware's make prints."""
+_USED = re.compile(r"\|\s*(\d+)/")
 PERIOD_SHARE = 0.6  # a step may take so much of the control period in its worst case
 LIMITS = {
     "SHADOW_STEPS": ("50", "good answers in a row before the policy takes over"),
@@ -74,22 +79,39 @@ def build(folder: Path, firmware: Path, show: Callable[[str], None]) -> list[str
     """Build the firmware with the app by its own make, and give the lines that tell the sizes.
 
     firmware: a checkout of bitcraze/crazyflie-firmware with its submodules. show: takes lines of progress.
-    Raises ExportError.
+    Raises ExportError, also where flash or RAM do not suffice.
     """
     if not (firmware / "tools" / "make" / "oot.mk").is_file():
         raise ExportError(
             f"--firmware: {firmware}: found no tools/make/oot.mk, wanted a checkout of bitcraze/crazyflie-firmware"
         )
     base = f"CRAZYFLIE_BASE={firmware.resolve()}"
-    lines: list[str] = []
+    # The firmware's make takes the app's folder from PWD, which a shell sets and a started process inherits.
+    environment = os.environ | {"PWD": str(folder.resolve())}
+    printed = ""
     for target in (["cf2_defconfig"], ["-j2"]):
         show(f"make {' '.join(target)}")
-        done = subprocess.run(["make", base, *target], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(["make", base, *target], cwd=folder, env=environment, capture_output=True, text=True)
+        printed = done.stdout
         if done.returncode:
-            wrong = [line for line in (done.stdout + done.stderr).splitlines() if "error:" in line or "***" in line]
+            wrong = [line for line in (printed + done.stderr).splitlines() if "error:" in line or "***" in line]
             raise ExportError(f"--firmware: make {' '.join(target)}: {(wrong or ['failed'])[0].strip()}")
-        lines = [line for line in done.stdout.splitlines() if line.startswith(("Flash", "RAM", "CCM"))]
-    return lines
+    return sizes(printed)
+
+
+def sizes(printed: str) -> list[str]:
+    """The lines on flash and RAM of what the firmware's make printed.
+
+    Raises ExportError where they are missing, or where more is used than the processor has.
+    """
+    found = {name: line for line in printed.splitlines() for name in MEMORIES if line.startswith(name)}
+    for name, most in MEMORIES.items():
+        used = _USED.search(found.get(name, ""))
+        if used is None:
+            raise ExportError(f"--firmware: found no size of {name} in what make printed, wanted '{name} | USED/ALL'")
+        if int(used[1]) > most:
+            raise ExportError(f"--firmware: {name}: found {used[1]} bytes, wanted at most {most}")
+    return list(found.values())
 
 
 def _text(file: str) -> str:

@@ -30,7 +30,7 @@ void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoi
     const float x = state->attitudeQuaternion.x, y = state->attitudeQuaternion.y;
     const float z = state->attitudeQuaternion.z, w = state->attitudeQuaternion.w;
     const float dx = state->position.x - setpoint->position.x, dy = state->position.y - setpoint->position.y;
-    const float vx = state->velocity.x, vy = state->velocity.y;
+    const float vx = state->velocity.x - setpoint->velocity.x, vy = state->velocity.y - setpoint->velocity.y;
     const float r[3][3] = {
         {1.0f - 2.0f * (y * y + z * z), 2.0f * (x * y - w * z), 2.0f * (x * z + w * y)},
         {2.0f * (x * y + w * z), 1.0f - 2.0f * (x * x + z * z), 2.0f * (y * z - w * x)},
@@ -46,7 +46,7 @@ void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoi
     }
     observation[POLICY_VELOCITY_X] = c * vx + s * vy;
     observation[POLICY_VELOCITY_Y] = c * vy - s * vx;
-    observation[POLICY_VELOCITY_Z] = state->velocity.z;
+    observation[POLICY_VELOCITY_Z] = state->velocity.z - setpoint->velocity.z;
     observation[POLICY_RATE_X] = RADIANS_PER_DEGREE * sensors->gyro.x;
     observation[POLICY_RATE_Y] = RADIANS_PER_DEGREE * sensors->gyro.y;
     observation[POLICY_RATE_Z] = RADIANS_PER_DEGREE * sensors->gyro.z;
