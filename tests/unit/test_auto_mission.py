@@ -89,8 +89,8 @@ def test_several_trajectories_are_flown_one_after_the_other(Flight):
     points = [(now, output.set_point.position[0]) for now, output in flight.outputs if output.set_point is not None]
     engaged = next(now for now, output in flight.outputs if output.rung is Rung.SNN)
     begun, arrived = (next(now for now, x in points if x > least) for least in (0.01, 0.499))
-    assert begun - engaged == pytest.approx(2.5, abs=0.1)
-    assert arrived - begun < 0.3  # a granted set-point moves, it does not jump
+    assert begun - engaged == pytest.approx(2.6, abs=0.1)
+    assert 0.3 < arrived - begun < 1.4  # a granted set-point moves, it does not jump
 
 
 def test_a_policy_that_fails_is_not_engaged_again_and_the_flight_ends_landed(Flight):

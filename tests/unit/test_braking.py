@@ -2,25 +2,28 @@
 
 - the way to rest at every speed, after a loss of commands and in HOLD, also with plants that are a fifth off
 - the granted speed is the one whose way to rest just fits
-- a set-point that is granted reaches the wanted one and never moves faster than that
+- a set-point that is granted reaches the wanted one, as a vehicle could, and never moves faster than that
+- a trajectory from which the autopilot could not stop inside is refused
 """
 
 import math
 
+import numpy as np
 import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.certification.flight_core import PARAMETERS
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import grant
+from spike_ctrl.flight.granted_setpoint import ACCELERATION, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.simulated_px4 import braking_measurement
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
 LOW, HIGH = (-3.0, -3.0, 0.0), (3.0, 3.0, 3.0)
+CAGE = Cage().laid((0.0, 0.0, 0.0))
 PLANTS = [(1.0, 1.0, 1.0), (1.2, 0.9, 1.2), (0.9, 1.2, 0.8)]
 
 
@@ -55,18 +58,55 @@ def test_at_the_wall_no_speed_towards_it_is_granted_and_any_away_from_it():
 
 def test_a_granted_set_point_reaches_the_wanted_one_and_braking_from_its_speed_ends_inside():
     point, wanted, times = SetPoint((-2.0, 0.0, 1.0)), SetPoint((2.5, 1.0, 2.0), yaw=0.4), 0
-    while point.position != wanted.position:
-        after = grant(point, wanted, 0.01, LOW, HIGH, BRAKING, 4.0)
+    while point != wanted:
+        after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0)
         moving = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
-        assert BRAKING.beyond(point.position, moving, LOW, HIGH) <= 1e-6 and math.hypot(*moving) <= 4.0 + 1e-6
+        assert BRAKING.beyond(point.position, moving, *CAGE.stopping_box) <= 1e-6 and math.hypot(*moving) <= 4.0 + 1e-6
         point, times = after, times + 1
     assert point == wanted and 200 < times < 900
 
 
-def test_a_set_point_that_moves_is_followed_exactly_where_its_speed_is_granted():
-    point = SetPoint((0.0, 0.0, 1.0))
-    wanted = SetPoint((0.01, 0.0, 1.0), (1.0, 0.0, 0.0))
-    assert grant(point, wanted, 0.01, LOW, HIGH, BRAKING, 4.0) == wanted
+def test_a_trajectory_is_caught_up_with_and_then_followed_exactly():
+    path, point = Trajectory("circle", size=1.0, period=6.0), SetPoint((1.0, -1.0, 1.5))
+    for n in range(1, 800):
+        point = grant(point, path.at(n * 0.01), 0.01, CAGE, BRAKING, 4.0, on_path=True)
+    assert point == path.at(7.99)
+
+
+def test_whatever_the_wanted_set_point_does_the_granted_one_moves_as_a_vehicle_can():
+    dice, point, wanted = np.random.default_rng(4), SetPoint((0.0, 0.0, 1.0)), SetPoint((0.0, 0.0, 1.0))
+    for n in range(4000):
+        if n % 50 == 0:  # each half second another place and another velocity
+            place, speed = dice.uniform(*CAGE.box), dice.uniform(-3, 3, 3)
+            wanted = SetPoint(tuple(place.tolist()), tuple(speed.tolist()))
+        after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0)
+        moved = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
+        assert moved == pytest.approx(after.velocity, abs=0.11) and math.hypot(*after.velocity) <= 4.0
+        assert math.dist(CAGE.clamp(after.position), after.position) < 0.01
+        assert BRAKING.beyond(point.position, after.velocity, *CAGE.stopping_box) <= 1e-6
+        # It gains speed no faster than it may; towards a wall it may have to lose some faster.
+        assert math.hypot(*after.velocity) - math.hypot(*point.velocity) <= ACCELERATION * 0.01 + 1e-9
+        point = after
+
+
+def test_a_set_point_that_moves_comes_to_rest_no_nearer_than_it_can():
+    point = SetPoint((0.0, 0.0, 1.5), (1.2, 0.0, 0.0))
+    rest = at_rest(point)
+    while point.position != rest:
+        point = grant(point, SetPoint(rest), 0.01, CAGE, BRAKING, 4.0)
+        assert point.position[0] <= rest[0] + 1e-9
+    assert point.velocity == (0.0, 0.0, 0.0)
+
+
+def test_a_trajectory_that_the_autopilot_could_not_brake_is_refused_by_place_and_speed():
+    assert too_fast(Trajectory("circle"), CAGE, BRAKING) is None
+    assert too_fast(Trajectory("figure8", (0.0, 0.0, 1.0)), CAGE, BRAKING) is None
+    # one of the flights with a false alarm: it passes the wall at 1.98 m/s
+    near = Trajectory("square", (-0.41, -0.14, 2.15), size=1.02, period=4.0)
+    words = too_fast(near, CAGE, BRAKING)
+    assert words.startswith("at (") and "m/s, wanted at most" in words and "make it smaller, slower" in words
+    # slow enough later, but too fast while it grows: 2.3 m within 2 s
+    assert "it flies at" in too_fast(Trajectory("circle", (0.0, 0.0, 1.5), size=2.3, period=60.0), CAGE, BRAKING)
 
 
 def test_a_vehicle_that_could_not_be_stopped_inside_is_named_before_it_leaves():

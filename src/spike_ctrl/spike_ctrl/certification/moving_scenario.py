@@ -16,8 +16,10 @@ from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import injected_fault
 from spike_ctrl.certification.injected_fault import FAMILIES, PAIRED, InjectedFault
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError, Vector
+from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.granted_setpoint import too_fast
 
 ENGAGED = 1.0  # s: by then the policy flies
 AFTER = 7.0  # s that a flight goes on after its fault has begun, unless it is held in place before
@@ -69,14 +71,15 @@ def draw(seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family
     """The flight of this seed. family: one of FAMILIES instead of the seed's own."""
     dice = np.random.default_rng(seed)
     family = family or FAMILIES[seed % len(FAMILIES)]
-    low, high = cage.laid((0.0, 0.0, 0.0)).box
+    laid = cage.laid((0.0, 0.0, 0.0))
+    low, high = laid.box
     factors = tuple(float(f) for f in dice.uniform(1 - OFF, 1 + OFF, 3))
     blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
     wind = tuple(float(w) for w in blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND))
     start = tuple(float(p) for p in dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5))
     start = (start[0], start[1], float(dice.uniform(low[2] + 0.3, high[2])))
     motion = str(dice.choice(MOTIONS))
-    aims = _aims(motion, start, np.array(low), np.array(high), envelope, dice)
+    aims = _aims(motion, start, laid, envelope, dice)
     moves = dice.choice([aim.at for aim in aims[:2]])
     at = float(moves + dice.uniform(0.0, 3.0 if motion in ("figure", "stream") else 1.2))
     places = () if family == "none" else dice.choice(PAIRED, 2, replace=False) if family == "pair" else (family,)
@@ -89,11 +92,10 @@ def draw(seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family
     return Scenario(seed, family, factors, latency, noise, wind, start, motion, aims, faults, duration)
 
 
-def _aims(
-    motion: str, start: Vector, low: np.ndarray, high: np.ndarray, envelope: Envelope, dice: np.random.Generator
-) -> tuple[Aim, ...]:
+def _aims(motion: str, start: Vector, cage: Cage, envelope: Envelope, dice: np.random.Generator) -> tuple[Aim, ...]:
     if motion == "figure":
-        return (Aim(ENGAGED, _figure(start, low, high, envelope, dice)),)
+        return (Aim(ENGAGED, _figure(start, cage, envelope, dice)),)
+    low, high = (np.array(corner) for corner in cage.box)
     aims, at, place = [], ENGAGED, np.array(start)
     for _ in range(4):
         goal = dice.uniform(low, high)
@@ -119,8 +121,9 @@ def _aims(
     return tuple(aims)
 
 
-def _figure(start: Vector, low: np.ndarray, high: np.ndarray, envelope: Envelope, dice: np.random.Generator) -> Trajectory:
+def _figure(start: Vector, cage: Cage, envelope: Envelope, dice: np.random.Generator) -> Trajectory:
     """A figure within the cage whose speed and tilt are granted."""
+    low, high = (np.array(corner) for corner in cage.box)
     centre = _vector(0.7 * np.array(start) + 0.3 * (low + high) / 2)
     room = float(min(np.min(high[:2] - centre[:2]), np.min(np.array(centre[:2]) - low[:2]), envelope.reach / 2))
     kind = str(dice.choice(["circle", "figure8", "lissajous", "square"]))
@@ -129,12 +132,16 @@ def _figure(start: Vector, low: np.ndarray, high: np.ndarray, envelope: Envelope
     size = float(dice.uniform(0.4, 1.0)) * max(room, 0.2)
     fastest = min(envelope.trajectory_limits[1], math.sqrt(math.tan(envelope.trajectory_limits[0]) * GRAVITY * size))
     period = 2 * math.pi * size / (fastest * float(dice.uniform(0.2, 0.7)))
+    lead = Trajectory.lead
     while True:
         try:
-            path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5))
-            return path.within_reach(*envelope.trajectory_limits, envelope.reach)
+            path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5), lead=lead)
+            path.within_reach(*envelope.trajectory_limits, envelope.reach)
+            if too_fast(path, cage, Braking()) is None:
+                return path
         except TrajectoryError:
-            period *= 1.3
+            pass
+        period, lead = 1.1 * period, 1.1 * lead
 
 
 def _vector(numbers: np.ndarray) -> Vector:

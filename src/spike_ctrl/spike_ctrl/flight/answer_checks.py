@@ -83,7 +83,7 @@ class AnswerLimits:
     # has changed about the vehicle, and a policy that was tuned for it does.
     trim: float = within(0.0, 0.0, 1.0)
     contradiction: float = within(0.8, 0.001, 2.0)  # in flight: the same over the last four answers
-    contradiction_away: float = within(1.4, 0.001, 2.0)  # and far from a new set-point, to which each flies at its own pace
+    contradiction_away: float = within(1.0, 0.001, 2.0)  # and 1 m from the set-point or more
 
 
 def await_answer(source: AnswerSource, sample: Sample) -> AnswerSource:

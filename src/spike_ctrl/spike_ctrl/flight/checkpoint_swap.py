@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -46,13 +47,19 @@ def _judge(state: SupervisorState, now: float) -> tuple[SupervisorState, tuple[E
     flies, trial = state.ladder.rung is Rung.SNN, state.trial
     if flies and state.sample is not None and state.granted is not None and state.sample.received != trial.seen:
         distance = math.dist(state.sample.position, state.granted.position)
-        trial = trial.watched(state.sample.received, None if state.monitor.under_way else distance)
+        trial = trial.watched(state.sample.received, None if _on_its_way(state) else distance)
     trial, verdict = trial.judged(now, flies)
     if trial is not state.trial:
         state = state._replace(trial=trial)
     if verdict is None:
         return state, ()
     return state, (Event(now, "ok" if verdict.kept else "warning", verdict.text),)
+
+
+def _on_its_way(state: SupervisorState) -> bool:
+    """Whether the set-point moves to a new place, at the pace of which no controller is judged."""
+    moves = state.granted is not None and any(state.granted.velocity)
+    return moves and state.target is not None and not isinstance(state.target.course, Trajectory)
 
 
 def _bring_back(state: SupervisorState, now: float) -> Swap:

@@ -1,43 +1,110 @@
-"""The set-point that is granted: it moves to the wanted one no faster than the braking invariant allows. Pure.
+"""The set-point that is granted: it follows the wanted one as a vehicle could, and never faster than can be braked. Pure.
 
-A set-point that jumps would let policy and guide choose the speed. So it moves, and slows down towards walls and ground:
-the autopilot must always be able to stop. It tells no velocity on its way, so that the vehicle follows some tenths of a
-second behind and no faster than the set-point.
+A set-point that jumps, in place or in velocity, would let policy and guide choose the speed, each its own. So the granted
+one has a speed and an acceleration. It tells its velocity, slows down towards walls and ground, and comes to rest where it
+is to stay. A trajectory is looked at as a whole before it is taken; once it is caught up with, it is followed exactly.
 """
 
 from __future__ import annotations
 
 import math
 
-from spike_ctrl.control.trajectory import SetPoint, Vector
+from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.braking import Braking
+from spike_ctrl.flight.geofence import Cage
 
-SHARE = 0.6  # of the largest speed: the vehicle does not follow exactly
+SHARE, PATH_SHARE = 0.5, 0.72  # of the largest speed, to a set-point and on a trajectory: a vehicle does not follow exactly
+ACCELERATION = 2.0  # m/s^2
+CLOSING = 4.0  # 1/s: what is left of a way is closed at so much of it per second
+ARRIVED = 1e-3  # m
+CAUGHT_UP, BESIDE, STEEPEST = 0.03, 0.25, 9.0  # m, m/s, m/s^2: within these a trajectory counts as caught up with
 LONGEST = 0.1  # s: after a longer pause it goes on as after so long
+LOOKS = 100  # at so many points of its lead, and of its two periods, the speed of a trajectory is looked at
 
 
 def grant(
-    before: SetPoint, wanted: SetPoint, dt: float, low: Vector, high: Vector, braking: Braking, most: float
+    before: SetPoint, wanted: SetPoint, dt: float, cage: Cage, braking: Braking, most: float, on_path: bool = False
 ) -> SetPoint:
-    """The set-point `dt` s after `before`. low, high: corners (m) that braking must end in. most: m/s, largest speed."""
+    """The set-point `dt` s after `before`, in the cage as it lies. most: m/s, largest speed.
+
+    on_path: the wanted set-point is on a trajectory that was granted.
+    """
     dt = min(max(dt, 0.0), LONGEST)
-    (a, b, c), (x, y, z) = wanted.position, before.position
-    far = math.hypot(a - x, b - y, c - z)
-    if far > 1e-9:
-        u, v, w = direction = ((a - x) / far, (b - y) / far, (c - z) / far)
-        speed = min(SHARE * braking.speed(before.position, direction, low, high), most)
-        if far > speed * dt + 1e-9:
-            return SetPoint((x + u * speed * dt, y + v * speed * dt, z + w * speed * dt), yaw=wanted.yaw)
-    if not any(wanted.velocity):
+    low, high = cage.stopping_box
+
+    def slowed(place: Vector, velocity: Vector, share: float) -> Vector:
+        fast = math.hypot(*velocity)
+        if fast < 1e-9:
+            return velocity
+        x, y, z = velocity
+        granted = min(share * braking.speed(place, (x / fast, y / fast, z / fast), low, high), most)
+        return velocity if granted >= fast else (x * granted / fast, y * granted / fast, z * granted / fast)
+
+    if on_path and _caught_up(before, wanted, dt) and slowed(wanted.position, wanted.velocity, 1.0) is wanted.velocity:
         return wanted
-    return wanted._replace(velocity=_limited(wanted, low, high, braking))
+    (a, b, c), (x, y, z), (u, v, w) = wanted.position, before.position, wanted.velocity
+    far = math.dist(wanted.position, before.position)
+    if far <= ARRIVED and math.dist(wanted.velocity, before.velocity) <= ACCELERATION * dt:
+        return wanted
+    closing = min(CLOSING, math.sqrt(ACCELERATION / max(far, ARRIVED)))
+    share = PATH_SHARE if on_path else SHARE
+    aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
+    u, v, w = slowed(before.position, _towards(before.velocity, aim, ACCELERATION * dt), share)
+    u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box)
+    return SetPoint((x + u * dt, y + v * dt, z + w * dt), (u, v, w), wanted.yaw)
 
 
-def _limited(point: SetPoint, low: Vector, high: Vector, braking: Braking) -> Vector:
-    """The set-point's velocity, as far as it is granted."""
-    fast = math.hypot(*point.velocity)
-    if fast < 1e-9:
-        return point.velocity
-    vx, vy, vz = point.velocity
-    share = min(1.0, braking.speed(point.position, (vx / fast, vy / fast, vz / fast), low, high) / fast)
-    return share * vx, share * vy, share * vz
+def at_rest(point: SetPoint) -> Vector:
+    """Where (m) a granted set-point that moves can come to rest."""
+    (x, y, z), (u, v, w) = point.position, point.velocity
+    time = math.hypot(u, v, w) / ACCELERATION
+    return x + time * u, y + time * v, z + time * w
+
+
+def too_fast(path: Trajectory, cage: Cage, braking: Braking) -> str | None:
+    """Why a trajectory is not granted, in words: somewhere it is faster than could be braked before the wall or the ground.
+
+    Where it lies outside the cage, it is clamped, and not looked at.
+    """
+    low, high = cage.stopping_box
+    growing = [path.lead * look / LOOKS for look in range(LOOKS)]
+    for time in (*growing, *(path.lead + 2 * path.period * look / LOOKS for look in range(LOOKS))):
+        point = path.at(time)
+        fast = math.hypot(*point.velocity)
+        if fast < 1e-9 or cage.clamp(point.position) != point.position:
+            continue
+        u, v, w = point.velocity
+        granted = PATH_SHARE * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
+        if fast > granted:
+            where = ", ".join(f"{p:.2f}" for p in point.position)
+            found = f"at ({where}) m it flies at {fast:.2f} m/s, wanted at most {granted:.2f} before the wall"
+            return f"{found}: make it smaller, slower, or farther from the wall"
+    return None
+
+
+def _caught_up(before: SetPoint, wanted: SetPoint, dt: float) -> bool:
+    """Whether the step to the wanted set-point is one that a set-point on a trajectory makes."""
+    near = CAUGHT_UP + math.hypot(*before.velocity) * dt
+    if math.dist(wanted.position, before.position) > near:
+        return False
+    return math.dist(wanted.velocity, before.velocity) <= BESIDE + STEEPEST * dt
+
+
+def _coming_to_rest(velocity: Vector, place: Vector, low: Vector, high: Vector) -> Vector:
+    """The velocity, with which a set-point comes to rest before it leaves the box (corners in m)."""
+    (u, v, w), (x, y, z), (a, b, c), (d, e, f) = velocity, place, low, high
+
+    def within(speed: float, back: float, ahead: float) -> float:
+        room = ahead if speed > 0 else back
+        return math.copysign(min(abs(speed), math.sqrt(ACCELERATION * max(room, 0.0))), speed)
+
+    return within(u, x - a, d - x), within(v, y - b, e - y), within(w, z - c, f - z)
+
+
+def _towards(velocity: Vector, aim: Vector, most: float) -> Vector:
+    """The velocity, changed towards another by no more than so much (m/s)."""
+    far = math.dist(aim, velocity)
+    if far <= most:
+        return aim
+    (a, b, c), (x, y, z), share = aim, velocity, most / far
+    return x + share * (a - x), y + share * (b - y), z + share * (c - z)

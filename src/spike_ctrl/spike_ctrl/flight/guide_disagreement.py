@@ -15,12 +15,8 @@ from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.state_checks import Sample
 
 RECENT = 4  # answers over which a disagreement in flight is averaged
-# A set-point that jumps by JUMP (m) between two states, or moves by CREEP (m) and tells no velocity, is on its way to a new
-# place. For the next UNDER_WAY answers policy and guide follow it, each at its own pace, and may differ more.
-JUMP, CREEP, UNDER_WAY = 0.15, 0.002, 500
-# The same for the next SPEEDING answers where its velocity jumps by SPEED_JUMP (m/s), as at the begin of a stream.
-SPEED_JUMP, SPEEDING = 0.25, 100
-AWAY, ARRIVED = 1.0, 0.3  # m: from AWAY on the largest difference is allowed; within ARRIVED the way ends
+# Far from the set-point a difference in gain is a larger difference in action: from AWAY (m) on the largest is allowed.
+AWAY = 1.0
 AWAY_ANSWERS, FAR = 150, 1.0  # a policy whose mean distance (m) over so many answers is larger does not fly where it should
 BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
 
@@ -56,7 +52,7 @@ def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
 
 def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
     """Whether a policy that flies has just acted quite otherwise than the guide would."""
-    away = min(monitor.way / AWAY, 1.0) if monitor.under_way else 0.0
+    away = min(monitor.way / AWAY, 1.0)
     allowed = limits.contradiction + away * (limits.contradiction_away - limits.contradiction)
     if monitor.away > FAR:
         return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {FAR:g} m"),)
@@ -66,18 +62,7 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding,
 
 
 def _follow_way(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
-    """Count down the way to a set-point that has jumped, until the vehicle arrives or the time for it is over."""
+    """How far the vehicle is from its set-point, which itself moves as a vehicle can (granted_setpoint.py)."""
     distance = math.dist(sample.position, point.position)
     way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
-    left = max(monitor.under_way - 1, 0)
-    jumped = monitor.distance is not None and distance - monitor.distance > JUMP
-    before = point if monitor.point is None else monitor.point
-    crept = math.dist(point.position, before.position) > CREEP and not any(point.velocity)
-    if jumped or crept:
-        left = UNDER_WAY
-    elif math.dist(point.velocity, before.velocity) > SPEED_JUMP:
-        left = max(left, SPEEDING)
-    elif way < ARRIVED:
-        left = 0
-    mean = monitor.away + ((0.0 if left else distance) - monitor.away) / AWAY_ANSWERS
-    return monitor._replace(distance=distance, way=way, under_way=left, point=point, away=mean)
+    return monitor._replace(way=way, away=monitor.away + (distance - monitor.away) / AWAY_ANSWERS)

@@ -12,7 +12,6 @@ from operator import sub
 from typing import NamedTuple, TypedDict
 
 from spike_ctrl._files.named_tuples import quickly_replaced
-from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, Identity
 from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding
@@ -58,11 +57,8 @@ class Monitor(NamedTuple):
     bias: Action = NO_ACTION  # mean difference, with its sign
     varied: Action = NO_ACTION  # mean size of the difference beyond that mean
     recent: Action = NO_ACTION  # the size over the last four answers
-    distance: float | None = None  # m from the set-point at the last comparison
-    point: SetPoint | None = None  # the set-point then
-    way: float = 0.0  # m to a new set-point, with the braking distance
+    way: float = 0.0  # m to the set-point, with the braking distance
     away: float = 0.0  # m, mean distance from the set-point over some AWAY_ANSWERS
-    under_way: int = 0  # further answers in which the way to a new set-point may excuse a difference
 
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy in shadow has done as the guide for long enough."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.granted_setpoint import grant
+from spike_ctrl.flight.granted_setpoint import at_rest, grant, too_fast
 from spike_ctrl.flight.ladder_state import Event, hold_here
-from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, not_finite, set_point_at, too_far
+from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold, not_finite, set_point_at, too_far
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 
@@ -16,8 +16,8 @@ def choose_target(
 ) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
     """The state with its target, the faults of set-points, and the refusals.
 
-    A stream that stops is replaced by the vehicle's position. After a fault, during a take-off and while the guide recovers,
-    no other target is taken.
+    A stream that stops is replaced by the nearest place at which the set-point can rest. After a fault, during a take-off
+    and while the guide recovers, no other target is taken.
     """
     now, ladder = inputs.now, state.ladder
     found: tuple[Finding, ...] = ()
@@ -28,19 +28,21 @@ def choose_target(
         bad = not_finite(inputs.target) if isinstance(inputs.target, SetPoint) else None
         if bad is not None:
             found = (Finding(Fault.SET_POINT_NOT_FINITE, bad),)
-        elif free and (far := _too_far(state, inputs.target, now, settings)) is not None:
-            events = (Event(now, "warning", f"set-point refused: {far}"),)
+        elif free and (why := _refusal(state, inputs.target, now, settings)) is not None:
+            events = (Event(now, "warning", f"set-point refused: {why}"),)
         elif free:
             state = state._replace(target=Target(inputs.target, since=now))
         else:
             events = (Event(now, "warning", f"set-point refused: {ladder.rung.name}, {ladder.reason}"),)
     if inputs.stream is not None and free and state.target is not None:
         target, faults = follow_stream(state.target, inputs.stream, now)
-        if not faults and (far := _too_far(state, inputs.stream, now, settings)) is not None:
-            target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, far),)
+        if not faults and (why := _refusal(state, inputs.stream, now, settings)) is not None:
+            target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, why),)
         state, found = state._replace(target=target), found + faults
     if state.target is not None and state.sample is not None and (stopped := check_stream(state.target, now)):
-        state, found = state._replace(target=hold_here(state.sample), granted=None), found + stopped
+        granted = state.granted
+        target = hold_here(state.sample) if granted is None else hold(at_rest(granted), granted.yaw)
+        state, found = state._replace(target=target), found + stopped
     return state, found, events
 
 
@@ -62,11 +64,16 @@ def grant_set_point(
     if before is None:
         before, begun = SetPoint(cage.clamp(state.sample.position)), now
     most = settings.envelope.trajectory_limits[1]
-    point = grant(before, wanted, now - begun, *cage.stopping_box, settings.braking, most)
+    on_path = isinstance(state.target.course, Trajectory)
+    point = grant(before, wanted, now - begun, cage, settings.braking, most, on_path)
     return state._replace(granted=point, granted_at=now), found
 
 
-def _too_far(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: FlightSettings) -> str | None:
+def _refusal(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: FlightSettings) -> str | None:
+    """Why a course is not followed, in words; None where it is."""
     if state.sample is None:
         return None
-    return too_far(course, state.sample.position, now, state.cage(settings), settings.envelope.reach)
+    cage = state.cage(settings)
+    if (far := too_far(course, state.sample.position, now, cage, settings.envelope.reach)) is not None:
+        return far
+    return too_fast(course, cage, settings.braking) if isinstance(course, Trajectory) else None
