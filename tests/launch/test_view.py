@@ -63,12 +63,20 @@ def test_a_dashboard_without_a_graph_ends_with_a_line_that_says_so(ros_domain_id
     assert watch.returncode == 1 and watch.stderr == "error: nothing was heard\n"
 
 
+BLUE = """i => {
+    const drawn = new OffscreenCanvas(i.naturalWidth, i.naturalHeight).getContext('2d');
+    drawn.drawImage(i, 0, 0);
+    const pixels = drawn.getImageData(0, 0, i.naturalWidth, i.naturalHeight).data;
+    return pixels.filter((value, at) => at % 4 == 0 && value < 60).length;
+}"""  # pixels of a picture in the colour of a spike
+
+
 class Flight:
     """A vehicle that hovers 1 m above the ground, .1 m beside its set-point; two of its twelve neurons spike."""
 
     def __init__(self):
         self.node = node = rclpy.create_node("supervisor")
-        self.rung, self.tick = SupervisorStatus.GUIDE, 0
+        self.rung, self.tick, self.spikes = SupervisorStatus.GUIDE, 0, True
         topics = {"state": (VehicleState, qos.LOCKSTEP), "supervisor/status": (SupervisorStatus, qos.STATUS)}
         topics |= {"flight_state": (FlightState, qos.STREAM), "policy/spikes": (Spikes, qos.STREAM)}
         self.out = {topic: node.create_publisher(kind, topic, profile) for topic, (kind, profile) in topics.items()}
@@ -87,7 +95,8 @@ class Flight:
         self.out["state"].publish(fill(VehicleState(), **about, flags=np.zeros(1, np.uint8), observation=seen))
         pose = {"position": (0.0, 0.0, 1.0), "quaternion": (0.0, 0.0, 0.0, 1.0)}
         self.out["flight_state"].publish(fill(FlightState(), **about, **pose))
-        self.out["policy/spikes"].publish(fill(Spikes(), **about, neurons=[8, 4], spikes=rows))
+        if self.spikes:
+            self.out["policy/spikes"].publish(fill(Spikes(), **about, neurons=[8, 4], spikes=rows))
         told = {"reason": "<b>told to</b>", "wanted": True, "events": []}
         self.out["supervisor/status"].publish(fill(SupervisorStatus(), stamp=0, rung=self.rung, **told))
 
@@ -151,6 +160,10 @@ def test_the_page_shows_vehicle_ladder_error_and_spikes_to_this_machine_alone(ro
             spikes = "[...document.querySelectorAll('img')].map(i => i.naturalHeight)"
             page.wait_until(lambda: 13 in page.evaluate(spikes), "no picture of twelve neurons and a line")
             page.wait_until(lambda: orange(page, tmp_path / "page.png") > 30, "no vehicle in the guide's colour")
+            spiking = f"[...document.querySelectorAll('img')].filter(i => i.naturalHeight == 13).map({BLUE})[0]"
+            page.wait_until(lambda: page.evaluate(spiking) > 0, "no spike in the picture")
+            flight.spikes = False
+            page.wait_until(lambda: page.evaluate(spiking) == 0, "spikes of a policy that is silent")
             flight.rung = SupervisorStatus.LAND
             page.wait_for("the autopilot lands")
             assert page.evaluate("document.querySelector('.ladder .now').innerText") == "LAND"

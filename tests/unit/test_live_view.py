@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.report import live_page
 from spike_ctrl.report.live_view import HISTORY, bar, render, sparkline
 from spike_ctrl.report.seen_graph import SeenGraph, SeenStream
@@ -52,6 +53,19 @@ def test_the_policy_shows_reason_times_and_the_spikes_of_each_layer():
     assert "inference 0.02 ms, answers after 0.40 ms" in text
     assert f"layer 0 spikes {'█' * 5}{'·' * 15} 0.25" in text and f"layer 1 spikes {'█' * 20} 1.00" in text
     assert "thrust +0.50  roll -0.25  pitch +0.00  yaw +1.00" in text
+
+
+def test_a_policy_and_a_supervisor_that_have_fallen_silent_are_not_told_to_be_well():
+    well = SimpleNamespace(**vars(POLICY) | {"reason": int(Reason.OK), "detail": ""})
+    actions = {"policy/action": (0.5, -0.25, 0, 1), "guide/action": (0.25, 0, 0, 0)}
+    for age, silent in ((0.5, False), (8.0, True)):
+        topics = ("policy/status", "policy/action", "supervisor/status")
+        streams = (*(SeenStream(topic, 1.0, age) for topic in topics), SeenStream("guide/action", 100.0, 0.01))
+        seen = SeenGraph(9.0, ("a",), streams, supervisor=STATUS, policy=well, actions=actions)
+        for text in (screen(seen), "".join(live_page.panels(seen).values())):
+            assert ("not heard for 8000 ms" in text) is silent and ("supervisor not heard for" in text) is silent
+            assert ("inference 0.02 ms" in text) is not silent and ("+0.50" in text) is not silent
+            assert "+0.25" in text and "mine.safetensors, epoch 3" in text
 
 
 def test_training_shows_its_share_of_the_whole_and_leaves_out_what_is_not_known():

@@ -1,5 +1,6 @@
 """Newest message and count of each topic, for dashboard and viewer. Streams are decoded only when they are read."""
 
+import math
 import time
 
 from rclpy.node import Node
@@ -28,6 +29,7 @@ STREAMS = {
     "command": FlightCommand,
     "autopilot": AutopilotStatus,
 }
+RECENT = 1.0  # s
 STATUS = {"policy/status": PolicyStatus, "supervisor/status": SupervisorStatus, "training/status": TrainingStatus}
 
 
@@ -61,6 +63,10 @@ class Hearing:
             return message if not hasattr(message, "vehicles") or view(message) else None
         except MessageError:
             return None
+
+    def present(self, topic: str):
+        """The newest message of a stream that still comes; None where it has stopped for RECENT."""
+        return self.newest(topic) if time.monotonic() - self.times.get(topic, -math.inf) < RECENT else None
 
 
 def _event(text: str) -> tuple[str, str]:

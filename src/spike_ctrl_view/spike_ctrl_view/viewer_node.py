@@ -25,6 +25,7 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, para
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import scene
+from spike_ctrl_view.hearing import RECENT
 from spike_ctrl_view.live_charts import LiveCharts
 from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
 
@@ -62,6 +63,7 @@ class Viewer(Node):
         self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
         self.spikes: deque[np.ndarray] = deque(maxlen=SHOWN_STEPS)
         self.layers: list[int] = []
+        self.spiked = 0.0  # when spikes were heard last, s
         with redirect_stdout(StringIO()):  # it would say in a box where it listens
             self.server = viser.ViserServer(HOST, p.port, label="spike-ctrl watch", verbose=False)
         self.server.request_share_url = lambda *_, **__: None  # no page may ask for a way in from outside
@@ -92,6 +94,7 @@ class Viewer(Node):
             self.spikes.clear()
             self.drawn.pop("neurons", None)
         self.spikes.extend(rows)
+        self.spiked = time.monotonic()
 
     def look(self) -> None:
         """Draw what is new since the last call."""
@@ -100,7 +103,7 @@ class Viewer(Node):
         if state is None or state.tick == self.tick:
             return
         self.tick = state.tick
-        rates = getattr(hearing.newest("policy/action"), "spike_rate", ())
+        rates = getattr(hearing.present("policy/action"), "spike_rate", ())
         self.charts.add(time.monotonic(), float(np.linalg.norm(state.observation[:3])), rates)
         observation = np.frombuffer(state.observation, np.float32).reshape(-1, 18)[: self.parameters.shown]
         guided = np.frombuffer(state.flags, np.uint8)[: len(observation)] & state.GUIDE > 0
@@ -173,6 +176,8 @@ class Viewer(Node):
     def tell(self) -> None:
         """Write what is known beside the scene."""
         seen = self.graph.seen(time.monotonic(), self.filter.value)
+        if self.spikes and time.monotonic() - self.spiked > RECENT:  # nothing spikes in a dead policy
+            self.spikes.extend(np.zeros((SHOWN_STEPS, sum(self.layers))))
         if not self.server.get_clients():
             return
         for name, text in live_page.panels(seen).items():

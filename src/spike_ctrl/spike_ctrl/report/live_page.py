@@ -68,6 +68,8 @@ def _graph(seen: SeenGraph) -> list[str]:
 def _flight(seen: SeenGraph) -> list[str]:
     lines, status, pilot = [], seen.supervisor, seen.autopilot
     if status is not None:
+        if silent := seen_graph.unheard(seen, "supervisor/status"):
+            lines += [_line(f"supervisor {silent}; its last word:", "bad")]
         rungs = "".join(_rung(rung, status.rung) for rung in RUNG_COLOURS)
         lines += [f'<div class="ladder">{rungs}</div>']
         lines += [_line(f"{seen_graph.doing(status)}, for {seen.now - seen.rung_since:.0f} s")]
@@ -109,10 +111,12 @@ def _training(seen: SeenGraph) -> list[str]:
 
 def _policy(seen: SeenGraph) -> list[str]:
     lines, status = [], seen.policy
+    silent = seen_graph.unheard(seen, "policy/status")
     if status is not None:
         word = REASONS.get(status.reason, f"reason {status.reason}?")
-        lines.append(_line(word, "good" if status.reason == Reason.OK else "warning"))
+        lines.append(_line(silent or word, "bad" if silent else "good" if status.reason == Reason.OK else "warning"))
         lines.append(_line(f"{status.checkpoint_id or 'no checkpoint'}, epoch {status.epoch}"))
+    if status is not None and not silent:
         lines.append(_line(status.detail, "warning"))
         times = (1e3 * status.inference_time, 1e3 * status.state_age)
         lines.append(_line("inference {:.2f} ms, answers after {:.2f} ms".format(*times)))
@@ -121,6 +125,7 @@ def _policy(seen: SeenGraph) -> list[str]:
         rows = (
             f"<tr><td>{topic.partition('/')[0]}</td>{''.join(f'<td>{value:+.2f}</td>' for value in action)}</tr>"
             for topic, action in seen.actions.items()
+            if not seen_graph.unheard(seen, topic)
         )
         lines.append(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
     if seen.vehicles > 1:

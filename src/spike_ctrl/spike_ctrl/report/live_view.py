@@ -46,6 +46,8 @@ def _flight(seen: SeenGraph):
 
     lines, status, pilot = [], seen.supervisor, seen.autopilot
     if status is not None:
+        silent = seen_graph.unheard(seen, "supervisor/status")
+        lines += [Text(f"supervisor {silent}; its last word:", style="red")] if silent else []
         rung = (RUNGS.get(status.rung, f"rung {status.rung}?"), RUNG_STYLES.get(status.rung, "bold"))
         lines.append(Text.assemble(rung, f" for {seen.now - seen.rung_since:.0f} s   {seen_graph.doing(status)}"))
         lines += [Text(why, style="dim")] if (why := seen_graph.reason(seen)) else []
@@ -107,10 +109,12 @@ def _policy(seen: SeenGraph):
     from rich.text import Text
 
     lines, status = [], seen.policy
+    silent = seen_graph.unheard(seen, "policy/status")
     if status is not None:
-        style = "green" if status.reason == Reason.OK else "yellow"
+        style = "red" if silent else "green" if status.reason == Reason.OK else "yellow"
         who = f"   {printable(status.checkpoint_id) or 'no checkpoint'}, epoch {status.epoch}"
-        lines.append(Text.assemble((REASONS.get(status.reason, f"reason {status.reason}?"), style), who))
+        lines.append(Text.assemble((silent or REASONS.get(status.reason, f"reason {status.reason}?"), style), who))
+    if status is not None and not silent:
         lines += [Text(printable(status.detail), style="yellow")] if status.detail else []
         times = (1e3 * status.inference_time, 1e3 * status.state_age)
         lines.append(Text("inference {:.2f} ms, answers after {:.2f} ms".format(*times)))
@@ -118,6 +122,8 @@ def _policy(seen: SeenGraph):
             style = "blue" if 0.0 < rate < 0.9 else "red"
             lines.append(Text.assemble(f"layer {layer} spikes ", (bar(rate, 20), style), f" {rate:.2f}"))
     for topic, action in seen.actions.items():
+        if seen_graph.unheard(seen, topic):
+            continue
         words = "  ".join(f"{axis} {value:+.2f}" for axis, value in zip(AXES.get(seen.layout, "abcd"), action, strict=False))
         lines.append(Text.assemble((f"{topic:<14}", "dim"), words))
     if seen.vehicles > 1:

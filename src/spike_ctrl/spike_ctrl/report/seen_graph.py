@@ -98,6 +98,12 @@ def late(seen: SeenGraph, stream: SeenStream) -> bool:
     return not seen.over and stream.age is not None and stream.age > (LATE if stream.hertz < SLOW else STALE)
 
 
+def unheard(seen: SeenGraph, topic: str) -> str:
+    """For how long a topic that was heard is missing, in words; empty while it comes: what it said last may hold no more."""
+    ages = [stream.age for stream in seen.streams if stream.topic == topic and stream.age is not None]
+    return f"not heard for {age(ages[0])}" if ages and ages[0] > LATE and not seen.over else ""
+
+
 def pace(seen: SeenGraph) -> str:
     """How fast the vehicle's clock goes, in words; empty: unknown or stopped."""
     return f"vehicle's clock {seen.pace:.{0 if seen.pace >= 10 else 2}f} x real time" if seen.pace > 0 else ""
