@@ -53,6 +53,9 @@ typedef struct {
             int16_t roll, pitch, yaw;
             float thrust;
         };
+        struct {
+            float thrustSi, torqueX, torqueY, torqueZ;
+        };
         float normalizedForces[STABILIZER_NR_OF_MOTORS];
     };
     control_mode_t controlMode;

@@ -217,7 +217,7 @@ def test_a_run_is_resumed_with_nothing_but_its_folder_and_a_contradiction_is_ref
 VERBS = {
     "train": ("benchmark", "eval", "experiment", "retrain", "train"),
     "fly": ("adapt", "ask", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),
-    "recordings": ("fidelity", "film", "identify", "import", "repair", "replay", "report"),
+    "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
     "tools": ("bench", "export", "inspect", "launch", "watch"),
 }
 EXPERIMENT = metadata.EntryPoint("experiment", "spike_ctrl_studies.experiment_verb", main.ENTRY_POINTS)

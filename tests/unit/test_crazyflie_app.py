@@ -89,7 +89,7 @@ class Control(ctypes.Structure):
         class Legacy(ctypes.Structure):
             _fields_ = [(name, ctypes.c_int16) for name in ("roll", "pitch", "yaw")] + numbers("thrust")
 
-        _fields_ = [("legacy", Legacy), ("forces", ctypes.c_float * 4)]
+        _fields_ = [("legacy", Legacy), ("wrench", ctypes.c_float * 4)]
 
     _fields_ = [("command", Command), ("mode", ctypes.c_int)]
 
@@ -196,6 +196,21 @@ def forces(app, action, volts):
     return np.array(out)
 
 
+def distributed(wrench):
+    """Thrusts (4) of the motors, N, by the firmware's mixer for collective thrust and torques (controlModeForceTorque)."""
+    thrust, roll, pitch, yaw = np.array(wrench) / (1, 0.707106781 * 0.046, 0.707106781 * 0.046, 0.007350862856566459) / 4
+    return np.array(
+        [thrust - roll - pitch - yaw, thrust - roll + pitch + yaw, thrust + roll + pitch - yaw, thrust + roll - pitch + yaw]
+    )
+
+
+def test_the_firmwares_mixer_gives_each_motor_its_force_also_beyond_its_largest_thrust(app):
+    wanted, control = np.array([0.2, 1.4, 0.7, 1.1]), Control()
+    app.snn_command((ctypes.c_float * 4)(*wanted), ctypes.byref(control))
+    assert control.mode == 1
+    np.testing.assert_allclose(distributed(control.command.wrench), wanted * THRUST_MAX, atol=1e-7)
+
+
 def test_a_command_becomes_the_thrust_of_the_airframe_at_any_voltage(app, craft):
     action = np.array([-1.0, -0.2, 0.1, 0.6])
     wanted = [craft.thrust(u) for u in (action + 1) / 2]
@@ -212,7 +227,7 @@ def test_a_policy_with_a_battery_commands_the_duty(tmp_path, found, craft):
     made = crazyflie_app.app(found, "crazyflie", Form(), craft)
     made["src/snn_config.h"] = crazyflie_app._config(craft, True, 0)
     app, volts = ctypes.CDLL(str(compiled(tmp_path, made))), 3.3
-    action = np.array([0.0, 0.2, 0.4, 0.7])
+    action = np.array([0.0, 0.2, 0.7, 1.0])  # the last one is .15 N by the firmware's fit, more than its THRUST_MAX
     duty = [compensated(force, volts) for force in forces(app, action, volts)]
     np.testing.assert_allclose(duty, (action + 1) / 2, atol=1e-4)
 
@@ -273,8 +288,8 @@ class Flight:
 
     def _speeds(self):
         """Rotor speeds that give the commanded thrusts."""
-        if self.control.mode == 2:
-            thrust = np.array(self.control.command.forces) * THRUST_MAX
+        if self.control.mode == 1:
+            thrust = distributed(self.control.command.wrench)
         else:
             arm, inertia = np.abs(self.craft.rotor_x[0]), self.craft.inertia
             x, y, z = self.moments * inertia
@@ -299,7 +314,7 @@ def test_it_takes_over_in_the_air_hovers_follows_a_step_and_gives_back(tmp_path,
     positions, phases = flight.fly(3.0)
     taken = int(np.argmax(phases == COMMAND))
     assert 490 <= taken <= 520 and (phases[taken:] == COMMAND).all()  # 50 answers in shadow
-    assert flight.control.mode == 2 and error(flight, positions)[-500:].max() < 0.03
+    assert flight.control.mode == 1 and error(flight, positions)[-500:].max() < 0.03
     assert 0.02 < flight.read("spikes") < 0.5
     flight.setpoint = hover_setpoint([0.5, 0.0, 1.2])
     positions, _ = flight.fly(3.0)
@@ -315,6 +330,17 @@ def in_command(app, craft):
     _, phases = flight.fly(1.0)
     assert phases[-1] == COMMAND
     return flight
+
+
+def test_the_stock_controller_takes_over_with_its_own_moments_between_two_of_its_steps_too(app, craft):
+    flight = in_command(app, craft)
+    flight.stock.command.legacy.roll, flight.stock.command.legacy.pitch = 123, -45
+    flight.fly(0.001 * (1 + flight.tick % 2))  # the stock controller has stepped, and its next tick is an odd one
+    assert flight.tick % 2 == 1 and flight.control.mode == 1
+    flight.enable(0)
+    flight.fly(0.001)
+    legacy = flight.control.command.legacy
+    assert flight.control.mode == 0 and (legacy.roll, legacy.pitch, legacy.yaw) == (123, -45, 0)
 
 
 def test_without_answers_the_stock_controller_flies_within_the_deadline(app, craft):

@@ -34,7 +34,10 @@ LIMITS = {
     "LEAST_COSINE": ("0.17f", "of the tilt: 80 degrees"),
     "MOST_RATE": ("20.0f", "rad/s, about any axis"),
     "MOST_DISTANCE": ("1.5f", "m, from the set-point"),
-    "MOST_DISAGREEMENT": ("0.35f", "normalised force: mean of policy minus mean of the PID controller, over half a second"),
+    "MOST_DISAGREEMENT": (
+        "0.35f",
+        "of THRUST_MAX: mean force of policy minus that of the PID controller, over half a second",
+    ),
 }
 
 
@@ -166,9 +169,9 @@ int policy_spikes(const policy_state *state)
 
 _MEANING = {
     True: """The policy was trained with its battery: its command u is the motors' duty. The app undoes the firmware's
-battery compensation, up to the thrust that the firmware grants a motor (THRUST_MAX).""",
+battery compensation. Forces go out as collective thrust and torques, which the firmware does not cut at THRUST_MAX.""",
     False: """The policy was trained without a battery: its command stands for a thrust by the airframe's curve. The
-firmware's battery compensation delivers it, up to what it grants a motor (THRUST_MAX) and what the voltage can give.""",
+firmware's battery compensation delivers it, up to what the voltage can give.""",
 }
 
 

@@ -78,11 +78,23 @@ void snn_forces(const float action[POLICY_OUTPUTS], float volts, float forces[ST
         const float supply = volts > LEAST_VOLTS ? volts : LEAST_VOLTS;
         const float most = thrust_at(supply); /* more would make the firmware lower all motors together */
         const float thrust = SNN_MAPS_DUTY ? thrust_at(u * supply) : SNN_CURVE_0 + u * (SNN_CURVE_1 + u * SNN_CURVE_2);
-        forces[i] = within((thrust < most ? thrust : most) / THRUST_MAX, 0.0f, 1.0f);
+        forces[i] = within(thrust, 0.0f, most) / THRUST_MAX;
 #else
         const float full = SNN_CURVE_0 + SNN_CURVE_1 + SNN_CURVE_2;
         (void)volts;
         forces[i] = SNN_MAPS_DUTY ? u : within((SNN_CURVE_0 + u * (SNN_CURVE_1 + u * SNN_CURVE_2)) / full, 0.0f, 1.0f);
 #endif
     }
+}
+
+void snn_command(const float forces[STABILIZER_NR_OF_MOTORS], control_t *control)
+{
+    const float arm = 0.707106781f * ARM_LENGTH; /* of the firmware's mixer, which this undoes */
+    const float m1 = THRUST_MAX * forces[0], m2 = THRUST_MAX * forces[1];
+    const float m3 = THRUST_MAX * forces[2], m4 = THRUST_MAX * forces[3];
+    control->controlMode = controlModeForceTorque;
+    control->thrustSi = m1 + m2 + m3 + m4;
+    control->torqueX = arm * (m3 + m4 - m1 - m2);
+    control->torqueY = arm * (m2 + m3 - m1 - m4);
+    control->torqueZ = THRUST2TORQUE * (m2 + m4 - m1 - m3);
 }

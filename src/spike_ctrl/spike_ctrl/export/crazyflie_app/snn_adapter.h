@@ -20,9 +20,14 @@ bool snn_serves(const setpoint_t *setpoint);
 void snn_observe(const state_t *state, const sensorData_t *sensors, const setpoint_t *setpoint, float volts,
                  float observation[POLICY_INPUTS]);
 
-/* The four normalised forces for controlModeForce, M1 to M4, from actions in [-1, 1]. volts: of the battery.
+/* The four forces, 1 = THRUST_MAX, M1 to M4, from actions in [-1, 1]. volts: of the battery.
    SNN_MAPS_DUTY 0: the rotor's thrust by the airframe's curve, which the firmware's battery compensation delivers at any
-   voltage. SNN_MAPS_DUTY 1: u is the share of time that the motor is on, so the compensation is undone. */
+   voltage. SNN_MAPS_DUTY 1: u is the share of time that the motor is on, so the compensation is undone. They may be above
+   1, up to what a motor gives that is always on. */
 void snn_forces(const float action[POLICY_OUTPUTS], float volts, float forces[STABILIZER_NR_OF_MOTORS]);
+
+/* The command that makes the firmware's power distribution give each motor its force. In controlModeForceTorque, because
+   controlModeForce cuts forces at THRUST_MAX. */
+void snn_command(const float forces[STABILIZER_NR_OF_MOTORS], control_t *control);
 
 #endif

@@ -2,7 +2,6 @@
    (1000 Hz) applies its last answer, or the stock PID's. The task has a lower priority than the loop, so that a step of the
    network never delays it. They exchange copies through queues of length 1. */
 #include <math.h>
-#include <string.h>
 
 #include "FreeRTOS.h"
 #include "app.h"
@@ -44,6 +43,7 @@ static policy_state membranes;
 static snn_guard guard;
 static answer last;
 static bool asked; /* since the last activation */
+static control_t stock; /* the PID controller's own: it keeps its moments from one of its steps to the next */
 
 static uint8_t enable;
 static uint32_t weights = SNN_WEIGHTS;
@@ -91,7 +91,7 @@ void controllerOutOfTreeInit()
 
 bool controllerOutOfTreeTest() { return controllerPidTest(); }
 
-/* Mean normalised force of a stock command, which is in the legacy mode: 0 to UINT16_MAX. */
+/* Mean force, 1 = THRUST_MAX, of a stock command, which is in the legacy mode: 0 to UINT16_MAX. */
 static float mean_force(const control_t *control) { return control->thrust / (float)UINT16_MAX; }
 
 static float largest(float a, float b, float c)
@@ -108,7 +108,8 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
     float forces[STABILIZER_NR_OF_MOTORS];
     bool fresh = false, finite = true;
 
-    controllerPid(control, setpoint, sensors, state, tick); /* it runs always, so that it can take over at once */
+    controllerPid(&stock, setpoint, sensors, state, tick); /* it runs always, so that it can take over at once */
+    *control = stock;
 
     const bool served = snn_serves(setpoint);
     if (!(enable && served)) {
@@ -146,12 +147,10 @@ void controllerOutOfTree(control_t *control, const setpoint_t *setpoint, const s
         .rate = RADIANS_PER_DEGREE * largest(sensors->gyro.x, sensors->gyro.y, sensors->gyro.z),
         .distance = sqrtf(dx * dx + dy * dy + dz * dz),
         .height = state->position.z,
-        .disagreement = 0.25f * (forces[0] + forces[1] + forces[2] + forces[3]) - mean_force(control),
+        .disagreement = 0.25f * (forces[0] + forces[1] + forces[2] + forces[3]) - mean_force(&stock),
     };
-    if (snn_guard_step(&guard, &seen)) {
-        control->controlMode = controlModeForce;
-        memcpy(control->normalizedForces, forces, sizeof(forces));
-    }
+    if (snn_guard_step(&guard, &seen))
+        snn_command(forces, control);
     phase = guard.phase;
     fault = guard.fault;
 }

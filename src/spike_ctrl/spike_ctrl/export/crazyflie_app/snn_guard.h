@@ -32,7 +32,7 @@ typedef struct {
     float rate;         /* rad/s, the largest */
     float distance;     /* m, to the set-point */
     float height;       /* m */
-    float disagreement; /* mean normalised force, policy minus stock controller */
+    float disagreement; /* mean force, 1 = THRUST_MAX, policy minus stock controller */
 } snn_view;
 
 typedef struct {
