@@ -62,7 +62,9 @@ def step(
     found += guide_found + compared + check_deadlines(state.guide, inputs.now, settings.answers, Fault.GUIDE_SILENT)
     state, target_found, refused = choose_target(state, inputs, settings)
     stalls, stalled = _check_own_pace(state, inputs, settings)
-    state, clamped = grant_set_point(state, inputs.now, settings)
+    clamped: tuple[Finding, ...] = ()
+    if inputs.sample is not None or state.granted is None:  # it moves on with the states that it is flown by
+        state, clamped = grant_set_point(state, inputs.now, settings)
     point = state.granted
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.

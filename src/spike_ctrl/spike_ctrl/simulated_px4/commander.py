@@ -162,6 +162,8 @@ class Commander:
 
     def _look_for_faults(self, seen: CommanderInputs, now: float) -> None:
         p = self.parameters
+        if self._all_well(seen) and not self._wrong and not self._tilted:
+            return
         lost = seen.setpoint_age > p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
         action = _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN)
         self._fault("offboard signal lost", self.mode == PX4Mode.OFFBOARD and lost, action)
@@ -186,6 +188,17 @@ class Commander:
             else:
                 self._tilted.pop(name, None)
             self._fault(f"attitude failure {name}", now - since > time, termination)
+
+    def _all_well(self, seen: CommanderInputs) -> bool:
+        """Whether no fault begins or lasts, told quickly: a tick asks 250 times a second."""
+        p = self.parameters
+        charge = math.inf if seen.charge is None else seen.charge
+        alive = seen.setpoint_age <= p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
+        charged = charge >= p["BAT_LOW_THR"] and charge >= p["BAT_CRIT_THR"] and charge >= p["BAT_EMERGEN_THR"]
+        level = abs(seen.roll) <= math.radians(p["FD_FAIL_R"]) and abs(seen.pitch) <= math.radians(p["FD_FAIL_P"])
+        beyond = 0 < p["GF_MAX_HOR_DIST"] < seen.home_distance or 0 < p["GF_MAX_VER_DIST"] < seen.home_height
+        heard = not self.station_lost and not seen.remote_control_lost
+        return (alive or self.mode != PX4Mode.OFFBOARD) and charged and level and heard and not beyond
 
     def _fault(self, name: str, wrong: bool, action: int) -> None:
         """A failsafe acts when its fault begins. It ends only by a mode request, not with the fault."""

@@ -178,19 +178,14 @@ class Vehicle:
 
     def _seen(self) -> CommanderInputs:
         position, home = self._estimate.position, self._navigator.home
+        ages = self.now - self._setpoint_at, self.now - self._station_at
+        away = math.hypot(position[0] - home[0], position[1] - home[1]), position[2] - home[2]
         roll, pitch = frames.roll_pitch(self._estimate.quaternion)
+        ready, unheard = self.now >= WARM_UP and self.battery.working, not self.radio_works
         return CommanderInputs(
-            setpoint_age=self.now - self._setpoint_at,
-            station_age=self.now - self._station_at,
-            landed=self.land_detector.landed,
-            ready=self.now >= WARM_UP and self.battery.working,
-            charge=self.battery.charge,
-            home_distance=math.hypot(position[0] - home[0], position[1] - home[1]),
-            home_height=position[2] - home[2],
-            roll=roll,
-            pitch=pitch,
-            remote_control_lost=self.parameters["COM_RC_IN_MODE"] == 0 and not self.radio_works,
-        )
+            *ages, self.land_detector.landed, ready, self.battery.charge, *away, roll, pitch,
+            unheard and self.parameters["COM_RC_IN_MODE"] == 0,
+        )  # fmt: skip
 
     def _control(self) -> RateCommand | MotorCommand:
         mode = self.commander.mode
