@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard")
+SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard", "rich", "spike_ctrl.identify.fit")
 NUMBA = (*SLOW, "numba", "scipy")
 
 
@@ -41,6 +41,7 @@ def test_help_imports_no_compiler_and_no_torch(arguments):
         (["train", "--steps", "5"], "--steps: found 5, wanted 0 or 1000"),
         (["retrain", "nosuch"], "nosuch: no such bag"),
         (["identify", "nosuch", "--recipe", "nope"], "recipe 'nope' not found"),
+        (["identify", "nosuch"], "nosuch: no such bag"),
         (["report", "nosuch"], "nosuch"),
         (["film", "nosuch"], "nosuch"),
         (["export", "nosuch.safetensors", "--to", "c", "-o", "nowhere"], "nosuch.safetensors"),

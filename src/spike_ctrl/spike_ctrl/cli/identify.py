@@ -51,10 +51,10 @@ def add_bags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     require_names(options)
     output_paths.require_file("--output", options.output)
+    require_bags(options)
     from spike_ctrl.identify import identified_airframe as identification
 
     output_paths.require_file("--output", identification.recipe_path(options.output))
-    require_bags(options)
     found, plan = identified(options, options.output.stem)
     try:
         recipe = identification.write(options.output, found, options.bags, plan, provenance.command())

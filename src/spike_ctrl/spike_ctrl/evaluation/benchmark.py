@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl._files.text_table import text_table
+from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import controllers
@@ -185,9 +185,8 @@ PAPER_RETURN = 400
 def comparison(evaluation: Evaluation, airframe: Airframe) -> str:
     """The evaluation as a table beside the guide's, flown on the same starts, and the paper's number."""
     guide = evaluate(GuideController(GeometricGuide(airframe)), airframe, starts=evaluation.starts)
-    return table({"spiking policy": evaluation, "guide (lead cap 1.5)": guide}) + (
-        f"\npaper's TD3BC+JSRL: {PAPER_RETURN} on its own curriculum reward, box .6 m, guide-flown warm-up counted\n"
-    )
+    paper = f"paper's TD3BC+JSRL: {PAPER_RETURN} on its own curriculum reward, box .6 m, guide-flown warm-up counted"
+    return f"{table({'spiking policy': evaluation, 'guide (lead cap 1.5)': guide})}\n{folded(paper, 2)}\n"
 
 
 def start_set_seeds(count: int) -> range:
