@@ -36,10 +36,13 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Contract
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
+from spike_ctrl.policy.ordered_runtime import OrderedPolicy
 from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.snn.weight_shapes import weight_shapes
+from spike_ctrl_policy.loader import Loader, of_file
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill, view
@@ -396,6 +399,12 @@ Loader(compiled=True, expect={}, realtime=True, allowed=None, rehearsed=None).ge
 from spike_ctrl.policy.compiled_runtime import _ordered
 print(len(_ordered.signatures), "onnxruntime" in sys.modules)
 """
+
+
+def test_in_real_time_numpy_steps_with_the_sums_of_the_compiled_step_and_a_training_graph_with_its_own():
+    message = of_file(str(resources.folder("models") / "crazyflie_robust.safetensors"))
+    made = [Loader(False, {}, realtime, None, None).message(message).policy for realtime in (True, False)]
+    assert [type(policy) for policy in made] == [OrderedPolicy, SpikingPolicy]
 
 
 def test_what_only_the_first_policy_of_a_kind_needs_is_done_before_any_flies(ros_domain_id):

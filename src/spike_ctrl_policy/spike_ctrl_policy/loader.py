@@ -62,7 +62,7 @@ class Loader:
             self.allowed.require(data, name)
         found = checkpoint.loads(data, expect=self.expect, name=name)
         contract = found.manifest.contract
-        policy = found.compiled() if self.compiled else found.policy
+        policy = found.compiled() if self.compiled else found.ordered() if self.realtime else found.policy
         inputs = SIZE + (contract.voltage is not None)
         if (policy.inputs, policy.outputs) != (inputs, ACTIONS):
             sizes = f"found {policy.inputs} and {policy.outputs}, wanted {inputs} and {ACTIONS}"

@@ -29,6 +29,7 @@ from spike_ctrl.policy.manifest import GRAPH_FORMAT, TOLERANCE, CheckpointError,
 from spike_ctrl.policy.network_graph import GraphError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
+from spike_ctrl.policy.ordered_runtime import OrderedPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.snn.weight_shapes import weight_shapes
 
@@ -67,6 +68,13 @@ class Checkpoint:
         from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 
         return CompiledPolicy(self.weights, contract.neuron, contract.voltage, fused)
+
+    def ordered(self) -> Policy:
+        """The policy in numpy alone, equal to `compiled` bit by bit, some 30 us a step; a graph as it is."""
+        contract = self.manifest.contract
+        if contract.neuron is None:
+            return self.policy
+        return OrderedPolicy(self.weights, contract.neuron, contract.voltage)
 
 
 def dumps(
