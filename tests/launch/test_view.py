@@ -152,9 +152,9 @@ def test_the_page_shows_vehicle_ladder_error_and_spikes_to_this_machine_alone(ro
         assert f"open http://127.0.0.1:{port}" in next(line for line in watch.stderr if "open" in line)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), 5)
+        socket.create_connection(("127.0.0.1", port), 5).close()  # as browsers do, to be quicker if they need one
         with Browser(f"http://127.0.0.1:{port}", (900, 600)) as page:
-            text = page.wait_for("the guide flies, the policy is judged", "error of vehicle 0: 0.100 m", "flight_state")
-            assert "<b>told to</b>" in text
+            page.wait_for("the guide flies, the policy is judged", "error of vehicle 0: 0.100 m", "flight_state")
             page.wait_until(lambda: re.search(r"clock 0\.\d+ x real time", page.text), "no pace of the vehicle's clock")
             assert page.evaluate("document.querySelector('.ladder .now').innerText") == "GUIDE"
             spikes = "[...document.querySelectorAll('img')].map(i => i.naturalHeight)"
@@ -165,9 +165,9 @@ def test_the_page_shows_vehicle_ladder_error_and_spikes_to_this_machine_alone(ro
             flight.spikes = False
             page.wait_until(lambda: page.evaluate(spiking) == 0, "spikes of a policy that is silent")
             flight.rung = SupervisorStatus.LAND
-            page.wait_for("the autopilot lands")
+            page.wait_for("the autopilot lands", "<b>told to</b>")
             assert page.evaluate("document.querySelector('.ladder .now').innerText") == "LAND"
-    assert watch.returncode == 0
+    assert watch.returncode == 0 and "Traceback" not in watch.stderr.read()
 
 
 def test_a_port_that_is_in_use_is_refused_by_name():

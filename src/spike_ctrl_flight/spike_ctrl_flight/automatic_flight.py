@@ -30,6 +30,10 @@ class AutomaticFlight:
     def done(self) -> bool:
         return self.mission.phase is MissionPhase.DONE
 
+    @property
+    def waits(self) -> bool:
+        return self.mission.phase is MissionPhase.WAIT
+
     def advance(
         self, ladder: Ladder, airborne: bool, missing: str, point: SetPoint | None, now: float, refusal: str
     ) -> tuple[tuple[Request, ...], Trajectory | None, str]:

@@ -155,6 +155,7 @@ class Supervisor(Node):
         known = (airborne, self.missing(), self.point, now, self.outputs.refusal)
         requests, target, phase = self.automatic.advance(self.state.ladder, *known)
         self.requests, self.target = [*self.requests, *requests], target or self.target
+        self.outputs.waits = self.automatic.waits
         if phase:
             self.get_logger().info(f"auto: {phase}")
         if phase and self.automatic.done:

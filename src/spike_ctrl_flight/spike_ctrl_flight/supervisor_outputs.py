@@ -16,10 +16,14 @@ from spike_ctrl_ros.convert import fill
 
 
 class SupervisorOutputs:
-    """Publishers of command, request, acceptance, set-point and status. refusal: the last refused request, in words."""
+    """Publishers of command, request, acceptance, set-point and status.
+
+    refusal: the last refused request, in words. waits: the automatic flight waits; a refusal is no warning then.
+    """
 
     def __init__(self, node: Node, layout: str):
         self.layout, self.refusal, self._accepted, self._log = layout, "", None, node.get_logger()
+        self.waits = False
         self._waiting = ""  # the last status on SILENT, without figures
         self.source = secrets.randbits(63) + 1  # identifies this supervisor; 0 is for nodes that know of none
         self._command_out = node.create_publisher(FlightCommand, "command", qos.STREAM)
@@ -58,10 +62,11 @@ class SupervisorOutputs:
         """Log an event. A refusal that is repeated is logged once: the automatic flight asks until it is granted."""
         if event.text == self.refusal:
             return
-        self.refusal = event.text if event.text.startswith("refused") else self.refusal
+        refused = event.text.startswith("refused")
+        self.refusal = event.text if refused else self.refusal
         if event.severity == "error":  # rclpy wants each call in a line of its own
             self._log.error(event.text)
-        elif event.severity == "warning":
+        elif event.severity == "warning" and not (refused and self.waits):
             self._log.warning(event.text)
         else:
             self._log.info(event.text)

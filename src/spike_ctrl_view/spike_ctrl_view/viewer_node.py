@@ -4,6 +4,7 @@ It publishes nothing, reads the newest messages some times a second, so that no 
 this machine only.
 """
 
+import logging
 import socket
 import sys
 import time
@@ -64,6 +65,7 @@ class Viewer(Node):
         self.spikes: deque[np.ndarray] = deque(maxlen=SHOWN_STEPS)
         self.layers: list[int] = []
         self.spiked = 0.0  # when spikes were heard last, s
+        logging.getLogger("websockets").setLevel(logging.CRITICAL)  # browsers open connections that they do not use
         with redirect_stdout(StringIO()):  # it would say in a box where it listens
             self.server = viser.ViserServer(HOST, p.port, label="spike-ctrl watch", verbose=False)
         self.server.request_share_url = lambda *_, **__: None  # no page may ask for a way in from outside

@@ -1,0 +1,30 @@
+"""What the supervisor's node logs: to wait is normal, and no warning."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
+
+
+class Log:
+    def __init__(self):
+        self.said = []
+
+    def __getattr__(self, severity):
+        return lambda text: self.said.append((severity, text))
+
+
+@pytest.mark.parametrize(("waits", "severity"), [(True, "info"), (False, "warning")])
+def test_a_refusal_is_a_warning_to_an_operator_and_news_to_a_flight_that_waits_and_is_said_once(waits, severity):
+    log, text = Log(), "refused to take off: estimator: not told yet"
+    node = SimpleNamespace(get_logger=lambda: log, create_publisher=lambda *_: SimpleNamespace(publish=lambda _: None))
+    outputs = SupervisorOutputs(node, "rates")
+    outputs.waits = waits
+    events = (Event(0.0, "warning", text), Event(0.0, "warning", "POLICY_SILENT"))
+    quiet = {"command": None, "ask": None, "accept": None, "status": None, "rung": Rung.SILENT}
+    for _ in range(2):
+        outputs.publish(SimpleNamespace(**quiet, events=events), Ladder(), 0)
+    assert log.said == [(severity, text), ("warning", "POLICY_SILENT"), ("warning", "POLICY_SILENT")]
