@@ -10,7 +10,7 @@ ifneq ($(filter-out $(ROS),$(HELD)),)
 $(error $(VENV) holds ROS 2 $(HELD), asked for was ROS=$(ROS): make clean, or VENV=.venv-$(ROS))
 endif
 SIZE_l2f := : it compiles for some 15 minutes on one core
-PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile
+PIP := $(VENV)/bin/python requirements/pip_install.py
 LOCKS := $(wildcard requirements/lock/*/*.txt)
 LOCK = requirements/lock/$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions, hashes checked"; }; locked
