@@ -17,7 +17,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import ACCELERATION, at_rest, grant, too_fast
+from spike_ctrl.flight.granted_setpoint import ACCELERATION, TURN, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.simulated_px4 import braking_measurement
 
@@ -78,10 +78,11 @@ def test_whatever_the_wanted_set_point_does_the_granted_one_moves_as_a_vehicle_c
     for n in range(4000):
         if n % 50 == 0:  # each half second another place and another velocity
             place, speed = dice.uniform(*CAGE.box), dice.uniform(-3, 3, 3)
-            wanted = SetPoint(tuple(place.tolist()), tuple(speed.tolist()))
+            wanted = SetPoint(tuple(place.tolist()), tuple(speed.tolist()), float(dice.uniform(-3, 3)))
         after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0)
         moved = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
         assert moved == pytest.approx(after.velocity, abs=0.11) and math.hypot(*after.velocity) <= 4.0
+        assert abs(math.remainder(after.yaw - point.yaw, 2 * math.pi)) <= TURN * 0.01 + 1e-9
         assert math.dist(CAGE.clamp(after.position), after.position) < 0.01
         assert BRAKING.beyond(point.position, after.velocity, *CAGE.stopping_box) <= 1e-6
         # It gains speed no faster than it may; towards a wall it may have to lose some faster.

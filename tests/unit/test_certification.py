@@ -326,3 +326,16 @@ def test_a_stream_that_keeps_jumping_moves_the_set_point_as_a_vehicle_can(who):
 def test_healthy_flights_that_were_once_interrupted_are_flown_to_their_end(who, seed):
     flown = outcome(fly(who, moving_scenario.draw(seed, family="none")))
     assert not flown.alarm and flown.outside < -0.2
+
+
+def test_a_policy_that_commands_motors_is_flown_on_plants_that_can_fly():
+    motors, settings = campaign.competitors(resources.find("models", "crazyflie_real.safetensors"))
+    drawn = campaign.scenario_of(2, motors, settings, "none")  # a figure
+    assert 0 < moving_scenario.spread(motors.airframe) < 0.1  # its thrust is 1.37 of its weight
+    assert max(abs(factor - 1) for factor in drawn.factors) <= moving_scenario.spread(motors.airframe)
+    healthy, killed = (
+        outcome(fly((motors, settings), drawn._replace(faults=faults, duration=5.0)))
+        for faults in ((), (fault("process", "companion_killed", 2.5),))
+    )
+    assert not healthy.alarm and healthy.last == "SNN"
+    assert killed.outside < -0.3 and killed.hit < 1.0 and not killed.left

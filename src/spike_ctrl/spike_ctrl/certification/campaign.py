@@ -18,6 +18,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome
+from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.policy import checkpoint
@@ -58,8 +59,6 @@ def _competitors(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
     found = checkpoint.loads(data, name=model)
     contract = found.manifest.contract
     craft = airframes.load(contract.airframe)
-    if craft.action_layout != "rates":
-        raise CampaignError(f"{model}: action: found layout '{craft.action_layout}', wanted rates")
     if contract.airframe_hash != craft.hash:
         raise CheckpointError(f"{model}: airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
     return beside_guide(Path(model).stem, found, craft)
@@ -72,10 +71,15 @@ def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competi
     return Competitors(name, found.compiled(), guide, craft), settings_for(craft, rate_hz)
 
 
+def scenario_of(seed: int, who: Competitors, settings: FlightSettings, family: str | None = None) -> Scenario:
+    """The flight of a seed of whoever flies."""
+    return moving_scenario.draw(seed, settings.cage, settings.envelope, family, moving_scenario.spread(who.airframe))
+
+
 def refly(seed: int, model: Path, record=None, family: str | None = None) -> tuple[FlightOutcome, FlightCore]:
     """The flight of a seed again, exactly. record: as of FlightCore. family: as of Campaign."""
     who, settings = competitors(model)
-    core = FlightCore(moving_scenario.draw(seed, settings.cage, settings.envelope, family), who, settings, record)
+    core = FlightCore(scenario_of(seed, who, settings, family), who, settings, record)
     core.fly()
     return flight_outcome.outcome(core), core
 
@@ -154,8 +158,7 @@ def _fly(model: str, data: bytes, seeds: Sequence[int], family: str | None, cloc
     found = []
     for seed in seeds:
         begin = clock()
-        scenario = moving_scenario.draw(seed, settings.cage, settings.envelope, family)
-        outcome, _ = flight_outcome.fly(scenario, who, settings)
+        outcome, _ = flight_outcome.fly(scenario_of(seed, who, settings, family), who, settings)
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 

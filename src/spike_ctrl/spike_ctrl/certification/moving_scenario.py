@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification import injected_fault
 from spike_ctrl.certification.injected_fault import FAMILIES, PAIRED, InjectedFault
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError, Vector
@@ -27,6 +27,7 @@ HEALTHY = 10.0  # s, a flight without a fault
 MOTIONS = ("walls", "figure", "climb", "stream")
 OFF, WIND, NOISE, LATENCY = 0.2, 2.0, 2.0, 0.01  # share; m/s^2; factor; s: most of what is random in every flight
 STREAM_SPEED = 2.0  # m/s, most
+LEAST_THRUST = 1.2  # of the weight, of the weakest plant that is drawn
 
 
 class Aim(NamedTuple):
@@ -67,13 +68,21 @@ class Scenario(NamedTuple):
         return " and ".join(fault.name for fault in self.faults) or "none"
 
 
-def draw(seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family: str | None = None) -> Scenario:
-    """The flight of this seed. family: one of FAMILIES instead of the seed's own."""
+def spread(airframe: Airframe) -> float:
+    """How far, as a share, plants that are drawn differ from the one described: each must be able to fly with a fault."""
+    ratio = airframe.thrust_to_weight / LEAST_THRUST
+    return min(OFF, max((ratio - 1) / (ratio + 1), 0.0))
+
+
+def draw(
+    seed: int, cage: Cage = Cage(), envelope: Envelope = Envelope(), family: str | None = None, off: float = OFF
+) -> Scenario:
+    """The flight of this seed. family: one of FAMILIES instead of the seed's own. off: as of `spread`."""
     dice = np.random.default_rng(seed)
     family = family or FAMILIES[seed % len(FAMILIES)]
     laid = cage.laid((0.0, 0.0, 0.0))
     low, high = laid.box
-    factors = tuple(float(f) for f in dice.uniform(1 - OFF, 1 + OFF, 3))
+    factors = tuple(float(f) for f in dice.uniform(1 - off, 1 + off, 3))
     blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
     wind = tuple(float(w) for w in blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND))
     start = tuple(float(p) for p in dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5))

@@ -34,7 +34,7 @@ WORST, SHOW_PERIOD = 10, 1.0
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout rates")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint")
     parser.add_argument("--flights", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the processors)")
     parser.add_argument("--ray", default="", metavar="ADDRESS", help="fly on this Ray cluster instead")

@@ -1,8 +1,9 @@
 """The set-point that is granted: it follows the wanted one as a vehicle could, and never faster than can be braked. Pure.
 
-A set-point that jumps, in place or in velocity, would let policy and guide choose the speed, each its own. So the granted
-one has a speed and an acceleration. It tells its velocity, slows down towards walls and ground, and comes to rest where it
-is to stay. A trajectory is looked at as a whole before it is taken; once it is caught up with, it is followed exactly.
+A set-point that jumps, in place, velocity or yaw, would let policy and guide choose the speed, each its own. So the granted
+one has a speed and an acceleration, and turns slowly. It tells its velocity, slows down towards walls and ground, and comes
+to rest where it is to stay. A trajectory is looked at as a whole before it is taken; once it is caught up with, it is
+followed exactly.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from spike_ctrl.flight.geofence import Cage
 
 SHARE, PATH_SHARE = 0.5, 0.72  # of the largest speed, to a set-point and on a trajectory: a vehicle does not follow exactly
 ACCELERATION = 2.0  # m/s^2
+TURN = 0.5  # rad/s
 CLOSING = 4.0  # 1/s: what is left of a way is closed at so much of it per second
 ARRIVED = 1e-3  # m
 CAUGHT_UP, BESIDE, STEEPEST = 0.03, 0.25, 9.0  # m, m/s, m/s^2: within these a trajectory counts as caught up with
@@ -30,6 +32,7 @@ def grant(
     on_path: the wanted set-point is on a trajectory that was granted.
     """
     dt = min(max(dt, 0.0), LONGEST)
+    wanted = wanted._replace(yaw=_turned(before.yaw, wanted.yaw, TURN * dt))
     low, high = cage.stopping_box
 
     def slowed(place: Vector, velocity: Vector, share: float) -> Vector:
@@ -99,6 +102,12 @@ def _coming_to_rest(velocity: Vector, place: Vector, low: Vector, high: Vector) 
         return math.copysign(min(abs(speed), math.sqrt(ACCELERATION * max(room, 0.0))), speed)
 
     return within(u, x - a, d - x), within(v, y - b, e - y), within(w, z - c, f - z)
+
+
+def _turned(yaw: float, wanted: float, most: float) -> float:
+    """The yaw (rad), turned towards the wanted one by no more than so much."""
+    way = math.remainder(wanted - yaw, 2 * math.pi)
+    return wanted if abs(way) <= most else math.remainder(yaw + math.copysign(most, way), 2 * math.pi)
 
 
 def _towards(velocity: Vector, aim: Vector, most: float) -> Vector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
+from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.granted_setpoint import at_rest, grant, too_fast
@@ -62,7 +63,7 @@ def grant_set_point(
         return state._replace(granted=wanted), found
     before, begun = state.granted, state.granted_at
     if before is None:
-        before, begun = SetPoint(cage.clamp(state.sample.position)), now
+        before, begun = SetPoint(cage.clamp(state.sample.position), yaw=yaw(state.sample.quaternion)), now
     most = settings.envelope.trajectory_limits[1]
     on_path = isinstance(state.target.course, Trajectory)
     point = grant(before, wanted, now - begun, cage, settings.braking, most, on_path)
