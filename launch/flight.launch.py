@@ -72,7 +72,7 @@ SUPERVISOR = f"{SHARED} model auto adapt trajectory setpoint size period duratio
 # Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
 }  # fmt: skip
 # How the embedded vehicle differs from its airframe: options of `spike-ctrl vehicle`.
 EMBEDDED_OPTIONS = [

@@ -47,6 +47,7 @@ VEHICLES = {
 # Parameters of the embedded vehicle: a failsafe that acts in time, and the wander of a tuned EKF2.
 EMBEDDED = ("COM_OF_LOSS_T=0.2", "COM_OBL_RC_ACT=4", "EKF2_ACC_NOISE=1.0", "EKF2_GYR_NOISE=0.1")
 SPIKE_CTRL = [sys.executable, "-m", "spike_ctrl.cli.main"]  # of this installation, whatever the PATH says
+RESTARTS = 3  # of a simulation whose vehicle lies on its side
 PX4_DEFAULTS = {"recipe": "px4", "airframe": "sih_quadx", "vehicles": "1"}
 
 
@@ -226,8 +227,10 @@ def generate_launch_description():
     def vehicles(context):
         names = VEHICLES[context.launch_configurations["backend"]]
         if context.launch_configurations["backend"] == "px4":
-            landing = "60"  # s
-            return [node(Node, "spike_ctrl_sim", "px4_backend", names, additional_env=priority, sigterm_timeout=landing)]
+            landing, simulation = "60", context.launch_configurations["simulation"]  # s
+            begins_again = {"restarts": RESTARTS if simulation in ("embedded", "sih") else 0}
+            options = {"additional_env": priority, "sigterm_timeout": landing}
+            return [node(Node, "spike_ctrl_sim", "px4_backend", names, begins_again, **options)]
         return [node(Node, "spike_ctrl_sim", "simulator", names, additional_env=priority)]
 
     return LaunchDescription(

@@ -116,9 +116,9 @@ class Truth(NamedTuple):
 class Station:
     """A ground station: it receives true state, mode and texts of the vehicle, and can command it as a pilot would."""
 
-    def __init__(self, key: bytes | None):
+    def __init__(self, key: bytes | None, port: int = 0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.socket.setblocking(False)
         self.codec, self.reader = mavlink.MAVLink(None, 255, 190), mavlink.MAVLink(None)
         self.reader.robust_parsing = True

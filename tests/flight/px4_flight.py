@@ -1,5 +1,6 @@
 """Flights on PX4's own firmware (SIH) at udpin:127.0.0.1:14540: bridge, guide, policy and supervisor in one process.
 
+    export PYTHONPATH=tests/oracles
     python tests/flight/px4_flight.py satellites [figure8]   # lost in the air: when the deviation, LAND, PX4's mode come
     python tests/flight/px4_flight.py side [without-floor]   # a policy rolls the vehicle over, and the guide takes over
     python tests/flight/px4_flight.py track snn|px4 hover|step|circle|figure8|lissajous   # RMSE by estimate and truth

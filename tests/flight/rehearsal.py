@@ -28,7 +28,7 @@ OUTPUTS = {"vehicle_bridge": "flight_state", "guide_policy": "guide/action", "sn
 VEHICLE, NODES = 45, 40  # priorities under SCHED_FIFO
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 3, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
+    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
     "EKF2_GYR_NOISE": 0.1, "SYS_FAILURE_EN": 1,
 }  # fmt: skip
 PROFILE = Path(__file__).parent / "fastdds.xml"

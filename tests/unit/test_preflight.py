@@ -17,7 +17,7 @@ from spike_ctrl.px4.preflight import Clock, EstimatorHealth
 SETTINGS, WANTED, CRAFT = FlightSettings(), Wanted(), airframe.load("sih_quadx")
 GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 5, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3, "MPC_ACC_HOR": 3,
+    "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 6, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3, "MPC_ACC_HOR": 3,
     "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
     "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0, "COM_RC_OVERRIDE": 3,
 }  # fmt: skip
@@ -116,7 +116,7 @@ def test_a_fence_inside_a_larger_cage_is_refused():
     unmet = audit(GOOD, settings=larger)
     assert [str(condition).split(";")[0] for condition in unmet] == [
         "GF_MAX_HOR_DIST: found 6, wanted more than 8.5 m, the cage's far corner",
-        "GF_MAX_VER_DIST: found 5, wanted more than 7.0 m, the cage's ceiling",
+        "GF_MAX_VER_DIST: found 6, wanted more than 7.0 m, the cage's ceiling",
     ]
 
 
@@ -234,7 +234,18 @@ def test_the_fence_is_measured_from_home(home, horizontal, vertical):
         parameters = GOOD | {"GF_MAX_HOR_DIST": horizontal + more, "GF_MAX_VER_DIST": vertical + more}
         heard = preflight.Heard(parameters, HEALTHY, Clock(0.0005, 0.001), STATUS, home, 100.0, home)
         unmet = preflight.audit(heard, fixed, CRAFT, WANTED)
-        assert {one for one in names(unmet) if one.startswith("GF_")} == wanted
+        assert {one for one in names(found for found in unmet if found.blocks) if one.startswith("GF_")} == wanted
+
+
+def test_a_fence_that_px4_moves_with_its_home_into_the_cage_is_warned_of():
+    """PX4 v1.17 in its own simulation moved its home down by 2.5 m, and took a vehicle at 1.7 m for one above 4 m."""
+    (near,) = audit(GOOD | {"GF_MAX_VER_DIST": 4})
+    assert not near.blocks
+    assert str(near).startswith(
+        "GF_MAX_VER_DIST: found 4, wanted at least 5.5 m; set GF_MAX_VER_DIST to 6: PX4 moves its home"
+    )
+    assert audit(GOOD | {"GF_MAX_VER_DIST": 5.5}) == []
+    assert parameter_rules.to_set(DEFAULT, SETTINGS, CRAFT, WANTED)["GF_MAX_VER_DIST"] == 6
 
 
 def test_the_vehicle_must_be_able_to_climb_inside_the_cage():
@@ -312,10 +323,10 @@ def test_a_clock_that_is_not_good_enough_says_whose_lateness_it_is():
 
 
 def test_the_fence_that_a_flight_leaves_is_refused_inside_the_room_of_a_training():
-    """What `preflight --set` writes for a flight, 6 and 5 m, lies inside a room of 4 m around a height of 5 m."""
-    for_flight = {"GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0}
+    """What `preflight --set` writes for a flight, 6 and 6 m, lies inside a room of 4 m around a height of 5 m."""
+    for_flight = {"GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0}
     (ceiling,) = parameter_rules.audit_room(for_flight, 5.0, 4.0)
-    assert ceiling.what == "GF_MAX_VER_DIST: found 5, wanted 0 or more than 9.0 m, the ceiling of the room"
+    assert ceiling.what == "GF_MAX_VER_DIST: found 6, wanted 0 or more than 9.0 m, the ceiling of the room"
     cage = ceiling.fix.split("--cage=")[1].split()[0]
     settings = settings_for(CRAFT, 100.0, cage)
     values = parameter_rules.to_set(GOOD | for_flight, settings, CRAFT, WANTED)

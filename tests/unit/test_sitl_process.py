@@ -159,3 +159,28 @@ def test_ctrl_c_ends_px4_when_it_is_disarmed_and_a_second_one_at_once(tmp_path, 
     finally:
         run.kill()
         run.wait()
+
+
+@pytest.mark.parametrize(("code", "starts"), [(0, 3), (3, 1)])
+def test_a_px4_that_was_told_to_shut_down_is_started_anew_and_one_that_fails_is_not(tmp_path, code, starts):
+    program = tmp_path / "build/px4_sitl_default/bin/px4"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho up\n[ {code} = 0 ] && read line < $SHUTDOWN\nexit {code}\n")
+    program.chmod(0o755)
+    os.mkfifo(tmp_path / "shutdown")
+    run = subprocess.Popen(
+        [SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path), "--until-disarmed"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"SHUTDOWN": str(tmp_path / "shutdown")},
+    )  # fmt: skip
+    try:
+        for number in range(starts):
+            while (line := run.stdout.readline()) != "up\n":
+                assert line, "it has ended"
+            if code == 0 and number < starts - 1:
+                (tmp_path / "shutdown").write_text("now\n")
+        if code == 0:
+            run.send_signal(signal.SIGINT)
+        assert run.wait(20) == code
+    finally:
+        run.kill()
+        run.wait()

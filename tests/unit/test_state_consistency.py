@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl.flight import state_consistency
+from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits
@@ -83,6 +84,29 @@ def test_row_47_a_contradiction_is_found_in_time(change, within):
 def yawed(sample, angle):
     half = math.atan2(sample.quaternion[2], sample.quaternion[3]) + angle / 2
     return math.sin(half), math.cos(half)
+
+
+def test_what_an_estimator_says_of_its_deviation_widens_the_limit_of_a_slow_drift_only():
+    """PX4 with satellites tells .3 m, and drifts .2 m/s for seconds; one that tells 1 cm does not."""
+    for deviation, drift, found in ((0.3, 0.25, False), (0.01, 0.25, True), (math.nan, 0.25, True), (0.3, 0.5, True)):
+        quality = EstimateQuality(horizontal=deviation)
+        after, _ = flown(
+            lambda s, t, quality=quality, drift=drift: shifted(s, (drift * t, 0.0, 0.0))._replace(quality=quality), 9.0
+        )
+        assert (after is not None) is found, (deviation, drift)
+
+
+@pytest.mark.parametrize(("reset", "taken_back", "found"), [(0.42, 0.42, False), (0.42, 0.9, True), (0.0, 0.42, True)])
+def test_a_yaw_reset_may_be_taken_back_against_the_rates_by_as_much_as_it_turned(reset, taken_back, found):
+    """As PX4 v1.17 did in the air: -24 degrees, and back within a second."""
+
+    def change(sample, since):
+        angle = -reset + taken_back * (1 - math.exp(-since / 0.4))
+        return sample._replace(quaternion=(0.0, 0.0, *yawed(sample, angle)), reset_counter=int(reset > 0))
+
+    after, finding = flown(change, 9.0)
+    assert (after is not None) is found
+    assert not found or finding.detail.startswith("attitude turns")
 
 
 def test_the_finding_names_the_field_the_size_and_the_limit():

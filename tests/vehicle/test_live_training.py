@@ -24,11 +24,13 @@ from spike_ctrl.live_training.room_episodes import RolloutOrder, Room, RoomEpiso
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
+from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED, TRUNCATED
 
 END = TERMINATED | TRUNCATED
 RTL = 0x05040000
 GAINS = recipe.find("rates").guide
+ONE_RESTART = return_to_start.ReturnLimits(restarts=1)
 
 
 class Live:
@@ -208,6 +210,32 @@ def test_a_vehicle_that_lies_on_its_side_ends_the_flight_with_that_reason(live):
     flight.rig.tell(flight.rig.arm(0, 21196.0))
     flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 30)
     assert flight.flight.failure.startswith("the vehicle lies on its side") and flight.rig.tilt > 40
+
+
+def test_a_simulation_whose_vehicle_lies_on_its_side_is_restarted_and_the_flight_goes_on(live):
+    flight = live(lambda observation, guide: [0, 1, 0, 0] if not flight.episodes() else guide, steps=250, limits=ONE_RESTART)
+    flight.fly(lambda: flight.rig.tilt > 60, 60)
+    flight.rig.tell(flight.rig.arm(0, 21196.0))
+    flight.fly(lambda: len(flight.episodes()) == 2, 120)
+    assert "the vehicle lies on its side: its simulation is restarted" in flight.news and flight.flight.reset.restarts == 1
+    assert flight.flight.counts["flown"] == 1 and flight.flight.failure == ""
+
+
+def test_a_restart_stands_the_vehicle_level_where_it_lies_and_is_refused_while_it_is_armed(rig):
+    rig = rig()
+    plant = rig.vehicle.plant
+    dynamics.write(plant.buffer, slice(0, 7), [(1.5, -2.0, 0.0, 0.5, 0.5, -0.5, 0.5)])
+    rig.vehicle.receive("onboard", Link().end_simulation(rig.now), rig.now)
+    rig.run(0.1)
+    x, y, z = rig.vehicle.truth.position
+    assert (x, y, z) == pytest.approx((1.5, -2.0, 0.0)) and rig.tilt < 1e-3
+    rig.run(3.0)
+    rig.tell(rig.arm(1))
+    rig.run(0.1)
+    dynamics.write(plant.buffer, slice(3, 7), [(0.5, 0.5, -0.5, 0.5)])
+    rig.vehicle.receive("onboard", Link().end_simulation(rig.now), rig.now)
+    rig.run(0.02)
+    assert rig.tilt > 40
 
 
 def test_a_failsafe_of_the_autopilot_is_not_disturbed_and_the_flight_goes_on_after_it(live):

@@ -23,7 +23,7 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.learn import recipe, resumption, teacher
 from spike_ctrl.live_training.autopilot_simulator import ANSWERS, AutopilotSimulator, Step, packet
-from spike_ctrl.live_training.return_to_start import ReturnPhase
+from spike_ctrl.live_training.return_to_start import ReturnLimits, ReturnPhase
 from spike_ctrl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
@@ -59,6 +59,9 @@ class Parameters:
         5.0, "Height of the centre of the room that it flies in, m above the take-off.", low=1.0, high=100.0
     )
     room: float = parameter(4.0, "Distance from the centre of the room to its walls, m.", low=1.5, high=50.0)
+    restarts: int = parameter(
+        0, "How often a simulation may be ended for its next start when the vehicle lies on its side.", low=0, high=100
+    )
 
 
 class Px4Backend(Node):
@@ -77,7 +80,9 @@ class Px4Backend(Node):
         except ValueError as error:
             raise NodeParameterError(str(error)) from None
         self.airframe = vehicle
-        self.flight = AutopilotSimulator(episodes, GeometricGuide(vehicle, teacher.gains(plan)))
+        self.flight = AutopilotSimulator(
+            episodes, GeometricGuide(vehicle, teacher.gains(plan)), ReturnLimits(restarts=p.restarts)
+        )
         self.flight.compile()
         self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, FENCE)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state

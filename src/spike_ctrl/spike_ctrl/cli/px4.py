@@ -1,7 +1,8 @@
 """Start PX4's own simulation (SITL), where PX4 is built.
 
 Its own dynamics (sih), Gazebo (gazebo), or our dynamics (hil) move the vehicle. The command becomes that process; with
---until-disarmed it stays above it, and Ctrl-C ends PX4 only when it is disarmed. A second one ends it at once.
+--until-disarmed it stays above it: Ctrl-C ends PX4 only when it is disarmed, a second one at once, and a PX4 that shuts down
+by itself is started anew.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--airframe", help="for gazebo (default: x500) and hil (default: sih_quadx)")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its time per second of the clock (default: 1)")
     parser.add_argument("--rate", type=float, default=250.0, help="for hil: rate of the samples, Hz (default: 250)")
-    parser.add_argument("--until-disarmed", action="store_true", help="on Ctrl-C go on until the vehicle is disarmed")
+    parser.add_argument("--until-disarmed", action="store_true", help="on Ctrl-C go on until it is disarmed; start it anew")
     parser.add_argument("--instance", type=int, default=0, help="its number among several on one machine (default: 0)")
 
 
@@ -76,23 +77,27 @@ def _run_until_disarmed(program) -> int:
 
     environment = os.environ | program.environment
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    child = subprocess.Popen(program.command, env=environment, cwd=program.folder, start_new_session=True, **output)
-    armed, asked = False, 0
+    armed, asked, child = False, 0, None
 
     def stop(number, frame) -> None:
         nonlocal asked
         asked += 1
-        if not armed or asked > 1 or number == signal.SIGTERM:
+        if child and (not armed or asked > 1 or number == signal.SIGTERM):
             child.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    for line in child.stdout:
-        armed = sitl_process.armed_after(line, armed)  # before who reads the line may answer it with Ctrl-C
-        print(line, end="", flush=True)
-        if asked and not armed:
-            child.send_signal(signal.SIGINT)
-    code = child.wait()
+    code = 0
+    while not asked and code == 0:  # a PX4 that was told to shut down ends with 0
+        if child:
+            print("PX4 has shut down and is started anew", flush=True)
+        child = subprocess.Popen(program.command, env=environment, cwd=program.folder, start_new_session=True, **output)
+        for line in child.stdout:
+            armed = sitl_process.armed_after(line, armed)  # before who reads the line may answer it with Ctrl-C
+            print(line, end="", flush=True)
+            if asked and not armed:
+                child.send_signal(signal.SIGINT)
+        code, armed = child.wait(), False
     return 0 if asked else abs(code)
 
 

@@ -4,9 +4,12 @@ Each difference is summed up and forgotten within some seconds. A position that 
 makes a sum of r * memory. Over one second a jump or a fast drift is found, over four a slow one. A state that contradicts
 itself must not be flown on, by the guide neither: the autopilot holds.
 
-Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.18 beta, SIH, flights of
-half a minute) the sums reached .25 m in one second and .47 m in four, and more than .35 m in two flights of thirty on a busy
-computer.
+Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.17 and v1.18 beta, SIH,
+flights of half a minute) the sums reached .35 m in one second and .84 m in four, while the estimator told a deviation of
+.3 m. So the limit of the slow drift grows with that deviation.
+
+PX4 may also reset its yaw in the air and take that back within a second, against the rates: -24 degrees in one of its first
+six flights. For some seconds a state may move back by as much as a reset has moved it.
 """
 
 from __future__ import annotations
@@ -31,9 +34,21 @@ class ConsistencyLimits:
     position: float = within(0.4, 0.01, 100.0)  # m
     position_memory: float = within(1.0, 0.1, 10.0)  # s
     drift: float = within(0.7, 0.01, 100.0)  # m, of the position, too
+    drift_deviations: float = within(1.5, 0.0, 100.0)  # added to it, of the deviation that the estimator tells
     drift_memory: float = within(4.0, 0.1, 100.0)  # s
     attitude: float = within(0.15, 0.01, 100.0)  # rad
     attitude_memory: float = within(2.0, 0.1, 10.0)  # s
+    settling: float = within(5.0, 0.0, 60.0)  # s after a reset of the estimator, in which it may be taken back
+    reset: float = within(1.0, 0.0, 100.0)  # m, most of a reset's position that may be taken back
+    reset_attitude: float = within(0.5, 0.0, 3.2)  # rad, the same of its attitude
+
+
+class ResetMove(NamedTuple):
+    """The estimator's last reset: its stamp (s), and how far it moved position (m) and attitude (rad)."""
+
+    stamp: float = -math.inf
+    moved: float = 0.0
+    turned: float = 0.0
 
 
 class Consistency(NamedTuple):
@@ -43,30 +58,40 @@ class Consistency(NamedTuple):
     moved: Vector = ZERO
     drifted: Vector = ZERO
     turned: Vector = ZERO
+    reset: ResetMove = ResetMove()
 
 
 def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tuple[Consistency, tuple[Finding, ...]]:
     """After an accepted state, and whether the states contradict themselves."""
     last = track.last
     dt = 0.0 if last is None else sample.stamp - last.stamp
-    if last is None or sample.reset_counter != last.reset_counter or not 0 < dt <= PAUSE:
+    if last is None or not 0 < dt <= PAUSE:
         return Consistency(sample), ()
     (x, y, z), (a, b, c), (u, v, w), (d, e, f) = sample.position, last.position, sample.velocity, last.velocity
     moved = (x - a - dt * (u + d) / 2, y - b - dt * (v + e) / 2, z - c - dt * (w + f) / 2)
     (x, y, z), (u, v, w), (d, e, f) = _turn(last, sample), sample.rates, last.rates
     turned = (x - dt * ((u + d) / 2), y - dt * ((v + e) / 2), z - dt * ((w + f) / 2))
+    if sample.reset_counter != last.reset_counter:
+        return Consistency(sample, reset=ResetMove(sample.stamp, math.hypot(*moved), math.hypot(*turned))), ()
     track = Consistency(
         sample,
         _summed(track.moved, moved, dt / limits.position_memory),
         _summed(track.drifted, moved, dt / limits.drift_memory),
         _summed(track.turned, turned, dt / limits.attitude_memory),
+        track.reset,
     )
-    for total, most in ((track.moved, limits.position), (track.drifted, limits.drift)):
+    settles = sample.stamp - track.reset.stamp <= limits.settling
+    back = min(track.reset.moved, limits.reset) if settles else 0.0
+    turned_back = min(track.reset.turned, limits.reset_attitude) if settles else 0.0
+    unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
+    drift = limits.drift + limits.drift_deviations * unsure
+    for total, most in ((track.moved, limits.position + back), (track.drifted, drift + back)):
         if (apart := math.hypot(*total)) > most:
-            detail = f"position moves {apart:.2f} m otherwise than its velocity says, wanted at most {most} m"
+            detail = f"position moves {apart:.2f} m otherwise than its velocity says, wanted at most {most:.3g} m"
             return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
-    if (apart := math.hypot(*track.turned)) > limits.attitude:
-        detail = f"attitude turns {apart:.2f} rad otherwise than its rates say, wanted at most {limits.attitude} rad"
+    most = limits.attitude + turned_back
+    if (apart := math.hypot(*track.turned)) > most:
+        detail = f"attitude turns {apart:.2f} rad otherwise than its rates say, wanted at most {most:.3g} rad"
         return track, (Finding(Fault.STATE_INCONSISTENT, detail),)
     return track, ()
 

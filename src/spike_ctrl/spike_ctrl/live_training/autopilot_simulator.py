@@ -274,4 +274,6 @@ def packet(ask: AutopilotRequest, link: Link, now: float) -> bytes:
         return link.arm(now)
     if ask in (AutopilotRequest.DISARM, AutopilotRequest.FORCED_DISARM):
         return link.disarm(now, force=ask is AutopilotRequest.FORCED_DISARM)
+    if ask is AutopilotRequest.RESTART:
+        return link.end_simulation(now)
     return link.set_mode(PX4Mode.OFFBOARD if ask is AutopilotRequest.OFFBOARD else PX4Mode.AUTO_LAND, now)

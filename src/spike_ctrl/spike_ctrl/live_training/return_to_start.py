@@ -44,6 +44,7 @@ class AutopilotRequest(Enum):
     LAND = "land"
     DISARM = "disarm"
     FORCED_DISARM = "disarm whatever it does"
+    RESTART = "restart its simulation"
 
 
 class FlownSetPoint(Enum):
@@ -76,6 +77,8 @@ class ReturnState(NamedTuple):
     armed: float | None = None
     origin: SetPoint = SetPoint((0.0, 0.0, 0.0))  # where it takes off
     attempts: int = 0
+    lies: bool = False  # on its side
+    restarts: int = 0  # of its simulation
     reason: str = ""  # of the last failed attempt
     ending: bool = False
     failure: str = ""
@@ -111,6 +114,8 @@ class ReturnLimits:
     disarm: float = within(3.0, 0.1, 60.0)  # after that by force
     lies: float = within(0.7, 0.1, 3.2)  # rad from level: on the ground, a vehicle tilted by more does not take off
     attempts: int = within(3, 1, 100)
+    restarts: int = within(0, 0, 100)  # of the simulation, each when the vehicle lies on its side; 0: it is no simulation
+    restart: float = within(10.0, 1.0, 120.0)  # until a restart is asked for again
     lost: float = within(5.0, 0.1, 60.0)  # without a state
 
 
@@ -201,11 +206,14 @@ def _wait(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> Retur
         return _to(state, ReturnPhase.ENDED, facts.now, failure="the vehicle is in the air already: land it first")
     if facts.status.armed:
         return _to(state, ReturnPhase.DISARM, facts.now)
-    lies = tilt(facts.sample.quaternion)
-    if facts.status.landed and lies > limits.lies:
-        on_its_side = f"the vehicle lies on its side, {math.degrees(lies):.0f} degrees from level: restart its simulation"
+    tilted = tilt(facts.sample.quaternion)
+    lies = facts.status.landed and tilted > limits.lies
+    if lies and state.restarts >= limits.restarts and not state.lies:
+        on_its_side = f"the vehicle lies on its side, {math.degrees(tilted):.0f} degrees from level: restart its simulation"
         return _to(state, ReturnPhase.ENDED, facts.now, failure=on_its_side)
-    if not (facts.ready and facts.status.landed):
+    if lies != state.lies:
+        state = state._replace(lies=lies, restarts=state.restarts + lies)
+    if lies or not (facts.ready and facts.status.landed):
         if not late:
             return state
         wanted = "PREARM_CHECK in SYS_STATUS and the ground below; the autopilot's own messages say what is missing"
@@ -296,6 +304,8 @@ _STEPS = {
 def _ask(state: ReturnState, facts: ReturnFacts, limits: ReturnLimits) -> AutopilotRequest | None:
     """What the autopilot must be asked for now, at most every `ask_again` seconds."""
     status = facts.status
+    if state.phase is ReturnPhase.WAIT and state.lies:
+        return AutopilotRequest.RESTART if facts.now - state.asked >= limits.restart else None
     if status is None or facts.now - state.asked < limits.ask_again:
         return None
     if state.phase is ReturnPhase.ARM:
@@ -334,7 +344,7 @@ def _rise(state: ReturnState) -> float:
 
 def _news(before: ReturnState, after: ReturnState) -> str:
     if after.phase is before.phase:
-        return ""
+        return "the vehicle lies on its side: its simulation is restarted" if after.lies and not before.lies else ""
     if after.attempts > before.attempts:
         return f"{after.reason}; {after.phase.value} (attempt {after.attempts})"
     quiet = (ReturnPhase.RETURN, ReturnPhase.READY, ReturnPhase.EPISODE)

@@ -145,6 +145,10 @@ class Link:
         """Stop the motors. The autopilot refuses it in the air unless `force` is set; then the vehicle falls."""
         return self._command(messages.MAV_CMD_COMPONENT_ARM_DISARM, now, 0, dialect.FORCE if force else 0)
 
+    def end_simulation(self, now: float) -> bytes:
+        """Ask a simulated autopilot that is disarmed to shut down, as a vehicle of PX4's SITL can: it knows no reboot."""
+        return self._command(messages.MAV_CMD_PREFLIGHT_REBOOT_SHUTDOWN, now, 2)
+
     def stream(self, message_id: int, rate_hz: float, now: float) -> bytes:
         """Ask for a message `rate_hz` times per second, 0: not at all. PX4 also accepts rates that it cannot reach."""
         interval = 1e6 / rate_hz if rate_hz > 0 else -1

@@ -116,6 +116,14 @@ class Plant:
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[self.airframe.hover] * 4])
         self._earlier[:] = self.airframe.hover
 
+    def stand_level(self) -> None:
+        """Put it upright and at rest where it is, its nose as it is; the rotors stand."""
+        x, y, z, w = self.state.quaternion
+        yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [[0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]])
+        dynamics.write(self.buffer, slice(VELOCITY, ROTORS), [[0.0] * (ROTORS - VELOCITY)])
+        dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
+
     def set_velocity(self, velocity: Vector) -> None:
         """Let it move with this velocity (m/s, ENU) from now on."""
         dynamics.write(self.buffer, slice(VELOCITY, RATES), [velocity])

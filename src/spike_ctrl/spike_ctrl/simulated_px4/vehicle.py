@@ -23,14 +23,14 @@ from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, 
 from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
 from spike_ctrl.simulated_px4.estimator import Estimator
 from spike_ctrl.simulated_px4.navigator import Navigator
+from spike_ctrl.simulated_px4.parameter_service import ParameterService
 from spike_ctrl.simulated_px4.plant import TICK, Plant, PlantState
-from spike_ctrl.simulated_px4.simulated_parameters import NAMES, AutopilotParameterError, AutopilotParameters
-from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot, parameter_message
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
+from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
 STATUS_PERIOD = 0.5  # s, longest time between two publications of PX4's status
-LISTED_PER_TICK = 2  # parameters, so that a list does not fill the socket's buffer
 JUMP = (1.0, -0.5, 0.2)  # m, jump of the estimate when the GPS is made wrong
 _MODE_COMMANDS = {
     messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL,
@@ -92,7 +92,7 @@ class Vehicle:
         self._arrived: list[tuple[float, str, Received]] = []
         self._answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in this tick
         self._late_answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in the next tick
-        self._listing: dict[str, int] = {}
+        self._parameter_service = ParameterService(self.parameters)
         self._status_told: dict[str, tuple] = {}  # by port: the last CURRENT_MODE and its time
         self._truth = self.plant.state
         self._estimate = self.estimator.advance(self._truth, False, self.parameters)
@@ -232,10 +232,7 @@ class Vehicle:
         self.said += [(self.now, text) for _, text in said]
         for severity, text in said:
             found += [(port, messages.MAVLink_statustext_message(severity, text[:50].encode())) for port in self._writers]
-        for port, at in self._listing.items():
-            self._listing[port] = end = min(at + LISTED_PER_TICK, len(NAMES))
-            found += [(port, parameter_message(self.parameters, index)) for index in range(at, end)]
-        self._listing = {port: at for port, at in self._listing.items() if at < len(NAMES)}
+        found += self._parameter_service.due()
         snapshot = None
         for port, schedule in self._schedules.items():
             for number in schedule.due(self.now):
@@ -369,33 +366,31 @@ class Vehicle:
             return CommandResult.UNSUPPORTED
         return CommandResult.ACCEPTED
 
+    def _restart(self, port: str, m) -> CommandResult:
+        """Reboot and shutdown end PX4's process, whose next start stands level. Here the vehicle stands level at once."""
+        if m.param1 not in (1, 2):
+            return CommandResult.UNSUPPORTED
+        if self.commander.armed:
+            return CommandResult.DENIED
+        self.plant.stand_level()
+        return CommandResult.ACCEPTED
+
     def _param_request_read(self, port: str, received: Received) -> None:
-        m = received.message
-        if not self._for_us(m):
-            return
-        if m.param_index < 0 and m.param_id in NAMES:
-            self._answers.append((port, parameter_message(self.parameters, NAMES.index(m.param_id))))
-        elif 0 <= m.param_index < len(NAMES):
-            self._answers.append((port, parameter_message(self.parameters, m.param_index)))
+        if self._for_us(received.message) and (answer := self._parameter_service.read(received.message)):
+            self._answers.append((port, answer))
 
     def _param_request_list(self, port: str, received: Received) -> None:
         if self._for_us(received.message):
-            self._listing[port] = 0
+            self._parameter_service.begin_list(port)
 
     def _param_set(self, port: str, received: Received) -> None:
-        m = received.message
-        if not self._for_us(m):
+        if not self._for_us(received.message):
             return
-        value = dialect.parameter_from_wire(m.param_value, m.param_type)
-        try:
-            if type(value) is not type(self.parameters[m.param_id]):
-                raise AutopilotParameterError(f"parameter {m.param_id}: wrong type")
-            self.parameters.set(m.param_id, value)
-        except (KeyError, AutopilotParameterError):
-            self.commander.said.append((3, f"{m.param_id}: unknown or of another type"))
-            if m.param_id not in NAMES:
-                return
-        self._answers.append((port, parameter_message(self.parameters, NAMES.index(m.param_id))))
+        answer, complaint = self._parameter_service.set(received.message)
+        if complaint:
+            self.commander.said.append((3, complaint))
+        if answer:
+            self._answers.append((port, answer))
 
 
 _HANDLERS: dict[int, Callable] = {
@@ -413,5 +408,6 @@ _COMMANDS: dict[int, Callable] = {
     messages.MAV_CMD_SET_MESSAGE_INTERVAL: Vehicle._set_message_interval,
     messages.MAV_CMD_REQUEST_MESSAGE: Vehicle._request_message,
     messages.MAV_CMD_INJECT_FAILURE: Vehicle._inject_failure,
+    messages.MAV_CMD_PREFLIGHT_REBOOT_SHUTDOWN: Vehicle._restart,
     **dict.fromkeys(_MODE_COMMANDS, Vehicle._mode_command),
 }

@@ -1,0 +1,130 @@
+"""Whole flights on PX4's own firmware (SIH) by `spike-ctrl launch flight`: every node a process, as a user starts them.
+
+    export PYTHONPATH=tests/oracles
+    python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --flights 20 -o build/px4_flights
+    python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --flights 3 trajectory:=lissajous link:=uxrce
+
+PX4 starts once; `spike-ctrl preflight --set` writes its parameters; then flights follow each other. The launch's arguments
+come last. A line for each flight: its exit code, and for each trajectory the RMSE (m) by the estimate and by the truth that
+PX4 tells a ground station. The exit code is the number of flights whose own was not 0.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from output import Output, executable
+from programs import Station
+from pymavlink.dialects.v20 import development as mavlink
+
+from spike_ctrl.flight import path_error
+from spike_ctrl.recordings.flight_log import read_log
+
+GROUND_STATION = 14550  # the port to which PX4 sends for one
+LIMIT = 300.0  # s of a flight
+FLIGHT = {
+    "auto": "true", "remote_control": "false", "realtime": "true", "setpoint": "0,0,1.2",
+    "trajectory": "hover,figure8:1:8", "duration": "20",
+}  # fmt: skip
+
+
+class ToldTruth:
+    """Where PX4's simulation truly is, as it tells a ground station. A thread listens until `end`."""
+
+    def __init__(self):
+        self.station, self._goes_on = Station(None, GROUND_STATION), True
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self):
+        beat = 0.0
+        while self._goes_on:
+            self.station.listen()
+            if self.station._remote is not None and time.monotonic() - beat > 1.0:
+                beat = time.monotonic()
+                kind = mavlink.MAV_TYPE_GCS, mavlink.MAV_AUTOPILOT_INVALID
+                self.station.say(mavlink.MAVLink_heartbeat_message(*kind, 0, 0, mavlink.MAV_STATE_ACTIVE, 3))
+            time.sleep(0.002)
+
+    def end(self):
+        self._goes_on = False
+        self._thread.join()
+
+
+class AlignedTruth:
+    """True positions by the stamps of a flight, in the frame of its estimate: equal where the flight began."""
+
+    def __init__(self, log, told):
+        rows = np.array([(row.time, *row.position) for row in told])
+        stamps = np.interp(rows[:, 0] + time.time() - time.monotonic(), 1e-9 * log.received, log.stamp, np.nan, np.nan)
+        known = np.isfinite(stamps)
+        self._stamps, self._positions = stamps[known], rows[known, 1:]
+        self._positions = self._positions - self._positions[0] + log.position[0]
+
+    def at(self, stamps):
+        """Positions (T, 3) in m, ENU, at these stamps (s); NaN where unknown."""
+        columns = [np.interp(stamps, self._stamps, column, np.nan, np.nan) for column in self._positions.T]
+        return np.stack(columns, axis=1)
+
+
+def fly(truth, folder, arguments):
+    """A launch's exit code, and what is to say of its trajectories."""
+    folder.mkdir(parents=True, exist_ok=True)
+    truth.station.truth.clear()
+    words = [f"{name}:={value}" for name, value in ({"bag": folder / "bag"} | arguments).items()]
+    launch = Output([str(executable("spike-ctrl")), "launch", "flight", *map(str, words)])
+    try:
+        code = launch.process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        launch.process.send_signal(signal.SIGINT)
+        code = launch.process.wait(60)
+    (folder / "output.txt").write_text(launch.output + "\n")
+    log = read_log(folder / "bag")
+    track = log and path_error.flown_track(log, AlignedTruth(log, truth.station.truth))
+    if not track:
+        return code, "the policy did not fly"
+    kinds, duration = [name.split(":")[0] for name in arguments["trajectory"].split(",")], float(arguments["duration"])
+    told = path_error.FlownTrack(track.time, track.estimate, track.estimate, track.set_point)
+    pairs = zip(*(path_error.legs(one, kinds, duration) for one in (told, track)), strict=True)
+    return code, "; ".join(f"{told.name} {told.rmse:.3f} ({true.rmse:.3f})" for told, true in pairs)
+
+
+def end(program):
+    program.process.send_signal(signal.SIGINT)
+    program.process.wait(30)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--px4", type=Path, metavar="DIR", help="where PX4 is built; without it one flies at 14540 already")
+    parser.add_argument("--flights", type=int, default=20, metavar="N")
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/px4_flights"), metavar="DIR")
+    parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="of the launch")
+    options = parser.parse_args()
+    arguments = FLIGHT | dict(word.split(":=", 1) for word in options.arguments)
+    command = [str(executable("spike-ctrl"))]
+    px4 = options.px4 and Output([*command, "px4", "sih", "--px4", str(options.px4)])
+    truth, failed = ToldTruth(), 0
+    try:
+        time.sleep(5.0 if px4 else 0.0)
+        subprocess.run([*command, "preflight", "--no-remote-control", "--set"], check=False)
+        for number in range(options.flights):
+            code, said = fly(truth, options.output / f"{number:02d}", arguments)
+            failed += code != 0
+            print(f"flight {number}: exit code {code}; {said}", flush=True)
+    finally:
+        truth.end()
+        if px4:
+            end(px4)
+            (options.output / "px4.txt").write_text(px4.output + "\n")
+    print(f"{options.flights - failed} of {options.flights} flights ended with exit code 0")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
