@@ -47,6 +47,7 @@ ul.notes { font-size: 13px; color: #92400e; background: #fff8eb; border-radius: 
   .grid { grid-template-columns: minmax(0, 1fr) }
   body { padding: 0 .6rem 2rem } h1 { font-size: 1.3rem } .tile { min-width: 6rem; padding: .35rem .6rem; flex: 1 1 40% }
   nav { overflow-x: auto; white-space: nowrap } figure { padding: .4rem .1rem .2rem }
+  figure.wide { overflow-x: auto } figure.wide img { min-width: 760px } figure.wide figcaption { position: sticky; left: 0 }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { color-scheme: dark; --ink: #e4e7ec; --soft: #a0a8b5; --line: #343a46; --blue: #6ea8ee }
