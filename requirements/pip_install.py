@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
-NEXT = re.compile(r"\s*(?:Collecting|Obtaining) (\S+)")
+NEXT = re.compile(r"\s*(?:Collecting|Obtaining|Processing) (\S+)")
 SIZE = re.compile(r"\s*(?:Downloading|Using cached) \S+ \(([\d.]+) (kB|MB|GB)\)")
 MB = {"kB": 1e-3, "MB": 1.0, "GB": 1e3}
 BAR = 20  # characters
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         for line in pip.stdout:
             lines = [*lines, line][-KEPT:]
             if found := NEXT.match(line):
-                done, name = done + 1, found[1].partition("==")[0]
+                done, name = done + 1, Path(found[1]).name.partition("==")[0]
             elif found := SIZE.match(line):
                 megabytes += float(found[1]) * MB[found[2]]
             elif line.startswith("Installing collected packages"):
