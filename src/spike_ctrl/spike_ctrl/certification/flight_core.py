@@ -29,6 +29,7 @@ from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.command_choice import Command, CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.ladder_state import Event, Ladder
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.request import Request
@@ -48,7 +49,7 @@ PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
 }  # fmt: skip
-STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD = 0.02, 0.01, 0.05  # s
+STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.02, 0.01, 0.05, 0.02  # s
 RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
 WARM_UP, SKIP, MAX_AGE = 50, 2, 0.1  # of the policy's node
@@ -111,6 +112,7 @@ class FlightCore:
         ladder = Ladder(Rung.GUIDE, 0.0, "begins in the air", confirmed=True, came_from=Mode.OFFBOARD, armed=True)
         self.state = SupervisorState(ladder=ladder, target=start, home=(0.0, 0.0, 0.0), stepped=0.0)
         self.status: Autopilot | None = None
+        self.force = ForceCheck()
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
         self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
@@ -179,10 +181,21 @@ class FlightCore:
         )  # fmt: skip
         for tampering in self.state_tampering:
             sample = tampering(sample, now)
+        sample = self._held_against_force(sample, now)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
         self.steps.append(FlownStep(now, vehicle.truth.position, wanted, self.state.ladder.rung))
         for delay in self.link.states(now):
             self.clock.at(now + self.between(RADIO) + delay, self._bridge_state, sample)
+
+    def _held_against_force(self, sample: Sample, now: float) -> Sample:
+        """As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it."""
+        if now - self.force.measured >= IMU_PERIOD - TICK / 2:
+            self.force = self.force.felt(self.vehicle.estimator.acceleration, now)
+        self.force, quality = self.force.seen(sample), sample.quality
+        velocity, *others = quality.innovations
+        if (innovation := self.force.innovation(velocity, now)) == velocity:
+            return sample
+        return sample._replace(quality=quality._replace(innovations=(innovation, *others)))
 
     def _bridge_state(self, sample: Sample) -> None:
         now = self.clock.now

@@ -12,6 +12,7 @@ from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.wind_estimate import DRIFT, Wind
 
 SET_POINT_HEIGHT = 0.5  # m above the ground: the lowest set-point
 CLOSING = 0.2  # m: where the autopilot would stop so far outside, it is asked to hold at once
@@ -68,6 +69,15 @@ class Cage:
     def without_ground(self) -> Cage:
         """The same cage, down to its own floor."""
         return replace(self, ground=-math.inf)
+
+    def in_wind(self, wind: Wind) -> Cage:
+        """The part of a cage that lies in `odom` in which set-points are granted in this wind.
+
+        Through the margin the wind may carry a vehicle that the autopilot begins to hold. What it needs beyond is left out.
+        """
+        if max(abs(wind.east), abs(wind.north)) * DRIFT <= self.margin:
+            return self
+        return _in_wind(self, round(wind.east, 1), round(wind.north, 1))
 
     @cached_property
     def box(self) -> tuple[Vector, Vector]:
@@ -127,6 +137,19 @@ class Cage:
         speed = math.hypot(*sample.velocity)
         detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted inside"
         return (Finding(Fault.CAGE_CLOSING if guided and beyond > CLOSING else Fault.CAGE_NEAR, detail),)
+
+
+@lru_cache(maxsize=32)  # the wind changes slowly
+def _in_wind(cage: Cage, east: float, north: float) -> Cage:
+    low, high = list(cage.low), list(cage.high)
+    for axis, wind in enumerate((east, north)):
+        most = 0.4 * (high[axis] - low[axis] - 2 * cage.margin)
+        left_out = min(max(DRIFT * abs(wind) - cage.margin, 0.0), most)
+        if wind > 0:
+            high[axis] -= left_out
+        else:
+            low[axis] += left_out
+    return replace(cage, low=(low[0], low[1], low[2]), high=(high[0], high[1], high[2]))
 
 
 @lru_cache(maxsize=4)  # every step of a flight asks for it several times, and home does not change in the air

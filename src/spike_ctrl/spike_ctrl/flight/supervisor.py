@@ -10,7 +10,7 @@ flies, and command_choice.py gives the command; this file passes each of them wh
 from __future__ import annotations
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import ladder
+from spike_ctrl.flight import ladder, wind_estimate
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
 from spike_ctrl.flight.answer_intake import compare_answers, keep_early_answers, take_candidate, take_guide, take_policy
 from spike_ctrl.flight.autopilot import check_autopilot
@@ -38,6 +38,7 @@ from spike_ctrl.flight.state_checks import (
 from spike_ctrl.flight.state_consistency import follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import choose_target, grant_set_point
+from spike_ctrl.flight.wind_estimate import CALM
 
 STRAYED = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_CLOSING, Fault.CAGE_LEFT)  # the policy flew the vehicle there
 # After these the policy does not command until the autopilot has taken over.
@@ -130,6 +131,7 @@ def _accept(
         track=track,
         sample=sample,
         consistency=consistency,
+        wind=wind_estimate.follow(state.wind, state.sample, sample) if inputs.airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if inputs.airborne else Doubt(),
         policy=await_answer(state.policy, sample),
         guide=await_answer(state.guide, sample),

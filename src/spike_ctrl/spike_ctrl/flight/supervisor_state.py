@@ -21,6 +21,7 @@ from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample, StateTrack
 from spike_ctrl.flight.state_consistency import Consistency
 from spike_ctrl.flight.swap_trial import SwapTrial
+from spike_ctrl.flight.wind_estimate import CALM, Wind
 
 
 @quickly_replaced
@@ -93,6 +94,7 @@ class SupervisorState(NamedTuple):
     granted: SetPoint | None = None  # where the set-point is, on its way to the target's
     granted_at: float = 0.0  # s
     consistency: Consistency = Consistency()
+    wind: Wind = CALM
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None
     stepped: float | None = None  # s, time of the last step
@@ -108,5 +110,5 @@ class SupervisorState(NamedTuple):
 
     def cage(self, settings: FlightSettings) -> Cage:
         """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
-        laid = settings.cage.laid(self.home)
+        laid = settings.cage.laid(self.home).in_wind(self.wind)
         return laid.without_ground() if self.ladder.taking_off else laid

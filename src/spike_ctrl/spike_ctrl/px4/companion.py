@@ -17,6 +17,7 @@ import numpy as np
 
 from spike_ctrl.flight.autopilot import Ask, Autopilot, AutopilotLimits, Mode
 from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS, EstimateQuality
+from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import dialect, link_events
 from spike_ctrl.px4.dialect import Landed, messages
@@ -85,6 +86,7 @@ class Companion:
         self._had_remote_control = self._station_lost = False
         self._word: link_events.EstimatorStatus | None = None
         self._quality = EstimateQuality()
+        self._force = ForceCheck()
         self._samples: deque[float] = deque()
         self._words: deque[float] = deque()
         self._modes: deque[float] = deque()
@@ -123,9 +125,11 @@ class Companion:
         sample = Sample(
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter, (self._transport(event.now),) * 3,
-            EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, word.innovations),
         )  # fmt: skip
-        self._quality = sample.quality
+        self._force = self._force.seen(sample)
+        innovations = (self._force.innovation(word.innovations[0], event.now), *word.innovations[1:])
+        self._quality = EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, innovations)
+        sample = sample._replace(quality=self._quality)
         if self._disarmed:
             self._standing.append(sample)
             if all(map(math.isfinite, event.position)):
@@ -150,6 +154,9 @@ class Companion:
     def _take_word(self, event: link_events.EstimatorStatus) -> None:
         self._word = event
         self._words.append(event.now)
+
+    def _take_force(self, event: link_events.SpecificForce) -> None:
+        self._force = self._force.felt(event.force, event.now)
 
     def _take_reset(self, event: link_events.EstimatorReset) -> None:
         self._resets.append(event.now)
@@ -331,6 +338,7 @@ _TAKE: dict[type, Callable[[Companion, Any], None]] = {
     link_events.Acknowledged: Companion._take_answer,
     link_events.EstimatorStatus: Companion._take_word,
     link_events.EstimatorReset: Companion._take_reset,
+    link_events.SpecificForce: Companion._take_force,
     link_events.ParameterReading: Companion._take_parameter,
     link_events.ClockOffset: Companion._take_offset,
     link_events.Version: Companion._take_version,

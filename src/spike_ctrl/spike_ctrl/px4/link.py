@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl._files.printable import printable
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.px4 import dialect, frames
 from spike_ctrl.px4.dialect import CommandResult, Landed, PX4Mode, messages
 from spike_ctrl.px4.frames import Quaternion, Vector
@@ -31,6 +31,7 @@ from spike_ctrl.px4.link_events import (
     Odometry,
     ParameterReading,
     PowerStatus,
+    SpecificForce,
     StatusText,
     Version,
 )
@@ -221,6 +222,13 @@ class Link:
     def _estimator_status(self, m: Any, now: float) -> EstimatorStatus:
         return EstimatorStatus(now, m.flags, (m.vel_ratio, m.pos_horiz_ratio, m.pos_vert_ratio, m.mag_ratio))
 
+    def _highres_imu(self, m: Any, now: float) -> SpecificForce:
+        return SpecificForce(now, frames.flu_from_frd((m.xacc, m.yacc, m.zacc)))
+
+    def _scaled_imu(self, m: Any, now: float) -> SpecificForce:
+        x, y, z = (1e-3 * GRAVITY * a for a in (m.xacc, m.yacc, m.zacc))  # it tells thousandths of g
+        return SpecificForce(now, frames.flu_from_frd((x, y, z)))
+
     def _heartbeat(self, m: Any, now: float) -> FlightMode:
         armed = bool(m.base_mode & messages.MAV_MODE_FLAG_SAFETY_ARMED)
         return FlightMode(now, dialect.mode_of(m.custom_mode), armed)
@@ -283,6 +291,8 @@ class Link:
 _EVENTS: dict[int, Callable[[Link, Any, float], Event | None]] = {  # pymavlink's messages have no types
     messages.MAVLINK_MSG_ID_ODOMETRY: Link._odometry,
     messages.MAVLINK_MSG_ID_ESTIMATOR_STATUS: Link._estimator_status,
+    messages.MAVLINK_MSG_ID_HIGHRES_IMU: Link._highres_imu,
+    messages.MAVLINK_MSG_ID_SCALED_IMU: Link._scaled_imu,
     messages.MAVLINK_MSG_ID_HEARTBEAT: Link._heartbeat,
     messages.MAVLINK_MSG_ID_CURRENT_MODE: Link._current_mode,
     messages.MAVLINK_MSG_ID_SYS_STATUS: Link._sys_status,

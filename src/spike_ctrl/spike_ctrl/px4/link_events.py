@@ -35,6 +35,13 @@ class EstimatorStatus(NamedTuple):
     innovations: tuple[float, float, float, float]
 
 
+class SpecificForce(NamedTuple):
+    """What the accelerometer measures: m/s^2, FLU; at rest +9.81 upwards."""
+
+    now: float
+    force: Vector
+
+
 class EstimatorReset(NamedTuple):
     """The estimate jumped; positions before and after it are not comparable. It follows the Odometry that shows it."""
 
@@ -130,5 +137,5 @@ class GroundTruth(NamedTuple):
 
 Event = (
     Odometry | EstimatorStatus | EstimatorReset | FlightMode | PowerStatus | LandedState | Acknowledged | ParameterReading
-    | StatusText | ClockOffset | Version | GroundTruth
+    | SpecificForce | StatusText | ClockOffset | Version | GroundTruth
 )  # fmt: skip

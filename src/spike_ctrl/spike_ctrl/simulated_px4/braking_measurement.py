@@ -14,6 +14,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
+from spike_ctrl.sim import dynamics
 from spike_ctrl.simulated_px4.cascade import RateCommand
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
@@ -29,23 +30,27 @@ def measure(
     lost: bool,
     speeds: Sequence[float] = SPEEDS,
     rates: Vector = (0.0, 0.0, 0.0),
+    wind: float = 0.0,
 ) -> dict[float, float]:
     """Farthest way (m) in `direction` (unit vector, ENU) from the last command on, by initial speed (m/s).
 
     lost: the commands stop, and the autopilot lands after COM_OF_LOSS_T; otherwise it is asked to hold at once. rates: of
-    the last command, rad/s.
+    the last command, rad/s. wind: m/s^2, in this direction.
     """
-    return {speed: _way(craft, direction, parameters, lost, speed, rates) for speed in speeds}
+    return {speed: _way(craft, direction, parameters, lost, speed, rates, wind) for speed in speeds}
 
 
 def _way(
-    craft: Airframe, direction: Vector, parameters: Mapping[str, int | float], lost: bool, speed: float, rates: Vector
-) -> float:
+    craft: Airframe, direction: Vector, parameters: Mapping[str, int | float], lost: bool, speed: float, rates: Vector,
+    wind: float,
+) -> float:  # fmt: skip
     no_fence = {"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0}
     vehicle = Vehicle(craft, 0, {**parameters, **no_fence}, noise=0.0)
     vehicle.begin_in_the_air((0.0, 0.0, HEIGHT))
     x, y, z = (speed * d for d in direction)
     vehicle.plant.set_velocity((x, y, z))
+    force = [wind * craft.mass * d for d in direction]
+    dynamics.write(vehicle.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, 0.0, 0.0, 0.0]])
     vehicle.tick()
     vehicle.take(RateCommand(px4_parameters.hover_thrust(craft), rates))
     begin, farthest = vehicle.truth.position, 0.0

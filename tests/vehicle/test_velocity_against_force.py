@@ -1,0 +1,101 @@
+"""A velocity that lies is found by the accelerometer, over the link and in the flight core.
+
+- a state that is right agrees with HIGHRES_IMU, also in a turn and with strong noise
+- a velocity that jumps by more than the force explains is told as an innovation, with which the autopilot must land
+- position and velocity that drift together are seen by nothing else
+- without HIGHRES_IMU, by an old or a broken one nothing is known
+"""
+
+import math
+
+import pytest
+
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.airframe import GRAVITY
+from spike_ctrl.certification import campaign, flight_outcome
+from spike_ctrl.certification.flight_core import PARAMETERS
+from spike_ctrl.certification.injected_fault import InjectedFault
+from spike_ctrl.flight.force_consistency import LIMIT, TOLD, ForceCheck
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.px4 import dialect
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.dialect import messages
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.link_events import SpecificForce
+from spike_ctrl.px4.packet import Writer
+from spike_ctrl.simulated_px4.cascade import RateCommand
+from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
+
+LEVEL, AT_REST = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, GRAVITY)
+ON_ITS_SIDE = (math.sin(math.pi / 4), 0.0, 0.0, math.cos(math.pi / 4))  # rolled by 90 degrees, its up points to the south
+
+
+def states(*velocities, quaternion=LEVEL, force=AT_REST, reset=0):
+    check = ForceCheck()
+    for n, velocity in enumerate(velocities):
+        now = 0.01 * n
+        check = check.felt(force, now) if force is not None else check
+        check = check.seen(Sample(n, now, now, (0.0, 0.0, 1.0), quaternion, velocity, (0.0, 0.0, 0.0), reset * n))
+    return check
+
+
+def test_gravity_and_force_make_the_velocity_of_a_fall_and_of_a_vehicle_on_its_side():
+    falling = [(0.0, 0.0, -GRAVITY * 0.01 * n) for n in range(100)]
+    assert math.hypot(*states(*falling, force=(0.0, 0.0, 0.0)).sped) < 1e-6
+    pushed = [(0.0, -5.0 * 0.01 * n, -GRAVITY * 0.01 * n) for n in range(100)]
+    assert math.hypot(*states(*pushed, quaternion=ON_ITS_SIDE, force=(0.0, 0.0, 5.0)).sped) < 1e-6
+
+
+def test_a_velocity_that_jumps_is_told_for_a_second_as_so_much_of_the_limit():
+    check = states((0.0, 0.0, 0.0), (0.9, 0.0, 0.0), *[(0.9, 0.0, 0.0)] * 5)
+    assert check.innovation(math.nan, 0.5) == pytest.approx(0.9 / LIMIT, rel=0.01)
+    assert check.innovation(2.0, 0.5) == 2.0 and check.innovation(0.1, 1.2 + TOLD) == 0.1
+
+
+@pytest.mark.parametrize("changes", [{"force": None}, {"force": (math.nan, 0.0, 0.0)}, {"reset": 1}], ids=str)
+def test_without_a_force_and_across_a_reset_nothing_is_known(changes):
+    check = states((0.0, 0.0, 0.0), (5.0, 0.0, 0.0), (5.0, 0.0, 0.0), **changes)
+    assert math.isnan(check.innovation(math.nan, 0.02))
+
+
+def test_both_messages_of_the_accelerometer_are_read():
+    link, writer = Link(), Writer(1, dialect.COMPONENT)
+    highres = messages.MAVLink_highres_imu_message(0, 1.0, -2.0, -9.8, *[0.0] * 10, 63)
+    scaled = messages.MAVLink_scaled_imu_message(0, 100, -200, -1000, *[0] * 6)
+    (first,) = link.receive(writer.write(highres, 0.0), 1.0)
+    (second,) = link.receive(writer.write(scaled, 0.1), 2.0)
+    assert first == SpecificForce(1.0, pytest.approx((1.0, 2.0, 9.8)))
+    assert second == SpecificForce(2.0, pytest.approx((0.1 * GRAVITY, 0.2 * GRAVITY, GRAVITY)))
+
+
+def test_over_the_link_a_sound_estimate_agrees_and_one_that_jumps_in_velocity_is_in_doubt():
+    vehicle = Vehicle(airframe.load("sih_quadx"), 3, PARAMETERS, noise=2.0)
+    companion, told = Companion(Link(), 100.0), []
+    vehicle.begin_in_the_air((0.0, 0.0, 20.0))
+    hover = vehicle.plant.airframe.hover
+    jumped = False
+    while vehicle.now < 4.0:
+        if vehicle.now > 3.0 and not jumped:
+            jumped = True
+            vehicle.estimator._error[1, 0] += 1.5  # m/s east, and from then on in the position, too
+        roll = 2.0 if int(vehicle.now * 4) % 2 else -2.0
+        vehicle.take(RateCommand(hover, (roll, 0.0, 0.0)))
+        for port, data in vehicle.advance(vehicle.now + 0.004):
+            if port == ONBOARD:
+                told += [(s.stamp, s.quality.innovations[0], jumped) for s in companion.receive(data, vehicle.now)]
+        for packet in companion.due(vehicle.now):
+            vehicle.receive(ONBOARD, packet, vehicle.now)
+    before = [innovation for stamp, innovation, jumped in told if stamp > 0.5 and not jumped]
+    after = [innovation for _, innovation, jumped in told if jumped]
+    assert len(before) > 200 and max(before) <= 0.11  # what the estimator itself tells
+    assert min(after[3:]) > 1.2
+
+
+def test_position_and_velocity_that_lie_together_lead_to_a_landing_by_the_autopilots_own_estimate():
+    who, settings = campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
+    drawn = campaign.scenario_of(20, who, settings, "none")
+    lie = InjectedFault("unseen", "drifts_as_its_velocity", 2.0, math.inf, 1.0, (1.0, 0.0, 0.0), 0, 7)
+    flown, core = flight_outcome.fly(drawn._replace(family="unseen", faults=(lie,), duration=9.0), who, settings)
+    assert any("ESTIMATE_DOUBTFUL" in why and "innovation of velocity" in why for _, _, why in core.moves)
+    assert flown.reaction < 0.6 and flown.outside < 0 and flown.hit < 1.0
