@@ -25,6 +25,8 @@ from programs import free_port
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand, FlightState, Preflight
 
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl.recordings.flight_log import read_log
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import fill
 
@@ -264,11 +266,20 @@ def test_motors_leave_in_px4s_order_and_those_that_are_not_there_are_nan(start_r
         assert point["timestamp_sample"] == point["timestamp"] == 0 and point["reversible_flags"] == 0
 
 
-def test_a_whole_flight_by_the_policy_goes_over_uxrce(start_graph, px4_msgs, monkeypatch):
+def test_a_whole_flight_by_the_policy_goes_over_uxrce_and_is_recorded(start_graph, px4_msgs, monkeypatch, tmp_path):
+    """px4_msgs lies in a workspace of its own, which knows nothing of this project's messages."""
     for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH"):
         monkeypatch.setenv(name, px4_msgs[name])
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"
-    flight = ("vehicle:=embedded", "link:=uxrce", "auto:=true", "duration:=3", "realtime:=true", "record:=false", connection)
+    flight = (
+        "vehicle:=embedded",
+        "link:=uxrce",
+        "auto:=true",
+        "duration:=3",
+        "realtime:=true",
+        f"bag:={tmp_path / 'bag'}",
+        connection,
+    )
     graph = start_graph(*flight, name="flight")
     vehicle = graph.wait_for(r"onboard: from 127\.0\.0\.1:(\d+)")[1]
     stand_in = Output([sys.executable, "-c", STAND_IN, vehicle])
@@ -278,3 +289,5 @@ def test_a_whole_flight_by_the_policy_goes_over_uxrce(start_graph, px4_msgs, mon
         stand_in.process.kill()
         stand_in.process.wait(10)
     assert "GUIDE -> SNN" in graph.output and "LAND -> SILENT: landed" in graph.output
+    log = read_log(tmp_path / "bag")
+    assert int(Rung.SNN) in log.rung and "0 lost" in graph.output

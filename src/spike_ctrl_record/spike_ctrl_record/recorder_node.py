@@ -22,6 +22,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, TrainingStatus, Transition, VehicleAction, VehicleState
 
+from spike_ctrl._files import resources
 from spike_ctrl.recordings import BagError, message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl_record.publishers import message_class, offered, profile, type_name
@@ -66,10 +67,7 @@ class Recorder(Node):
     def __init__(self):
         super().__init__("recorder")
         self.parameters = p = declare(self, Parameters)
-        self.store, self.prefixes = (
-            message_definitions.standard(),
-            os.environ.get("AMENT_PREFIX_PATH", sys.prefix).split(os.pathsep),
-        )
+        self.store, self.prefixes = message_definitions.standard(), resources.prefixes(os.environ)
         named = p.topics.replace(",", " ").split()
         for name in named:
             try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 FOLDERS = ("launch", "config", "models")
@@ -34,17 +35,18 @@ def find(name: str, file: str) -> Path:
     return path
 
 
+def prefixes(environment: Mapping[str, str]) -> list[Path]:
+    """Where ROS packages are installed, the first one first: the workspaces that are sourced, then this Python's own."""
+    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
+
+
 def _places(name: str) -> list[Path]:
     here = Path(__file__).resolve()
     places = []
     sources = here.parents[2]
     if (sources / "package.xml").is_file():  # a checkout, whose links lead to the folders at its root, or an unpacked sdist
         places.append((sources / "share" / name).resolve())
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), *_prefixes_above(here), sys.prefix]
-    places += [Path(prefix) / "share" / "spike_ctrl" / name for prefix in dict.fromkeys(prefixes) if prefix]
-    return places
-
-
-def _prefixes_above(file: Path) -> list[str]:
-    """The installation that holds PREFIX/lib/pythonX.Y/site-packages/spike_ctrl/_files/resources.py."""
-    return [str(parent.parent) for parent in file.parents if parent.name == "lib"]
+    # The installation may hold PREFIX/lib/pythonX.Y/site-packages/spike_ctrl/_files/resources.py.
+    around = [parent.parent for parent in here.parents if parent.name == "lib"]
+    return places + [prefix / "share" / "spike_ctrl" / name for prefix in (*prefixes(os.environ), *around)]

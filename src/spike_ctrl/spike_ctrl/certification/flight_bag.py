@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from rosbags.interfaces import Nodetype
 
+from spike_ctrl._files import resources
 from spike_ctrl.certification.flight_core import GUIDE, FlightCore
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.bridge import BridgedState
@@ -34,9 +34,8 @@ class FlightBag:
 
     def __init__(self, path: Path, name: str, model: bytes):
         self.store = message_definitions.standard()
-        prefixes = os.environ.get("AMENT_PREFIX_PATH", sys.prefix).split(os.pathsep)
         for kind in KINDS:
-            message_definitions.add(self.store, PACKAGE + kind, [*prefixes, sys.prefix])
+            message_definitions.add(self.store, PACKAGE + kind, resources.prefixes(os.environ))
         self.writer = BagWriter(path, self.store)
         self._events: list[str] = []
         self._told: tuple[float, object] = (-STATUS_PERIOD, None)

@@ -2,11 +2,11 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.resources import prefixes
 from spike_ctrl.launching.substitutions import LaunchError
 
 
@@ -26,12 +26,6 @@ def executable(package: str, name: str, places: list[Path]) -> str:
             return str(place)
     searched = ", ".join(str(place) for place in wanted)
     raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
-
-
-def prefixes(environment: Mapping[str, str]) -> list[Path]:
-    """Where packages are installed, the first one first."""
-    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
 
 
 def environment() -> dict[str, str]:

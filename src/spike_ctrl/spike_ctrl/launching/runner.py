@@ -15,9 +15,10 @@ from pathlib import Path
 
 import yaml
 
+from spike_ctrl._files.resources import prefixes
 from spike_ctrl._files.text_table import output_width
 from spike_ctrl.launching import actions, launch_modules, node_parameters
-from spike_ctrl.launching.installed import environment, executable, prefixes
+from spike_ctrl.launching.installed import environment, executable
 from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen, prefix
 from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, text

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
 from rosbags.interfaces import Nodetype
 
+from spike_ctrl._files import resources
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.recordings import message_definitions
 from spike_ctrl.recordings.control_ticks import ControlTicks
@@ -106,9 +106,8 @@ class _ImportedBag:
 
     def __init__(self, path: Path):
         self.store = message_definitions.standard()
-        prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
         for kind in KINDS.values():
-            message_definitions.add(self.store, kind, prefixes)
+            message_definitions.add(self.store, kind, resources.prefixes(os.environ))
         self.writer = BagWriter(path, self.store)
         for name, kind in KINDS.items():
             self.writer.add_topic(f"/{name}", kind)
