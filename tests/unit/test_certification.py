@@ -16,6 +16,7 @@ import pytest
 from fake_ray import FakeRay
 from scipy.stats import binom
 
+from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.certification import campaign, falsifier, injected_fault, moving_scenario
 from spike_ctrl.certification.campaign import Campaign, CampaignError
@@ -34,6 +35,7 @@ from spike_ctrl.flight.granted_setpoint import ACCELERATION
 from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
 from spike_ctrl.flight.policy_monitor import FALL_ANSWERS, Monitor, check_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.policy import checkpoint
 
 MODEL = resources.find("models", "sih_quadx.safetensors")
 STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
@@ -320,6 +322,15 @@ def test_a_stream_that_keeps_jumping_moves_the_set_point_as_a_vehicle_can(who):
     jumps = [math.dist(a.velocity, b.velocity) for a, b in itertools.pairwise(points)]
     assert max(jumps) < 0.05 * ACCELERATION + 0.05 and max(math.hypot(*p.velocity) for p in points) > 0.3
     assert core.state.ladder.rung is Rung.SNN
+
+
+@pytest.mark.parametrize("seed", [4, 8, 10, 23])  # whose set-points turn by .5 to 1.6 rad at once
+def test_a_policy_that_commands_motors_is_not_interrupted_where_the_set_point_turns(seed):
+    found = checkpoint.load(resources.find("models", "crazyflie_real.safetensors"))
+    craft = airframe.load("crazyflie_real")
+    drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0), faults=(), duration=5.0)
+    flown = outcome(fly(campaign.beside_guide("crazyflie_real", found, craft), drawn))
+    assert flown.alarm == "" and not flown.left
 
 
 @pytest.mark.parametrize("seed", [43, 102, 174, 615, 137])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.evaluation.benchmark import COLUMNS, evaluate
 from spike_ctrl.evaluation.controllers import GuideController, RaptorController
@@ -114,6 +115,15 @@ def test_a_guide_that_is_told_mass_and_force_has_no_steady_error_without_integra
 
 def test_without_rotor_speeds_and_with_nominal_parameters_it_still_hovers():
     assert hover_error() < 0.001
+
+
+def test_an_error_in_yaw_costs_no_lift_where_the_true_parameters_are_not_known():
+    craft = airframe.load("crazyflie_real")
+    turned = np.float32([[0, 0, 0, 0, -1, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # faces a quarter turn to the left
+    guide = GeometricGuide(craft)
+    thrust = craft.thrust((guide.act(turned, guide.initial_state(1))[0][0] + 1) / 2)
+    assert thrust.sum() == pytest.approx(craft.mass * GRAVITY, rel=1e-4)
+    assert (thrust * craft.rotor_spin).sum() < -0.01  # and it turns back to the right
 
 
 def test_the_lead_shortens_the_motor_lag_by_at_most_its_cap():

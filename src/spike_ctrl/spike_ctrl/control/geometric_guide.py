@@ -26,6 +26,7 @@ from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, action, collective
 _action, _collective = spliced(action), spliced(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
+MAX_YAW = 0.3  # rad, of the error in yaw; motors, where the true parameters are not given
 _NO_ROTORS, _NO_DISTURBANCE = np.zeros((1, 4), np.float32), np.zeros((1, 6), np.float32)
 Array = NDArray[Any]
 
@@ -170,6 +171,8 @@ def _act(
             action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
             action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)
             continue
+        if not known:  # in flight a set-point may turn at once; the mixer would then give thrust away for the yaw
+            yaw = min(max(yaw, -MAX_YAW), MAX_YAW)
         rx, ry, rz = o[15], o[16], o[17]
         mx = jx * (wt * wt * ex - 2 * zt * wt * rx) + (jz - jy) * ry * rz - d[3]
         my = jy * (wt * wt * ey - 2 * zt * wt * ry) + (jx - jz) * rz * rx - d[4]
