@@ -99,6 +99,7 @@ def test_a_learner_that_takes_its_time_is_waited_for(start_graph, tmp_path):
     graph = start_graph("recipe:=slow.yaml", "vehicles:=64", "steps:=5120", "run:=run")
     graph.wait_for("waiting for the learner's leave for 5 s", 60)
     assert graph.end(100) == 0, graph.output
+    assert graph.output.count("waiting for the learner's leave") == 1 and "WARN" not in graph.output
     assert metrics(tmp_path / "run")[-1]["environment_steps"] == 5120
 
 

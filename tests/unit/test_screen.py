@@ -28,6 +28,25 @@ class Terminal(io.StringIO):
         return True
 
 
+def shown(written):
+    """The rows of a terminal after this was written to it: it returns, feeds, goes up, erases rows, and ignores the rest."""
+    rows, at, column = [""], 0, 0
+    for token in re.findall(r"\x1b\[[?0-9;]*[a-zA-Z]|[^\x1b]", written):
+        if token == "\n":
+            at, column = at + 1, 0
+            rows += [""] * (at == len(rows))
+        elif token == "\r":
+            column = 0
+        elif token == "\x1b[2K":
+            rows[at] = ""
+        elif up := re.fullmatch(r"\x1b\[(\d*)A", token):
+            at -= int(up[1] or 1)
+        elif len(token) == 1:
+            rows[at] = rows[at][:column].ljust(column) + token + rows[at][column + 1 :]
+            column += 1
+    return rows
+
+
 def on_a_terminal(program, width, code=0, **more):
     """What stands in each row of a terminal of this width after the program's end; it ends with this exit code."""
     master, slave = os.openpty()
@@ -43,8 +62,7 @@ def on_a_terminal(program, width, code=0, **more):
             pass
     os.close(master)
     assert process.returncode == code, data
-    rows = [row.rpartition("\x1b[2K")[2] for row in data.decode().split("\r\n")]  # erases its row
-    return [re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|\r", "", row) for row in rows]
+    return shown(data.decode())
 
 
 @pytest.mark.parametrize("width", [24, 40, 80])
@@ -97,8 +115,23 @@ def test_lines_of_several_processes_stand_above_the_progress_of_one(monkeypatch)
     LineSplitter(screen, "learner").feed(b"steps 1000 and much more\r")
     LineSplitter(screen, "sim").feed(b"hello, a line longer than the terminal\n")
     screen.settle()
-    rows = [row.rpartition("\x1b[2K")[2] for row in terminal.getvalue().split("\n")]
-    assert rows[:2] == ["[sim] hello, a line longer than the terminal", "[learner] steps 1000"]
+    assert shown(terminal.getvalue()) == ["[sim] hello, a line longer than the terminal", "[learner] steps 1000", ""]
+
+
+def test_a_line_of_progress_that_ends_stands_once_and_no_older_one_stays_below(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "130")
+    terminal = Terminal()
+    screen = Screen(terminal, clock=lambda: 0.0)
+    line = " 92 %, 0:01 left, SNN alone 460 (0.992), flown 175 (0.89), guide 5 %, 24k/s"
+    lines = LineSplitter(screen, "learner")
+    lines.feed(f"{line}\r".encode())
+    drawn = terminal.getvalue()
+    assert "━" in drawn and line in drawn  # there is room for name, bar and all of the line
+    lines.feed(b"100 %\r")
+    lines.feed(b"\nevaluating\n")
+    screen.settle()
+    assert shown(terminal.getvalue()) == ["[learner] 100 %", "[learner] evaluating", ""]
 
 
 def test_what_only_prints_lines_never_imports_rich():

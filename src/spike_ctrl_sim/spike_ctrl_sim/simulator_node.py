@@ -36,6 +36,7 @@ from spike_ctrl_ros.timer import start_timer
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
 RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s of wall time; at the start kernels may compile
+LONG = 12  # times PATIENCE: to wait for so long is worth a warning
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
 
 
@@ -71,7 +72,7 @@ class Simulator(Node):
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
-        self.waits, self.silent, self.alone = 0, False, False
+        self.waits, self.awaited, self.silent, self.alone = 0, "", False, False
         self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
         self.missed = self.stood_in = self.malformed = self.reported_tick = 0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
@@ -198,7 +199,12 @@ class Simulator(Node):
             self.show()
         else:
             who = ", ".join(absent) or "the learner's leave"
-            self.get_logger().warning(f"tick {self.tick}: waiting for {who} for {PATIENCE * self.waits:.0f} s")
+            text = f"tick {self.tick}: waiting for {who} for {PATIENCE * self.waits:.0f} s"
+            if self.waits % LONG == 0:
+                self.get_logger().warning(text)
+            elif who != self.awaited:  # a learner that starts, compiles or learns: said once
+                self.get_logger().info(text)
+            self.awaited = who
 
     def publish_vehicle(self) -> None:
         """Vehicle 0 for any ROS tool: /clock and odometry."""

@@ -29,6 +29,7 @@ class Screen:
         self.colour = self.terminal and "NO_COLOR" not in os.environ
         self._colours: dict[str, int] = {}
         self._drawn = None  # rich's Live, while a progress line stands
+        self._whose = ""  # the process of that line
         self._printed: dict[str, float] = {}
 
     def line(self, name: str, text: str) -> None:
@@ -46,6 +47,12 @@ class Screen:
             self._printed[name] = self.clock()
             self.line(name, text)
 
+    def withdraw(self, name: str) -> None:
+        """Erase the progress line of a process, if it stands."""
+        if self._drawn and self._whose == name:
+            self._drawn.transient = True
+            self.settle()
+
     def settle(self) -> None:
         """Turn the progress line into an ordinary line."""
         if self._drawn:
@@ -62,7 +69,7 @@ class Screen:
             self._drawn = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=errors)
             self._drawn.start()
             console.show_cursor()  # so that a program that is killed leaves one
-        width = self._drawn.console.width
+        self._whose, width = name, self._drawn.console.width
         self._drawn.update(progress_picture(self._prefixed(name, ""), text, width), refresh=True)
 
     def _above(self, text: str) -> None:
@@ -92,9 +99,11 @@ def progress_picture(before: str, text: str, width: int):
     from rich.text import Text
 
     words = {"no_wrap": True, "overflow": "crop"}
-    name, room, found = Text.from_ansi(before, end="", **words), min(width - LINE, BAR[1]), SHARE.match(text)
+    name, found = Text.from_ansi(before, end="", **words), SHARE.match(text)
+    room = min(width - LINE - len(name), BAR[1])
     if found is None or room < BAR[0]:
         return Text.assemble(name, text, **words)
+    name.rstrip()
     percent, part, whole = found.groups()
     share = float(percent) / 100 if percent else float(part) / max(float(whole), 1.0)
     bar = ProgressBar(1.0, share, width=room - 1, style="dim", complete_style="blue", finished_style="green")
@@ -120,6 +129,8 @@ class LineSplitter:
                 if part != b"\r":
                     self.screen.live(self.name, _decoded(part[:-1]))
             else:
+                if self._returned and not part:  # its last progress line becomes an ordinary one
+                    self.screen.withdraw(self.name)
                 self.screen.line(self.name, _decoded(part or self._returned))
                 self._returned = b""
 
