@@ -54,7 +54,7 @@ def test_an_unstable_policy_is_caught_in_the_air(unruly_flight, hangar, reaction
 
 @pytest.mark.proves("12S")
 def test_a_policy_that_sinks_on_its_way_to_a_new_set_point_is_caught_above_the_ground(unruly_flight, hangar, reaction):
-    """On its way to a new set-point it may differ from the guide, so its height must show the fault."""
+    """On its way to a new set-point it may differ more from the guide."""
     flight, begin = unruly_flight, time.monotonic()
     x, y, _ = flight.station.truth[-1].position
     flight.target(1.0 if x < 0 else -1.0, y, 1.0)
