@@ -63,7 +63,7 @@ def test_a_policy_and_a_supervisor_that_have_fallen_silent_are_not_told_to_be_we
         streams = (*(SeenStream(topic, 1.0, age) for topic in topics), SeenStream("guide/action", 100.0, 0.01))
         seen = SeenGraph(9.0, ("a",), streams, supervisor=STATUS, policy=well, actions=actions)
         for text in (screen(seen), "".join(live_page.panels(seen).values())):
-            assert ("not heard for 8000 ms" in text) is silent and ("supervisor not heard for" in text) is silent
+            assert ("not heard for 8 s" in text) is silent and ("supervisor not heard for" in text) is silent
             assert ("inference 0.02 ms" in text) is not silent and ("+0.50" in text) is not silent
             assert "+0.25" in text and "mine.safetensors, epoch 3" in text
 

@@ -128,7 +128,7 @@ def table(found: Identification, prior: Airframe) -> str:
         f"rates {w0:.3f} -> {w1:.3f} rad/s rms"
     )
     if found.trims:
-        heads = ["trim torque of each flight, 1e-6 N m", "x", "y", "z"]
+        heads = ["trim torque, 1e-6 N m", "x", "y", "z"]
         lines.append(text_table([heads, *([name, *(f"{1e6 * t:.1f}" for t in trim)] for name, trim in found.trims)]))
     return "\n".join(lines)
 

@@ -101,7 +101,7 @@ def late(seen: SeenGraph, stream: SeenStream) -> bool:
 def unheard(seen: SeenGraph, topic: str) -> str:
     """For how long a topic that was heard is missing, in words; empty while it comes: what it said last may hold no more."""
     ages = [stream.age for stream in seen.streams if stream.topic == topic and stream.age is not None]
-    return f"not heard for {age(ages[0])}" if ages and ages[0] > LATE and not seen.over else ""
+    return f"not heard for {ages[0]:.0f} s" if ages and ages[0] > LATE and not seen.over else ""
 
 
 def pace(seen: SeenGraph) -> str:
