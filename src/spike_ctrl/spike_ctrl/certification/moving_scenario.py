@@ -20,6 +20,7 @@ from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.granted_setpoint import too_fast
+from spike_ctrl.flight.wind_estimate import Wind
 
 ENGAGED = 1.0  # s: by then the policy flies
 AFTER = 7.0  # s that a flight goes on after its fault has begun, unless it is held in place before
@@ -27,6 +28,7 @@ HEALTHY = 10.0  # s, a flight without a fault
 MOTIONS = ("walls", "figure", "climb", "stream")
 OFF, WIND, NOISE, LATENCY = 0.2, 2.0, 2.0, 0.01  # share; m/s^2; factor; s: most of what is random in every flight
 STREAM_SPEED = 2.0  # m/s, most
+UNSURE = 1.4  # times the wind, as a figure is drawn: the supervisor does not know it exactly
 LEAST_THRUST = 1.2  # of the weight, of the weakest plant that is drawn
 
 
@@ -88,7 +90,8 @@ def draw(
     start = tuple(float(p) for p in dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5))
     start = (start[0], start[1], float(dice.uniform(low[2] + 0.3, high[2])))
     motion = str(dice.choice(MOTIONS))
-    aims = _aims(motion, start, laid, envelope, dice)
+    windy = laid.in_wind(Wind(UNSURE * wind[0], UNSURE * wind[1]))
+    aims = _aims(motion, start, laid, windy, envelope, dice)
     moves = dice.choice([aim.at for aim in aims[:2]])
     at = float(moves + dice.uniform(0.0, 3.0 if motion in ("figure", "stream") else 1.2))
     places = () if family == "none" else dice.choice(PAIRED, 2, replace=False) if family == "pair" else (family,)
@@ -101,9 +104,11 @@ def draw(
     return Scenario(seed, family, factors, latency, noise, wind, start, motion, aims, faults, duration)
 
 
-def _aims(motion: str, start: Vector, cage: Cage, envelope: Envelope, dice: np.random.Generator) -> tuple[Aim, ...]:
+def _aims(
+    motion: str, start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np.random.Generator
+) -> tuple[Aim, ...]:
     if motion == "figure":
-        return (Aim(ENGAGED, _figure(start, cage, envelope, dice)),)
+        return (Aim(ENGAGED, _figure(start, cage, windy, envelope, dice)),)
     low, high = (np.array(corner) for corner in cage.box)
     aims, at, place = [], ENGAGED, np.array(start)
     for _ in range(4):
@@ -130,8 +135,8 @@ def _aims(motion: str, start: Vector, cage: Cage, envelope: Envelope, dice: np.r
     return tuple(aims)
 
 
-def _figure(start: Vector, cage: Cage, envelope: Envelope, dice: np.random.Generator) -> Trajectory:
-    """A figure within the cage whose speed and tilt are granted."""
+def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np.random.Generator) -> Trajectory:
+    """A figure within the cage whose speed and tilt are granted. windy: the part of the cage that is granted in the wind."""
     low, high = (np.array(corner) for corner in cage.box)
     centre = _vector(0.7 * np.array(start) + 0.3 * (low + high) / 2)
     room = float(min(np.min(high[:2] - centre[:2]), np.min(np.array(centre[:2]) - low[:2]), envelope.reach / 2))
@@ -146,7 +151,7 @@ def _figure(start: Vector, cage: Cage, envelope: Envelope, dice: np.random.Gener
         try:
             path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5), lead=lead)
             path.within_reach(*envelope.trajectory_limits, envelope.reach)
-            if too_fast(path, cage, Braking()) is None:
+            if too_fast(path, windy, Braking()) is None:
                 return path
         except TrajectoryError:
             pass
