@@ -5,7 +5,7 @@ What v changes beyond that is summed up and forgotten within MEMORY. A velocity 
 by nothing else. As a share of LIMIT the sum is the innovation of the velocity (estimate_quality.py): beyond 1 the estimate
 is in doubt, and the autopilot must land. The doubt is told for TOLD: a velocity that jumped stays wrong, but jumps no more.
 
-HIGHRES_IMU comes 50 times a second and is noisy. On PX4's own firmware (v1.18 beta, SIH, eleven flights of a minute) the sum
+HIGHRES_IMU comes 50 times a second and is noisy. On PX4's own firmware (v1.17, SIH, eleven flights of a minute) the sum
 reached .60 m/s, for 99 % of the time it stayed below .17; on our vehicle, with up to twice the noise, .56 m/s.
 """
 
