@@ -1,8 +1,9 @@
-"""Whole flights on PX4's own firmware (SIH) by `spike-ctrl launch flight`: every node a process, as a user starts them.
+"""Whole flights on PX4's own firmware by `spike-ctrl launch flight`: every node a process, as a user starts them.
 
     export PYTHONPATH=tests/oracles
     python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --flights 20 -o build/px4_flights
     python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --flights 3 trajectory:=lissajous link:=uxrce
+    python tests/flight/px4_launches.py --px4 ~/PX4-Autopilot --simulation hil --flights 3        # on our dynamics
 
 PX4 starts once; `spike-ctrl preflight --set` writes its parameters; then flights follow each other. The launch's arguments
 come last. A line for each flight: its exit code, and for each trajectory the RMSE (m) by the estimate and by the truth that
@@ -26,7 +27,7 @@ from spike_ctrl.flight import path_error
 from spike_ctrl.recordings.flight_log import read_log
 
 GROUND_STATION = 14550  # the port to which PX4 sends for one
-LIMIT = 300.0  # s of a flight
+LIMIT, START = 300.0, 10.0  # s of a flight, and until PX4 has started
 FLIGHT = {
     "auto": "true", "remote_control": "false", "realtime": "true", "setpoint": "0,0,1.2",
     "trajectory": "hover,figure8:1:8", "duration": "20",
@@ -102,16 +103,19 @@ def end(program):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--px4", type=Path, metavar="DIR", help="where PX4 is built; without it one flies at 14540 already")
+    parser.add_argument("--simulation", choices=["sih", "hil"], default="sih", help="PX4's own dynamics, or ours")
     parser.add_argument("--flights", type=int, default=20, metavar="N")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/px4_flights"), metavar="DIR")
     parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="of the launch")
     options = parser.parse_args()
     arguments = FLIGHT | dict(word.split(":=", 1) for word in options.arguments)
     command = [str(executable("spike-ctrl"))]
-    px4 = options.px4 and Output([*command, "px4", "sih", "--px4", str(options.px4)])
+    dynamics = [["vehicle", "--px4-hil", "tcp:4560"]] if options.simulation == "hil" else []
+    programs = [*dynamics, ["px4", options.simulation, "--px4", str(options.px4)]] if options.px4 else []
+    running = [Output([*command, *words]) for words in programs]
     truth, failed = ToldTruth(), 0
     try:
-        time.sleep(5.0 if px4 else 0.0)
+        time.sleep(START if running else 0.0)
         subprocess.run([*command, "preflight", "--no-remote-control", "--set"], check=False)
         for number in range(options.flights):
             code, said = fly(truth, options.output / f"{number:02d}", arguments)
@@ -119,9 +123,10 @@ def main():
             print(f"flight {number}: exit code {code}; {said}", flush=True)
     finally:
         truth.end()
-        if px4:
-            end(px4)
-            (options.output / "px4.txt").write_text(px4.output + "\n")
+        for program in reversed(running):
+            end(program)
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "px4.txt").write_text("\n".join(program.output for program in running) + "\n")
     print(f"{options.flights - failed} of {options.flights} flights ended with exit code 0")
     return failed
 
