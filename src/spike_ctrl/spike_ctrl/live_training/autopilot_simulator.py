@@ -166,9 +166,10 @@ class AutopilotSimulator:
         engaged = self.phase in (ReturnPhase.ARM, *return_to_start.IN_THE_AIR, ReturnPhase.LAND, ReturnPhase.DISARM)
         if self.sample is not None and now - self.sample.received > self.limits.lost and engaged:
             gone = f"no state from the autopilot for {self.limits.lost:g} s ({self.phase.value})"
-            failure = self.reset.failure or ("" if self.reset.ending else gone)  # at the end the simulation may stop first
+            ending = self.reset.ending  # at the end the simulation may stop first
+            failure = self.reset.failure or ("" if ending else gone)
             self.reset = self.reset._replace(phase=ReturnPhase.ENDED, failure=failure)
-            return Step(news=(gone,))
+            return Step(news=() if ending else (gone,))
         if self.phase is ReturnPhase.EPISODE:
             return Step()
         self.reset, order = return_to_start.advance(self.reset, ReturnFacts(now, status, self.sample, ready), self.limits)
