@@ -283,7 +283,7 @@ def test_a_simulation_that_ends_during_the_ordered_landing_is_no_failure(live):
     flight.flight.stop(flight.rig.now)
     flight.deaf = True
     flight.fly(lambda: flight.flight.phase is ReturnPhase.ENDED, 10)
-    assert flight.flight.failure == "" and flight.news[-1] == "no state from the autopilot for 5 s (land)"
+    assert flight.flight.failure == "" and not [text for text in flight.news if text.startswith("no state")]
 
 
 def test_a_vehicle_that_cannot_be_armed_ends_the_flight_with_that_reason(live):
