@@ -47,13 +47,13 @@ class Braking:
 
     def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
         """The largest speed (m/s) in this direction (unit vector) from which it is brought to rest in the box."""
-        level, upright = math.hypot(direction[0], direction[1]), abs(direction[2])
-        rooms = [
-            ((b if d > 0 else a) - p) / d if abs(d) > 1e-9 else math.inf
-            for p, d, a, b in zip(position, direction, low, high, strict=True)
-        ]
-        sideways = _fastest(min(rooms[0], rooms[1]) * level, self.time, self.deceleration)
-        vertical = _fastest(rooms[2] * upright, self.vertical_time, self.vertical_deceleration)
+        (x, y, z), (u, v, w), (a, b, c), (d, e, f) = position, direction, low, high
+        level, upright = math.hypot(u, v), abs(w)
+        east = ((d if u > 0 else a) - x) / u if abs(u) > 1e-9 else math.inf
+        north = ((e if v > 0 else b) - y) / v if abs(v) > 1e-9 else math.inf
+        up = ((f if w > 0 else c) - z) / w if upright > 1e-9 else math.inf
+        sideways = _fastest(min(east, north) * level, self.time, self.deceleration)
+        vertical = _fastest(up * upright, self.vertical_time, self.vertical_deceleration)
         return min(sideways / level if level > 1e-9 else math.inf, vertical / upright if upright > 1e-9 else math.inf)
 
     def describe(self, speed: float) -> str:

@@ -31,6 +31,8 @@ def grant(
 
     on_path: the wanted set-point is on a trajectory that was granted.
     """
+    if wanted == before:
+        return wanted
     dt = min(max(dt, 0.0), LONGEST)
     wanted = wanted._replace(yaw=_turned(before.yaw, wanted.yaw, TURN * dt))
     low, high = cage.stopping_box

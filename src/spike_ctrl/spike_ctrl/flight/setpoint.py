@@ -69,6 +69,8 @@ def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tupl
     inside = cage.clamp(position)
     yaw = math.remainder(point.yaw + target.moved.yaw, 2 * math.pi)
     if math.dist(inside, position) < 1e-6:
+        if not any(point.velocity):
+            return SetPoint(position, point.velocity, yaw), ()
         velocity = cage.limit_velocity(position, point.velocity, STOPPING_TIME)
         if velocity == tuple(point.velocity):
             return SetPoint(position, velocity, yaw), ()
