@@ -136,7 +136,9 @@ class Cage:
             return ()
         speed = math.hypot(*sample.velocity)
         detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted inside"
-        return (Finding(Fault.CAGE_CLOSING if guided and beyond > CLOSING else Fault.CAGE_NEAR, detail),)
+        # A fall is braked by all the thrust there is, which the guide gives and the autopilot would have to learn.
+        sideways = braking.beyond(sample.position, sample.velocity, (*low[:2], -math.inf), self.high)
+        return (Finding(Fault.CAGE_CLOSING if guided and sideways > CLOSING else Fault.CAGE_NEAR, detail),)
 
 
 @lru_cache(maxsize=32)  # the wind changes slowly

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
 from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
-from spike_ctrl.flight.setpoint import hold
+from spike_ctrl.flight.setpoint import STOPPING_TIME, hold
+from spike_ctrl.flight.state_checks import Sample
+
+FALLING = 0.5  # m/s
 
 
 def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_suspect: bool) -> Move:
     """The recovery begins on GUIDE, where one of the demanding faults asks for it.
 
-    The target is the vehicle's position; near a wall it is the centre of the cage. guide_suspect: the guide itself flew
+    The target is the vehicle's position; near a wall it is the centre of the cage, and in a fall the place above where it
+    coasts: a weak vehicle that leans to the centre has no thrust left to stop its fall. guide_suspect: the guide itself flew
     when the fault came, or the vehicle did not tumble when the guide took over.
     """
     settling = [finding for finding in demanding if finding.fault.settles]
@@ -20,12 +25,20 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
     x, y, z = facts.cage.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
+    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING:
+        x, y, _ = facts.cage.clamp(_coasting(facts.sample))
     target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
     event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
     ladder = moved.ladder._replace(
         recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
     )
     return Move(ladder, target, None, (*moved.events, event))
+
+
+def _coasting(sample: Sample) -> Vector:
+    """Where (m) a controller would leave the vehicle without leaning it."""
+    (x, y, z), (u, v, _) = sample.position, sample.velocity
+    return x + STOPPING_TIME * u, y + STOPPING_TIME * v, z
 
 
 def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
