@@ -1,6 +1,7 @@
 """What must be the same on every processor: python tests/oracles/another_processor.py, here and there, prints equal lines.
 
-Each shipped model passes its self-test, and steps 1000 observations in numpy and compiled: the sha256 of all spikes.
+Each shipped model passes its self-test, and steps 1000 observations in numpy, compiled, and in numpy in the order of
+the compiled step: the sha256 of all spikes.
 """
 
 import hashlib
@@ -41,5 +42,7 @@ if __name__ == "__main__":
             spikes(found.policy, observations()),
             "compiled",
             spikes(found.compiled(), observations()),
+            "ordered",
+            spikes(found.ordered(), observations()),
             flush=True,
         )

@@ -162,6 +162,13 @@ def test_a_policy_with_the_soft_reset_is_refused_in_words(tmp_path, capsys):
         export_nir.graph(small(), "policy", NirForm(dt=0))
 
 
+def test_a_nir_that_loses_metadata_is_refused_in_words(tmp_path, monkeypatch):
+    read = nir.read
+    monkeypatch.setattr(nir, "read", lambda path: nir.NIRGraph(read(path).nodes, read(path).edges))  # as nir 1.0.4 does
+    with pytest.raises(ExportError, match="which loses a graph's metadata, wanted 1"):
+        export_nir.write(tmp_path / "policy.nir", small(), "policy")
+
+
 @pytest.mark.parametrize("name", ["crazyflie", "crazyflie_hard_reset"])
 def test_ten_thousand_steps_in_onnxruntime_equal_numpy(tmp_path, name):
     """As the C's: where a spike differs, its membrane is within 1e-5 of the threshold, and numpy's state is taken over."""

@@ -13,6 +13,7 @@ Importers ignore metadata, and each takes other things for granted: READERS has 
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -99,7 +100,13 @@ def write(path: str | os.PathLike, found: Checkpoint, name: str, form: NirForm =
         atomic_file.replace(path, lambda temporary: _package().write(temporary, written))
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {atomic_file.reason(error)}") from None
-    read, state, worst = NirSimulator(_package().read(path)), None, 0.0
+    read_back = _package().read(path)
+    if "dt" not in (read_back.metadata or {}):
+        found_version = importlib.metadata.version("nir")
+        raise ExportError(
+            f"{path}: found nir {found_version}, which loses a graph's metadata, wanted 1.0.8: pip install nir==1.0.8"
+        )
+    read, state, worst = NirSimulator(read_back), None, 0.0
     wanted = found.policy.initial_state()
     for observation in found.self_test:
         action, state = read.step(observation, state)
