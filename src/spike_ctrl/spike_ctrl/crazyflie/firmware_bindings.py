@@ -1,6 +1,6 @@
 """The stock controllers of the Crazyflie's firmware, from its own Python bindings, and its way from a thrust to a duty.
 
-The bindings are those that the firmware's `make bindings_python` leaves in its folder build; nothing is built here. What
+The bindings are those that the firmware's own make leaves in its folder build; nothing is built here. What
 they lack is the battery compensation, whose numbers are facts of motors.c and platform_defaults_cf2.h of
 bitcraze/crazyflie-firmware, 2026.08: a motor's thrust is a cubic of its voltage.
 """
@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
 def load(firmware: Path) -> Any:
     """The module cffirmware of a checkout. Raises FirmwareError."""
     place = firmware / "build"
-    wanted = "wanted a checkout of bitcraze/crazyflie-firmware after make cf2_defconfig bindings_python"
+    wanted = "wanted a checkout of bitcraze/crazyflie-firmware in which its Python bindings are built"
     if not (place / "cffirmware.py").is_file():
         raise FirmwareError(f"--firmware: {firmware}: found no build/cffirmware.py, {wanted}")
     sys.path.insert(0, str(place.resolve()))
