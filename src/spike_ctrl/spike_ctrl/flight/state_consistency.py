@@ -5,7 +5,7 @@ makes a sum of r * memory. Over one second a jump or a fast drift is found, over
 itself must not be flown on, by the guide neither: the autopilot holds.
 
 Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.17 and v1.18 beta, SIH,
-flights of half a minute) the sums reached .35 m in one second and .84 m in four, while the estimator told a deviation of
+flights of half a minute) the sums reached .39 m in one second and .84 m in four, while the estimator told a deviation of
 .3 m. So the limit of the slow drift grows with that deviation.
 
 PX4 may also reset its yaw in the air and take that back within a second, against the rates: -24 degrees in one of its first
