@@ -244,6 +244,7 @@ def test_an_adversary_that_keeps_the_vehicle_away_is_found(who):
         (102, "guide frozen_with_dither"),  # nobody saw it until it had to recover: 3.6 m/s on the ground
         (212, "guide frozen_with_dither"),  # it flew, and slowly away: by 1.2 m
         (31, "policy full"),  # it was found so late that the vehicle met the ground at 1.1 m/s
+        (1149, "link commands_lost and guide flipped"),  # the guide flew until a request to hold arrived: 4.2 m/s
     ],
 )
 def test_flights_that_once_broke_the_promise_keep_it(who, seed, what):

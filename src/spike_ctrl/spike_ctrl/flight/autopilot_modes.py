@@ -45,8 +45,9 @@ def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
 
 
 def mode_request(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Ask | None:
-    """What the autopilot must be asked for now, at most every `ask_again` seconds."""
-    if ladder.rung is Rung.SILENT or facts.autopilot is None or facts.now - ladder.asked_at < limits.ask_again:
+    """What the autopilot must be asked for now, at most every `ask_again` seconds, to take over every `ask_to_take_over`."""
+    pause = limits.ask_to_take_over if ladder.rung in (Rung.HOLD, Rung.LAND) else limits.ask_again
+    if ladder.rung is Rung.SILENT or facts.autopilot is None or facts.now - ladder.asked_at < pause:
         return None
     if ladder.rung in (Rung.HOLD, Rung.LAND):
         return None if ladder.confirmed else Ask.HOLD if ladder.rung is Rung.HOLD else Ask.LAND
