@@ -27,6 +27,7 @@ NEEDED = {
 GOOD_FLAGS = sum(NEEDED)
 UNKNOWN_FLAGS = -1
 INNOVATIONS = ("velocity", "horizontal position", "height", "heading")
+VELOCITY_DOUBTED = f"innovation of {INNOVATIONS[0]}"
 UNKNOWN_INNOVATIONS = (math.nan, math.nan, math.nan, math.nan)
 
 

@@ -18,7 +18,7 @@ from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.envelope import CRASH_HEIGHT
-from spike_ctrl.flight.estimate_quality import Doubt
+from spike_ctrl.flight.estimate_quality import VELOCITY_DOUBTED, Doubt
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -150,7 +150,8 @@ def _check_flight(
     sample, airborne = state.sample, inputs.airborne
     if sample is None:
         return found
-    if state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time:
+    doubted = state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time
+    if doubted and not _is_held_for_it(state):
         found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
     cage = settings.cage.laid(state.home)
     ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
@@ -164,6 +165,13 @@ def _check_flight(
         ground = None if ladder.taking_off or not flies else state.ground
         found += settings.envelope.check(sample, point if following else None, ground)
     return found
+
+
+def _is_held_for_it(state: SupervisorState) -> bool:
+    """Whether the autopilot holds already because the state contradicts itself: that force and velocity do is no news."""
+    latched = state.ladder.latched
+    held = state.ladder.rung is Rung.HOLD and latched is not None and latched.fault is Fault.STATE_INCONSISTENT
+    return held and state.doubt.detail.startswith(VELOCITY_DOUBTED)
 
 
 def _check_own_pace(
