@@ -4,6 +4,7 @@
     python tests/flight/px4_flight.py satellites [figure8]   # lost in the air: when the deviation, LAND, PX4's mode come
     python tests/flight/px4_flight.py side [without-floor]   # a policy rolls the vehicle over, and the guide takes over
     python tests/flight/px4_flight.py track snn|px4 hover|step|circle|figure8|lissajous   # RMSE by estimate and truth
+    python tests/flight/px4_flight.py brake north|east|up|down 2.0 hold|silence   # how far PX4 goes on from 2 m/s
 
 PX4_BIN is the folder of PX4's programs (build/.../bin). `spike-ctrl preflight --no-remote-control --set` comes
 first.
@@ -214,6 +215,46 @@ def side(floor=""):
     return min(heights) > 0.5
 
 
+def brake(towards, speed, how="hold"):
+    """How far PX4 goes on from `speed` (m/s) when it is asked to hold, or when the commands stop; and what braking.py says."""
+    policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy
+    stack = StackOnPX4(policy, cage="-12,-12,-0.5,12,12,14", height=6.0 if towards == "down" else 1.5)
+    stack.settings = dataclasses.replace(stack.settings, envelope=dataclasses.replace(stack.settings.envelope, error=14.0))
+    for name, value in (("GF_MAX_VER_DIST", 25), ("GF_MAX_HOR_DIST", 25)):
+        stack.set(name, value)
+    stack.take_off().fly(2.0)
+    axis, sign = {"north": (1, 1), "east": (0, 1), "up": (2, 1), "down": (2, -1)}[towards]
+    goal = np.array(stack.seen.position)
+    goal[axis] += sign * (4.5 if towards == "down" else 10.0)
+    stack.target = SetPoint(tuple(goal))
+    stack.fly(15.0, until=lambda: sign * stack.seen.velocity[axis] >= float(speed))
+    begin, told, true = stack.now, stack.seen.position[axis], stack.truth[axis]
+    met, stack.target = sign * stack.seen.velocity[axis], None
+    rates = stack.companion.link.rates
+    if how == "silence":
+        stack.companion.link.rates = lambda *_: b""
+    else:
+        stack.requests.append(Request.DISENGAGE)
+    stack.fly(6.0)
+    stack.companion.link.rates = rates
+    rows = [row for row in stack.log if row[0] >= begin]
+    went = [
+        max(sign * (place - was) for place in places)
+        for was, places in ((told, [row[1].position[axis] for row in rows]), (true, [row[2][axis] for row in rows]))
+    ]
+    held = next(row[0] - begin for row in rows if row[4] in (Mode.HOLD, Mode.LAND))
+    braking = stack.settings.braking
+    along = [0.0, 0.0, 0.0]
+    along[axis] = sign * met
+    print(
+        f"{how}, {towards} at {met:.2f} m/s: PX4 flies after {held:.2f} s; it went on by {went[0]:.2f} m by the estimate, "
+        f"{went[1]:.2f} m by the truth; reckoned with: {abs(braking.end((0.0, 0.0, 0.0), tuple(along))[axis]):.2f} m"
+    )
+    stack.requests.append(Request.LAND)
+    stack.fly(60, until=lambda: stack.companion._disarmed)
+    return True
+
+
 def path_at(kind, middle, flown):
     """What is flown after `flown` s: every 4 s a step of 1 m to the north or back, or a path of +-1 m in 8 s."""
     x, y, z = middle
@@ -255,4 +296,4 @@ def track(who, kind):
 
 
 if __name__ == "__main__":
-    sys.exit(not {"satellites": satellites, "side": side, "track": track}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit(not {"satellites": satellites, "side": side, "track": track, "brake": brake}[sys.argv[1]](*sys.argv[2:]))
