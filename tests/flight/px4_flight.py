@@ -216,7 +216,7 @@ def side(floor=""):
 
 
 def brake(towards, speed, how="hold"):
-    """How far PX4 goes on from `speed` (m/s) when it is asked to hold, or when the commands stop; and what braking.py says."""
+    """How far PX4 goes on from `speed` (m/s) when it is asked to hold, or the commands stop; and what braking.py says."""
     policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy
     stack = StackOnPX4(policy, cage="-12,-12,-0.5,12,12,14", height=6.0 if towards == "down" else 1.5)
     stack.settings = dataclasses.replace(stack.settings, envelope=dataclasses.replace(stack.settings.envelope, error=14.0))
