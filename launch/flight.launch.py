@@ -15,6 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.launching.installed import DDS_PROFILES
 
 ARGUMENTS = [
     # name, type, default, description
@@ -205,7 +206,7 @@ def viewer(context):
 def generate_launch_description():
     # With another discovery range rmw_fastrtps would add its own transports to those of the profile.
     middleware = {
-        "FASTDDS_DEFAULT_PROFILES_FILE": LaunchConfiguration("dds_profile"),
+        **dict.fromkeys(DDS_PROFILES, LaunchConfiguration("dds_profile")),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
     }
 

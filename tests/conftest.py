@@ -8,11 +8,13 @@ from pathlib import Path
 import fault_rows
 import pytest
 
+from spike_ctrl.launching.installed import DDS_PROFILES
+
 os.environ.update(
     OMP_NUM_THREADS="1",
     ROS_PYTHON_CHECK_FIELDS="1",  # a field of the wrong type raises; without it, it is sent as rubbish
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
-    FASTDDS_DEFAULT_PROFILES_FILE=str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"),
+    **dict.fromkeys(DDS_PROFILES, str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml")),
 )
 
 

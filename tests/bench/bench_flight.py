@@ -17,6 +17,7 @@ from pathlib import Path
 from spike_ctrl._files import resources
 from spike_ctrl.cli.bench import BenchError
 from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.launching.installed import DDS_PROFILES
 
 SECONDS = 15  # that the policy hovers
 LOADS = ("idle", "adapting", "loaded")
@@ -85,7 +86,7 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
 def _as_the_nodes() -> dict[str, str]:
     """An environment in which a process talks to the nodes of a flight as they do among themselves."""
     profile = str(resources.find("config", "fastdds_flight.xml"))
-    return os.environ | {"FASTDDS_DEFAULT_PROFILES_FILE": profile, "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
+    return os.environ | dict.fromkeys(DDS_PROFILES, profile) | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from spike_ctrl._files import resources
 from spike_ctrl.cli.bench import BenchError
 from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.launching.installed import DDS_PROFILES
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.spin import PRIORITY
 
@@ -29,7 +30,8 @@ def measure() -> dict[str, float]:
     """Environment steps per second at N = 64 and 256, and latency in ms at N = 1, also under SCHED_FIFO."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(resources.find("config", "fastdds.xml")))
+    for name in DDS_PROFILES:
+        os.environ.setdefault(name, str(resources.find("config", "fastdds.xml")))
     figures = {}
     for vehicles in (64, 256):
         ticks = [float(report["ticks_per_second"]) for report in _reports(vehicles, realtime=False)]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spike_ctrl.launching.installed import DDS_PROFILES
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "flight"), str(ROOT / "tests" / "oracles")]
 WARM_UP, EVERY = 20.0, 5.0  # s
@@ -25,8 +27,7 @@ def settled_environment() -> None:
         "OMP_NUM_THREADS": "1",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "77"),
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
-    }
+    } | dict.fromkeys(DDS_PROFILES, str(ROOT / "config" / "fastdds.xml"))
 
 
 def processor_time(process: int) -> float:

@@ -9,6 +9,8 @@ from spike_ctrl._files import resources
 from spike_ctrl._files.resources import prefixes
 from spike_ctrl.launching.substitutions import LaunchError
 
+DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # Fast DDS 3 of Kilted, 2 of Jazzy
+
 
 def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
     """Replace this process by a node, with the environment that a launch file would give it. Raises LaunchError."""
@@ -32,7 +34,7 @@ def environment() -> dict[str, str]:
     """Environment variables that every process gets unless the caller has set them."""
     return {
         "AMENT_PREFIX_PATH": sys.prefix,
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(resources.find("config", "fastdds.xml")),
+        **dict.fromkeys(DDS_PROFILES, str(resources.find("config", "fastdds.xml"))),
         "OMP_NUM_THREADS": "1",  # several processes share the cores
         "PYTHONUNBUFFERED": "1",
         "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",  # the launch names the node, and time needs half a line
