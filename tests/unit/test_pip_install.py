@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pseudo_terminal import on_a_terminal
 
 SCRIPT = Path(__file__).parents[2] / "requirements" / "pip_install.py"
 PIP = """
@@ -33,33 +34,24 @@ def surroundings(tmp_path):
     return {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "100"}}
 
 
-def on_a_terminal(arguments, surroundings):
+def states_of(arguments, surroundings):
     """The exit code, and the states of the line that a terminal shows, one after the other."""
-    master, slave = os.openpty()
-    with subprocess.Popen([sys.executable, SCRIPT, *arguments], stdout=slave, stderr=slave, **surroundings) as process:
-        os.close(slave)
-        data = bytearray()
-        try:
-            while part := os.read(master, 65536):
-                data += part
-        except OSError:  # the program has ended
-            pass
-    os.close(master)
-    return process.returncode, [state.rstrip("\r\n") for state in re.split("\r\x1b\\[K", data.decode())]
+    code, written = on_a_terminal([sys.executable, SCRIPT, *arguments], **surroundings)
+    return code, [state.rstrip("\r\n") for state in re.split("\r\x1b\\[K", written)]
 
 
 def test_a_terminal_shows_packages_of_all_and_what_was_fetched(surroundings):
-    code, states = on_a_terminal(["--no-deps", "-r", "locked.txt"], surroundings)
+    code, states = states_of(["--no-deps", "-r", "locked.txt"], surroundings)
     assert code == 0 and "  [##########..........] 2 of 4 packages, 17 MB, PyYAML" in states
     assert states[-2:] == ["  [###############.....] 3 of 4 packages, 1217 MB, unpacking", ""]
 
 
 def test_packages_that_bring_others_are_counted_without_a_whole(surroundings):
-    assert "  3 packages, 1217 MB, torch" in on_a_terminal(["-r", "locked.txt"], surroundings)[1]
+    assert "  3 packages, 1217 MB, torch" in states_of(["-r", "locked.txt"], surroundings)[1]
 
 
 def test_where_pip_fails_it_is_heard_and_a_file_gets_no_progress(surroundings):
-    code, states = on_a_terminal(["broken"], surroundings)
+    code, states = states_of(["broken"], surroundings)
     assert code == 3 and "ERROR: no matching distribution" in states[-1]
     piped = subprocess.run([sys.executable, SCRIPT, "broken"], capture_output=True, text=True, **surroundings)
     assert (piped.returncode, piped.stdout, piped.stderr) == (3, "", "ERROR: no matching distribution\n")

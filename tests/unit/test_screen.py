@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from pseudo_terminal import on_a_terminal
 
 from spike_ctrl.launching import screen as screens
 from spike_ctrl.launching.screen import LineSplitter, Screen
@@ -47,38 +48,29 @@ def shown(written):
     return rows
 
 
-def on_a_terminal(program, width, code=0, **more):
+def rows_of(program, width, code=0, **more):
     """What stands in each row of a terminal of this width after the program's end; it ends with this exit code."""
-    master, slave = os.openpty()
     ours = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     surroundings = ours | {"TERM": "xterm", "COLUMNS": str(width)} | more
-    with subprocess.Popen([sys.executable, "-c", program], stdout=slave, stderr=slave, env=surroundings) as process:
-        os.close(slave)
-        data = bytearray()
-        try:
-            while part := os.read(master, 65536):
-                data += part
-        except OSError:  # the program has ended
-            pass
-    os.close(master)
-    assert process.returncode == code, data
-    return shown(data.decode())
+    ended, written = on_a_terminal([sys.executable, "-c", program], env=surroundings)
+    assert ended == code, written
+    return shown(written)
 
 
 @pytest.mark.parametrize("width", [24, 40, 80])
 def test_a_line_of_progress_stays_below_rows_and_warnings_and_fits_a_narrow_terminal(width):
     progress = ("2/4 flights, 0:06 left, " + 90 * "y")[:width]
-    assert on_a_terminal(WARNING, width) == ["row 1", "a warning", progress, "after", ""]
+    assert rows_of(WARNING, width) == ["row 1", "a warning", progress, "after", ""]
 
 
 def test_a_terminal_wider_than_the_line_shows_a_bar_of_what_is_done():
-    row, width = on_a_terminal(WARNING, 100)[2], 100
+    row, width = rows_of(WARNING, 100)[2], 100
     bar = row.partition(" 2/4")[0]
     assert len(row) == width and len(bar) == 19 and set(bar) <= set("━╸╺")
 
 
 def test_a_program_that_fails_leaves_its_error_above_and_the_shell_below_the_line_of_progress():
-    rows = on_a_terminal(TWO_LINES + 'raise SystemExit("refused")', 40, code=1)
+    rows = rows_of(TWO_LINES + 'raise SystemExit("refused")', 40, code=1)
     assert rows == ["row 1", "refused", "2/4 flights, 0:06 left, " + 16 * "y", ""]
 
 
@@ -97,7 +89,7 @@ def test_a_table_is_piped_alone_and_its_progress_goes_to_stderr():
 
 
 def test_a_dumb_terminal_and_one_without_rich_get_plain_lines(monkeypatch):
-    plain = on_a_terminal(WARNING, 40, TERM="dumb")
+    plain = rows_of(WARNING, 40, TERM="dumb")
     assert plain == ["1/4 flights, 0:09 left, " + 90 * "x", "row 1", "a warning", "after", ""]
     monkeypatch.setattr(screens, "_rich", lambda: False)
     terminal = Terminal()
@@ -137,7 +129,7 @@ def test_a_line_of_progress_that_ends_stands_once_and_no_older_one_stays_below(m
 def test_what_only_prints_lines_never_imports_rich():
     program = "import sys, io; from spike_ctrl.launching.screen import Screen\n"
     program += "Screen(sys.stdout, lambda: 0.0).line('n', 'x'); print('rich' in sys.modules)"
-    assert on_a_terminal(program, 80) == ["[n] x", "False", ""]
+    assert rows_of(program, 80) == ["[n] x", "False", ""]
 
 
 def test_without_a_terminal_a_live_line_is_printed_once_in_ten_seconds():

@@ -124,63 +124,59 @@ SOFTWARE = """#!/bin/sh
 trap 'echo INFO [px4] Exiting; exit 0' INT
 echo "INFO  [commander] Ready for takeoff!"
 echo "INFO  [commander] Armed by external command"
-read line < "$FLIGHT"
+read line < "$TOLD"
 echo "INFO  [commander] Disarmed by landing"
 while :; do sleep 0.05; done
 """
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_ctrl_c_ends_px4_when_it_is_disarmed_and_a_second_one_at_once(tmp_path, signals):
-    program = tmp_path / "build/px4_sitl_default/bin/px4"
+@contextlib.contextmanager
+def under_spike_ctrl(folder, script):
+    """A script in PX4's place under `spike-ctrl px4 --until-disarmed`, and the pipe that it finds as $TOLD."""
+    program, told = folder / "build/px4_sitl_default/bin/px4", folder / "told"
     program.parent.mkdir(parents=True)
-    program.write_text(SOFTWARE)
+    program.write_text(script)
     program.chmod(0o755)
-    os.mkfifo(tmp_path / "flight")
+    os.mkfifo(told)
     run = subprocess.Popen(
-        [SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path), "--until-disarmed"],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"FLIGHT": str(tmp_path / "flight")},
+        [SPIKE_CTRL, "px4", "sih", "--px4", str(folder), "--until-disarmed"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"TOLD": str(told)},
     )  # fmt: skip
     try:
+        yield run, told
+    finally:
+        run.kill()
+        run.wait()
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_ends_px4_when_it_is_disarmed_and_a_second_one_at_once(tmp_path, signals):
+    with under_spike_ctrl(tmp_path, SOFTWARE) as (run, told):
         while "Armed by external command" not in run.stdout.readline():
             assert run.poll() is None
         run.send_signal(signal.SIGINT)
         if signals == 1:
-            with open(tmp_path / "flight", "w") as flight:  # waits until the vehicle flies
+            with open(told, "w") as flight:  # waits until the vehicle flies
                 assert run.poll() is None
                 flight.write("landed\n")
         else:
             time.sleep(0.5)  # two at once are one signal
             run.send_signal(signal.SIGINT)
             with contextlib.suppress(OSError):  # nobody reads any more, if it has ended already
-                os.close(os.open(tmp_path / "flight", os.O_WRONLY | os.O_NONBLOCK))
+                os.close(os.open(told, os.O_WRONLY | os.O_NONBLOCK))
         assert run.wait(20) == 0
         assert signals == 2 or "Disarmed by landing" in run.stdout.read()
-    finally:
-        run.kill()
-        run.wait()
 
 
 @pytest.mark.parametrize(("code", "starts"), [(0, 3), (3, 1)])
 def test_a_px4_that_was_told_to_shut_down_is_started_anew_and_one_that_fails_is_not(tmp_path, code, starts):
-    program = tmp_path / "build/px4_sitl_default/bin/px4"
-    program.parent.mkdir(parents=True)
-    program.write_text(f"#!/bin/sh\necho up\n[ {code} = 0 ] && read line < $SHUTDOWN\nexit {code}\n")
-    program.chmod(0o755)
-    os.mkfifo(tmp_path / "shutdown")
-    run = subprocess.Popen(
-        [SPIKE_CTRL, "px4", "sih", "--px4", str(tmp_path), "--until-disarmed"],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"SHUTDOWN": str(tmp_path / "shutdown")},
-    )  # fmt: skip
-    try:
+    script = f"#!/bin/sh\necho up\n[ {code} = 0 ] && read line < $TOLD\nexit {code}\n"
+    with under_spike_ctrl(tmp_path, script) as (run, told):
         for number in range(starts):
             while (line := run.stdout.readline()) != "up\n":
                 assert line, "it has ended"
             if code == 0 and number < starts - 1:
-                (tmp_path / "shutdown").write_text("now\n")
+                told.write_text("now\n")
         if code == 0:
             run.send_signal(signal.SIGINT)
         assert run.wait(20) == code
-    finally:
-        run.kill()
-        run.wait()

@@ -35,9 +35,9 @@ def find(name: str, file: str) -> Path:
     return path
 
 
-def prefixes(environment: Mapping[str, str]) -> list[Path]:
-    """Where ROS packages are installed, the first one first: the workspaces that are sourced, then this Python's own."""
-    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+def prefixes(environment: Mapping[str, str], *more: str) -> list[Path]:
+    """Where ROS packages are installed, the first one first: the workspaces that are sourced, more, this Python's own."""
+    found = [*environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep), *more, sys.prefix]
     return [Path(prefix) for prefix in dict.fromkeys(found) if prefix]
 
 
@@ -48,5 +48,5 @@ def _places(name: str) -> list[Path]:
     if (sources / "package.xml").is_file():  # a checkout, whose links lead to the folders at its root, or an unpacked sdist
         places.append((sources / "share" / name).resolve())
     # The installation may hold PREFIX/lib/pythonX.Y/site-packages/spike_ctrl/_files/resources.py.
-    around = [parent.parent for parent in here.parents if parent.name == "lib"]
-    return places + [prefix / "share" / "spike_ctrl" / name for prefix in (*prefixes(os.environ), *around)]
+    around = [str(parent.parent) for parent in here.parents if parent.name == "lib"]
+    return places + [prefix / "share" / "spike_ctrl" / name for prefix in prefixes(os.environ, *around)]

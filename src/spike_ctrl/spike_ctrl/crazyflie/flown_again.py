@@ -14,7 +14,7 @@ from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.crazyflie import fine_flight
 from spike_ctrl.crazyflie.fine_flight import DT, TICKS, DutyCommander, FineVehicle
-from spike_ctrl.evaluation.real_flights import LONGEST_LAG, SENSORS, SPREAD
+from spike_ctrl.evaluation.real_flights import SENSORS, SPREAD, lagged_rmse
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.sim.environment import RATE_HZ
@@ -101,11 +101,7 @@ def judged(flights: Floats, path: Reference) -> Followed:
         return Followed(0.0, math.nan, math.nan, math.nan)
     wanted = path.position[round(LEAD / DT) + TICKS - 1 :: TICKS]
     count = min(len(wanted), flights.shape[1])
-    flown, wanted = flights[alive, :count], wanted[:count]
-    lags = range(int(RATE_HZ * LONGEST_LAG) + 1)
-    rmse = [float(np.sqrt(((flown[:, lag:] - wanted[: count - lag]) ** 2).sum(-1).mean())) for lag in lags]
-    best = int(np.argmin(rmse))
-    return Followed(float(alive.mean()), rmse[0], rmse[best], best / RATE_HZ)
+    return Followed(float(alive.mean()), *lagged_rmse(flights[alive, :count].swapaxes(0, 1), wanted[:count, None]))
 
 
 def table(found: dict[str, dict[str, Followed]]) -> str:

@@ -113,11 +113,19 @@ def follow(controller: Controller, airframe: Airframe, spread: Randomisation, ve
         return RealFlight(0.0, math.nan, math.nan, math.nan, float(found.change.mean()))
     times = path.lead + (1 + np.arange(len(found.error))) / RATE_HZ
     point = np.array([path.at(t).position for t in times])[:, None]
-    flown = found.error[:, alive] + point
+    return RealFlight(
+        float(alive.mean()), *lagged_rmse(found.error[:, alive] + point, point), float(found.change[alive].mean())
+    )
+
+
+def lagged_rmse(flown: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
+    """RMSE (m) of vehicles (T, N, 3) from where they should be (T, 1, 3), at RATE_HZ: as flown, and with the best lag taken
+    out, the same for all; and that lag (s), at most LONGEST_LAG.
+    """
     lags = np.arange(int(RATE_HZ * LONGEST_LAG) + 1)
-    rmse = [_rmse(flown[lag:] - point[: len(point) - lag]) for lag in lags]
+    rmse = [_rmse(flown[lag:] - wanted[: len(wanted) - lag]) for lag in lags]
     best = int(np.argmin(rmse))
-    return RealFlight(float(alive.mean()), rmse[0], rmse[best], best / RATE_HZ, float(found.change[alive].mean()))
+    return rmse[0], rmse[best], best / RATE_HZ
 
 
 def _rmse(error: np.ndarray) -> float:

@@ -13,6 +13,17 @@ def yaw(quaternion: Quaternion) -> float:
     return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
+def rotate(q: Quaternion, v: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The vector turned by the quaternion x, y, z, w: from body to world."""
+    x, y, z, w = q
+    tx, ty, tz = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
+    return (
+        v[0] + w * tx + y * tz - z * ty,
+        v[1] + w * ty + z * tx - x * tz,
+        v[2] + w * tz + x * ty - y * tx,
+    )
+
+
 def tilt(quaternion: Quaternion) -> float:
     """Angle (rad) between the body's z axis and up."""
     x, y, _, _ = quaternion

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import Vector
+from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.flight.state_checks import Sample
 
 LIMIT, MEMORY = 0.8, 0.2  # m/s, s
@@ -47,7 +48,7 @@ class ForceCheck(NamedTuple):
         fresh = sample.received - self.measured <= OLD
         if last is None or force is None or not fresh or not 0 < dt <= PAUSE or sample.reset_counter != last.reset_counter:
             return self._replace(last=sample, sped=(0.0, 0.0, 0.0))
-        x, y, z = _turned(last.quaternion, force)
+        x, y, z = rotate(last.quaternion, force)
         kept = max(1 - dt / MEMORY, 0.0)
         (a, b, c), (u, v, w), (d, e, f) = self.sped, sample.velocity, last.velocity
         sped = a * kept + u - d - dt * x, b * kept + v - e - dt * y, c * kept + w - f - dt * (z - GRAVITY)
@@ -63,10 +64,3 @@ class ForceCheck(NamedTuple):
             return told
         found = self.worst / LIMIT
         return found if not told > found else told
-
-
-def _turned(q: tuple[float, float, float, float], v: Vector) -> Vector:
-    """The vector of the body in the world."""
-    x, y, z, w = q
-    a, b, c = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
-    return v[0] + w * a + y * c - z * b, v[1] + w * b + z * a - x * c, v[2] + w * c + x * b - y * a

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from spike_ctrl.flight.attitude import rotate as rotate
+
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 _HALF_ROOT = math.sqrt(0.5)
@@ -61,17 +63,6 @@ def enu_yaw_from_ned(yaw: float) -> float:
 def ned_yaw_from_enu(yaw: float) -> float:
     """Yaw from north, from yaw (rad) from east. In (-pi, pi]."""
     return wrapped(math.pi / 2 - yaw)
-
-
-def rotate(q: Quaternion, v: Vector) -> Vector:
-    """The vector turned by the quaternion x, y, z, w: from body to world."""
-    x, y, z, w = q
-    tx, ty, tz = 2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])
-    return (
-        v[0] + w * tx + y * tz - z * ty,
-        v[1] + w * ty + z * tx - x * tz,
-        v[2] + w * tz + x * ty - y * tx,
-    )
 
 
 def yaw_of(q: Quaternion) -> float:

@@ -12,7 +12,7 @@ from numba import njit
 
 from spike_ctrl._files.kernel import FASTMATH
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.px4.frames import Quaternion, Vector
+from spike_ctrl.px4.frames import Quaternion, Vector, yaw_of
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -118,8 +118,7 @@ class Plant:
 
     def stand_level(self) -> None:
         """Put it upright and at rest where it is, its nose as it is; the rotors stand."""
-        x, y, z, w = self.state.quaternion
-        yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        yaw = yaw_of(self.state.quaternion)
         dynamics.write(self.buffer, slice(QUATERNION, VELOCITY), [[0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]])
         dynamics.write(self.buffer, slice(VELOCITY, ROTORS), [[0.0] * (ROTORS - VELOCITY)])
         dynamics.write(self.buffer, dynamics.ROTOR_ROWS, [[0.0] * 4])
