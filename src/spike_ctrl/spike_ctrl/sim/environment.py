@@ -170,7 +170,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._earlier = np.where(who[:, None], self._hovering(), self._earlier)
         if self._terms:
             self._terms.reset(who)
-        self._measure()
+        self._voltage = None
         return self._sensed(observation, who), {}
 
     def step(self, actions: Floats) -> Stepped:
@@ -204,7 +204,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 flight["r"] -= np.where(ended, self._terms.charged(), 0)
                 flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
-        self._measure()
+        self._voltage = None
         return self._sensed(observation, begun), reward, terminated, truncated, info
 
     def _exchange(self, begun: Flags) -> None:
@@ -243,16 +243,16 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         sensed: Floats = observation + scale * NOISE * noise
         return sensed
 
-    def _measure(self) -> None:
-        """Measure the batteries' voltages, V."""
-        if self.airframe.battery is not None:
+    @property
+    def voltage(self) -> Floats | None:
+        """Voltages (N,) of the batteries as they are measured, V; None: the airframe has no battery.
+
+        They are measured when they are first asked for in a step, since few policies want them.
+        """
+        if self._voltage is None and self.airframe.battery is not None:
             self._voltage = self.read(dynamics.VOLTAGE)
             if deviation := np.float32(self.task.randomisation.sensors.voltage):
                 self._voltage += deviation * self._voltage_noise.standard_normal(self.num_envs, dtype=np.float32)
-
-    @property
-    def voltage(self) -> Floats | None:
-        """Voltages (N,) of the batteries as they are measured, V; None: the airframe has no battery."""
         return self._voltage
 
     @property
