@@ -1,8 +1,13 @@
-"""A rehearsed flight: the supervisor with a model of vehicle, policy, guide and autopilot, in virtual time."""
+"""A rehearsed flight: the supervisor with a model of vehicle, policy, guide and autopilot, in virtual time. And a
+checkout of the Crazyflie's firmware whose bindings are a stand-in.
+"""
 
 import copy
 import math
+import shutil
+import sys
 
+import fake_cffirmware
 import pytest
 
 from spike_ctrl.flight.answer_checks import Answer, Identity
@@ -212,3 +217,13 @@ def _engaged():
 def flight(_engaged):
     """The policy flies, in the air, at 100 Hz."""
     return copy.deepcopy(_engaged)
+
+
+@pytest.fixture
+def firmware(tmp_path, monkeypatch):
+    """A checkout of the Crazyflie's firmware whose bindings are built."""
+    (tmp_path / "build").mkdir()
+    shutil.copy(fake_cffirmware.__file__, tmp_path / "build" / "cffirmware.py")
+    monkeypatch.delitem(sys.modules, "cffirmware", raising=False)
+    yield tmp_path
+    sys.modules.pop("cffirmware", None)

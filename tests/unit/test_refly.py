@@ -7,12 +7,9 @@
 - in words: bindings that are not built, a bag without set-points, nothing to fly
 """
 
-import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-import fake_cffirmware
 import numpy as np
 import pytest
 
@@ -20,6 +17,7 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.crazyflie import fine_flight, firmware_bindings, flown_again
+from spike_ctrl.crazyflie.erring_estimate import ErringEstimate
 from spike_ctrl.crazyflie.fine_flight import FineVehicle, PolicyOnBoard
 from spike_ctrl.crazyflie.firmware_bindings import CURVE, FULL, THRUST_MAX, Compensation, Estimate, StockController
 from spike_ctrl.evaluation.tracking import hovering
@@ -36,16 +34,6 @@ LEVEL = Estimate(np.zeros(3), np.array([0, 0, 0, 1.0]), np.zeros(3), np.zeros(3)
 @pytest.fixture(scope="module")
 def craft():
     return airframe.load("crazyflie_real")
-
-
-@pytest.fixture
-def firmware(tmp_path, monkeypatch):
-    """A checkout whose bindings are built."""
-    (tmp_path / "build").mkdir()
-    shutil.copy(fake_cffirmware.__file__, tmp_path / "build" / "cffirmware.py")
-    monkeypatch.delitem(sys.modules, "cffirmware", raising=False)
-    yield tmp_path
-    sys.modules.pop("cffirmware", None)
 
 
 def test_a_motors_voltage_is_the_root_of_the_firmwares_cubic():
@@ -74,7 +62,7 @@ def test_ticks_of_a_millisecond_move_the_vehicle_as_steps_of_ten_do(craft):
     craft = replace(craft, dead_time=0.015)
     environment, _ = hovering(craft, 1, 100, Randomisation())
     (rows,) = fine_flight.plants(craft, Randomisation(), 1)
-    vehicle = FineVehicle(craft, rows, SensorSettings(), np.zeros(3), seed=0)
+    vehicle = FineVehicle(craft, rows, np.zeros(3))
     command = np.array([[0.80, 0.81, 0.82, 0.81]], np.float32)
     for _ in range(40):
         environment.step(action_mapping.action(command))
@@ -86,34 +74,34 @@ def test_ticks_of_a_millisecond_move_the_vehicle_as_steps_of_ten_do(craft):
 
 def test_an_estimate_is_late_in_position_and_errs_by_what_it_is_told(craft):
     (rows,) = fine_flight.plants(craft, Randomisation(), 1)
-    vehicle = FineVehicle(craft, rows, SensorSettings(delay=0.04), np.array([1.0, 2.0, 3.0]), seed=1)
-    late, seen, been = vehicle._late, [], []
+    vehicle, estimate = FineVehicle(craft, rows, np.array([1.0, 2.0, 3.0])), ErringEstimate(SensorSettings(delay=0.04), 1)
+    late, seen, been = estimate.late, [], []
     assert 0 < late <= 40
     for _ in range(300):
-        sight, _ = vehicle.look()
+        sight, _ = estimate.look(vehicle)
         seen.append(sight.position)
         been.append(vehicle.position)
         vehicle.fly([0.4] * 4)
     np.testing.assert_allclose(np.array(seen)[late:], np.array(been)[:-late], atol=1e-6)
-    noisy = FineVehicle(craft, rows, SensorSettings(gyro=0.5, gyro_yaw=0.1), np.zeros(3), seed=2)
-    rates = []
+    noisy, rates = ErringEstimate(SensorSettings(gyro=0.5, gyro_yaw=0.1), 2), []
+    still = FineVehicle(craft, rows, np.zeros(3))
     for _ in range(4000):
-        rates.append(noisy.look()[0].rates)
-        noisy._tick += 1
-    assert np.std(rates, axis=0)[::10] == pytest.approx(
-        0.5 * np.sqrt(2 / 3), rel=0.15
-    )  # straight lines between white samples
+        rates.append(noisy.look(still)[0].rates)
+        still.tick += 1
+    straight = np.sqrt(2 / 3)  # of the deviation is left on straight lines between white samples
+    assert np.std(rates, axis=0) == pytest.approx([0.5 * straight, 0.5 * straight, 0.1 * straight], rel=0.15)
 
 
 def test_a_policy_hovers_as_the_app_would_fly_it(craft):
     policy = checkpoint.load(resources.folder("models") / "crazyflie_real.safetensors").compiled()
     (rows,) = fine_flight.plants(craft, Randomisation(), 1)
     point = np.tile([0.0, 0.0, 1.0], (3000, 1))
-    vehicle = FineVehicle(craft, rows, SensorSettings(), point[0], seed=0)
-    flown = fine_flight.fly(PolicyOnBoard(policy, craft), vehicle, point, np.zeros_like(point), lost=1.0)
-    assert np.linalg.norm(flown[-50:] - point[0], axis=1).max() < 0.03
-    fallen = fine_flight.fly(Falling(), vehicle, point, np.zeros_like(point), lost=0.5)
-    assert np.isfinite(fallen[0]).all() and np.isnan(fallen[-1]).all()
+    vehicle, exact = FineVehicle(craft, rows, point[0]), ErringEstimate(SensorSettings(), 0)
+    flown = fine_flight.fly(PolicyOnBoard(policy, craft), vehicle, exact, point, np.zeros_like(point), lost=1.0)
+    assert np.linalg.norm(flown.position[-50:] - point[0], axis=1).max() < 0.03
+    assert np.nanmax(flown.error) < 1e-3
+    fallen = fine_flight.fly(Falling(), vehicle, exact, point, np.zeros_like(point), lost=0.5)
+    assert np.isfinite(fallen.position[0]).all() and np.isnan(fallen.position[-1]).all()
 
 
 class Falling:
@@ -189,7 +177,14 @@ def test_the_verb_flies_policy_and_firmware_beside_the_vehicle_of_the_flight(fir
     asked = ["refly", str(tmp_path / "bag"), "--model", str(model), "--firmware", str(firmware), "--plants", "1"]
     assert main([*asked, "--json", str(tmp_path / "refly.json")]) == 0
     table = capsys.readouterr().out
-    for name in ("the flight itself", "crazyflie_real", "firmware's PID", "firmware's Mellinger", "17.3 / 17.3"):
+    for name in (
+        "the flight itself",
+        "crazyflie_real",
+        "firmware's PID",
+        "firmware's Mellinger",
+        "17.3 / 17.3",
+        "estimate off by, RMS",
+    ):
         assert name in table
     assert '"rmse_m"' in (tmp_path / "refly.json").read_text()
 

@@ -1,8 +1,8 @@
 """Fly recorded references again, beside the firmware's controllers.
 
 The plant is the airframe as it was identified, with its spread, a battery, and an estimate that errs, in ticks of 1 ms. With
---firmware also its PID and Mellinger controller fly, from the Python bindings that the firmware's make has built there. The
-first column is the vehicle of the flight itself.
+--firmware also its PID and Mellinger controller fly, from the Python bindings that the firmware's make has built there; with
+--estimator, all fly on what its Kalman filter makes of their sensors. The first column is the vehicle of the flight itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ GROUP = "recordings"
 EXAMPLES = """
 spike-ctrl refly bags/* --model models/crazyflie_real.safetensors
 spike-ctrl refly bags/* --model models/crazyflie_real.safetensors --firmware ../crazyflie-firmware --json refly.json
+spike-ctrl refly bags/* --model models/crazyflie_real.safetensors --firmware ../crazyflie-firmware --estimator flow
 """
+ESTIMATORS = ("measured", "pose", "position", "flow")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", nargs="+", default=[], type=Path, metavar="MODEL", help="checkpoints of layout motors")
     parser.add_argument(
         "--firmware", type=Path, metavar="DIR", help="a checkout of the Crazyflie's firmware whose Python bindings are built"
+    )
+    parser.add_argument(
+        "--estimator",
+        choices=ESTIMATORS,
+        default="measured",
+        help="measured: the true state, with the errors of a real vehicle's estimate (default); the others: the firmware's "
+        "Kalman filter, told poses or positions by motion capture, or by its flow deck what it sees below",
     )
     parser.add_argument(
         "--airframe", default="crazyflie_real", help="a name or a path to a YAML file (default: crazyflie_real)"
@@ -48,7 +57,9 @@ def run(options: argparse.Namespace) -> int:
         output_paths.require_file("--json", options.json)
     vehicle = airframe.load(options.airframe)
     vehicle.require_layout("motors")
-    commanders = _commanders(options)
+    firmware = _firmware(options)
+    estimator = _estimator(options, firmware)
+    commanders = _commanders(options, firmware)
     paths = [flown_again.reference(bag) for bag in options.bags]
     if twice := {path.name for path in paths if [other.name for other in paths].count(path.name) > 1}:
         raise UsageError(f"{', '.join(sorted(twice))}: found bags of one name, wanted each once")
@@ -63,25 +74,59 @@ def run(options: argparse.Namespace) -> int:
 
     for path in paths:
         found[path.name] = {"the flight itself": flown_again.judged(path.flown[None], path)} | {
-            label: flown_again.follow(commander, vehicle, path, options.plants, shown)
+            label: flown_again.follow(commander, vehicle, path, options.plants, estimator, shown)
             for label, commander in commanders.items()
         }
     end_progress()
     print(
-        f"airframe {vehicle.name}, {options.plants} plants, estimates that err; vehicles {flown_again.LOST:g} m off are lost"
+        f"airframe {vehicle.name}, {options.plants} plants, {_words(options.estimator)}; "
+        f"vehicles {flown_again.LOST:g} m off are lost"
     )
     print(flown_again.table(found))
+    print(flown_again.estimates(found))
     if options.json:
         figures = {name: {label: one.to_dict() for label, one in followed.items()} for name, followed in found.items()}
-        about = {"airframe": vehicle.name, "plants": options.plants}
+        about = {"airframe": vehicle.name, "plants": options.plants, "estimator": options.estimator}
         output_paths.write_json("--json", options.json, about | {"flights": figures})
     return 0
 
 
-def _commanders(options) -> dict:
+def _words(estimator: str) -> str:
+    return "estimates that err" if estimator == "measured" else f"estimates of the firmware's Kalman filter ({estimator})"
+
+
+def _firmware(options):
+    from spike_ctrl.crazyflie import firmware_bindings, firmware_estimator
+
+    if options.firmware is None:
+        if options.estimator != "measured":
+            raise UsageError(
+                f"--estimator {options.estimator}: found no --firmware, wanted it: the filter is the firmware's own"
+            )
+        return None
+    try:
+        found = firmware_bindings.load(options.firmware)
+        if options.estimator != "measured":
+            firmware_estimator.require(found, options.firmware)
+    except firmware_bindings.FirmwareError as error:
+        raise UsageError(str(error)) from None
+    return found
+
+
+def _estimator(options, firmware):
+    from spike_ctrl.crazyflie.erring_estimate import ErringEstimate
+    from spike_ctrl.crazyflie.firmware_estimator import FirmwareKalman
+    from spike_ctrl.evaluation.real_flights import SENSORS
+
+    if options.estimator == "measured":
+        return lambda seed: ErringEstimate(SENSORS, seed)
+    return lambda seed: FirmwareKalman(firmware, options.estimator, SENSORS, seed)
+
+
+def _commanders(options, firmware) -> dict:
     from spike_ctrl import airframe
-    from spike_ctrl.crazyflie import firmware_bindings
     from spike_ctrl.crazyflie.fine_flight import PolicyOnBoard
+    from spike_ctrl.crazyflie.firmware_bindings import StockController
     from spike_ctrl.policy import checkpoint
 
     found = {}
@@ -89,11 +134,7 @@ def _commanders(options) -> dict:
         loaded = checkpoint.load(model)
         checkpoint.require(loaded.manifest.contract, {"action": "motors", "rate_hz": 100.0}, str(model))
         found[model.stem] = PolicyOnBoard(loaded.compiled(), airframe.load(loaded.manifest.contract.airframe))
-    if options.firmware is not None:
-        try:
-            firmware = firmware_bindings.load(options.firmware)
-        except firmware_bindings.FirmwareError as error:
-            raise UsageError(str(error)) from None
+    if firmware is not None:
         labels = {"pid": "firmware's PID", "mellinger": "firmware's Mellinger"}
-        found |= {label: firmware_bindings.StockController(firmware, kind) for kind, label in labels.items()}
+        found |= {label: StockController(firmware, kind) for kind, label in labels.items()}
     return found

@@ -1,25 +1,24 @@
-"""A flight in ticks of 1 ms, as the Crazyflie's firmware counts them: the plant, what its estimator says, who commands.
+"""A flight in ticks of 1 ms, as the Crazyflie's firmware counts them: the plant, who estimates, who commands.
 
-The plant is one that `evaluation.real_flights` draws, and the estimate errs as it does there, with new errors every 10 ms
-and straight lines between them. Position and velocity are late; attitude and body rates, which the vehicle measures itself,
-are not.
+The plant is one that `evaluation.real_flights` draws.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.crazyflie.firmware_bindings import FULL, THRUST_MAX, Compensation, Estimate, capped, motor_force
 from spike_ctrl.evaluation.tracking import hovering
+from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim import dynamics, observation
 from spike_ctrl.sim.randomisation import Randomisation
-from spike_ctrl.sim.sensor_errors import SensorErrors, SensorSettings
 
 TICKS = 10  # in a control step
 DT = 1e-3  # s
@@ -33,6 +32,12 @@ class DutyCommander(Protocol):
     def begin(self) -> None: ...
 
     def duty(self, sight: Estimate, position: Floats, velocity: Floats, volts: float) -> list[float]: ...
+
+
+class StateEstimator(Protocol):
+    """Who sees: `look` once a tick gives an estimate of the vehicle's state, and the measured voltage (V)."""
+
+    def look(self, vehicle: FineVehicle) -> tuple[Estimate, float]: ...
 
 
 class PolicyOnBoard:
@@ -78,68 +83,84 @@ def plants(airframe: Airframe, spread: Randomisation, count: int) -> list[Floats
 
 
 class FineVehicle:
-    """One vehicle, tick by tick. rows: of `plants`. start (3, m): where it hovers. seed: of the estimate's errors."""
+    """One vehicle, tick by tick. rows: of `plants`. start (3, m): where it hovers."""
 
-    def __init__(self, airframe: Airframe, rows: Floats, sensors: SensorSettings, start: Floats, seed: int) -> None:
+    def __init__(self, airframe: Airframe, rows: Floats, start: Floats) -> None:
         self._buffer = dynamics.allocate(1, airframe)
         dynamics.write(self._buffer, slice(0, dynamics.ROWS), rows[None])
         dynamics.write(self._buffer, slice(0, 3), start[None])
         self._rows = dynamics.rows(self._buffer)[0, :, 0]
         self._plant = dynamics.geometry(airframe), dynamics.extension(airframe, DT, late=True)
-        self._random, self._sensors = np.random.default_rng([seed, 6]), sensors
-        self._errors = SensorErrors(sensors, 1, 1 / (TICKS * DT))
-        self._errors.begin(np.ones(1, bool), self._random)
-        self._late, self._dead = (round(TICKS * float(self._errors.delay[0])), round(float(rows[dynamics.DEAD_TIME]) / DT))
-        self._places = np.tile(self._rows[[*range(3), *range(dynamics.VELOCITY, dynamics.RATES)]], (HISTORY, 1))
+        self._dead = round(float(rows[dynamics.DEAD_TIME]) / DT)
+        self._states = np.tile(self._rows[: dynamics.ROTORS], (HISTORY, 1))
         self._given = np.full((HISTORY, 4), airframe.hover, np.float32)
-        self._before = self._after = self._draw()
-        self._tick, self._noise = 0, 0.0
+        self.tick = 0
 
     @property
     def position(self) -> Floats:
         """Where it is (3,), m."""
         return self._rows[:3].copy()
 
-    def look(self) -> tuple[Estimate, float]:
-        """What the estimator says, and the measured voltage (V)."""
-        if self._tick % TICKS == 0:
-            self._before, self._after = self._after, self._draw()
-            self._noise = self._sensors.voltage * self._random.standard_normal()
-        share = np.float32(self._tick % TICKS / TICKS)
-        error = (1 - share) * self._before + share * self._after
-        place = self._places[(self._tick - self._late) % HISTORY] + error[:6]
-        x, y, z, w = self._rows[3:7]
-        a, b, c = error[6:9] / 2  # a small turn about the body's axes
-        turned = np.array(
-            [x + w * a + y * c - z * b, y + w * b + z * a - x * c, z + w * c + x * b - y * a, w - x * a - y * b - z * c]
-        )
-        rates = self._rows[dynamics.RATES : dynamics.ROTORS] + error[9:]
-        sight = Estimate(place[:3], turned / np.linalg.norm(turned), place[3:], rates)
-        return sight, float(self._rows[dynamics.VOLTAGE]) + self._noise
+    @property
+    def volts(self) -> float:
+        """Of its battery."""
+        return float(self._rows[dynamics.VOLTAGE])
+
+    def ago(self, ticks: int) -> Estimate:
+        """Its true state, at most HISTORY ticks ago."""
+        state = self._states[(self.tick - ticks) % HISTORY]
+        cuts = dynamics.QUATERNION, dynamics.VELOCITY, dynamics.RATES
+        return Estimate(*(part.copy() for part in np.split(state, cuts)))
+
+    @property
+    def specific_force(self) -> Floats:
+        """What an accelerometer shows: acceleration less gravity (3,), m/s^2, in the body's axes, over the last tick."""
+        now, before = self.ago(0), self.ago(1)
+        a, b, c = (now.velocity - before.velocity) / DT
+        x, y, z, w = map(float, now.quaternion)
+        return np.array(rotate((-x, -y, -z, w), (float(a), float(b), float(c) + GRAVITY)))
 
     def fly(self, duty: list[float]) -> None:
         """One tick with these duties, which take effect after the vehicle's dead time."""
-        self._given[self._tick % HISTORY] = duty
-        self._rows[dynamics.COMMAND_ROWS] = self._given[(self._tick - self._dead) % HISTORY]
+        self._given[self.tick % HISTORY] = duty
+        self._rows[dynamics.COMMAND_ROWS] = self._given[(self.tick - self._dead) % HISTORY]
         dynamics.step(self._buffer, np.float32(DT), *self._plant)
-        self._tick += 1
-        place = self._places[self._tick % HISTORY]
-        place[:3], place[3:] = self._rows[:3], self._rows[dynamics.VELOCITY : dynamics.RATES]
-
-    def _draw(self) -> Floats:
-        found: Floats = self._errors.advance(1, self._random)[0][0, :, 0].copy()
-        return found
+        self.tick += 1
+        self._states[self.tick % HISTORY] = self._rows[: dynamics.ROTORS]
 
 
-def fly(commander: DutyCommander, vehicle: FineVehicle, position: Floats, velocity: Floats, lost: float) -> Floats:
-    """Follow set-points (T, 3), one a tick. Gives positions (T / TICKS, 3); once `lost` (m) off, the rest is NaN."""
-    found = np.full((len(position) // TICKS, 3), np.nan)
+class FineFlight(NamedTuple):
+    """A flight, every 10 ms; NaN once it is lost. position (T, 3, m). error (T, 3): how far the estimate was from the true
+    state, in position (m), velocity (m/s) and attitude (rad)."""
+
+    position: Floats
+    error: Floats
+
+
+def fly(
+    commander: DutyCommander,
+    vehicle: FineVehicle,
+    estimator: StateEstimator,
+    position: Floats,
+    velocity: Floats,
+    lost: float,
+) -> FineFlight:
+    """Follow set-points (T, 3), one a tick, until they end or the vehicle is `lost` (m) off."""
+    found = FineFlight(*(np.full((len(position) // TICKS, 3), np.nan) for _ in range(2)))
     commander.begin()
-    for tick in range(TICKS * len(found)):
-        sight, volts = vehicle.look()
+    for tick in range(TICKS * len(found.position)):
+        sight, volts = estimator.look(vehicle)
+        if tick % TICKS == 0:
+            found.error[tick // TICKS] = _distances(sight, vehicle.ago(0))
         vehicle.fly(commander.duty(sight, position[tick], velocity[tick], volts))
         if tick % TICKS == TICKS - 1:
-            here = found[tick // TICKS] = vehicle.position
+            here = found.position[tick // TICKS] = vehicle.position
             if not np.linalg.norm(here - position[tick]) <= lost:
                 break
     return found
+
+
+def _distances(sight: Estimate, true: Estimate) -> tuple[float, float, float]:
+    near = min(1.0, abs(float(np.dot(sight.quaternion, true.quaternion))))
+    apart = [float(np.linalg.norm(a - b)) for a, b in ((sight.position, true.position), (sight.velocity, true.velocity))]
+    return apart[0], apart[1], 2 * math.acos(near)

@@ -13,7 +13,8 @@ from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.crazyflie import fine_flight
-from spike_ctrl.crazyflie.fine_flight import DT, TICKS, DutyCommander, FineVehicle
+from spike_ctrl.crazyflie.erring_estimate import ErringEstimate
+from spike_ctrl.crazyflie.fine_flight import DT, TICKS, DutyCommander, FineVehicle, StateEstimator
 from spike_ctrl.evaluation.real_flights import SENSORS, SPREAD, lagged_rmse
 from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.reader import read
@@ -41,16 +42,21 @@ class Reference(NamedTuple):
 class Followed(NamedTuple):
     """How a reference was followed: share of the vehicles that were never lost; of the others RMSE (m) as flown, and with
     the best lag (s) taken out, the same for all.
+
+    estimate: RMS of what the estimate was off by, of all vehicles: position (m), velocity (m/s), attitude (rad).
     """
 
     survival: float
     rmse: float
     rmse_lagged: float
     lag: float
+    estimate: tuple[float, float, float] = (math.nan, math.nan, math.nan)
 
     def to_dict(self) -> dict[str, float | None]:
         """The figures for machines; null where nobody survived."""
         named = {"survival": self.survival, "rmse_m": self.rmse, "rmse_lag_corrected_m": self.rmse_lagged, "lag_s": self.lag}
+        units = ("estimate_position_m", "estimate_velocity_m_s", "estimate_attitude_rad")
+        named |= dict(zip(units, self.estimate, strict=True))
         return {name: value if math.isfinite(value) else None for name, value in named.items()}
 
 
@@ -83,15 +89,23 @@ def follow(
     airframe: Airframe,
     path: Reference,
     vehicles: int,
+    estimator: Callable[[int], StateEstimator] = lambda seed: ErringEstimate(SENSORS, seed),
     shown: Callable[[], None] = lambda: None,
 ) -> Followed:
-    """Fly a reference by that many plants of `real_flights.SPREAD`. shown: called after each of them."""
+    """Fly a reference by that many plants of `real_flights.SPREAD`. estimator: gives that of the vehicle of a number.
+    shown: called after each of them.
+    """
     flights = []
     for number, rows in enumerate(fine_flight.plants(airframe, SPREAD, vehicles)):
-        vehicle = FineVehicle(airframe, rows, SENSORS, path.position[0], number)
-        flights.append(fine_flight.fly(commander, vehicle, path.position, path.velocity, LOST))
+        vehicle = FineVehicle(airframe, rows, path.position[0])
+        flights.append(fine_flight.fly(commander, vehicle, estimator(number), path.position, path.velocity, LOST))
         shown()
-    return judged(np.array(flights)[:, round(RATE_HZ * LEAD) :], path)
+    lead = round(RATE_HZ * LEAD)
+    errors = np.array([flight.error for flight in flights])[:, lead:].reshape(-1, 3)
+    seen = errors[np.isfinite(errors).all(1)]
+    rms = np.sqrt((seen**2).mean(0)) if len(seen) else np.full(3, np.nan)
+    found = judged(np.array([flight.position for flight in flights])[:, lead:], path)
+    return found._replace(estimate=(float(rms[0]), float(rms[1]), float(rms[2])))
 
 
 def judged(flights: Floats, path: Reference) -> Followed:
@@ -121,12 +135,24 @@ def _cell(found: Followed) -> str:
     return f"{100 * found.rmse:.1f} / {100 * found.rmse_lagged:.1f}{lost}"
 
 
+def estimates(found: dict[str, dict[str, Followed]]) -> str:
+    """What the estimates were off by, for each who followed, over all flights."""
+    rows = [["estimate off by, RMS", "position cm", "velocity cm/s", "attitude deg"]]
+    for who in next(iter(found.values())):
+        position, velocity, attitude = _mean([followed[who] for followed in found.values()]).estimate
+        if math.isfinite(position):
+            rows.append([who, f"{100 * position:.1f}", f"{100 * velocity:.1f}", f"{math.degrees(attitude):.1f}"])
+    return text_table(rows)
+
+
 def _mean(found: Sequence[Followed]) -> Followed:
     flown = [one for one in found if one.survival]
     if not flown:
         return Followed(0.0, math.nan, math.nan, math.nan)
     survival = float(np.mean([one.survival for one in found]))
-    return Followed(survival, *(float(np.mean(column)) for column in list(zip(*flown, strict=True))[1:]))
+    estimate = [float(np.mean(column)) for column in zip(*(one.estimate for one in flown), strict=True)]
+    followed = (float(np.mean(column)) for column in list(zip(*flown, strict=True))[1:4])
+    return Followed(survival, *followed, estimate=(estimate[0], estimate[1], estimate[2]))
 
 
 def _at(when: Floats, time: Floats, values: Floats) -> Floats:
