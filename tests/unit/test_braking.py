@@ -59,7 +59,7 @@ def test_at_the_wall_no_speed_towards_it_is_granted_and_any_away_from_it():
 def test_a_granted_set_point_reaches_the_wanted_one_and_braking_from_its_speed_ends_inside():
     point, wanted, times = SetPoint((-2.0, 0.0, 1.0)), SetPoint((2.5, 1.0, 2.0), yaw=0.4), 0
     while point != wanted:
-        after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0)
+        after = grant(point, wanted, 0.01, CAGE, BRAKING, (4.0, ACCELERATION))
         moving = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
         assert BRAKING.beyond(point.position, moving, *CAGE.stopping_box) <= 1e-6 and math.hypot(*moving) <= 4.0 + 1e-6
         point, times = after, times + 1
@@ -69,7 +69,7 @@ def test_a_granted_set_point_reaches_the_wanted_one_and_braking_from_its_speed_e
 def test_a_trajectory_is_caught_up_with_and_then_followed_exactly():
     path, point = Trajectory("circle", size=1.0, period=6.0), SetPoint((1.0, -1.0, 1.5))
     for n in range(1, 800):
-        point = grant(point, path.at(n * 0.01), 0.01, CAGE, BRAKING, 4.0, on_path=True)
+        point = grant(point, path.at(n * 0.01), 0.01, CAGE, BRAKING, (4.0, ACCELERATION), on_path=True)
     assert point == path.at(7.99)
 
 
@@ -79,7 +79,7 @@ def test_whatever_the_wanted_set_point_does_the_granted_one_moves_as_a_vehicle_c
         if n % 50 == 0:  # each half second another place and another velocity
             place, speed = dice.uniform(*CAGE.box), dice.uniform(-3, 3, 3)
             wanted = SetPoint(tuple(place.tolist()), tuple(speed.tolist()), float(dice.uniform(-3, 3)))
-        after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0)
+        after = grant(point, wanted, 0.01, CAGE, BRAKING, (4.0, ACCELERATION))
         moved = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
         assert moved == pytest.approx(after.velocity, abs=0.11) and math.hypot(*after.velocity) <= 4.0
         assert abs(math.remainder(after.yaw - point.yaw, 2 * math.pi)) <= TURN * 0.01 + 1e-9
@@ -92,9 +92,9 @@ def test_whatever_the_wanted_set_point_does_the_granted_one_moves_as_a_vehicle_c
 
 def test_a_set_point_that_moves_comes_to_rest_no_nearer_than_it_can():
     point = SetPoint((0.0, 0.0, 1.5), (1.2, 0.0, 0.0))
-    rest = at_rest(point)
+    rest = at_rest(point, ACCELERATION)
     while point.position != rest:
-        point = grant(point, SetPoint(rest), 0.01, CAGE, BRAKING, 4.0)
+        point = grant(point, SetPoint(rest), 0.01, CAGE, BRAKING, (4.0, ACCELERATION))
         assert point.position[0] <= rest[0] + 1e-9
     assert point.velocity == (0.0, 0.0, 0.0)
 

@@ -55,6 +55,10 @@ class Envelope:
         name, value, limit, unit = max(values, key=lambda item: item[1] / item[2])
         return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
 
+    def is_upset(self, sample: Sample) -> bool:
+        """Whether tilt or body rate is beyond its limit."""
+        return tilt(sample.quaternion) > self.tilt or math.hypot(*sample.rates) > self.rate
+
     def is_tumbling(self, sample: Sample) -> bool:
         """Whether tilt or body rate is farther out than a sound guide ever flies, whose tilt ends at 60 degrees."""
         return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate

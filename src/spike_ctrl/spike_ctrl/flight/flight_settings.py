@@ -13,6 +13,7 @@ from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.geofence import Cage, CageError
+from spike_ctrl.flight.granted_setpoint import ACCELERATION, acceleration
 from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
@@ -37,8 +38,8 @@ class FlightSettings:
     """Settings that bridge, supervisor and preflight share.
 
     layout: of the actions. hover: the collective action that carries the weight. spooling: the collective action while the
-    rotors come up to speed after arming. stall: longest time (s) between two steps of the supervisor. stalls: most control
-    periods without a step in the last 100.
+    rotors come up to speed after arming. acceleration: of granted set-points (m/s^2). stall: longest time (s) between two
+    steps of the supervisor. stalls: most control periods without a step in the last 100.
     """
 
     layout: str = "rates"
@@ -49,6 +50,7 @@ class FlightSettings:
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
     braking: Braking = Braking()
+    acceleration: float = within(ACCELERATION, 0.01, 20.0)
     consistency: ConsistencyLimits = ConsistencyLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
@@ -114,10 +116,12 @@ def settings_for(
                 rates_age=max(default.rates_age, least),
                 attitude_age=max(default.attitude_age, least),
                 state_age=max(default.state_age, least),
+                guide_late_states=default.guide_late_states if rates else default.late_states,
             ),
             estimate=estimate,
             answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
             cage=_cage(cage),
+            acceleration=acceleration(airframe.thrust_to_weight),
             ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
         )
     except CageError as error:
@@ -153,6 +157,7 @@ def _check_order(settings: FlightSettings) -> None:
         ("state_age", "guide_age", state),
         ("future", "delay", state),
         ("late", "silent", answers),
+        ("late_states", "guide_late_states", state),
         ("spike_low", "spike_high", answers),
         ("battery_critical", "battery_low", autopilot),
     ):

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.geofence import Cage
 
 SHARE, PATH_SHARE = 0.5, 0.72  # of the largest speed, to a set-point and on a trajectory: a vehicle does not follow exactly
-ACCELERATION = 2.0  # m/s^2
+ACCELERATION = 2.0  # m/s^2, most: a vehicle with little thrust has less (`acceleration`)
+SPARE = 0.2  # of the thrust beyond the weight: the rest is for plants that differ, for wind, and to catch up
 TURN = 0.5  # rad/s
 CLOSING = 4.0  # 1/s: what is left of a way is closed at so much of it per second
 ARRIVED = 1e-3  # m
@@ -24,10 +26,16 @@ LONGEST = 0.1  # s: after a longer pause it goes on as after so long
 LOOKS = 100  # at so many points of its lead, and of its two periods, the speed of a trajectory is looked at
 
 
+def acceleration(thrust_to_weight: float) -> float:
+    """The acceleration (m/s^2) of the set-points of a vehicle: with its rotors at their limits it could not be steered."""
+    return min(ACCELERATION, SPARE * (thrust_to_weight - 1) * GRAVITY)
+
+
 def grant(
-    before: SetPoint, wanted: SetPoint, dt: float, cage: Cage, braking: Braking, most: float, on_path: bool = False
-) -> SetPoint:
-    """The set-point `dt` s after `before`, in the cage as it lies. most: m/s, largest speed.
+    before: SetPoint, wanted: SetPoint, dt: float, cage: Cage, braking: Braking, limits: tuple[float, float],
+    on_path: bool = False,
+) -> SetPoint:  # fmt: skip
+    """The set-point `dt` s after `before`, in the cage as it lies. limits: of its speed (m/s) and acceleration (m/s^2).
 
     on_path: the wanted set-point is on a trajectory that was granted.
     """
@@ -36,6 +44,7 @@ def grant(
     dt = min(max(dt, 0.0), LONGEST)
     wanted = wanted._replace(yaw=_turned(before.yaw, wanted.yaw, TURN * dt))
     low, high = cage.stopping_box
+    most, gain = limits
 
     def slowed(place: Vector, velocity: Vector, share: float) -> Vector:
         fast = math.hypot(*velocity)
@@ -49,20 +58,20 @@ def grant(
         return wanted
     (a, b, c), (x, y, z), (u, v, w) = wanted.position, before.position, wanted.velocity
     far = math.dist(wanted.position, before.position)
-    if far <= ARRIVED and math.dist(wanted.velocity, before.velocity) <= ACCELERATION * dt:
+    if far <= ARRIVED and math.dist(wanted.velocity, before.velocity) <= gain * dt:
         return wanted
-    closing = min(CLOSING, math.sqrt(ACCELERATION / max(far, ARRIVED)))
+    closing = min(CLOSING, math.sqrt(gain / max(far, ARRIVED)))
     share = PATH_SHARE if on_path else SHARE
     aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
-    u, v, w = slowed(before.position, _towards(before.velocity, aim, ACCELERATION * dt), share)
-    u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box)
+    u, v, w = slowed(before.position, _towards(before.velocity, aim, gain * dt), share)
+    u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
     return SetPoint((x + u * dt, y + v * dt, z + w * dt), (u, v, w), wanted.yaw)
 
 
-def at_rest(point: SetPoint) -> Vector:
-    """Where (m) a granted set-point that moves can come to rest."""
+def at_rest(point: SetPoint, gain: float) -> Vector:
+    """Where (m) a granted set-point that moves can come to rest. gain: m/s^2, its acceleration."""
     (x, y, z), (u, v, w) = point.position, point.velocity
-    time = math.hypot(u, v, w) / ACCELERATION
+    time = math.hypot(u, v, w) / gain
     return x + time * u, y + time * v, z + time * w
 
 
@@ -95,13 +104,13 @@ def _caught_up(before: SetPoint, wanted: SetPoint, dt: float) -> bool:
     return math.dist(wanted.velocity, before.velocity) <= BESIDE + STEEPEST * dt
 
 
-def _coming_to_rest(velocity: Vector, place: Vector, low: Vector, high: Vector) -> Vector:
-    """The velocity, with which a set-point comes to rest before it leaves the box (corners in m)."""
+def _coming_to_rest(velocity: Vector, place: Vector, low: Vector, high: Vector, gain: float) -> Vector:
+    """The velocity, with which a set-point comes to rest before it leaves the box (corners in m). gain: m/s^2."""
     (u, v, w), (x, y, z), (a, b, c), (d, e, f) = velocity, place, low, high
 
     def within(speed: float, back: float, ahead: float) -> float:
         room = ahead if speed > 0 else back
-        return math.copysign(min(abs(speed), math.sqrt(ACCELERATION * max(room, 0.0))), speed)
+        return math.copysign(min(abs(speed), math.sqrt(gain * max(room, 0.0))), speed)
 
     return within(u, x - a, d - x), within(v, y - b, e - y), within(w, z - c, f - z)
 

@@ -8,7 +8,7 @@ Until it confirms such a mode, commands keep the vehicle in the air; from then o
 from __future__ import annotations
 
 from spike_ctrl.flight.autopilot_modes import follow_mode, mode_request
-from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.hand_over import hand_over
 from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung, hold_here
 from spike_ctrl.flight.operator_requests import obey
@@ -54,6 +54,9 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
         moved = Move(ladder)
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
+        if guided and facts.upset:  # it took over a vehicle that lay well: whoever upsets that one cannot recover it
+            finding = Finding(Fault.NOT_RECOVERED, f"the guide itself upset the vehicle: {reason}")
+            return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
         return begin_recovery(moved, [finding for _, finding in demanding], facts, guided or not facts.tumbling)
     return moved
 

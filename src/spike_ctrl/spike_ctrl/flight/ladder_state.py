@@ -79,7 +79,7 @@ class LadderLimits:
     engage_timeout: float = within(10.0, 0.5, 600.0)
     settle_time: float = within(0.5, 0.0, 30.0)
     recover_timeout: float = within(5.0, 0.5, 60.0)
-    proven: float = within(1.0, 0.0, 10.0)  # after so long on GUIDE, leaving the envelope is the guide's own doing
+    proven: float = within(0.4, 0.0, 10.0)  # after so long on GUIDE, leaving the envelope is the guide's own doing
 
 
 class Facts(NamedTuple):
@@ -102,6 +102,11 @@ class Facts(NamedTuple):
     def settled(self) -> bool:
         """Whether the vehicle is well inside the envelope and the cage."""
         return self.sample is not None and not self.strayed and self.envelope.is_settled(self.sample)
+
+    @property
+    def upset(self) -> bool:
+        """Whether tilt or body rate is outside the envelope."""
+        return self.sample is not None and self.envelope.is_upset(self.sample)
 
     @property
     def tumbling(self) -> bool:

@@ -94,6 +94,8 @@ class StateLimits:
     delay: float = within(0.1, 0.002, 1.0)  # s of transport
     stood: int = within(100, 2, 1000)  # delayed states in a row, from which the vehicle's clock must have stood still
     late_states: int = within(20, 1, 100)  # in the last 100 control periods
+    # The guide's limit. One that commands motors closes the loop of the attitude over the link: it bears no more of them.
+    guide_late_states: int = within(100, 1, 100)
     future: float = within(0.05, 0.001, 1.0)  # s that a stamp may run ahead of the offset of the clocks
     drift: float = within(0.25, 0.0, 0.5)  # s/s between the two clocks: a slow simulation falls behind the computer's clock
     quaternion_norm: float = within(1e-2, 1e-6, 0.1)  # largest difference of the norm from 1
@@ -181,6 +183,9 @@ def check_state_age(track: StateTrack, now: float, limits: StateLimits) -> tuple
     if (late := track.late.bit_count()) > limits.late_states:
         detail = f"{late} missing in {WINDOW} periods, wanted at most {limits.late_states}"
         found += (Finding(Fault.STATE_LATE, detail),)
+        if late > limits.guide_late_states:
+            detail = f"{late} missing in {WINDOW} periods, wanted at most {limits.guide_late_states}"
+            found += (Finding(Fault.STATE_LOST, f"{detail} for the guide"),)
     return found
 
 

@@ -42,7 +42,7 @@ def choose_target(
         state, found = state._replace(target=target), found + faults
     if state.target is not None and state.sample is not None and (stopped := check_stream(state.target, now)):
         granted = state.granted
-        target = hold_here(state.sample) if granted is None else hold(at_rest(granted), granted.yaw)
+        target = hold_here(state.sample) if granted is None else hold(at_rest(granted, settings.acceleration), granted.yaw)
         state, found = state._replace(target=target), found + stopped
     return state, found, events
 
@@ -64,9 +64,9 @@ def grant_set_point(
     before, begun = state.granted, state.granted_at
     if before is None:
         before, begun = SetPoint(cage.clamp(state.sample.position), yaw=yaw(state.sample.quaternion)), now
-    most = settings.envelope.trajectory_limits[1]
+    limits = settings.envelope.trajectory_limits[1], settings.acceleration
     on_path = isinstance(state.target.course, Trajectory)
-    point = grant(before, wanted, now - begun, cage, settings.braking, most, on_path)
+    point = grant(before, wanted, now - begun, cage, settings.braking, limits, on_path)
     return state._replace(granted=point, granted_at=now), found
 
 
