@@ -56,7 +56,7 @@ class AdapterNode(Node):
         give_way()
         torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
-        self.states, self.place, self.yaw, self.asked = {}, None, 0.0, False
+        self.states, self.place, self.yaw = {}, None, 0.0
         self.tuning = threading.Thread(target=warm_up, args=(parent, data, self.craft), daemon=True)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
@@ -85,26 +85,34 @@ class AdapterNode(Node):
             self.adapter.see(stamp, *vectors, tuple(message.action.tolist()), distance, message.checkpoint_id)
 
     def on_adapt(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
-        self.asked = not self.busy and self.adapter.flying in self.files
-        why = "it tunes, or gets ready to" if self.busy else "no policy flies that this node knows"
-        answer.success, answer.message = self.asked, "granted" if self.asked else f"refused: {why}"
+        refused, estimate = self.unable, None
+        if not refused:
+            estimate = self.adapter.decide(time.monotonic(), asked=True)
+            refused = f"too little is known of the vehicle: {self.adapter.estimate}"
+        if estimate is not None:
+            self.begin(estimate)
+        answer.success = estimate is not None
+        answer.message = "granted" if answer.success else f"refused: {refused}"
         return answer
 
     @property
-    def busy(self) -> bool:
-        return self.tuning.is_alive()
+    def unable(self) -> str:
+        """Why no policy can be tuned now; empty if one can."""
+        if self.tuning.is_alive():
+            return "it tunes, or gets ready to"
+        return "" if self.adapter.flying in self.files else "no policy flies that this node knows"
 
     def look(self) -> None:
-        if self.busy or self.adapter.flying not in self.files:
+        if self.unable:
             return
-        estimate = self.adapter.decide(time.monotonic(), self.asked)
+        estimate = self.adapter.decide(time.monotonic())
         self.tell(self.adapter.estimate)
-        if estimate is None:
-            if self.asked:
-                self.get_logger().warning(f"nothing to tune for: {self.adapter.estimate}")
-            self.asked = False
-            return
-        self.asked, self.epoch = False, self.epoch + 1
+        if estimate is not None:
+            self.begin(estimate)
+
+    def begin(self, estimate: PlantEstimate) -> None:
+        """Tune the policy in command for this vehicle, in a thread."""
+        self.epoch += 1
         parent = self.files[self.adapter.flying]
         self.get_logger().info(f"tunes {self.adapter.flying} for {estimate}")
         self.tuning = threading.Thread(target=self.tune, args=(parent, estimate, self.yaw, self.epoch), daemon=True)
