@@ -39,7 +39,7 @@ def test_the_citation_is_of_this_version_and_of_the_paper():
     assert citation["references"][0]["identifiers"][0]["value"] == "arXiv:2510.24461"
 
 
-@pytest.mark.parametrize("extra", ["record", "train", "studies", "watch", "export", "test", "dev"])
+@pytest.mark.parametrize("extra", ["benchmark", "record", "train", "studies", "watch", "export", "test", "dev"])
 def test_what_an_extra_asks_for_has_a_pinned_version(extra):
     """ray and the libraries of `make bench` are installed by those who use them."""
     asked = re.search(rf"^{extra} = \[(.*)\]$", manifest("spike_ctrl"), re.MULTILINE)[1]

@@ -18,6 +18,7 @@ from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.printable import printable
 from spike_ctrl._files.text_table import folded, output_width
+from spike_ctrl.cli._missing_package import missing_package
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -68,9 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if interrupted and isinstance(error, ImportError):  # an import may turn the interruption into its own error
             return 130
-        if not _refuses(error):
+        missing = missing_package(error)
+        if missing is None and not _refuses(error):
             raise
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print(f"error: {missing or printable(str(error))}", file=sys.stderr)
         return 2
     finally:
         if signal.getsignal(signal.SIGINT) is interrupt:

@@ -1,0 +1,127 @@
+"""Where results go: what cannot be written is refused before the work, and nothing is left behind."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from refusal import refused
+
+from spike_ctrl._files import output_paths
+from spike_ctrl._files.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "--guide", "--json"],
+        ["replay", "no-bag", "--json"],
+        ["report", "no-model", "--output"],
+        ["identify", "no-bag", "--output"],
+        ["export", "no-model", "--to", "nir", "--output"],
+        ["export", "no-model", "--to", "onnx", "--output"],
+        ["truth"],
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(arguments, tmp_path, capsys):
+    option = arguments[-1] if arguments[-1].startswith("--") else "FILE"
+    absent = tmp_path / "absent" / "file"
+    if option != "FILE":  # truth makes the folders that lead there
+        complaint = f"{option} {absent}: found no folder {absent.parent}, wanted one to write to"
+        assert refused(capsys, *arguments, str(absent)) == complaint
+    long = tmp_path / ("a" * 300)
+    assert refused(capsys, *arguments, str(long)) == f"{option} {long}: cannot be written (File name too long)"
+    assert refused(capsys, *arguments, str(tmp_path)) == f"{option}: found the folder {tmp_path}, wanted a file"
+    assert refused(capsys, *arguments, "/proc/file") == f"{option} /proc/file: cannot be written (No such file or directory)"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--from-bag", "no-bag", "--run"],
+        ["retrain", "no-bag", "--run"],
+        ["experiment", "headline", "--output"],
+        ["export", "no-model", "--to", "c", "--output"],
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(arguments, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file, file / "run"):
+        assert refused(capsys, *arguments, str(path)) == f"{arguments[-1]} {path}: found the file {file}, wanted a folder"
+    long = tmp_path / "new" / ("a" * 300)
+    assert refused(capsys, *arguments, str(long)) == f"{arguments[-1]} {long}: cannot be written (File name too long)"
+    complaint = f"{arguments[-1]} /proc/a/b: cannot be written (No such file or directory)"
+    assert refused(capsys, *arguments, "/proc/a/b") == complaint
+
+
+def test_the_reason_why_a_file_cannot_be_written_is_the_true_one(tmp_path, monkeypatch):
+    program = tmp_path / "sleep"
+    shutil.copy(shutil.which("sleep"), program)
+    running = subprocess.Popen([program, "60"])
+    try:
+        with pytest.raises(UsageError) as refusal:
+            output_paths.require_file("--json", program)
+    finally:
+        running.kill()
+        running.wait()
+    assert str(refusal.value) == f"--json {program}: cannot be written (Text file busy)"
+
+    def barred(path, *arguments, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    for require in (output_paths.require_file, output_paths.require_folder):
+        with monkeypatch.context() as patch, pytest.raises(UsageError) as refusal:
+            patch.setattr(os, "stat", barred)
+            require("--json", tmp_path / "file")
+        assert str(refusal.value) == f"--json {tmp_path / 'file'}: cannot be written (Permission denied)"
+
+
+@pytest.mark.parametrize("form", ["nir", "onnx"])
+def test_a_file_that_is_replaced_needs_its_folder_and_not_itself_to_be_writable(form, tmp_path, monkeypatch, capsys):
+    """/proc/self/comm may be written, but nothing can be made beside it."""
+    fixed = "/proc/self/comm"
+    complaint = f"--output {fixed}: cannot be written (No such file or directory)"
+    assert refused(capsys, "export", "no-model", "--to", form, "--output", fixed) == complaint
+    file = tmp_path / "policy"
+    file.touch(mode=0o444)
+    monkeypatch.setattr(os, "access", lambda *arguments, **options: False)  # as root it would be True
+    assert refused(capsys, "export", "no-model", "--to", form, "--output", str(file)).startswith(
+        "model 'no-model' not found; known: "
+    )
+
+
+def test_truth_makes_the_folders_that_lead_to_its_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gz", None)  # be Gazebo installed or not
+    assert refused(capsys, "truth", str(tmp_path / "new" / "truth.csv")).startswith("Gazebo's Python bindings: found none")
+    assert not list(tmp_path.iterdir())
+
+
+def test_identify_also_looks_where_its_recipe_goes(tmp_path, capsys):
+    beside = tmp_path / "mine_recipe.yaml"
+    beside.mkdir()
+    (bag := tmp_path / "bag").mkdir()  # an empty folder is no bag; but it is read later
+    found = refused(capsys, "identify", str(bag), "--output", str(tmp_path / "mine.yaml"))
+    assert found == f"--output: found the folder {beside}, wanted a file"
+
+
+def test_retrain_refuses_a_run_that_exists_before_it_identifies(tmp_path, capsys):
+    (tmp_path / "run.json").touch()
+    assert refused(capsys, "retrain", "no-bag", "--run", str(tmp_path)).startswith(f"run {tmp_path}: exists already; name ")
+
+
+def test_a_demo_whose_folder_has_too_long_a_name_is_refused(tmp_path, capsys):
+    long = tmp_path / ("a" * 300)
+    assert refused(capsys, "demo", "--output", str(long)) == f"--output {long}: cannot be written (File name too long)"
+
+
+def test_where_results_can_be_written_nothing_is_left_behind_by_the_look(tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text("kept")
+    output_paths.require_file("--json", there)
+    output_paths.require_file("--json", tmp_path / "new.json")
+    output_paths.require_folder("--run", tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["there.json"] and there.read_text() == "kept"

@@ -1,0 +1,179 @@
+"""The door of `spike-ctrl`: its help, its verbs and those of other packages, what is mistyped, missing or interrupted."""
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from refusal import refused
+
+from spike_ctrl.cli import main
+
+VERBS = {
+    "train": ("benchmark", "eval", "experiment", "retrain", "train"),
+    "fly": ("adapt", "ask", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),
+    "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
+    "tools": ("bench", "export", "inspect", "launch", "watch"),
+}
+EXPERIMENT = metadata.EntryPoint("experiment", "spike_ctrl_studies.experiment_verb", main.ENTRY_POINTS)
+
+
+@pytest.fixture
+def studies(monkeypatch):
+    """As if the package of the studies were installed, be it or not; what else is installed adds no verb."""
+
+    def entry_points(group):
+        return [EXPERIMENT] if group == main.ENTRY_POINTS else []
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+
+
+def test_help_lists_every_verb_under_its_group_on_a_line_of_its_own(studies, capsys):
+    assert main.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown, group = {}, None
+    for line in lines:
+        if line in VERBS:
+            group = line
+        elif group and line:
+            shown.setdefault(group, []).append(line.split()[0])
+            assert len(line.split()) > 3 and line.endswith((".", "?"))
+    assert {group: tuple(names) for group, names in shown.items()} == VERBS
+
+
+def test_no_verb_at_all_is_answered_by_the_help_and_exit_code_2(capsys):
+    assert main.main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: spike-ctrl VERB")
+
+
+@pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
+def test_every_example_of_a_verb_parses(studies, verb):
+    module, commands = main.find(verb), 0
+    for line in module.EXAMPLES.strip().splitlines():
+        for command in re.findall(r"spike-ctrl ([a-z0-9]+ ?[^#)&;]*)", line.partition("  #")[0]):
+            name, *arguments = shlex.split(command)
+            main.parser(name, main.find(name)).parse_args(arguments)
+            commands += name == verb
+    assert commands
+
+
+@pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
+def test_the_help_of_a_verb_ends_with_its_examples(studies, verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main([verb, "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0 and shown.startswith(f"usage: spike-ctrl {verb} ")
+    assert shown.rpartition("examples:")[2].count(f"spike-ctrl {verb}") >= 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("trian", "unknown verb 'trian'; did you mean 'train'?"),
+        ("Vehicle", "unknown verb 'Vehicle'; did you mean 'vehicle'?"),
+        ("experimant", "unknown verb 'experimant'; did you mean 'experiment'?"),
+        ("main", "unknown verb 'main'; did you mean 'train'?"),
+    ],
+)
+def test_a_verb_that_there_is_not_is_refused_with_what_may_be_meant(typed, message, capsys):
+    assert refused(capsys, typed) == message
+
+
+@pytest.mark.parametrize("typed", ["xyz", "_terminal", "../x"])
+def test_a_verb_that_is_like_no_other_is_refused_with_all_there_are(studies, typed, capsys):
+    known = sorted(verb for group in VERBS.values() for verb in group)
+    assert refused(capsys, typed) == f"unknown verb '{typed}', wanted one of {', '.join(known)}"
+
+
+def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(studies, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["experiment", "slopes", "--sead", "3"])
+    text = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert text.startswith("usage: spike-ctrl experiment ")
+    assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3; did you mean '--seeds'?\n")
+
+
+def test_without_the_studies_their_verb_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    message = refused(capsys, "experiment", "energy")
+    assert message == (
+        "verb 'experiment': found no package spike_ctrl_studies, wanted it installed: "
+        "pip install ./src/spike_ctrl_studies in a checkout"
+    )
+
+
+def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, capsys):
+    (tmp_path / "greeting_verb.py").write_text(
+        '"""Greet somebody, politely."""\n'
+        'GROUP = "tools"\n'
+        'EXAMPLES = "spike-ctrl greet you"\n'
+        'def add(parser):\n    parser.add_argument("whom")\n'
+        'def run(options):\n    print(f"good day, {options.whom}")\n    return 3\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    greet = metadata.EntryPoint("greet", "greeting_verb", main.ENTRY_POINTS)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [greet])
+    assert main.main(["--help"]) == 0
+    assert "  greet       Greet somebody, politely.\n" in capsys.readouterr().out
+    assert main.main(["greet", "Ada"]) == 3
+    assert capsys.readouterr().out == "good day, Ada\n"
+
+
+@pytest.mark.parametrize("module", ["spike_ctrl.cli.eval", "numpy", "spike_ctrl.evaluation.protocols"])
+def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == '{module}':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from spike_ctrl.cli.main import main\n"
+        "sys.exit(main(['eval', '--guide']))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+def test_an_import_that_turns_ctrl_c_into_an_error_of_its_own_ends_as_quietly():
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy':\n"
+        "            try:\n"
+        "                os.kill(os.getpid(), signal.SIGINT)\n"
+        "            except KeyboardInterrupt:\n"
+        "                raise ImportError('numpy: cannot be imported') from None\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from spike_ctrl.cli.main import main\n"
+        "sys.exit(main(['eval', '--guide']))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(("verb", "missing"), [("benchmark crazyflie", "gymnasium"), ("replay bag", "threadpoolctl")])
+def test_a_package_that_only_some_verbs_need_is_asked_for_in_words(verb, missing, tmp_path):
+    """As after `pip install` of the wheel alone."""
+    code = f"import sys; sys.modules['{missing}'] = None; from spike_ctrl.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *verb.split(), *(["-o", "x.json"] if "benchmark" in verb else [])]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (2, "")
+    wanted = (
+        rf"error: {missing}: the package is not installed, wanted for this: pip install {missing}; the extra '\w+' of .*\n"
+    )
+    assert re.fullmatch(wanted, found.stderr)
+
+
+def test_a_module_that_no_extra_names_is_a_bug_and_not_refused(monkeypatch):
+    def run(options):
+        import spike_ctrl.no_such_module  # noqa: F401
+
+    monkeypatch.setattr("spike_ctrl.cli.inspect.run", run)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        main.main(["inspect", "x"])
