@@ -165,7 +165,7 @@ def test_a_package_that_only_some_verbs_need_is_asked_for_in_words(verb, missing
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert (found.returncode, found.stdout) == (2, "")
     wanted = (
-        rf"error: {missing}: the package is not installed, wanted for this: pip install {missing}; the extra '\w+' of .*\n"
+        rf"error: {missing}: the package is not installed, wanted for this: pip install {missing}; the extra '\w+' has.*\n"
     )
     assert re.fullmatch(wanted, found.stderr)
 
