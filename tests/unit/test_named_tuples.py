@@ -6,13 +6,18 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import AnswerSource
 from spike_ctrl.flight.bridge import BridgeMemory, PassedCommand
+from spike_ctrl.flight.estimate_quality import EstimateQuality
+from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.state_checks import StateTrack
 from spike_ctrl.flight.supervisor_state import SupervisorState
 from spike_ctrl.flight.swap_trial import SwapTrial
 
-STATES = (SupervisorState, Ladder, Monitor, StateTrack, AnswerSource, SwapTrial, BridgeMemory, PassedCommand)
+STATES = (
+    SupervisorState, Ladder, Monitor, StateTrack, AnswerSource, SwapTrial, BridgeMemory, PassedCommand, ForceCheck,
+    EstimateQuality,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", STATES)

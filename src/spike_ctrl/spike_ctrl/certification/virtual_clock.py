@@ -24,7 +24,8 @@ class VirtualClock:
 
     def run(self, until: float) -> None:
         """All calls that are due before `until` (s), those that they ask for included."""
-        while self._due and self._due[0][0] < until:
-            self.now, _, call, arguments = heapq.heappop(self._due)
+        due = self._due
+        while due and due[0][0] < until:
+            self.now, _, call, arguments = heapq.heappop(due)
             call(*arguments)
         self.now = until

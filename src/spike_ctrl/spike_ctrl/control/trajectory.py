@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from spike_ctrl._files import ranges
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 
@@ -28,6 +29,7 @@ class TrajectoryError(ValueError):
     """A trajectory that does not exist or a number that is out of range; one line that names it."""
 
 
+@quickly_replaced
 class SetPoint(NamedTuple):
     """Where to be: position (3, m, ENU), velocity (3, m/s, ENU), yaw (rad, counter-clockwise from east)."""
 

@@ -86,6 +86,14 @@ class AnswerLimits:
     contradiction_away: float = within(1.0, 0.001, 2.0)  # and 1 m from the set-point or more
 
 
+def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | None:
+    """When (s) the state of a tick was received; None where it is none of these, which are few and end with the newest."""
+    for found, received in reversed(states):
+        if found == tick:
+            return received
+    return None
+
+
 def await_answer(source: AnswerSource, sample: Sample) -> AnswerSource:
     """The source after a state was accepted that it has to answer."""
     waiting = sample.received if source.waiting_since is None else source.waiting_since
@@ -103,7 +111,7 @@ def check_answer(
 
     if answer.layout != layout:
         return refuse(Fault.WRONG_IDENTITY, f"layout: found '{answer.layout}', wanted '{layout}'")
-    asked = dict(source.states).get(answer.tick)
+    asked = received_at(source.states, answer.tick)
     if asked is None:
         newest = source.states[-1][0] if source.states else None
         return refuse(Fault.ANSWER_STALE, f"answers tick {answer.tick}, the newest is {newest}")
@@ -126,7 +134,8 @@ def check_answer(
 
 def record_answer(source: AnswerSource, answer: Answer, limits: AnswerLimits) -> AnswerSource:
     """The source after an answer that `check_answer` let pass. A miss is counted from the receipt of the state."""
-    asked = dict(source.states)[answer.tick]
+    asked = received_at(source.states, answer.tick)
+    assert asked is not None
     unanswered = [received for tick, received in source.states if received > asked]
     missed = abs(answer.received - asked) > limits.late
     misses = ((source.misses << 1) | missed) & WINDOW_MASK
@@ -137,7 +146,7 @@ def limit_slew(action: Action, previous: Action | None, limits: AnswerLimits) ->
     """The action, changed from the previous command by no more than the slew limit."""
     if previous is None:
         return action, ()
-    worst = max(abs(a - b) for a, b in zip(action, previous, strict=True))
+    worst = max([abs(a - b) for a, b in zip(action, previous, strict=True)])
     if worst <= limits.slew:
         return action, ()
     a, b, c, d = (min(max(n, p - limits.slew), p + limits.slew) for n, p in zip(action, previous, strict=True))

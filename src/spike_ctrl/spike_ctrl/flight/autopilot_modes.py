@@ -9,17 +9,20 @@ from spike_ctrl.flight.ladder_state import MODES, Facts, Ladder, LadderLimits, M
 OWN_FLIGHT = (Mode.HOLD, Mode.RETURN)  # the autopilot flies by itself, and no lost stream of commands would end that
 
 
-def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     """What the autopilot's mode and arming mean for the ladder.
 
     Whoever changes the mode or disarms takes over: SILENT; a mode that this stack asked for just before is not a change. A
-    mode that the autopilot does not take leads further down.
+    mode that the autopilot does not take leads further down. None: they mean nothing.
     """
     if ladder.rung is Rung.SILENT or facts.autopilot is None:
-        return Move(ladder)
+        return None
     status, wanted = facts.autopilot, MODES[ladder.rung]
+    still: Move | None = None
     if status.armed:
-        ladder = ladder if ladder.armed else ladder._replace(armed=True)
+        if not ladder.armed:
+            ladder = ladder._replace(armed=True)
+            still = Move(ladder)
     elif ladder.armed or ladder.rung is Rung.LAND:
         landed = ladder.rung is Rung.LAND
         reason = "landed and disarmed" if landed else "disarmed by the autopilot or a pilot"
@@ -27,18 +30,18 @@ def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     if ladder.rung is Rung.LAND and ladder.confirmed and status.landed and status.mode is not wanted:
         # After a landing PX4 disarms and goes back to its last mode. It reports the mode up to a second earlier.
         return change_rung(ladder, Rung.SILENT, "landed", facts)
-    late = status.mode in ladder.asked_for  # an earlier request of our own, and no pilot
     if status.mode is wanted:
-        return Move(ladder if ladder.confirmed else ladder._replace(confirmed=True, asked_for=()))
+        return still if ladder.confirmed else Move(ladder._replace(confirmed=True, asked_for=()))
+    late = status.mode in ladder.asked_for  # an earlier request of our own, and no pilot
     unchanged = not ladder.confirmed and (late or status.mode is ladder.came_from)
     if unchanged and ladder.rung is Rung.LAND and status.mode in OWN_FLIGHT:
-        return Move(ladder)  # nobody but us would have it land: LAND is asked for until it is confirmed
+        return still  # nobody but us would have it land: LAND is asked for until it is confirmed
     if not unchanged:
         finding = Finding(Fault.TAKEN_OVER, f"found mode {status.mode.value}, wanted {wanted.value}")
         return change_rung(ladder, Rung.SILENT, str(finding), facts, "warning", changes={"latched": finding})
     allowed = limits.mode_timeout + (limits.stream_lead if ladder.rung is Rung.GUIDE else 0.0)
     if facts.now - ladder.since <= allowed:
-        return Move(ladder)
+        return still
     finding = Finding(Fault.MODE_NOT_TAKEN, f"found mode {status.mode.value}, wanted {wanted.value}")
     further = Rung.LAND if ladder.rung is Rung.HOLD else Rung.SILENT
     return change_rung(ladder, further, str(finding), facts, "error", changes={"latched": finding})

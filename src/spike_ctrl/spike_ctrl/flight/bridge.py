@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.control.trajectory import SetPoint, Vector
-from spike_ctrl.flight.answer_checks import KEPT_STATES, Action
+from spike_ctrl.flight.answer_checks import KEPT_STATES, Action, received_at
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -119,9 +119,9 @@ def admit_command(
 
     if layout != settings.layout:
         return refuse(Fault.WRONG_IDENTITY, f"command: layout: found '{layout}', wanted '{settings.layout}'")
-    if len(action) != 4 or not all(math.isfinite(a) and -1.0 <= a <= 1.0 for a in action):
+    if len(action) != 4 or not all([-1.0 <= a <= 1.0 for a in action]):
         return refuse(Fault.ACTION_NOT_FINITE, f"command: found {action}, wanted four numbers in [-1, 1]")
-    received = dict(passed.states).get(tick)
+    received = received_at(passed.states, tick)
     if received is None:
         return refuse(Fault.SUPERVISOR_SILENT, f"command: answers tick {tick}, which is unknown or long past")
     if rests and tuple(action) in (settings.idle, settings.spool, settings.level) and not passed.rested:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from spike_ctrl.flight.answer_checks import Action, AnswerSource, Identity, limit_slew
+from spike_ctrl._files.named_tuples import quickly_replaced
+from spike_ctrl.flight.answer_checks import Action, AnswerSource, Identity, limit_slew, received_at
 from spike_ctrl.flight.autopilot import Autopilot, Mode
 from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -27,6 +28,7 @@ class CommandedBy(Enum):
     REST = "rest"
 
 
+@quickly_replaced
 class Command(NamedTuple):
     """An action for the state of `tick`, which was received at `received` (s)."""
 
@@ -101,9 +103,9 @@ def _choose(
 
     def answer_of(source: AnswerSource, commander: CommandedBy) -> Command | None:
         answer = source.latest
-        if answer is None:
+        if answer is None or answer.tick <= sent.tick:
             return None
-        received = dict(source.states).get(answer.tick)
+        received = received_at(source.states, answer.tick)
         if received is None or not fresh(answer.tick, received):
             return None
         return Command(answer.tick, received, answer.action, commander, answer.identity)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl._files.ranges import within
 
 # ESTIMATOR_STATUS.flags of MAVLink. PX4 leaves out AIDED as soon as no measurement bounds the horizontal drift any more.
@@ -31,6 +32,7 @@ VELOCITY_DOUBTED = f"innovation of {INNOVATIONS[0]}"
 UNKNOWN_INNOVATIONS = (math.nan, math.nan, math.nan, math.nan)
 
 
+@quickly_replaced
 class EstimateQuality(NamedTuple):
     """What the estimator tells of itself with a state; NaN and -1 stand for what it does not tell.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import rotate
@@ -24,6 +25,7 @@ TOLD = 1.0  # s
 PAUSE, OLD = 0.15, 0.1  # s: after a longer pause of states, or by an older force, nothing is known
 
 
+@quickly_replaced
 class ForceCheck(NamedTuple):
     """The last state, the newest force (m/s^2, body) with its receipt (s), the sum (m/s, world), the largest that is told.
 

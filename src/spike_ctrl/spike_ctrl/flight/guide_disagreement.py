@@ -33,13 +33,18 @@ def compare_with_guide(
         e, f, g, h = before
         return e + share * (a - e), f + share * (b - f), g + share * (c - g), h + share * (d - h)
 
-    monitor = _follow_way(monitor, sample, point)._replace(recent=mean(monitor.recent, 1.0 / RECENT))
-    if monitor.answers <= limits.warm_up:
-        return monitor
-    share = max(1.0 / (monitor.compared + 1), 1.0 / limits.agree)
-    if limits.trim > 0:
-        monitor = _follow_bias(monitor, signed, share)
-    return monitor._replace(compared=monitor.compared + 1, difference=mean(monitor.difference, share))
+    # How far the vehicle is from its set-point, which itself moves as a vehicle can (granted_setpoint.py).
+    distance = math.dist(sample.position, point.position)
+    way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
+    away = monitor.away + (distance - monitor.away) / AWAY_ANSWERS
+    compared, difference = monitor.compared, monitor.difference
+    if monitor.answers > limits.warm_up:
+        share = max(1.0 / (compared + 1), 1.0 / limits.agree)
+        compared, difference = compared + 1, mean(difference, share)
+        if limits.trim > 0:
+            monitor = _follow_bias(monitor, signed, share)
+    recent = mean(monitor.recent, 1.0 / RECENT)
+    return monitor._replace(way=way, away=away, recent=recent, compared=compared, difference=difference)
 
 
 def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
@@ -59,10 +64,3 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding,
     if (apart := max(monitor.recent)) <= allowed:
         return ()
     return (Finding(Fault.DISAGREEMENT, f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"),)
-
-
-def _follow_way(monitor: Monitor, sample: Sample, point: SetPoint) -> Monitor:
-    """How far the vehicle is from its set-point, which itself moves as a vehicle can (granted_setpoint.py)."""
-    distance = math.dist(sample.position, point.position)
-    way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
-    return monitor._replace(way=way, away=monitor.away + (distance - monitor.away) / AWAY_ANSWERS)

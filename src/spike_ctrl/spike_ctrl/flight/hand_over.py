@@ -6,16 +6,16 @@ from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
 
 
-def hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+def hand_over(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     """From GUIDE to SNN where the operator wants it and no fault bars it. After `engage_timeout` the wish is dropped."""
     ready = ladder.rung is Rung.GUIDE and ladder.wanted and ladder.confirmed and not ladder.taking_off
     if not ready or not facts.airborne:
-        return Move(ladder)
+        return None
     if facts.agrees and facts.monitor.identity is not None and not facts.blocking:
         who = f"{facts.monitor.identity.checkpoint_id} (epoch {facts.monitor.identity.epoch})"
         return change_rung(ladder, Rung.SNN, f"{who} {facts.agreement}", facts, changes={"approved": facts.monitor.identity})
     if facts.now - ladder.wanted_since <= limits.engage_timeout:
-        return Move(ladder)
+        return None
     finding = Finding(Fault.DISAGREEMENT, facts.agreement)
     event = Event(facts.now, "warning", f"GUIDE: engagement dropped: {finding}")
     return Move(ladder._replace(wanted=False, latched=finding), None, None, (event,))

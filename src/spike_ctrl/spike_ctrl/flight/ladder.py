@@ -23,18 +23,21 @@ def move(ladder: Ladder, requests: tuple[Request, ...], facts: Facts, limits: La
     for request in requests:
         done = _then(done, obey(done.ladder, request, facts))
     for rule in (follow_mode, step_down, take_off, recover, hand_over):
-        done = _then(done, rule(done.ladder, facts, limits))
+        if (moved := rule(done.ladder, facts, limits)) is not None:
+            done = _then(done, moved)
     ask = mode_request(done.ladder, facts, limits)
     if ask is not None:
         done = done._replace(ladder=done.ladder._replace(asked_at=facts.now), ask=ask)
     return done
 
 
-def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     """Down to the lowest rung that a fault demands. A pending engagement is dropped for any demanding fault."""
+    if not facts.found:
+        return None
     demanding = [(rung, finding) for finding in facts.found if (rung := finding.fault.rung) is not None]
     if ladder.rung is Rung.SILENT or not demanding:
-        return Move(ladder)
+        return None
     rung, worst = max(demanding, key=lambda pair: pair[0])
     reason = str(worst)
     rung = facts.hold_or_land if rung is Rung.HOLD else rung

@@ -13,5 +13,5 @@ def observed(state: Sample, point: SetPoint | None) -> Floats:
     """The observation float32 (18,) of a state; without a set-point that from its own position and yaw."""
     if point is None:
         point = SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
-    velocity = tuple(v - w for v, w in zip(state.velocity, point.velocity, strict=True))
-    return observation.build(state.position, state.quaternion, velocity, state.rates, point.position, point.yaw)
+    (u, v, w), (a, b, c) = state.velocity, point.velocity
+    return observation.build(state.position, state.quaternion, (u - a, v - b, w - c), state.rates, point.position, point.yaw)

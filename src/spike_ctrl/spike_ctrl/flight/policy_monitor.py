@@ -8,8 +8,7 @@ The same monitor watches the guide, and counts how far the policy differs from i
 from __future__ import annotations
 
 import math
-from operator import sub
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
 from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, Identity
@@ -24,14 +23,6 @@ STUCK = 0.01  # of an action: what differs by less counts as equal
 MOVED = 0.1  # m/s and rad/s, by which a state must have changed for an equal action to be a fault
 MOVED_FAR = 0.5  # m/s: the same for the guide, which does not look at the rates and may hardly act in a calm hover
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
-
-
-class StuckFields(TypedDict):
-    """The fields of a monitor that tell whether the action is stuck."""
-
-    still: int
-    stuck_at: Action | None
-    stuck_in: Sample | None
 
 
 @quickly_replaced
@@ -86,23 +77,27 @@ def observe_answer(
         monitor = Monitor(answer.identity)
     share, action = 1.0 / limits.memory, answer.action
     previous = monitor.action or action
-    change = list(map(sub, action, previous))
-    reversal = max([abs(c) if c * d < 0 else 0.0 for c, d in zip(change, monitor.change, strict=True)])
+    (a, b, c, d), (e, f, g, h), (p, q, r, s), size = action, previous, monitor.change, limits.saturation
+    e, f, g, h = a - e, b - f, c - g, d - h  # the change
+    back, across = abs(e) if e * p < 0 else 0.0, abs(f) if f * q < 0 else 0.0
+    reversal = max(back, across, abs(g) if g * r < 0 else 0.0, abs(h) if h * s < 0 else 0.0)
     x, y, z = sample.rates
     square = x * x + y * y + z * z
-    at_limit = len([a for a in action if abs(a) >= limits.saturation])
-    collective = action[0] if answer.layout == "rates" else max(action)
-    kept = [c or d for c, d in zip(change, monitor.change, strict=True)]
+    at_limit = (abs(a) >= size) + (abs(b) >= size) + (abs(c) >= size) + (abs(d) >= size)
+    collective = a if answer.layout == "rates" else max(action)
+    still, first, stuck_in = _stuck(monitor, action, sample)
     monitor = monitor._replace(
         answers=monitor.answers + 1,
         action=action,
-        change=(kept[0], kept[1], kept[2], kept[3]),
+        change=(e or p, f or q, g or r, h or s),
         reversal=monitor.reversal + share * (reversal - monitor.reversal),
         rates=monitor.rates + share * (square - monitor.rates),
         saturated=((monitor.saturated << 1) | (at_limit >= 2)) & WINDOW_MASK,
         full=monitor.full + 1 if at_limit == 4 and answer.layout == "rates" else 0,
         equal=monitor.equal + 1 if monitor.action == action else 0,
-        **_stuck(monitor, action, sample),
+        still=still,
+        stuck_at=first,
+        stuck_in=stuck_in,
         falls=monitor.falls + 1 if collective < FALL_ACTION and tilt(sample.quaternion) < LEVEL else 0,
         spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
     )
@@ -123,12 +118,13 @@ def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...], sample: Sample
     return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
 
 
-def _stuck(monitor: Monitor, action: Action, sample: Sample) -> StuckFields:
-    """How long the action has stayed where it is. That of a healthy policy changes with the noise of the rates alone."""
-    first = monitor.stuck_at
-    if first is not None and max(map(abs, map(sub, action, first))) <= STUCK:
-        return {"still": monitor.still + 1, "stuck_at": first, "stuck_in": monitor.stuck_in}
-    return {"still": 0, "stuck_at": action, "stuck_in": sample}
+def _stuck(monitor: Monitor, action: Action, sample: Sample) -> tuple[int, Action, Sample | None]:
+    """How long the action has stayed where it is, and where. Noise of the rates alone changes that of a healthy policy."""
+    if (first := monitor.stuck_at) is not None:
+        (a, b, c, d), (e, f, g, h) = action, first
+        if abs(a - e) <= STUCK and abs(b - f) <= STUCK and abs(c - g) <= STUCK and abs(d - h) <= STUCK:
+            return monitor.still + 1, first, monitor.stuck_in
+    return 0, action, sample
 
 
 def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], limits: AnswerLimits) -> tuple[int, ...]:

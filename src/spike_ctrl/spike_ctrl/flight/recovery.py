@@ -41,10 +41,10 @@ def _coasting(sample: Sample) -> Vector:
     return x + STOPPING_TIME * u, y + STOPPING_TIME * v, z
 
 
-def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     """From GUIDE to HOLD: once the vehicle is at rest, when that takes too long, or when the guide makes it tumble."""
     if ladder.rung is not Rung.GUIDE or ladder.recovering is None:
-        return Move(ladder)
+        return None
     if ladder.guide_suspect and facts.tumbling:
         finding = Finding(Fault.NOT_RECOVERED, "under the guide the vehicle began to tumble")
         return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
@@ -56,5 +56,5 @@ def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
     if ladder.settled_since is None:
         return Move(ladder._replace(settled_since=facts.now))
     if facts.now - ladder.settled_since < limits.settle_time:
-        return Move(ladder)
+        return None
     return change_rung(ladder, facts.hold_or_land, f"the guide recovered from {ladder.recovering.fault.name}", facts)

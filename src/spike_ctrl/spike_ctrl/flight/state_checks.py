@@ -122,23 +122,27 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     if last is not None and origin_moved:
         # After a clock jump the time between the two states is unknown, so the vehicle's own motion is not subtracted.
         across = _sum(track.shift, origin_shift(last, sample, 0.0))
-    restarted = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
+
+    def restarted(detail: str) -> StateCheck:
+        anew = StateTrack(accepted_at=track.accepted_at, late=track.late, shift=across)
+        return refuse(Fault.CLOCK_JUMP, detail, anew)
+
     if last is not None:
         if sample.stamp < last.stamp - limits.delay or (sample.tick <= last.tick and sample.stamp > last.stamp):
             detail = f"stamp from {last.stamp:.3f} to {sample.stamp:.3f} s, tick from {last.tick} to {sample.tick}"
-            return refuse(Fault.CLOCK_JUMP, detail, restarted)
+            return restarted(detail)
         if sample.stamp <= last.stamp:
             return refuse(Fault.OUT_OF_ORDER, f"tick {sample.tick} at {sample.stamp:.3f} s after {last.stamp:.3f} s")
     delay = track.clock.delay(sample.stamp, sample.received)
     # In a pause of two periods or more the clocks drift no further than a state may be late.
     drift = 0.0 if last is None else limits.drift * min(max(sample.received - last.received, 0.0), 2 * limits.period)
     if -delay > (ahead := limits.future + drift + track.clock.decay):
-        return refuse(Fault.CLOCK_JUMP, f"stamp is {-delay:.3f} s ahead, wanted at most {ahead:.3f} s", restarted)
+        return restarted(f"stamp is {-delay:.3f} s ahead, wanted at most {ahead:.3f} s")
     if delay > limits.delay + drift:
         detail = f"{delay:.3f} s old on arrival, wanted at most {limits.delay} s"
         delayed = track.delayed + 1
         if delayed >= limits.stood:  # a link this slow fails the preflight: it was the vehicle's clock that stood still
-            return refuse(Fault.CLOCK_JUMP, f"{delayed} states in a row {detail}", restarted)
+            return restarted(f"{delayed} states in a row {detail}")
         return refuse(Fault.STATE_DELAYED, detail, track._replace(delayed=delayed))
     if (implausible := implausibility(sample, last, limits)) is not None:
         return refuse(Fault.STATE_ABSURD, implausible)
@@ -147,22 +151,14 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     shift = track.shift
     if last is not None and origin_moved:
         shift = _sum(track.shift, origin_shift(last, sample, sample.stamp - last.stamp))
-    track = track._replace(
-        last=sample,
-        clock=track.clock.followed(sample.stamp, sample.received, drift, limits.delay),
-        unchanged=unchanged,
-        others_changed=others_changed,
-        delayed=0,
-        shift=shift,
-    )
-    if (frozen := _frozen(unchanged, others_changed, limits)) is not None:
-        return refuse(Fault.STATE_FROZEN, frozen, track)
-    stopped = _check_streams(sample, limits)
-    if max(sample.ages) > limits.guide_age:
-        return StateCheck(track, None, stopped, None)
-    since = 0.0 if track.accepted_at is None else sample.received - track.accepted_at
+    clock, accepted_at = track.clock.followed(sample.stamp, sample.received, drift, limits.delay), track.accepted_at
+    frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
+    if frozen is not None or max(sample.ages) > limits.guide_age:
+        track = StateTrack(sample, accepted_at, clock, unchanged, others_changed, track.late, 0, shift)
+        return StateCheck(track, None, stopped, None) if frozen is None else refuse(Fault.STATE_FROZEN, frozen, track)
+    since = 0.0 if accepted_at is None else sample.received - accepted_at
     late = push_missed(track.late, missed_periods(since, limits.period))
-    track = track._replace(accepted_at=sample.received, late=late, shift=None)
+    track = StateTrack(sample, sample.received, clock, unchanged, others_changed, late, 0, None)
     if shift is None:
         return StateCheck(track, sample, stopped, None)
     detail = f"position by ({', '.join(f'{v:.2f}' for v in shift.position)}) m, yaw by {shift.yaw:.3f} rad"

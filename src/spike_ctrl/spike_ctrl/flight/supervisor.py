@@ -22,6 +22,7 @@ from spike_ctrl.flight.estimate_quality import VELOCITY_DOUBTED, Doubt
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Facts
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
@@ -69,14 +70,16 @@ def step(
     point = state.granted
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.
-    found = stalled + found + target_found + clamped + _check_flight(state, inputs, point, settings)
+    cage = settings.cage.laid(state.home)
+    found = stalled + found + target_found + clamped + _check_flight(state, inputs, point, cage, settings)
     flying = before is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
-    facts = _facts(state, inputs, found + policy_found if flying else found, settings)
+    facts = _facts(state, inputs, found + policy_found if flying else found, cage, settings)
     moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
     after = moved.ladder
-    if any(f.fault.rung is not None for f in policy_found) or any(f.fault in UNTRUSTED for f in found):
+    if (found or policy_found) and _bars_policy(found, policy_found):
         after = after._replace(may_bridge=False)
-    state = state._replace(ladder=after, stalls=stalls)
+    if after is not state.ladder or stalls != state.stalls:
+        state = state._replace(ladder=after, stalls=stalls)
     if moved.target is not None:
         state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
         point = state.granted
@@ -89,6 +92,11 @@ def step(
     finished = after.shutting_down and not after.commanding
     state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     return state, SupervisorOutput(after.rung, command, moved.ask, point, accept, events, status, finished)
+
+
+def _bars_policy(found: tuple[Finding, ...], policy_found: tuple[Finding, ...]) -> bool:
+    """Whether the policy may not even command until the autopilot has taken over."""
+    return any(f.fault.rung is not None for f in policy_found) or any(f.fault in UNTRUSTED for f in found)
 
 
 def _take_state(
@@ -142,9 +150,9 @@ def _accept(
 
 
 def _check_flight(
-    state: SupervisorState, inputs: SupervisorInputs, point: SetPoint | None, settings: FlightSettings
+    state: SupervisorState, inputs: SupervisorInputs, point: SetPoint | None, cage: Cage, settings: FlightSettings
 ) -> tuple[Finding, ...]:
-    """Faults that nodes report, and those of autopilot, geofence and envelope."""
+    """Faults that nodes report, and those of autopilot, geofence and envelope. cage: as it lies over home."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
     sample, airborne = state.sample, inputs.airborne
@@ -153,7 +161,6 @@ def _check_flight(
     doubted = state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time
     if doubted and not _is_held_for_it(state):
         found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
-    cage = settings.cage.laid(state.home)
     ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
     if state.home is not None or airborne or not settings.cage.relative:
         found += cage.check(sample.position)
@@ -190,18 +197,20 @@ def _check_own_pace(
     return stalls, ()
 
 
-def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: FlightSettings) -> Facts:
+def _facts(
+    state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], cage: Cage, settings: FlightSettings
+) -> Facts:
     return Facts(
         now=inputs.now,
         autopilot=inputs.autopilot,
         sample=state.sample,
         target=state.target,
         found=found,
-        strayed=any(finding.fault in STRAYED for finding in found),
+        strayed=bool(found) and any(finding.fault in STRAYED for finding in found),
         near_ground=_is_near_ground(state),
         unmet=inputs.unmet,
         envelope=settings.envelope,
-        cage=settings.cage.laid(state.home),
+        cage=cage,
         monitor=state.monitor,
         limits=settings.answers,
     )

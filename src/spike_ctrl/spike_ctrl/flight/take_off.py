@@ -10,30 +10,29 @@ from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 
 
-def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move:
+def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     """The next step of a take-off. It ends on GUIDE, the policy in shadow; where it fails, on LAND or SILENT."""
     if ladder.rung is not Rung.GUIDE or not ladder.taking_off or facts.sample is None:
-        return Move(ladder)
+        return None
     if ladder.armed_since is None:
         if ladder.armed and ladder.confirmed:
             # A vehicle that a pilot has lifted off meanwhile has spooled up.
             spooled = limits.spool_up + 1e-3 if facts.airborne else 0.0
             return Move(ladder._replace(armed_since=facts.now - spooled))
         if facts.now - ladder.since <= limits.arm_timeout:
-            return Move(ladder)
+            return None
         return change_rung(ladder, Rung.SILENT, "the autopilot did not arm", facts, "error")
     if facts.now - ladder.armed_since > limits.take_off_timeout:
         finding = Finding(Fault.TAKE_OFF_FAILED, f"found {facts.sample.position[2]:.2f} m after {limits.take_off_timeout} s")
         return change_rung(ladder, Rung.LAND, str(finding), facts, "error", changes={"latched": finding})
     path = facts.target.course if facts.target is not None else None
     if facts.target is None or not isinstance(path, Trajectory) or path.kind != "climb":
-        return (
-            Move(ladder) if spooling_up(ladder, facts.now, limits) else Move(ladder, _climb(facts.sample, facts.now, limits))
-        )
+        spooling = spooling_up(ladder, facts.now, limits)
+        return None if spooling else Move(ladder, _climb(facts.sample, facts.now, limits))
     height = facts.sample.position[2]
     top = path.centre[2] + path.size + facts.target.moved.position[2]
     if not facts.airborne or abs(height - top) > limits.reached:
-        return Move(ladder)
+        return None
     event = Event(facts.now, "ok", f"GUIDE: took off to {height:.2f} m; the policy flies in shadow")
     return Move(ladder._replace(taking_off=False), None, None, (event,))
 

@@ -23,6 +23,7 @@ NOISE = np.repeat(np.array([0.01, 0.01, 0.03, 0.05], np.float32), [3, 9, 3, 3])
 """Standard deviations of the noise of a good state estimate: .01 m, .01 (about half a degree), .03 m/s, .05 rad/s."""
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 _GIVEN = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3, "target": 3}
+_SIZES = tuple(_GIVEN.values())
 Vector = Sequence[float] | NDArray[Any]
 
 
@@ -93,7 +94,7 @@ def build(
     rates (3, rad/s, body), target (3, m, world), target_yaw (rad, counter-clockwise from east).
     """
     given = position, quaternion, velocity, rates, target
-    if tuple(map(len, given)) != tuple(_GIVEN.values()):
+    if tuple(map(len, given)) != _SIZES:
         name, found = next((n, np.shape(g)) for g, (n, size) in zip(given, _GIVEN.items(), strict=True) if len(g) != size)
         raise ValueError(f"{name}: found shape {found}, wanted ({_GIVEN[name]},)")
     numbers, out = np.array([*position, *quaternion, *velocity, *rates, *target], np.float32), np.empty(SIZE, np.float32)

@@ -57,21 +57,23 @@ def position_command(
 ) -> tuple[RateCommand, Vector]:
     """The command that flies to the target, and the next integral (m/s^2)."""
     p = parameters
-    gains = ((p["MPC_XY_VEL_P_ACC"], p["MPC_XY_VEL_I_ACC"]),) * 2 + ((p["MPC_Z_VEL_P_ACC"], p["MPC_Z_VEL_I_ACC"]),)
-    ex, ey, ez = (wanted - found for wanted, found in zip(target.position, estimate.position, strict=True))
+    level, level_integral = p["MPC_XY_VEL_P_ACC"], p["MPC_XY_VEL_I_ACC"]
+    upright, upright_integral = p["MPC_Z_VEL_P_ACC"], p["MPC_Z_VEL_I_ACC"]
+    (a, b, c), (x, y, z), (ix, iy, iz) = target.position, estimate.position, integral
+    ex, ey, ez = a - x, b - y, c - z
     vx, vy = p["MPC_XY_P"] * ex, p["MPC_XY_P"] * ey
     fast = math.hypot(vx, vy)
     if fast > target.speed:
         vx, vy = vx * target.speed / fast, vy * target.speed / fast
     vz = max(-p["MPC_Z_V_AUTO_DN"], min(p["MPC_Z_V_AUTO_UP"], p["MPC_Z_P"] * ez))
-    wanted = (vx + target.velocity[0], vy + target.velocity[1], vz + target.velocity[2])
-    errors = [w - found for w, found in zip(wanted, estimate.velocity, strict=True)]
-    acceleration = [kp * e + i for (kp, _), e, i in zip(gains, errors, integral, strict=True)]
-    integral = tuple(
-        max(-INTEGRAL_LIMIT, min(INTEGRAL_LIMIT, i + ki * e * dt))
-        for (_, ki), e, i in zip(gains, errors, integral, strict=True)
+    (a, b, c), (x, y, z) = target.velocity, estimate.velocity
+    ex, ey, ez = vx + a - x, vy + b - y, vz + c - z
+    fx, fy, fz = level * ex + ix, level * ey + iy, max(upright * ez + iz + GRAVITY, 0.1 * GRAVITY)
+    integral = (
+        max(-INTEGRAL_LIMIT, min(INTEGRAL_LIMIT, ix + level_integral * ex * dt)),
+        max(-INTEGRAL_LIMIT, min(INTEGRAL_LIMIT, iy + level_integral * ey * dt)),
+        max(-INTEGRAL_LIMIT, min(INTEGRAL_LIMIT, iz + upright_integral * ez * dt)),
     )
-    fx, fy, fz = acceleration[0], acceleration[1], max(acceleration[2] + GRAVITY, 0.1 * GRAVITY)
     sideways, most = math.hypot(fx, fy), fz * math.tan(math.radians(p["MPC_TILTMAX_AIR"]))
     if sideways > most:
         fx, fy = fx * most / sideways, fy * most / sideways
@@ -94,11 +96,11 @@ def attitude_command(found: Quaternion, wanted: Quaternion, thrust: float, param
     """The body rates that turn from attitude `found` to attitude `wanted`, within PX4's limits."""
     x, y, z, w = _times(_conjugate(found), wanted)
     sign = 2.0 if w >= 0 else -2.0
-    rates = []
-    for axis, error in zip(("ROLL", "PITCH", "YAW"), (x, y, z), strict=True):
-        limit = math.radians(parameters[f"MC_{axis}RATE_MAX"])
-        rates.append(max(-limit, min(limit, parameters[f"MC_{axis}_P"] * sign * error)))
-    return RateCommand(thrust, tuple(rates))
+    p = parameters
+    a, b, c = (math.radians(p["MC_ROLLRATE_MAX"]), math.radians(p["MC_PITCHRATE_MAX"]), math.radians(p["MC_YAWRATE_MAX"]))
+    roll = max(-a, min(a, p["MC_ROLL_P"] * sign * x))
+    pitch = max(-b, min(b, p["MC_PITCH_P"] * sign * y))
+    return RateCommand(thrust, (roll, pitch, max(-c, min(c, p["MC_YAW_P"] * sign * z))))
 
 
 def facing(up: Vector, yaw: float) -> Quaternion:

@@ -162,43 +162,32 @@ class Commander:
 
     def _look_for_faults(self, seen: CommanderInputs, now: float) -> None:
         p = self.parameters
-        if self._all_well(seen) and not self._wrong and not self._tilted:
-            return
-        lost = seen.setpoint_age > p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
-        action = _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN)
-        self._fault("offboard signal lost", self.mode == PX4Mode.OFFBOARD and lost, action)
+        age = p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
+        unheard = seen.setpoint_age > age and self.mode == PX4Mode.OFFBOARD
+        charge = math.inf if seen.charge is None else seen.charge
+        low, critical, empty = charge < p["BAT_LOW_THR"], charge < p["BAT_CRIT_THR"], charge < p["BAT_EMERGEN_THR"]
+        beyond = 0 < p["GF_MAX_HOR_DIST"] < seen.home_distance or 0 < p["GF_MAX_VER_DIST"] < seen.home_height
+        rolls, pitches = abs(seen.roll) > math.radians(p["FD_FAIL_R"]), abs(seen.pitch) > math.radians(p["FD_FAIL_P"])
+        begins = unheard or low or critical or empty or beyond or rolls or pitches
+        if not (begins or self.station_lost or seen.remote_control_lost or self._wrong or self._tilted):
+            return  # all is well: a tick asks 250 times a second
+        self._fault("offboard signal lost", unheard, _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN))
         self._fault("ground station lost", self.station_lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
         lost = seen.remote_control_lost and not (self.mode == PX4Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
         self._fault("manual control lost", lost, _REMOTE_CONTROL_LOSS.get(p["NAV_RCL_ACT"], RETURN))
-        charge = math.inf if seen.charge is None else seen.charge
         act = p["COM_LOW_BAT_ACT"]
-        self._fault("battery low", charge < p["BAT_LOW_THR"], NOTHING)
-        self._fault("battery critical", charge < p["BAT_CRIT_THR"], {2: LAND, 3: RETURN}.get(act, NOTHING))
-        self._fault("battery at emergency level", charge < p["BAT_EMERGEN_THR"], LAND if act in (2, 3) else NOTHING)
-        beyond = 0 < p["GF_MAX_HOR_DIST"] < seen.home_distance or 0 < p["GF_MAX_VER_DIST"] < seen.home_height
+        self._fault("battery low", low, NOTHING)
+        self._fault("battery critical", critical, {2: LAND, 3: RETURN}.get(act, NOTHING))
+        self._fault("battery at emergency level", empty, LAND if act in (2, 3) else NOTHING)
         self._fault("geofence breached", beyond, _FENCE.get(p["GF_ACTION"], HOLD))
         termination = NOTHING if p["CBRK_FLIGHTTERM"] == BREAKER_TERMINATION else TERMINATE
-        for name, angle, most, time in (
-            ("R", seen.roll, p["FD_FAIL_R"], p["FD_FAIL_R_TTRI"]),
-            ("P", seen.pitch, p["FD_FAIL_P"], p["FD_FAIL_P_TTRI"]),
-        ):
+        for name, tilted, time in (("R", rolls, p["FD_FAIL_R_TTRI"]), ("P", pitches, p["FD_FAIL_P_TTRI"])):
             since = now
-            if abs(angle) > math.radians(most):
+            if tilted:
                 since = self._tilted.setdefault(name, now)
             else:
                 self._tilted.pop(name, None)
             self._fault(f"attitude failure {name}", now - since > time, termination)
-
-    def _all_well(self, seen: CommanderInputs) -> bool:
-        """Whether no fault begins or lasts, told quickly: a tick asks 250 times a second."""
-        p = self.parameters
-        charge = math.inf if seen.charge is None else seen.charge
-        alive = seen.setpoint_age <= p["COM_OF_LOSS_T"] * self.speed + FAILSAFE_LATENCY
-        charged = charge >= p["BAT_LOW_THR"] and charge >= p["BAT_CRIT_THR"] and charge >= p["BAT_EMERGEN_THR"]
-        level = abs(seen.roll) <= math.radians(p["FD_FAIL_R"]) and abs(seen.pitch) <= math.radians(p["FD_FAIL_P"])
-        beyond = 0 < p["GF_MAX_HOR_DIST"] < seen.home_distance or 0 < p["GF_MAX_VER_DIST"] < seen.home_height
-        heard = not self.station_lost and not seen.remote_control_lost
-        return (alive or self.mode != PX4Mode.OFFBOARD) and charged and level and heard and not beyond
 
     def _fault(self, name: str, wrong: bool, action: int) -> None:
         """A failsafe acts when its fault begins. It ends only by a mode request, not with the fault."""

@@ -78,7 +78,8 @@ class Estimator:
             draw = next(self._draws)
         tuned = parameters["EKF2_ACC_NOISE"] >= TUNED_ACC_NOISE and parameters["EKF2_GYR_NOISE"] >= TUNED_GYR_NOISE
         level = self.noise * (1.0 if running else QUIET)
-        self._lose(draw[9])
+        if not self.satellites or self._lost_for:
+            self._lose(draw[9])
         before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
         *found, self.acceleration, self.gyro_noise = _advance(
             truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned

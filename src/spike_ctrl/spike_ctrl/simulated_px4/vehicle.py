@@ -37,6 +37,8 @@ _MODE_COMMANDS = {
     messages.MAV_CMD_NAV_LAND: PX4Mode.AUTO_LAND,
 }
 
+_DIRECT = RateCommand | MotorCommand  # what needs no cascade
+
 Packets = list[tuple[str, bytes]]
 
 
@@ -214,7 +216,7 @@ class Vehicle:
         return command
 
     def _follow(self, setpoint: offboard_setpoints.Setpoint) -> RateCommand | MotorCommand:
-        if isinstance(setpoint, RateCommand | MotorCommand):
+        if isinstance(setpoint, _DIRECT):
             return setpoint
         if isinstance(setpoint, CascadeTarget):
             command, self._integral = cascade.position_command(
