@@ -5,6 +5,7 @@
 - a fault of the app, a sagging battery, a silent log and the user's wish land it; a lost link leaves it to the firmware
 """
 
+import logging
 import math
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.cli import main
+from spike_ctrl.cli import fly, main
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.crazyflie.onboard_flight import CLIMB, OnboardFlight, RadioFlightError
 from spike_ctrl.crazyflie.radio_checks import RadioLimits
@@ -235,3 +236,22 @@ def test_the_stand_in_has_nothing_that_cflib_lacks():
 def test_a_wrong_command_line_is_refused_in_one_line(capsys, arguments, words):
     assert main.main(["fly", "crazyflie", "--uri", "radio://0/80/2M", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_radio_that_is_not_there_is_told_in_one_line(monkeypatch, capsys):
+    """cflib puts its traceback into the message of what it raises."""
+
+    def no_radio(uri):
+        raise RuntimeError("Cannot find a Crazyradio Dongle\n\nTraceback (most recent call last):\n  File ...")
+
+    drivers = SimpleNamespace(init_drivers=lambda: None)
+    link = SimpleNamespace(open_link=lambda: no_radio(""), close_link=lambda: None)
+    monkeypatch.setattr(fly, "_radio", lambda: (drivers, lambda uri: link, None))
+    assert main.main(["fly", "crazyflie", "--uri", "radio://0/80/2M", "--model", "crazyflie", "--check"]) == 1
+    assert capsys.readouterr().err == "error: radio://0/80/2M: Cannot find a Crazyradio Dongle\n"
+
+
+def test_what_cflib_logs_is_not_printed_beside_the_error():
+    pytest.importorskip("cflib.crtp")
+    fly._radio()
+    assert logging.getLogger("cflib").handlers

@@ -8,6 +8,7 @@ wrong. Nothing of this has flown on a real vehicle.
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import sys
 import time
@@ -65,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         link = synchronous(options.uri)
         link.open_link()
-    except Exception as error:  # cflib raises nothing narrower
-        print(f"error: {options.uri}: {error}", file=sys.stderr)
+    except Exception as error:  # cflib raises nothing narrower, and puts its traceback below the first line
+        print(f"error: {options.uri}: {next(iter(str(error).splitlines()), type(error).__name__)}", file=sys.stderr)
         return 1
     flight = OnboardFlight(
         link.cf, log_config, RadioLimits(options.voltage), time.monotonic, time.sleep, lambda: bool(stop), _say
@@ -100,6 +101,7 @@ def _radio():
         from cflib.crazyflie.syncCrazyflie import SyncCrazyflie
     except ImportError:
         raise UsageError("the package cflib is missing: pip install -r requirements/crazyflie.txt") from None
+    logging.getLogger("cflib").addHandler(logging.NullHandler())  # what it also raises it would print with tracebacks
     return cflib.crtp, SyncCrazyflie, LogConfig
 
 
