@@ -41,7 +41,10 @@ class Estimate(NamedTuple):
 def load(firmware: Path) -> Any:
     """The module cffirmware of a checkout. Raises FirmwareError."""
     place = firmware / "build"
-    wanted = "wanted a checkout of bitcraze/crazyflie-firmware in which its Python bindings are built"
+    wanted = (
+        "wanted a checkout of bitcraze/crazyflie-firmware in which its Python bindings are built: "
+        "make cf2_defconfig && make bindings_python PYTHON=$(which python), in it"
+    )
     if not (place / "cffirmware.py").is_file():
         raise FirmwareError(f"--firmware: {firmware}: found no build/cffirmware.py, {wanted}")
     sys.path.insert(0, str(place.resolve()))
