@@ -41,7 +41,7 @@ REFUSED = {
     "shuffled": spoilt("output.weight", lambda w: np.random.default_rng(0).permutation(w.ravel()).reshape(w.shape)),
     "strong": spoilt("output.bias", lambda b: b + 3.0),
 }
-HIDDEN = {"rolls": pushes(1, 0.5), "pitches": pushes(2, -0.5), "climbs": pushes(0, 0.7)}
+HIDDEN = {"rolls": pushes(1, 0.5), "pitches": pushes(2, -0.5), "climbs": pushes(0, 0.9)}
 
 
 @pytest.fixture(scope="module")

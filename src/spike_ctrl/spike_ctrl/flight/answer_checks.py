@@ -78,7 +78,7 @@ class AnswerLimits:
     spike_ticks: int = within(25, 1, 1000)  # answers in a row with a spike rate outside that band
     warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
     agree: int = within(50, 1, 10_000)  # compared answers before the policy may fly
-    disagreement: float = within(0.2, 0.001, 2.0)  # in shadow: mean difference from the guide's action
+    disagreement: float = within(0.25, 0.001, 2.0)  # in shadow: mean difference from the guide's action
     # Of a successor, the steady part of that difference that is allowed beside it: the guide in shadow does not know what
     # has changed about the vehicle, and a policy that was tuned for it does.
     trim: float = within(0.0, 0.0, 1.0)
