@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Bernoulli, kl_divergence
 
 from spike_ctrl import airframe
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.distillation import divergence
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.training_process import training_process
@@ -51,6 +53,29 @@ def test_the_policy_learns_what_its_guide_does():
     policy = learner.flying_policy()
     action, _ = policy.step(next(ticks(1, constant)).observation, policy.initial_state(VEHICLES))
     assert np.abs(action - constant(action)).mean() < 0.2
+
+
+def test_a_miss_is_the_divergence_of_two_shares_of_full_power():
+    generator = torch.Generator().manual_seed(1)
+    action, label = torch.tanh(torch.randn(2, 50, 4, generator=generator))
+    flown, wanted = (Bernoulli((1 + u) / 2) for u in (action, label))
+    found = divergence(action, label)
+    torch.testing.assert_close(found, 2 * kl_divergence(wanted, flown).sum(-1), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(divergence(label, label), torch.zeros(50))
+
+
+def test_full_thrust_is_learned_as_fast_near_full_thrust_as_elsewhere():
+    """Before the tanh the derivative is twice the error, also where the tanh is flat."""
+    before = torch.tensor([[-4.0, -0.3, 1.2, 4.0]], requires_grad=True)
+    label = torch.tensor([[-1.0, 0.5, 1.0, 1.0]])
+    divergence(before.tanh(), label).sum().backward()
+    torch.testing.assert_close(before.grad, 2 * (before.tanh() - label).detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_a_network_without_a_tanh_is_drawn_back_into_the_range():
+    action = torch.tensor([[1.5, -3.0, 0.2, 0.0]], requires_grad=True)
+    divergence(action, torch.zeros(1, 4)).sum().backward()
+    assert action.grad[0, 0] > 0 > action.grad[0, 1] and torch.isfinite(action.grad).all()
 
 
 def test_where_all_is_lost_the_label_counts_most_and_where_nothing_can_be_lost_least():

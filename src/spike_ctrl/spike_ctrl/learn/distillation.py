@@ -1,11 +1,12 @@
 """On-policy distillation: the guide tells what it would do in every state that the policy visits, and rewards say where that
 matters (DAgger, Ross et al. 2011, on what was flown last).
 
-    loss = mean over steps of stake |label - action|^2 / mean stake,    stake = 1 - V / best
+    loss = mean over steps of stake D(label, action) / mean stake,    stake = 1 - V / best
 
-V is what the policy itself earns from a state on, learned from its rewards; best is what a perfect hover earns for ever.
-Most steps are flown near the set-point, where little can be lost. A flight is lost in the few tenths of a second that follow
-a bad start, and there the label counts most. The policy is unrolled from the state that it had in flight.
+D is the divergence of two shares of full power, see `divergence`. V is what the policy itself earns from a state on, learned
+from its rewards; best is what a perfect hover earns for ever. Most steps are flown near the set-point, where little can be
+lost. A flight is lost in the few tenths of a second that follow a bad start, and there the label counts most. The policy is
+unrolled from the state that it had in flight.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import binary_cross_entropy as cross_entropy
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn import actor as actors
@@ -74,7 +76,7 @@ class Distillation:
                     self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows]
                 )
                 weight, kept = stake[:, rows], flown[:, rows]
-                miss = (weight * (action - label[:, rows]).square().sum(-1)).sum() / kept.sum().clamp(min=1)
+                miss = (weight * divergence(action, label[:, rows])).sum() / kept.sum().clamp(min=1)
                 _descend(self.actor_optimiser, self.actor, miss)
                 actors.project_(self.actor)
                 average.follow(self.actor)
@@ -106,6 +108,19 @@ class Distillation:
 
     def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         """Nothing was kept."""
+
+
+def divergence(action: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Twice the Kullback-Leibler divergence of actions from labels in [-1, 1], summed over the last axis, the rotors.
+
+    An action u stands for the probability (1 + u) / 2. For u = tanh(z) the derivative with respect to z is 2 (u - label);
+    that of the squared error has the factor 1 - u^2 too, and so it vanishes where a vehicle that falls needs all its thrust.
+    What a network without a tanh has beyond [-1, 1] counts by its square.
+    """
+    inside = action.clamp(-1, 1)
+    share, wanted = (1 + inside) / 2, (1 + label) / 2
+    found = cross_entropy(share, wanted, reduction="none") - cross_entropy(wanted, wanted, reduction="none")
+    return (2 * found + (action - inside).square()).sum(-1)
 
 
 def _descend(optimiser: torch.optim.Optimizer, module: nn.Module, loss: torch.Tensor) -> None:
