@@ -97,6 +97,11 @@ def _colour(line: Line) -> str:
     return PAPER_COLOUR if line.paper and line.joined else COLOURS[line.colour % len(COLOURS)]
 
 
+def _dashes(line: Line) -> str:
+    """Of matplotlib: the second time round the colours, lines are dash-dotted."""
+    return "--" if line.paper else "-" if line.colour < len(COLOURS) else "-."
+
+
 def _bars(panel: Panel) -> list[Bars]:
     return [mark for mark in panel.marks if isinstance(mark, Bars)]
 
@@ -195,7 +200,7 @@ def _plot_line(axes, line: Line) -> None:
         line.x,
         line.y,
         color=colour,
-        linestyle="none" if not line.joined else "--" if line.paper else "-",
+        linestyle=_dashes(line) if line.joined else "none",
         linewidth=1.2 if line.paper else 2.0,
         marker=("D" if line.paper else "o") if line.marks or line.paper else None,
         markersize=5,
@@ -287,7 +292,8 @@ def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict]:
         outline = {"x": [*mark.x, *reversed(list(mark.x))], "y": _plain([*mark.high, *reversed(list(mark.low))])}
         look = {"fill": "toself", "fillcolor": colour, "opacity": 0.16, "line": {"width": 0}, "hoverinfo": "skip"}
         traces.append({"type": "scatter", "name": mark.name, "mode": "lines", "showlegend": False, **outline, **look})
-    style = {"color": colour, "width": 1 if mark.faint else 2} | ({"dash": "dash"} if mark.paper else {})
+    dash = {"-": "solid", "--": "dash", "-.": "dashdot"}[_dashes(mark)]
+    style = {"color": colour, "width": 1 if mark.faint else 2, "dash": dash}
     line = {"type": "scatter", "name": mark.name, "x": _plain(mark.x), "y": _plain(mark.y), "line": style}
     line["mode"] = "markers" if not mark.joined else "lines+markers" if mark.marks or mark.paper else "lines"
     line["marker"] = {"symbol": "diamond-open" if mark.paper else "circle", "size": 7}
