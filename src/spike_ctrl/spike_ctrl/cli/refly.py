@@ -35,8 +35,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--estimator",
         choices=ESTIMATORS,
         default="measured",
-        help="measured: the true state, with the errors of a real vehicle's estimate (default); the others: the firmware's "
-        "Kalman filter, told poses or positions by motion capture, or by its flow deck what it sees below",
+        metavar="KIND",
+        help="measured: the true state, with the errors of a real vehicle's estimate (default); pose, position, flow: the "
+        "firmware's Kalman filter, told poses or positions by motion capture, or by its flow deck what it sees below",
     )
     parser.add_argument(
         "--airframe", default="crazyflie_real", help="a name or a path to a YAML file (default: crazyflie_real)"
