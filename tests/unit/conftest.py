@@ -1,8 +1,9 @@
-"""A rehearsed flight: the supervisor with a model of vehicle, policy, guide and autopilot, in virtual time. And a
-checkout of the Crazyflie's firmware whose bindings are a stand-in.
+"""A rehearsed flight: the supervisor with a model of vehicle, policy, guide and autopilot, in virtual time. And
+the Crazyflie: its policy and app, and a checkout of its firmware whose bindings are a stand-in.
 """
 
 import copy
+import ctypes
 import math
 import shutil
 import sys
@@ -10,6 +11,8 @@ import sys
 import fake_cffirmware
 import pytest
 
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
@@ -20,6 +23,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
 from spike_ctrl.flight.supervisor import step
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
+from spike_ctrl.policy import checkpoint
 
 PERIOD = 0.01
 POLICY, GUIDE = Identity("hover.safetensors", 3), Identity("guide", 0)
@@ -227,3 +231,31 @@ def firmware(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "cffirmware", raising=False)
     yield tmp_path
     sys.modules.pop("cffirmware", None)
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    """The checkpoint `crazyflie`."""
+    return checkpoint.load(resources.folder("models") / "crazyflie.safetensors")
+
+
+@pytest.fixture(scope="session")
+def crazyflie():
+    """The airframe."""
+    return airframe.load("crazyflie")
+
+
+@pytest.fixture(scope="session")
+def _library(tmp_path_factory, loaded, crazyflie):
+    from compiled_crazyflie_app import compiled
+
+    from spike_ctrl.export import crazyflie_app
+    from spike_ctrl.export.c_source import Form
+
+    return compiled(tmp_path_factory.mktemp("app"), crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie))
+
+
+@pytest.fixture
+def app(tmp_path, _library):
+    """The app for its firmware, compiled; a copy of its own for each test, because the C has static variables."""
+    return ctypes.CDLL(shutil.copy(_library, tmp_path / "app.so"))

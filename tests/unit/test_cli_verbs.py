@@ -123,38 +123,35 @@ def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, ca
     assert capsys.readouterr().out == "good day, Ada\n"
 
 
-@pytest.mark.parametrize("module", ["spike_ctrl.cli.eval", "numpy", "spike_ctrl.evaluation.protocols"])
-def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
+def interrupted(module, *hook):
+    """What `eval --guide` ends with, whose import of a module meets these lines of code."""
     code = (
         "import os, signal, sys\n"
         "class Interrupts:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == '{module}':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Interrupts())\n"
+        + "".join(f"            {line}\n" for line in hook)
+        + "sys.meta_path.insert(0, Interrupts())\n"
         "from spike_ctrl.cli.main import main\n"
         "sys.exit(main(['eval', '--guide']))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+    return found.returncode, found.stdout, found.stderr
+
+
+@pytest.mark.parametrize("module", ["spike_ctrl.cli.eval", "numpy", "spike_ctrl.evaluation.protocols"])
+def test_ctrl_c_while_modules_still_load_ends_it_quietly(module):
+    assert interrupted(module, "os.kill(os.getpid(), signal.SIGINT)") == (130, "", "")
 
 
 def test_an_import_that_turns_ctrl_c_into_an_error_of_its_own_ends_as_quietly():
-    code = (
-        "import os, signal, sys\n"
-        "class Interrupts:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'numpy':\n"
-        "            try:\n"
-        "                os.kill(os.getpid(), signal.SIGINT)\n"
-        "            except KeyboardInterrupt:\n"
-        "                raise ImportError('numpy: cannot be imported') from None\n"
-        "sys.meta_path.insert(0, Interrupts())\n"
-        "from spike_ctrl.cli.main import main\n"
-        "sys.exit(main(['eval', '--guide']))\n"
+    hook = (
+        "try:",
+        "    os.kill(os.getpid(), signal.SIGINT)",
+        "except KeyboardInterrupt:",
+        "    raise ImportError('numpy: cannot be imported') from None",
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+    assert interrupted("numpy", *hook) == (130, "", "")
 
 
 @pytest.mark.parametrize(("verb", "missing"), [("benchmark crazyflie", "gymnasium"), ("replay bag", "threadpoolctl")])

@@ -5,7 +5,6 @@
 """
 
 import ctypes
-import shutil
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ from compiled_crazyflie_app import (
 from seeing_voltage import seeing
 
 from spike_ctrl import airframe
-from spike_ctrl._files import resources
 from spike_ctrl.export import c_native, crazyflie_app
 from spike_ctrl.export.c_source import Form
 from spike_ctrl.policy import checkpoint
@@ -34,27 +32,6 @@ CURVE = np.array([-0.014830744918356092, 0.04724465241828281, -0.018473643580258
 VOLTS = 3.9
 
 pytestmark = pytest.mark.skipif(c_native.compiler() is None, reason="no C compiler")
-
-
-@pytest.fixture(scope="module")
-def found():
-    return checkpoint.load(resources.folder("models") / "crazyflie.safetensors")
-
-
-@pytest.fixture(scope="module")
-def craft():
-    return airframe.load("crazyflie")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory, found, craft):
-    return compiled(tmp_path_factory.mktemp("app"), crazyflie_app.app(found, "crazyflie", Form(), craft))
-
-
-@pytest.fixture
-def app(tmp_path, library):
-    """A copy of its own for each test, because the C has static variables."""
-    return ctypes.CDLL(shutil.copy(library, tmp_path / "app.so"))
 
 
 def observed(app, state, sensors=None, setpoint=None):
@@ -126,9 +103,9 @@ def test_the_firmwares_mixer_gives_each_motor_its_force_also_beyond_its_largest_
     np.testing.assert_allclose(distributed(control.command.wrench), wanted * THRUST_MAX, atol=1e-7)
 
 
-def test_a_command_becomes_the_thrust_of_the_airframe_at_any_voltage(app, craft):
+def test_a_command_becomes_the_thrust_of_the_airframe_at_any_voltage(app, crazyflie):
     action = np.array([-1.0, -0.2, 0.1, 0.6])
-    wanted = [craft.thrust(u) for u in (action + 1) / 2]
+    wanted = [crazyflie.thrust(u) for u in (action + 1) / 2]
     for volts in (3.6, 4.2):
         np.testing.assert_allclose(forces(app, action, volts) * THRUST_MAX, wanted, rtol=1e-5)
 
@@ -138,9 +115,9 @@ def test_no_motor_is_asked_for_more_than_the_voltage_gives(app):
     assert forces(app, np.ones(4), 2.8).max() * THRUST_MAX == pytest.approx(most, rel=1e-5)
 
 
-def test_a_policy_with_a_battery_commands_the_duty(tmp_path, found, craft):
-    made = crazyflie_app.app(found, "crazyflie", Form(), craft)
-    made["src/snn_config.h"] = crazyflie_app._config(craft, True, 0)
+def test_a_policy_with_a_battery_commands_the_duty(tmp_path, loaded, crazyflie):
+    made = crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie)
+    made["src/snn_config.h"] = crazyflie_app._config(crazyflie, True, 0)
     app, volts = ctypes.CDLL(str(compiled(tmp_path, made))), 3.3
     action = np.array([0.0, 0.2, 0.7, 1.0])  # the last one is .15 N by the firmware's fit, more than its THRUST_MAX
     duty = [compensated(force, volts) for force in forces(app, action, volts)]

@@ -12,24 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.export import ExportError, c_native, crazyflie_app, write_files
 from spike_ctrl.export.c_source import Form
-from spike_ctrl.policy import checkpoint
 
 pytestmark = pytest.mark.skipif(c_native.compiler() is None, reason="no C compiler")
-
-
-@pytest.fixture(scope="module")
-def found():
-    return checkpoint.load(resources.folder("models") / "crazyflie.safetensors")
-
-
-@pytest.fixture(scope="module")
-def craft():
-    return airframe.load("crazyflie")
 
 
 def test_a_policy_of_rates_is_refused_in_words(tmp_path, capsys):
@@ -38,24 +26,24 @@ def test_a_policy_of_rates_is_refused_in_words(tmp_path, capsys):
     assert "action: found 'rates', wanted 'motors'" in capsys.readouterr().err
 
 
-def test_a_network_that_is_too_slow_is_refused_in_words(found, craft, monkeypatch):
-    contract = dataclasses.replace(found.manifest.contract, sizes=(18, 1024, 1024, 4))
-    manifest = dataclasses.replace(found.manifest, contract=contract)
+def test_a_network_that_is_too_slow_is_refused_in_words(loaded, crazyflie, monkeypatch):
+    contract = dataclasses.replace(loaded.manifest.contract, sizes=(18, 1024, 1024, 4))
+    manifest = dataclasses.replace(loaded.manifest, contract=contract)
     monkeypatch.setattr(crazyflie_app.c_source, "source", lambda *_: None)
-    slow = found._replace(manifest=manifest) if hasattr(found, "_replace") else dataclasses.replace(found, manifest=manifest)
+    slow = dataclasses.replace(loaded, manifest=manifest)
     with pytest.raises(ExportError, match="18-1024-1024-4, whose longest step takes"):
-        crazyflie_app.app(slow, "big", Form(), craft)
+        crazyflie_app.app(slow, "big", Form(), crazyflie)
 
 
-def test_the_flags_of_its_kbuild_round_each_product_and_sum_as_the_compiled_step_does(tmp_path, found, craft):
+def test_the_flags_of_its_kbuild_round_each_product_and_sum_as_the_compiled_step_does(tmp_path, loaded, crazyflie):
     if "fma" not in Path("/proc/cpuinfo").read_text().split():
         pytest.skip("this processor has no fused multiply-add")
-    write_files(tmp_path, crazyflie_app.app(found, "crazyflie", Form(), craft))
+    write_files(tmp_path, crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie))
     kbuild = (tmp_path / "src" / "Kbuild").read_text()
     flags = [flag for line in kbuild.splitlines() if line.startswith("ccflags-y") for flag in line.split("=", 1)[1].split()]
     command = ["gcc", "-std=gnu11", "-Os", "-mfma", *flags, "-shared", "-fPIC", str(tmp_path / "src" / "policy.c")]
     subprocess.run([*command, "-lm", "-o", str(tmp_path / "policy.so")], check=True)  # gnu11, -Os: as the firmware's make
-    library, state, compiled = ctypes.CDLL(str(tmp_path / "policy.so")), (ctypes.c_float * 384)(), found.compiled()
+    library, state, compiled = ctypes.CDLL(str(tmp_path / "policy.so")), (ctypes.c_float * 384)(), loaded.compiled()
     library.policy_reset(state)
     seen = np.random.default_rng(3).standard_normal((500, 18)).astype(np.float32)
     known, out = compiled.initial_state(), (ctypes.c_float * 4)()
@@ -75,9 +63,9 @@ def firmware(folder, flash=464024, ram=96928):
     return folder
 
 
-def test_the_firmwares_make_builds_the_app_wherever_it_is_called_from(tmp_path, found, craft, monkeypatch):
+def test_the_firmwares_make_builds_the_app_wherever_it_is_called_from(tmp_path, loaded, crazyflie, monkeypatch):
     app = tmp_path / "app"
-    write_files(app, crazyflie_app.app(found, "crazyflie", Form(), craft))
+    write_files(app, crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie))
     monkeypatch.setenv("PWD", str(tmp_path))  # as a shell leaves it
     lines = crazyflie_app.build(app, firmware(tmp_path / "firmware"), lambda line: None)
     assert (app / "told").read_text().strip() == str(app / "app-config")
@@ -92,9 +80,9 @@ def test_the_firmwares_make_builds_the_app_wherever_it_is_called_from(tmp_path, 
         ({"ram": ""}, "found no size of RAM"),
     ],
 )
-def test_a_build_that_the_processor_cannot_hold_is_refused_in_words(tmp_path, found, craft, sizes, words):
+def test_a_build_that_the_processor_cannot_hold_is_refused_in_words(tmp_path, loaded, crazyflie, sizes, words):
     app = tmp_path / "app"
-    write_files(app, crazyflie_app.app(found, "crazyflie", Form(), craft))
+    write_files(app, crazyflie_app.app(loaded, "crazyflie", Form(), crazyflie))
     with pytest.raises(ExportError, match=words):
         crazyflie_app.build(app, firmware(tmp_path / "firmware", **sizes), lambda line: None)
 

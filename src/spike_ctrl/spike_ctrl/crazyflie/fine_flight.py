@@ -14,7 +14,7 @@ from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.crazyflie.firmware_bindings import FULL, THRUST_MAX, Compensation, Estimate, capped, motor_force
 from spike_ctrl.evaluation.tracking import hovering
-from spike_ctrl.flight.attitude import rotate
+from spike_ctrl.flight.attitude import rotate_back
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim import dynamics, observation
@@ -118,7 +118,7 @@ class FineVehicle:
         now, before = self.ago(0), self.ago(1)
         a, b, c = (now.velocity - before.velocity) / DT
         x, y, z, w = map(float, now.quaternion)
-        return np.array(rotate((-x, -y, -z, w), (float(a), float(b), float(c) + GRAVITY)))
+        return np.array(rotate_back((x, y, z, w), (float(a), float(b), float(c) + GRAVITY)))
 
     def fly(self, duty: list[float]) -> None:
         """One tick with these duties, which take effect after the vehicle's dead time."""

@@ -22,7 +22,7 @@ from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.crazyflie.erring_estimate import ErringEstimate, turned
 from spike_ctrl.crazyflie.fine_flight import TICKS, FineVehicle
 from spike_ctrl.crazyflie.firmware_bindings import Estimate, FirmwareError
-from spike_ctrl.flight.attitude import rotate, tilt
+from spike_ctrl.flight.attitude import rotate_back, tilt
 from spike_ctrl.sim.sensor_errors import SensorSettings
 
 ACCELEROMETER = 0.03  # m/s^2, white part of the accelerometer in 18 flights of NanoBench
@@ -115,7 +115,7 @@ def _flow(filter: FirmwareKalman, vehicle: FineVehicle) -> None:
     x, y, z, w = map(float, now.quaternion)
     lean, height = tilt((x, y, z, w)), float(now.position[2])
     if vehicle.tick % TICKS == 0:
-        forward, left, _ = rotate((-x, -y, -z, w), tuple(map(float, now.velocity)))
+        forward, left, _ = rotate_back((x, y, z, w), tuple(map(float, now.velocity)))
         scale, share = COUNTS * TICKS * 1e-3 * PIXELS / OPENING, math.cos(lean) / max(height, 0.1)
         counts = scale * np.array([forward * share - now.rates[1], left * share + now.rates[0]])
         flow = filter.firmware.flowMeasurement_t()

@@ -24,6 +24,12 @@ def rotate(q: Quaternion, v: tuple[float, float, float]) -> tuple[float, float, 
     )
 
 
+def rotate_back(q: Quaternion, v: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The vector turned against the quaternion x, y, z, w: from world to body."""
+    x, y, z, w = q
+    return rotate((-x, -y, -z, w), v)
+
+
 def tilt(quaternion: Quaternion) -> float:
     """Angle (rad) between the body's z axis and up."""
     x, y, _, _ = quaternion

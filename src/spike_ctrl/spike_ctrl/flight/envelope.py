@@ -55,13 +55,13 @@ class Envelope:
         name, value, limit, unit = max(values, key=lambda item: item[1] / item[2])
         return (Finding(Fault.ENVELOPE, f"{name} is {value:.2f} {unit}, wanted at most {limit:.2f}"),)
 
-    def is_upset(self, sample: Sample) -> bool:
-        """Whether tilt or body rate is beyond its limit."""
-        return tilt(sample.quaternion) > self.tilt or math.hypot(*sample.rates) > self.rate
+    def is_upset(self, sample: Sample, share: float = 1.0) -> bool:
+        """Whether tilt or body rate is beyond that share of its limit."""
+        return tilt(sample.quaternion) > share * self.tilt or math.hypot(*sample.rates) > share * self.rate
 
     def is_tumbling(self, sample: Sample) -> bool:
         """Whether tilt or body rate is farther out than a sound guide ever flies, whose tilt ends at 60 degrees."""
-        return tilt(sample.quaternion) > 1.3 * self.tilt or math.hypot(*sample.rates) > 1.3 * self.rate
+        return self.is_upset(sample, 1.3)
 
     def is_settled(self, sample: Sample) -> bool:
         """Whether a recovery is over: body rate and speed below a fifth of the envelope, tilt below a third.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 from spike_ctrl.flight.attitude import rotate as rotate
+from spike_ctrl.flight.attitude import rotate_back as rotate_back
+from spike_ctrl.flight.attitude import yaw as yaw_of
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
@@ -63,12 +65,6 @@ def enu_yaw_from_ned(yaw: float) -> float:
 def ned_yaw_from_enu(yaw: float) -> float:
     """Yaw from north, from yaw (rad) from east. In (-pi, pi]."""
     return wrapped(math.pi / 2 - yaw)
-
-
-def yaw_of(q: Quaternion) -> float:
-    """Yaw (rad) of the quaternion x, y, z, w about its world's third axis."""
-    x, y, z, w = q
-    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
 def roll_pitch_yaw(q: Quaternion) -> Vector:

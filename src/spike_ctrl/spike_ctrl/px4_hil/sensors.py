@@ -130,15 +130,13 @@ class Sensors:
 
 def specific_force(acceleration: Vector, quaternion: Quaternion) -> Vector:
     """The specific force (m/s^2, FRD) that an accelerometer measures of an acceleration (ENU): -g along z at rest."""
-    x, y, z, w = quaternion
-    body = frames.rotate((-x, -y, -z, w), (acceleration[0], acceleration[1], acceleration[2] + GRAVITY))
+    body = frames.rotate_back(quaternion, (acceleration[0], acceleration[1], acceleration[2] + GRAVITY))
     return frames.frd_from_flu(body)
 
 
 def to_body(ned: Vector, quaternion: Quaternion) -> Vector:
     """A vector in the world (NED), turned into the body (FRD)."""
-    x, y, z, w = quaternion
-    return frames.frd_from_flu(frames.rotate((-x, -y, -z, w), frames.enu_from_ned(ned)))
+    return frames.frd_from_flu(frames.rotate_back(quaternion, frames.enu_from_ned(ned)))
 
 
 def magnetic_field(latitude: float) -> Vector:
