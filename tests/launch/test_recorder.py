@@ -122,6 +122,7 @@ def test_a_training_run_is_recorded_whole_as_ros_reads_it(start_graph, tmp_path)
     assert all_is_what_ros_reads(tmp_path / "bag") >= kinds
 
 
+@pytest.mark.alone
 def test_a_killed_recorder_leaves_the_others_flying_and_a_bag_that_can_be_repaired(start_graph, diagnostics, tmp_path):
     graph = start_graph(*REALTIME)
     tick = figure(diagnostics("simulator", past(300), 60), "tick")
@@ -135,6 +136,7 @@ def test_a_killed_recorder_leaves_the_others_flying_and_a_bag_that_can_be_repair
     assert found == list(range(found[0], found[0] + len(found))) and found[-1] >= tick - 200
 
 
+@pytest.mark.alone
 def test_a_full_disk_is_told_and_disturbs_nobody(start_graph, diagnostics, tmp_path):
     graph = start_graph(*REALTIME)
     status = diagnostics("recorder", lambda status: figure(status, "messages") > 500, 60)
