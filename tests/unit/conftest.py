@@ -13,6 +13,7 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl.certification import campaign
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
@@ -259,3 +260,15 @@ def _library(tmp_path_factory, loaded, crazyflie):
 def app(tmp_path, _library):
     """The app for its firmware, compiled; a copy of its own for each test, because the C has static variables."""
     return ctypes.CDLL(shutil.copy(_library, tmp_path / "app.so"))
+
+
+@pytest.fixture(scope="session")
+def who():
+    """Policy, guide and airframe of a certification, and the settings of its flights."""
+    return campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def motors():
+    """The same of a policy that commands motors."""
+    return campaign.competitors(resources.find("models", "crazyflie_real.safetensors"))

@@ -186,6 +186,19 @@ def test_with_rates_hover_is_zero_and_each_error_asks_for_the_turn_that_takes_it
     assert ask(level(yaw=0.5))[3] < 0  # turned to the left: turn right
 
 
+@pytest.mark.parametrize(("sinks", "known", "lean"), [(2.5, False, 7.3), (0.0, False, 29), (2.5, True, 18.1)])
+def test_a_vehicle_that_sinks_at_full_thrust_is_not_leaned_where_its_plant_is_not_known(sinks, known, lean):
+    """One metre below its set-point, with all the lift that a sound one has: what more it leans, it falls."""
+    vehicle, guide = rates_guide()
+    seen = level((0, 0, -1.0))
+    seen[:, 12], seen[:, 14] = 2.0, -sinks
+    told = {"disturbance": np.zeros((1, 6), np.float32)} if known else {}
+    action, _ = guide.act(seen, guide.initial_state(1), **told)
+    gains, fastest = Gains(), vehicle.max_rates[1]
+    leaned = -action[0, 2] * fastest * 2 * gains.tilt_damping / gains.tilt_frequency
+    assert np.degrees(leaned) == pytest.approx(lean, abs=1)
+
+
 def test_with_rates_it_brings_all_vehicles_to_the_set_point_from_metres_away_and_any_yaw():
     vehicle, guide = rates_guide()
     start = Start(at_target=0, position=3, tilt=0.8, velocity=2, yaw=np.pi)

@@ -26,6 +26,7 @@ from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE, action, collective
 _action, _collective = spliced(action), spliced(collective)
 NEAR = 0.5  # m
 RESTING = 0.2  # m/s
+LEAN = 0.17  # of the largest thrust, which stays for leaning whatever the lift wants: 10 degrees; not for a known plant
 MAX_YAW = 0.3  # rad, of the error in yaw; motors, where the true parameters are not given
 _NO_ROTORS, _NO_DISTURBANCE = np.zeros((1, 4), np.float32), np.zeros((1, 6), np.float32)
 Array = NDArray[Any]
@@ -149,6 +150,9 @@ def _act(
         fz = max(fz, 0.2 * mass * GRAVITY)
         planar = math.sqrt(fx * fx + fy * fy)
         limit = fz * math.tan(max_tilt)
+        if not known:  # a vehicle that is weaker than it should be would sink while it leans: its lift comes first
+            most = 4 * (c0 + c1 + c2)
+            limit = min(limit, max(math.sqrt(max(most * most - fz * fz, 0.0)), LEAN * most))
         if planar > limit:
             fx, fy = fx * limit / planar, fy * limit / planar
         force = math.sqrt(fx * fx + fy * fy + fz * fz)

@@ -18,6 +18,7 @@ RECENT = 4  # answers over which a disagreement in flight is averaged
 # Far from the set-point a difference in gain is a larger difference in action: from AWAY (m) on the largest is allowed.
 AWAY = 1.0
 AWAY_ANSWERS, FAR = 150, 1.0  # a policy whose mean distance (m) over so many answers is larger does not fly where it should
+HEIGHT_OFF = 0.5  # m: the same of its height; healthy flights stay within .25, a vehicle that has too little thrust does not
 BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
 
 
@@ -37,6 +38,7 @@ def compare_with_guide(
     distance = math.dist(sample.position, point.position)
     way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
     away = monitor.away + (distance - monitor.away) / AWAY_ANSWERS
+    below = monitor.below + (point.position[2] - sample.position[2] - monitor.below) / AWAY_ANSWERS
     compared, difference = monitor.compared, monitor.difference
     if monitor.answers > limits.warm_up:
         share = max(1.0 / (compared + 1), 1.0 / limits.agree)
@@ -44,7 +46,8 @@ def compare_with_guide(
         if limits.trim > 0:
             monitor = _follow_bias(monitor, signed, share)
     recent = mean(monitor.recent, 1.0 / RECENT)
-    return monitor._replace(way=way, away=away, recent=recent, compared=compared, difference=difference)
+    more = {"way": way, "away": away, "below": below, "recent": recent}
+    return monitor._replace(compared=compared, difference=difference, **more)
 
 
 def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
@@ -61,6 +64,10 @@ def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding,
     allowed = limits.contradiction + away * (limits.contradiction_away - limits.contradiction)
     if monitor.away > FAR:
         return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {FAR:g} m"),)
+    if abs(monitor.below) > HEIGHT_OFF:
+        where = "too low" if monitor.below > 0 else "too high"
+        detail = f"{abs(monitor.below):.2f} m {where} on average, wanted at most {HEIGHT_OFF:g} m"
+        return (Finding(Fault.OFF_SET_POINT, detail),)
     if (apart := max(monitor.recent)) <= allowed:
         return ()
     return (Finding(Fault.DISAGREEMENT, f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"),)

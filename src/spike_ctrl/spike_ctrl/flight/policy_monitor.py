@@ -50,6 +50,7 @@ class Monitor(NamedTuple):
     recent: Action = NO_ACTION  # the size over the last four answers
     way: float = 0.0  # m to the set-point, with the braking distance
     away: float = 0.0  # m, mean distance from the set-point over some AWAY_ANSWERS
+    below: float = 0.0  # m, mean height of the set-point above the vehicle over as many
 
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy in shadow has done as the guide for long enough."""

@@ -1,0 +1,17 @@
+"""A flight in virtual time that one fault strikes."""
+
+import math
+
+from spike_ctrl.certification.flight_core import FlightCore
+from spike_ctrl.certification.injected_fault import InjectedFault
+
+
+def fault(place, kind, at=1.0, until=math.inf, size=0.5):
+    return InjectedFault(place, kind, at, until, size, (1.0, 0.0, 0.0), 0, 7)
+
+
+def fly(who, scenario):
+    """who: competitors and settings, as of certification.campaign.competitors."""
+    core = FlightCore(scenario, *who)
+    core.fly()
+    return core

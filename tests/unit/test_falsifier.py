@@ -1,0 +1,33 @@
+"""The search for the worst flight of a fault: it finds what random flights hardly meet, and asks for flights that exist."""
+
+import math
+
+import numpy as np
+import pytest
+
+from spike_ctrl.certification import falsifier, moving_scenario
+from spike_ctrl.certification.flight_outcome import FlightOutcome
+
+
+def test_the_falsifier_finds_a_needle_that_random_flights_hardly_meet():
+    def fly(drawn):  # the promise breaks only near one start and moment
+        far = abs(drawn.start[0] - 1.5) + abs(drawn.start[2] - 2.0) + abs(drawn.faults[0].at - 2.0)
+        return FlightOutcome(0, "policy", "searched", "", "", 0.6 - far, 0.0, math.nan, "", "HOLD", 9.0)
+
+    found = falsifier.search("policy", "flipped", 400, fly)
+    assert found.robustness < 0 and found.flights < 400
+    drawn = np.random.default_rng(1).random((400, len(falsifier.NUMBERS)))
+    assert np.mean([fly(falsifier.scenario("policy", "flipped", x)).left for x in drawn]) < 0.01
+    again = falsifier.scenario("policy", "flipped", found.numbers)
+    assert fly(again) == found.outcome  # the numbers draw the same flight
+
+
+@pytest.mark.parametrize(("place", "kind"), [("guide", "biased"), ("link", "cut"), ("state", "frozen")])
+def test_every_corner_of_the_search_is_a_flight_inside_the_cage(place, kind):
+    low, high = moving_scenario.Cage().laid((0.0, 0.0, 0.0)).box
+    for numbers in np.random.default_rng(2).integers(0, 2, (50, len(falsifier.NUMBERS))):
+        drawn = falsifier.scenario(place, kind, numbers)
+        (course,), (struck,) = [aim.course for aim in drawn.aims], drawn.faults
+        assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(course.position, low, high, strict=True))
+        assert struck.until > struck.at >= drawn.aims[0].at and struck.axis in range(4)
+        assert math.hypot(*struck.direction) == pytest.approx(1)

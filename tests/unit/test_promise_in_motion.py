@@ -1,0 +1,218 @@
+"""The promise, kept in motion: the vehicle stays in its cage and lands softly, whatever strikes it on its way.
+
+- flights that once broke it, and those that still do
+- what watches a policy and a guide in flight, and what a set-point may do
+- healthy flights are not interrupted
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from struck_flight import fault, fly
+
+from spike_ctrl import airframe
+from spike_ctrl._files import resources
+from spike_ctrl.certification import campaign, flight_outcome, moving_scenario
+from spike_ctrl.certification.flight_core import GUIDE, FlightCore
+from spike_ctrl.certification.flight_outcome import outcome
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.answer_checks import Answer
+from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.granted_setpoint import ACCELERATION
+from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
+from spike_ctrl.flight.policy_monitor import FALL_ANSWERS, Monitor, check_guide, observe_answer
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.policy import checkpoint
+
+STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
+
+
+@pytest.mark.parametrize("kind", ["position_drifts", "height_drifts", "yaw_drifts", "velocity_flipped", "velocity_stuck"])
+def test_a_wrong_state_in_motion_leads_to_hold_and_never_to_a_guide_that_flies_on_it(who, kind):
+    drawn = moving_scenario.draw(10)  # on its way from wall to wall
+    struck = fault("state", kind, 2.0, size=0.7 if "drifts" in kind else 1e-3)
+    core = fly(who, drawn._replace(family="state", faults=(struck,), duration=9.0))
+    flown = outcome(core)
+    held = [at for at, rung, _ in core.moves if rung is Rung.HOLD]
+    assert 2.0 < held[0] < 3.3 and not flown.left and not flown.crashed
+
+
+@pytest.mark.parametrize("kind", ["bridge_killed", "companion_killed", "supervisor_killed", "guide_killed", "policy_killed"])
+@pytest.mark.parametrize("seed", [4, 10])
+def test_a_process_that_is_killed_on_the_way_to_a_wall_keeps_the_promise(who, kind, seed):
+    drawn = moving_scenario.draw(seed)._replace(family="process")
+    core = fly(who, drawn._replace(faults=(fault("process", kind, drawn.aims[0].at + 0.9),), duration=9.0))
+    assert not outcome(core).left and not outcome(core).crashed
+
+
+def test_a_guide_that_swings_the_vehicle_over_is_not_declared_dead(who):
+    # From 75 degrees it asks for little thrust for more than .1 s.
+    settings = who[1].answers
+    answer = Answer(1, 0.0, (-1.0, 0.5, 0.2, 0.0), "rates", GUIDE)
+    for tilt, dead in ((75, False), (5, True)):
+        half = math.radians(tilt) / 2
+        swung, monitor = STATE._replace(quaternion=(math.sin(half), 0.0, 0.0, math.cos(half))), Monitor()
+        for _ in range(FALL_ANSWERS + 3):
+            monitor, behaviour = observe_answer(monitor, answer, swung, settings)
+        assert bool(check_guide(monitor, behaviour, swung)) is dead
+
+
+def test_a_policy_frozen_with_a_dither_is_found_as_fast_as_one_that_is_frozen_to_the_bit(who):
+    drawn = moving_scenario.draw(20)._replace(family="policy", duration=4.0)
+    times = {}
+    for kind, size in (("frozen", 0.0), ("frozen_with_dither", 1e-3)):
+        core = fly(who, drawn._replace(faults=(fault("policy", kind, 2.0, size=size),)))
+        times[kind] = outcome(core).reaction
+        assert not outcome(core).left
+    assert times["frozen_with_dither"] < 0.4 and times["frozen"] < 0.4
+
+
+def test_an_adversary_that_keeps_the_vehicle_away_is_found(who):
+    drawn = moving_scenario.draw(20)._replace(family="policy", duration=9.0)
+    core = fly(who, drawn._replace(faults=(fault("policy", "frozen", 20.0),)))
+    assert core.state.ladder.rung is Rung.SNN  # healthy
+    monitor = core.state.monitor
+    point = SetPoint((1.6, 0.2, 1.0))  # 1.5 m from where the vehicle hovers, and the actions agree
+    same = core.state.policy.latest
+    for _ in range(900):  # .. also where it was on its way to a new set-point for the first 500
+        monitor = compare_with_guide(monitor, same, same, STATE._replace(velocity=(0.0, 0.0, 0.0)), point, who[1].answers)
+    assert [found.fault for found in check_disagreement(monitor, who[1].answers)] == [Fault.OFF_SET_POINT]
+
+
+@pytest.mark.parametrize(
+    ("seed", "what"),
+    [
+        (12, "guide flipped"),  # it took over from a sound policy, and left the cage by 0.8 m
+        (32, "guide biased"),  # the same, by 1.2 m
+        (102, "guide frozen_with_dither"),  # nobody saw it until it had to recover: 3.6 m/s on the ground
+        (212, "guide frozen_with_dither"),  # it flew, and slowly away: by 1.2 m
+        (31, "policy full"),  # it was found so late that the vehicle met the ground at 1.1 m/s
+        (1149, "link commands_lost and guide flipped"),  # the guide flew until a request to hold arrived: 4.2 m/s
+        (79, "plant weaker and process bridge_stopped"),  # it sank for 4 s, was taken over near the ground and fell: 1.4 m/s
+        (1389, "guide flipped and policy not_finite"),  # the guide was to recover what it had upset itself: by 0.7 m
+    ],
+)
+def test_flights_that_once_broke_the_promise_keep_it(who, seed, what):
+    core = fly(who, moving_scenario.draw(seed))
+    assert core.scenario.what == what and not outcome(core).left and not outcome(core).crashed
+
+
+def test_a_frozen_guide_is_found_by_its_motion_also_with_a_dither_and_a_hover_is_none(who):
+    dice, limits = np.random.default_rng(3), who[1].answers
+    for speed, dead in ((0.0, False), (2.0, True)):
+        monitor, found = Monitor(), ()
+        for n in range(60):
+            action = tuple(float(a) for a in dice.normal(0.1, 1e-3, 4))
+            state = STATE._replace(velocity=(0.01 * n * speed, 0.0, 0.0))
+            monitor, behaviour = observe_answer(monitor, Answer(n, 0.0, action, "rates", GUIDE), state, limits)
+            found += check_guide(monitor, behaviour, state)
+        assert bool(found) is dead
+
+
+def test_only_the_distance_from_the_set_point_allows_the_policy_a_larger_difference_and_never_more_than_1(who):
+    # The excuse of a set-point that jumps in speed could be had for ever, by a stream that keeps jumping.
+    limits, here = who[1].answers, STATE._replace(position=(0.0, 0.0, 1.0), velocity=(0.0, 0.0, 0.0))
+    calm = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE)
+    for off, apart, found in ((0.0, 0.9, True), (0.8, 0.9, False), (0.8, 1.05, True), (2.0, 1.05, True)):
+        monitor = Monitor(answers=100)
+        for n in range(40):
+            point = SetPoint((off, 0.0, 1.0), (0.0, 0.0, 0.0), 0.1 * (n % 2))
+            monitor = compare_with_guide(monitor, calm._replace(action=(0.0, apart, 0.0, 0.0)), calm, here, point, limits)
+        assert [f.fault for f in check_disagreement(monitor, limits)] == [Fault.DISAGREEMENT] * found
+
+
+def test_a_stream_that_keeps_jumping_moves_the_set_point_as_a_vehicle_can(who):
+    drawn = moving_scenario.draw(20)
+    core = FlightCore(drawn._replace(aims=(), duration=5.0), *who)
+    points = []
+    for n in range(80):  # at 20 Hz it jumps in place and velocity
+        side = 1.0 if n // 10 % 2 else -1.0
+        core.clock.at(1.0 + 0.05 * n, core.stream, SetPoint((side, 0.0, 1.5), (-2.0 * side, 1.0, 0.0)))
+        core.clock.at(1.0 + 0.05 * n, lambda: points.append(core.state.granted))
+    core.fly()
+    jumps = [math.dist(a.velocity, b.velocity) for a, b in itertools.pairwise(points)]
+    assert max(jumps) < 0.05 * ACCELERATION + 0.05 and max(math.hypot(*p.velocity) for p in points) > 0.3
+    assert core.state.ladder.rung is Rung.SNN
+
+
+@pytest.mark.parametrize("seed", [4, 8, 10, 23])  # whose set-points turn by .5 to 1.6 rad at once
+def test_a_policy_that_commands_motors_is_not_interrupted_where_the_set_point_turns(seed):
+    found = checkpoint.load(resources.find("models", "crazyflie_real.safetensors"))
+    craft = airframe.load("crazyflie_real")
+    drawn = moving_scenario.draw(seed)._replace(factors=(1.0, 1.0, 1.0), faults=(), duration=5.0)
+    flown = outcome(fly(campaign.beside_guide("crazyflie_real", found, craft), drawn))
+    assert flown.alarm == "" and not flown.left
+
+
+@pytest.mark.parametrize("seed", [0, 46, 80])  # up and down; with the rotors at their limits for .6 s
+def test_no_climb_is_granted_that_takes_all_the_thrust_of_a_weak_vehicle(motors, seed):
+    assert outcome(fly(motors, campaign.scenario_of(seed, *motors, "none"))).alarm == ""
+
+
+def test_the_autopilot_holds_where_states_come_too_late_for_a_guide_that_commands_motors(motors):
+    # It closes the loop of the attitude over the link, and shook itself into a fall of 3.3 m/s.
+    drawn = campaign.scenario_of(13, *motors)
+    flown = outcome(fly(motors, drawn))
+    assert drawn.what == "link states_late" and flown.last == "HOLD" and flown.hit == 0.0 and flown.outside < -1.0
+
+
+OPEN = (1946, 2199, 2559, 2986)  # as docs/safety.md lists them
+
+
+@pytest.mark.parametrize("first", range(0, 100, 20))
+def test_the_first_flights_of_a_certification_keep_the_promise(who, first):
+    """89 of the 2000 that `make certify` flies, some 25 s of a processor: all but those with a fault that nothing sees."""
+    drawn = [campaign.scenario_of(seed, *who) for seed in range(first, first + 20)]
+    flown = [flight_outcome.fly(one, *who)[0] for one in drawn if one.family != "unseen" and one.seed not in OPEN]
+    assert len(flown) >= 17 and not [one for one in flown if one.left or one.crashed or one.alarm]
+
+
+@pytest.mark.xfail(strict=True, reason="breaks the promise, and is not mended yet: docs/safety.md")
+@pytest.mark.parametrize("seed", OPEN)
+def test_flights_that_break_the_promise_are_known(who, seed):
+    flown = flight_outcome.fly(campaign.scenario_of(seed, *who), *who)[0]
+    assert not flown.left and not flown.crashed
+
+
+@pytest.mark.parametrize("seed", [43, 102, 174, 615, 137])
+def test_healthy_flights_that_were_once_interrupted_are_flown_to_their_end(who, seed):
+    flown = outcome(fly(who, moving_scenario.draw(seed, family="none")))
+    assert not flown.alarm and flown.outside < -0.2
+
+
+def test_a_policy_that_commands_motors_is_flown_on_plants_that_can_fly(motors):
+    drawn, spread = campaign.scenario_of(2, *motors, "none"), moving_scenario.spread(motors[0].airframe)  # a figure
+    assert 0 < spread < 0.1  # its thrust is 1.37 of its weight
+    assert max(abs(factor - 1) for factor in drawn.factors) <= spread
+    healthy, killed = (
+        outcome(fly(motors, drawn._replace(faults=faults, duration=5.0)))
+        for faults in ((), (fault("process", "companion_killed", 2.5),))
+    )
+    assert not healthy.alarm and healthy.last == "SNN"
+    assert killed.outside < -0.3 and killed.hit < 1.0 and not killed.left
+
+
+@pytest.mark.parametrize("size", [0.1, 0.18])
+def test_a_fall_of_a_heavy_and_weak_vehicle_is_stopped_before_it_leans_anywhere_else(who, size):
+    # A search found it: the guide flew to the cage's centre and had no thrust left to stop the fall. 1.5 and 1.2 m/s.
+    drawn = campaign.scenario_of(20, *who, "none")
+    struck = fault("policy", "scaled", 1.6, size=size)
+    aim = moving_scenario.Aim(1.0, SetPoint((2.0, 1.0, 0.6), yaw=math.pi / 2))
+    flight = drawn._replace(
+        family="policy", factors=(1.16, 0.82, 1.0), noise=1.0, wind=(0.5, 0.0, 0.0), start=(-0.5, 0.0, 1.6), aims=(aim,),
+        faults=(struck,), duration=7.0,
+    )  # fmt: skip
+    assert outcome(fly(who, flight)).hit < 0.6
+
+
+def test_a_policy_that_keeps_the_vehicle_too_low_is_found_before_the_ground(who):
+    limits, here = who[1].answers, STATE._replace(velocity=(0.0, 0.0, 0.0))
+    same = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE)
+    for apart, found in ((0.45, []), (0.7, [Fault.OFF_SET_POINT]), (-0.7, [Fault.OFF_SET_POINT])):
+        x, y, z = here.position
+        monitor = Monitor(answers=100)
+        for _ in range(400):
+            monitor = compare_with_guide(monitor, same, same, here, SetPoint((x, y, z + apart)), limits)
+        assert [f.fault for f in check_disagreement(monitor, limits)] == found
