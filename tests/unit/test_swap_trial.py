@@ -5,6 +5,7 @@ import math
 import pytest
 
 from spike_ctrl.flight.answer_checks import Identity
+from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.swap_trial import LATEST, SwapTrial
 
 PARENT, CHILD = Identity("parent", 0), Identity("child", 1)
@@ -78,3 +79,21 @@ def test_the_parent_is_asked_back_until_it_answers_and_not_for_ever():
 
 def test_without_a_parent_there_is_no_trial():
     assert SwapTrial(distance=0.1).begun(1.0, CHILD, None).child is None
+
+
+def test_a_landing_in_a_trial_brings_the_parent_back_and_blames_nobody(flight):
+    parent, child = Identity("hover.safetensors", 3), Identity("new.safetensors", 4)
+    old = flight.policy
+    flight.candidate = lambda a: old(a)._replace(identity=child)
+
+    def accepted(flight):  # as the policy's node does
+        found = [output.accept for _, output in flight.outputs if output.accept is not None]
+        return found[-1] if found else parent
+
+    flight.policy = lambda a: old(a)._replace(identity=accepted(flight))
+    flight.fly(3, until=lambda: flight.state.ladder.approved == child)
+    flight.fly(1)
+    flight.ask(Request.LAND)
+    flight.fly(1)
+    assert flight.told("rolled back to hover.safetensors (epoch 3): it lost command")
+    assert flight.state.ladder.approved == parent and not flight.told("WRONG_IDENTITY")

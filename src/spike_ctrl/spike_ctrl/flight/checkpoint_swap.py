@@ -69,7 +69,7 @@ def _bring_back(state: SupervisorState, now: float) -> Swap:
     state = state._replace(trial=trial, candidate_monitor=Monitor())
     if trial.returning is not None:
         return state._replace(accepted=parent), parent, (), ()
-    if not failure and state.ladder.rung is Rung.SNN:
+    if not failure:
         state = state._replace(ladder=state.ladder._replace(approved=parent))
     events = (Event(now, "error", failure),) if failure else ()
     return state._replace(accepted=None), None, (), events
