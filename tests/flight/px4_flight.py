@@ -4,7 +4,7 @@
     python tests/flight/px4_flight.py satellites [figure8]   # lost in the air: when the deviation, LAND, PX4's mode come
     python tests/flight/px4_flight.py side [without-floor]   # a policy rolls the vehicle over, and the guide takes over
     python tests/flight/px4_flight.py track snn|px4 hover|step|circle|figure8|lissajous   # RMSE by estimate and truth
-    python tests/flight/px4_flight.py brake north|east|up|down 2.0 hold|silence   # how far PX4 goes on from 2 m/s
+    python tests/flight/px4_flight.py brake north|east|up|down 2.0 hold|silence [gaining]   # how far PX4 goes on from 2 m/s
 
 PX4_BIN is the folder of PX4's programs (build/.../bin). `spike-ctrl preflight --no-remote-control --set` comes
 first.
@@ -215,11 +215,16 @@ def side(floor=""):
     return min(heights) > 0.5
 
 
-def brake(towards, speed, how="hold"):
-    """How far PX4 goes on from `speed` (m/s) when it is asked to hold, or the commands stop; and what braking.py says."""
+def brake(towards, speed, how="hold", when="cruising"):
+    """How far PX4 goes on from `speed` (m/s) when it is asked to hold, or the commands stop; and what braking.py says.
+
+    gaining: the set-point still gains speed then, by 2 m/s^2; otherwise it keeps that speed.
+    """
     policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy
     stack = StackOnPX4(policy, cage="-12,-12,-0.5,12,12,14", height=6.0 if towards == "down" else 1.5)
-    stack.settings = dataclasses.replace(stack.settings, envelope=dataclasses.replace(stack.settings.envelope, error=14.0))
+    fastest = stack.settings.envelope.speed if when == "gaining" else float(speed) / 0.8  # set-points move with .8 of it
+    envelope = dataclasses.replace(stack.settings.envelope, error=14.0, speed=fastest)
+    stack.settings = dataclasses.replace(stack.settings, envelope=envelope)
     for name, value in (("GF_MAX_VER_DIST", 25), ("GF_MAX_HOR_DIST", 25)):
         stack.set(name, value)
     stack.take_off().fly(2.0)
@@ -227,7 +232,8 @@ def brake(towards, speed, how="hold"):
     goal = np.array(stack.seen.position)
     goal[axis] += sign * (4.5 if towards == "down" else 10.0)
     stack.target = SetPoint(tuple(goal))
-    stack.fly(15.0, until=lambda: sign * stack.seen.velocity[axis] >= float(speed))
+    stack.fly(15.0, until=lambda: sign * stack.seen.velocity[axis] >= (1.0 if when == "gaining" else 0.9) * float(speed))
+    stack.fly(0.0 if when == "gaining" else 1.0)
     begin, told, true = stack.now, stack.seen.position[axis], stack.truth[axis]
     met, stack.target = sign * stack.seen.velocity[axis], None
     rates = stack.companion.link.rates
@@ -247,7 +253,7 @@ def brake(towards, speed, how="hold"):
     along = [0.0, 0.0, 0.0]
     along[axis] = sign * met
     print(
-        f"{how}, {towards} at {met:.2f} m/s: PX4 flies after {held:.2f} s; it went on by {went[0]:.2f} m by the estimate, "
+        f"{how}, {towards} at {met:.2f} m/s, {when}: PX4 flies after {held:.2f} s; it went on by {went[0]:.2f} m by the estimate, "
         f"{went[1]:.2f} m by the truth; reckoned with: {abs(braking.end((0.0, 0.0, 0.0), tuple(along))[axis]):.2f} m"
     )
     stack.requests.append(Request.LAND)
