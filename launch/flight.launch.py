@@ -74,6 +74,7 @@ SUPERVISOR = f"{SHARED} model auto adapt trajectory setpoint size period duratio
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+    "MPC_ACC_UP_MAX": 8.0, "MPC_ACC_DOWN_MAX": 8.0, "MPC_JERK_AUTO": 30.0,
 }  # fmt: skip
 # How the embedded vehicle differs from its airframe: options of `spike-ctrl vehicle`.
 EMBEDDED_OPTIONS = [

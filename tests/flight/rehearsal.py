@@ -29,7 +29,7 @@ VEHICLE, NODES = 45, 40  # priorities under SCHED_FIFO
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RC_IN_MODE": 0, "NAV_RCL_ACT": 3, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
-    "EKF2_GYR_NOISE": 0.1, "SYS_FAILURE_EN": 1,
+    "EKF2_GYR_NOISE": 0.1, "SYS_FAILURE_EN": 1, "MPC_ACC_UP_MAX": 8, "MPC_ACC_DOWN_MAX": 8, "MPC_JERK_AUTO": 30,
 }  # fmt: skip
 PROFILE = Path(__file__).parent / "fastdds.xml"
 CAGE = 3.0  # m: its half width and its height

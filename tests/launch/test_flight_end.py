@@ -16,6 +16,7 @@ from spike_ctrl.flight import realtime_scheduling
 SET_UP = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 6, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+    "MPC_ACC_UP_MAX": 8, "MPC_ACC_DOWN_MAX": 8, "MPC_JERK_AUTO": 30,
 }  # fmt: skip
 CONTROL = {"vehicle_bridge", "guide_policy", "snn_policy", "supervisor"}
 

@@ -19,12 +19,14 @@ GOOD = {
     "MAV_FWDEXTSP": 1, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6, "GF_MAX_VER_DIST": 6, "NAV_DLL_ACT": 3, "COM_FAIL_ACT_T": 5, "NAV_RCL_ACT": 3, "MPC_ACC_HOR": 3,
     "COM_RC_IN_MODE": 0, "COM_RCL_EXCEPT": 0, "FD_FAIL_R": 60, "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0,
-    "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0, "COM_RC_OVERRIDE": 3,
+    "CBRK_FLIGHTTERM": 121212, "MC_AIRMODE": 0, "COM_RC_OVERRIDE": 3, "MPC_ACC_UP_MAX": 8, "MPC_ACC_DOWN_MAX": 8,
+    "MPC_JERK_AUTO": 30,
 }  # fmt: skip
 # PX4 v1.17 out of the box.
 DEFAULT = GOOD | {
     "COM_OF_LOSS_T": 1.0, "COM_OBL_RC_ACT": 0, "COM_LOW_BAT_ACT": 0, "GF_ACTION": 2, "GF_MAX_HOR_DIST": 0,
     "GF_MAX_VER_DIST": 0, "NAV_DLL_ACT": 0, "NAV_RCL_ACT": 2, "COM_RC_IN_MODE": 1, "COM_RC_OVERRIDE": 1,
+    "MPC_ACC_UP_MAX": 4, "MPC_ACC_DOWN_MAX": 3, "MPC_JERK_AUTO": 4,
 }  # fmt: skip
 
 
@@ -44,7 +46,7 @@ def test_the_autopilot_out_of_the_box_does_not_pass():
     unmet = audit(DEFAULT)
     assert names(unmet) == {
         "COM_OF_LOSS_T", "COM_OBL_RC_ACT", "COM_LOW_BAT_ACT", "GF_MAX_HOR_DIST", "GF_MAX_VER_DIST", "NAV_DLL_ACT",
-        "COM_RC_IN_MODE", "COM_RC_OVERRIDE",
+        "COM_RC_IN_MODE", "COM_RC_OVERRIDE", "MPC_ACC_UP_MAX", "MPC_ACC_DOWN_MAX", "MPC_JERK_AUTO",
     }  # fmt: skip
     assert str(unmet[0]).startswith(
         "COM_OF_LOSS_T: found 1, wanted at most 0.2 s; set COM_OF_LOSS_T to 0.2: for this time PX4 keeps flying"
@@ -64,7 +66,7 @@ def test_a_parameter_that_was_not_received_is_unmet(name):
         ("MAV_FWDEXTSP", 0), ("COM_OF_LOSS_T", 0.21), ("COM_OF_LOSS_T", 0), ("COM_OF_LOSS_T", math.nan),
         ("COM_OBL_RC_ACT", 7), ("COM_OBL_RC_ACT", 0), ("COM_LOW_BAT_ACT", 0), ("GF_ACTION", 0), ("GF_ACTION", 1),
         ("GF_MAX_HOR_DIST", 4.2), ("GF_MAX_VER_DIST", 3.0), ("NAV_DLL_ACT", 0), ("COM_FAIL_ACT_T", 6), ("NAV_RCL_ACT", 6),
-        ("MPC_ACC_HOR", 2),
+        ("MPC_ACC_HOR", 2), ("MPC_ACC_UP_MAX", 4), ("MPC_ACC_DOWN_MAX", 3), ("MPC_JERK_AUTO", 4),
         ("COM_RC_IN_MODE", 4), ("COM_RCL_EXCEPT", 4), ("FD_FAIL_R", 45), ("FD_FAIL_P", 45), ("MPC_THR_HOVER", 0.3),
         ("THR_MDL_FAC", 0.5), ("CBRK_FLIGHTTERM", 0), ("MC_AIRMODE", 2), ("COM_RC_OVERRIDE", 1),
     ],

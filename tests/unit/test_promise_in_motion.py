@@ -90,6 +90,7 @@ def test_an_adversary_that_keeps_the_vehicle_away_is_found(who):
         (212, "guide frozen_with_dither"),  # it flew, and slowly away: by 1.2 m
         (31, "policy full"),  # it was found so late that the vehicle met the ground at 1.1 m/s
         (1149, "link commands_lost and guide flipped"),  # the guide flew until a request to hold arrived: 4.2 m/s
+        (2199, "policy biased and process bridge_stopped"),  # the autopilot took over by itself, for silence: by 0.8 m
         (79, "plant weaker and process bridge_stopped"),  # it sank for 4 s, was taken over near the ground and fell: 1.4 m/s
         (1389, "guide flipped and policy not_finite"),  # the guide was to recover what it had upset itself: by 0.7 m
     ],
@@ -158,7 +159,7 @@ def test_the_autopilot_holds_where_states_come_too_late_for_a_guide_that_command
     assert drawn.what == "link states_late" and flown.last == "HOLD" and flown.hit == 0.0 and flown.outside < -1.0
 
 
-OPEN = (1946, 2199, 2559, 2986)  # as docs/safety.md lists them
+OPEN = (1946, 2559, 2986)  # as docs/safety.md lists them
 
 
 @pytest.mark.parametrize("first", range(0, 100, 20))
@@ -210,7 +211,7 @@ def test_a_fall_of_a_heavy_and_weak_vehicle_is_stopped_before_it_leans_anywhere_
 def test_a_policy_that_keeps_the_vehicle_too_low_is_found_before_the_ground(who):
     limits, here = who[1].answers, STATE._replace(velocity=(0.0, 0.0, 0.0))
     same = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE)
-    for apart, found in ((0.45, []), (0.7, [Fault.OFF_SET_POINT]), (-0.7, [Fault.OFF_SET_POINT])):
+    for apart, found in ((0.35, []), (0.7, [Fault.OFF_SET_POINT]), (-0.7, [Fault.OFF_SET_POINT])):
         x, y, z = here.position
         monitor = Monitor(answers=100)
         for _ in range(400):

@@ -198,7 +198,8 @@ def test_the_list_of_parameters_is_complete_and_has_px4s_defaults(rig):
     assert found == {name: pytest.approx(value) for name, value in DEFAULTS.items()}
     px4 = {"COM_OF_LOSS_T": 1.0, "COM_OBL_RC_ACT": 0, "COM_RC_IN_MODE": 1, "NAV_RCL_ACT": 2, "COM_RCL_EXCEPT": 0,
            "NAV_DLL_ACT": 0, "COM_FAIL_ACT_T": 5.0, "COM_LOW_BAT_ACT": 0, "CBRK_FLIGHTTERM": 121212, "FD_FAIL_R": 60,
-           "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0.0, "MAV_FWDEXTSP": 1}  # fmt: skip
+           "FD_FAIL_P": 60, "MPC_THR_HOVER": 0.5, "THR_MDL_FAC": 0.0, "MAV_FWDEXTSP": 1,
+           "MPC_ACC_UP_MAX": 4.0, "MPC_ACC_DOWN_MAX": 3.0, "MPC_JERK_AUTO": 4.0}  # fmt: skip
     assert {name: found[name] for name in px4} == px4
 
 

@@ -48,6 +48,7 @@ from spike_ctrl.simulated_px4.vehicle import Vehicle
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
+    "MPC_ACC_UP_MAX": 8.0, "MPC_ACC_DOWN_MAX": 8.0, "MPC_JERK_AUTO": 30.0,
 }  # fmt: skip
 STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.02, 0.01, 0.05, 0.02  # s
 RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most

@@ -24,9 +24,9 @@ class Braking:
     PX4 does: simulated_px4/braking_measurement.py, for plants up to a fifth off. Up and down are one pair of numbers.
     """
 
-    time: float = within(0.85, 0.0, 10.0)  # s: command gap, loss time, old rates, and until it brakes
+    time: float = within(1.1, 0.0, 10.0)  # s: command gap, loss time, old rates, and until it brakes
     deceleration: float = within(3.5, 0.1, 50.0)  # m/s^2
-    vertical_time: float = within(0.38, 0.0, 10.0)  # s
+    vertical_time: float = within(0.53, 0.0, 10.0)  # s
     vertical_deceleration: float = within(10.0, 0.1, 50.0)  # m/s^2
 
     def end(self, position: Vector, velocity: Vector) -> Vector:

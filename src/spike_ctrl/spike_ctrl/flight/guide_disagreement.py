@@ -18,7 +18,7 @@ RECENT = 4  # answers over which a disagreement in flight is averaged
 # Far from the set-point a difference in gain is a larger difference in action: from AWAY (m) on the largest is allowed.
 AWAY = 1.0
 AWAY_ANSWERS, FAR = 150, 1.0  # a policy whose mean distance (m) over so many answers is larger does not fly where it should
-HEIGHT_OFF = 0.5  # m: the same of its height; healthy flights stay within .25, a vehicle that has too little thrust does not
+HEIGHT_OFF = 0.4  # m: the same of its height; healthy flights stay within .25; a vehicle that has too little thrust does not
 BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
 
 

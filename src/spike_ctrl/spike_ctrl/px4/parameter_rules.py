@@ -111,6 +111,10 @@ FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
 # m. PX4 v1.17 and later correct the home's altitude by single satellite fixes in the first 120 s after a take-off. In PX4's
 # own simulation, with fixes that are .5 m off, it moved by 1 to 2.5 m within seconds in 19 of 20 flights.
 HOME_WANDER = 2.5
+# What the braking invariant rests on (flight/braking.py). By its own defaults PX4 v1.17 stops a climb as gently as a lift.
+BRAKES = (
+    ("MPC_ACC_HOR", 3, "m/s^2"), ("MPC_ACC_UP_MAX", 8, "m/s^2"), ("MPC_ACC_DOWN_MAX", 8, "m/s^2"), ("MPC_JERK_AUTO", 30, "m/s^3"),
+)  # fmt: skip
 
 
 def audit_room(found: Mapping[str, float], height: float, room: float) -> list[Unmet]:
@@ -174,6 +178,7 @@ def _rules(
     tilt, cage = math.degrees(settings.envelope.tilt), settings.cage.laid((x, y, z))
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
     vertical = cage.high[2] - z
+    stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
     rules = [
         _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points"),
         _Rule(
@@ -213,12 +218,9 @@ def _rules(
             False,
         ),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
-        _Rule(
-            "MPC_ACC_HOR",
-            lambda v: v >= 3,
-            "at least 3 m/s^2",
-            "3",
-            f"speeds are granted that it can brake: {settings.braking.describe(2.0)}",
+        *(
+            _Rule(name, lambda v, least=least: v >= least, f"at least {least} {unit}", str(least), stops)
+            for name, least, unit in BRAKES
         ),
         _Rule(
             "NAV_RCL_ACT",

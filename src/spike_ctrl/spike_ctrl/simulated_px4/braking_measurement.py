@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from spike_ctrl.airframe import Airframe
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.px4 import frames, px4_parameters
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.sim import dynamics
-from spike_ctrl.simulated_px4.cascade import RateCommand
+from spike_ctrl.simulated_px4.cascade import RateCommand, facing
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
@@ -34,8 +34,9 @@ def measure(
 ) -> dict[float, float]:
     """Farthest way (m) in `direction` (unit vector, ENU) from the last command on, by initial speed (m/s).
 
-    lost: the commands stop, and the autopilot lands after COM_OF_LOSS_T; otherwise it is asked to hold at once. rates: of
-    the last command, rad/s. wind: m/s^2, in this direction.
+    lost: the commands stop, and the autopilot lands after COM_OF_LOSS_T; otherwise it is asked to hold at once. Until then
+    the vehicle flies at a steady speed: it leans and thrusts against its drag. rates: of the last command, rad/s. wind:
+    m/s^2, in this direction.
     """
     return {speed: _way(craft, direction, parameters, lost, speed, rates, wind) for speed in speeds}
 
@@ -49,10 +50,15 @@ def _way(
     vehicle.begin_in_the_air((0.0, 0.0, HEIGHT))
     x, y, z = (speed * d for d in direction)
     vehicle.plant.set_velocity((x, y, z))
+    drag = craft.linear_drag / craft.mass
+    lift = (drag * x, drag * y, GRAVITY + drag * z)  # m/s^2
+    needed = math.hypot(*lift)
+    attitude = facing((lift[0] / needed, lift[1] / needed, lift[2] / needed), frames.yaw_of(vehicle.truth.quaternion))
+    dynamics.write(vehicle.plant.buffer, slice(dynamics.QUATERNION, dynamics.VELOCITY), [attitude])
     force = [wind * craft.mass * d for d in direction]
     dynamics.write(vehicle.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, 0.0, 0.0, 0.0]])
     vehicle.tick()
-    vehicle.take(RateCommand(px4_parameters.hover_thrust(craft), rates))
+    vehicle.take(RateCommand(px4_parameters.hover_thrust(craft) * needed / GRAVITY, rates))
     begin, farthest = vehicle.truth.position, 0.0
     if not lost:
         vehicle.commander.request_mode(PX4Mode.AUTO_LOITER, vehicle.seen)

@@ -30,14 +30,16 @@ class Navigator:
         self._since = 0.0
         self._leg = ""
         self._braking = (0.0, 0.0)  # m/s, horizontal velocity of the target while the vehicle comes to rest
+        self._climbing = 0.0  # m/s, with which the mode began
 
     def begin(self, mode: PX4Mode, estimate: StateEstimate, parameters: AutopilotParameters, now: float) -> None:
         """A mode begins at this estimate."""
         self._hold, self._since = estimate.position, now
         self._yaw = frames.yaw_of(estimate.quaternion)
         self._leg = "land" if mode == PX4Mode.AUTO_LAND else ""
-        vx, vy, _ = estimate.velocity
-        self._braking = (vx, vy) if mode in (PX4Mode.AUTO_LOITER, PX4Mode.AUTO_LAND) else (0.0, 0.0)
+        stops = mode in (PX4Mode.AUTO_LOITER, PX4Mode.AUTO_LAND)
+        *level, climb = estimate.velocity if stops else (0.0, 0.0, 0.0)
+        self._braking, self._climbing = (level[0], level[1]), climb
         x, y, z = estimate.position
         if mode == PX4Mode.AUTO_TAKEOFF:
             self._hold = (x, y, z + parameters["MIS_TAKEOFF_ALT"])
@@ -54,7 +56,12 @@ class Navigator:
     def target(self, estimate: StateEstimate, parameters: AutopilotParameters, now: float, dt: float) -> CascadeTarget:
         """The target of this tick of `dt` (s)."""
         self._brake(parameters["MPC_ACC_HOR"] if now - self._since >= BRAKE_LATE else 0.0, dt)
-        velocity = (*self._braking, 0.0)
+        most = parameters["MPC_ACC_DOWN_MAX" if self._climbing > 0 else "MPC_ACC_UP_MAX"]
+        climb = math.copysign(
+            stopping(abs(self._climbing), most, parameters["MPC_JERK_AUTO"], now - self._since), self._climbing
+        )
+        self._hold = _plus(self._hold, (0.0, 0.0, climb * dt))
+        velocity = (*self._braking, climb)
         if self._leg == "climb" and abs(self._hold[2] - estimate.position[2]) < NEAR:
             self._leg, self._hold = "return", (self.home[0], self.home[1], self._hold[2])
         elif self._leg == "return" and self._from_home(estimate) < NEAR:
@@ -85,6 +92,19 @@ class Navigator:
 
     def _from_home(self, estimate: StateEstimate) -> float:
         return math.hypot(estimate.position[0] - self.home[0], estimate.position[1] - self.home[1])
+
+
+def stopping(speed: float, deceleration: float, jerk: float, time: float) -> float:
+    """What is left of a speed (m/s) `time` s after a stop began whose deceleration (m/s^2) comes and goes with a jerk (m/s^3)."""
+    steepest = min(deceleration, math.sqrt(speed * jerk))
+    if steepest <= 0:
+        return 0.0
+    ramp, end = steepest / jerk, speed / steepest + steepest / jerk
+    if time < ramp:
+        return speed - jerk * time**2 / 2
+    if time < end - ramp:
+        return speed - steepest * (time - ramp / 2)
+    return jerk * max(end - time, 0.0) ** 2 / 2
 
 
 def _plus(a: Vector, b: Vector) -> Vector:
