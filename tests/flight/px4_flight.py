@@ -252,9 +252,10 @@ def brake(towards, speed, how="hold", when="cruising"):
     braking = stack.settings.braking
     along = [0.0, 0.0, 0.0]
     along[axis] = sign * met
+    reckoned = abs(braking.end((0.0, 0.0, 0.0), tuple(along))[axis])
     print(
-        f"{how}, {towards} at {met:.2f} m/s, {when}: PX4 flies after {held:.2f} s; it went on by {went[0]:.2f} m by the estimate, "
-        f"{went[1]:.2f} m by the truth; reckoned with: {abs(braking.end((0.0, 0.0, 0.0), tuple(along))[axis]):.2f} m"
+        f"{how}, {towards} at {met:.2f} m/s, {when}: PX4 flies after {held:.2f} s; it went on by "
+        f"{went[0]:.2f} m by the estimate, {went[1]:.2f} m by the truth; reckoned with: {reckoned:.2f} m"
     )
     stack.requests.append(Request.LAND)
     stack.fly(60, until=lambda: stack.companion._disarmed)

@@ -46,8 +46,8 @@ def compare_with_guide(
         if limits.trim > 0:
             monitor = _follow_bias(monitor, signed, share)
     recent = mean(monitor.recent, 1.0 / RECENT)
-    more = {"way": way, "away": away, "below": below, "recent": recent}
-    return monitor._replace(compared=compared, difference=difference, **more)
+    monitor = monitor._replace(compared=compared, difference=difference)
+    return monitor._replace(way=way, away=away, below=below, recent=recent)
 
 
 def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:

@@ -6,9 +6,11 @@ PX4's own failsafes are the last protection when this stack fails. The values wa
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
@@ -113,8 +115,11 @@ FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
 HOME_WANDER = 2.5
 # What the braking invariant rests on (flight/braking.py). By its own defaults PX4 v1.17 stops a climb as gently as a lift.
 BRAKES = (
-    ("MPC_ACC_HOR", 3, "m/s^2"), ("MPC_ACC_UP_MAX", 8, "m/s^2"), ("MPC_ACC_DOWN_MAX", 8, "m/s^2"), ("MPC_JERK_AUTO", 30, "m/s^3"),
-)  # fmt: skip
+    ("MPC_ACC_HOR", 3, "m/s^2"),
+    ("MPC_ACC_UP_MAX", 8, "m/s^2"),
+    ("MPC_ACC_DOWN_MAX", 8, "m/s^2"),
+    ("MPC_JERK_AUTO", 30, "m/s^3"),
+)
 
 
 def audit_room(found: Mapping[str, float], height: float, room: float) -> list[Unmet]:
@@ -219,7 +224,7 @@ def _rules(
         ),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
         *(
-            _Rule(name, lambda v, least=least: v >= least, f"at least {least} {unit}", str(least), stops)
+            _Rule(name, partial(operator.le, least), f"at least {least} {unit}", str(least), stops)
             for name, least, unit in BRAKES
         ),
         _Rule(
