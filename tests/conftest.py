@@ -3,18 +3,17 @@
 import os
 import signal
 import socket
-from pathlib import Path
 
 import fault_rows
 import pytest
 
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import dds_profile
 
 os.environ.update(
     OMP_NUM_THREADS="1",
     ROS_PYTHON_CHECK_FIELDS="1",  # a field of the wrong type raises; without it, it is sent as rubbish
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
-    **dict.fromkeys(DDS_PROFILES, str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml")),
+    **dds_profile("fastdds.xml"),
 )
 
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from spike_ctrl import report
 from spike_ctrl._files import resources
 from spike_ctrl.cli.bench import BenchError
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import environment
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.recordings import replay
 from spike_ctrl.recordings.reader import read
@@ -36,9 +36,7 @@ def measure() -> dict[str, float]:
 
 def _recorder(bag: Path) -> dict[str, float]:
     os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    for name in DDS_PROFILES:
-        os.environ.setdefault(name, str(resources.find("config", "fastdds.xml")))
+    os.environ.update(environment() | os.environ)
     nodes = {
         "recorder": {"bag": bag},
         "guide_policy": {},

@@ -14,10 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spike_ctrl._files import resources
 from spike_ctrl.cli.bench import BenchError
 from spike_ctrl.flight import realtime_scheduling
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import flight_middleware
 
 SECONDS = 15  # that the policy hovers
 LOADS = ("idle", "adapting", "loaded")
@@ -59,7 +58,8 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
             if load == "loaded" and not busy and FIRST_COMMAND in line:
                 busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
             if load == "adapting" and not busy:  # early: it joins the graph before anything flies
-                busy = [subprocess.Popen([sys.executable, KEEP_TUNING], env=_as_the_nodes(), stdout=subprocess.DEVNULL)]
+                tuning = [sys.executable, KEEP_TUNING]
+                busy = [subprocess.Popen(tuning, env=os.environ | flight_middleware(), stdout=subprocess.DEVNULL)]
     finally:
         for one in busy:
             one.kill()
@@ -81,12 +81,6 @@ def _fly(scheduler: str, load: str) -> dict[str, float]:
     if load == "adapting":
         figures |= {"tuned": float(output.count(" offers ")), "took_over": float(output.count(TOOK_OVER))}
     return figures | {"stood_down": float(len(stood_down))}
-
-
-def _as_the_nodes() -> dict[str, str]:
-    """An environment in which a process talks to the nodes of a flight as they do among themselves."""
-    profile = str(resources.find("config", "fastdds_flight.xml"))
-    return os.environ | dict.fromkeys(DDS_PROFILES, profile) | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
 
 
 if __name__ == "__main__":

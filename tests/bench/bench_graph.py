@@ -17,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from spike_ctrl._files import resources
 from spike_ctrl.cli.bench import BenchError
 from spike_ctrl.flight import realtime_scheduling
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching import installed
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.spin import PRIORITY
 
@@ -29,9 +29,7 @@ PATIENCE = 60  # s, for all of them
 def measure() -> dict[str, float]:
     """Environment steps per second at N = 64 and 256, and latency in ms at N = 1, also under SCHED_FIFO."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    for name in DDS_PROFILES:
-        os.environ.setdefault(name, str(resources.find("config", "fastdds.xml")))
+    os.environ.update(installed.environment() | os.environ)
     figures = {}
     for vehicles in (64, 256):
         ticks = [float(report["ticks_per_second"]) for report in _reports(vehicles, realtime=False)]

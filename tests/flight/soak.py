@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import dds_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "flight"), str(ROOT / "tests" / "oracles")]
@@ -27,7 +27,7 @@ def settled_environment() -> None:
         "OMP_NUM_THREADS": "1",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "77"),
-    } | dict.fromkeys(DDS_PROFILES, str(ROOT / "config" / "fastdds.xml"))
+    } | dds_profile("fastdds.xml")
 
 
 def processor_time(process: int) -> float:

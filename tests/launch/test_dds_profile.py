@@ -8,8 +8,7 @@ from pathlib import Path
 
 from output import Output, executable
 
-from spike_ctrl._files import resources
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import flight_middleware
 
 
 def udp_addresses(process: int) -> set[str]:
@@ -21,9 +20,7 @@ def udp_addresses(process: int) -> set[str]:
 
 
 def test_a_node_of_a_flight_hears_nothing_from_outside_this_machine(ros_domain_id):
-    profile = str(resources.find("config", "fastdds_flight.xml"))
-    environment = os.environ | dict.fromkeys(DDS_PROFILES, profile) | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
-    node = Output([str(executable("guide_policy"))], env=environment)
+    node = Output([str(executable("guide_policy"))], env=os.environ | flight_middleware())
     try:
         deadline = time.monotonic() + 60
         while len(heard := udp_addresses(node.process.pid)) == 0:

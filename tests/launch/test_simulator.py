@@ -18,7 +18,7 @@ from output import executable
 from spike_ctrl_msgs.msg import PolicyStatus
 
 from spike_ctrl._files import resources
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import flight_middleware
 from spike_ctrl_ros import qos
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
@@ -69,9 +69,8 @@ class Flight:
 @pytest.fixture
 def flight(ros_domain_id, tmp_path, monkeypatch):
     """In real time, so with the middleware of a flight: shared memory may hold up the others where one process stops."""
-    for name in DDS_PROFILES:
-        monkeypatch.setenv(name, str(resources.find("config", "fastdds_flight.xml")))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SYSTEM_DEFAULT")
+    for name, value in flight_middleware().items():
+        monkeypatch.setenv(name, value)
     rclpy.init()
     flight = Flight(tmp_path)
     yield flight

@@ -30,13 +30,23 @@ def executable(package: str, name: str, places: list[Path]) -> str:
     raise LaunchError(f"package '{package}' has no executable '{name}'; searched {searched}; `make setup` installs it")
 
 
+def dds_profile(name: str) -> dict[str, str]:
+    """Environment variables that make Fast DDS take one of the shipped profiles."""
+    return dict.fromkeys(DDS_PROFILES, str(resources.find("config", name)))
+
+
 def environment() -> dict[str, str]:
     """Environment variables that every process gets unless the caller has set them."""
     return {
         "AMENT_PREFIX_PATH": sys.prefix,
-        **dict.fromkeys(DDS_PROFILES, str(resources.find("config", "fastdds.xml"))),
+        **dds_profile("fastdds.xml"),
         "OMP_NUM_THREADS": "1",  # several processes share the cores
         "PYTHONUNBUFFERED": "1",
         "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity} {message}",  # the launch names the node, and time needs half a line
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
+
+
+def flight_middleware() -> dict[str, str]:
+    """Environment variables with which a process hears the nodes of a flight: `flight.launch.py` gives them these."""
+    return dds_profile("fastdds_flight.xml") | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
