@@ -26,7 +26,7 @@ def estimated(thrust=1.0, force=(0.0, 0.0, 0.0), width=0.05):
 @pytest.mark.parametrize("yaw", [0.0, 1.5708])
 def test_a_child_holds_its_place_in_a_wind_that_pushes_its_parent_away(yaw):
     """The weights of a fine-tuning are those of a rehearsal in the same wind, by the rehearsal's own kernel."""
-    child = fine_tune(PARENT, DATA, CRAFT, estimated(force=(0.0, 3.0, 0.0)), yaw, 1, "child")
+    child = fine_tune(DATA, CRAFT, estimated(force=(0.0, 3.0, 0.0)), yaw, 1, "child")
     assert child.before > 0.07 and child.after < 0.4 * child.before
     about = checkpoint.loads(child.data).manifest
     assert about.ancestor == about.parent != "" and about.adaptation["estimate"]["force_y"] == 3.0
@@ -54,7 +54,7 @@ def test_plants_are_drawn_as_far_apart_as_the_estimate_is_unsure_and_sums_stay_s
 )
 def test_a_vehicle_that_no_sound_quadrotor_can_be_is_refused(change, words):
     with pytest.raises(FineTuningError, match=words.replace("^", r"\^")):
-        fine_tune(PARENT, DATA, CRAFT, estimated(**change), 0.0, 1, "child")
+        fine_tune(DATA, CRAFT, estimated(**change), 0.0, 1, "child")
 
 
 def test_another_layout_and_weights_that_are_not_numbers_are_refused():
@@ -73,4 +73,4 @@ def test_another_layout_and_weights_that_are_not_numbers_are_refused():
 def test_tuning_in_vain_goes_all_the_way_and_offers_nothing(monkeypatch):
     rehearsed = []
     monkeypatch.setattr(fine_tuning, "child_of", lambda *about: rehearsed.append(about))
-    assert fine_tuning.warm_up(PARENT, DATA, CRAFT) is None and len(rehearsed) == 1
+    assert fine_tuning.warm_up(DATA, CRAFT) is None and len(rehearsed) == 1

@@ -108,3 +108,9 @@ def test_a_filter_that_is_not_there_is_refused_in_words(firmware, capsys):
     assert "found bindings without kalmanCoreUpdateWithTof, wanted them" in capsys.readouterr().err
     assert main(asked) == 2
     assert "--estimator flow: found no --firmware, wanted it" in capsys.readouterr().err
+
+
+def test_an_estimator_of_another_name_is_refused(firmware, capsys):
+    assert main(["refly", str(firmware), "--model", "x.safetensors", "--estimator", "lighthouse"]) == 2
+    wanted = "--estimator: found 'lighthouse', wanted one of measured, pose, position, flow"
+    assert wanted in capsys.readouterr().err

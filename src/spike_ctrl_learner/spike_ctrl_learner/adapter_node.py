@@ -50,14 +50,14 @@ class AdapterNode(Node):
         p = self.parameters = declare(self, Parameters)
         try:
             self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
-            require_tunable(parent := checkpoint.loads(data, name=p.model), self.craft)
+            require_tunable(checkpoint.loads(data, name=p.model), self.craft)
         except (AirframeError, CheckpointError, FineTuningError) as error:
             raise NodeParameterError(str(error)) from None
         give_way()
         torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
         self.states, self.place, self.yaw = {}, None, 0.0
-        self.tuning = threading.Thread(target=warm_up, args=(parent, data, self.craft), daemon=True)
+        self.tuning = threading.Thread(target=warm_up, args=(data, self.craft), daemon=True)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
@@ -129,9 +129,7 @@ class AdapterNode(Node):
         """In a thread of its own: states go on coming in."""
         name, begin = f"{self.parameters.model}+{epoch}", time.process_time()
         try:
-            found = fine_tune(
-                checkpoint.loads(parent), parent, self.craft, estimate, yaw, self.parameters.seed + epoch, name
-            )
+            found = fine_tune(parent, self.craft, estimate, yaw, self.parameters.seed + epoch, name)
         except FineTuningError as error:
             self.adapter.failed(time.monotonic())
             self.get_logger().warning(f"offers nothing: {error}")

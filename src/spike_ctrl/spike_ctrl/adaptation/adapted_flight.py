@@ -97,9 +97,7 @@ class AdaptedFlight(FlightCore):
         self.adapter.failed(now + TAKES)
         self._tell(f"tunes {name} for {estimate}")
         try:
-            found = fine_tuning.fine_tune(
-                checkpoint.loads(parent), parent, self.who.airframe, estimate, yaw, self.scenario.seed, name
-            )
+            found = fine_tuning.fine_tune(parent, self.who.airframe, estimate, yaw, self.scenario.seed, name)
         except FineTuningError as error:
             self._tell(str(error))
             return

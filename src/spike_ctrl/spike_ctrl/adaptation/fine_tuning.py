@@ -1,6 +1,6 @@
 """A policy tuned in flight: seconds of the model gradient on plants around an estimate, from the weights in command.
 
-    child = fine_tune(parent, craft, estimate, yaw=setpoint_yaw, seed=1, name="sih_quadx+1")
+    child = fine_tune(data, craft, estimate, yaw=setpoint_yaw, seed=1, name="sih_quadx+1")
 
 The plants are drawn from the estimate's distribution: what it does not know varies as widely as it is unknown, and what is
 known only as a sum varies together. Whether thrust fell or mass grew is drawn as well, since flight does not show it.
@@ -139,24 +139,23 @@ def _tuned(parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: fl
     return actors.weights(network)
 
 
-def fine_tune(
-    parent: Checkpoint, data: bytes, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int, name: str
-) -> TunedPolicy:
+def fine_tune(data: bytes, craft: Airframe, estimate: PlantEstimate, yaw: float, seed: int, name: str) -> TunedPolicy:
     """A child of the policy in the checkpoint `data`, tuned for the estimate and rehearsed on its plant.
 
     yaw: of the set-point (rad), as the force is steady in the world and the policy sees the set-point's frame. Raises
     FineTuningError where it cannot be tuned, is no better than its parent, or fails the rehearsal.
     """
+    parent = checkpoint.loads(data)
     weights = _tuned(parent, craft, estimate, yaw, seed)
     return child_of(parent, data, craft, estimate, yaw, seed, name, weights)
 
 
-def warm_up(parent: Checkpoint, data: bytes, craft: Airframe) -> None:
+def warm_up(data: bytes, craft: Airframe) -> None:
     """Tune once in vain, for the vehicle as it is: the first tuning of a process takes 3 s more, to load what it needs."""
     known = unchanged(craft)
     known = known._replace(covariance=1e-6 * known.covariance)
     with suppress(FineTuningError):
-        fine_tune(parent, data, craft, known, 0.0, 0, "in vain")
+        fine_tune(data, craft, known, 0.0, 0, "in vain")
 
 
 def child_of(

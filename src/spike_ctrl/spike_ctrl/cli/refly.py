@@ -22,7 +22,6 @@ spike-ctrl refly bags/* --model models/crazyflie_real.safetensors
 spike-ctrl refly bags/* --model models/crazyflie_real.safetensors --firmware ../crazyflie-firmware --json refly.json
 spike-ctrl refly bags/* --model models/crazyflie_real.safetensors --firmware ../crazyflie-firmware --estimator flow
 """
-ESTIMATORS = ("measured", "pose", "position", "flow")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--estimator",
-        choices=ESTIMATORS,
         default="measured",
         metavar="KIND",
         help="measured: the true state, with the errors of a real vehicle's estimate (default); pose, position, flow: the "
@@ -99,6 +97,9 @@ def _words(estimator: str) -> str:
 def _firmware(options):
     from spike_ctrl.crazyflie import firmware_bindings, firmware_estimator
 
+    known = ("measured", *firmware_estimator.POSITIONING)
+    if options.estimator not in known:
+        raise UsageError(f"--estimator: found '{options.estimator}', wanted one of {', '.join(known)}")
     if options.firmware is None:
         if options.estimator != "measured":
             raise UsageError(

@@ -175,7 +175,7 @@ def _act(
             action[n, 2] = min(max(wt / (2 * zt) * ey / limits[2], -1.0), 1.0)
             action[n, 3] = min(max(-wy / (2 * zy) * yaw / limits[3], -1.0), 1.0)
             continue
-        if not known:  # in flight a set-point may turn at once; the mixer would then give thrust away for the yaw
+        if not known:  # in flight a vehicle may be turned far; the mixer would then give thrust away for the yaw
             yaw = min(max(yaw, -MAX_YAW), MAX_YAW)
         rx, ry, rz = o[15], o[16], o[17]
         mx = jx * (wt * wt * ex - 2 * zt * wt * rx) + (jz - jy) * ry * rz - d[3]
