@@ -19,6 +19,7 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.snn.network_state import State, detach
 
 
 class Reinforce:
@@ -31,7 +32,7 @@ class Reinforce:
         self.actor, self.generator, self.noise, self.gamma = actor, generator, noise, gamma
         self.step_worth = recipe.task.floored(airframe.hover)  # what it learns of the reward: never less than nothing
         self.optimiser = torch.optim.Adam(actor.parameters(), lr=recipe.schedule.learning_rate)
-        self.hidden: actors.State = actor.initial_state(vehicles)
+        self.hidden: State = actor.initial_state(vehicles)
         self.flight: list[tuple[np.ndarray, ...]] = []
 
     def explore(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
@@ -52,14 +53,10 @@ class Reinforce:
             returns[t] = later = torch.where(ended[t], 0.0, reward[t] + self.gamma * later)
         better = returns - returns.mean(1, keepdim=True)  # than the other vehicles at the same tick
         mean, self.hidden, _ = actors.unroll(self.actor, observation, self.hidden, slope, first)
-        self.hidden = actors.detach(self.hidden)
+        self.hidden = detach(self.hidden)
         unlikely = (action - mean).square().sum(-1) / (2 * self.noise**2)
         loss = (~ended * better * unlikely).mean() / better.std().clamp(min=1e-6)
-        self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.actor.parameters(), 1.0)
-        self.optimiser.step()
-        actors.project_(self.actor)
+        actors.descend_(self.optimiser, loss, self.actor)
         average.follow(self.actor)
         self.flight.clear()
         return {"actor_loss": loss.item(), "mean_reward": reward.mean().item()}

@@ -13,6 +13,7 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.snn.network_state import detach, leaves, restart
 
 ALIF = NamedObject("examples.alif:ALIF", {"hidden": [16, 8]})
 GRU = NamedObject("examples.gru:GRU", {"hidden": 16})
@@ -43,7 +44,7 @@ def test_unrolling_is_stepping(code):
     for row, action in zip(seen, actions, strict=True):
         found, state = actor.step(row, state)
         assert torch.equal(found, action)
-    assert all(map(torch.equal, actors.leaves(after), actors.leaves(state)))
+    assert all(map(torch.equal, leaves(after), leaves(state)))
     assert len(rates) == (2 if code is ALIF else 0)
 
 
@@ -86,8 +87,13 @@ def test_averaging_moves_parameters_and_copies_buffers():
 def test_rows_that_begin_anew_are_at_the_initial_state_and_the_others_go_on():
     actor = network(MLP)
     _, state = actor.step(flight()[0], actor.initial_state(5))
-    after = actors.restart(actor, state, torch.tensor([True, False, False, True, False]))
+    after = restart(actor, state, torch.tensor([True, False, False, True, False]))
     assert not after[[0, 3]].any() and torch.equal(after[[1, 2, 4]], state[[1, 2, 4]])
+
+
+def test_what_is_no_state_is_refused_by_its_type():
+    with pytest.raises(TypeError, match="state: found dict, wanted a tensor or a tuple of states"):
+        detach((torch.ones(1), {"hidden": torch.ones(1)}))
 
 
 def test_weights_of_another_network_are_refused():

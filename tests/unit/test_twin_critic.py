@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import layer_norm
 
 from spike_ctrl import airframe
-from spike_ctrl.learn.critics import RATES_SCALE, VELOCITY_SCALE, TwinCritic
+from spike_ctrl.learn.critics import RATES_SCALE, VELOCITY_SCALE, CriticInputs, TwinCritic
 from spike_ctrl.learn.replay_buffer import Widths, privileged_size
 from spike_ctrl.sim.environment import Environment
 
@@ -106,7 +106,7 @@ def turned_about_the_vertical(privileged, angle):
 def test_the_sizes_do_not_depend_on_where_the_errors_point():
     observation, _ = Environment(airframe.load("crazyflie"), 64).reset(seed=3)
     privileged = torch.cat([torch.from_numpy(observation), torch.rand(64, 10)], 1)
-    critic = TwinCritic(16, torch.Generator().manual_seed(0), history=0, sizes=True)
+    critic = TwinCritic(16, torch.Generator().manual_seed(0), CriticInputs(history=0, sizes=True))
     for weight in critic.weights[:1]:
         weight.data[:, :-4] = 0  # but for the sizes the critic is blind
     action = torch.zeros(64, 4)
@@ -117,4 +117,4 @@ def test_the_sizes_do_not_depend_on_where_the_errors_point():
 
 def test_something_else_than_a_quadrotor_has_no_sizes():
     with pytest.raises(ValueError, match=r"sizes: found Widths\(observation=3.*wanted the observation of a quadrotor"):
-        TwinCritic(16, torch.Generator(), 0, Widths(3, 1, 0, 0), sizes=True)
+        TwinCritic(16, torch.Generator(), CriticInputs(0, Widths(3, 1, 0, 0), sizes=True))

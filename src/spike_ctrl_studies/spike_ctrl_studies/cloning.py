@@ -14,6 +14,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.learn.actor import descend_
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import slope_schedule
@@ -72,11 +73,7 @@ def clone(
             action, _, _ = network.unroll(observation[:, rows], network.initial_state(len(rows)), state.k)
             error = (action - label[:, rows]).square().mean(-1)
             loss = (error * settled[:, rows]).sum() / settled[:, rows].sum()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            network.project_()
+            descend_(optimiser, loss, network)
             losses.append(loss.item())
         weights = network.weights()
         flown = PolicyController(SpikingPolicy(weights, PAPER))

@@ -15,6 +15,7 @@ from torch import nn
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+from spike_ctrl.learn.actor import descend_
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.sim.environment import Environment, Task
 
@@ -103,9 +104,7 @@ def imitate(
         for _ in range(30):
             rows = torch.randint(len(inputs), (1024,), generator=generator)
             loss = (net(inputs[rows]) - wanted[rows]).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            descend_(optimiser, loss)
         schedule.step()
         progress((gather + 1) / gathers, f"imitation error {loss.item():.4f}")
     return DensePolicy(_weights(net), history)

@@ -16,6 +16,7 @@ from torch import nn
 from spike_ctrl.identify.fidelity import HORIZONS, Errors
 from spike_ctrl.identify.observed_flight import HISTORY, ObservedFlight
 from spike_ctrl.identify.open_loop import Starts, difference, norms, starts
+from spike_ctrl.learn.actor import descend_
 from spike_ctrl.sim.environment import RATE_HZ
 
 SEEN, SIZE, BATCH = 50, 64, 128  # steps of history, hidden units, windows
@@ -68,10 +69,7 @@ def _train(at: Starts, steps: int, seed: int, show: Callable[[str], None]) -> Ca
     for step in range(steps):
         batch = torch.from_numpy(random.integers(len(x), size=BATCH))
         loss = (network(x[batch]) - y[batch]).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        descend_(optimiser, loss, network)
         schedule.step()
         if (step + 1) % 100 == 0:
             show(f"step {step + 1} of {steps}, error {loss.item():.3f}")

@@ -17,7 +17,7 @@ A state is a tensor [B, ...] or a tuple or NamedTuple of states. A module may al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -33,10 +33,10 @@ from spike_ctrl.learn.recipe_blocks import NetworkSettings, RecipeError
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn import network as spiking
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.network_state import State, detach, leaves, restart
 from spike_ctrl.snn.neuron import Neuron, Reset
 
 ACTION_SIZE = 4
-State = Any  # a tensor [B, ...], or a tuple of states
 
 
 class Stepped(Protocol):
@@ -151,6 +151,17 @@ def project_(actor: nn.Module) -> None:
         project()
 
 
+def descend_(optimiser: torch.optim.Optimizer, loss: torch.Tensor, *modules: nn.Module, clip: float = 1.0) -> None:
+    """One step down the gradient of a loss, whose norm is kept to `clip` in each of the modules; they keep their ranges."""
+    optimiser.zero_grad()
+    loss.backward()
+    for module in modules:  # each by itself: one may not outshout the other
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimiser.step()
+    for module in modules:
+        project_(module)
+
+
 def average_(target: nn.Module, source: nn.Module, rate: float) -> None:
     """Move the parameters of target towards those of source by a share `rate`; buffers are copied."""
     spiking.average_(target, source, rate)
@@ -175,30 +186,3 @@ def load_weights(actor: nn.Module, given: Mapping[str, NDArray[Any]]) -> None:
         if given[name].shape != tuple(value.shape):
             raise ValueError(f"{name}: found shape {given[name].shape}, wanted {tuple(value.shape)}")
         value.copy_(torch.from_numpy(np.array(given[name])))
-
-
-def each(function: Callable[..., torch.Tensor], state: State, *others: State) -> State:
-    """The state with each tensor replaced by `function` of it and its counterparts in other states of the same form."""
-    if isinstance(state, torch.Tensor):
-        return function(state, *others)
-    parts = [each(function, *some) for some in zip(state, *others, strict=True)]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-
-
-def leaves(state: State) -> list[torch.Tensor]:
-    """The tensors of a state, in order."""
-    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in leaves(part)]
-
-
-def detach(state: State) -> State:
-    """The same state with no history: where truncated back-propagation through time stops."""
-    return each(torch.Tensor.detach, state)
-
-
-def restart(actor: Any, state: State, first: torch.Tensor) -> State:
-    """The state with those rows back at the initial state whose mask `first` [B] is true."""
-
-    def chosen(now: torch.Tensor, initial: torch.Tensor) -> torch.Tensor:
-        return torch.where(first.reshape(-1, *[1] * (now.ndim - 1)), initial, now)
-
-    return each(chosen, state, actor.initial_state(len(first)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -21,30 +22,34 @@ VELOCITY_SCALE, RATES_SCALE = 0.5, 0.1  # 1 / (m/s), 1 / (rad/s)
 VECTORS = (slice(0, 3), slice(9, 11), slice(12, 15), slice(15, 18))  # position error, tilt (of R), velocity, rates
 
 
-class Ensemble(nn.Module):
-    """Independent networks of the same inputs, evaluated side by side: [..., P] to [members, ...].
+class CriticInputs(NamedTuple):
+    """What a critic sees: the privileged observation of rows of these widths, with the last `history` actions.
 
-    Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; velocities and body
-    rates of a quadrotor's observation are brought to order 1. sizes: how large its position error, tilt, velocity and rates
-    are stands beside them, for the reward depends on these alone. All randomness comes from the generator.
+    sizes: how large a quadrotor's position error, tilt, velocity and rates are stands beside them, for the reward depends on
+    these alone.
     """
 
-    def __init__(
-        self,
-        members: int,
-        inputs: int,
-        width: int,
-        generator: torch.Generator,
-        widths: Widths = QUADROTOR,
-        sizes: bool = False,
-    ):
+    history: int = HISTORY
+    widths: Widths = QUADROTOR
+    sizes: bool = False
+
+
+class Ensemble(nn.Module):
+    """Independent networks of the same inputs, evaluated side by side: [..., P] to [members, ...], P + A with an action.
+
+    Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; velocities and body
+    rates of a quadrotor's observation are brought to order 1. All randomness comes from the generator.
+    """
+
+    def __init__(self, members: int, width: int, generator: torch.Generator, seen: CriticInputs, with_action: bool):
         super().__init__()
-        if sizes and widths != QUADROTOR:
-            raise ValueError(f"sizes: found {widths}, wanted the observation of a quadrotor")
-        self.width, self.sized = width, VECTORS if sizes else ()
+        if seen.sizes and seen.widths != QUADROTOR:
+            raise ValueError(f"sizes: found {seen.widths}, wanted the observation of a quadrotor")
+        inputs = privileged_size(seen.history, seen.widths) + with_action * seen.widths.action
+        self.width, self.sized = width, VECTORS if seen.sizes else ()
         layers = (inputs + len(self.sized), width, width, 1)
         scale = torch.ones(inputs)
-        if widths == QUADROTOR:
+        if seen.widths == QUADROTOR:
             scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
         self.register_buffer("scale", scale)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
@@ -68,15 +73,8 @@ class Ensemble(nn.Module):
 class TwinCritic(Ensemble):
     """Two networks Q(privileged observation, action): privileged [..., P], action [..., A] to values [2, ...]."""
 
-    def __init__(
-        self,
-        width: int,
-        generator: torch.Generator,
-        history: int = HISTORY,
-        widths: Widths = QUADROTOR,
-        sizes: bool = False,
-    ):
-        super().__init__(2, privileged_size(history, widths) + widths.action, width, generator, widths, sizes)
+    def __init__(self, width: int, generator: torch.Generator, seen: CriticInputs = CriticInputs()):
+        super().__init__(2, width, generator, seen, with_action=True)
 
     def forward(self, privileged: torch.Tensor, action: torch.Tensor, members: int = 2) -> torch.Tensor:
         """Values [members, ...] of the first `members` critics."""
@@ -90,18 +88,10 @@ class AdvantageCritic(nn.Module):
     advantages, 1993, and the compatible critic of Silver et al., 2014, which has a - own as its only input).
     """
 
-    def __init__(
-        self,
-        width: int,
-        generator: torch.Generator,
-        history: int = HISTORY,
-        widths: Widths = QUADROTOR,
-        sizes: bool = False,
-    ):
+    def __init__(self, width: int, generator: torch.Generator, seen: CriticInputs = CriticInputs()):
         super().__init__()
-        size = privileged_size(history, widths)
-        self.state = Ensemble(1, size, width, generator, widths, sizes)
-        self.deviation = Ensemble(1, size + widths.action, width, generator, widths, sizes)
+        self.state = Ensemble(1, width, generator, seen, with_action=False)
+        self.deviation = Ensemble(1, width, generator, seen, with_action=True)
 
     def value(self, privileged: torch.Tensor) -> torch.Tensor:
         """V [...] of states [..., P]: what the policy itself gets from there."""

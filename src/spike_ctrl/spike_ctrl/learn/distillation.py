@@ -26,6 +26,7 @@ from spike_ctrl.learn.ppo import Critic, generalised_advantages
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.snn.network_state import State, each
 
 
 class Distillation:
@@ -42,7 +43,7 @@ class Distillation:
             self.critic = Critic(recipe.critic_width)
         self.actor_optimiser = torch.optim.Adam(actor.parameters(), foreach=True)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=self.settings.critic_rate, foreach=True)
-        self.hidden: actors.State = actor.initial_state(vehicles)
+        self.hidden: State = actor.initial_state(vehicles)
         self.ticks: list[tuple[torch.Tensor, ...]] = []
 
     def receive(self, rows: Rows) -> None:
@@ -71,18 +72,17 @@ class Distillation:
         found: list[tuple[float, float]] = []
         for _ in range(s.epochs):
             for rows in torch.randperm(self.vehicles, generator=self.generator).split(s.sequences):
-                state = actors.each(lambda part, rows=rows: part[rows], self.hidden)
+                state = each(lambda part, rows=rows: part[rows], self.hidden)
                 action, _, rates = actors.unroll(
                     self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows]
                 )
                 weight, kept = stake[:, rows], flown[:, rows]
                 miss = (weight * divergence(action, label[:, rows])).sum() / kept.sum().clamp(min=1)
-                _descend(self.actor_optimiser, self.actor, miss)
-                actors.project_(self.actor)
+                actors.descend_(self.actor_optimiser, miss, self.actor)
                 average.follow(self.actor)
                 error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
                 error = (kept * error).sum() / kept.sum().clamp(min=1)
-                _descend(self.critic_optimiser, self.critic, error)
+                actors.descend_(self.critic_optimiser, error, self.critic)
                 found.append((miss.item(), error.item()))
         self.hidden, self.ticks = after, self.ticks[-1:]
         imitation, critic = np.mean(found, axis=0)
@@ -121,11 +121,3 @@ def divergence(action: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     share, wanted = (1 + inside) / 2, (1 + label) / 2
     found = cross_entropy(share, wanted, reduction="none") - cross_entropy(wanted, wanted, reduction="none")
     return (2 * found + (action - inside).square()).sum(-1)
-
-
-def _descend(optimiser: torch.optim.Optimizer, module: nn.Module, loss: torch.Tensor) -> None:
-    """One step down the gradient, whose norm is kept to 1."""
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimiser.step()

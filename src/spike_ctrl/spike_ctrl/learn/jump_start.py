@@ -7,33 +7,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from spike_ctrl.learn.recipe_blocks import JumpStartSettings
+
 
 class JumpStart:
     """Hand-over of N vehicles from the guide to the policy, and the noise with which the policy explores.
 
-    horizon: steps. With `spread`, each episode draws its own hand-over uniformly up to the horizon; without, all
-    hand over exactly at it, as in the paper. memory: correlation of the noise from one step to the next, in [0, 1). The
-    motors filter white noise away; noise that lasts as long as their lag moves the vehicle. noise_spread: each episode
-    draws its own share of the noise, uniformly. Otherwise the policy is never seen to fly without: a spiking network in a
-    steady hover repeats the same spikes, and does not answer small errors that noise would have made it answer.
+    With `spread`, each episode draws its own hand-over uniformly up to the horizon; without, all hand over exactly at it, as
+    in the paper. The motors filter white noise away; noise that lasts as long as their lag (`noise_time`) moves the vehicle.
+    `noise_spread`: each episode draws its own share of the noise, uniformly. Otherwise the policy is never seen to fly
+    without: a spiking network in a steady hover repeats the same spikes, and does not answer small errors that noise would
+    have made it answer.
     """
 
-    def __init__(
-        self,
-        vehicles: int,
-        generator: np.random.Generator,
-        spread: bool = True,
-        memory: float = 0.0,
-        noise_spread: bool = False,
-    ):
-        self.generator, self.spread = generator, spread
-        self.memory, self.noise_spread = np.float32(memory), noise_spread
+    def __init__(self, vehicles: int, seed: int, settings: JumpStartSettings):
+        self.generator, self.spread = np.random.default_rng([seed, 1]), settings.spread
+        self.memory, self.noise_spread = np.float32(settings.memory()), settings.noise_spread
         self.hand_over = np.zeros(vehicles)
         self.loudness = np.ones(vehicles, np.float32)
         self._noise = np.zeros((vehicles, 4), np.float32)  # of unit deviation
 
     def begin(self, first: np.ndarray, horizon: float) -> None:
-        """Draw the hand-over step of every vehicle whose episode starts (mask `first`, (N,))."""
+        """Draw the hand-over step of every vehicle whose episode starts (mask `first`, (N,)). horizon: steps."""
         share = self.generator.random(len(first)) if self.spread else 1.0
         self.hand_over = np.where(first, share * horizon, self.hand_over)
         if self.noise_spread:

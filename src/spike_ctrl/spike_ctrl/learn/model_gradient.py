@@ -31,7 +31,6 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PREVIEW
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import closed_loop_kernel, module_gradient
-from spike_ctrl.learn.actor import State
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.closed_loop_kernel import NetworkArrays, Sight
@@ -49,6 +48,7 @@ from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
 from spike_ctrl.sim.randomisation import MAX_DELAY, draw_some, nominal
 from spike_ctrl.sim.sensor_errors import MAX_AGE, SensorErrors, SensorSettings
 from spike_ctrl.snn.network import SpikingNetwork
+from spike_ctrl.snn.network_state import State, detach, leaves, restart
 from spike_ctrl.snn.neuron import Reset
 
 STARTS = 8192  # the most recent first states of episodes that are kept
@@ -74,7 +74,7 @@ class VehicleTile:
     def arrays(self) -> dict[str, np.ndarray]:
         """All that changes."""
         moving = {"swing": self.courses.swing, "time": self.courses.time}
-        memory = {f"memory{index}": part.numpy() for index, part in enumerate(actors.leaves(self.memory))}
+        memory = {f"memory{index}": part.numpy() for index, part in enumerate(leaves(self.memory))}
         if self.errors:
             moving |= {"seen": self.seen} | {f"errors.{name}": getattr(self.errors, name) for name in SensorErrors.ARRAYS}
         return {name: getattr(self, name) for name in self.ARRAYS} | moving | memory
@@ -278,7 +278,7 @@ class ModelGradient:
             tile.seen[:, :, who] = np.concatenate([state[who, :3], rotation, state[who, 7:13]], axis=1).T
         tile.membrane[:, who] = tile.spike[:, who] = 0
         if not self._fused:
-            tile.memory = actors.detach(actors.restart(self.actor, tile.memory, torch.from_numpy(who)))
+            tile.memory = detach(restart(self.actor, tile.memory, torch.from_numpy(who)))
         tile.command[:, :, who] = self._rest
         tile.flown[who] = 0
 

@@ -7,13 +7,13 @@ network: here torch's autograd goes through the policy, and `differentiable_step
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from spike_ctrl._files.arrays import Flags, Floats, Number, Sums
+from spike_ctrl._files.arrays import Floats, Number, Sums
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.learn.closed_loop_kernel import Sight
 from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, cost, restrain_lane
@@ -24,9 +24,8 @@ from spike_ctrl.sim.dynamics import LANES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.sensor_errors import MAX_AGE
+from spike_ctrl.snn.network_state import State, detach
 
-State = TypeVar("State")
-"""What a policy remembers: tensors with the vehicles first, in any nest of tuples, lists and dictionaries."""
 Step = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 """One step of a policy: observations [B, 18] and its state to actions [B, 4] and the new state."""
 
@@ -52,7 +51,7 @@ class FlownSegment(NamedTuple):
 
 
 def fly(
-    step: Step[State], state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: SegmentConditions,
+    step: Step, state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: SegmentConditions,
     objective: Objective,
 ) -> FlownSegment:  # fmt: skip
     """Fly a segment with a policy, from the states in the buffer, which is left at the segment's end.
@@ -91,7 +90,7 @@ def fly(
     vehicles.put(flown)
     buffer[:] = vehicles.buffer
     last = np.stack([u.detach().numpy().T for u in commands[-MAX_DELAY:]])
-    return FlownSegment(total, sums, last, detached(state))
+    return FlownSegment(total, sums, last, detach(state))
 
 
 def _in_force(commands: list[torch.Tensor], delay: Floats) -> torch.Tensor:
@@ -116,32 +115,6 @@ def _late(past: list[torch.Tensor], turn: Floats, age: Floats) -> torch.Tensor:
     attitude = seen[:, 3:12].reshape(-1, 3, 3)
     turned = attitude + torch.linalg.cross(attitude, torch.from_numpy(turn.T.copy())[:, None])
     return torch.cat([seen[:, :3], turned.reshape(-1, 9), seen[:, 12:]], 1)
-
-
-def detached(state: State) -> State:
-    """The same state with no history: where truncated back-propagation through time stops."""
-    return _mapped(lambda tensor: tensor.detach(), state)
-
-
-def restarted(state: State, fresh: State, who: Flags) -> State:
-    """The state with the vehicles `who` [B] taken from a fresh one of the same form."""
-    rows = torch.from_numpy(who)
-    return _mapped(lambda new, old: torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old), fresh, state)
-
-
-def _mapped(function: Callable[..., torch.Tensor], *states: Any) -> Any:
-    """A nest of the same form, of what a function makes of the tensors that stand in the same place."""
-    first = states[0]
-    if isinstance(first, torch.Tensor):
-        return function(*states)
-    if isinstance(first, dict):
-        return {name: _mapped(function, *(state[name] for state in states)) for name in first}
-    if isinstance(first, tuple | list):
-        parts = [_mapped(function, *part) for part in zip(*states, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    if first is None:
-        return None
-    raise TypeError(f"state: found {type(first).__name__}, wanted tensors in tuples, lists and dictionaries")
 
 
 class _Step(torch.autograd.Function):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spike_ctrl.learn import actor as actors
-from spike_ctrl.learn.actor import State
 from spike_ctrl.policy.voltage_input import VoltageInput
+from spike_ctrl.snn.network_state import State, restart
 
 
 class ModulePolicy:
@@ -41,7 +41,7 @@ class ModulePolicy:
     @torch.no_grad()
     def reset_rows(self, state: State, mask: NDArray[Any]) -> State:
         """The state of a batch with those vehicles back at the initial state whose mask [B] is true."""
-        return actors.restart(self.module, state, torch.from_numpy(np.asarray(mask, bool)))
+        return restart(self.module, state, torch.from_numpy(np.asarray(mask, bool)))
 
     def spike_rates(self, state: State) -> tuple[float, ...]:
         """Share of the neurons of each layer that spiked in the last step; () where the module tells none."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.critics import AdvantageCritic, TwinCritic
+from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Rows, SequenceBuffer, Sequences, Widths
 from spike_ctrl.learn.td3bc import TD3BC
@@ -35,7 +35,7 @@ class OffPolicy:
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
         s = recipe.td3bc
-        critic = CRITICS[s.critic](recipe.critic_width, generator, s.history, widths, s.sizes)
+        critic = CRITICS[s.critic](recipe.critic_width, generator, CriticInputs(s.history, widths, s.sizes))
         floored = None
         if s.reward == "floored":
             if airframe is None:

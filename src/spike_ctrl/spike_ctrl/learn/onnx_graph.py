@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from spike_ctrl.learn.actor import leaves
 from spike_ctrl.policy.network_graph import (
     ACTION,
     INITIAL_STATE,
@@ -32,6 +31,7 @@ from spike_ctrl.policy.network_graph import (
     GraphError,
 )
 from spike_ctrl.policy.onnx_runtime import OnnxPolicy
+from spike_ctrl.snn.network_state import leaves
 
 BATCHES, STEPS, SEED = (1, 7), 25, 0
 TOLERANCE = 1e-5

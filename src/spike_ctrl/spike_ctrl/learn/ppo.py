@@ -22,6 +22,7 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.snn.network_state import State, each
 
 
 class PPO:
@@ -39,7 +40,7 @@ class PPO:
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
         learned = [] if recipe.ppo.deviation_end else list(self.noise)
         self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *learned])
-        self.hidden: actors.State = actor.initial_state(vehicles)
+        self.hidden: State = actor.initial_state(vehicles)
         self.ticks: list[tuple[torch.Tensor, ...]] = []
         self.samples: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -82,19 +83,14 @@ class PPO:
         found: list[tuple[float, ...]] = []
         for _ in range(self.settings.epochs):
             for rows in torch.randperm(self.vehicles, generator=self.generator).split(self.settings.sequences):
-                state = actors.each(lambda part, rows=rows: part[rows], self.hidden)
+                state = each(lambda part, rows=rows: part[rows], self.hidden)
                 action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
                 ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
                 gain, weight = (advantage[:, rows] - mean) / spread, flown[:, rows]
                 kept = torch.minimum(ratio * gain, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * gain)
                 error = (self.critic(seen[:-1, rows]) - target[:, rows]).square() / self.critic.spread**2
                 losses = [(weight * part).sum() / weight.sum().clamp(min=1) for part in (-kept, error)]
-                self.optimiser.zero_grad()
-                (losses[0] + 0.5 * losses[1]).backward()
-                for module in (self.actor, self.critic):  # each by itself: one may not outshout the other
-                    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-                self.optimiser.step()
-                actors.project_(self.actor)
+                actors.descend_(self.optimiser, losses[0] + 0.5 * losses[1], self.actor, self.critic)
                 average.follow(self.actor)
                 found.append((losses[0].item(), losses[1].item()))
         self.hidden, self.ticks = after, self.ticks[-1:]
@@ -104,9 +100,7 @@ class PPO:
         deviation = self.noise[0].exp().mean().item()
         return {"actor_loss": loss, "critic_loss": critic, "deviation": deviation, "learning_rate": rate}
 
-    def _unroll(
-        self, seen: torch.Tensor, first: torch.Tensor, state: actors.State, slope: float
-    ) -> tuple[torch.Tensor, actors.State]:
+    def _unroll(self, seen: torch.Tensor, first: torch.Tensor, state: State, slope: float) -> tuple[torch.Tensor, State]:
         """The actor's actions [T, B, 4] as it flew: episodes that begin on the way begin from the initial state."""
         action, after, _ = actors.unroll(self.actor, seen[..., :-4].contiguous(), state, slope, first)
         return action, after

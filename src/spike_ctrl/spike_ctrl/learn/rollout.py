@@ -47,9 +47,7 @@ class Rollout:
 
     def __init__(self, environment: Environment, seed: int, settings: JumpStartSettings = JumpStartSettings(spread=True)):
         self.environment = environment
-        generator = np.random.default_rng([seed, 1])
-        noise = settings.memory(), settings.noise_spread
-        self.jump_start = JumpStart(environment.num_envs, generator, settings.spread, *noise)
+        self.jump_start = JumpStart(environment.num_envs, seed, settings)
         self._observation, _ = environment.reset(seed=seed)
         self._flags = np.full(environment.num_envs, FIRST, np.uint8)
         self._step = np.zeros(environment.num_envs)

@@ -129,9 +129,7 @@ class TD3BC:
         else:
             value = self.critic(privileged, batch.action)
         error = (batch.weight * (value - target).square()).sum() / batch.weight.sum().clamp(min=1)
-        self.critic_optimiser.zero_grad()
-        error.backward()
-        self.critic_optimiser.step()
+        actors.descend_(self.critic_optimiser, error)
         average_(self.critic_target, self.critic, self.settings.tau)
         return error.item() / (value.numel() // target.numel())
 
@@ -144,11 +142,7 @@ class TD3BC:
         action, _, rates = actors.unroll(self.actor, batch.observation[:-1], state, slope)
         imitation, opinion = self.actor_losses(batch, action)
         loss = bc * imitation + q * opinion + self.settings.change * self._change(batch, action)
-        self.actor_optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.settings.gradient_clip)
-        self.actor_optimiser.step()
-        actors.project_(self.actor)
+        actors.descend_(self.actor_optimiser, loss, self.actor, clip=self.settings.gradient_clip)
         average_(self.actor_target, self.actor, self.settings.tau)
         losses = {"actor_loss": loss.item(), "imitation_loss": imitation.item(), "q_loss": opinion.item()}
         return losses, tuple(rate.item() for rate in rates)

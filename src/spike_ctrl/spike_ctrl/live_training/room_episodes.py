@@ -94,8 +94,7 @@ class RoomEpisodes:
             found = ", ".join(recipe.task.terms)
             raise RoomError(f"recipe {recipe.name}: task.terms: found {found}, wanted none for a flight on an autopilot")
         self.task, self.airframe, self.room = recipe.task, airframe, room
-        jump = recipe.jump_start
-        self.jump_start = JumpStart(1, np.random.default_rng([seed, 1]), jump.spread, jump.memory(), jump.noise_spread)
+        self.jump_start = JumpStart(1, seed, recipe.jump_start)
         self._starts = np.random.default_rng([seed, 5])
         self._step = -1  # index of the step that the last state began
         self._noise = 0.0

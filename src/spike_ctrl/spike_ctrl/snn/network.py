@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 
 from spike_ctrl.snn.lif import LIFParameters, LIFState, initial_state, lif_step
 from spike_ctrl.snn.lif_kernel import compiled_lif_step
+from spike_ctrl.snn.network_state import restart
 from spike_ctrl.snn.neuron import PAPER, Neuron
 from spike_ctrl.snn.sequence_kernel import run_sequence
 from spike_ctrl.snn.weight_shapes import fan_in
@@ -119,8 +120,7 @@ class SpikingNetwork(nn.Module):
         actions, spikes = [], []
         for t, row in enumerate(observation):
             if first is not None:
-                kept = (~first[t])[:, None].to(row.dtype)
-                state = tuple(LIFState(layer.membrane * kept, layer.spike * kept) for layer in state)
+                state = restart(self, state, first[t])
             action, state = self.step(row, state, slope)
             actions.append(action)
             spikes.append(torch.stack([layer.spike.detach().mean() for layer in state]))
@@ -148,11 +148,6 @@ class SpikingNetwork(nn.Module):
             if value.shape != tuple(parameter.shape):
                 raise ValueError(f"{name}: found shape {value.shape}, wanted {tuple(parameter.shape)}")
             parameter.copy_(torch.from_numpy(value.copy()))
-
-
-def detach(state: State) -> State:
-    """The same state without history: truncated back-propagation through time stops here."""
-    return tuple(layer.detach() for layer in state)
 
 
 @torch.no_grad()
