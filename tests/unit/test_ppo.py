@@ -44,6 +44,13 @@ def test_ppo_explores_by_itself_and_learns_from_its_own_flight(tmp_path):
     assert not np.array_equal(before["output.weight"], run.learner.flying_weights()["output.weight"])
 
 
+def test_equal_seeds_give_equal_critics_whatever_torch_has_drawn_before():
+    one = Learner(recipe(), AIRFRAME, VEHICLES, 0).method.critic.state_dict()
+    torch.rand(5)
+    other = Learner(recipe(), AIRFRAME, VEHICLES, 0).method.critic.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_ppo_remembers_what_it_flew_and_what_was_expected_of_it():
     """The samples that it keeps are those that flew, before they were clipped, with their probability then."""
     learner = Learner(recipe(), AIRFRAME, VEHICLES, 0)

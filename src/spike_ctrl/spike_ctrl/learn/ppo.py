@@ -36,7 +36,8 @@ class PPO:
         self.settings, self.schedule = recipe.ppo, recipe.schedule
         self.actor, self.generator, self.vehicles = actor, generator, vehicles
         self.step_worth = recipe.task.floored(airframe.hover, recipe.ppo.root)
-        self.critic = Critic(recipe.critic_width)
+        with actors.seeded(generator):
+            self.critic = Critic(recipe.critic_width)
         self.noise = nn.ParameterList([torch.full((4,), math.log(recipe.ppo.deviation))])
         learned = [] if recipe.ppo.deviation_end else list(self.noise)
         self.optimiser = torch.optim.Adam([*actor.parameters(), *self.critic.parameters(), *learned])
