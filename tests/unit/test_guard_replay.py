@@ -9,7 +9,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.recordings import guard_replay
-from spike_ctrl.recordings.reader import Actions, Recording, States
+from spike_ctrl.recordings.recording import Actions, Recording, States
 from spike_ctrl.sim import observation
 
 TICKS, PERIOD = 200, 10_000_000  # ns

@@ -23,7 +23,7 @@ from spike_ctrl.crazyflie.firmware_bindings import CURVE, FULL, THRUST_MAX, Comp
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.reader import Poses, Recording, Sensed, States
+from spike_ctrl.recordings.recording import Poses, Recording, Sensed, States
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_errors import SensorSettings

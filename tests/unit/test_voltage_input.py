@@ -24,7 +24,7 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot, Reason
 from spike_ctrl.policy.voltage_input import VoltageError, VoltageInput, complete
 from spike_ctrl.recordings import BagError, replay
-from spike_ctrl.recordings.reader import Actions, Embedded, Recording, States
+from spike_ctrl.recordings.recording import Actions, Embedded, Recording, States
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST

@@ -14,8 +14,8 @@ from scipy.spatial.transform import Rotation, Slerp
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.identify import IdentifyError
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.reader import Poses, Recording
 from spike_ctrl.recordings.recorded_transitions import require_airframe
+from spike_ctrl.recordings.recording import Poses, Recording
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 

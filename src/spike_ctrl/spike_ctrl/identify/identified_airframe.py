@@ -20,7 +20,8 @@ from spike_ctrl.identify.flight_windows import TOPICS, segments, windows
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.recordings.bag_origin import require_separate_origins
-from spike_ctrl.recordings.reader import Recording, read
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.recordings.recording import Recording
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.randomisation import Randomisation
 

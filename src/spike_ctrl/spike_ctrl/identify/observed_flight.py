@@ -18,8 +18,9 @@ from spike_ctrl.recordings import BagError
 from spike_ctrl.recordings.bag_origin import require_separate_origins
 from spike_ctrl.recordings.log_defects import delay, on_line
 from spike_ctrl.recordings.logged_flight import Series
-from spike_ctrl.recordings.reader import Poses, Recording, read
+from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recorded_transitions import require_airframe, throttle
+from spike_ctrl.recordings.recording import Poses, Recording
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl.sim.episode_flags import FIRST
 

@@ -26,7 +26,7 @@ from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.policy_monitor import Monitor, observe_answer
 from spike_ctrl.flight.state_checks import Sample, StateLimits, StateTrack, check_state, check_state_age
-from spike_ctrl.recordings.reader import Actions, Recording
+from spike_ctrl.recordings.recording import Actions, Recording
 from spike_ctrl.sim.episode_flags import FIRST
 
 ORIGIN = SetPoint((0.0, 0.0, 0.0))  # recorded states are relative to the set-point

@@ -16,7 +16,7 @@ import numpy as np
 
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, Reason, same_state
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.recordings.reader import PolicyReports, Recording
+from spike_ctrl.recordings.recording import PolicyReports, Recording
 from spike_ctrl.sim.episode_flags import FIRST
 
 STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick

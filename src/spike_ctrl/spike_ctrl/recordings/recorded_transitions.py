@@ -18,7 +18,8 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, finite
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import BagError, bag_origin
-from spike_ctrl.recordings.reader import Recording, read
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.recordings.recording import Recording
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE
 from spike_ctrl.sim.reward import Coefficients, reward

@@ -23,8 +23,9 @@ from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import same_state
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.recordings import BagError
-from spike_ctrl.recordings.reader import Recording, read
+from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recorded_policy import RecordedPolicy, doubtful_rows, told_steps
+from spike_ctrl.recordings.recording import Recording
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import LAYOUT

@@ -16,7 +16,8 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.recordings import BagError, guard_replay, replay
 from spike_ctrl.recordings.flight_log import FlightLog, read_log
-from spike_ctrl.recordings.reader import Recording, latencies, read
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.recordings.recording import Recording, latencies
 from spike_ctrl.report import adaptation_charts, ladder_charts, thinned
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, charts, curve, hover_verdict, styled
