@@ -252,7 +252,7 @@ def test_a_battery_that_is_no_longer_reported_is_unknown_and_bars_a_flight():
 def test_messages_that_stop_are_requested_again():
     pair = Pair()
     pair.run(4.0)
-    schedule = pair.vehicle._schedules[ONBOARD]
+    schedule = pair.vehicle.schedules[ONBOARD]
     schedule.set_interval(mavlink.MAVLINK_MSG_ID_EXTENDED_SYS_STATE, -1)
     pair.run(2.5)
     pair.came.clear()

@@ -17,7 +17,7 @@ from spike_ctrl.px4.frames import Vector
 from spike_ctrl.px4.packet import Reader, Received, Writer
 from spike_ctrl.px4.signing import Signing
 from spike_ctrl.sim.sensor_errors import SensorSettings
-from spike_ctrl.simulated_px4 import cascade, offboard_setpoints
+from spike_ctrl.simulated_px4 import cascade, offboard_setpoints, vehicle_commands
 from spike_ctrl.simulated_px4.battery import Battery
 from spike_ctrl.simulated_px4.cascade import IDLE, CascadeTarget, MotorCommand, RateCommand, StateEstimate
 from spike_ctrl.simulated_px4.commander import OWN_MODES, Commander, CommanderInputs, LandDetector
@@ -31,12 +31,6 @@ from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
 STATUS_PERIOD = 0.5  # s, longest time between two publications of PX4's status
-JUMP = (1.0, -0.5, 0.2)  # m, jump of the estimate when the GPS is made wrong
-_MODE_COMMANDS = {
-    messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL,
-    messages.MAV_CMD_NAV_LAND: PX4Mode.AUTO_LAND,
-}
-
 _DIRECT = RateCommand | MotorCommand  # what needs no cascade
 
 Packets = list[tuple[str, bytes]]
@@ -79,21 +73,21 @@ class Vehicle:
         wanted = {*_HANDLERS, messages.MAVLINK_MSG_ID_TIMESYNC}
         self.readers = {port: Reader(wanted, signing=signing.get(port)) for port in (ONBOARD, STATION)}
         self._writers = {port: Writer(system, dialect.COMPONENT, signing.get(port)) for port in (ONBOARD, STATION)}
-        self._schedules = {
+        self.schedules = {
             ONBOARD: Schedule({number: stream.onboard for number, stream in STREAMS.items()}),
             STATION: Schedule({number: stream.station for number, stream in STREAMS.items()}),
         }
-        self._navigator = Navigator()
+        self.navigator = Navigator()
         self._mode: PX4Mode | None = None  # the mode in control; None while the motors are off
         self._integral, self._wind = (0.0, 0.0, 0.0), (0.0, 0.0)
         self._command = IDLE
         self._takes_motors = airframe.action_layout == "motors"
         self._setpoint: offboard_setpoints.Setpoint = IDLE
-        self._setpoint_at = self._station_at = self._armed_at = -math.inf
+        self._setpoint_at = self._station_at = self.armed_at = -math.inf
         self._ticks = 0
         self._arrived: list[tuple[float, str, Received]] = []
         self._answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in this tick
-        self._late_answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in the next tick
+        self.late_answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in the next tick
         self._parameter_service = ParameterService(self.parameters)
         self._status_told: dict[str, tuple] = {}  # by port: the last CURRENT_MODE and its time
         self._truth = self.plant.state
@@ -148,7 +142,7 @@ class Vehicle:
         """One tick that sends nothing."""
         self._ticks += 1
         self.now = self._ticks * TICK
-        self._answers, self._late_answers = self._late_answers, []
+        self._answers, self.late_answers = self.late_answers, []
         if self._arrived:
             self._take_arrived()
         self.commander.update(self._seen(), self.now)
@@ -179,7 +173,7 @@ class Vehicle:
             _HANDLERS[received.message.get_msgId()](self, port, received)
 
     def _seen(self) -> CommanderInputs:
-        position, home = self._estimate.position, self._navigator.home
+        position, home = self._estimate.position, self.navigator.home
         ages = self.now - self._setpoint_at, self.now - self._station_at
         away = math.hypot(position[0] - home[0], position[1] - home[1]), position[2] - home[2]
         roll, pitch = frames.roll_pitch(self._estimate.quaternion)
@@ -196,17 +190,17 @@ class Vehicle:
             return IDLE
         if mode != self._mode:
             self._mode, self._integral = mode, (0.0, 0.0, 0.0)
-            self._navigator.begin(mode, self._estimate, self.parameters, self.now)
+            self.navigator.begin(mode, self._estimate, self.parameters, self.now)
         if mode == PX4Mode.OFFBOARD:
             return self._follow(self._setpoint)
         on_ground = self.land_detector.landed
-        spooling = self.now - self._armed_at < self.parameters["COM_SPOOLUP_TIME"]
+        spooling = self.now - self.armed_at < self.parameters["COM_SPOOLUP_TIME"]
         if on_ground and (mode != PX4Mode.AUTO_TAKEOFF or spooling):
             return IDLE
-        if mode == PX4Mode.AUTO_TAKEOFF and self._navigator.arrived(self._estimate):
+        if mode == PX4Mode.AUTO_TAKEOFF and self.navigator.arrived(self._estimate):
             self.commander.takeoff_done()
             self._mode = self.commander.mode  # it holds the same place
-        target = self._navigator.target(self._estimate, self.parameters, self.now, TICK)
+        target = self.navigator.target(self._estimate, self.parameters, self.now, TICK)
         if self.estimator.position_valid:
             return self._follow(target)
         return self._to_place(*cascade.without_place(self._estimate, target, self._integral))
@@ -236,11 +230,11 @@ class Vehicle:
             found += [(port, messages.MAVLink_statustext_message(severity, text[:50].encode())) for port in self._writers]
         found += self._parameter_service.due()
         snapshot = None
-        for port, schedule in self._schedules.items():
+        for port, schedule in self.schedules.items():
             for number in schedule.due(self.now):
                 if number == messages.MAVLINK_MSG_ID_CURRENT_MODE and not self._has_mode_news(port):
                     continue
-                snapshot = snapshot or self._snapshot()
+                snapshot = snapshot or self.snapshot()
                 found.append((port, STREAMS[number].make(snapshot)))
         return [(port, self._pack(port, message, self.now)) for port, message in found]
 
@@ -256,7 +250,8 @@ class Vehicle:
     def _pack(self, port: str, message: messages.MAVLink_message, now: float) -> bytes:
         return self._writers[port].write(message, now / self.speed)
 
-    def _snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
+        """What telemetry tells of the vehicle now."""
         c, gyro = self.commander, zip(self._truth.rates, self.estimator.gyro_noise, strict=True)
         return Snapshot(
             self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
@@ -270,7 +265,7 @@ class Vehicle:
             return Landed.ON_GROUND
         if self.commander.mode == PX4Mode.AUTO_TAKEOFF:
             return Landed.TAKING_OFF
-        return Landed.LANDING if self.commander.mode in OWN_MODES and self._navigator.landing else Landed.IN_AIR
+        return Landed.LANDING if self.commander.mode in OWN_MODES and self.navigator.landing else Landed.IN_AIR
 
     # --- what is received -------------------------------------------------------------------------------------------
 
@@ -305,77 +300,15 @@ class Vehicle:
             return
         if m.command == messages.MAV_CMD_DO_SET_MODE:
             self._acknowledge(port, received, CommandResult.ACCEPTED, self._answers)  # the true result follows
-            self._acknowledge(port, received, self._do_set_mode(m), self._late_answers)
+            self._acknowledge(port, received, vehicle_commands.set_mode(self, m), self.late_answers)
             return
-        act = _COMMANDS.get(m.command)
+        act = vehicle_commands.COMMANDS.get(m.command)
         result = act(self, port, m) if act else CommandResult.UNSUPPORTED
         self._acknowledge(port, received, result, self._answers)
 
     def _acknowledge(self, port: str, received: Received, result: CommandResult, queue: list) -> None:
         command, to = received.message.command, (received.system, received.component)
         queue.append((port, messages.MAVLink_command_ack_message(command, result, 0, 0, *to)))
-
-    def _do_set_mode(self, m) -> CommandResult:
-        if not int(m.param1 if math.isfinite(m.param1) else 0) & messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED:
-            return CommandResult.DENIED
-        if not all(math.isfinite(value) and 0 <= value < 256 for value in (m.param2, m.param3)):
-            return CommandResult.DENIED
-        mode = dialect.mode_of(int(m.param2) << 16 | int(m.param3) << 24)
-        return self.commander.request_mode(mode, self._seen())
-
-    def _mode_command(self, port: str, m) -> CommandResult:
-        return self.commander.request_mode(_MODE_COMMANDS[m.command], self._seen())
-
-    def _arm_disarm(self, port: str, m) -> CommandResult:
-        if m.param1 == 0:
-            return self.commander.disarm(self._seen(), force=m.param2 == dialect.FORCE)
-        if m.param1 != 1:
-            return CommandResult.DENIED
-        was, result = self.commander.armed, self.commander.arm(self._seen(), self.now)
-        if self.commander.armed and not was:
-            self._armed_at, self._navigator.home = self.now, self._estimate.position
-        return result
-
-    def _set_message_interval(self, port: str, m) -> CommandResult:
-        if not (math.isfinite(m.param1) and math.isfinite(m.param2)):
-            return CommandResult.FAILED
-        known = self._schedules[port].set_interval(round(m.param1), m.param2 * 1e-6)
-        return CommandResult.ACCEPTED if known else CommandResult.FAILED
-
-    def _request_message(self, port: str, m) -> CommandResult:
-        stream = STREAMS.get(round(m.param1)) if math.isfinite(m.param1) else None
-        if stream is None:
-            return CommandResult.UNSUPPORTED
-        self._late_answers.append((port, stream.make(self._snapshot())))
-        return CommandResult.ACCEPTED
-
-    def _inject_failure(self, port: str, m) -> CommandResult:
-        """Switch battery gauge, remote control or GPS off and on; a wrong GPS makes the estimate jump."""
-        if self.parameters["SYS_FAILURE_EN"] != 1:
-            return CommandResult.DENIED
-        unit, kind = m.param1, m.param2
-        on_or_off = kind in (messages.FAILURE_TYPE_OK, messages.FAILURE_TYPE_OFF)
-        if unit == messages.FAILURE_UNIT_SYSTEM_BATTERY and on_or_off:
-            self.battery.working = kind == messages.FAILURE_TYPE_OK
-        elif unit == messages.FAILURE_UNIT_SYSTEM_RC_SIGNAL and on_or_off:
-            self.radio_works = kind == messages.FAILURE_TYPE_OK
-        elif unit == messages.FAILURE_UNIT_SENSOR_GPS and on_or_off:
-            self.estimator.satellites = kind == messages.FAILURE_TYPE_OK
-        elif unit == messages.FAILURE_UNIT_SENSOR_GPS and kind == messages.FAILURE_TYPE_WRONG:
-            self.estimator.jump(JUMP)
-            self._navigator.shifted(JUMP)
-        else:
-            return CommandResult.UNSUPPORTED
-        return CommandResult.ACCEPTED
-
-    def _restart(self, port: str, m) -> CommandResult:
-        """Reboot and shutdown end PX4's process, whose next start stands level. Here the vehicle stands level at once."""
-        if m.param1 not in (1, 2):
-            return CommandResult.UNSUPPORTED
-        if self.commander.armed:
-            return CommandResult.DENIED
-        self.plant.stand_level()
-        return CommandResult.ACCEPTED
 
     def _param_request_read(self, port: str, received: Received) -> None:
         if self._for_us(received.message) and (answer := self._parameter_service.read(received.message)):
@@ -404,12 +337,4 @@ _HANDLERS: dict[int, Callable] = {
     messages.MAVLINK_MSG_ID_PARAM_REQUEST_READ: Vehicle._param_request_read,
     messages.MAVLINK_MSG_ID_PARAM_REQUEST_LIST: Vehicle._param_request_list,
     messages.MAVLINK_MSG_ID_PARAM_SET: Vehicle._param_set,
-}
-_COMMANDS: dict[int, Callable] = {
-    messages.MAV_CMD_COMPONENT_ARM_DISARM: Vehicle._arm_disarm,
-    messages.MAV_CMD_SET_MESSAGE_INTERVAL: Vehicle._set_message_interval,
-    messages.MAV_CMD_REQUEST_MESSAGE: Vehicle._request_message,
-    messages.MAV_CMD_INJECT_FAILURE: Vehicle._inject_failure,
-    messages.MAV_CMD_PREFLIGHT_REBOOT_SHUTDOWN: Vehicle._restart,
-    **dict.fromkeys(_MODE_COMMANDS, Vehicle._mode_command),
 }
