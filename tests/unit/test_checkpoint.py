@@ -1,39 +1,22 @@
-"""Checkpoints: what was saved comes back, an interrupted save loses nothing, and nothing doubtful is loaded."""
+"""Checkpoints: what was saved comes back, and nothing doubtful is loaded."""
 
 import dataclasses
-import errno
 import json
 import os
 import pickle
-import resource
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from small_checkpoint import CONTRACT, SIZES, make_weights
 
 from spike_ctrl._files import resources
 from spike_ctrl.learn import training_state
 from spike_ctrl.policy import checkpoint, manifest, self_test
 from spike_ctrl.policy.checkpoint import CheckpointError, Contract
 from spike_ctrl.snn.neuron import Neuron, Reset
-from spike_ctrl.snn.weight_shapes import weight_shapes
 
-SIZES = (18, 24, 16, 4)
-CONTRACT = Contract("crazyflie", "0123abcd", "setpoint_frame_18", "motors", 100.0, SIZES)
 ORIGIN = {"recipe": "td3bc", "seed": 7, "commit": "abc", "command": "spike-ctrl train", "evaluation": {"return": 441.5}}
-
-
-def make_weights(seed=0, sizes=SIZES):
-    rng = np.random.default_rng(seed)
-    return {
-        name: rng.uniform(0.05, 1.0, shape).astype(np.float32)
-        if name.endswith(("beta", "theta"))
-        else rng.normal(0, 0.3, shape).astype(np.float32)
-        for name, shape in weight_shapes(sizes).items()
-    }
 
 
 def tamper(data, change_tensors=None, change_manifest=None, rehash=True):
@@ -108,105 +91,6 @@ def test_the_self_test_keeps_its_distance_from_thresholds(data):
         _, state = loaded.policy.step(observation, state)
         assert np.abs(state.membrane - loaded.policy.theta).min() > self_test.MARGIN
     assert len(observations) >= 100
-
-
-# --- interrupted saves ----------------------------------------------------------------------------------------------
-
-KILLED_SAVE = """
-import os, signal, sys
-sys.path.insert(0, {folder!r})
-from test_checkpoint import CONTRACT, checkpoint, make_weights
-
-calls = 0
-def dying(call):
-    def wrapper(*arguments):
-        global calls
-        calls += 1
-        if calls == {nth}:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*arguments)
-    return wrapper
-
-write = os.write
-os.write = dying(lambda descriptor, rest: write(descriptor, rest[:4096]))
-for name in ("open", "close", "fsync", "replace"):
-    setattr(os, name, dying(getattr(os, name)))
-checkpoint.save({path!r}, make_weights(1), CONTRACT)
-print("saved after", calls)
-"""
-
-
-@pytest.mark.proves("22U")
-def test_a_kill_at_any_write_leaves_a_file_that_loads(tmp_path):
-    path = tmp_path / "policy.safetensors"
-    old, new = make_weights(0), make_weights(1)
-    outcomes = []
-    for nth in range(1, 40):
-        checkpoint.save(path, old, CONTRACT)
-        code = KILLED_SAVE.format(folder=os.path.dirname(__file__), nth=nth, path=str(path))
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        found = checkpoint.load(path).weights
-        outcomes.append(np.array_equal(found["output.bias"], new["output.bias"]))
-        assert outcomes[-1] or np.array_equal(found["output.bias"], old["output.bias"])
-        if result.returncode == 0:
-            assert outcomes[-1] and "saved after" in result.stdout
-            break
-        assert result.returncode == -signal.SIGKILL, result.stderr
-    assert outcomes[0] is False and outcomes[-1] is True and len(outcomes) > 8
-    checkpoint.save(path, new, CONTRACT)
-    assert os.listdir(tmp_path) == ["policy.safetensors"]  # the dead processes' leftovers are gone
-
-
-@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
-def test_a_failing_disk_is_one_line_and_the_old_file_stays(tmp_path, monkeypatch, call, code):
-    path = tmp_path / "policy.safetensors"
-    before = checkpoint.save(path, make_weights(0), CONTRACT)
-
-    def fail(*arguments):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(checkpoint.os, call, fail)
-    with pytest.raises(CheckpointError, match=r"not saved: .*nothing was lost") as caught:
-        checkpoint.save(path, make_weights(1), CONTRACT)
-    monkeypatch.undo()
-    assert "\n" not in str(caught.value)
-    assert ("no space left" in str(caught.value)) == (code == errno.ENOSPC)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["policy.safetensors"]
-
-
-@pytest.mark.parametrize("state", [False, True])
-def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path, state):
-    """A limit on the size of files stands for the full disk; it needs no rights and no other file system."""
-    path = tmp_path / "policy.safetensors"
-    before = checkpoint.save(path, make_weights(0), CONTRACT)
-    old_limit, old_handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old_limit[1]))
-        with pytest.raises(CheckpointError, match="nothing was lost"):
-            if state:
-                training_state.save(path, {"buffer": np.zeros(10_000)}, {})
-            else:
-                checkpoint.save(path, make_weights(1), CONTRACT)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
-        signal.signal(signal.SIGXFSZ, old_handler)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["policy.safetensors"]
-
-
-def test_leftovers_of_living_processes_are_left_alone(tmp_path):
-    path = tmp_path / "policy.safetensors"
-    alive = tmp_path / f".policy.safetensors.{os.getppid()}.1.tmp"
-    alive.write_bytes(b"half")
-    checkpoint.save(path, make_weights(), CONTRACT)
-    assert alive.exists()
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere/policy: not saved: No such file or directory"):
-        checkpoint.save(tmp_path / "nowhere" / "policy", make_weights(), CONTRACT)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.recordings import BagError, replay
-from spike_ctrl.recordings.reader import Actions, Embedded, PolicyReports, Recording, States, latencies, read
+from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recorded_policy import STARTED
+from spike_ctrl.recordings.recording import Actions, Embedded, PolicyReports, Recording, States
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.snn.weight_shapes import weight_shapes
@@ -373,29 +374,3 @@ def test_a_bag_that_was_cut_is_used_as_far_as_it_goes(tmp_path, capsys):
     assert found.same and 50 < found.compared < 550
     main.main(["repair", str(tmp_path / "bag")])
     assert compared(tmp_path / "bag").compared == found.compared
-
-
-def test_states_of_another_number_of_vehicles_are_refused_by_tick(tmp_path):
-    bag = Bag(tmp_path / "bag")
-    for tick, vehicles in ((0, 2), (1, 3)):
-        arrays = {"flags": np.zeros(vehicles, np.uint8), "observation": np.zeros((vehicles, 18), np.float32)}
-        bag.write("/state", "VehicleState", tick, tick=tick, vehicles=vehicles, **arrays)
-    bag.writer.close()
-    with pytest.raises(BagError, match="state, tick 1: found 3 vehicles, wanted 2"):
-        read(tmp_path / "bag")
-
-
-def test_states_that_are_sent_again_count_once_and_another_flight_is_left_out(tmp_path):
-    bag = Bag(tmp_path / "bag")
-    arrays = {"vehicles": 1, "flags": np.zeros(1, np.uint8), "observation": np.zeros((1, 18), np.float32)}
-    for when, tick in enumerate((0, 1, 1, 2, 0, 1)):
-        bag.write("/uav/state", "VehicleState", when, tick=tick, **arrays)
-    bag.writer.close()
-    found = read(tmp_path / "bag")
-    assert found.states.tick.tolist() == [0, 1, 2] and found.states.received.tolist() == [0, 1, 3]
-    assert any("start again after tick 2" in note for note in found.notes)
-
-
-def test_latencies_are_from_state_to_answer_as_received(tmp_path):
-    fly(tmp_path / "bag", MODEL, ticks=50)
-    np.testing.assert_allclose(latencies(read(tmp_path / "bag")), 1.5e-3)

@@ -1,0 +1,36 @@
+"""What the reader makes of the messages in a bag."""
+
+import numpy as np
+import pytest
+from recorded import Bag, fly
+
+from spike_ctrl._files import resources
+from spike_ctrl.recordings import BagError
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.recordings.recording import latencies
+
+
+def test_states_of_another_number_of_vehicles_are_refused_by_tick(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    for tick, vehicles in ((0, 2), (1, 3)):
+        arrays = {"flags": np.zeros(vehicles, np.uint8), "observation": np.zeros((vehicles, 18), np.float32)}
+        bag.write("/state", "VehicleState", tick, tick=tick, vehicles=vehicles, **arrays)
+    bag.writer.close()
+    with pytest.raises(BagError, match="state, tick 1: found 3 vehicles, wanted 2"):
+        read(tmp_path / "bag")
+
+
+def test_states_that_are_sent_again_count_once_and_another_flight_is_left_out(tmp_path):
+    bag = Bag(tmp_path / "bag")
+    arrays = {"vehicles": 1, "flags": np.zeros(1, np.uint8), "observation": np.zeros((1, 18), np.float32)}
+    for when, tick in enumerate((0, 1, 1, 2, 0, 1)):
+        bag.write("/uav/state", "VehicleState", when, tick=tick, **arrays)
+    bag.writer.close()
+    found = read(tmp_path / "bag")
+    assert found.states.tick.tolist() == [0, 1, 2] and found.states.received.tolist() == [0, 1, 3]
+    assert any("start again after tick 2" in note for note in found.notes)
+
+
+def test_latencies_are_from_state_to_answer_as_received(tmp_path):
+    fly(tmp_path / "bag", resources.find("models", "crazyflie.safetensors"), ticks=50)
+    np.testing.assert_allclose(latencies(read(tmp_path / "bag")), 1.5e-3)
