@@ -252,7 +252,7 @@ def brake(towards, speed, how="hold", when="cruising"):
     braking = stack.settings.braking
     along = [0.0, 0.0, 0.0]
     along[axis] = sign * met
-    reckoned = abs(braking.end((0.0, 0.0, 0.0), tuple(along))[axis])
+    reckoned = abs(braking.end((0.0, 0.0, 0.0), tuple(along), asked=how == "hold")[axis])
     print(
         f"{how}, {towards} at {met:.2f} m/s, {when}: PX4 flies after {held:.2f} s; it went on by "
         f"{went[0]:.2f} m by the estimate, {went[1]:.2f} m by the truth; reckoned with: {reckoned:.2f} m"

@@ -1,7 +1,7 @@
 """The braking invariant: from an admitted state the slowest net that may have to act still ends inside the cage.
 
 That net is the autopilot. After the last command it flies the old rates until its loss time is over, then brakes by its own
-limits; asked to hold, it needs as far. `px4/preflight.py` wants the parameters with which this was measured. Pure.
+limits; asked to hold, it brakes at once. `px4/preflight.py` wants the parameters with which this was measured. Pure.
 
     end = braking.end(position, velocity)             # where it comes to rest
     speed = braking.speed(position, direction, low, high)   # the largest that is granted there
@@ -18,31 +18,33 @@ from spike_ctrl.control.trajectory import Vector
 
 @dataclass(frozen=True)
 class Braking:
-    """The way to rest at speed v: v * time + v^2 / (2 * deceleration).
+    """The way to rest at speed v: v * (gap + time) + v^2 / (2 * deceleration), without the gap where it is asked to hold.
 
-    It bounds what was measured on the simulated autopilot with COM_OF_LOSS_T 0.2 s and MPC_ACC_HOR 3 m/s^2, which brakes as
-    PX4 does: simulated_px4/braking_measurement.py, for plants up to a fifth off. Up and down are one pair of numbers.
+    It bounds what was measured on the simulated autopilot with COM_OF_LOSS_T 0.2 s, which brakes as PX4 does
+    (simulated_px4/braking_measurement.py, to the side for plants up to a fifth off), and on PX4 v1.17 (docs/px4.md). Up and
+    down are one pair of numbers.
     """
 
-    time: float = within(1.1, 0.0, 10.0)  # s: command gap, loss time, old rates, and until it brakes
+    gap: float = within(0.25, 0.0, 10.0)  # s: without commands it flies the old rates until its loss time is over
+    time: float = within(0.85, 0.0, 10.0)  # s: as if it braked so much later
     deceleration: float = within(3.5, 0.1, 50.0)  # m/s^2
-    vertical_time: float = within(0.53, 0.0, 10.0)  # s
+    vertical_time: float = within(0.28, 0.0, 10.0)  # s
     vertical_deceleration: float = within(10.0, 0.1, 50.0)  # m/s^2
 
-    def end(self, position: Vector, velocity: Vector) -> Vector:
-        """Where (m) a vehicle with this velocity (m/s) is brought to rest."""
-        fast = math.hypot(velocity[0], velocity[1])
-        level = self.time + fast / (2 * self.deceleration)
-        upright = self.vertical_time + abs(velocity[2]) / (2 * self.vertical_deceleration)
+    def end(self, position: Vector, velocity: Vector, asked: bool = False) -> Vector:
+        """Where (m) a vehicle with this velocity (m/s) is brought to rest. asked: to hold; otherwise commands stop."""
+        gap, fast = 0.0 if asked else self.gap, math.hypot(velocity[0], velocity[1])
+        level = gap + self.time + fast / (2 * self.deceleration)
+        upright = gap + self.vertical_time + abs(velocity[2]) / (2 * self.vertical_deceleration)
         return (
             position[0] + level * velocity[0],
             position[1] + level * velocity[1],
             position[2] + upright * velocity[2],
         )
 
-    def beyond(self, position: Vector, velocity: Vector, low: Vector, high: Vector) -> float:
+    def beyond(self, position: Vector, velocity: Vector, low: Vector, high: Vector, asked: bool = False) -> float:
         """How far (m) outside the box a vehicle is brought to rest; negative: so far inside."""
-        x, y, z = self.end(position, velocity)
+        x, y, z = self.end(position, velocity, asked)
         return max(low[0] - x, x - high[0], low[1] - y, y - high[1], low[2] - z, z - high[2])
 
     def speed(self, position: Vector, direction: Vector, low: Vector, high: Vector) -> float:
@@ -52,8 +54,8 @@ class Braking:
         east = ((d if u > 0 else a) - x) / u if abs(u) > 1e-9 else math.inf
         north = ((e if v > 0 else b) - y) / v if abs(v) > 1e-9 else math.inf
         up = ((f if w > 0 else c) - z) / w if upright > 1e-9 else math.inf
-        sideways = _fastest(min(east, north) * level, self.time, self.deceleration)
-        vertical = _fastest(up * upright, self.vertical_time, self.vertical_deceleration)
+        sideways = _fastest(min(east, north) * level, self.gap + self.time, self.deceleration)
+        vertical = _fastest(up * upright, self.gap + self.vertical_time, self.vertical_deceleration)
         return min(sideways / level if level > 1e-9 else math.inf, vertical / upright if upright > 1e-9 else math.inf)
 
     def describe(self, speed: float) -> str:

@@ -137,7 +137,7 @@ class Cage:
         speed = math.hypot(*sample.velocity)
         detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted inside"
         # A fall is braked by all the thrust there is, which the guide gives and the autopilot would have to learn.
-        sideways = braking.beyond(sample.position, sample.velocity, (*low[:2], -math.inf), self.high)
+        sideways = braking.beyond(sample.position, sample.velocity, (*low[:2], -math.inf), self.high, asked=True)
         return (Finding(Fault.CAGE_CLOSING if guided and sideways > CLOSING else Fault.CAGE_NEAR, detail),)
 
 
