@@ -74,6 +74,16 @@ def test_the_aircraft_has_no_torch():
     assert "torch" not in [line.split("=")[0] for line in (ROOT / "requirements" / "flight.txt").read_text().splitlines()]
 
 
+def test_pip_leaves_the_packages_of_ubuntu_alone():
+    """ROS brings Ubuntu's PyYAML; pip gives up where it is to replace what apt-get installed. All goes into /opt/python."""
+    runs = [value for _, instructions in stages().values() for name, value in instructions if name == "RUN"]
+    called = [command for value in runs for command in re.findall(r"(\S*pip3?)(?=[^&]* install)", value)]
+    assert len(called) == 2 and set(called) == {"/opt/python/bin/pip"}
+    flight = next(value for value in runs if "flight.txt" in value)
+    shown = flight.index("python.pth")
+    assert flight.index("venv --system-site-packages /opt/python") < flight.index("pip install") < shown
+
+
 def test_what_flies_asks_for_what_the_aircraft_has():
     """The dependencies of the library and requirements/flight.txt name the same packages, recording apart."""
     listed = {re.split("[=;<>]", line)[0] for line in (ROOT / "requirements" / "flight.txt").read_text().splitlines()[1:]}
