@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from spike_ctrl_msgs.msg import Checkpoint
 
-from spike_ctrl.airframe import Airframe
+from spike_ctrl import airframe
+from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.policy import allow_list, checkpoint, onnx_runtime, voltage_input
 from spike_ctrl.policy.allow_list import AllowedModels
@@ -36,6 +37,11 @@ class Loader:
     realtime: bool
     allowed: AllowedModels | None
     rehearsed: Airframe | None
+
+    @property
+    def shows_voltage(self) -> bool:
+        """Whether states show the battery's voltage."""
+        return self.expect["observation"] == voltage_input.LAYOUT
 
     def get_ready(self) -> None:
         """Do what only the first policy of a kind needs: to compile its step, to load onnxruntime.
@@ -72,6 +78,24 @@ class Loader:
         ):
             raise CheckpointError(f"{name}: {why}")
         return Flown(name, policy, epoch, 1 / contract.rate_hz if self.realtime else 0.0)
+
+
+def loader_for(
+    name: str, model: str, allowed_models: str, realtime: bool, flight: bool, compiled: bool
+) -> Loader:  # fmt: skip
+    """The loader of a node. name: of an airframe, or its file. model, allowed_models: files; empty: none.
+
+    Raises NodeParameterError.
+    """
+    try:
+        vehicle = airframe.load(name)
+    except AirframeError as error:
+        raise NodeParameterError(str(error)) from None
+    layout = layout_of(model) if realtime and model else LAYOUT
+    expect = {"airframe_hash": vehicle.hash, "observation": layout, "action": vehicle.action_layout}
+    if fast := realtime and compiled:
+        require_numba()
+    return Loader(fast, expect, realtime, listed(allowed_models, model), vehicle if flight else None)
 
 
 def of_file(path: str) -> Checkpoint:

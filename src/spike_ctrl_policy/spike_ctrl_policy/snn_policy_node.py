@@ -13,25 +13,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from sensor_msgs.msg import BatteryState
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
-from spike_ctrl import airframe
-from spike_ctrl.airframe import AirframeError
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.flight_statistics import Latencies
-from spike_ctrl.flight.measured_voltage import KEPT, STALE, MeasuredVoltages
 from spike_ctrl.flight.queued_states import QueueWatch
-from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, PilotAnswer, Reason
-from spike_ctrl.sim.observation import LAYOUT
-from spike_ctrl_policy.loader import Loader, layout_of, listed, of_file, require_numba
+from spike_ctrl_policy.battery_voltage import BatteryVoltage
+from spike_ctrl_policy.loader import loader_for, of_file
+from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
+from spike_ctrl_policy.waiting_checkpoints import take
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.convert import MessageError, nanoseconds, view
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -56,18 +53,10 @@ class SnnPolicy(LifecycleNode):
     def __init__(self):
         super().__init__("snn_policy")
         self.parameters = p = declare(self, Parameters)
-        try:
-            vehicle = airframe.load(p.airframe)
-        except AirframeError as error:
-            raise NodeParameterError(str(error)) from None
-        self.realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
-        layout = layout_of(p.model) if self.realtime and p.model else LAYOUT
-        self.expect = {"airframe_hash": vehicle.hash, "observation": layout, "action": vehicle.action_layout}
-        if fast := self.realtime and p.runtime == "numba":
-            require_numba()
-        rehearsed = vehicle if p.flight else None
-        self.loader = Loader(fast, self.expect, self.realtime, listed(p.allowed_models, p.model), rehearsed)
-        self.pilot = Pilot(p.warm_up, p.max_age if self.realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
+        realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
+        self.loader = loader_for(p.airframe, p.model, p.allowed_models, realtime, p.flight, compiled=p.runtime == "numba")
+        self.layout = self.loader.expect["action"]
+        self.pilot = Pilot(p.warm_up, p.max_age if realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
@@ -78,10 +67,8 @@ class SnnPolicy(LifecycleNode):
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
         self.create_subscription(Checkpoint, "policy/checkpoint", self.on_checkpoint, qos.CHECKPOINTS)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
-        self.voltages = MeasuredVoltages()
-        if layout == voltage_input.LAYOUT:
-            self.create_subscription(BatteryState, "battery", self.on_battery, qos.STATUS)
-        self.successor = Successor(self, self.pilot, vehicle.action_layout, self.load) if p.flight else None
+        self.battery = BatteryVoltage(self, heard=self.loader.shows_voltage)
+        self.successor = Successor(self, self.pilot, self.layout, self.load) if p.flight else None
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
@@ -140,28 +127,13 @@ class SnnPolicy(LifecycleNode):
     def refuse(self, error: Exception) -> None:
         self.refused = f"refused: {error}"
         self.get_logger().error(self.refused)
-        flown = self.pilot.flown or Flown("", None, 0)
-        about = {"epoch": flown.epoch, "checkpoint_id": flown.name}
-        self.status_out.publish(fill(PolicyStatus(), reason=Reason.NO_CHECKPOINT, detail=self.refused, **about))
+        self.status_out.publish(refusal_message(self.pilot.flown, self.refused))
 
     def swap(self, epoch: int) -> None:
         """Take the checkpoint of the epoch that a state asks for, or the newest where it asks for none."""
-        wanted = epoch or max(self.waiting, default=0)
-        if wanted in self.waiting:
-            found = self.waiting[wanted]
-            self.waiting = {epoch: kept for epoch, kept in self.waiting.items() if epoch > wanted}
+        found, self.waiting = take(self.waiting, epoch)
+        if found is not None:
             self.pilot.take(found) if epoch else self.pilot.warm(found)
-
-    def on_battery(self, message: BatteryState) -> None:
-        self.voltages = self.voltages.heard(nanoseconds(message.header.stamp), message.voltage)
-
-    def voltage(self, stamp: int) -> float | None:
-        """The battery's voltage (V) for the state of this stamp (ns); None: unknown."""
-        found, age = self.voltages.at(stamp)
-        if age > STALE:
-            words = f"battery: the last voltage is {age * 1e-9:.1f} s old; it counts up to {KEPT * 1e-9:.0f} s"
-            self.get_logger().warning(words, throttle_duration_sec=1.0)
-        return found
 
     def on_state(self, message: VehicleState) -> None:
         received = time.monotonic()
@@ -184,7 +156,7 @@ class SnnPolicy(LifecycleNode):
             return
         first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
         self.queue, waited = self.queue.received(nanoseconds(message.header.stamp) * 1e-9, received)
-        times = {"now": received, "waited": waited, "voltage": self.voltage(nanoseconds(message.header.stamp))}
+        times = {"now": received, "waited": waited, "voltage": self.battery.at(nanoseconds(message.header.stamp))}
         found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, **times)
         self.inference = time.monotonic() - received
         self.step_times.add(self.inference)
@@ -199,17 +171,8 @@ class SnnPolicy(LifecycleNode):
             self.report(message, found, received, seen.observation[0], previous)
 
     def command(self, message: VehicleState, action: np.ndarray) -> None:
-        self.answer = fill(
-            VehicleAction(),
-            stamp=nanoseconds(message.header.stamp),
-            frame_id="base_link",
-            tick=message.tick,
-            epoch=self.pilot.flown.epoch,
-            layout=self.expect["action"],
-            checkpoint_id=self.pilot.flown.name,
-            action=action,
-            spike_rate=self.pilot.flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else (),
-        )
+        rates = self.pilot.flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
+        self.answer = action_message(message, self.pilot.flown, self.layout, action, rates)
         self.action_out.publish(self.answer)
 
     def stopping(self) -> bool:
@@ -226,28 +189,9 @@ class SnnPolicy(LifecycleNode):
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
         self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor
-        computed = {}
-        if found.action is not None:
-            rates = self.pilot.flown.policy.spike_rates(self.pilot.state)
-            computed = {"action": found.action[0], "inference_time": self.inference, "spike_rate": rates}
-        if self.candidate is not None:
-            computed |= {"candidate_epoch": self.candidate.epoch, "candidate_id": self.candidate.name}
-        self.status_out.publish(
-            fill(
-                PolicyStatus(),
-                stamp=nanoseconds(message.header.stamp),
-                frame_id="odom",
-                tick=message.tick,
-                previous_tick=message.tick if previous is None or found.reason is Reason.STALE_STATE else previous,
-                epoch=self.pilot.flown.epoch,
-                reason=found.reason,
-                detail=found.detail,
-                checkpoint_id=self.pilot.flown.name,
-                observation=observation if np.isfinite(observation).all() else (),
-                state_age=time.monotonic() - received,
-                **computed,
-            )
-        )
+        rates = () if found.action is None else self.pilot.flown.policy.spike_rates(self.pilot.state)
+        measured = observation, time.monotonic() - received, self.inference, rates
+        self.status_out.publish(status_message(message, previous, self.pilot.flown, self.candidate, found, *measured))
 
 
 def main():

@@ -8,8 +8,8 @@ from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, Checkpoint, VehicleAction, VehicleState
 
 from spike_ctrl.policy.pilot import Pilot
+from spike_ctrl_policy.policy_messages import action_message
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill, nanoseconds
 
 YIELD = 5e-4  # s, instead of Python's 5 ms: the control may need the interpreter three times for a tick
 
@@ -43,19 +43,8 @@ class Successor:
         """Publish what the successor would have answered to this state."""
         if (candidate := self.pilot.candidate) is None:
             return
-        self.action_out.publish(
-            fill(
-                VehicleAction(),
-                stamp=nanoseconds(message.header.stamp),
-                frame_id="base_link",
-                tick=message.tick,
-                epoch=candidate.flown.epoch,
-                layout=self.layout,
-                checkpoint_id=candidate.flown.name,
-                action=candidate.action,
-                spike_rate=candidate.spike_rate,
-            )
-        )
+        found = action_message(message, candidate.flown, self.layout, candidate.action, candidate.spike_rate)
+        self.action_out.publish(found)
 
     def on_acceptance(self, message: Acceptance) -> None:
         if self.pilot.accept(message.checkpoint_id, message.epoch):
