@@ -83,7 +83,7 @@ def test_in_real_time_it_is_dropped_counted_and_told_and_the_right_answer_still_
     simulator = start(Simulator, vehicles=1, realtime="true", free_run="true")
     tick = shown(simulator)
     simulator.on_answer("policy/action", malformed(tick))
-    assert not getattr(simulator, "failure", None) and not simulator.answers and simulator.malformed == 1
+    assert not getattr(simulator, "failure", None) and not simulator.answers and simulator.counts.malformed == 1
     told = "answer dropped: tick 0: policy/action from snn_policy: VehicleAction.action: found 3 numbers, wanted [1, 4]"
     assert told in capfd.readouterr().err
     simulator.on_answer("policy/action", fill(VehicleAction(), tick=tick, action=[[0, 0, 0, 0]]))

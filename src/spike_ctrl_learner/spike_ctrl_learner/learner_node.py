@@ -4,31 +4,26 @@ While it learns from one iteration, the simulator flies the next. The leaves fix
 node is faster does not matter. So equal seeds give equal runs.
 """
 
-import dataclasses
-import hashlib
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
-from spike_ctrl import airframe
-from spike_ctrl._files import provenance
 from spike_ctrl.evaluation.benchmark import comparison
-from spike_ctrl.learn import recipe
 from spike_ctrl.learn.replay_buffer import Rows, complete
-from spike_ctrl.learn.run import REPORT_PERIOD, Run, RunError, TrainingPace, folder_for
+from spike_ctrl.learn.run import REPORT_PERIOD, RunError, TrainingPace
 from spike_ctrl.learn.training_process import training_process
-from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl_learner.graph_run import open_run
+from spike_ctrl_learner.training_messages import checkpoint_message, leave_message, status_message
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, fill, view
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.convert import MessageError, view
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
-from spike_ctrl_ros.spin import NodeError, run
+from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
 
@@ -47,36 +42,8 @@ class Parameters:
 class LearnerNode(Node):
     def __init__(self):
         super().__init__("learner")
-        p = declare(self, Parameters)
-        about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
-        try:
-            if p.resume and p.start_from:
-                raise NodeParameterError(
-                    f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed"
-                )
-            if p.resume:
-                self.run = Run.resume(Path(p.resume), dataclasses.asdict(p), **about)
-            else:
-                vehicle = airframe.load(p.airframe)
-                plan = recipe.find(p.recipe).with_steps(p.steps)
-                folder = Path(p.run) if p.run else folder_for(plan, time.strftime("%Y%m%d-%H%M%S"))
-                self.run = Run.start(folder, plan, vehicle, p.vehicles, p.seed, **about)
-                if p.start_from:
-                    self.start_from(p.start_from)
-        except (RunError, ValueError) as error:
-            raise NodeParameterError(str(error)) from None
-        except CheckpointError as error:
-            raise NodeError(str(error)) from None
+        self.run = open_run(declare(self, Parameters))
         self.learner, self.pace = self.run.learner, TrainingPace(self.run)
-        if self.learner.explorer:
-            raise NodeParameterError(
-                f"recipe: algorithm: found {self.learner.recipe.algorithm}, which explores by itself, wanted one that "
-                "learns from any flight; train it in one process: spike-ctrl train"
-            )
-        if self.learner.voltage is not None:
-            raise NodeParameterError(
-                "recipe: network.voltage: found true, wanted false in a graph, whose states lack it; train: spike-ctrl train"
-            )
         self.leave_out = self.create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)
@@ -87,10 +54,6 @@ class LearnerNode(Node):
         self.begun = False  # a timer may fire once more after it is destroyed
         self.begin = start_timer(self, 0.1, self.on_begin)
         self.get_logger().info(f"run {self.run.folder}")
-
-    def start_from(self, path: str) -> None:
-        learner = self.run.learner
-        learner.start_from(checkpoint.load(path, expect=vars(learner.contract())).weights)
 
     def on_begin(self) -> None:
         """Give the first leave once simulator and policy listen: two iterations, to fly one and learn from the other."""
@@ -103,30 +66,9 @@ class LearnerNode(Node):
         """Send the exploring policy, and the leave to fly it for so many more ticks."""
         self.epoch += 1
         self.granted += ticks
-        name = f"{self.run.folder.name}/{self.epoch}"
-        data = checkpoint.dumps(
-            self.learner.flying_weights(),
-            self.learner.contract(),
-            graph=self.learner.graph,
-            recipe=self.learner.recipe.name,
-            seed=self.learner.seed,
-            name=name,
-        )
-        now = self.get_clock().now().nanoseconds
-        digest = hashlib.sha256(data).hexdigest()
-        self.checkpoint_out.publish(fill(Checkpoint(), stamp=now, epoch=self.epoch, name=name, sha256=digest, data=data))
-        leave = self.learner.leave()
-        self.leave_out.publish(
-            fill(
-                JumpStart(),
-                stamp=now,
-                epoch=self.epoch,
-                until_tick=self.granted,
-                horizon=leave.horizon,
-                noise=leave.noise,
-                curriculum=leave.curriculum,
-            )
-        )
+        name, now = f"{self.run.folder.name}/{self.epoch}", self.get_clock().now().nanoseconds
+        self.checkpoint_out.publish(checkpoint_message(self.learner, name, self.epoch, now))
+        self.leave_out.publish(leave_message(self.learner.leave(), self.granted, self.epoch, now))
 
     def on_transition(self, message: Transition) -> None:
         if getattr(self, "finished", False):
@@ -179,28 +121,8 @@ class LearnerNode(Node):
 
     def tell(self, metrics: dict[str, float], speed: float) -> None:
         print(self.run.progress_line(metrics, speed), end="\r", flush=True)
-        names = {
-            "return_mean": "return",
-            "survival": "survival",
-            "guide_share": "guide_share",
-            "slope": "slope",
-            "critic_loss": "critic_loss",
-            "actor_loss": "actor_loss",
-        }
-        self.status_out.publish(
-            fill(
-                TrainingStatus(),
-                stamp=self.get_clock().now().nanoseconds,
-                run=str(self.run.folder),
-                recipe=self.learner.recipe.name,
-                environment_steps=self.learner.environment_steps,
-                steps_per_second=speed,
-                remaining_time=self.run.remaining,
-                updates=self.learner.actor_updates,
-                epoch=self.epoch,
-                **{field: metrics.get(name, float("nan")) for field, name in names.items()},
-            )
-        )
+        now = self.get_clock().now().nanoseconds
+        self.status_out.publish(status_message(self.run, metrics, speed, self.epoch, now))
 
     def close(self) -> None:
         """Save the state of a run that is stopped early, so that it can be resumed."""

@@ -6,41 +6,36 @@ next start; it also catches the vehicle when the policy fails: see `spike_ctrl.l
 When it is told to end it lands first; a second signal ends it at once.
 """
 
-import dataclasses
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
-from spike_ctrl import airframe
-from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight.autopilot import Autopilot
-from spike_ctrl.learn import recipe, resumption, teacher
-from spike_ctrl.live_training.autopilot_simulator import ANSWERS, AutopilotSimulator, Step, packet
-from spike_ctrl.live_training.return_to_start import ReturnLimits, ReturnPhase
-from spike_ctrl.live_training.room_episodes import RolloutOrder, Room, RoomEpisodes
+from spike_ctrl.live_training.autopilot_simulator import ANSWERS, Step, packet
+from spike_ctrl.live_training.return_to_start import ReturnPhase
+from spike_ctrl.live_training.room_episodes import RolloutOrder
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.parameter_rules import FENCE, Unmet, audit_room
-from spike_ctrl.px4.signing import Signing, read_key
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, fill, view
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.convert import MessageError, view
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_sim.autopilot_vehicle import on_autopilot
+from spike_ctrl_sim.transition_messages import state_message, transition_message
 
 PERIOD, PATIENCE = 0.02, 5.0  # s
 
@@ -68,22 +63,7 @@ class Px4Backend(Node):
     def __init__(self):
         super().__init__("px4_backend")
         p = self.parameters = declare(self, Parameters)
-        try:
-            vehicle, plan, flown = airframe.load(p.airframe), recipe.find(p.recipe), 0
-            if p.resume:
-                before = resumption.read(Path(p.resume))
-                resumption.check(Path(p.resume), before, dataclasses.asdict(p))
-                flown = before.environment_steps
-            episodes = RoomEpisodes(plan, vehicle, Room(p.height, p.room), p.seed + flown)
-            signing = Signing(read_key(p.signing_key), 0, time.time(), time.monotonic()) if p.signing_key else None
-            self.connection = Connection(p.connection)
-        except ValueError as error:
-            raise NodeParameterError(str(error)) from None
-        self.airframe = vehicle
-        self.flight = AutopilotSimulator(
-            episodes, GeometricGuide(vehicle, teacher.gains(plan)), ReturnLimits(restarts=p.restarts)
-        )
-        self.flight.compile()
+        self.flight, self.connection, signing = on_autopilot(p)
         self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, FENCE)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
@@ -138,17 +118,17 @@ class Px4Backend(Node):
     def obey(self, step: Step, now: float) -> None:
         """Send what the flight says. The caller holds the lock."""
         if step.action is not None:
-            thrust, rates = link.thrust_and_rates(step.action, self.airframe)
+            thrust, rates = link.thrust_and_rates(step.action, self.flight.guide.airframe)
             self.connection.send(self.companion.link.rates(thrust, rates, now))
         if step.ask is not None:
             self.connection.send(packet(step.ask, self.companion.link, now))
-        about = {"stamp": round(self.last[0] * 1e9), "frame_id": "odom"}
+        stamp = round(self.last[0] * 1e9)
         for tick, epoch, rows in step.rows:
-            self.transition_out.publish(fill(Transition(), **about, tick=tick, epoch=epoch, **rows._asdict()))
+            self.transition_out.publish(transition_message(tick, epoch, stamp, rows))
         if step.shown is not None:
             tick, epoch, seen = step.shown
             shown = {"flags": seen.flags, "observation": seen.observation}
-            self.state_out.publish(fill(VehicleState(), **about, tick=tick, epoch=epoch, **shown))
+            self.state_out.publish(state_message(tick, epoch, stamp, **shown))
         for text in step.news:
             self.get_logger().info(text)
 
@@ -160,13 +140,10 @@ class Px4Backend(Node):
         with self.lock:
             try:
                 action = view(message).action
-            except (
-                MessageError
-            ) as error:  # it counts as one that did not come: the last command flies on, then the guide flies
+            except MessageError as error:  # as if it had not come: the last command flies on, then the guide flies
                 self.flight.counts["malformed_answers"] += 1
-                self.get_logger().warning(
-                    f"answer dropped: tick {message.tick}: {topic} from {ANSWERS[topic]}: {error}", throttle_duration_sec=1.0
-                )
+                words = f"answer dropped: tick {message.tick}: {topic} from {ANSWERS[topic]}: {error}"
+                self.get_logger().warning(words, throttle_duration_sec=1.0)
                 return
             self.obey(self.flight.answer(topic, message.tick, action), time.monotonic())
 

@@ -6,37 +6,33 @@ learner's leaves say up to which tick it may fly, and it waits for a slow learne
 fly on with the last policy.
 """
 
-import dataclasses
 import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
-from spike_ctrl import airframe
-from spike_ctrl.learn import recipe, resumption
-from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import MessageError, answered, fill, time_message
-from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.convert import MessageError, answered, time_message
+from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.listeners import heard
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
 from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_sim.answer_counts import AnswerCounts
+from spike_ctrl_sim.lockstep_patience import PATIENCE, Waiting, unanswered, waited
+from spike_ctrl_sim.simulated_vehicles import simulated
+from spike_ctrl_sim.transition_messages import state_message, transition_message
 
 TICK = int(1e9 / RATE_HZ)  # ns of simulated time
-RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s of wall time; at the start kernels may compile
-LONG = 12  # times PATIENCE: to wait for so long is worth a warning
 ANSWERS = {"guide/action": "guide_policy", "policy/action": "snn_policy"}
 
 
@@ -55,26 +51,14 @@ class Simulator(Node):
     def __init__(self):
         super().__init__("simulator")
         p = self.parameters = declare(self, Parameters)
-        try:
-            vehicle, plan, flown = airframe.load(p.airframe), recipe.find(p.recipe), 0
-            if p.resume:
-                before = resumption.read(Path(p.resume))
-                resumption.check(Path(p.resume), before, dataclasses.asdict(p))
-                flown = before.environment_steps
-            self.environment, self.task = training_environment(plan, vehicle, p.vehicles), plan.task
-        except ValueError as error:
-            raise NodeParameterError(str(error)) from None
-        self.environment.reset()
-        self.environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels that are not in the cache
-        # A resumed run draws starts that it has not flown yet.
-        self.rollout = Rollout(self.environment, p.seed + flown, plan.jump_start)
+        self.rollout, plan = simulated(p)
+        self.environment, self.task = self.rollout.environment, plan.task
         self.tick, self.seen, self.answers = 0, None, {}
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
-        self.waits, self.awaited, self.silent, self.alone = 0, "", False, False
-        self.latencies: deque[float] = deque(maxlen=1000)  # in real time those of 10 s
-        self.missed = self.stood_in = self.malformed = self.reported_tick = 0
+        self.waiting, self.silent = Waiting(), False
+        self.counts = AnswerCounts()
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
         self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
@@ -103,15 +87,8 @@ class Simulator(Node):
             return
         self.environment.coefficients = self.task.coefficients(self.leave.curriculum)
         self.seen, self.answers = self.rollout.see(), {}
-        self.message = fill(
-            VehicleState(),
-            stamp=self.tick * TICK,
-            frame_id="odom",
-            tick=self.tick,
-            epoch=self.leave.epoch,
-            **self.seen._asdict(),
-        )
-        self.sent, self.waits = time.monotonic(), 0
+        self.message = state_message(self.tick, self.leave.epoch, self.tick * TICK, **self.seen._asdict())
+        self.sent, self.waiting = time.monotonic(), self.waiting._replace(waits=0)
         self.asked = self.asked if self.silent else self.sent
         self.state_out.publish(self.message)
 
@@ -130,7 +107,7 @@ class Simulator(Node):
             self.refuse(f"tick {self.tick}: {topic} from {ANSWERS[topic]}: {error}")
             return
         if len(self.answers) == len(ANSWERS):
-            self.latencies.append(time.monotonic() - self.sent)
+            self.counts.latencies.append(time.monotonic() - self.sent)
             if self.pace is None:
                 self.advance()
 
@@ -139,14 +116,14 @@ class Simulator(Node):
         if self.pace is None:
             self.failure = why
             return
-        self.malformed += 1
+        self.counts.malformed += 1
         self.get_logger().warning(f"answer dropped: {why}", throttle_duration_sec=1.0)
 
     def on_deadline(self) -> None:
         if self.seen is None:
             return
         late = len(self.answers) < len(ANSWERS)
-        self.missed += late and self.tick > 0
+        self.counts.missed += late and self.tick > 0
         # Unless a certain checkpoint must answer, the policy may be silent: it is in shadow, and the guide flies.
         if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
             self.advance()
@@ -157,12 +134,10 @@ class Simulator(Node):
         if self.silent:
             rows, _ = self.rollout.fly(self.seen, guide, guide, leave.horizon, 0.0)
             rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
-            self.stood_in += 1
+            self.counts.stood_in += 1
         else:
             rows, _ = self.rollout.fly(self.seen, policy, guide, leave.horizon, leave.noise)
-        self.transition_out.publish(
-            fill(Transition(), stamp=self.tick * TICK, frame_id="odom", tick=self.tick, epoch=leave.epoch, **rows._asdict())
-        )
+        self.transition_out.publish(transition_message(self.tick, leave.epoch, self.tick * TICK, rows))
         self.tick += 1
         self.seen = None
         if self.pace is not None:
@@ -179,32 +154,26 @@ class Simulator(Node):
                 self.wait(self.absent())
             return
         missing = [f"{topic} from {node}" for topic, node in ANSWERS.items() if topic not in self.answers]
-        if missing and now - self.asked > PATIENCE:
-            self.failure = f"tick {self.tick} (epoch {self.leave.epoch}): no {' and no '.join(missing)} for {PATIENCE:.0f} s"
-        elif missing and now - self.sent > RESEND:
+        found = unanswered(self.tick, self.leave.epoch, missing, self.asked, self.sent, now)
+        if found.failure:
+            self.failure = found.failure
+        if found.resend:
             self.sent = now
             self.state_out.publish(self.message)
 
     def wait(self, absent: list[str]) -> None:
-        """There was nothing to fly for a while. The learner may be slow or gone; the other nodes may not."""
-        self.waits += 1
-        others = [node for node in absent if node != "learner"]
-        if others and (self.tick > 0 or self.waits * PATIENCE > START_PATIENCE):
-            self.failure = f"tick {self.tick}: {' and '.join(others)} not connected for {PATIENCE * self.waits:.0f} s"
-        elif self.tick > 0 and "learner" in absent and not self.alone:
-            self.alone = True  # at the end of a training it goes first, and the launch ends the others
-        elif self.tick > 0 and "learner" in absent:
+        """There was nothing to fly for a while."""
+        self.waiting, found = waited(self.waiting, self.tick, absent)
+        if found.failure:
+            self.failure = found.failure
+        if found.warning:
+            self.get_logger().warning(found.warning)
+        if found.info:
+            self.get_logger().info(found.info)
+        if found.learner_gone:
             self.get_logger().error(f"tick {self.tick}: the learner is gone; flying on with epoch {self.leave.epoch}")
             self.leave.until_tick = self.tick + int(PATIENCE * RATE_HZ)
             self.show()
-        else:
-            who = ", ".join(absent) or "the learner's leave"
-            text = f"tick {self.tick}: waiting for {who} for {PATIENCE * self.waits:.0f} s"
-            if self.waits % LONG == 0:
-                self.get_logger().warning(text)
-            elif who != self.awaited:  # a learner that starts, compiles or learns: said once
-                self.get_logger().info(text)
-            self.awaited = who
 
     def publish_vehicle(self) -> None:
         """Vehicle 0 for any ROS tool: /clock and odometry."""
@@ -215,17 +184,7 @@ class Simulator(Node):
     def diagnose(self) -> None:
         if self.pace is None:
             self.publish_vehicle()
-        latency = np.percentile(self.latencies, [50, 99]) * 1e3 if self.latencies else (np.nan, np.nan)
-        values = {
-            "tick": self.tick,
-            "ticks_per_second": self.tick - self.reported_tick,
-            "latency_median_ms": f"{latency[0]:.3f}",
-            "latency_p99_ms": f"{latency[1]:.3f}",
-            "deadlines_missed": self.missed,
-            "flown_by_guide": self.stood_in,
-            "answers_malformed": self.malformed,
-        }
-        self.reported_tick = self.tick
+        values = self.counts.figures(self.tick)
         waits = self.seen is None and self.tick > 0
         text = "flying" if self.seen else "waiting for the learner"
         self.diagnostics_out.publish(

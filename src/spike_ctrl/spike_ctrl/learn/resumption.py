@@ -52,6 +52,18 @@ def read(folder: Path) -> Earlier:
     return Earlier(recipe, airframe, **counts)
 
 
+def flown_before(folder: str, given: Mapping[str, object]) -> int:
+    """Environment steps of the run in the folder, for a simulator that draws starts that it has not flown yet; "": 0.
+
+    Raises as `read` and `check` do.
+    """
+    if not folder:
+        return 0
+    earlier = read(Path(folder))
+    check(Path(folder), earlier, given)
+    return earlier.environment_steps
+
+
 def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
     """Raise EarlierError where a given recipe, airframe, vehicles, seed, steps or run is not that of the run.
 

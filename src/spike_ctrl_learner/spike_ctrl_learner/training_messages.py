@@ -1,0 +1,50 @@
+"""What the learner tells the graph, as messages."""
+
+import hashlib
+from collections.abc import Mapping
+
+from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus
+
+from spike_ctrl.learn.learner import Learner, RolloutSettings
+from spike_ctrl.learn.run import Run
+from spike_ctrl.policy import checkpoint
+from spike_ctrl_ros.convert import fill
+
+TOLD = {
+    "return_mean": "return",
+    "survival": "survival",
+    "guide_share": "guide_share",
+    "slope": "slope",
+    "critic_loss": "critic_loss",
+    "actor_loss": "actor_loss",
+}  # fields of TrainingStatus, and the metrics of an iteration that they tell
+
+
+def checkpoint_message(learner: Learner, name: str, epoch: int, stamp: int) -> Checkpoint:
+    """The policy that flies next. Raises CheckpointError. stamp: ns."""
+    about = {"recipe": learner.recipe.name, "seed": learner.seed, "name": name}
+    data = checkpoint.dumps(learner.flying_weights(), learner.contract(), graph=learner.graph, **about)
+    digest = hashlib.sha256(data).hexdigest()
+    return fill(Checkpoint(), stamp=stamp, epoch=epoch, name=name, sha256=digest, data=data)
+
+
+def leave_message(leave: RolloutSettings, until_tick: int, epoch: int, stamp: int) -> JumpStart:
+    """The leave to fly the checkpoint of this epoch until that tick. stamp: ns."""
+    about = {"horizon": leave.horizon, "noise": leave.noise, "curriculum": leave.curriculum}
+    return fill(JumpStart(), stamp=stamp, epoch=epoch, until_tick=until_tick, **about)
+
+
+def status_message(run: Run, metrics: Mapping[str, float], speed: float, epoch: int, stamp: int) -> TrainingStatus:
+    """How the run is going. metrics: of the last iteration; NaN stands for what they lack. speed: environment steps/s."""
+    return fill(
+        TrainingStatus(),
+        stamp=stamp,
+        run=str(run.folder),
+        recipe=run.learner.recipe.name,
+        environment_steps=run.learner.environment_steps,
+        steps_per_second=speed,
+        remaining_time=run.remaining,
+        updates=run.learner.actor_updates,
+        epoch=epoch,
+        **{field: metrics.get(name, float("nan")) for field, name in TOLD.items()},
+    )

@@ -1,0 +1,72 @@
+"""How long the simulator waits, for whom, and what it says then. Times are those of the wall. Pure."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+RESEND, PATIENCE, START_PATIENCE = 1.0, 5.0, 120.0  # s; at the start kernels may compile
+LONG = 12  # times PATIENCE: to wait for so long is worth a warning
+
+
+class Answering(NamedTuple):
+    """What to do about a state that is not answered by all: send it again, or end with a failure."""
+
+    resend: bool = False
+    failure: str = ""
+
+
+class Waiting(NamedTuple):
+    """What is known while there is nothing to fly. waits: how often PATIENCE has passed. awaited: whom it said it waits for.
+
+    alone: whether the learner was gone already the last time.
+    """
+
+    waits: int = 0
+    awaited: str = ""
+    alone: bool = False
+
+
+class WaitVerdict(NamedTuple):
+    """After a wait: what to log, as information or as a warning; whether the learner is gone; why to end, "" to go on."""
+
+    info: str = ""
+    warning: str = ""
+    learner_gone: bool = False
+    failure: str = ""
+
+
+def unanswered(tick: int, epoch: int, missing: Collection[str], asked: float, sent: float, now: float) -> Answering:
+    """What to do about the state of this tick. missing: topics and nodes whose answers are.
+
+    asked, sent: when (s) the state was published for the first time, and for the last time.
+    """
+    if not missing:
+        return Answering()
+    if now - asked > PATIENCE:
+        return Answering(failure=f"tick {tick} (epoch {epoch}): no {' and no '.join(missing)} for {PATIENCE:.0f} s")
+    return Answering(resend=now - sent > RESEND)
+
+
+def waited(before: Waiting, tick: int, absent: Collection[str]) -> tuple[Waiting, WaitVerdict]:
+    """There was nothing to fly for PATIENCE s. The learner may be slow or gone; the other nodes may not.
+
+    absent: names of the nodes that are not connected.
+    """
+    now = before._replace(waits=before.waits + 1)
+    seconds = PATIENCE * now.waits
+    others = [node for node in absent if node != "learner"]
+    if others and (tick > 0 or seconds > START_PATIENCE):
+        return now, WaitVerdict(failure=f"tick {tick}: {' and '.join(others)} not connected for {seconds:.0f} s")
+    if tick > 0 and "learner" in absent:
+        if before.alone:
+            return now, WaitVerdict(learner_gone=True)
+        return now._replace(
+            alone=True
+        ), WaitVerdict()  # at the end of a training it goes first, and the launch ends the others
+    who = ", ".join(absent) or "the learner's leave"
+    text = f"tick {tick}: waiting for {who} for {seconds:.0f} s"
+    said = now._replace(awaited=who)
+    if now.waits % LONG == 0:
+        return said, WaitVerdict(warning=text)
+    return said, WaitVerdict(
+        info=text if who != before.awaited else ""
+    )  # a learner that starts, compiles or learns: said once

@@ -1,0 +1,27 @@
+"""The run that the learner's parameters open."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from spike_ctrl_learner.graph_run import open_run, require_graph
+from spike_ctrl_ros.declared_parameters import NodeParameterError
+
+
+def test_a_run_that_is_resumed_takes_no_checkpoint_to_start_from():
+    given = SimpleNamespace(resume="runs/x", start_from="model.safetensors")
+    with pytest.raises(NodeParameterError, match="'start_from': found model\\.safetensors, wanted none"):
+        open_run(given)
+
+
+@pytest.mark.parametrize(
+    ("learner", "words"),
+    [
+        ({"explorer": object(), "voltage": None}, "algorithm: found ppo, which explores by itself"),
+        ({"explorer": None, "voltage": object()}, "network.voltage: found true, wanted false in a graph"),
+    ],
+)
+def test_what_a_graph_cannot_train_is_refused(learner, words):
+    run = SimpleNamespace(learner=SimpleNamespace(**learner, recipe=SimpleNamespace(algorithm="ppo")))
+    with pytest.raises(NodeParameterError, match=words):
+        require_graph(run)
