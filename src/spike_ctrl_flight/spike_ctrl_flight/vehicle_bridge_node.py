@@ -6,7 +6,6 @@ supervisor that answer a fresh state, each once. Of its own it sends one command
 air. It arms only when it is asked to.
 """
 
-import math
 import sys
 import threading
 import time
@@ -18,16 +17,17 @@ from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand
 
 from spike_ctrl.flight import attitude, bridge, setpoint
 from spike_ctrl.flight.autopilot import Mode
-from spike_ctrl.flight.flight_statistics import Latencies
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection, ConnectionFault
+from spike_ctrl.px4.frames import from_yaw
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
 from spike_ctrl.sim import observation
 from spike_ctrl_flight import flight_messages, offboard
 from spike_ctrl_flight.battery_topic import BatteryTopic
+from spike_ctrl_flight.command_times import CommandTimes
 from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
 from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
@@ -39,7 +39,6 @@ from spike_ctrl_ros.standard_topics import odometry
 from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD, PREFLIGHT_PERIOD = 0.02, 1.0  # s
-TIMED = {FlightCommand.POLICY: "policy", FlightCommand.GUIDE: "guide"}
 REQUEST_AGE = 0.3  # s: oldest status that a request may answer
 
 
@@ -71,7 +70,7 @@ class VehicleBridge(Node):
         self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0
-        self.latencies = {name: Latencies() for name in TIMED.values()}
+        self.times = CommandTimes()
         observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles it, where it is not in the cache
         self.raw_out = self.create_publisher(FlightState, "flight_state", qos.STREAM)
         self.state_out = self.create_publisher(VehicleState, "state", qos.STREAM)
@@ -151,8 +150,7 @@ class VehicleBridge(Node):
             self.passed = self.passed._replace(source=message.source, heard=now, guided=guided)
             self.commands.send(action, now)
             received = dict(self.passed.states)[message.tick]
-        if message.commander in TIMED:
-            self.latencies[TIMED[message.commander]].add(time.monotonic() - received)
+        self.times.add(message.commander, time.monotonic() - received)
 
     def on_request(self, message: AutopilotRequest) -> None:
         ask, now = flight_messages.ASKS.get(message.request), time.monotonic()
@@ -191,8 +189,8 @@ class VehicleBridge(Node):
             heard = self.companion.heard_of(time.monotonic())
             self.companion.want(self.preflight.parameter_names(heard.version))
             of_link = self.commands.unmet()
-        latencies = {f"latency_{name}": found for name, found in self.latencies.items()}
-        self.preflight.publish(heard, of_link, {**latencies, "refused": self.refused, **self.companion.link.counts})
+        figures = {**self.times.figures(), "refused": self.refused, **self.companion.link.counts}
+        self.preflight.publish(heard, of_link, figures)
 
     def stopping(self) -> bool:
         """Stay while a supervisor needs the autopilot: it ends first."""
@@ -201,14 +199,12 @@ class VehicleBridge(Node):
     def close(self) -> None:
         status, last = self.companion.status(), self.memory.track.last
         if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
-            level = (0.0, 0.0, *(f(attitude.yaw(last.quaternion) / 2) for f in (math.sin, math.cos)))
-            thrust = px4_parameters.hover_thrust(self.airframe)
+            level, thrust = from_yaw(attitude.yaw(last.quaternion)), px4_parameters.hover_thrust(self.airframe)
             self.connection.send(self.companion.link.attitude(thrust, level, time.monotonic()))
         self.ended = True
         self.reader.join(1.0)
         self.connection.close()
-        for name, found in self.latencies.items():
-            print(f"from a state to its command, {name}: {found}", flush=True)
+        print(self.times, flush=True)
 
 
 def main():
