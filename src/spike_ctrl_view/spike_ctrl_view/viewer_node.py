@@ -28,12 +28,12 @@ from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import scene
 from spike_ctrl_view.hearing import RECENT
 from spike_ctrl_view.live_charts import LiveCharts
+from spike_ctrl_view.stage import Stage
 from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
 
 HOST = "127.0.0.1"
 FOLDERS = ("Graph", "Flight", "Training", "Error", "Policy", "Spikes", "Topics", "Events")
 SHOWN_STEPS, GLOW_STEPS = 200, 10  # of the spikes beside the vehicles; that a neuron glows by
-SET_POINT, EDGES = (47, 148, 103), (120, 130, 145)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Viewer(Node):
         except ImportError:
             raise NodeParameterError("watch --web needs the package viser: pip install viser") from None
         require_free(p.port)
-        self.graph, self.tick, self.stage, self.way, self.drawn = WatchedGraph(self), -1, None, (), {}
+        self.graph, self.tick = WatchedGraph(self), -1
         self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
         self.spikes: deque[np.ndarray] = deque(maxlen=SHOWN_STEPS)
         self.layers: list[int] = []
@@ -74,6 +74,7 @@ class Viewer(Node):
         )
         self.server.scene.add_light_ambient("/light", intensity=1.5)
         self.server.scene.configure_environment_map(None)  # lights alone: a page is drawn sooner without a map to decode
+        self.stage = Stage(self.server, p.box, p.size)
         self.panels = {}
         gui = self.server.gui
         folders = {name: gui.add_folder(name, visible=False) for name in FOLDERS}
@@ -94,7 +95,7 @@ class Viewer(Node):
         if layers != self.layers:  # another network
             self.layers = layers
             self.spikes.clear()
-            self.drawn.pop("neurons", None)
+            self.stage.forget_neurons()
         self.spikes.extend(rows)
         self.spiked = time.monotonic()
 
@@ -118,62 +119,7 @@ class Viewer(Node):
             wanted = np.array(point.position if point is not None else flight.position)
             rung = None if supervisor is None else supervisor.rung
             colours = np.array([scene.colour(RUNG_COLOURS.get(rung, OTHER_COLOUR))])
-        self.prepare(len(position), flight is not None)
-        self.way = scene.coloured_path(self.way, position[0], tuple(colours[0]))
-        if not self.server.get_clients():
-            return
-        with self.server.atomic():
-            self.place(position, scene.quaternions(rotation), colours.astype(np.uint8))
-            self.drawn["set_point"].position = wanted
-            self.drawn["path"].points, self.drawn["path"].colors = scene.segments(self.way)
-
-    def prepare(self, vehicles: int, flies: bool) -> None:
-        """Put the vehicles, the set-point and the ground into the scene; anew where a flight follows a training."""
-        if self.stage == (vehicles, flies):
-            return
-        self.stage, p, scenery = (vehicles, flies), self.parameters, self.server.scene
-        size = p.size if vehicles == 1 else p.size / 2
-        vertices, faces = scene.quadrotor(size)
-        still = np.tile((1.0, 0, 0, 0), (vehicles, 1)), np.zeros((vehicles, 3))
-        each = np.zeros((vehicles, 3), np.uint8)  # a single colour would stay the colour of all
-        self.drawn = {
-            "vehicles": scenery.add_mesh_simple("/vehicles", vertices, faces)
-            if vehicles == 1
-            else scenery.add_batched_meshes_simple("/vehicles", vertices, faces, *still, batched_colors=each, lod="off"),
-            "set_point": scenery.add_icosphere("/set_point", 0.3 * size, SET_POINT, opacity=0.7),
-            "path": scenery.add_line_segments("/path", np.zeros((1, 2, 3)), EDGES, thickness=0.1 * size),
-        }
-        low = 0.0 if flies else -p.box
-        look = {"cell_color": EDGES, "section_color": EDGES, "cell_size": p.box / 3, "section_size": p.box}
-        scenery.add_grid("/ground", 8 * p.box, 8 * p.box, position=(0, 0, low), **look)
-        scenery.add_line_segments("/box", scene.box(p.box), EDGES, thickness=0.004 * p.box, visible=not flies)
-        for camera in (self.server.initial_camera, *(client.camera for client in self.server.get_clients().values())):
-            camera.position = (0.5 * p.box, -2.1 * p.box, low + 1.7 * p.box)
-            camera.look_at = (0.0, 0.0, low + 0.75 * p.box)
-
-    def place(self, position: np.ndarray, quaternion: np.ndarray, colours: np.ndarray) -> None:
-        """Move the vehicles. A single one is a mesh of its own, which a slow browser moves with less delay."""
-        vehicles = self.drawn["vehicles"]
-        if len(position) == 1:
-            vehicles.position, vehicles.wxyz = position[0], quaternion[0]
-            if tuple(vehicles.color) != tuple(colours[0].tolist()):
-                vehicles.color = tuple(colours[0].tolist())
-        else:
-            vehicles.batched_positions, vehicles.batched_wxyzs = position.astype(np.float32), quaternion.astype(np.float32)
-            vehicles.batched_colors = colours
-
-    def draw_neurons(self) -> None:
-        """Each neuron of the first vehicle, coloured by the share of the latest steps in which it spiked."""
-        if self.stage is None or len(self.spikes) < GLOW_STEPS:
-            return
-        colours = scene.glow(np.mean(list(self.spikes)[-GLOW_STEPS:], axis=0))
-        if "neurons" in self.drawn:
-            self.drawn["neurons"].colors = colours
-            return
-        size, up = self.parameters.box, self.parameters.box if self.stage[1] else 0.0
-        places = scene.neurons(self.layers, size) + np.array((0.0, 0.0, up))
-        look = {"point_size": 0.016 * size, "point_shape": "circle", "precision": "float32"}
-        self.drawn["neurons"] = self.server.scene.add_point_cloud("/neurons", places, colours, **look)
+        self.stage.show(position, rotation, colours, wanted, flies=flight is not None)
 
     def tell(self) -> None:
         """Write what is known beside the scene."""
@@ -187,7 +133,8 @@ class Viewer(Node):
             folder.visible = bool(text)
             if content.content != text:
                 content.content = text
-        self.draw_neurons()
+        if len(self.spikes) >= GLOW_STEPS:
+            self.stage.draw_neurons(self.layers, np.mean(list(self.spikes)[-GLOW_STEPS:], axis=0))
         self.charts.draw(PASS_ERROR, self.spikes, self.layers)
 
     def close(self) -> None:
