@@ -12,7 +12,7 @@ from pathlib import Path
 COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
 PAPER_COLOUR, LEVEL_COLOUR, GRID_COLOUR = "#1f2430", "#6b7280", "#e3e6ea"
 PANEL_INCHES = (5.4, 3.9)
-MANY = 6  # a legend with more entries would cover the curves, so it stands beside the axes
+MANY, IN_A_ROW = 6, 4  # a legend with more entries would cover the curves, so one for all panels stands below them
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #1f2430 }
 table { border-collapse: collapse; font-size: 13px }
@@ -118,15 +118,14 @@ def save_png(figure: Figure, path: Path) -> None:
 
     width, height = PANEL_INCHES
     wide = max(1.0, *(len(_bars(panel)) * len(panel.categories) / 12 for panel in figure.panels))
-    crowded = any(len(panel.marks) > MANY for panel in figure.panels)  # their legend stands beside the axes
     rows, columns = _grid(figure)
-    size = (width * columns * min(wide, 2.0) + 2.0 * crowded, height * rows + 0.35)
+    size = (width * columns * min(wide, 2.0), height * rows + 0.35)
     sheet = Sheet(figsize=size, dpi=110, layout="constrained")
     sheet.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     every = sheet.subplots(rows, columns, squeeze=False).ravel()
     for unused in every[len(figure.panels) :]:
         unused.set_axis_off()
-    names = []
+    names, below = [], {}
     for panel, axes in zip(figure.panels, every, strict=False):
         axes.set_title(panel.title, fontsize=10, loc="left")
         axes.set_xlabel(panel.x_label)
@@ -162,11 +161,16 @@ def save_png(figure: Figure, path: Path) -> None:
         axes.margins(y=0.12)
         if panel.low is not None:
             axes.set_ylim(bottom=panel.low)
-        if handles := axes.get_legend_handles_labels()[0]:
-            place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(handles) > MANY else {}
+        handles, labels = axes.get_legend_handles_labels()
+        if len(handles) > MANY:
+            below |= dict(zip(labels, handles, strict=True))
+        elif handles:
+            place = {}
             if _bars(panel):  # the legend would cover their numbers
                 place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(handles)}
             axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
+    if below:
+        sheet.legend(below.values(), below, loc="outside lower center", ncols=IN_A_ROW, fontsize=8, frameon=False)
     sheet.draw_without_rendering()  # places are known only after this
     for name in names:
         _clear(name)
