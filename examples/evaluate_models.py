@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spike_ctrl
-from spike_ctrl.evaluation.benchmark import table
+from spike_ctrl.evaluation.evaluation_result import table
 
 CRAZYFLIE = spike_ctrl.Airframe.load("crazyflie")
 

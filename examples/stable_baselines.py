@@ -21,7 +21,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
 import spike_ctrl
-from spike_ctrl.evaluation.benchmark import table
+from spike_ctrl.evaluation.evaluation_result import table
 
 SCALE = 0.1  # of the reward, so that returns are of the size that the value network starts with
 # A second point for each step alive, or far from the set-point a crash would end a loss.

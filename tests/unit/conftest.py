@@ -13,7 +13,6 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.certification import campaign
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
@@ -265,10 +264,14 @@ def app(tmp_path, _library):
 @pytest.fixture(scope="session")
 def who():
     """Policy, guide and airframe of a certification, and the settings of its flights."""
+    from spike_ctrl.certification import campaign  # asks for scipy, which a companion computer has not
+
     return campaign.competitors(resources.find("models", "sih_quadx.safetensors"))
 
 
 @pytest.fixture(scope="session")
 def motors():
     """The same of a policy that commands motors."""
+    from spike_ctrl.certification import campaign
+
     return campaign.competitors(resources.find("models", "crazyflie_real.safetensors"))

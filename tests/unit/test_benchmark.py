@@ -11,21 +11,16 @@ from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import benchmark
 from spike_ctrl.evaluation.benchmark import (
-    BOXES,
     COEFFICIENTS,
-    COLUMNS,
     EPISODE_STEPS,
     EVALUATION_SEED,
-    HEADLINE,
     STARTS,
     VALIDATION_SEED,
-    Evaluation,
     evaluate,
-    spread_table,
     start_set_seeds,
-    table,
-)  # fmt: skip
+)
 from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, PolicyController
+from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, HEADLINE, Evaluation, spread_table, table
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation

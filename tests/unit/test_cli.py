@@ -14,7 +14,7 @@ from refusal import refused
 from spike_ctrl import airframe, report
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
-from spike_ctrl.evaluation.benchmark import Evaluation
+from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import recipe
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train

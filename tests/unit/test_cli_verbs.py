@@ -9,6 +9,7 @@ from importlib import metadata
 import pytest
 from refusal import refused
 
+from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 
 VERBS = {
@@ -165,6 +166,16 @@ def test_a_package_that_only_some_verbs_need_is_asked_for_in_words(verb, missing
         rf"error: {missing}: the package is not installed, wanted for this: pip install {missing}; the extra '\w+' has.*\n"
     )
     assert re.fullmatch(wanted, found.stderr)
+
+
+@pytest.mark.parametrize("verb", ["inspect {model}", "replay --help"])
+def test_what_a_companion_computer_lacks_is_not_asked_for(verb):
+    """It has neither the simulator's packages nor torch."""
+    lacks = "sys.modules.update(dict.fromkeys(['gymnasium', 'torch', 'scipy', 'plotly']))"
+    code = f"import sys; {lacks}; from spike_ctrl.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = verb.format(model=resources.find("models", "sih_quadx.safetensors")).split()
+    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_a_module_that_no_extra_names_is_a_bug_and_not_refused(monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
 from spike_ctrl_studies import paper, published_study, training_run
 from spike_ctrl_studies.study import AGREES, DIFFERS, ExperimentError, StudyOptions
 

@@ -10,7 +10,7 @@ import torch
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.evaluation.benchmark import COLUMNS, FIGURES, Evaluation
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, FIGURES, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.snn import slope_schedule

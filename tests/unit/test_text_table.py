@@ -6,7 +6,7 @@ import pytest
 
 from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl.cli import main
-from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation, spread_table, table
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation, spread_table, table
 from spike_ctrl.launching.screen import prefix
 from spike_ctrl_studies import study_runner
 from spike_ctrl_studies.study_folder import markdown_table, table_cells

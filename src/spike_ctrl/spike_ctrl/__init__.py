@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from spike_ctrl.control.geometric_guide import GeometricGuide
     from spike_ctrl.control.guide_protocol import Guide
     from spike_ctrl.control.trajectory import Trajectory
-    from spike_ctrl.evaluation.benchmark import Evaluation, evaluate
+    from spike_ctrl.evaluation.benchmark import evaluate
+    from spike_ctrl.evaluation.evaluation_result import Evaluation
     from spike_ctrl.evaluation.tracking import Tracking, track
     from spike_ctrl.learn.start_training import train
     from spike_ctrl.policy.checkpoint import load_policy
@@ -54,7 +55,7 @@ __all__ = [
 _HOMES = {
     "Airframe": "airframe",
     "Environment": "sim.environment",
-    "Evaluation": "evaluation.benchmark",
+    "Evaluation": "evaluation.evaluation_result",
     "GeometricGuide": "control.geometric_guide",
     "Guide": "control.guide_protocol",
     "Policy": "policy.policy_protocol",

@@ -12,8 +12,9 @@ import torch
 
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, evaluate
+from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn.actor import descend_
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.action_mapping import at_hover

@@ -10,7 +10,7 @@ import numpy as np
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.evaluation.benchmark import Evaluation, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.energy import (
     AC_PJ,
     MAC_PJ,
@@ -24,6 +24,7 @@ from spike_ctrl.evaluation.energy import (
     step_cost,
     synaptic_operations,
 )
+from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl.sim.environment import Environment

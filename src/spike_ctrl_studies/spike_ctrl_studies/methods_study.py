@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.evaluation.benchmark import COLUMNS, Evaluation
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
 from spike_ctrl.report.figures import Figure, Level, Panel

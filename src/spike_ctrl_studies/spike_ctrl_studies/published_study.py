@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from spike_ctrl.evaluation.benchmark import COLUMNS
+from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl_studies import paper, training_run

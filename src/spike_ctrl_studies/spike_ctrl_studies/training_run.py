@@ -9,7 +9,7 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import Gains
-from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation
+from spike_ctrl.evaluation.evaluation_result import HEADLINE, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import LearnedGuide

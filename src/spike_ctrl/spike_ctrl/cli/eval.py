@@ -166,7 +166,8 @@ def run(options: argparse.Namespace) -> int:
 def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl.evaluation import tracking
-    from spike_ctrl.evaluation.benchmark import STARTS, evaluate, randomised, table
+    from spike_ctrl.evaluation.benchmark import STARTS, evaluate, randomised
+    from spike_ctrl.evaluation.evaluation_result import table
     from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL
     from spike_ctrl.sim.randomisation import Randomisation
 
@@ -202,7 +203,8 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
 
 def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
     """Fly all controllers from other sets of starts, and print the table of mean and deviation."""
-    from spike_ctrl.evaluation.benchmark import evaluate, spread_table, start_set_seeds
+    from spike_ctrl.evaluation.benchmark import evaluate, start_set_seeds
+    from spike_ctrl.evaluation.evaluation_result import spread_table
 
     found, begun = {label: [] for label in flown}, time.monotonic()
     for number, seed in enumerate(start_set_seeds(count), 1):

@@ -166,8 +166,9 @@ def _show_cost(found) -> None:
 
 def _evaluate(found, policy, words: str) -> int:
     from spike_ctrl import airframe
-    from spike_ctrl.evaluation.benchmark import evaluate, table
+    from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import table
 
     contract = found.manifest.contract
     vehicle = airframe.load(contract.airframe)
@@ -225,8 +226,9 @@ def _to_onnx(options, found) -> int:
 def _to_checkpoint(options, found) -> int:
     from spike_ctrl import airframe
     from spike_ctrl._files import provenance
-    from spike_ctrl.evaluation.benchmark import evaluate, table
+    from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import table
     from spike_ctrl.export import for_airframe
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.policy import checkpoint

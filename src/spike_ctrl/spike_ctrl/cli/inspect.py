@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import dataclasses
 
-    from spike_ctrl.evaluation.benchmark import Evaluation, table
+    from spike_ctrl.evaluation.evaluation_result import Evaluation, table
     from spike_ctrl.policy import checkpoint
 
     if options.readout:

@@ -8,8 +8,9 @@ from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.evaluation import protocols, tracking
-from spike_ctrl.evaluation.benchmark import HEADLINE, STARTS, evaluate
+from spike_ctrl.evaluation.benchmark import STARTS, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.evaluation_result import HEADLINE
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.randomisation import Randomisation
 

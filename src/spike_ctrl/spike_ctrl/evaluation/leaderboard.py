@@ -17,9 +17,10 @@ from spike_ctrl.control.firmware_pid import FirmwarePid
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.mellinger import Mellinger
 from spike_ctrl.evaluation import controllers
-from spike_ctrl.evaluation.benchmark import EVALUATION_SEED, STARTS, Evaluation, evaluate, randomised
+from spike_ctrl.evaluation.benchmark import EVALUATION_SEED, STARTS, evaluate, randomised
 from spike_ctrl.evaluation.controllers import Controller, GuideController, RaptorController
 from spike_ctrl.evaluation.energy import Cost, CountingSpikes
+from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.randomisation import Randomisation

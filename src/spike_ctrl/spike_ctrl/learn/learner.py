@@ -19,8 +19,9 @@ import torch
 from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, Evaluation, evaluate
+from spike_ctrl.evaluation.benchmark import VALIDATION_SEED, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import algorithm
 from spike_ctrl.learn.algorithm import Algorithm, Exploring

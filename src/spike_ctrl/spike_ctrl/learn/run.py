@@ -24,8 +24,9 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.evaluation import hover_trim
-from spike_ctrl.evaluation.benchmark import HEADLINE, Evaluation, evaluate
+from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
+from spike_ctrl.evaluation.evaluation_result import HEADLINE, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import resumption, training_state
 from spike_ctrl.learn.event_log import EventLog

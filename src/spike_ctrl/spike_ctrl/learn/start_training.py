@@ -11,7 +11,7 @@ from typing import NamedTuple
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files import provenance
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.evaluation.benchmark import Evaluation
+from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.recipe_blocks import require_run

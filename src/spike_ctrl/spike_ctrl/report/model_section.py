@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.evaluation.benchmark import BOXES, COLUMNS, EPISODE_STEPS, Evaluation, evaluate
+from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.energy import Cost, CountingSpikes, arithmetic_energy_pj, spiking_energy_pj
+from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, Evaluation
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
