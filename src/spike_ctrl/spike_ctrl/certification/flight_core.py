@@ -38,6 +38,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.policy.policy_protocol import Policy
+from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.px4.companion import MODES
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4 import offboard_setpoints
@@ -48,7 +49,7 @@ from spike_ctrl.simulated_px4.vehicle import Vehicle
 PARAMETERS = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
-    "MPC_ACC_UP_MAX": 8.0, "MPC_ACC_DOWN_MAX": 8.0, "MPC_JERK_AUTO": 30.0,
+    **parameter_rules.BRAKES,
 }  # fmt: skip
 STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.02, 0.01, 0.05, 0.02  # s
 RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most

@@ -46,8 +46,7 @@ def compare_with_guide(
         if limits.trim > 0:
             monitor = _follow_bias(monitor, signed, share)
     recent = mean(monitor.recent, 1.0 / RECENT)
-    monitor = monitor._replace(compared=compared, difference=difference)
-    return monitor._replace(way=way, away=away, below=below, recent=recent)
+    return monitor._replace(way=way, away=away, below=below, recent=recent, compared=compared, difference=difference)
 
 
 def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:

@@ -114,12 +114,7 @@ FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
 # own simulation, with fixes that are .5 m off, it moved by 1 to 2.5 m within seconds in 19 of 20 flights.
 HOME_WANDER = 2.5
 # What the braking invariant rests on (flight/braking.py). By its own defaults PX4 v1.17 stops a climb as gently as a lift.
-BRAKES = (
-    ("MPC_ACC_HOR", 3, "m/s^2"),
-    ("MPC_ACC_UP_MAX", 8, "m/s^2"),
-    ("MPC_ACC_DOWN_MAX", 8, "m/s^2"),
-    ("MPC_JERK_AUTO", 30, "m/s^3"),
-)
+BRAKES = {"MPC_ACC_HOR": 3, "MPC_ACC_UP_MAX": 8, "MPC_ACC_DOWN_MAX": 8, "MPC_JERK_AUTO": 30}  # m/s^2, the last m/s^3
 
 
 def audit_room(found: Mapping[str, float], height: float, room: float) -> list[Unmet]:
@@ -224,8 +219,8 @@ def _rules(
         ),
         _Rule("COM_FAIL_ACT_T", lambda v: 0 <= v <= 5, "at most 5 s", "5", "the delay of other failsafes", False),
         *(
-            _Rule(name, partial(operator.le, least), f"at least {least} {unit}", str(least), stops)
-            for name, least, unit in BRAKES
+            _Rule(name, partial(operator.le, least), f"at least {least} m/s^{3 if 'JERK' in name else 2}", str(least), stops)
+            for name, least in BRAKES.items()
         ),
         _Rule(
             "NAV_RCL_ACT",
