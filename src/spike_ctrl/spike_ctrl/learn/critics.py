@@ -36,18 +36,27 @@ class CriticInputs(NamedTuple):
 
 class Ensemble(nn.Module):
     """Independent networks of the same inputs, evaluated side by side: [..., P] to [members, ...], P + A with an action.
+    With several outputs each gives [members, ..., outputs].
 
     Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; velocities and body
     rates of a quadrotor's observation are brought to order 1. All randomness comes from the generator.
     """
 
-    def __init__(self, members: int, width: int, generator: torch.Generator, seen: CriticInputs, with_action: bool):
+    def __init__(
+        self,
+        members: int,
+        width: int,
+        generator: torch.Generator,
+        seen: CriticInputs,
+        with_action: bool,
+        outputs: int = 1,
+    ):
         super().__init__()
         if seen.sizes and seen.widths != QUADROTOR:
             raise ValueError(f"sizes: found {seen.widths}, wanted the observation of a quadrotor")
         inputs = privileged_size(seen.history, seen.widths) + with_action * seen.widths.action
-        self.width, self.sized = width, VECTORS if seen.sizes else ()
-        layers = (inputs + len(self.sized), width, width, 1)
+        self.outputs, self.width, self.sized = outputs, width, VECTORS if seen.sizes else ()
+        layers = (inputs + len(self.sized), width, width, outputs)
         scale = torch.ones(inputs)
         if seen.widths == QUADROTOR:
             scale[12:15], scale[15:18] = VELOCITY_SCALE, RATES_SCALE
@@ -66,8 +75,12 @@ class Ensemble(nn.Module):
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias[:members], x, weight[:members])
             if index < len(self.weights) - 1:
-                x = torch.relu(layer_norm(x, (self.width,)))
-        return x.reshape(members, *inputs.shape[:-1])
+                x = torch.relu(self.normalise(x, index))
+        return x.reshape(members, *inputs.shape[:-1], *([self.outputs] if self.outputs > 1 else []))
+
+    def normalise(self, x: torch.Tensor, layer: int) -> torch.Tensor:
+        """What a hidden layer adds up to, [members, N, width], brought to order 1."""
+        return layer_norm(x, (self.width,))
 
 
 class TwinCritic(Ensemble):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -83,6 +84,9 @@ class VehicleTile:
 class ModelGradient:
     """Learns by flying a model of the airframe; the flight it receives only says where to start."""
 
+    fuses = True  # a spiking network is flown by its own kernel
+    beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly`
+
     def __init__(self, recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator):
         s = recipe.model_gradient
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
@@ -90,7 +94,7 @@ class ModelGradient:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         if terms := recipe.task.terms:
             raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
-        self._fused = isinstance(actor, SpikingNetwork)
+        self._fused = self.fuses and isinstance(actor, SpikingNetwork)
         if self._fused and actor.neuron.detach_reset:
             raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
@@ -194,8 +198,8 @@ class ModelGradient:
         volts = self._volts if self.recipe.network.voltage else None
         flight = module_gradient.SegmentConditions(noise, unseen, delay, course, sight, volts)
         flown = module_gradient.fly(
-            lambda observation, state: actors.step(self.actor, observation, state, k),
-            tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective,
+            lambda observation, state: self.step(observation, state, k),
+            tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
         )  # fmt: skip
         self.optimiser.zero_grad(set_to_none=False)
         flown.cost.backward()
@@ -205,6 +209,10 @@ class ModelGradient:
         tile.flown += 1
         tile.courses.time += steps / RATE_HZ
         return flown.errors
+
+    def step(self, observation: torch.Tensor, state: State, k: float) -> tuple[torch.Tensor, State]:
+        """One step of the actor on the model."""
+        return actors.step(self.actor, observation, state, k)
 
     def _segment(
         self, tile: VehicleTile, noise, unseen, sight, tape, gradient: NetworkArrays, objective: Objective, k

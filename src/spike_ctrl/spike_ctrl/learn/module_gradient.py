@@ -52,12 +52,13 @@ class FlownSegment(NamedTuple):
 
 def fly(
     step: Step, state: State, buffer: Floats, motion: Motion, rest: float, command: Floats, flight: SegmentConditions,
-    objective: Objective,
+    objective: Objective, beyond: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> FlownSegment:  # fmt: skip
     """Fly a segment with a policy, from the states in the buffer, which is left at the segment's end.
 
     step, state: of the policy, and what it remembers. buffer: vehicles of `dynamics` in the frame of their set-points,
-    whose yaw is 0. rest: u of hover. command [MAX_DELAY, 4, B]: u of the steps before.
+    whose yaw is 0. rest: u of hover. command [MAX_DELAY, 4, B]: u of the steps before. beyond: what comes after the segment
+    costs, [B], by the last observation [B, 18]; nothing where it is None.
     """
     steps, _, batch = flight.noise.shape
     if batch % LANES or len(dynamics.rows(buffer)) * LANES != batch:
@@ -85,6 +86,8 @@ def fly(
         given = commands[-1], commands[-2], _in_force(commands, flight.delay)
         flown, seen, cost = _moved(flown, *given, vehicles, flight.course[t], np.float32(rest), objective, sums)
         total = total + cost
+    if beyond is not None:
+        total = total + beyond(seen).sum()
     for t, newest in enumerate(past[MAX_AGE:]):
         flight.sight.recent[MAX_AGE + t] = newest.detach().numpy().T
     vehicles.put(flown)

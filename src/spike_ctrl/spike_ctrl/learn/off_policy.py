@@ -12,6 +12,7 @@ from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Rows, SequenceBuffer, Sequences, Widths
 from spike_ctrl.learn.td3bc import TD3BC
+from spike_ctrl.sim.floored_reward import FlooredReward
 
 CRITICS = {"twin": TwinCritic, "advantage": AdvantageCritic}
 
@@ -35,7 +36,6 @@ class OffPolicy:
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
         s = recipe.td3bc
-        critic = CRITICS[s.critic](recipe.critic_width, generator, CriticInputs(s.history, widths, s.sizes))
         floored = None
         if s.reward == "floored":
             if airframe is None:
@@ -43,7 +43,7 @@ class OffPolicy:
                     "td3bc.reward: found 'floored', wanted 'shifted' where no airframe tells what a hover earns"
                 )
             floored = recipe.task.floored(airframe.hover, s.root)
-        self.algorithm = TD3BC(actor, critic, s, recipe.schedule.learning_rate, floored)
+        self.algorithm = self.make_algorithm(actor, CriticInputs(s.history, widths, s.sizes), floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
         if recipe.replay.capacity < enough:
             found = recipe.replay.capacity
@@ -51,6 +51,12 @@ class OffPolicy:
         self.buffer = SequenceBuffer(recipe.replay.capacity, vehicles, s.history, widths)
         self.recorded: SequenceBuffer | None = None
         self.blind = False
+
+    def make_algorithm(self, actor: nn.Module, seen: CriticInputs, floored: FlooredReward | None) -> TD3BC:
+        """The updates, with the critics that the recipe asks for."""
+        s = self.recipe.td3bc
+        critic = CRITICS[s.critic](self.recipe.critic_width, self.generator, seen)
+        return TD3BC(actor, critic, s, self.recipe.schedule.learning_rate, floored)
 
     def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:
         """Draw from recorded flight too: all windows until there are some of our own flight, then half of them, as Ball et

@@ -161,16 +161,18 @@ class TD3BC:
             miss = in_deviations(action - batch.label, batch.label, batch.weight).square().mean(-1)
         imitation = (batch.weight * batch.label_weight * miss).sum() / total
         self.critic.requires_grad_(False)
-        privileged = batch.privileged[:-1]
-        if isinstance(self.critic, AdvantageCritic):
-            value = self.critic.value(privileged) + self.critic.gain(privileged, action)
-        else:
-            value = self.critic(privileged, action, members=1)[0]
+        value = self.opinion(batch.privileged[:-1], action)
         self.critic.requires_grad_(True)
         mean, size = (batch.weight * value).sum() / total, (batch.weight * value.detach().abs()).sum() / total
         if self.settings.q_unit == "deviation":
             size = ((batch.weight * (value.detach() - mean.detach()).square()).sum() / total).sqrt()
         return imitation, -self.settings.alpha * mean / size.clamp(min=1e-6)
+
+    def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """What the actor's own actions [L, B, A] in states [L, B, P] are worth to the actor's update, [L, B]."""
+        if isinstance(self.critic, AdvantageCritic):
+            return self.critic.value(privileged) + self.critic.gain(privileged, action)
+        return self.critic(privileged, action, members=1)[0]
 
 
 def in_deviations(error: torch.Tensor, label: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,161 @@
+"""What the literature adds to recipe `td3bc`, one addition at a time: what measures better over the seeds is worth keeping.
+
+Critics: REDQ, TQC, CrossQ, a critic that begins as the guide's. Targets: a proxy that does not spike. Exploration: noisy
+and population-coded inputs. Beside them the short-horizon actor-critic, on the model, against the model gradient, whose
+segments it shortens.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from spike_ctrl import airframe
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.report.figures import Figure, Panel
+from spike_ctrl.sim.action_mapping import at_hover
+from spike_ctrl_studies import training_run
+from spike_ctrl_studies.headline_study import mean_line
+from spike_ctrl_studies.study import (
+    AGREES,
+    DIFFERS,
+    OPEN,
+    ExperimentError,
+    Lines,
+    Report,
+    StudyFinding,
+    StudyOptions,
+    Unit,
+    UnitContext,
+    UnitResult,
+    by_variant,
+    one,
+    plus_minus,
+    size_of,
+    spread,
+)
+from spike_ctrl_studies.study_folder import safe
+
+SEEDS = (1, 5)
+QUICK_STEPS = 100_000
+VALIDATIONS = 16
+HERE = "spike_ctrl_studies"
+
+
+class Addition(NamedTuple):
+    """What is changed of a recipe: keys of its YAML. against: the variant that it is compared with."""
+
+    changes: dict[str, Any]
+    recipe: str = "td3bc"
+    against: str = "td3bc"
+
+
+TWIN = "twin critics"
+ADDITIONS = {
+    "td3bc": Addition({}),
+    TWIN: Addition({"td3bc": {"critic": "twin"}}),
+    "REDQ": Addition({"algorithm": f"{HERE}.other_critics:REDQ", "td3bc": {"critic": "twin"}}, against=TWIN),
+    "TQC": Addition({"algorithm": f"{HERE}.other_critics:TQC", "td3bc": {"critic": "twin"}}, against=TWIN),
+    "CrossQ": Addition({"algorithm": f"{HERE}.other_critics:CrossQ", "td3bc": {"critic": "twin"}}, against=TWIN),
+    "the guide's value first": Addition({"algorithm": f"{HERE}.other_critics:GuidesValue"}),
+    "proxy target": Addition({"algorithm": f"{HERE}.proxy_target:ProxyTarget"}),
+    "noisy inputs": Addition({"task": {"randomisation": {"noise": 1.0}}}),
+    "population-coded inputs": Addition({"network": {"class": f"{HERE}.population_coding:PopulationCoded"}}),
+    "model gradient": Addition({}, "default"),
+    "short-horizon actor-critic": Addition(
+        {"algorithm": f"{HERE}.short_horizon:ShortHorizon", "model_gradient": {"segment": 32, "episode_segments": 6}},
+        "default",
+        "model gradient",
+    ),
+}
+
+
+def plan(name: str, addition: Addition, craft: airframe.Airframe) -> Recipe:
+    """The recipe of a variant. Its own network has no bias to trim, and none of the others is trimmed either."""
+    data = recipes.to_dict(training_run.find_recipe(addition.recipe))
+    for key, value in addition.changes.items():
+        data[key] = _laid_over(data[key], value) if isinstance(value, dict) and "class" not in value else value
+    if "class" in data["network"]:
+        data["network"] = {"slope": {"kind": "fixed", "k": 5.0}, "hover": at_hover(craft)} | data["network"]
+    data["schedule"].pop("hover_trim", None)
+    return recipes.from_dict(data | {"name": safe(name)}, f"variant {name}")
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = {key: _laid_over(below[key], value) if isinstance(value, dict) else value for key, value in above.items()}
+    return below | merged
+
+
+def units(options: StudyOptions) -> list[Unit]:
+    """The pieces of this experiment. Raises ExperimentError."""
+    if options.recipe:
+        raise ExperimentError(f"--recipe: found '{options.recipe}', wanted none: each variant has its own")
+    craft, found = airframe.load(options.airframe), []
+    for seed in range(options.seeds or SEEDS[not options.quick]):
+        for name, addition in ADDITIONS.items():
+            recipe = plan(name, addition, craft)
+            if options.quick:
+                recipe = recipe.with_steps(QUICK_STEPS)
+            recipe = training_run.with_evaluations(recipe, VALIDATIONS)
+            settings = training_run.settings(recipe, options.airframe, seed, variant=name)
+            found.append(Unit(safe(f"{name} seed {seed}"), settings))
+    return found
+
+
+def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
+    """Train once."""
+    return training_run.measure_variant(settings, context)
+
+
+def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
+    """The report on the lines of all pieces."""
+    groups = by_variant(results, ADDITIONS)
+    return Report(
+        title=f"What the literature adds to td3bc, {size_of(options, len(next(iter(groups.values()))))}",
+        table=[_row(name, runs) for name, runs in groups.items()],
+        findings=[
+            _finding(name, runs, groups[against])
+            for name, runs in groups.items()
+            if (against := ADDITIONS[name].against) in groups and against != name
+        ],
+        figures=[_curves(groups)],
+        notes=[
+            "Frozen evaluation, 1024 starts, the spiking policy alone, without the hover trim; mean and deviation of seeds.",
+            "CPU s: of one process of one thread, without the validations.",
+        ],
+    )
+
+
+def _returns(runs: list[Lines]) -> list[float]:
+    return [training_run.evaluation_of(lines).headline for lines in runs]
+
+
+def _finding(name: str, runs: list[Lines], others: list[Lines]) -> StudyFinding:
+    """Better where the means differ by more than both deviations."""
+    (mine, my_spread), (its, its_spread) = spread(_returns(runs)), spread(_returns(others))
+    against, gap = ADDITIONS[name].against, mine - its
+    verdict = OPEN if not abs(gap) > max(my_spread, its_spread) else AGREES if gap > 0 else DIFFERS
+    return StudyFinding(f"{name} is better than {against}.", f"{mine:.1f} and {its:.1f}.", verdict, paper=False)
+
+
+def _row(name: str, runs: list[Lines]) -> dict[str, str]:
+    found = [training_run.evaluation_of(lines) for lines in runs]
+    columns = [training_run.columns(evaluation) for evaluation in found]
+    row = {"variant": name, "survival, lowest": f"{min(e.columns['1.5m_start']['survival'] for e in found):.3f}"}
+    row |= {column: plus_minus([one_[column] for one_ in columns]) for column in ("1.5 m start", "1.5 m end", "0.6 m start")}
+    return row | {
+        "lowest": f"{min(_returns(runs)):.0f}",
+        "hover median cm": plus_minus([100 * e.hover_error_m["median"] for e in found]),
+        "change of u": plus_minus([e.action_change for e in found], 3),
+        "CPU s": plus_minus([one(lines, "result")["seconds"] for lines in runs], 0),
+    }
+
+
+def _curves(groups: dict[str, list[Lines]]) -> Figure:
+    lines = []
+    for colour, (name, runs) in enumerate(groups.items()):
+        curves = [training_run.curve(run) for run in runs]
+        xs = [[x / 1e6 for x in curve["steps"]] for curve in curves]
+        lines.append(mean_line(name, xs, [curve["return"] for curve in curves], colour))
+    panel = Panel("Against environment steps", "environment steps (million)", "validation return", lines)
+    return Figure("additions", "Return of the spiking policy alone while it learns (1.5 m box, start coefficients)", [panel])
