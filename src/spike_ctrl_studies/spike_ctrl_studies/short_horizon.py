@@ -28,6 +28,8 @@ from spike_ctrl.sim.reward import squared_errors
 from spike_ctrl.snn.network_state import State
 
 SEEN = CriticInputs(0, Widths(rotor_speed=0, disturbance=0))
+UNIT = 10.0  # of the critic's output: what a few steps far from the set-point cost
+MOST = 2.0  # that a step costs to the critic, so that vehicles that tumble do not teach it alone
 
 
 class ShortHorizon(ModelGradient):
@@ -62,7 +64,11 @@ class ShortHorizon(ModelGradient):
     def beyond(self, seen: torch.Tensor) -> torch.Tensor:
         """What is to come, [B], after the last observation of a segment [B, 18]."""
         self._seen.append(seen.detach())
-        found: torch.Tensor = self.gamma * self.critic_target(seen, 1)[0]
+        return self.gamma * self._value(self.critic_target, seen)
+
+    def _value(self, critic: Ensemble, seen: torch.Tensor) -> torch.Tensor:
+        """The cost to come of observations [..., 18]."""
+        found: torch.Tensor = UNIT * critic(seen, 1)[0]
         return found
 
     def _fly_module(self, tile: VehicleTile, noise: Any, unseen: Any, sight: Any, objective: Objective, k: float) -> Any:
@@ -85,10 +91,9 @@ class ShortHorizon(ModelGradient):
         following[-1] = 0
         for _ in range(self.epochs):
             with torch.no_grad():
-                target = lambda_returns(
-                    cost, ended, self.critic_target(seen[1:], 1)[0], following, self.gamma, self.td_lambda
-                )
-            error = (self.critic(seen[:-1], 1)[0] - target).square().mean()
+                after = self._value(self.critic_target, seen[1:])
+            target = lambda_returns(cost, ended, after, following, self.gamma, self.td_lambda)
+            error = ((self._value(self.critic, seen[:-1]) - target) / UNIT).square().mean()
             actors.descend_(self.critic_optimiser, error)
             average_(self.critic_target, self.critic, 0.05)
 
@@ -96,7 +101,7 @@ class ShortHorizon(ModelGradient):
         """Of each step, [T, B], but for the change of the command and what counts beyond the wall only."""
         weights = np.array([objective.position, objective.velocity, objective.attitude, objective.action], np.float32)
         errors = squared_errors(seen.reshape(-1, 18), command.reshape(-1, 4), self._rest) @ weights
-        return np.minimum(errors, 10).reshape(seen.shape[:2]).astype(np.float32)
+        return np.minimum(errors, MOST).reshape(seen.shape[:2]).astype(np.float32)
 
     def modules(self) -> dict[str, nn.Module]:
         return super().modules() | {"critic": self.critic, "critic_target": self.critic_target}
