@@ -58,7 +58,7 @@ clean: ## remove .venv and build; runs are kept
 	rm -rf $(VENV) build install log
 
 ##@ Train and fly
-sim_train: setup ## train in simulation through the ROS 2 graph; ARGS="vehicles:=64 steps:=500000"
+sim_train: setup ## train in simulation through the ROS 2 graph, by recipe td3bc; ARGS="recipe:=dagger vehicles:=64"
 	$(VENV)/bin/spike-ctrl launch sim_train $(ARGS)
 
 flight_demo: setup ## fly the embedded vehicle: hover, step, figure-eight; figures and a page in build/flight_demo

@@ -3,7 +3,8 @@
     python -m examples.pendulum --seed 0
 
 It learns from the reward alone (bc 0), through the protocol that the learner uses: `receive` a tick of all pendulums,
-`update` after each iteration. A mean return of -200 counts as solved.
+`update` after each iteration. What it learns of the reward follows from the worst and the best that the task can give. A
+mean return of -200 counts as solved.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from spike_ctrl.learn.replay_buffer import Rows, Widths
 from spike_ctrl.learn.training_process import training_process
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
+from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.snn.network import SpikingNetwork
 
 PENDULUM = Widths(observation=3, action=1, rotor_speed=0, disturbance=0)
 PENDULUMS, TORQUE, EPISODE, SLOPE, NOISE = 16, 2.0, 200, 5.0, 0.3
 TICKS = 40  # of an iteration
+LEARNED = FlooredReward(floor=-(np.pi**2 + 0.1 * 8**2 + 0.001 * TORQUE**2), best=0.0)  # Pendulum-v1: hanging, at full speed
 
 RECIPE = recipes.from_dict(
     {
@@ -35,7 +38,7 @@ RECIPE = recipes.from_dict(
         "replay": {"capacity": 131072, "window": 20, "critic_batch": 32, "actor_batch": 32},
         "td3bc": {
             "burn_in": 5, "history": 0, "gamma": 0.98, "td_lambda": 0.0, "tau": 0.01, "alpha": 1.0, "bc": 0.0, "bc_end": 0.0,
-            "reward": "shifted", "reward_scale": 0.1, "critic_updates": 20, "actor_updates": 10,
+            "critic_updates": 20, "actor_updates": 10,
         },
         "critic_width": 64,
         "schedule": {"learning_rate": 1.0e-3, "learning_rate_end": 1.0e-3},
@@ -48,7 +51,7 @@ def train(seed: int, iterations: int, show: Callable[[int, float], None] = lambd
     generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     actor = SpikingNetwork((3, 64, 64, 1), generator=generator)
     average = AveragedNetwork(actor, 0.005)
-    method = OffPolicy(RECIPE, None, PENDULUMS, seed, actor, generator, PENDULUM)
+    method = OffPolicy(RECIPE, None, PENDULUMS, seed, actor, generator, PENDULUM, LEARNED)
     environment = gymnasium.make_vec("Pendulum-v1", num_envs=PENDULUMS)
     observation, _ = environment.reset(seed=seed)
     flags = np.full(PENDULUMS, FIRST, np.uint8)

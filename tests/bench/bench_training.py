@@ -1,21 +1,25 @@
 """Where the time of a training run goes: `spike-ctrl bench training` profiles the recipes in one process, one thread.
 
-Shares are of the profiled time between two validations; the functions are those named below, with all that they call.
+Shares are of the profiled time between two validations; the functions are those named below, with all that they call. The
+geometric guide takes the place of a teacher that would have to be trained first.
 """
 
 import cProfile
+import dataclasses
 import pstats
 import tempfile
 import time
 from pathlib import Path
 
 from spike_ctrl import airframe
+from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.trainer import train
 from spike_ctrl_studies.training_run import with_evaluations
 
-RECIPES = ("td3bc", "dagger", "ppo", "default")
+RECIPES = ("td3bc", "td3_jump_start", "td3", "dagger", "paper", "ppo", "teacher", "learned_teacher", "default", "robust")
 VEHICLES, ITERATIONS = 256, 12  # of the learner
 # The parts of a run by the file and name of the function that is all of it.
 PARTS = {
@@ -27,6 +31,7 @@ PARTS = {
     "critics": ("td3bc.py", "update_critics"),
     "actor": ("td3bc.py", "update_actor"),
     "ppo": ("ppo.py", "update"),
+    "distillation": ("distillation.py", "update"),
     "model_gradient": ("model_gradient.py", "update"),
 }
 
@@ -49,6 +54,8 @@ def measure() -> dict[str, float]:
 def _profiled(name: str) -> tuple[cProfile.Profile, float]:
     """A profile of some iterations of a run in its full swing, and their CPU seconds."""
     plan = with_evaluations(recipes.find(name), 1)
+    if isinstance(plan.guide, LearnedGuide):
+        plan = dataclasses.replace(plan, guide=Gains())
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(
             Path(folder) / "run", plan, airframe.load("crazyflie"), VEHICLES, 0, clock=lambda: 0.0, command="", commit=""

@@ -31,6 +31,7 @@ def metrics(folder):
 def test_the_graph_trains_and_leaves_a_policy_that_loads(start_graph, tmp_path):
     graph = start_graph(*DEBUG, "run:=run")
     assert graph.end() == 0, graph.output
+    assert "run run: recipe debug" in graph.output
     assert "spiking policy" in graph.output and "guide" in graph.output and "paper" in graph.output
     policy = checkpoint.load(tmp_path / "run" / "policy.safetensors", expect={"airframe": "crazyflie"})
     assert policy.manifest.recipe == "debug"

@@ -39,11 +39,11 @@ def test_episodes_shorter_than_that_count_with_the_steps_that_they_have():
     assert watch.worth == pytest.approx(1.5) and watch.crashes == 2 * CRASHES
 
 
-def student(**settings):
+def student(reward_of="end", **settings):
     plan = recipes.from_dict(
         {
             "name": "trial",
-            "task": {"box": 0.6, "episode_steps": 150, "reward": "end"},
+            "task": {"box": 0.6, "episode_steps": 150, "reward": reward_of},
             "network": {"hidden": [8, 8], "slope": {"kind": "fixed"}},
             "jump_start": {"horizon": 0, "rest": 0, "noise": 1.0},
             "replay": {"capacity": 65536, "window": 20, "critic_batch": 4, "actor_batch": 4},
@@ -54,10 +54,10 @@ def student(**settings):
     return Learner(plan, airframe.load("crazyflie"), VEHICLES, 0)
 
 
-def fly(learner):
+def fly(learner, stage=1.0):
     rollout = Rollout(training_environment(learner.recipe, learner.airframe, VEHICLES), 0)
     environment = rollout.environment
-    environment.coefficients = learner.recipe.task.coefficients(1.0)
+    environment.coefficients = learner.recipe.task.coefficients(stage)
     still = np.zeros((VEHICLES, 4), np.float32)
     for _ in range(400):
         seen = rollout.see()
@@ -73,6 +73,15 @@ def test_a_shifted_reward_under_which_crashing_pays_is_named_once():
     text = str(told[0].message)
     assert text.startswith("recipe trial: ending an episode early pays: one more step before a crash is worth -0.")
     assert text.endswith("to td3bc, and a crash ends that; wanted td3bc.reward: floored")
+
+
+def test_a_curriculum_under_which_it_pays_only_later_is_named_then():
+    learner = student("curriculum", reward="shifted", reward_shift=-1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fly(learner, stage=0.0)
+    with pytest.warns(RuntimeWarning, match="recipe trial: ending an episode early pays"):
+        fly(learner, stage=1.0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"reward": "shifted", "reward_shift": -40.0}])

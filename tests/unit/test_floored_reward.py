@@ -4,22 +4,26 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from td3bc_by_hand import algorithm, window
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.off_policy import OffPolicy
+from spike_ctrl.learn.replay_buffer import Widths
 from spike_ctrl.learn.rollout import training_environment
 from spike_ctrl.learn.td3bc import TD3BC
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl.sim.floored_reward import derive
+from spike_ctrl.sim.floored_reward import FlooredReward, derive
 from spike_ctrl.sim.reward import END, START, Coefficients, reward
 from spike_ctrl.sim.reward_terms import RewardTerm
+from spike_ctrl.snn.network import SpikingNetwork
 
 AIRFRAME = airframe.load("crazyflie")
 HOVER = AIRFRAME.hover
 SHIPPED = (resources.folder("config") / "recipes").glob("*.yaml")
-OFF_POLICY = sorted(path.stem for path in SHIPPED if recipes.load(path).algorithm == "td3bc")
+FROM_REWARDS = sorted(path.stem for path in SHIPPED if recipes.load(path).algorithm != "model_gradient")
 
 
 def crashes(environment, steps=400, seed=0):
@@ -46,18 +50,18 @@ def gain_of_one_more_step(rewards, gamma):
     return np.diff(np.concatenate([[0], returns]))
 
 
-@pytest.mark.parametrize("name", OFF_POLICY)
+@pytest.mark.parametrize("name", FROM_REWARDS)
 @pytest.mark.parametrize("stage", [0.0, 0.5, 1.0])
 def test_one_more_step_before_the_crash_never_lowers_the_return(name, stage):
     plan = recipes.find(name)
-    assert plan.td3bc.reward == "floored"
+    assert plan.algorithm != "td3bc" or plan.td3bc.reward == "floored"
     environment = training_environment(plan, AIRFRAME, 64)
     environment.coefficients = plan.task.coefficients(plan.task.stage(stage))
     flights = crashes(environment)
     assert len(flights) > 50
     for root in (1.0, 0.5, 0.25):
         learned = plan.task.floored(HOVER, root)
-        for gamma in (0.0, plan.td3bc.gamma, 1.0):
+        for gamma in (0.0, getattr(plan, plan.algorithm).gamma, 1.0):
             assert min(gain_of_one_more_step(learned(flight), gamma).min() for flight in flights) >= 0
 
 
@@ -125,3 +129,13 @@ def test_the_critics_of_a_floored_recipe_learn_exactly_that():
     sample = window(terminated=[2])
     sample.reward[:, 0] = [1.0, -5.0, -1.0]
     np.testing.assert_allclose(floored.batch(sample).reward[:, 0], learned(np.array([1.0, -5.0, -1.0])), rtol=1e-6)
+
+
+def test_what_is_no_quadrotor_brings_the_worst_and_the_best_of_its_task():
+    plan = recipes.from_dict({"name": "x", "replay": {"capacity": 4096}, "td3bc": {"history": 0}})
+    generator, widths = torch.Generator(), Widths(observation=3, action=1, rotor_speed=0, disturbance=0)
+    given = (plan, None, 1, 0, SpikingNetwork((3, 8, 1), generator=generator), generator, widths)
+    with pytest.raises(ValueError, match=r"^td3bc\.reward: found 'floored', wanted the FlooredReward of the task where no"):
+        OffPolicy(*given)
+    worth = OffPolicy(*given, FlooredReward(-2.0, 0.0)).step_worth(np.array([0.0, -1.0, -2.0, -3.0]))
+    np.testing.assert_allclose(worth, [0.3, 0.15, 0, 0], atol=1e-6)

@@ -53,7 +53,7 @@ class LearnerNode(Node):
         self.rival = RivalWatch(self, "jump_start")
         self.begun = False  # a timer may fire once more after it is destroyed
         self.begin = start_timer(self, 0.1, self.on_begin)
-        self.get_logger().info(f"run {self.run.folder}")
+        self.get_logger().info(f"run {self.run.folder}: recipe {self.learner.recipe.name}")
 
     def on_begin(self) -> None:
         """Give the first leave once simulator and policy listen: two iterations, to fly one and learn from the other."""

@@ -2,8 +2,9 @@
 
 All variants are one recipe with some terms removed. The label of BC is the action in the buffer, as in the paper. Without a
 jump start this would be the policy's own noisy action, so BC alone learns from flights that the guide flew throughout.
-Three more variants use the guide's action at every visited state as the label, which the paper does not do. The last two
-learn the reward as this library did before version 0.2: there a crash ended the costs of living, so that crashing paid.
+Three more variants use the guide's action at every visited state as the label, which is imitation of a teacher that answers
+everywhere (DAgger, Ross et al. 2011); the paper does not do that. The last two learn the reward as this library did before
+version 0.2: there a crash ended the costs of living, so that crashing paid.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ VARIANTS = {
     "TD3BC": {"bc": True, "q": True, "jump": False},
     "TD3": {"bc": False, "q": True, "jump": False},
     "BC": {"bc": True, "q": False, "jump": False, "guide": True},
-    "TD3BC + jump start, guide's label": {"bc": True, "q": True, "jump": True, "label": "guide"},
-    "TD3BC, guide's label": {"bc": True, "q": True, "jump": False, "label": "guide"},
-    "BC, guide's label": {"bc": True, "q": False, "jump": False, "label": "guide"},
+    "TD3BC + jump start, guide's label (DAgger)": {"bc": True, "q": True, "jump": True, "label": "guide"},
+    "TD3BC, guide's label (DAgger)": {"bc": True, "q": True, "jump": False, "label": "guide"},
+    "BC, guide's label (DAgger)": {"bc": True, "q": False, "jump": False, "label": "guide"},
     "TD3BC + jump start, reward of 0.1": {"bc": True, "q": True, "jump": True, "shifted": True},
     "TD3 + jump start, reward of 0.1": {"bc": False, "q": True, "jump": True, "shifted": True},
 }
@@ -114,7 +115,8 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
             "Every variant is the recipe with some terms removed, trained under the reward curriculum, with the recipe's "
             "exploration and hand-over.",
             "The label of BC is the action in the buffer, as in the paper; three variants have the guide's label at every "
-            "visited state instead. BC alone learns from flights that the guide flew throughout.",
+            "visited state instead (`label: guide`): imitation of a teacher that answers everywhere (DAgger). BC alone "
+            "learns from flights that the guide flew throughout.",
             f"Findings compare the frozen evaluation's column {COLUMN.replace('_', ' ')}; returns within {CLEAR:.0f} are "
             "called equal, and a gap that the seeds' deviation covers decides nothing. "
             "The paper's returns are of its own curriculum task: compare orders, not sizes.",
@@ -153,8 +155,8 @@ def findings(scores: dict[str, tuple[float, float]]) -> list[StudyFinding]:
     found.append(
         orders(
             "With the guide's label at every state the jump start still decides.",
-            "TD3BC + jump start, guide's label",
-            "TD3BC, guide's label",
+            "TD3BC + jump start, guide's label (DAgger)",
+            "TD3BC, guide's label (DAgger)",
             theirs=False,
         )
     )
@@ -163,7 +165,12 @@ def findings(scores: dict[str, tuple[float, float]]) -> list[StudyFinding]:
         claim = f"{method} + jump start needs a reward under which living on pays."
         found.append(orders(claim, better, worse, theirs=False))
     found.append(
-        orders("With the guide's label the critics add to BC.", "TD3BC, guide's label", "BC, guide's label", theirs=False)
+        orders(
+            "With the guide's label the critics add to BC.",
+            "TD3BC, guide's label (DAgger)",
+            "BC, guide's label (DAgger)",
+            theirs=False,
+        )
     )
     return found
 

@@ -98,7 +98,7 @@ def _begin_and_train(options: argparse.Namespace) -> int:
             begun = _new_run(**given, about=about)
     except (RunError, ValueError) as error:
         raise UsageError(str(error)) from None
-    print(f"run {begun.folder}", flush=True)
+    print(f"run {begun.folder}: recipe {begun.learner.recipe.name}", flush=True)
     try:
         return _train(begun, begun.learner.recipe.schedule.steps - options.online if options.from_bag else 0)
     except RunError as error:

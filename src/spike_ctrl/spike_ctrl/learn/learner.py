@@ -143,8 +143,9 @@ class Learner:
         watch.receive(self._step_worth(rows.reward), rows.flags)
         if watch.worth is None:
             return
-        self._early_end = None  # it has told once
+        self._early_end = EarlyEndWatch(self.vehicles)  # later in a curriculum it may pay
         if watch.worth < 0:
+            self._early_end = None  # it has told once
             own = isinstance(self.recipe.algorithm, NamedObject)
             wanted = "the reward above a floor (spike_ctrl.sim.floored_reward)" if own else "td3bc.reward: floored"
             warnings.warn(

@@ -20,7 +20,8 @@ CRITICS = {"twin": TwinCritic, "advantage": AdvantageCritic}
 class OffPolicy:
     """Learns from stored flight, whoever flew it; needs no model of the vehicle.
 
-    widths: of the rows; what is not a quadrotor has others, and no airframe.
+    widths: of the rows; what is not a quadrotor has others, and no airframe. floored: what it then learns of the reward; for
+    a quadrotor that follows from the recipe's task. Raises ValueError.
     """
 
     def __init__(
@@ -32,16 +33,15 @@ class OffPolicy:
         actor: nn.Module,
         generator: torch.Generator,
         widths: Widths = QUADROTOR,
+        floored: FlooredReward | None = None,
     ):
         self.recipe, self.generator = recipe, generator
         self.sampler = np.random.default_rng([seed, 2])
         s = recipe.td3bc
-        floored = None
-        if s.reward == "floored":
+        if s.reward == "floored" and floored is None:
             if airframe is None:
-                raise ValueError(
-                    "td3bc.reward: found 'floored', wanted 'shifted' where no airframe tells what a hover earns"
-                )
+                wanted = "wanted the FlooredReward of the task where no airframe tells what a hover earns"
+                raise ValueError(f"td3bc.reward: found 'floored', {wanted}")
             floored = recipe.task.floored(airframe.hover, s.root)
         self.algorithm = self.make_algorithm(actor, CriticInputs(s.history, widths, s.sizes), floored)
         enough = (2 * recipe.replay.window + HISTORY + 1) * vehicles
