@@ -83,3 +83,28 @@ def start_graph(ros_domain_id, tmp_path):
     yield start
     for graph in graphs:
         graph.kill()
+
+
+@pytest.fixture
+def start_policy(ros_domain_id, tmp_path):
+    """start_policy(VEHICLES, "realtime:=true", ..., data=FILE) gives a Talker to snn_policy with these parameters."""
+    import rclpy
+    from policy_talker import Talker, a_checkpoint
+
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(a_checkpoint(1))
+    rclpy.init()
+    talkers = []
+
+    def make(*arguments, data=b"") -> Talker:
+        if data:
+            model.write_bytes(data)
+        talkers.append(Talker(model, *arguments))
+        return talkers[-1]
+
+    yield make
+    for talker in talkers:
+        talker.process.send_signal(signal.SIGINT)
+        talker.process.wait(10)
+        talker.node.destroy_node()
+    rclpy.shutdown()
