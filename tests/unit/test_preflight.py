@@ -334,3 +334,17 @@ def test_the_fence_that_a_flight_leaves_is_refused_inside_the_room_of_a_training
     values = parameter_rules.to_set(GOOD | for_flight, settings, CRAFT, WANTED)
     assert parameter_rules.audit_room(for_flight | values, 5.0, 4.0) == []
     assert parameter_rules.audit_room({"GF_MAX_HOR_DIST": 0.0, "GF_MAX_VER_DIST": 0.0}, 5.0, 4.0) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, set()),
+        ({"MAV_FWDEXTSP": 0}, {"MAV_FWDEXTSP"}),
+        ({"MC_AIRMODE": 2, "THR_MDL_FAC": 0.3}, {"MC_AIRMODE", "THR_MDL_FAC"}),
+        ({"GF_MAX_VER_DIST": 6.0}, {"GF_MAX_VER_DIST"}),
+    ],
+)
+def test_a_training_is_barred_by_a_fence_in_its_room_and_by_commands_that_mean_something_else(changed, found):
+    told = {name: DEFAULT[name] for name in parameter_rules.TRAINING} | changed  # PX4's own defaults pass
+    assert names(parameter_rules.audit_training(told, CRAFT, 5.0, 4.0)) == found

@@ -23,7 +23,7 @@ from spike_ctrl.live_training.room_episodes import RolloutOrder
 from spike_ctrl.px4 import link
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.link import Link
-from spike_ctrl.px4.parameter_rules import FENCE, Unmet, audit_room
+from spike_ctrl.px4.parameter_rules import TRAINING, Unmet, audit_training
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
@@ -64,7 +64,7 @@ class Px4Backend(Node):
         super().__init__("px4_backend")
         p = self.parameters = declare(self, Parameters)
         self.flight, self.connection, signing = on_autopilot(p)
-        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, FENCE)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, TRAINING)
         self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
@@ -101,15 +101,16 @@ class Px4Backend(Node):
 
     @property
     def ready(self) -> bool:
-        """Whether all nodes are there, and the autopilot's fence is around the room; before that nothing takes off."""
+        """Whether all nodes are there, and the autopilot is set up for the room; before that nothing takes off."""
         here = self.missing_since is None and self.rival.clear
-        return self.flight.phase is not ReturnPhase.WAIT or (here and self.fence == [])
+        return self.flight.phase is not ReturnPhase.WAIT or (here and self.barring == [])
 
     @property
-    def fence(self) -> list[Unmet] | None:
-        """What is wrong with the autopilot's fence; None: it has not been told yet."""
-        found = self.companion.parameters
-        return audit_room(found, self.parameters.height, self.parameters.room) if set(FENCE) <= set(found) else None
+    def barring(self) -> list[Unmet] | None:
+        """The autopilot's parameters that bar a training; None: they have not all been told yet."""
+        found, p = self.companion.parameters, self.parameters
+        told = set(TRAINING) <= set(found)
+        return audit_training(found, self.flight.guide.airframe, p.height, p.room) if told else None
 
     @property
     def status(self) -> tuple[Autopilot | None, bool]:
@@ -157,8 +158,8 @@ class Px4Backend(Node):
             if self.ready:
                 self.obey(self.flight.wait(self.last[0] + now - self.last[1], *self.status), now)
             said, self.companion.said = self.companion.said, []
-            inside = self.fence if self.flight.phase is ReturnPhase.WAIT else None
-        for unmet in inside or ():
+            barring = self.barring if self.flight.phase is ReturnPhase.WAIT else None
+        for unmet in barring or ():
             self.get_logger().error(f"nothing takes off: {unmet}", throttle_duration_sec=5.0)
         for words in said:
             self.get_logger().info(f"autopilot: {words.text}")

@@ -110,6 +110,8 @@ def to_set(
 
 
 FENCE = ("GF_MAX_HOR_DIST", "GF_MAX_VER_DIST")
+COMMANDS = ("MAV_FWDEXTSP", "MC_AIRMODE", "THR_MDL_FAC")  # with other values a command means something else, or nothing
+TRAINING = (*FENCE, *COMMANDS)  # what a training on an autopilot reads; its other failsafes are the user's own
 # m. PX4 v1.17 and later correct the home's altitude by single satellite fixes in the first 120 s after a take-off. In PX4's
 # own simulation, with fixes that are .5 m off, it moved by 1 to 2.5 m within seconds in 19 of 20 flights.
 HOME_WANDER = 2.5
@@ -129,6 +131,15 @@ def audit_room(found: Mapping[str, float], height: float, room: float) -> list[U
         for name, needed, where in zip(FENCE, (side, top), ("far corner", "ceiling"), strict=True)
         if name in found and not (found[name] == 0 or found[name] > needed)
     ]
+
+
+def audit_training(found: Mapping[str, float], airframe: Airframe, height: float, room: float) -> list[Unmet]:
+    """What bars a training of this airframe: the fence, as audit_room says, and commands that mean something else.
+
+    found: values of TRAINING by name.
+    """
+    rules = [rule for rule in (_FORWARDED, *_thrust_rules(airframe)) if rule.name in COMMANDS]
+    return [*audit_room(found, height, room), *_unmet(found, rules)]
 
 
 class _Rule(NamedTuple):
@@ -152,9 +163,16 @@ def audit_parameters(
     version: PX4Version | None = None,
 ) -> list[Unmet]:
     """Conditions that the autopilot's parameters do not meet. found: values by name. home: m, ENU; None: the origin."""
+    return _unmet(found, _rules(settings, airframe, wanted, home, version))
+
+
+_FORWARDED = _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points")
+
+
+def _unmet(found: Mapping[str, float], rules: Sequence[_Rule]) -> list[Unmet]:
     unmet: list[Unmet] = []
     missing: dict[str, Unmet] = {}  # by name, of which there may be two rules
-    for rule in _rules(settings, airframe, wanted, home, version):
+    for rule in rules:
         fix = f"set {rule.name} to {rule.value}: {rule.why}"
         value = found.get(rule.name)
         if value is None:
@@ -180,7 +198,7 @@ def _rules(
     vertical = cage.high[2] - z
     stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
     rules = [
-        _Rule("MAV_FWDEXTSP", lambda v: v == 1, "1", "1", "with another value PX4 ignores all set-points"),
+        _FORWARDED,
         _Rule(
             "COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "for this time PX4 keeps flying the last rates"
         ),
