@@ -9,9 +9,13 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.sim import observation
 
 
+LEAD = 0.02  # s: by so much of its way a moving set-point is told ahead. Drag, which nobody sees, keeps each pilot behind it
+
+
 def observed(state: Sample, point: SetPoint | None) -> Floats:
     """The observation float32 (18,) of a state; without a set-point that from its own position and yaw."""
     if point is None:
         point = SetPoint(state.position, yaw=attitude.yaw(state.quaternion))
-    (u, v, w), (a, b, c) = state.velocity, point.velocity
-    return observation.build(state.position, state.quaternion, (u - a, v - b, w - c), state.rates, point.position, point.yaw)
+    (u, v, w), (a, b, c), (x, y, z) = state.velocity, point.velocity, point.position
+    ahead = (x + LEAD * a, y + LEAD * b, z + LEAD * c)
+    return observation.build(state.position, state.quaternion, (u - a, v - b, w - c), state.rates, ahead, point.yaw)
