@@ -9,6 +9,7 @@ import pytest
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import real_flights
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController
 from spike_ctrl.sim.randomisation import Randomisation
@@ -44,11 +45,13 @@ def test_a_guide_that_knows_its_vehicle_loses_none_and_a_motor_that_stands_still
     )
     assert flown.survival == 1.0
     assert flown.rmse_lagged <= flown.rmse < 0.1 and flown.change < 0.05
+    assert flown.lost_after == math.inf and flown.to_dict()["half_lost_after_s"] is None
     fallen = real_flights.follow(
         FunctionController(lambda seen: -np.ones((len(seen), 4))), craft, Randomisation(), 16,
-        real_flights.references()["hover"],
+        Trajectory("hover", lead=0.0),
     )  # fmt: skip
     assert fallen.survival == 0.0 and math.isnan(fallen.rmse)
+    assert math.sqrt(2 / 9.80665) < fallen.lost_after < 0.65  # a fall of LOST, while the rotors run down
 
 
 def test_a_vehicle_that_follows_a_third_of_a_second_late_has_that_lag_and_no_other_error(monkeypatch, craft):
@@ -65,7 +68,7 @@ def test_a_vehicle_that_follows_a_third_of_a_second_late_has_that_lag_and_no_oth
 
 
 def test_the_table_of_three_controllers_fits_eighty_columns():
-    flights = {name: real_flights.RealFlight(0.99, 0.051, 0.043, 0.2, 0.02) for name in real_flights.references()}
+    flights = {name: real_flights.RealFlight(0.99, 0.051, 0.043, 0.2, 0.02, math.inf) for name in real_flights.references()}
     lines = real_flights.table({"models/crazyflie.safetensors": flights, "PID": flights, "RAPTOR": flights}).splitlines()
     assert max(map(len, lines)) <= 80 and sum("circle fast" in line for line in lines) == 3
 

@@ -18,6 +18,8 @@ SUMMARIES = {  # what `spike-ctrl experiment --help` says of each
     "slopes": "behaviour cloning and RL under fixed 2, 50, 100, interval and adaptive slopes",
     "ablation": "behaviour cloning x jump start, and TD3BC, BC, TD3 without it, under the reward curriculum",
     "published": "the recipe as published to its end, its learning curve beside the paper's levels",
+    "offline": "what real flights teach (--from-bag): cloning, TD3BC, recurrent, then flown or tuned in simulation",
     "critics": "values and gradients of the critics against returns and their finite differences",
     "energy": "MACs, ACs, sparsity, footprint and energy of the shipped policies and of an ANN",
 }
+FROM_BAGS = ("offline",)  # those that learn from recorded flights

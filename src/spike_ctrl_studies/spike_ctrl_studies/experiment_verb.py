@@ -14,7 +14,7 @@ from pathlib import Path
 from spike_ctrl._files import output_paths, provenance, ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import end_progress, show_progress
-from spike_ctrl_studies import SUMMARIES
+from spike_ctrl_studies import FROM_BAGS, SUMMARIES
 
 GROUP = "train"
 EXAMPLES = """
@@ -24,6 +24,7 @@ spike-ctrl experiment gradients --workers 2
 spike-ctrl experiment slopes --quick -o runs/experiments/slopes-first
 spike-ctrl experiment ablation --seeds 3 --ray auto
 spike-ctrl experiment energy
+spike-ctrl experiment offline --airframe crazyflie_real --from-bag bags/B2_circle_fast_rep1 bags/B2_circle_fast_rep2
 """
 RANGES = {"seeds": (0, 1000), "workers": (1, 1024)}
 
@@ -39,6 +40,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="", help="a name among config/recipes or a path (default: the experiment's)")
     parser.add_argument("--airframe", default="crazyflie", help="a name among config/airframes or a path to a YAML file")
     parser.add_argument(
+        "--from-bag", nargs="+", default=[], metavar="BAG", help="recorded flights, for the experiments that learn from them"
+    )
+    parser.add_argument(
         "-o", "--output", type=Path, help="folder (default: runs/experiments/NAME-TIME, or the unfinished one)"
     )
     parser.add_argument("--workers", type=int, default=1, help="local processes of one thread each (default: 1)")
@@ -52,13 +56,14 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl_studies import study_runner
     from spike_ctrl_studies.study import ExperimentError, StudyOptions
 
+    _require_bags(options)
     craft = airframe.load(options.airframe)
     craft.require_layout("motors")
     if options.recipe:
         recipes.find(options.recipe).require_fit(craft)
     ranges.require(vars(options), RANGES, "--")
     output_paths.require_folder("--output", options.output or Path("runs"))
-    asked = StudyOptions(options.quick, options.seeds, options.recipe, options.airframe)
+    asked = StudyOptions(options.quick, options.seeds, options.recipe, options.airframe, tuple(options.from_bag))
     origin = {"command": provenance.command(), "commit": provenance.commit()}
     about = {"out": options.output, "stamp": time.strftime("%Y%m%d-%H%M%S"), "origin": origin}
     about |= {"workers": options.workers, "ray": options.ray, "show": show_progress}
@@ -75,3 +80,13 @@ def run(options: argparse.Namespace) -> int:
     print(f"{study_runner.summary(folder)}\n")
     print(f"report: {folder.path / 'report.md'}\nfigures: {folder.path / 'figures.html'}")
     return 0
+
+
+def _require_bags(options: argparse.Namespace) -> None:
+    """An experiment has bags to learn from where it does, and only there."""
+    learns = options.name in FROM_BAGS
+    if learns and not options.from_bag:
+        raise UsageError(f"--from-bag: found none, wanted the bags that experiment {options.name} learns from")
+    if options.from_bag and not learns:
+        found = f"found {len(options.from_bag)} with experiment {options.name}"
+        raise UsageError(f"--from-bag: {found}, wanted none: only {', '.join(FROM_BAGS)} learns from bags")

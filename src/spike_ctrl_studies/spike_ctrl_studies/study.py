@@ -24,12 +24,16 @@ class ExperimentError(ValueError):
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """The options of the user. recipe: "" for the experiment's own. seeds: 0 for the experiment's number of this size."""
+    """The options of the user. recipe: "" for the experiment's own. seeds: 0 for the experiment's number of this size.
+
+    bags: of recorded flights, for an experiment that learns from them.
+    """
 
     quick: bool = False
     seeds: int = 0
     recipe: str = ""
     airframe: str = "crazyflie"
+    bags: tuple[str, ...] = ()
 
 
 class Unit(NamedTuple):

@@ -138,8 +138,7 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     ranges.require({"online": online}, {"online": (0, 10**9)}, "--")
     vehicle = airframes.load(given.get("airframe", "crazyflie"))
     plan.require_fit(vehicle)
-    coefficients = plan.task.coefficients(plan.task.stage(0.0))
-    found = recorded_transitions.gather(bags, vehicle, coefficients, plan.td3bc.label)
+    found = recorded_transitions.gather_for(plan, bags, vehicle)
     held = recorded_transitions.buffer(found, plan.replay.window, plan.td3bc.history)
     for line in found.words:
         print(line)

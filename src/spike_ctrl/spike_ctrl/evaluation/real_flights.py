@@ -50,7 +50,8 @@ class RealFlight(NamedTuple):
     """How 256 vehicles followed one reference.
 
     survival: share that was never lost. rmse, rmse_lagged: m, over the others, as flown and with the best lag taken out.
-    lag: s, that lag. change: mean |change of u| per step.
+    lag: s, that lag. change: mean |change of u| per step. lost_after: s of the reference until half are lost; infinite where
+    they never are.
     """
 
     survival: float
@@ -58,13 +59,13 @@ class RealFlight(NamedTuple):
     rmse_lagged: float
     lag: float
     change: float
+    lost_after: float
 
     def to_dict(self) -> dict[str, float | None]:
         """The figures for machines; null where nobody survived."""
         named = {"survival": self.survival, "rmse_m": self.rmse, "rmse_lag_corrected_m": self.rmse_lagged, "lag_s": self.lag}
-        return {
-            name: value if math.isfinite(value) else None for name, value in (named | {"change_of_u": self.change}).items()
-        }
+        named |= {"change_of_u": self.change, "half_lost_after_s": self.lost_after}
+        return {name: value if math.isfinite(value) else None for name, value in named.items()}
 
 
 def references() -> dict[str, Trajectory]:
@@ -108,14 +109,15 @@ def follow(controller: Controller, airframe: Airframe, spread: Randomisation, ve
     steps = int(RATE_HZ * (path.lead + SECONDS))
     environment, observation = hovering(airframe, vehicles, steps, spread)
     found: FollowedErrors = errors(controller, environment, observation, path)
-    alive = ~(found.distance > LOST).any(0) & np.isfinite(found.error).all((0, 2))
+    strayed = ~(found.distance <= LOST)
+    alive = ~strayed.any(0)
+    lost_after = float(np.quantile(np.where(alive, np.inf, strayed.argmax(0) / RATE_HZ), 0.5, method="higher"))
     if not alive.any():
-        return RealFlight(0.0, math.nan, math.nan, math.nan, float(found.change.mean()))
+        return RealFlight(0.0, math.nan, math.nan, math.nan, float(found.change.mean()), lost_after)
     times = path.lead + (1 + np.arange(len(found.error))) / RATE_HZ
     point = np.array([path.at(t).position for t in times])[:, None]
-    return RealFlight(
-        float(alive.mean()), *lagged_rmse(found.error[:, alive] + point, point), float(found.change[alive].mean())
-    )
+    rmse, change = lagged_rmse(found.error[:, alive] + point, point), float(found.change[alive].mean())
+    return RealFlight(float(alive.mean()), *rmse, change, lost_after)
 
 
 def lagged_rmse(flown: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, finite
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import BagError, bag_origin
@@ -70,6 +71,11 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
         words.append("a flight lacks rotor speeds and disturbance: the critics learn without them, from all bags")
         rows = rows._replace(rotor_speed=np.zeros_like(rows.rotor_speed), disturbance=np.zeros_like(rows.disturbance))
     return Recorded(rows, blind, tuple(words))
+
+
+def gather_for(plan: Recipe, bags: Sequence[Path], airframe: Airframe) -> Recorded:
+    """`gather` for a recipe: rewards by the coefficients of its first stage, labels as its td3bc wants them."""
+    return gather(bags, airframe, plan.task.coefficients(plan.task.stage(0.0)), plan.td3bc.label)
 
 
 def buffer(recorded: Recorded, window: int, history: int = HISTORY) -> SequenceBuffer:
