@@ -8,7 +8,6 @@ from spike_ctrl.flight import attitude
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.sim import observation
 
-
 LEAD = 0.02  # s: by so much of its way a moving set-point is told ahead. Drag, which nobody sees, keeps each pilot behind it
 
 
