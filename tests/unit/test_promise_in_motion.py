@@ -17,7 +17,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.certification import campaign, flight_outcome, moving_scenario
 from spike_ctrl.certification.flight_core import GUIDE, FlightCore
 from spike_ctrl.certification.flight_outcome import outcome
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.granted_setpoint import ACCELERATION
@@ -217,3 +217,14 @@ def test_a_policy_that_keeps_the_vehicle_too_low_is_found_before_the_ground(who)
         for _ in range(400):
             monitor = compare_with_guide(monitor, same, same, here, SetPoint((x, y, z + apart)), limits)
         assert [f.fault for f in check_disagreement(monitor, limits)] == found
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0, 1.0), (0.8, 1.2, 1.0), (1.2, 0.8, 1.2)])
+def test_a_step_of_two_metres_in_the_default_cage_stays_with_the_policy(who, factors):
+    step = Trajectory("step", (0.0, 0.0, 1.0), math.pi / 2, size=2.0, lead=1.0)
+    flight = moving_scenario.draw(20)._replace(
+        family="none", factors=factors, latency=0.0, noise=0.5, wind=(0.0, 0.0, 0.0), start=(0.0, 0.0, 1.0),
+        aims=(moving_scenario.Aim(1.0, step),), faults=(), duration=7.0,
+    )  # fmt: skip
+    core = fly(who, flight)
+    assert core.state.ladder.rung is Rung.SNN and abs(core.steps[-1].position[0] - 2.0) < 0.2

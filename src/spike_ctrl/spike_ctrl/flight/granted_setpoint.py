@@ -61,7 +61,7 @@ def grant(
     if far <= ARRIVED and math.dist(wanted.velocity, before.velocity) <= gain * dt:
         return wanted
     closing = min(CLOSING, math.sqrt(gain / max(far, ARRIVED)))
-    share = PATH_SHARE if on_path else SHARE
+    share = PATH_SHARE if on_path and any(wanted.velocity) else SHARE  # a step is no path to follow
     aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
     u, v, w = slowed(before.position, _towards(before.velocity, aim, gain * dt), share)
     u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
