@@ -52,6 +52,12 @@ ARGUMENTS = [
     ("deviation", float, "0.6", "Largest deviation of the horizontal position that the estimator may tell in the air, m."),
     ("height_deviation", float, "1.0", "The same of the height, m."),
     ("innovation", float, "1.0", "Largest innovation, as a share of what the estimator accepts."),
+    (
+        "velocity_mismatch",
+        float,
+        "0.8",
+        "Most that the velocity may change within .2 s beyond what the accelerometer says, m/s.",
+    ),
     ("remote_control", bool, "true", "A pilot has a remote control; false: the autopilot must fly without one."),
     ("assume", str, "", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it."),
     ("system", int, "1", "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1."),
@@ -67,7 +73,7 @@ ARGUMENTS = [
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
-SHARED = "airframe rate cage height deviation height_deviation innovation assume remote_control"
+SHARED = "airframe rate cage height deviation height_deviation innovation velocity_mismatch assume remote_control"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
 SUPERVISOR = f"{SHARED} model auto adapt trajectory setpoint size period duration record"
 # Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.

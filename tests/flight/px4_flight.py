@@ -54,7 +54,7 @@ class StackOnPX4(VirtualStack):
         self.wanted = parameter_rules.Wanted(remote_control=False)
         self.connection = Connection("udpin:127.0.0.1:14540")
         names = parameter_rules.parameter_names(self.settings, self.craft, self.wanted)
-        self.companion = companion.Companion(Link(), 100.0, names)
+        self.companion = companion.Companion(Link(), 100.0, names, self.settings.force)
         self.guide, self.policy, self.floor = GeometricGuide(self.craft), policy, floor
         self.integral, self.spiking = self.guide.initial_state(1), policy and policy.initial_state()
         at_rest = observation.build((0, 0, 0), (0, 0, 0, 1), (0, 0, 0), (0, 0, 0))  # compiles what is not in the cache

@@ -44,7 +44,7 @@ class VirtualStack:
             self.craft, parameters=READY | (parameters or {}), **{"seed": 1, "noise": 0.5} | (vehicle or {})
         )
         names = parameter_rules.parameter_names(self.settings, self.craft, self.wanted)
-        self.companion = Companion(Link(), 100.0, names)
+        self.companion = Companion(Link(), 100.0, names, self.settings.force)
         self.guide = GeometricGuide(self.craft)
         self.integral = self.guide.initial_state(1)
         self.memory, self.passed, self.state = bridge.BridgeMemory(), bridge.PassedCommand(), SupervisorState()

@@ -4,6 +4,7 @@
 - a velocity that jumps by more than the force explains is told as an innovation, with which the autopilot must land
 - position and velocity that drift together are seen by nothing else
 - without HIGHRES_IMU, by an old or a broken one nothing is known
+- how much is too much, and how long it is remembered and told, are settings of the flight
 """
 
 import math
@@ -16,7 +17,8 @@ from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import campaign, flight_outcome
 from spike_ctrl.certification.flight_core import PARAMETERS
 from spike_ctrl.certification.injected_fault import InjectedFault
-from spike_ctrl.flight.force_consistency import LIMIT, TOLD, ForceCheck
+from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
+from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import dialect
 from spike_ctrl.px4.companion import Companion
@@ -30,13 +32,15 @@ from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 LEVEL, AT_REST = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, GRAVITY)
 ON_ITS_SIDE = (math.sin(math.pi / 4), 0.0, 0.0, math.cos(math.pi / 4))  # rolled by 90 degrees, its up points to the south
 
+LIMITS = ForceLimits()
 
-def states(*velocities, quaternion=LEVEL, force=AT_REST, reset=0):
+
+def states(*velocities, quaternion=LEVEL, force=AT_REST, reset=0, limits=LIMITS):
     check = ForceCheck()
     for n, velocity in enumerate(velocities):
         now = 0.01 * n
         check = check.felt(force, now) if force is not None else check
-        check = check.seen(Sample(n, now, now, (0.0, 0.0, 1.0), quaternion, velocity, (0.0, 0.0, 0.0), reset * n))
+        check = check.seen(Sample(n, now, now, (0.0, 0.0, 1.0), quaternion, velocity, (0.0, 0.0, 0.0), reset * n), limits)
     return check
 
 
@@ -49,14 +53,30 @@ def test_gravity_and_force_make_the_velocity_of_a_fall_and_of_a_vehicle_on_its_s
 
 def test_a_velocity_that_jumps_is_told_for_a_second_as_so_much_of_the_limit():
     check = states((0.0, 0.0, 0.0), (0.9, 0.0, 0.0), *[(0.9, 0.0, 0.0)] * 5)
-    assert check.innovation(math.nan, 0.5) == pytest.approx(0.9 / LIMIT, rel=0.01)
-    assert check.innovation(2.0, 0.5) == 2.0 and check.innovation(0.1, 1.2 + TOLD) == 0.1
+    assert check.innovation(math.nan, 0.5, LIMITS) == pytest.approx(0.9 / LIMITS.velocity, rel=0.01)
+    assert check.innovation(2.0, 0.5, LIMITS) == 2.0 and check.innovation(0.1, 1.2 + LIMITS.told, LIMITS) == 0.1
+
+
+def test_limits_say_from_where_on_how_long_and_for_how_long_a_jump_is_told():
+    jumps = [(0.0, 0.0, 0.0), *[(0.9, 0.0, 0.0)] * 5]
+    wide, long = ForceLimits(velocity=1.0), ForceLimits(told=3.0)
+    assert math.isnan(states(*jumps, limits=wide).innovation(math.nan, 0.1, wide))
+    assert states(*jumps).innovation(0.1, 2.0, LIMITS) == 0.1 < 1 < states(*jumps, limits=long).innovation(0.1, 2.0, long)
+    climbing = [(0.0, 0.0, 0.05 * n) for n in range(41)]  # 5 m/s^2 that no accelerometer feels
+    quick, slow = ForceLimits(memory=0.1), ForceLimits(memory=1.0)
+    assert math.isnan(states(*climbing, limits=quick).innovation(math.nan, 0.4, quick))
+    assert states(*climbing, limits=slow).innovation(math.nan, 0.4, slow) > 1
+
+
+def test_a_limit_out_of_its_range_is_refused_by_name():
+    with pytest.raises(FlightSettingsError, match=r"supervisor: force: memory: found 0.0, wanted 0.02 to 10"):
+        settings_for(airframe.load("sih_quadx"), 100.0, force=ForceLimits(memory=0.0))
 
 
 @pytest.mark.parametrize("changes", [{"force": None}, {"force": (math.nan, 0.0, 0.0)}, {"reset": 1}], ids=str)
 def test_without_a_force_and_across_a_reset_nothing_is_known(changes):
     check = states((0.0, 0.0, 0.0), (5.0, 0.0, 0.0), (5.0, 0.0, 0.0), **changes)
-    assert math.isnan(check.innovation(math.nan, 0.02))
+    assert math.isnan(check.innovation(math.nan, 0.02, LIMITS))
 
 
 def test_both_messages_of_the_accelerometer_are_read():
@@ -69,9 +89,10 @@ def test_both_messages_of_the_accelerometer_are_read():
     assert second == SpecificForce(2.0, pytest.approx((0.1 * GRAVITY, 0.2 * GRAVITY, GRAVITY)))
 
 
-def test_over_the_link_a_sound_estimate_agrees_and_one_that_jumps_in_velocity_is_in_doubt():
+@pytest.mark.parametrize("limit", [0.8, 8.0])
+def test_over_the_link_a_sound_estimate_agrees_and_one_that_jumps_in_velocity_beyond_the_limit_is_in_doubt(limit):
     vehicle = Vehicle(airframe.load("sih_quadx"), 3, PARAMETERS, noise=2.0)
-    companion, told = Companion(Link(), 100.0), []
+    companion, told = Companion(Link(), 100.0, force=ForceLimits(limit)), []
     vehicle.begin_in_the_air((0.0, 0.0, 20.0))
     hover = vehicle.plant.airframe.hover
     jumped = False
@@ -89,7 +110,7 @@ def test_over_the_link_a_sound_estimate_agrees_and_one_that_jumps_in_velocity_is
     before = [innovation for stamp, innovation, jumped in told if stamp > 0.5 and not jumped]
     after = [innovation for _, innovation, jumped in told if jumped]
     assert len(before) > 200 and max(before) <= 0.11  # what the estimator itself tells
-    assert min(after[3:]) > 1.2
+    assert min(after[3:]) > 1.2 if limit < 1.5 else max(after) <= 0.11
 
 
 def test_position_and_velocity_that_lie_together_lead_to_a_landing_by_the_autopilots_own_estimate():

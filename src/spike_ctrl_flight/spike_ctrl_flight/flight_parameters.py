@@ -6,6 +6,7 @@ from spike_ctrl import airframe
 from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsError, settings_for
+from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.px4 import preflight
@@ -32,6 +33,9 @@ class FlightOptions:
     innovation: float = parameter(
         1.0, "Largest innovation, as a share of what the estimator accepts (ESTIMATOR_STATUS).", low=0.1, high=100.0
     )
+    velocity_mismatch: float = parameter(
+        0.8, "Most that the velocity may change within .2 s beyond what the accelerometer says, m/s.", low=0.01, high=100.0
+    )
     assume: str = parameter("", "PX4's version, where it tells none or one that the preflight does not know; empty: ask it.")
     remote_control: bool = parameter(True, "A pilot has a remote control; false: the autopilot must fly without one.")
 
@@ -41,7 +45,8 @@ def flight_settings(options: FlightOptions) -> tuple[Airframe, FlightSettings, W
     try:
         vehicle = airframe.load(options.airframe)
         estimate = EstimateLimits(options.deviation, options.height_deviation, options.innovation)
-        settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate)
+        force = ForceLimits(options.velocity_mismatch)
+        settings = settings_for(vehicle, options.rate, options.cage, options.height, estimate, force)
     except (AirframeError, FlightSettingsError) as error:
         raise NodeParameterError(str(error)) from None
     if options.assume and parse_version(options.assume) not in KNOWN_VERSIONS:

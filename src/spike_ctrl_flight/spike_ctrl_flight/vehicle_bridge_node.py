@@ -66,7 +66,8 @@ class VehicleBridge(Node):
         except (SigningError, ConnectionFault) as error:
             raise NodeParameterError(str(error)) from None
         self.preflight = PreflightReport(self, self.settings, self.airframe, wanted)
-        self.companion = Companion(Link(self.connection.stream, signing, p.system), p.rate, self.preflight.parameter_names())
+        link, names = Link(self.connection.stream, signing, p.system), self.preflight.parameter_names()
+        self.companion = Companion(link, p.rate, names, self.settings.force)
         self.commands = offboard.make(p.link, self, self.connection, self.companion, self.airframe, p.px4)
         self.memory, self.passed = bridge.BridgeMemory(), bridge.PassedCommand()
         self.refused = 0

@@ -193,9 +193,10 @@ class FlightCore:
         """As the companion does it, with HIGHRES_IMU at 50 Hz; nothing of the link's delays is in it."""
         if now - self.force.measured >= IMU_PERIOD - TICK / 2:
             self.force = self.force.felt(self.vehicle.estimator.acceleration, now)
-        self.force, quality = self.force.seen(sample), sample.quality
+        limits, quality = self.settings.force, sample.quality
+        self.force = self.force.seen(sample, limits)
         velocity, *others = quality.innovations
-        if (innovation := self.force.innovation(velocity, now)) == velocity:
+        if (innovation := self.force.innovation(velocity, now, limits)) == velocity:
             return sample
         return sample._replace(quality=quality._replace(innovations=(innovation, *others)))
 

@@ -12,6 +12,7 @@ from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
+from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.flight.geofence import Cage, CageError
 from spike_ctrl.flight.granted_setpoint import ACCELERATION, acceleration
 from spike_ctrl.flight.ladder_state import LadderLimits
@@ -47,6 +48,7 @@ class FlightSettings:
     spooling: float = within(-0.84, -1.0, 0.0)
     state: StateLimits = StateLimits()
     estimate: EstimateLimits = EstimateLimits()
+    force: ForceLimits = ForceLimits()
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
     braking: Braking = Braking()
@@ -95,12 +97,13 @@ def settings_for(
     cage: str = "",
     height: float = 1.0,
     estimate: EstimateLimits = EstimateLimits(),
+    force: ForceLimits = ForceLimits(),
 ) -> FlightSettings:
     """The settings of a flight of this airframe at this rate of control.
 
     cage: corners x,y,z,x,y,z (m) relative to home, after "absolute:" in `odom`; empty for the default box. height: of the
-    take-off (m). estimate: how sure the autopilot's
-    estimator must be. Raises FlightSettingsError.
+    take-off (m). estimate: how sure the autopilot's estimator must be. force: how well its velocity must fit the
+    accelerometer. Raises FlightSettingsError.
     """
     period, climb = 1 / rate_hz, height / LadderLimits().climb_speed
     default, least = StateLimits(), 2 * period
@@ -119,6 +122,7 @@ def settings_for(
                 guide_late_states=default.guide_late_states if rates else default.late_states,
             ),
             estimate=estimate,
+            force=force,
             answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
             cage=_cage(cage),
             acceleration=acceleration(airframe.thrust_to_weight),

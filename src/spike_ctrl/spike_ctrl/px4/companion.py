@@ -17,7 +17,7 @@ import numpy as np
 
 from spike_ctrl.flight.autopilot import Ask, Autopilot, AutopilotLimits, Mode
 from spike_ctrl.flight.estimate_quality import UNKNOWN_FLAGS, UNKNOWN_INNOVATIONS, EstimateQuality
-from spike_ctrl.flight.force_consistency import ForceCheck
+from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import dialect, link_events
 from spike_ctrl.px4.dialect import Landed, messages
@@ -64,12 +64,13 @@ MODES: dict[int, Mode] = {
 class Companion:
     """Keeps up the conversation with one autopilot.
 
-    parameters: names that are requested until they come, and again while disarmed. Samples have tick 0; the bridge numbers
-    them.
+    parameters: names that are requested until they come, and again while disarmed. force: how well a velocity must fit the
+    accelerometer. Samples have tick 0; the bridge numbers them.
     """
 
-    def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = ()):
+    def __init__(self, link: Link, rate_hz: float, parameters: Sequence[str] = (), force: ForceLimits = ForceLimits()):
         self.link, self.rate_hz = link, rate_hz
+        self._force_limits = force
         self.parameters: dict[str, float] = {}
         self.said: list[link_events.StatusText] = []  # the autopilot's texts for people; the reader empties the list
         self.heard: float | None = None
@@ -126,8 +127,9 @@ class Companion:
             0, event.stamp, event.now, event.position, event.quaternion, event.velocity, event.rates,
             event.reset_counter, (self._transport(event.now),) * 3,
         )  # fmt: skip
-        self._force = self._force.seen(sample)
-        innovations = (self._force.innovation(word.innovations[0], event.now), *word.innovations[1:])
+        self._force = self._force.seen(sample, self._force_limits)
+        velocity = self._force.innovation(word.innovations[0], event.now, self._force_limits)
+        innovations = (velocity, *word.innovations[1:])
         self._quality = EstimateQuality(event.horizontal, event.vertical, event.failed, word.flags, innovations)
         sample = sample._replace(quality=self._quality)
         if self._disarmed:
