@@ -313,13 +313,14 @@ def thrust_and_rates(action: Sequence[float], airframe: Airframe) -> tuple[float
     Raises LinkError for an action beyond [-1, 1], AirframeError for an airframe of another layout.
     """
     airframe.require_layout("rates")
-    for name, value in zip(("collective", "roll rate", "pitch rate", "yaw rate"), action, strict=True):
-        if not -1 <= value <= 1:
-            raise LinkError(f"action: {name}: found {value}, wanted -1 to 1")
-    collective, *rates = (float(value) for value in action)
+    collective, roll, pitch, yaw = map(float, action)
+    if not (-1 <= collective <= 1 and -1 <= roll <= 1 and -1 <= pitch <= 1 and -1 <= yaw <= 1):
+        names = ("collective", "roll rate", "pitch rate", "yaw rate")
+        name, value = next((n, v) for n, v in zip(names, action, strict=True) if not -1 <= v <= 1)
+        raise LinkError(f"action: {name}: found {value}, wanted -1 to 1")
     thrust = float(action_mapping.thrust(np.float64(collective), np.float64(airframe.hover)))
-    roll, pitch, yaw = (rate * limit for rate, limit in zip(rates, airframe.max_rates, strict=True))
-    return thrust, (roll, pitch, yaw)
+    a, b, c = airframe.max_rates
+    return thrust, (roll * a, pitch * b, yaw * c)
 
 
 def motor_speeds(action: Sequence[float], airframe: Airframe) -> list[float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from spike_ctrl._files.kernel import FASTMATH
+from spike_ctrl._files.kernel import FASTMATH, spliced
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.frames import Quaternion, Vector, yaw_of
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
@@ -37,6 +37,7 @@ TICK = 0.004  # s; PX4's simulation and rate loop run at 250 Hz
 MAX_RATE = np.float32(6 * math.pi)  # rad/s, of its simulated vehicle
 GYRO_NOISE = (0.14, 0.07, 0.03)  # rad/s, standard deviation of a sample while the motors turn; roll, pitch, yaw
 _LANE, _ZERO = np.uint64(0), np.float32(0.0)
+_collective = spliced(action_mapping.collective)
 _NO_MOTORS = (_ZERO, _ZERO, _ZERO, _ZERO)
 
 
@@ -69,9 +70,9 @@ class Plant:
         # A set-point waits half a tick on average for the next one. The rest of the measured delay is added to the rates.
         self._late = [(0.0, 0.0, 0.0)] * max(0, int((loop.delay - TICK / 2) / TICK + 0.5))
         self._earlier = np.zeros((round(airframe.dead_time / TICK), 4), np.float32)  # commands that wait, the latest first
-        self._constants = np.float32(TICK), self._arms, self._loop, self._extension, self._earlier
+        limits = np.array([airframe.hover, *airframe.max_rates])
+        self._constants = np.float32(TICK), self._arms, self._loop, self._extension, limits, self._earlier
         self._row = self.buffer[:: dynamics.LANES][: GYRO + 3]  # a view of what `state` tells
-        self._hover = np.float64(airframe.hover)
         self.hardest_touchdown = 0.0  # m/s, downwards
 
     def advance(
@@ -93,21 +94,17 @@ class Plant:
         self._late.append(rates)
         rates = self._late.pop(0)
         speed = fitted_rate_loop.speed_of_thrust(self.airframe, thrust)
-        collective = float(action_mapping.collective(np.float64(speed), self._hover))
-        (roll, pitch, yaw), (a, b, c) = rates, self.airframe.max_rates
-        target = collective, roll / a, pitch / b, yaw / c
         direct = _NO_MOTORS if motors is None else tuple(np.float32(u) for u in motors)
-        impact = _advance(self.buffer, *self._constants, target, running, noise, motors is not None, direct)
+        impact = _advance(self.buffer, *self._constants, speed, rates, running, noise, motors is not None, direct)
         self.hardest_touchdown = max(self.hardest_touchdown, impact)
 
     @property
     def state(self) -> PlantState:
         """The true state."""
-        row = self._row.tolist()
+        row = tuple(self._row.tolist())
         return PlantState(
-            tuple(row[POSITION:QUATERNION]), tuple(row[QUATERNION:VELOCITY]), tuple(row[VELOCITY:RATES]),
-            tuple(row[RATES:ROTORS]), tuple(row[GYRO : GYRO + 3]), tuple(row[ROTORS : ROTORS + 4]),
-            tuple(row[COMMAND : COMMAND + 4]),
+            row[POSITION:QUATERNION], row[QUATERNION:VELOCITY], row[VELOCITY:RATES], row[RATES:ROTORS],
+            row[GYRO : GYRO + 3], row[ROTORS : ROTORS + 4], row[COMMAND : COMMAND + 4],
         )  # fmt: skip
 
     def hover_at(self, position: Vector) -> None:
@@ -137,21 +134,17 @@ class Plant:
         """Charge (0..1) and voltage (V) of the airframe's own battery."""
         return float(self.buffer[AT[CHARGE]]), float(self.buffer[AT[VOLTAGE]])
 
-    @property
-    def on_ground(self) -> bool:
-        """Whether the ground carries the vehicle."""
-        return self.buffer[AT[POSITION + 2]] <= 0
-
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer, dt, arms, loop, extension, earlier, target, running, noise, direct, motors):
+def _advance(buffer, dt, arms, loop, extension, limits, earlier, speed, rates, running, noise, direct, motors):
     """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not.
 
-    target: of the rate loop, collective and rates as shares of their limits.
+    speed: command of each rotor. limits: that of the hover, and the highest rates.
     """
     reach = unpack_arms(arms)
-    for i in range(4):
-        buffer[AT[RATE_SETPOINT + i]] = np.float32(target[i])
+    buffer[AT[RATE_SETPOINT]] = np.float32(_collective(speed, limits[0]))
+    for i in range(3):
+        buffer[AT[RATE_SETPOINT + 1 + i]] = np.float32(rates[i] / limits[1 + i])
     if running:
         # The rate loop sees the gyro's noise, the dynamics do not.
         x, y, z = buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]]

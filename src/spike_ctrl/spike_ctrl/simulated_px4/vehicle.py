@@ -31,7 +31,7 @@ from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
 STATUS_PERIOD = 0.5  # s, longest time between two publications of PX4's status
-_DIRECT = RateCommand | MotorCommand  # what needs no cascade
+_DIRECT = (RateCommand, MotorCommand)  # what needs no cascade
 
 Packets = list[tuple[str, bytes]]
 
@@ -163,7 +163,7 @@ class Vehicle:
             charge, voltage = self.plant.battery
             self.battery.measure(charge, voltage + self.estimator.voltage_error())
         landing = self.commander.mode in OWN_MODES or not running
-        self.land_detector.update(self.plant.on_ground, thrust, self.plant.airframe.hover, landing, self.now)
+        self.land_detector.update(self._truth.position[2] <= 0, thrust, self.plant.airframe.hover, landing, self.now)
 
     def _take_arrived(self) -> None:
         """Obey the packets that have arrived by now."""
