@@ -59,6 +59,7 @@ ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
 ASKED = {Ask.OFFBOARD: PX4Mode.OFFBOARD, Ask.HOLD: PX4Mode.AUTO_LOITER, Ask.LAND: PX4Mode.AUTO_LAND}
 GUIDE = Identity("guide", 0)
+RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
 
 
 class Competitors(NamedTuple):
@@ -296,11 +297,11 @@ class FlightCore:
                     self.clock.at(awake, self._take_waiting, name)
                 self.asleep[name] = message
         else:
-            self._step(**news)
+            self._step(news)
 
     def _take_waiting(self, name: str) -> None:
         message, self.asleep[name] = self.asleep[name], None
-        self._step(**{name: message})
+        self._step({name: message})
 
     def _supervise(self) -> None:
         now = self.clock.now
@@ -308,15 +309,12 @@ class FlightCore:
         stepped = self.state.stepped
         quiet = stepped is None or now - stepped > SUPERVISOR_PERIOD / 2 or self.requests or self.target is not None
         if quiet and self.processes.wakes("supervisor", now) <= now:
-            self._step()
+            self._step({})
 
-    def _step(self, **news) -> None:
+    def _step(self, news: dict[str, Any]) -> None:
         now = self.clock.now
-        if "sample" in news:
-            news["sample"] = news["sample"]._replace(received=now)
-        for name in ("guide", "policy", "candidate"):
-            if name in news:
-                news[name] = news[name]._replace(received=now)
+        for name in RECEIVED & news.keys():
+            news[name] = news[name]._replace(received=now)
         requests, target = tuple(self.requests), self.target
         self.requests.clear()
         self.target = None

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
+
 from spike_ctrl.certification.flight_core import ENGAGE, Competitors, FlightCore
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.flight.faults import Rung
@@ -64,7 +66,8 @@ def fly(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple
 def outcome(core: FlightCore) -> FlightOutcome:
     """The outcome of a flight that is over."""
     scenario, low, high = core.scenario, core.settings.cage.low, core.settings.cage.high
-    outside = max(max(max(a - p, p - b) for p, a, b in zip(step.position, low, high, strict=True)) for step in core.steps)
+    flown = np.array([step.position for step in core.steps])
+    outside = float(np.maximum(low - flown, flown - high).max())
     after = [at for at, rung, _ in core.moves if at >= scenario.begin and rung is not Rung.SNN]
     return FlightOutcome(
         scenario.seed,

@@ -61,7 +61,7 @@ def take_policy(
             if inputs.airborne:
                 found += behaviour
     late = check_deadlines(state.policy, inputs.now, limits, Fault.POLICY_SILENT)
-    if broken or any(finding.fault is Fault.POLICY_SILENT for finding in late):
+    if broken or (late and any(finding.fault is Fault.POLICY_SILENT for finding in late)):
         state = state._replace(monitor=Monitor())
     return state, found + late
 

@@ -78,7 +78,9 @@ def choose_command(
     if chosen.commander is not CommandedBy.REST:
         action = settings.with_thrust(action)
         action, found = limit_slew(action, sent.action, settings.answers)
-    return SentCommand(chosen.tick, now, action), chosen._replace(action=action), found
+        if action is not chosen.action:
+            chosen = chosen._replace(action=action)
+    return SentCommand(chosen.tick, now, action), chosen, found
 
 
 def _last(sample: Sample, status: Autopilot, settings: FlightSettings) -> Command:

@@ -72,7 +72,8 @@ def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = Fal
         if found > limit or math.isinf(found):
             return f"{name}: found a deviation of {found:.2f} m, wanted at most {limit:g} m"
     if quality.flags != UNKNOWN_FLAGS:
-        if missing := [name for flag, name in NEEDED.items() if not quality.flags & flag]:
+        if quality.flags & GOOD_FLAGS != GOOD_FLAGS:
+            missing = [name for flag, name in NEEDED.items() if not quality.flags & flag]
             return f"flags: found {quality.flags}, without {', '.join(missing)}"
         if quality.flags & CONSTANT_POSITION and not standing:
             return f"flags: found {quality.flags}: it takes the vehicle for standing"

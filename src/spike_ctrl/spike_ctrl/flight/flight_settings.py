@@ -83,9 +83,9 @@ class FlightSettings:
 
     def with_thrust(self, action: Action) -> Action:
         """The action with at least as much thrust as the autopilot's mixer needs for torques; layout `rates` only."""
-        if self.layout != "rates":
+        if self.layout != "rates" or action[0] >= LEAST_COLLECTIVE:
             return action
-        return max(action[0], LEAST_COLLECTIVE), action[1], action[2], action[3]
+        return LEAST_COLLECTIVE, action[1], action[2], action[3]
 
     def _resting(self, collective: float) -> Action:
         return (collective, 0.0, 0.0, 0.0) if self.layout == "rates" else (collective,) * 4

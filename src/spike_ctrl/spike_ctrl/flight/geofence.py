@@ -56,10 +56,14 @@ class Cage:
         return hash((self.low, self.high, self.margin, self.ground, self.relative))
 
     @cached_property
+    def low_above_ground(self) -> Vector:
+        """The lower corner (m) of the part of the cage above the ground."""
+        return self.low[0], self.low[1], max(self.low[2], self.ground)
+
+    @cached_property
     def centre(self) -> Vector:
         """The middle (m) of the part of the cage above the ground."""
-        low = (*self.low[:2], max(self.low[2], self.ground))
-        x, y, z = ((a + b) / 2 for a, b in zip(low, self.high, strict=True))
+        x, y, z = ((a + b) / 2 for a, b in zip(self.low_above_ground, self.high, strict=True))
         return self.clamp((x, y, z))
 
     def laid(self, home: Vector | None) -> Cage:
@@ -130,7 +134,7 @@ class Cage:
 
     def check_braking(self, sample: Sample, braking: Braking, guided: bool) -> tuple[Finding, ...]:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
-        low = (*self.low[:2], max(self.low[2], self.ground))
+        low = self.low_above_ground
         beyond = braking.beyond(sample.position, sample.velocity, low, self.high)
         if beyond <= 0:
             return ()

@@ -42,7 +42,8 @@ def grant(
     if wanted == before:
         return wanted
     dt = min(max(dt, 0.0), LONGEST)
-    wanted = wanted._replace(yaw=_turned(before.yaw, wanted.yaw, TURN * dt))
+    if (yaw := _turned(before.yaw, wanted.yaw, TURN * dt)) != wanted.yaw:
+        wanted = wanted._replace(yaw=yaw)
     low, high = cage.stopping_box
     most, gain = limits
 

@@ -129,6 +129,8 @@ def _stuck(monitor: Monitor, action: Action, sample: Sample) -> tuple[int, Actio
 
 
 def _count_spike_rates(before: tuple[int, ...], spike_rate: tuple[float, ...], limits: AnswerLimits) -> tuple[int, ...]:
+    if not spike_rate:
+        return ()
     if len(before) != len(spike_rate):
         before = (0,) * len(spike_rate)
     low, high = limits.spike_low, limits.spike_high  # NaN is outside

@@ -24,6 +24,7 @@ from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Facts
+from spike_ctrl.flight.motion_check import JudgedMotion, MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
@@ -71,7 +72,8 @@ def step(
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.
     cage = settings.cage.laid(state.home)
-    found = stalled + found + target_found + clamped + _check_flight(state, inputs, point, cage, settings)
+    motion, flight_found = _check_flight(state, inputs, point, cage, settings)
+    found = stalled + found + target_found + clamped + flight_found
     flying = before is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
     facts = _facts(state, inputs, found + policy_found if flying else found, cage, settings)
     moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
@@ -90,7 +92,7 @@ def step(
     state, status = report_status(state, inputs, settings)
     events = report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
     finished = after.shutting_down and not after.commanding
-    state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
+    state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now, motion=motion)
     return state, SupervisorOutput(after.rung, command, moved.ask, point, accept, events, status, finished)
 
 
@@ -133,45 +135,43 @@ def _accept(
 
     A disarmed vehicle stands on the ground.
     """
-    disarmed = inputs.autopilot is not None and not inputs.autopilot.armed
+    airborne, disarmed = inputs.airborne, inputs.autopilot is not None and not inputs.autopilot.armed
     consistency, contradicting = follow(state.consistency, sample, settings.consistency)
     state = state._replace(
         track=track,
         sample=sample,
         consistency=consistency,
-        wind=wind_estimate.follow(state.wind, state.sample, sample) if inputs.airborne else CALM,
-        doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if inputs.airborne else Doubt(),
+        wind=wind_estimate.follow(state.wind, state.sample, sample) if airborne else CALM,
+        doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample),
         guide=await_answer(state.guide, sample),
         candidate=await_answer(state.candidate, sample),
         home=sample.position if disarmed else state.home,
     )
-    return state, contradicting if inputs.airborne else ()
+    return state, contradicting if airborne else ()
 
 
 def _check_flight(
     state: SupervisorState, inputs: SupervisorInputs, point: SetPoint | None, cage: Cage, settings: FlightSettings
-) -> tuple[Finding, ...]:
+) -> tuple[MotionCheck, tuple[Finding, ...]]:
     """Faults that nodes report, and those of autopilot, geofence and envelope. cage: as it lies over home."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
     sample, airborne = state.sample, inputs.airborne
     if sample is None:
-        return found
+        return state.motion, found
     doubted = state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time
     if doubted and not _is_held_for_it(state):
         found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
     ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
-    if state.home is not None or airborne or not settings.cage.relative:
-        found += cage.check(sample.position)
-    if airborne and flies and not ladder.taking_off:
-        guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > GUIDE_BRAKES
-        found += cage.check_braking(sample, settings.braking, guided)
-    if airborne:
-        following = flies and ladder.recovering is None
-        ground = None if ladder.taking_off or not flies else state.ground
-        found += settings.envelope.check(sample, point if following else None, ground)
-    return found
+    caged = state.home is not None or airborne or not settings.cage.relative
+    under_way = flies and not ladder.taking_off
+    guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > GUIDE_BRAKES
+    followed = point if flies and ladder.recovering is None else None
+    ground = state.ground if under_way else None
+    motion = JudgedMotion(sample, airborne, cage if caged else None, airborne and under_way, guided, followed, ground)
+    check = state.motion.after(motion, settings)
+    return check, found + check.found
 
 
 def _is_held_for_it(state: SupervisorState) -> bool:
@@ -218,6 +218,7 @@ def _facts(
 
 def _is_near_ground(state: SupervisorState) -> bool:
     """Lower than any vehicle that flies. Where the autopilot flies already, the ground may have become lower: False."""
-    if state.ladder.rung > Rung.GUIDE or state.sample is None or state.ground is None:
+    ground = state.ground
+    if state.ladder.rung > Rung.GUIDE or state.sample is None or ground is None:
         return False
-    return state.sample.position[2] - state.ground < CRASH_HEIGHT
+    return state.sample.position[2] - ground < CRASH_HEIGHT

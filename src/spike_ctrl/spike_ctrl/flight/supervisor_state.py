@@ -15,6 +15,7 @@ from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target
@@ -95,6 +96,7 @@ class SupervisorState(NamedTuple):
     granted_at: float = 0.0  # s
     consistency: Consistency = Consistency()
     wind: Wind = CALM
+    motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()
     autopilot: Autopilot | None = None
     stepped: float | None = None  # s, time of the last step

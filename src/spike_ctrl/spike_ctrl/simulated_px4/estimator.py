@@ -43,6 +43,7 @@ DEVIATION, HEIGHT_DEVIATION = 0.2, 0.3  # m, of each axis, and of the height
 DEVIATION_GROWTH = 0.32  # m/s, of each axis
 DRIFT = 0.06  # m/s^2, of the horizontal position
 AIDED_FOR, VALID_FOR = 7.0, 4.4  # s
+_SURE = EstimateQuality(math.sqrt(2) * DEVIATION, HEIGHT_DEVIATION, False, GOOD_FLAGS, (0.1, 0.1, 0.1, 0.1))
 Array = NDArray[np.float64]
 BLOCK = 256  # ticks for which random numbers are drawn at once
 
@@ -81,10 +82,10 @@ class Estimator:
         if not self.satellites or self._lost_for:
             self._lose(draw[9])
         before, self._last_velocity = self._last_velocity or truth.velocity, truth.velocity
-        *found, self.acceleration, self.gyro_noise = _advance(
+        position, quaternion, velocity, self.acceleration, self.gyro_noise = _advance(
             truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned
         )
-        return self._as_trained(truth) if self._errors else StateEstimate(*found, truth.gyro)
+        return self._as_trained(truth) if self._errors else StateEstimate(position, quaternion, velocity, truth.gyro)
 
     def _as_trained(self, truth: PlantState) -> StateEstimate:
         """The estimate with the errors of `sensors`, of an earlier tick where they are late."""
@@ -120,11 +121,13 @@ class Estimator:
     @property
     def quality(self) -> EstimateQuality:
         """What it tells of itself, as PX4 does."""
+        if not self._lost_for:
+            return _SURE
         deviation = math.sqrt(2) * (DEVIATION + DEVIATION_GROWTH * self._lost_for)
         flags = GOOD_FLAGS if self._lost_for <= AIDED_FOR else GOOD_FLAGS & ~AIDED
         if not self.position_valid:
             flags &= ~(POSITION_HORIZONTAL | VELOCITY_HORIZONTAL)
-        return EstimateQuality(deviation, HEIGHT_DEVIATION, False, flags, (0.1, 0.1, 0.1, 0.1))
+        return _SURE._replace(horizontal=deviation, flags=flags)
 
     @property
     def position_valid(self) -> bool:

@@ -38,7 +38,7 @@ MAX_RATE = np.float32(6 * math.pi)  # rad/s, of its simulated vehicle
 GYRO_NOISE = (0.14, 0.07, 0.03)  # rad/s, standard deviation of a sample while the motors turn; roll, pitch, yaw
 _LANE, _ZERO = np.uint64(0), np.float32(0.0)
 _collective = spliced(action_mapping.collective)
-_NO_MOTORS = (_ZERO, _ZERO, _ZERO, _ZERO)
+_NO_MOTORS = (0.0, 0.0, 0.0, 0.0)
 
 
 class PlantState(NamedTuple):
@@ -94,7 +94,7 @@ class Plant:
         self._late.append(rates)
         rates = self._late.pop(0)
         speed = fitted_rate_loop.speed_of_thrust(self.airframe, thrust)
-        direct = _NO_MOTORS if motors is None else tuple(np.float32(u) for u in motors)
+        direct = _NO_MOTORS if motors is None else tuple(map(float, motors))
         impact = _advance(self.buffer, *self._constants, speed, rates, running, noise, motors is not None, direct)
         self.hardest_touchdown = max(self.hardest_touchdown, impact)
 
@@ -154,7 +154,7 @@ def _advance(buffer, dt, arms, loop, extension, limits, earlier, speed, rates, r
         buffer[AT[RATES]], buffer[AT[RATES + 1]], buffer[AT[RATES + 2]] = x, y, z
         if direct:
             for i in range(4):
-                buffer[AT[COMMAND + i]] = motors[i]
+                buffer[AT[COMMAND + i]] = np.float32(motors[i])
             for i in range(3):
                 buffer[AT[RATE_INTEGRAL + i]] = _ZERO  # the loop may take over, and nothing has wound up
     else:

@@ -149,12 +149,12 @@ class Vehicle:
         command, motors = self._control(), None
         if isinstance(command, MotorCommand):
             command, motors = RateCommand(command.thrust, (0.0, 0.0, 0.0)), command.motors
-        self._command, running, thrust = command, self.commander.running, command.thrust
-        flown = (min(max(thrust, 0.0), 1.0), self._command.rates, running, self.estimator.gyro_noise)
+        self._command, running, (thrust, rates) = command, self.commander.running, command
         if self._wind != (wind := (self.parameters["SIH_WIND_N"], self.parameters["SIH_WIND_E"])):
             self._wind = wind
             self.plant.blow(*wind)
-        self.plant.advance(*flown, self.parameters["MC_AIRMODE"], motors)
+        limited, noise = min(max(thrust, 0.0), 1.0), self.estimator.gyro_noise
+        self.plant.advance(limited, rates, running, noise, self.parameters["MC_AIRMODE"], motors)
         self._truth = self.plant.state
         self.farthest = max(self.farthest, math.hypot(*self._truth.position))
         self._estimate = self.estimator.advance(self._truth, running, self.parameters)
@@ -173,13 +173,12 @@ class Vehicle:
             _HANDLERS[received.message.get_msgId()](self, port, received)
 
     def _seen(self) -> CommanderInputs:
-        position, home = self._estimate.position, self.navigator.home
-        ages = self.now - self._setpoint_at, self.now - self._station_at
-        away = math.hypot(position[0] - home[0], position[1] - home[1]), position[2] - home[2]
+        now, (x, y, z), home = self.now, self._estimate.position, self.navigator.home
         roll, pitch = frames.roll_pitch(self._estimate.quaternion)
-        ready, unheard = self.now >= WARM_UP and self.battery.working, not self.radio_works
+        ready, unheard = now >= WARM_UP and self.battery.working, not self.radio_works
         return CommanderInputs(
-            *ages, self.land_detector.landed, ready, self.battery.charge, *away, roll, pitch,
+            now - self._setpoint_at, now - self._station_at, self.land_detector.landed, ready, self.battery.charge,
+            math.hypot(x - home[0], y - home[1]), z - home[2], roll, pitch,
             unheard and self.parameters["COM_RC_IN_MODE"] == 0,
         )  # fmt: skip
 

@@ -1,0 +1,53 @@
+"""Whether the vehicle's place and motion are those of a flight under control: cage, braking, envelope. Pure.
+
+The supervisor steps more often than states come. What was found of a motion is found of an equal one again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.flight.faults import Finding
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.geofence import Cage
+from spike_ctrl.flight.state_checks import Sample
+
+
+class JudgedMotion(NamedTuple):
+    """The last accepted state, and what it is judged by.
+
+    cage: as it lies over home; None: it does not count yet. braked: the autopilot must be able to stop the vehicle inside.
+    guided: the guide has had its time to brake. point: the set-point, None where none is followed. ground: its height (m),
+    None where it is unknown or near for good reason.
+    """
+
+    sample: Sample
+    airborne: bool
+    cage: Cage | None
+    braked: bool
+    guided: bool
+    point: SetPoint | None
+    ground: float | None
+
+    def check(self, settings: FlightSettings) -> tuple[Finding, ...]:
+        """The faults of cage and envelope."""
+        found: tuple[Finding, ...] = ()
+        if self.cage is not None:
+            found = self.cage.check(self.sample.position)
+            if self.braked:
+                found += self.cage.check_braking(self.sample, settings.braking, self.guided)
+        if self.airborne:
+            found += settings.envelope.check(self.sample, self.point, self.ground)
+        return found
+
+
+class MotionCheck(NamedTuple):
+    """A motion and its faults."""
+
+    motion: JudgedMotion | None = None
+    found: tuple[Finding, ...] = ()
+
+    def after(self, motion: JudgedMotion, settings: FlightSettings) -> MotionCheck:
+        """The check of the next motion."""
+        return self if motion == self.motion else MotionCheck(motion, motion.check(settings))
