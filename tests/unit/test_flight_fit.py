@@ -69,10 +69,13 @@ def test_the_battery_sags_and_drains_as_the_simulated_one(found):
     assert battery.endurance == pytest.approx(TRUTH.battery.endurance, rel=0.2)
 
 
-def test_a_flight_held_out_is_predicted_better_than_by_the_prior(flights):
-    found = fit_flights(CRAZYFLIE, flights[:1], held_out=flights[1:])
+def test_a_flight_held_out_is_predicted_better_than_by_the_prior_and_what_is_done_grows(flights):
+    shares = []
+    found = fit_flights(CRAZYFLIE, flights[:1], lambda line, share: shares.append(share), flights[1:])
     assert found.error[0] < 0.5 * found.prior_error[0] and found.error[1] < 0.5 * found.prior_error[1]
     assert "held out" in found.judged
+    known = [share for share in shares if np.isfinite(share)]
+    assert len(known) >= 2 and known == sorted(known) and 0 < known[0] and known[-1] <= 1
 
 
 def test_without_voltage_there_is_no_battery(flights):

@@ -7,8 +7,10 @@ import functools
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
+from spike_ctrl._files.time_left import time_left
 from spike_ctrl.launching.screen import Screen
 
 
@@ -18,6 +20,22 @@ def show_progress(line: str, aside: bool = False) -> None:
     aside: for a verb whose output is a table. Where that is piped, it is piped alone, and the lines go to stderr.
     """
     _screen(sys.stdout, aside).live("", line)
+
+
+def progress_with_time_left(most: bool = False) -> Callable[[str, float], None]:
+    """Shows a line of progress with the time left by the share that is done since now, where that is known.
+
+    most: the share is the least that is done, and so the time is the most that is left. The lines are `aside`.
+    """
+    begun = time.monotonic()
+
+    def show(line: str, share: float) -> None:
+        if share > 0:
+            left = (time.monotonic() - begun) * (1 - share) / share
+            line = f"{'at most ' if most else ''}{time_left(left)} left, {line}"
+        show_progress(line, aside=True)
+
+    return show
 
 
 def show_line(line: str, aside: bool = False) -> None:

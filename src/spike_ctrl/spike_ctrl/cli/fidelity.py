@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import end_progress, show_progress
+from spike_ctrl.cli._terminal import end_progress, progress_with_time_left
 
 GROUP = "recordings"
 EXAMPLES = """
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             ways.insert(2, _lstm(options, flights))
         ways.append(fidelity.judge_whole(f"{craft.name}, no packet lost", craft, flights))
         if options.leave_one_out:
-            ways.append(fidelity.leave_one_out(craft, flights, _progress)[0])
+            ways.append(fidelity.leave_one_out(craft, flights, progress_with_time_left())[0])
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     end_progress()
@@ -77,7 +77,7 @@ def _lstm(options: argparse.Namespace, flights):
     from spike_ctrl.learn.training_process import training_process
 
     with training_process():
-        return judge_lstm(flights, options.lstm_steps, options.seed, _progress)
+        return judge_lstm(flights, options.lstm_steps, options.seed, progress_with_time_left())
 
 
 def _page(options: argparse.Namespace, craft, ways, flights) -> None:
@@ -96,7 +96,3 @@ def _page(options: argparse.Namespace, craft, ways, flights) -> None:
     except OSError as error:
         raise UsageError(f"--output {options.output}: cannot be written ({error.strerror})") from None
     print(f"page: {options.output}\npicture: {picture}")
-
-
-def _progress(line: str) -> None:
-    show_progress(line, aside=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spike_ctrl._files import output_paths, provenance
 from spike_ctrl._files.errors import UsageError
-from spike_ctrl.cli._terminal import end_progress, show_line, show_progress
+from spike_ctrl.cli._terminal import end_progress, progress_with_time_left, show_line
 
 GROUP = "recordings"
 EXAMPLES = """
@@ -94,17 +94,14 @@ def identified(options: argparse.Namespace, name: str):
     base.require_fit(prior)
     print(f"comparing the flight with simulations of {prior.name} ...", flush=True)
     try:
-        found = identification.identify(options.bags, prior, name, _progress, getattr(options, "hold_out", ()), _note)
+        show, hold_out = progress_with_time_left(most=True), getattr(options, "hold_out", ())
+        found = identification.identify(options.bags, prior, name, show, hold_out, _note)
         end_progress()
     except IdentifyError as error:
         raise UsageError(f"{', '.join(map(str, options.bags))}: {error}") from None
     print(f"airframe {prior.name}: {found.windows} windows of {found.steps / 100:g} s are compared")
     print(identification.table(found, prior))
     return found, identification.recipe(found, base)
-
-
-def _progress(line: str) -> None:
-    show_progress(line, aside=True)
 
 
 def _note(line: str) -> None:

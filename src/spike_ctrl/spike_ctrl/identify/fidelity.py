@@ -6,7 +6,7 @@ at a horizon is the mean of its norm over the starts of a flight, then over flig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.identify import Show
 from spike_ctrl.identify.flight_fit import fit_flights
 from spike_ctrl.identify.observed_flight import AHEAD, EVERY, HISTORY, ObservedFlight, require_starts
 from spike_ctrl.identify.open_loop import GROUPS, UNITS, Starts, difference, norms, predict, starts
@@ -22,8 +23,6 @@ from spike_ctrl.sim.environment import RATE_HZ
 HORIZONS = (1, 10, 50, 100)  # steps
 HOLD, CONSTANT = "hold the last state", "constant velocity and rates"
 DRAWS = 2000  # of the bootstrap
-
-Show = Callable[[str], None]
 
 
 class Errors(NamedTuple):
@@ -67,7 +66,8 @@ def leave_one_out(start: Airframe, flights: Sequence[ObservedFlight], show: Show
         others = [other for other in flights if other is not flight]
         crafts.append(fit_flights(start, others).airframe)
         values.append(_of_airframe(crafts[-1], flight))
-        show(f"{number + 1}/{len(flights)} fits, each to the other flights: {flight.name} is judged")
+        share = (number + 1) / len(flights)
+        show(f"{number + 1}/{len(flights)} fits, each to the other flights: {flight.name} is judged", share)
     return Errors("fitted to the other flights", np.array(values)), crafts
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.identify import Show, hide
 from spike_ctrl.identify.flight_windows import Windows
 from spike_ctrl.recordings.recorded_transitions import throttle
 from spike_ctrl.sim import action_mapping, dynamics
@@ -173,8 +174,8 @@ def error(craft: Airframe, prior: Airframe, found: Windows) -> np.ndarray:
     return difference - difference.mean(axis=0)
 
 
-def fit(prior: Airframe, found: Windows, show: Callable[[str], None] = lambda line: None) -> Identification:
-    """Fit all parameters that the windows determine. show: takes lines of progress.
+def fit(prior: Airframe, found: Windows, show: Show = hide) -> Identification:
+    """Fit all parameters that the windows determine.
 
     Every fourth window is not fitted but used to judge the result. Raises ValueError.
     """
@@ -186,7 +187,7 @@ def fit(prior: Airframe, found: Windows, show: Callable[[str], None] = lambda li
     )
 
 
-def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
+def _over_delays(prior: Airframe, found: Windows, show: Show) -> Identification:
     """With the layout `rates`, try each delay of the rate loop: the simulation allows whole substeps only."""
     if prior.rate_loop is None or prior.action_layout != "rates":
         return _narrowed(prior, prior, found, show)
@@ -200,7 +201,7 @@ def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
         start = dataclasses.replace(prior, rate_loop=loop)
         craft, residual, _ = _solve(start, prior, parameters(prior), found, spread, 6)
         costs[count] = float((residual**2).sum()), craft
-        show(f"delay {1e3 * count * step:.1f} ms: error {costs[count][0]:.0f}")
+        show(f"delay {1e3 * count * step:.1f} ms: error {costs[count][0]:.0f}", np.nan)
     count = min(costs, key=lambda key: costs[key][0])
     start = dataclasses.replace(prior, rate_loop=dataclasses.replace(prior.rate_loop, delay=count * step))
     best = _narrowed(start, prior, found, show)
@@ -208,7 +209,7 @@ def _over_delays(prior: Airframe, found: Windows, show) -> Identification:
     return dataclasses.replace(best, estimates=(*best.estimates, about))
 
 
-def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identification:
+def _narrowed(start: Airframe, prior: Airframe, found: Windows, show: Show) -> Identification:
     """Fit. While an interval is too wide, set the least certain parameter to its prior and fit again."""
     every = parameters(prior)
     free, widths = list(every), {}
@@ -218,7 +219,8 @@ def _narrowed(start: Airframe, prior: Airframe, found: Windows, show) -> Identif
             craft, residual, jacobian = _solve(start, prior, free, found, spread, 30)
             spread = np.maximum(error(craft, prior, found).std(axis=(0, 1)), FLOOR)
         shares = dict(zip([p.name for p in free], _half_widths(residual, jacobian, found), strict=True))
-        show(f"{len(free)} parameters: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items()))
+        words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
+        show(f"{len(free)} parameters: {words}", np.nan)
         widest = max(shares.values())
         if widest <= WIDE or len(free) == 1:
             break

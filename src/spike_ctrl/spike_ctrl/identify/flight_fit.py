@@ -11,11 +11,12 @@ ignores its motors; horizons of at most .2 s from a start whose trim the second 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from spike_ctrl.airframe import GRAVITY, Airframe, BatteryModel
+from spike_ctrl.identify import Show, hide
 from spike_ctrl.identify.battery_fit import fit_battery
 from spike_ctrl.identify.fit import Identification, Parameter, ParameterEstimate
 from spike_ctrl.identify.observed_flight import HISTORY, ObservedFlight, require_starts
@@ -115,10 +116,10 @@ def _typical(mean: float) -> BatteryModel:
 def fit_flights(
     prior: Airframe,
     flights: Sequence[ObservedFlight],
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = hide,
     held_out: Sequence[ObservedFlight] = (),
 ) -> Identification:
-    """Fit the airframe to these flights; show: takes lines of progress.
+    """Fit the airframe to these flights. What is told to be done is so at least: a round that gains little is the last.
 
     The errors in the result are those of flights held out, or of the fitted ones where there are none. Raises IdentifyError.
     """
@@ -127,9 +128,14 @@ def fit_flights(
     total = sum(len(flight.starts(1, HORIZONS[-1])) for flight in flights)
     at = starts(flights, max(1, round(total / MOST)), HORIZONS[-1])
     fit, blocks = _Fit(parameters(start, hover), start, at), _blocks(at.flight)
-    craft = start
+    craft, before = start, 0
     for rounds in (ROUNDS, AGAIN):
-        craft = fit.run(levelled(craft, hover, thrust_level(craft, at, blocks)), rounds, show)
+
+        def told(line: str, share: float, before: int = before, rounds: int = rounds) -> None:
+            show(line, (before + share * rounds) / (ROUNDS + AGAIN))
+
+        craft = fit.run(levelled(craft, hover, thrust_level(craft, at, blocks)), rounds, told)
+        before += rounds
     level = thrust_level(craft, at, blocks)
     craft = levelled(craft, hover, level)
     thrust = estimates(start, craft, hover, level)
@@ -177,7 +183,7 @@ class _Fit:
             craft = p.put(craft, float(now + p.scale * change if p.scale else now * np.exp(change)))
         return craft
 
-    def run(self, craft: Airframe, rounds: int, show: Callable[[str], None]) -> Airframe:
+    def run(self, craft: Airframe, rounds: int, show: Show) -> Airframe:
         """The airframe that fits best, from `craft`. What the flights do not tell goes back to the start's value."""
         craft, left = self.descend(craft, rounds, show), len(self.free)
         for _ in range(left):
@@ -186,13 +192,13 @@ class _Fit:
             if not unknown:
                 break
             widest = max(unknown, key=lambda p: shares[p.name])
-            show(f"{widest.name}: not told by these flights, the prior's value is kept")
+            show(f"{widest.name}: not told by these flights, the prior's value is kept", np.nan)
             self.widths[widest.name] = shares[widest.name]
             self.free.remove(widest)
-            craft = self.descend(widest.put(craft, widest.get(self.start)), 3, show)
+            craft = self.descend(widest.put(craft, widest.get(self.start)), 3, lambda line, share: show(line, np.nan))
         return craft
 
-    def descend(self, craft: Airframe, rounds: int, show: Callable[[str], None]) -> Airframe:
+    def descend(self, craft: Airframe, rounds: int, show: Show) -> Airframe:
         damping, now = 1e-3, self.errors(craft)
         cost = _cost(now)
         for number in range(rounds):
@@ -213,7 +219,8 @@ class _Fit:
             damping = max(damping / 6, 1e-5)
             gain, (craft, now) = 1 - _cost(better[1]) / cost, better
             cost = _cost(now)
-            show(f"round {number + 1} of at most {rounds}, error {cost:.4f} of that of constant velocity and rates")
+            line = f"round {number + 1} of at most {rounds}, error {cost:.4f} of that of constant velocity and rates"
+            show(line, (number + 1) / rounds)
             if gain < 3e-4:
                 break
         return craft

@@ -13,7 +13,7 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl.airframe import MAX_DEAD_TIME, Airframe
 from spike_ctrl.evaluation.benchmark import randomised
-from spike_ctrl.identify import IdentifyError, observed_flight
+from spike_ctrl.identify import IdentifyError, Show, hide, observed_flight
 from spike_ctrl.identify.fit import Identification, ParameterEstimate, fit
 from spike_ctrl.identify.flight_fit import fit_flights
 from spike_ctrl.identify.flight_windows import TOPICS, segments, windows
@@ -50,15 +50,15 @@ def identify(
     bags: Sequence[Path],
     prior: Airframe,
     name: str,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = hide,
     hold_out: Sequence[str] = (),
     note: Callable[[str], None] = lambda line: None,
 ) -> Identification:
     """Identify the airframe that flew these bags.
 
-    prior: the airframe to start from. name: of the airframe found. show: takes lines of progress. hold_out: names of bags
-    that only judge the result, for flights by motor commands. note: takes a line for each thing that a bag lacks. Raises
-    BagError if a bag lacks too much, and IdentifyError.
+    prior: the airframe to start from. name: of the airframe found. hold_out: names of bags that only judge the result, for
+    flights by motor commands. note: takes a line for each thing that a bag lacks. Raises BagError if a bag lacks too much,
+    and IdentifyError.
     """
     if unknown := set(hold_out) - {bag.name for bag in bags}:
         raise IdentifyError(f"hold-out {', '.join(sorted(unknown))}: found no such bag, wanted names of the bags given")
@@ -83,7 +83,7 @@ def identify(
 def _of_flights(
     recordings: Sequence[Recording],
     prior: Airframe,
-    show: Callable[[str], None],
+    show: Show,
     hold_out: Sequence[str],
     note: Callable[[str], None],
 ) -> Identification:
@@ -97,7 +97,7 @@ def _of_flights(
     return fit_flights(prior, kept, show, judged)
 
 
-def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Callable[[str], None]) -> Identification:
+def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Show) -> Identification:
     pieces = [piece for recording in recordings for piece in segments(recording, prior)]
     lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
     warm = RATE_LOOP_WARM_UP if prior.action_layout == "rates" else min(MAX_WARM_UP, lag)

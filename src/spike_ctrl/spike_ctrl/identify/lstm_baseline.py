@@ -13,6 +13,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import nn
 
+from spike_ctrl.identify import Show
 from spike_ctrl.identify.fidelity import HORIZONS, Errors
 from spike_ctrl.identify.observed_flight import HISTORY, ObservedFlight
 from spike_ctrl.identify.open_loop import Starts, difference, norms, starts
@@ -39,13 +40,17 @@ class FlightLstm(nn.Module):
         return answered
 
 
-def judge_lstm(flights: Sequence[ObservedFlight], steps: int, seed: int, show: Callable[[str], None]) -> Errors:
+def judge_lstm(flights: Sequence[ObservedFlight], steps: int, seed: int, show: Show) -> Errors:
     """Its errors: the flights in FOLDS parts, each judged by a network that learnt from the others for `steps` updates."""
     parts = np.arange(len(flights)) % min(FOLDS, len(flights))
     values: list[np.ndarray | None] = [None] * len(flights)
     for part in np.unique(parts):
         learnt = starts([flight for flight, p in zip(flights, parts, strict=True) if p != part], 5, AHEAD)
-        predict = _train(learnt, steps, seed, lambda line, part=part: show(f"LSTM {part + 1} of {parts.max() + 1}: {line}"))
+
+        def told(line: str, share: float, part: int = part, count: int = parts.max() + 1) -> None:
+            show(f"LSTM {part + 1} of {count}: {line}", (part + share) / count)
+
+        predict = _train(learnt, steps, seed, told)
         for number in np.flatnonzero(parts == part):
             at = starts([flights[number]], 5, AHEAD)
             seen = at.state[[HISTORY + h for h in HORIZONS]]
@@ -53,7 +58,7 @@ def judge_lstm(flights: Sequence[ObservedFlight], steps: int, seed: int, show: C
     return Errors(NAME, np.array(values))
 
 
-def _train(at: Starts, steps: int, seed: int, show: Callable[[str], None]) -> Callable[[Starts], np.ndarray]:
+def _train(at: Starts, steps: int, seed: int, show: Show) -> Callable[[Starts], np.ndarray]:
     """Train a network; gives a function from starts to states (H, W, 13)."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -72,7 +77,7 @@ def _train(at: Starts, steps: int, seed: int, show: Callable[[str], None]) -> Ca
         descend_(optimiser, loss, network)
         schedule.step()
         if (step + 1) % 100 == 0:
-            show(f"step {step + 1} of {steps}, error {loss.item():.3f}")
+            show(f"step {step + 1} of {steps}, error {loss.item():.3f}", (step + 1) / steps)
 
     def predict(other: Starts) -> np.ndarray:
         seen = ((_inputs(other) - middle) / spread).astype(np.float32)
