@@ -123,12 +123,16 @@ def test_a_proxy_comes_to_do_what_the_spiking_actor_does():
 
 
 def test_a_population_answers_most_where_its_field_stands_and_steps_as_it_unrolls():
-    module = PopulationCoded(18, 4, torch.Generator().manual_seed(0), hidden=(16, 8), fields=5)
+    module = PopulationCoded(
+        18, 4, torch.Generator().manual_seed(0), hidden=(16, 8), fields=5
+    )  # at 0, 1/4 and all of the reach
     at = torch.zeros(18)
     at[0] = 1.5  # the outermost field of the position's x
     activity = module.activity(at).detach().reshape(18, 5)
     assert activity[0].argmax() == 4 and activity[0, 4] == pytest.approx(1)
-    assert activity[1].argmax() == 2 and activity[1, 1] == pytest.approx(np.exp(-0.5), rel=1e-6)
+    assert activity[1].argmax() == 2 and activity[1, 1] == pytest.approx(activity[1, 3].item(), rel=1e-6)
+    # The field at 1/4 of the reach is 1/4 away from 0, and its neighbours are 1/4 and 3/4 away.
+    assert activity[1, 1] == pytest.approx(np.exp(-((0.25 / 0.5) ** 2) / 2), rel=1e-6)
     observation = torch.randn(12, 3, 18, generator=torch.Generator().manual_seed(1))
     at_once, _, _ = module.unroll(observation, module.initial_state(3), 5.0)  # by the fused kernel
     state = module.initial_state(3)

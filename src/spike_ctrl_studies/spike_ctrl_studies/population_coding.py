@@ -1,9 +1,10 @@
 """A spiking network that sees each number of the observation as the activity of a population of receptive fields.
 
 After the population-coded actors of Tang et al. (2020): each input x has `fields` Gaussian fields of learned centre and
-width, whose activities exp(-((x - centre) / width)^2 / 2) are what the network is given.
+width, whose activities exp(-((x - centre) / width)^2 / 2) are what the network is given. They stand closer together around
+0, where a hover takes place.
 
-    network: {class: spike_ctrl_studies.population_coding:PopulationCoded, fields: 5, hover: 0.3}
+    network: {class: spike_ctrl_studies.population_coding:PopulationCoded, fields: 9, hover: 0.3}
 """
 
 from __future__ import annotations
@@ -35,15 +36,19 @@ class PopulationCoded(nn.Module):
         outputs: int,
         generator: torch.Generator,
         hidden: Sequence[int] = (256, 128),
-        fields: int = 5,
+        fields: int = 9,
         hover: float = 0.3,
     ):
         super().__init__()
         if inputs != SIZE:
             raise ValueError(f"inputs: found {inputs}, wanted {SIZE}: the observation of a quadrotor")
         self.slope = 5.0
-        self.centre = nn.Parameter(REACH[:, None] * torch.linspace(-1, 1, fields))
-        self.width = nn.Parameter((REACH[:, None] * 2 / (fields - 1)).repeat(1, fields))
+        share = torch.linspace(-1, 1, fields)
+        share = share * share.abs()
+        gap = share.diff()
+        beside = torch.cat([gap[:1], (gap[1:] + gap[:-1]) / 2, gap[-1:]])  # the mean distance to the neighbours
+        self.centre = nn.Parameter(REACH[:, None] * share)
+        self.width = nn.Parameter(REACH[:, None] * beside)
         bias = [math.atanh(hover)] * outputs
         self.network = SpikingNetwork((inputs * fields, *hidden, outputs), generator=generator, output_bias=bias)
 
