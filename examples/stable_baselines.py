@@ -22,10 +22,13 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import spike_ctrl
 from spike_ctrl.evaluation.evaluation_result import table
+from spike_ctrl.sim.floored_reward import derive
+from spike_ctrl.sim.reward import Coefficients
 
-SCALE = 0.1  # of the reward, so that returns are of the size that the value network starts with
-# A second point for each step alive, or far from the set-point a crash would end a loss.
-TASK = {"box": 1.5, "reward": {"survive": 2.0}}
+BOX = 1.5  # m
+HOVER = spike_ctrl.Airframe.load("crazyflie").hover
+# How far the reward lies above that of standing at the wall: never less than 0, or a crash would end a loss.
+LEARNED = derive([Coefficients()], BOX, HOVER)
 
 
 class Vehicles(VecEnv):
@@ -51,7 +54,7 @@ class Vehicles(VecEnv):
                 infos[vehicle]["TimeLimit.truncated"] = bool(truncated[vehicle])
             first, _ = self.environment.reset(options={"reset_mask": ended})
             observation = np.where(ended[:, None], first, observation)
-        return observation, SCALE * reward, ended, infos
+        return observation, LEARNED(reward), ended, infos
 
     def close(self) -> None:
         self.environment.close()
@@ -72,13 +75,12 @@ class Vehicles(VecEnv):
 def train(steps: int, seed: int, vehicles: int = 256) -> PPO:
     """A policy MLP 18-64-64-4 after so many steps of all vehicles together."""
     torch.set_num_threads(1)  # as fast for networks of this size
-    environment = gymnasium.make_vec("spike_ctrl/Position-v0", num_envs=vehicles, **TASK)
+    environment = gymnasium.make_vec("spike_ctrl/Position-v0", num_envs=vehicles, box=BOX)
     model = PPO(
         "MlpPolicy", Vehicles(environment, seed), n_steps=32, batch_size=1024, n_epochs=3, gamma=0.99, clip_range=0.3,
         learning_rate=lambda left: 1e-3 * left, policy_kwargs={"log_std_init": -0.7}, seed=seed, device="cpu",
     )  # fmt: skip
-    hover = 2 * spike_ctrl.Airframe.load("crazyflie").hover - 1
-    torch.nn.init.constant_(model.policy.action_net.bias, hover)
+    torch.nn.init.constant_(model.policy.action_net.bias, 2 * HOVER - 1)
     return model.learn(steps)
 
 
