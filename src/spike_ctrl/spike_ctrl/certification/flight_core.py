@@ -164,6 +164,7 @@ class FlightCore:
             return True
         if self.vehicle.commander.mode is not PX4Mode.AUTO_LOITER or math.hypot(*self.vehicle.truth.velocity) > AT_REST:
             self._rests_since = self.vehicle.now
+            return False
         return self.vehicle.now - max(self._rests_since, self._begin) > RESTS
 
     def between(self, span: tuple[float, float]) -> float:

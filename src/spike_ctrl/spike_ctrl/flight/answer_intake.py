@@ -103,6 +103,8 @@ def compare_answers(
 
     On the ground nothing is compared. guide_before: the guide's latest answer before this step.
     """
+    if inputs.policy is None and inputs.guide is None and inputs.candidate is None:
+        return state, ()
     guide, sample, limits = state.guide.latest, state.sample, settings.answers
     if guide is None or sample is None or not inputs.airborne:
         return state, ()

@@ -33,7 +33,7 @@ class QueueWatch(NamedTuple):
         if self.stamp is None or stamp < self.stamp or self.stood >= STOOD:
             return QueueWatch(VehicleClock(stamp - at), stamp, at), 0.0
         drift = DRIFT * min(max(at - self.at, 0.0), LONGEST)
-        delay = max(self.clock.delay(stamp, at), 0.0)
-        clock = self.clock.followed(stamp, at, drift, LONGEST)
+        found = self.clock.delay(stamp, at)
+        clock, delay = self.clock.followed(stamp, at, found, drift, LONGEST), max(found, 0.0)
         stood = self.stood + 1 if delay > drift and delay >= self.before - drift else 0
         return QueueWatch(clock, stamp, at, delay, stood), delay

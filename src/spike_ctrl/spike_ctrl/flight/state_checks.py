@@ -151,7 +151,8 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     shift = track.shift
     if last is not None and origin_moved:
         shift = _sum(track.shift, origin_shift(last, sample, sample.stamp - last.stamp))
-    clock, accepted_at = track.clock.followed(sample.stamp, sample.received, drift, limits.delay), track.accepted_at
+    clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay)
+    accepted_at = track.accepted_at
     frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
     if frozen is not None or max(sample.ages) > limits.guide_age:
         track = StateTrack(sample, accepted_at, clock, unchanged, others_changed, track.late, 0, shift)

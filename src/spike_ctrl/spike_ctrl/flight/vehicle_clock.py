@@ -27,11 +27,11 @@ class VehicleClock(NamedTuple):
         """How much later (s) a state came than the least delayed one. Negative where its stamp is ahead of that."""
         return 0.0 if self.lead is None else self.lead - (stamp - received)
 
-    def followed(self, stamp: float, received: float, drift: float, most: float) -> VehicleClock:
-        """The clock after an accepted state. drift: how far (s) the clocks may have drifted apart since the state before.
+    def followed(self, stamp: float, received: float, delay: float, drift: float, most: float) -> VehicleClock:
+        """The clock after an accepted state with this `delay`. drift: how far (s) the clocks may have drifted apart since
+        the state before.
 
         The lead shrinks by at most `drift` per state. most: upper bound (s) of the remembered decay.
         """
-        delay = self.delay(stamp, received)
         decay = min(max(DECAY_MEMORY * self.decay + min(delay, drift), 0.0), most)
         return VehicleClock(stamp - received + max(delay - drift, 0.0), decay)

@@ -142,7 +142,8 @@ class Pilot:
         voltage: of the battery, or (N,), V, for policies that see it; None: unknown.
         """
         assert self.flown is not None
-        all_first = np.count_nonzero(first) == len(first)
+        count = np.count_nonzero(first)
+        all_first, starting = count == len(first), first if count else None
         cause = "" if lockstep else self._broken(tick, len(first), all_first, now, waited)
         if cause:
             self._cause, self._left = cause, self.warm_up
@@ -168,10 +169,10 @@ class Pilot:
             self.flown, self.state = self.predecessor, self._predecessor_state
             self.predecessor, self._returns = None, False
         if self.successor is not None:
-            self._fly_successor(first, observation, counts)
+            self._fly_successor(starting, observation, counts)
         if self.predecessor is not None:
-            self._fly_predecessor(first, observation)
-        action, after = _step(self.flown.policy, observation, first, self.state)
+            self._fly_predecessor(starting, observation)
+        action, after = _step(self.flown.policy, observation, starting, self.state)
         if np.count_nonzero(np.isfinite(action)) < action.size:
             return PilotAnswer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
         self.state, self.tick, self._time = after, tick, now
@@ -206,7 +207,7 @@ class Pilot:
             return ""
         return f"tick {tick} waited {1e3 * waited:.0f} ms in a queue, wanted at most {1e3 * self.max_age:.0f} ms"
 
-    def _fly_successor(self, first: NDArray[Any], observation: NDArray[Any], counts: bool) -> None:
+    def _fly_successor(self, starting: NDArray[Any] | None, observation: NDArray[Any], counts: bool) -> None:
         """One step of the checkpoint that is to take over.
 
         After its warm-up it takes over at this tick. Where successors are judged it waits to be accepted, and until then its
@@ -216,7 +217,7 @@ class Pilot:
         warm = self._successor_steps >= self.warm_up
         if not warm or (self.judged and not self._accepted):
             policy = self.successor.policy
-            action, self._successor_state = _step(policy, observation, first, self._successor_state)
+            action, self._successor_state = _step(policy, observation, starting, self._successor_state)
             self._successor_steps += counts
             if warm and self.judged:
                 self.candidate = Candidate(self.successor, action, policy.spike_rates(self._successor_state))
@@ -226,14 +227,14 @@ class Pilot:
         self.flown, self.state, self._left = self.successor, self._successor_state, 0
         self.successor, self._successor_state, self._accepted = None, None, False
 
-    def _fly_predecessor(self, first: NDArray[Any], observation: NDArray[Any]) -> None:
+    def _fly_predecessor(self, starting: NDArray[Any] | None, observation: NDArray[Any]) -> None:
         """One step of the checkpoint that flew before, so that its state is there if it has to take over again."""
         assert self.predecessor is not None
         self._predecessor_steps += 1
         if self._predecessor_steps > PROBATION:
             self.predecessor, self._predecessor_state, self._returns = None, None, False
             return
-        _, self._predecessor_state = _step(self.predecessor.policy, observation, first, self._predecessor_state)
+        _, self._predecessor_state = _step(self.predecessor.policy, observation, starting, self._predecessor_state)
 
 
 def same_state(one: Policy, other: Policy) -> bool:
@@ -252,10 +253,10 @@ def _arrays(state: Any) -> Iterator[NDArray[Any]]:
         yield state
 
 
-def _step(policy: Policy, observation: NDArray[Any], first: NDArray[Any], state: Any) -> tuple[NDArray[Any], Any]:
-    """One step for all vehicles; those whose episode starts begin from the initial state."""
+def _step(policy: Policy, observation: NDArray[Any], starting: NDArray[Any] | None, state: Any) -> tuple[NDArray[Any], Any]:
+    """One step for all vehicles. starting (N,): those whose episode starts; None: of none it does."""
     if state is None:
-        state = policy.initial_state(len(first))
-    elif np.count_nonzero(first):
-        state = policy.reset_rows(state, first)
+        state = policy.initial_state(len(observation))
+    elif starting is not None:
+        state = policy.reset_rows(state, starting)
     return policy.step(observation, state)
