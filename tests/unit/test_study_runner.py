@@ -351,5 +351,5 @@ def test_experiments_name_their_units_for_files_and_without_doubles():
 
 
 def test_an_unknown_experiment_is_refused_by_name():
-    with pytest.raises(ExperimentError, match="experiment: found 'nonsense', wanted one of headline, methods, gradients"):
+    with pytest.raises(ExperimentError, match="experiment: found 'nonsense', wanted one of headline, methods, additions"):
         study.find("nonsense")
