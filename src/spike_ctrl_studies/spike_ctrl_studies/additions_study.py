@@ -62,7 +62,7 @@ ADDITIONS = {
     "proxy target": Addition({"algorithm": f"{HERE}.proxy_target:ProxyTarget"}),
     "noisy inputs": Addition({"task": {"randomisation": {"noise": 1.0}}}),
     "population-coded inputs": Addition({"network": {"class": f"{HERE}.population_coding:PopulationCoded"}}),
-    "model gradient": Addition({}, "default"),
+    "model gradient": Addition({}, "default", "model gradient"),
     "short-horizon actor-critic": Addition(
         {"algorithm": f"{HERE}.short_horizon:ShortHorizon", "model_gradient": {"segment": 32, "episode_segments": 6}},
         "default",
@@ -154,10 +154,12 @@ def _row(name: str, runs: list[Lines]) -> dict[str, str]:
 
 
 def _curves(groups: dict[str, list[Lines]]) -> Figure:
-    lines = []
+    lines: dict[str, list] = {"td3bc": [], "default": []}
     for colour, (name, runs) in enumerate(groups.items()):
         curves = [training_run.curve(run) for run in runs]
         xs = [[x / 1e6 for x in curve["steps"]] for curve in curves]
-        lines.append(mean_line(name, xs, [curve["return"] for curve in curves], colour))
-    panel = Panel("Against environment steps", "environment steps (million)", "validation return", lines)
-    return Figure("additions", "Return of the spiking policy alone while it learns (1.5 m box, start coefficients)", [panel])
+        line = mean_line(name, xs, [curve["return"] for curve in curves], colour)
+        lines[ADDITIONS[name].recipe].append(line)
+    about = ("environment steps (million)", "validation return")
+    panels = [Panel("Additions to td3bc", *about, lines["td3bc"]), Panel("On the model", *about, lines["default"])]
+    return Figure("additions", "Return of the spiking policy alone while it learns (1.5 m box, start)", panels)
