@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from output import Output, executable
@@ -13,7 +14,10 @@ from spike_ctrl.launching.installed import flight_middleware
 
 def udp_addresses(process: int) -> set[str]:
     """The addresses that the process hears UDP at."""
-    held = {os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir()}
+    held = set()
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # a starting node closes files as well
+            held.add(os.readlink(file))
     rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
     mine = [row[1].split(":")[0] for row in rows if f"socket:[{row[9]}]" in held]
     return {socket.inet_ntoa(struct.pack("=I", int(address, 16))) for address in mine}
