@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,7 +10,8 @@ from spike_ctrl._files import resources
 from spike_ctrl._files.resources import prefixes
 from spike_ctrl.launching.substitutions import LaunchError
 
-DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # Fast DDS 3 of Kilted, 2 of Jazzy
+# The wheel of Fast DDS 3 (Kilted) or 2 (Jazzy), and the variable that it reads; 3 prints a warning of that of 2.
+DDS_PROFILES = {"ros-fastdds": "FASTDDS_DEFAULT_PROFILES_FILE", "ros-fastrtps": "FASTRTPS_DEFAULT_PROFILES_FILE"}
 
 
 def become(package: str, name: str, parameters: dict[str, object]) -> NoReturn:
@@ -31,8 +33,16 @@ def executable(package: str, name: str, places: list[Path]) -> str:
 
 
 def dds_profile(name: str) -> dict[str, str]:
-    """Environment variables that make Fast DDS take one of the shipped profiles."""
-    return dict.fromkeys(DDS_PROFILES, str(resources.find("config", name)))
+    """Environment variables that make Fast DDS take one of the shipped profiles: both where it is not of our wheels."""
+    held = [variable for wheel, variable in DDS_PROFILES.items() if _installed(wheel)]
+    return dict.fromkeys(held or DDS_PROFILES.values(), str(resources.find("config", name)))
+
+
+def _installed(wheel: str) -> bool:
+    try:
+        return bool(metadata.version(wheel))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def environment() -> dict[str, str]:
