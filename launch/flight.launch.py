@@ -15,7 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.flight import realtime_scheduling
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import profile_variables
 
 ARGUMENTS = [
     # name, type, default, description
@@ -213,7 +213,7 @@ def viewer(context):
 def generate_launch_description():
     # With another discovery range rmw_fastrtps would add its own transports to those of the profile.
     middleware = {
-        **dict.fromkeys(DDS_PROFILES, LaunchConfiguration("dds_profile")),
+        **dict.fromkeys(profile_variables(), LaunchConfiguration("dds_profile")),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
     }
 

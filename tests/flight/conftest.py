@@ -8,9 +8,9 @@ import rclpy
 from hangar import ADAPTING, LINK, MOTORS, PLAIN, Hangar
 from rehearsal import PROFILE, may_be_real_time
 
-from spike_ctrl.launching.installed import DDS_PROFILES
+from spike_ctrl.launching.installed import profile_variables
 
-os.environ.update(dict.fromkeys(DDS_PROFILES, str(PROFILE)), ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT")
+os.environ.update(dict.fromkeys(profile_variables(), str(PROFILE)), ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT")
 FLIGHTS = {"flight": {"kind": PLAIN}, "unruly_flight": {"kind": PLAIN, "unruly": True}, "link_flight": {"kind": LINK},
            "motor_flight": {"kind": MOTORS},
            "unruly_motor_flight": {"kind": MOTORS, "unruly": True}, "adapting_flight": {"kind": ADAPTING}}  # fmt: skip

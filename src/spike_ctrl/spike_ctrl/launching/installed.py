@@ -33,9 +33,14 @@ def executable(package: str, name: str, places: list[Path]) -> str:
 
 
 def dds_profile(name: str) -> dict[str, str]:
-    """Environment variables that make Fast DDS take one of the shipped profiles: both where it is not of our wheels."""
+    """Environment variables that make Fast DDS take one of the shipped profiles."""
+    return dict.fromkeys(profile_variables(), str(resources.find("config", name)))
+
+
+def profile_variables() -> list[str]:
+    """The variables that Fast DDS may read the path of a profile from: both where it is not of our wheels."""
     held = [variable for wheel, variable in DDS_PROFILES.items() if _installed(wheel)]
-    return dict.fromkeys(held or DDS_PROFILES.values(), str(resources.find("config", name)))
+    return held or list(DDS_PROFILES.values())
 
 
 def _installed(wheel: str) -> bool:
