@@ -73,18 +73,10 @@ ADDITIONS = {
 
 def plan(name: str, addition: Addition, craft: airframe.Airframe) -> Recipe:
     """The recipe of a variant. Its own network has no bias to trim, and none of the others is trimmed either."""
-    data = recipes.to_dict(training_run.find_recipe(addition.recipe))
-    for key, value in addition.changes.items():
-        data[key] = _laid_over(data[key], value) if isinstance(value, dict) and "class" not in value else value
-    if "class" in data["network"]:
+    data = {"base": addition.recipe, "name": safe(name), **addition.changes}
+    if "network" in data:
         data["network"] = {"slope": {"kind": "fixed", "k": 5.0}, "hover": at_hover(craft)} | data["network"]
-    data["schedule"].pop("hover_trim", None)
-    return recipes.from_dict(data | {"name": safe(name)}, f"variant {name}")
-
-
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = {key: _laid_over(below[key], value) if isinstance(value, dict) else value for key, value in above.items()}
-    return below | merged
+    return recipes.from_dict(data | {"schedule": {"hover_trim": False}}, f"variant {name}")
 
 
 def units(options: StudyOptions) -> list[Unit]:

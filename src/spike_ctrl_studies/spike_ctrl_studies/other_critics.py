@@ -41,13 +41,9 @@ class ManyCritics(TD3BC):
 
     drawn: int
 
-    @torch.no_grad()
-    def targets(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def next_value(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         some = torch.randperm(self.critic_target.members, generator=generator)[: self.drawn]
-        value = self.critic_target(batch.privileged[1:], _noisy(self, own, generator)[1:])[some].amin(0)
-        return lambda_returns(
-            batch.reward, batch.terminated, value, self._following(batch), self.settings.gamma, self.settings.td_lambda
-        )
+        return self.critic_target(batch.privileged[1:], self.noisy(own, generator)[1:])[some].amin(0)
 
     def opinion(self, privileged: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         return self.critic(privileged, action).mean(0)
@@ -92,7 +88,7 @@ class QuantileCritics(TD3BC):
     def _atoms(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Quantiles of the target, [L, B, M]."""
         s = self.settings
-        found = self.critic_target(batch.privileged[1:], _noisy(self, own, generator)[1:])
+        found = self.critic_target(batch.privileged[1:], self.noisy(own, generator)[1:])
         kept = found.movedim(0, -2).flatten(-2).sort(-1).values[..., : -self.left_out * self.critic_target.members]
         mean = kept.mean(-1)
         target = lambda_returns(batch.reward, batch.terminated, mean, self._following(batch), s.gamma, s.td_lambda)
@@ -151,7 +147,7 @@ class WithoutTargets(TD3BC):
             own = actors.unroll(self.actor, batch.observation, state, slope)[0]
         both = torch.cat([batch.privileged[:-1], batch.privileged[1:]])
         self.critic.train()
-        found = self.critic(both, torch.cat([batch.action, _noisy(self, own, generator)[1:]]))
+        found = self.critic(both, torch.cat([batch.action, self.noisy(own, generator)[1:]]))
         self.critic.eval()
         value, following = found.chunk(2, 1)
         least = following.detach().amin(0)
@@ -198,10 +194,3 @@ class GuidesValue(OffPolicy):
     def update(self, progress: float, k: float, average: Any) -> dict[str, float]:
         self.algorithm.of_guide = progress < self.recipe.td3bc.q_from
         return super().update(progress, k, average)
-
-
-def _noisy(algorithm: TD3BC, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The target actor's actions with the clipped noise of TD3."""
-    s = algorithm.settings
-    noise = torch.randn(own.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
-    return (own + noise).clamp_(-1, 1)

@@ -104,13 +104,20 @@ class TD3BC:
     @torch.no_grad()
     def targets(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Values [L, B] that the critics are drawn to, from the target actor's actions; the batch is not changed."""
-        s = self.settings
-        if isinstance(self.critic_target, AdvantageCritic):
-            value = self.critic_target.value(batch.privileged[1:])
-        else:
-            noise = torch.randn(own.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
-            value = self.critic_target(batch.privileged[1:], (own + noise).clamp_(-1, 1)[1:]).amin(0)
+        s, value = self.settings, self.next_value(batch, own, generator)
         return lambda_returns(batch.reward, batch.terminated, value, self._following(batch), s.gamma, s.td_lambda)
+
+    def next_value(self, batch: Batch, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """What the target critics say of the states that the steps led to, [L, B]."""
+        if isinstance(self.critic_target, AdvantageCritic):
+            return self.critic_target.value(batch.privileged[1:])
+        return self.critic_target(batch.privileged[1:], self.noisy(own, generator)[1:]).amin(0)
+
+    def noisy(self, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The target actor's actions with the clipped noise of TD3."""
+        s = self.settings
+        noise = torch.randn(own.shape, generator=generator).mul_(s.policy_noise).clamp_(-s.noise_clip, s.noise_clip)
+        return (own + noise).clamp_(-1, 1)
 
     @staticmethod
     def _following(batch: Batch) -> torch.Tensor:
