@@ -17,9 +17,6 @@ from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl_studies import training_run
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
-    AGREES,
-    DIFFERS,
-    OPEN,
     ExperimentError,
     Lines,
     Report,
@@ -29,6 +26,7 @@ from spike_ctrl_studies.study import (
     UnitContext,
     UnitResult,
     by_variant,
+    higher,
     one,
     plus_minus,
     size_of,
@@ -125,11 +123,9 @@ def _returns(runs: list[Lines]) -> list[float]:
 
 
 def _finding(name: str, runs: list[Lines], others: list[Lines]) -> StudyFinding:
-    """Better where the means differ by more than both deviations."""
-    (mine, my_spread), (its, its_spread) = spread(_returns(runs)), spread(_returns(others))
-    against, gap = ADDITIONS[name].against, mine - its
-    verdict = OPEN if not abs(gap) > max(my_spread, its_spread) else AGREES if gap > 0 else DIFFERS
-    return StudyFinding(f"{name} is better than {against}.", f"{mine:.1f} and {its:.1f}.", verdict, paper=False)
+    mine, its, against = _returns(runs), _returns(others), ADDITIONS[name].against
+    measured = f"{spread(mine)[0]:.1f} and {spread(its)[0]:.1f}."
+    return StudyFinding(f"{name} is better than {against}.", measured, higher(mine, its), paper=False)
 
 
 def _row(name: str, runs: list[Lines]) -> dict[str, str]:

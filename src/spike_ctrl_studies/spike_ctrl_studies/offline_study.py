@@ -19,7 +19,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import real_flights
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.evaluation.evaluation_result import HEADLINE, Evaluation
+from spike_ctrl.evaluation.evaluation_result import HEADLINE
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.run import Run
@@ -31,7 +31,6 @@ from spike_ctrl_studies import training_run
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
-    OPEN,
     ExperimentError,
     Lines,
     Report,
@@ -41,8 +40,8 @@ from spike_ctrl_studies.study import (
     UnitContext,
     UnitResult,
     by_variant,
+    higher,
     of_kind,
-    one,
     plus_minus,
     size_of,
     spread,
@@ -182,11 +181,7 @@ def report(options: StudyOptions, results: dict[str, Lines]) -> Report:
 
 def _survival(runs: list[Lines]) -> list[float]:
     """Of the frozen evaluation, of each run."""
-    return [_evaluation(lines).columns[HEADLINE]["survival"] for lines in runs]
-
-
-def _evaluation(lines: Lines) -> Evaluation:
-    return Evaluation.from_dict(one(lines, "result")["evaluation"])
+    return [training_run.evaluation_of(lines).columns[HEADLINE]["survival"] for lines in runs]
 
 
 def _hover(runs: list[Lines], figure: str) -> list[float]:
@@ -218,15 +213,14 @@ def findings(groups: dict[str, list[Lines]]) -> list[StudyFinding]:
 
 
 def _compared(claim: str, better: str, worse: str, groups: dict[str, list[Lines]]) -> StudyFinding:
-    """Decided where the mean survivals of the frozen evaluation differ by more than both deviations."""
-    (mine, my_spread), (its, its_spread) = spread(_survival(groups[better])), spread(_survival(groups[worse]))
-    gap = mine - its
-    verdict = OPEN if not abs(gap) > max(my_spread, its_spread) else AGREES if gap > 0 else DIFFERS
-    return StudyFinding(claim, f"survival {mine:.3f} and {its:.3f}.", verdict, paper=False)
+    """By the survivals of the frozen evaluation."""
+    mine, its = _survival(groups[better]), _survival(groups[worse])
+    measured = f"survival {spread(mine)[0]:.3f} and {spread(its)[0]:.3f}."
+    return StudyFinding(claim, measured, higher(mine, its), paper=False)
 
 
 def _row(name: str, runs: list[Lines]) -> dict[str, str]:
-    evaluations = [_evaluation(lines) for lines in runs]
+    evaluations = [training_run.evaluation_of(lines) for lines in runs]
     flights = [[f for f in of_kind(lines, "flight") if f["reference"] != AT_HOVER] for lines in runs]
     return {
         "variant": name,

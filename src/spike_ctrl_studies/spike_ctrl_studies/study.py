@@ -127,6 +127,13 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else np.nan
 
 
+def higher(values: Sequence[float], others: Sequence[float]) -> str:
+    """Whether values are higher than others: decided where the means differ by more than both deviations."""
+    (mine, my_spread), (its, its_spread) = spread(values), spread(others)
+    gap = mine - its
+    return OPEN if not abs(gap) > max(my_spread, its_spread) else AGREES if gap > 0 else DIFFERS
+
+
 def size_of(options: StudyOptions, seeds: int) -> str:
     """The size of an experiment, for a title: "3 seeds each"."""
     return f"{seeds} seed{'s' * (seeds > 1)} each{', quick size' if options.quick else ''}"
