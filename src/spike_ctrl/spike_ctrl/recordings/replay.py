@@ -7,7 +7,8 @@ episode. It is unknown after a state that the bag lacks, unless the policy did n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,11 @@ AXES = {
 }
 # The topics of a bag that a replay needs.
 TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin", "battery")
+# How a checkpoint flew a single vehicle, where numpy's own products give other actions; in words for the user.
+STEPS: tuple[tuple[Callable[[Checkpoint], Policy], str], ...] = (
+    (Checkpoint.ordered, "by the step of a flight"),
+    (lambda found: found.compiled(fused=True), "by the step of flights before sums had one order"),
+)
 
 
 class Choice(NamedTuple):
@@ -190,11 +196,15 @@ def returns(recording: Recording, hover: float | None, coefficients: Coefficient
 
 
 def chosen(
-    recording: Recording, model: Checkpoint | None, name: str, sha256: str, *, compiled: bool = False, fused: bool = False
+    recording: Recording,
+    model: Checkpoint | None,
+    name: str,
+    sha256: str,
+    step: Callable[[Checkpoint], Policy] = operator.attrgetter("policy"),
 ) -> Choice:
     """Choose the policy to replay: the given model, or the checkpoints in the bag if `model` is None.
 
-    name, sha256: of the model's file. compiled: step as numba compiles it; fused: as it did until sums had one order.
+    name, sha256: of the model's file. step: which policy of a checkpoint steps.
     Raises BagError if there is no checkpoint, or if its contract does not fit the recorded actions.
     """
     if recording.policy is None:
@@ -216,7 +226,7 @@ def chosen(
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
         contract = model.manifest.contract
-        policy = model.compiled(fused) if compiled else model.policy
+        policy = step(model)
         policies = dict.fromkeys(epochs, policy) if same else policy
         return Choice(policies, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
     policies, contract = {}, None
@@ -225,7 +235,7 @@ def chosen(
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
         contract = loaded.manifest.contract
-        policies[epoch] = loaded.compiled(fused) if compiled else loaded.policy
+        policies[epoch] = step(loaded)
     if not policies:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
     names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in map(recording.checkpoints.get, policies)]
@@ -236,20 +246,20 @@ def chosen(
 def judged(recording: Recording, model: Checkpoint | None, name: str, sha256: str) -> tuple[Choice, Comparison, Replay]:
     """Choose the policy, replay it and compare; arguments as in `chosen`.
 
-    The compiled step may have flown a single vehicle. It is tried if the same checkpoint gives other actions in numpy.
+    A single vehicle flies by the compiled step. Where the same checkpoint gives other actions in numpy, it is replayed in
+    the order of that step's sums, without numba, and then as numba compiled it before sums had one order.
     """
     choice = chosen(recording, model, name, sha256)
     again = replay(recording, choice.policies)
     found = compare(recording, again, choice.contract.rate_hz)
     if found.same or not choice.same or recording.vehicles > 1 or choice.contract.neuron is None:
         return choice, found, again
-    for fused in (False, True):
-        compiled = chosen(recording, model, name, sha256, compiled=True, fused=fused)
-        by_compiled = replay(recording, compiled.policies)
-        better = compare(recording, by_compiled, choice.contract.rate_hz)
+    for step, words in STEPS:
+        other = chosen(recording, model, name, sha256, step)
+        replayed = replay(recording, other.policies)
+        better = compare(recording, replayed, choice.contract.rate_hz)
         if better.equal > found.equal:
-            words = f"{compiled.words}, by the compiled step{' of before sums had one order' if fused else ''}"
-            choice, found, again = compiled._replace(words=words), better, by_compiled
+            choice, found, again = other._replace(words=f"{other.words}, {words}"), better, replayed
         if found.same:
             break
     return choice, found, again
