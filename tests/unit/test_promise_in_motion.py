@@ -159,7 +159,8 @@ def test_the_autopilot_holds_where_states_come_too_late_for_a_guide_that_command
     assert drawn.what == "link states_late" and flown.last == "HOLD" and flown.hit == 0.0 and flown.outside < -1.0
 
 
-OPEN = (1946, 2559, 2986, 3926, 5046, 5226, 6066, 6236, 7059, 7237, 7396, 7906, 8136)  # as docs/safety.md lists them
+OPEN = (2559, 7059, 7237, 8136)  # as docs/safety.md lists them
+CREPT = (1946, 2986, 3926, 5046, 5226, 6066, 6236, 7396, 7906)  # position or height drifted by .23 to .45 m/s
 
 
 @pytest.mark.parametrize("first", range(0, 220, 20))
@@ -175,6 +176,13 @@ def test_the_first_flights_of_a_certification_keep_the_promise(who, first):
 def test_flights_that_break_the_promise_are_known(who, seed):
     flown = flight_outcome.fly(campaign.scenario_of(seed, *who), *who)[0]
     assert not flown.left and not flown.crashed
+
+
+@pytest.mark.parametrize("seed", CREPT)
+def test_a_position_that_creeps_too_slowly_to_be_found_does_not_lead_out_of_the_cage(who, seed):
+    # .35 to 1.41 m outside, before less of the cage was granted to such a position
+    flown = flight_outcome.fly(campaign.scenario_of(seed, *who), *who)[0]
+    assert "drifts" in flown.faults and not flown.left and not flown.crashed
 
 
 @pytest.mark.parametrize("seed", [43, 102, 174, 615, 137])

@@ -4,6 +4,7 @@ The states are those of a point on a circle, turning about itself: its velocity 
 those that PX4's own firmware (v1.18 beta, SIH with its GPS) sent in three healthy flights: hover, circle, figure-eight.
 """
 
+import itertools
 import math
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 from spike_ctrl.flight import state_consistency
 from spike_ctrl.flight.estimate_quality import EstimateQuality
 from spike_ctrl.flight.faults import Fault
+from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import Consistency, ConsistencyLimits
+from spike_ctrl.flight.wind_estimate import Wind
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 RADIUS, SPEED, TURN = 1.5, 1.2, 0.8  # m, rad/s around the centre, rad/s about itself
@@ -52,12 +55,57 @@ def test_states_that_follow_from_each_other_are_consistent_at_any_rate(step):
 
 @pytest.mark.parametrize("path", ["hover", "circle", "figure8"])
 def test_px4_which_corrects_positions_by_satellites_does_not_contradict_itself(path):
+    cage = Cage().laid((0.0, 0.0, 0.0))
     flight = np.load(ORACLES / "px4_states.npz")[path].tolist()
     track, level = Consistency(), (0.0, 0.0, 0.0, 1.0)
     for n, (stamp, *numbers) in enumerate(flight):
         sample = Sample(n, stamp, stamp, tuple(numbers[:3]), level, tuple(numbers[3:]), (0.0, 0.0, 0.0))
         track, found = state_consistency.follow(track, sample, ConsistencyLimits())
         assert not found
+        for corner in itertools.product((-1.2, 1.2), (-1.2, 1.2), (0.9, 1.9)):  # the figures of a flight stay granted
+            assert cage.in_doubt(track.crept).clamp(corner) == corner
+
+
+def crept(rate, seconds):
+    track = Consistency()
+    for n in range(round(100 * seconds)):
+        sample = shifted(state(0.01 * n), (rate * 0.01 * n, 0.0, 0.0))
+        track, found = state_consistency.follow(track, sample, ConsistencyLimits())
+        if found:
+            return 0.01 * n
+    return track.crept
+
+
+def test_what_creeps_is_summed_up_and_found_at_last():
+    memory = ConsistencyLimits().creep_memory
+    expected = 0.15 * memory * (1 - math.exp(-7.0 / memory))
+    assert crept(0.15, 7.0) == pytest.approx((expected, 0.0, 0.0), abs=0.01)
+    assert crept(0.15, 60.0) == pytest.approx(-memory * math.log(1 - 1.5 / (0.15 * memory)), abs=0.1)
+    assert isinstance(crept(0.05, 60.0), tuple)  # 1 m after a minute
+
+
+@pytest.mark.parametrize(
+    ("moved", "low", "high"),
+    [
+        ((1.3, 0.0, 0.0), (-1.95, -3.0, -0.5), (3.0, 3.0, 3.0)),
+        ((0.2, -1.3, 0.0), (-3.0, -3.0, -0.5), (3.0, 1.95, 3.0)),
+        ((0.0, 0.0, -1.3), (-3.0, -3.0, -0.5), (3.0, 3.0, 1.95)),  # it told less height than the vehicle has: not up
+        ((0.0, 0.0, 1.3), (-3.0, -3.0, 1.55), (3.0, 3.0, 3.0)),  # and more: not down, .5 m above the ground at least
+    ],
+    ids=str,
+)
+def test_less_of_the_cage_is_granted_where_the_vehicle_may_have_stayed_behind(moved, low, high):
+    laid = Cage().laid((0.0, 0.0, 0.0))
+    granted = laid.in_doubt(moved)
+    assert granted.low == pytest.approx(low) and granted.high == pytest.approx(high)
+    assert laid.in_doubt((0.2, -0.2, 0.2)) is laid
+
+
+def test_whatever_creeps_a_part_of_the_cage_is_left():
+    for small in (Cage((-0.8, -0.8, 0.0), (0.8, 0.8, 2.0)), Cage()):
+        for moved in itertools.product((-9.0, 0.0, 9.0), repeat=3):
+            (a, b, c), (d, e, f) = small.laid((0.0, 0.0, 0.0)).in_wind(Wind(9.0, -9.0, 2.0)).in_doubt(moved).box
+            assert a < d and b < e and c < f, moved
 
 
 @pytest.mark.proves("47U")

@@ -83,6 +83,17 @@ class Cage:
             return self
         return _in_wind(self, round(wind.east, 1), round(wind.north, 1))
 
+    def in_doubt(self, crept: Vector) -> Cage:
+        """The part of a cage that lies in `odom` in which set-points are granted to such a position.
+
+        crept: m, by which the position has moved otherwise than its velocity said. The vehicle may have stayed behind. Half
+        of the margin is for that. What it needs beyond is left out.
+        """
+        if max(map(abs, crept)) <= self.margin / 2:
+            return self
+        x, y, z = crept
+        return _in_doubt(self, (round(x, 1), round(y, 1), round(z, 1)))
+
     @cached_property
     def box(self) -> tuple[Vector, Vector]:
         """Corners (m) of the box in which set-points may lie."""
@@ -155,6 +166,21 @@ def _in_wind(cage: Cage, east: float, north: float) -> Cage:
             high[axis] -= left_out
         else:
             low[axis] += left_out
+    return replace(cage, low=(low[0], low[1], low[2]), high=(high[0], high[1], high[2]))
+
+
+@lru_cache(maxsize=32)  # it creeps
+def _in_doubt(cage: Cage, crept: Vector) -> Cage:
+    low, high, (lowest, highest) = list(cage.low), list(cage.high), cage.box
+    if crept[2] > 0:
+        low[2] = max(low[2], lowest[2])
+    for axis, moved in enumerate(crept):
+        most = 0.9 * min(high[axis] - low[axis] - 2 * cage.margin, highest[axis] - lowest[axis])
+        left_out = min(max(abs(moved) - cage.margin / 2, 0.0), most)
+        if moved > 0:
+            low[axis] += left_out
+        else:
+            high[axis] -= left_out
     return replace(cage, low=(low[0], low[1], low[2]), high=(high[0], high[1], high[2]))
 
 

@@ -36,6 +36,8 @@ class ConsistencyLimits:
     drift: float = within(0.7, 0.01, 100.0)  # m, of the position, too
     drift_deviations: float = within(1.5, 0.0, 100.0)  # added to it, of the deviation that the estimator tells
     drift_memory: float = within(4.0, 0.1, 100.0)  # s
+    creep: float = within(1.5, 0.01, 100.0)  # m, of the position over the longest memory; deviations are added as well
+    creep_memory: float = within(20.0, 0.1, 1000.0)  # s
     attitude: float = within(0.15, 0.01, 100.0)  # rad
     attitude_memory: float = within(2.0, 0.1, 10.0)  # s
     settling: float = within(5.0, 0.0, 60.0)  # s after a reset of the estimator, in which it may be taken back
@@ -52,11 +54,12 @@ class ResetMove(NamedTuple):
 
 
 class Consistency(NamedTuple):
-    """The last state, and the sums: position over the shorter and the longer memory (m, world), attitude (rad, body)."""
+    """The last state, and the sums: position over three memories (m, world), the shortest first, attitude (rad, body)."""
 
     last: Sample | None = None
     moved: Vector = ZERO
     drifted: Vector = ZERO
+    crept: Vector = ZERO
     turned: Vector = ZERO
     reset: ResetMove = ResetMove()
 
@@ -77,6 +80,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
         sample,
         _summed(track.moved, moved, dt / limits.position_memory),
         _summed(track.drifted, moved, dt / limits.drift_memory),
+        _summed(track.crept, moved, dt / limits.creep_memory),
         _summed(track.turned, turned, dt / limits.attitude_memory),
         track.reset,
     )
@@ -84,8 +88,13 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     back = min(track.reset.moved, limits.reset) if settles else 0.0
     turned_back = min(track.reset.turned, limits.reset_attitude) if settles else 0.0
     unsure = 0.0 if math.isnan(sample.quality.horizontal) else sample.quality.horizontal
-    drift = limits.drift + limits.drift_deviations * unsure
-    for total, most in ((track.moved, limits.position + back), (track.drifted, drift + back)):
+    back_or_unsure = back + limits.drift_deviations * unsure
+    sums = (
+        (track.moved, limits.position + back),
+        (track.drifted, limits.drift + back_or_unsure),
+        (track.crept, limits.creep + back_or_unsure),
+    )
+    for total, most in sums:
         if (apart := math.hypot(*total)) > most:
             detail = f"position moves {apart:.2f} m otherwise than its velocity says, wanted at most {most:.3g} m"
             return track, (Finding(Fault.STATE_INCONSISTENT, detail),)

@@ -37,7 +37,7 @@ from spike_ctrl.flight.state_checks import (
     missed_periods,
     push_missed,
 )
-from spike_ctrl.flight.state_consistency import follow
+from spike_ctrl.flight.state_consistency import ZERO, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.flight.target_choice import choose_target, grant_set_point
 from spike_ctrl.flight.wind_estimate import CALM
@@ -140,7 +140,7 @@ def _accept(
     state = state._replace(
         track=track,
         sample=sample,
-        consistency=consistency,
+        consistency=consistency if airborne else consistency._replace(crept=ZERO),
         wind=wind_estimate.follow(state.wind, state.sample, sample) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample),

@@ -112,5 +112,5 @@ class SupervisorState(NamedTuple):
 
     def cage(self, settings: FlightSettings) -> Cage:
         """Where set-points may lie now. During a take-off, which begins on the ground, they may lie on the ground."""
-        laid = settings.cage.laid(self.home).in_wind(self.wind)
+        laid = settings.cage.laid(self.home).in_wind(self.wind).in_doubt(self.consistency.crept)
         return laid.without_ground() if self.ladder.taking_off else laid
