@@ -20,7 +20,7 @@ class Graph(Output):
         command = [executable("spike-ctrl"), "launch", name, *arguments]
         super().__init__(command, cwd=folder, env=os.environ | {"ROS_DOMAIN_ID": str(domain)})
 
-    def wait_for(self, pattern: str, seconds: float = 40.0) -> re.Match:
+    def wait_for(self, pattern: str, seconds: float = 120.0) -> re.Match:
         """The first match of a regular expression in the output; fails with the whole output when it does not come."""
         return self.wait_until(lambda: re.search(pattern, self.output), seconds, f"no {pattern!r}")
 
@@ -65,10 +65,10 @@ class Graph(Output):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.send_signal(signal.SIGINT)  # the second one kills the nodes
-                self.process.wait(10)
+                self.process.wait(60)
 
 
 @pytest.fixture
@@ -105,6 +105,6 @@ def start_policy(ros_domain_id, tmp_path):
     yield make
     for talker in talkers:
         talker.process.send_signal(signal.SIGINT)
-        talker.process.wait(10)
+        talker.process.wait(60)
         talker.node.destroy_node()
     rclpy.shutdown()

@@ -149,7 +149,7 @@ def test_a_state_of_256_vehicles_crosses_two_processes_unchanged(ros_domain_id):
         echo.terminate()
         node.destroy_node()
         rclpy.shutdown()
-    assert echo.wait(10) == 0
+    assert echo.wait(60) == 0
     for tick, message in enumerate(received):
         assert_same(message, wanted | {"tick": tick})
 

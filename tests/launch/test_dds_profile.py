@@ -35,4 +35,4 @@ def test_a_node_of_a_flight_hears_nothing_from_outside_this_machine(ros_domain_i
         assert "/dev/shm/fast" not in Path(f"/proc/{node.process.pid}/maps").read_text()
     finally:
         node.process.kill()
-        node.process.wait(10)
+        node.process.wait(60)

@@ -49,7 +49,7 @@ def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
 def test_a_flight_is_off_shared_memory_and_ctrl_c_in_the_air_lets_the_vehicle_land(start_graph):
     connection = f"connection:=udpin:127.0.0.1:{free_port()}"
     graph = start_graph("vehicle:=embedded", "auto:=true", "realtime:=true", "record:=false", connection, name="flight")
-    graph.wait_for("GUIDE: took off to", 90)
+    graph.wait_for("GUIDE: took off to")
     flying = nodes([graph.process.pid])
     assert flying.keys() == CONTROL
     for name in CONTROL:  # over shared memory a node that comes may hold up the others for 333 ms

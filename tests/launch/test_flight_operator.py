@@ -20,7 +20,7 @@ SPIKE_CTRL = Path(sys.executable).parent / "spike-ctrl"
 
 
 def ask(*words):
-    return subprocess.run([SPIKE_CTRL, "ask", *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run([SPIKE_CTRL, "ask", *words], capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture

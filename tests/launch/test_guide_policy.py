@@ -45,7 +45,7 @@ def show(ros_domain_id, request):
     ask.out = out
     yield ask
     process.kill()
-    process.wait(10)
+    process.wait(60)
     node.destroy_node()
     rclpy.shutdown()
 

@@ -20,7 +20,7 @@ def nodes(ros_domain_id):
     rclpy.shutdown()
 
 
-def until(condition, seconds: float = 10.0) -> None:
+def until(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

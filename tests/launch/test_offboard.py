@@ -108,7 +108,7 @@ def test_motor_commands_leave_only_for_a_vehicle_that_says_that_it_takes_them(ve
 
 def test_without_px4_msgs_the_bridge_ends_with_the_branch_to_install(ros_domain_id):
     command = [Path(sys.executable).parent / "vehicle_bridge", "--ros-args", "-p", "link:=uxrce", "-p", "px4:='1.16'"]
-    run = subprocess.run([*command, "-p", "connection:=udpin:127.0.0.1:0"], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([*command, "-p", "connection:=udpin:127.0.0.1:0"], capture_output=True, text=True, timeout=120)
     assert run.returncode == 2
     last = run.stderr.strip().splitlines()[-1]
     assert last.startswith("error: link uxrce: px4_msgs is not installed; for PX4 1.16: git clone -b release/1.16")

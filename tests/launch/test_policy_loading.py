@@ -27,7 +27,7 @@ from spike_ctrl_policy.loader import Loader, of_file
 def test_a_model_that_does_not_load_ends_the_node_with_one_line_that_names_it(ros_domain_id, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(a_checkpoint(1)[:-1])
     command = [executable("snn_policy"), "--ros-args", "-p", f"model:={tmp_path / 'model.safetensors'}"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert found.returncode == 1 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1].startswith(f"error: refused: {tmp_path / 'model.safetensors'}: ")
 
@@ -56,7 +56,7 @@ def test_a_model_that_is_not_in_the_list_ends_the_node_with_one_line(ros_domain_
     listed.write_text(text)
     given = [word for pair in (f"model:={model}", f"allowed_models:={listed}") for word in ("-p", pair)]
     command = [executable("snn_policy"), "--ros-args", *given]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert found.returncode == 2 and "Traceback" not in found.stderr
     assert words in found.stderr.splitlines()[-1] and str(listed) in found.stderr.splitlines()[-1]
 
@@ -74,7 +74,7 @@ def test_a_collection_of_garbage_in_flight_does_not_go_through_what_the_model_br
     )
     given = (f"model:={model}", "airframe:=sih_quadx", "flight:=true", "autostart:=false")
     command = [sys.executable, "-c", program, "--ros-args", *(w for p in given for w in ("-p", p))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     flown, objects = done.stdout.split()[-2:]
     assert flown == "True" and int(objects) < 20_000, done.stdout
 
@@ -96,7 +96,7 @@ def test_in_real_time_numpy_steps_with_the_sums_of_the_compiled_step_and_a_train
 
 def test_what_only_the_first_policy_of_a_kind_needs_is_done_before_any_flies(ros_domain_id):
     pytest.importorskip("onnxruntime")
-    told = subprocess.run([sys.executable, "-c", READY], capture_output=True, text=True, timeout=60)
+    told = subprocess.run([sys.executable, "-c", READY], capture_output=True, text=True, timeout=120)
     assert told.stdout == "1 True\n", told.stderr
     model = resources.folder("models") / "sih_quadx.safetensors"
     given = ("flight:=true", "airframe:=sih_quadx", f"model:={model}")
@@ -108,4 +108,4 @@ def test_what_only_the_first_policy_of_a_kind_needs_is_done_before_any_flies(ros
             time.sleep(0.05)
     finally:
         node.send_signal(signal.SIGINT)
-        node.wait(10)
+        node.wait(60)

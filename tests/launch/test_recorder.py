@@ -66,7 +66,7 @@ def diagnostics(ros_domain_id):
     heard = []
     node.create_subscription(DiagnosticArray, "/diagnostics", lambda message: heard.extend(message.status), qos.STATUS)
 
-    def wait(name: str, condition, seconds: float = 30.0):
+    def wait(name: str, condition, seconds: float = 60.0):
         deadline = time.monotonic() + seconds
         heard.clear()
         while not (found := [status for status in heard if status.name == name and condition(status)]):

@@ -46,7 +46,7 @@ class Flight:
     def on_diagnostics(self, message: DiagnosticArray) -> None:
         self.figures = {value.key: float(value.value) for value in message.status[0].values}
 
-    def until(self, condition, seconds: float = 40.0) -> None:
+    def until(self, condition, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{self.figures} {self.reasons[-5:]}\n{self.output}"
@@ -62,7 +62,7 @@ class Flight:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGINT)
         for process in self.processes.values():
-            process.wait(20)
+            process.wait(60)
         self.log.close()
 
 
@@ -114,6 +114,6 @@ def test_a_policy_that_stays_silent_ends_the_simulator_with_its_name(flight):
 @pytest.mark.installed
 def test_a_parameter_that_does_not_fit_ends_the_simulator_with_its_name(ros_domain_id):
     command = [executable("simulator"), "--ros-args", "-p", "vehicles:=0"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert found.returncode == 2 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1] == "error: parameter 'vehicles': found 0, wanted 1 to 8192"

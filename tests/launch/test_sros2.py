@@ -107,7 +107,7 @@ def test_what_the_nodes_of_a_flight_do_is_allowed_to_them(start_graph, ros_domai
         node.destroy_node()
     finally:
         watch.process.terminate()
-        watch.process.wait(20)
+        watch.process.wait(60)
         rclpy.shutdown()
 
 

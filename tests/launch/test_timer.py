@@ -55,4 +55,4 @@ def test_a_clock_that_stands_still_keeps_no_status_back(node):
         until(node, lambda: len(heard) > 5)
     finally:
         bridge.kill()
-        bridge.wait(10)
+        bridge.wait(60)

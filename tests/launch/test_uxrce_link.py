@@ -167,7 +167,7 @@ class Rig:
     def on_preflight(self, message: Preflight) -> None:
         self.unmet = [one for one in message.unmet if "uxrce" in one or "/fmu/in" in one]
 
-    def until(self, condition, seconds: float = 40.0) -> None:
+    def until(self, condition, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "\n".join(line for program in self.programs for line in program.lines[-10:])
@@ -187,7 +187,7 @@ class Rig:
         rclpy.shutdown()
         for program in self.programs:
             program.process.kill()
-            program.process.wait(10)
+            program.process.wait(60)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_a_whole_flight_by_the_policy_goes_over_uxrce_and_is_recorded(start_grap
         assert graph.end(90) == 0, graph.output
     finally:
         stand_in.process.kill()
-        stand_in.process.wait(10)
+        stand_in.process.wait(60)
     assert "GUIDE -> SNN" in graph.output and "LAND -> SILENT: landed" in graph.output
     log = read_log(tmp_path / "bag")
     assert int(Rung.SNN) in log.rung and "0 lost" in graph.output

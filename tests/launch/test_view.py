@@ -59,7 +59,7 @@ def test_a_dashboard_tells_what_is_published(ros_domain_id):
 @pytest.mark.installed
 def test_a_dashboard_without_a_graph_ends_with_a_line_that_says_so(ros_domain_id):
     command = [executable("spike-ctrl"), "watch", "--seconds", "0.3"]
-    watch = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=60)
+    watch = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=120)
     assert watch.returncode == 1 and watch.stderr == "error: nothing was heard\n"
 
 
@@ -129,7 +129,7 @@ def watching(*arguments: str):
         yield watch
     finally:
         watch.send_signal(signal.SIGINT)
-        watch.wait(20)
+        watch.wait(60)
 
 
 def free_port() -> int:

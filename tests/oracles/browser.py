@@ -39,7 +39,7 @@ class Browser:
     def __exit__(self, *_):
         self.socket.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self.folder.cleanup()
 
     def call(self, method: str, **parameters) -> dict:
@@ -59,12 +59,12 @@ class Browser:
         """What can be read on the page."""
         return self.evaluate("document.body ? document.body.innerText : ''")
 
-    def wait_for(self, *words: str, seconds: float = 30.0) -> str:
+    def wait_for(self, *words: str, seconds: float = 60.0) -> str:
         """The text of the page, once it has all these words."""
         self.wait_until(lambda: all(word in self.text for word in words), f"no {words}", seconds)
         return self.text
 
-    def wait_until(self, condition, complaint: str, seconds: float = 30.0) -> None:
+    def wait_until(self, condition, complaint: str, seconds: float = 60.0) -> None:
         _wait(condition, seconds, complaint, lambda: self.text)
 
     def picture(self, path: Path) -> None:

@@ -47,7 +47,7 @@ class Talker:
         self.until(lambda: self.state_out.get_subscription_count() and self.node.count_publishers("policy/action"))
         self.tick, self.random = 0, np.random.default_rng(0)
 
-    def until(self, condition, seconds: float = 20.0):
+    def until(self, condition, seconds: float = 60.0):
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, "nothing came"

@@ -136,7 +136,7 @@ def interrupted(module, *hook):
         "from spike_ctrl.cli.main import main\n"
         "sys.exit(main(['eval', '--guide']))\n"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     return found.returncode, found.stdout, found.stderr
 
 
@@ -174,7 +174,7 @@ def test_what_a_companion_computer_lacks_is_not_asked_for(verb):
     lacks = "sys.modules.update(dict.fromkeys(['gymnasium', 'torch', 'scipy', 'plotly']))"
     code = f"import sys; {lacks}; from spike_ctrl.cli.main import main; sys.exit(main(sys.argv[1:]))"
     words = verb.format(model=resources.find("models", "sih_quadx.safetensors")).split()
-    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120)
     assert (found.returncode, found.stderr) == (0, "")
 
 

@@ -244,7 +244,7 @@ def test_a_killed_writer_loses_only_what_came_after_its_last_flush(tmp_path):
     flushed = next(int(line) for line in process.stdout if int(line) >= 2500)
     process.send_signal(signal.SIGKILL)
     flushed = max([flushed, *(int(line) for line in process.stdout)])
-    process.wait(10)
+    process.wait(60)
     repair(tmp_path / "bag")
     found = ticks(tmp_path / "bag")
     assert len(found) >= flushed and found == [tick % 100 for tick in range(len(found))]
@@ -253,7 +253,7 @@ def test_a_killed_writer_loses_only_what_came_after_its_last_flush(tmp_path):
 
 def test_a_full_disk_is_named_and_what_was_written_can_be_had_back(tmp_path):
     process = start(tmp_path / "bag", "200000")
-    *flushed, complaint = process.communicate(timeout=60)[0].splitlines()
+    *flushed, complaint = process.communicate(timeout=120)[0].splitlines()
     assert complaint == f"{tmp_path / 'bag'}: cannot be written: File too large"
     repair(tmp_path / "bag")
     assert len(ticks(tmp_path / "bag")) >= int(flushed[-1]) >= 100

@@ -164,7 +164,7 @@ def test_ctrl_c_ends_px4_when_it_is_disarmed_and_a_second_one_at_once(tmp_path, 
             run.send_signal(signal.SIGINT)
             with contextlib.suppress(OSError):  # nobody reads any more, if it has ended already
                 os.close(os.open(told, os.O_WRONLY | os.O_NONBLOCK))
-        assert run.wait(20) == 0
+        assert run.wait(60) == 0
         assert signals == 2 or "Disarmed by landing" in run.stdout.read()
 
 
@@ -179,4 +179,4 @@ def test_a_px4_that_was_told_to_shut_down_is_started_anew_and_one_that_fails_is_
                 told.write_text("now\n")
         if code == 0:
             run.send_signal(signal.SIGINT)
-        assert run.wait(20) == code
+        assert run.wait(60) == code

@@ -220,14 +220,14 @@ class Process(Client):
         """End the process. Gives the exit code; the output is in `lines`."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         self._reader.join(5)
         return code
 
     def close(self):
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         self.socket.close()
 
     def said(self, pattern):

@@ -199,7 +199,7 @@ class Flown(Firmware):
                   thrust - roll - pitch - yaw)  # fmt: skip
         self.link.sendall(self.answer(sensor, motors))
 
-    def end(self, seconds: float = 20) -> tuple[int, str]:
+    def end(self, seconds: float = 60) -> tuple[int, str]:
         rest = self.process.communicate(timeout=seconds)[0]
         return self.process.returncode, rest
 
