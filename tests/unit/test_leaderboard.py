@@ -2,15 +2,18 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spike_ctrl import evaluate
+from spike_ctrl import airframe, evaluate
 from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
+from spike_ctrl.evaluation import leaderboard
 from spike_ctrl.policy import checkpoint
 
+ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 from spike_ctrl import load_policy
 
@@ -54,8 +57,27 @@ def test_what_cannot_enter_is_refused_in_one_line(tmp_path, capsys, arguments, w
 
 
 @pytest.mark.parametrize(("library", "model"), [("snntorch", "crazyflie"), ("spikingjelly", "crazyflie_hard_reset")])
-def test_a_policy_that_is_written_in_another_library_flies_as_the_model_whose_numbers_it_has(library, model):
+def test_a_policy_that_is_written_in_another_library_flies_as_the_model_whose_numbers_it_has(monkeypatch, library, model):
     pytest.importorskip(library)
+    monkeypatch.syspath_prepend(ROOT)
     written = importlib.import_module(f"examples.{library}_policy").policy()
     found, wanted = (evaluate(flown, starts=64).columns["1.5m_start"] for flown in (written, model))
     assert found["return_mean"] == pytest.approx(wanted["return_mean"], rel=0.01) and found["survival"] == wanted["survival"]
+
+
+def test_neurobench_counts_the_same_of_the_same_flights(monkeypatch):
+    pytest.importorskip("neurobench")
+    monkeypatch.syspath_prepend(ROOT)
+    from examples import neurobench_task, snntorch_policy
+
+    vehicle = airframe.load("crazyflie")
+    wanted = leaderboard.fly(leaderboard.entry("crazyflie", vehicle), vehicle, starts=64)
+    found, cost = neurobench_task.measured(snntorch_policy.policy().module), wanted["complexity"]
+    ours, theirs = cost["synaptic_operations"], found["SynapticOperations"]
+    assert theirs["Dense"] / 500 == ours["dense"]
+    assert theirs["Effective_MACs"] / 500 == pytest.approx(ours["effective_macs"], rel=1e-4)
+    assert theirs["Effective_ACs"] / 500 == pytest.approx(ours["effective_acs"], rel=0.005)  # two libraries fly, and round
+    assert found["ActivationSparsity"] == pytest.approx(cost["activation_sparsity"], abs=0.001)
+    assert found["ConnectionSparsity"] == pytest.approx(cost["connection_sparsity"], abs=5e-4)  # theirs has three digits
+    column = wanted["nominal"]["columns"]["1.5m_start"]
+    assert found["Return"] == pytest.approx(column["return_mean"], rel=0.001) and found["Survival"] == column["survival"]
