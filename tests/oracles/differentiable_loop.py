@@ -36,12 +36,14 @@ def never_adding_thrust(thrust, roll, pitch):
     return desaturated(desaturated(u, DIAGONAL * RIGHT), DIAGONAL * BACK)
 
 
-def rate_step(rates, setpoint, kept, constants, factors, spin):
+def rate_step(rates, setpoint, kept, constants, factors, spin, hover=None):
     """One substep: rotor commands [N, 4] and what the loop keeps [N, 9] (integral, gyro, slope of it).
 
     setpoint [N, 4] in units of the action; constants [20] as `rate_loop.constants`; factors [N, 4] on P, I, D, filters.
+    hover [N, 1]: throttle of each; None: that of the constants.
     """
-    hover, limits, p, i, d, i_limit, shares, airmode, floor = constants.split([1, 3, 3, 3, 3, 3, 2, 1, 1])
+    nominal, limits, p, i, d, i_limit, shares, airmode, floor = constants.split([1, 3, 3, 3, 3, 3, 2, 1, 1])
+    hover = nominal if hover is None else hover
     integral, gyro, slope = kept.split(3, -1)
     p, i, d = (factors[:, k : k + 1] * gain for k, gain in enumerate((p, i, d)))
     fast, slow = (factors[:, 3:] * share for share in shares)

@@ -12,8 +12,9 @@ from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import airframe_flights
 from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController
+from spike_ctrl.evaluation.hover_told import HoverTold
 
-CARRIER = airframes.load("any_quad")
+CARRIER, BEHIND_AUTOPILOTS = airframes.load("any_quad"), airframes.load("any_rates")
 
 
 def test_a_guide_that_knows_each_quadrotor_hovers_where_one_with_the_nominal_plant_is_lost():
@@ -22,6 +23,15 @@ def test_a_guide_that_knows_each_quadrotor_hovers_where_one_with_the_nominal_pla
     untold = airframe_flights.fly(GuideController(guide, privileged=False), CARRIER, airframes=64)
     assert told.recovered > 0.9 and told.hover_median < 0.01 and told.strayed == 0.0
     assert untold.recovered < told.recovered and untold.hover_median > 0.03 and untold.strayed > 0.1
+
+
+def test_behind_autopilots_too_a_guide_that_knows_each_quadrotor_hovers_where_one_with_the_nominal_plant_is_off():
+    guide = GeometricGuide(BEHIND_AUTOPILOTS)
+    told = airframe_flights.fly(HoverTold(GuideController(guide)), BEHIND_AUTOPILOTS, airframes=64)
+    unaware = airframe_flights.fly(GuideController(guide), BEHIND_AUTOPILOTS, airframes=64)  # of the throttle of the hover
+    assert told.recovered > 0.9 and told.hover_median < 0.01 and unaware.hover_median > 0.1
+    with pytest.raises(ValueError, match="wanted an airframe with the layout 'rates'"):
+        airframe_flights.fly(HoverTold(GuideController(GeometricGuide(CARRIER))), CARRIER, airframes=2)
 
 
 def test_rotors_that_never_turn_save_nobody_and_leave_no_figures():
@@ -50,9 +60,10 @@ def test_the_verb_flies_sets_of_airframes_with_models_of_any_airframe_and_writes
     ("words", "error"),
     [
         (["--guide", "--airframe", "crazyflie"], "found airframe crazyflie without a battery, wanted one with a battery"),
-        (["--guide", "--airframe", "x500"], "airframe x500: action_layout: found 'rates', wanted 'motors'"),
         (["--guide", "--plants", "0"], "--plants: found 0, wanted 1 to 8192, with --protocol airframes"),
-        (["models/sih_quadx.safetensors"], "action_layout: found 'motors', wanted 'rates'"),
+        (["models/sih_quadx.safetensors", "--airframe", "any_quad"], "action_layout: found 'motors', wanted 'rates'"),
+        (["models/sih_quadx.safetensors", "models/any_quad.safetensors"], "action_layout: found 'rates', wanted 'motors'"),
+        (["models/sih_quadx.safetensors", "--raptor"], "action_layout: found 'rates', wanted 'motors'"),
         (["--guide", "--seeds", "1"], "--seeds: found 1 with airframes, wanted 2 or more"),
     ],
 )

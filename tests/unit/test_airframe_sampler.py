@@ -11,12 +11,21 @@ from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.sim import airframe_sampler, dynamics, voltage
-from spike_ctrl.sim.airframe_sampler import LOGARITHMIC, UNIFORM, AirframeRanges, carried, draw_vehicle, outside
+from spike_ctrl.sim.airframe_sampler import (
+    LOGARITHMIC,
+    LOOP_LOGARITHMIC,
+    LOOP_UNIFORM,
+    UNIFORM,
+    AirframeRanges,
+    carried,
+    draw_vehicle,
+    outside,
+)
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
 
 CARRIER = airframes.load("any_quad")
-DRAWN = [draw_vehicle(AirframeRanges(), 5, number, 1) for number in range(300)]
+DRAWN = [draw_vehicle(AirframeRanges(), CARRIER, 5, number, 1) for number in range(300)]
 
 
 def square(name, mass, inertia, arm, thrust_to_weight, yaw_reach, lag) -> Airframe:
@@ -58,13 +67,14 @@ def test_each_factor_of_a_drawn_airframe_lies_in_its_range_and_reaches_both_ends
             low, high, values = np.log(low), np.log(high), np.log(values)
         shares = (values - low) / (high - low)
         assert shares.min() < 0.05 and shares.max() > 0.95 and abs(shares.mean() - 0.5) < 0.06, name
-    assert set(LOGARITHMIC) | set(UNIFORM) | {"force", "trim"} == {f.name for f in dataclasses.fields(AirframeRanges)}
+    drawn = {*LOGARITHMIC, *UNIFORM, *LOOP_LOGARITHMIC, *LOOP_UNIFORM}  # those of the loop: see test_loop_sampler
+    assert drawn | {"force", "trim"} == {f.name for f in dataclasses.fields(AirframeRanges)}
 
 
 def test_an_airframe_depends_on_seed_vehicle_and_episode_alone():
-    again = draw_vehicle(AirframeRanges(), 5, 7, 1)
+    again = draw_vehicle(AirframeRanges(), CARRIER, 5, 7, 1)
     assert again.airframe == DRAWN[7].airframe and (again.force == DRAWN[7].force).all()
-    others = [draw_vehicle(AirframeRanges(), *key).airframe for key in ((6, 7, 1), (5, 8, 1), (5, 7, 2))]
+    others = [draw_vehicle(AirframeRanges(), CARRIER, *key).airframe for key in ((6, 7, 1), (5, 8, 1), (5, 7, 2))]
     assert all(other != again.airframe for other in others)
 
 
@@ -93,13 +103,13 @@ def test_an_environment_gives_each_vehicle_an_airframe_of_its_own_in_each_episod
     environment = Environment(CARRIER, 3, Task(box=1e3, episode_steps=2, airframes=AirframeRanges()))
     environment.reset(seed=5)
     first = environment.plant
-    expected = [carried(draw_vehicle(AirframeRanges(), 5, n, 1).airframe, CARRIER).plant for n in range(3)]
+    expected = [carried(draw_vehicle(AirframeRanges(), CARRIER, 5, n, 1).airframe, CARRIER).plant for n in range(3)]
     np.testing.assert_array_equal(first, expected)
     for _ in range(2):
         environment.step(np.zeros((3, 4)))
     np.testing.assert_array_equal(environment.plant, first)
     environment.step(np.zeros((3, 4)))  # which begins the next episode
-    expected = [carried(draw_vehicle(AirframeRanges(), 5, n, 2).airframe, CARRIER).plant for n in range(3)]
+    expected = [carried(draw_vehicle(AirframeRanges(), CARRIER, 5, n, 2).airframe, CARRIER).plant for n in range(3)]
     np.testing.assert_array_equal(environment.plant, expected)
 
 

@@ -10,7 +10,7 @@ from numba import njit
 
 from spike_ctrl import airframe
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
-from spike_ctrl.sim.dynamics import COMMAND_ROWS, LANES, LOOP_FACTORS, LOOP_ROWS, RATES, ROWS
+from spike_ctrl.sim.dynamics import COMMAND_ROWS, HOVER, LANES, LOOP_FACTORS, LOOP_ROWS, RATES, ROWS
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, APPLIED, BATTERY, LOOP, STATE
 from spike_ctrl.sim.rate_loop_adjoint import rate_adjoint_lane
 
@@ -48,6 +48,7 @@ class Loops:
         dynamics.write(self.buffer, slice(RATES, RATES + 3), rates)
         dynamics.write(self.buffer, LOOP_ROWS, np.concatenate([setpoint, integral, gyro, slope], 1))
         dynamics.write(self.buffer, slice(LOOP_FACTORS, LOOP_FACTORS + 4), factors)
+        dynamics.write(self.buffer, HOVER, rng.uniform(0.2, 0.8, VEHICLES))
 
     def read(self, which):
         return torch.from_numpy(dynamics.read(self.buffer, which, VEHICLES).astype(float))
@@ -59,7 +60,8 @@ class Loops:
         for value in inputs:
             value.requires_grad_()
         constants, spin = (torch.from_numpy(array.astype(float)) for array in (self.constants, SPIN))
-        return inputs, rate_step(*inputs, constants, self.read(slice(LOOP_FACTORS, LOOP_FACTORS + 4)), spin)
+        factors, hover = self.read(slice(LOOP_FACTORS, LOOP_FACTORS + 4)), self.read(slice(HOVER, HOVER + 1))
+        return inputs, rate_step(*inputs, constants, factors, spin, hover)
 
 
 @pytest.fixture(params=[0.3, 3.0], ids=["calm", "at its limits"])

@@ -33,10 +33,11 @@ spike-ctrl eval --guide --airframe crazyflie_l2f
 spike-ctrl eval --pid --mellinger --protocol hover circle
 spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
 spike-ctrl eval models/any_quad.safetensors --protocol airframes --guide --raptor --seeds 5    # on 5 x 1024 quadrotors
+spike-ctrl eval models/any_rates.safetensors models/sih_quadx.safetensors --protocol airframes --guide    # with rate loops
 spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
 SIMULATORS = ("crazyflow", "rotorpy")
-CARRIER = "any_quad"  # the airframe as which those of the protocol airframes are simulated
+CARRIERS = {"motors": "any_quad", "rates": "any_rates"}  # as which the airframes of the protocol are simulated, by layout
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +124,8 @@ def run(options: argparse.Namespace) -> int:
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [found.manifest.contract.airframe for found in loaded.values()]
     drawn = [one.name == AIRFRAMES for one in protocols]
-    own = CARRIER if all(drawn) else names[0] if names else "crazyflie"
+    layout = next(iter(loaded.values())).manifest.contract.action if loaded else "motors"
+    own = CARRIERS[layout] if all(drawn) else names[0] if names else "crazyflie"
     vehicle = airframe.load(options.airframe or own)
     policies = {}
     real = [one.name == REAL for one in protocols]
@@ -255,7 +257,9 @@ def _require_carrier(vehicle) -> None:
     try:
         airframe_sampler.require_carrier(vehicle, Randomisation())
     except ValueError as error:
-        raise UsageError(f"--protocol airframes: {error}; leave --airframe out, or name {CARRIER}") from None
+        raise UsageError(
+            f"--protocol airframes: {error}; leave --airframe out, or name {' or '.join(CARRIERS.values())}"
+        ) from None
 
 
 def _fly_airframes(flown, vehicle, airframes: int, sets: int) -> dict[str, dict]:
@@ -331,6 +335,7 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
     from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
+    from spike_ctrl.evaluation.hover_told import HoverTold
     from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, STARTS
 
     flown = {}
@@ -340,7 +345,8 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
             guide_first = GuideFirstController(policy, GuideController(GeometricGuide(vehicle)))
             flown[f"  {model.stem} after 50 guide-flown steps"] = guide_first
     if options.guide and protocol.name == AIRFRAMES:
-        flown["guide, told each plant"] = BatteryCompensated(GuideController(GeometricGuide(vehicle)))
+        told = BatteryCompensated if vehicle.action_layout == "motors" else HoverTold
+        flown["guide, told each plant"] = told(GuideController(GeometricGuide(vehicle)))
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
     elif options.guide and protocol.name != REAL:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))

@@ -23,7 +23,7 @@ from spike_ctrl.evaluation.controllers import Controller, PolicyController
 from spike_ctrl.evaluation.energy import spiking_energy_pj
 from spike_ctrl.evaluation.tracking import errors, hovering
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl.sim.airframe_sampler import ANY, AirframeRanges
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
@@ -69,15 +69,17 @@ def fly(
     controller: Controller,
     carrier: Airframe,
     *,
-    ranges: AirframeRanges = AirframeRanges(),
+    ranges: AirframeRanges | None = None,
     seed: int = EVALUATION_SEED,
     airframes: int = STARTS,
     shown: Callable[[float], None] = lambda share: None,
 ) -> AirframeFlights:
-    """Fly so many airframes, drawn with this seed. carrier: what they are simulated as, such as `any_quad`.
+    """Fly so many airframes, drawn with this seed. carrier: what they are simulated as, such as `any_quad` or `any_rates`.
 
+    ranges: from which they are drawn (None: `ANY` of the carrier's layout).
     shown: takes the share that is done. Raises AirframeError and ValueError for a carrier that cannot carry them.
     """
+    ranges = ranges or ANY[carrier.action_layout]
     task = Task(box=1e3, episode_steps=EPISODE_STEPS + 1, airframes=ranges)
     environment = Environment(carrier, airframes, task)
     observation, _ = environment.reset(seed=seed)

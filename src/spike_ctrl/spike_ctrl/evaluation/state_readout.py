@@ -46,7 +46,7 @@ def read(
     """Fly so many airframes with the policy and read its state. roll_authority: largest angular acceleration, rad/s^2."""
     environment = Environment(carrier, airframes, Task(box=1e6, episode_steps=EPISODE_STEPS + 1, airframes=ranges))
     observation, _ = environment.reset(seed=seed)
-    drawn = [airframe_sampler.draw_vehicle(ranges, seed, n, 1).airframe for n in range(airframes)]
+    drawn = [airframe_sampler.draw_vehicle(ranges, carrier, seed, n, 1).airframe for n in range(airframes)]
     wanted = np.log([properties(one) for one in drawn])
     state, seconds = policy.initial_state(airframes), []
     found: list[tuple[Floats, Floats]] = []

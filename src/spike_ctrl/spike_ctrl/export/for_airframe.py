@@ -34,6 +34,9 @@ def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, rang
         signs = [np.sign(getattr(airframe, name)).astype(int).tolist() for airframe in (craft, carrier)]
         if signs[0] != signs[1]:
             raise ExportError(f"airframe {craft.name}: {name}: found signs {signs[0]}, wanted {signs[1]}")
+    if carrier.action_layout == "rates" and craft.max_rates != carrier.max_rates:
+        found, wanted = (" ".join(map("{:g}".format, airframe.max_rates)) for airframe in (craft, carrier))
+        raise ExportError(f"airframe {craft.name}: max_rates: found {found} rad/s, wanted {wanted}, as {carrier.name} has")
     try:
         craft.require_layout(contract.action)
         airframe_sampler.require_within(craft, ranges)

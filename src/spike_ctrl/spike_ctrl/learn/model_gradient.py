@@ -270,7 +270,8 @@ class ModelGradient:
         if ranges := self.recipe.task.airframes:
             numbers = dynamics.read(tile.buffer, EPISODE, self.size)
             for n in np.flatnonzero(who):
-                drawn = airframe_sampler.draw_vehicle(ranges, self.seed, index * self.size + int(n), int(numbers[n]))
+                vehicle = index * self.size + int(n)
+                drawn = airframe_sampler.draw_vehicle(ranges, self.airframe, self.seed, vehicle, int(numbers[n]))
                 airframe_sampler.put(tile.buffer, n, drawn, self.airframe)
         held = min(self.received, STARTS)
         state = dynamics.read(tile.buffer, STATE_ROWS, self.size)

@@ -9,12 +9,16 @@ distance of a rotor from the centre, and each factor drawn from its range:
 The kernels take the arms of one airframe, the carrier, for all vehicles of a batch. A square X with other arms flies as
 one with the carrier's, where all torques and inertias are multiplied by the ratio of the arms: the angular accelerations
 are the same, and so is the flight.
+
+With the layout `rates` a rate loop is drawn too, and what its autopilot believes: see `loop_sampler`. Its kernels have no
+battery and no drag along the body's axes, so the same drag acts in all directions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -23,8 +27,8 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe, AirframeError
-from spike_ctrl.sim import dynamics
-from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl.sim import dynamics, loop_sampler
+from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 
 ROUNDING = 1e-3  # by how much a figure of a described airframe may be beyond a range
 
@@ -37,8 +41,8 @@ def _from(low: float, high: float, least: float, most: float) -> Any:
 class AirframeRanges:
     """From where to where airframes are drawn. The first group is uniform in the logarithm, the second in the value.
 
-    The third group are bounds of what an episode adds: steady force and torque on each axis in [-x, x]; charge of the
-    carrier's battery.
+    The third group are bounds of what an episode adds: steady force and torque on each axis in [-x, x]. `vertical_drag` to
+    `charge` count with the layout `motors` alone, the loop's and what follows them with `rates` alone.
     """
 
     mass: tuple[float, float] = _from(0.02, 5.0, 1e-3, 100.0)  # kg
@@ -49,6 +53,10 @@ class AirframeRanges:
     yaw_reach: tuple[float, float] = _from(0.03, 0.2, 1e-3, 1.0)
     lag: tuple[float, float] = _from(0.01, 0.15, 1e-3, 1.0)  # s, of rotors that speed up
     lag_down: tuple[float, float] = _from(1.0, 2.0, 0.5, 10.0)  # over that; their lag is at most `lag`'s upper end
+    loop_gain: tuple[float, float] = _from(0.6, 3.0, 0.01, 10.0)
+    loop_damping: tuple[float, float] = _from(0.25, 1.0, 0.0, 10.0)
+    loop_integral: tuple[float, float] = _from(0.5, 4.0, 0.01, 100.0)  # 1/s
+    told_thrust: tuple[float, float] = _from(0.75, 1.3, 0.1, 10.0)  # of the weight, where the autopilot expects a hover
 
     yaw_inertia: tuple[float, float] = _from(0.9, 2.0, 0.1, 3.0)  # J_z over the mean of the others
     linear_thrust: tuple[float, float] = _from(-0.12, 0.4, -0.15, 1.0)  # share of the rest of the thrust
@@ -59,6 +67,8 @@ class AirframeRanges:
     angular_drag: tuple[float, float] = _from(0.0, 7.0, 0.0, 100.0)  # 1/s, of J_x
     dead_time: tuple[float, float] = _from(0.0, 0.02, 0.0, MAX_DEAD_TIME)  # s
     charge: tuple[float, float] = _from(0.3, 1.0, 0.0, 1.0)
+    loop_filters: tuple[float, float] = _from(0.6, 2.0, 0.1, 2.1)  # shares of a new value over those of 40 and 20 Hz
+    late: tuple[float, float] = _from(0.0, 4.0, 0.0, MAX_DELAY)  # whole control steps before the rate loop's own delay
 
     force: float = within(0.05, 0.0, 1.0)  # of the weight
     trim: float = within(0.04, 0.0, 1.0)  # torque about x and y, of weight times l; about z of weight times yaw_reach l
@@ -70,26 +80,65 @@ UNIFORM = (
     "yaw_inertia", "linear_thrust", "idle_thrust", "drag", "vertical_drag", "drag_height", "angular_drag", "dead_time",
     "charge",
 )  # fmt: skip
+LOOP_LOGARITHMIC = ("loop_gain", "loop_damping", "loop_integral", "told_thrust")
+LOOP_UNIFORM = ("loop_filters", "late")
+RATES = AirframeRanges(
+    mass=(0.1, 5.0), thrust_to_weight=(1.5, 6.0), reach=(0.1, 0.3), lag=(0.01, 0.06), linear_thrust=(-0.12, 1.0),
+    idle_thrust=(0.0, 0.2), drag=(0.05, 1.1), angular_drag=(0.0, 3.0), force=0.08,
+)  # fmt: skip
+"""From where to where the recipe any_rates and the protocol airframes draw, with the layout `rates`."""
+ANY = {"motors": AirframeRanges(), "rates": RATES}
+"""The same for each layout."""
 
 
 class DrawnVehicle(NamedTuple):
-    """An airframe, the steady force on it (N, world) and the charge of its battery."""
+    """An airframe, the steady force on it (N, world) and the charge of its battery.
+
+    With the layout `rates`: control steps that commands are late, and the throttle at which its autopilot expects a hover.
+    """
 
     airframe: Airframe
     force: Floats
     charge: float
+    late: int = 0
+    hover: float = 0.0
 
 
-def draw(ranges: AirframeRanges, random: np.random.Generator) -> DrawnVehicle:
+def draw(ranges: AirframeRanges, random: np.random.Generator, carrier: Airframe) -> DrawnVehicle:
+    """One quadrotor with the layout of the carrier."""
+    drawn = _draw_body(ranges, random)
+    if carrier.action_layout == "motors":
+        return drawn
+    return _with_loop(drawn, ranges, random, carrier)
+
+
+def _values(ranges: AirframeRanges, logarithmic: Sequence[str], uniform: Sequence[str], shares: Any) -> dict[str, Any]:
+    """The factors of these names that lie at shares (logarithmic, then uniform) of their ranges."""
+    value = {}
+    for name, share in zip((*logarithmic, *uniform), shares, strict=True):
+        low, high = getattr(ranges, name)
+        value[name] = low * (high / low) ** share if name in logarithmic else low + (high - low) * share
+    return value
+
+
+def _with_loop(drawn: DrawnVehicle, ranges: AirframeRanges, random: np.random.Generator, carrier: Airframe) -> DrawnVehicle:
+    """The quadrotor with a rate loop, its drag the same in all directions, and without dead time."""
+    names = LOOP_LOGARITHMIC, LOOP_UNIFORM
+    value = _values(ranges, *names, random.random(sum(map(len, names))))
+    body = drawn.airframe
+    plain = dataclasses.replace(
+        body, linear_drag=body.body_drag[0], body_drag=(0.0, 0.0, 0.0), velocity_moment=(0.0, 0.0), dead_time=0.0
+    )
+    settings = (value[name] for name in ("loop_gain", "loop_damping", "loop_integral", "loop_filters"))
+    craft = loop_sampler.tuned(plain, carrier, *settings)
+    late = min(int(value["late"] + 0.5), int(ranges.late[1]))
+    return drawn._replace(airframe=craft, late=late, hover=loop_sampler.told_hover(craft, value["told_thrust"]))
+
+
+def _draw_body(ranges: AirframeRanges, random: np.random.Generator) -> DrawnVehicle:
     """One quadrotor with the layout `motors`."""
     logarithms, shares, signs = random.random(len(LOGARITHMIC)), random.random(len(UNIFORM)), random.uniform(-1, 1, 6)
-    value = {}
-    for name, share in zip(LOGARITHMIC, logarithms, strict=True):
-        low, high = getattr(ranges, name)
-        value[name] = low * (high / low) ** share
-    for name, share in zip(UNIFORM, shares, strict=True):
-        low, high = getattr(ranges, name)
-        value[name] = low + (high - low) * share
+    value = _values(ranges, LOGARITHMIC, UNIFORM, np.concatenate([logarithms, shares]))
     m = value["mass"]
     weight, length = m * GRAVITY, value["reach"] * m ** (1 / 3)
     jx = value["slenderness"] * m * length * length
@@ -122,9 +171,9 @@ def draw(ranges: AirframeRanges, random: np.random.Generator) -> DrawnVehicle:
     return DrawnVehicle(airframe, ranges.force * weight * signs[:3], value["charge"])
 
 
-def draw_vehicle(ranges: AirframeRanges, seed: int, vehicle: int, episode: int) -> DrawnVehicle:
+def draw_vehicle(ranges: AirframeRanges, carrier: Airframe, seed: int, vehicle: int, episode: int) -> DrawnVehicle:
     """The quadrotor of that number in that episode: equal numbers give equal quadrotors, in any order."""
-    return draw(ranges, np.random.default_rng([seed, vehicle, episode, 22]))
+    return draw(ranges, np.random.default_rng([seed, vehicle, episode, 22]), carrier)
 
 
 def sides(airframe: Airframe) -> tuple[float, float]:
@@ -149,9 +198,13 @@ def arm(airframe: Airframe) -> float:
 
 def require_carrier(airframe: Airframe, differ: Randomisation) -> None:
     """Raise ValueError where an airframe cannot carry those that are drawn, or plants are to differ in another way too."""
-    airframe.require_layout("motors")
     arm(airframe)
-    if airframe.battery is None:
+    if airframe.action_layout == "rates":
+        loop_sampler.loop_of(airframe)
+        if airframe.battery or dynamics.nominal_extension(airframe).any():
+            found = f"found airframe {airframe.name} with a battery, body_drag or velocity_moment"
+            raise ValueError(f"task.airframes: {found}, wanted none of them with the layout 'rates'")
+    elif airframe.battery is None:
         found = f"found airframe {airframe.name} without a battery"
         raise ValueError(f"task.airframes: {found}, wanted one with a battery, which carries those that are drawn")
     if not np.array_equal(differ.array(), Randomisation().array()):
@@ -166,6 +219,7 @@ class CarriedPlant(NamedTuple):
     plant: Floats  # (PLANT_SIZE,), as `dynamics.nominal_plant`
     moment: Floats  # (3,)
     extension: Floats  # (6,), as `dynamics.nominal_extension`
+    loop: Floats | None = None  # (4,), as `loop_sampler.carried_loop`; None: `motors`
 
 
 def carried(airframe: Airframe, carrier: Airframe) -> CarriedPlant:
@@ -174,8 +228,7 @@ def carried(airframe: Airframe, carrier: Airframe) -> CarriedPlant:
     Exact for a square X. One whose sides differ has other gyroscopic coupling between its rates. Its battery is not carried
     over: the carrier's counts.
     """
-    airframe.require_layout("motors")
-    carrier.require_layout("motors")
+    airframe.require_layout(carrier.action_layout)
     if airframe.rotor_spin != carrier.rotor_spin:
         found = f"found {airframe.rotor_spin}, wanted {carrier.rotor_spin}, as airframe {carrier.name}"
         raise AirframeError(f"airframe {airframe.name}: rotor_spin: {found}")
@@ -186,7 +239,8 @@ def carried(airframe: Airframe, carrier: Airframe) -> CarriedPlant:
     plant[dynamics.TORQUE - dynamics.MASS] *= ratio[2]
     plant[dynamics.ANGULAR_DRAG - dynamics.MASS] *= ratio[2]
     extension[3:5] *= ratio[:2]
-    return CarriedPlant(plant, np.array(airframe.trim_moment, np.float32) * ratio, extension)
+    loop = loop_sampler.carried_loop(airframe, carrier) if carrier.action_layout == "rates" else None
+    return CarriedPlant(plant, np.array(airframe.trim_moment, np.float32) * ratio, extension, loop)
 
 
 def put(buffer: Floats, vehicle: int, drawn: DrawnVehicle, carrier: Airframe) -> None:
@@ -198,6 +252,9 @@ def put(buffer: Floats, vehicle: int, drawn: DrawnVehicle, carrier: Airframe) ->
     rows[dynamics.MOMENT : dynamics.TARGET] = found.moment
     rows[dynamics.BODY_DRAG : dynamics.CHARGE] = found.extension
     rows[dynamics.CHARGE] = drawn.charge
+    if found.loop is not None:
+        rows[dynamics.LOOP_FACTORS : dynamics.LOOP_FACTORS + 4] = found.loop
+        rows[dynamics.DELAY], rows[dynamics.HOVER] = drawn.late, drawn.hover
 
 
 def figures(airframe: Airframe) -> dict[str, float]:
@@ -225,6 +282,8 @@ def figures(airframe: Airframe) -> dict[str, float]:
         "angular_drag": airframe.angular_drag / jx,
         "dead_time": airframe.dead_time,
     }
+    if airframe.action_layout == "rates":
+        found |= loop_sampler.figures(airframe)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -47,7 +47,9 @@ LOOP_FACTORS = 87
 # Of an extended airframe. Parameters: drag along the body's axes, velocity moment, dead time (s). State of the battery;
 # commands of the last HISTORY steps, the latest first
 BODY_DRAG, VELOCITY_MOMENT, DEAD_TIME, CHARGE, VOLTAGE, EARLIER, HISTORY = 91, 94, 96, 97, 98, 99, 4
-ROWS, ROWS_BEFORE = 115, BODY_DRAG
+# Throttle that the autopilot of the `rates` layout takes for that of the hover
+HOVER = 115
+ROWS = 116
 
 STATE_ROWS = slice(0, 17)
 PLANT_ROWS = slice(MASS, FORCE)
@@ -80,7 +82,7 @@ def allocate(vehicles: int, airframe: Airframe) -> Floats:
     view[:, BODY_DRAG:CHARGE] = nominal_extension(airframe)[None, :, None]
     view[:, CHARGE] = 1.0
     view[:, VOLTAGE] = airframe.battery.full if airframe.battery else 0.0
-    view[:, EARLIER:] = airframe.hover
+    view[:, EARLIER:] = airframe.hover  # HOVER too
     return buffer
 
 
@@ -120,11 +122,10 @@ def rows(buffer: Floats) -> Floats:
 
 
 def restore(buffer: Floats, kept: Floats) -> None:
-    """Put back a buffer that was saved, also by version 0.1, which had the first ROWS_BEFORE rows."""
-    if kept.size == buffer.size:
-        buffer[:] = kept
-    else:
-        rows(buffer)[:, :ROWS_BEFORE] = kept.reshape(-1, ROWS_BEFORE, LANES)
+    """Put back a buffer that was saved, also by a version that had fewer rows; the rows that it lacked keep their values."""
+    blocks = buffer.size // (ROWS * LANES)
+    before = kept.reshape(blocks, -1, LANES)
+    rows(buffer)[:, : before.shape[1]] = before
 
 
 def read(buffer: Floats, which: slice | int, vehicles: int) -> Floats:

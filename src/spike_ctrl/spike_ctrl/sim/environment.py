@@ -130,6 +130,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
         if task.airframes:
             airframe_sampler.require_carrier(airframe, task.randomisation)
+        self._delays = task.randomisation.delay > 0 or (task.airframes is not None and airframe.action_layout == "rates")
         self._seed, self._noise = 0, np.random.default_rng(0)
         self._errors = None if sensors.exact else SensorErrors(sensors, vehicles, RATE_HZ)
         self._sight = LateSight(vehicles) if sensors.late else None
@@ -182,7 +183,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         actions = np.ascontiguousarray(actions, np.float32)
         if actions.shape != (self.num_envs, 4):
             raise ValueError(f"actions: found shape {actions.shape}, wanted ({self.num_envs}, 4)")
-        if self.task.randomisation.delay:
+        if self._delays:
             actions = self._late(actions)
         observation = np.empty((self.num_envs, OBSERVATION_SIZE), np.float32)
         reward = np.empty(self.num_envs, np.float32)
@@ -212,9 +213,12 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         if self.task.airframes:
             numbers = self.read(EPISODE)
             for n in np.flatnonzero(begun):
-                drawn = airframe_sampler.draw_vehicle(self.task.airframes, self._seed, int(n), int(numbers[n]))
+                drawn = airframe_sampler.draw_vehicle(
+                    self.task.airframes, self.airframe, self._seed, int(n), int(numbers[n])
+                )
                 airframe_sampler.put(self.buffer, int(n), drawn, self.airframe)
-            dynamics.begin_extension_some(self.buffer, begun, self._rules[2], self._extension)
+            if self._extension is not None:
+                dynamics.begin_extension_some(self.buffer, begun, self._rules[2], self._extension)
 
     def _hovering(self) -> Floats:
         return np.full((MAX_DELAY, self.num_envs, 4), at_hover(self.airframe), np.float32)

@@ -22,6 +22,7 @@ from spike_ctrl.sim.dynamics import (
     COMMAND,
     GYRO,
     GYRO_SLOPE,
+    HOVER,
     LANES,
     LOOP_FACTORS,
     RATE_INTEGRAL,
@@ -72,11 +73,11 @@ def unpack(c: Floats) -> Scalars:
 
 @inlined
 def own(buffer: Floats, lane: Number, c: Scalars) -> Scalars:
-    """The constants of one vehicle: those of the airframe times the vehicle's own factors."""
+    """The constants of one vehicle: its own hover throttle, and those of the airframe times the vehicle's own factors."""
     p, i = buffer[lane + AT[LOOP_FACTORS]], buffer[lane + AT[LOOP_FACTORS + 1]]
     d, f = buffer[lane + AT[LOOP_FACTORS + 2]], buffer[lane + AT[LOOP_FACTORS + 3]]
     return (
-        c[0], c[1], c[2], c[3], p * c[4], p * c[5], p * c[6], i * c[7], i * c[8], i * c[9],
+        buffer[lane + AT[HOVER]], c[1], c[2], c[3], p * c[4], p * c[5], p * c[6], i * c[7], i * c[8], i * c[9],
         d * c[10], d * c[11], d * c[12], c[13], c[14], c[15], f * c[16], f * c[17], c[18], c[19],
     )  # fmt: skip
 
