@@ -211,7 +211,7 @@ def test_the_middleware_ends_under_the_watch_on_one_processor_of_the_ordinary_sc
 def test_a_node_whose_constructor_raises_ends_under_the_watch_too(ros_domain_id):
     code = HELD.replace("def destroy_node", "def __del__")
     code = code.replace("self.finished = True", "raise spin.NodeError('no such device')")
-    ended = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, timeout=40)
     assert (ended.returncode, ended.stdout) == (1, "held\n")
     assert ended.stderr.startswith("error: no such device\nTimeout")
 
