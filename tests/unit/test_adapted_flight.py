@@ -1,10 +1,13 @@
 """What becomes of bad offers in flight: the whole flight core in virtual time, with an adapter that turned bad."""
 
+import json
 import math
+import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors import numpy as safetensors
 
 from spike_ctrl._files import resources
 from spike_ctrl.adaptation import adapted_flight
@@ -26,9 +29,22 @@ def spoilt(name, change):
     return checkpoint.dumps(weights, FOUND.manifest.contract)
 
 
-def pushes(axis, size):
+def poisoned(number):
+    """The file with a number in it that is none; a checkpoint cannot be written so."""
+    length = struct.unpack("<Q", DATA[:8])[0]
+    weights = dict(safetensors.load(DATA))
+    weights["output.bias"] = weights["output.bias"] + np.float32(number)
+    return safetensors.save(weights, json.loads(DATA[8 : 8 + length])["__metadata__"])
+
+
+def scaled(inputs, by):
+    """The policy to which some of its inputs seem larger or smaller than they are."""
+    return spoilt("layer0.weight", lambda w: w * np.where(np.isin(np.arange(18), inputs), by, 1.0))
+
+
+def pushes(*by):
     """Hidden: near the set-point it pushes the vehicle away a little, and otherwise it flies as before."""
-    return spoilt("output.bias", lambda b: b + size * (np.arange(4) == axis))
+    return spoilt("output.bias", lambda b: b + np.array(by))
 
 
 REFUSED = {
@@ -40,14 +56,24 @@ REFUSED = {
     "nothing": spoilt("output.weight", lambda w: 0 * w),
     "shuffled": spoilt("output.weight", lambda w: np.random.default_rng(0).permutation(w.ravel()).reshape(w.shape)),
     "strong": spoilt("output.bias", lambda b: b + 3.0),
+    "swapped": spoilt("output.weight", lambda w: w[[0, 2, 1, 3]]),
+    "NaN": poisoned(math.nan),
+    "infinite": poisoned(math.inf),
+    "without velocity": scaled([12, 13, 14], 0.0),
+    "without position": scaled([0, 1, 2], 0.0),
+    "without height": scaled([2], 0.0),
+    "mirrored": scaled([0], -1.0),
 }
-HIDDEN = {"rolls": pushes(1, 0.5), "pitches": pushes(2, -0.5), "climbs": pushes(0, 0.9)}
+HIDDEN = {
+    "rolls": pushes(0, 0.5, 0, 0), "pitches": pushes(0, 0, -0.5, 0), "climbs": pushes(0.9, 0, 0, 0),
+    "rolls back": pushes(0, -0.5, 0, 0), "both": pushes(0, 0.4, 0.4, 0),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def core():
     who, settings = campaign.competitors(MODEL)
-    scenario = adapted_flight.draw("wind", 3, 0.5)._replace(faults=(), duration=32.0)
+    scenario = adapted_flight.draw("wind", 3, 0.5)._replace(faults=(), duration=50.0)
     core = AdaptedFlight(scenario, who, for_adaptation(settings), DATA)
     core.adapter.settings = replace(core.adapter.settings, attempts=1, away=5.0)
     for number, (name, data) in enumerate(REFUSED.items()):

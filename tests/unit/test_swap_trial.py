@@ -41,6 +41,22 @@ def test_a_child_is_kept_where_the_vehicle_is_no_farther_off_than_before(before,
         assert "child (epoch 1) rolled back to parent (epoch 0)" in verdict.text
 
 
+def test_what_children_have_lost_counts_against_the_next_ones_until_one_wins_it_back():
+    trial, now, before, told = SwapTrial(), 100.0, 0.1, []
+    for number, after in enumerate((0.13, 0.16, 0.09, 0.12), start=1):
+        trial, _ = trial.watched(now, before).judged(now, True)
+        trial, verdict = trial._replace(distance=before).begun(now, Identity("child", number), PARENT), None
+        while verdict is None:
+            now += STEP
+            trial = trial.watched(now, after)
+            trial, verdict = trial.judged(now, True)
+        told.append(verdict)
+        trial = trial if verdict.kept else trial.returned(now, PARENT)[0]
+        before = after if verdict.kept else before
+    assert [verdict.kept for verdict in told] == [True, False, True, True]
+    assert told[1].text.endswith("0.16 m off, 0.13 m before, 0.03 m were lost by others")
+
+
 def test_a_child_that_flies_away_is_rolled_back_long_before_the_end_of_its_trial():
     verdict, time, _ = flown(lambda t: 0.2 + t**2)
     assert not verdict.kept and time < 1.6

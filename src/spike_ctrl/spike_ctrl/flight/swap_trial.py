@@ -5,8 +5,9 @@
     trial, verdict = trial.judged(now, flies)     # at each step
 
 The child is worse where the mean distance in JUDGED seconds, SETTLES after it took over, exceeds that of its parent in the
-seconds before by WORSE and by the share WORSE_SHARE; at once where it moves the vehicle away by AWAY. One that cannot be
-judged, because the set-point is always on its way or another than the policy flies, is rolled back, too. Pure.
+seconds before by WORSE and by the share WORSE_SHARE; at once where it moves the vehicle away by AWAY. What children that
+were kept have lost counts against the next ones: a hundred that are a little worse are not kept. One that cannot be judged,
+because the set-point is always on its way or another than the policy flies, is rolled back, too. Pure.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class TrialVerdict(NamedTuple):
 class SwapTrial(NamedTuple):
     """distance: mean (m) while a policy flies. child, parent: of the trial that runs.
 
+    lost: m, by which children that were kept are worse than the first policy; what they were better is taken off.
     returning: since when (s) the parent is asked back. barred: children that were rolled back and may not try again.
     """
 
@@ -44,6 +46,7 @@ class SwapTrial(NamedTuple):
     before: float = 0.0  # m
     total: float = 0.0  # m s
     time: float = 0.0  # s that were judged
+    lost: float = 0.0
     returning: float | None = None
     barred: frozenset[Identity] = frozenset()
 
@@ -76,10 +79,12 @@ class SwapTrial(NamedTuple):
             return self._rolled_back(now, f"{back}: {self.distance:.2f} m off, {self.before:.2f} m before")
         if self.time >= JUDGED:
             mean = self.total / self.time
-            if not mean <= self.before + max(WORSE, WORSE_SHARE * self.before):
-                return self._rolled_back(now, f"{back}: {mean:.2f} m off, {self.before:.2f} m before")
-            kept = TrialVerdict(True, f"{name} kept: {mean:.2f} m off, {self.before:.2f} m before")
-            return self._replace(child=None, parent=None), kept
+            lost = max(self.lost + mean - self.before, 0.0)
+            told = f"{mean:.2f} m off, {self.before:.2f} m before"
+            if not lost <= max(WORSE, WORSE_SHARE * self.before):
+                others = f", {self.lost:.2f} m were lost by others" if self.lost >= 0.01 else ""
+                return self._rolled_back(now, f"{back}: {told}{others}")
+            return self._replace(child=None, parent=None, lost=lost), TrialVerdict(True, f"{name} kept: {told}")
         if now - self.since > LATEST:
             return self._rolled_back(now, f"{back}: it could not be judged within {LATEST:g} s")
         return self, None
