@@ -154,8 +154,8 @@ def test_the_spike_rate_of_each_layer_is_told():
 def test_equal_seeds_give_equal_evaluations_and_a_controller_is_begun_afresh():
     controller = policy()
     first, second = (evaluate(controller, AIRFRAME, seed=SEED, starts=16) for _ in range(2))
-    assert first == second
-    assert first != evaluate(controller, AIRFRAME, seed=SEED + 1, starts=16)
+    assert repr(first) == repr(second)  # a figure that is not a number equals none
+    assert first.columns != evaluate(controller, AIRFRAME, seed=SEED + 1, starts=16).columns
 
 
 def test_the_starts_for_choosing_are_not_those_of_the_frozen_evaluation():

@@ -232,7 +232,8 @@ def test_the_evaluation_flies_the_modules_own_actions(gru):
 
     found = evaluate(Both(policy), airframe.load("crazyflie"), starts=32)
     assert len(worst) == 500 and max(worst) < 1e-6
-    assert found.spike_rates == () and type(found).from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    again = type(found).from_dict(json.loads(json.dumps(found.to_dict())))
+    assert found.spike_rates == () and repr(again) == repr(found)  # a figure that is not a number equals none
 
 
 def test_it_hovers_in_the_rehearsal_and_over_mavlink_in_virtual_time():

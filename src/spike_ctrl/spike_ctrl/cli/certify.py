@@ -42,7 +42,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", metavar="FAMILY", help="faults of one family; none: healthy flights (default: all)")
     parser.add_argument("--folder", type=Path, help="where the results are kept (default: runs/certify/MODEL[-FAMILY])")
     parser.add_argument(
-        "--falsify", nargs="+", metavar="PLACE[/KIND]", help="search for the worst flight of each kind, --flights for each"
+        "--falsify",
+        nargs="+",
+        metavar="FAULT",
+        help="search for the worst flight of each: PLACE or PLACE/KIND; --flights each",
     )
     parser.add_argument("--replay", type=int, metavar="SEED", help="fly that flight again, write its bag and a report on it")
 

@@ -32,7 +32,7 @@ READERS = ("norse", "sinabs", "snntorch", "spikingjelly")
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="what to write")
+    parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; else the file")
     parser.add_argument("--airframe", help="checkpoint: the airframe that is to be flown, a name or a path to a YAML file")
     parser.add_argument("--weights", choices=("float32", "int8"), help="in C: type of the weights (default: float32)")

@@ -22,7 +22,7 @@ spike-ctrl report models/crazyflie.safetensors --still -o models/crazyflie.html 
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="RUN|RUNS|BAG|MODEL", type=Path, help="what to report on")
+    parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a model, a run, a folder of runs, or a bag")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default: report.html)")
     parser.add_argument("--still", action="store_true", help="pictures in place of interactive charts: 200 kB, not 6 MB")
 
