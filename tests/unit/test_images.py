@@ -74,11 +74,18 @@ def test_the_aircraft_has_no_torch():
     assert "torch" not in [line.split("=")[0] for line in (ROOT / "requirements" / "flight.txt").read_text().splitlines()]
 
 
+def test_an_image_trains_with_the_torch_of_all_figures_from_an_index_that_may_be_named():
+    runs = [value for name, value in stages()["train"][1] if name == "RUN"]
+    torch, others = runs[0].split("&&")
+    assert "-r /tmp/requirements/torch.txt" in torch and '${TORCH_INDEX:+--index-url "${TORCH_INDEX}"}' in torch
+    assert "-c /tmp/requirements/torch.txt" in others and "--index-url" not in others
+
+
 def test_pip_leaves_the_packages_of_ubuntu_alone():
     """ROS brings Ubuntu's PyYAML; pip gives up where it is to replace what apt-get installed. All goes into /opt/python."""
     runs = [value for _, instructions in stages().values() for name, value in instructions if name == "RUN"]
     called = [command for value in runs for command in re.findall(r"(\S*pip3?)(?=[^&]* install)", value)]
-    assert len(called) == 2 and set(called) == {"/opt/python/bin/pip"}
+    assert len(called) == 3 and set(called) == {"/opt/python/bin/pip"}
     flight = next(value for value in runs if "flight.txt" in value)
     shown = flight.index("python.pth")
     assert flight.index("venv --system-site-packages /opt/python") < flight.index("pip install") < shown
