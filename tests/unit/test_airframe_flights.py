@@ -11,8 +11,9 @@ from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import airframe_flights
 from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
-from spike_ctrl.evaluation.controllers import FunctionController, GuideController
+from spike_ctrl.evaluation.controllers import FunctionController, GuideController, PolicyController
 from spike_ctrl.evaluation.hover_told import HoverTold
+from spike_ctrl.policy import checkpoint
 
 CARRIER, BEHIND_AUTOPILOTS = airframes.load("any_quad"), airframes.load("any_rates")
 
@@ -32,6 +33,17 @@ def test_behind_autopilots_too_a_guide_that_knows_each_quadrotor_hovers_where_on
     assert told.recovered > 0.9 and told.hover_median < 0.01 and unaware.hover_median > 0.1
     with pytest.raises(ValueError, match="wanted an airframe with the layout 'rates'"):
         airframe_flights.fly(HoverTold(GuideController(GeometricGuide(CARRIER))), CARRIER, airframes=2)
+
+
+def test_a_policy_trained_behind_many_autopilots_flies_new_ones_better_than_one_trained_behind_its_own():
+    many, one = (
+        airframe_flights.fly(
+            PolicyController(checkpoint.load(f"models/{name}.safetensors").policy), BEHIND_AUTOPILOTS, airframes=96
+        )
+        for name in ("any_rates", "sih_quadx")
+    )
+    assert many.survival > one.survival and many.recovered >= one.recovered and many.strayed == 0.0
+    assert many.hover_median < 0.6 * one.hover_median and many.figure8 < 0.8 * one.figure8
 
 
 def test_rotors_that_never_turn_save_nobody_and_leave_no_figures():

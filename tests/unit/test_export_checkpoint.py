@@ -8,7 +8,7 @@ from spike_ctrl._files import resources
 from spike_ctrl.cli.main import main
 from spike_ctrl.policy import checkpoint
 
-ANY = str(resources.folder("models") / "any_quad.safetensors")
+ANY, ANY_RATES = (str(resources.folder("models") / f"{name}.safetensors") for name in ("any_quad", "any_rates"))
 
 
 def test_the_same_weights_are_admitted_for_the_airframe_and_for_no_other(tmp_path, capsys):
@@ -32,6 +32,11 @@ def test_the_same_weights_are_admitted_for_the_airframe_and_for_no_other(tmp_pat
             [ANY, "--airframe", "turned.yaml"],
             "airframe crazyflie: rotor_spin: found signs [1, -1, 1, -1], wanted [-1, 1, -1, 1]",
         ),
+        ([ANY_RATES, "--airframe", "crazyflie"], "airframe crazyflie: action_layout: found 'motors', wanted 'rates'"),
+        (
+            [ANY_RATES, "--airframe", "quick.yaml"],
+            "airframe racer: max_rates: found 27 27 17 rad/s, wanted 3.84 3.84 3.49, as any_rates has",
+        ),
         ([ANY], "--to checkpoint: found no --airframe, wanted the one that is to be flown"),
         (["crazyflie", "--airframe", "crazyflie"], "its task draws no airframes: the policy knows crazyflie alone"),
     ],
@@ -42,6 +47,8 @@ def test_what_it_does_not_know_is_refused_in_words_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     plain = resources.find("config", "airframes/crazyflie.yaml").read_text()
     (tmp_path / "turned.yaml").write_text(plain.replace("rotor_spin: -1 1 -1 1 1", "rotor_spin: 1 -1 1 -1 1"))
+    quick = resources.find("config", "airframes/racer.yaml").read_text()
+    (tmp_path / "quick.yaml").write_text(quick.replace("max_rates: 3.84 3.84 3.49", "max_rates: 27 27 17"))
     assert main(["export", *arguments, "--to", "checkpoint", "-o", "made.safetensors"]) == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "made.safetensors").exists()

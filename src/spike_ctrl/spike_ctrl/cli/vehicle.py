@@ -100,14 +100,16 @@ def run(options: argparse.Namespace) -> int:
     for name, default in refused[0].items():
         if getattr(options, name) != default:
             raise UsageError(f"--{name.replace('_', '-')}: found {refused[1]}")
-    craft = airframe.altered(airframe.load(options.airframe), options.mass, options.thrust, options.lag)
-    return _serve_px4(options, craft) if options.px4_hil else _serve_mavlink(options, craft)
+    described = airframe.load(options.airframe)
+    craft = airframe.altered(described, options.mass, options.thrust, options.lag)
+    return _serve_px4(options, craft) if options.px4_hil else _serve_mavlink(options, craft, described)
 
 
-def _serve_mavlink(options, craft) -> int:
-    """Fly until a signal."""
+def _serve_mavlink(options, craft, described) -> int:
+    """Fly until a signal. described: the vehicle that the autopilot takes it for."""
     from spike_ctrl.flight import realtime_scheduling
     from spike_ctrl.learn import recipe
+    from spike_ctrl.px4 import px4_parameters
     from spike_ctrl.px4.signing import Signing, SigningError, read_key
     from spike_ctrl.simulated_px4 import ground_truth, simulated_parameters, udp_server
     from spike_ctrl.simulated_px4.plant import Plant
@@ -122,7 +124,7 @@ def _serve_mavlink(options, craft) -> int:
         vehicle = Vehicle(
             craft,
             options.seed,
-            dict(map(simulated_parameters.parse, options.set)),
+            px4_parameters.hover_changes(described) | dict(map(simulated_parameters.parse, options.set)),
             options.noise,
             options.latency,
             options.speed,

@@ -34,11 +34,13 @@ def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, rang
         signs = [np.sign(getattr(airframe, name)).astype(int).tolist() for airframe in (craft, carrier)]
         if signs[0] != signs[1]:
             raise ExportError(f"airframe {craft.name}: {name}: found signs {signs[0]}, wanted {signs[1]}")
-    if carrier.action_layout == "rates" and craft.max_rates != carrier.max_rates:
-        found, wanted = (" ".join(map("{:g}".format, airframe.max_rates)) for airframe in (craft, carrier))
-        raise ExportError(f"airframe {craft.name}: max_rates: found {found} rad/s, wanted {wanted}, as {carrier.name} has")
     try:
         craft.require_layout(contract.action)
+        if contract.action == "rates" and craft.max_rates != carrier.max_rates:
+            found_rates, wanted = (" ".join(map("{:g}".format, one.max_rates)) for one in (craft, carrier))
+            raise AirframeError(
+                f"airframe {craft.name}: max_rates: found {found_rates} rad/s, wanted {wanted}, as {carrier.name} has"
+            )
         airframe_sampler.require_within(craft, ranges)
     except AirframeError as error:
         raise ExportError(str(error)) from None

@@ -292,8 +292,8 @@ def _thrust_rules(airframe: Airframe) -> list[_Rule]:
         ),
         _Rule(
             "MPC_THR_HOVER",
-            lambda v: abs(v - hover) <= 0.1,
-            f"{hover:.2f} within 0.1, the hover thrust of airframe {airframe.name}",
+            lambda v: abs(v - hover) <= px4_parameters.HOVER_WITHIN,
+            f"{hover:.2f} within {px4_parameters.HOVER_WITHIN:g}, the hover thrust of airframe {airframe.name}",
             f"{hover:.2f}",
             "with another value the vehicle jumps when PX4 takes over",
         ),

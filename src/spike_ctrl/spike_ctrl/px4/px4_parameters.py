@@ -9,6 +9,7 @@ from spike_ctrl.px4.dialect import MOTOR_ORDER
 
 # Noise of the sensors in PX4's own simulation. With EKF2's defaults its position estimate wanders by half a metre.
 SIH_NOISE = {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}
+DEFAULT_HOVER, HOVER_WITHIN = 0.5, 0.1  # MPC_THR_HOVER of PX4's default, and by how much it may be off
 GYRO_RATES = (100, 250, 400, 800, 1000, 2000)  # Hz, allowed values of IMU_GYRO_RATEMAX
 
 
@@ -50,6 +51,13 @@ def thrust_model(airframe: Airframe) -> dict[str, float]:
 def thrust_changes(airframe: Airframe) -> dict[str, float]:
     """`thrust_model` of an airframe that is commanded by its motors; none for others, which fly with PX4's defaults."""
     return thrust_model(airframe) if airframe.action_layout == "motors" else {}
+
+
+def hover_changes(airframe: Airframe) -> dict[str, float]:
+    """MPC_THR_HOVER of an airframe that is commanded by rates, where PX4's default is too far off; none where it is not."""
+    if airframe.action_layout != "rates" or abs(airframe.hover - DEFAULT_HOVER) <= HOVER_WITHIN:
+        return {}
+    return {"MPC_THR_HOVER": _rounded(airframe.hover)}
 
 
 def airmode(airframe: Airframe) -> int:

@@ -48,7 +48,8 @@ def fly(
     described: the airframe that the policy was made for. plant: the airframe that flies. latency: delay of commands, s.
     noise: factor of the sensors' noise, 1 as in PX4's simulation.
     """
-    vehicle = Vehicle(plant, seed, SIH_NOISE | px4_parameters.thrust_changes(described), noise, latency)
+    told = px4_parameters.thrust_changes(described) | px4_parameters.hover_changes(described)
+    vehicle = Vehicle(plant, seed, SIH_NOISE | told, noise, latency)
     companion = Companion(Link(), rate_hz)
     state, height, rows = policy.initial_state(), paths[0].centre[2], []
     asked: list[None] = []
