@@ -15,7 +15,9 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import DRIFT, Wind
 
 SET_POINT_HEIGHT = 0.5  # m above the ground: the lowest set-point
-CLOSING = 0.2  # m: where the autopilot would stop so far outside, it is asked to hold at once
+# m: where the autopilot would stop so far outside, the guide takes over; the way that is reckoned with is an upper bound.
+NEARING = 0.1
+CLOSING = 0.2  # m: and so far outside, it is asked to hold at once
 RECOVERY_HEIGHT = 0.8  # m above the ground: the lowest point at which a recovery ends
 
 
@@ -147,10 +149,10 @@ class Cage:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
         low = self.low_above_ground
         beyond = braking.beyond(sample.position, sample.velocity, low, self.high)
-        if beyond <= 0:
+        if beyond <= NEARING:
             return ()
         speed = math.hypot(*sample.velocity)
-        detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted inside"
+        detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted at most {NEARING} m"
         # A fall is braked by all the thrust there is, which the guide gives and the autopilot would have to learn.
         sideways = braking.beyond(sample.position, sample.velocity, (*low[:2], -math.inf), self.high, asked=True)
         return (Finding(Fault.CAGE_CLOSING if guided and sideways > CLOSING else Fault.CAGE_NEAR, detail),)

@@ -14,6 +14,7 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.answer_checks import AnswerLimits, Identity
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.geofence import Cage
@@ -95,6 +96,7 @@ class Facts(NamedTuple):
     unmet: tuple[str, ...] | None  # preconditions that are not met; None: the preflight has not run
     envelope: Envelope
     cage: Cage  # as it lies over home
+    braking: Braking  # of the autopilot
     monitor: Monitor  # of the policy
     limits: AnswerLimits
 

@@ -17,15 +17,15 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
     """The recovery begins on GUIDE, where one of the demanding faults asks for it.
 
     The target is the vehicle's position; near a wall it is the centre of the cage, and in a fall the place above where it
-    coasts: a weak vehicle that leans to the centre has no thrust left to stop its fall. guide_suspect: the guide itself flew
-    when the fault came, or the vehicle did not tumble when the guide took over.
+    coasts, unless it coasts out of the cage: a weak vehicle that leans to the centre has no thrust left to stop its fall.
+    guide_suspect: the guide itself flew when the fault came, or the vehicle did not tumble when the guide took over.
     """
     settling = [finding for finding in demanding if finding.fault.settles]
     if not settling or facts.sample is None:
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
     x, y, z = facts.cage.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
-    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING:
+    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING and not _nears_a_wall(facts, facts.sample):
         x, y, _ = facts.cage.clamp(_coasting(facts.sample))
     target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
     event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
@@ -33,6 +33,14 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
         recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
     )
     return Move(ladder, target, None, (*moved.events, event))
+
+
+def _nears_a_wall(facts: Facts, sample: Sample) -> bool:
+    """Whether the autopilot would not bring it to rest inside, whatever its height does."""
+    x, y, _ = sample.position
+    u, v, _ = sample.velocity
+    _, _, z = facts.cage.centre
+    return facts.braking.beyond((x, y, z), (u, v, 0.0), facts.cage.low, facts.cage.high) > 0
 
 
 def _coasting(sample: Sample) -> Vector:

@@ -211,6 +211,7 @@ def _facts(
         unmet=inputs.unmet,
         envelope=settings.envelope,
         cage=cage,
+        braking=settings.braking,
         monitor=state.monitor,
         limits=settings.answers,
     )
