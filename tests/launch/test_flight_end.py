@@ -40,7 +40,7 @@ def test_a_vehicle_that_refuses_its_arguments_ends_the_flight(start_graph, tmp_p
 
 def test_the_rate_of_the_control_reaches_all_who_reckon_with_it(start_graph):
     graph = start_graph("rate:=100.0", "record:=false", f"connection:=udpin:127.0.0.1:{free_port()}", name="flight")
-    graph.wait_until(lambda: CONTROL <= set(graph.nodes()), 40, "not all nodes run")
+    graph.wait_until(lambda: CONTROL <= set(graph.nodes()), 120, "not all nodes run")
     for name in CONTROL - {"snn_policy"}:  # whose checkpoint has a rate of its own, which the supervisor compares
         assert graph.parameters(name)["rate"] == 100.0, name
 
