@@ -25,7 +25,7 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
     x, y, z = facts.cage.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
-    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING and not _nears_a_wall(facts, facts.sample):
+    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING and not _nears_a_wall(facts.sample, facts):
         x, y, _ = facts.cage.clamp(_coasting(facts.sample))
     target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
     event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
@@ -35,11 +35,9 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
     return Move(ladder, target, None, (*moved.events, event))
 
 
-def _nears_a_wall(facts: Facts, sample: Sample) -> bool:
-    """Whether the autopilot would not bring it to rest inside, whatever its height does."""
-    x, y, _ = sample.position
-    u, v, _ = sample.velocity
-    _, _, z = facts.cage.centre
+def _nears_a_wall(sample: Sample, facts: Facts) -> bool:
+    """Whether the autopilot would not stop its way to the side inside the cage, whatever its height does."""
+    (x, y, _), (u, v, _), z = sample.position, sample.velocity, facts.cage.centre[2]
     return facts.braking.beyond((x, y, z), (u, v, 0.0), facts.cage.low, facts.cage.high) > 0
 
 

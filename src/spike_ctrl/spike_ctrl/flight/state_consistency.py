@@ -4,6 +4,9 @@ Each difference is summed up and forgotten within some seconds. A position that 
 makes a sum of r * memory. Over one second a jump or a fast drift is found, over four a slow one. A state that contradicts
 itself must not be flown on, by the guide neither: the autopilot holds.
 
+A drift too slow for both is summed up over some 20 s. Long before that sum is too large, less of the cage is granted on the
+side on which the vehicle may have stayed behind (`Cage.in_doubt`).
+
 Satellites correct the position of a sound estimate against its velocity. On PX4's own firmware (v1.17 and v1.18 beta, SIH,
 flights of half a minute) the sums reached .39 m in one second and .84 m in four, while the estimator told a deviation of
 .3 m. So the limit of the slow drift grows with that deviation.
