@@ -155,7 +155,7 @@ def test_row_06_a_state_that_repeats_as_a_whole_in_the_air_is_stale(flight):
     kept = flight.state.sample
     flight.sample = lambda s: kept._replace(tick=s.tick, stamp=s.stamp, received=s.received)
     flight.fly(0.3, until=lambda: flight.rung is GUIDE)
-    assert flight.told("nothing has changed by a bit in 20 states")
+    assert flight.told("nothing has changed by a bit in 8 states")
 
 
 def test_row_06_a_vehicle_that_stands_still_on_the_ground_is_not_frozen(Flight):

@@ -24,7 +24,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     16: ("process policy_killed",),
     17: ("process guide_killed", "process guide_stopped", *(f"guide {kind}" for kind in KINDS["guide"])),
     19: ("process supervisor_killed", "process supervisor_stopped"),
-    20: ("process bridge_killed", "process bridge_stopped", "link cut", "link commands_lost"),
+    20: ("process bridge_killed", "process bridge_stopped", "link cut"),
     30: ("process policy_slow", "process starved", "policy delayed", "link commands_late"),
     33: ("operator pilot_holds", "operator pilot_lands", "operator pilot_returns"),
     35: ("operator battery_fails",),
@@ -35,4 +35,5 @@ ROWS: dict[int, tuple[str, ...]] = {
         "state position_drifts", "state height_drifts", "state yaw_drifts", "state tilt_drifts", "state velocity_flipped",
         "state velocity_stuck", "state velocity_biased", "state position_stuck", "state rates_stuck", "state rates_flipped",
     ),
+    48: ("link commands_lost",),
 }  # fmt: skip

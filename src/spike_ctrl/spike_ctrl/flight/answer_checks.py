@@ -84,6 +84,7 @@ class AnswerLimits:
     trim: float = within(0.0, 0.0, 1.0)
     contradiction: float = within(0.8, 0.001, 2.0)  # in flight: the same over the last four answers
     contradiction_away: float = within(1.0, 0.001, 2.0)  # and 1 m from the set-point or more
+    contradiction_first: float = within(1.0, 0.001, 2.0)  # the same there of an action's first number
 
 
 def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | None:

@@ -10,6 +10,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.braking import Braking
+from spike_ctrl.flight.commanded_turn import TurnLimits
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
@@ -24,8 +25,9 @@ LAYOUTS = ("rates", "motors")
 # Share of the full thrust while the rotors spool up. PX4 takes a vehicle on the ground for flying from MPC_MANTHR_MIN plus
 # 0.01 on, which is 0.09.
 SPOOL_UP_THRUST = 0.08
-
-
+# See AnswerLimits.contradiction_first, which is the collective action in `rates`: until guide and policy have learnt the
+# weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ by up to 1.01 in it, and by less in rates.
+COLLECTIVE_AWAY = 1.2
 ADAPTED_TRIM = 0.8  # see AnswerLimits.trim: 3 m/s^2 of wind differ by .72
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
@@ -54,6 +56,7 @@ class FlightSettings:
     braking: Braking = Braking()
     acceleration: float = within(ACCELERATION, 0.01, 20.0)
     consistency: ConsistencyLimits = ConsistencyLimits()
+    turn: TurnLimits = TurnLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
@@ -123,9 +126,12 @@ def settings_for(
             ),
             estimate=estimate,
             force=force,
-            answers=replace(AnswerLimits(), late=period, silent=2.5 * period),
+            answers=replace(
+                AnswerLimits(), late=period, silent=2.5 * period, contradiction_first=COLLECTIVE_AWAY if rates else 1.0
+            ),
             cage=_cage(cage),
             acceleration=acceleration(airframe.thrust_to_weight),
+            turn=TurnLimits(fastest=airframe.max_rates if rates else None),
             ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
         )
     except CageError as error:

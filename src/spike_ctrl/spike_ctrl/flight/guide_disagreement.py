@@ -59,14 +59,16 @@ def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
 
 def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
     """Whether a policy that flies has just acted quite otherwise than the guide would."""
-    away = min(monitor.way / AWAY, 1.0)
-    allowed = limits.contradiction + away * (limits.contradiction_away - limits.contradiction)
     if monitor.away > FAR:
         return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {FAR:g} m"),)
     if abs(monitor.below) > HEIGHT_OFF:
         where = "too low" if monitor.below > 0 else "too high"
         detail = f"{abs(monitor.below):.2f} m {where} on average, wanted at most {HEIGHT_OFF:g} m"
         return (Finding(Fault.OFF_SET_POINT, detail),)
-    if (apart := max(monitor.recent)) <= allowed:
-        return ()
-    return (Finding(Fault.DISAGREEMENT, f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"),)
+    near, away = limits.contradiction, min(monitor.way / AWAY, 1.0)
+    first, *others = monitor.recent
+    for apart, far in ((first, limits.contradiction_first), (max(others), limits.contradiction_away)):
+        if apart > (allowed := near + away * (far - near)):
+            detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"
+            return (Finding(Fault.DISAGREEMENT, detail),)
+    return ()

@@ -62,6 +62,11 @@ class Ladder(NamedTuple):
         """Whether commands leave: on SNN and GUIDE, and until the autopilot confirms HOLD or LAND."""
         return self.rung < Rung.HOLD or (self.rung < Rung.SILENT and not self.confirmed)
 
+    @property
+    def steady(self) -> bool:
+        """Whether commands are flown that ask for no more than the vehicle can do: no take-off, and no recovery."""
+        return self.rung < Rung.HOLD and self.confirmed and not self.taking_off and self.recovering is None
+
 
 @dataclass(frozen=True)
 class LadderLimits:

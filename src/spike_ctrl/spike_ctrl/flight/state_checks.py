@@ -102,7 +102,8 @@ class StateLimits:
     max_speed: float = within(15.0, 0.1, 100.0)  # m/s
     max_rate: float = within(35.0, 1.0, 200.0)  # rad/s
     jump: float = within(0.5, 0.01, 10.0)  # m and rad beyond what the limits of speed and rate allow
-    frozen: int = within(20, 2, 1000)  # states
+    frozen: int = within(20, 2, 1000)  # states in which a field repeats itself
+    repeats: int = within(8, 2, 1000)  # the same of the state as a whole
 
 
 WINDOW = 100  # control periods in which late states are counted
@@ -284,6 +285,6 @@ def _frozen(unchanged: FieldCounts, others_changed: FieldCounts, limits: StateLi
     for name, count, others in zip(FIELDS, unchanged, others_changed, strict=True):
         if others >= limits.frozen:
             return f"{name} has not changed by a bit in {count} states, the others have"
-    if min(unchanged) >= limits.frozen:
+    if min(unchanged) >= limits.repeats:
         return f"nothing has changed by a bit in {min(unchanged)} states, in the air"
     return None

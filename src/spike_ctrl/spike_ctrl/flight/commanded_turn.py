@@ -1,0 +1,71 @@
+"""Whether the vehicle turns as it is commanded. Pure.
+
+A link that loses most commands keeps the autopilot from its loss time with the few that arrive, and between them it flies
+old rates. So does a bridge that says what it does not send, and so it looks where a rotor is gone. What the vehicle has
+turned otherwise than commanded is summed up, and forgotten within a third of a second. Where the sum is too large, no
+command is sent any more: the autopilot's own net takes over then, whatever it hears. Where it is a pilot who has begun to
+fly, silence is right.
+
+The rates that commands should make follow them with one lag. No autopilot has just that one, so a share of what was
+commanded is allowed as well. Beyond that share healthy flights reach .06 rad at most: 400 flights of three airframes, on
+plants up to a fifth off, in wind and noise, and 13 on PX4 v1.17 in its own simulation. In a recovery a vehicle cannot do all
+that the guide asks for, and is not judged.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.state_checks import Sample
+
+PAUSE = 0.15  # s: after a longer one nothing is known of what happened in it
+
+
+@dataclass(frozen=True)
+class TurnLimits:
+    """fastest: rad/s that an action of 1 commands about each axis; None where actions command no rates."""
+
+    fastest: tuple[float, ...] | None = None
+    apart: float = within(0.15, 0.01, 100.0)  # rad, of roll and pitch
+    share: float = within(0.25, 0.0, 1.0)  # of the turn that was commanded, which is allowed beside it
+    memory: float = within(0.3, 0.05, 10.0)  # s
+    lag: float = within(0.1, 0.001, 1.0)  # s, from a command to the rates: link and rate loop
+
+
+class CommandedTurn(NamedTuple):
+    """stamp: of the last state, s. expected: roll and pitch rate, rad/s. apart, commanded: the sums, rad."""
+
+    stamp: float | None = None
+    expected: tuple[float, float] = (0.0, 0.0)
+    apart: tuple[float, float] = (0.0, 0.0)
+    commanded: float = 0.0
+
+    def beyond(self, share: float) -> float:
+        """How far (rad) the vehicle has turned otherwise than commanded, less that share of what was commanded."""
+        return math.hypot(*self.apart) - share * self.commanded
+
+
+def follow(
+    track: CommandedTurn, sample: Sample, action: tuple[float, float, float, float] | None, limits: TurnLimits
+) -> tuple[CommandedTurn, tuple[Finding, ...]]:
+    """After an accepted state. action: commanded since the one before; None where nobody commands rates."""
+    if action is None or limits.fastest is None:
+        return (track if track.stamp is None else CommandedTurn()), ()
+    roll, pitch = sample.rates[:2]
+    dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
+    if not 0 < dt <= PAUSE:
+        return CommandedTurn(sample.stamp, (roll, pitch)), ()
+    (a, b), (x, y), share, kept = track.expected, track.apart, 1 - math.exp(-dt / limits.lag), 1 - dt / limits.memory
+    p, q = action[1] * limits.fastest[0], action[2] * limits.fastest[1]
+    a, b = a + share * (p - a), b + share * (q - b)
+    x, y = x * kept + dt * (roll - a), y * kept + dt * (pitch - b)
+    track = CommandedTurn(sample.stamp, (a, b), (x, y), track.commanded * kept + dt * math.hypot(p, q))
+    if track.beyond(limits.share) <= limits.apart:
+        return track, ()
+    apart, most = math.hypot(x, y), limits.apart + limits.share * track.commanded
+    detail = f"turned by {apart:.2f} rad otherwise than commanded, wanted at most {most:.2f} rad"
+    return track, (Finding(Fault.COMMANDS_NOT_FLOWN, detail),)
