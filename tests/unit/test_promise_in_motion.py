@@ -114,15 +114,17 @@ def test_a_frozen_guide_is_found_by_its_motion_also_with_a_dither_and_a_hover_is
         assert bool(found) is dead
 
 
-def test_only_the_distance_from_the_set_point_allows_the_policy_a_larger_difference_and_never_more_than_1(who):
+def test_only_the_distance_from_the_set_point_allows_the_policy_a_larger_difference(who):
     # The excuse of a set-point that jumps in speed could be had for ever, by a stream that keeps jumping.
     limits, here = who[1].answers, STATE._replace(position=(0.0, 0.0, 1.0), velocity=(0.0, 0.0, 0.0))
     calm = Answer(1, 0.0, (0.0, 0.0, 0.0, 0.0), "rates", GUIDE)
-    for off, apart, found in ((0.0, 0.9, True), (0.8, 0.9, False), (0.8, 1.05, True), (2.0, 1.05, True)):
-        monitor = Monitor(answers=100)
+    rates = ((0.0, 0.9, True), (0.8, 0.9, False), (0.8, 1.05, True), (2.0, 1.05, True))
+    collective = ((0.0, 0.9, True), (2.0, 1.15, False), (2.0, 1.25, True))
+    for axis, (off, apart, found) in [(1, one) for one in rates] + [(0, one) for one in collective]:
+        monitor, apart_by = Monitor(answers=100), tuple(apart * (n == axis) for n in range(4))
         for n in range(40):
             point = SetPoint((off, 0.0, 1.0), (0.0, 0.0, 0.0), 0.1 * (n % 2))
-            monitor = compare_with_guide(monitor, calm._replace(action=(0.0, apart, 0.0, 0.0)), calm, here, point, limits)
+            monitor = compare_with_guide(monitor, calm._replace(action=apart_by), calm, here, point, limits)
         assert [f.fault for f in check_disagreement(monitor, limits)] == [Fault.DISAGREEMENT] * found
 
 

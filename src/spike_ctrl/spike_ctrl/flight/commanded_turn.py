@@ -59,9 +59,9 @@ def follow(
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
     if not 0 < dt <= PAUSE:
         return CommandedTurn(sample.stamp, (roll, pitch)), ()
-    (a, b), (x, y), share, kept = track.expected, track.apart, 1 - math.exp(-dt / limits.lag), 1 - dt / limits.memory
+    (a, b), (x, y), gained, kept = track.expected, track.apart, 1 - math.exp(-dt / limits.lag), 1 - dt / limits.memory
     p, q = action[1] * limits.fastest[0], action[2] * limits.fastest[1]
-    a, b = a + share * (p - a), b + share * (q - b)
+    a, b = a + gained * (p - a), b + gained * (q - b)
     x, y = x * kept + dt * (roll - a), y * kept + dt * (pitch - b)
     track = CommandedTurn(sample.stamp, (a, b), (x, y), track.commanded * kept + dt * math.hypot(p, q))
     if track.beyond(limits.share) <= limits.apart:
