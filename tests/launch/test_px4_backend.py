@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 import yaml
+from programs import free_port
 
 from spike_ctrl._files import resources
 from spike_ctrl.policy import checkpoint
@@ -73,6 +74,8 @@ def test_it_trains_on_a_vehicle_that_flies_and_lands_it_at_the_end(fly, tmp_path
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(start_graph, tmp_path, arguments, complaint):
+    if "backend:=px4" in arguments and not any(one.startswith("connection:=") for one in arguments):
+        arguments = [*arguments, f"connection:=udpin:127.0.0.1:{free_port()}"]  # someone may fly a PX4 at its own port
     graph = start_graph(*arguments)
     assert graph.end(60) != 0
     assert complaint in graph.output and "Traceback" not in graph.output
