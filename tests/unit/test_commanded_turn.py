@@ -53,6 +53,12 @@ def test_a_turn_that_nobody_commanded_is_found_at_any_rate_of_states(step, rate)
     assert 0.0 < found - 1.0 < 0.25 / rate + step
 
 
+def test_a_vehicle_is_not_blamed_for_commands_at_their_limits_which_none_can_follow():
+    for size, found in ((1.0, False), (0.9, True)):
+        rows = [(0.01 * n, 0.0, 0.0, size if n // 15 % 2 else -size, 0.0) for n in range(200)]
+        assert (flown(rows, replace(LIMITS, share=0.1))[0] is not None) is found
+
+
 def test_nothing_is_known_of_a_pause():
     before, after = [(0.01 * n, 0.4, 0.0, 0.0, 0.0) for n in range(50)], [(3.0, 9.0, 0.0, 0.0, 0.0)]
     found, largest = flown(before + after)

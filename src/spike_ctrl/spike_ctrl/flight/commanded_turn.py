@@ -8,8 +8,8 @@ fly, silence is right.
 
 The rates that commands should make follow them with one lag. No autopilot has just that one, so a share of what was
 commanded is allowed as well. Beyond that share healthy flights reach .06 rad at most: 400 flights of three airframes, on
-plants up to a fifth off, in wind and noise, and 13 on PX4 v1.17 in its own simulation. In a recovery a vehicle cannot do all
-that the guide asks for, and is not judged.
+plants up to a fifth off, in wind and noise, and 13 on PX4 v1.17 in its own simulation. A vehicle cannot follow all that is
+asked of it in a recovery, or by commands that jump from limit to limit: it is not judged then.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 
 PAUSE = 0.15  # s: after a longer one nothing is known of what happened in it
+FULL = 0.98  # of an action: from here on it is at its limit
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def follow(
     (a, b), (x, y), gained, kept = track.expected, track.apart, 1 - math.exp(-dt / limits.lag), 1 - dt / limits.memory
     p, q = action[1] * limits.fastest[0], action[2] * limits.fastest[1]
     a, b = a + gained * (p - a), b + gained * (q - b)
-    x, y = x * kept + dt * (roll - a), y * kept + dt * (pitch - b)
+    judged = dt if max(abs(action[1]), abs(action[2])) < FULL else 0.0
+    x, y = x * kept + judged * (roll - a), y * kept + judged * (pitch - b)
     track = CommandedTurn(sample.stamp, (a, b), (x, y), track.commanded * kept + dt * math.hypot(p, q))
     if track.beyond(limits.share) <= limits.apart:
         return track, ()
