@@ -29,10 +29,10 @@ def until(condition, seconds: float = 60.0) -> None:
 def test_a_recorder_alone_does_not_count_as_a_listener(nodes):
     publisher = nodes["learner"].create_publisher(JumpStart, "jump_start", qos.LOCKSTEP)
     assert not heard(nodes["learner"], publisher)
-    nodes["recorder"].create_subscription(JumpStart, "jump_start", print, qos.LOCKSTEP)
+    nodes["recorder"].create_subscription(JumpStart, "jump_start", lambda _: None, qos.LOCKSTEP)
     until(lambda: publisher.get_subscription_count() == 1 and nodes["learner"].count_subscribers("jump_start") == 1)
     assert not heard(nodes["learner"], publisher)
-    listener = nodes["simulator"].create_subscription(JumpStart, "jump_start", print, qos.LOCKSTEP)
+    listener = nodes["simulator"].create_subscription(JumpStart, "jump_start", lambda _: None, qos.LOCKSTEP)
     until(lambda: heard(nodes["learner"], publisher))
     nodes["simulator"].destroy_subscription(listener)
     until(lambda: not heard(nodes["learner"], publisher))

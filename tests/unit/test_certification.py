@@ -6,9 +6,13 @@
 - a campaign that was interrupted flies only what is missing; a cluster flies the same, with the same code only
 """
 
+import gc
 import json
 import math
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from struck_flight import fault, fly
 from spike_ctrl._files import resources
 from spike_ctrl.certification import campaign, injected_fault, moving_scenario
 from spike_ctrl.certification.campaign import Campaign, CampaignError
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.flight_outcome import FlightOutcome, outcome
 from spike_ctrl.certification.injected_fault import FAMILIES, KINDS
 from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
@@ -28,6 +33,7 @@ from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.policy import checkpoint
 
 MODEL = resources.find("models", "sih_quadx.safetensors")
 STATE = Sample(1, 1.0, 1.0, (0.1, 0.2, 1.0), (0.0, 0.0, 0.0, 1.0), (1.0, -2.0, 0.5), (0.1, 0.0, -0.1))
@@ -54,8 +60,8 @@ def test_every_aim_lies_where_set_points_may_lie():
     low, high = moving_scenario.Cage().laid((0.0, 0.0, 0.0)).box
     for seed in range(100):
         for aim in moving_scenario.draw(seed).aims:
-            for time in range(20):
-                point = aim.course.at(time / 2) if hasattr(aim.course, "at") else aim.course
+            for half in range(20):
+                point = aim.course.at(half / 2) if hasattr(aim.course, "at") else aim.course
                 assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(point.position, low, high, strict=True))
 
 
@@ -120,6 +126,39 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
     assert again.missing(3) == [2] and list(map(repr, again.outcomes.values())) == list(map(repr, flown))
     list(again.fly(3, 1, lambda: 0.0))
     assert Campaign(tmp_path, MODEL).missing(3) == []
+
+
+def test_workers_end_with_a_campaign_that_is_killed(tmp_path):
+    command = [sys.executable, "-m", "spike_ctrl.cli.main", "certify", str(MODEL), "--flights", "400", "--workers", "2"]
+    begun = subprocess.Popen([*command, "--folder", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
+    flown = tmp_path / campaign.FLIGHTS
+    try:
+        until(lambda: flown.exists() and flown.read_text())
+        left = children.read_text().split()
+    finally:
+        begun.kill()
+        begun.wait()
+    assert len(left) >= 2
+    until(lambda: not [child for child in left if Path(f"/proc/{child}").exists()])
+
+
+def until(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
+def test_a_flight_that_is_over_is_not_kept():
+    def alive():
+        return sum(type(found) is FlightCore for found in gc.get_objects())
+
+    gc.collect()
+    data, before = checkpoint.read(MODEL), alive()
+    for seed in (1, 2, 3):  # 9000 flights of a worker had taken 2.7 GB
+        campaign._fly(str(MODEL), data, [seed], None, time.process_time)
+        assert alive() <= before + 1
 
 
 def test_a_cluster_flies_the_same_flights(tmp_path, monkeypatch):

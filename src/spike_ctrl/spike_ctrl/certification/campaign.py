@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
@@ -141,7 +143,7 @@ def _fly_all(
         for seed in seeds:
             yield _fly(who, data, [seed], family, clock)
     else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
             waiting, running = iter(parts), set[Future[list[FlownSeed]]]()
             while True:
                 while len(running) < 2 * workers and (part := next(waiting, None)) is not None:
@@ -153,12 +155,24 @@ def _fly_all(
                     yield future.result()
 
 
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_for_its_end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_its_end, daemon=True).start()
+
+
 def _fly(model: str, data: bytes, seeds: Sequence[int], family: str | None, clock: Callable[[], float]) -> list[FlownSeed]:
     who, settings = _competitors(model, data)
     found = []
     for seed in seeds:
         begin = clock()
-        outcome, _ = flight_outcome.fly(scenario_of(seed, who, settings, family), who, settings)
+        outcome = flight_outcome.fly(scenario_of(seed, who, settings, family), who, settings)[0]
         found.append(FlownSeed(outcome, clock() - begin))
     return found
 

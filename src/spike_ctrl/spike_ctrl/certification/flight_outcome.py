@@ -57,8 +57,8 @@ class FlightOutcome(NamedTuple):
 
 def fly(scenario: Scenario, who: Competitors, settings: FlightSettings) -> tuple[FlightOutcome, FlightCore]:
     """The flight of a scenario, and its outcome."""
-    core = FlightCore(scenario, who, settings)
     with _without_collector():
+        core = FlightCore(scenario, who, settings)
         core.fly()
     return outcome(core), core
 
@@ -92,12 +92,16 @@ def _alarm(core: FlightCore) -> str:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """A flight makes a million tuples and hardly a cycle: the collector, which would look for some, runs after it alone."""
+    """A flight makes a million tuples and hardly a cycle: the collector, which would look for some, runs before it alone.
+
+    What it takes then is the flight before, of which nobody holds the core any more. After a flight it would find the core
+    alive, and would not look at it again for a long time.
+    """
     enabled = gc.isenabled()
     gc.disable()
+    gc.collect(1)
     try:
         yield
     finally:
-        gc.collect(1)
         if enabled:
             gc.enable()

@@ -65,7 +65,8 @@ def sheet(width: int, height: int):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((width / PIXELS_PER_INCH, height / PIXELS_PER_INCH), PIXELS_PER_INCH, facecolor="white")
+    inches = [(pixels + 0.01) / PIXELS_PER_INCH for pixels in (width, height)]  # some versions of it round down
+    figure = Figure(inches, PIXELS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
