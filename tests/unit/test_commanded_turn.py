@@ -1,6 +1,6 @@
 """A vehicle that turns otherwise than it is commanded: found within half a second, and never on a healthy flight.
 
-The healthy ones are two flights of 20 s on PX4's own firmware (v1.17, SIH): of 13, an ordinary one, and the one that came
+The healthy ones are two flights of 20 s on PX4's own firmware (v1.17, SIH): of 19, an ordinary one, and the one that came
 nearest to the limit. What is lost on the way to an autopilot is flown in virtual time.
 """
 
