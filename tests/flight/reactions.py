@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from rehearsal import GUIDE, HOLD
+from rehearsal import GUIDE, HOLD, LOITER_MODE
 from spike_ctrl_msgs.msg import FlightCommand
 
 PERIOD = 0.01  # s, of the control
@@ -46,11 +46,13 @@ def turns(flight, hangar, manner, words, reaction, limit):
     hangar.unruly.tell(manner)
     caught = [f"SNN -> GUIDE: {words}", *([] if words else ["SNN -> HOLD: DISAGREEMENT"])]
     flight.until(lambda: any(flight.told(said, since) for said in caught), 10, f"{manner}: not caught")
-    end = time.monotonic() + 0.1  # an autopilot that is asked to hold may do so before the guide has commanded once
-    while time.monotonic() < end:
-        flight.spin()
-    last = [begin, *flight.stamps(FlightCommand.POLICY, since=begin)][-1]
-    reaction(last - begin, limit, f"{manner}: from its first wild answer to the policy's last command")
+    # Also where the autopilot is asked to hold, the guide commands until it does, which may be at once.
+    flight.until(lambda: flight.stamps(FlightCommand.GUIDE, since=begin) or flight.station.mode == LOITER_MODE, 5)
+    if guided := flight.stamps(FlightCommand.GUIDE, since=begin):
+        reaction(guided[0] - begin, limit, f"{manner}: from its first wild answer to the guide's command")
+    else:
+        last = [begin, *flight.stamps(FlightCommand.POLICY, since=begin)][-1]
+        reaction(last - begin, limit, f"{manner}: from its first wild answer to the policy's last command")
     hangar.unruly.tell("model")
     flight.until(lambda: flight.rung in (GUIDE, HOLD) and settled(flight), 10, f"{manner}: not recovered")
     assert not any(np.isnan(command.action).any() for command in flight.commands)

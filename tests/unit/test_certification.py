@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_ray import FakeRay
+from output import children
 from scipy.stats import binom
 from struck_flight import fault, fly
 
@@ -131,11 +132,10 @@ def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path):
 def test_workers_end_with_a_campaign_that_is_killed(tmp_path):
     command = [sys.executable, "-m", "spike_ctrl.cli.main", "certify", str(MODEL), "--flights", "400", "--workers", "2"]
     begun = subprocess.Popen([*command, "--folder", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
     flown = tmp_path / campaign.FLIGHTS
     try:
         until(lambda: flown.exists() and flown.read_text())
-        left = children.read_text().split()
+        left = children(begun.pid)
     finally:
         begun.kill()
         begun.wait()

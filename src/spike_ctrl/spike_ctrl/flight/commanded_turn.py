@@ -21,8 +21,8 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import PAUSE
 
-PAUSE = 0.15  # s: after a longer one nothing is known of what happened in it
 FULL = 0.98  # of an action: from here on it is at its limit
 
 
@@ -33,7 +33,7 @@ class TurnLimits:
     fastest: tuple[float, ...] | None = None
     apart: float = within(0.15, 0.01, 100.0)  # rad, of roll and pitch
     share: float = within(0.25, 0.0, 1.0)  # of the turn that was commanded, which is allowed beside it
-    memory: float = within(0.3, 0.05, 10.0)  # s
+    memory: float = within(0.3, PAUSE, 10.0)  # s
     lag: float = within(0.1, 0.001, 1.0)  # s, from a command to the rates: link and rate loop
 
 
