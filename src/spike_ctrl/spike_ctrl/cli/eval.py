@@ -4,6 +4,7 @@ Without a protocol: the frozen evaluation, 1024 fixed starts, no steps flown by 
 be lucky: --seeds also flies other sets.
 With --simulator: by motor commands in simulators that others wrote, for 5 s from starts near the set-point and tilted by 30
 degrees. They come with `pip install -r requirements/simulators.txt`; crazyflow flies its four Crazyflies, rotorpy its one.
+With --protocol airframes --simulator l2f: whole airframes in the simulator in which RAPTOR learned.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pathlib import Path
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.time_left import time_left
-from spike_ctrl.cli._terminal import end_progress, show_progress
+from spike_ctrl.cli import _eval_airframes
+from spike_ctrl.cli._eval_airframes import CARRIERS, DRAWN_BY, L2F
+from spike_ctrl.cli._terminal import end_progress, shares, show_progress
 
 GROUP = "train"
 EXAMPLES = """
@@ -33,11 +36,11 @@ spike-ctrl eval --guide --airframe crazyflie_l2f
 spike-ctrl eval --pid --mellinger --protocol hover circle
 spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
 spike-ctrl eval models/any_quad.safetensors --protocol airframes --guide --raptor --seeds 5    # on 5 x 1024 quadrotors
+spike-ctrl eval models/any_quad.safetensors --protocol airframes --raptor --simulator l2f --drawn-by raptor
 spike-ctrl eval models/any_rates.safetensors models/sih_quadx.safetensors --protocol airframes --guide    # with rate loops
 spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
-SIMULATORS = ("crazyflow", "rotorpy")
-CARRIERS = {"motors": "any_quad", "rates": "any_rates"}  # as which the airframes of the protocol are simulated, by layout
+SIMULATORS = ("crazyflow", "rotorpy", L2F)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +64,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=SIMULATORS,
         metavar="NAME",
-        help=f"fly in simulators that others wrote: {', '.join(SIMULATORS)} (default: in ours)",
+        help=f"fly in simulators that others wrote: {', '.join(SIMULATORS)} (default: in ours); "
+        f"{L2F} with --protocol airframes alone",
+    )
+    parser.add_argument(
+        "--drawn-by",
+        choices=DRAWN_BY,
+        default=DRAWN_BY[0],
+        help="airframes: who draws them; raptor: its training, in l2f alone",
     )
     parser.add_argument("--seed", type=int, help="of the starts with --simulator (default: that of the frozen evaluation)")
     parser.add_argument(
@@ -102,11 +112,12 @@ def run(options: argparse.Namespace) -> int:
 
     if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
         raise UsageError("nothing to fly: give a model, --guide, --raptor, --pid or --mellinger")
-    if options.simulator and options.protocol:
+    elsewhere = [name for name in options.simulator or () if name != L2F]
+    if elsewhere and options.protocol:
         raise UsageError("--protocol: found with --simulator, wanted only one of them")
-    if options.simulator and options.seeds:
+    if elsewhere and options.seeds:
         raise UsageError("--seeds: found with --simulator, wanted --seed, that of its starts")
-    if options.seed is not None and not options.simulator:
+    if options.seed is not None and not elsewhere:
         raise UsageError("--seed: found without --simulator, wanted with it")
     if options.seed is not None and options.seed < 0:
         raise UsageError(f"--seed: found {options.seed}, wanted 0 or more")
@@ -121,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--seeds: found {found}, wanted 2 or more, with one of the protocols {', '.join(SETS)}")
     if options.plants is not None and (not 1 <= options.plants <= 8192 or AIRFRAMES not in [one.name for one in protocols]):
         raise UsageError(f"--plants: found {options.plants}, wanted 1 to 8192, with --protocol {AIRFRAMES}")
+    _eval_airframes.require_options(options, [one.name for one in protocols])
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [found.manifest.contract.airframe for found in loaded.values()]
     drawn = [one.name == AIRFRAMES for one in protocols]
@@ -135,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
             vehicle.require_layout(found.manifest.contract.action)
         else:
             require_airframe(found, vehicle, str(model))
-        if options.simulator and found.manifest.contract.voltage:
+        if elsewhere and found.manifest.contract.voltage:
             raise UsageError(f"--simulator: found {model}, which sees the battery's voltage, wanted one that does not")
         policies[model] = PolicyController(found.policy)
     if any(real) and vehicle.battery is None:
@@ -143,15 +155,15 @@ def run(options: argparse.Namespace) -> int:
             f"--protocol {REAL}: found airframe {vehicle.name} without a battery, wanted one that was identified"
         )
     if any(drawn):
-        _require_carrier(vehicle)
+        _eval_airframes.require_carrier(vehicle)
     if options.raptor or options.pid or options.mellinger or options.simulator:
         vehicle.require_layout("motors")
     if options.compensate_battery:
-        if vehicle.battery is None or options.simulator:
-            found = "another simulator" if options.simulator else f"airframe {vehicle.name} without a battery"
+        if vehicle.battery is None or elsewhere:
+            found = "another simulator" if elsewhere else f"airframe {vehicle.name} without a battery"
             raise UsageError(f"--compensate-battery: found {found}, wanted an airframe with a battery in our simulator")
         vehicle.require_layout("motors")
-    if options.simulator:
+    if elsewhere:
         figures = _fly_elsewhere(options, vehicle, policies)
         if options.json:
             output_paths.write_json("--json", options.json, figures | {"airframe": vehicle.name})
@@ -168,7 +180,7 @@ def run(options: argparse.Namespace) -> int:
 def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl.evaluation import tracking
-    from spike_ctrl.evaluation.benchmark import STARTS, evaluate, randomised
+    from spike_ctrl.evaluation.benchmark import evaluate, randomised
     from spike_ctrl.evaluation.evaluation_result import table
     from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL
     from spike_ctrl.sim.randomisation import Randomisation
@@ -179,7 +191,7 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     if protocol.name == REAL:
         return _fly_references(flown, vehicle)
     if protocol.name == AIRFRAMES:
-        return _fly_airframes(flown, vehicle, options.plants or STARTS, max(options.seeds, 1))
+        return _eval_airframes.fly(flown, vehicle, options)
     plants = randomised(vehicle) if protocol.unknown else Randomisation()
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
@@ -238,7 +250,7 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
 
     begun, found = time.monotonic(), {}
     for label, controller in flown.items():
-        found[label] = real_flights.fly(controller, vehicle, shown=_shares(label, len(found), len(flown), begun))
+        found[label] = real_flights.fly(controller, vehicle, shown=shares(label, len(found), len(flown), begun))
     about = f"{real_flights.VEHICLES} plants, batteries from full to empty, {real_flights.SECONDS:g} s"
     print(f"\nairframe {vehicle.name}, {about}")
     print(real_flights.table(found))
@@ -248,43 +260,6 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
     print(trim_step.table(answers))
     flights = {label: {name: one.to_dict() for name, one in those.items()} for label, those in found.items()}
     return {label: those | {"trim step": answers[label].to_dict()} for label, those in flights.items()}
-
-
-def _require_carrier(vehicle) -> None:
-    from spike_ctrl.sim import airframe_sampler
-    from spike_ctrl.sim.randomisation import Randomisation
-
-    try:
-        airframe_sampler.require_carrier(vehicle, Randomisation())
-    except ValueError as error:
-        raise UsageError(
-            f"--protocol airframes: {error}; leave --airframe out, or name {' or '.join(CARRIERS.values())}"
-        ) from None
-
-
-def _fly_airframes(flown, vehicle, airframes: int, sets: int) -> dict[str, dict]:
-    from spike_ctrl.evaluation import airframe_flights
-
-    begun, found = time.monotonic(), {label: [] for label in flown}
-    seeds = airframe_flights.seeds(sets)
-    for number, seed in enumerate(seeds):
-        for index, (label, controller) in enumerate(flown.items()):
-            shown = _shares(f"set {number + 1}, {label}", number * len(flown) + index, sets * len(flown), begun)
-            found[label].append(airframe_flights.fly(controller, vehicle, seed=seed, airframes=airframes, shown=shown))
-    words = f"{sets} sets of {airframes} airframes, seeds {seeds[0]} to {seeds[-1]}"
-    print(f"{words}; figure-eight: {min(airframes, airframe_flights.FOLLOWED)} of each\n{airframe_flights.table(found)}")
-    return {label: {"sets": [one.to_dict() for one in sets], "seeds": list(seeds)} for label, sets in found.items()}
-
-
-def _shares(who: str, before: int, parts: int, begun: float):
-    """Shows progress and time left from the share of a part that is flown, of which `before` are over since `begun`."""
-
-    def shown(share: float) -> None:
-        done = (before + share) / parts
-        left = (time.monotonic() - begun) * (1 - done) / done
-        show_progress(f"{100 * done:.0f} %, {time_left(left)} left, {who}")
-
-    return shown
 
 
 def _fly_elsewhere(options, vehicle, policies) -> dict:
@@ -318,7 +293,7 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
         found = {}
         for label, controller in flown.items():
             done = index * len(flown) + len(found)
-            shown = _shares(f"{simulator.name}, {label}", done, len(makers) * len(flown), begun)
+            shown = shares(f"{simulator.name}, {label}", done, len(makers) * len(flown), begun)
             found[label] = other_simulators.fly(controller, simulator, seed, shown)
         ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
         end_progress()

@@ -32,6 +32,8 @@ BOX, LOST = 1.5, 6.0  # m, on each axis
 STRAYED = 1.5  # m from the set-point of the figure-eight
 PATH = Trajectory("figure8", lead=4.0)  # in which a controller may find out what it flies
 FOLLOWED = 256  # of the airframes fly the figure-eight too
+Simulator = Callable[[Airframe, int, Task], Environment]
+"""Of a carrier, a number of vehicles and their task: what simulates them."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,17 @@ def fly(
     ranges: AirframeRanges | None = None,
     seed: int = EVALUATION_SEED,
     airframes: int = STARTS,
+    simulator: Simulator = Environment,
     shown: Callable[[float], None] = lambda share: None,
 ) -> AirframeFlights:
     """Fly so many airframes, drawn with this seed. carrier: what they are simulated as, such as `any_quad` or `any_rates`.
 
-    ranges: from which they are drawn (None: `ANY` of the carrier's layout).
+    ranges: from which they are drawn (None: `ANY` of the carrier's layout). simulator: makes the vehicles.
     shown: takes the share that is done. Raises AirframeError and ValueError for a carrier that cannot carry them.
     """
     ranges = ranges or ANY[carrier.action_layout]
     task = Task(box=1e3, episode_steps=EPISODE_STEPS + 1, airframes=ranges)
-    environment = Environment(carrier, airframes, task)
+    environment = simulator(carrier, airframes, task)
     observation, _ = environment.reset(seed=seed)
     controller.begin(airframes)
     farthest, late, change, before = (np.zeros(airframes) for _ in range(4))
@@ -98,7 +101,7 @@ def fly(
     spikes, energy = _spent(controller)
     alive = farthest <= LOST
     median, p95 = np.percentile(late[alive], [50, 95]) if alive.any() else (math.nan, math.nan)
-    figure8, strayed = _follow(controller, carrier, ranges, seed, min(airframes, FOLLOWED))
+    figure8, strayed = _follow(controller, carrier, ranges, seed, min(airframes, FOLLOWED), simulator)
     shown(1.0)
     return AirframeFlights(
         survival=float((farthest <= BOX).mean()),
@@ -114,10 +117,15 @@ def fly(
 
 
 def _follow(
-    controller: Controller, carrier: Airframe, ranges: AirframeRanges, seed: int, airframes: int
+    controller: Controller,
+    carrier: Airframe,
+    ranges: AirframeRanges,
+    seed: int,
+    airframes: int,
+    simulator: Simulator,
 ) -> tuple[float, float]:
     steps = int(RATE_HZ * (PATH.lead + 2 * PATH.period))
-    environment, observation = hovering(carrier, airframes, steps, Randomisation(), ranges, seed)
+    environment, observation = hovering(carrier, airframes, steps, Randomisation(), ranges, seed, simulator)
     distance = np.nan_to_num(errors(controller, environment, observation, PATH).distance, nan=np.inf)
     kept = (distance <= STRAYED).all(0)
     rmse = math.sqrt((distance[:, kept] ** 2).mean()) if kept.any() else math.nan

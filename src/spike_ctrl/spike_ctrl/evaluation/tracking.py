@@ -7,6 +7,7 @@ is that of the set-point PREVIEW seconds later, which gives the controller the t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,14 +95,15 @@ def hovering(
     randomisation: Randomisation,
     ranges: AirframeRanges | None = None,
     seed: int = EVALUATION_SEED,
+    simulator: Callable[[Airframe, int, Task], Environment] = Environment,
 ) -> tuple[Environment, np.ndarray]:
     """Vehicles that hover on their set-points, for a flight of `steps` steps; and the first observation.
 
-    ranges: whole airframes are drawn from them; the airframe is their carrier.
+    ranges: whole airframes are drawn from them; the airframe is their carrier. simulator: makes the vehicles.
     """
     start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
     task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation, airframes=ranges)
-    environment = Environment(airframe, vehicles, task)
+    environment = simulator(airframe, vehicles, task)
     return environment, environment.reset(seed=seed)[0]
 
 

@@ -137,6 +137,15 @@ def start(
         _copy_observation(buffer, lane, observation, np.uint64(vehicle))
 
 
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def observe(buffer: Floats, observation: Floats, vehicles: int) -> None:
+    """Copy the observations (flat) of states that something else has moved; the buffer keeps them too."""
+    for vehicle in range(vehicles):
+        lane = np.uint64(vehicle // LANES * ROWS * LANES + vehicle % LANES)
+        _store_observation(buffer, lane, observe_lane(buffer, lane))
+        _copy_observation(buffer, lane, observation, np.uint64(vehicle))
+
+
 @inlined
 def _finish_block(
     buffer: Floats,

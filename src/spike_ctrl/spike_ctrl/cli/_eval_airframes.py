@@ -1,0 +1,78 @@
+"""The protocol airframes of `spike-ctrl eval`: what its options may be, its flights and tables."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl.cli._terminal import shares
+
+CARRIERS = {"motors": "any_quad", "rates": "any_rates"}  # as which the airframes are simulated, by layout
+L2F = "l2f"
+DRAWN_BY = ("us", "raptor")
+
+
+def require_options(options: argparse.Namespace, protocols: list[str]) -> None:
+    """Raise UsageError for l2f beside other simulators or protocols, and for RAPTOR's airframes elsewhere."""
+    from spike_ctrl.evaluation.protocols import AIRFRAMES
+
+    simulators = options.simulator or []
+    if L2F in simulators and (simulators != [L2F] or protocols != [AIRFRAMES]):
+        found = f"{', '.join(simulators)} with --protocol {', '.join(protocols)}"
+        raise UsageError(f"--simulator: found {found}, wanted l2f alone with --protocol {AIRFRAMES} alone")
+    if options.drawn_by != DRAWN_BY[0] and L2F not in simulators:
+        raise UsageError(f"--drawn-by: found {options.drawn_by}, wanted it with --simulator {L2F}")
+
+
+def require_carrier(vehicle) -> None:
+    """Raise UsageError for an airframe that cannot carry those that are drawn."""
+    from spike_ctrl.sim import airframe_sampler
+    from spike_ctrl.sim.randomisation import Randomisation
+
+    try:
+        airframe_sampler.require_carrier(vehicle, Randomisation())
+    except ValueError as error:
+        raise UsageError(
+            f"--protocol airframes: {error}; leave --airframe out, or name {' or '.join(CARRIERS.values())}"
+        ) from None
+
+
+def fly(flown, vehicle, options: argparse.Namespace) -> dict[str, dict]:
+    """Fly all controllers, print the tables, and give the figures of each. With l2f: in ours too, without drag."""
+    from spike_ctrl.evaluation.l2f_airframes import draw_as_raptor, without_air
+    from spike_ctrl.evaluation.l2f_environment import L2fEnvironment
+    from spike_ctrl.sim.airframe_sampler import ANY
+
+    if L2F not in (options.simulator or ()):
+        return _fly(flown, vehicle, options, "")
+    try:
+        import l2f  # noqa: F401
+    except ImportError:
+        hint = "pip install -r requirements/l2f.txt compiles it for some 15 minutes"
+        raise UsageError(f"--simulator: the package l2f is missing: {hint}") from None
+    ranges = without_air(ANY[vehicle.action_layout])
+    if options.drawn_by == "raptor":
+        simulator = functools.partial(L2fEnvironment, draw=draw_as_raptor)
+        return _fly(flown, vehicle, options, "drawn as by RAPTOR's training, in l2f: ", ranges=ranges, simulator=simulator)
+    ours = _fly(flown, vehicle, options, "without drag, in our simulator: ", ranges=ranges)
+    theirs = _fly(flown, vehicle, options, "without drag, in l2f: ", ranges=ranges, simulator=L2fEnvironment)
+    return {label: found | {"without_l2f": ours[label]} for label, found in theirs.items()}
+
+
+def _fly(flown, vehicle, options: argparse.Namespace, where: str, **how) -> dict[str, dict]:
+    from spike_ctrl.evaluation import airframe_flights
+    from spike_ctrl.evaluation.benchmark import STARTS
+
+    airframes, sets = options.plants or STARTS, max(options.seeds, 1)
+    begun, found = time.monotonic(), {label: [] for label in flown}
+    seeds = airframe_flights.seeds(sets)
+    for number, seed in enumerate(seeds):
+        for index, (label, controller) in enumerate(flown.items()):
+            shown = shares(f"set {number + 1}, {label}", number * len(flown) + index, sets * len(flown), begun)
+            flights = airframe_flights.fly(controller, vehicle, seed=seed, airframes=airframes, shown=shown, **how)
+            found[label].append(flights)
+    words = f"{where}{sets} sets of {airframes} airframes, seeds {seeds[0]} to {seeds[-1]}"
+    print(f"{words}; figure-eight: {min(airframes, airframe_flights.FOLLOWED)} of each\n{airframe_flights.table(found)}")
+    return {label: {"sets": [one.to_dict() for one in sets], "seeds": list(seeds)} for label, sets in found.items()}
