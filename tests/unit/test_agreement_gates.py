@@ -15,7 +15,7 @@ from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.evaluation.off_nominal import CORNERS, EACH
 from spike_ctrl.evaluation.tracking import hovering
 from spike_ctrl.flight.answer_checks import Answer, AnswerLimits, Identity
-from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.flight.flight_settings import for_adaptation, settings_for
 from spike_ctrl.flight.granted_setpoint import grant
 from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
 from spike_ctrl.flight.policy_monitor import Monitor
@@ -100,3 +100,26 @@ def test_it_may_fly_within_five_seconds_in_every_corner():
                 since[n] = min(since[n], step / 100)
     assert since.max() < 5.0, dict(zip(map(str, CORNERS), since.reshape(-1, EACH).max(1), strict=True))
     assert since[:EACH].max() < 1.1  # as its airframe says
+
+
+def compared(monitor, difference, answers, limits):
+    """The monitor after so many answers that differ by this from a guide that asks for nothing; and the last finding."""
+    found = ()
+    for _ in range(answers):
+        monitor = monitor._replace(answers=monitor.answers + 1)
+        policy, guide = (answer(np.array([0.0, turn, 0.0, 0.0])) for turn in (difference, 0.0))
+        monitor = compare_with_guide(monitor, policy, guide, sample(np.zeros(18)), ORIGIN, limits)
+        found = check_disagreement(monitor, limits)
+    return monitor, found
+
+
+def test_what_was_steady_in_shadow_is_no_contradiction_in_flight_where_a_flight_is_adapted():
+    """A child that was tuned for 3 m/s^2 of wind was let in, and taken off by its first answers."""
+    adapted = for_adaptation(settings_for(SIH, 100.0)).answers
+    shadow, _ = compared(Monitor(), 0.9, 100, adapted)
+    assert shadow.agrees_but_for_trim(adapted)
+    flying = Monitor().after_shadow(shadow)
+    assert not compared(flying, 0.9, 20, adapted)[1]
+    assert compared(Monitor(), 0.9, 20, adapted)[1]  # one that was never seen in shadow
+    assert compared(flying, -0.9, 5, adapted)[1]  # and one that turns round
+    assert compared(flying, 0.9, 20, settings_for(SIH, 100.0).answers)[1]  # without adaptation as ever

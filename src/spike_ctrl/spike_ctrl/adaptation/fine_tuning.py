@@ -37,7 +37,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 
 RECIPE = "rates"
 UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and of one call
-LEARNING_RATE, LEARNING_RATE_END = 5e-4, 3e-5
+LEARNING_RATE, LEARNING_RATE_END = 8e-4, 1e-5
 STARTS, NEAR, TILTED = 512, 0.25, 0.15  # states that flights begin from; m and m/s; rad
 # What is left of the recipe's spread for what the estimate says nothing about.
 SPREAD = Randomisation(inertia=0.05, torque=0.05, lag=0.1, gains=0.1, filters=0.1, delay=2, noise=0.5)

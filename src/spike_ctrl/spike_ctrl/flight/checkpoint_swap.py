@@ -28,8 +28,12 @@ def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings
     rung, identity = state.ladder.rung, state.candidate_monitor.identity
     if state.accepted is not None and state.monitor.identity == state.accepted and rung is Rung.SNN:
         trial = state.trial.begun(now, state.accepted, state.ladder.approved)
-        approved = state.ladder._replace(approved=state.accepted)
-        state = state._replace(ladder=approved, accepted=None, candidate_monitor=Monitor(), trial=trial)
+        approved, monitor = state.ladder._replace(approved=state.accepted), state.monitor
+        if state.candidate_monitor.identity == state.accepted:
+            monitor = monitor.after_shadow(state.candidate_monitor)
+        state = state._replace(
+            ladder=approved, accepted=None, monitor=monitor, candidate_monitor=Monitor(), trial=trial
+        )  # fmt: skip
         return state, None, (), events
     if identity is None or identity in state.trial.barred or state.trial.child is not None:
         return state, None, (), events

@@ -28,7 +28,7 @@ SPOOL_UP_THRUST = 0.08
 # See AnswerLimits.contradiction_first, which is the collective action in `rates`: until guide and policy have learnt the
 # weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ by up to 1.01 in it, and by less in rates.
 COLLECTIVE_AWAY = 1.2
-ADAPTED_TRIM = 0.8  # see AnswerLimits.trim: 3 m/s^2 of wind differ by .72
+ADAPTED_TRIM = 1.0  # see AnswerLimits.trim: 4 m/s^2 of wind differ by .96
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
 

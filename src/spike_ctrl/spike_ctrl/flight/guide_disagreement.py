@@ -45,6 +45,10 @@ def compare_with_guide(
         compared, difference = compared + 1, mean(difference, share)
         if limits.trim > 0:
             monitor = _follow_bias(monitor, signed, share)
+    if limits.trim > 0:  # what was steady in shadow is allowed in flight, too
+        x, y, z, w = (min(max(steady, -limits.trim), limits.trim) for steady in monitor.bias)
+        e, f, g, h = signed
+        a, b, c, d = abs(e - x), abs(f - y), abs(g - z), abs(h - w)
     recent = mean(monitor.recent, 1.0 / RECENT)
     return monitor._replace(way=way, away=away, below=below, recent=recent, compared=compared, difference=difference)
 

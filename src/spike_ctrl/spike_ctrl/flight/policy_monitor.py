@@ -47,7 +47,7 @@ class Monitor(NamedTuple):
     difference: Action = NO_ACTION  # mean size of the difference from the guide's actions
     bias: Action = NO_ACTION  # mean difference, with its sign
     varied: Action = NO_ACTION  # mean size of the difference beyond that mean
-    recent: Action = NO_ACTION  # the size over the last four answers
+    recent: Action = NO_ACTION  # the size over the last four answers, without the steady part that is allowed
     way: float = 0.0  # m to the set-point, with the braking distance
     away: float = 0.0  # m, mean distance from the set-point over some AWAY_ANSWERS
     below: float = 0.0  # m, mean height of the set-point above the vehicle over as many
@@ -61,6 +61,16 @@ class Monitor(NamedTuple):
         apart = [v + max(abs(b) - limits.trim, 0.0) for v, b in zip(self.varied, self.bias, strict=True)]
         return self.agrees(limits) or (
             limits.trim > 0 and self.compared >= limits.agree and max(apart) <= limits.disagreement
+        )
+
+    def after_shadow(self, shadow: Monitor) -> Monitor:
+        """This monitor of a policy that has just taken over, with what its time in shadow says of it beside the guide."""
+        return self._replace(
+            answers=shadow.answers,
+            compared=shadow.compared,
+            difference=shadow.difference,
+            bias=shadow.bias,
+            varied=shadow.varied,
         )
 
     def describe_agreement(self, limits: AnswerLimits) -> str:

@@ -19,7 +19,7 @@ from spike_ctrl.flight.answer_checks import Identity
 
 MEMORY = 1.5  # s, over which the distance is averaged
 SETTLES, JUDGED, LATEST = 1.5, 2.0, 15.0  # s after the swap
-WORSE, WORSE_SHARE, AWAY = 0.04, 0.25, 0.4  # m; share; m
+WORSE, WORSE_SHARE, AWAY = 0.02, 0.25, 0.4  # m; share; m. Judged in a hover, equal policies differ by .01 m at most
 RETURNING = 1.0  # s, by which the parent must have taken over again
 
 
