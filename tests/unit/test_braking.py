@@ -19,6 +19,7 @@ from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.granted_setpoint import ACCELERATION, TURN, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.simulated_px4 import braking_measurement
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
@@ -41,6 +42,22 @@ def test_the_vehicle_as_described_stops_within_it_upwards_and_downwards_too(up, 
     # One with another weight also sinks or climbs by .4 m until the autopilot has learned its hover thrust.
     for speed, way in braking_measurement.measure(CRAFT, (0.0, 0.0, up), PARAMETERS, lost).items():
         assert way <= BRAKING.end((0.0, 0.0, 0.0), (0.0, 0.0, speed), asked=not lost)[2] + 0.05, speed
+
+
+@pytest.mark.parametrize("name", ["crazyflie", "crazyflie_l2f", "crazyflie_real", "racer", "x500"])
+def test_other_airframes_stop_within_the_way_that_is_reckoned_with_for_them(name):
+    craft = airframe.load(name)
+    braking, told = Braking.of(craft), PARAMETERS | px4_parameters.hover_changes(craft)
+    for lost in (True, False):
+        for direction in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)):
+            for speed, way in braking_measurement.measure(craft, direction, told, lost, (0.5, 1.0, 2.0, 3.0)).items():
+                end = braking.end((0.0, 0.0, 0.0), tuple(speed * d for d in direction), asked=not lost)
+                # crazyflie_real begins with a full battery, whose thrust is more than the nominal one, and climbs .1 m
+                assert way <= math.hypot(*end) + (0.15 if name == "crazyflie_real" else 0.1), (direction, lost, speed)
+
+
+def test_the_simulated_vehicle_is_the_one_on_which_the_way_was_measured():
+    assert Braking.of(CRAFT) == BRAKING
 
 
 @pytest.mark.parametrize("direction", [(1.0, 0.0, 0.0), (0.6, 0.0, -0.8), (-0.6, 0.64, 0.48)])

@@ -38,7 +38,7 @@ from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.px4 import parameter_rules
+from spike_ctrl.px4 import parameter_rules, px4_parameters
 from spike_ctrl.px4.companion import MODES
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4 import offboard_setpoints
@@ -98,7 +98,8 @@ class FlightCore:
         self.dice = np.random.default_rng((scenario.seed, 1))
         self._jitter = iter(())
         craft = airframes.altered(who.airframe, *scenario.factors)
-        self.vehicle = Vehicle(craft, scenario.seed, PARAMETERS, scenario.noise)
+        told = PARAMETERS | px4_parameters.hover_changes(who.airframe)  # as the preflight wants it
+        self.vehicle = Vehicle(craft, scenario.seed, told, scenario.noise)
         self.vehicle.begin_in_the_air(scenario.start)
         self.clock = VirtualClock()
         faults = {
@@ -366,8 +367,8 @@ class FlightCore:
 
     def _ask(self, ask: Ask) -> None:
         now = self.clock.now
-        if self.processes.wakes("bridge", now) <= now and self.link.command(now) is not None and ask in ASKED:
-            self.clock.at(now + self.between(RADIO), self.request_mode, ASKED[ask])
+        if self.processes.wakes("bridge", now) <= now and ask in ASKED and (delay := self.link.command(now)) is not None:
+            self.clock.at(now + self.between(RADIO) + delay, self.request_mode, ASKED[ask])
 
     def request_mode(self, mode: PX4Mode) -> None:
         """The autopilot is asked for a mode, by the supervisor or by a pilot."""

@@ -10,10 +10,16 @@ limits; asked to hold, it brakes at once. `px4/preflight.py` wants the parameter
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Vector
+
+# 1/s, of the vehicle on which the way was measured; and the time (s) that one without drag needs more, level and upright.
+DRAG, SLIPPING, SLIPPING_UPRIGHT = 1.0, 0.27, 0.12
+# A fall is slowed by so much (m/s^2) for each unit of thrust/weight beyond LEAST: one that is a tenth too weak as well.
+CATCHING, LEAST, SLOWEST = 12.0, 1.15, 0.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,21 @@ class Braking:
     deceleration: float = within(3.5, 0.1, 50.0)  # m/s^2
     vertical_time: float = within(0.28, 0.0, 10.0)  # s
     vertical_deceleration: float = within(10.0, 0.1, 50.0)  # m/s^2
+
+    @classmethod
+    def of(cls, craft: Airframe) -> Braking:
+        """That of an airframe: one that has less drag than the simulated vehicle stops later, a weak one falls farther."""
+        drag = craft.linear_drag + min(craft.body_drag[:2])
+        slips = max(1 - drag / craft.mass / DRAG, 0.0)
+        known = cls()
+        return replace(
+            known,
+            time=known.time + SLIPPING * slips,
+            vertical_time=known.vertical_time + SLIPPING_UPRIGHT * slips,
+            vertical_deceleration=min(
+                known.vertical_deceleration, max(CATCHING * (craft.thrust_to_weight - LEAST), SLOWEST)
+            ),
+        )
 
     def end(self, position: Vector, velocity: Vector, asked: bool = False) -> Vector:
         """Where (m) a vehicle with this velocity (m/s) is brought to rest. asked: to hold; otherwise commands stop."""

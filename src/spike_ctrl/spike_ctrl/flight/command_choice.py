@@ -65,8 +65,12 @@ def choose_command(
     if sample is None or status is None:
         return sent, None, ()
     if ladder.rung is Rung.SILENT:
-        leaving = before is not Rung.SILENT and status.mode is Mode.OFFBOARD and not sent.rested
-        return SentCommand(sent.tick), _last(sample, status, settings) if leaving else None, ()
+        if status.mode is not Mode.OFFBOARD or sent.rested or sent.at is None:
+            return SentCommand(sent.tick), None, ()
+        repeats = status.airborne and now - ladder.since < settings.farewell
+        if before is Rung.SILENT and sample.tick <= sent.tick:
+            return sent if repeats else SentCommand(sent.tick), None, ()
+        return SentCommand(sample.tick, now if repeats else None), _last(sample, status, settings), ()
     chosen = _choose(sent, sources, sample, status, ladder, now, settings)
     if chosen is None:
         handing_over = ladder.rung >= Rung.HOLD and ladder.commanding and ladder.came_from is Mode.OFFBOARD

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 
 CRASH_HEIGHT = 0.15  # m above the ground: no vehicle that flies is lower
-# The guide or the autopilot takes over a falling vehicle after CATCH_TIME (s) and then slows it by BRAKING (m/s^2).
-CATCH_TIME, BRAKING = 0.12, 7.0
+CATCH_TIME = 0.12  # s, after which the guide or the autopilot has taken over a falling vehicle
+CATCH_SHARE = 0.7  # of the thrust beyond the weight, by which it then slows the fall
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class Envelope:
     rate: float = within(12.0, 0.5, 100.0)  # rad/s
     speed: float = within(5.0, 0.1, 50.0)  # m/s
     error: float = within(4.0, 0.1, 100.0)  # m from the set-point
+    catching: float = within(7.0, 0.1, 50.0)  # m/s^2, by which a fall is slowed at least
+
+    @classmethod
+    def of(cls, thrust_to_weight: float) -> Envelope:
+        """That of a vehicle: a weak one slows its fall less than others do."""
+        usual = cls()
+        return replace(usual, catching=min(usual.catching, CATCH_SHARE * (thrust_to_weight - 1) * GRAVITY))
 
     @property
     def trajectory_limits(self) -> tuple[float, float]:
@@ -40,7 +48,7 @@ class Envelope:
 
         target: the set-point, None where none is followed. ground: its height (m), None where it is unknown.
         """
-        if ground is not None and (falling := _check_fall(sample, ground)):
+        if ground is not None and (falling := self._check_fall(sample, ground)):
             return falling
         tilted, rate, speed = tilt(sample.quaternion), math.hypot(*sample.rates), math.hypot(*sample.velocity)
         error = 0.0 if target is None else math.dist(sample.position, target.position)
@@ -74,12 +82,11 @@ class Envelope:
             and math.hypot(*sample.velocity) < self.speed / 5
         )
 
-
-def _check_fall(sample: Sample, ground: float) -> tuple[Finding, ...]:
-    """Whether the vehicle is too low to be caught above the ground, which lies at this height (m)."""
-    height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
-    wanted = CRASH_HEIGHT + CATCH_TIME * sinking + sinking**2 / (2 * BRAKING)
-    if height >= wanted:
-        return ()
-    detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"
-    return (Finding(Fault.ENVELOPE, detail),)
+    def _check_fall(self, sample: Sample, ground: float) -> tuple[Finding, ...]:
+        """Whether the vehicle is too low to be caught above the ground, which lies at this height (m)."""
+        height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
+        wanted = CRASH_HEIGHT + CATCH_TIME * sinking + sinking**2 / (2 * self.catching)
+        if height >= wanted:
+            return ()
+        detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"
+        return (Finding(Fault.ENVELOPE, detail),)

@@ -10,6 +10,7 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.answer_checks import Action, AnswerLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
 from spike_ctrl.flight.braking import Braking
+from spike_ctrl.flight.commanded_spin import SpinLimits, Turned
 from spike_ctrl.flight.commanded_turn import TurnLimits
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
@@ -29,6 +30,7 @@ SPOOL_UP_THRUST = 0.08
 # weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ by up to 1.01 in it, and by less in rates.
 COLLECTIVE_AWAY = 1.2
 ADAPTED_TRIM = 1.0  # see AnswerLimits.trim: 4 m/s^2 of wind differ by .96
+FAREWELL = 0.05  # s: old motor commands turn a vehicle over until the loss time is over, and one command may be lost
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
 
@@ -41,8 +43,9 @@ class FlightSettings:
     """Settings that bridge, supervisor and preflight share.
 
     layout: of the actions. hover: the collective action that carries the weight. spooling: the collective action while the
-    rotors come up to speed after arming. acceleration: of granted set-points (m/s^2). stall: longest time (s) between two
-    steps of the supervisor. stalls: most control periods without a step in the last 100.
+    rotors come up to speed after arming. farewell: for how long (s) the last command in the air is repeated. acceleration:
+    of granted set-points (m/s^2). stall: longest time (s) between two steps of the supervisor. stalls: most control periods
+    without a step in the last 100.
     """
 
     layout: str = "rates"
@@ -54,9 +57,11 @@ class FlightSettings:
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
     braking: Braking = Braking()
+    farewell: float = within(0.0, 0.0, 1.0)
     acceleration: float = within(ACCELERATION, 0.01, 20.0)
     consistency: ConsistencyLimits = ConsistencyLimits()
     turn: TurnLimits = TurnLimits()
+    spin: SpinLimits = SpinLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
@@ -130,8 +135,12 @@ def settings_for(
                 AnswerLimits(), late=period, silent=2.5 * period, contradiction_first=COLLECTIVE_AWAY if rates else 1.0
             ),
             cage=_cage(cage),
+            braking=Braking.of(airframe),
             acceleration=acceleration(airframe.thrust_to_weight),
             turn=TurnLimits(fastest=airframe.max_rates if rates else None),
+            envelope=Envelope.of(airframe.thrust_to_weight),
+            farewell=0.0 if rates else FAREWELL,
+            spin=SpinLimits(None if rates else Turned.of(airframe)),
             ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
         )
     except CageError as error:

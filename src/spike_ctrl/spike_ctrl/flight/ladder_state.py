@@ -16,7 +16,7 @@ from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
-from spike_ctrl.flight.faults import Finding, Rung
+from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.setpoint import Target, hold
@@ -63,6 +63,12 @@ class Ladder(NamedTuple):
         return self.rung < Rung.HOLD or (self.rung < Rung.SILENT and not self.confirmed)
 
     @property
+    def urgent(self) -> bool:
+        """Whether the autopilot must hold at once, or else hear nothing more: it does not fly the motor commands."""
+        unheard = self.latched is not None and self.latched.fault is Fault.MOTORS_NOT_FLOWN
+        return unheard and self.rung is Rung.HOLD and not self.confirmed
+
+    @property
     def steady(self) -> bool:
         """Whether commands are flown that ask for no more than the vehicle can do: no take-off, and no recovery."""
         return self.rung < Rung.HOLD and self.confirmed and not self.taking_off and self.recovering is None
@@ -75,6 +81,9 @@ class LadderLimits:
     stream_lead: float = within(0.5, 0.1, 10.0)  # commands are sent for so long before OFFBOARD is asked for
     ask_again: float = within(0.5, 0.05, 10.0)
     ask_to_take_over: float = within(0.2, 0.05, 10.0)  # for HOLD and LAND: a request may be lost, and until then others fly
+    deaf: float = within(
+        0.12, 0.01, 2.0
+    )  # an autopilot that flies none of the motor commands has not heard the request then
     mode_timeout: float = within(2.5, 0.1, 30.0)  # a heartbeat, once a second, may be late
     arm_timeout: float = within(10.0, 0.5, 120.0)
     spool_up: float = within(1.0, 0.0, 10.0)  # COM_SPOOLUP_TIME

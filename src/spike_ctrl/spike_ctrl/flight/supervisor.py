@@ -10,7 +10,7 @@ flies, and command_choice.py gives the command; this file passes each of them wh
 from __future__ import annotations
 
 from spike_ctrl.control.trajectory import SetPoint
-from spike_ctrl.flight import commanded_turn, ladder, wind_estimate
+from spike_ctrl.flight import commanded_spin, commanded_turn, ladder, wind_estimate
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
 from spike_ctrl.flight.answer_intake import compare_answers, keep_early_answers, take_candidate, take_guide, take_policy
 from spike_ctrl.flight.autopilot import check_autopilot
@@ -139,11 +139,13 @@ def _accept(
     consistency, contradicting = follow(state.consistency, sample, settings.consistency)
     commanded = state.sent.action if airborne and state.ladder.steady else None
     turn, strays = commanded_turn.follow(state.turn, sample, commanded, settings.turn)
+    spin, spun = commanded_spin.follow(state.spin, sample, commanded, settings.spin)
     state = state._replace(
         track=track,
         sample=sample,
         consistency=consistency if airborne else consistency._replace(crept=ZERO),
         turn=turn,
+        spin=spin,
         wind=wind_estimate.follow(state.wind, state.sample, sample) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample),
@@ -151,7 +153,7 @@ def _accept(
         candidate=await_answer(state.candidate, sample),
         home=sample.position if disarmed else state.home,
     )
-    return state, contradicting + strays if airborne else ()
+    return state, contradicting + strays + spun if airborne else ()
 
 
 def _check_flight(

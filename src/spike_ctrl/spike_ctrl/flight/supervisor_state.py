@@ -10,6 +10,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.answer_checks import Answer, AnswerSource, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot
 from spike_ctrl.flight.command_choice import Command, SentCommand
+from spike_ctrl.flight.commanded_spin import CommandedSpin
 from spike_ctrl.flight.commanded_turn import CommandedTurn
 from spike_ctrl.flight.estimate_quality import Doubt
 from spike_ctrl.flight.faults import Finding, Rung
@@ -97,6 +98,7 @@ class SupervisorState(NamedTuple):
     granted_at: float = 0.0  # s
     consistency: Consistency = Consistency()
     turn: CommandedTurn = CommandedTurn()
+    spin: CommandedSpin = CommandedSpin()
     wind: Wind = CALM
     motion: MotionCheck = MotionCheck()
     sent: SentCommand = SentCommand()

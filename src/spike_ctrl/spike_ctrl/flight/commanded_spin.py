@@ -1,0 +1,127 @@
+"""Whether a vehicle whose motors are commanded gains the rates that those commands give. Pure.
+
+Old motor commands turn a vehicle over within .2 s, so a link that loses most of them, or brings them late, is worse here
+than where rates are commanded (commanded_turn.py). Rotors follow a command with their lag, and their thrusts make a torque.
+What the body rates have gained otherwise is summed up and soon forgotten. A steady torque that nobody commands, of a load or
+of weak rotors, is learnt from what it does and does not count. No airframe is exactly as described, so a share of what was
+commanded is allowed as well. Healthy flights reach 1.2 rad/s beyond that share, also where a torque of 15 rad/s^2 begins.
+
+An autopilot flies the last motor commands until its loss time is over, so silence alone would let the vehicle turn on. It is
+asked to hold with every state, and only if it does not hear that, commands end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spike_ctrl._files.ranges import within
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.faults import Fault, Finding
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.flight.state_consistency import PAUSE
+
+Pair = tuple[float, float]
+Motors = tuple[float, float, float, float]
+
+
+class Turned(NamedTuple):
+    """What an airframe makes of motor commands and of motion, about roll and pitch; units as in `Airframe`. lag: s."""
+
+    thrust_curve: tuple[float, ...]
+    rotor_x: tuple[float, ...]
+    rotor_y: tuple[float, ...]
+    inertia: tuple[float, ...]
+    angular_drag: float
+    velocity_moment: tuple[float, ...]
+    lag: float
+
+    @classmethod
+    def of(cls, craft: Airframe) -> Turned:
+        """That of an airframe whose motors are commanded."""
+        lag = (craft.lag_up + craft.lag_down) / 2
+        levers = craft.rotor_x, craft.rotor_y, craft.inertia
+        return cls(craft.thrust_curve, *levers, craft.angular_drag, craft.velocity_moment, lag)
+
+    def by_motors(self, motors: Motors) -> Pair:
+        """Angular accelerations (rad/s^2) once the rotors turn as commanded."""
+        c0, c1, c2 = self.thrust_curve
+        roll = pitch = 0.0
+        for action, x, y in zip(motors, self.rotor_x, self.rotor_y, strict=True):
+            speed = (action + 1) / 2
+            thrust = c0 + c1 * speed + c2 * speed * speed
+            roll, pitch = roll + y * thrust, pitch - x * thrust
+        return roll / self.inertia[0], pitch / self.inertia[1]
+
+    def by_motion(self, sample: Sample) -> Pair:
+        """Angular accelerations (rad/s^2) by the velocity, the drag of turning, and the gyroscopic torque."""
+        (jx, jy, jz), (p, q, r), drag, (kx, ky) = self.inertia, sample.rates, self.angular_drag, self.velocity_moment
+        roll, pitch = ((jy - jz) * q * r - drag * p) / jx, ((jz - jx) * r * p - drag * q) / jy
+        if kx or ky:
+            (x, y, z, w), (e, n, u) = sample.quaternion, sample.velocity
+            forward = (1 - 2 * (y * y + z * z)) * e + 2 * (x * y + w * z) * n + 2 * (x * z - w * y) * u
+            left = 2 * (x * y - w * z) * e + (1 - 2 * (x * x + z * z)) * n + 2 * (y * z + w * x) * u
+            roll, pitch = roll + kx * left / jx, pitch - ky * forward / jy
+        return roll, pitch
+
+
+@dataclass(frozen=True)
+class SpinLimits:
+    """turned: by whose motors; None where actions command rates."""
+
+    turned: Turned | None = None
+    apart: float = within(2.0, 0.1, 1000.0)  # rad/s, of roll and pitch
+    share: float = within(0.2, 0.0, 1.0)  # of the change of rates that was commanded, which is allowed beside it
+    memory: float = within(0.1, 0.01, 10.0)  # s
+    learns: float = within(0.3, 0.01, 10.0)  # s, until a steady torque is known
+    late: float = within(0.01, 0.0, 1.0)  # s, of the link, beside the one state for which a command waits
+
+
+class CommandedSpin(NamedTuple):
+    """stamp: of the last state, s. rates: rad/s. waiting: the last commands. gains: rad/s^2, by the commands.
+
+    apart, commanded: the sums, rad/s. steady: rad/s^2, that nobody commands. All of roll and pitch.
+    """
+
+    stamp: float | None = None
+    rates: Pair = (0.0, 0.0)
+    waiting: Motors | None = None
+    gains: Pair = (0.0, 0.0)
+    apart: Pair = (0.0, 0.0)
+    steady: Pair = (0.0, 0.0)
+    commanded: float = 0.0
+
+    def beyond(self, share: float) -> float:
+        """How far (rad/s) the rates are apart from the commanded ones, less that share of what was commanded."""
+        return math.hypot(*self.apart) - share * self.commanded
+
+
+def follow(
+    track: CommandedSpin, sample: Sample, motors: Motors | None, limits: SpinLimits
+) -> tuple[CommandedSpin, tuple[Finding, ...]]:
+    """After an accepted state. motors: the action since the one before; None where nobody commands motors."""
+    turned = limits.turned
+    if motors is None or turned is None:
+        return (track if track.stamp is None else CommandedSpin()), ()
+    roll, pitch = sample.rates[:2]
+    dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
+    if not 0 < dt <= PAUSE or track.waiting is None:
+        return CommandedSpin(sample.stamp, (roll, pitch), motors), ()
+    p, q = turned.by_motors(track.waiting)
+    gained, kept = 1 - math.exp(-dt / (turned.lag + limits.late)), math.exp(-dt / limits.memory)
+    learnt = 1 - math.exp(-dt / limits.learns)
+    a, b = track.gains[0] + gained * (p - track.gains[0]), track.gains[1] + gained * (q - track.gains[1])
+    c, d = turned.by_motion(sample)
+    x = roll - track.rates[0] - (a + c) * dt
+    y = pitch - track.rates[1] - (b + d) * dt
+    u, v = track.steady
+    apart = track.apart[0] * kept + x - u * dt, track.apart[1] * kept + y - v * dt
+    steady = u + learnt * (x / dt - u), v + learnt * (y / dt - v)
+    commanded = track.commanded * kept + dt * math.hypot(a, b)
+    track = CommandedSpin(sample.stamp, (roll, pitch), motors, (a, b), apart, steady, commanded)
+    if track.beyond(limits.share) <= limits.apart:
+        return track, ()
+    most = limits.apart + limits.share * commanded
+    detail = f"body rates gained {math.hypot(*apart):.1f} rad/s otherwise than commanded, wanted at most {most:.1f} rad/s"
+    return track, (Finding(Fault.MOTORS_NOT_FLOWN, detail),)
