@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ def test_a_policy_is_trained_for_an_airframe_of_ones_own():
     assert "the policy returns" in run("own_airframe.py", "--steps", "20000")
 
 
-def test_stable_baselines_learns_the_task_within_seconds(monkeypatch):
+def test_stable_baselines_learns_the_task_within_seconds(monkeypatch, tmp_path):
     pytest.importorskip("stable_baselines3")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its logger makes a folder there and leaves it
     monkeypatch.syspath_prepend(ROOT / "examples")
     import stable_baselines
 
