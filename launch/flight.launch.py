@@ -70,6 +70,12 @@ ARGUMENTS = [
     ),
     ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
     ("adapt", bool, "false", "Tune the policy in flight for what becomes of the vehicle, at the lowest priority."),
+    (
+        "tell_commands",
+        bool,
+        "false",
+        "Tell a policy in shadow what others command, if its checkpoint says that it learns its plant from its commands.",
+    ),
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
@@ -313,7 +319,7 @@ def generate_launch_description():
                 LifecycleNode,
                 "spike_ctrl_policy",
                 "snn_policy",
-                "model allowed_models airframe",
+                "model allowed_models airframe tell_commands",
                 {"flight": True, "autostart": True},
                 namespace="",
             ),

@@ -41,7 +41,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("page", "line"),
     [
-        ("messages.md", "| `command` | [FlightCommand](#flightcommand) | supervisor | vehicle_bridge, adapter | "
+        ("messages.md", "| `command` | [FlightCommand](#flightcommand) | supervisor | vehicle_bridge, adapter, snn_policy | "
          "best effort, 1 |"),
         ("messages.md", "| `preflight` | [Preflight](#preflight) | vehicle_bridge | supervisor | reliable, 10 |"),
         ("messages.md", "| `transition` | [Transition](#transition) | px4_backend, simulator | learner | reliable, 512 |"),

@@ -6,6 +6,7 @@
 - a new checkpoint flies in shadow through the warm-up and then takes over; a damaged one leaves the old one flying
 - a state that is not finite gets no answer, and the status names the field
 - a policy that sees the battery's voltage answers with it; without one, or with an old one, it says so and does not answer
+- a policy that learns its plant is told what others command, and only where the parameter says so
 - after a lost tick, and in real time after the process hung, it flies in shadow through the warm-up, from the zero state
 - who comes later is still told the file that it was started with
 - who listens is told which neurons spiked, step by step
@@ -24,7 +25,7 @@ from plain_networks import GRU, saved
 from policy_talker import SIZES, VEHICLES, WARM_UP, Talker, a_checkpoint, send
 from seeing_voltage import seeing
 from sensor_msgs.msg import BatteryState
-from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, Spikes, VehicleAction, VehicleState
+from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, PolicyStatus, Spikes, VehicleAction, VehicleState
 
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.pilot import Reason
@@ -72,6 +73,29 @@ def test_a_policy_that_sees_the_voltage_answers_only_where_it_is_known(start_pol
     seen = talker.until(lambda: answered_at_first(talker))
     wanted, _ = policy.step(complete(policy, talker.observation, 3.5), policy.initial_state(1))
     np.testing.assert_array_equal(view(seen).action, wanted)
+
+
+@pytest.mark.parametrize("tells", ["true", "false"])
+def test_a_policy_that_learns_its_plant_is_told_what_others_command_where_that_is_allowed(start_policy, tells):
+    robust = checkpoint.load("models/crazyflie_robust.safetensors")  # any policy that hears itself
+    data = checkpoint.dumps(robust.weights, robust.manifest.contract, learns_plant=True)
+    talker = start_policy(1, f"tell_commands:={tells}", data=data)
+    policy = checkpoint.loads(data).policy
+    command_out = talker.node.create_publisher(FlightCommand, "command", qos.STREAM)
+    if tells == "true":
+        talker.until(command_out.get_subscription_count)
+    action, state = np.full((1, 4), 0.6, np.float32), policy.initial_state(1)
+    own, told = None, 0
+    for _ in range(60):
+        answer = view(talker.ask(0.1 * talker.random.standard_normal((1, 18)).astype(np.float32))).action
+        choices = [state] if own is None or tells == "false" else [policy.told(state, own, action), state]
+        found = [policy.step(talker.observation, one) for one in choices]
+        heard = next(n for n, (wanted, _) in enumerate(found) if np.array_equal(wanted, answer))
+        told += heard == 0 and not np.array_equal(found[0][0], found[-1][0])
+        own, (_, state) = answer, found[heard]
+        guide = {"commander": FlightCommand.GUIDE, "checkpoint_id": "guide", "action": action[0].astype(float)}
+        command_out.publish(fill(FlightCommand(), tick=talker.tick, **guide))
+    assert told > 20 if tells == "true" else told == 0
 
 
 def answered_at_first(talker: Talker) -> VehicleAction | None:

@@ -1,10 +1,9 @@
 """snn_policy: stateful inference of a spiking or any other network; a lifecycle node.
 
 configure loads the model, if one is given, and so runs its self-test; activate lets it answer. In training a state asks for
-the epoch of a checkpoint. It is swapped in at that tick and goes on with the policy's state, because the weights of
-neighbouring epochs hardly differ. Where a state asks for none, three things put the policy into shadow: a gap in the ticks,
-a state that is old, and the start itself. A new checkpoint then first flies beside the old one: see `pilot`. A checkpoint
-that is refused leaves the old one flying.
+the epoch of a checkpoint, which is swapped in at that tick and goes on with the policy's state: the weights of neighbouring
+epochs hardly differ. Elsewhere a gap in the ticks, an old state and the start put the policy into shadow. A new checkpoint
+then first flies beside the old one: see `pilot`. A checkpoint that is refused leaves the old one flying.
 """
 
 import sys
@@ -25,6 +24,7 @@ from spike_ctrl_policy.loader import loader_for, of_file
 from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
 from spike_ctrl_policy.spikes import SpikeView
 from spike_ctrl_policy.successor import Successor
+from spike_ctrl_policy.told_commands import ToldCommands
 from spike_ctrl_policy.waiting_checkpoints import take
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, nanoseconds, view
@@ -46,6 +46,7 @@ class Parameters:
     max_age: float = parameter(0.1, "In real time: s after which the last state is too old to go on from.", low=0.01)
     runtime: str = parameter("numba", "What steps one vehicle in real time.", choices=("numba", "numpy"))
     flight: bool = parameter(False, "One vehicle in real time, whose supervisor compares, commands and ends first.")
+    tell_commands: bool = parameter(False, "Tell a policy in shadow what others command, if it learns its plant.")
     autostart: bool = parameter(True, "Configure and activate without being asked.")
 
 
@@ -60,8 +61,7 @@ class SnnPolicy(LifecycleNode):
         self.waiting: dict[int, Flown] = {}
         self.pending, self.answer = None, None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
-        self.step_times, self.queue = Latencies("step"), QueueWatch()
-        self.candidate: Flown | None = None
+        self.step_times, self.queue, self.candidate = Latencies("step"), QueueWatch(), None
         self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
@@ -69,6 +69,7 @@ class SnnPolicy(LifecycleNode):
         self.create_subscription(VehicleState, "state", self.on_state, stream)
         self.battery = BatteryVoltage(self, heard=self.loader.shows_voltage)
         self.successor = Successor(self, self.pilot, self.layout, self.load) if p.flight else None
+        self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
         if p.autostart:
@@ -155,9 +156,10 @@ class SnnPolicy(LifecycleNode):
             self.get_logger().warning(f"not answered: {error}", throttle_duration_sec=1.0)
             return
         first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
-        self.queue, waited = self.queue.received(nanoseconds(message.header.stamp) * 1e-9, received)
-        times = {"now": received, "waited": waited, "voltage": self.battery.at(nanoseconds(message.header.stamp))}
-        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, **times)
+        stamp = nanoseconds(message.header.stamp)
+        self.queue, waited = self.queue.received(stamp * 1e-9, received)
+        given = {"now": received, "waited": waited, "voltage": self.battery.at(stamp), "commanded": self.told.last}
+        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, **given)
         self.inference = time.monotonic() - received
         self.step_times.add(self.inference)
         if found.commands:

@@ -67,10 +67,14 @@ def _competitors(model: str, data: bytes) -> tuple[Competitors, FlightSettings]:
 
 
 def beside_guide(name: str, found: Checkpoint, craft: Airframe) -> tuple[Competitors, FlightSettings]:
-    """A checkpoint, compiled, and the geometric guide, with the settings for this vehicle."""
+    """A checkpoint, compiled, and the geometric guide, with the settings for this vehicle.
+
+    A policy that learns its plant is told what is commanded while it is in shadow.
+    """
     rate_hz = found.manifest.contract.rate_hz
     guide = GeometricGuide(craft, rate_hz=rate_hz)
-    return Competitors(name, found.compiled(), guide, craft), settings_for(craft, rate_hz)
+    who = Competitors(name, found.compiled(), guide, craft, told=found.manifest.learns_plant)
+    return who, settings_for(craft, rate_hz)
 
 
 def scenario_of(seed: int, who: Competitors, settings: FlightSettings, family: str | None = None) -> Scenario:

@@ -36,6 +36,7 @@ from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import hold
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
+from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.px4 import parameter_rules, px4_parameters
@@ -63,12 +64,13 @@ RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when
 
 
 class Competitors(NamedTuple):
-    """Who flies: the policy with its name, the guide and the airframe that both were made for."""
+    """Who flies: the policy with its name, the guide and the airframe that both were made for. told: as tell_commands."""
 
     name: str
     policy: Policy
     guide: GeometricGuide
     airframe: Airframe
+    told: bool = False
 
 
 class FlownStep(NamedTuple):
@@ -118,6 +120,7 @@ class FlightCore:
         self.status: Autopilot | None = None
         self.force = ForceCheck()
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
+        self.commanded: Commanded | None = None  # what a policy is told
         self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
         self.guide_state = who.guide.initial_state(1)
@@ -270,7 +273,7 @@ class FlightCore:
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
-            more = {"now": now, "voltage": self.vehicle.battery.voltage}
+            more = {"now": now, "voltage": self.vehicle.battery.voltage, "commanded": self.commanded}
             found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, **more)
             if not found.commands:
                 return None
@@ -332,8 +335,10 @@ class FlightCore:
         now = self.clock.now
         if self.record is not None:
             self.record.output(self, output)
-        if output.command is not None:
-            self.clock.at(now + self.between(MESSAGE), self._command, output.command)
+        if (command := output.command) is not None:
+            self.clock.at(now + self.between(MESSAGE), self._command, command)
+            if self.who.told:
+                self.clock.at(now + self.between(MESSAGE), self._tell, command)
         if output.ask is not None:
             self.clock.at(now + self.between(MESSAGE), self._ask, output.ask)
         if output.accept is not None and output.accept != self.accepted:
@@ -364,6 +369,10 @@ class FlightCore:
             setpoint = offboard_setpoints.of_action(command.action, self.who.airframe)
             at = now + self.between(RADIO) + delay + self.scenario.latency
             self.clock.at(at, self.vehicle.take, setpoint)
+
+    def _tell(self, command: Command) -> None:
+        by = command.identity if command.commander is CommandedBy.POLICY else None
+        self.commanded = Commanded(command.tick, np.array([command.action], np.float32), by)
 
     def _ask(self, ask: Ask) -> None:
         now = self.clock.now

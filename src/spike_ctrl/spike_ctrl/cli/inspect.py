@@ -16,12 +16,14 @@ from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import folded
 from spike_ctrl._files.time_left import time_left
+from spike_ctrl.cli._eval_airframes import CARRIERS
 from spike_ctrl.cli._terminal import end_progress, show_progress
 
 GROUP = "tools"
 EXAMPLES = """
 spike-ctrl inspect models/crazyflie.safetensors
 spike-ctrl inspect models/any_quad.safetensors --readout any_quad_readout.png
+spike-ctrl inspect models/any_rates.safetensors --readout any_rates_readout.png
 """
 
 
@@ -77,8 +79,7 @@ def _read_state(options: argparse.Namespace, loaded) -> int:
 
     if not isinstance(loaded.policy, SpikingPolicy):
         raise UsageError(f"--readout: found {options.model}, a network of another kind, wanted our spiking network")
-    carrier = airframe.load("any_quad")
-    carrier.require_layout(loaded.manifest.contract.action)
+    carrier = airframe.load(CARRIERS[loaded.manifest.contract.action])
     try:
         figures.require()
     except figures.MissingPackage as error:

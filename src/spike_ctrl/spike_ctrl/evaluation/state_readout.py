@@ -14,16 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl.airframe import Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
-from spike_ctrl.sim import airframe_sampler
-from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl.sim import airframe_sampler, loop_sampler
+from spike_ctrl.sim.airframe_sampler import ANY, AirframeRanges, DrawnVehicle
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
 AIRFRAMES, WINDOW, PERIOD, RIDGE = 4096, 20, 20, 0.03
-PROPERTIES = ("mass", "thrust_to_weight", "lag", "roll_authority")
 
 
 class StateReadout(NamedTuple):
@@ -38,16 +37,17 @@ def read(
     policy: SpikingPolicy,
     carrier: Airframe,
     *,
-    ranges: AirframeRanges = AirframeRanges(),
+    ranges: AirframeRanges | None = None,
     seed: int = EVALUATION_SEED,
     airframes: int = AIRFRAMES,
     shown: Callable[[float], None] = lambda share: None,
 ) -> StateReadout:
-    """Fly so many airframes with the policy and read its state. roll_authority: largest angular acceleration, rad/s^2."""
+    """Fly so many airframes with the policy and read its state. ranges: None for `ANY` of the carrier's layout."""
+    ranges = ranges or ANY[carrier.action_layout]
     environment = Environment(carrier, airframes, Task(box=1e6, episode_steps=EPISODE_STEPS + 1, airframes=ranges))
     observation, _ = environment.reset(seed=seed)
-    drawn = [airframe_sampler.draw_vehicle(ranges, carrier, seed, n, 1).airframe for n in range(airframes)]
-    wanted = np.log([properties(one) for one in drawn])
+    drawn = [properties(airframe_sampler.draw_vehicle(ranges, carrier, seed, n, 1)) for n in range(airframes)]
+    wanted, names = np.log([list(one.values()) for one in drawn]), tuple(drawn[0])
     state, seconds = policy.initial_state(airframes), []
     found: list[tuple[Floats, Floats]] = []
     felt, seen = np.zeros((airframes, 2 * len(policy.theta))), np.zeros((airframes, policy.inputs))
@@ -66,13 +66,24 @@ def read(
             shown(step / EPISODE_STEPS)
         observation, *_ = environment.step(action)
     by_state, by_seen = (np.array([pair[index] for pair in found]) for index in range(2))
-    return StateReadout(np.array(seconds), *(dict(zip(PROPERTIES, r2.T, strict=True)) for r2 in (by_state, by_seen)))
+    return StateReadout(np.array(seconds), *(dict(zip(names, r2.T, strict=True)) for r2 in (by_state, by_seen)))
 
 
-def properties(airframe: Airframe) -> tuple[float, ...]:
-    """Mass (kg), thrust/weight, lag (s) and the largest angular acceleration about the roll axis (rad/s^2)."""
-    authority = 2 * airframe.thrust(1.0) * airframe_sampler.sides(airframe)[0] / airframe.inertia[0]
-    return airframe.mass, airframe.thrust_to_weight, airframe.lag_up, authority
+def properties(vehicle: DrawnVehicle) -> dict[str, float]:
+    """What may be known of a vehicle: mass (kg) and thrust/weight.
+
+    Of one that is commanded by its motors also their lag (s) and the largest angular acceleration about the roll axis
+    (rad/s^2). Behind an autopilot the thrust over the weight where that expects the hover, and the time (s) from a command
+    to its effect: that of its way, of the loop's delay, and the lags of rotors and gyro filter.
+    """
+    craft = vehicle.airframe
+    found = {"mass": craft.mass, "thrust_to_weight": craft.thrust_to_weight}
+    if craft.action_layout == "motors":
+        authority = 2 * craft.thrust(1.0) * airframe_sampler.sides(craft)[0] / craft.inertia[0]
+        return found | {"lag": craft.lag_up, "roll_authority": authority}
+    told = 4 * craft.thrust(vehicle.hover) / (craft.mass * GRAVITY)
+    late = vehicle.late / RATE_HZ + loop_sampler.loop_of(craft).delay + loop_sampler.loop_lag(craft)
+    return found | {"told_thrust": told, "late": late}
 
 
 def explained(features: Floats, wanted: Floats) -> Floats:

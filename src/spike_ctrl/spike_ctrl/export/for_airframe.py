@@ -47,7 +47,12 @@ def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, rang
 
 
 def write(path: Path, found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> None:
-    """Write the checkpoint for `craft`. about: `command` and `evaluation` of its manifest. Raises CheckpointError."""
+    """Write the checkpoint for `craft`; it says that the policy learns its plant, where the network hears itself.
+
+    about: `command` and `evaluation` of its manifest. Raises CheckpointError."""
     origin = {name: getattr(found.manifest, name) for name in ("recipe", "seed", "commit", "tolerance")}
     contract = dataclasses.replace(found.manifest.contract, airframe=craft.name, airframe_hash=craft.hash)
-    checkpoint.save(path, found.weights, contract, graph=found.graph or None, **origin, **about)
+    learns = contract.neuron is not None and contract.neuron.recurrent
+    checkpoint.save(
+        path, found.weights, contract, graph=found.graph or None, learns_plant=learns, **origin, **about
+    )  # fmt: skip

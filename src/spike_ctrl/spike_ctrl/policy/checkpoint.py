@@ -67,14 +67,14 @@ class Checkpoint:
             return self.policy
         from spike_ctrl.policy.compiled_runtime import CompiledPolicy
 
-        return CompiledPolicy(self.weights, contract.neuron, contract.voltage, fused)
+        return _marked(CompiledPolicy(self.weights, contract.neuron, contract.voltage, fused), self.manifest)
 
     def ordered(self) -> Policy:
         """The policy in numpy alone, equal to `compiled` bit by bit, some 30 us a step; a graph as it is."""
         contract = self.manifest.contract
         if contract.neuron is None:
             return self.policy
-        return OrderedPolicy(self.weights, contract.neuron, contract.voltage)
+        return _marked(OrderedPolicy(self.weights, contract.neuron, contract.voltage), self.manifest)
 
 
 def dumps(
@@ -89,6 +89,7 @@ def dumps(
     evaluation: Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
     adaptation: Mapping[str, Any] | None = None,
+    learns_plant: bool = False,
     name: str = "checkpoint",
 ) -> bytes:
     """The bytes of a checkpoint, checked as `loads` will check them.
@@ -108,8 +109,9 @@ def dumps(
     if graph is not None:
         tensors[GRAPH] = np.frombuffer(graph, np.uint8)
     about = Manifest(
-        contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance, adaptation=dict(adaptation or {})
-    )
+        contract, recipe, seed, commit, command, dict(evaluation or {}), tolerance, adaptation=dict(adaptation or {}),
+        learns_plant=learns_plant,
+    )  # fmt: skip
     if graph is not None:
         about = dataclasses.replace(about, format=GRAPH_FORMAT)
     try:
@@ -203,7 +205,7 @@ def loads(data: bytes, *, expect: Mapping[str, Any] | None = None, name: str = "
     if (found := _digest(tensors, about)) != about.sha256:
         raise CheckpointError(f"{name}: sha256: found {found}, wanted {about.sha256}: the file was altered")
     require(about.contract, expect or {}, name)
-    policy = _policy(weights, about.contract, graph, name)
+    policy = _marked(_policy(weights, about.contract, graph, name), about)
     try:
         difference = float(np.abs(self_test.answers(policy, observations) - actions).max())
     except Exception as error:  # of onnxruntime, which has no common kind
@@ -236,6 +238,12 @@ def _policy(weights: Mapping[str, NDArray[Any]], contract: Contract, graph: byte
             raise CheckpointError(f"{name}: {key}: found NaN or infinity, wanted finite numbers")
     if contract.sizes != (policy.inputs, policy.outputs):
         raise CheckpointError(f"{name}: contract.sizes: found {contract.sizes}, wanted {(policy.inputs, policy.outputs)}")
+    return policy
+
+
+def _marked(policy: Policy, about: Manifest) -> Policy:
+    if isinstance(policy, SpikingPolicy):
+        policy.learns_plant = about.learns_plant
     return policy
 
 

@@ -63,7 +63,8 @@ class Manifest:
 
     format: 1 for a spiking network, 2 for a graph. sha256 covers names, shapes, types and values of all arrays and the rest
     of the manifest. adaptation: of a policy that was tuned in flight: `parent`, the sha256 of the file that it was tuned
-    from, `ancestor`, that of the first in the line, and the estimate of the vehicle that it was tuned for.
+    from, `ancestor`, that of the first in the line, and the estimate of the vehicle that it was tuned for. learns_plant: it
+    is told nothing of its vehicle, and learns it from what its own commands do; only a network that hears itself can.
     """
 
     contract: Contract
@@ -76,6 +77,7 @@ class Manifest:
     format: int = FORMAT
     sha256: str = ""
     adaptation: dict[str, Any] = field(default_factory=dict)
+    learns_plant: bool = False
 
     @property
     def parent(self) -> str:
@@ -117,6 +119,8 @@ def text_of(manifest: Manifest) -> str:
     fields = {name: getattr(manifest, name) for name in _TYPES}
     if manifest.adaptation:  # files of policies that were not tuned in flight are as before
         fields["adaptation"] = manifest.adaptation
+    if manifest.learns_plant:
+        fields["learns_plant"] = True
     found, network = _contract_fields(manifest.contract), _NETWORK_TYPES[manifest.format]
     contract = {name: found[name] for name in (*_CONTRACT_TYPES, *network, *_OPTIONAL.keys() & found.keys())}
     return canonical(fields | {"contract": contract, "tolerance": float(manifest.tolerance)})
@@ -141,7 +145,8 @@ def parse(text: Any, name: str) -> Manifest:
     number = fields.get("format", FORMAT)
     if type(number) is not int or number not in _NETWORK_TYPES:
         raise CheckpointError(f"{name}: format: found {number!r}, wanted {' or '.join(map(str, _NETWORK_TYPES))}")
-    _check_fields(fields, _TYPES | ({"adaptation": dict} if "adaptation" in fields else {}), "", name)
+    more = {key: kind for key, kind in (("adaptation", dict), ("learns_plant", bool)) if key in fields}
+    _check_fields(fields, _TYPES | more, "", name)
     contract = fields.pop("contract")
     also = {key: kind for key, kind in _OPTIONAL.items() if key in contract}
     _check_fields(contract, _CONTRACT_TYPES | _NETWORK_TYPES[number] | also, "contract.", name)
@@ -159,6 +164,8 @@ def parse(text: Any, name: str) -> Manifest:
         raise CheckpointError(f"{name}: contract.airframe: found {contract['airframe']!r}, wanted a name and no path")
     neuron = _neuron(contract["neuron"], name) if number == FORMAT else None
     voltage = _voltage(contract, name)
+    if fields.get("learns_plant") and not (neuron and neuron.recurrent):
+        raise CheckpointError(f"{name}: learns_plant: found true, wanted it with a recurrent spiking network alone")
     if written != text:
         raise CheckpointError(f"{name}: manifest: found other text than spike_ctrl writes: the file was altered")
     return Manifest(Contract(**(contract | {"sizes": tuple(sizes), "neuron": neuron, "voltage": voltage})), **fields)

@@ -1,11 +1,13 @@
 """The policy on the aircraft: one network step in numpy alone, for one vehicle or a batch."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.policy.command_telling import CommandTelling
 from spike_ctrl.policy.voltage_input import VoltageInput
 from spike_ctrl.snn.membrane import fires, remainder, subtracted
 from spike_ctrl.snn.neuron import PAPER, Neuron, Reset
@@ -25,11 +27,14 @@ class SpikingPolicy:
     It holds no state: what a step needs goes in and comes out, and what comes out may be kept. Equal to
     `SpikingNetwork.step` up to rounding. Matrix products round differently for one vehicle and for a batch, and from
     machine to machine; a membrane within some 1e-6 of its threshold may therefore spike in one and not in the other.
-    voltage: how the last number of an observation tells the battery's; None: it does not.
+    voltage: how the last number of an observation tells the battery's; None: it does not. learns_plant: as the checkpoint's
+    manifest says.
 
         state = policy.initial_state()
         action, state = policy.step(observation, state)
     """
+
+    learns_plant = False
 
     def __init__(self, weights: Mapping[str, np.ndarray], neuron: Neuron = PAPER, voltage: VoltageInput | None = None):
         self.sizes, self.neuron, self.voltage = network_sizes(weights, neuron.recurrent), neuron, voltage
@@ -96,6 +101,21 @@ class SpikingPolicy:
         action += output_bias
         np.tanh(action, out=action)
         return np.ascontiguousarray(action.T), PolicyState(membrane, spike)
+
+    @cached_property
+    def telling(self) -> CommandTelling | None:
+        """How it is told the commands of others; None for one that does not learn its plant, or does not hear itself."""
+        if not (self.learns_plant and self.neuron.recurrent):
+            return None
+        rows, weight, _ = self._layers[-1]
+        width = rows.stop - rows.start
+        return CommandTelling(self._single.output_weight, weight[:, -width:], self._single.beta[rows], rows)
+
+    def told(self, state: PolicyState, own: np.ndarray, commanded: np.ndarray) -> PolicyState:
+        """The state after a step whose answer was `own`, where another action was commanded; both [B, out] or [out]."""
+        if self.telling is None:
+            return state
+        return state._replace(membrane=self.telling.membrane(state.membrane, own, commanded))
 
     def reset_rows(self, state: PolicyState, mask: np.ndarray) -> PolicyState:
         """The state of a batch with those vehicles back at the initial state whose mask [B] is true."""

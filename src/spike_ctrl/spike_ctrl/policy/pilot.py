@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import VoltageError, complete
@@ -99,6 +100,7 @@ class Pilot:
         self._accepted = self._returns = False
         self._predecessor_state: Any = None
         self._predecessor_steps = 0
+        self._answers: dict[tuple[str, int], NDArray[Any]] = {}  # of the last step, by name and epoch
 
     def take(self, found: Flown) -> None:
         """Fly this checkpoint from the next step on, with the state as it is where it fits the new network."""
@@ -134,12 +136,14 @@ class Pilot:
         now: float = 0.0,
         waited: float = 0.0,
         voltage: Any = None,
+        commanded: Commanded | None = None,
     ) -> PilotAnswer:
         """Answer the state of a tick. At least one checkpoint must fly.
 
         first (N,): the vehicles whose episode starts with this state. observation (N, 18). now: seconds on a monotonic
         clock when it was received. waited: seconds in a queue before that. lockstep: in training, where gaps do not count.
-        voltage: of the battery, or (N,), V, for policies that see it; None: unknown.
+        voltage: of the battery, or (N,), V, for policies that see it; None: unknown. commanded: what was, in answer to the
+        last state; a policy that learns its plant is told it where it was not its own; None: it is told nothing.
         """
         assert self.flown is not None
         count = np.count_nonzero(first)
@@ -165,6 +169,9 @@ class Pilot:
             observation = complete(self.flown.policy, observation, voltage)
         except VoltageError as error:
             return PilotAnswer(None, False, Reason.BAD_OBSERVATION, str(error))
+        if commanded is not None and commanded.tick == self.tick:
+            self._tell(commanded)
+        self._answers = {}
         if self._returns and self.predecessor is not None:
             self.flown, self.state = self.predecessor, self._predecessor_state
             self.predecessor, self._returns = None, False
@@ -172,7 +179,7 @@ class Pilot:
             self._fly_successor(starting, observation, counts)
         if self.predecessor is not None:
             self._fly_predecessor(starting, observation)
-        action, after = _step(self.flown.policy, observation, starting, self.state)
+        action, after = self._stepped(self.flown, observation, starting, self.state)
         if np.count_nonzero(np.isfinite(action)) < action.size:
             return PilotAnswer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
         self.state, self.tick, self._time = after, tick, now
@@ -217,7 +224,7 @@ class Pilot:
         warm = self._successor_steps >= self.warm_up
         if not warm or (self.judged and not self._accepted):
             policy = self.successor.policy
-            action, self._successor_state = _step(policy, observation, starting, self._successor_state)
+            action, self._successor_state = self._stepped(self.successor, observation, starting, self._successor_state)
             self._successor_steps += counts
             if warm and self.judged:
                 self.candidate = Candidate(self.successor, action, policy.spike_rates(self._successor_state))
@@ -234,7 +241,29 @@ class Pilot:
         if self._predecessor_steps > PROBATION:
             self.predecessor, self._predecessor_state, self._returns = None, None, False
             return
-        _, self._predecessor_state = _step(self.predecessor.policy, observation, starting, self._predecessor_state)
+        _, self._predecessor_state = self._stepped(self.predecessor, observation, starting, self._predecessor_state)
+
+    def _stepped(
+        self, flown: Flown, observation: NDArray[Any], starting: NDArray[Any] | None, state: Any
+    ) -> tuple[NDArray[Any], Any]:
+        action, after = _step(flown.policy, observation, starting, state)
+        self._answers[flown.name, flown.epoch] = action
+        return action, after
+
+    def _tell(self, commanded: Commanded) -> None:
+        """Tell those whose last answer was not what was commanded."""
+
+        def told(flown: Flown | None, state: Any) -> Any:
+            if flown is None or state is None or (who := (flown.name, flown.epoch)) == commanded.by:
+                return state
+            policy, own = flown.policy, self._answers.get(who)
+            if own is None or own.shape != commanded.action.shape or not isinstance(policy, SpikingPolicy):
+                return state
+            return policy.told(state, own, commanded.action)
+
+        self.state = told(self.flown, self.state)
+        self._successor_state = told(self.successor, self._successor_state)
+        self._predecessor_state = told(self.predecessor, self._predecessor_state)
 
 
 def same_state(one: Policy, other: Policy) -> bool:

@@ -2,7 +2,8 @@
 
 In flight the newest state counts: of two that come together the policy steps on the second alone. The reports in a bag tell
 so. A bag of before 0.2 lacks that; there the answers decide. Where one or two states have no answer, the policy may have
-stepped on them or not: what led to the next answer, bit by bit, is what it did.
+stepped on them or not: what led to the next answer, bit by bit, is what it did. So it is with a policy that is told what
+others command: where its answer shows that a command came too late for it, it is not told that one.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import SKIP, Flown, Pilot, Reason, same_state
 from spike_ctrl.policy.policy_protocol import Policy
-from spike_ctrl.recordings.recording import PolicyReports, Recording
+from spike_ctrl.recordings.recording import GUIDE_FLEW, POLICY_FLEW, SUPERVISOR_FLEW, PolicyReports, Recording
 from spike_ctrl.sim.episode_flags import FIRST
 
 STARTED = Reason.STALE_STATE  # the policy begins from the zero state at this tick
@@ -34,10 +36,13 @@ class FollowedStep(NamedTuple):
 
 
 class RecordedPolicy:
-    """One policy, or the policy of each epoch, at the recorded states. `step` takes their rows in order."""
+    """One policy, or the policy of each epoch, at the recorded states. `step` takes their rows in order.
 
-    def __init__(self, recording: Recording, policies: Policy | Mapping[int, Policy]):
-        self.recording, self.policies = recording, policies
+    told: a policy that learns its plant is told what others commanded, where its answer does not show that it came too late.
+    """
+
+    def __init__(self, recording: Recording, policies: Policy | Mapping[int, Policy], told: bool = False):
+        self.recording, self.policies, self.told = recording, policies, told
         self.pilot = Pilot(warm_up=0, judged=True)
         self._epochs, self._started = flown_epochs(recording), started_ticks(recording)
         self._shadows, self._previous = _shadows(recording.status), _told_previous(recording.status)
@@ -59,7 +64,7 @@ class RecordedPolicy:
         if policy is None or started or not self._follows(row, tick):
             self.pilot.stop()
             self._sure, self._shadow_sure = np.full(len(first), started), started
-        self._row = row
+        commanded, self._row = self._commanded(self._row), row
         if policy is None:
             return FollowedStep(None, self._sure)
         if self.pilot.flown is None or (self.pilot.flown.policy, self.pilot.flown.epoch) != (policy, epoch):
@@ -74,8 +79,35 @@ class RecordedPolicy:
             self._shadow_sure = True
         self._sure = self._sure | first
         voltage = None if states.voltage is None else states.voltage[row]
-        found = self.pilot.step(tick, first, states.observation[row], lockstep=True, voltage=voltage)
+        given = {"lockstep": True, "voltage": voltage}
+        if commanded is None:
+            found = self.pilot.step(tick, first, states.observation[row], **given)
+            return FollowedStep(found.action, self._sure)
+        before = copy.copy(self.pilot)
+        found = self.pilot.step(tick, first, states.observation[row], commanded=commanded, **given)
+        if not self._is_answer(row, found.action):
+            late = before.step(tick, first, states.observation[row], **given)
+            if self._is_answer(row, late.action):
+                self.pilot, found = before, late
         return FollowedStep(found.action, self._sure)
+
+    def _commanded(self, row: int) -> Commanded | None:
+        """What was commanded at the last step, of that row, where a policy that learns its plant could have been told it."""
+        commands, flown = self.recording.commands, self.pilot.flown
+        if not self.told or commands is None or flown is None or not getattr(flown.policy, "learns_plant", False):
+            return None
+        action, who = commands.action[row : row + 1], commands.commander[row]
+        if who not in (POLICY_FLEW, GUIDE_FLEW, SUPERVISOR_FLEW) or not np.isfinite(action).all():
+            return None
+        by = (flown.name, flown.epoch) if who == POLICY_FLEW else None
+        return Commanded(int(self.recording.states.tick[row]), action, by)
+
+    def _is_answer(self, row: int, action: np.ndarray | None) -> bool:
+        """Whether this is what the policy answered; True where the bag does not tell."""
+        policy = self.recording.policy
+        if action is None or policy is None or policy.tick[row] < 0:
+            return True
+        return np.array_equal(action.view(np.uint32), policy.action[row].view(np.uint32))
 
     def inferred(self, begin: int, end: int) -> tuple[bool, ...]:
         """On which of the unanswered rows from `begin` to before `end` the policy stepped, by its answer to the row `end`.

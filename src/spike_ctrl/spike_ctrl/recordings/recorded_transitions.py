@@ -20,13 +20,12 @@ from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, finite
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.recordings.recording import Recording
+from spike_ctrl.recordings.recording import GUIDE_FLEW, OTHER_FLEW, POLICY_FLEW, Recording
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE
 from spike_ctrl.sim.reward import Coefficients, reward
 
 TOPICS = ("state", "transition", "command", "policy/action", "guide/action", "policy/checkpoint", "origin")
-POLICY_FLEW, GUIDE_FLEW, OTHER_FLEW = 0, 1, 3  # of FlightCommand
 
 
 class Recorded(NamedTuple):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+POLICY_FLEW, GUIDE_FLEW, SUPERVISOR_FLEW, OTHER_FLEW = range(4)  # of FlightCommand
+
 
 class States(NamedTuple):
     """The states of N vehicles at T ticks.

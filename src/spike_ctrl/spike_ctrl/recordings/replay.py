@@ -37,7 +37,10 @@ AXES = {
     "rates": ("thrust", "roll rate", "pitch rate", "yaw rate"),
 }
 # The topics of a bag that a replay needs.
-TOPICS = ("state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin", "battery")
+TOPICS = (
+    "state", "policy/action", "policy/status", "policy/checkpoint", "policy/model", "transition", "origin", "battery",
+    "command",
+)  # fmt: skip
 # How a checkpoint flew a single vehicle, where numpy's own products give other actions; in words for the user.
 STEPS: tuple[tuple[Callable[[Checkpoint], Policy], str], ...] = (
     (Checkpoint.ordered, "by the step of a flight"),
@@ -111,10 +114,23 @@ class Comparison:
 
 
 def replay(recording: Recording, policies: Policy | Mapping[int, Policy], *, traces: bool = False) -> Replay:
-    """Run one policy, or the policy of each epoch, over the recorded states. traces: keep the neurons of vehicle 0."""
+    """Run one policy, or the policy of each epoch, over the recorded states. traces: keep the neurons of vehicle 0.
+
+    The bag does not tell whether a policy that learns its plant was told what others commanded: it is if that gives more of
+    the recorded actions.
+    """
+    every = policies.values() if isinstance(policies, Mapping) else [policies]
+    if recording.policy is None or not any(getattr(one, "learns_plant", False) for one in every):
+        return _replayed(recording, policies, traces, False)
+    both = [_replayed(recording, policies, traces, told) for told in (True, False)]
+    return max(both, key=lambda found: compare(recording, found, 1.0).equal)
+
+
+def _replayed(recording: Recording, policies: Policy | Mapping[int, Policy], traces: bool, told: bool) -> Replay:
     ticks, vehicles = len(recording.states.tick), recording.vehicles
     action, known = np.full((ticks, vehicles, 4), np.nan, np.float32), np.zeros((ticks, vehicles), bool)
-    follower, stepped, doubtful = RecordedPolicy(recording, policies), told_steps(recording), doubtful_rows(recording)
+    follower = RecordedPolicy(recording, policies, told)
+    stepped, doubtful = told_steps(recording), doubtful_rows(recording)
     one = next(iter(policies.values())) if isinstance(policies, Mapping) else policies
     traces = traces and isinstance(one, SpikingPolicy)
     if traces:

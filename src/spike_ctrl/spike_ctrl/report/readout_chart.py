@@ -10,6 +10,8 @@ WORDS = {
     "thrust_to_weight": "thrust/weight",
     "lag": "lag of the rotors",
     "roll_authority": "authority over roll",
+    "told_thrust": "thrust where the hover is expected",
+    "late": "time from command to effect",
 }
 
 
