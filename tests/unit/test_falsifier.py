@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from spike_ctrl import airframe
 from spike_ctrl.certification import falsifier, moving_scenario
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 
@@ -31,3 +32,14 @@ def test_every_corner_of_the_search_is_a_flight_inside_the_cage(place, kind):
         assert all(a - 1e-6 <= p <= b + 1e-6 for p, a, b in zip(course.position, low, high, strict=True))
         assert struck.until > struck.at >= drawn.aims[0].at and struck.axis in range(4)
         assert math.hypot(*struck.direction) == pytest.approx(1)
+
+
+def test_a_weak_vehicle_is_searched_within_the_plants_that_can_fly_with_a_fault():
+    weak, asked = airframe.load("crazyflie_real"), []  # its thrust is 1.36 of its weight
+
+    def fly(drawn):
+        asked.append(airframe.altered(weak, *drawn.factors))  # raises where it could not take off
+        return FlightOutcome(0, "policy", "searched", "", "", 0.0, 0.0, math.nan, "", "HOLD", 9.0)
+
+    falsifier.search("policy", "flipped", 24, fly, off=moving_scenario.spread(weak))
+    assert min(craft.thrust_to_weight for craft in asked) >= moving_scenario.LEAST_THRUST - 1e-6

@@ -47,9 +47,12 @@ def robustness(outcome: FlightOutcome) -> float:
 
 
 def scenario(
-    place: str, kind: str, numbers: Sequence[float], cage: Cage = Cage(), envelope: Envelope = Envelope()
+    place: str, kind: str, numbers: Sequence[float], cage: Cage = Cage(), envelope: Envelope = Envelope(), off: float = OFF
 ) -> Scenario:
-    """The flight of these NUMBERS, 0 to 1 each: from a start to a goal, on the way to which a fault of this kind strikes."""
+    """The flight of these NUMBERS, 0 to 1 each: from a start to a goal, on the way to which a fault of this kind strikes.
+
+    off: as of `moving_scenario.spread`.
+    """
     n = dict(zip(NUMBERS, (min(max(float(x), 0.0), 1.0) for x in numbers), strict=True))
     low, high = (np.array(corner) for corner in cage.laid((0.0, 0.0, 0.0)).box)
     start, goal = (low + (high - low) * [n[f"{name} {axis}"] for axis in "xyz"] for name in ("start", "goal"))
@@ -63,7 +66,7 @@ def scenario(
     size, axis = _between(drawn.size, n["size"]), min(int(4 * n["axis"]), 3)
     fault = InjectedFault(place, kind, at, at + lasts, size, pointing, axis, 1)
     blows, wind = 2 * math.pi * n["wind azimuth"], WIND * n["wind"]
-    mass, thrust, lag = (_between((1 - OFF, 1 + OFF), n[name]) for name in ("mass", "thrust", "lag"))
+    mass, thrust, lag = (_between((1 - off, 1 + off), n[name]) for name in ("mass", "thrust", "lag"))
     x, y, z = start.tolist()
     aim = Aim(ENGAGED, SetPoint((float(goal[0]), float(goal[1]), float(goal[2])), yaw=math.pi / 2))
     return Scenario(
@@ -79,10 +82,11 @@ def search(
     fly: Callable[[Scenario], FlightOutcome],
     seed: int = 0,
     tell: Callable[[int, float], None] = lambda flown, worst: None,
+    off: float = OFF,
 ) -> Falsified:
     """The worst of so many flights, each better aimed than the last; it ends early where the promise is broken.
 
-    tell: called after each flight with their number and the least robustness so far.
+    off: as of `moving_scenario.spread`. tell: called after each flight with their number and the least robustness so far.
     """
     from scipy.optimize import differential_evolution
 
@@ -91,7 +95,7 @@ def search(
 
     def fitness(numbers: np.ndarray) -> float:
         nonlocal worst, flown
-        outcome = fly(scenario(place, kind, numbers))
+        outcome = fly(scenario(place, kind, numbers, off=off))
         flown += 1
         left = robustness(outcome)
         if worst is None or left < worst.robustness:

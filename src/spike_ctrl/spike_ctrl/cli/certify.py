@@ -133,7 +133,7 @@ def _tell(campaign, options) -> int:
 
 def _falsify(options, folder: Path) -> int:
     """Search for the worst flight of each kind of fault."""
-    from spike_ctrl.certification import campaign, falsifier, flight_outcome
+    from spike_ctrl.certification import campaign, falsifier, flight_outcome, moving_scenario
     from spike_ctrl.certification.injected_fault import KINDS
 
     known = {f"{place}/{kind}": (place, kind) for place, kinds in KINDS.items() for kind in kinds}
@@ -143,11 +143,11 @@ def _falsify(options, folder: Path) -> int:
     file = folder / "falsified.json"
     folder.mkdir(parents=True, exist_ok=True)
     who, settings = campaign.competitors(options.model)
-    found = {}
+    found, off = {}, moving_scenario.spread(who.airframe)
     for name in dict.fromkeys(asked):
         tell = partial(_show_search, name, options.flights)
         worst = falsifier.search(
-            *known[name], options.flights, lambda s: flight_outcome.fly(s, who, settings)[0], options.first, tell
+            *known[name], options.flights, lambda s: flight_outcome.fly(s, who, settings)[0], options.first, tell, off
         )
         found[name] = worst._asdict() | {"outcome": worst.outcome._asdict()}
         file.write_text(json.dumps(found, indent=2) + "\n")
