@@ -88,6 +88,24 @@ def test_raptors_airframes_keep_the_ranges_that_its_training_names():
     assert sum(bool(outside(craft)) for craft in drawn) > 200  # most are not of ours
 
 
+def test_raptors_airframes_are_distributed_as_its_own_sampler_gives_them():
+    """Quantiles .05, .5, .95 of 20 000 draws by `sample_initial_parameters` of l2f 2.0.18, compiled with those ranges."""
+    theirs = {
+        "mass": (0.03929, 0.9478, 4.399), "x": (0.02777, 0.08007, 0.1372), "jx": (2.1e-5, 1.561e-3, 2.22e-2),
+        "jz": (3.8e-5, 2.895e-3, 4.116e-2), "ratio": (1.688, 3.280, 4.829), "force": (0.00608, 0.2765, 4.440),
+    }  # fmt: skip
+    drawn = [l2f_airframes.draw_as_raptor(4, number, 1) for number in range(3000)]
+    crafts = [one.airframe for one in drawn]
+    ours = {
+        "mass": [c.mass for c in crafts], "x": [c.rotor_x[0] for c in crafts], "jx": [c.inertia[0] for c in crafts],
+        "jz": [c.inertia[2] for c in crafts], "ratio": [c.thrust_to_weight for c in crafts],
+        "force": [np.linalg.norm(one.force) for one in drawn],
+    }  # fmt: skip
+    for name, wanted in theirs.items():
+        assert np.quantile(ours[name], (0.05, 0.5, 0.95)) == pytest.approx(wanted, rel=0.2), name
+        assert np.median(ours[name]) == pytest.approx(wanted[1], rel=0.1), name
+
+
 def test_a_controller_flies_raptors_airframes_in_l2f_without_a_battery(stand_in):
     def simulator(carrier, vehicles, task):
         return L2fEnvironment(carrier, vehicles, task, l2f_airframes.draw_as_raptor)
