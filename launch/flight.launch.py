@@ -76,6 +76,7 @@ ARGUMENTS = [
         "false",
         "Tell a policy in shadow what others command, if its checkpoint says that it learns its plant from its commands.",
     ),
+    ("from_transitions", bool, "false", "With adapt: learn from the flight's transitions where no model explains it."),
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
@@ -325,7 +326,11 @@ def generate_launch_description():
             ),
             node(Node, "spike_ctrl_flight", "supervisor", SUPERVISOR, on_exit=when_supervisor_ended),
             node(
-                Node, "spike_ctrl_learner", "adapter", "airframe model", condition=IfCondition(LaunchConfiguration("adapt"))
+                Node,
+                "spike_ctrl_learner",
+                "adapter",
+                "airframe model from_transitions",
+                condition=IfCondition(LaunchConfiguration("adapt")),
             ),
             OpaqueFunction(function=viewer),
         ]

@@ -73,7 +73,7 @@ HIDDEN = {
 @pytest.fixture(scope="module")
 def core():
     who, settings = campaign.competitors(MODEL)
-    scenario = adapted_flight.draw("wind", 3, 0.5)._replace(faults=(), duration=50.0)
+    scenario = adapted_flight.draw("wind", 3, 0.5, who.airframe)._replace(faults=(), duration=50.0)
     core = AdaptedFlight(scenario, who, for_adaptation(settings), DATA)
     core.adapter.settings = replace(core.adapter.settings, attempts=1, away=5.0)
     for number, (name, data) in enumerate(REFUSED.items()):

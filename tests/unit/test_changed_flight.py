@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from spike_ctrl import airframe
 from spike_ctrl.adaptation.adapted_flight import CHANGES, LASTS, SEVERE, draw, measure
 from spike_ctrl.certification.flight_core import FlownStep
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.ladder_state import Event
 
-AT = 6.0
-SCENARIO = draw("wind", 0, 0.5)._replace(faults=(draw("wind", 0, 0.5).faults[0]._replace(at=AT),))
+AT, CRAFT = 6.0, airframe.load("sih_quadx")
+SCENARIO = draw("wind", 0, 0.5, CRAFT)._replace(faults=(draw("wind", 0, 0.5, CRAFT).faults[0]._replace(at=AT),))
 
 
 def wander(t):
@@ -69,6 +70,6 @@ def test_a_flight_that_ends_before_its_time_has_not_got_rid_of_its_error():
 
 @pytest.mark.parametrize("change", [*CHANGES, *SEVERE])
 def test_each_change_begins_in_mid_flight_and_a_seed_is_the_same_flight_again(change):
-    scenario = draw(change, 3, 0.5)
+    scenario = draw(change, 3, 0.5, CRAFT)
     (fault,) = scenario.faults
-    assert 5 <= fault.at <= 7 and scenario.duration == fault.at + LASTS and scenario == draw(change, 3, 0.5)
+    assert 5 <= fault.at <= 7 and scenario.duration == fault.at + LASTS and scenario == draw(change, 3, 0.5, CRAFT)

@@ -38,11 +38,12 @@ def test_plants_are_drawn_as_far_apart_as_the_estimate_is_unsure_and_sums_stay_s
     covariance[0, 0], covariance[3, 3], covariance[0, 3] = 0.05**2, (0.05 * 9.81) ** 2, -(0.05**2) * 9.81
     covariance[3, 0] = covariance[0, 3]
     found = found._replace(covariance=covariance + 1e-8 * np.eye(8))
-    mass, thrust, force = draw_plants(found, CRAFT, 2000, np.random.default_rng(0))
+    mass, thrust, force, moment = draw_plants(found, CRAFT, 2000, np.random.default_rng(0))
     factor, lift = thrust / mass, force[:, 2] / (CRAFT.mass * mass)
     assert abs(factor.mean() - 0.8) < 0.01 and 0.045 < factor.std() < 0.055
     assert np.std(9.81 * factor + lift) < 0.01 < 0.3 < np.std(lift)
     assert 0.4 < np.mean(mass > 1) < 0.6  # a load, or weaker rotors
+    assert not moment.any()  # the rate loop removes it
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,9 @@ def test_a_vehicle_that_no_sound_quadrotor_can_be_is_refused(change, words):
 
 def test_another_layout_and_weights_that_are_not_numbers_are_refused():
     other = checkpoint.load("models/crazyflie.safetensors")
-    with pytest.raises(FineTuningError, match="layout: found 'motors', wanted 'rates'"):
-        fine_tuning.require_tunable(other, airframe.load("crazyflie"))
+    fine_tuning.require_tunable(other, airframe.load("crazyflie"))
+    with pytest.raises(FineTuningError, match="layout: found 'motors', wanted 'rates' as of sih_quadx"):
+        fine_tuning.require_tunable(other, CRAFT)
     heavier = replace(CRAFT, mass=1.1)
     with pytest.raises(FineTuningError, match="airframe_hash"):
         fine_tuning.require_tunable(PARENT, heavier)
@@ -74,3 +76,17 @@ def test_tuning_in_vain_goes_all_the_way_and_offers_nothing(monkeypatch):
     rehearsed = []
     monkeypatch.setattr(fine_tuning, "child_of", lambda *about: rehearsed.append(about))
     assert fine_tuning.warm_up(DATA, CRAFT) is None and len(rehearsed) == 1
+
+
+def test_a_child_that_commands_motors_holds_its_place_under_a_moment_that_pushes_its_parent_away():
+    """The moment of the rehearsal is beside the airframe's own, whose motors alone hold against it."""
+    craft, data = airframe.load("crazyflie"), checkpoint.read("models/crazyflie.safetensors")
+    known = unchanged(craft)
+    mean = known.mean.copy()
+    mean[5:] = 30.0, 0.0, 0.0
+    known = known._replace(mean=mean, covariance=np.diag(np.minimum(np.diag(known.covariance), 0.1**2)))
+    child = fine_tune(data, craft, known, 0.0, 1, "child")
+    assert child.before > 0.04 and child.after < 0.5 * child.before
+    mean[5] = 120.0
+    with pytest.raises(FineTuningError, match=r"trim: found 120 rad/s\^2, wanted at most 100"):
+        fine_tune(data, craft, known._replace(mean=mean), 0.0, 1, "child")

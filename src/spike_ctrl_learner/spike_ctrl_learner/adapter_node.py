@@ -21,9 +21,14 @@ from std_srvs.srv import Trigger
 
 from spike_ctrl import airframe
 from spike_ctrl.adaptation.adapter import Adapter
-from spike_ctrl.adaptation.fine_tuning import FineTuningError, fine_tune, require_tunable, warm_up
+from spike_ctrl.adaptation.fine_tuning import FineTuningError, fine_tune, learn_from_flight, require_tunable, warm_up
+from spike_ctrl.adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl.adaptation.plant_estimate import PlantEstimate
 from spike_ctrl.airframe import AirframeError
+from spike_ctrl.control.trajectory import SetPoint as Point
+from spike_ctrl.flight.observed_state import observed
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
@@ -42,6 +47,9 @@ class Parameters:
     airframe: str = parameter("sih_quadx", "The vehicle as the policy was made for it.")
     model: str = parameter("models/sih_quadx.safetensors", "Checkpoint that flies first.")
     seed: int = parameter(0, "Of everything random in a tuning.", low=0, high=2**31)
+    from_transitions: bool = parameter(
+        False, "Where the policy stays away and no model explains it, learn from the transitions of the flight."
+    )
 
 
 class AdapterNode(Node):
@@ -56,7 +64,7 @@ class AdapterNode(Node):
         give_way()
         torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
-        self.states, self.place, self.yaw = {}, None, 0.0
+        self.states, self.point, self.transitions = {}, None, TransitionMemory()
         self.tuning = threading.Thread(target=warm_up, args=(data, self.craft), daemon=True)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
@@ -73,16 +81,20 @@ class AdapterNode(Node):
             del self.states[next(iter(self.states))]
 
     def on_set_point(self, message: SetPoint) -> None:
-        self.place, self.yaw = message.position.tolist(), message.yaw
+        self.point = Point(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
 
     def on_command(self, message: FlightCommand) -> None:
         state = self.states.pop(message.tick, None)
         if message.commander != FlightCommand.POLICY:
             self.adapter.interrupted()
-        elif state is not None and self.place is not None:
-            vectors = [tuple(getattr(state, name).tolist()) for name in ("quaternion", "velocity", "rates")]
-            distance, stamp = math.dist(state.position.tolist(), self.place), nanoseconds(state.header.stamp) * 1e-9
-            self.adapter.see(stamp, *vectors, tuple(message.action.tolist()), distance, message.checkpoint_id)
+        elif state is not None and self.point is not None:
+            vectors = [tuple(getattr(state, name).tolist()) for name in ("position", "quaternion", "velocity", "rates")]
+            distance, stamp = math.dist(vectors[0], self.point.position), nanoseconds(state.header.stamp) * 1e-9
+            action = tuple(message.action.tolist())
+            self.adapter.see(stamp, *vectors[1:], action, distance, message.checkpoint_id)
+            if self.parameters.from_transitions:
+                seen = observed(Sample(message.tick, stamp, stamp, *vectors), self.point)
+                self.transitions.add(message.tick, seen, action)
 
     def on_adapt(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         refused, estimate = self.unable, None
@@ -114,8 +126,12 @@ class AdapterNode(Node):
         """Tune the policy in command for this vehicle, in a thread."""
         self.epoch += 1
         parent = self.files[self.adapter.flying]
-        self.get_logger().info(f"tunes {self.adapter.flying} for {estimate}")
-        self.tuning = threading.Thread(target=self.tune, args=(parent, estimate, self.yaw, self.epoch), daemon=True)
+        rows = None
+        if self.parameters.from_transitions and not self.adapter.explained and len(self.transitions) >= LEAST:
+            rows = self.transitions.rows(self.craft)
+        self.get_logger().info(f"{'tunes' if rows is None else 'learns'} {self.adapter.flying} for {estimate}")
+        args = (parent, estimate, self.point.yaw, self.epoch, rows)
+        self.tuning = threading.Thread(target=self.tune, args=args, daemon=True)
         self.tuning.start()
 
     def tell(self, estimate: PlantEstimate) -> None:
@@ -125,11 +141,15 @@ class AdapterNode(Node):
             stamp = self.get_clock().now().to_msg()
             self.diagnostics_out.publish(diagnostics("adapter", str(estimate), figures, warn=False, stamp=stamp))
 
-    def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int) -> None:
-        """In a thread of its own: states go on coming in."""
+    def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int, rows: Rows | None) -> None:
+        """In a thread of its own: states go on coming in. rows: transitions to learn from."""
         name, begin = f"{self.parameters.model}+{epoch}", time.process_time()
+        about = (estimate, yaw, self.parameters.seed + epoch, name)
         try:
-            found = fine_tune(parent, self.craft, estimate, yaw, self.parameters.seed + epoch, name)
+            if rows is None:
+                found = fine_tune(parent, self.craft, *about)
+            else:
+                found = learn_from_flight(parent, self.craft, rows, *about)
         except FineTuningError as error:
             self.adapter.failed(time.monotonic())
             self.get_logger().warning(f"offers nothing: {error}")

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from spike_ctrl.adaptation import fine_tuning
 from spike_ctrl.adaptation.adapter import Adapter
 from spike_ctrl.adaptation.fine_tuning import FineTuningError
+from spike_ctrl.adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl.adaptation.plant_estimate import PlantEstimate
+from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
@@ -24,18 +26,22 @@ from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Event
+from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.policy.pilot import Flown
 
-# Kind and size as of certification's plant faults. The moment is a share of weight times arm: 15 rad/s^2 of sih_quadx.
-CHANGES = {"payload": ("heavier", 0.3), "trim": ("moment", 0.191), "weak": ("weaker", 0.3), "wind": ("gust", 3.0)}
-SEVERE = {"payload60": ("heavier", 0.6), "weak40": ("weaker", 0.4), "wind5": ("gust", 5.0)}
+# Kind and size as of certification's plant faults, but the moment in rad/s^2.
+CHANGES = {"payload": ("heavier", 0.3), "trim": ("moment", 15.0), "weak": ("weaker", 0.3), "wind": ("gust", 3.0)}
+SEVERE = {
+    "payload60": ("heavier", 0.6), "weak40": ("weaker", 0.4), "wind5": ("gust", 5.0), "trim30": ("moment", 30.0),
+}  # fmt: skip
 FLYING = ("adapted", "policy", "guide")
 LOOK = 0.25  # s between two looks at the estimate
 TAKES = 2.0  # s of flight that tuning and rehearsals take, on a core of their own at the lowest priority
+LEARNING_TAKES = 15.0  # s: the same of learning from the transitions
 LASTS = 12.0  # s after the change
 FALLEN = 0.2  # share of the error by the change that is left when it has fallen by 80 %
 WORSE = 0.01  # m of error by the change, beyond that of the policy as it is, from which a policy that was kept is worse
@@ -68,10 +74,16 @@ class ChangedFlight(NamedTuple):
 
 
 class AdaptedFlight(FlightCore):
-    """The flight core with an adapter beside it, which is given the bytes of the policy's checkpoint."""
+    """The flight core with an adapter beside it, which is given the bytes of the policy's checkpoint.
 
-    def __init__(self, scenario: Scenario, who: Competitors, settings: FlightSettings, data: bytes, record=None):
+    learns: where no model explains what the adapter sees, it learns from the transitions of the flight.
+    """
+
+    def __init__(
+        self, scenario: Scenario, who: Competitors, settings: FlightSettings, data: bytes, record=None, learns: bool = False
+    ):
         super().__init__(scenario, who, settings, record)
+        self.learns, self.transitions = learns, TransitionMemory()
         self.adapter = Adapter(who.airframe)
         self.files = {who.name: data}
         self.told: list[Event] = []
@@ -89,6 +101,8 @@ class AdaptedFlight(FlightCore):
             distance = math.dist(sample.position, point.position)
             name = command.identity.checkpoint_id
             self.adapter.see(sample.stamp, sample.quaternion, sample.velocity, sample.rates, command.action, distance, name)
+            if self.learns:
+                self.transitions.add(sample.tick, observed(sample, point), command.action)
 
     def _look(self) -> None:
         now = self.clock.now
@@ -102,16 +116,24 @@ class AdaptedFlight(FlightCore):
         """Tune the policy in command, and offer the child when that has taken its time."""
         now, parent = self.clock.now, self.files[self.adapter.flying]
         name, yaw = f"{self.who.name}+{len(self.files)}", self.state.granted.yaw
-        self.adapter.failed(now + TAKES)
-        self._tell(f"tunes {name} for {estimate}")
+        learns = self.learns and not self.adapter.explained and len(self.transitions) >= LEAST
+        takes = LEARNING_TAKES if learns else TAKES
+        self.adapter.failed(now + takes)
+        self._tell(f"{'learns' if learns else 'tunes'} {name} for {estimate}")
+        about = (estimate, yaw, self.scenario.seed, name)
         try:
-            found = fine_tuning.fine_tune(parent, self.who.airframe, estimate, yaw, self.scenario.seed, name)
+            if learns:
+                found = fine_tuning.learn_from_flight(
+                    parent, self.who.airframe, self.transitions.rows(self.who.airframe), *about
+                )
+            else:
+                found = fine_tuning.fine_tune(parent, self.who.airframe, *about)
         except FineTuningError as error:
             self._tell(str(error))
             return
         self.files[name] = found.data
         self._tell(f"{name}: {found.after:.3f} m off in its rehearsal, its parent {found.before:.3f} m")
-        self.clock.at(now + TAKES, self.offer, found.name, found.data, estimate)
+        self.clock.at(now + takes, self.offer, found.name, found.data, estimate)
 
     def offer(self, name: str, data: bytes, estimate: PlantEstimate | None = None) -> None:
         """What the policy's node does with a checkpoint that is offered: check, rehearse, fly in shadow."""
@@ -139,13 +161,15 @@ class GuidedFlight(FlightCore):
         pass
 
 
-def draw(change: str, seed: int, noise: float) -> Scenario:
+def draw(change: str, seed: int, noise: float, craft: Airframe) -> Scenario:
     """A hover in which the vehicle changes. noise: factor of the sensors' noise."""
     changes = CHANGES | SEVERE
     dice = np.random.default_rng((seed, list(changes).index(change)))
     x, y, z = dice.uniform((-0.7, -0.7, 1.0), (0.7, 0.7, 1.8))
     at, heading, latency = dice.uniform(5, 7), dice.uniform(-math.pi, math.pi), dice.uniform(0, 0.01)
     kind, size = changes[change]
+    if kind == "moment":  # certification's is a share of weight times arm
+        size *= craft.inertia[0] / (GRAVITY * craft.mass * max(abs(x) for x in craft.rotor_x))
     direction = (math.cos(heading), math.sin(heading), 0.0)
     fault = InjectedFault("plant", kind, float(at), math.inf, size, direction, 0, seed)
     start = (float(x), float(y), float(z))
@@ -159,7 +183,7 @@ def fly(
     change: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes, flying: Sequence[str]
 ) -> list[ChangedFlight]:
     """The flight of `draw` by each of `flying`, and what became of it. data: the policy's checkpoint."""
-    scenario = draw(change, seed, noise)
+    scenario = draw(change, seed, noise, who.airframe)
     still = scenario._replace(faults=())
     found = []
     if {"adapted", "policy"} & {*flying}:

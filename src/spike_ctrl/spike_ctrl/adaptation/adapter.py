@@ -15,7 +15,7 @@ import numpy as np
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.adaptation.flown_window import FlightMemory
-from spike_ctrl.adaptation.plant_estimate import PlantEstimate, newest, unchanged
+from spike_ctrl.adaptation.plant_estimate import TRIM, TURNS, PlantEstimate, newest, unchanged
 from spike_ctrl.airframe import Airframe
 
 
@@ -43,6 +43,7 @@ class Adapter:
         self._described = self.estimate._replace(covariance=np.zeros_like(self.estimate.covariance))
         self._distance, self._seen = 0.0, -np.inf
         self._paused = -np.inf
+        self.explained = True  # whether what calls for a policy is a vehicle that differs, and not its distance alone
         self.flying = ""
 
     def see(
@@ -73,6 +74,7 @@ class Adapter:
         if not found.identified:
             return None
         if asked:
+            self.explained = True
             return found
         if now < self._paused or self.attempts >= s.attempts:
             return None
@@ -81,6 +83,7 @@ class Adapter:
         changed = found.differs(made_for) > s.changed
         if steady and (changed or self._distance > s.away):
             self.attempts += 1
+            self.explained = changed
             return found
         return None
 
@@ -96,5 +99,5 @@ class Adapter:
 
 def _apart(one: PlantEstimate, other: PlantEstimate) -> float:
     """How far two estimates lie apart (m/s^2), whatever their intervals."""
-    gap = [one.lift[0] - other.lift[0], *(one.mean[1:3] - other.mean[1:3])]
+    gap = [one.lift[0] - other.lift[0], *(one.mean[1:3] - other.mean[1:3]), *(TURNS * (one.mean[TRIM] - other.mean[TRIM]))]
     return float(np.linalg.norm(gap))

@@ -18,7 +18,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe as airframes
-from spike_ctrl.adaptation.plant_estimate import FORCE, NAMES, THRUST, PlantEstimate, unchanged
+from spike_ctrl.adaptation import flown_transitions
+from spike_ctrl.adaptation.plant_estimate import FORCE, NAMES, THRUST, TRIM, PlantEstimate, unchanged
 from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.flight import rehearsal
 from spike_ctrl.flight.rehearsal import PlantChange
@@ -27,6 +28,7 @@ from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.model_gradient import ModelGradient, VehicleTile
 from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint, CheckpointError
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -35,13 +37,17 @@ from spike_ctrl.sim.observation import LAYOUT
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.snn.network import SpikingNetwork
 
-RECIPE = "rates"
+RECIPES = {"rates": "rates", "motors": "robust"}
 UPDATES, AT_ONCE, VEHICLES, SEGMENT = 60, 10, 32, 100  # updates in all and of one call
 LEARNING_RATE, LEARNING_RATE_END = 8e-4, 1e-5
 STARTS, NEAR, TILTED = 512, 0.25, 0.15  # states that flights begin from; m and m/s; rad
 # What is left of the recipe's spread for what the estimate says nothing about.
-SPREAD = Randomisation(inertia=0.05, torque=0.05, lag=0.1, gains=0.1, filters=0.1, delay=2, noise=0.5)
-THRUST_RANGE, MOST_FORCE = (0.55, 1.6), 6.0  # beyond: no quadrotor with four working rotors; m/s^2
+SPREAD = {
+    "rates": Randomisation(inertia=0.05, torque=0.05, lag=0.1, gains=0.1, filters=0.1, delay=2, noise=0.5),
+    "motors": Randomisation(inertia=0.05, torque=0.05, lag=0.1, delay=2, noise=0.5),
+}
+# Beyond: no quadrotor with four working rotors. m/s^2; rad/s^2
+THRUST_RANGE, MOST_FORCE, MOST_TRIM = (0.55, 1.6), 6.0, 100.0
 BETTER = 0.02  # m, by which a child may be worse than its parent in the rehearsal
 
 
@@ -61,8 +67,8 @@ class TunedPolicy(NamedTuple):
 def require_tunable(parent: Checkpoint, craft: Airframe) -> None:
     """Raise FineTuningError where policies of this kind cannot be tuned in flight."""
     contract = parent.manifest.contract
-    if contract.action != "rates" or craft.action_layout != "rates":
-        raise FineTuningError(f"layout: found '{contract.action}', wanted 'rates'")
+    if contract.action != craft.action_layout:
+        raise FineTuningError(f"layout: found '{contract.action}', wanted '{craft.action_layout}' as of {craft.name}")
     if contract.airframe_hash != craft.hash:
         raise FineTuningError(f"airframe_hash: found {contract.airframe_hash}, wanted {craft.hash}")
     if contract.observation != LAYOUT:
@@ -83,18 +89,30 @@ def changed_plant(craft: Airframe, estimate: PlantEstimate, yaw: float) -> Plant
         airframes.altered(craft, thrust=factor)
     except AirframeError as error:
         raise FineTuningError(str(error)) from None
+    trim = estimate.mean[TRIM]
+    if craft.action_layout == "motors" and (size := float(np.linalg.norm(trim))) > MOST_TRIM:
+        raise FineTuningError(f"trim: found {size:.0f} rad/s^2, wanted at most {MOST_TRIM:g}")
     x, y, z = (float(f) for f in Rotation.from_euler("z", -yaw).apply(force * craft.mass))
-    return PlantChange(thrust=factor, force=(x, y, z))
+    a, b, c = (float(m) for m in _moment(trim, craft))
+    return PlantChange(thrust=factor, force=(x, y, z), moment=(a, b, c))
+
+
+def _moment(trim: np.ndarray, craft: Airframe) -> np.ndarray:
+    """Moments (..., 3) in N m beside the airframe's own, of trims in rad/s^2. A rate loop removes them, and none is seen."""
+    if craft.action_layout != "motors":
+        return np.zeros_like(trim)
+    return trim * craft.inertia - np.array(craft.trim_moment)
 
 
 def draw_plants(
     estimate: PlantEstimate, craft: Airframe, vehicles: int, dice: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Factors of mass (N,) and of thrust (N,), and forces (N, 3) in N of the true mass, by the estimate's distribution."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Factors of mass (N,) and of thrust (N,), forces (N, 3) in N of the true mass, moments (N, 3) in N m beside the
+    airframe's, by the estimate's distribution."""
     drawn = dice.multivariate_normal(estimate.mean, estimate.covariance, vehicles, method="cholesky")
     factor, heavier = np.clip(drawn[:, THRUST], *THRUST_RANGE), dice.random(vehicles) < 0.5
     mass, thrust = np.where(heavier, 1 / factor, 1.0), np.where(heavier, 1.0, factor)
-    return mass, thrust, drawn[:, FORCE] * (craft.mass * mass)[:, None]
+    return mass, thrust, drawn[:, FORCE] * (craft.mass * mass)[:, None], _moment(drawn[:, TRIM], craft)
 
 
 class AroundEstimate(ModelGradient):
@@ -113,13 +131,14 @@ class AroundEstimate(ModelGradient):
         super()._restart(tile, who, index)
         if not (count := int(who.sum())):
             return
-        mass, thrust, force = draw_plants(self.estimate, self.airframe, count, self.random)
+        mass, thrust, force, moment = draw_plants(self.estimate, self.airframe, count, self.random)
         rows = dynamics.read(tile.buffer, dynamics.PLANT_ROWS, self.size)
         place = dynamics.THRUST - dynamics.MASS
         rows[who, 0] *= mass
         rows[who, place : place + 3] *= thrust[:, None]
         disturbed = dynamics.read(tile.buffer, dynamics.DISTURBANCE_ROWS, self.size)
         disturbed[who, :3] += self.turned.apply(force)
+        disturbed[who, 3:] += moment
         dynamics.write(tile.buffer, dynamics.PLANT_ROWS, rows)
         dynamics.write(tile.buffer, dynamics.DISTURBANCE_ROWS, disturbed)
 
@@ -128,7 +147,7 @@ def _tuned(parent: Checkpoint, craft: Airframe, estimate: PlantEstimate, yaw: fl
     """The weights after UPDATES updates. Raises FineTuningError."""
     require_tunable(parent, craft)
     changed_plant(craft, estimate, yaw)
-    plan = _plan()
+    plan = _plan(craft.action_layout)
     neuron = parent.manifest.contract.neuron
     network = SpikingNetwork(parent.manifest.contract.sizes, neuron, generator=torch.Generator().manual_seed(seed))
     network.load_weights(parent.weights)
@@ -150,6 +169,16 @@ def fine_tune(data: bytes, craft: Airframe, estimate: PlantEstimate, yaw: float,
     return child_of(parent, data, craft, estimate, yaw, seed, name, weights)
 
 
+def learn_from_flight(
+    data: bytes, craft: Airframe, rows: Rows, estimate: PlantEstimate, yaw: float, seed: int, name: str
+) -> TunedPolicy:
+    """The same of a child that learned from the transitions of the flight; the estimate's plant is that of its rehearsal."""
+    parent = checkpoint.loads(data)
+    require_tunable(parent, craft)
+    weights = flown_transitions.learn(rows, parent, craft, seed)
+    return child_of(parent, data, craft, estimate, yaw, seed, name, weights, transitions=len(rows.flags))
+
+
 def warm_up(data: bytes, craft: Airframe) -> None:
     """Tune once in vain, for the vehicle as it is: the first tuning of a process takes 3 s more, to load what it needs."""
     known = unchanged(craft)
@@ -167,8 +196,9 @@ def child_of(
     seed: int,
     name: str,
     weights: dict[str, np.ndarray],
+    transitions: int = 0,
 ) -> TunedPolicy:
-    """The checkpoint of tuned weights, after the rehearsal; see `fine_tune`."""
+    """The checkpoint of tuned weights, after the rehearsal; see `fine_tune`. transitions: of the flight that it learned."""
     about = parent.manifest
     if not all(np.isfinite(value).all() for value in weights.values()):
         raise FineTuningError(f"{name}: found NaN or infinity among its weights")
@@ -190,7 +220,7 @@ def child_of(
         "identified": list(estimate.identified),
         "seconds": round(estimate.seconds, 2),
         "yaw": round(yaw, 4),
-    }
+    } | ({"transitions": transitions} if transitions else {})
     try:
         child = checkpoint.dumps(
             weights, about.contract, recipe=about.recipe, seed=seed, commit=about.commit, command="tuned in flight",
@@ -207,12 +237,12 @@ def _distance(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) 
     return float(np.mean(last[-round(rate_hz) :]))
 
 
-def _plan() -> Recipe:
+def _plan(layout: str) -> Recipe:
     """The recipe of tuning: that of the layout, narrower and shorter."""
-    found = recipes.find(RECIPE)
+    found = recipes.find(RECIPES[layout])
     return replace(
         found,
-        task=replace(found.task, randomisation=SPREAD),
+        task=replace(found.task, randomisation=SPREAD[layout]),
         schedule=replace(found.schedule, learning_rate=LEARNING_RATE, learning_rate_end=LEARNING_RATE_END),
         model_gradient=replace(found.model_gradient, updates=AT_ONCE, vehicles=VEHICLES, pool=2 * VEHICLES, segment=SEGMENT),
     )

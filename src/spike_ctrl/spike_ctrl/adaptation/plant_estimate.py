@@ -37,6 +37,7 @@ PRIOR = (0.3, 3.0, 3.0, 1.0, 0.3, 20.0, 20.0, 5.0)
 TILT_ERROR = 0.02  # rad: horizontally this share of the thrust
 THRUST_ERROR = 0.01  # share
 LAGS = (0.5, 0.7, 1.0, 1.4, 2.0)  # factors of the rotors' lag
+TURNS = 0.05  # m/s^2 that a trim of 1 rad/s^2 counts as, where two estimates are compared
 WITHIN = 1.96  # standard deviations of an interval of 95 %
 SHOWN = 0.25  # a parameter is identified where the data have made its interval so much narrower
 
@@ -93,10 +94,14 @@ class PlantEstimate(NamedTuple):
         return known | {f"{name}_{end}": limits[name][i] for name in known for i, end in enumerate(("low", "high"))}
 
     def differs(self, other: PlantEstimate) -> float:
-        """How far another estimate lies from this one: m/s^2 of acceleration in a hover, beyond both intervals."""
+        """How far another estimate lies from this one: m/s^2 of acceleration in a hover, beyond both intervals.
+
+        A trim counts, too, by TURNS.
+        """
         (mine, my_width), (its, its_width) = self.lift, other.lift
-        gaps = [mine - its, *(self.mean[1:3] - other.mean[1:3])]
+        gaps = [mine - its, *(self.mean[1:3] - other.mean[1:3]), *(TURNS * (self.mean[TRIM] - other.mean[TRIM]))]
         widths = [(my_width, its_width), *zip(self.deviation[1:3], other.deviation[1:3], strict=True)]
+        widths += zip(TURNS * self.deviation[TRIM], TURNS * other.deviation[TRIM], strict=True)
         beyond = [max(abs(gap) - WITHIN * math.hypot(*width), 0.0) for gap, width in zip(gaps, widths, strict=True)]
         return math.sqrt(sum(gap * gap for gap in beyond))
 

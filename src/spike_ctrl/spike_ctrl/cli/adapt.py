@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from spike_ctrl._files import json_lines, output_paths, ranges
 from spike_ctrl._files.errors import UsageError
@@ -25,16 +26,26 @@ from spike_ctrl.cli._terminal import end_progress, show_progress
 GROUP = "fly"
 EXAMPLES = """
 spike-ctrl adapt models/sih_quadx.safetensors
-spike-ctrl adapt models/sih_quadx.safetensors --flights 100 --severe
+spike-ctrl adapt models/sih_quadx.safetensors --flights 100 --changes payload60 weak40 wind5
+spike-ctrl adapt models/crazyflie_robust.safetensors --changes trim trim30
 spike-ctrl adapt build/any_rates.safetensors --who policy
+spike-ctrl adapt models/sih_quadx.safetensors --whirl --flights 3
 """
 FLIGHTS, WHO = "flights.jsonl", ("adapted", "policy", "guide")
+ASKED, SEVERE = ("payload", "trim", "weak", "wind"), ("payload60", "weak40", "wind5", "trim30")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of the layout rates")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of a spiking policy")
     parser.add_argument("--flights", type=int, default=5, help="of each change and each who flies it (default: 5)")
-    parser.add_argument("--severe", action="store_true", help="also 60 %% more mass, 40 %% less thrust, 5 m/s^2 of wind")
+    parser.add_argument(
+        "--changes", nargs="+", choices=(*ASKED, *SEVERE), default=list(ASKED), help="default: the first four"
+    )
+    parser.add_argument(
+        "--whirl",
+        action="store_true",
+        help="instead: the air whirls about the set-point; one more learns from its transitions",
+    )
     parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO), help="who flies (default: all three)")
     parser.add_argument("--noise", type=float, default=0.5, help="factor of the sensors' noise (default: 0.5)")
     parser.add_argument("--folder", type=Path, help="where the flights are kept (default: runs/adapt/MODEL)")
@@ -58,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
             require_tunable(checkpoint.loads(data), who.airframe)
     except (campaign.CampaignError, FineTuningError) as error:
         raise UsageError(str(error)) from None
+    if options.whirl:
+        return _fly_in_a_whirl(options, who, for_adaptation(settings), data)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         flown, whole = json_lines.read(folder / FLIGHTS, dict, "flight")
@@ -65,8 +78,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
     about = {"model": checkpoint.about(data).sha256, "noise": options.noise, "beside": "a twin"}
     known = {(one["change"], one["seed"], one["flying"]): one for one in flown if one["about"] == about}
-    changes = [*adapted_flight.CHANGES, *(adapted_flight.SEVERE if options.severe else ())]
-    wanted = [(change, seed) for seed in range(options.flights) for change in changes]
+    wanted = [(change, seed) for seed in range(options.flights) for change in options.changes]
     missing = [key for key in wanted if any((*key, name) not in known for name in options.who)]
     begin = time.monotonic()
     with (folder / FLIGHTS).open("a") as file, training_process():
@@ -81,8 +93,30 @@ def run(options: argparse.Namespace) -> int:
             show_progress(f"{len(wanted) - len(missing) + number}/{len(wanted)} changes flown, {time_left(left)} left")
     end_progress()
     return _tell(
-        [known[change, seed, name] for change in changes for name in options.who for seed in range(options.flights)]
+        [known[change, seed, name] for change in options.changes for name in options.who for seed in range(options.flights)]
     )
+
+
+def _fly_in_a_whirl(options: argparse.Namespace, who: Any, settings: Any, data: bytes) -> int:
+    """A table of flights in a force that depends on the place. Exit code 1: a flight lost command."""
+    from spike_ctrl.adaptation import whirl_flight
+    from spike_ctrl.learn.training_process import training_process
+
+    spans = [f"{begin:.0f} s" for begin in range(0, int(whirl_flight.LASTS), int(whirl_flight.SPAN))]
+    lines, lost = [["who flies", "seed", "before", *spans, "kept", "back", "lost"]], False
+    with training_process():
+        for flying in whirl_flight.FLYING:
+            for seed in range(options.flights):
+                show_progress(f"{flying}, flight {seed + 1}/{options.flights}")
+                one = whirl_flight.fly(flying, seed, options.noise, who, settings, data)
+                off = (f"{distance:.3f}" for distance in one.off)
+                counts = (str(one.kept), str(one.rolled_back), one.lost or "-")
+                lines.append([flying, str(seed), f"{one.before:.3f}", *off, *counts])
+                lost = lost or bool(one.lost)
+    end_progress()
+    print(text_table(lines, named=1))
+    print(f"in m: mean distance from the set-point before the whirl, and in the {whirl_flight.SPAN:g} s from then on")
+    return int(lost)
 
 
 def _tell(flown: Sequence[dict]) -> int:

@@ -24,6 +24,7 @@ from spike_ctrl.sim.dynamics import (
     FORCE,
     LANES,
     MASS,
+    MOMENT,
     POSITION,
     QUATERNION,
     RATE_SETPOINT,
@@ -46,11 +47,15 @@ Floats = NDArray[np.float32]
 
 
 class PlantChange(NamedTuple):
-    """A plant that is not its airframe: factors of mass and thrust; a steady force (N) in the set-point's frame."""
+    """A plant that is not its airframe.
+
+    mass, thrust: factors. force: steady, N, in the set-point's frame. moment: beside the airframe's own, N m, in the body's.
+    """
 
     mass: float = 1.0
     thrust: float = 1.0
     force: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    moment: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def write(self, buffer: Floats) -> None:
         """Change VEHICLES in a buffer of `dynamics`."""
@@ -58,6 +63,9 @@ class PlantChange(NamedTuple):
             rows = slice(row, row + 1)
             dynamics.write(buffer, rows, factor * dynamics.read(buffer, rows, VEHICLES))
         dynamics.write(buffer, slice(FORCE, FORCE + 3), np.tile(np.array(self.force, np.float32), (VEHICLES, 1)))
+        if any(self.moment):
+            rows = slice(MOMENT, MOMENT + 3)
+            dynamics.write(buffer, rows, dynamics.read(buffer, rows, VEHICLES) + np.array(self.moment, np.float32))
 
 
 def rehearse(
