@@ -130,7 +130,8 @@ class AdapterNode(Node):
         if self.parameters.from_transitions and not self.adapter.explained and len(self.transitions) >= LEAST:
             rows = self.transitions.rows(self.craft)
         self.get_logger().info(f"{'tunes' if rows is None else 'learns'} {self.adapter.flying} for {estimate}")
-        args = (parent, estimate, self.point.yaw, self.epoch, rows)
+        yaw = self.point.yaw if self.point is not None else 0.0
+        args = (parent, estimate, yaw, self.epoch, rows)
         self.tuning = threading.Thread(target=self.tune, args=args, daemon=True)
         self.tuning.start()
 
