@@ -4,7 +4,7 @@ Old motor commands turn a vehicle over within .2 s, so a link that loses most of
 than where rates are commanded (commanded_turn.py). Rotors follow a command with their lag, and their thrusts make a torque.
 What the body rates have gained otherwise is summed up and soon forgotten. A steady torque that nobody commands, of a load or
 of weak rotors, is learnt from what it does and does not count. No airframe is exactly as described, so a share of what was
-commanded is allowed as well. Healthy flights reach 1.2 rad/s beyond that share, also where a torque of 15 rad/s^2 begins.
+commanded is allowed as well. Healthy flights reach 1.4 rad/s beyond that share, also where a torque of 15 rad/s^2 begins.
 
 An autopilot flies the last motor commands until its loss time is over, so silence alone would let the vehicle turn on. It is
 asked to hold with every state, and only if it does not hear that, commands end.
@@ -35,21 +35,29 @@ class Turned(NamedTuple):
     inertia: tuple[float, ...]
     angular_drag: float
     velocity_moment: tuple[float, ...]
-    lag: float
+    lag_up: float
+    lag_down: float
 
     @classmethod
     def of(cls, craft: Airframe) -> Turned:
         """That of an airframe whose motors are commanded."""
-        lag = (craft.lag_up + craft.lag_down) / 2
         levers = craft.rotor_x, craft.rotor_y, craft.inertia
-        return cls(craft.thrust_curve, *levers, craft.angular_drag, craft.velocity_moment, lag)
+        return cls(craft.thrust_curve, *levers, craft.angular_drag, craft.velocity_moment, craft.lag_up, craft.lag_down)
 
-    def by_motors(self, motors: Motors) -> Pair:
-        """Angular accelerations (rad/s^2) once the rotors turn as commanded."""
+    def after(self, speeds: Motors, motors: Motors, dt: float, late: float) -> Motors:
+        """The rotors' speeds (0 to 1) a time dt (s) later, if an action reaches them `late` (s)."""
+        up, down = -math.expm1(-dt / (self.lag_up + late)), -math.expm1(-dt / (self.lag_down + late))
+        a, b, c, d = [
+            speed + (up if (wanted := (action + 1) / 2) > speed else down) * (wanted - speed)
+            for speed, action in zip(speeds, motors, strict=True)
+        ]
+        return a, b, c, d
+
+    def by_rotors(self, speeds: Motors) -> Pair:
+        """Angular accelerations (rad/s^2) by the rotors' thrusts."""
         c0, c1, c2 = self.thrust_curve
         roll = pitch = 0.0
-        for action, x, y in zip(motors, self.rotor_x, self.rotor_y, strict=True):
-            speed = (action + 1) / 2
+        for speed, x, y in zip(speeds, self.rotor_x, self.rotor_y, strict=True):
             thrust = c0 + c1 * speed + c2 * speed * speed
             roll, pitch = roll + y * thrust, pitch - x * thrust
         return roll / self.inertia[0], pitch / self.inertia[1]
@@ -71,15 +79,15 @@ class SpinLimits:
     """turned: by whose motors; None where actions command rates."""
 
     turned: Turned | None = None
-    apart: float = within(2.0, 0.1, 1000.0)  # rad/s, of roll and pitch
-    share: float = within(0.2, 0.0, 1.0)  # of the change of rates that was commanded, which is allowed beside it
+    apart: float = within(1.7, 0.1, 1000.0)  # rad/s, of roll and pitch
+    share: float = within(0.3, 0.0, 1.0)  # of the change of rates that was commanded, which is allowed beside it
     memory: float = within(0.1, 0.01, 10.0)  # s
     learns: float = within(0.3, 0.01, 10.0)  # s, until a steady torque is known
     late: float = within(0.01, 0.0, 1.0)  # s, of the link, beside the one state for which a command waits
 
 
 class CommandedSpin(NamedTuple):
-    """stamp: of the last state, s. rates: rad/s. waiting: the last commands. gains: rad/s^2, by the commands.
+    """stamp: of the last state, s. rates: rad/s. waiting: the last action. speeds: of the rotors, 0 to 1, by the actions.
 
     apart, commanded: the sums, rad/s. steady: rad/s^2, that nobody commands. All of roll and pitch.
     """
@@ -87,7 +95,7 @@ class CommandedSpin(NamedTuple):
     stamp: float | None = None
     rates: Pair = (0.0, 0.0)
     waiting: Motors | None = None
-    gains: Pair = (0.0, 0.0)
+    speeds: Motors | None = None
     apart: Pair = (0.0, 0.0)
     steady: Pair = (0.0, 0.0)
     commanded: float = 0.0
@@ -107,21 +115,25 @@ def follow(
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
     if not 0 < dt <= PAUSE or track.waiting is None:
-        return CommandedSpin(sample.stamp, (roll, pitch), motors), ()
-    p, q = turned.by_motors(track.waiting)
-    gained, kept = 1 - math.exp(-dt / (turned.lag + limits.late)), math.exp(-dt / limits.memory)
-    learnt = 1 - math.exp(-dt / limits.learns)
-    a, b = track.gains[0] + gained * (p - track.gains[0]), track.gains[1] + gained * (q - track.gains[1])
-    c, d = turned.by_motion(sample)
+        return CommandedSpin(sample.stamp, (roll, pitch), motors, _speeds(motors)), ()
+    kept, learnt = math.exp(-dt / limits.memory), -math.expm1(-dt / limits.learns)
+    speeds = turned.after(track.speeds or _speeds(track.waiting), track.waiting, dt, limits.late)
+    (a, b), (c, d) = turned.by_rotors(speeds), turned.by_motion(sample)
     x = roll - track.rates[0] - (a + c) * dt
     y = pitch - track.rates[1] - (b + d) * dt
     u, v = track.steady
     apart = track.apart[0] * kept + x - u * dt, track.apart[1] * kept + y - v * dt
     steady = u + learnt * (x / dt - u), v + learnt * (y / dt - v)
     commanded = track.commanded * kept + dt * math.hypot(a, b)
-    track = CommandedSpin(sample.stamp, (roll, pitch), motors, (a, b), apart, steady, commanded)
+    track = CommandedSpin(sample.stamp, (roll, pitch), motors, speeds, apart, steady, commanded)
     if track.beyond(limits.share) <= limits.apart:
         return track, ()
     most = limits.apart + limits.share * commanded
     detail = f"body rates gained {math.hypot(*apart):.1f} rad/s otherwise than commanded, wanted at most {most:.1f} rad/s"
     return track, (Finding(Fault.MOTORS_NOT_FLOWN, detail),)
+
+
+def _speeds(motors: Motors) -> Motors:
+    """The rotors' speeds, 0 to 1, that an action asks for: their mean, as nothing is known of the time before."""
+    mean = (sum(motors) / 4 + 1) / 2
+    return mean, mean, mean, mean
