@@ -62,7 +62,7 @@ def _runs(layout: str) -> dict[str, Callable[[], None]]:
     noise, seen, course = (np.zeros((STEPS, rows, VEHICLES), np.float32) for rows in (4, 18, 3))
     flight = module_gradient.SegmentConditions(noise, seen, np.zeros(VEHICLES, np.int64), course)
     moves, commands = motion(craft, 1 / RATE_HZ), np.full((MAX_DELAY, 4, VEHICLES), rest, np.float32)
-    tape = closed_loop_kernel.tape(STEPS, sum(network.sizes[1:-1]), VEHICLES, layout)
+    tape = closed_loop_kernel.tape(STEPS, network.sizes[1:-1], VEHICLES, layout)
     tape.command[:MAX_DELAY] = commands
     policy = _views(network, lambda parameter: parameter.detach().numpy())
     gradient = _views(network, lambda parameter: np.zeros(tuple(parameter.shape), np.float32))

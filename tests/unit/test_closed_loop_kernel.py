@@ -72,10 +72,9 @@ class Segment:
         self.seen_noise = rng.normal(0, 0.02, (steps, 18, LANES)).astype(np.float32)
         self.course = rng.normal(0, 0.005, (steps, 3, LANES)).astype(np.float32)
         self.delay = np.resize(delay, LANES).astype(np.int64)
-        self.tape = closed_loop_kernel.tape(steps, neurons, LANES, self.layout)
-        self.tape.membrane[0] = rng.normal(0, 0.3, (neurons, LANES))
-        self.tape.spike[0] = rng.integers(0, 2, (neurons, LANES))
-        self.tape.command[:MAX_DELAY] = rng.uniform(0, 1, (MAX_DELAY, 4, LANES))
+        self.tape = closed_loop_kernel.tape(steps, sizes[1:-1], LANES, self.layout)
+        self.before = rng.normal(0, 0.3, (neurons, LANES)), rng.integers(0, 2, (neurons, LANES))
+        self.tape.begin(*self.before, rng.uniform(0, 1, (MAX_DELAY, 4, LANES)))
         self.dt, loop, late = DT / SUBSTEPS_OF[self.layout], None, 0
         if self.layout == "rates":
             loop, late = rate_loop.constants(self.craft, self.dt), rate_loop.delay_substeps(self.craft, self.dt)
@@ -106,7 +105,7 @@ class Segment:
         move = self.movement()
         edges = np.cumsum([0, *network.sizes[1:-1]])
         spiking = tuple(
-            LIFState(*(torch.from_numpy(array[0, a:b].T.astype(float)) for array in (self.tape.membrane, self.tape.spike)))
+            LIFState(*(torch.from_numpy(array[a:b].T.astype(np.float32).astype(float)) for array in self.before))
             for a, b in pairwise(edges)
         )
         commands = [torch.from_numpy(self.tape.command[i].T.astype(float)) for i in range(MAX_DELAY)]
@@ -167,7 +166,8 @@ class Segment:
 def test_the_gradient_of_a_segment_is_that_of_automatic_differentiation(delay, reset, recurrent):
     segment = Segment(25, delay, reset=reset, recurrent=recurrent)
     segment.fly()
-    fired = segment.tape.spike[1:].mean(axis=(0, 2))
+    theta = torch.cat([layer.theta.detach() for layer in segment.network.layers]).numpy()
+    fired = (segment.tape.membranes()[1:] > theta[:, None]).mean(axis=(0, 2))
     assert ((fired > 0.05) & (fired < 0.95)).sum() > 5  # neurons whose reset matters
     found = segment.pull()
     wanted, states, commands = segment.oracle()
@@ -197,7 +197,7 @@ def test_the_kernel_flies_as_environment_and_network_do(name):
     segment = Segment(20, [0], name=name)
     segment.noise[:] = segment.seen_noise[:] = segment.course[:] = 0
     segment.environment.reset(seed=0)
-    segment.tape.membrane[0] = segment.tape.spike[0] = 0
+    segment.tape.membrane[:] = segment.tape.spike[:] = 0
     errors = segment.fly()
     twin = Environment(segment.craft, LANES, Task(box=100.0))
     observation, _ = twin.reset(seed=0)
@@ -234,18 +234,18 @@ def test_the_limit_bounds_what_one_vehicle_contributes():
 def test_two_halves_with_the_state_carried_over_are_one_segment(name):
     whole, half = (Segment(20, [0, 1, 2], name=name) for _ in range(2))
     whole.fly()
-    first, second = (closed_loop_kernel.tape(10, 36, LANES, half.layout) for _ in range(2))
-    first.membrane[0], first.spike[0] = half.tape.membrane[0], half.tape.spike[0]
-    first.command[:MAX_DELAY] = half.tape.command[:MAX_DELAY]
+    first, second = (closed_loop_kernel.tape(10, (24, 12), LANES, half.layout) for _ in range(2))
+    first.begin(*half.before, half.tape.command[:MAX_DELAY])
     for tape, part in ((first, slice(10)), (second, slice(10, 20))):
         noise = (half.noise[part], half.seen_noise[part], half.delay, half.course[part])
         closed_loop_kernel.fly(half.environment.buffer, *half.model, tape, *noise)
-        second.membrane[0], second.spike[0] = first.membrane[-1], first.spike[-1]
-        second.command[:MAX_DELAY] = first.command[-MAX_DELAY:]
+        second.begin(*first.end())
     np.testing.assert_array_equal(second.state[-1], whole.tape.state[-1])
-    np.testing.assert_array_equal(second.spike[-1], whole.tape.spike[-1])
+    for parts, at_once in zip(second.end(), whole.tape.end(), strict=True):
+        np.testing.assert_array_equal(parts, at_once)
 
 
-def test_vehicles_that_do_not_fill_the_lanes_are_refused():
-    with pytest.raises(ValueError, match="vehicles: found 20, wanted a multiple of 16"):
-        closed_loop_kernel.tape(10, 8, 20)
+@pytest.mark.parametrize("vehicles", [0, 20, 80])
+def test_vehicles_that_do_not_fill_the_lanes_or_are_too_many_are_refused(vehicles):
+    with pytest.raises(ValueError, match=f"vehicles: found {vehicles}, wanted a multiple of 16, at most 64"):
+        closed_loop_kernel.tape(10, (8,), vehicles)

@@ -112,7 +112,7 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
             turn = rng.normal(0, 0.1, (steps, 3, LANES)).astype(np.float32)
             age, before = rng.uniform(0, 4, (steps, LANES)), rng.normal(size=(MAX_AGE, 18, LANES))
             sights = [closed_loop_kernel.sight(turn, np.float32(age), np.float32(before)) for _ in range(2)]
-        tape = closed_loop_kernel.tape(steps, 36, LANES, m.layout, inputs)
+        tape = closed_loop_kernel.tape(steps, (24, 12), LANES, m.layout, inputs)
         tape.command[:MAX_DELAY] = command
         policy = _views(network, lambda parameter: parameter.detach().numpy())
         model, buffer = (m.arms, m.extension, m.dt, rest, m.loop, m.late, policy), environment.buffer.copy()
@@ -122,7 +122,7 @@ def test_the_gradient_of_a_segment_with_all_terms_and_fractional_delays_is_that_
         rest_of = flight.delay, flight.course, OBJECTIVE, np.float32(2), gradient, sights[0], told
         closed_loop_kernel.pull(buffer, *model, tape, *rest_of)
         theta = torch.cat([layer.theta.detach() for layer in network.layers]).numpy()
-        if np.abs(tape.membrane[1:] - theta[:, None]).min() > 1e-5:  # rounding decides about no spike
+        if np.abs(tape.membranes()[1:] - theta[:, None]).min() > 1e-5:  # rounding decides about no spike
             break
     else:
         pytest.fail("found no segment without a membrane at its threshold")

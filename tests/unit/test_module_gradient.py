@@ -20,7 +20,7 @@ from spike_ctrl.snn.network import SpikingNetwork
 def kernels(situation, network):
     """The same segment by the closed-loop kernel: its tape, errors, states at the end and gradients by parameter."""
     buffer, flight = situation.buffer.copy(), situation.flight
-    tape = closed_loop_kernel.tape(STEPS, sum(network.sizes[1:-1]), LANES, situation.motion.layout)
+    tape = closed_loop_kernel.tape(STEPS, network.sizes[1:-1], LANES, situation.motion.layout)
     tape.command[:MAX_DELAY] = situation.command
     m, policy = situation.motion, _views(network, lambda parameter: parameter.detach().numpy())
     model = (m.arms, m.extension, m.dt, situation.rest, m.loop, m.late, policy)
@@ -34,7 +34,7 @@ def kernels(situation, network):
 def clear_of_thresholds(tape, network):
     """Whether every membrane is so far from its threshold that rounding decides about no spike."""
     theta = torch.cat([layer.theta.detach() for layer in network.layers]).numpy()
-    return np.abs(tape.membrane[1:] - theta[:, None]).min() > 1e-5
+    return np.abs(tape.membranes()[1:] - theta[:, None]).min() > 1e-5
 
 
 @pytest.mark.parametrize("name", ["crazyflie", "crazyflie_robust", "sih_quadx"])

@@ -84,7 +84,7 @@ start = environment.buffer.copy()
 
 
 def closed_loop():
-    buffer, tape = start.copy(), closed_loop_kernel.tape(STEPS, 20, LANES)
+    buffer, tape = start.copy(), closed_loop_kernel.tape(STEPS, SIZES[1:-1], LANES)
     tape.command[:MAX_DELAY] = rest
     policy, gradient = (_views(network, view) for view in (
         lambda p: p.detach().numpy(), lambda p: np.zeros(tuple(p.shape), np.float32)))

@@ -10,12 +10,15 @@ Hidden neurons of all layers are stacked: N of them, layer after layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
+from spike_ctrl.learn import tile_network
 from spike_ctrl.learn.objective import add_errors, add_gradient, command_gradient, restrain_lane
+from spike_ctrl.learn.tile_network import OUTPUTS
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.block_step import (
     BLOCKWISE,
@@ -36,25 +39,11 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.sim.rate_loop import SUBSTEPS, unpack
 from spike_ctrl.sim.sensor_errors import MAX_AGE
-from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
-from spike_ctrl.snn.surrogate import derivative
+from spike_ctrl.snn.row_products import PANEL, WORD
 
-_remainder, _subtracted, _fires = inlined(remainder), inlined(subtracted), inlined(fires)
-_adjoint, _derivative, _mapped = inlined(adjoint), inlined(derivative), inlined(action_mapping.command)
+_mapped = inlined(action_mapping.command)
 NO_VOLTS = (np.float32(0), np.float32(0))
 _LANES, _ZERO, _HALF, _ONE = np.uint64(LANES), np.float32(0), np.float32(0.5), np.float32(1)
-
-
-class NetworkArrays(NamedTuple):
-    """Views of a spiking network's parameters, or of their gradients."""
-
-    weights: tuple[np.ndarray, ...]  # [H, in] of each hidden layer; [H, in + H] where it also hears its own last spikes
-    bias: tuple[np.ndarray, ...]  # [H] of each
-    beta: tuple[np.ndarray, ...]
-    theta: tuple[np.ndarray, ...]
-    readout: np.ndarray  # [4, H]
-    readout_bias: np.ndarray  # [4]
-    hard: bool  # a spike forgets the membrane, else it subtracts the threshold
 
 
 class Tape(NamedTuple):
@@ -62,10 +51,30 @@ class Tape(NamedTuple):
 
     state: np.ndarray  # [T S + 1, B / LANES, rows * LANES] before each of S substeps a step, as `block_step` keeps it
     observation: np.ndarray  # [T, 18, B] what the network saw; [T, 19, B] with the voltage
-    membrane: np.ndarray  # [T + 1, N, B] before
-    spike: np.ndarray  # [T + 1, N, B] before
+    membrane: np.ndarray  # [T + 1, B, P] before, in rows of `tile_network`
+    spike: np.ndarray  # [2, B, P] before the segment, and after it
     command: np.ndarray  # [T + MAX_DELAY, 4, B] u = (action + 1) / 2, those of the last MAX_DELAY steps first
     gain: np.ndarray  # [T, 4, B] du/dz, z the network's output before tanh
+    column: np.ndarray  # [N] where in a row each hidden neuron stands
+
+    def begin(self, membrane: np.ndarray, spike: np.ndarray, command: np.ndarray) -> None:
+        """Set the network's state, [N, B] each, and the commands of the last MAX_DELAY steps, before a segment."""
+        where = self._where()
+        self.membrane[0][:, where], self.spike[0][:, where] = membrane.T, spike.T
+        self.command[:MAX_DELAY] = command
+
+    def membranes(self) -> np.ndarray:
+        """The membranes [T + 1, N, B] before each step, and after the last."""
+        return self.membrane[:, :, self._where()].transpose(0, 2, 1)
+
+    def end(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same after the segment."""
+        where = self._where()
+        return self.membrane[-1][:, where].T, self.spike[1][:, where].T, self.command[-MAX_DELAY:]
+
+    def _where(self) -> slice | np.ndarray:
+        """`column`, or faster where no layer is filled up."""
+        return slice(None) if len(self.column) == self.membrane.shape[2] else self.column
 
 
 class Sight(NamedTuple):
@@ -81,19 +90,23 @@ def sight(turn: np.ndarray, age: np.ndarray, before: np.ndarray) -> Sight:
     return Sight(turn, age, np.concatenate([before, np.zeros((len(age), *before.shape[1:]), np.float32)]))
 
 
-def tape(steps: int, neurons: int, vehicles: int, layout: str = "motors", inputs: int = OBSERVATION_SIZE) -> Tape:
-    """Room for a segment of `steps` steps with actions of this layout and so many numbers in an observation."""
-    if vehicles % LANES:
-        raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}")
+def tape(steps: int, hidden: Sequence[int], vehicles: int, layout: str = "motors", inputs: int = OBSERVATION_SIZE) -> Tape:
+    """Room for a segment of `steps` steps with actions of this layout and so many numbers in an observation.
+
+    hidden: sizes of the network's hidden layers.
+    """
+    if vehicles % LANES or not 0 < vehicles <= WORD:
+        raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}, at most {WORD}")
+    *column, length = tile_network.columns(tuple(hidden))
     shapes = (
         (steps * SUBSTEPS_OF[layout] + 1, vehicles // LANES, SIZES[layout] * LANES),
         (steps, inputs, vehicles),
-        (steps + 1, neurons, vehicles),
-        (steps + 1, neurons, vehicles),
+        (steps + 1, vehicles, length),
+        (2, vehicles, length),
         (steps + MAX_DELAY, 4, vehicles),
         (steps, 4, vehicles),
     )
-    return Tape(*(np.zeros(shape, np.float32) for shape in shapes))
+    return Tape(*(np.zeros(shape, np.float32) for shape in shapes), np.array(column))
 
 
 @kernel(**BLOCKWISE)
@@ -165,21 +178,6 @@ def _look_back(by_input, turn, age, by_recent):
             by_input[i, b] = by_recent[MAX_AGE, i, b]
 
 
-@inlined
-def _fire(current, before, spiked, membrane, spike, bias, beta, theta, hard):
-    """One layer's step of `lif.lif_step`: current [H, B] and the state before it to the state after.
-
-    Each vehicle's arithmetic is that of `snn.membrane`.
-    """
-    for n in range(len(bias)):
-        b, leak, threshold = bias[n], beta[n], theta[n]
-        inflow, u0, s0, u, s = current[n], before[n], spiked[n], membrane[n], spike[n]
-        for k in range(np.uint64(len(u))):
-            x = _remainder(u0[k], s0[k], leak, hard) + (inflow[k] + b) - _subtracted(s0[k], threshold, hard)
-            u[k] = x
-            s[k] = _ONE if _fires(x, threshold) else _ZERO
-
-
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def fly(
     buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course, sight=None,
@@ -198,10 +196,10 @@ def fly(
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
     steps, vehicles = tape.gain.shape[0], tape.gain.shape[2]
-    layers = len(policy.weights)
     sums = np.zeros(5, np.float64)
-    current = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
-    output = np.empty((4, vehicles), np.float32)
+    network = tile_network.tables(policy, tape.observation.shape[1])
+    spike, current = tape.spike[0].copy(), np.empty(tape.spike.shape[1:], np.float32)
+    output = np.empty((vehicles, OUTPUTS), np.float32)
     parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps):
         for block in range(blocks):
@@ -212,22 +210,9 @@ def fly(
                 _see_late(buffer, block, sensor_noise[t], tape.observation[t], sight.turn[t], sight.age[t], recent)
             if tape.observation.shape[1] > OBSERVATION_SIZE:
                 _see_voltage(buffer, block, sensor_noise[t], tape.observation[t], volts)
-        start = 0
-        signal = tape.observation[t]
-        for layer in range(layers):
-            end = start + len(policy.bias[layer])
-            if policy.weights[layer].shape[1] > len(signal):
-                np.dot(policy.weights[layer], np.concatenate((signal, tape.spike[t, start:end])), current[layer])
-            else:
-                np.dot(policy.weights[layer], signal, current[layer])
-            _fire(
-                current[layer], tape.membrane[t, start:end], tape.spike[t, start:end],
-                tape.membrane[t + 1, start:end], tape.spike[t + 1, start:end],
-                policy.bias[layer], policy.beta[layer], policy.theta[layer], policy.hard,
-            )  # fmt: skip
-            signal = tape.spike[t + 1, start:end]
-            start = end
-        np.dot(policy.readout, signal, output)
+        tile_network.step(
+            network, policy.hard, tape.observation[t], tape.membrane[t], spike, tape.membrane[t + 1], current, output
+        )  # fmt: skip
         _command(output, policy.readout_bias, noise[t], tape.command[t + MAX_DELAY], tape.gain[t])
         kept = tape.state[t * parts : (t + 1) * parts]
         for block in range(blocks):
@@ -242,6 +227,7 @@ def fly(
         add_errors(buffer, course[t], tick, tape.command[t + MAX_DELAY], tape.command[t + MAX_DELAY - 1], rest, sums)
     for block in range(blocks):
         record(buffer, block, tape.state[steps * parts, block])
+    tape.spike[1] = spike
     return sums
 
 
@@ -258,8 +244,8 @@ def _follow(buffer, block, course):
 def _command(output, bias, noise, command, gain):
     """u of the action clip(tanh z + noise), and du/dz."""
     for i in range(4):
-        for b in range(output.shape[1]):
-            a = math.tanh(output[i, b] + bias[i])
+        for b in range(len(output)):
+            a = math.tanh(output[b, i] + bias[i])
             noisy = a + noise[i, b]
             open = _ONE if abs(noisy) < _ONE else _ZERO
             command[i, b] = _mapped(min(max(noisy, -_ONE), _ONE))
@@ -276,18 +262,21 @@ def pull(
     The cost of step t is on the state it led to and on its command u_t. slope: k of the surrogate derivative.
     """
     reach, blocks = unpack_arms(arms), buffer.size // (ROWS * LANES)
-    steps, vehicles, neurons = tape.gain.shape[0], tape.gain.shape[2], tape.membrane.shape[1]
-    layers = len(policy.weights)
+    steps, vehicles, inputs = tape.gain.shape[0], tape.gain.shape[2], tape.observation.shape[1]
     adjoint = np.zeros(blocks * ADJOINT_ROWS * LANES, np.float32)
     by_command = np.zeros((steps + MAX_DELAY, 4, vehicles), np.float32)
-    later = np.zeros((neurons, vehicles), np.float32)
     by_output = np.empty((4, vehicles), np.float32)
-    by_input = np.empty((tape.observation.shape[1], vehicles), np.float32)
+    by_input = np.empty((inputs, vehicles), np.float32)
     by_recent = np.zeros((MAX_AGE + (steps if sight is not None else 0), OBSERVATION_SIZE, vehicles), np.float32)
-    incoming = [np.empty((len(bias), vehicles), np.float32) for bias in policy.bias]
-    by_last_spike = np.zeros((len(policy.bias[layers - 1]), vehicles), np.float32)  # of the last layer, if it is recurrent
-    by_weight = [np.empty(weight.shape, np.float32) for weight in policy.weights]
-    by_readout = np.empty(policy.readout.shape, np.float32)
+    network, backward = tile_network.tables(policy, inputs), tile_network.backward_tables(policy, inputs)
+    found = tile_network.no_gradient(network)
+    by_observation = np.empty((vehicles, backward[0].shape[0] * PANEL), np.float32)
+    shape = tape.spike.shape[1:]
+    later, incoming = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    spike, spiked = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    marked, marked_before = np.empty(shape[1], np.uint64), np.empty(shape[1], np.uint64)
+    spike[:] = tape.spike[1]
+    tile_network.mark(spike, marked)
     parts, tick = (1, dt) if loop is None else (SUBSTEPS, dt * np.float32(SUBSTEPS))
     for t in range(steps - 1, -1, -1):
         kept = tape.state[t * parts : (t + 1) * parts + 1]
@@ -309,36 +298,27 @@ def pull(
                 by_command[t + MAX_DELAY - 1, i, b] += by_last
                 by_output[i, b] = (by_command[t + MAX_DELAY, i, b] + by_this) * tape.gain[t, i, b]
                 gradient.readout_bias[i] += by_output[i, b]
-        end = neurons
-        np.dot(by_output, tape.spike[t + 1, end - len(policy.bias[layers - 1]) : end].T, by_readout)
-        gradient.readout[:] += by_readout
-        np.dot(policy.readout.T, by_output, incoming[layers - 1])
-        incoming[layers - 1][:] += by_last_spike
-        for layer in range(layers - 1, -1, -1):
-            start = end - len(policy.bias[layer])
-            _unfire(
-                incoming[layer], later[start:end], tape.membrane[t, start:end], tape.spike[t, start:end],
-                tape.membrane[t + 1, start:end], policy.beta[layer], policy.theta[layer], policy.hard, slope,
-                gradient.bias[layer], gradient.beta[layer], gradient.theta[layer],
-            )  # fmt: skip
-            before = start - len(policy.bias[layer - 1]) if layer > 0 else 0
-            signal = tape.spike[t + 1, before:start] if layer > 0 else tape.observation[t]
-            into = incoming[layer - 1] if layer > 0 else by_input
-            if policy.weights[layer].shape[1] > len(signal):
-                np.dot(later[start:end], np.concatenate((signal, tape.spike[t, start:end])).T, by_weight[layer])
-                heard = np.dot(policy.weights[layer].T, later[start:end])
-                into[:], by_last_spike[:] = heard[: len(signal)], heard[len(signal) :]
-            else:
-                np.dot(later[start:end], signal.T, by_weight[layer])
-                np.dot(policy.weights[layer].T, later[start:end], into)
-            gradient.weights[layer][:] += by_weight[layer]
-            end = start
+        if t > 0:
+            tile_network.spikes(tape.membrane[t], network.theta, spiked, marked_before)
+        else:
+            spiked[:] = tape.spike[0]
+            tile_network.mark(spiked, marked_before)
+        tile_network.step_back(
+            network, backward, policy.hard, slope, tape.observation[t], tape.membrane[t], spiked, marked_before,
+            tape.membrane[t + 1], spike, marked, by_output, incoming, later, found, by_observation,
+        )  # fmt: skip
+        spike, spiked, marked, marked_before = spiked, spike, marked_before, marked
+        for i in range(inputs):
+            for b in range(vehicles):
+                by_input[i, b] = by_observation[b, i]
         if sight is not None:
             _look_back(by_input, sight.turn[t], sight.age[t], by_recent[t : t + MAX_AGE + 1])
         for block in range(blocks):
             if tape.observation.shape[1] > OBSERVATION_SIZE:
                 _see_voltage_back(adjoint, block, by_input, volts)
             _see_back(buffer, block, adjoint, by_input, objective)
+
+    tile_network.add_gradient(found, gradient, inputs)
 
 
 @kernel(**BLOCKWISE)
@@ -352,28 +332,3 @@ def _see_back(buffer, block, adjoint, by_input, objective):
         observe_adjoint_lane(buffer, base + lane, adjoint, at + lane)
     for lane in range(_LANES):
         restrain_lane(adjoint, at + lane, objective)
-
-
-@inlined
-def _unfire(incoming, later, before, spiked, membrane, beta, theta, hard, slope, by_bias, by_beta, by_theta):
-    """One layer's step backwards: with G_t = `incoming` the gradient of s_t, `later` goes from dU_{t+1} to dU_t.
-
-    with ds_t = G_t + (ds_t of the next step's reset):  dU_t = surrogate'(U_t - theta) ds_t + (dU_t of the next step's leak)
-    """
-    for n in range(len(beta)):
-        leak, threshold = beta[n], theta[n]
-        g, after, u0, s0, u = incoming[n], later[n], before[n], spiked[n], membrane[n]
-        sum_bias, sum_beta, sum_theta = _ZERO, _ZERO, _ZERO
-        for k in range(np.uint64(len(u))):
-            fired = _ONE if _fires(u[k], threshold) else _ZERO
-            to_membrane, to_spike, _, _ = _adjoint(after[k], u[k], fired, leak, threshold, hard)
-            through = (g[k] + to_spike) * _derivative(u[k] - threshold, slope)
-            du = through + to_membrane
-            _, _, to_beta, to_theta = _adjoint(du, u0[k], s0[k], leak, threshold, hard)
-            after[k] = du
-            sum_bias += du
-            sum_beta += to_beta
-            sum_theta += to_theta - through
-        by_bias[n] += sum_bias
-        by_beta[n] += sum_beta
-        by_theta[n] += sum_theta

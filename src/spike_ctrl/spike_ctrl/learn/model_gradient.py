@@ -34,10 +34,11 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import NetworkArrays, Sight
+from spike_ctrl.learn.closed_loop_kernel import Sight
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.learn.tile_network import NetworkArrays
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.sim import airframe_sampler, dynamics, rate_loop
 from spike_ctrl.sim.block_step import motion
@@ -127,7 +128,8 @@ class ModelGradient:
             return
         self._policy = _views(actor, lambda parameter: parameter.detach().numpy())
         self._tapes = [
-            closed_loop_kernel.tape(s.segment, neurons, TILE, layout, recipe.network.inputs) for _ in range(at_once)
+            closed_loop_kernel.tape(s.segment, actor.sizes[1:-1], TILE, layout, recipe.network.inputs)
+            for _ in range(at_once)
         ]
         self._gradients = [_views(actor, lambda p: np.zeros(tuple(p.shape), np.float32)) for _ in range(at_once)]
         self._model = (m.arms, m.extension, m.dt, np.float32(self._rest), m.loop, m.late, self._policy)
@@ -218,7 +220,7 @@ class ModelGradient:
         self, tile: VehicleTile, noise, unseen, sight, tape, gradient: NetworkArrays, objective: Objective, k
     ) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
-        tape.membrane[0], tape.spike[0], tape.command[:MAX_DELAY] = tile.membrane, tile.spike, tile.command
+        tape.begin(tile.membrane, tile.spike, tile.command)
         for array in _flat(gradient):
             array[:] = 0
         delay = self._delay(tile)
@@ -231,7 +233,7 @@ class ModelGradient:
         if sight is not None:
             tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.buffer[:] = end
-        tile.membrane[:], tile.spike[:], tile.command[:] = tape.membrane[-1], tape.spike[-1], tape.command[-MAX_DELAY:]
+        tile.membrane[:], tile.spike[:], tile.command[:] = tape.end()
         tile.flown += 1
         tile.courses.time += steps / RATE_HZ
         return errors
