@@ -144,3 +144,14 @@ def test_its_figures_hold_what_is_identified_and_the_lift_each_within_its_limits
     assert {name for name in figures if not name.endswith(("_low", "_high"))} == {*found.identified, "lift"}
     assert figures["thrust_low"] < 0.7 < figures["thrust_high"] and figures["force_x_low"] < 2.0 < figures["force_x_high"]
     assert figures["lift_low"] < -0.3 * G < figures["lift_high"]
+
+
+def test_a_trim_moment_makes_a_vehicle_differ_as_far_as_it_is_known():
+    known = unchanged(airframe.load("crazyflie"))
+    known = known._replace(covariance=1e-8 * known.covariance)
+    mean = known.mean.copy()
+    mean[NAMES.index("trim_x")] += 15.0
+    assert known._replace(mean=mean).differs(known) == pytest.approx(15.0 * plant_estimate.TURNS, rel=0.01)
+    unsure = known.covariance.copy()
+    unsure[5, 5] = 20.0**2
+    assert known._replace(mean=mean, covariance=unsure).differs(known) == 0.0

@@ -37,7 +37,7 @@ PRIOR = (0.3, 3.0, 3.0, 1.0, 0.3, 20.0, 20.0, 5.0)
 TILT_ERROR = 0.02  # rad: horizontally this share of the thrust
 THRUST_ERROR = 0.01  # share
 LAGS = (0.5, 0.7, 1.0, 1.4, 2.0)  # factors of the rotors' lag
-TURNS = 0.05  # m/s^2 that a trim of 1 rad/s^2 counts as, where two estimates are compared
+TURNS = 0.1  # m/s^2 that a trim of 1 rad/s^2 counts as, where two estimates are compared
 WITHIN = 1.96  # standard deviations of an interval of 95 %
 SHOWN = 0.25  # a parameter is identified where the data have made its interval so much narrower
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -121,7 +122,9 @@ def _fly_in_a_whirl(options: argparse.Namespace, who: Any, settings: Any, data: 
 
 def _tell(flown: Sequence[dict]) -> int:
     """The table: medians over the flights of a row."""
-    lines = [["change", "who flies", "flights", "before", "worst", "after", "fell, s", "within 10 s", "5 s"]]
+    from spike_ctrl.adaptation import adapted_flight
+
+    lines = [["change", "who flies", "flights", "before", "worst", "after", "80 %", "fell, s", "within 10 s", "5 s"]]
     lines[0] += ["kept", "back", "worse", "lost", "exits", "hits"]
     bad = 0
     for change, flying in dict.fromkeys((one["change"], one["flying"]) for one in flown):
@@ -129,15 +132,17 @@ def _tell(flown: Sequence[dict]) -> int:
         before, worst, after, fell = (
             statistics.median_high(one[name] for one in rows) for name in ("before", "worst", "after", "fell")
         )
+        down = sum(one["after"] <= adapted_flight.FALLEN * one["worst"] < math.inf for one in rows)
         soon, sooner = (sum(one["fell"] <= limit for one in rows) for limit in (10.0, 5.0))
         kept, back, worse = (sum(one[name] for one in rows) for name in ("kept", "rolled_back", "worse"))
         lost, exits, hits = (sum(found) for found in zip(*map(_broken, rows), strict=True))
         bad += worse + exits + hits
         distances = (f"{distance:.3f}" for distance in (before, worst, after))
         counts = map(str, (soon, sooner, kept, back, worse, lost, exits, hits))
-        lines.append([change, flying, str(len(rows)), *distances, f"{fell:.1f}", *counts])
+        lines.append([change, flying, str(len(rows)), *distances, str(down), f"{fell:.1f}", *counts])
     print(text_table(lines, named=2))
-    print("in m, medians; before: off the set-point; worst, after: error by the change; fell: until it is down by 80 %")
+    print("in m, medians; before: off the set-point; worst, after: error by the change, at most and 8 to 10 s after it")
+    print("80 %: flights in which it is down by so much after 8 to 10 s; fell: until it is, for good")
     return 1 if bad else 0
 
 
