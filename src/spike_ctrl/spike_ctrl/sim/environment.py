@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import gymnasium
@@ -119,13 +120,18 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self.coefficients = coefficients
         self._terms = RewardTerms(terms, vehicles, airframe.hover) if terms else None
         arms, dt = dynamics.geometry(airframe), 1.0 / RATE_HZ
-        self._kernel: Callable[..., int] = episode_kernels.step_motors
+        plain: Callable[..., int] = episode_kernels.step_motors
+        extended: Callable[..., int] = episode_kernels.step_extended_motors
         self._plant: tuple[Any, ...] = np.float32(dt), arms
         if airframe.action_layout == "rates":
             dt /= SUBSTEPS
             loop, late = rate_loop.constants(airframe, dt), rate_loop.delay_substeps(airframe, dt)
-            self._kernel, self._plant = episode_kernels.step_rates, (np.float32(dt), arms, loop, late)
+            plain, extended = episode_kernels.step_rates, episode_kernels.step_extended_rates
+            self._plant = np.float32(dt), arms, loop, late
         self._extension = dynamics.extension(airframe, dt, late=task.randomisation.dead_time > 0)
+        self._kernel = partial(plain, extension=None)
+        if self._extension is not None:
+            self._kernel = partial(extended, np.array(self._extension, np.float32))
         self._rules = (np.float32(task.box), np.float32(task.episode_steps), np.float32(airframe.hover))
         self._draw = (task.start.array(), randomisation.nominal(airframe), task.randomisation.array())
         if task.airframes:
@@ -192,7 +198,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         results = (observation.ravel(), reward, ends, episode)
         begun = self.read(ENDED) > 0 if self._terms or self._errors or self.task.airframes else ends[0]
         finished = self._kernel(
-            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results, self._extension
+            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
         )  # fmt: skip
         self._exchange(begun)
         terminated, truncated = ends

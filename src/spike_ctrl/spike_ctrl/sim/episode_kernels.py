@@ -5,7 +5,7 @@ Autoreset is Gymnasium's NEXT_STEP, see `environment`.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.randomisation import draw
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import costs
+from spike_ctrl.sim.voltage import unpack_constants
 
 _LANES, _SIZE, _command = np.uint64(LANES), np.uint64(OBSERVATION_SIZE), inlined(command)
 
@@ -251,4 +252,21 @@ def step_rates(
                 for lane in range(_LANES):
                     rk4_lane(buffer, base + lane, dt, reach, extension)
         finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
+    return finished
+
+
+# A call with an array of thirteen numbers takes .5 us less than one with a tuple: a twentieth of a step of 256 vehicles.
+
+
+@kernel(cache=True, nogil=True)
+def step_extended_motors(constants: Floats, *given: Any) -> int:
+    """`step_motors` of an extended airframe, whose extension comes first, as an array."""
+    finished: int = step_motors(*given, unpack_constants(constants))
+    return finished
+
+
+@kernel(cache=True, nogil=True)
+def step_extended_rates(constants: Floats, *given: Any) -> int:
+    """`step_rates` of an extended airframe, whose extension comes first, as an array."""
+    finished: int = step_rates(*given, unpack_constants(constants))
     return finished

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
-from spike_ctrl._files.arrays import Number, Scalars
+from spike_ctrl._files.arrays import Floats, Number, Scalars
 from spike_ctrl._files.kernel import inlined
 from spike_ctrl.airframe import Airframe
 
@@ -37,6 +37,12 @@ def constants(airframe: Airframe, dt: float) -> Scalars:
     factor = Polynomial(np.polynomial.chebyshev.cheb2poly(fit.coef), [-1, 1]).coef
     found = [b.empty, b.full - b.empty, b.sag, share, dt / b.endurance, (low + high) / 2, 2 / (high - low)]
     return tuple(np.float32(value) for value in [*found, *np.pad(factor, (0, _DEGREE + 1 - len(factor)))])
+
+
+@inlined
+def unpack_constants(b: Floats) -> Scalars:
+    """An array of `constants` as the tuple that the functions here take."""
+    return b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12]
 
 
 @inlined
