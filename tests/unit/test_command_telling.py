@@ -8,6 +8,8 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
+from spike_ctrl.adaptation import fine_tuning
+from spike_ctrl.adaptation.plant_estimate import unchanged
 from spike_ctrl.certification import campaign
 from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.certification.flight_core import FlightCore
@@ -158,3 +160,11 @@ def test_a_checkpoint_says_so_in_its_manifest_and_every_step_of_it_knows(exporte
     told, untold = (checkpoint.dumps(found.weights, found.manifest.contract, learns_plant=told) for told in (True, False))
     assert checkpoint.loads(told).manifest.learns_plant and not checkpoint.loads(untold).manifest.learns_plant
     assert b"learns_plant" not in untold  # a file of a policy that does not is as before
+
+
+def test_a_child_that_is_tuned_in_flight_learns_its_plant_as_its_parent_does(exported):
+    parent, data = checkpoint.load(exported), checkpoint.read(exported)
+    known = unchanged(CRAZYFLIE)
+    known = known._replace(covariance=0.01 * known.covariance)
+    child = fine_tuning.child_of(parent, data, CRAZYFLIE, known, 0.0, 1, "child", dict(parent.weights))
+    assert checkpoint.loads(child.data).manifest.learns_plant

@@ -224,7 +224,7 @@ def child_of(
     try:
         child = checkpoint.dumps(
             weights, about.contract, recipe=about.recipe, seed=seed, commit=about.commit, command="tuned in flight",
-            adaptation=adaptation, name=name,
+            adaptation=adaptation, learns_plant=about.learns_plant, name=name,
         )  # fmt: skip
     except CheckpointError as error:
         raise FineTuningError(str(error)) from None
