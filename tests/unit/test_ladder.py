@@ -19,7 +19,7 @@ from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy, CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.flight_settings import settings_for
+from spike_ctrl.flight.flight_settings import for_adaptation, settings_for
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.state_checks import Sample
@@ -54,6 +54,17 @@ def test_while_the_battery_is_low_a_pending_engagement_does_not_happen(pending):
     pending.stays(GUIDE, 2)
     pending.autopilot["battery"] = 0.9
     pending.fly(0.1, until=lambda: pending.rung is SNN)
+
+
+@pytest.mark.parametrize("adapts", [True, False])
+def test_a_policy_that_differs_steadily_as_in_wind_is_engaged_only_where_it_will_be_tuned(flight, adapts):
+    flight.settings = for_adaptation(flight.settings) if adapts else flight.settings
+    flight.ask(Request.GUIDE)
+    flight.policy = lambda a: a._replace(action=(a.action[0], a.action[1] + 0.5, *a.action[2:]))
+    flight.fly(0.5)
+    flight.ask(Request.ENGAGE)
+    flight.fly(3)
+    assert flight.rung is (SNN if adapts else GUIDE) and flight.told("is not steady") is adapts
 
 
 def test_another_checkpoint_in_shadow_begins_its_warm_up_anew(flight):

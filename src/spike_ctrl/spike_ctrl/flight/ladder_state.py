@@ -131,8 +131,8 @@ class Facts(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether the policy in shadow agrees with the guide."""
-        return self.monitor.agrees(self.limits)
+        """Whether the policy in shadow agrees with the guide, but for what is steady where that is allowed."""
+        return self.monitor.agrees_but_for_trim(self.limits)
 
     @property
     def agreement(self) -> str:

@@ -77,6 +77,8 @@ class Monitor(NamedTuple):
         """How far the policy in shadow has come, in words."""
         if self.compared < limits.agree:
             return f"{self.answers} answers in a row, {self.compared} compared, wanted {limits.warm_up} and {limits.agree}"
+        if not self.agrees(limits) and self.agrees_but_for_trim(limits):
+            return f"differs from the guide by {max(self.difference):.3f}, of which {max(self.varied):.3f} is not steady"
         return f"differs from the guide by {max(self.difference):.3f}, wanted at most {limits.disagreement}"
 
 
