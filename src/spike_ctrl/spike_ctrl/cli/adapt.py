@@ -40,14 +40,21 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint of a spiking policy")
     parser.add_argument("--flights", type=int, default=5, help="of each change and each who flies it (default: 5)")
     parser.add_argument(
-        "--changes", nargs="+", choices=(*ASKED, *SEVERE), default=list(ASKED), help="default: the first four"
+        "--changes",
+        nargs="+",
+        choices=(*ASKED, *SEVERE),
+        metavar="CHANGE",
+        default=list(ASKED),
+        help=f"of {', '.join((*ASKED, *SEVERE))} (default: the first four)",
     )
     parser.add_argument(
         "--whirl",
         action="store_true",
         help="instead: the air whirls about the set-point; one more learns from its transitions",
     )
-    parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO), help="who flies (default: all three)")
+    parser.add_argument(
+        "--who", nargs="+", choices=WHO, metavar="WHO", default=list(WHO), help=f"of {', '.join(WHO)} (default: all three)"
+    )
     parser.add_argument("--noise", type=float, default=0.5, help="factor of the sensors' noise (default: 0.5)")
     parser.add_argument("--folder", type=Path, help="where the flights are kept (default: runs/adapt/MODEL)")
 
