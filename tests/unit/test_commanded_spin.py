@@ -32,7 +32,7 @@ def flown(name, every=3, frozen=False, torque=0.0, thrust=1.0):
     about roll, that nobody commands. thrust: of the vehicle, which is believed to be as described.
     """
     craft, dice = airframe.load(name), np.random.default_rng(3)
-    plant, limits, track = Plant(airframe.altered(craft, thrust=thrust)), SpinLimits(Turned.of(craft)), CommandedSpin()
+    plant, limits, track = Plant(airframe.altered(craft, thrust=thrust)), SpinLimits(Turned(craft)), CommandedSpin()
     plant.hover_at((0.0, 0.0, 100.0))
     action, executed, largest, hover = None, None, 0.0, 2 * craft.hover - 1
     for tick in range(round(3.0 / TICK)):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.attitude import rotate_back
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.state_consistency import PAUSE
@@ -27,26 +28,13 @@ Motors = tuple[float, float, float, float]
 
 
 class Turned(NamedTuple):
-    """What an airframe makes of motor commands and of motion, about roll and pitch; units as in `Airframe`. lag: s."""
+    """What an airframe makes of motor commands and of motion, about roll and pitch."""
 
-    thrust_curve: tuple[float, ...]
-    rotor_x: tuple[float, ...]
-    rotor_y: tuple[float, ...]
-    inertia: tuple[float, ...]
-    angular_drag: float
-    velocity_moment: tuple[float, ...]
-    lag_up: float
-    lag_down: float
-
-    @classmethod
-    def of(cls, craft: Airframe) -> Turned:
-        """That of an airframe whose motors are commanded."""
-        levers = craft.rotor_x, craft.rotor_y, craft.inertia
-        return cls(craft.thrust_curve, *levers, craft.angular_drag, craft.velocity_moment, craft.lag_up, craft.lag_down)
+    craft: Airframe
 
     def after(self, speeds: Motors, motors: Motors, dt: float, late: float) -> Motors:
         """The rotors' speeds (0 to 1) a time dt (s) later, if an action reaches them `late` (s)."""
-        up, down = -math.expm1(-dt / (self.lag_up + late)), -math.expm1(-dt / (self.lag_down + late))
+        up, down = -math.expm1(-dt / (self.craft.lag_up + late)), -math.expm1(-dt / (self.craft.lag_down + late))
         a, b, c, d = [
             speed + (up if (wanted := (action + 1) / 2) > speed else down) * (wanted - speed)
             for speed, action in zip(speeds, motors, strict=True)
@@ -55,21 +43,19 @@ class Turned(NamedTuple):
 
     def by_rotors(self, speeds: Motors) -> Pair:
         """Angular accelerations (rad/s^2) by the rotors' thrusts."""
-        c0, c1, c2 = self.thrust_curve
-        roll = pitch = 0.0
-        for speed, x, y in zip(speeds, self.rotor_x, self.rotor_y, strict=True):
-            thrust = c0 + c1 * speed + c2 * speed * speed
+        craft, roll, pitch = self.craft, 0.0, 0.0
+        for speed, x, y in zip(speeds, craft.rotor_x, craft.rotor_y, strict=True):
+            thrust = craft.thrust(speed)
             roll, pitch = roll + y * thrust, pitch - x * thrust
-        return roll / self.inertia[0], pitch / self.inertia[1]
+        return roll / craft.inertia[0], pitch / craft.inertia[1]
 
     def by_motion(self, sample: Sample) -> Pair:
         """Angular accelerations (rad/s^2) by the velocity, the drag of turning, and the gyroscopic torque."""
-        (jx, jy, jz), (p, q, r), drag, (kx, ky) = self.inertia, sample.rates, self.angular_drag, self.velocity_moment
+        (jx, jy, jz), (p, q, r), (kx, ky) = self.craft.inertia, sample.rates, self.craft.velocity_moment
+        drag = self.craft.angular_drag
         roll, pitch = ((jy - jz) * q * r - drag * p) / jx, ((jz - jx) * r * p - drag * q) / jy
         if kx or ky:
-            (x, y, z, w), (e, n, u) = sample.quaternion, sample.velocity
-            forward = (1 - 2 * (y * y + z * z)) * e + 2 * (x * y + w * z) * n + 2 * (x * z - w * y) * u
-            left = 2 * (x * y - w * z) * e + (1 - 2 * (x * x + z * z)) * n + 2 * (y * z + w * x) * u
+            forward, left, _ = rotate_back(sample.quaternion, sample.velocity)
             roll, pitch = roll + kx * left / jx, pitch - ky * forward / jy
         return roll, pitch
 
@@ -114,10 +100,10 @@ def follow(
         return (track if track.stamp is None else CommandedSpin()), ()
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
-    if not 0 < dt <= PAUSE or track.waiting is None:
+    if not 0 < dt <= PAUSE or track.waiting is None or track.speeds is None:
         return CommandedSpin(sample.stamp, (roll, pitch), motors, _speeds(motors)), ()
     kept, learnt = math.exp(-dt / limits.memory), -math.expm1(-dt / limits.learns)
-    speeds = turned.after(track.speeds or _speeds(track.waiting), track.waiting, dt, limits.late)
+    speeds = turned.after(track.speeds, track.waiting, dt, limits.late)
     (a, b), (c, d) = turned.by_rotors(speeds), turned.by_motion(sample)
     x = roll - track.rates[0] - (a + c) * dt
     y = pitch - track.rates[1] - (b + d) * dt

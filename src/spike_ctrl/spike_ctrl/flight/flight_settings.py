@@ -140,7 +140,7 @@ def settings_for(
             turn=TurnLimits(fastest=airframe.max_rates if rates else None),
             envelope=Envelope.of(airframe.thrust_to_weight),
             farewell=0.0 if rates else FAREWELL,
-            spin=SpinLimits(None if rates else Turned.of(airframe)),
+            spin=SpinLimits(None if rates else Turned(airframe)),
             ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
         )
     except CageError as error:

@@ -81,9 +81,7 @@ class LadderLimits:
     stream_lead: float = within(0.5, 0.1, 10.0)  # commands are sent for so long before OFFBOARD is asked for
     ask_again: float = within(0.5, 0.05, 10.0)
     ask_to_take_over: float = within(0.2, 0.05, 10.0)  # for HOLD and LAND: a request may be lost, and until then others fly
-    deaf: float = within(
-        0.12, 0.01, 2.0
-    )  # an autopilot that flies none of the motor commands has not heard the request then
+    deaf: float = within(0.12, 0.01, 2.0)  # an autopilot that flies no motor command has not heard the request by then
     mode_timeout: float = within(2.5, 0.1, 30.0)  # a heartbeat, once a second, may be late
     arm_timeout: float = within(10.0, 0.5, 120.0)
     spool_up: float = within(1.0, 0.0, 10.0)  # COM_SPOOLUP_TIME
