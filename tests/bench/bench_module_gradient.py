@@ -25,7 +25,7 @@ from spike_ctrl.sim.randomisation import MAX_DELAY
 from spike_ctrl.snn.network import SpikingNetwork
 
 VEHICLES, STEPS, SLOPE = 64, 25, 2.0
-OBJECTIVE = Objective(*map(np.float32, (1.0, 0.1, 0.25, 0.14, 0.5, 2.0, 0.3, 0.5, 0.7, 1.0, 0.8, 0.3, 0.98, 5.0)))
+OBJECTIVE = Objective(*map(np.float32, (1.0, 0.1, 0.25, 0.14, 0.5, 2.0, 0.3, 0.5, 0.7, 1.0, 0.8, 0.0, 8.0, 0.3, 0.98, 5.0)))
 AIRFRAMES = {"motors": "crazyflie", "rates": "sih_quadx"}
 
 

@@ -35,6 +35,8 @@ OBJECTIVE = Objective(
     haste_at=0.7,
     lean=1.0,
     upright=0.8,
+    spin=0.2,
+    spin_at=1.5,
     change=0.3,
     decay=1.0,
     limit=1e9,
@@ -132,6 +134,7 @@ class Segment:
                 + objective.wall * (p.abs() - objective.wall_at).clamp(min=0).square().sum()
                 + objective.haste * (speed - objective.haste_at).clamp(min=0).square().sum()
                 + objective.lean * (objective.upright - rotation(q)[:, 2, 2]).clamp(min=0).square().sum()
+                + objective.spin * (state[:, 10:13].norm(dim=-1) - objective.spin_at).clamp(min=0).square().sum()
                 + objective.change * (commands[-1] - commands[-2]).square().sum()
             )
         cost.backward()

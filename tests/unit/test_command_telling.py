@@ -54,10 +54,11 @@ def test_the_layer_hears_the_smallest_change_of_its_spikes_that_gives_what_was_c
     told = policy.told(state, own, commanded)
     change = np.linalg.lstsq(output.astype(float), np.arctanh(commanded) - np.arctanh(own), rcond=None)[0]
     current = recurrent[:, -128:].astype(float) @ change
-    heard = beta * (told.membrane - state.membrane)[128:]
+    first = policy.sizes[1]
+    heard = beta * (told.membrane - state.membrane)[first:]
     keeps = beta > 1e-3
     assert keeps.sum() > 100 and heard[keeps] == pytest.approx(current[keeps], abs=1e-5)
-    assert not heard[~keeps].any() and not told.membrane[:128].any() and np.array_equal(told.spike, state.spike)
+    assert not heard[~keeps].any() and not told.membrane[:first].any() and np.array_equal(told.spike, state.spike)
 
 
 def test_what_it_commanded_itself_is_no_news_and_one_vehicle_is_told_as_a_batch_is(policy):

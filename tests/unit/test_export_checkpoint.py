@@ -14,7 +14,7 @@ ANY, ANY_RATES = (str(resources.folder("models") / f"{name}.safetensors") for na
 def test_the_same_weights_are_admitted_for_the_airframe_and_for_no_other(tmp_path, capsys):
     made, craft = tmp_path / "mine.safetensors", airframe.load("crazyflie")
     assert main(["export", ANY, "--to", "checkpoint", "--airframe", "crazyflie", "-o", str(made)]) == 0
-    assert "crazyflie, motors, 100 Hz, 18-128-128-4" in capsys.readouterr().out
+    assert "crazyflie, motors, 100 Hz, 18-256-128-4" in capsys.readouterr().out
     before, after = checkpoint.load(ANY), checkpoint.load(made, expect={"airframe_hash": craft.hash})
     assert all(np.array_equal(after.weights[name], weight) for name, weight in before.weights.items())
     assert after.manifest.evaluation["frozen"]["columns"]["1.5m_start"]["survival"] > 0.98
@@ -26,7 +26,12 @@ def test_the_same_weights_are_admitted_for_the_airframe_and_for_no_other(tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([ANY, "--airframe", "crazyflie_real"], "airframe crazyflie_real: thrust_to_weight: found 1.36, wanted 1.5 to 5"),
+        ([ANY, "--airframe", "laden.yaml"], "airframe crazyflie: thrust_to_weight: found 1.18, wanted 1.3 to 5"),
+        (
+            [ANY, "--airframe", "crazyflie", "--recipe", "strong.yaml"],
+            "airframe crazyflie: thrust_to_weight: found 1.96, wanted 3 to 5",
+        ),
+        ([ANY, "--airframe", "crazyflie", "--recipe", "default"], "recipe 'default': its task draws no airframes"),
         ([ANY, "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
         (
             [ANY, "--airframe", "turned.yaml"],
@@ -46,6 +51,8 @@ def test_what_it_does_not_know_is_refused_in_words_and_nothing_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     plain = resources.find("config", "airframes/crazyflie.yaml").read_text()
+    (tmp_path / "laden.yaml").write_text(plain.replace("mass: 0.027 kg", "mass: 0.045 kg"))
+    (tmp_path / "strong.yaml").write_text("name: mine\nbase: any_quad\ntask: {airframes: {thrust_to_weight: [3, 5]}}\n")
     (tmp_path / "turned.yaml").write_text(plain.replace("rotor_spin: -1 1 -1 1 1", "rotor_spin: 1 -1 1 -1 1"))
     quick = resources.find("config", "airframes/racer.yaml").read_text()
     (tmp_path / "quick.yaml").write_text(quick.replace("max_rates: 3.84 3.84 3.49", "max_rates: 27 27 17"))

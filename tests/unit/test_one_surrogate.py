@@ -75,7 +75,7 @@ def fused():
     return gradients()
 
 
-objective = Objective(*(np.float32(x) for x in (1, 0.1, 0.25, 0.14, 0.5, 2, 0.3, 0.5, 0.7, 1, 0.8, 0.3, 1, 1e9)))
+objective = Objective(*(np.float32(x) for x in (1, 0.1, 0.25, 0.14, 0.5, 2, 0.3, 0.5, 0.7, 1, 0.8, 0.2, 1.5, 0.3, 1, 1e9)))
 environment = Environment(craft, LANES)
 environment.reset(seed=0)
 nothing = [np.zeros((STEPS, rows, LANES), np.float32) for rows in (4, 18, 3)]

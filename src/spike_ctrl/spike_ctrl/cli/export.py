@@ -25,6 +25,7 @@ spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir -o policy.nir
 spike-ctrl export models/crazyflie_hard_reset.safetensors --to nir --for snntorch --readers -o policy.nir
 spike-ctrl export models/crazyflie.safetensors --to onnx -o policy.onnx
 spike-ctrl export models/any_quad.safetensors --to checkpoint --airframe my_quad.yaml -o my_quad.safetensors
+spike-ctrl export mine.safetensors --to checkpoint --recipe mine.yaml --airframe my_quad.yaml -o my_quad.safetensors
 """
 FORMATS = ("c", "checkpoint", "crazyflie", "nir", "onnx")
 READERS = ("norse", "sinabs", "snntorch", "spikingjelly")
@@ -35,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("-o", "--output", type=Path, required=True, help="c, crazyflie: the folder; else the file")
     parser.add_argument("--airframe", help="checkpoint: the airframe that is to be flown, a name or a path to a YAML file")
+    parser.add_argument("--recipe", help="checkpoint: it was trained by; a name or a path (default: as the model says)")
     parser.add_argument("--weights", choices=("float32", "int8"), help="in C: type of the weights (default: float32)")
     parser.add_argument("--state", choices=("int16", "int32"), help="int8 weights: type of a membrane (default: int32)")
     parser.add_argument("--prefix", help="c: begins all names of files, functions and constants (default: policy)")
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     in_c = ("c", "crazyflie")
     belongs = {
         "airframe": ("checkpoint",),
+        "recipe": ("checkpoint",),
         "weights": in_c,
         "state": in_c,
         "prefix": ("c",),
@@ -234,10 +237,11 @@ def _to_checkpoint(options, found) -> int:
     from spike_ctrl.policy import checkpoint
 
     about, craft = found.manifest, airframe.load(options.airframe)
-    ranges = recipes.find(about.recipe).task.airframes if about.recipe else None
+    name = options.recipe or about.recipe
+    ranges = recipes.find(name).task.airframes if name else None
     if ranges is None:
         only = f"its task draws no airframes: the policy knows {about.contract.airframe} alone"
-        raise UsageError(f"{options.model}: recipe '{about.recipe}': {only}, wanted a policy such as any_quad")
+        raise UsageError(f"{options.model}: recipe '{name}': {only}, wanted a policy such as any_quad")
     carrier = airframe.load(about.contract.airframe)
     for_airframe.require_drawable(found, craft, carrier, ranges)
     print(f"evaluating on 1024 starts of {craft.name} ...", flush=True)

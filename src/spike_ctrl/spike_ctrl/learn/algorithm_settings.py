@@ -91,6 +91,7 @@ class ModelGradientSettings:
     vehicles: int = within(64, TILE, 8192)  # per update, in multiples of TILE
     pool: int = within(512, TILE, 65536)  # vehicles that take turns
     segment: int = within(100, 2, 1000)  # steps
+    shadow: float = within(0.0, 0.0, 1.0)  # share of the episodes that begin with a hand-over: see `shadow_start`
     episode_segments: int = within(2, 1, 1000)
     box: float = within(4.0, 0.1, 100.0)  # m; who is outside at the end of a segment starts anew
     noise: float = within(0.02, 0.0, 2.0)
@@ -102,6 +103,8 @@ class ModelGradientSettings:
     haste_at: float = within(2.5, 0.0, 100.0)  # m/s
     lean: float = within(0.0, 0.0, 1e3)
     lean_at: float = within(0.6, 0.0, math.pi)  # rad
+    spin: float = within(0.0, 0.0, 1e3)
+    spin_at: float = within(8.0, 0.0, 100.0)  # rad/s
     change: float = within(0.3, 0.0, 1e3)
     decay: float = within(0.98, 0.0, 1.0)  # of the state's gradient, per step
     limit: float = within(1e6, 1e-3, 1e9)  # of its norm, vehicle by vehicle

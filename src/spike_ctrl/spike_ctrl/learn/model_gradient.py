@@ -7,7 +7,7 @@ move; the policy is told of their velocity as it is in flight, PREVIEW seconds a
 
     cost = - reward (with `position` times its weight, linear from the distance `far` on)
            + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2
-           + lean max(0, cos lean_at - cos tilt)^2 + change |u_t - u_{t-1}|^2
+           + lean max(0, cos lean_at - cos tilt)^2 + spin max(0, |rates| - spin_at)^2 + change |u_t - u_{t-1}|^2
 
 The spiking network is flown by a kernel of its own, `closed_loop_kernel`; any other module by `module_gradient`, where
 torch differentiates the network.
@@ -35,14 +35,16 @@ from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.closed_loop_kernel import Sight
+from spike_ctrl.learn.shadow_start import PLANT, SHADOW, after_shadow, held
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.tile_network import NetworkArrays
 from spike_ctrl.policy import voltage_input
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim import airframe_sampler, dynamics, rate_loop
 from spike_ctrl.sim.block_step import motion
-from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, EPISODE, STATE_ROWS
+from spike_ctrl.sim.dynamics import DEAD_TIME, DELAY, EARLIER, EPISODE, HOVER, ROTORS, STATE_ROWS, VOLTAGE
 from spike_ctrl.sim.environment import RATE_HZ, require_short_delays
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.observation import NOISE
@@ -98,6 +100,10 @@ class ModelGradient:
         self._fused = self.fuses and isinstance(actor, SpikingNetwork)
         if self._fused and actor.neuron.detach_reset:
             raise ValueError("network.detach_reset: found true, wanted false for model_gradient")
+        hears = self._fused and actor.neuron.recurrent and not recipe.network.voltage
+        if s.shadow and not (hears and airframe.action_layout == "motors"):
+            wanted = "wanted 0 but for a recurrent spiking network that commands motors and sees no voltage"
+            raise ValueError(f"model_gradient.shadow: found {s.shadow:g}, {wanted}")
         self.settings, self.recipe, self.airframe, self.actor, self.seed = s, recipe, airframe, actor, seed
         self.optimiser = torch.optim.Adam(actor.parameters(), betas=(0.9, 0.99), foreach=True)
         self.random = np.random.default_rng([seed, 3])
@@ -275,9 +281,12 @@ class ModelGradient:
                 vehicle = index * self.size + int(n)
                 drawn = airframe_sampler.draw_vehicle(ranges, self.airframe, self.seed, vehicle, int(numbers[n]))
                 airframe_sampler.put(tile.buffer, n, drawn, self.airframe)
-        held = min(self.received, STARTS)
+        known = min(self.received, STARTS)
         state = dynamics.read(tile.buffer, STATE_ROWS, self.size)
-        state[who] = self.starts[self.random.integers(0, held, int(who.sum()))]
+        state[who] = self.starts[self.random.integers(0, known, int(who.sum()))]
+        handed = self.settings.shadow > 0 and who.any() and self.random.random() < self.settings.shadow
+        if handed:
+            state[who, 3:] = held(dynamics.read(tile.buffer, PLANT, self.size)[who], dynamics.geometry(self.airframe))
         dynamics.write(tile.buffer, STATE_ROWS, state)
         rate_loop.begin_some(tile.buffer, who)
         if (extension := self._motion.extension) is not None:
@@ -292,6 +301,28 @@ class ModelGradient:
             tile.memory = detach(restart(self.actor, tile.memory, torch.from_numpy(who)))
         tile.command[:, :, who] = self._rest
         tile.flown[who] = 0
+        if handed:
+            self._hand_over(tile, who)
+
+    def _hand_over(self, tile: VehicleTile, who: np.ndarray) -> None:
+        """Another has held the vehicles `who` in their hover for long, and the policy was in shadow."""
+        state = dynamics.read(tile.buffer, STATE_ROWS, self.size)[who]
+        command = state[:, ROTORS:]
+        if (battery := self.airframe.battery) is not None:
+            command = command / battery.factor(dynamics.read(tile.buffer, VOLTAGE, self.size)[who, None])
+            command = command.clip(0, 1).astype(np.float32)
+        if self._motion.extension is not None:
+            earlier = dynamics.read(tile.buffer, slice(EARLIER, HOVER), self.size)
+            earlier[who] = np.tile(command, dynamics.HISTORY)
+            dynamics.write(tile.buffer, slice(EARLIER, HOVER), earlier)
+        rotation = Rotation.from_quat(state[:, 3:7]).as_matrix().reshape(-1, 9)
+        seen = np.concatenate([state[:, :3], rotation, state[:, 7:13]], axis=1).T
+        noise = self._noise_scale * NOISE[:, None] * self.random.standard_normal((SHADOW, *seen.shape), dtype=np.float32)
+        policy = SpikingPolicy(self.actor.weights(), self.actor.neuron)
+        policy.learns_plant = True
+        told = np.broadcast_to(command.T, (SHADOW, *command.T.shape))
+        tile.membrane[:, who], tile.spike[:, who] = after_shadow(policy, (seen + noise).astype(np.float32), told)
+        tile.command[:, :, who] = command.T
 
     def _objective(self, progress: float) -> Objective:
         s = self.settings

@@ -4,7 +4,7 @@ The cost of step t is that of the state it led to and of its command u_t:
 
     position |p|^2 (linear in |p| from `far` on) + velocity |v|^2 + attitude |angle|^2 + action |u - rest|^2
     + wall sum_i max(0, |p_i| - wall_at)^2 + haste max(0, |v| - haste_at)^2 + lean max(0, upright - z)^2
-    + change |u_t - u_{t-1}|^2
+    + spin max(0, |rates| - spin_at)^2 + change |u_t - u_{t-1}|^2
 
 p and v are relative to the set-point, which may move; z is the cosine of the tilt. On its way back through the flight
 the gradient with respect to a vehicle's state is restrained at each step (`decay`, `limit`).
@@ -20,7 +20,7 @@ import numpy as np
 from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import inlined, kernel
 from spike_ctrl.sim.block_step import BLOCKWISE, STATE_SIZE
-from spike_ctrl.sim.dynamics import AT, LANES, QUATERNION, ROWS, VELOCITY
+from spike_ctrl.sim.dynamics import AT, LANES, QUATERNION, RATES, ROWS, VELOCITY
 from spike_ctrl.sim.dynamics_adjoint import ADJOINT_ROWS, LOOP, errors_adjoint_lane
 from spike_ctrl.sim.observation import observe_lane
 from spike_ctrl.sim.reward import costs
@@ -42,6 +42,8 @@ class Objective(NamedTuple):
     haste_at: float  # m/s
     lean: float
     upright: float
+    spin: float
+    spin_at: float  # rad/s
     change: float
     decay: float  # of the gradient with respect to the state, per step
     limit: float  # of its norm, vehicle by vehicle
@@ -93,6 +95,13 @@ def _lean_over(buffer: Floats, lane: Number, upright: Number) -> Number:
     return _over(upright - _ONE + _TWO * (qx * qx + qy * qy), _ZERO)
 
 
+@inlined
+def _rate(buffer: Floats, lane: Number) -> Number:
+    """Norm of the body rates, rad/s."""
+    x, y, z = buffer[lane + AT[RATES]], buffer[lane + AT[RATES + 1]], buffer[lane + AT[RATES + 2]]
+    return math.sqrt(x * x + y * y + z * z)
+
+
 @kernel(**BLOCKWISE)
 def cost(
     buffer: Floats, course: Floats, tick: Number, command: Floats, before: Floats, rest: Number, objective: Objective
@@ -107,6 +116,7 @@ def cost(
         total += objective.velocity * velocity + objective.attitude * attitude + objective.action * action
         total += objective.haste * _over(speed, objective.haste_at) ** 2
         total += objective.lean * _lean_over(buffer, lane, objective.upright) ** 2
+        total += objective.spin * _over(_rate(buffer, lane), objective.spin_at) ** 2
         for i in range(3):
             total += objective.wall * _beyond(buffer[lane + AT[i]], objective.wall_at) ** 2
         for i in range(4):
@@ -125,6 +135,10 @@ def _add_gradient_lane(buffer: Floats, lane: Number, adjoint: Floats, at: Number
     weight = np.float32(8.0) * objective.lean * _lean_over(buffer, lane, objective.upright)
     adjoint[at + AT[QUATERNION]] += weight * buffer[lane + AT[QUATERNION]]
     adjoint[at + AT[QUATERNION + 1]] += weight * buffer[lane + AT[QUATERNION + 1]]
+    rate = _rate(buffer, lane)
+    spin = _TWO * objective.spin * (_ONE - objective.spin_at / rate) if rate > objective.spin_at else _ZERO
+    for i in range(3):
+        adjoint[at + AT[RATES + i]] += spin * buffer[lane + AT[RATES + i]]
 
 
 @kernel(**BLOCKWISE)
