@@ -89,7 +89,7 @@ def learner(shadow, recurrent=True, seed=0):
 
 
 def test_a_vehicle_that_is_held_stays_where_it_is():
-    """By the simulator, whose steps `held` does not know: 64 drawn quadrotors under steady forces and torques, for half a second."""
+    """By the simulator, whose steps `held` does not know: 64 drawn quadrotors, steadily pushed, for half a second."""
     craft = airframe.load("any_quad")
     environment = Environment(craft, 64, Task(box=1e3, airframes=AirframeRanges(dead_time=(0, 0), charge=(0.75, 0.75))))
     environment.reset(seed=5)

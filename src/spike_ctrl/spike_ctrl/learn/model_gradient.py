@@ -35,10 +35,10 @@ from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.closed_loop_kernel import Sight
-from spike_ctrl.learn.shadow_start import PLANT, SHADOW, after_shadow, held
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
 from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.learn.shadow_start import PLANT, SHADOW, after_shadow, held
 from spike_ctrl.learn.tile_network import NetworkArrays
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
