@@ -111,7 +111,7 @@ class Asked(FlightCore):
         self.requests.append(Request.ENGAGE)
 
 
-def flight(exported, told, seed=0, record=None, seconds=4.0):
+def flight(exported, told, seed=2, record=None, seconds=4.0):
     who, settings = campaign.competitors(exported)
     assert who.told
     calm = Scenario(seed, "none", (1.0, 1.0, 1.0), 0.0, 0.5, (0.0,) * 3, (0.0, 0.0, 1.5), "hover", (), (), seconds)

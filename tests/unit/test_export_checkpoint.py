@@ -29,7 +29,7 @@ def test_the_same_weights_are_admitted_for_the_airframe_and_for_no_other(tmp_pat
         ([ANY, "--airframe", "laden.yaml"], "airframe crazyflie: thrust_to_weight: found 1.18, wanted 1.3 to 5"),
         (
             [ANY, "--airframe", "crazyflie", "--recipe", "strong.yaml"],
-            "airframe crazyflie: thrust_to_weight: found 1.96, wanted 3 to 5",
+            "airframe crazyflie: thrust_to_weight: found 1.97, wanted 3 to 5",
         ),
         ([ANY, "--airframe", "crazyflie", "--recipe", "default"], "recipe 'default': its task draws no airframes"),
         ([ANY, "--airframe", "sih_quadx"], "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'"),
