@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from spike_ctrl.airframe import GRAVITY, Airframe
-from spike_ctrl.sim.airframe_sampler import AirframeRanges, DrawnVehicle, sides
+from spike_ctrl.sim.airframe_sampler import FASTEST, AirframeRanges, DrawnVehicle, sides
 
-FASTEST = 1.25  # highest normalised rotor speed: a full battery turns rotors faster than 1
 _CRAZYFLIE = {"mass": 0.0306, "x": 0.028, "inertia": (9.416556729130406e-6, 9.644051701582312e-6, 1.745951732253285e-5)}
 _CURVE = np.array((0.00352526, 0.01437313, 0.09223048))  # of the Crazyflie in l2f, N
 

@@ -63,7 +63,7 @@ class L2fEnvironment(Environment):
         battery = self.airframe.battery if self._drawn is None else None
         if battery is not None:
             set_point = battery.factor(self.read(dynamics.VOLTAGE))[:, None] * set_point
-        given = (set_point * (2 / l2f_airframes.FASTEST) - 1).tolist()
+        given = (set_point * (2 / airframe_sampler.FASTEST) - 1).tolist()
         fly, about = self._l2f.step, (self._device, self._world)
         for n, (before, state) in enumerate(zip(self._before, self._states, strict=True)):
             before.assign(state)

@@ -294,8 +294,7 @@ class ModelGradient:
         tile.courses.restart(who, self.settings.set_point, self.random)
         if tile.errors:
             tile.errors.begin(who, self.random)
-            rotation = Rotation.from_quat(state[who, 3:7]).as_matrix().reshape(-1, 9)
-            tile.seen[:, :, who] = np.concatenate([state[who, :3], rotation, state[who, 7:13]], axis=1).T
+            tile.seen[:, :, who] = _seen(state[who])
         tile.membrane[:, who] = tile.spike[:, who] = 0
         if not self._fused:
             tile.memory = detach(restart(self.actor, tile.memory, torch.from_numpy(who)))
@@ -315,8 +314,7 @@ class ModelGradient:
             earlier = dynamics.read(tile.buffer, slice(EARLIER, HOVER), self.size)
             earlier[who] = np.tile(command, dynamics.HISTORY)
             dynamics.write(tile.buffer, slice(EARLIER, HOVER), earlier)
-        rotation = Rotation.from_quat(state[:, 3:7]).as_matrix().reshape(-1, 9)
-        seen = np.concatenate([state[:, :3], rotation, state[:, 7:13]], axis=1).T
+        seen = _seen(state)
         noise = self._noise_scale * NOISE[:, None] * self.random.standard_normal((SHADOW, *seen.shape), dtype=np.float32)
         policy = SpikingPolicy(self.actor.weights(), self.actor.neuron)
         policy.learns_plant = True
@@ -359,6 +357,12 @@ def _volts(airframe: Airframe) -> tuple[np.float32, np.float32]:
     """(middle, 1 / span) of what a policy sees of the voltage."""
     seen = voltage_input.of_airframe(airframe)
     return np.float32(seen.middle), np.float32(1 / seen.span)
+
+
+def _seen(state: np.ndarray) -> np.ndarray:
+    """The observations [18, N] of states (N, 17) whose set-points are at the origin, with a yaw of 0."""
+    rotation = Rotation.from_quat(state[:, 3:7]).as_matrix().reshape(-1, 9)
+    return np.concatenate([state[:, :3], rotation, state[:, 7:13]], axis=1).T
 
 
 def cosine(progress: float) -> float:

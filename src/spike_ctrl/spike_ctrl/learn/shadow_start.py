@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.policy.numpy_runtime import PolicyState, SpikingPolicy
+from spike_ctrl.sim.airframe_sampler import FASTEST
 from spike_ctrl.sim.dynamics import FORCE, INERTIA, LAG_UP, MASS, MOMENT, TARGET, THRUST, TORQUE
 
-FASTEST = 1.25  # normalised speed of a rotor on a full battery
 SHADOW = 80  # control steps that the policy has been in shadow
 PLANT = slice(MASS, TARGET)  # the rows of `dynamics` that tell how a vehicle hovers
 _ROWS = {

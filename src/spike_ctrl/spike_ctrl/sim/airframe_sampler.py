@@ -30,6 +30,7 @@ from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe, AirframeError
 from spike_ctrl.sim import dynamics, loop_sampler
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
 
+FASTEST = 1.25  # highest normalised rotor speed: a full battery turns rotors faster than 1
 ROUNDING = 1e-3  # by how much a figure of a described airframe may be beyond a range
 
 
