@@ -172,6 +172,46 @@ def test_a_successor_flies_in_shadow_and_then_takes_over_with_its_own_state():
     np.testing.assert_array_equal(answer.action, flight.fresh(WARM_UP + 1, other))
 
 
+class Watched:
+    """A policy that tells when it steps."""
+
+    def __init__(self, policy, name, steps):
+        self.policy, self.name, self.steps = policy, name, steps
+
+    def __getattr__(self, name):
+        return getattr(self.policy, name)
+
+    def step(self, observation, state):
+        self.steps.append(self.name)
+        return self.policy.step(observation, state)
+
+
+@pytest.mark.parametrize("by_hand", [True, False], ids=["once the answer is out", "by the next step"])
+def test_the_answer_waits_for_no_shadow_and_each_shadow_sees_each_state_once(by_hand):
+    steps, pilot, seen = [], Pilot(WARM_UP, judged=True), np.zeros((N, 18), np.float32)
+    old, new = (Flown(name, Watched(a_policy(seed), name, steps), seed, 0.01) for seed, name in enumerate(("old", "new")))
+    pilot.take(old)
+    pilot.warm(new)
+
+    def step(tick):
+        before = len(steps)
+        pilot.step(tick, ALL if tick == 1 else NONE, seen, lockstep=False, now=tick / 100)
+        if not by_hand:
+            return steps[before:]
+        answered = steps[before:]
+        pilot.fly_shadows()
+        pilot.fly_shadows()
+        return answered
+
+    flown = [step(tick) for tick in range(1, WARM_UP + 3)]
+    assert flown == [["old"]] * len(flown) if by_hand else [["old"], *[["new", "old"]] * (len(flown) - 1)]
+    assert pilot.accept("new", 1)
+    assert step(WARM_UP + 3)[-1] == "new"
+    assert step(WARM_UP + 4)[-1] == "new" and pilot.predecessor is old
+    pilot.fly_shadows()
+    assert steps.count("old") == steps.count("new") == WARM_UP + 4
+
+
 def test_a_gap_starts_the_warm_up_of_a_successor_anew():
     flight, other = Flight(), a_policy(2)
     flight.step(ALL)

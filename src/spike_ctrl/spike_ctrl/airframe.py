@@ -121,8 +121,8 @@ class Airframe:
         """
         return load(source)
 
-    def thrust(self, speed: float) -> float:
-        """Thrust of one rotor (N) at normalised speed `speed` in [0, 1]."""
+    def thrust(self, speed: Any) -> Any:
+        """Thrust of one rotor (N) at normalised speed `speed` in [0, 1], number or array."""
         c0, c1, c2 = self.thrust_curve
         return c0 + c1 * speed + c2 * speed * speed
 
@@ -134,7 +134,7 @@ class Airframe:
     @property
     def thrust_to_weight(self) -> float:
         """Thrust of four rotors at full speed over the weight."""
-        return 4 * self.thrust(1.0) / (self.mass * GRAVITY)
+        return float(4 * self.thrust(1.0) / (self.mass * GRAVITY))
 
     @property
     def hash(self) -> str:

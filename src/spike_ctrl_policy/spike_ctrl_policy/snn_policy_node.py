@@ -164,6 +164,7 @@ class SnnPolicy(LifecycleNode):
         self.step_times.add(self.inference)
         if found.commands:
             self.command(message, found.action)
+        self.pilot.fly_shadows()
         if self.successor is not None:
             self.successor.show(message)
         if found.action is not None:

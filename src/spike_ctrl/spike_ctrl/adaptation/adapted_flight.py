@@ -13,15 +13,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files import named_object
+from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.adaptation import fine_tuning
 from spike_ctrl.adaptation.adapter import Adapter
 from spike_ctrl.adaptation.fine_tuning import FineTuningError
 from spike_ctrl.adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl.adaptation.plant_estimate import PlantEstimate
-from spike_ctrl.airframe import GRAVITY, Airframe
+from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
+from spike_ctrl.control.guide_protocol import METHODS, Guide
+from spike_ctrl.control.incremental_guide import IncrementalGuide
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -38,7 +43,6 @@ CHANGES = {"payload": ("heavier", 0.3), "trim": ("moment", 15.0), "weak": ("weak
 SEVERE = {
     "payload60": ("heavier", 0.6), "weak40": ("weaker", 0.4), "wind5": ("gust", 5.0), "trim30": ("moment", 30.0),
 }  # fmt: skip
-FLYING = ("adapted", "policy", "guide")
 LOOK = 0.25  # s between two looks at the estimate
 TAKES = 2.0  # s of flight that tuning and rehearsals take, on a core of their own at the lowest priority
 LEARNING_TAKES = 15.0  # s: the same of learning from the transitions
@@ -155,7 +159,7 @@ class AdaptedFlight(FlightCore):
 
 
 class GuidedFlight(FlightCore):
-    """The guide flies, with its integral action, and the policy never does."""
+    """The guide flies, and the policy never does."""
 
     def _engage(self) -> None:
         pass
@@ -182,7 +186,10 @@ def draw(change: str, seed: int, noise: float, craft: Airframe) -> Scenario:
 def fly(
     change: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes, flying: Sequence[str]
 ) -> list[ChangedFlight]:
-    """The flight of `draw` by each of `flying`, and what became of it. data: the policy's checkpoint."""
+    """The flight of `draw` by each of `flying`, and what became of it. data: the policy's checkpoint.
+
+    flying: adapted, policy, guide, indi, or the name of a guide's class. Raises UsageError.
+    """
     scenario = draw(change, seed, noise, who.airframe)
     still = scenario._replace(faults=())
     found = []
@@ -193,10 +200,24 @@ def fly(
             found.append(measure(change, "adapted", adapted, twin, policy))
         if "policy" in flying:
             found.append(measure(change, "policy", policy, twin, policy))
-    if "guide" in flying:
-        guide, twin = (_flown(GuidedFlight(one, who, settings)) for one in (scenario, still))
-        found.append(measure(change, "guide", guide, twin, guide))
+    for name in flying:
+        if name not in ("adapted", "policy"):
+            led = who if name == "guide" else who._replace(guide=make_guide(name, who.airframe, settings))
+            guide, twin = (_flown(GuidedFlight(one, led, settings)) for one in (scenario, still))
+            found.append(measure(change, name, guide, twin, guide))
     return found
+
+
+def make_guide(name: str, airframe: Airframe, settings: FlightSettings) -> Guide:
+    """INDI's guide, or that of the class `module:Name`. Raises UsageError where it cannot be made."""
+    if name == "indi":
+        return IncrementalGuide(airframe, rate_hz=1.0 / settings.state.period)
+    try:
+        guide = NamedObject(name).make("--who", UsageError, airframe)
+    except AirframeError as error:
+        raise UsageError(f"--who: {name}: {error}") from None
+    named_object.require(guide, METHODS, "--who", name, UsageError)
+    return guide  # type: ignore[no-any-return]
 
 
 def _flown(core: FlightCore) -> FlightCore:
@@ -236,7 +257,7 @@ def measure(change: str, flying: str, core: FlightCore, twin: FlightCore, policy
     worse = sum(error(path, when, end) > error(plain, when, end) + WORSE for when in kept)
     low, top = core.settings.cage.low, core.settings.cage.high
     left = max(max(max(a - p, p - b) for p, a, b in zip(step.position, low, top, strict=True)) for step in core.steps)
-    wanted = Rung.GUIDE if flying == "guide" else Rung.SNN
+    wanted = Rung.SNN if flying in ("adapted", "policy") else Rung.GUIDE
     lost = next((why for when, rung, why in core.moves if rung is not wanted and when > 1.0), "")
     return ChangedFlight(
         change, flying, core.scenario.seed, before, worst, after, fell if fell <= 10.0 else math.inf,

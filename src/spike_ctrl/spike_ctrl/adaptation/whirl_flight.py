@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.adaptation.adapted_flight import AdaptedFlight, GuidedFlight, draw
+from spike_ctrl.adaptation.adapted_flight import AdaptedFlight, GuidedFlight, draw, make_guide
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
 SIZE, LASTS, SPAN = 4.0, 60.0, 10.0  # m/s^2 at the radius where it is fastest; s; s of a mean
-FLYING = ("learning", "adapted", "policy", "guide")
+FLYING = ("learning", "adapted", "policy", "guide", "indi")
 
 
 class WhirlFlight(NamedTuple):
@@ -44,8 +44,11 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
     scenario = calm._replace(faults=(fault,), duration=at + LASTS)
     if flying in ("learning", "adapted"):
         core: FlightCore = AdaptedFlight(scenario, who, settings, data, learns=flying == "learning")
+    elif flying == "policy":
+        core = FlightCore(scenario, who, settings)
     else:
-        core = (GuidedFlight if flying == "guide" else FlightCore)(scenario, who, settings)
+        led = who if flying == "guide" else who._replace(guide=make_guide(flying, who.airframe, settings))
+        core = GuidedFlight(scenario, led, settings)
     core.fly()
     time = np.array([step.time for step in core.steps]) - at
     distance = np.array([math.dist(step.position, step.wanted) for step in core.steps])
@@ -56,7 +59,7 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
 
     texts = [event for event in core.events if " kept: " in event.text or " rolled back to " in event.text]
     told = sorted((*getattr(core, "told", []), *texts), key=lambda event: event.time)
-    wanted = Rung.GUIDE if flying == "guide" else Rung.SNN
+    wanted = Rung.GUIDE if flying in ("guide", "indi") else Rung.SNN
     return WhirlFlight(
         flying,
         seed,

@@ -21,7 +21,7 @@ from spike_ctrl.certification.operator_tampering import OperatorTampering
 from spike_ctrl.certification.plant_tampering import PlantTampering
 from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
-from spike_ctrl.control.geometric_guide import GeometricGuide
+from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
@@ -68,7 +68,7 @@ class Competitors(NamedTuple):
 
     name: str
     policy: Policy
-    guide: GeometricGuide
+    guide: Guide
     airframe: Airframe
     told: bool = False
 
@@ -275,6 +275,7 @@ class FlightCore:
         else:
             more = {"now": now, "voltage": self.vehicle.battery.voltage, "commanded": self.commanded}
             found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, **more)
+            self.pilot.fly_shadows()
             if not found.commands:
                 return None
             flown = self.pilot.flown

@@ -1,7 +1,8 @@
 """Fly a policy whose vehicle changes, tuned in flight or not.
 
 In virtual time the vehicle hovers; then it carries 30 % more, its thrust falls by 30 %, a moment turns it, or a wind begins.
-Three fly each change: the policy that is tuned in flight, the policy as it is, and the guide with its integral action.
+Four fly each change: the policy that is tuned in flight, the policy as it is, the guide with its integral action, and one
+that measures what disturbs it (indi: incremental nonlinear dynamic inversion). A guide of yours can fly too, by its class.
 The error by the change is the distance of the true path from that of a twin with the same noise, whose vehicle does not
 change. Flights that are in the folder are not flown again.
 Exit code 1: a flight left the cage, hit the ground, or a policy was kept though the one as it is flies better.
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spike_ctrl._files import json_lines, output_paths, ranges
+from spike_ctrl._files import json_lines, named_object, output_paths, ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl._files.time_left import time_left
@@ -30,9 +31,10 @@ spike-ctrl adapt models/sih_quadx.safetensors
 spike-ctrl adapt models/sih_quadx.safetensors --flights 100 --changes payload60 weak40 wind5
 spike-ctrl adapt models/crazyflie_robust.safetensors --changes trim trim30
 spike-ctrl adapt build/any_rates.safetensors --who policy
+spike-ctrl adapt models/crazyflie_robust.safetensors --who guide indi examples.l1_guide:L1Guide
 spike-ctrl adapt models/sih_quadx.safetensors --whirl --flights 3
 """
-FLIGHTS, WHO = "flights.jsonl", ("adapted", "policy", "guide")
+FLIGHTS, WHO = "flights.jsonl", ("adapted", "policy", "guide", "indi")
 ASKED, SEVERE = ("payload", "trim", "weak", "wind"), ("payload60", "weak40", "wind5", "trim30")
 
 
@@ -53,10 +55,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="instead: the air whirls about the set-point; one more learns from its transitions",
     )
     parser.add_argument(
-        "--who", nargs="+", choices=WHO, metavar="WHO", default=list(WHO), help=f"of {', '.join(WHO)} (default: all three)"
+        "--who",
+        nargs="+",
+        type=_pilot,
+        metavar="WHO",
+        default=list(WHO),
+        help=f"of {', '.join(WHO)}, or a guide's class, module:Name (default: the four)",
     )
     parser.add_argument("--noise", type=float, default=0.5, help="factor of the sensors' noise (default: 0.5)")
     parser.add_argument("--folder", type=Path, help="where the flights are kept (default: runs/adapt/MODEL)")
+
+
+def _pilot(text: str) -> str:
+    if text in WHO or named_object.is_name(text):
+        return text
+    raise argparse.ArgumentTypeError(f"found {text!r}, wanted {', '.join(WHO)}, or a guide's class as module:Name")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
         data = checkpoint.read(options.model)
         if "adapted" in options.who:
             require_tunable(checkpoint.loads(data), who.airframe)
+        for name in {*options.who} - {*WHO}:  # a class that cannot fly is told at once
+            adapted_flight.make_guide(name, who.airframe, settings)
     except (campaign.CampaignError, FineTuningError) as error:
         raise UsageError(str(error)) from None
     if options.whirl:
@@ -146,7 +161,7 @@ def _tell(flown: Sequence[dict]) -> int:
         bad += worse + exits + hits
         distances = (f"{distance:.3f}" for distance in (before, worst, after))
         counts = map(str, (soon, sooner, kept, back, worse, lost, exits, hits))
-        lines.append([change, flying, str(len(rows)), *distances, str(down), f"{fell:.1f}", *counts])
+        lines.append([change, flying.rpartition(":")[2], str(len(rows)), *distances, str(down), f"{fell:.1f}", *counts])
     print(text_table(lines, named=2))
     print("in m, medians; before: off the set-point; worst, after: error by the change, at most and 8 to 10 s after it")
     print("80 %: flights in which it is down by so much after 8 to 10 s; fell: until it is, for good")

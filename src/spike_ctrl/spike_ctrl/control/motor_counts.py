@@ -21,7 +21,7 @@ HALF = 32767.0  # the firmware keeps roll, pitch and yaw in 16 bits with a sign
 
 def hover(airframe: Airframe) -> float:
     """The count with which four rotors carry the weight."""
-    return FULL * airframe.mass * GRAVITY / 4 / airframe.thrust(1.0)
+    return float(FULL * airframe.mass * GRAVITY / 4 / airframe.thrust(1.0))
 
 
 def of_force(airframe: Airframe, force: Array) -> Array:

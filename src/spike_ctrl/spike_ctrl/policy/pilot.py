@@ -101,6 +101,7 @@ class Pilot:
         self._predecessor_state: Any = None
         self._predecessor_steps = 0
         self._answers: dict[tuple[str, int], NDArray[Any]] = {}  # of the last step, by name and epoch
+        self._shown: tuple[NDArray[Any] | None, NDArray[Any], bool] | None = None  # what the shadows have yet to answer
 
     def take(self, found: Flown) -> None:
         """Fly this checkpoint from the next step on, with the state as it is where it fits the new network."""
@@ -110,6 +111,7 @@ class Pilot:
 
     def warm(self, found: Flown) -> None:
         """Let this checkpoint take over after its warm-up in shadow; at once where no other flies."""
+        self.fly_shadows()
         if self.flown is None:
             self.take(found)
         else:
@@ -146,6 +148,7 @@ class Pilot:
         last state; a policy that learns its plant is told it where it was not its own; None: it is told nothing.
         """
         assert self.flown is not None
+        self.fly_shadows()
         count = np.count_nonzero(first)
         all_first, starting = count == len(first), first if count else None
         cause = "" if lockstep else self._broken(tick, len(first), all_first, now, waited)
@@ -172,13 +175,8 @@ class Pilot:
         if commanded is not None and commanded.tick == self.tick:
             self._tell(commanded)
         self._answers = {}
-        if self._returns and self.predecessor is not None:
-            self.flown, self.state = self.predecessor, self._predecessor_state
-            self.predecessor, self._returns = None, False
-        if self.successor is not None:
-            self._fly_successor(starting, observation, counts)
-        if self.predecessor is not None:
-            self._fly_predecessor(starting, observation)
+        self._take_over()
+        self._shown = starting, observation, counts
         action, after = self._stepped(self.flown, observation, starting, self.state)
         if np.count_nonzero(np.isfinite(action)) < action.size:
             return PilotAnswer(None, False, Reason.BAD_ACTION, "the network's answer is not finite")
@@ -214,34 +212,43 @@ class Pilot:
             return ""
         return f"tick {tick} waited {1e3 * waited:.0f} ms in a queue, wanted at most {1e3 * self.max_age:.0f} ms"
 
-    def _fly_successor(self, starting: NDArray[Any] | None, observation: NDArray[Any], counts: bool) -> None:
-        """One step of the checkpoint that is to take over.
+    def _take_over(self) -> None:
+        """Let the predecessor fly again, or the successor from now on, where that may be.
 
-        After its warm-up it takes over at this tick. Where successors are judged it waits to be accepted, and until then its
-        answer is the `candidate`.
+        A successor may after its warm-up; where successors are judged, once it has been accepted.
         """
-        assert self.successor is not None
-        warm = self._successor_steps >= self.warm_up
-        if not warm or (self.judged and not self._accepted):
-            policy = self.successor.policy
-            action, self._successor_state = self._stepped(self.successor, observation, starting, self._successor_state)
-            self._successor_steps += counts
-            if warm and self.judged:
-                self.candidate = Candidate(self.successor, action, policy.spike_rates(self._successor_state))
+        if self._returns and self.predecessor is not None:
+            self.flown, self.state = self.predecessor, self._predecessor_state
+            self.predecessor, self._returns = None, False
+        if self.successor is None or self._successor_steps < self.warm_up or (self.judged and not self._accepted):
             return
         if self.judged:
             self.predecessor, self._predecessor_state, self._predecessor_steps = self.flown, self.state, 0
         self.flown, self.state, self._left = self.successor, self._successor_state, 0
         self.successor, self._successor_state, self._accepted = None, None, False
 
-    def _fly_predecessor(self, starting: NDArray[Any] | None, observation: NDArray[Any]) -> None:
-        """One step of the checkpoint that flew before, so that its state is there if it has to take over again."""
-        assert self.predecessor is not None
-        self._predecessor_steps += 1
-        if self._predecessor_steps > PROBATION:
-            self.predecessor, self._predecessor_state, self._returns = None, None, False
+    def fly_shadows(self) -> None:
+        """Let successor and predecessor answer the last step's state too; it is called once the answer is on its way.
+
+        The next step does it where nobody has. A successor that is judged and has warmed up is the `candidate` then. A
+        predecessor flies on so that its state is there if it has to take over again.
+        """
+        if self._shown is None:
             return
-        _, self._predecessor_state = self._stepped(self.predecessor, observation, starting, self._predecessor_state)
+        (starting, observation, counts), self._shown = self._shown, None
+        if (flown := self.successor) is not None:
+            warm = self._successor_steps >= self.warm_up
+            action, self._successor_state = self._stepped(flown, observation, starting, self._successor_state)
+            self._successor_steps += counts
+            if warm and self.judged:
+                self.candidate = Candidate(flown, action, flown.policy.spike_rates(self._successor_state))
+        if self.predecessor is not None:
+            self._predecessor_steps += 1
+            if self._predecessor_steps > PROBATION:
+                self.predecessor, self._predecessor_state, self._returns = None, None, False
+            else:
+                stepped = self._stepped(self.predecessor, observation, starting, self._predecessor_state)
+                _, self._predecessor_state = stepped
 
     def _stepped(
         self, flown: Flown, observation: NDArray[Any], starting: NDArray[Any] | None, state: Any
