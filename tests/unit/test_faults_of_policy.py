@@ -234,6 +234,22 @@ def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
     assert CommandedBy.POLICY not in flight.commanders()
 
 
+def test_row_12_a_policy_whose_shadow_sat_at_its_limits_is_engaged_when_that_is_behind_it(Flight):
+    """One was let in after 60 such answers of 100, and taken out by its next."""
+    flight = Flight()
+    flight.take_off()
+    flight.policy = flight.guide = lambda a: a._replace(action=(a.action[0], 0.99, -0.99, 0.3 * math.sin(a.tick)))
+    flight.fly(0.5)  # they agree all the same
+    flight.policy = flight.guide = lambda a: a
+    flight.ask(Request.ENGAGE)
+    flight.stays(GUIDE, 0.4)
+    assert "50 of its last 100 answers at their limits, wanted at most 30" in flight.state.monitor.describe_agreement(
+        flight.settings.answers
+    )
+    flight.fly(1.0, until=lambda: flight.rung is SNN)
+    flight.stays(SNN, 1.0)
+
+
 @pytest.mark.parametrize(("rates", "layer"), [((0.0, 0.1), 0), ((0.2, 0.95), 1), ((NAN, 0.1), 0)])
 def test_row_13_a_layer_that_spikes_too_seldom_or_too_often_leads_to_the_guide(flight, rates, layer):
     flight.policy = lambda a: a._replace(spike_rate=rates)

@@ -23,12 +23,14 @@ _thrust = np.vectorize(action_mapping.thrust, otypes=[float])
 
 
 class IncrementalState(NamedTuple):
-    """Rotor speeds as the commands and the lag make them (N, 4), and the stages of the filters (N, STAGES, 3).
+    """rotors: speeds at the last state (N, 4), as commands and lag make them. action: since then (N, 4), its own as a rule.
 
-    velocity (m/s) and force (N) in the set-point frame, rates (rad/s) and torque (N m) in the body; NaN at the first step.
+    The rest are the stages of the filters (N, STAGES, 3): velocity (m/s) and force (N) in the set-point frame, rates (rad/s)
+    and torque (N m) in the body; NaN at the first step.
     """
 
     rotors: Array
+    action: Array
     velocity: Array
     force: Array
     rates: Array
@@ -38,8 +40,8 @@ class IncrementalState(NamedTuple):
 class IncrementalGuide:
     """A `Guide` that needs nothing privileged, for both layouts; with `rates` the autopilot's loop sees to the torque.
 
-    It has to see every step that is flown, by its own commands. airframe: an `Airframe`, its name or its file's path.
-    cutoff: of the filters, Hz. Raises AirframeError.
+    It has to see every step that is flown. Where another commands, the action in the state has to be that one's.
+    airframe: an `Airframe`, its name or its file's path. cutoff: of the filters, Hz. Raises AirframeError.
 
     >>> guide = IncrementalGuide("crazyflie")
     >>> level = np.float32([[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]])  # at rest on the set-point
@@ -61,7 +63,8 @@ class IncrementalGuide:
     def initial_state(self, vehicles: int) -> IncrementalState:
         """Rotors at hover, and nothing measured."""
         unmeasured = (np.full((vehicles, STAGES, 3), np.nan) for _ in range(4))
-        return IncrementalState(np.full((vehicles, 4), self.airframe.hover), *unmeasured)
+        action = np.full((vehicles, 4), action_mapping.at_hover(self.airframe))
+        return IncrementalState(np.full((vehicles, 4), self.airframe.hover), action, *unmeasured)
 
     def reset_rows(self, state: IncrementalState, mask: Array) -> IncrementalState:
         """The state with the vehicles of the mask (N,) at the initial one."""
@@ -80,16 +83,17 @@ class IncrementalGuide:
         """Actions (N, 4) in [-1, 1] and the next state; it looks at the observation (N, 18) alone."""
         craft, seen = self.airframe, np.asarray(observation, float)
         inertia, velocity, rates = np.array(craft.inertia), seen[:, 12:15], seen[:, 15:18]
-        thrust = craft.thrust(state.rotors)
+        rotors = self._turned(state.rotors, state.action)
+        thrust = craft.thrust(rotors)
         force = thrust.sum(1)[:, None] * seen[:, [5, 8, 11]]
         torque = thrust @ self._moments.T - np.cross(rates, inertia * rates)
-        kept = IncrementalState(state.rotors, *(
+        kept = IncrementalState(rotors, state.action, *(
             self._filtered(value, stages)
-            for value, stages in zip((velocity, force, rates, torque), state[1:], strict=True)
+            for value, stages in zip((velocity, force, rates, torque), state[2:], strict=True)
         ))  # fmt: skip
         told = self.disturbance(kept).astype(np.float32)
         action, _ = self.guide.act(observation, self.guide.initial_state(len(seen)), None, told)
-        return action, kept._replace(rotors=self._turned(state.rotors, action))
+        return action, kept._replace(action=action)
 
     def disturbance(self, state: IncrementalState) -> Array:
         """What acts beside the commands (N, 6): force N in the set-point frame, torque N m in the body (0 with `rates`)."""
@@ -115,7 +119,7 @@ class IncrementalGuide:
         return np.asarray((ahead - behind) * self._share / (1 - self._share) / self._dt)
 
     def _turned(self, rotors: Array, action: Array) -> Array:
-        """The rotors' speeds (N, 4) after a step with these commands."""
+        """The rotors' speeds (N, 4) after a step with this action (N, 4)."""
         if self.airframe.action_layout == "rates":
             share = _thrust(action[:, :1], self.airframe.hover)
         else:

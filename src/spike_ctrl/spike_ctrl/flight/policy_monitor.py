@@ -54,14 +54,17 @@ class Monitor(NamedTuple):
 
     def agrees(self, limits: AnswerLimits) -> bool:
         """Whether the policy in shadow has done as the guide for long enough."""
-        return self.compared >= limits.agree and max(self.difference) <= limits.disagreement
+        return self.at_ease(limits) and self.compared >= limits.agree and max(self.difference) <= limits.disagreement
 
     def agrees_but_for_trim(self, limits: AnswerLimits) -> bool:
         """`agrees`, where a steady difference of up to `limits.trim` is none."""
         apart = [v + max(abs(b) - limits.trim, 0.0) for v, b in zip(self.varied, self.bias, strict=True)]
-        return self.agrees(limits) or (
-            limits.trim > 0 and self.compared >= limits.agree and max(apart) <= limits.disagreement
-        )
+        beside = self.at_ease(limits) and self.compared >= limits.agree and max(apart) <= limits.disagreement
+        return self.agrees(limits) or (limits.trim > 0 and beside)
+
+    def at_ease(self, limits: AnswerLimits) -> bool:
+        """Whether so few answers sit at their limits that the policy would not be taken out for that as soon as it flies."""
+        return self.saturated.bit_count() <= limits.saturated // 2
 
     def after_shadow(self, shadow: Monitor) -> Monitor:
         """This monitor of a policy that has just taken over, with what its time in shadow says of it beside the guide."""
@@ -77,6 +80,9 @@ class Monitor(NamedTuple):
         """How far the policy in shadow has come, in words."""
         if self.compared < limits.agree:
             return f"{self.answers} answers in a row, {self.compared} compared, wanted {limits.warm_up} and {limits.agree}"
+        if not self.at_ease(limits):
+            full = self.saturated.bit_count()
+            return f"{full} of its last {WINDOW} answers at their limits, wanted at most {limits.saturated // 2}"
         if not self.agrees(limits) and self.agrees_but_for_trim(limits):
             return f"differs from the guide by {max(self.difference):.3f}, of which {max(self.varied):.3f} is not steady"
         return f"differs from the guide by {max(self.difference):.3f}, wanted at most {limits.disagreement}"
