@@ -26,6 +26,7 @@ from spike_ctrl.adaptation.flown_transitions import LEAST, TransitionMemory
 from spike_ctrl.adaptation.plant_estimate import PlantEstimate
 from spike_ctrl.airframe import AirframeError
 from spike_ctrl.control.trajectory import SetPoint as Point
+from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.learn.replay_buffer import Rows
@@ -61,7 +62,7 @@ class AdapterNode(Node):
             require_tunable(checkpoint.loads(data, name=p.model), self.craft)
         except (AirframeError, CheckpointError, FineTuningError) as error:
             raise NodeParameterError(str(error)) from None
-        give_way()
+        realtime_scheduling.give_way()
         torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
         self.states, self.point, self.transitions = {}, None, TransitionMemory()
@@ -161,13 +162,6 @@ class AdapterNode(Node):
         self.checkpoint_out.publish(fill(Checkpoint(), stamp=time.time_ns(), data=found.data, **about))
         off = f"{found.after:.3f} m off in simulation, its parent {found.before:.3f} m"
         self.get_logger().info(f"offers {name}: {off}; {time.process_time() - begin:.1f} s of a core")
-
-
-def give_way() -> None:
-    """Run only when no other process wants the core."""
-    os.nice(19)
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def main():

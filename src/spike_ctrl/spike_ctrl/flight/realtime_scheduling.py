@@ -1,11 +1,16 @@
-"""How a process keeps its deadlines: the scheduler SCHED_FIFO, where this user may have it, and short garbage collection."""
+"""How a process keeps its deadlines, or leaves the cores to those that have them.
+
+The scheduler SCHED_FIFO, where this user may have it, and short garbage collection; the lowest priority of all.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import threading
+from pathlib import Path
 
+AUTOGROUP = Path("/proc/self/autogroup")  # Linux shares the cores among sessions before it looks at a process's priority
 PRIORITY = 50  # above all ordinary processes, below the kernel's own threads
 HIGHEST = PRIORITY + 2  # of bridge and supervisor; the policy is between them and the guide
 
@@ -34,3 +39,15 @@ def freeze_objects() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def give_way() -> None:
+    """Run this process only when no other wants the core.
+
+    A process that leads a session lowers that session too; in another's session it leaves that as it is.
+    """
+    os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if os.getsid(0) == os.getpid() and AUTOGROUP.exists():
+        AUTOGROUP.write_text("19")
