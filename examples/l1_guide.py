@@ -11,7 +11,6 @@ from typing import Any
 import mini_quadlib as quad
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from spike_ctrl.airframe import Airframe, rotor_speed
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -52,12 +51,12 @@ class L1Guide:
         craft = self.airframe
         force, *moments = self.effect @ craft.thrust(action_mapping.command(plain))
         baseline = np.array([force, *(TURN @ moments)])
-        x, y, z, w = Rotation.from_matrix(TURN @ seen[3:12].reshape(3, 3) @ TURN).as_quat()
+        attitude = quad.rotation_matrix_to_quaternion(quad.RotationMatrix(TURN @ seen[3:12].reshape(3, 3) @ TURN))
         if before is None:
             before = quad.L1AdaptiveState()
             before.baseline_control = baseline
         after = quad.l1_adaptive_control(
-            before, TURN @ seen[12:15], TURN @ seen[15:18], quad.Quaternion(w, x, y, z), baseline, self.dt,
+            before, TURN @ seen[12:15], TURN @ seen[15:18], attitude, baseline, self.dt,
             mass=craft.mass, inertia=np.array(craft.inertia), **self.adaptation,
         )  # fmt: skip
         force, *moments = after.get_total_control()

@@ -4,9 +4,10 @@ while the policy commands.
 Whole rehearsed flights in which the policy hovers: on a computer that is otherwise idle; with an adapter that tunes a policy
 every 3 s, which take over one after the other; and with a busy loop for each core from the first command on. With the
 ordinary scheduler and, where the user may set it, under SCHED_FIFO. One flight's p99 differs from the next one's by some
-tenths of a millisecond, so the first two are flown ROUNDS times, in turn; figures are medians.
+tenths of a millisecond, so the first two are flown ROUNDS times, in turn; times are medians, and what was counted is summed.
 """
 
+import math
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from spike_ctrl.launching.installed import flight_middleware
 
 SECONDS, ROUNDS = 15, 3  # that the policy hovers; of the flights whose figures are compared
 LOADS = ("idle", "adapting", "loaded")
+COUNTED = ("commands", "deadlines_missed", "tuned", "took_over", "stood_down")
 TOOK_OVER = " takes over"
 KEEP_TUNING = str(Path(__file__).with_name("keep_tuning.py"))
 FIRST_COMMAND = "SILENT -> GUIDE"
@@ -42,7 +44,9 @@ def measure() -> dict[str, float]:
         flown = [(load, _fly(scheduler, load)) for load in rounds]
         for load in LOADS:
             found = [one for name, one in flown if name == load]
-            figures |= {f"flight_{scheduler}_{load}_{name}": median(one[name] for one in found) for name in found[0]}
+            for name in found[0]:
+                of_all = sum if name in COUNTED else median
+                figures[f"flight_{scheduler}_{load}_{name}"] = of_all([one.get(name, math.nan) for one in found])
     return figures
 
 

@@ -1,6 +1,7 @@
 """The guide that measures what disturbs it, by flights in the simulator: the force that it finds is the one that acts."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_a_load_is_lifted_within_the_second_that_the_integral_needs_to_begin(cra
     error, _ = flown(craft, IncrementalGuide(craft), seconds=2.0, mass=1.3)
     slow, _ = flown(craft, GeometricGuide(craft), seconds=2.0, mass=1.3)
     assert error < 0.01 < 0.05 < slow
+
+
+@pytest.mark.parametrize("craft", CRAFTS.values(), ids=CRAFTS)
+def test_where_nothing_acts_it_finds_nothing_however_the_flight_begins(craft):
+    start = Start(at_target=0.0, tilt=1.5, velocity=1.0, rates=1.0, rotors_low=craft.hover, rotors_high=craft.hover)
+    still = replace(craft, linear_drag=0.0, angular_drag=0.0, body_drag=(0.0,) * 3, velocity_moment=(0.0,) * 2)
+    environment, guide = Environment(still, 64, Task(box=50.0, episode_steps=10_000, start=start)), IncrementalGuide(still)
+    observation, _ = environment.reset(seed=3)
+    state, most = guide.initial_state(64), 0.0
+    for _ in range(10):
+        action, state = guide.act(observation, state)
+        observation, *_ = environment.step(action)
+        most = max(most, np.abs(guide.disturbance(state)[:, :3]).max() / (craft.mass * GRAVITY))
+    assert most < 0.1  # 0.7, where its filters began with the force of a tilted start
 
 
 def test_vehicles_do_not_influence_each_other_and_one_that_begins_anew_has_measured_nothing():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -64,6 +67,11 @@ def find(name: str, key: str, error: type[Exception]) -> Callable[..., Any]:
     if not callable(found):
         raise error(f"{key}: found {name} of type {type(found).__name__}, wanted a class or a function")
     return found  # type: ignore[no-any-return]
+
+
+def sha256(name: str, key: str, error: type[Exception]) -> str:
+    """Of the file of that class or function, so that what was measured of it is not taken for what it has become."""
+    return hashlib.sha256(Path(inspect.getfile(find(name, key, error))).read_bytes()).hexdigest()
 
 
 def require(instance: object, members: tuple[str, ...], key: str, name: str, error: type[Exception]) -> None:

@@ -17,7 +17,6 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 
 SIZE, LASTS, SPAN = 4.0, 60.0, 10.0  # m/s^2 at the radius where it is fastest; s; s of a mean
-FLYING = ("learning", "adapted", "policy", "guide", "indi")
 
 
 class WhirlFlight(NamedTuple):
@@ -37,7 +36,7 @@ class WhirlFlight(NamedTuple):
 
 
 def fly(flying: str, seed: int, noise: float, who: Competitors, settings: FlightSettings, data: bytes) -> WhirlFlight:
-    """One flight by one of FLYING. data: the policy's checkpoint."""
+    """One flight. flying: learning, or as of `adapted_flight.fly`. data: the policy's checkpoint. Raises UsageError."""
     calm = draw("wind", seed, noise, who.airframe)
     at = calm.begin
     fault = calm.faults[0]._replace(kind="whirl", size=SIZE)
@@ -59,7 +58,7 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
 
     texts = [event for event in core.events if " kept: " in event.text or " rolled back to " in event.text]
     told = sorted((*getattr(core, "told", []), *texts), key=lambda event: event.time)
-    wanted = Rung.GUIDE if flying in ("guide", "indi") else Rung.SNN
+    wanted = Rung.SNN if flying in ("learning", "adapted", "policy") else Rung.GUIDE
     return WhirlFlight(
         flying,
         seed,

@@ -52,7 +52,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whirl",
         action="store_true",
-        help="instead: the air whirls about the set-point; one more learns from its transitions",
+        help="instead: the air whirls about the set-point; beside adapted one more learns from its transitions",
     )
     parser.add_argument(
         "--who",
@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl.learn.training_process import training_process
     from spike_ctrl.policy import checkpoint
 
+    options.who, options.changes = (list(dict.fromkeys(names)) for names in (options.who, options.changes))
     ranges.require(vars(options), {"flights": (1, 10**5), "noise": (0.0, 10.0)}, "--")
     folder = options.folder or Path("runs/adapt") / options.model.stem
     output_paths.require_folder("--folder", folder)
@@ -99,8 +100,12 @@ def run(options: argparse.Namespace) -> int:
         flown, whole = json_lines.read(folder / FLIGHTS, dict, "flight")
     except ValueError as error:
         raise UsageError(str(error)) from None
-    about = {"model": checkpoint.about(data).sha256, "noise": options.noise, "beside": "a twin"}
-    known = {(one["change"], one["seed"], one["flying"]): one for one in flown if one["about"] == about}
+    base = {"model": checkpoint.about(data).sha256, "noise": options.noise, "beside": "a twin"}
+    about = {
+        name: base if name in WHO else base | {"code": named_object.sha256(name, "--who", UsageError)}
+        for name in options.who
+    }
+    known = {(one["change"], one["seed"], one["flying"]): one for one in flown if one["about"] == about.get(one["flying"])}
     wanted = [(change, seed) for seed in range(options.flights) for change in options.changes]
     missing = [key for key in wanted if any((*key, name) not in known for name in options.who)]
     begin = time.monotonic()
@@ -109,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
         for number, key in enumerate(missing, 1):
             who_flies = [name for name in options.who if (*key, name) not in known]
             for found in adapted_flight.fly(*key, options.noise, who, for_adaptation(settings), data, who_flies):
-                known[(*key, found.flying)] = found._asdict() | {"about": about}
+                known[(*key, found.flying)] = found._asdict() | {"about": about[found.flying]}
                 file.write(json.dumps(known[(*key, found.flying)]) + "\n")
             file.flush()
             left = (len(missing) - number) * (time.monotonic() - begin) / number
@@ -128,7 +133,7 @@ def _fly_in_a_whirl(options: argparse.Namespace, who: Any, settings: Any, data: 
     spans = [f"{begin:.0f} s" for begin in range(0, int(whirl_flight.LASTS), int(whirl_flight.SPAN))]
     lines, lost = [["who flies", "seed", "before", *spans, "kept", "back", "lost"]], False
     with training_process():
-        for flying in whirl_flight.FLYING:
+        for flying in (*(["learning"] if "adapted" in options.who else []), *options.who):
             for seed in range(options.flights):
                 show_progress(f"{flying}, flight {seed + 1}/{options.flights}")
                 one = whirl_flight.fly(flying, seed, options.noise, who, settings, data)

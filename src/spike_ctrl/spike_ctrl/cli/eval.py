@@ -265,6 +265,7 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
 def _fly_elsewhere(options, vehicle, policies) -> dict:
     """Fly all controllers in the simulators of others, print what is taken for granted and the tables; the figures."""
     from spike_ctrl.control.geometric_guide import GeometricGuide
+    from spike_ctrl.control.incremental_guide import IncrementalGuide
     from spike_ctrl.evaluation import other_simulators
     from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
     from spike_ctrl.evaluation.controllers import GuideController
@@ -274,6 +275,7 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
     flown = {str(model): policy for model, policy in policies.items()}
     if options.guide:
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+        flown["guide, nominal, INDI"] = GuideController(IncrementalGuide(vehicle), privileged=False)
     flown |= _baselines(options, vehicle)
     seed = EVALUATION_SEED if options.seed is None else options.seed
     vehicles = other_simulators.VEHICLES * len(other_simulators.KINDS)
@@ -308,6 +310,7 @@ def _fly_elsewhere(options, vehicle, policies) -> dict:
 
 def _controllers(protocol, options, vehicle, policies) -> dict:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
+    from spike_ctrl.control.incremental_guide import IncrementalGuide
     from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
     from spike_ctrl.evaluation.hover_told import HoverTold
@@ -323,6 +326,7 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
         told = BatteryCompensated if vehicle.action_layout == "motors" else HoverTold
         flown["guide, told each plant"] = told(GuideController(GeometricGuide(vehicle)))
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
+        flown["guide, nominal, INDI"] = GuideController(IncrementalGuide(vehicle), privileged=False)
     elif options.guide and protocol.name != REAL:
         flown["guide (lead cap 1.5)"] = GuideController(GeometricGuide(vehicle))
         flown["guide (lead to 20 ms)"] = GuideController(GeometricGuide(vehicle, Gains(lead_cap=10)))

@@ -92,21 +92,24 @@ class GeometricGuide:
         rotor_speed: np.ndarray | None = None,
         disturbance: np.ndarray | None = None,
         plant: np.ndarray | None = None,
+        *,
+        measured: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions (N, 4) in [-1, 1] and the next state.
 
         observation (N, 18); rotor_speed (N, 4) normalised, or None: no lead; disturbance (N, 6) force N in the world
         and torque N m in the body, or None: unknown, the guide integrates; plant (N, PLANT_SIZE), or None: nominal.
+        measured: the disturbance was found in flight, so the plant is not known, and a vehicle may be weaker than it says.
         """
         n = len(observation)
-        known = disturbance is not None
+        told = disturbance is not None
         action, next_state = np.empty((n, 4), np.float32), state.copy()
         _act(
             np.ascontiguousarray(observation, np.float32),
             _NO_ROTORS if rotor_speed is None else rotor_speed,
-            disturbance if known else _NO_DISTURBANCE,
+            disturbance if told else _NO_DISTURBANCE,
             self._nominal if plant is None else plant,
-            rotor_speed is not None, known, self._gains, self._mixer, self._dt, next_state, action,
+            rotor_speed is not None, told and not measured, self._gains, self._mixer, self._dt, next_state, action,
             self._rates, self._limits,
         )  # fmt: skip
         return action, next_state

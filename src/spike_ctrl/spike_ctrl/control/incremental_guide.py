@@ -7,6 +7,7 @@ filters, is taken off. The rest is the disturbance that the geometric guide is t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class IncrementalState(NamedTuple):
     """rotors: speeds at the last state (N, 4), as commands and lag make them. action: since then (N, 4), its own as a rule.
 
     The rest are the stages of the filters (N, STAGES, 3): velocity (m/s) and force (N) in the set-point frame, rates (rad/s)
-    and torque (N m) in the body; NaN at the first step.
+    and torque (N m) in the body. Before the first step velocity and rates are NaN, and nothing disturbs.
     """
 
     rotors: Array
@@ -40,7 +41,8 @@ class IncrementalState(NamedTuple):
 class IncrementalGuide:
     """A `Guide` that needs nothing privileged, for both layouts; with `rates` the autopilot's loop sees to the torque.
 
-    It has to see every step that is flown. Where another commands, the action in the state has to be that one's.
+    It has to see every step that is flown. Where another commands, the action in the state has to be that one's. It takes
+    commands to act at once, as long as the filters are slow beside the airframe's dead time.
     airframe: an `Airframe`, its name or its file's path. cutoff: of the filters, Hz. Raises AirframeError.
 
     >>> guide = IncrementalGuide("crazyflie")
@@ -53,7 +55,7 @@ class IncrementalGuide:
     def __init__(
         self, airframe: str | Path | Airframe, cutoff: float = 1.5, gains: Gains = Gains(), rate_hz: float = 100.0
     ) -> None:
-        self.guide = GeometricGuide(airframe, gains, rate_hz)
+        self.guide = GeometricGuide(airframe, replace(gains, integral=0.0), rate_hz)
         self.airframe = craft = self.guide.airframe
         self._dt = 1.0 / rate_hz
         self._share = 1.0 - np.exp(-2 * np.pi * cutoff * self._dt)
@@ -61,10 +63,12 @@ class IncrementalGuide:
         self._moments = np.array([y, -x, np.array(craft.rotor_spin) * craft.torque_per_thrust])
 
     def initial_state(self, vehicles: int) -> IncrementalState:
-        """Rotors at hover, and nothing measured."""
-        unmeasured = (np.full((vehicles, STAGES, 3), np.nan) for _ in range(4))
+        """Rotors at hover, nothing measured, and the force that carries the weight."""
+        velocity, rates = (np.full((vehicles, STAGES, 3), np.nan) for _ in range(2))
+        force, torque = (np.zeros((vehicles, STAGES, 3)) for _ in range(2))
+        force[:, :, 2] = self.airframe.mass * GRAVITY
         action = np.full((vehicles, 4), action_mapping.at_hover(self.airframe))
-        return IncrementalState(np.full((vehicles, 4), self.airframe.hover), action, *unmeasured)
+        return IncrementalState(np.full((vehicles, 4), self.airframe.hover), action, velocity, force, rates, torque)
 
     def reset_rows(self, state: IncrementalState, mask: Array) -> IncrementalState:
         """The state with the vehicles of the mask (N,) at the initial one."""
@@ -92,7 +96,7 @@ class IncrementalGuide:
             for value, stages in zip((velocity, force, rates, torque), state[2:], strict=True)
         ))  # fmt: skip
         told = self.disturbance(kept).astype(np.float32)
-        action, _ = self.guide.act(observation, self.guide.initial_state(len(seen)), None, told)
+        action, _ = self.guide.act(observation, self.guide.initial_state(len(seen)), None, told, measured=True)
         return action, kept._replace(action=action)
 
     def disturbance(self, state: IncrementalState) -> Array:

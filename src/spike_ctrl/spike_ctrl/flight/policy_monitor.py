@@ -59,8 +59,8 @@ class Monitor(NamedTuple):
     def agrees_but_for_trim(self, limits: AnswerLimits) -> bool:
         """`agrees`, where a steady difference of up to `limits.trim` is none."""
         apart = [v + max(abs(b) - limits.trim, 0.0) for v, b in zip(self.varied, self.bias, strict=True)]
-        beside = self.at_ease(limits) and self.compared >= limits.agree and max(apart) <= limits.disagreement
-        return self.agrees(limits) or (limits.trim > 0 and beside)
+        steady = limits.trim > 0 and max(apart) <= limits.disagreement
+        return self.at_ease(limits) and self.compared >= limits.agree and (steady or self.agrees(limits))
 
     def at_ease(self, limits: AnswerLimits) -> bool:
         """Whether so few answers sit at their limits that the policy would not be taken out for that as soon as it flies."""

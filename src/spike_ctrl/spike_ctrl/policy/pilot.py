@@ -230,8 +230,9 @@ class Pilot:
     def fly_shadows(self) -> None:
         """Let successor and predecessor answer the last step's state too; it is called once the answer is on its way.
 
-        The next step does it where nobody has. A successor that is judged and has warmed up is the `candidate` then. A
-        predecessor flies on so that its state is there if it has to take over again.
+        The next step does it where nobody has, so the arrays of a step have to stay as they are until then. A successor that
+        is judged and has warmed up is the `candidate` then. A predecessor flies on so that its state is there if it has to
+        take over again.
         """
         if self._shown is None:
             return
