@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 from safetensors import numpy as safetensors
 
 from spike_ctrl._files import resources
+from spike_ctrl._files.errors import UsageError
 from spike_ctrl.adaptation import adapted_flight
 from spike_ctrl.adaptation.adapted_flight import AdaptedFlight
 from spike_ctrl.certification import campaign
+from spike_ctrl.cli.main import main
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import for_adaptation
 from spike_ctrl.policy import checkpoint
@@ -98,3 +102,41 @@ def test_a_policy_with_a_hidden_weakness_is_rolled_back_by_name(core, name):
 def test_the_vehicle_stays_where_it_should_and_the_first_policy_flies_at_the_end(core):
     assert core.state.ladder.rung is Rung.SNN and core.pilot.flown.name == "sih_quadx"
     assert max(math.dist(step.position, step.wanted) for step in core.steps if step.time > 1) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("examples.teacher:Nobody", "--who: found no Nobody in examples.teacher"),
+        ("examples.nothing:Mine", "--who: found no module examples.nothing"),
+        ("spike_ctrl.control.trajectory:SetPoint", "SetPoint without initial_state, act, reset_rows, wanted the methods"),
+        (
+            "spike_ctrl.control.mellinger:Mellinger",
+            "airframe sih_quadx: action_layout: found 'rates', wanted 'motors'",
+        ),
+    ],
+)
+def test_a_guide_that_cannot_fly_the_changes_is_refused_in_words(name, why):
+    who, settings = campaign.competitors(MODEL)
+    with pytest.raises(UsageError, match=re.escape(why)):
+        adapted_flight.make_guide(name, who.airframe, settings)
+
+
+def test_a_guide_of_yours_flies_the_changes_and_is_flown_again_once_its_file_is_another(tmp_path, monkeypatch, capsys):
+    code = "from spike_ctrl.control.geometric_guide import GeometricGuide\n\n\nclass Mine(GeometricGuide):\n    ...\n"
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(adapted_flight, "LASTS", 3.0)
+    flown, fly = [], adapted_flight.fly
+    monkeypatch.setattr(adapted_flight, "fly", lambda *about: flown.append(about[-1]) or fly(*about))
+    command = ["adapt", str(MODEL), "--who", "indi", "mine:Mine", "mine:Mine", "--changes", "wind", "--flights", "1"]
+    assert main(command) == main(command) == 0
+    assert flown == [["indi", "mine:Mine"]]
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("wind ")] == [
+        "indi",
+        "Mine",
+    ] * 2
+    (tmp_path / "mine.py").write_text(code + "# better\n")
+    monkeypatch.delitem(sys.modules, "mine")
+    assert main(command) == 0
+    assert flown == [["indi", "mine:Mine"], ["mine:Mine"]]
