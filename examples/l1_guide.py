@@ -1,6 +1,6 @@
 """Other people's controller as a guide: our geometric one with the L1 adaptation of the package mini-quadlib.
 
-It needs `pip install mini-quadlib==0.2.0` on Linux, x86-64, and an airframe with motor commands. Where the vehicle changes:
+It needs `pip install mini-quadlib==0.2.0`, Linux on x86-64, and an airframe with motor commands. Where the vehicle changes:
   spike-ctrl adapt models/crazyflie_robust.safetensors --who policy guide examples.l1_guide:L1Guide
 """
 
