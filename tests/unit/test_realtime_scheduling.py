@@ -12,7 +12,7 @@ from spike_ctrl.flight import realtime_scheduling
 core, name, seconds = sys.argv[1:]
 os.sched_setaffinity(0, {int(core)})
 if name == "gives way":
-    realtime_scheduling.give_way()
+    realtime_scheduling.give_way(time.sleep)
 print(name, flush=True)
 begin, end = time.process_time(), time.monotonic() + float(seconds)
 while time.monotonic() < end:

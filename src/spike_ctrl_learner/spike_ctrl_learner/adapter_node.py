@@ -62,7 +62,7 @@ class AdapterNode(Node):
             require_tunable(checkpoint.loads(data, name=p.model), self.craft)
         except (AirframeError, CheckpointError, FineTuningError) as error:
             raise NodeParameterError(str(error)) from None
-        if shared := realtime_scheduling.give_way():
+        if shared := realtime_scheduling.give_way(time.sleep):
             self.get_logger().warning(shared)
         torch.set_num_threads(1)
         self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 AUTOGROUP = Path("/proc/self/autogroup")  # Linux shares the cores among sessions before it looks at a process's priority
@@ -42,10 +42,11 @@ def freeze_objects() -> None:
     gc.freeze()
 
 
-def give_way() -> str:
+def give_way(rest: Callable[[float], object]) -> str:
     """Run this process only when no other wants the core. What does not hold of that, in words; empty where all does.
 
     A process that leads a session lowers that session too; in another's session it leaves that as it is.
+    rest: waits for some s, as `time.sleep`.
     """
     os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
@@ -59,7 +60,7 @@ def give_way() -> str:
             return ""
         except BlockingIOError as error:  # ordinary users may do so once in .1 s, all of them together
             refused = error
-            time.sleep(0.1)
+            rest(0.1)
         except OSError as error:
             refused = error
             break
