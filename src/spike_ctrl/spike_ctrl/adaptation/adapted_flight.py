@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spike_ctrl._files import named_object
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.adaptation import fine_tuning
@@ -25,7 +24,8 @@ from spike_ctrl.airframe import GRAVITY, Airframe, AirframeError
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.control.guide_protocol import METHODS, Guide
+from spike_ctrl.control import guide_protocol
+from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.incremental_guide import IncrementalGuide
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
@@ -202,10 +202,15 @@ def fly(
             found.append(measure(change, "policy", policy, twin, policy))
     for name in flying:
         if name not in ("adapted", "policy"):
-            led = who if name == "guide" else who._replace(guide=make_guide(name, who.airframe, settings))
+            led = led_by(name, who, settings)
             guide, twin = (_flown(GuidedFlight(one, led, settings)) for one in (scenario, still))
             found.append(measure(change, name, guide, twin, guide))
     return found
+
+
+def led_by(name: str, who: Competitors, settings: FlightSettings) -> Competitors:
+    """Who flies, with the guide of that name in the guide's place: its own, indi or a class. Raises UsageError."""
+    return who if name == "guide" else who._replace(guide=make_guide(name, who.airframe, settings))
 
 
 def make_guide(name: str, airframe: Airframe, settings: FlightSettings) -> Guide:
@@ -213,11 +218,9 @@ def make_guide(name: str, airframe: Airframe, settings: FlightSettings) -> Guide
     if name == "indi":
         return IncrementalGuide(airframe, rate_hz=1.0 / settings.state.period)
     try:
-        guide = NamedObject(name).make("--who", UsageError, airframe)
+        return guide_protocol.make(NamedObject(name), "--who", UsageError, airframe)
     except AirframeError as error:
         raise UsageError(f"--who: {name}: {error}") from None
-    named_object.require(guide, METHODS, "--who", name, UsageError)
-    return guide  # type: ignore[no-any-return]
 
 
 def _flown(core: FlightCore) -> FlightCore:
@@ -257,7 +260,7 @@ def measure(change: str, flying: str, core: FlightCore, twin: FlightCore, policy
     worse = sum(error(path, when, end) > error(plain, when, end) + WORSE for when in kept)
     low, top = core.settings.cage.low, core.settings.cage.high
     left = max(max(max(a - p, p - b) for p, a, b in zip(step.position, low, top, strict=True)) for step in core.steps)
-    wanted = Rung.SNN if flying in ("adapted", "policy") else Rung.GUIDE
+    wanted = Rung.GUIDE if isinstance(core, GuidedFlight) else Rung.SNN
     lost = next((why for when, rung, why in core.moves if rung is not wanted and when > 1.0), "")
     return ChangedFlight(
         change, flying, core.scenario.seed, before, worst, after, fell if fell <= 10.0 else math.inf,

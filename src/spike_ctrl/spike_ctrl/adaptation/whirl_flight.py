@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl.adaptation.adapted_flight import AdaptedFlight, GuidedFlight, draw, make_guide
+from spike_ctrl.adaptation.adapted_flight import AdaptedFlight, GuidedFlight, draw, led_by
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -46,8 +46,7 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
     elif flying == "policy":
         core = FlightCore(scenario, who, settings)
     else:
-        led = who if flying == "guide" else who._replace(guide=make_guide(flying, who.airframe, settings))
-        core = GuidedFlight(scenario, led, settings)
+        core = GuidedFlight(scenario, led_by(flying, who, settings), settings)
     core.fly()
     time = np.array([step.time for step in core.steps]) - at
     distance = np.array([math.dist(step.position, step.wanted) for step in core.steps])
@@ -58,7 +57,7 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
 
     texts = [event for event in core.events if " kept: " in event.text or " rolled back to " in event.text]
     told = sorted((*getattr(core, "told", []), *texts), key=lambda event: event.time)
-    wanted = Rung.SNN if flying in ("learning", "adapted", "policy") else Rung.GUIDE
+    wanted = Rung.GUIDE if isinstance(core, GuidedFlight) else Rung.SNN
     return WhirlFlight(
         flying,
         seed,

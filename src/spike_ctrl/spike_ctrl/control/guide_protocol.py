@@ -6,6 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from spike_ctrl._files import named_object
+from spike_ctrl._files.named_object import NamedObject
+from spike_ctrl.airframe import Airframe
+
 METHODS = ("initial_state", "act", "reset_rows")
 
 
@@ -41,3 +45,10 @@ class Guide(Protocol):
     def reset_rows(self, state: Any, mask: NDArray[Any]) -> Any:
         """The state with the vehicles of the mask (N,) back at the initial state: they begin a new episode."""
         ...
+
+
+def make(named: NamedObject, key: str, error: type[Exception], airframe: Airframe) -> Guide:
+    """The guide that a class makes for an airframe. key: what errors call it. Raises `error`, also where it is no guide."""
+    guide = named.make(key, error, airframe)
+    named_object.require(guide, METHODS, key, named.name, error)
+    return guide  # type: ignore[no-any-return]

@@ -6,11 +6,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spike_ctrl._files import named_object
 from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
-from spike_ctrl.control.guide_protocol import METHODS, Guide
+from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn.recipe import Recipe, RecipeError
 from spike_ctrl.learn.recipe_blocks import LearnedGuide
 from spike_ctrl.policy import checkpoint
@@ -49,9 +49,7 @@ def make(recipe: Recipe, airframe: Airframe, rate_hz: float = 100.0) -> Guide:
     if isinstance(recipe.guide, Gains):
         return GeometricGuide(airframe, recipe.guide, rate_hz)
     if isinstance(recipe.guide, NamedObject):
-        guide = recipe.guide.make("guide", RecipeError, airframe)
-        named_object.require(guide, METHODS, "guide", recipe.guide.name, RecipeError)
-        return guide  # type: ignore[no-any-return]
+        return guide_protocol.make(recipe.guide, "guide", RecipeError, airframe)
     expect = {"observation": LAYOUT, "action": airframe.action_layout, "rate_hz": rate_hz}
     return PolicyGuide(checkpoint.load(recipe.guide, expect=expect).policy)
 
