@@ -142,12 +142,17 @@ def with_vehicle(context):
 
 
 def with_realtime(context):
-    """SCHED_FIFO for the nodes between state and command, where this user may set it."""
+    """SCHED_FIFO for the nodes between state and command, where this user may set it.
+
+    An adapter that computes delays nodes under the ordinary scheduler, whatever its own priority is.
+    """
     values = context.launch_configurations
-    if values.get("realtime", "false") != "true":
+    wanted = values.get("realtime", "auto")
+    if wanted == "false" or (wanted == "auto" and values.get("adapt", "false") != "true"):
         return []
     if not realtime_scheduling.allowed():
-        why = "realtime:=true: this user may not set SCHED_FIFO (see ulimit -r)"
+        argument = "realtime:=true" if wanted == "true" else "adapt:=true wants realtime:=true"
+        why = f"{argument}: this user may not set SCHED_FIFO (see ulimit -r)"
         return [LogInfo(msg=f"{why}; the nodes run under the ordinary scheduler")]
     values.setdefault("priority", str(realtime_scheduling.PRIORITY))
     return []
@@ -287,9 +292,9 @@ def generate_launch_description():
             ),
             DeclareLaunchArgument(
                 "realtime",
-                default_value="false",
-                choices=["true", "false"],
-                description="SCHED_FIFO for the nodes between state and command, where the user may set it.",
+                default_value="auto",
+                choices=["auto", "true", "false"],
+                description="SCHED_FIFO for the nodes between state and command, where the user may; auto: with adapt.",
             ),
             DeclareLaunchArgument(
                 "priority",

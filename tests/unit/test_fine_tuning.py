@@ -10,6 +10,7 @@ from spike_ctrl.adaptation import fine_tuning
 from spike_ctrl.adaptation.fine_tuning import FineTuningError, draw_plants, fine_tune
 from spike_ctrl.adaptation.plant_estimate import THRUST, unchanged
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 
 CRAFT = airframe.load("sih_quadx")
 DATA = checkpoint.read("models/sih_quadx.safetensors")
@@ -30,6 +31,20 @@ def test_a_child_holds_its_place_in_a_wind_that_pushes_its_parent_away(yaw):
     assert child.before > 0.07 and child.after < 0.4 * child.before
     about = checkpoint.loads(child.data).manifest
     assert about.ancestor == about.parent != "" and about.adaptation["estimate"]["force_y"] == 3.0
+
+
+def test_a_child_that_comes_to_rest_aside_is_moved_to_the_set_point():
+    """A first layer that sees every place 8 cm farther south, and .05 m lower, rests 8 cm north and .05 m above."""
+    wind = estimated(force=(0.0, 3.0, 0.0))
+    straight = fine_tuning._tuned(PARENT, CRAFT, wind, 0.0, 1)
+    aside = np.array([0.0, 0.08, 0.05], np.float32)
+    askew = straight | {"layer0.bias": straight["layer0.bias"] - straight["layer0.weight"][:, :3] @ aside}
+    plant = fine_tuning.changed_plant(CRAFT, wind, 0.0)
+    rests = fine_tuning._last_second(SpikingPolicy(askew, PARENT.manifest.contract.neuron), CRAFT, 100.0, plant)
+    assert np.linalg.norm(rests.mean((0, 1)) - aside) < 0.01
+    child = fine_tuning.child_of(PARENT, DATA, CRAFT, wind, 0.0, 1, "child", askew)
+    held = fine_tuning._last_second(checkpoint.loads(child.data).policy, CRAFT, 100.0, plant)
+    assert np.linalg.norm(held.mean((0, 1))) < 0.005
 
 
 def test_plants_are_drawn_as_far_apart_as_the_estimate_is_unsure_and_sums_stay_sums():

@@ -1,7 +1,7 @@
 """A flight in virtual time in which the vehicle changes, with or without adaptation, and what became of it by the truth.
 
-Each flight has a twin: the same pilot, the same noise, and a vehicle that does not change. What the two paths differ by is
-the error by the change. The wander of the estimator, which moves both alike, is not in it.
+The error of a hover is how far the true place is from the set-point, less the estimator's error at that moment. The
+estimator wanders by centimetres, which no pilot can see. Without noise the error is the true distance.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.named_object import NamedObject
@@ -47,17 +46,17 @@ LOOK = 0.25  # s between two looks at the estimate
 TAKES = 2.0  # s of flight that tuning and rehearsals take, on a core of their own at the lowest priority
 LEARNING_TAKES = 15.0  # s: the same of learning from the transitions
 LASTS = 12.0  # s after the change
-FALLEN = 0.2  # share of the error by the change that is left when it has fallen by 80 %
-WORSE = 0.01  # m of error by the change, beyond that of the policy as it is, from which a policy that was kept is worse
+FALLEN = 0.2  # share of an error that is left when it has fallen by 80 %
+WORSE = 0.01  # m of error beyond that of the policy as it is, from which a policy that was kept is worse
 
 
 class ChangedFlight(NamedTuple):
-    """One flight. Distances in m, of means of the true position over 1 s, but for `after`, over 2.
+    """One flight. Errors in m, of the mean place over 1 s; `before` of 3 s, `after` of 2.
 
-    before: from the set-point before the change. worst, after: the error by the change, the largest, and 8 to 10 s after
-    it. fell: s after the change from which on that error is down by 80 %, infinite where it is not within 10 s. swapped,
-    kept, rolled_back: how many policies. worse: that were kept although the policy as it is flies the changed vehicle
-    better. left: m outside the cage. hit: m/s. lost: why it lost command.
+    before: in the 3 s before the change. worst, after: the largest, and 8 to 10 s after the change. fell: s after the change
+    from which on what the error is beyond `before` is down by 80 %, infinite where it is not within 10 s. swapped, kept,
+    rolled_back: how many policies. worse: that were kept although the policy as it is flies the changed vehicle better.
+    left: m outside the cage. hit: m/s. lost: why it lost command.
     """
 
     change: str
@@ -75,6 +74,21 @@ class ChangedFlight(NamedTuple):
     left: float
     hit: float
     lost: str
+
+    @property
+    def down(self) -> bool:
+        """Whether what the change brought, beyond `before`, is down by 80 % 8 to 10 s after it."""
+        return self.after <= fallen(self.before, self.worst) < math.inf
+
+    @property
+    def all_down(self) -> bool:
+        """Whether the whole error is, with what it was before the change."""
+        return self.after <= FALLEN * self.worst < math.inf
+
+
+def fallen(before: float, worst: float) -> float:
+    """The error (m) that is left when what a change brought, from `before` to `worst`, has fallen by 80 %."""
+    return before + FALLEN * max(worst - before, 0.0)
 
 
 class AdaptedFlight(FlightCore):
@@ -191,20 +205,17 @@ def fly(
     flying: adapted, policy, guide, indi, or the name of a guide's class. Raises UsageError.
     """
     scenario = draw(change, seed, noise, who.airframe)
-    still = scenario._replace(faults=())
     found = []
     if {"adapted", "policy"} & {*flying}:
-        policy, twin = _flown(FlightCore(scenario, who, settings)), _flown(FlightCore(still, who, settings))
+        policy = _flown(FlightCore(scenario, who, settings))
         if "adapted" in flying:
-            adapted = _flown(AdaptedFlight(scenario, who, settings, data))
-            found.append(measure(change, "adapted", adapted, twin, policy))
+            found.append(measure(change, "adapted", _flown(AdaptedFlight(scenario, who, settings, data)), policy))
         if "policy" in flying:
-            found.append(measure(change, "policy", policy, twin, policy))
+            found.append(measure(change, "policy", policy, policy))
     for name in flying:
         if name not in ("adapted", "policy"):
-            led = led_by(name, who, settings)
-            guide, twin = (_flown(GuidedFlight(one, led, settings)) for one in (scenario, still))
-            found.append(measure(change, name, guide, twin, guide))
+            guide = _flown(GuidedFlight(scenario, led_by(name, who, settings), settings))
+            found.append(measure(change, name, guide, guide))
     return found
 
 
@@ -229,35 +240,29 @@ def _flown(core: FlightCore) -> FlightCore:
 
 
 class _Path:
-    """Where a flight was beside its set-point."""
+    """Where a flight was beside its set-point, less the estimator's error."""
 
     def __init__(self, core: FlightCore):
         self.time = np.array([step.time for step in core.steps])
-        self.place = np.array([np.subtract(step.position, step.wanted) for step in core.steps])
+        self.place = np.array([np.subtract(step.estimated, step.wanted) for step in core.steps])
 
-    def mean(self, begin: float, end: float) -> NDArray[np.float64]:
-        """Mean place (3,) in a time (s); infinitely far where the flight was over by then."""
+    def error(self, begin: float, end: float) -> float:
+        """Distance (m) of the mean place in a time (s); infinite where the flight was over by then."""
         rows = (self.time >= begin) & (self.time < end)
-        return self.place[rows].mean(0) if rows.any() else np.full(3, math.inf)
+        return float(np.linalg.norm(self.place[rows].mean(0))) if rows.any() else math.inf
 
 
-def measure(change: str, flying: str, core: FlightCore, twin: FlightCore, policy: FlightCore) -> ChangedFlight:
-    """What became of a flight, by the truth. twin: without the change. policy: who flies the same change unadapted."""
-    path, plain, other, at = _Path(core), _Path(policy), _Path(twin), core.scenario.begin
-
-    def error(flown: _Path, begin: float, end: float) -> float:
-        where, unchanged = flown.mean(begin, end), other.mean(begin, end)
-        return float(np.linalg.norm(where - unchanged)) if np.isfinite(where).all() else math.inf
-
+def measure(change: str, flying: str, core: FlightCore, policy: FlightCore) -> ChangedFlight:
+    """What became of a flight. policy: who flies the same change unadapted."""
+    path, plain, at = _Path(core), _Path(policy), core.scenario.begin
     seconds = np.arange(0.0, LASTS - 1.0, 0.1)
-    course = np.array([error(path, at + s, at + s + 1) for s in seconds])
-    before = float(np.mean([np.linalg.norm(path.mean(at - s, at - s + 1)) for s in (3, 2, 1)]))
-    worst, after = float(course.max()), error(path, at + 8, at + 10)
-    high = np.flatnonzero(course > FALLEN * worst)
+    course = np.array([path.error(at + s, at + s + 1) for s in seconds])
+    before, worst, after = path.error(at - 3, at), float(course.max()), path.error(at + 8, at + 10)
+    high = np.flatnonzero(course > fallen(before, worst))
     fell = float(seconds[high[-1]] + 0.1) if len(high) else math.inf  # infinite: it did not last as long
     swaps, kept, back = _swaps(core)
     end = at + LASTS
-    worse = sum(error(path, when, end) > error(plain, when, end) + WORSE for when in kept)
+    worse = sum(path.error(when, end) > plain.error(when, end) + WORSE for when in kept)
     low, top = core.settings.cage.low, core.settings.cage.high
     left = max(max(max(a - p, p - b) for p, a, b in zip(step.position, low, top, strict=True)) for step in core.steps)
     wanted = Rung.GUIDE if isinstance(core, GuidedFlight) else Rung.SNN

@@ -48,6 +48,7 @@ SPREAD = {
 }
 # Beyond: no quadrotor with four working rotors. m/s^2; rad/s^2
 THRUST_RANGE, MOST_FORCE, MOST_TRIM = (0.55, 1.6), 6.0, 100.0
+MOST_ASIDE = 0.1  # m that a child's place of rest is moved, at most
 BETTER = 0.02  # m, by which a child may be worse than its parent in the rehearsal
 
 
@@ -204,7 +205,9 @@ def child_of(
         raise FineTuningError(f"{name}: found NaN or infinity among its weights")
     assert about.contract.neuron is not None
     plant = changed_plant(craft, estimate, yaw)
-    policy, rate = SpikingPolicy(weights, about.contract.neuron), about.contract.rate_hz
+    neuron, rate = about.contract.neuron, about.contract.rate_hz
+    weights = _centred(weights, SpikingPolicy(weights, neuron), craft, rate, plant)
+    policy = SpikingPolicy(weights, neuron)
     if why := rehearsal.rehearse(policy, craft, rate, change=plant):
         raise FineTuningError(f"{name}: {why}")
     before, after = (_distance(flown, craft, rate, plant) for flown in (parent.policy, policy))
@@ -231,10 +234,27 @@ def child_of(
     return TunedPolicy(name, child, before, after)
 
 
+def _centred(
+    weights: dict[str, np.ndarray], policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange
+) -> dict[str, np.ndarray]:
+    """The weights of a policy that takes the place where `policy` comes to rest for its set-point.
+
+    The first layer is linear in the position, so that its bias moves the origin.
+    """
+    aside = _last_second(policy, craft, rate_hz, plant).mean((0, 1)).clip(-MOST_ASIDE, MOST_ASIDE)
+    first = weights["layer0.weight"]
+    return weights | {"layer0.bias": (weights["layer0.bias"] + first[:, :3] @ aside).astype(first.dtype)}
+
+
 def _distance(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> float:
     """Mean distance (m) from the set-point in the last second of a rehearsal."""
-    last = [np.linalg.norm(seen[:, :3], axis=1).mean() for seen in rehearsal.fly(policy, craft, rate_hz, plant)]
-    return float(np.mean(last[-round(rate_hz) :]))
+    return float(np.linalg.norm(_last_second(policy, craft, rate_hz, plant), axis=2).mean())
+
+
+def _last_second(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> np.ndarray:
+    """Places (steps, vehicles, 3) beside the set-point, in m."""
+    seen = list(rehearsal.fly(policy, craft, rate_hz, plant))
+    return np.array([step[:, :3] for step in seen[-round(rate_hz) :]])
 
 
 def _plan(layout: str) -> Recipe:

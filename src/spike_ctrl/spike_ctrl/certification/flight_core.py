@@ -74,10 +74,11 @@ class Competitors(NamedTuple):
 
 
 class FlownStep(NamedTuple):
-    """The truth at one state: time (s), position (m), set-point (m), who flew."""
+    """The truth at one state: time (s), position and what was estimated of it (m), set-point (m), who flew."""
 
     time: float
     position: tuple[float, float, float]
+    estimated: tuple[float, float, float]
     wanted: tuple[float, float, float]
     rung: Rung
 
@@ -191,7 +192,7 @@ class FlightCore:
             sample = tampering(sample, now)
         sample = self._held_against_force(sample, now)
         wanted = self.memory.target.position if self.memory.target is not None else estimate.position
-        self.steps.append(FlownStep(now, vehicle.truth.position, wanted, self.state.ladder.rung))
+        self.steps.append(FlownStep(now, vehicle.truth.position, estimate.position, wanted, self.state.ladder.rung))
         for delay in self.link.states(now):
             self.clock.at(now + self.between(RADIO) + delay, self._bridge_state, sample)
 
