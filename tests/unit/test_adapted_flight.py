@@ -17,7 +17,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.adaptation import adapted_flight
 from spike_ctrl.adaptation.adapted_flight import AdaptedFlight
 from spike_ctrl.certification import campaign
-from spike_ctrl.certification.flight_core import FlownStep
+from spike_ctrl.certification.flight_core import FlightCore, FlownStep
 from spike_ctrl.cli.main import main
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import for_adaptation
@@ -129,6 +129,20 @@ def test_the_error_is_what_the_change_brought_and_not_what_the_estimator_errs(le
     assert (found.before, found.worst, found.after) == pytest.approx((0.01, 0.09, left))
     assert (found.down, found.all_down) == (down, all_down)
     assert found.fell == pytest.approx(2.9 if down else math.inf, abs=0.11)
+
+
+def test_an_adapter_that_has_nothing_to_do_changes_nothing_of_a_flight_whose_policy_is_told_commands(tmp_path):
+    model = tmp_path / "learns.safetensors"
+    general = resources.folder("models") / "any_rates.safetensors"
+    assert main(["export", str(general), "--to", "checkpoint", "--airframe", "sih_quadx", "-o", str(model)]) == 0
+    who, settings = campaign.competitors(model)
+    assert who.told
+    scenario = adapted_flight.draw("wind", 3, 0.5, who.airframe)._replace(faults=(), duration=3.0)
+    plain = FlightCore(scenario, who, for_adaptation(settings))
+    adapted = AdaptedFlight(scenario, who, for_adaptation(settings), model.read_bytes())
+    for core in (plain, adapted):
+        core.fly()
+    assert adapted.state.ladder.rung is Rung.SNN and adapted.steps == plain.steps and not adapted.told
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {
     "ALIF": {"class": "examples.alif:ALIF", "hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},
     "GRU": {"class": "examples.gru:GRU", "hidden": 24},
+    "SlowSpikes": {"class": "examples.slow_spikes:SlowSpikes", "hidden": [32, 16], "readout_leak": True, "delays": 3},
     "MLPWithHistory": {"class": "examples.mlp_history:MLPWithHistory", "hidden": 24, "history": 4},
 }
 IMITATION = {

@@ -137,7 +137,7 @@ class AdaptedFlight(FlightCore):
         learns = self.learns and not self.adapter.explained and len(self.transitions) >= LEAST
         takes = LEARNING_TAKES if learns else TAKES
         self.adapter.failed(now + takes)
-        self._tell(f"{'learns' if learns else 'tunes'} {name} for {estimate}")
+        self._note(f"{'learns' if learns else 'tunes'} {name} for {estimate}")
         about = (estimate, yaw, self.scenario.seed, name)
         try:
             if learns:
@@ -147,10 +147,10 @@ class AdaptedFlight(FlightCore):
             else:
                 found = fine_tuning.fine_tune(parent, self.who.airframe, *about)
         except FineTuningError as error:
-            self._tell(str(error))
+            self._note(str(error))
             return
         self.files[name] = found.data
-        self._tell(f"{name}: {found.after:.3f} m off in its rehearsal, its parent {found.before:.3f} m")
+        self._note(f"{name}: {found.after:.3f} m off in its rehearsal, its parent {found.before:.3f} m")
         self.clock.at(now + takes, self.offer, found.name, found.data, estimate)
 
     def offer(self, name: str, data: bytes, estimate: PlantEstimate | None = None) -> None:
@@ -158,17 +158,17 @@ class AdaptedFlight(FlightCore):
         try:
             found = checkpoint.loads(data, expect={"airframe_hash": self.who.airframe.hash}, name=name)
         except CheckpointError as error:
-            self._tell(f"refused: {error}")
+            self._note(f"refused: {error}")
             return
         policy = found.compiled()
         if why := rehearse(policy, self.who.airframe, found.manifest.contract.rate_hz):
-            self._tell(f"refused: {name}: {why}")
+            self._note(f"refused: {name}: {why}")
             return
         if estimate is not None:
             self.adapter.offered(self.clock.now, name, estimate)
         self.pilot.warm(Flown(name, policy, len(self.files), self.settings.state.period))
 
-    def _tell(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         self.told.append(Event(self.clock.now, "ok", text))
 
 
