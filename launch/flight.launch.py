@@ -83,7 +83,7 @@ ARGUMENTS = [
 SHARED = "airframe rate cage height deviation height_deviation innovation velocity_mismatch assume remote_control"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
 SUPERVISOR = f"{SHARED} model auto adapt trajectory setpoint size period duration record"
-# Parameters as the preflight wants them, for a vehicle without a remote control in the default cage.
+# Parameters as the preflight wants them, for a vehicle that takes rates, without a remote control in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
@@ -244,14 +244,15 @@ def generate_launch_description():
         )
 
     def embedded(context):
-        from spike_ctrl.px4 import connection
+        from spike_ctrl.px4 import connection, parameter_rules
 
         values = context.launch_configurations
         if values["vehicle"] == "none":
             return []
         connection.require_port(values["connection"], "vehicle:=embedded")
         place = values["connection"].removeprefix("udpin:")
-        words = [word for name, value in EMBEDDED.items() for word in ("--set", f"{name}={value}")]
+        parameters = EMBEDDED | {"COM_OF_LOSS_T": parameter_rules.LOSS_TIME[airframe.load(values["airframe"]).action_layout]}
+        words = [word for name, value in parameters.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
         options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] and n != "wind" for word in (f"--{n}", values[n])]
         options += ["--set", f"SIH_WIND_N={values['wind']}"]

@@ -65,7 +65,8 @@ class Flight:
             link = (Path(__file__).parent / "tampering_link.py", bridge, port, *(["key"] if signed else []))
             self.link = self.start(*self.chrt(VEHICLE), sys.executable, *link)
             self.link.wait_for(lambda: "ready" in self.link.lines, 20)
-        words = [word for name, value in (PARAMETERS | parameters).items() for word in ("--set", f"{name}={value}")]
+        set_up = PARAMETERS | ({"COM_OF_LOSS_T": 0.05} if craft != "sih_quadx" else {}) | parameters  # motors
+        words = [word for name, value in set_up.items() for word in ("--set", f"{name}={value}")]
         self.vehicle = Program(
             [SPIKE_CTRL, "vehicle", "--airframe", craft, "--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0",
              "--station", self.station.address, "--priority", VEHICLE * self.real_time, "--seed", seed, *key,

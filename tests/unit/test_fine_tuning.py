@@ -78,6 +78,11 @@ def test_another_layout_and_weights_that_are_not_numbers_are_refused():
     fine_tuning.require_tunable(other, airframe.load("crazyflie"))
     with pytest.raises(FineTuningError, match="layout: found 'motors', wanted 'rates' as of sih_quadx"):
         fine_tuning.require_tunable(other, CRAFT)
+    learns = replace(other, manifest=replace(other.manifest, learns_plant=True))
+    with pytest.raises(
+        FineTuningError, match="learns_plant: found true with layout motors, wanted a policy of one airframe"
+    ):
+        fine_tuning.require_tunable(learns, airframe.load("crazyflie"))
     heavier = replace(CRAFT, mass=1.1)
     with pytest.raises(FineTuningError, match="airframe_hash"):
         fine_tuning.require_tunable(PARENT, heavier)

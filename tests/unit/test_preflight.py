@@ -1,6 +1,7 @@
 """The preflight audit: what is wrong is said in words, with the value to set; what is right is not."""
 
 import math
+import struct
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,22 @@ def test_the_autopilot_out_of_the_box_does_not_pass():
     }  # fmt: skip
     assert str(unmet[0]).startswith(
         "COM_OF_LOSS_T: found 1, wanted at most 0.2 s; set COM_OF_LOSS_T to 0.2: for this time PX4 keeps flying"
+    )
+
+
+def test_where_motors_are_commanded_set_points_may_stop_for_a_quarter_of_that_time():
+    """Read back from a parameter of 32 bits, .05 is .0500000007."""
+    motors = airframe.load("crazyflie")
+
+    def of(value):
+        found = parameter_rules.audit_parameters(GOOD | {"COM_OF_LOSS_T": value}, SETTINGS, motors, WANTED)
+        return [str(one) for one in found if one.what.startswith("COM_OF_LOSS_T")]
+
+    assert of(0.05) == of(struct.unpack("<f", struct.pack("<f", 0.05))[0]) == []
+    (unmet,) = of(0.2)
+    assert unmet == (
+        "COM_OF_LOSS_T: found 0.2, wanted at most 0.05 s; set COM_OF_LOSS_T to 0.05: for this time PX4 keeps flying the "
+        "last motor commands"
     )
 
 

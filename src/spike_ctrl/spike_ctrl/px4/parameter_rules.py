@@ -25,6 +25,7 @@ STICK_SPEED: PX4Version = (
     1,
     18,
 )  # from here on MAN_OVERRIDE_SPD takes the place of COM_RC_OVERRIDE, and NAV_RCL_ACT knows 7
+LOSS_TIME = {"rates": 0.2, "motors": 0.05}  # s that old commands are flown: those of motors turn a vehicle over within .2 s
 REMOTE_CONTROL = (0, 2, 3, 5, 6, 7, 8)  # values of COM_RC_IN_MODE with which PX4 uses a remote control; not 1 and 4
 
 
@@ -197,10 +198,15 @@ def _rules(
     horizontal = max(math.hypot(a - x, b - y) for a in (cage.low[0], cage.high[0]) for b in (cage.low[1], cage.high[1]))
     vertical = cage.high[2] - z
     stops = f"speeds are granted that it can brake: {settings.braking.describe(2.0)}"
+    lost, flown = LOSS_TIME[airframe.action_layout], "rates" if airframe.action_layout == "rates" else "motor commands"
     rules = [
         _FORWARDED,
         _Rule(
-            "COM_OF_LOSS_T", lambda v: 0 < v <= 0.2, "at most 0.2 s", "0.2", "for this time PX4 keeps flying the last rates"
+            "COM_OF_LOSS_T",
+            lambda v: 0 < v <= lost,
+            f"at most {lost} s",
+            str(lost),
+            f"for this time PX4 keeps flying the last {flown}",
         ),
         _Rule("COM_OBL_RC_ACT", lambda v: v in (4, 5), "4 (land) or 5 (hold)", "4", "what PX4 does when set-points stop"),
         _Rule("COM_LOW_BAT_ACT", lambda v: v in (2, 3), "2 (land) or 3 (return, then land)", "2", "0 only warns"),
