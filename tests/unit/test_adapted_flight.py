@@ -6,7 +6,6 @@ import re
 import struct
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from spike_ctrl._files.errors import UsageError
 from spike_ctrl.adaptation import adapted_flight
 from spike_ctrl.adaptation.adapted_flight import AdaptedFlight
 from spike_ctrl.certification import campaign
-from spike_ctrl.certification.flight_core import FlightCore, FlownStep
+from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.cli.main import main
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import for_adaptation
@@ -104,31 +103,6 @@ def test_a_policy_with_a_hidden_weakness_is_rolled_back_by_name(core, name):
 def test_the_vehicle_stays_where_it_should_and_the_first_policy_flies_at_the_end(core):
     assert core.state.ladder.rung is Rung.SNN and core.pilot.flown.name == "sih_quadx"
     assert max(math.dist(step.position, step.wanted) for step in core.steps if step.time > 1) < 0.8
-
-
-def hovered(pushed, wander=0.05):
-    """A flight of 17 s at 100 Hz. The vehicle rests where its wandering estimator sees `pushed` (m) after the change."""
-    steps = []
-    for time in np.arange(0.0, 17.0, 0.01):
-        errs = np.array([wander * math.sin(time), 0.0, 0.0])
-        seen = np.array([0.0, pushed(time - 5.0) if time >= 5.0 else pushed(-1.0), 1.0])
-        steps.append(FlownStep(float(time), tuple(seen - errs), tuple(seen), (0.0, 0.0, 1.0), Rung.SNN))
-    cage = SimpleNamespace(low=(-2.0, -2.0, -0.5), high=(2.0, 2.0, 2.5))
-    vehicle = SimpleNamespace(plant=SimpleNamespace(hardest_touchdown=0.0))
-    return SimpleNamespace(
-        steps=steps, scenario=SimpleNamespace(begin=5.0, seed=0), settings=SimpleNamespace(cage=cage), vehicle=vehicle,
-        events=[], moves=[],
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(("left", "down", "all_down"), [(0.011, True, True), (0.025, True, False), (0.028, False, False)])
-def test_the_error_is_what_the_change_brought_and_not_what_the_estimator_errs(left, down, all_down):
-    """1 cm off before the change, 9 cm at most after it: of the 8 cm it brought, 1.6 cm may be left, .2 of 9 cm in all."""
-    flown = hovered(lambda since: 0.01 if since < 0 else 0.09 if since < 3 else left)
-    found = adapted_flight.measure("wind", "policy", flown, flown)
-    assert (found.before, found.worst, found.after) == pytest.approx((0.01, 0.09, left))
-    assert (found.down, found.all_down) == (down, all_down)
-    assert found.fell == pytest.approx(2.9 if down else math.inf, abs=0.11)
 
 
 def test_an_adapter_that_has_nothing_to_do_changes_nothing_of_a_flight_whose_policy_is_told_commands(tmp_path):

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {
     "ALIF": {"class": "examples.alif:ALIF", "hidden": [32, 16], "slope": {"kind": "fixed", "k": 5}},
     "GRU": {"class": "examples.gru:GRU", "hidden": 24},
-    "SlowSpikes": {"class": "examples.slow_spikes:SlowSpikes", "hidden": [32, 16], "readout_leak": True, "delays": 3},
     "MLPWithHistory": {"class": "examples.mlp_history:MLPWithHistory", "hidden": 24, "history": 4},
 }
+SLOW = {"class": "examples.slow_spikes:SlowSpikes", "hidden": [32, 16], "readout_leak": True, "delays": 3}
 IMITATION = {
     "task": {"box": 1.5, "episode_steps": 50, "reward": {"position": 2}, "terms": {
         "smooth": {"function": "examples.reward_terms:smooth", "weight": 0.1},
@@ -88,7 +88,7 @@ def test_a_network_learns_from_its_teacher_and_is_saved_loaded_and_evaluated(net
     assert again.score == pytest.approx(ours.score, rel=0.05)
 
 
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("network", (*NETWORKS.values(), SLOW), ids=[*NETWORKS, "SlowSpikes"])
 def test_a_network_learns_through_the_model(network, tmp_path):
     run = run_of(tmp_path / "run", GRADIENT, network=network)
     before = run.learner.flying_weights()
