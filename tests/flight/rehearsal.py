@@ -16,6 +16,7 @@ from spike_ctrl_msgs.msg import AutopilotStatus, FlightCommand, FlightState, Set
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
+from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import nanoseconds
@@ -31,6 +32,7 @@ PARAMETERS = {
     "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "COM_DL_LOSS_T": 3.0, "EKF2_ACC_NOISE": 1.0,
     "EKF2_GYR_NOISE": 0.1, "SYS_FAILURE_EN": 1, "MPC_ACC_UP_MAX": 8, "MPC_ACC_DOWN_MAX": 8, "MPC_JERK_AUTO": 30,
 }  # fmt: skip
+MORE = {"rates": {}, "motors": {"COM_OF_LOSS_T": 0.05}}  # by what is commanded
 PROFILE = Path(__file__).parent / "fastdds.xml"
 CAGE = 3.0  # m: its half width and its height
 FAST = 1.0  # m/s: no touchdown may be faster
@@ -65,7 +67,7 @@ class Flight:
             link = (Path(__file__).parent / "tampering_link.py", bridge, port, *(["key"] if signed else []))
             self.link = self.start(*self.chrt(VEHICLE), sys.executable, *link)
             self.link.wait_for(lambda: "ready" in self.link.lines, 20)
-        set_up = PARAMETERS | ({"COM_OF_LOSS_T": 0.05} if craft != "sih_quadx" else {}) | parameters  # motors
+        set_up = PARAMETERS | MORE[airframe.load(craft).action_layout] | parameters
         words = [word for name, value in set_up.items() for word in ("--set", f"{name}={value}")]
         self.vehicle = Program(
             [SPIKE_CTRL, "vehicle", "--airframe", craft, "--connection", f"127.0.0.1:{port}", "--local", "127.0.0.1:0",

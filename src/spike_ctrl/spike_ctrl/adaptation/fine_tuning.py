@@ -212,11 +212,12 @@ def child_of(
     assert about.contract.neuron is not None
     plant = changed_plant(craft, estimate, yaw)
     neuron, rate = about.contract.neuron, about.contract.rate_hz
-    weights = _centred(weights, SpikingPolicy(weights, neuron), craft, rate, plant)
-    policy = SpikingPolicy(weights, neuron)
-    if why := rehearsal.rehearse(policy, craft, rate, change=plant):
+    weights = _centred(weights, _last_second(SpikingPolicy(weights, neuron), craft, rate, plant))
+    flown = _last_second(SpikingPolicy(weights, neuron), craft, rate, plant)
+    if why := rehearsal.refusal(flown[-1]):
         raise FineTuningError(f"{name}: {why}")
-    before, after = (_distance(flown, craft, rate, plant) for flown in (parent.policy, policy))
+    by_parent = _last_second(parent.policy, craft, rate, plant)
+    before, after = (float(np.linalg.norm(places, axis=2).mean()) for places in (by_parent, flown))
     if not after <= before + (LEARNED if transitions else FARTHER):
         raise FineTuningError(f"{name}: {after:.2f} m from the set-point in simulation, its parent {before:.2f} m")
     low_high = {key: [round(limit, 4) for limit in estimate.interval(key)] for key in NAMES}
@@ -240,25 +241,18 @@ def child_of(
     return TunedPolicy(name, child, before, after)
 
 
-def _centred(
-    weights: dict[str, np.ndarray], policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange
-) -> dict[str, np.ndarray]:
-    """The weights of a policy that takes the place where `policy` comes to rest for its set-point.
+def _centred(weights: dict[str, np.ndarray], flown: np.ndarray) -> dict[str, np.ndarray]:
+    """The weights of a policy that takes the place where it came to rest for its set-point. flown: as of `_last_second`.
 
     The first layer is linear in the position, so that its bias moves the origin.
     """
-    aside = _last_second(policy, craft, rate_hz, plant).mean((0, 1)).clip(-MOST_ASIDE, MOST_ASIDE)
+    aside = flown.mean((0, 1)).clip(-MOST_ASIDE, MOST_ASIDE)
     first = weights["layer0.weight"]
     return weights | {"layer0.bias": (weights["layer0.bias"] + first[:, :3] @ aside).astype(first.dtype)}
 
 
-def _distance(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> float:
-    """Mean distance (m) from the set-point in the last second of a rehearsal."""
-    return float(np.linalg.norm(_last_second(policy, craft, rate_hz, plant), axis=2).mean())
-
-
 def _last_second(policy: Any, craft: Airframe, rate_hz: float, plant: PlantChange) -> np.ndarray:
-    """Places (steps, vehicles, 3) beside the set-point, in m."""
+    """Places (steps, vehicles, 3) beside the set-point, in m, in the last second of a rehearsal."""
     seen = list(rehearsal.fly(policy, craft, rate_hz, plant))
     return np.array([step[:, :3] for step in seen[-round(rate_hz) :]])
 

@@ -80,11 +80,15 @@ def rehearse(
     rest: called after each step, so that a thread may let others run.
     change: how the plant that flies differs from the airframe.
     """
-    distance = np.full(VEHICLES, np.inf)
     for seen in fly(policy, airframe, rate_hz, change):
-        distance = np.linalg.norm(seen[:, :3], axis=1)
+        last = seen
         rest()
-    arrived = distance <= END_DISTANCE  # False for NaN
+    return refusal(last)
+
+
+def refusal(last: Floats) -> str | None:
+    """Why a policy that flew to these last observations of `fly` must not fly, in words, or None."""
+    arrived = np.linalg.norm(last[:, :3], axis=1) <= END_DISTANCE  # False for NaN
     if not arrived.all():
         lost = int((~arrived).sum())
         far = f"more than {END_DISTANCE} m from the set-point after {SECONDS:g} s"
