@@ -17,8 +17,8 @@ TELL = locked() { echo "setup: $$1, $$(grep -c == $$1) packages, exact versions,
 
 MESSAGES := $(wildcard $(addprefix src/spike_ctrl_msgs/,msg/*.msg srv/*.srv cmake/*)) \
             $(addprefix src/spike_ctrl_msgs/,CMakeLists.txt package.xml)
-PACKAGES := $(wildcard src/*/pyproject.toml)
-FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record)
+PACKAGES := $(wildcard src/*/pyproject.toml plug_ins/*/pyproject.toml)
+FLIGHT_PACKAGES := src/spike_ctrl $(addprefix src/spike_ctrl_,ros guide policy flight record) plug_ins/uxrce
 LAUNCH_FILES := $(wildcard launch/*.launch.py)
 
 # Another environment's ROS must not reach this one's: an activated ROS venv or a sourced ROS installation sets these.
@@ -174,7 +174,7 @@ $(DONE)/messages: $(MESSAGES) $(DONE)/ros-$(ROS) $(DONE)/build-$(ROS)
 
 # $? holds the packages whose pyproject.toml is newer than the stamp.
 $(DONE)/packages: $(PACKAGES) | $(DONE)/train $(DONE)/experiment $(DONE)/messages
-	@echo "setup: packages $(notdir $(patsubst %/,%,$(dir $?)))"
+	@echo "setup: packages $(patsubst %/,%,$(dir $?))"
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 $(addprefix -e ,$(dir $?))
 	@touch $@
 
@@ -188,8 +188,8 @@ $(DONE)/kernels: | $(DONE)/packages
 
 # Where ROS 2's own tools look: the index of packages, their share folders, the nodes in lib/PACKAGE. Links to sources lay none.
 $(DONE)/index: Makefile $(LAUNCH_FILES) $(DONE)/packages
-	@set -e; for package in $(notdir $(patsubst %/,%,$(dir $(PACKAGES)))); do \
-	  source=$(CURDIR)/src/$$package; \
+	@set -e; for source in $(patsubst %/,$(CURDIR)/%,$(dir $(PACKAGES))); do \
+	  package=$$(sed -n 's/^name = "\(.*\)"/\1/p' $$source/pyproject.toml); \
 	  mkdir -p $(VENV)/lib/$$package $(VENV)/share/$$package; \
 	  ln -sfn $$source/resource/$$package $(VENV)/share/ament_index/resource_index/packages/$$package; \
 	  ln -sfn $$source/package.xml $(VENV)/share/$$package/package.xml; \

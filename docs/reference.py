@@ -31,7 +31,7 @@ STREAMS = {  # qos.py, in words; `stream` is a node's own choice
 def nodes() -> dict:
     """Modules of all nodes by their name, as the packages' entry points name them."""
     found = {}
-    for package in sorted((ROOT / "src").glob("spike_ctrl_*/pyproject.toml")):
+    for package in sorted(ROOT.glob("src/spike_ctrl_*/pyproject.toml")) + sorted(ROOT.glob("plug_ins/*/pyproject.toml")):
         for name, module in re.findall(r'^(\w+) = "([\w.]+):main"', package.read_text(), re.MULTILINE):
             found[name] = importlib.import_module(module)
     return found
@@ -131,7 +131,7 @@ def _qos(profiles: set[str]) -> str:
 def _calls():
     """(node, file, call, for-loop around it) of everything that is published and listened to by the nodes."""
     known = {module.__name__: name for name, module in nodes().items()}
-    for path in sorted((ROOT / "src").glob("spike_ctrl_*/spike_ctrl_*/*.py")):
+    for path in sorted(ROOT.glob("src/spike_ctrl_*/spike_ctrl_*/*.py")) + sorted(ROOT.glob("plug_ins/*/spike_ctrl_*/*.py")):
         own = f"{path.parent.name}.{path.stem}"
         package = [module for module in known if module.split(".")[0] == path.parent.name]
         importing = [module for module in package if f"from {own} import" in Path(find_spec(module).origin).read_text()]

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 
 import reference
 
-from spike_ctrl.px4 import uxrce
+from spike_ctrl_uxrce import uxrce
 
 PATH = reference.ROOT / "config" / "sros2" / "policy.xml"
 ROOT_ENCLAVE = "/spike_ctrl"

@@ -1,6 +1,5 @@
 """Fly a vehicle beside its autopilot: bridge, guide, spiking policy, supervisor. Passive until asked, or auto:=true."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +14,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.launching import argument_groups
 from spike_ctrl.launching.installed import profile_variables
 
 ARGUMENTS = [
@@ -69,20 +69,18 @@ ARGUMENTS = [
         "Link of the commands: mavlink, uxrce where px4_msgs is installed, or embedded: motors of our own vehicle.",
     ),
     ("px4", str, "1.17", "PX4's version, for link:=uxrce."),
-    ("adapt", bool, "false", "Tune the policy in flight for what becomes of the vehicle, at the lowest priority."),
     (
         "tell_commands",
         bool,
         "false",
         "Tell a policy in shadow what others command, if its checkpoint says that it learns its plant from its commands.",
     ),
-    ("from_transitions", bool, "false", "With adapt: learn from the flight's transitions where no model explains it."),
     ("record", bool, "true", "Record the topics of the graph to a bag, for replay and report."),
     ("bag", str, "", "Folder of the bag; empty: bags/TIME."),
 ]
 SHARED = "airframe rate cage height deviation height_deviation innovation velocity_mismatch assume remote_control"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
-SUPERVISOR = f"{SHARED} model auto adapt trajectory setpoint size period duration record"
+SUPERVISOR = f"{SHARED} model auto trajectory setpoint size period duration record"
 # Parameters as the preflight wants them, for a vehicle that takes rates, without a remote control in the default cage.
 EMBEDDED = {
     "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
@@ -197,7 +195,7 @@ def check_flight(context):
     if bridge.signing_key:
         signing.read_key(bridge.signing_key)
     craft, *_ = supervisor_node.plan_flight(checked(supervisor_node.Parameters, given(SUPERVISOR)))
-    offboard.check(bridge.link, craft, bridge.system, bridge.px4)
+    offboard.find(bridge.link).check(craft, bridge.system, bridge.px4)
     recipe.find(values["recipe"])
     listed(values["allowed_models"], values["model"])
     if values["vehicle"] == "embedded":
@@ -211,15 +209,6 @@ def check_flight(context):
     if values["record"] == "true":
         output_paths.require_bag(Path(values["bag"] or "bags/TIME"))
     connection.require(bridge.connection)
-
-
-def viewer(context):
-    """The node that shows the graph. It starts last, because no node waits for it."""
-    if context.launch_configurations["viewer"] == "none":
-        return []
-    if importlib.util.find_spec("viser") is None:
-        raise ValueError("viewer:=web: the package viser is missing: pip install viser")
-    return [Node(package="spike_ctrl_view", executable="viewer", name="viewer", output="screen")]
 
 
 def generate_launch_description():
@@ -267,8 +256,14 @@ def generate_launch_description():
             )
         ]
 
+    def supervisor(context):
+        adapt = {"adapt": context.launch_configurations.get("adapt", "false") == "true"}
+        return [node(Node, "spike_ctrl_flight", "supervisor", SUPERVISOR, adapt, on_exit=when_supervisor_ended)]
+
+    groups = argument_groups.of("flight")
     return LaunchDescription(
         [
+            OpaqueFunction(function=argument_groups.step(groups, "prepare")),
             OpaqueFunction(function=with_vehicle),
             OpaqueFunction(function=with_realtime),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in ARGUMENTS),
@@ -279,12 +274,7 @@ def generate_launch_description():
                 description="embedded: also start a simulated vehicle that speaks MAVLink as PX4 does.",
             ),
             *(DeclareLaunchArgument(n, default_value=d, description=text) for n, _, d, text in EMBEDDED_OPTIONS),
-            DeclareLaunchArgument(
-                "viewer",
-                default_value="none",
-                choices=["none", "web", "rerun"],
-                description="web: also show the graph in 3-D in this machine's browser; rerun: its earlier name.",
-            ),
+            *argument_groups.declarations(groups),
             DeclareLaunchArgument(
                 "log_level",
                 default_value="info",
@@ -309,6 +299,8 @@ def generate_launch_description():
             ),
             OpaqueFunction(function=with_profile),
             OpaqueFunction(function=check_flight),
+            OpaqueFunction(function=argument_groups.step(groups, "check")),
+            OpaqueFunction(function=argument_groups.step(groups, "first")),
             OpaqueFunction(function=embedded),
             Node(  # the first node to start is the last to end, so it records what the others publish at their end
                 package="spike_ctrl_record",
@@ -330,14 +322,7 @@ def generate_launch_description():
                 {"flight": True, "autostart": True},
                 namespace="",
             ),
-            node(Node, "spike_ctrl_flight", "supervisor", SUPERVISOR, on_exit=when_supervisor_ended),
-            node(
-                Node,
-                "spike_ctrl_learner",
-                "adapter",
-                "airframe model from_transitions",
-                condition=IfCondition(LaunchConfiguration("adapt")),
-            ),
-            OpaqueFunction(function=viewer),
+            OpaqueFunction(function=supervisor),
+            OpaqueFunction(function=argument_groups.step(groups, "last")),
         ]
     )

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl import airframe
-from spike_ctrl.identify.observed_flight import AHEAD, EVERY, HISTORY, observed_flights
-from spike_ctrl.identify.open_loop import Starts, difference, predict, starts
+from spike_ctrl_identify.observed_flight import AHEAD, EVERY, HISTORY, observed_flights
+from spike_ctrl_identify.open_loop import Starts, difference, predict, starts
 
 STEPS, BEFORE, RIDGE = 10, 25, 100.0  # the horizon; steps that the regression sees; weight of its coefficients
 MIXES = np.array([[-1, -1, 1, 1], [-1, 1, 1, -1], [1, -1, 1, -1], [1, 1, 1, 1]]) / 4  # roll, pitch, yaw, thrust

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = sorted(file.parent.name for file in ROOT.glob("src/*/package.xml"))
+PACKAGES = sorted([file.parent.name for file in ROOT.glob("src/*/package.xml")])
+PACKAGES += sorted(f"spike_ctrl_{file.parent.name}" for file in ROOT.glob("plug_ins/*/package.xml"))
+PLACES = (ROOT / "src", ROOT / "plug_ins")
 COLCON = ("-c", "from colcon_core.command import main; main()")
 
 
@@ -49,7 +51,7 @@ def run(venv, folder, verb, *arguments):
 
 def sources():
     """All files beside the sources, less what Python itself keeps when it runs."""
-    return {path for path in (ROOT / "src").rglob("*") if "__pycache__" not in path.parts}
+    return {path for place in PLACES for path in place.rglob("*") if "__pycache__" not in path.parts}
 
 
 @pytest.mark.flight  # two minutes, to build
@@ -57,7 +59,15 @@ def test_all_packages_build_and_pass_their_tests(venv, tmp_path):
     before = sources()
     absent = "import importlib.util as i, sys; sys.exit(any(map(i.find_spec, sys.argv[1:])))"
     assert subprocess.run([venv / "bin" / "python", "-c", absent, *PACKAGES], env=environment(venv)).returncode == 0
-    where = ["--base-paths", ROOT / "src", "--build-base", tmp_path / "build", "--install-base", tmp_path / "install"]
+    where = [
+        "--base-paths",
+        ROOT / "src",
+        ROOT / "plug_ins",
+        "--build-base",
+        tmp_path / "build",
+        "--install-base",
+        tmp_path / "install",
+    ]
     built = run(venv, tmp_path, "build", *where, "--cmake-args", "-DCMAKE_BUILD_TYPE=Release")
     assert f"Summary: {len(PACKAGES)} packages finished" in built, built[-8000:]
     assert sources() == before, "the build has changed the sources"
@@ -74,7 +84,15 @@ def test_all_packages_build_and_pass_their_tests(venv, tmp_path):
 
 
 def test_a_build_of_links_uses_the_sources_as_they_are(venv, tmp_path):
-    where = ["--base-paths", ROOT / "src", "--build-base", tmp_path / "build", "--install-base", tmp_path / "install"]
+    where = [
+        "--base-paths",
+        ROOT / "src",
+        ROOT / "plug_ins",
+        "--build-base",
+        tmp_path / "build",
+        "--install-base",
+        tmp_path / "install",
+    ]
     run(venv, tmp_path, "build", "--symlink-install", *where, "--packages-select", "spike_ctrl", "spike_ctrl_studies")
     launch = tmp_path / "install" / "spike_ctrl" / "share" / "spike_ctrl" / "launch" / "flight.launch.py"
     assert launch.resolve() == ROOT / "launch" / "flight.launch.py"

@@ -1,92 +1,22 @@
-"""Commands over uXRCE-DDS, with a stand-in for px4_msgs: the proof of life leaves with a command, and never without.
+"""Links of commands to an autopilot: motors leave over MAVLink for our own simulated vehicle only."""
 
-- a command publishes the proof and then the set-point; one that is refused publishes neither
-- motors leave over MAVLink for our own simulated vehicle only
-- without px4_msgs the bridge ends at once with the branch to install
-"""
-
-import subprocess
-import sys
 import types
-from pathlib import Path
 
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.link import Link, LinkError
+from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.link_events import Version
-from spike_ctrl_flight.offboard import OverMavlink, OverUxrce, ToEmbedded
+from spike_ctrl_flight.offboard import OverMavlink, ToEmbedded
 from spike_ctrl_ros.declared_parameters import NodeParameterError
-
-
-class FakeNode:
-    """Keeps what is published, in order: topic and message."""
-
-    def __init__(self):
-        self.sent = []
-
-    def create_publisher(self, kind, topic, profile):
-        def publish(message):
-            assert type(message) is kind
-            self.sent.append((topic, dict(vars(message))))
-
-        return types.SimpleNamespace(topic_name=topic, publish=publish, get_subscription_count=lambda: 0)
-
-
-def message(name, fields):
-    return type(name, (), {"get_fields_and_field_types": classmethod(lambda cls: dict(fields))})
-
-
-@pytest.fixture
-def px4_msgs(monkeypatch):
-    """A module that has the messages with the fields of PX4 1.17."""
-    module = types.ModuleType("px4_msgs.msg")
-    for name, fields in uxrce.FIELDS.items():
-        setattr(module, name, message(name, fields))
-    monkeypatch.setitem(sys.modules, "px4_msgs", types.ModuleType("px4_msgs"))
-    monkeypatch.setitem(sys.modules, "px4_msgs.msg", module)
-    return module
-
-
-@pytest.mark.parametrize(
-    ("name", "topic", "flag"),
-    [("sih_quadx", "vehicle_rates_setpoint", "body_rate"), ("crazyflie", "actuator_motors", "direct_actuator")],
-)
-def test_the_proof_of_life_leaves_with_a_command_and_never_without(px4_msgs, name, topic, flag):
-    node = FakeNode()
-    way = OverUxrce(node, Companion(Link(), 100), airframe.load(name), "1.17")
-    assert node.sent == []
-    way.send((0.1, 0.0, 0.0, 0.0), 1.0)
-    (first, proof), (second, set_point) = node.sent
-    assert (first, second) == ("/fmu/in/offboard_control_mode", f"/fmu/in/{topic}")
-    assert proof[flag] is True and sum(value is True for value in proof.values()) == 1
-    assert proof["timestamp"] == set_point["timestamp"] == 0  # by PX4's clock, whatever ours does
-    with pytest.raises(LinkError):
-        way.send((float("nan"), 0.0, 0.0, 0.0), 1.0)
-    assert len(node.sent) == 2
-    assert [str(one).partition(";")[0] for one in way.unmet()] == [
-        "link uxrce: PX4 has not told its version",
-        "topic /fmu/in/offboard_control_mode: found no subscriber, wanted PX4",
-        f"topic /fmu/in/{topic}: found no subscriber, wanted PX4",
-    ]
-
-
-def test_messages_of_another_px4_are_refused(px4_msgs):
-    fields = dict(uxrce.FIELDS["ActuatorMotors"]) | {"control": "float[16]"}
-    px4_msgs.ActuatorMotors = message("ActuatorMotors", fields)
-    with pytest.raises(
-        NodeParameterError, match=r"ActuatorMotors.control: found float\[16\], wanted float\[12\]; for PX4 1.15"
-    ):
-        OverUxrce(FakeNode(), Companion(Link(), 100), airframe.load("crazyflie"), "1.15")
 
 
 def test_motors_do_not_go_over_mavlink_to_px4():
     with pytest.raises(NodeParameterError, match="found 'motors', wanted 'rates'; PX4 takes motors over link:=uxrce only"):
-        OverMavlink(None, None, airframe.load("crazyflie"))
+        OverMavlink(None, None, None, airframe.load("crazyflie"), "1.17")
     with pytest.raises(NodeParameterError, match="found 'rates', wanted 'motors'; such a vehicle is commanded"):
-        ToEmbedded(None, None, airframe.load("sih_quadx"))
+        ToEmbedded(None, None, None, airframe.load("sih_quadx"), "1.17")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +31,6 @@ def test_motor_commands_leave_only_for_a_vehicle_that_says_that_it_takes_them(ve
     packets = []
     companion = Companion(Link(), 100)
     companion.version = version
-    way = ToEmbedded(types.SimpleNamespace(send=packets.append), companion, airframe.load("crazyflie"))
+    way = ToEmbedded(None, types.SimpleNamespace(send=packets.append), companion, airframe.load("crazyflie"), "1.17")
     way.send((0.1, 0.0, 0.0, 0.0), 1.0)
     assert len(packets) == sent and [str(one).partition(";")[0] for one in way.unmet()] == words
-
-
-def test_without_px4_msgs_the_bridge_ends_with_the_branch_to_install(ros_domain_id):
-    command = [Path(sys.executable).parent / "vehicle_bridge", "--ros-args", "-p", "link:=uxrce", "-p", "px4:='1.16'"]
-    run = subprocess.run([*command, "-p", "connection:=udpin:127.0.0.1:0"], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 2
-    last = run.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: link uxrce: px4_msgs is not installed; for PX4 1.16: git clone -b release/1.16")

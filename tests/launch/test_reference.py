@@ -28,7 +28,7 @@ def test_the_reference_is_up_to_date(reference, capsys):
 
 
 def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch, capsys):
-    for folder in ("launch", "src", "tests"):
+    for folder in ("launch", "src", "plug_ins", "tests"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     monkeypatch.setattr(reference, "ROOT", tmp_path)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl import airframe
-from spike_ctrl.export import write_files
 from spike_ctrl.sim import dynamics
+from spike_ctrl_export import write_files
 
 STANDIN = Path(__file__).resolve().parents[1] / "crazyflie_standin"
 HEADERS = (

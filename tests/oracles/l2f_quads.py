@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl import airframe
-from spike_ctrl.evaluation.l2f_airframes import without_air
 from spike_ctrl.sim.airframe_sampler import ANY
 from spike_ctrl.sim.environment import Task
+from spike_ctrl_benchmark.l2f_airframes import without_air
 
 FILE = Path(__file__).with_name("l2f_quads.npz")
 VEHICLES, STEPS, HOLD, SEED = 16, 60, 10, 3  # actions change every HOLD steps
@@ -113,7 +113,7 @@ def _slope(s, command, told):
 
 
 if __name__ == "__main__":
-    from spike_ctrl.evaluation.l2f_environment import L2fEnvironment
+    from spike_ctrl_benchmark.l2f_environment import L2fEnvironment
 
     np.savez_compressed(FILE, **fly(L2fEnvironment))
     print(FILE)

@@ -7,10 +7,10 @@ import numpy as np
 from spike_ctrl import airframe
 from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.identify.observed_flight import ObservedFlight
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Start
+from spike_ctrl_identify.observed_flight import ObservedFlight
 
 CRAZYFLIE = airframe.load("crazyflie")
 TRUTH = dataclasses.replace(

@@ -12,13 +12,15 @@ from packaging.utils import canonicalize_name
 import spike_ctrl
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = sorted(path.parent.name for path in ROOT.glob("src/*/package.xml"))
+PLACES = {path.parent.name: path.parent for path in ROOT.glob("src/*/package.xml")}
+PLACES |= {f"spike_ctrl_{path.parent.name}": path.parent for path in ROOT.glob("plug_ins/*/package.xml")}
+PACKAGES = sorted(PLACES)
 GITHUB = ROOT / ".github"
 
 
 def manifest(package):
     """The text of pyproject.toml; tomllib is newer than the oldest Python that we run on."""
-    return (ROOT / "src" / package / "pyproject.toml").read_text()
+    return (PLACES[package] / "pyproject.toml").read_text()
 
 
 def named(requirements):
@@ -27,7 +29,7 @@ def named(requirements):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_has_the_version_of_the_library(package):
-    assert ET.parse(ROOT / "src" / package / "package.xml").findtext("version") == spike_ctrl.__version__
+    assert ET.parse(PLACES[package] / "package.xml").findtext("version") == spike_ctrl.__version__
     if package != "spike_ctrl_msgs":
         assert f'\nversion = "{spike_ctrl.__version__}"\n' in manifest(package)
 

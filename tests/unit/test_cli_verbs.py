@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from refusal import refused
@@ -18,20 +19,22 @@ VERBS = {
     "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
     "tools": ("bench", "export", "inspect", "launch", "watch"),
 }
-EXPERIMENT = metadata.EntryPoint("experiment", "spike_ctrl_studies.experiment_verb", main.ENTRY_POINTS)
+POINT = "spike_ctrl.verbs"
+PLUG_INS = Path(__file__).parents[2] / "plug_ins"
 
 
 @pytest.fixture
-def studies(monkeypatch):
-    """As if the package of the studies were installed, be it or not; what else is installed adds no verb."""
+def ours(monkeypatch):
+    """Nothing but our own packages adds verbs."""
+    installed = metadata.entry_points
 
     def entry_points(group):
-        return [EXPERIMENT] if group == main.ENTRY_POINTS else []
+        return [entry for entry in installed(group=group) if entry.value.startswith("spike_ctrl_")]
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
 
 
-def test_help_lists_every_verb_under_its_group_on_a_line_of_its_own(studies, capsys):
+def test_help_lists_every_verb_under_its_group_on_a_line_of_its_own(ours, capsys):
     assert main.main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
@@ -51,7 +54,7 @@ def test_no_verb_at_all_is_answered_by_the_help_and_exit_code_2(capsys):
 
 
 @pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
-def test_every_example_of_a_verb_parses(studies, verb):
+def test_every_example_of_a_verb_parses(ours, verb):
     module, commands = main.find(verb), 0
     for line in module.EXAMPLES.strip().splitlines():
         for command in re.findall(r"spike-ctrl ([a-z0-9]+ ?[^#)&;]*)", line.partition("  #")[0]):
@@ -62,7 +65,7 @@ def test_every_example_of_a_verb_parses(studies, verb):
 
 
 @pytest.mark.parametrize("verb", [verb for group in VERBS.values() for verb in group])
-def test_the_help_of_a_verb_ends_with_its_examples(studies, verb, capsys):
+def test_the_help_of_a_verb_ends_with_its_examples(ours, verb, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main([verb, "--help"])
     shown = capsys.readouterr().out
@@ -84,12 +87,12 @@ def test_a_verb_that_there_is_not_is_refused_with_what_may_be_meant(typed, messa
 
 
 @pytest.mark.parametrize("typed", ["xyz", "_terminal", "../x"])
-def test_a_verb_that_is_like_no_other_is_refused_with_all_there_are(studies, typed, capsys):
+def test_a_verb_that_is_like_no_other_is_refused_with_all_there_are(ours, typed, capsys):
     known = sorted(verb for group in VERBS.values() for verb in group)
     assert refused(capsys, typed) == f"unknown verb '{typed}', wanted one of {', '.join(known)}"
 
 
-def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(studies, capsys):
+def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(ours, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(["experiment", "slopes", "--sead", "3"])
     text = capsys.readouterr().err
@@ -98,13 +101,56 @@ def test_an_unknown_argument_shows_the_usage_of_its_verb_and_what_may_be_meant(s
     assert text.endswith("spike-ctrl experiment: error: unrecognized arguments: --sead 3; did you mean '--seeds'?\n")
 
 
-def test_without_the_studies_their_verb_says_what_to_install(monkeypatch, capsys):
+@pytest.mark.parametrize("plug_in", sorted(path.name for path in PLUG_INS.iterdir()))
+def test_a_verb_whose_package_is_missing_says_which_to_install(plug_in, monkeypatch, capsys):
+    text = (PLUG_INS / plug_in / "pyproject.toml").read_text()
+    table = text.partition('entry-points."spike_ctrl.verbs"]\n')[2].partition("\n\n")[0]
     monkeypatch.setattr(metadata, "entry_points", lambda group: [])
-    message = refused(capsys, "experiment", "energy")
-    assert message == (
-        "verb 'experiment': found no package spike_ctrl_studies, wanted it installed: "
-        "pip install ./src/spike_ctrl_studies in a checkout"
-    )
+    for name in re.findall(r"^(\w+) = ", table, re.MULTILINE):
+        message = refused(capsys, name)
+        assert f"pip install ./plug_ins/{plug_in}" in message and f"spike_ctrl_{plug_in}, which is not installed" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (("vehicle", "--px4-hil", "tcp:4560"), "sitl"),
+        (("eval", "--guide", "--pid"), "benchmark"),
+        (("eval", "--guide", "--simulator", "crazyflow"), "benchmark"),
+    ],
+)
+def test_an_option_whose_package_is_missing_says_which_to_install(words, package, monkeypatch, capsys):
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    try:
+        assert main.main(list(words)) == 2
+    except SystemExit as ended:
+        assert ended.code == 2
+    assert f"pip install ./plug_ins/{package}" in capsys.readouterr().err
+
+
+def test_a_launch_argument_whose_package_is_missing_says_which_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    assert main.main(["launch", "flight", "adapt:=true"]) == 2
+    assert "pip install ./plug_ins/adaptation" in capsys.readouterr().err
+
+
+def test_a_broken_verb_is_named_and_the_help_shows_the_others(monkeypatch, tmp_path, capsys):
+    (tmp_path / "broken_verb.py").write_text("import nothing_of_that_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    broken = metadata.EntryPoint("greet", "broken_verb", POINT)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [broken] if group == POINT else [])
+    assert main.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "train       Train a policy" in out
+    assert "verb 'greet': the plug-in 'greet' of package broken_verb" in " ".join(out.split())
+    assert "ModuleNotFoundError: No module named 'nothing_of_that_name'" in " ".join(out.split())
+    assert "nothing_of_that_name" in refused(capsys, "greet")
+
+
+def test_two_packages_with_a_verb_of_one_name_are_both_named(monkeypatch, capsys):
+    both = [metadata.EntryPoint("greet", module, POINT) for module in ("one_package", "another_package")]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: both if group == POINT else [])
+    assert "one_package and another_package" in refused(capsys, "greet", "you")
 
 
 def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, capsys):
@@ -116,8 +162,8 @@ def test_another_package_adds_a_verb_by_an_entry_point(monkeypatch, tmp_path, ca
         'def run(options):\n    print(f"good day, {options.whom}")\n    return 3\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
-    greet = metadata.EntryPoint("greet", "greeting_verb", main.ENTRY_POINTS)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [greet])
+    greet = metadata.EntryPoint("greet", "greeting_verb", POINT)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [greet] if group == POINT else [])
     assert main.main(["--help"]) == 0
     assert "  greet       Greet somebody, politely.\n" in capsys.readouterr().out
     assert main.main(["greet", "Ada"]) == 3

@@ -8,13 +8,10 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
-from spike_ctrl.adaptation import fine_tuning
-from spike_ctrl.adaptation.plant_estimate import unchanged
 from spike_ctrl.certification import campaign
 from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.moving_scenario import Scenario
-from spike_ctrl.export import for_airframe
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.flight.request import Request
@@ -24,6 +21,9 @@ from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.recordings import replay
 from spike_ctrl.recordings.reader import read
+from spike_ctrl_adaptation import fine_tuning
+from spike_ctrl_adaptation.plant_estimate import unchanged
+from spike_ctrl_export import for_airframe
 
 MODELS = resources.folder("models")
 CRAZYFLIE = airframe.load("crazyflie")

@@ -9,12 +9,13 @@ from spike_ctrl import airframe
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.evaluation.benchmark import evaluate
-from spike_ctrl.evaluation.controllers import GuideController, RaptorController
+from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.dynamics import FORCE
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Start
+from spike_ctrl_benchmark.baselines import RaptorController
 
 CRAZYFLIE = airframe.load("crazyflie")
 DEFAULT, LEAD_TO_20_MS = Gains(), Gains(lead_cap=10)

@@ -25,8 +25,8 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import SigningError, read_key
 from spike_ctrl.report import ReportError, run_section, told_run
-from spike_ctrl.report.live_view import render
-from spike_ctrl.report.seen_graph import SeenGraph
+from spike_ctrl_view.live_view import render
+from spike_ctrl_view.seen_graph import SeenGraph
 
 CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07"
 quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

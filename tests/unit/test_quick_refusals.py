@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard", "rich", "spike_ctrl.identify.fit")
+SLOW = ("torch", "onnx", "matplotlib", "plotly", "rclpy", "tensorboard", "rich", "spike_ctrl_identify.fit")
 NUMBA = (*SLOW, "numba", "scipy")
 
 

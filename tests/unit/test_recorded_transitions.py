@@ -12,7 +12,6 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
-from spike_ctrl.identify.flight_windows import of_observation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.learner import Learner
 from spike_ctrl.policy import checkpoint
@@ -20,6 +19,7 @@ from spike_ctrl.recordings import BagError, recorded_transitions
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import START
+from spike_ctrl_identify.flight_windows import of_observation
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")

@@ -6,13 +6,13 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.evaluation.controllers import RaptorController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
 from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.sim.environment import Environment, Task
+from spike_ctrl_benchmark.baselines import RaptorController
 
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 8
 SMOOTH = {"class": "examples.teacher:SmoothGuide", "share": 0.25}

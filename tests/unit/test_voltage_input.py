@@ -8,9 +8,6 @@ from seeing_voltage import seeing
 
 from spike_ctrl import airframe
 from spike_ctrl.evaluation.controllers import PolicyController
-from spike_ctrl.export import c_native, c_source
-from spike_ctrl.export import nir as export_nir
-from spike_ctrl.export import onnx as export_onnx
 from spike_ctrl.flight.measured_voltage import KEPT, SETTLED, MeasuredVoltages
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.learn import recipe as recipes
@@ -31,6 +28,9 @@ from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_errors import SensorSettings
 from spike_ctrl.snn.neuron import Neuron, Reset
+from spike_ctrl_export import c_native, c_source
+from spike_ctrl_export import nir as export_nir
+from spike_ctrl_export import onnx as export_onnx
 
 REAL = airframe.load("crazyflie_real")
 

@@ -1,48 +1,84 @@
-"""How a command reaches the autopilot in OFFBOARD: over MAVLink, over uXRCE-DDS where px4_msgs is installed, or as motor
-commands to our own simulated vehicle.
+"""How a command reaches the autopilot: a link by name. Ours are `mavlink`, and `embedded` for our own simulated vehicle.
 
-All take an action that the bridge has just admitted, and send it at once. None sends anything of its own.
+A link takes an action that the bridge has just admitted, and sends it at once. It sends nothing of its own. Plug-ins add
+links at the point `autopilot_links`; docs/plug_ins.md.
 """
 
-import importlib
+from collections.abc import Sequence
+from typing import Protocol
 
 from rclpy.node import Node
 
+from spike_ctrl import plug_ins
 from spike_ctrl.airframe import Airframe, AirframeError
-from spike_ctrl.px4 import uxrce
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.connection import Connection
 from spike_ctrl.px4.parameter_rules import Unmet
-from spike_ctrl_ros import qos
-from spike_ctrl_ros.convert import fill
 from spike_ctrl_ros.declared_parameters import NodeParameterError
 
 
-def check(link: str, airframe: Airframe, system: int, px4: str) -> None:
-    """Raises NodeParameterError where commands cannot go over that link. Opens nothing."""
-    if link == "uxrce":
-        _kinds(system, px4)
-    else:
-        _check_layout(airframe, "motors" if link == "embedded" else "rates")
+class AutopilotLink(Protocol):
+    """The way of commands to an autopilot. Its constructor takes what `make` is given, and raises NodeParameterError."""
+
+    @staticmethod
+    def check(airframe: Airframe, system: int, px4: str) -> None:
+        """Raise NodeParameterError where commands for this airframe cannot go over the link. Opens nothing."""
+        ...
+
+    def send(self, action: Sequence[float], now: float) -> None:
+        """Send an action of four numbers in [-1, 1] in the layout of the airframe. now: s of the monotonic clock."""
+        ...
+
+    def unmet(self) -> list[Unmet]:
+        """What keeps commands from reaching the autopilot, for the preflight."""
+        ...
 
 
-def make(
-    link: str, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str
-) -> "OverMavlink | OverUxrce | ToEmbedded":
-    """The way of that name: mavlink, uxrce or embedded. Raises NodeParameterError."""
-    if link == "uxrce":
-        return OverUxrce(node, companion, airframe, px4)
-    return (ToEmbedded if link == "embedded" else OverMavlink)(connection, companion, airframe)
+def names() -> list[str]:
+    """All links: ours, and those of plug-ins of this project or installed."""
+    return [*OURS, *plug_ins.names("autopilot_links")]
+
+
+def find(name: str) -> type[AutopilotLink]:
+    """The link of that name. Raises NodeParameterError for a name that is unknown, not installed or broken."""
+    if name in OURS:
+        return OURS[name]
+    try:
+        found: type[AutopilotLink] = plug_ins.load("autopilot_links", name, "parameter 'link'")
+        return found
+    except plug_ins.PlugInError as error:
+        raise NodeParameterError(str(error)) from None
+
+
+def make(link: str, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str) -> AutopilotLink:
+    """The link of that name, opened. Raises NodeParameterError."""
+    return find(link)(node, connection, companion, airframe, px4)
+
+
+def _check_layout(airframe: Airframe, layout: str) -> None:
+    try:
+        airframe.require_layout(layout)
+    except AirframeError as error:
+        other = {
+            "rates": "PX4 takes motors over link:=uxrce only, our own vehicle over link:=embedded",
+            "motors": "such a vehicle is commanded over link:=mavlink",
+        }
+        raise NodeParameterError(f"{error}; {other[layout]}") from None
 
 
 class OverMavlink:
     """Body rates and thrust in SET_ATTITUDE_TARGET."""
 
-    def __init__(self, connection: Connection, companion: Companion, airframe: Airframe):
+    def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.connection, self.companion, self.airframe = connection, companion, airframe
+        self.check(airframe, 1, px4)
+
+    @staticmethod
+    def check(airframe: Airframe, system: int, px4: str) -> None:
+        """Raises NodeParameterError for an airframe of another layout."""
         _check_layout(airframe, "rates")
 
-    def send(self, action, now: float) -> None:
+    def send(self, action: Sequence[float], now: float) -> None:
         self.connection.send(self.companion.link.action(action, self.airframe, now))
 
     def unmet(self) -> list[Unmet]:
@@ -52,11 +88,16 @@ class OverMavlink:
 class ToEmbedded:
     """Rotor speeds in SET_ACTUATOR_CONTROL_TARGET. Nothing is sent to a vehicle that does not say that it takes them."""
 
-    def __init__(self, connection: Connection, companion: Companion, airframe: Airframe):
+    def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
         self.connection, self.companion, self.airframe = connection, companion, airframe
+        self.check(airframe, 1, px4)
+
+    @staticmethod
+    def check(airframe: Airframe, system: int, px4: str) -> None:
+        """Raises NodeParameterError for an airframe of another layout."""
         _check_layout(airframe, "motors")
 
-    def send(self, action, now: float) -> None:
+    def send(self, action: Sequence[float], now: float) -> None:
         packet = self.companion.link.action(action, self.airframe, now)
         if self.companion.version is not None and self.companion.version.takes_motors:
             self.connection.send(packet)
@@ -71,55 +112,4 @@ class ToEmbedded:
         return [Unmet(found, f"spike-ctrl vehicle --airframe {self.airframe.name}; PX4 takes motors over link:=uxrce only")]
 
 
-class OverUxrce:
-    """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises NodeParameterError."""
-
-    def __init__(self, node: Node, companion: Companion, airframe: Airframe, px4: str):
-        self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
-        kinds = _kinds(companion.link.system, px4)
-        self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
-        self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
-        self.proof_out, self.set_point_out = self.outs = [
-            node.create_publisher(kinds[uxrce.MESSAGES[topic]], uxrce.NAMESPACE + topic, qos.STREAM) for topic in topics
-        ]
-
-    def send(self, action, now: float) -> None:
-        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe))  # first, because it may raise
-        self.proof_out.publish(fill(self.proof, **uxrce.proof(self.layout)))
-        self.set_point_out.publish(self.set_point)
-
-    def unmet(self) -> list[Unmet]:
-        counts = {out.topic_name: out.get_subscription_count() for out in self.outs}
-        version = self.companion.version
-        return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
-
-
-def _check_layout(airframe: Airframe, layout: str) -> None:
-    try:
-        airframe.require_layout(layout)
-    except AirframeError as error:
-        other = {
-            "rates": "PX4 takes motors over link:=uxrce only, our own vehicle over link:=embedded",
-            "motors": "such a vehicle is commanded over link:=mavlink",
-        }
-        raise NodeParameterError(f"{error}; {other[layout]}") from None
-
-
-def _kinds(system: int, px4: str) -> dict[str, type]:
-    """The messages that command PX4 of version `px4`. Raises NodeParameterError where they do not fit it."""
-    if system != 1:  # PX4 number N subscribes at /px4_N
-        raise NodeParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
-    kinds = installed()
-    found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
-    if (why := uxrce.unfit(px4, found)) is not None:
-        raise NodeParameterError(why)
-    return kinds
-
-
-def installed() -> dict[str, type] | None:
-    """The needed messages of the installed px4_msgs; None where it is not installed."""
-    try:
-        module = importlib.import_module("px4_msgs.msg")
-    except ImportError:
-        return None
-    return {name: getattr(module, name) for name in uxrce.FIELDS if hasattr(module, name)}
+OURS: dict[str, type[AutopilotLink]] = {"mavlink": OverMavlink, "embedded": ToEmbedded}

@@ -50,7 +50,7 @@ class Parameters(FlightOptions):
     link: str = parameter(
         "mavlink",
         "Link of the commands; uxrce needs px4_msgs; embedded: motors of our own simulated vehicle.",
-        choices=("mavlink", "uxrce", "embedded"),
+        choices=tuple(offboard.names()),
     )
     px4: str = parameter("1.17", "PX4's version, for link uxrce: px4_msgs of this version must be installed.")
 

@@ -13,14 +13,14 @@ from spike_ctrl._files import resources
 LONGEST = 1_000_000  # bytes of a file
 
 
-def find(name: str, kind: str, error: type[Exception]) -> Path:
+def find(name: str, kind: str, error: type[Exception], folder: Path | None = None) -> Path:
     """The configuration file called `name`. Raises `error` if there is none.
 
-    name: a name among config/KINDs, or a path that ends in .yaml or .yml. kind: for example "airframe".
+    name: a name in the folder (default: config/KINDs), or a path that ends in .yaml or .yml. kind: for example "airframe".
     """
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    folder = resources.folder("config") / f"{kind}s"
+    folder = folder or resources.folder("config") / f"{kind}s"
     known = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)

@@ -6,6 +6,7 @@ import argparse
 import functools
 import time
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import shares
 
@@ -41,24 +42,10 @@ def require_carrier(vehicle) -> None:
 
 def fly(flown, vehicle, options: argparse.Namespace) -> dict[str, dict]:
     """Fly all controllers, print the tables, and give the figures of each. With l2f: in ours too, without drag."""
-    from spike_ctrl.evaluation.l2f_airframes import draw_as_raptor, without_air
-    from spike_ctrl.evaluation.l2f_environment import L2fEnvironment
-    from spike_ctrl.sim.airframe_sampler import ANY
-
+    fly_sets = functools.partial(_fly, flown, vehicle, options)
     if L2F not in (options.simulator or ()):
-        return _fly(flown, vehicle, options, "")
-    try:
-        import l2f  # noqa: F401
-    except ImportError:
-        hint = "pip install -r requirements/l2f.txt compiles it for some 15 minutes"
-        raise UsageError(f"--simulator: the package l2f is missing: {hint}") from None
-    ranges = without_air(ANY[vehicle.action_layout])
-    if options.drawn_by == "raptor":
-        simulator = functools.partial(L2fEnvironment, draw=draw_as_raptor)
-        return _fly(flown, vehicle, options, "drawn as by RAPTOR's training, in l2f: ", ranges=ranges, simulator=simulator)
-    ours = _fly(flown, vehicle, options, "without drag, in our simulator: ", ranges=ranges)
-    theirs = _fly(flown, vehicle, options, "without drag, in l2f: ", ranges=ranges, simulator=L2fEnvironment)
-    return {label: found | {"without_l2f": ours[label]} for label, found in theirs.items()}
+        return fly_sets("")
+    return plug_ins.load("simulators", L2F, "--simulator")(fly_sets, vehicle, options.drawn_by == "raptor")
 
 
 def _fly(flown, vehicle, options: argparse.Namespace, where: str, **how) -> dict[str, dict]:

@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.time_left import time_left
@@ -40,7 +41,6 @@ spike-ctrl eval models/any_quad.safetensors --protocol airframes --raptor --simu
 spike-ctrl eval models/any_rates.safetensors models/sih_quadx.safetensors --protocol airframes --guide    # with rate loops
 spike-ctrl eval models/crazyflie.safetensors models/crazyflie_robust.safetensors --raptor --pid --simulator crazyflow rotorpy
 """
-SIMULATORS = ("crazyflow", "rotorpy", L2F)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +62,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--simulator",
         nargs="+",
-        choices=SIMULATORS,
+        choices=plug_ins.names("simulators"),
         metavar="NAME",
-        help=f"fly in simulators that others wrote: {', '.join(SIMULATORS)} (default: in ours); "
+        help=f"fly in simulators that others wrote: {', '.join(plug_ins.names('simulators'))} (default: in ours); "
         f"{L2F} with --protocol airframes alone",
     )
     parser.add_argument(
@@ -106,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if "crazyflow" in (options.simulator or ()) and "scipy" not in sys.modules:
         os.environ.setdefault("SCIPY_ARRAY_API", "1")  # crazyflow wants it before scipy, which numba brings, is imported
     from spike_ctrl import airframe
+    from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
     from spike_ctrl.evaluation.protocols import AIRFRAMES, REAL, SETS, ProtocolError, find
     from spike_ctrl.policy import checkpoint
@@ -164,7 +165,12 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--compensate-battery: found {found}, wanted an airframe with a battery in our simulator")
         vehicle.require_layout("motors")
     if elsewhere:
-        figures = _fly_elsewhere(options, vehicle, policies)
+        figures = {}
+        controllers = _controllers_elsewhere(options, vehicle, policies)
+        for name in elsewhere:
+            fly = plug_ins.load("simulators", name, "--simulator")
+            figures |= fly(controllers, vehicle, EVALUATION_SEED if options.seed is None else options.seed)
+        figures = {"simulators": figures, "seed": EVALUATION_SEED if options.seed is None else options.seed}
         if options.json:
             output_paths.write_json("--json", options.json, figures | {"airframe": vehicle.name})
         return 0
@@ -262,50 +268,17 @@ def _fly_references(flown, vehicle) -> dict[str, dict]:
     return {label: those | {"trim step": answers[label].to_dict()} for label, those in flights.items()}
 
 
-def _fly_elsewhere(options, vehicle, policies) -> dict:
-    """Fly all controllers in the simulators of others, print what is taken for granted and the tables; the figures."""
+def _controllers_elsewhere(options, vehicle, policies) -> dict:
+    """What flies in the simulators of others: nobody there knows a plant."""
     from spike_ctrl.control.geometric_guide import GeometricGuide
     from spike_ctrl.control.incremental_guide import IncrementalGuide
-    from spike_ctrl.evaluation import other_simulators
-    from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
     from spike_ctrl.evaluation.controllers import GuideController
-    from spike_ctrl.evaluation.crazyflow_simulator import DRONES, CrazyflowSimulator
-    from spike_ctrl.evaluation.rotorpy_simulator import RotorpySimulator
 
     flown = {str(model): policy for model, policy in policies.items()}
     if options.guide:
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
         flown["guide, nominal, INDI"] = GuideController(IncrementalGuide(vehicle), privileged=False)
-    flown |= _baselines(options, vehicle)
-    seed = EVALUATION_SEED if options.seed is None else options.seed
-    vehicles = other_simulators.VEHICLES * len(other_simulators.KINDS)
-    makers = []
-    if "crazyflow" in options.simulator:
-        makers += [lambda drone=drone: CrazyflowSimulator(drone, vehicles) for drone in DRONES]
-    if "rotorpy" in options.simulator:
-        makers.append(lambda: RotorpySimulator(vehicles))
-    begun, flights = time.monotonic(), {}
-    for index, make in enumerate(makers):
-        show_progress("builds and compiles a simulator")
-        try:
-            simulator = make()
-        except ModuleNotFoundError as error:
-            raise UsageError(f"--simulator: {error}") from None
-        simulator.rotors.require_spin(vehicle)
-        found = {}
-        for label, controller in flown.items():
-            done = index * len(flown) + len(found)
-            shown = shares(f"{simulator.name}, {label}", done, len(makers) * len(flown), begun)
-            found[label] = other_simulators.fly(controller, simulator, seed, shown)
-        ratio = f"thrust/weight {simulator.rotors.thrust_to_weight:.2f}"
-        end_progress()
-        print(f"{simulator.name}: {ratio}, {other_simulators.VEHICLES} vehicles of each kind of start, seed {seed}")
-        print("\n".join(f"  assumed: {line}" for line in simulator.assumptions))
-        print(other_simulators.table(found))
-        about = {"thrust_to_weight": simulator.rotors.thrust_to_weight, "assumptions": list(simulator.assumptions)}
-        kinds = {label: {kind: one.to_dict() for kind, one in kinds.items()} for label, kinds in found.items()}
-        flights[simulator.name] = about | {"flights": kinds}
-    return {"simulators": flights, "seed": seed}
+    return flown | _baselines(options, vehicle)
 
 
 def _controllers(protocol, options, vehicle, policies) -> dict:
@@ -339,11 +312,10 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
 
 
 def _baselines(options, vehicle) -> dict:
-    """Controllers that nobody trained here, which see the observation alone."""
-    from spike_ctrl.evaluation.leaderboard import baseline
-
+    """Controllers that nobody trained here, which see the observation alone. Raises UsageError for a missing one."""
     labels = {"pid": "PID, Crazyflie firmware", "mellinger": "Mellinger, Crazyflie firmware", "raptor": "RAPTOR"}
+    asked = {name: label for name, label in labels.items() if getattr(options, name)}
     try:
-        return {label: baseline(name, vehicle) for name, label in labels.items() if getattr(options, name)}
+        return {label: plug_ins.load("controllers", name, f"--{name}")(vehicle) for name, label in asked.items()}
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from None

@@ -9,23 +9,17 @@ import pkgutil
 import re
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-from spike_ctrl import __version__, cli
+from spike_ctrl import __version__, cli, plug_ins
 from spike_ctrl._files import compile_notice
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.printable import printable
 from spike_ctrl._files.text_table import folded, output_width
 from spike_ctrl.cli._missing_package import missing_package
 
-if TYPE_CHECKING:
-    from importlib import metadata
-
 GROUPS = ("train", "fly", "recordings", "tools")
-ENTRY_POINTS = "spike_ctrl.verbs"
-ELSEWHERE = {"experiment": "spike_ctrl_studies"}  # verbs of this project that come with a package of their own
 # Looked for only when something is raised, so that no verb waits for the modules of the others.
 REFUSALS = (
     ("spike_ctrl.airframe", "AirframeError"),
@@ -81,20 +75,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def names() -> list[str]:
     """All verbs: those of the library, and those that installed packages add."""
-    return sorted({*_own(), *_added()})
+    return sorted({*_own(), *plug_ins.entries("verbs")})
 
 
 def find(name: str) -> ModuleType:
-    """The module of a verb. Raises UsageError for an unknown one, with a suggestion, and for one that is not installed."""
+    """The module of a verb. Raises UsageError for an unknown one, with a suggestion, for a missing and for a broken one."""
     if name in _own():
         return importlib.import_module(f"spike_ctrl.cli.{name}")
-    if entry := _added().get(name):
-        return entry.load()
-    if package := ELSEWHERE.get(name):
-        raise UsageError(
-            f"verb '{name}': found no package {package}, wanted it installed: pip install ./src/{package} in a checkout"
-        )
-    known = sorted({*names(), *ELSEWHERE})
+    if name in plug_ins.names("verbs"):
+        return plug_ins.load("verbs", name, f"verb '{name}'")
+    known = sorted({*_own(), *plug_ins.names("verbs")})
     hint = _meant(name, known) or f", wanted one of {', '.join(known)}"
     raise UsageError(f"unknown verb '{name}'{hint}")
 
@@ -109,6 +99,8 @@ def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
         formatter_class=FoldedHelp,
     )
     verb.add(found)
+    for _, more in _options(name):
+        more.add(found)
     return found
 
 
@@ -126,33 +118,44 @@ def _run(arguments: list[str]) -> int:
     if unknown:
         known = re.findall(r"--?\w[\w-]*", reader.format_usage())
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
+        if line := plug_ins.package_of("verb_options", wrong) and plug_ins.missing("verb_options", wrong):
+            reader.error(line)
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
+    for _, more in _options(name):
+        if (code := more.run(options)) is not None:
+            return code
     return verb.run(options)
 
 
+def _options(verb: str) -> Iterator[tuple[str, ModuleType]]:
+    """What plug-ins add to a verb: `add(parser)`, and `run(options)`, which gives an exit code where it has done the work.
+
+    Raises PlugInError for a broken one: its options would be unknown words.
+    """
+    for name, found in plug_ins.loaded("verb_options", f"{verb}."):
+        if isinstance(found, plug_ins.PlugInError):
+            raise found
+        yield name, found
+
+
 def _table() -> str:
-    """The verbs with their summaries, by groups."""
-    verbs = {name: find(name) for name in names()}
-    text = ""
-    for group in GROUPS:
-        rows = [folded(f"  {name:<12}{_summary(verb)}", 14) + "\n" for name, verb in verbs.items() if group == verb.GROUP]
-        text += f"\n{group}\n{''.join(rows)}"
-    return text.rstrip("\n")
-
-
-def _summary(verb: ModuleType) -> str:
-    return (verb.__doc__ or "").partition("\n")[0]
+    """The verbs with their summaries, by groups; a group of a plug-in's own comes last, then what cannot be loaded."""
+    groups: dict[str, list[str]] = {group: [] for group in GROUPS}
+    broken = []
+    for name in names():
+        try:
+            verb = find(name)
+            row = folded(f"  {name:<12}{(verb.__doc__ or '').partition(chr(10))[0]}", 14)
+            groups.setdefault(getattr(verb, "GROUP", "other"), []).append(row)
+        except UsageError as error:
+            broken.append(folded(f"  {error}", 4))
+    groups |= {"not available": broken} if broken else {}
+    return "\n".join("\n".join(["", group, *rows]) for group, rows in groups.items() if rows)
 
 
 def _own() -> set[str]:
     found = {module.name for module in pkgutil.iter_modules(cli.__path__)}
     return {name for name in found if name != "main" and not name.startswith("_")}
-
-
-def _added() -> dict[str, metadata.EntryPoint]:
-    from importlib import metadata  # slow, and not needed for the verbs of the library
-
-    return {entry.name: entry for entry in metadata.entry_points(group=ENTRY_POINTS)}
 
 
 def _folded_help(paragraph: str) -> str:

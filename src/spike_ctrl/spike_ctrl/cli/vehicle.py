@@ -1,13 +1,9 @@
-"""Simulate a quadrotor that speaks MAVLink over UDP as PX4 does.
-
-With --px4-hil PX4's own firmware flies the same dynamics, in lockstep.
-"""
+"""Simulate a quadrotor that speaks MAVLink over UDP as PX4 does."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -25,16 +21,12 @@ spike-ctrl vehicle --mass 1.2 --thrust 0.8 --lag 1.2 --latency 0.02    # not the
 spike-ctrl vehicle --airframe crazyflie_real --sensors real --noise 0   # an estimate that errs as a Crazyflie's
 spike-ctrl vehicle --set SIH_WIND_N=3.0                                # wind from north, m/s, as in PX4's simulation
 spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none
-spike-ctrl vehicle --px4-hil tcp:4560               # PX4's own firmware flies our dynamics, in lockstep
-spike-ctrl vehicle --px4-hil tcp:4560 --airframe x500 --speed 0 --rate 500        # as fast as PX4 answers
-eval "$(spike-ctrl vehicle --px4-hil tcp:4560 --px4-environment)"; make px4_sitl none_iris   # in PX4's folder
 """
-# Defaults of the options that only the vehicle with an autopilot of its own has, and only the one that PX4 flies.
-OWN = {
+DEFAULTS = {
     "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
     "truth": None, "sensors": "",
 }  # fmt: skip
-PX4_HIL = {"rate": 250.0, "home": None, "patience": 5.0, "px4_environment": False}
+"""Of the options that only a vehicle with our own autopilot has."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -77,35 +69,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--signing-key", type=Path, metavar="FILE", help="key to sign with; messages signed otherwise are dropped"
     )
     parser.add_argument("--until-disarmed", action="store_true", help="after a first signal, fly on until it is disarmed")
-    group = parser.add_argument_group("PX4 on our dynamics")
-    group.add_argument("--px4-hil", metavar="tcp:[HOST:]PORT", help="serve PX4's simulator interface at PORT + instance")
-    group.add_argument("--rate", type=float, help="rate of the samples, Hz, 250 to 500 (default: 250)")
-    group.add_argument("--home", metavar="LAT,LON,ALT", help="where the origin lies: degrees, m (default: PX4's, Zurich)")
-    group.add_argument("--patience", type=float, help="seconds to wait for PX4's answers (default: 5)")
-    group.add_argument(
-        "--px4-environment", action="store_true", help="print the environment that PX4 must be started with, and end"
-    )
-    parser.set_defaults(**OWN, **PX4_HIL)
+    parser.set_defaults(**DEFAULTS)
 
 
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.simulated_px4 import udp_server
 
-    bounds = udp_server.RANGES | ({"speed": (0, 100)} if options.px4_hil else {})
-    ranges.require(vars(options), bounds, "--")
-    refused = (OWN, "with --px4-hil, wanted without: PX4 has its own")
-    if not options.px4_hil:
-        refused = (PX4_HIL, "without --px4-hil, wanted with it")
-    for name, default in refused[0].items():
-        if getattr(options, name) != default:
-            raise UsageError(f"--{name.replace('_', '-')}: found {refused[1]}")
+    ranges.require(vars(options), udp_server.RANGES, "--")
     described = airframe.load(options.airframe)
     craft = airframe.altered(described, options.mass, options.thrust, options.lag)
-    return _serve_px4(options, craft) if options.px4_hil else _serve_mavlink(options, craft, described)
+    return _serve(options, craft, described)
 
 
-def _serve_mavlink(options, craft, described) -> int:
+def _serve(options, craft, described) -> int:
     """Fly until a signal. described: the vehicle that the autopilot takes it for."""
     from spike_ctrl.flight import realtime_scheduling
     from spike_ctrl.learn import recipe
@@ -162,44 +139,3 @@ def _serve_mavlink(options, craft, described) -> int:
         log.close()
     print(udp_server.summary(vehicle))
     return 0
-
-
-def _serve_px4(options, craft) -> int:
-    """Fly until a signal (0) or until PX4 is gone (1)."""
-    from spike_ctrl.px4 import px4_parameters
-    from spike_ctrl.px4_hil import sensors, tcp_server
-    from spike_ctrl.px4_hil.simulation import RATES, Simulation, SimulationError
-
-    ranges.require(vars(options), {"rate": RATES, "patience": (0.1, 3600)}, "--")
-    if options.px4_environment:
-        print(px4_parameters.environment(craft, options.rate, options.speed))
-        return 0
-    stop = stop_signals()
-    try:
-        place = sensors.parse_place(options.home) if options.home is not None else sensors.Place()
-        simulation = Simulation(craft, options.rate, options.seed, options.noise, place)
-        listener = tcp_server.listen(options.px4_hil, options.instance)
-    except (sensors.PlaceError, tcp_server.EndpointError) as error:
-        raise UsageError(str(error)) from None
-    print(f"airframe {craft.name}", flush=True)
-    Simulation(craft, options.rate).advance()
-    host, port = listener.getsockname()
-    print(f"waiting for PX4 at tcp {host}:{port}", flush=True)
-    connection = tcp_server.accept(listener, lambda: bool(stop))
-    listener.close()
-    if connection is None:
-        return 0
-    begin, failure = time.monotonic(), None
-    pace = tcp_server.LockstepPace(options.speed, options.patience)
-    print(f"PX4 has connected; samples at {options.rate:g} Hz", flush=True)
-    try:
-        tcp_server.serve(
-            simulation, connection, time.monotonic, pace, lambda: bool(stop), lambda line: print(line, flush=True)
-        )
-    except SimulationError as error:
-        failure = error
-    connection.close()
-    print(tcp_server.summary(simulation, time.monotonic() - begin))
-    if failure is not None:
-        print(f"error: {failure}", file=sys.stderr)
-    return 1 if failure is not None else 0

@@ -107,32 +107,6 @@ class GuideFirstController:
         return by_guide if self._step <= self.steps else by_policy
 
 
-class RaptorController:
-    """RAPTOR, the foundation policy of the `foundation-policy` wheel, with position errors clipped to `clip` metres.
-
-    Raises ModuleNotFoundError where the wheel is not installed.
-    """
-
-    def __init__(self, clip: float = 0.5) -> None:
-        try:
-            from foundation_policy import Raptor
-        except ImportError:
-            raise ModuleNotFoundError("RAPTOR needs the package foundation-policy: pip install foundation-policy") from None
-        self.policy, self.clip = Raptor(), clip
-
-    def begin(self, vehicles: int) -> None:
-        """Forget what was flown; N vehicles start."""
-        self.policy.reset()
-        self._action = np.zeros((vehicles, 4), np.float32)
-
-    def act(self, observation: Array, environment: Environment | None) -> Array:
-        """RAPTOR's actions (N, 4)."""
-        seen = np.concatenate([observation, self._action], axis=1)
-        seen[:, :3] = seen[:, :3].clip(-self.clip, self.clip)
-        self._action = self.policy.evaluate_step(seen).clip(-1, 1).astype(np.float32)
-        return self._action
-
-
 class FunctionController:
     """A function of the observations (N, 18) that gives the actions (N, 4) and remembers nothing."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files.resources import prefixes
 from spike_ctrl._files.text_table import output_width
 from spike_ctrl.launching import actions, launch_modules, node_parameters
@@ -135,6 +136,8 @@ def _parse(arguments: list[str], declared) -> dict[str, str]:
         if not separator or not name.strip():
             raise LaunchError(f"malformed argument '{argument}': wanted NAME:=VALUE")
         if name not in names:
+            if line := plug_ins.missing("launch_arguments", name):
+                raise LaunchError(f"argument {line}")
             near = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise LaunchError(f"unknown argument '{name}'; {hint}valid: {', '.join(sorted(names)) or 'none'}")

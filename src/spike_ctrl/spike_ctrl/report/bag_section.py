@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
+from spike_ctrl import plug_ins
 from spike_ctrl._files import resources
 from spike_ctrl.evaluation.energy import spiking_energy_pj
 from spike_ctrl.flight.faults import Rung
@@ -18,7 +19,7 @@ from spike_ctrl.recordings import BagError, guard_replay, replay
 from spike_ctrl.recordings.flight_log import FlightLog, read_log
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recording import Recording, latencies
-from spike_ctrl.report import adaptation_charts, ladder_charts, thinned
+from spike_ctrl.report import ladder_charts, thinned
 from spike_ctrl.report.figures import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, charts, curve, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
@@ -45,7 +46,11 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log)))
     if log is not None:
         parts.append(ladder_charts.ladder(log, int(log.received[0])))
-        parts += adaptation_charts.charts(log, flight, int(log.received[0]))
+        for _, charts_of in plug_ins.loaded("report_sections"):
+            if isinstance(charts_of, plug_ins.PlugInError):
+                notes.append(f"left out: {charts_of}")
+            else:
+                parts += charts_of(log, flight, int(log.received[0]))
     parts += charts([flight])
     if compared is not None and compared.equal < compared.compared:
         parts.append(_disagreement(recording, compared))

@@ -1,0 +1,170 @@
+"""adapter: tunes the policy in command for a vehicle that has changed in flight, and offers it as a checkpoint.
+
+It listens to states, commands and set-points, and commands nothing: supervisor and policy decide about what it offers as
+about any successor. Service: adapt (std_srvs/Trigger), to tune now. It computes in the time that nobody else wants; where it
+is stopped or ends, the flight goes on as if it had never been.
+"""
+
+import hashlib
+import math
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import torch
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Checkpoint, FlightCommand, FlightState, SetPoint
+from std_srvs.srv import Trigger
+
+from spike_ctrl import airframe
+from spike_ctrl.airframe import AirframeError
+from spike_ctrl.control.trajectory import SetPoint as Point
+from spike_ctrl.flight import realtime_scheduling
+from spike_ctrl.flight.observed_state import observed
+from spike_ctrl.flight.state_checks import Sample
+from spike_ctrl.learn.replay_buffer import Rows
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import CheckpointError
+from spike_ctrl_adaptation.adapter import Adapter
+from spike_ctrl_adaptation.fine_tuning import FineTuningError, fine_tune, learn_from_flight, require_tunable, warm_up
+from spike_ctrl_adaptation.flown_transitions import LEAST, TransitionMemory
+from spike_ctrl_adaptation.plant_estimate import PlantEstimate
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill, nanoseconds
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.standard_topics import diagnostics
+from spike_ctrl_ros.timer import start_timer
+
+LOOK = 0.25  # s between two looks at the estimate
+KEPT = 100  # states that wait for their commands
+
+
+@dataclass(frozen=True)
+class Parameters:
+    airframe: str = parameter("sih_quadx", "The vehicle as the policy was made for it.")
+    model: str = parameter("models/sih_quadx.safetensors", "Checkpoint that flies first.")
+    seed: int = parameter(0, "Of everything random in a tuning.", low=0, high=2**31)
+    from_transitions: bool = parameter(
+        False, "Where the policy stays away and no model explains it, learn from the transitions of the flight."
+    )
+
+
+class AdapterNode(Node):
+    def __init__(self):
+        super().__init__("adapter")
+        p = self.parameters = declare(self, Parameters)
+        try:
+            self.craft, data = airframe.load(p.airframe), checkpoint.read(p.model)
+            require_tunable(checkpoint.loads(data, name=p.model), self.craft)
+        except (AirframeError, CheckpointError, FineTuningError) as error:
+            raise NodeParameterError(str(error)) from None
+        if shared := realtime_scheduling.give_way(time.sleep):
+            self.get_logger().warning(shared)
+        torch.set_num_threads(1)
+        self.files, self.adapter, self.epoch = {p.model: data}, Adapter(self.craft), 0
+        self.states, self.point, self.transitions = {}, None, TransitionMemory()
+        self.tuning = threading.Thread(target=warm_up, args=(data, self.craft), daemon=True)
+        self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
+        self.create_subscription(FlightCommand, "command", self.on_command, qos.STREAM)
+        self.create_subscription(SetPoint, "set_point", self.on_set_point, qos.STREAM)
+        self.create_service(Trigger, "adapt", self.on_adapt)
+        start_timer(self, LOOK, self.look)
+        self.tuning.start()
+
+    def on_state(self, message: FlightState) -> None:
+        self.states[message.tick] = message
+        while len(self.states) > KEPT:
+            del self.states[next(iter(self.states))]
+
+    def on_set_point(self, message: SetPoint) -> None:
+        self.point = Point(tuple(message.position.tolist()), tuple(message.velocity.tolist()), message.yaw)
+
+    def on_command(self, message: FlightCommand) -> None:
+        state = self.states.pop(message.tick, None)
+        if message.commander != FlightCommand.POLICY:
+            self.adapter.interrupted()
+        elif state is not None and self.point is not None:
+            vectors = [tuple(getattr(state, name).tolist()) for name in ("position", "quaternion", "velocity", "rates")]
+            distance, stamp = math.dist(vectors[0], self.point.position), nanoseconds(state.header.stamp) * 1e-9
+            action = tuple(message.action.tolist())
+            self.adapter.see(stamp, *vectors[1:], action, distance, message.checkpoint_id)
+            if self.parameters.from_transitions:
+                seen = observed(Sample(message.tick, stamp, stamp, *vectors), self.point)
+                self.transitions.add(message.tick, seen, action)
+
+    def on_adapt(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        refused, estimate = self.unable, None
+        if not refused:
+            estimate = self.adapter.decide(time.monotonic(), asked=True)
+            refused = f"too little is known of the vehicle: {self.adapter.estimate}"
+        if estimate is not None:
+            self.begin(estimate)
+        answer.success = estimate is not None
+        answer.message = "granted" if answer.success else f"refused: {refused}"
+        return answer
+
+    @property
+    def unable(self) -> str:
+        """Why no policy can be tuned now; empty if one can."""
+        if self.tuning.is_alive():
+            return "it tunes, or gets ready to"
+        return "" if self.adapter.flying in self.files else "no policy flies that this node knows"
+
+    def look(self) -> None:
+        if self.unable:
+            return
+        estimate = self.adapter.decide(time.monotonic())
+        self.tell(self.adapter.estimate)
+        if estimate is not None:
+            self.begin(estimate)
+
+    def begin(self, estimate: PlantEstimate) -> None:
+        """Tune the policy in command for this vehicle, in a thread."""
+        self.epoch += 1
+        parent = self.files[self.adapter.flying]
+        rows = None
+        if self.parameters.from_transitions and not self.adapter.explained and len(self.transitions) >= LEAST:
+            rows = self.transitions.rows(self.craft)
+        self.get_logger().info(f"{'tunes' if rows is None else 'learns'} {self.adapter.flying} for {estimate}")
+        yaw = self.point.yaw if self.point is not None else 0.0
+        args = (parent, estimate, yaw, self.epoch, rows)
+        self.tuning = threading.Thread(target=self.tune, args=args, daemon=True)
+        self.tuning.start()
+
+    def tell(self, estimate: PlantEstimate) -> None:
+        """What is known of the vehicle, for tools and the recorder."""
+        if estimate.seconds > 0:
+            figures = {name: f"{value:.4g}" for name, value in estimate.figures.items()}
+            stamp = self.get_clock().now().to_msg()
+            self.diagnostics_out.publish(diagnostics("adapter", str(estimate), figures, warn=False, stamp=stamp))
+
+    def tune(self, parent: bytes, estimate: PlantEstimate, yaw: float, epoch: int, rows: Rows | None) -> None:
+        """In a thread of its own: states go on coming in. rows: transitions to learn from."""
+        name, begin = f"{self.parameters.model}+{epoch}", time.process_time()
+        about = (estimate, yaw, self.parameters.seed + epoch, name)
+        try:
+            if rows is None:
+                found = fine_tune(parent, self.craft, *about)
+            else:
+                found = learn_from_flight(parent, self.craft, rows, *about)
+        except FineTuningError as error:
+            self.adapter.failed(time.monotonic())
+            self.get_logger().warning(f"offers nothing: {error}")
+            return
+        self.files[name] = found.data
+        self.adapter.offered(time.monotonic(), name, estimate)
+        about = {"name": name, "sha256": hashlib.sha256(found.data).hexdigest(), "epoch": epoch}
+        self.checkpoint_out.publish(fill(Checkpoint(), stamp=time.time_ns(), data=found.data, **about))
+        off = f"{found.after:.3f} m off in simulation, its parent {found.before:.3f} m"
+        self.get_logger().info(f"offers {name}: {off}; {time.process_time() - begin:.1f} s of a core")
+
+
+def main():
+    os.environ["SPIKE_CTRL_PRIORITY"] = "0"  # never that of the nodes between state and command
+    sys.exit(run(AdapterNode))

@@ -1,0 +1,5 @@
+"""The fixtures that these tests share with others."""
+
+from flight_fixtures import *  # noqa: F403
+from graph_fixtures import *  # noqa: F403
+from shared_fixtures import *  # noqa: F403

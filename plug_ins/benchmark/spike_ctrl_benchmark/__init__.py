@@ -1,0 +1,1 @@
+"""Compare a policy with other controllers, in our simulator and in simulators of others."""

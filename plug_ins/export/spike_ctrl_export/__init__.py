@@ -1,0 +1,42 @@
+"""Exports a policy: C for microcontrollers, NIR for neuromorphic tool chains, ONNX for inference runtimes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from spike_ctrl._files import atomic_file
+from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.snn.neuron import Neuron
+
+
+class ExportError(ValueError):
+    """A policy cannot be exported. The message is one line: the field, what was found, what is wanted."""
+
+
+def neuron_of(found: Checkpoint, name: str, form: str) -> Neuron:
+    """The neuron of a spiking network. Raises ExportError for a network of another kind, which is ONNX already."""
+    if (neuron := found.manifest.contract.neuron) is None:
+        network = found.manifest.contract.network or "a network of another kind"
+        raise ExportError(f"{name}: network: found {network}, wanted a spiking network of ours for {form}; try --to onnx")
+    return neuron
+
+
+def voltage_words(found: Checkpoint) -> dict[str, float]:
+    """How a policy that sees the battery's voltage V has it, as metadata: (V - middle) / span; {} for one that does not."""
+    seen = found.manifest.contract.voltage
+    return {} if seen is None else {"voltage_middle": seen.middle, "voltage_span": seen.span}
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files, by their paths in a folder, which is created if it is missing. Raises ExportError."""
+    try:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            atomic_file.replace(folder / name, lambda path, text=text: atomic_file.write(path, text.encode()))
+    except OSError as error:
+        raise ExportError(f"{folder}: cannot be written: {atomic_file.reason(error)}") from None
+
+
+def contract_words(found: Checkpoint) -> str:
+    """Airframe, layout, rate and layer sizes of a checkpoint, for the line that says what was written."""
+    contract = found.manifest.contract
+    return f"{contract.airframe}, {contract.action}, {contract.rate_hz:g} Hz, {'-'.join(map(str, contract.sizes))}"

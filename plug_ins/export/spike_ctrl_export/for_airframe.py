@@ -1,0 +1,58 @@
+"""A checkpoint for a certain airframe, of a policy that was trained on many and is told nothing of the one that it flies.
+
+The weights stay; the contract names the airframe. Whatever flies it then checks that as it does for every other policy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spike_ctrl.airframe import Airframe, AirframeError
+from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.checkpoint import Checkpoint
+from spike_ctrl.sim import airframe_sampler
+from spike_ctrl.sim.airframe_sampler import AirframeRanges
+from spike_ctrl_export import ExportError
+
+
+def require_drawable(found: Checkpoint, craft: Airframe, carrier: Airframe, ranges: AirframeRanges) -> None:
+    """Raise ExportError where `craft` could not have been drawn in the training, or has its rotors in other places.
+
+    carrier, ranges: what the policy was trained on.
+    """
+    contract = found.manifest.contract
+    if contract.airframe_hash != carrier.hash:
+        raise ExportError(
+            f"airframe {carrier.name}: found {carrier.hash}, wanted {contract.airframe_hash} of the checkpoint"
+        )
+    for name in ("rotor_x", "rotor_y", "rotor_spin"):
+        signs = [np.sign(getattr(airframe, name)).astype(int).tolist() for airframe in (craft, carrier)]
+        if signs[0] != signs[1]:
+            raise ExportError(f"airframe {craft.name}: {name}: found signs {signs[0]}, wanted {signs[1]}")
+    try:
+        craft.require_layout(contract.action)
+        if contract.action == "rates" and craft.max_rates != carrier.max_rates:
+            found_rates, wanted = (" ".join(map("{:g}".format, one.max_rates)) for one in (craft, carrier))
+            raise AirframeError(
+                f"airframe {craft.name}: max_rates: found {found_rates} rad/s, wanted {wanted}, as {carrier.name} has"
+            )
+        airframe_sampler.require_within(craft, ranges)
+    except AirframeError as error:
+        raise ExportError(str(error)) from None
+
+
+def write(path: Path, found: Checkpoint, craft: Airframe, about: Mapping[str, Any]) -> None:
+    """Write the checkpoint for `craft`; it says that the policy learns its plant, where the network hears itself.
+
+    about: `command` and `evaluation` of its manifest. Raises CheckpointError."""
+    origin = {name: getattr(found.manifest, name) for name in ("recipe", "seed", "commit", "tolerance")}
+    contract = dataclasses.replace(found.manifest.contract, airframe=craft.name, airframe_hash=craft.hash)
+    learns = contract.neuron is not None and contract.neuron.recurrent
+    checkpoint.save(
+        path, found.weights, contract, graph=found.graph or None, learns_plant=learns, **origin, **about
+    )  # fmt: skip

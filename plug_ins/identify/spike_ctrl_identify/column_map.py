@@ -1,0 +1,238 @@
+"""A map from the columns of a CSV log to quantities: which columns, in which unit, in which frame.
+
+Maps are YAML files: those in maps/ are known by name, and the first that recognises a log reads it.
+`spike-ctrl import --print-map NAME` shows one to begin with; docs/import.md explains each key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from spike_ctrl._files import yaml_file
+from spike_ctrl.px4 import frames
+from spike_ctrl_identify.csv_table import CsvTable
+from spike_ctrl_identify.logged_flight import AVERAGE_GRAVITY, LogError, Series
+
+ROTORS = ("front-right", "back-right", "back-left", "front-left")
+ANGLE = {"rad": 1.0, "deg": np.pi / 180}
+LENGTH = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
+SPEED = {"m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3}
+RATE = {"rad/s": 1.0, "deg/s": np.pi / 180, "mrad/s": 1e-3}
+FORCE = {"m/s^2": 1.0, "g": AVERAGE_GRAVITY}
+MOTOR = {"share": 1.0, "percent": 1e-2, "pwm16": 1 / 65535, "us": 1e-3}  # us: pulses of 1000 to 2000 microseconds
+VOLTAGE = {"V": 1.0, "mV": 1e-3}
+TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+NO_UNIT = {"": 1.0}
+WORLD, BODY, NO_FRAME = ("ENU", "NED"), ("FLU", "FRD"), ("",)
+
+
+class Kind(NamedTuple):
+    """What a map may say of a quantity: how many columns, their units (factor to SI), and the frames."""
+
+    size: int
+    units: dict[str, float]
+    frames: tuple[str, ...]
+
+
+KINDS = {
+    "position": Kind(3, LENGTH, WORLD),
+    "quaternion": Kind(4, NO_UNIT, WORLD),
+    "attitude": Kind(3, ANGLE, WORLD),
+    "velocity": Kind(3, SPEED, WORLD),
+    "rates": Kind(3, RATE, BODY),
+    "acceleration": Kind(3, FORCE, BODY),
+    "motors": Kind(4, MOTOR, NO_FRAME),
+    "voltage": Kind(1, VOLTAGE, NO_FRAME),
+    "set_point": Kind(3, LENGTH, WORLD),
+    "set_point_yaw": Kind(1, ANGLE, WORLD),
+    "reference_position": Kind(3, LENGTH, WORLD),
+    "reference_quaternion": Kind(4, NO_UNIT, WORLD),
+    "reference_attitude": Kind(3, ANGLE, WORLD),
+    "reference_velocity": Kind(3, SPEED, WORLD),
+    "reference_rates": Kind(3, RATE, BODY),
+}
+"""attitude: roll, pitch, yaw, applied as yaw, pitch, roll about the body's axes; used where there is no quaternion.
+
+In the frame NED the body of a quaternion or an attitude is FRD, in ENU it is FLU."""
+MAPS = Path(__file__).parent / "maps"
+ENTRY = {"columns", "unit", "frame", "order", "signs", "optional"}
+TOP = {"name", "airframe", "recognised_by", "time", "quantities"}
+
+
+@dataclass(frozen=True)
+class MappedColumns:
+    """One quantity of a map. signs: 1 or -1 per column. order: of a quaternion's columns or of the motors."""
+
+    quantity: str
+    columns: tuple[str, ...]
+    unit: str
+    frame: str
+    order: tuple[str, ...]
+    signs: tuple[float, ...]
+    optional: bool
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """How to read a CSV log. airframe: whose motors it logs. recognised_by: columns that only such a log has."""
+
+    name: str
+    airframe: str
+    recognised_by: tuple[str, ...]
+    time: str
+    time_unit: str
+    quantities: tuple[MappedColumns, ...]
+
+    def recognises(self, tables: Sequence[CsvTable]) -> bool:
+        """Whether the tables of a flight have the columns that tell this kind of log."""
+        return bool(self.recognised_by) and all(any(t.find(c) is not None for t in tables) for c in self.recognised_by)
+
+    def series(self, tables: Sequence[CsvTable]) -> dict[str, Series]:
+        """The quantities in the tables of one flight. Raises LogError for a missing column.
+
+        An optional quantity may lack all of its columns, but not some of them.
+        """
+        found = {}
+        for entry in self.quantities:
+            table = next((t for t in tables if all(t.find(c) is not None for c in entry.columns)), None)
+            if table is not None:
+                found[entry.quantity] = self._one(table, entry)
+            elif not entry.optional or any(t.find(c) is not None for t in tables for c in entry.columns):
+                raise _missing(tables, entry, self.name)
+        for name in ("attitude", "reference_attitude"):
+            angles, wanted = found.pop(name, None), name.replace("attitude", "quaternion")
+            if angles is not None and wanted not in found:
+                found[wanted] = angles._replace(value=_quaternions(self, name, angles.value))
+        return found
+
+    def _one(self, table: CsvTable, entry: MappedColumns) -> Series:
+        when = table.find(self.time)
+        if when is None:
+            raise LogError(f"{table.path}: found no column {self.time}, wanted it as the time, by map {self.name}")
+        time = table.column(when) * TIME[self.time_unit]
+        raw = np.column_stack([table.column(table.find(c)) for c in entry.columns])
+        return Series(time, _converted(entry, raw))
+
+
+def known() -> list[str]:
+    """Names of the maps that come with this package."""
+    return sorted(file.stem for file in MAPS.glob("*.yaml"))
+
+
+def load(name: str) -> ColumnMap:
+    """A map by name, or by the path of a YAML file. Raises LogError that names the key."""
+    path = yaml_file.find(name, "map", LogError, MAPS)
+    return parse(yaml_file.read(path, "map", LogError), f"map {path}")
+
+
+def text(name: str) -> str:
+    """The YAML of a map that comes with this package. Raises LogError."""
+    return yaml_file.find(name, "map", LogError, MAPS).read_text(encoding="utf-8")
+
+
+def parse(data: object, source: str) -> ColumnMap:
+    """A map from the contents of its YAML. source: what an error begins with. Raises LogError."""
+    top = _mapping(data, source, TOP, ("name", "time", "quantities"))
+    time = _mapping(top["time"], f"{source}: time", {"column", "unit"}, ("column", "unit"))
+    _choice(time["unit"], f"{source}: time: unit", TIME)
+    entries = _mapping(top["quantities"], f"{source}: quantities", set(KINDS), ())
+    return ColumnMap(
+        name=str(top["name"]),
+        airframe=str(top.get("airframe", "")),
+        recognised_by=tuple(map(str, top.get("recognised_by", ()))),
+        time=str(time["column"]),
+        time_unit=time["unit"],
+        quantities=tuple(_entry(name, entry, f"{source}: {name}") for name, entry in entries.items()),
+    )
+
+
+def _entry(name: str, data: object, source: str) -> MappedColumns:
+    kind = KINDS[name]
+    entry = _mapping(data, source, ENTRY, ("columns",))
+    columns, signs = entry["columns"], entry.get("signs", [1] * kind.size)
+    if not isinstance(columns, list) or len(columns) != kind.size or len(set(map(str, columns))) != kind.size:
+        raise LogError(f"{source}: columns: found {columns}, wanted {kind.size} different names of columns")
+    if not isinstance(signs, list) or len(signs) != kind.size or any(sign not in (1, -1) for sign in signs):
+        raise LogError(f"{source}: signs: found {signs}, wanted {kind.size} of 1 and -1")
+    for key, choices in (("unit", kind.units), ("frame", kind.frames)):
+        if tuple(choices) != ("",) or key in entry:
+            _choice(entry.get(key), f"{source}: {key}", choices)
+    orders = {"motors": ROTORS, "quaternion": tuple("xyzw"), "reference_quaternion": tuple("xyzw")}.get(name, ())
+    order = tuple(entry.get("order", ()))
+    if sorted(order) != sorted(orders):
+        wanted = f"{', '.join(orders)} in the order of the columns" if orders else "no such key"
+        raise LogError(f"{source}: order: found {', '.join(map(str, order)) or 'none'}, wanted {wanted}")
+    optional = entry.get("optional", False)
+    if not isinstance(optional, bool):
+        raise LogError(f"{source}: optional: found {optional!r}, wanted true or false")
+    unit, frame = entry.get("unit", ""), entry.get("frame", "")
+    return MappedColumns(name, tuple(map(str, columns)), unit, frame, order, tuple(map(float, signs)), optional)
+
+
+def _mapping(data: object, source: str, allowed: set[str], needed: Sequence[str]) -> dict:
+    if not isinstance(data, dict):
+        raise LogError(f"{source}: found {data!r}, wanted keys {', '.join(sorted(allowed))}")
+    for key in data:
+        if key not in allowed:
+            near = difflib.get_close_matches(str(key), sorted(allowed), 1)
+            raise LogError(f"{source}: found the key '{key}', wanted {near[0] if near else ', '.join(sorted(allowed))}")
+    for key in needed:
+        if key not in data:
+            raise LogError(f"{source}: found no key '{key}', wanted it")
+    return data
+
+
+def _choice(value: object, source: str, choices) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise LogError(f"{source}: found {value!r}, wanted one of {', '.join(choices)}")
+
+
+def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> LogError:
+    gone = next((c for c in entry.columns if all(t.find(c) is None for t in tables)), None)
+    where = ", ".join(str(table.path) for table in tables)
+    if gone is None:
+        return LogError(f"{where}: {entry.quantity}: found {', '.join(entry.columns)} in several files, wanted them in one")
+    near = difflib.get_close_matches(gone, [c for t in tables for c in t.names if c not in entry.columns], 2)
+    hint = f" (there is {' and '.join(near)})" if near else ""
+    return LogError(f"{where}: {entry.quantity}: found no column {gone}{hint}, wanted it by map {name}")
+
+
+def _converted(entry: MappedColumns, raw: np.ndarray) -> np.ndarray:
+    """Columns as logged (K, n) to SI, ENU and FLU. Angles of an attitude stay in the map's frame, in rad."""
+    kind = KINDS[entry.quantity]
+    value = raw * np.array(entry.signs) * kind.units[entry.unit]
+    if entry.unit == "us":
+        value -= 1.0
+    if entry.quantity == "motors":
+        return value[:, [entry.order.index(rotor) for rotor in ROTORS]]
+    if entry.order:
+        value = value[:, [entry.order.index(part) for part in "xyzw"]]
+        return quaternion_from_ned(value[:, [3, 0, 1, 2]]) if entry.frame == "NED" else value
+    if entry.frame == "NED" and kind.size == 3 and not entry.quantity.endswith("attitude"):
+        return np.stack(frames.enu_from_ned(value.T), axis=1)
+    if entry.frame == "FRD":
+        return np.stack(frames.flu_from_frd(value.T), axis=1)
+    if entry.frame == "NED" and entry.quantity == "set_point_yaw":
+        return np.pi / 2 - value
+    return value
+
+
+def quaternion_from_ned(value: np.ndarray) -> np.ndarray:
+    """x, y, z, w of FLU to ENU (K, 4) from w, x, y, z of FRD to NED (K, 4)."""
+    return np.stack(frames.enu_flu_from_ned_frd(value.T), axis=1)
+
+
+def _quaternions(chosen: ColumnMap, name: str, angles: np.ndarray) -> np.ndarray:
+    frame = next(entry.frame for entry in chosen.quantities if entry.quantity == name)
+    found = np.full((len(angles), 4), np.nan)
+    good = np.isfinite(angles).all(1)
+    if good.any():
+        found[good] = Rotation.from_euler("ZYX", angles[good][:, ::-1]).as_quat()
+    return quaternion_from_ned(found[:, [3, 0, 1, 2]]) if frame == "NED" else found

@@ -1,0 +1,202 @@
+"""From bags to an airframe: fits it, prints it with its intervals, and writes it with a recipe to train for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from spike_ctrl import airframe as airframes
+from spike_ctrl._files.text_table import text_table
+from spike_ctrl.airframe import MAX_DEAD_TIME, Airframe
+from spike_ctrl.evaluation.benchmark import randomised
+from spike_ctrl.learn import recipe as recipes
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.recordings.bag_origin import require_separate_origins
+from spike_ctrl.recordings.reader import read
+from spike_ctrl.recordings.recording import Recording
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.randomisation import Randomisation
+from spike_ctrl_identify import IdentifyError, Show, hide, observed_flight
+from spike_ctrl_identify.fit import Identification, ParameterEstimate, fit
+from spike_ctrl_identify.flight_fit import fit_flights
+from spike_ctrl_identify.flight_windows import TOPICS, segments, windows
+
+BASE = {"motors": "robust", "rates": "rates"}  # recipe to start from, by action layout
+MAX_WINDOWS = 400
+LAGS, MAX_WARM_UP = 8, 120  # warm-up of the rotors: this many times the slower lag, and steps at most
+RATE_LOOP_WARM_UP = 80  # steps
+STEPS = {"motors": 25, "rates": 40}  # compared in each window: without a rate loop the attitude diverges sooner
+MIN_SHARE, KEPT_SHARE = 0.05, 0.2  # randomisation: at least, and for a parameter that kept its prior
+
+GROUPS = {
+    "thrust": ("hover_thrust", "hover_thrust_slope"),
+    "inertia": ("inertia_x", "inertia_y", "inertia_z"),
+    "torque": ("torque_per_thrust",),
+    "lag": ("lag_up", "lag_down", "lag"),
+}
+"""The parameters that each factor of the randomisation varies."""
+AIR = {
+    "body_drag": ("body_drag_x", "body_drag_y", "body_drag_z"),
+    "velocity_moment": ("velocity_moment_x", "velocity_moment_y"),
+}
+"""The same for those of the air, which most airframes lack."""
+
+
+def identify(
+    bags: Sequence[Path],
+    prior: Airframe,
+    name: str,
+    show: Show = hide,
+    hold_out: Sequence[str] = (),
+    note: Callable[[str], None] = lambda line: None,
+) -> Identification:
+    """Identify the airframe that flew these bags.
+
+    prior: the airframe to start from. name: of the airframe found. hold_out: names of bags that only judge the result, for
+    flights by motor commands. note: takes a line for each thing that a bag lacks. Raises BagError if a bag lacks too much,
+    and IdentifyError.
+    """
+    if unknown := set(hold_out) - {bag.name for bag in bags}:
+        raise IdentifyError(f"hold-out {', '.join(sorted(unknown))}: found no such bag, wanted names of the bags given")
+    recordings = [read(bag, (*TOPICS, *observed_flight.TOPICS)) for bag in bags]
+    require_separate_origins([(recording.path, recording.origin) for recording in recordings])
+    by_motors = [observed_flight.flown_by_motors(recording) for recording in recordings]
+    if any(by_motors) and not all(by_motors):
+        raise IdentifyError(
+            "found flights by motor commands beside others, wanted one kind: each kind tells other parameters"
+        )
+    if all(by_motors):
+        best = _of_flights(recordings, prior, show, hold_out, note)
+    elif hold_out:
+        raise IdentifyError(
+            "hold-out: found other bags than flights by motor commands; of these every fourth window is held out"
+        )
+    else:
+        best = _of_windows(recordings, prior, show)
+    return dataclasses.replace(best, airframe=dataclasses.replace(best.airframe, name=name))
+
+
+def _of_flights(
+    recordings: Sequence[Recording],
+    prior: Airframe,
+    show: Show,
+    hold_out: Sequence[str],
+    note: Callable[[str], None],
+) -> Identification:
+    flights = [observed_flight.observed(recording, prior) for recording in recordings]
+    for flight in flights:
+        for words in flight.notes:
+            note(f"{flight.name}: {words}")
+    kept, judged = ([f for f in flights if (f.name in hold_out) is apart] for apart in (False, True))
+    if not kept:
+        raise IdentifyError("hold-out: found all flights held out, wanted at least one to fit")
+    return fit_flights(prior, kept, show, judged)
+
+
+def _of_windows(recordings: Sequence[Recording], prior: Airframe, show: Show) -> Identification:
+    pieces = [piece for recording in recordings for piece in segments(recording, prior)]
+    lag = int(LAGS * RATE_HZ * max(prior.lag_up, prior.lag_down))
+    warm = RATE_LOOP_WARM_UP if prior.action_layout == "rates" else min(MAX_WARM_UP, lag)
+    return fit(prior, windows(pieces, prior, warm, STEPS[prior.action_layout], MAX_WINDOWS), show)
+
+
+def table(found: Identification, prior: Airframe) -> str:
+    """A table for the user: the parameters with their intervals, what was not identified, and the error of prediction."""
+    rows = [["parameter", "prior", "found", "95 % interval"]]
+    for e in found.estimates:
+        interval = f"{e.value - e.half_width:.4g} to {e.value + e.half_width:.4g} {e.unit}"
+        if not e.identified:
+            interval = "not identifiable"
+        rows.append([e.name, f"{e.prior:.4g}", f"{e.value:.4g}", interval])
+    craft = found.airframe
+    lines = [
+        text_table(rows),
+        f"hover throttle {prior.hover:.3f} -> {craft.hover:.3f}, thrust/weight {prior.thrust_to_weight:.2f} -> "
+        f"{craft.thrust_to_weight:.2f}",
+    ]
+    lines.append(f"mass: a flight tells forces per mass only; {craft.mass:g} kg is the prior's: weigh the vehicle")
+    for e in found.estimates:
+        if not e.identified:
+            width = "anything" if e.share > 1 else f"+-{100 * e.share:.0f} %"
+            lines.append(f"{e.name}: the flight hardly depends on it (it could be {width}), so the prior's value is kept")
+    (v0, w0), (v1, w1) = found.prior_error, found.error
+    lines.append(
+        f"predicting {found.judged}: velocity {100 * v0:.1f} -> {100 * v1:.1f} cm/s rms, "
+        f"rates {w0:.3f} -> {w1:.3f} rad/s rms"
+    )
+    if found.trims:
+        heads = ["trim torque, 1e-6 N m", "x", "y", "z"]
+        lines.append(text_table([heads, *([name, *(f"{1e6 * t:.1f}" for t in trim)] for name, trim in found.trims)]))
+    return "\n".join(lines)
+
+
+def ranges(found: Identification) -> Randomisation:
+    """The randomisation around an estimate: twice each interval, at least 5 %, and 20 % for a parameter that kept its prior.
+
+    Force, delay and noise are those of the randomised evaluation; so is the moment, but for flights whose trims differ: then
+    it is twice the deviation of these. A dead time leaves less for the delay. A battery starts at any charge.
+    """
+    named = {e.name: e for e in found.estimates}
+
+    def share(e: ParameterEstimate) -> float:
+        return max(MIN_SHARE, min(KEPT_SHARE, 2 * e.share)) if e.identified else KEPT_SHARE
+
+    spread = {group: round(float(max(share(named[n]) for n in names if n in named)), 3) for group, names in GROUPS.items()}
+    craft = found.airframe
+    for group, names in AIR.items():
+        if told := [named[name].half_width / max(abs(named[name].value), 1e-12) for name in names if name in named]:
+            spread[group] = round(float(np.clip(2 * max(told), MIN_SHARE, KEPT_SHARE)), 3)
+    if craft.battery:
+        spread |= {"charge_low": 0.0, "charge_high": 1.0}
+    if craft.dead_time:
+        spread["delay"] = int((MAX_DEAD_TIME - craft.dead_time) * RATE_HZ)
+    if len(found.trims) > 1:
+        spread["moment"] = float(f"{2 * np.std([trim[:2] for _, trim in found.trims], axis=0).max():.2g}")
+    return dataclasses.replace(randomised(found.airframe), mass=0.0, **spread)
+
+
+def recipe(found: Identification, base: Recipe) -> Recipe:
+    """A recipe that trains for this airframe on plants around it.
+
+    It keeps delay and noise of `base`, and force and moment of 0 if `base` has none.
+    """
+    around, before = ranges(found), base.task.randomisation
+    delay = min(before.delay, around.delay) if found.airframe.dead_time else before.delay
+    kept = {"noise": before.noise, "delay": delay}
+    if not before.force:
+        kept |= {"force": 0.0, "moment": 0.0}
+    task = dataclasses.replace(base.task, randomisation=dataclasses.replace(around, **kept))
+    return dataclasses.replace(base, name=f"{base.name}_{found.airframe.name}", task=task)
+
+
+def write(path: Path, found: Identification, bags: Sequence[Path], plan: Recipe, command: str = "") -> Path:
+    """Write the airframe to `path`, and the recipe `plan` beside it. Gives the path of the recipe. Raises OSError.
+
+    command: the command line that made it, told in the head of the file.
+    """
+    about = [f"# Identified from {', '.join(bag.name for bag in bags)}; {found.windows} windows of flight; 95 % intervals:"]
+    if command:
+        about.insert(0, f"# Made by: {command}")
+    for e in found.estimates:
+        share = f" (+-{100 * e.half_width / abs(e.value):.1f} %)" if e.value else ""
+        told = f"+-{e.half_width:.2g} {e.unit}{share}" if e.identified else "not identifiable, prior kept"
+        about.append(f"#   {e.name:<24}{e.value:<12.5g}{told}")
+    about += [f"#   trim torque of {name}: {' '.join(f'{t:.3g}' for t in trim)} N m" for name, trim in found.trims]
+    data = airframes.to_dict(found.airframe)
+    airframes.from_dict(data, f"airframe {path}")
+    path.write_text("\n".join(about) + "\n" + yaml.safe_dump(data, sort_keys=False))
+    recipe = recipe_path(path)
+    recipe.write_text(
+        f"# Recipe {plan.name}: plants differ from the estimate by twice its intervals, at least {MIN_SHARE:.0%}; "
+        f"by {KEPT_SHARE:.0%} where the prior was kept.\n" + yaml.safe_dump(recipes.to_dict(plan), sort_keys=False)
+    )
+    return recipe
+
+
+def recipe_path(path: Path) -> Path:
+    """The path of the recipe that belongs to the airframe's file `path`."""
+    return path.with_name(f"{path.stem}_recipe.yaml")

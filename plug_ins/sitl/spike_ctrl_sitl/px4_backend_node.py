@@ -1,0 +1,211 @@
+"""px4_backend: takes the simulator's place with one vehicle that PX4 carries, in any of PX4's simulations, at their speed.
+
+It owns the MAVLink connection. Each ODOMETRY message of an episode becomes a state, which guide and policy answer; the jump
+start picks who flies, and the transition goes to the learner. Between episodes a guide of its own flies the vehicle to the
+next start; it also catches the vehicle when the policy fails: see `spike_ctrl_sitl.live_training`.
+When it is told to end it lands first; a second signal ends it at once.
+"""
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
+
+from spike_ctrl.flight.autopilot import Autopilot
+from spike_ctrl.px4 import link
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.link import Link
+from spike_ctrl.px4.parameter_rules import TRAINING, Unmet, audit_training
+from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import MessageError, view
+from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.rival import RivalWatch
+from spike_ctrl_ros.serialized_reader import start_reader
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.standard_topics import diagnostics, odometry
+from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_sim.transition_messages import state_message, transition_message
+from spike_ctrl_sitl.autopilot_vehicle import on_autopilot
+from spike_ctrl_sitl.live_training.autopilot_simulator import ANSWERS, Step, packet
+from spike_ctrl_sitl.live_training.return_to_start import ReturnPhase
+from spike_ctrl_sitl.live_training.room_episodes import RolloutOrder
+
+PERIOD, PATIENCE = 0.02, 5.0  # s
+
+
+@dataclass(frozen=True)
+class Parameters:
+    recipe: str = parameter("rates", "Recipe whose training task is flown: a name or a path to a YAML file.")
+    airframe: str = parameter("sih_quadx", "What flies: a name or a path to a YAML file.")
+    vehicles: int = parameter(1, "Number of vehicles; PX4 carries one.", low=1, high=1)
+    seed: int = parameter(0, "Seed of starts and exploration.", low=0)
+    resume: str = parameter("", "Folder of a run to resume, with starts that it has not flown yet; empty: none.")
+    connection: str = parameter("udpin:127.0.0.1:14540", "udpin:HOST:PORT, udpout:HOST:PORT or serial:DEVICE:BAUD.")
+    system: int = parameter(1, "The autopilot's MAV_SYS_ID: PX4's simulation number N has N + 1.", low=1, high=255)
+    signing_key: str = parameter("", "File with the key of a signed link (MAVLink 2); empty: the link is not signed.")
+    height: float = parameter(
+        5.0, "Height of the centre of the room that it flies in, m above the take-off.", low=1.0, high=100.0
+    )
+    room: float = parameter(4.0, "Distance from the centre of the room to its walls, m.", low=1.5, high=50.0)
+    restarts: int = parameter(
+        0, "How often a simulation may be ended for its next start when the vehicle lies on its side.", low=0, high=100
+    )
+
+
+class Px4Backend(Node):
+    def __init__(self):
+        super().__init__("px4_backend")
+        p = self.parameters = declare(self, Parameters)
+        self.flight, self.connection, signing = on_autopilot(p)
+        self.companion = Companion(Link(self.connection.stream, signing, p.system), RATE_HZ, TRAINING)
+        self.samples, self.last = 0, (0.0, time.monotonic())  # the vehicle's time and ours, of the last state
+        self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
+        self.transition_out = self.create_publisher(Transition, "transition", qos.LOCKSTEP)
+        self.odometry_out = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
+        for topic in ANSWERS:
+            self.create_subscription(
+                VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
+            )
+        start_timer(self, PERIOD, self.on_time)
+        start_timer(self, 1.0, self.diagnose)
+        self.rival = RivalWatch(self, "state")
+        self.missing_since: float | None = None
+        self.lock, self.ended = threading.Lock(), False
+        self.get_logger().info(f"waiting for the autopilot at {p.connection}")
+        self.reader = start_reader(self, "the autopilot", self.read)
+
+    def read(self) -> None:
+        """Hear the autopilot, in a thread of its own: a state must not wait for the executor."""
+        while not self.ended:
+            data, sender = self.connection.receive(0.1)
+            now = time.monotonic()
+            if not data or not self.connection.believes(sender, now):
+                continue
+            with self.lock:
+                samples = self.companion.receive(data, now)
+                if self.companion.heard == now:
+                    self.connection.adopt(sender, now)
+                for sample in samples if self.ready else ():
+                    self.samples += 1
+                    self.last = (sample.stamp, now)
+                    self.obey(self.flight.see(sample._replace(tick=self.samples), *self.status), now)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all nodes are there, and the autopilot is set up for the room; before that nothing takes off."""
+        here = self.missing_since is None and self.rival.clear
+        return self.flight.phase is not ReturnPhase.WAIT or (here and self.barring == [])
+
+    @property
+    def barring(self) -> list[Unmet] | None:
+        """The autopilot's parameters that bar a training; None: they have not all been told yet."""
+        found, p = self.companion.parameters, self.parameters
+        told = set(TRAINING) <= set(found)
+        return audit_training(found, self.flight.guide.airframe, p.height, p.room) if told else None
+
+    @property
+    def status(self) -> tuple[Autopilot | None, bool]:
+        return self.companion.status(), self.companion.ready
+
+    def obey(self, step: Step, now: float) -> None:
+        """Send what the flight says. The caller holds the lock."""
+        if step.action is not None:
+            thrust, rates = link.thrust_and_rates(step.action, self.flight.guide.airframe)
+            self.connection.send(self.companion.link.rates(thrust, rates, now))
+        if step.ask is not None:
+            self.connection.send(packet(step.ask, self.companion.link, now))
+        stamp = round(self.last[0] * 1e9)
+        for tick, epoch, rows in step.rows:
+            self.transition_out.publish(transition_message(tick, epoch, stamp, rows))
+        if step.shown is not None:
+            tick, epoch, seen = step.shown
+            shown = {"flags": seen.flags, "observation": seen.observation}
+            self.state_out.publish(state_message(tick, epoch, stamp, **shown))
+        for text in step.news:
+            self.get_logger().info(text)
+
+    def on_leave(self, message: JumpStart) -> None:
+        with self.lock:
+            self.flight.leave(RolloutOrder(*(getattr(message, name) for name in RolloutOrder._fields)))
+
+    def on_answer(self, topic: str, message: VehicleAction) -> None:
+        with self.lock:
+            try:
+                action = view(message).action
+            except MessageError as error:  # as if it had not come: the last command flies on, then the guide flies
+                self.flight.counts["malformed_answers"] += 1
+                words = f"answer dropped: tick {message.tick}: {topic} from {ANSWERS[topic]}: {error}"
+                self.get_logger().warning(words, throttle_duration_sec=1.0)
+                return
+            self.obey(self.flight.answer(topic, message.tick, action), time.monotonic())
+
+    def on_time(self) -> None:
+        """Send what is due to the autopilot, look who is missing in the graph, and end when the flight has ended."""
+        with self.lock:
+            now = time.monotonic()
+            for packet_due in self.companion.due(now):
+                self.connection.send(packet_due)
+            self.watch(now)
+            if self.ready:
+                self.obey(self.flight.wait(self.last[0] + now - self.last[1], *self.status), now)
+            said, self.companion.said = self.companion.said, []
+            barring = self.barring if self.flight.phase is ReturnPhase.WAIT else None
+        for unmet in barring or ():
+            self.get_logger().error(f"nothing takes off: {unmet}", throttle_duration_sec=5.0)
+        for words in said:
+            self.get_logger().info(f"autopilot: {words.text}")
+        if self.flight.phase is ReturnPhase.ENDED:
+            self.failure, self.finished = self.flight.failure or None, True
+
+    def watch(self, now: float) -> None:
+        """Look for the nodes that must answer or learn.
+
+        While one is missing nothing takes off. In the air the vehicle lands; then the node ends and names who is missing.
+        """
+        absent = [node for topic, node in ANSWERS.items() if self.count_publishers(topic) == 0]
+        absent += [] if heard(self, self.transition_out) else ["learner"]
+        if not absent or self.flight.reset.ending:
+            self.missing_since = None
+            return
+        self.missing_since = now if self.missing_since is None else self.missing_since
+        if now - self.missing_since > PATIENCE and self.flight.phase is not ReturnPhase.WAIT:
+            missing = f"{' and '.join(absent)} not connected for {PATIENCE:.0f} s"
+            self.flight.stop(self.last[0] + now - self.last[1], missing)
+
+    def diagnose(self) -> None:
+        with self.lock:
+            phase, counts, sample = self.flight.phase, dict(self.flight.counts), self.flight.sample
+            values = {"tick": self.flight.tick, **counts, **self.companion.link.counts}
+        if sample is not None:
+            row = (*sample.position, *sample.quaternion, *sample.velocity, *sample.rates)
+            self.odometry_out.publish(odometry(row, round(sample.stamp * 1e9)))
+        text = "waits for the learner" if phase is ReturnPhase.READY else phase.value
+        stamp = self.get_clock().now().to_msg()
+        self.diagnostics_out.publish(diagnostics("px4_backend", text, values, warn=phase is ReturnPhase.READY, stamp=stamp))
+
+    def stopping(self) -> bool:
+        """Land before the end."""
+        with self.lock:
+            if not self.flight.reset.ending:
+                self.flight.stop(self.last[0] + time.monotonic() - self.last[1])
+        return self.flight.phase is not ReturnPhase.ENDED
+
+    def close(self) -> None:
+        self.ended = True
+        self.reader.join(1.0)
+        self.connection.close()
+        told = ", ".join(f"{name} {count}" for name, count in sorted(self.flight.counts.items()))
+        print(f"px4_backend: {self.flight.tick} rows; {told or 'no episode'}", flush=True)
+
+
+def main():
+    sys.exit(run(Px4Backend))

@@ -1,0 +1,1 @@
+"""Command PX4 over uXRCE-DDS, where px4_msgs is installed: the autopilot link uxrce."""

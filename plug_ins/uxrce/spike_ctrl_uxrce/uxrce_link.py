@@ -1,0 +1,65 @@
+"""The autopilot link `uxrce`: commands to PX4 over uXRCE-DDS, where px4_msgs is installed."""
+
+import importlib
+from collections.abc import Sequence
+
+from rclpy.node import Node
+
+from spike_ctrl.airframe import Airframe
+from spike_ctrl.px4.companion import Companion
+from spike_ctrl.px4.connection import Connection
+from spike_ctrl.px4.parameter_rules import Unmet
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.convert import fill
+from spike_ctrl_ros.declared_parameters import NodeParameterError
+from spike_ctrl_uxrce import uxrce
+
+
+class OverUxrce:
+    """OffboardControlMode, and right after it VehicleRatesSetpoint or ActuatorMotors. Raises NodeParameterError."""
+
+    def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str):
+        self.node, self.companion, self.airframe, self.px4 = node, companion, airframe, px4
+        kinds = _kinds(companion.link.system, px4)
+        self.layout, topics = airframe.action_layout, (uxrce.PROOF, uxrce.SET_POINTS[airframe.action_layout])
+        self.proof, self.set_point = (kinds[uxrce.MESSAGES[topic]]() for topic in topics)
+        self.proof_out, self.set_point_out = self.outs = [
+            node.create_publisher(kinds[uxrce.MESSAGES[topic]], uxrce.NAMESPACE + topic, qos.STREAM) for topic in topics
+        ]
+
+    @staticmethod
+    def check(airframe: Airframe, system: int, px4: str) -> None:
+        """Raises NodeParameterError where px4_msgs is missing, or does not fit that PX4 or its number."""
+        _kinds(system, px4)
+
+    def send(self, action: Sequence[float], now: float) -> None:
+        """Publish proof of life and set-point with one stamp."""
+        fill(self.set_point, **uxrce.set_point(self.layout, action, self.airframe))  # first, because it may raise
+        self.proof_out.publish(fill(self.proof, **uxrce.proof(self.layout)))
+        self.set_point_out.publish(self.set_point)
+
+    def unmet(self) -> list[Unmet]:
+        """What keeps commands from PX4: nobody who hears them, another version."""
+        counts = {out.topic_name: out.get_subscription_count() for out in self.outs}
+        version = self.companion.version
+        return uxrce.audit(self.px4, version and f"{version.major}.{version.minor}", counts)
+
+
+def _kinds(system: int, px4: str) -> dict[str, type]:
+    """The messages that command PX4 of version `px4`. Raises NodeParameterError where they do not fit it."""
+    if system != 1:  # PX4 number N subscribes at /px4_N
+        raise NodeParameterError(f"parameter 'system': found {system} with link uxrce, wanted 1, or link mavlink")
+    kinds = installed()
+    found = None if kinds is None else {name: kind.get_fields_and_field_types() for name, kind in kinds.items()}
+    if (why := uxrce.unfit(px4, found)) is not None:
+        raise NodeParameterError(why)
+    return kinds
+
+
+def installed() -> dict[str, type] | None:
+    """The needed messages of the installed px4_msgs; None where it is not installed."""
+    try:
+        module = importlib.import_module("px4_msgs.msg")
+    except ImportError:
+        return None
+    return {name: getattr(module, name) for name in uxrce.FIELDS if hasattr(module, name)}

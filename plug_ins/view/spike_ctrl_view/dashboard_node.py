@@ -1,0 +1,57 @@
+"""dashboard: shows a running graph in the terminal, four times a second. It publishes nothing."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+from rclpy.node import Node
+
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_view.live_view import render
+from spike_ctrl_view.typed_filter import TypedFilter
+from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
+
+
+@dataclass(frozen=True)
+class Parameters:
+    seconds: float = parameter(0.0, "Time after which it prints one picture and ends, s; 0: it draws until Ctrl-C.", low=0.0)
+    topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
+
+
+class Dashboard(Node):
+    def __init__(self):
+        super().__init__("dashboard")
+        self.parameters = declare(self, Parameters)
+        try:
+            from rich.console import Console
+            from rich.live import Live
+        except ImportError:
+            raise NodeParameterError("watch needs the package rich: pip install rich") from None
+        self.console, self.live = Console(), None
+        self.graph, self.filter = WatchedGraph(self), TypedFilter(self.parameters.topics)
+        if not self.parameters.seconds:
+            self.filter.listen()
+            self.live = Live(console=self.console, auto_refresh=False, screen=self.console.is_terminal)
+            self.live.start()
+        start_timer(self, PERIOD, self.draw)
+
+    def draw(self) -> None:
+        now = time.monotonic()
+        picture = render(self.graph.seen(now, self.filter.read()))
+        if self.live is not None:
+            self.live.update(picture, refresh=True)
+        elif now - self.graph.begun >= self.parameters.seconds:
+            self.console.print(picture)
+            self.finished = any(self.graph.hearing.counts.values())
+            self.failure = None if self.finished else "nothing was heard"
+
+    def close(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+        self.filter.close()
+
+
+def main():
+    sys.exit(run(Dashboard))

@@ -1,0 +1,154 @@
+"""viewer: shows a running graph in a browser, vehicles and neurons in 3-D, ladder, errors and ages beside (viser).
+
+It publishes nothing, reads the newest messages some times a second, so that no node waits for it, and serves the page to
+this machine only.
+"""
+
+import logging
+import socket
+import sys
+import time
+from collections import deque
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+
+import numpy as np
+from rclpy.node import Node
+from spike_ctrl_msgs.msg import Spikes
+
+from spike_ctrl.control.trajectory import PASS_ERROR
+from spike_ctrl.flight.faults import Rung
+from spike_ctrl_ros import qos
+from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.spin import run
+from spike_ctrl_ros.timer import start_timer
+from spike_ctrl_view import live_page, scene
+from spike_ctrl_view.hearing import RECENT
+from spike_ctrl_view.live_charts import LiveCharts
+from spike_ctrl_view.live_page import OTHER_COLOUR, RUNG_COLOURS
+from spike_ctrl_view.stage import Stage
+from spike_ctrl_view.watched_graph import PERIOD, WatchedGraph
+
+HOST = "127.0.0.1"
+FOLDERS = ("Graph", "Flight", "Training", "Error", "Policy", "Spikes", "Topics", "Events")
+SHOWN_STEPS, GLOW_STEPS = 200, 10  # of the spikes beside the vehicles; that a neuron glows by
+
+
+@dataclass(frozen=True)
+class Parameters:
+    port: int = parameter(9090, "TCP port of the page.", low=1, high=65535)
+    rate: float = parameter(20.0, "Rate at which it reads the graph, Hz.", low=1.0, high=100.0)
+    shown: int = parameter(256, "Most vehicles that are drawn.", low=1, high=8192)
+    box: float = parameter(1.5, "Half the edge of the box around the origin, m.", low=0.1, high=100.0)
+    size: float = parameter(
+        0.16,
+        "Distance from the centre of a drawn vehicle to its rotors, m; half of it where several fly.",
+        low=0.01,
+        high=10.0,
+    )
+    topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
+
+
+class Viewer(Node):
+    def __init__(self):
+        super().__init__("viewer")
+        self.parameters = p = declare(self, Parameters)
+        try:
+            import viser
+        except ImportError:
+            raise NodeParameterError("watch --web needs the package viser: pip install viser") from None
+        require_free(p.port)
+        self.graph, self.tick = WatchedGraph(self), -1
+        self.create_subscription(Spikes, "policy/spikes", self.on_spikes, qos.STREAM)
+        self.spikes: deque[np.ndarray] = deque(maxlen=SHOWN_STEPS)
+        self.layers: list[int] = []
+        self.spiked = 0.0  # when spikes were heard last, s
+        logging.getLogger("websockets").setLevel(logging.CRITICAL)  # browsers open connections that they do not use
+        with redirect_stdout(StringIO()):  # it would say in a box where it listens
+            self.server = viser.ViserServer(HOST, p.port, label="spike-ctrl watch", verbose=False)
+        self.server.request_share_url = lambda *_, **__: None  # no page may ask for a way in from outside
+        self.server.gui.configure_theme(
+            control_layout="fixed", control_width="large", dark_mode=False, show_logo=False, show_share_button=False
+        )
+        self.server.scene.add_light_ambient("/light", intensity=1.5)
+        self.server.scene.configure_environment_map(None)  # lights alone: a page is drawn sooner without a map to decode
+        self.stage = Stage(self.server, p.box, p.size)
+        self.panels = {}
+        gui = self.server.gui
+        folders = {name: gui.add_folder(name, visible=False) for name in FOLDERS}
+        for name in live_page.panels(self.graph.seen(time.monotonic())):
+            with folders[name]:
+                self.panels[name] = folders[name], gui.add_html("")
+        with folders["Topics"]:
+            self.filter = gui.add_text("show", p.topics, hint="part of a topic's name")
+        self.charts = LiveCharts(gui, folders["Error"], folders["Spikes"], p.rate)
+        start_timer(self, 1 / p.rate, self.look)
+        start_timer(self, PERIOD, self.tell)
+        self.get_logger().info(f"open http://{HOST}:{p.port}")
+
+    def on_spikes(self, message: Spikes) -> None:
+        rows, layers = scene.spikes(message)
+        if not len(rows):
+            return
+        if layers != self.layers:  # another network
+            self.layers = layers
+            self.spikes.clear()
+            self.stage.forget_neurons()
+        self.spikes.extend(rows)
+        self.spiked = time.monotonic()
+
+    def look(self) -> None:
+        """Draw what is new since the last call."""
+        hearing = self.graph.hearing
+        state = hearing.newest("state")
+        if state is None or state.tick == self.tick:
+            return
+        self.tick = state.tick
+        rates = getattr(hearing.present("policy/action"), "spike_rate", ())
+        self.charts.add(time.monotonic(), float(np.linalg.norm(state.observation[:3])), rates)
+        observation = np.frombuffer(state.observation, np.float32).reshape(-1, 18)[: self.parameters.shown]
+        guided = np.frombuffer(state.flags, np.uint8)[: len(observation)] & state.GUIDE > 0
+        position, rotation = observation[:, :3], observation[:, 3:12].reshape(-1, 3, 3)
+        wanted, flight, supervisor = np.zeros(3), hearing.newest("flight_state"), hearing.newest("supervisor/status")
+        colours = np.where(guided[:, None], *(scene.colour(RUNG_COLOURS[rung]) for rung in (Rung.GUIDE, Rung.SNN)))
+        if flight is not None:
+            position, rotation = np.array([flight.position]), scene.rotation(flight.quaternion)[None]
+            point = hearing.newest("set_point")
+            wanted = np.array(point.position if point is not None else flight.position)
+            rung = None if supervisor is None else supervisor.rung
+            colours = np.array([scene.colour(RUNG_COLOURS.get(rung, OTHER_COLOUR))])
+        self.stage.show(position, rotation, colours, wanted, flies=flight is not None)
+
+    def tell(self) -> None:
+        """Write what is known beside the scene."""
+        seen = self.graph.seen(time.monotonic(), self.filter.value)
+        if self.spikes and time.monotonic() - self.spiked > RECENT:  # nothing spikes in a dead policy
+            self.spikes.extend(np.zeros((SHOWN_STEPS, sum(self.layers))))
+        if not self.server.get_clients():
+            return
+        for name, text in live_page.panels(seen).items():
+            folder, content = self.panels[name]
+            folder.visible = bool(text)
+            if content.content != text:
+                content.content = text
+        if len(self.spikes) >= GLOW_STEPS:
+            self.stage.draw_neurons(self.layers, np.mean(list(self.spikes)[-GLOW_STEPS:], axis=0))
+        self.charts.draw(PASS_ERROR, self.spikes, self.layers)
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+def require_free(port: int) -> None:
+    """Raises NodeParameterError where a port is in use, in place of which viser would take another."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((HOST, port))
+        except OSError as error:
+            raise NodeParameterError(f"parameter 'port': port {port}: {error.strerror}") from None
+
+
+def main():
+    sys.exit(run(Viewer))

@@ -1,0 +1,120 @@
+"""Where installed packages add to spike_ctrl: entry points in their pyproject.toml. docs/plug_ins.md describes each point.
+
+An entry point is loaded when it is used, so that a broken or slow plug-in costs nothing before.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+from spike_ctrl._files.errors import UsageError
+
+POINTS = {
+    "verbs": "a verb of spike-ctrl",
+    "verb_options": "options of a verb, named VERB.NAME",
+    "report_sections": "charts in the report of a flight",
+    "exporters": "a format of spike-ctrl export",
+    "importers": "a kind of log for spike-ctrl import",
+    "autopilot_links": "a way of commands to an autopilot",
+    "launch_arguments": "arguments and nodes of a launch file, named FILE.NAME",
+    "controllers": "a controller to compare with in spike-ctrl eval and benchmark",
+    "simulators": "a simulator of others for spike-ctrl eval",
+}
+"""The points; the group of entry points is `spike_ctrl.POINT`."""
+SHIPPED = {
+    "spike_ctrl_adaptation": ("verbs: adapt", "launch_arguments: adapt from_transitions"),
+    "spike_ctrl_benchmark": ("verbs: benchmark", "controllers: pid mellinger raptor", "simulators: crazyflow rotorpy l2f"),
+    "spike_ctrl_crazyflie": ("verbs: fly refly",),
+    "spike_ctrl_export": ("verbs: export", "exporters: c checkpoint crazyflie nir onnx"),
+    "spike_ctrl_identify": ("verbs: identify fidelity import retrain", "importers: csv ulog"),
+    "spike_ctrl_sitl": (
+        "verbs: px4 gazebo truth",
+        "verb_options: --px4-hil --px4-environment --rate --home --patience",
+        "launch_arguments: backend simulation connection system signing_key height room px4 speed",
+    ),
+    "spike_ctrl_studies": ("verbs: experiment",),
+    "spike_ctrl_uxrce": ("autopilot_links: uxrce",),
+    "spike_ctrl_view": ("verbs: watch film", "launch_arguments: viewer"),
+}
+"""What the packages below plug_ins/ add, so that a name whose package is missing leads to the package."""
+
+
+class PlugInError(UsageError):
+    """A plug-in is missing, unknown or broken. The message is one line that names it and its package."""
+
+
+def entries(point: str) -> dict[str, metadata.EntryPoint]:
+    """The installed entry points of a point by name. Raises PlugInError where two packages add the same name."""
+    found: dict[str, metadata.EntryPoint] = {}
+    for entry in metadata.entry_points(group=f"spike_ctrl.{point}"):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            both = f"{_package(other)} and {_package(entry)}"
+            raise PlugInError(f"{point}: found '{entry.name}' in {both}, wanted it in one of them: uninstall the other")
+    return found
+
+
+def names(point: str) -> list[str]:
+    """All names of a point: of installed packages, and of packages of this project that are not installed."""
+    return sorted({*entries(point), *_shipped(point)})
+
+
+def package_of(point: str, name: str) -> str | None:
+    """The package of this project that adds a name; None for any other name."""
+    return _shipped(point).get(name)
+
+
+def missing(point: str, name: str) -> str | None:
+    """The package to install for a name of this project, in one line; None where it is installed or the name unknown."""
+    package = package_of(point, name)
+    if package is None or any(_package(entry) == package for entry in entries(point).values()):
+        return None
+    folder = package.removeprefix("spike_ctrl_")
+    return (
+        f"'{name}' comes with the package {package}, which is not installed: pip install ./plug_ins/{folder} in a checkout"
+    )
+
+
+def load(point: str, name: str, what: str) -> Any:
+    """The object behind a name. what: what an error calls it, as "--to". Raises PlugInError."""
+    entry = entries(point).get(name)
+    if entry is None:
+        if line := missing(point, name):
+            raise PlugInError(f"{what}: {line}")
+        near = difflib.get_close_matches(name, names(point), 1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise PlugInError(
+            f"{what}: found '{name}'; {hint}wanted one of {', '.join(names(point)) or 'none: none is installed'}"
+        )
+    try:
+        return entry.load()
+    except Exception as error:
+        raise PlugInError(f"{what}: {broken(entry, error)}") from error
+
+
+def loaded(point: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each plug-in whose name begins with `prefix`: its name, and its object or, of a broken one, the PlugInError."""
+    for name in sorted(entries(point)):
+        if name.startswith(prefix):
+            try:
+                yield name, load(point, name, POINTS[point])
+            except PlugInError as error:
+                yield name, error
+
+
+def broken(entry: metadata.EntryPoint, error: Exception) -> str:
+    """One line on a plug-in that cannot be loaded."""
+    words = " ".join(str(error).split())
+    return f"the plug-in '{entry.name}' of package {_package(entry)} cannot be loaded ({type(error).__name__}: {words})"
+
+
+def _package(entry: metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]
+
+
+def _shipped(point: str) -> dict[str, str]:
+    lines = [(package, line.partition(": ")) for package, lines in SHIPPED.items() for line in lines]
+    return {name: package for package, (kind, _, all_names) in lines if kind == point for name in all_names.split()}

@@ -1,1 +1,0 @@
-../spike_ctrl/setup.py
