@@ -30,7 +30,7 @@ def headings(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_to_a_heading_leads_to_one(page):
     links = re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", PAGES[page].read_text())
-    places = [((PAGES[page].parent / path if path else PAGES[page]), anchor) for path, anchor in links]
+    places = [(PAGES[page].parent / path if path else PAGES[page], anchor) for path, anchor in links]
     assert not [(str(place), anchor) for place, anchor in places if place.suffix == ".md" and anchor not in headings(place)]
 
 
