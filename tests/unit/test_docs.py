@@ -10,7 +10,7 @@ import yaml
 from spike_ctrl import airframe
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {str(page.relative_to(ROOT)): page for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]}
+PAGES = {str(page.relative_to(ROOT)): page for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -21,9 +21,23 @@ def test_every_link_to_a_file_leads_to_one(page):
     assert not missing
 
 
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as MkDocs and GitHub make them of its headings."""
+    texts = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in texts}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_heading_leads_to_one(page):
+    links = re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", PAGES[page].read_text())
+    places = [(PAGES[page].parent / path if path else PAGES[page], anchor) for path, anchor in links]
+    assert not [(str(place), anchor) for place, anchor in places if place.suffix == ".md" and anchor not in headings(place)]
+
+
 def test_every_page_has_a_place_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text()
-    assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"- {page.name}\n" not in listed]
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert not [page for page in pages if f"- {page}\n" not in listed]
 
 
 def test_the_readme_is_one_page():

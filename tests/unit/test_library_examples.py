@@ -1,5 +1,6 @@
 """The examples that show the library from outside run as their first lines say, here for a shorter time."""
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,19 @@ def test_a_helix_is_followed():
 
 def test_a_policy_is_trained_for_an_airframe_of_ones_own():
     assert "the policy returns" in run("own_airframe.py", "--steps", "20000")
+
+
+def test_the_python_of_the_page_about_checkpoints_runs_and_the_file_that_it_saves_loads(monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "checkpoint.md").read_text(), re.DOTALL)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "checkpoint_page"}
+    for block in blocks:
+        exec(block, namespace)
+    assert len(blocks) == 2 and namespace["u"].shape == (4,)
+    policy = spike_ctrl.load_policy(tmp_path / "gru.safetensors")
+    assert policy.step(namespace["observation"], policy.initial_state())[0].shape == (4,)
 
 
 def test_stable_baselines_learns_the_task_within_seconds(monkeypatch, tmp_path):
