@@ -49,6 +49,12 @@ def make(home: Path, folders: list[Path]) -> Path:
     return python
 
 
+def environment(python: Path) -> dict[str, str]:
+    """That of a shell in which this Python comes first, and nothing leads to other packages of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AMENT_", "NUMBA_"))}
+    return kept | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def main() -> int:
     name, *words = sys.argv[1:] or ["core"]
     known = ["core", *sorted(path.name for path in (ROOT / "plug_ins").iterdir())]
