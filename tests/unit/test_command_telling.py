@@ -29,7 +29,9 @@ CRAZYFLIE = airframe.load("crazyflie")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "mine.safetensors"
-    pytest.importorskip("spike_ctrl_export.for_airframe").write(path, checkpoint.load(MODELS / "any_quad.safetensors"), CRAZYFLIE, {})
+    pytest.importorskip("spike_ctrl_export.for_airframe").write(
+        path, checkpoint.load(MODELS / "any_quad.safetensors"), CRAZYFLIE, {}
+    )
     return path
 
 

@@ -1,13 +1,9 @@
 """What the documentation says is there: links, files, keys of an airframe, arguments of commands."""
 
-import dataclasses
 import re
 from pathlib import Path
 
 import pytest
-import yaml
-
-from spike_ctrl import airframe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {str(page.relative_to(ROOT)): page for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]}

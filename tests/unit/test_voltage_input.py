@@ -27,7 +27,6 @@ from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.sensor_errors import SensorSettings
-from spike_ctrl.snn.neuron import Neuron, Reset
 
 REAL = airframe.load("crazyflie_real")
 

@@ -3,11 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
-from types import SimpleNamespace
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.policy.pilot import Reason
