@@ -32,3 +32,5 @@ def test_every_link_to_a_heading_leads_to_one(page):
 
 def test_every_page_has_a_place_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text()
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert not [page for page in pages if f"- {page}\n" not in listed]
