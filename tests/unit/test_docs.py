@@ -21,10 +21,23 @@ def test_every_link_to_a_file_leads_to_one(page):
     assert not missing
 
 
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as MkDocs and GitHub make them of its headings."""
+    texts = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in texts}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_heading_leads_to_one(page):
+    links = re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", PAGES[page].read_text())
+    places = [(PAGES[page].parent / path if path else PAGES[page], anchor) for path, anchor in links]
+    assert not [(str(place), anchor) for place, anchor in places if place.suffix == ".md" and anchor not in headings(place)]
+
+
 def test_every_page_has_a_place_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text()
-    pages = [page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")]
-    assert not [str(page) for page in pages if f"- {page}\n" not in listed]
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert not [page for page in pages if f"- {page}\n" not in listed]
 
 
 def test_the_airframe_of_the_how_to_is_one_and_every_key_is_explained():
