@@ -1,9 +1,13 @@
 """What the documentation says is there: links, files, keys of an airframe, arguments of commands."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from spike_ctrl import airframe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {str(page.relative_to(ROOT)): page for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]}
@@ -34,3 +38,18 @@ def test_every_page_has_a_place_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text()
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
     assert not [page for page in pages if f"- {page}\n" not in listed]
+
+
+def test_the_airframe_of_the_how_to_is_one_and_every_key_is_explained():
+    text = PAGES["docs/airframe.md"].read_text()
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    assert airframe.from_dict(example).thrust_to_weight > 2
+    explained = set(re.findall(r"`([\w.]+)`", " ".join(re.findall(r"^\| (.*?) \|", text, re.MULTILINE))))
+    keys = {field.name for field in dataclasses.fields(airframe.Airframe)}
+    assert keys <= explained
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("|")]
+    for field in dataclasses.fields(airframe.Airframe):
+        if "unit" in field.metadata:
+            assert next(row[2] for row in rows if f"`{field.name}`" in row[1]) == field.metadata["unit"], field.name
+    loop = {field.name for field in dataclasses.fields(airframe.RateLoop)}
+    assert loop <= {name.removeprefix("rate_loop").removeprefix(".") for name in explained}
