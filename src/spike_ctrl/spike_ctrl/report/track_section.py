@@ -50,8 +50,9 @@ def save_png(track: FlownTrack, legs: Sequence[FlownLeg], duration: float, path:
     for number, leg in enumerate(legs):
         for sheet_axes in (error, place):
             sheet_axes.axvline(number * duration, color=LEVEL_COLOUR, linewidth=0.8)
-        place_of_name = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        error.annotate(leg.name, (number * duration, 1), (4, -11), **place_of_name)
+        error.annotate(
+            leg.name, (number * duration, 1), (4, -11), xycoords=("data", "axes fraction"), textcoords="offset points"
+        )
     for one in axes.values():
         one.grid(color=GRID_COLOUR, linewidth=0.8)
         one.set_axisbelow(True)
