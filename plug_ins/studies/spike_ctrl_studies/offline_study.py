@@ -143,7 +143,7 @@ def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
 
 def _flights(controller: PolicyController, craft: Airframe, vehicles: int) -> Lines:
     hover = real_flights.follow(controller, craft, real_flights.SPREAD, vehicles, AT_ONCE)
-    flown = real_flights.fly(controller, craft, vehicles=vehicles) if hover.survival >= FOLLOWS else {}
+    flown = real_flights.fly_references(controller, craft, vehicles=vehicles) if hover.survival >= FOLLOWS else {}
     return [{"reference": name} | flight.to_dict() for name, flight in ({AT_HOVER: hover} | flown).items()]
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
@@ -18,6 +19,9 @@ from spike_ctrl._files.text_table import folded
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._eval_airframes import CARRIERS
 from spike_ctrl.cli._terminal import end_progress, show_progress
+
+if TYPE_CHECKING:
+    from spike_ctrl.policy.checkpoint import Checkpoint
 
 GROUP = "tools"
 EXAMPLES = """
@@ -37,8 +41,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import dataclasses
 
-    from spike_ctrl.evaluation.evaluation_result import Evaluation, table
+    from spike_ctrl.evaluation.evaluation_result import Evaluation, evaluation_table
     from spike_ctrl.policy import checkpoint
+    from spike_ctrl.policy.onnx_runtime import OnnxPolicy
 
     if options.readout:
         output_paths.require_file("--readout", options.readout)
@@ -58,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     of_network = {name: value for name, value in contract.items() if value not in (None, "")}  # a neuron, or a module's name
     for name, value in {**of_network, **about}.items():
         print(folded(f"{name:<16}{json.dumps(value, default=str)}", 16))
-    if loaded.graph:
+    if isinstance(loaded.policy, OnnxPolicy):
         about_graph = f"{len(loaded.graph)} bytes of ONNX, {loaded.policy.graph.nodes} operators; flown by onnxruntime"
         print(folded(f"{'graph':<16}{about_graph}", 16))
     print(f"{'parameters':<16}{sum(weight.size for weight in loaded.weights.values())}")
@@ -66,11 +71,11 @@ def run(options: argparse.Namespace) -> int:
     print(folded(f"{'sha256':<16}{weights_sum} of the weights", 16))
     print(folded(f"{'':<16}{hashlib.sha256(data).hexdigest()} of the file, as sha256sum", 16))
     if flown:
-        print(f"\n{table(flown)}")
+        print(f"\n{evaluation_table(flown)}")
     return 0
 
 
-def _read_state(options: argparse.Namespace, loaded) -> int:
+def _read_state(options: argparse.Namespace, loaded: Checkpoint) -> int:
     """Fly drawn quadrotors, draw what the spiking state knows of them, and print it for the end of the flight."""
     from spike_ctrl import airframe
     from spike_ctrl.evaluation import state_readout
@@ -89,7 +94,7 @@ def _read_state(options: argparse.Namespace, loaded) -> int:
     def shown(share: float) -> None:
         show_progress(f"{100 * share:.0f} %, {time_left(_left(begun, share))} left, {state_readout.AIRFRAMES} airframes fly")
 
-    found = state_readout.read(loaded.policy, carrier, shown=shown)
+    found = state_readout.read_state(loaded.policy, carrier, shown=shown)
     end_progress()
     figures.save_png(readout_chart.figure(found), options.readout)
     print("R^2 after 5 s: " + ", ".join(f"{name} {r2[-1]:.2f}" for name, r2 in found.state.items()))
