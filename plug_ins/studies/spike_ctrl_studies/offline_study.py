@@ -26,8 +26,8 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.start_training import learn
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import recorded_transitions
-from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl_studies import training_run
+from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,

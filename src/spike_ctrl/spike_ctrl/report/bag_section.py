@@ -23,7 +23,7 @@ from spike_ctrl.recordings.flight_log import FlightLog, read_log
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.recordings.recording import PolicyReports, Recording, latencies
 from spike_ctrl.report import ladder_charts, thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, Neurons, banded, charts, curve, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED

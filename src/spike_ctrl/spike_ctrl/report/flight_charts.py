@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.recordings.replay import AXES
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.page import Chart, Verdict
 
 SETTLING = 2.0  # s after a start that do not count for the error

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, styled
 from spike_ctrl.report.page import Chart, Table
 

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import curve, logarithmic_axis, styled
 from spike_ctrl.report.page import Chart, Section, Table
 from spike_ctrl.report.told_run import ToldRun

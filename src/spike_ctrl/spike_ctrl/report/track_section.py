@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.path_error import FlownLeg, FlownTrack
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS, GRID_COLOUR, LEVEL_COLOUR
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR
 from spike_ctrl.report.flight_charts import curve, styled, whole_scene
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 

@@ -5,11 +5,10 @@ import pytest
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl.cli.main import main
-from spike_ctrl.evaluation import state_readout
-from spike_ctrl.evaluation.state_readout import StateReadout, explained, properties
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report import figures, readout_chart
 from spike_ctrl.sim.airframe_sampler import DrawnVehicle
+from spike_ctrl_studies import figures, readout_chart, state_readout
+from spike_ctrl_studies.state_readout import StateReadout, explained, properties
 
 RANDOM = np.random.default_rng(4)
 
