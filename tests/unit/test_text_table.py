@@ -6,7 +6,7 @@ import pytest
 
 from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl.cli import main
-from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation, spread_table, table
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation, evaluation_table, spread_table
 from spike_ctrl.launching.screen import prefix
 
 COLUMN = {"return_mean": 455.3, "return_std": 5.0, "survival": 0.984, "length_mean": 1.0}
@@ -18,9 +18,11 @@ def shown(text):
     return sorted(re.findall(r"\S+", text))
 
 
-@pytest.mark.parametrize(("kind", "width"), [(table, 80), (table, 60), (table, 40), (spread_table, 80), (spread_table, 60)])
+@pytest.mark.parametrize(
+    ("kind", "width"), [*((evaluation_table, w) for w in (80, 60, 40)), *((spread_table, w) for w in (80, 60))]
+)
 def test_the_table_of_an_evaluation_folds_at_the_terminals_width_and_loses_no_figure(kind, width, monkeypatch):
-    flown = {name: FOUND if kind is table else [FOUND, FOUND] for name in NAMES}
+    flown = {name: FOUND if kind is evaluation_table else [FOUND, FOUND] for name in NAMES}
     monkeypatch.delenv("COLUMNS", raising=False)
     whole = kind(flown)
     assert len(whole.splitlines()) == 3 and max(map(len, whole.splitlines())) > 80  # no terminal: one line each
@@ -33,7 +35,7 @@ def test_the_table_of_an_evaluation_folds_at_the_terminals_width_and_loses_no_fi
 
 def test_the_evaluation_at_the_end_of_a_training_fits_beside_the_name_of_its_node(monkeypatch):
     monkeypatch.setenv("COLUMNS", str(80 - len(prefix("learner"))))
-    lines = table({"spiking policy": FOUND}).splitlines()
+    lines = evaluation_table({"spiking policy": FOUND}).splitlines()
     assert max(map(len, lines)) <= 70 and sum("spiking policy" in line for line in lines) == 2
 
 

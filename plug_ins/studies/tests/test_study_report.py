@@ -1,7 +1,7 @@
 """What an experiment shows: time left, table, verdicts, figures and page."""
 
-from spike_ctrl.report.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
 from spike_ctrl_studies import study, study_runner, worker_pool
+from spike_ctrl_studies.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
 from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Report, StudyFinding, StudyOptions, Unit, UnitResult
 from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text, table_cells
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, styled
 from spike_ctrl.report.page import Chart, Table
 
@@ -67,10 +67,11 @@ def ladder(log: FlightLog, begun: int) -> Chart:
 
 def events(said: Sequence[FlightEvent], begun: int) -> Table:
     """Messages of the supervisor. A repeated message is one row, with its count. begun: time of 0 s, ns."""
-    rows: dict[str, list] = {}
+    rows: dict[str, tuple[float, str, str, int]] = {}
     for event in said:
         key = event.text.partition(":")[0] if event.text.startswith("refused") else event.text
-        rows.setdefault(key, [(event.received - begun) * 1e-9, event.severity, event.text, 0])[3] += 1
+        seconds, severity, text, count = rows.get(key, ((event.received - begun) * 1e-9, event.severity, event.text, 0))
+        rows[key] = seconds, severity, text, count + 1
     shown = list(rows.values())[:EVENTS]
     lines = [(f"{seconds:.2f}", severity, text, f"{count}") for seconds, severity, text, count in shown]
     left = len(rows) - len(shown)
