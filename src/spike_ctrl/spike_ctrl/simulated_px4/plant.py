@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from spike_ctrl._files.kernel import FASTMATH, spliced
+from spike_ctrl._files.kernel import FASTMATH, kernel, spliced
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.px4.frames import Quaternion, Vector, yaw_of
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
@@ -135,7 +134,7 @@ class Plant:
         return float(self.buffer[AT[CHARGE]]), float(self.buffer[AT[VOLTAGE]])
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
 def _advance(buffer, dt, arms, loop, extension, limits, earlier, speed, rates, running, noise, direct, motors):
     """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not.
 
@@ -173,13 +172,13 @@ def _advance(buffer, dt, arms, loop, extension, limits, earlier, speed, rates, r
     return stand(buffer, attitude)
 
 
-@njit(inline="always")
+@spliced
 def attitude_of(buffer):
     """Quaternion of the vehicle in lane 0."""
     return buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]], buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]]
 
 
-@njit(inline="always")
+@spliced
 def stand(buffer, attitude):
     """Put the vehicle in lane 0 at rest on the ground where it has reached it, with its attitude before this step.
 
