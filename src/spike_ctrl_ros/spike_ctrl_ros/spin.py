@@ -15,7 +15,6 @@ from contextlib import suppress
 from types import FrameType
 
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
 from rclpy.experimental import EventsExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -140,5 +139,5 @@ def _init(arguments: list[str] | None) -> None:
     try:
         # rclpy's own signal handlers would close the context before `close` could send.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RCLError as error:
+    except RuntimeError as error:  # the error of wrong arguments has no public name; this is its base
         raise NodeParameterError(str(error).partition(", at ")[0]) from None
