@@ -108,12 +108,13 @@ def test_an_array_that_does_not_fit_the_number_of_vehicles_is_refused_on_arrival
 
 
 ECHO = """
-import sys, rclpy
+import sys
 from spike_ctrl_msgs.msg import VehicleState
 from spike_ctrl_ros import qos
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 
-class Echo(rclpy.node.Node):
+class Echo(ProcessNode):
     def __init__(self):
         super().__init__("echo")
         self.back = self.create_publisher(VehicleState, "back", qos.LOCKSTEP)

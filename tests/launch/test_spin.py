@@ -21,13 +21,14 @@ import sys
 from dataclasses import dataclass
 import rclpy
 from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 
 @dataclass(frozen=True)
 class Parameters:
     end: str = parameter("never", "How it ends.", choices=("never", "finished", "failure"))
 
-class Toy(rclpy.node.Node):
+class Toy(ProcessNode):
     def __init__(self):
         super().__init__("toy")
         self.end = declare(self, Parameters).end
@@ -144,10 +145,10 @@ def test_a_priority_that_does_not_exist_is_refused(toy, given):
 
 HELD = """
 import sys, time
-import rclpy
 from spike_ctrl_ros import spin
+from spike_ctrl_ros.node import ProcessNode
 
-class Held(rclpy.node.Node):
+class Held(ProcessNode):
     def __init__(self):
         super().__init__("held")
         self.finished = True
@@ -169,15 +170,15 @@ def test_a_node_that_the_middleware_does_not_let_go_ends_and_tells_where_it_hung
 
 LEAVING = """
 import os, sys, time
-import rclpy
 from spike_ctrl_ros import spin
+from spike_ctrl_ros.node import ProcessNode
 
 def middleware():
     names = {thread: open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")}
     # One watches shared memory for the whole process.
     return [thread for thread, name in names.items() if name.startswith("dds.") and name != "dds.shm.wdog"]
 
-class Leaving(rclpy.node.Node):
+class Leaving(ProcessNode):
     def __init__(self):
         super().__init__("leaving")
         self.create_timer(0.1, self.on_time)
@@ -225,10 +226,10 @@ def test_a_node_that_may_not_leave_its_scheduler_ends_as_any_other(ros_domain_id
 
 LOGS = """
 import os, sys
-import rclpy
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 
-class Toy(rclpy.node.Node):
+class Toy(ProcessNode):
     def __init__(self):
         super().__init__("toy")
         self.create_timer(0.01, self.tick)

@@ -1,6 +1,7 @@
 """Compiled kernels are kept by the state of all sources that they are made of, whoever imports numba first."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,13 +50,43 @@ def test_a_change_elsewhere_keeps_the_compiled_kernels(copy):
 @pytest.mark.parametrize("first", ["numba, spike_ctrl", "spike_ctrl, numba"])
 def test_kernels_go_to_that_folder_whichever_is_imported_first(first):
     code = f"import {first}; from spike_ctrl.sim import dynamics; print(dynamics.step.stats.cache_path)"
-    environment = {name: value for name, value in os.environ.items() if name != kernel_cache.VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert Path(run.stdout.strip()).is_relative_to(kernel_cache.folder(PACKAGE))
 
 
 def test_a_folder_that_the_user_names_is_used_as_it_is(tmp_path):
     code = "import spike_ctrl; from spike_ctrl.sim import dynamics; print(dynamics.step.stats.cache_path)"
-    environment = os.environ | {kernel_cache.VARIABLE: str(tmp_path)}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert Path(run.stdout.strip()).is_relative_to(tmp_path)
+
+
+USERS = """
+import os, numba
+before = numba.config.CACHE_DIR, dict(os.environ)
+from spike_ctrl.sim import dynamics
+assert (numba.config.CACHE_DIR, dict(os.environ)) == before
+
+@numba.njit(cache=True)
+def own(x):
+    return x
+
+print(own.stats.cache_path)
+"""
+
+
+def test_a_users_own_functions_are_kept_where_numba_keeps_them(tmp_path):
+    (tmp_path / "program.py").write_text(USERS)
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    command = [sys.executable, tmp_path / "program.py"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.strip() == str(tmp_path / "__pycache__")
+
+
+def test_every_kernel_is_decorated_where_its_folder_is_chosen():
+    root = PACKAGE.parents[2]
+    sources = [file for place in ("src", "plug_ins") for file in (root / place).rglob("*.py")]
+    assert [file.name for file in sources if re.search(r"import njit|numba\.(njit|jit)\b", file.read_text())] == [
+        "kernel.py"
+    ]

@@ -1,5 +1,7 @@
 """Code by name: found from the current folder, and whatever is wrong with a name is said in one line."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -36,6 +38,24 @@ def test_a_class_in_the_current_folder_is_found_and_the_path_is_left_as_it_was(f
     before = list(sys.path)
     assert named_object.find("mine_1:Thing", "network", Wrong)(1).sum == 2
     assert sys.path == before
+
+
+SHADOWED = """
+from spike_ctrl._files import named_object
+print(named_object.find("mine_1:draw", "network", ValueError)())
+"""
+
+
+@pytest.mark.parametrize("module", ["random", "colorsys"])
+def test_a_file_there_does_not_take_the_place_of_a_module_of_the_standard_library(tmp_path, module):
+    (folder := tmp_path / "folder").mkdir()
+    (folder / f"{module}.py").write_text("raise SystemExit('not the standard library')\n")
+    (folder / "mine_1.py").write_text(f"import {module}\ndef draw(): return {module}.__file__\n")
+    (tmp_path / "program.py").write_text(SHADOWED)
+    command = [sys.executable, tmp_path / "program.py"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ)
+    assert run.returncode == 0, run.stderr
+    assert not run.stdout.startswith(str(folder))
 
 
 def test_a_function_of_an_installed_package_is_found(folder):

@@ -1,8 +1,14 @@
 """A request to tune is granted where the flight has shown enough of the vehicle, and else refused with the reason."""
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 import rclpy
 from std_srvs.srv import Trigger
+
+from spike_ctrl_adaptation.adapter_node import Offer
+from spike_ctrl_adaptation.fine_tuning import FineTuningError, TunedPolicy
 
 MODEL = "models/sih_quadx.safetensors"
 LEVEL, REST = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -51,3 +57,39 @@ def test_a_request_in_flight_is_granted_and_tunes_for_what_was_seen(adapter):
     hover(adapter, 4.0)
     assert ask(adapter) == (True, "granted")
     assert adapter.tuned == [adapter.adapter.estimate]
+
+
+def test_what_was_tuned_reaches_the_node_in_its_own_thread_when_it_looks(adapter, monkeypatch):
+    tuned, changed = threading.Event(), []
+
+    def tune(parent, estimate, yaw, epoch, rows):
+        tuned.set()
+        return Offer(TunedPolicy("child", b"weights", 0.3, 0.1), epoch, estimate, 1.0)
+
+    monkeypatch.setattr(adapter, "tune", tune)
+    noted = adapter.adapter.offered
+    monkeypatch.setattr(
+        adapter.adapter, "offered", lambda *about: changed.append(threading.current_thread()) or noted(*about)
+    )
+    hover(adapter, 4.0)
+    assert ask(adapter) == (True, "granted") and tuned.is_set()
+    assert "child" not in adapter.files and not changed  # it waits in the queue
+    adapter.look()
+    assert adapter.files["child"] == b"weights" and changed == [threading.current_thread()]
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [(FineTuningError("too weak"), "too weak"), (ZeroDivisionError("by nothing"), "ZeroDivisionError: by nothing")],
+)
+def test_a_tuning_that_fails_is_told_and_the_next_one_may_begin(adapter, monkeypatch, error, words):
+    def tune(*_):
+        raise error
+
+    said = []
+    monkeypatch.setattr(adapter, "tune", tune)
+    monkeypatch.setattr(adapter, "get_logger", lambda: SimpleNamespace(info=said.append, warning=said.append))
+    hover(adapter, 4.0)
+    assert ask(adapter) == (True, "granted")
+    assert ask(adapter) == (True, "granted")
+    assert said[1] == f"offers nothing: {words}"

@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
 from spike_ctrl.flight.autopilot import Autopilot
@@ -26,6 +26,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
@@ -59,8 +60,8 @@ class Parameters:
     )
 
 
-class Px4Backend(Node):
-    def __init__(self):
+class Px4Backend(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("px4_backend")
         p = self.parameters = declare(self, Parameters)
         self.flight, self.connection, signing = on_autopilot(p)
@@ -72,9 +73,7 @@ class Px4Backend(Node):
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
         for topic in ANSWERS:
-            self.create_subscription(
-                VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
-            )
+            self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
         start_timer(self, PERIOD, self.on_time)
         start_timer(self, 1.0, self.diagnose)
         self.rival = RivalWatch(self, "state")
@@ -202,10 +201,11 @@ class Px4Backend(Node):
     def close(self) -> None:
         self.ended = True
         self.reader.join(1.0)
-        self.connection.close()
+        with self.lock:
+            self.connection.close()
         told = ", ".join(f"{name} {count}" for name, count in sorted(self.flight.counts.items()))
         print(f"px4_backend: {self.flight.tick} rows; {told or 'no episode'}", flush=True)
 
 
-def main():
+def main() -> None:
     sys.exit(run(Px4Backend))

@@ -4,9 +4,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from rclpy.node import Node
-
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view.live_view import render
@@ -20,8 +19,8 @@ class Parameters:
     topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
 
 
-class Dashboard(Node):
-    def __init__(self):
+class Dashboard(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("dashboard")
         self.parameters = declare(self, Parameters)
         try:
@@ -53,5 +52,5 @@ class Dashboard(Node):
         self.filter.close()
 
 
-def main():
+def main() -> None:
     sys.exit(run(Dashboard))

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
@@ -37,15 +39,17 @@ class Hearing:
     """counts: messages by topic. times: of the newest, monotonic s. said: the supervisor's events since it was emptied."""
 
     def __init__(self, node: Node):
-        self.counts, self.times, self.said = dict.fromkeys((*STREAMS, *STATUS), 0), {}, []
-        self._newest = {}
+        self.counts = dict.fromkeys((*STREAMS, *STATUS), 0)
+        self.times: dict[str, float] = {}
+        self.said: list[tuple[float, str, str]] = []
+        self._newest: dict[str, Any] = {}
         for topic, kind in STREAMS.items():
             node.create_subscription(kind, topic, self._hear(topic), qos.ONLOOKER, raw=True)
         for topic, kind in STATUS.items():
             node.create_subscription(kind, topic, self._hear(topic), qos.STATUS)
 
-    def _hear(self, topic: str):
-        def heard(message) -> None:
+    def _hear(self, topic: str) -> Callable[[Any], None]:
+        def heard(message: Any) -> None:
             self.counts[topic] += 1
             self.times[topic], self._newest[topic] = time.monotonic(), message
             if topic == "supervisor/status":
@@ -53,7 +57,7 @@ class Hearing:
 
         return heard
 
-    def newest(self, topic: str):
+    def newest(self, topic: str) -> Any:
         """The newest message of a topic; None: there was none, or it is malformed, which the nodes that act on it report."""
         found = self._newest.get(topic)
         if not isinstance(found, bytes):
@@ -64,7 +68,7 @@ class Hearing:
         except MessageError:
             return None
 
-    def present(self, topic: str):
+    def present(self, topic: str) -> Any:
         """The newest message of a stream that still comes; None where it has stopped for RECENT."""
         return self.newest(topic) if time.monotonic() - self.times.get(topic, -math.inf) < RECENT else None
 

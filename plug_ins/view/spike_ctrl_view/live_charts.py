@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,13 @@ DIVIDER = (120, 130, 145)  # between layers
 class LiveCharts:
     """gui: viser's, with the folders for them. Charts appear when there is something to draw. rate: of `add`, Hz."""
 
-    def __init__(self, gui, error_folder, spikes_folder, rate: float):
-        self.gui, self.rows = gui, deque(maxlen=int(SECONDS * rate))
+    def __init__(self, gui: Any, error_folder: Any, spikes_folder: Any, rate: float):
+        self.gui = gui
+        self.rows: deque[tuple[float, ...]] = deque(maxlen=int(SECONDS * rate))
         self.error_folder, self.spikes_folder = error_folder, spikes_folder
-        self.error = self.rates = self.raster = None
+        self.error: Any = None  # what viser has drawn
+        self.rates: Any = None
+        self.raster: Any = None
 
     def add(self, now: float, error: float, rates: Sequence[float]) -> None:
         """A sample at the monotonic time `now`, s. error: m. rates: shares of the neurons of each layer."""
@@ -51,7 +55,7 @@ class LiveCharts:
             else:
                 self.raster.image = picture
 
-    def _chart(self, chart, title: str, data: tuple, names: Sequence[str]):
+    def _chart(self, chart: Any, title: str, data: tuple[Any, ...], names: Sequence[str]) -> Any:
         if chart is not None:
             chart.data = data
             return chart

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from spike_ctrl._files.printable import printable
 from spike_ctrl._files.time_left import time_left
@@ -17,13 +18,18 @@ from spike_ctrl.policy.pilot import Reason
 from spike_ctrl_view import seen_graph
 from spike_ctrl_view.seen_graph import AXES, LOW_BATTERY, REASONS, RUNGS, SeenGraph
 
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.panel import Panel
+    from rich.text import Text
+
 EVENTS, HISTORY = 8, 60
 BARS, BLOCKS = "▁▂▃▄▅▆▇█", "█"
 RUNG_STYLES = {Rung.SNN: "bold blue", Rung.GUIDE: "bold yellow", Rung.HOLD: "bold magenta", Rung.LAND: "bold cyan"}
 STYLES = {"ok": "green", "info": "green", "warning": "yellow", "error": "bold red"}
 
 
-def render(seen: SeenGraph):
+def render(seen: SeenGraph) -> Group:
     """The dashboard as a rich renderable."""
     from rich.columns import Columns
     from rich.console import Group
@@ -41,7 +47,7 @@ def render(seen: SeenGraph):
     return Group(head, *first, Columns(second, padding=(0, 1)), *last)
 
 
-def _flight(seen: SeenGraph):
+def _flight(seen: SeenGraph) -> Panel:
     from rich.text import Text
 
     lines, status, pilot = [], seen.supervisor, seen.autopilot
@@ -64,7 +70,7 @@ def _flight(seen: SeenGraph):
     return _panel("flight", lines)
 
 
-def _error(seen: SeenGraph):
+def _error(seen: SeenGraph) -> Text:
     from rich.text import Text
 
     style = "dim" if not seen.judged else "red" if seen_graph.off(seen) else "green"
@@ -74,7 +80,7 @@ def _error(seen: SeenGraph):
     )
 
 
-def _training(seen: SeenGraph):
+def _training(seen: SeenGraph) -> Panel:
     from rich.text import Text
 
     status = seen.training
@@ -89,7 +95,7 @@ def _training(seen: SeenGraph):
     return _panel("training", lines + ([_error(seen)] if seen.error and seen.supervisor is None else []))
 
 
-def _streams(seen: SeenGraph):
+def _streams(seen: SeenGraph) -> Panel:
     from rich.table import Table
     from rich.text import Text
 
@@ -105,7 +111,7 @@ def _streams(seen: SeenGraph):
     return _panel(f"topics: {printable(seen.wanted)}" if seen.wanted else "topics", [table])
 
 
-def _policy(seen: SeenGraph):
+def _policy(seen: SeenGraph) -> Panel:
     from rich.text import Text
 
     lines, status = [], seen.policy
@@ -131,18 +137,18 @@ def _policy(seen: SeenGraph):
     return _panel("policy", lines)
 
 
-def _events(seen: SeenGraph):
+def _events(seen: SeenGraph) -> Panel:
     from rich.text import Text
 
-    one_line = {"no_wrap": True, "overflow": "ellipsis"}
     lines = []
     for when, severity, text in seen.events[-EVENTS:]:
         kind = (f"{printable(severity):<8}", STYLES.get(severity, ""))
-        lines.append(Text.assemble((f"{when:7.1f} s ", "dim"), kind, printable(text), **one_line))
+        line = Text.assemble((f"{when:7.1f} s ", "dim"), kind, printable(text), no_wrap=True, overflow="ellipsis")
+        lines.append(line)
     return _panel("events", lines)
 
 
-def _panel(title: str, lines: Sequence):
+def _panel(title: str, lines: Sequence[RenderableType]) -> Panel:
     from rich.console import Group
     from rich.panel import Panel
 

@@ -1,6 +1,7 @@
 """What stands in the viewer's scene: vehicles, set-point, path, ground, neurons."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,11 @@ class Stage:
     m; half of it where several fly.
     """
 
-    def __init__(self, server, box: float, size: float):
+    def __init__(self, server: Any, box: float, size: float):
         self.server, self.box, self.size = server, box, size
         self.shape: tuple[int, bool] | None = None  # vehicles, and whether it is a flight
-        self.drawn: dict = {}
-        self.way = ()
+        self.drawn: dict[str, Any] = {}
+        self.way: scene.Way = ()
 
     def show(self, position: np.ndarray, rotation: np.ndarray, colours: np.ndarray, wanted: np.ndarray, flies: bool) -> None:
         """Draw vehicles (N, 3), m, (N, 3, 3), in colours (N, 3), and the set-point (3,). flies: it is no training."""

@@ -5,6 +5,7 @@ import select
 import sys
 import termios
 import tty
+from typing import Any
 
 ERASE, ESCAPE = "\x7f\b", "\x1b"
 
@@ -13,7 +14,8 @@ class TypedFilter:
     """The text of the filter. `listen` takes the keys of the terminal, `close` gives them back; Ctrl-C stays a signal."""
 
     def __init__(self, text: str):
-        self.text, self._before = text, None
+        self.text = text
+        self._before: list[Any] | None = None
 
     def listen(self) -> None:
         """Nothing happens where the input is no terminal, or that of a program in front of this one."""

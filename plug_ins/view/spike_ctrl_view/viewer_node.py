@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from io import StringIO
 
 import numpy as np
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import Spikes
 
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 from spike_ctrl_view import live_page, scene
@@ -50,8 +50,8 @@ class Parameters:
     topics: str = parameter("", "Part of the names of the topics that are shown; empty: all.")
 
 
-class Viewer(Node):
-    def __init__(self):
+class Viewer(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("viewer")
         self.parameters = p = declare(self, Parameters)
         try:
@@ -67,7 +67,7 @@ class Viewer(Node):
         logging.getLogger("websockets").setLevel(logging.CRITICAL)  # browsers open connections that they do not use
         with redirect_stdout(StringIO()):  # it would say in a box where it listens
             self.server = viser.ViserServer(HOST, p.port, label="spike-ctrl watch", verbose=False)
-        self.server.request_share_url = lambda *_, **__: None  # no page may ask for a way in from outside
+        self.server.request_share_url = _no_way_in  # type: ignore[method-assign]
         self.server.gui.configure_theme(
             control_layout="fixed", control_width="large", dark_mode=False, show_logo=False, show_share_button=False
         )
@@ -116,8 +116,8 @@ class Viewer(Node):
             position, rotation = np.array([flight.position]), scene.rotation(flight.quaternion)[None]
             point = hearing.newest("set_point")
             wanted = np.array(point.position if point is not None else flight.position)
-            rung = None if supervisor is None else supervisor.rung
-            colours = np.array([scene.colour(RUNG_COLOURS.get(rung, OTHER_COLOUR))])
+            shown = OTHER_COLOUR if supervisor is None else RUNG_COLOURS.get(supervisor.rung, OTHER_COLOUR)
+            colours = np.array([scene.colour(shown)])
         self.stage.show(position, rotation, colours, wanted, flies=flight is not None)
 
     def tell(self) -> None:
@@ -140,6 +140,10 @@ class Viewer(Node):
         self.server.stop()
 
 
+def _no_way_in(*_: object, **__: object) -> None:
+    """No page may ask for a way in from outside."""
+
+
 def require_free(port: int) -> None:
     """Raises NodeParameterError where a port is in use, in place of which viser would take another."""
     with socket.socket() as attempt:
@@ -150,5 +154,5 @@ def require_free(port: int) -> None:
             raise NodeParameterError(f"parameter 'port': port {port}: {error.strerror}") from None
 
 
-def main():
+def main() -> None:
     sys.exit(run(Viewer))

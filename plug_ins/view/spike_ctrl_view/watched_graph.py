@@ -21,7 +21,7 @@ class WatchedGraph:
 
     def __init__(self, node: Node):
         self.node, self.hearing, self.begun = node, Hearing(node), time.monotonic()
-        self._looks: deque[tuple[float, float, dict]] = deque(maxlen=WINDOW)
+        self._looks: deque[tuple[float, float, dict[str, int]]] = deque(maxlen=WINDOW)
         self._looks.append((self.begun, math.nan, dict(self.hearing.counts)))
         self._error: deque[float] = deque(maxlen=HISTORY)
         self._events: deque[tuple[float, str, str]] = deque(maxlen=EVENTS)

@@ -14,10 +14,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_ctrl._files import kernel_cache
 from spike_ctrl.sim import gymnasium_registration
 
 if TYPE_CHECKING:
@@ -72,7 +70,6 @@ _HOMES = {
 __version__ = "0.2.0"
 
 
-kernel_cache.use(Path(__file__).parent)
 gymnasium_registration.register()
 
 

@@ -1,6 +1,7 @@
 """The automatic flight of the supervisor node: its plan from parameters, and its next step."""
 
 from dataclasses import replace
+from typing import Any
 
 from spike_ctrl.control import trajectory
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError
@@ -16,7 +17,7 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError
 class AutomaticFlight:
     """An automatic flight as the supervisor's parameters `p` plan it. Raises NodeParameterError for an impossible one."""
 
-    def __init__(self, p, envelope: Envelope):
+    def __init__(self, p: Any, envelope: Envelope):
         self.anywhere = not p.setpoint
         centre, yaw = ((0.0, 0.0, p.height), 0.0) if self.anywhere else parse_place(p.setpoint)
         try:
@@ -24,7 +25,8 @@ class AutomaticFlight:
             paths = tuple(path.within_reach(*envelope.trajectory_limits, envelope.reach) for path in paths)
         except TrajectoryError as error:
             raise NodeParameterError(str(error)) from None
-        self.plan, self.mission, self._centre = MissionPlan(paths, p.duration), Mission(), None
+        self.plan, self.mission = MissionPlan(paths, p.duration), Mission()
+        self._centre: SetPoint | None = None
 
     @property
     def done(self) -> bool:

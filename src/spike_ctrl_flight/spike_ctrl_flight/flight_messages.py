@@ -1,6 +1,7 @@
 """Conversion between messages of a flight and the types of `spike_ctrl.flight`. `now`: monotonic time (s); stamps: ns."""
 
 import math
+from typing import Any
 
 import numpy as np
 from spike_ctrl_msgs.msg import (
@@ -15,7 +16,7 @@ from spike_ctrl_msgs.msg import (
 )  # fmt: skip
 
 from spike_ctrl.control import trajectory
-from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.control.trajectory import Trajectory, Vector
 from spike_ctrl.flight import autopilot, command_choice, setpoint
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
@@ -55,11 +56,24 @@ def vehicle_state(state: Sample, point: trajectory.SetPoint | None, on_ground: b
 
 
 def sample(message: FlightState, now: float) -> Sample:
-    vectors = (tuple(getattr(message, name).tolist()) for name in ("position", "quaternion", "velocity", "rates"))
-    stamp = nanoseconds(message.header.stamp) * 1e-9
-    *told, innovations = (getattr(message, name) for name in QUALITY)
-    quality = EstimateQuality(*told, tuple(innovations.tolist()))
-    return Sample(message.tick, stamp, now, *vectors, message.reset_counter, tuple(message.ages.tolist()), quality)
+    return Sample(
+        message.tick,
+        nanoseconds(message.header.stamp) * 1e-9,
+        now,
+        tuple(message.position.tolist()),
+        tuple(message.quaternion.tolist()),
+        tuple(message.velocity.tolist()),
+        tuple(message.rates.tolist()),
+        message.reset_counter,
+        tuple(message.ages.tolist()),
+        EstimateQuality(
+            message.deviation,
+            message.height_deviation,
+            message.estimate_failed,
+            message.estimator_flags,
+            tuple(message.innovations.tolist()),
+        ),
+    )
 
 
 def answer(message: VehicleAction, now: float) -> Answer:
@@ -70,7 +84,7 @@ def answer(message: VehicleAction, now: float) -> Answer:
 def status_message(status: Autopilot | None, heard: float | None, refused: int, now: float, stamp: int) -> AutopilotStatus:
     """The autopilot's status; None: it is not known. heard: time of its last packet. refused: commands not passed on."""
     age = math.inf if heard is None else now - heard
-    known = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
+    known: dict[str, Any] = {"sent": round(now * 1e9), "heard": status is not None, "heard_age": age, "refused": refused}
     if status is not None:
         known |= {name: getattr(status, name) for name in COPIED}
         known |= {"mode": getattr(AutopilotStatus, status.mode.name), "mode_age": now - status.mode_heard}
@@ -118,19 +132,19 @@ def command_message(chosen: command_choice.Command, layout: str, source: int, st
     )  # fmt: skip
 
 
-def target(request, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
+def target(request: Any, envelope: Envelope) -> trajectory.SetPoint | Trajectory:
     """The target that SetTarget asks for. Raises TrajectoryError, also where it would leave the envelope."""
     position = tuple(request.position.tolist())
     if not request.trajectory:
-        found = trajectory.SetPoint(position, yaw=request.yaw)
-        if (bad := setpoint.not_finite(found)) is not None:
+        point = trajectory.SetPoint(position, yaw=request.yaw)
+        if (bad := setpoint.not_finite(point)) is not None:
             raise trajectory.TrajectoryError(f"set-point: {bad}")
-        return found
+        return point
     found = shape(request.trajectory, position, request.yaw, request.size, request.period)
     return found.within_reach(*envelope.trajectory_limits, envelope.reach)
 
 
-def shape(kind: str, centre, yaw: float, size: float, period: float, **more) -> Trajectory:
+def shape(kind: str, centre: Vector, yaw: float, size: float, period: float, **more: Any) -> Trajectory:
     """A trajectory. 0 for size (m) or period (s) stands for the default. Raises TrajectoryError."""
     given = {name: value for name, value in (("size", size), ("period", period)) if value}
     return Trajectory(kind, centre, trajectory.wrapped(yaw), **given, **more)

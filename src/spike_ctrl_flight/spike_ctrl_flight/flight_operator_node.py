@@ -4,12 +4,14 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from rclpy.node import Node
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from spike_ctrl_flight.operator_services import SERVICES, parse_place
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
@@ -26,11 +28,13 @@ class Parameters:
     patience: float = parameter(5.0, "Longest wait for the supervisor, s.", low=0.1, high=60.0)
 
 
-class FlightOperator(Node):
-    def __init__(self):
+class FlightOperator(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("flight_operator")
         p = self.parameters = declare(self, Parameters)
-        self.started, self.future = time.monotonic(), None
+        self.started = time.monotonic()
+        self.future: Future | None = None
+        self.question: Any
         if p.request == "set_target":
             # These bring numpy, for which no other request waits.
             from spike_ctrl_msgs.srv import SetTarget
@@ -40,7 +44,7 @@ class FlightOperator(Node):
             if not p.setpoint:
                 raise NodeParameterError("parameter 'setpoint': found nothing, wanted x,y,z or x,y,z,yaw")
             position, yaw = parse_place(p.setpoint)
-            about = {"trajectory": p.trajectory, "yaw": yaw, "size": p.size, "period": p.period}
+            about: dict[str, Any] = {"trajectory": p.trajectory, "yaw": yaw, "size": p.size, "period": p.period}
             self.question = fill(SetTarget.Request(), position=list(position), **about)
             self.client = self.create_client(SetTarget, "set_target")
         else:
@@ -63,5 +67,5 @@ class FlightOperator(Node):
             self.failure = f"no {who} answers in ROS domain {domain}, wanted one within {self.parameters.patience:g} s"
 
 
-def main():
+def main() -> None:
     sys.exit(run(FlightOperator))

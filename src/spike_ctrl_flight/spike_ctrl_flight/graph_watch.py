@@ -27,7 +27,8 @@ class GraphWatch:
         self.reports: tuple[Finding, ...] = ()
         self._unmet: tuple[str, ...] | None = None
         self._audited: tuple[float, tuple[str, ...]] | None = None
-        self._looks, self._warned = 0, set()
+        self._looks = 0
+        self._warned: set[str] = set()
         self._diagnostics_out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         start_timer(node, PERIOD, self.look)
 

@@ -20,6 +20,8 @@ from spike_ctrl_ros.declared_parameters import NodeParameterError
 class AutopilotLink(Protocol):
     """The way of commands to an autopilot. Its constructor takes what `make` is given, and raises NodeParameterError."""
 
+    def __init__(self, node: Node, connection: Connection, companion: Companion, airframe: Airframe, px4: str): ...
+
     @staticmethod
     def check(airframe: Airframe, system: int, px4: str) -> None:
         """Raise NodeParameterError where commands for this airframe cannot go over the link. Opens nothing."""

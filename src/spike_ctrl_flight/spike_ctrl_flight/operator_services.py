@@ -11,9 +11,10 @@ SERVICES = {request.name.lower(): request for request in Request if request is n
 def parse_place(text: str) -> tuple[tuple[float, float, float], float]:
     """Position (m, ENU) and yaw (rad) from x,y,z or x,y,z,yaw. Raises NodeParameterError."""
     try:
-        found = tuple(float(word) for word in text.split(","))
+        found = [float(word) for word in text.split(",")]
     except ValueError:
-        found = ()
+        found = []
     if len(found) not in (3, 4) or not all(map(math.isfinite, found)):
         raise NodeParameterError(f"parameter 'setpoint': found '{text}', wanted finite x,y,z or x,y,z,yaw")
-    return found[:3], sum(found[3:])
+    x, y, z, *yaw = found
+    return (x, y, z), sum(yaw)

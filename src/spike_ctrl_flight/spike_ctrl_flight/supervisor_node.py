@@ -9,16 +9,18 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import AutopilotStatus, FlightState, Preflight, SetPoint, VehicleAction
 from spike_ctrl_msgs.srv import SetTarget
 from std_srvs.srv import Trigger
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.control.trajectory import TrajectoryError
+from spike_ctrl.control.trajectory import SetPoint as Point
+from spike_ctrl.control.trajectory import Trajectory, TrajectoryError
 from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.auto_mission import NOT_HEARD
+from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.command_choice import CommandedBy
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
@@ -34,10 +36,12 @@ from spike_ctrl_flight.operator_services import SERVICES
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
+Target = Point | Trajectory
 ANSWERS = {"policy/action": "policy", "guide/action": "guide", "candidate/action": "candidate"}
 
 
@@ -63,14 +67,17 @@ def plan_flight(p: Parameters) -> tuple[Airframe, FlightSettings, Wanted, Automa
     return vehicle, settings, wanted, AutomaticFlight(p, settings.envelope)
 
 
-class Supervisor(Node):
-    def __init__(self):
+class Supervisor(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("supervisor")
         p = self.parameters = declare(self, Parameters)
         _, self.settings, _, self.automatic = plan_flight(p)
         self.state, self.tally = SupervisorState(), Tally()
-        self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
-        self.point, self.stepped, self.ending, self.finished = None, time.monotonic(), False, False
+        self.requests: list[Request] = []
+        self.target: Target | None = None
+        self.autopilot: Autopilot | None = None
+        self.point: Point | None = None
+        self.status_sent, self.stepped, self.ending = 0, time.monotonic(), False
         self.outputs = SupervisorOutputs(self, self.settings.layout)
         for topic, name in ANSWERS.items():
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, name), qos.STREAM)
@@ -79,7 +86,7 @@ class Supervisor(Node):
         self.create_subscription(Preflight, "preflight", self.on_preflight, qos.STATUS)
         self.create_subscription(SetPoint, "target", self.on_stream, qos.STREAM)
         for name, request in SERVICES.items():
-            self.create_service(Trigger, name, lambda _, answer, request=request: self.on_request(request, answer))
+            self.create_service(Trigger, name, partial(lambda request, _, answer: self.on_request(request, answer), request))
         self.create_service(SetTarget, "set_target", self.on_target)
         self.watch, self.rival = GraphWatch(self, p.record), RivalWatch(self, "command")
         start_timer(self, 1 / p.rate, self.on_period)
@@ -125,12 +132,12 @@ class Supervisor(Node):
 
     # --- what is done -----------------------------------------------------------------------------------------------
 
-    def step(self, **news) -> SupervisorOutput:
+    def step(self, **news: Any) -> SupervisorOutput:
         """One step of the supervisor with what is new, and everything that follows from it."""
         now = time.monotonic()
         requests, target = (*self.requests, *news.pop("requests", ())), news.pop("target", None) or self.target
         self.requests, self.target = [], None
-        known = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
+        known: dict[str, Any] = {"autopilot": self.autopilot, "reports": self.watch.reports, "unmet": self.watch.unmet(now)}
         inputs = SupervisorInputs(now, requests=requests, target=target, **known, **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
         self.tally = self.tally.passed(output.rung, now - self.stepped)
@@ -146,7 +153,8 @@ class Supervisor(Node):
     def count(self, output: SupervisorOutput, now: float) -> None:
         command = output.command
         if command is not None and command.commander is CommandedBy.POLICY:
-            rates = self.state.policy.latest.spike_rate
+            latest = self.state.policy.latest
+            rates = latest.spike_rate if latest is not None else ()
             self.tally = self.tally.sent(now - command.received, self.settings.state.period, rates)
 
     def fly_on(self, now: float) -> None:
@@ -180,5 +188,5 @@ class Supervisor(Node):
         print(self.tally, flush=True)
 
 
-def main():
+def main() -> None:
     sys.exit(run(Supervisor, above=2))

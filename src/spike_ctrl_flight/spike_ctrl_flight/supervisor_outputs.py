@@ -7,6 +7,7 @@ import time
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
 
+from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Event, Ladder
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
@@ -22,7 +23,8 @@ class SupervisorOutputs:
     """
 
     def __init__(self, node: Node, layout: str):
-        self.layout, self.refusal, self._accepted, self._log = layout, "", None, node.get_logger()
+        self.layout, self.refusal, self._log = layout, "", node.get_logger()
+        self._accepted: Identity | None = None
         self.waits = False
         self._waiting = ""  # the last status on SILENT, without figures
         self.source = secrets.randbits(63) + 1  # identifies this supervisor; 0 is for nodes that know of none

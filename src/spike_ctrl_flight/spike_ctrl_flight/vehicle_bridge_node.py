@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass
 
 from nav_msgs.msg import Odometry
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import AutopilotRequest, AutopilotStatus, FlightCommand, FlightState, SetPoint, VehicleState
 
 from spike_ctrl.flight import attitude, bridge, setpoint
@@ -20,7 +19,7 @@ from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.companion import Companion
-from spike_ctrl.px4.connection import Connection, ConnectionFault
+from spike_ctrl.px4.connection import Connection, ConnectionFault, Sender
 from spike_ctrl.px4.frames import from_yaw
 from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.signing import Signing, SigningError, read_key
@@ -32,6 +31,7 @@ from spike_ctrl_flight.flight_parameters import FlightOptions, flight_settings
 from spike_ctrl_flight.preflight_report import PreflightReport
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.serialized_reader import start_reader
 from spike_ctrl_ros.spin import run
@@ -40,6 +40,7 @@ from spike_ctrl_ros.timer import start_timer
 
 STATUS_PERIOD, PREFLIGHT_PERIOD = 0.02, 1.0  # s
 REQUEST_AGE = 0.3  # s: oldest status that a request may answer
+MOST_WAITING = 100  # packets that are read before a state goes out: more than come in .2 s, read in some 2 ms
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Parameters(FlightOptions):
     px4: str = parameter("1.17", "PX4's version, for link uxrce: px4_msgs of this version must be installed.")
 
 
-class VehicleBridge(Node):
-    def __init__(self):
+class VehicleBridge(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("vehicle_bridge")
         p = declare(self, Parameters)
         self.airframe, self.settings, wanted = flight_settings(p)
@@ -94,13 +95,15 @@ class VehicleBridge(Node):
         """Read in a thread of its own, because a state must not wait for the executor."""
         while not self.ended:
             newest = self.hear(*self.connection.receive(0.1))
-            while (more := self.connection.receive(0.0))[0]:  # of several waiting states only the newest counts
-                newest = self.hear(*more) or newest
+            for _ in range(MOST_WAITING - 1):  # of several waiting states only the newest counts
+                more, sender = self.connection.receive(0.0)
+                if not more or self.ended:
+                    break
+                newest = self.hear(more, sender) or newest
             if newest is not None and self.rival.clear:
-                with self.lock:
-                    self.publish_state(newest)
+                self.publish_state(newest)
 
-    def hear(self, data: bytes, sender) -> Sample | None:
+    def hear(self, data: bytes, sender: Sender) -> Sample | None:
         now = time.monotonic()
         if not data or not self.connection.believes(sender, now):
             return None
@@ -112,12 +115,14 @@ class VehicleBridge(Node):
 
     def publish_state(self, sample: Sample) -> None:
         """To guide and policy first: while they compute, the supervisor checks the state that they answer."""
-        status = self.companion.status()
-        self.memory, (sample, state, on_ground) = bridge.bridge_state(self.memory, sample, status, self.settings)
-        self.passed = self.passed.with_state(state)
+        with self.lock:  # not while it publishes: a command waits for nobody's state
+            status = self.companion.status()
+            self.memory, (sample, state, on_ground) = bridge.bridge_state(self.memory, sample, status, self.settings)
+            self.passed = passed = self.passed.with_state(state)
+            target = self.memory.target
         if state is not None:
-            guided = self.passed.guide_flies(state.received, self.settings)
-            self.state_out.publish(flight_messages.vehicle_state(state, self.memory.target, on_ground, guided))
+            guided = passed.guide_flies(state.received, self.settings)
+            self.state_out.publish(flight_messages.vehicle_state(state, target, on_ground, guided))
         self.raw_out.publish(flight_messages.state_message(sample))
         self.battery.show(status, sample.stamp)
         if state is not None and self.odometry_out.get_subscription_count():
@@ -143,15 +148,15 @@ class VehicleBridge(Node):
             return
         with self.lock:
             command = (message.tick, action, message.layout, rests)
-            self.passed, found = bridge.admit_command(self.passed, *command, now, self.settings)
-            if found:
-                self.refuse(str(found[0]))
-                return
-            guided = message.commander == FlightCommand.GUIDE
-            self.passed = self.passed._replace(source=message.source, heard=now, guided=guided)
-            self.commands.send(action, now)
-            received = dict(self.passed.states)[message.tick]
-        self.times.add(message.commander, time.monotonic() - received)
+            passed, found = bridge.admit_command(self.passed, *command, now, self.settings)
+            if not found:
+                guided = message.commander == FlightCommand.GUIDE
+                self.passed = passed = passed._replace(source=message.source, heard=now, guided=guided)
+                self.commands.send(action, now)
+        if found:
+            self.refuse(str(found[0]))
+        else:
+            self.times.add(message.commander, time.monotonic() - dict(passed.states)[message.tick])
 
     def on_request(self, message: AutopilotRequest) -> None:
         ask, now = flight_messages.ASKS.get(message.request), time.monotonic()
@@ -198,15 +203,17 @@ class VehicleBridge(Node):
         return self.count_publishers("command") > 0
 
     def close(self) -> None:
-        status, last = self.companion.status(), self.memory.track.last
-        if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
-            level, thrust = from_yaw(attitude.yaw(last.quaternion)), px4_parameters.hover_thrust(self.airframe)
-            self.connection.send(self.companion.link.attitude(thrust, level, time.monotonic()))
+        with self.lock:
+            status, last = self.companion.status(), self.memory.track.last
+            if status is not None and status.airborne and status.mode is Mode.OFFBOARD and last is not None:
+                level, thrust = from_yaw(attitude.yaw(last.quaternion)), px4_parameters.hover_thrust(self.airframe)
+                self.connection.send(self.companion.link.attitude(thrust, level, time.monotonic()))
         self.ended = True
         self.reader.join(1.0)
-        self.connection.close()
+        with self.lock:
+            self.connection.close()
         print(self.times, flush=True)
 
 
-def main():
+def main() -> None:
     sys.exit(run(VehicleBridge, above=2))

@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import VehicleAction, VehicleState
 
 from spike_ctrl import airframe
@@ -19,6 +18,7 @@ from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 
@@ -31,8 +31,8 @@ class Parameters:
     flight: bool = parameter(False, "One vehicle in real time, whose supervisor commands and ends first.")
 
 
-class GuidePolicy(Node):
-    def __init__(self):
+class GuidePolicy(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("guide_policy")
         p = self.parameters = declare(self, Parameters)
         try:
@@ -47,7 +47,8 @@ class GuidePolicy(Node):
         one = [np.zeros((1, width), np.float32) for width in (18, 4, 6)]
         for privileged in (one[1:], (None, None)):
             self.guide.act(one[0], self.guide.initial_state(1), *privileged)
-        self.state, self.vehicles, self.answer = self.guide.initial_state(0), 0, None
+        self.state, self.vehicles = self.guide.initial_state(0), 0
+        self.answer: VehicleAction | None = None
         stream = qos.STREAM if p.flight else qos.LOCKSTEP
         self.action_out = self.create_publisher(VehicleAction, "guide/action", stream)
         self.create_subscription(VehicleState, "state", self.on_state, stream)
@@ -88,5 +89,5 @@ class GuidePolicy(Node):
         return self.parameters.flight and self.count_publishers("command") > 0
 
 
-def main():
+def main() -> None:
     sys.exit(run(GuidePolicy))

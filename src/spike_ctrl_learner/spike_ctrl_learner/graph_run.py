@@ -17,7 +17,10 @@ from spike_ctrl_ros.spin import NodeError
 
 def open_run(parameters: Any) -> Run:
     """parameters: of the learner. Raises NodeParameterError, and NodeError where a checkpoint cannot be begun with."""
-    p, about = parameters, {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+    p = parameters
+    about: dict[str, Any] = {
+        "clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit(),
+    }  # fmt: skip
     if p.resume and p.start_from:
         raise NodeParameterError(f"parameter 'start_from': found {p.start_from}, wanted none for a run that is resumed")
     try:

@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import dataclass
 
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus, Transition
 
 from spike_ctrl.evaluation.benchmark import comparison
@@ -22,6 +21,7 @@ from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -39,8 +39,8 @@ class Parameters:
     start_from: str = parameter("", "Checkpoint whose weights a new run begins with; empty: random weights.")
 
 
-class LearnerNode(Node):
-    def __init__(self):
+class LearnerNode(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("learner")
         self.run = open_run(declare(self, Parameters))
         self.learner, self.pace = self.run.learner, TrainingPace(self.run)
@@ -48,7 +48,8 @@ class LearnerNode(Node):
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.status_out = self.create_publisher(TrainingStatus, "training/status", qos.STATUS)
         self.create_subscription(Transition, "transition", self.on_transition, qos.LOCKSTEP)
-        self.next_tick, self.granted, self.epoch = None, 0, 0
+        self.next_tick: int | None = None
+        self.granted, self.epoch = 0, 0
         self.reported, self.reported_steps = time.monotonic(), self.learner.environment_steps
         self.rival = RivalWatch(self, "jump_start")
         self.begun = False  # a timer may fire once more after it is destroyed
@@ -71,11 +72,11 @@ class LearnerNode(Node):
         self.leave_out.publish(leave_message(self.learner.leave(), self.granted, self.epoch, now))
 
     def on_transition(self, message: Transition) -> None:
-        if getattr(self, "finished", False):
+        if self.finished:
             return
         if self.next_tick is None:
-            self.next_tick = message.tick
-            self.granted += message.tick
+            self.next_tick = int(message.tick)
+            self.granted += self.next_tick
         if message.tick != self.next_tick:
             self.failure = f"transition of tick {self.next_tick} from simulator was lost: found tick {message.tick}"
             return
@@ -126,7 +127,7 @@ class LearnerNode(Node):
 
     def close(self) -> None:
         """Save the state of a run that is stopped early, so that it can be resumed."""
-        if getattr(self, "finished", False) or not self.learner.environment_steps:
+        if self.finished or not self.learner.environment_steps:
             return
         try:
             self.run.save()
@@ -136,6 +137,6 @@ class LearnerNode(Node):
         self.run.close()
 
 
-def main():
+def main() -> None:
     with training_process():
         sys.exit(run(LearnerNode))

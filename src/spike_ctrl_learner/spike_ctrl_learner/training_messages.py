@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, TrainingStatus
 
@@ -22,7 +23,7 @@ TOLD = {
 
 def checkpoint_message(learner: Learner, name: str, epoch: int, stamp: int) -> Checkpoint:
     """The policy that flies next. Raises CheckpointError. stamp: ns."""
-    about = {"recipe": learner.recipe.name, "seed": learner.seed, "name": name}
+    about: dict[str, Any] = {"recipe": learner.recipe.name, "seed": learner.seed, "name": name}
     data = checkpoint.dumps(learner.flying_weights(), learner.contract(), graph=learner.graph, **about)
     digest = hashlib.sha256(data).hexdigest()
     return fill(Checkpoint(), stamp=stamp, epoch=epoch, name=name, sha256=digest, data=data)
@@ -30,12 +31,13 @@ def checkpoint_message(learner: Learner, name: str, epoch: int, stamp: int) -> C
 
 def leave_message(leave: RolloutSettings, until_tick: int, epoch: int, stamp: int) -> JumpStart:
     """The leave to fly the checkpoint of this epoch until that tick. stamp: ns."""
-    about = {"horizon": leave.horizon, "noise": leave.noise, "curriculum": leave.curriculum}
+    about: dict[str, Any] = {"horizon": leave.horizon, "noise": leave.noise, "curriculum": leave.curriculum}
     return fill(JumpStart(), stamp=stamp, epoch=epoch, until_tick=until_tick, **about)
 
 
 def status_message(run: Run, metrics: Mapping[str, float], speed: float, epoch: int, stamp: int) -> TrainingStatus:
     """How the run is going. metrics: of the last iteration; NaN stands for what they lack. speed: environment steps/s."""
+    told: dict[str, Any] = {field: metrics.get(name, float("nan")) for field, name in TOLD.items()}
     return fill(
         TrainingStatus(),
         stamp=stamp,
@@ -46,5 +48,5 @@ def status_message(run: Run, metrics: Mapping[str, float], speed: float, epoch: 
         remaining_time=run.remaining,
         updates=run.learner.actor_updates,
         epoch=epoch,
-        **{field: metrics.get(name, float("nan")) for field, name in TOLD.items()},
+        **told,
     )

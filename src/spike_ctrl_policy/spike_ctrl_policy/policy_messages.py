@@ -1,6 +1,9 @@
 """What a policy answers and tells, as messages."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from spike_ctrl_msgs.msg import PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl.policy.pilot import Flown, PilotAnswer, Reason
@@ -8,7 +11,7 @@ from spike_ctrl_ros.convert import fill, nanoseconds
 
 
 def action_message(
-    state: VehicleState, flown: Flown, layout: str, action: np.ndarray, spike_rate: tuple[float, ...]
+    state: VehicleState, flown: Flown, layout: str, action: NDArray[Any], spike_rate: tuple[float, ...]
 ) -> VehicleAction:
     """The action (N, 4) of a checkpoint upon a state. layout: of the actions."""
     return fill(
@@ -26,14 +29,14 @@ def action_message(
 
 def status_message(
     state: VehicleState, previous: int | None, flown: Flown, candidate: Flown | None, found: PilotAnswer,
-    observation: np.ndarray, state_age: float, inference_time: float, spike_rate: tuple[float, ...],
+    observation: NDArray[Any], state_age: float, inference_time: float, spike_rate: tuple[float, ...],
 ) -> PolicyStatus:  # fmt: skip
     """How the step upon a state went.
 
     previous: tick of the step before it. observation (18,): of vehicle 0, as is the action that is told. state_age,
     inference_time: s. spike_rate: of each layer in this step.
     """
-    computed = {}
+    computed: dict[str, Any] = {}
     if found.action is not None:
         computed = {"action": found.action[0], "inference_time": inference_time, "spike_rate": spike_rate}
     if candidate is not None:
@@ -56,5 +59,5 @@ def status_message(
 
 def refusal_message(flown: Flown | None, why: str) -> PolicyStatus:
     """That a checkpoint is refused; flown: what goes on flying."""
-    about = {} if flown is None else {"epoch": flown.epoch, "checkpoint_id": flown.name}
+    about: dict[str, Any] = {} if flown is None else {"epoch": flown.epoch, "checkpoint_id": flown.name}
     return fill(PolicyStatus(), reason=Reason.NO_CHECKPOINT, detail=why, **about)

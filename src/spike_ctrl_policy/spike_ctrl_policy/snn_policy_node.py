@@ -9,9 +9,12 @@ then first flies beside the old one: see `pilot`. A checkpoint that is refused l
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.timer import Timer
 from spike_ctrl_msgs.msg import Checkpoint, PolicyStatus, VehicleAction, VehicleState
 
 from spike_ctrl.flight import realtime_scheduling
@@ -23,12 +26,13 @@ from spike_ctrl_policy.battery_voltage import BatteryVoltage
 from spike_ctrl_policy.loader import loader_for, of_file
 from spike_ctrl_policy.policy_messages import action_message, refusal_message, status_message
 from spike_ctrl_policy.spikes import SpikeView
-from spike_ctrl_policy.successor import Successor
+from spike_ctrl_policy.successor import YIELD, Successor
 from spike_ctrl_policy.told_commands import ToldCommands
 from spike_ctrl_policy.waiting_checkpoints import take
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, nanoseconds, view
 from spike_ctrl_ros.declared_parameters import declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -50,8 +54,8 @@ class Parameters:
     autostart: bool = parameter(True, "Configure and activate without being asked.")
 
 
-class SnnPolicy(LifecycleNode):
-    def __init__(self):
+class SnnPolicy(LifecycleNode, ProcessNode):
+    def __init__(self) -> None:
         super().__init__("snn_policy")
         self.parameters = p = declare(self, Parameters)
         realtime, stream = p.realtime or p.flight, qos.STREAM if p.flight else qos.LOCKSTEP
@@ -59,9 +63,11 @@ class SnnPolicy(LifecycleNode):
         self.layout = self.loader.expect["action"]
         self.pilot = Pilot(p.warm_up, p.max_age if realtime else np.inf, SKIP if p.flight else 0, judged=p.flight)
         self.waiting: dict[int, Flown] = {}
-        self.pending, self.answer = None, None
+        self.pending: VehicleState | None = None
+        self.answer: VehicleAction | None = None
         self.active, self.reason, self.reported, self.inference = False, Reason.INACTIVE, 0.0, 0.0
-        self.step_times, self.queue, self.candidate = Latencies("step"), QueueWatch(), None
+        self.step_times, self.queue = Latencies("step"), QueueWatch()
+        self.candidate: Flown | None = None
         self.action_out = self.create_publisher(VehicleAction, "policy/action", stream)
         self.status_out = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
         self.model_out = self.create_publisher(Checkpoint, "policy/model", qos.CHECKPOINTS)
@@ -72,8 +78,7 @@ class SnnPolicy(LifecycleNode):
         self.told = ToldCommands(self, heard=p.tell_commands)
         self.spikes = SpikeView(self)
         self.rival = RivalWatch(self, "policy/action")
-        if p.autostart:
-            self.start_timer = start_timer(self, 0.01, self.start)
+        self.start_timer: Timer | None = start_timer(self, 0.01, self.start) if p.autostart else None
 
     def start(self) -> None:
         if self.start_timer is None:  # a timer may fire once more after it is destroyed
@@ -85,7 +90,7 @@ class SnnPolicy(LifecycleNode):
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
             self.failure = "snn_policy could not be activated"
 
-    def on_configure(self, state) -> TransitionCallbackReturn:
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self.parameters.model:
             try:
                 model = of_file(self.parameters.model)
@@ -99,12 +104,12 @@ class SnnPolicy(LifecycleNode):
             realtime_scheduling.freeze_objects()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_activate(self, state) -> TransitionCallbackReturn:
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active, self.answer = True, None
         self.pilot.stop()
         return super().on_activate(state)
 
-    def on_deactivate(self, state) -> TransitionCallbackReturn:
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active, self.reason = False, Reason.INACTIVE
         return super().on_deactivate(state)
 
@@ -158,12 +163,21 @@ class SnnPolicy(LifecycleNode):
         first, previous = (seen.flags & VehicleState.FIRST) > 0, self.pilot.tick
         stamp = nanoseconds(message.header.stamp)
         self.queue, waited = self.queue.received(stamp * 1e-9, received)
-        given = {"now": received, "waited": waited, "voltage": self.battery.at(stamp), "commanded": self.told.last}
-        found = self.pilot.step(message.tick, first, seen.observation, lockstep=message.epoch > 0, **given)
+        found = self.pilot.step(
+            message.tick,
+            first,
+            seen.observation,
+            lockstep=message.epoch > 0,
+            now=received,
+            waited=waited,
+            voltage=self.battery.at(stamp),
+            commanded=self.told.last,
+        )
         self.inference = time.monotonic() - received
         self.step_times.add(self.inference)
-        if found.commands:
-            self.command(message, found.action)
+        flown = self.pilot.flown  # another one where it has taken over
+        if found.commands and found.action is not None:
+            self.command(message, flown, found.action)
         self.pilot.fly_shadows()
         if self.successor is not None:
             self.successor.show(message)
@@ -171,11 +185,11 @@ class SnnPolicy(LifecycleNode):
             self.spikes.show(message, self.pilot)
         told, skipped = (self.reason, self.candidate), previous is not None and message.tick - previous > 1
         if (found.reason, self.pilot.successor) != told or skipped or received - self.reported > STATUS_PERIOD:
-            self.report(message, found, received, seen.observation[0], previous)
+            self.report(message, flown, found, received, seen.observation[0], previous)
 
-    def command(self, message: VehicleState, action: np.ndarray) -> None:
-        rates = self.pilot.flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
-        self.answer = action_message(message, self.pilot.flown, self.layout, action, rates)
+    def command(self, message: VehicleState, flown: Flown, action: NDArray[Any]) -> None:
+        rates = flown.policy.spike_rates(self.pilot.state) if self.parameters.flight else ()
+        self.answer = action_message(message, flown, self.layout, action, rates)
         self.action_out.publish(self.answer)
 
     def stopping(self) -> bool:
@@ -187,15 +201,22 @@ class SnnPolicy(LifecycleNode):
             print(f"a step of {flown.name} ({type(flown.policy).__name__}): {self.step_times}", flush=True)
 
     def report(
-        self, message: VehicleState, found: PilotAnswer, received: float, observation: np.ndarray, previous: int | None
+        self,
+        message: VehicleState,
+        flown: Flown,
+        found: PilotAnswer,
+        received: float,
+        observation: NDArray[Any],
+        previous: int | None,
     ) -> None:
         if found.reason not in (Reason.OK, self.reason):
             self.get_logger().warning(f"{found.reason.name}: {found.detail}")
         self.reason, self.reported, self.candidate = found.reason, received, self.pilot.successor
-        rates = () if found.action is None else self.pilot.flown.policy.spike_rates(self.pilot.state)
+        rates = () if found.action is None else flown.policy.spike_rates(self.pilot.state)
         measured = observation, time.monotonic() - received, self.inference, rates
-        self.status_out.publish(status_message(message, previous, self.pilot.flown, self.candidate, found, *measured))
+        self.status_out.publish(status_message(message, previous, flown, self.candidate, found, *measured))
 
 
-def main():
+def main() -> None:
+    sys.setswitchinterval(YIELD)
     sys.exit(run(SnnPolicy, above=1))  # its answer is waited for before the guide's

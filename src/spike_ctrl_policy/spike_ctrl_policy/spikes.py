@@ -1,6 +1,9 @@
 """The spikes of the first vehicle's neurons, for onlookers. Nothing is computed while nobody listens or nothing spikes."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Spikes, VehicleState
 
@@ -18,15 +21,17 @@ class SpikeView:
     def __init__(self, node: Node):
         self.spikes_out = node.create_publisher(Spikes, "policy/spikes", qos.STREAM)
         self.flown: Flown | None = None
-        self.first, self.rows = 0, []
+        self.first = 0
+        self.rows: list[NDArray[Any]] = []
 
     def show(self, message: VehicleState, pilot: Pilot) -> None:
         """Take the step that answered this state. Call it last, when the answer is on its way."""
-        if not (self.spikes_out.get_subscription_count() and isinstance(pilot.flown.policy, SpikingPolicy)):
+        flown = pilot.flown if self.spikes_out.get_subscription_count() else None
+        if flown is None or not isinstance(flown.policy, SpikingPolicy):
             self.rows.clear()
             return
-        if message.tick != self.first + len(self.rows) or pilot.flown is not self.flown:
-            self.first, self.flown = message.tick, pilot.flown
+        if message.tick != self.first + len(self.rows) or flown is not self.flown:
+            self.first, self.flown = message.tick, flown
             self.rows.clear()
         self.rows.append(np.packbits(pilot.state.spike[:, 0] > 0))
         if len(self.rows) < STEPS:
@@ -37,9 +42,9 @@ class SpikeView:
                 stamp=nanoseconds(message.header.stamp),
                 frame_id="base_link",
                 tick=self.first,
-                epoch=self.flown.epoch,
-                checkpoint_id=self.flown.name,
-                neurons=self.flown.policy.sizes[1:-1],
+                epoch=flown.epoch,
+                checkpoint_id=flown.name,
+                neurons=flown.policy.sizes[1:-1],
                 spikes=np.concatenate(self.rows),
             )
         )

@@ -9,7 +9,8 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 def message_class(kind: str) -> type:
     """The message class of "package/msg/Name". Raises ImportError or AttributeError where it is not installed."""
     package, _, name = kind.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), name)
+    found: type = getattr(importlib.import_module(f"{package}.msg"), name)
+    return found
 
 
 def type_name(kind: type) -> str:

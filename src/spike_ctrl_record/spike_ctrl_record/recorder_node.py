@@ -11,13 +11,14 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidTopicNameException
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rclpy.validate_topic_name import validate_topic_name
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import Checkpoint, JumpStart, PolicyStatus, TrainingStatus, Transition, VehicleAction, VehicleState
@@ -28,6 +29,7 @@ from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl_record.publishers import message_class, offered, profile, type_name
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
 
@@ -63,8 +65,8 @@ class Parameters:
     reserve_mb: float = parameter(200.0, "Space that stays free on the disk, megabytes; with less, recording ends.", low=0.0)
 
 
-class Recorder(Node):
-    def __init__(self):
+class Recorder(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("recorder")
         self.parameters = p = declare(self, Parameters)
         self.store, self.prefixes = message_definitions.standard(), resources.prefixes(os.environ)
@@ -80,7 +82,8 @@ class Recorder(Node):
         except BagError as error:
             raise NodeParameterError(f"parameter 'bag': {error}") from None
         self.why, self.lost = "", 0
-        self.heard, self.unknown = {}, set()
+        self.heard: dict[str, tuple[Subscription, tuple[ReliabilityPolicy, DurabilityPolicy]]] = {}
+        self.unknown: set[str] = set()
         self.every = named == ["all"]
         self.wanted = {self.resolve_topic_name(name) for name in (named if named and not self.every else (*KNOWN, *FLIGHT))}
         for name, (kind, known) in KNOWN.items():
@@ -109,16 +112,20 @@ class Recorder(Node):
                 self.unknown.add(topic)
                 self.get_logger().error(f"{topic}: not recorded: its type {kinds[0]} is not installed ({error})")
 
-    def listen(self, topic: str, kind: type, reliability, durability) -> None:
+    def listen(self, topic: str, kind: type, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> None:
         message_definitions.add(self.store, type_name(kind), self.prefixes)
         if topic in self.heard:
             self.destroy_subscription(self.heard[topic][0])
+
+        def heard(data: Any) -> None:
+            self.on_message(topic, kind, time.time_ns(), data)
+
         asked = QoSProfile(depth=qos.LOCKSTEP_DEPTH, reliability=reliability, durability=durability)
         self.heard[topic] = (
             self.create_subscription(
                 kind,
                 topic,
-                lambda data: self.on_message(topic, kind, time.time_ns(), data),
+                heard,
                 asked,
                 raw=True,
                 event_callbacks=SubscriptionEventCallbacks(message_lost=self.on_lost, use_default_callbacks=False),
@@ -137,7 +144,7 @@ class Recorder(Node):
         except BagError as error:
             self.stop(str(error))
 
-    def on_lost(self, event) -> None:
+    def on_lost(self, event: QoSMessageLostInfo) -> None:
         self.lost += event.total_count_change
 
     def flush(self) -> None:
@@ -182,5 +189,5 @@ class Recorder(Node):
             print(f"bag: {self.writer.path}, {self.writer.messages} messages, {self.lost} lost", flush=True)
 
 
-def main():
+def main() -> None:
     sys.exit(run(Recorder))

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from rclpy.node import Node
 from spike_ctrl_msgs.msg import Checkpoint, VehicleAction, VehicleState
 
 from spike_ctrl import airframe
@@ -23,6 +22,7 @@ from spike_ctrl.recordings.reader import read
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, fill, view
 from spike_ctrl_ros.declared_parameters import NodeParameterError, declare, parameter
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.timer import start_timer
@@ -38,8 +38,8 @@ class Parameters:
     rate: float = parameter(1.0, "Speed against that of the flight; 0: as fast as the policy answers.", low=0.0)
 
 
-class Replayer(Node):
-    def __init__(self):
+class Replayer(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("replayer")
         self.parameters = p = declare(self, Parameters)
         if not p.bag:
@@ -53,7 +53,8 @@ class Replayer(Node):
             vehicle = airframe.load(p.airframe)
         except (BagError, CheckpointError, AirframeError) as error:
             raise NodeParameterError(str(error)) from None
-        choice = self.choice
+        choice, policy = self.choice, recording.policy
+        assert policy is not None  # `judged` refuses a recording without answers
         if vehicle.hash != choice.contract.airframe_hash:
             wanted = f"that of the checkpoint, {choice.contract.airframe} ({choice.contract.airframe_hash})"
             raise NodeParameterError(f"parameter 'airframe': found '{p.airframe}' ({vehicle.hash}), wanted {wanted}")
@@ -72,9 +73,11 @@ class Replayer(Node):
         self.foreign = np.cumsum((np.diff(flown, prepend=flown[0]) != 0) & (recording.states.epoch == 0)) > 0
         started = np.isin(recording.states.tick, list(recorded_policy.started_ticks(recording)))
         self.flags = recording.states.flags | (VehicleState.FIRST * started[:, None]).astype(np.uint8)
-        self.answers = np.full_like(recording.policy.action, np.nan)
+        self.answers = np.full_like(policy.action, np.nan)
         self.rows = np.flatnonzero(self._can_be_answered() & self.offline.stepped).tolist()[::-1]
-        self.row, self.sent, self.asked, self.begun = None, 0.0, 0.0, None
+        self.row: int | None = None
+        self.begun: float | None = None
+        self.sent = 0.0
         self.state_out = self.create_publisher(VehicleState, "state", qos.LOCKSTEP)
         self.checkpoint_out = self.create_publisher(Checkpoint, "policy/checkpoint", qos.CHECKPOINTS)
         self.create_subscription(VehicleAction, "policy/action", self.on_answer, qos.LOCKSTEP)
@@ -103,14 +106,14 @@ class Replayer(Node):
                 self.failure = f"snn_policy: not connected for {3 * PATIENCE:.0f} s"
         else:
             self.begun = now if self.begun is None else self.begun
-            self.advance(now)
+            self.advance(self.begun, now)
 
-    def advance(self, now: float) -> None:
+    def advance(self, begun: float, now: float) -> None:
         if not self.rows:
-            self.finish(now)
+            self.finish(begun, now)
             return
         row = self.rows[-1]
-        if now < self.begun + self.pace * (self.recording.states.tick[row] - self.recording.states.tick[0]):
+        if now < begun + self.pace * (self.recording.states.tick[row] - self.recording.states.tick[0]):
             return
         self.row, self.asked = self.rows.pop(), now
         epoch = int(self.epochs[row])
@@ -135,7 +138,7 @@ class Replayer(Node):
         )
 
     def on_answer(self, message: VehicleAction) -> None:
-        if self.row is None or message.tick != self.recording.states.tick[self.row]:
+        if self.row is None or self.begun is None or message.tick != self.recording.states.tick[self.row]:
             return
         try:
             answer = view(message).action
@@ -148,10 +151,10 @@ class Replayer(Node):
             return
         self.answers[self.row] = answer
         self.row = None
-        self.advance(time.monotonic())
+        self.advance(self.begun, time.monotonic())
 
-    def finish(self, now: float) -> None:
-        if getattr(self, "finished", False):
+    def finish(self, begun: float, now: float) -> None:
+        if self.finished:
             return
         known = self.offline.known & ~self.foreign[:, None]
         answered = replay.Replay(self.answers, known, self.offline.stepped)
@@ -160,11 +163,11 @@ class Replayer(Node):
         for line in replay.summary(self.recording, self.choice, found, returns):
             print(line, flush=True)
         flown = len(self.recording.states.tick) / self.choice.contract.rate_hz
-        print(f"replayed {flown:.1f} s of flight in {now - self.begun:.2f} s", flush=True)
+        print(f"replayed {flown:.1f} s of flight in {now - begun:.2f} s", flush=True)
         if self.choice.same and not found.same:
             self.failure = "the checkpoint that flew answers differently now"
         self.finished = True
 
 
-def main():
+def main() -> None:
     sys.exit(run(Replayer))

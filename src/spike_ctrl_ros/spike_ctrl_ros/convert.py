@@ -11,12 +11,16 @@ from array import array
 from collections.abc import Callable
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
 
+Message = TypeVar("Message")
+Cast = Callable[[Any], Any]
 # Columns of each array with one row per vehicle. None: any number, the same for all vehicles; 0: no second axis.
-ROWS = {
+ROWS: dict[str, int | None] = {
     "flags": 0,
     "observation": 18,
     "rotor_speed": 4,
@@ -33,17 +37,18 @@ class MessageError(ValueError):
     """A field does not fit its message; the text names the field, found and wanted."""
 
 
-def fill(message, *, stamp: int | None = None, frame_id: str | None = None, **fields):
+def fill(message: Message, *, stamp: int | None = None, frame_id: str | None = None, **fields: Any) -> Message:
     """Set fields of a message and return it. stamp (ns) and frame_id go into its header.
 
     Arrays of a message with `vehicles` have the shapes of ROWS, and `vehicles` is set from them. None or an empty array
     leaves an optional one empty. Raises MessageError for unknown fields, wrong shapes and numbers out of range.
     """
+    filled: Any = message  # which fields it has is known by its type's description alone
     if stamp is not None:
-        message.header.stamp = time_message(stamp)
+        filled.header.stamp = time_message(stamp)
     if frame_id is not None:
-        message.header.frame_id = str(frame_id)
-    casts = _casts(type(message))
+        filled.header.frame_id = str(frame_id)
+    casts = _casts(filled.__class__)
     if "vehicles" in casts:
         fields["vehicles"] = _vehicles(message, fields)
     for name, value in fields.items():
@@ -53,7 +58,7 @@ def fill(message, *, stamp: int | None = None, frame_id: str | None = None, **fi
     return message
 
 
-def view(message) -> SimpleNamespace:
+def view(message: Any) -> SimpleNamespace:
     """The arrays of a message with `vehicles` as numpy arrays [N, columns] that share its memory; None where empty.
 
     All other fields are unchanged. Raises MessageError where an array does not fit the number of vehicles.
@@ -62,7 +67,7 @@ def view(message) -> SimpleNamespace:
     if count == 0:
         raise MessageError(f"{kind}.vehicles: found 0, wanted at least 1")
     found = {}
-    for name in _casts(type(message)):
+    for name in _casts(message.__class__):
         value = getattr(message, name)
         if name in ROWS:
             flat = np.frombuffer(value, np.uint8 if name == "flags" else np.float32) if len(value) else None
@@ -71,9 +76,10 @@ def view(message) -> SimpleNamespace:
     return SimpleNamespace(**found)
 
 
-def answered(message, vehicles: int) -> np.ndarray:
+def answered(message: Any, vehicles: int) -> NDArray[np.float32]:
     """The actions [N, 4] of a VehicleAction. Raises MessageError where they are not finite, or not those of N vehicles."""
-    kind, actions = type(message).__name__, view(message).action
+    kind = type(message).__name__
+    actions: NDArray[np.float32] = view(message).action
     if message.vehicles != vehicles:
         raise MessageError(f"{kind}.vehicles: found {message.vehicles}, wanted {vehicles}")
     bad = np.flatnonzero(~np.isfinite(actions).all(1))
@@ -90,12 +96,14 @@ def time_message(nanoseconds: int) -> Time:
 
 def nanoseconds(stamp: Time) -> int:
     """Nanoseconds of a stamp: the inverse of time_message."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
+    found: int = stamp.sec * 1_000_000_000 + stamp.nanosec
+    return found
 
 
-def _vehicles(message, fields: dict) -> int:
+def _vehicles(message: Any, fields: dict[str, Any]) -> int:
     """The number of vehicles in the given arrays. All must agree in rows, and fit in columns."""
-    kind, count = type(message).__name__, fields.get("vehicles")
+    kind = type(message).__name__
+    count: int | None = fields.get("vehicles")
     for name in ROWS.keys() & fields.keys():
         values = fields[name]
         if values is None or (len(values) == 0 and name in OPTIONAL):
@@ -107,14 +115,16 @@ def _vehicles(message, fields: dict) -> int:
         fits = len(shape) == 1 if columns == 0 else len(shape) == 2 and columns in (None, shape[1])
         if shape[0] != count or not fits:
             raise MessageError(f"{kind}.{name}: found shape {list(shape)}, wanted {_wanted(count, columns)}")
-    return message.vehicles if count is None else count
+    found: int = message.vehicles if count is None else count
+    return found
 
 
-def _rows(flat: np.ndarray | None, name: str, count: int, kind: str) -> np.ndarray | None:
+def _rows(flat: NDArray[Any] | None, name: str, count: int, kind: str) -> NDArray[Any] | None:
     columns = ROWS[name]
     if flat is None and name in OPTIONAL:
         return None
-    size = 0 if flat is None else flat.size
+    flat = np.empty(0, np.float32) if flat is None else flat
+    size = flat.size
     fits = size % count == 0 if columns is None else size == count * max(columns, 1)
     if not fits:
         raise MessageError(f"{kind}.{name}: found {size} numbers, wanted {_wanted(count, columns)}")
@@ -126,13 +136,13 @@ def _wanted(count: int, columns: int | None) -> str:
 
 
 @lru_cache
-def _casts(kind: type) -> dict[str, Callable]:
+def _casts(kind: Any) -> dict[str, Cast]:
     """For each field of a message type, the function that casts to its type. Nested messages are unchanged."""
     types = kind.get_fields_and_field_types()
     return {name: _cast(ros, f"{kind.__name__}.{name}") for name, ros in types.items()}
 
 
-def _cast(ros: str, field: str) -> Callable:
+def _cast(ros: str, field: str) -> Cast:
     if ros == "string":
         return lambda value: _text(value, field)
     if ros == "boolean":
@@ -150,31 +160,31 @@ def _cast(ros: str, field: str) -> Callable:
     return lambda value: value
 
 
-def _array(code: str, dtype, values, field: str) -> array:
+def _array(code: str, dtype: type, values: Any, field: str) -> "array[Any]":
     if isinstance(values, bytes) and code == "B":
         return array(code, values)
     values = np.asarray(values)
     if code == "B" and values.dtype != np.uint8 and values.size and not (0 <= values.min() and values.max() <= 255):
         raise MessageError(f"{field}: found {values.min()}..{values.max()}, wanted 0..255")
-    found = array(code)
+    found: array[Any] = array(code)
     found.frombytes(np.ascontiguousarray(values, dtype).reshape(-1).view(np.uint8).data)
     return found
 
 
-def _text(value, field: str) -> str:
+def _text(value: Any, field: str) -> str:
     if not isinstance(value, str):
         raise MessageError(f"{field}: found {value!r}, wanted text")
     return value
 
 
-def _number(value, field: str) -> float:
+def _number(value: Any, field: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
         raise MessageError(f"{field}: found {value!r}, wanted a number") from None
 
 
-def _integer(value, low: int, high: int, field: str) -> int:
+def _integer(value: Any, low: int, high: int, field: str) -> int:
     try:
         number = int(value)
         if number == value and low <= number <= high:

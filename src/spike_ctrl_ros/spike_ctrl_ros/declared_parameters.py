@@ -12,26 +12,41 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 # Parameters that ROS itself may set on any node at its start.
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+
+Declared = TypeVar("Declared", bound="DataclassInstance")
 
 
 class NodeParameterError(ValueError):
     """A parameter is unknown, has the wrong type or is out of range; one line that names it."""
 
 
-def parameter(default, description: str, *, low=None, high=None, choices=None, read_only: bool = True):
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    read_only: bool = True,
+) -> Any:
     """A field of a dataclass of parameters. Its type is that of the default; the description gives the unit."""
     kept = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
     return dataclasses.field(default=default, metadata=kept)
 
 
-def declare(node: Node, parameters: type):
+def declare(node: Node, parameters: type[Declared]) -> Declared:
     """Declare the fields of a dataclass as parameters of the node. Gives an instance with their values.
 
     Raises NodeParameterError for a value that does not fit, and for a given parameter that is unknown.
@@ -47,7 +62,7 @@ def declare(node: Node, parameters: type):
     return values
 
 
-def checked(parameters: type, given: Mapping[str, object]):
+def checked(parameters: type[Declared], given: Mapping[str, Any]) -> Declared:
     """An instance of the dataclass with the given values, else its defaults. Raises NodeParameterError as `declare` does.
 
     Launch files use it to refuse, before any node runs, what a node would refuse.
@@ -61,9 +76,10 @@ def checked(parameters: type, given: Mapping[str, object]):
     return parameters(**{name: _checked(field, given.get(name, field.default)) for name, field in fields.items()})
 
 
-def _checked(field: dataclasses.Field, value):
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
     """The value, cast to the type of the field. Raises NodeParameterError."""
-    kind, low, high, choices = type(field.default), *(field.metadata[key] for key in ("low", "high", "choices"))
+    kind: Any = type(field.default)
+    low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -77,11 +93,11 @@ def _checked(field: dataclasses.Field, value):
     return value
 
 
-def _range(low, high) -> str:
+def _range(low: float | None, high: float | None) -> str:
     return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
 
 
-def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
+def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     about = field.metadata
     descriptor = ParameterDescriptor(description=about["description"], read_only=about["read_only"])
     if about["choices"] is not None:
@@ -89,8 +105,8 @@ def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
     low, high = about["low"], about["high"]
     if low is not None or high is not None:
         if type(field.default) is int:
-            limits = IntegerRange(from_value=-(2**63) if low is None else low, to_value=2**63 - 1 if high is None else high)
-            descriptor.integer_range = [limits]
+            whole = IntegerRange(from_value=-(2**63) if low is None else low, to_value=2**63 - 1 if high is None else high)
+            descriptor.integer_range = [whole]
         else:
             limits = FloatingPointRange()
             limits.from_value = -1e308 if low is None else float(low)
@@ -99,7 +115,7 @@ def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
     return descriptor
 
 
-def _check_changes(fields: dict[str, dataclasses.Field], changes: list[Parameter]) -> SetParametersResult:
+def _check_changes(fields: dict[str, dataclasses.Field[Any]], changes: list[Parameter]) -> SetParametersResult:
     try:
         for change in changes:
             if change.name in fields:

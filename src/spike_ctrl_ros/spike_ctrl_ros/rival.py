@@ -1,7 +1,6 @@
 """One node of each kind in a ROS domain: a second one sees the first, and ends."""
 
-from rclpy.node import Node
-
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.timer import start_timer
 
 WATCH_TIME = 1.0  # s: discovery takes less
@@ -13,7 +12,7 @@ class RivalWatch:
     A node that answers others should wait for `clear`, so that it does not disturb the graph of the first one.
     """
 
-    def __init__(self, node: Node, topic: str):
+    def __init__(self, node: ProcessNode, topic: str):
         self.node, self.topic, self.clear, self._looks = node, topic, False, 0
         self._timer = start_timer(node, WATCH_TIME / 10, self._look)
 

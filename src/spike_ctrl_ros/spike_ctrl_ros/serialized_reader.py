@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable
 
-from rclpy.node import Node
+from spike_ctrl_ros.node import ProcessNode
 
 
-def start_reader(node: Node, whom: str, work: Callable[[], None]) -> threading.Thread:
+def start_reader(node: ProcessNode, whom: str, work: Callable[[], None]) -> threading.Thread:
     """Start a thread that runs `work` until the node ends. whom: what it listens to, in words.
 
     An exception in it ends the node with one line (see `spin.run`): a node that no longer listens must not seem alive.

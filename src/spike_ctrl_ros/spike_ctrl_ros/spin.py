@@ -12,16 +12,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 import rclpy
 from rclpy.experimental import EventsExecutor
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from spike_ctrl._files import compile_notice
 from spike_ctrl.flight import realtime_scheduling
 from spike_ctrl_ros import let_through
 from spike_ctrl_ros.declared_parameters import NodeParameterError
+from spike_ctrl_ros.node import ProcessNode
 
 PERIOD = 0.1  # s between checks for signals
 ENDING = 5.0  # s in which the middleware must release a node that has ended
@@ -33,13 +34,13 @@ class NodeError(Exception):
     """The node cannot continue; one line says why and what to do. For constructors; in callbacks see `run`."""
 
 
-def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, above: int = 0) -> int:
+def run(make_node: Callable[[], ProcessNode], arguments: list[str] | None = None, *, above: int = 0) -> int:
     """Make the node and spin it until SIGINT, SIGTERM or its own end. Gives the exit code.
 
     A node ends itself in a callback by setting `self.finished = True` or `self.failure = "one line that says why"`. It does
-    not raise, because the executor would log the whole traceback. After a signal, its method `stopping`, if it has one, is
-    called repeatedly: while it returns True the node continues. `close` is called while messages can still be sent. A second
-    signal ends the process at once.
+    not raise, because the executor would log the whole traceback. After a signal its method `stopping` is called repeatedly:
+    while it returns True the node continues. `close` is called while messages can still be sent. A second signal ends the
+    process at once.
 
     With SPIKE_CTRL_PRIORITY in the environment, all threads of the process run under SCHED_FIFO one second after the start.
     Most of the time from a state to its command is spent waking the threads up, and on a busy computer waiting for a core.
@@ -49,9 +50,9 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
     2: a NodeParameterError or wrong ROS arguments. A failure and 2 print one line on stderr. Any other exception is a bug
     and is raised.
     """
-    stop = []
+    stop: list[int] = []
 
-    def on_signal(number, frame):
+    def on_signal(number: int, frame: FrameType | None) -> None:
         stop.append(number)
         signal.signal(number, signal.SIG_DFL)
 
@@ -69,16 +70,15 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
         _find_sources()
         realtime_scheduling.freeze_objects()
         try:
-            while not getattr(node, "finished", False) and not (stop and not _stays(node)):
+            while not node.finished and not (stop and not node.stopping()):
                 executor.spin_once(PERIOD)
                 if priority and time.monotonic() > patience:
                     _hurry(min(priority + above, 99))
                     priority = 0
-                if getattr(node, "failure", None):
+                if node.failure:
                     raise NodeError(node.failure)
         finally:
-            if hasattr(node, "close"):
-                node.close()
+            node.close()
             _give_way()
             executor.shutdown()  # it holds the DDS participant, which would otherwise end after the time limit
             node.destroy_node()
@@ -90,10 +90,6 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None, *, ab
     finally:
         rclpy.try_shutdown()
         faulthandler.cancel_dump_traceback_later()
-
-
-def _stays(node: Node) -> bool:
-    return hasattr(node, "stopping") and node.stopping()
 
 
 def checked_priority(name: str, text: str) -> int:
@@ -143,5 +139,5 @@ def _init(arguments: list[str] | None) -> None:
     try:
         # rclpy's own signal handlers would close the context before `close` could send.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except rclpy._rclpy_pybind11.RCLError as error:
+    except RuntimeError as error:  # the error of wrong arguments has no public name; this is its base
         raise NodeParameterError(str(error).partition(", at ")[0]) from None

@@ -1,17 +1,20 @@
 """Standard messages for any ROS tool: odometry and battery of one vehicle, diagnostics of a node."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from sensor_msgs.msg import BatteryState
 
 from spike_ctrl_ros.convert import time_message
 
 
-def odometry(state: np.ndarray, stamp: int) -> Odometry:
+def odometry(state: Sequence[float] | NDArray[Any], stamp: int) -> Odometry:
     """Odometry of a vehicle in `odom` (ENU), with the twist in the body frame `base_link` (FLU).
 
     state: position 3 (m), quaternion x, y, z, w, velocity 3 (m/s, world), body rates 3 (rad/s); more is ignored. stamp: ns.
@@ -42,8 +45,8 @@ def battery(voltage: float, charge: float, stamp: int) -> BatteryState:
     return message
 
 
-def diagnostics(name: str, text: str, values: Mapping[str, object], *, warn: bool, stamp) -> DiagnosticArray:
-    """Diagnostics of a node: a text and figures. stamp: a builtin_interfaces Time."""
+def diagnostics(name: str, text: str, values: Mapping[str, object], *, warn: bool, stamp: Time) -> DiagnosticArray:
+    """Diagnostics of a node: a text and figures."""
     status = DiagnosticStatus(level=DiagnosticStatus.WARN if warn else DiagnosticStatus.OK, name=name, message=text)
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     report = DiagnosticArray(status=[status])

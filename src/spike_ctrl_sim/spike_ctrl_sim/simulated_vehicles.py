@@ -25,5 +25,5 @@ def simulated(parameters: Any) -> tuple[Rollout, Recipe]:
     except ValueError as error:
         raise NodeParameterError(str(error)) from None
     environment.reset()
-    environment.step(np.zeros((p.vehicles, 4)))  # compiles the kernels that are not in the cache
+    environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
     return Rollout(environment, p.seed + flown, plan.jump_start), plan

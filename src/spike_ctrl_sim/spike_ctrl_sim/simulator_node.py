@@ -10,19 +10,23 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from rclpy.node import Node
+from numpy.typing import NDArray
 from rosgraph_msgs.msg import Clock
 from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleState
 
+from spike_ctrl.learn.rollout import VehicleStates
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, answered, time_message
 from spike_ctrl_ros.declared_parameters import declare, parameter
 from spike_ctrl_ros.listeners import heard
+from spike_ctrl_ros.node import ProcessNode
 from spike_ctrl_ros.rival import RivalWatch
 from spike_ctrl_ros.spin import run
 from spike_ctrl_ros.standard_topics import diagnostics, odometry
@@ -47,13 +51,15 @@ class Parameters:
     free_run: bool = parameter(False, "Fly without a learner, with any policy that answers.")
 
 
-class Simulator(Node):
-    def __init__(self):
+class Simulator(ProcessNode):
+    def __init__(self) -> None:
         super().__init__("simulator")
         p = self.parameters = declare(self, Parameters)
         self.rollout, plan = simulated(p)
         self.environment, self.task = self.rollout.environment, plan.task
-        self.tick, self.seen, self.answers = 0, None, {}
+        self.tick = 0
+        self.seen: VehicleStates | None = None
+        self.answers: dict[str, NDArray[np.float32]] = {}
         self.leaves: deque[JumpStart] = deque()
         self.leave = JumpStart(until_tick=2**63 if p.free_run else 0)
         self.sent = self.asked = time.monotonic()
@@ -66,9 +72,7 @@ class Simulator(Node):
         self.diagnostics_out = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JumpStart, "jump_start", self.on_leave, qos.LOCKSTEP)
         for topic in ANSWERS:
-            self.create_subscription(
-                VehicleAction, topic, lambda message, topic=topic: self.on_answer(topic, message), qos.LOCKSTEP
-            )
+            self.create_subscription(VehicleAction, topic, partial(self.on_answer, topic), qos.LOCKSTEP)
         self.pace = start_timer(self, 1 / RATE_HZ, self.on_deadline) if p.realtime else None
         start_timer(self, 0.1, self.watch)
         start_timer(self, 1.0, self.diagnose)
@@ -86,8 +90,9 @@ class Simulator(Node):
         if self.tick >= self.leave.until_tick or (self.tick == 0 and (self.absent() or not self.rival.clear)):
             return
         self.environment.coefficients = self.task.coefficients(self.leave.curriculum)
-        self.seen, self.answers = self.rollout.see(), {}
-        self.message = state_message(self.tick, self.leave.epoch, self.tick * TICK, **self.seen._asdict())
+        self.seen = seen = self.rollout.see()
+        self.answers = {}
+        self.message = state_message(self.tick, self.leave.epoch, self.tick * TICK, **seen._asdict())
         self.sent, self.waiting = time.monotonic(), self.waiting._replace(waits=0)
         self.asked = self.asked if self.silent else self.sent
         self.state_out.publish(self.message)
@@ -109,7 +114,7 @@ class Simulator(Node):
         if len(self.answers) == len(ANSWERS):
             self.counts.latencies.append(time.monotonic() - self.sent)
             if self.pace is None:
-                self.advance()
+                self.advance(self.seen)
 
     def refuse(self, why: str) -> None:
         """In lockstep a malformed answer ends the training; in real time it counts as one that did not come."""
@@ -126,17 +131,18 @@ class Simulator(Node):
         self.counts.missed += late and self.tick > 0
         # Unless a certain checkpoint must answer, the policy may be silent: it is in shadow, and the guide flies.
         if not late or (self.tick > 0 and self.leave.epoch == 0 and "guide/action" in self.answers):
-            self.advance()
+            self.advance(self.seen)
 
-    def advance(self) -> None:
+    def advance(self, seen: VehicleStates) -> None:
+        """The next tick: the vehicles fly on from the states that were answered."""
         leave, guide, policy = self.leave, self.answers["guide/action"], self.answers.get("policy/action")
         self.silent = policy is None
-        if self.silent:
-            rows, _ = self.rollout.fly(self.seen, guide, guide, leave.horizon, 0.0)
+        if policy is None:
+            rows, _ = self.rollout.fly(seen, guide, guide, leave.horizon, 0.0)
             rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
             self.counts.stood_in += 1
         else:
-            rows, _ = self.rollout.fly(self.seen, policy, guide, leave.horizon, leave.noise)
+            rows, _ = self.rollout.fly(seen, policy, guide, leave.horizon, leave.noise)
         self.transition_out.publish(transition_message(self.tick, leave.epoch, self.tick * TICK, rows))
         self.tick += 1
         self.seen = None
@@ -192,5 +198,5 @@ class Simulator(Node):
         )
 
 
-def main():
+def main() -> None:
     sys.exit(run(Simulator))

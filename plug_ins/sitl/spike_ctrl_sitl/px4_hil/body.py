@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from spike_ctrl._files.kernel import FASTMATH
+from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.airframe import Airframe, AirframeError
 from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import dynamics
@@ -73,7 +72,7 @@ class Body:
         )  # fmt: skip
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
 def _advance(buffer, dt, arms, extension):
     """One step of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not."""
     for i in range(4):

@@ -26,8 +26,7 @@ def install(tell: Callable[[], None]) -> None:
             told = False
 
             def on_start(self, event: event.Event) -> None:
-                kept = type(event.data["dispatcher"]._cache).__name__ != "NullCache"
-                if kept and not self.told:
+                if event.data["dispatcher"].stats.cache_path is not None and not self.told:
                     self.told = True
                     tell()
 

@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 
+from spike_ctrl._files import kernel_cache
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Function = Callable[Parameters, Result]
@@ -17,7 +19,12 @@ FASTMATH = {"contract", "arcp", "nsz"}
 
 def kernel(**options: Any) -> Callable[[Function[Parameters, Result]], Function[Parameters, Result]]:
     """Compile a function by `numba.njit` with these options, on its first call."""
-    compile_it: Callable[[Function[Parameters, Result]], Function[Parameters, Result]] = numba.njit(**options)
+
+    def compile_it(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
+        with kernel_cache.ours():
+            compiled: Function[Parameters, Result] = numba.njit(**options)(function)
+        return compiled
+
     return compile_it
 
 
@@ -26,9 +33,7 @@ def inlined(function: Function[Parameters, Result]) -> Function[Parameters, Resu
 
     Its arithmetic is that of the simulator: FASTMATH.
     """
-    compile_it = numba.njit(cache=True, forceinline=True, fastmath=FASTMATH, error_model="numpy")
-    compiled: Function[Parameters, Result] = compile_it(function)
-    return compiled
+    return kernel(cache=True, forceinline=True, fastmath=FASTMATH, error_model="numpy")(function)
 
 
 def spliced(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
@@ -37,5 +42,4 @@ def spliced(function: Function[Parameters, Result]) -> Function[Parameters, Resu
     It is compiled again with each of them, which takes long; for kernels with other rules, and loops that only then become
     vector instructions.
     """
-    compiled: Function[Parameters, Result] = numba.njit(inline="always")(function)
-    return compiled
+    return kernel(inline="always")(function)

@@ -9,42 +9,35 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 
-VARIABLE = "NUMBA_CACHE_DIR"
+import numba
+
+PACKAGE = Path(__file__).parents[1]
 KERNEL = re.compile(rb"\bnjit\b|_files\.kernel import")
 IMPORT = rb"^\s*(?:from (%b[\w.]*) import (\([^)]*\)|[^\n]*)|import (%b[\w.]*))"
 
 
-def use(package: Path) -> None:
-    """Have numba keep compiled kernels in the folder for the sources in `package`, unless NUMBA_CACHE_DIR names another.
+@contextmanager
+def ours() -> Iterator[None]:
+    """Functions that are decorated within are kept in the folder for our sources, unless NUMBA_CACHE_DIR names another.
 
-    It makes no difference whether numba has been imported before. Where it has not, the sources are read when it is: that
-    takes a tenth of a second, which a program without kernels need not wait.
+    A user's own functions are kept where numba keeps them.
     """
-    if VARIABLE in os.environ:
-        return
-    if "numba" not in sys.modules:
-        sys.meta_path.insert(0, _BeforeNumba(package))
-        return
-    os.environ[VARIABLE] = str(folder(package))
-    sys.modules["numba"].config.CACHE_DIR = os.environ[VARIABLE]  # it has read its environment
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = before or _our_folder()
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
 
 
-class _BeforeNumba:
-    """Finds nothing. It names the folder as soon as numba is looked for, which reads its environment when it is loaded."""
-
-    def __init__(self, package: Path) -> None:
-        self.package = package
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        """Nothing; see the class."""
-        if name == "numba" and self in sys.meta_path:
-            sys.meta_path.remove(self)
-            os.environ.setdefault(VARIABLE, str(folder(self.package)))
+@cache
+def _our_folder() -> str:
+    return str(folder(PACKAGE))
 
 
 def folder(package: Path) -> Path:

@@ -42,14 +42,14 @@ def is_name(text: object) -> bool:
 
 
 def find(name: str, key: str, error: type[Exception]) -> Callable[..., Any]:
-    """The class or function of that name, from the current folder or `sys.path`.
+    """The class or function of that name, from `sys.path` or the current folder.
 
     key: what errors call it. Raises `error` for a name of another form, and where module or attribute are not found.
     """
     if not is_name(name):
         raise error(f"{key}: found {name!r}, wanted module:Name, as mypackage.module:MyClass")
     path, _, attribute = name.partition(":")
-    with _current_folder_first():
+    with _current_folder_last():
         try:
             module = importlib.import_module(path)
         except ModuleNotFoundError as missing:
@@ -86,11 +86,13 @@ def _is_own(value: object, module: Any) -> bool:
 
 
 @contextmanager
-def _current_folder_first() -> Iterator[None]:
-    """As `python -m` has it; a console script's path begins with its own folder."""
+def _current_folder_last() -> Iterator[None]:
+    """Last, so that a file there cannot take the place of a module that others import, such as `random`."""
     folder = os.getcwd()
-    sys.path.insert(0, folder)
+    path = sys.path
+    path.append(folder)
     try:
         yield
     finally:
-        sys.path.remove(folder)
+        last = len(path) - 1 - path[::-1].index(folder)
+        del path[last]

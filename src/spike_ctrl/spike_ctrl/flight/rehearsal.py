@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spike_ctrl._files.arrays import Scalars
-from spike_ctrl._files.kernel import FASTMATH
+from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import complete
@@ -140,7 +139,7 @@ def _observe(buffer: Floats) -> Floats:
     return np.stack([observation.build(*row) for row in zip(*columns, strict=True)])
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def _advance(
     buffer: Floats, substeps: int, dt: np.float32, arms: Floats, loop: Floats, rates: bool, extension: Scalars | None
 ) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
-from spike_ctrl._files.kernel import FASTMATH, spliced
+from spike_ctrl._files.kernel import FASTMATH, kernel, spliced
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.attitude import yaw as yaw_of
 from spike_ctrl.px4.frames import Quaternion, Vector
@@ -137,7 +136,7 @@ class Plant:
         return float(self.buffer[AT[CHARGE]]), float(self.buffer[AT[VOLTAGE]])
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy")
 def _advance(
     buffer: Floats, dt: Number, arms: Floats, loop: Floats, extension: Any, limits: Sums, earlier: Floats, speed: float,
     rates: Vector, running: bool, noise: Vector, direct: bool, motors: Scalars,
@@ -178,13 +177,13 @@ def _advance(
     return stand(buffer, attitude)
 
 
-@njit(inline="always")
+@spliced
 def attitude_of(buffer: Floats) -> Scalars:
     """Quaternion of the vehicle in lane 0."""
     return buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]], buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]]
 
 
-@njit(inline="always")
+@spliced
 def stand(buffer: Floats, attitude: Scalars) -> Number:
     """Put the vehicle in lane 0 at rest on the ground where it has reached it, with its attitude before this step.
 
