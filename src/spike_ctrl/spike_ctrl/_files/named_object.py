@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -32,6 +33,14 @@ class NamedObject:
             return kind(*given, **more, **self.arguments)
         except TypeError as found:
             raise error(f"{key}: {self.name}: {found}") from found
+
+    def function(self, key: str, error: type[Exception]) -> Callable[..., Any]:
+        """The function of that name, which takes the arguments too; of a class, what it makes of them. key, error: as of
+        `make`."""
+        found = find(self.name, key, error)
+        if inspect.isclass(found):
+            return self.make(key, error)  # type: ignore[no-any-return]
+        return functools.partial(found, **self.arguments) if self.arguments else found
 
 
 def is_name(text: object) -> bool:
