@@ -19,6 +19,7 @@ from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleSta
 
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.pipeline import InsertError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, answered, time_message
 from spike_ctrl_ros.declared_parameters import declare, parameter
@@ -131,12 +132,15 @@ class Simulator(Node):
     def advance(self) -> None:
         leave, guide, policy = self.leave, self.answers["guide/action"], self.answers.get("policy/action")
         self.silent = policy is None
+        flown = (guide, guide, leave.horizon, 0.0) if self.silent else (policy, guide, leave.horizon, leave.noise)
+        try:
+            rows, _ = self.rollout.fly(self.seen, *flown)
+        except InsertError as error:
+            self.failure = f"tick {self.tick}: {error}"
+            return
         if self.silent:
-            rows, _ = self.rollout.fly(self.seen, guide, guide, leave.horizon, 0.0)
             rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
             self.counts.stood_in += 1
-        else:
-            rows, _ = self.rollout.fly(self.seen, policy, guide, leave.horizon, leave.noise)
         self.transition_out.publish(transition_message(self.tick, leave.epoch, self.tick * TICK, rows))
         self.tick += 1
         self.seen = None

@@ -40,7 +40,13 @@ class NamedObject:
         found = find(self.name, key, error)
         if inspect.isclass(found):
             return self.make(key, error)  # type: ignore[no-any-return]
-        return functools.partial(found, **self.arguments) if self.arguments else found
+        if not self.arguments:
+            return found
+        try:
+            inspect.signature(found).bind_partial(**self.arguments)
+        except TypeError as wrong:
+            raise error(f"{key}: {self.name}: {wrong}") from None
+        return functools.partial(found, **self.arguments)
 
 
 def is_name(text: object) -> bool:

@@ -210,7 +210,8 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 pipeline.seed(self._seed)
             pipeline.begin(who)
             pipeline.start(observation, self._rules[2], self._extension)
-        return self._seen(observation, who), {}
+            return self._seen(pipeline, observation, who), {}
+        return self._sensed(observation, who), {}
 
     def step(self, actions: Floats) -> Stepped:
         """One control step of 10 ms for every vehicle. Actions (N, 4) beyond [-1, 1] are clipped.
@@ -232,13 +233,15 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         begun = self.read(ENDED) > 0 if self._terms or self._errors or self.task.airframes or pipeline else ends[0]
         if pipeline:
             actions = pipeline.before(actions, begun)
-        rules = (self._weights, self._rules, self._seed, self._draw)
-        if pipeline and pipeline.has("dynamics"):
-            self._kernel(self.buffer, actions, *self._plant, *rules, None)
+        split = pipeline and pipeline.has("dynamics")
+        finished = self._kernel(
+            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw,
+            None if split else results,
+        )  # fmt: skip
+        if pipeline and split:
             pipeline.run("dynamics")
+            rules = self._weights, self._rules, self._seed, self._draw
             finished = episode_kernels.finish(self.buffer, *rules, results, self._extension)
-        else:
-            finished = self._kernel(self.buffer, actions, *self._plant, *rules, results)
         self._exchange(begun)
         terminated, truncated = ends
         flight = _statistics(episode) if finished else {}
@@ -255,9 +258,10 @@ class Environment(VectorEnv[Floats, Floats, Any]):
             pipeline.start(observation, self._rules[2], self._extension)
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
         self._voltage = None
-        observation = self._seen(observation, begun)
-        if pipeline:
-            pipeline.after()
+        if pipeline is None:
+            return self._sensed(observation, begun), reward, terminated, truncated, info
+        observation = self._seen(pipeline, observation, begun)
+        pipeline.after()
         return observation, reward, terminated, truncated, info
 
     def _exchange(self, begun: Flags) -> None:
@@ -282,12 +286,10 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
         return late
 
-    def _seen(self, observation: Floats, begun: Flags) -> Floats:
-        """What the policy is given for the true observation: `_sensed`, and what is inserted before and after it."""
-        if self._pipeline is None:
-            return self._sensed(observation, begun)
-        observation = self._sensed(self._pipeline.run("sensors", observation), begun)
-        return self._pipeline.run("observation", observation)
+    def _seen(self, pipeline: Pipeline, observation: Floats, begun: Flags) -> Floats:
+        """`_sensed`, with what is inserted before and after it."""
+        observation = self._sensed(pipeline.run("sensors", observation), begun)
+        return pipeline.run("observation", observation)
 
     def _sensed(self, observation: Floats, begun: Flags) -> Floats:
         """What the sensors make of the true observation; begun (N,): where an episode has just begun."""
