@@ -51,7 +51,9 @@ def main() -> None:
     environment.insert("wind", breeze)
     print(fly(spike_ctrl.load_policy("crazyflie"), environment), fly(Proportional(), environment), reward, mass)
     evaluation: spike_ctrl.Evaluation = spike_ctrl.evaluate(spike_ctrl.GeometricGuide(craft), craft, starts=8)
-    tracking: spike_ctrl.Tracking = spike_ctrl.track("crazyflie", spike_ctrl.Trajectory("circle"), craft, inserts={"wind": breeze})
+    tracking: spike_ctrl.Tracking = spike_ctrl.track(
+        "crazyflie", spike_ctrl.Trajectory("circle"), craft, inserts={"wind": breeze}
+    )
     print(evaluation.headline, tracking.rmse, spike_ctrl.Trajectory("hover").at(1.0).position)
 
 

@@ -193,7 +193,9 @@ def test_the_model_gradient_refuses_in_words(mine):
 
 def test_rewards_that_are_recomputed_from_flights_refuse_a_reward_of_ones_own(mine):
     method = Learner(recipe({"reward": "own_wind:gust"}, **METHODS["td3bc"]), CRAZYFLIE, N, 0).method
-    with pytest.raises(ValueError, match=r"task\.insert: found reward, wanted none at this step: the rewards of flights are"):
+    with pytest.raises(
+        ValueError, match=r"task\.insert: found reward, wanted none at this step: the rewards of flights are"
+    ):
         method.learn_from(None, blind=True)
 
 
