@@ -38,14 +38,22 @@ def fly(policy: spike_ctrl.Policy, environment: spike_ctrl.Environment) -> float
     return total / 100
 
 
+def breeze(step: spike_ctrl.StepView) -> NDArray[np.float32]:
+    """A hundredth of a newton to the east."""
+    return step.force + np.array([0.01, 0, 0], np.float32)
+
+
 def main() -> None:
     craft: spike_ctrl.Airframe = spike_ctrl.Airframe.load("crazyflie")
     environment: spike_ctrl.Environment = spike_ctrl.make_env(craft, vehicles=4, reward={"position": 2.0})
     reward: float = spike_ctrl.make_env("crazyflie").step(np.zeros(4, np.float32))[1]
     mass: float = craft.mass
+    environment.insert("wind", breeze)
     print(fly(spike_ctrl.load_policy("crazyflie"), environment), fly(Proportional(), environment), reward, mass)
     evaluation: spike_ctrl.Evaluation = spike_ctrl.evaluate(spike_ctrl.GeometricGuide(craft), craft, starts=8)
-    tracking: spike_ctrl.Tracking = spike_ctrl.track("crazyflie", spike_ctrl.Trajectory("circle"), craft)
+    tracking: spike_ctrl.Tracking = spike_ctrl.track(
+        "crazyflie", spike_ctrl.Trajectory("circle"), craft, inserts={"wind": breeze}
+    )
     print(evaluation.headline, tracking.rmse, spike_ctrl.Trajectory("hover").at(1.0).position)
 
 

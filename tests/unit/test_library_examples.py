@@ -36,6 +36,11 @@ def test_a_helix_is_followed():
     assert run("custom_trajectory.py").count("passes") == 2
 
 
+def test_turbulence_and_a_payload_of_ones_own_make_the_policy_hover_less_well():
+    returns = [float(line.split("returns ")[1].split(",")[0]) for line in run("own_physics.py").splitlines()]
+    assert len(returns) == 4 and returns[0] > max(returns[1:3]) and min(returns[1:3]) > returns[3] > 350
+
+
 def test_a_policy_is_trained_for_an_airframe_of_ones_own():
     assert "the policy returns" in run("own_airframe.py", "--steps", "20000")
 

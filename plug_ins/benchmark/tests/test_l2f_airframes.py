@@ -114,6 +114,8 @@ def test_a_controller_flies_raptors_airframes_in_l2f_without_a_battery(stand_in)
     environment = simulator(l2f_quads.CARRIER, 3, l2f_quads.TASK)
     environment.reset(seed=1)
     environment.step(np.ones((3, 4)))
+    with pytest.raises(ValueError, match="insert wind: found with vehicles that l2f moves, wanted none"):
+        environment.insert("wind", lambda step: step.force)
     assert (environment.voltage == np.float32(l2f_quads.CARRIER.battery.nominal)).all()
     fall = FunctionController(lambda observation: -np.ones((len(observation), 4)))
     found = airframe_flights.fly_airframes(

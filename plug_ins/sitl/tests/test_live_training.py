@@ -350,3 +350,9 @@ def test_a_vehicle_that_does_not_disarm_is_asked_then_forced_then_given_up():
 def test_a_room_that_reaches_into_the_ground_is_refused():
     with pytest.raises(RoomError, match=r"room: height: found 3 m, wanted at least 4.5, half \+ 0.5"):
         Room(height=3, half=4)
+
+
+def test_a_flight_on_an_autopilot_refuses_inserted_physics_in_words():
+    plan = recipe.from_dict({"name": "blown", "task": {"insert": {"wind": "mine:gust"}}})
+    with pytest.raises(ValueError, match=r"task\.insert: found wind: mine:gust, wanted none for a flight on an autopilot"):
+        RoomEpisodes(plan, airframe.load("sih_quadx"), Room(), 0)

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from spike_ctrl.control.trajectory import Trajectory
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.evaluation_result import Evaluation
+    from spike_ctrl.evaluation.protocols import Gust
     from spike_ctrl.evaluation.tracking import Tracking, track
     from spike_ctrl.learn.start_training import train
     from spike_ctrl.policy.checkpoint import load_policy
     from spike_ctrl.policy.policy_protocol import Policy
     from spike_ctrl.sim.environment import Environment
     from spike_ctrl.sim.gymnasium_environments import make_env
+    from spike_ctrl.sim.step_view import StepView
     from spike_ctrl.snn.network import SpikingNetwork
 
 __all__ = [
@@ -39,8 +41,10 @@ __all__ = [
     "Evaluation",
     "GeometricGuide",
     "Guide",
+    "Gust",
     "Policy",
     "SpikingNetwork",
+    "StepView",
     "Tracking",
     "Trajectory",
     "evaluate",
@@ -56,8 +60,10 @@ _HOMES = {
     "Evaluation": "evaluation.evaluation_result",
     "GeometricGuide": "control.geometric_guide",
     "Guide": "control.guide_protocol",
+    "Gust": "evaluation.protocols",
     "Policy": "policy.policy_protocol",
     "SpikingNetwork": "snn.network",
+    "StepView": "sim.step_view",
     "Tracking": "evaluation.tracking",
     "Trajectory": "control.trajectory",
     "evaluate": "evaluation.benchmark",

@@ -22,8 +22,8 @@ def simulated(parameters: Any) -> tuple[Rollout, Recipe]:
         vehicle, plan = airframe.load(p.airframe), recipe.find(p.recipe)
         flown = resumption.flown_before(p.resume, dataclasses.asdict(p))
         environment = training_environment(plan, vehicle, p.vehicles)
+        environment.reset()
+        environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
     except ValueError as error:
         raise NodeParameterError(str(error)) from None
-    environment.reset()
-    environment.step(np.zeros((p.vehicles, 4), np.float32))  # compiles the kernels that are not in the cache
     return Rollout(environment, p.seed + flown, plan.jump_start), plan

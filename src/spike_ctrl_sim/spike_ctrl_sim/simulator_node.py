@@ -22,6 +22,7 @@ from spike_ctrl_msgs.msg import JumpStart, Transition, VehicleAction, VehicleSta
 from spike_ctrl.learn.rollout import VehicleStates
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.environment import RATE_HZ
+from spike_ctrl.sim.pipeline import InsertError
 from spike_ctrl_ros import qos
 from spike_ctrl_ros.convert import MessageError, answered, time_message
 from spike_ctrl_ros.declared_parameters import declare, parameter
@@ -137,12 +138,17 @@ class Simulator(ProcessNode):
         """The next tick: the vehicles fly on from the states that were answered."""
         leave, guide, policy = self.leave, self.answers["guide/action"], self.answers.get("policy/action")
         self.silent = policy is None
+        try:
+            if policy is None:
+                rows, _ = self.rollout.fly(seen, guide, guide, leave.horizon, 0.0)
+            else:
+                rows, _ = self.rollout.fly(seen, policy, guide, leave.horizon, leave.noise)
+        except InsertError as error:
+            self.failure = f"tick {self.tick}: {error}"
+            return
         if policy is None:
-            rows, _ = self.rollout.fly(seen, guide, guide, leave.horizon, 0.0)
             rows = rows._replace(flags=rows.flags | VehicleState.GUIDE)
             self.counts.stood_in += 1
-        else:
-            rows, _ = self.rollout.fly(seen, policy, guide, leave.horizon, leave.noise)
         self.transition_out.publish(transition_message(self.tick, leave.epoch, self.tick * TICK, rows))
         self.tick += 1
         self.seen = None

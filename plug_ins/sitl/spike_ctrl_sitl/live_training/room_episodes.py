@@ -93,6 +93,7 @@ class RoomEpisodes:
         if recipe.task.terms:
             found = ", ".join(recipe.task.terms)
             raise RoomError(f"recipe {recipe.name}: task.terms: found {found}, wanted none for a flight on an autopilot")
+        recipe.task.require_no_inserts("a flight on an autopilot")
         self.task, self.airframe, self.room = recipe.task, airframe, room
         self.jump_start = JumpStart(1, seed, recipe.jump_start)
         self._starts = np.random.default_rng([seed, 5])

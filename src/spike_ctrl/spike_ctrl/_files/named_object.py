@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -32,6 +33,20 @@ class NamedObject:
             return kind(*given, **more, **self.arguments)
         except TypeError as found:
             raise error(f"{key}: {self.name}: {found}") from found
+
+    def function(self, key: str, error: type[Exception]) -> Callable[..., Any]:
+        """The function of that name, which takes the arguments too; of a class, what it makes of them. key, error: as of
+        `make`."""
+        found = find(self.name, key, error)
+        if inspect.isclass(found):
+            return self.make(key, error)  # type: ignore[no-any-return]
+        if not self.arguments:
+            return found
+        try:
+            inspect.signature(found).bind_partial(**self.arguments)
+        except TypeError as wrong:
+            raise error(f"{key}: {self.name}: {wrong}") from None
+        return functools.partial(found, **self.arguments)
 
 
 def is_name(text: object) -> bool:

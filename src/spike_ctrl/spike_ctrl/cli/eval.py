@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
+from spike_ctrl._files.named_object import NamedObject
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli import _eval_airframes
 from spike_ctrl.cli._eval_airframes import CARRIERS, DRAWN_BY, L2F, Controllers, Figures
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from spike_ctrl.evaluation.controllers import PolicyController
     from spike_ctrl.evaluation.evaluation_result import Evaluation
     from spike_ctrl.evaluation.protocols import Protocol
-    from spike_ctrl.sim.randomisation import Randomisation
+    from spike_ctrl.sim.pipeline import InsertFunction
 
 Policies: TypeAlias = "dict[Path, PolicyController]"
 
@@ -43,6 +44,7 @@ spike-ctrl eval models/crazyflie.safetensors --seeds 8           # also mean and
 spike-ctrl eval models/sih_quadx.safetensors --protocol hover step figure8 gust --json tracking.json
 spike-ctrl eval models/crazyflie_robust.safetensors --protocol figure8 randomised-figure8
 spike-ctrl eval runs/short/policy.safetensors --json evaluation.json
+spike-ctrl eval models/crazyflie.safetensors --insert wind=examples.own_physics:turbulence    # physics of your own
 spike-ctrl eval --guide --airframe crazyflie_l2f
 spike-ctrl eval --pid --mellinger --protocol hover circle
 spike-ctrl eval models/crazyflie_real.safetensors models/crazyflie.safetensors --pid --protocol real-flights
@@ -83,6 +85,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=DRAWN_BY[0],
         help="airframes: who draws them; raptor: its training, in l2f alone",
     )
+    parser.add_argument(
+        "--insert",
+        nargs="+",
+        default=[],
+        metavar="STEP=MODULE:NAME",
+        help="fly with functions of your own in the simulator's control step, see docs/insert.md: wind=my_gust:gust",
+    )
     parser.add_argument("--seed", type=int, help="of the starts with --simulator (default: that of the frozen evaluation)")
     parser.add_argument(
         "--protocol",
@@ -118,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.benchmark import EVALUATION_SEED
     from spike_ctrl.evaluation.controllers import PolicyController, require_airframe
-    from spike_ctrl.evaluation.protocols import AIRFRAMES, REAL, SETS, ProtocolError, find
+    from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, SETS, ProtocolError, find
     from spike_ctrl.policy import checkpoint
 
     if not (options.models or options.guide or options.raptor or options.pid or options.mellinger):
@@ -144,6 +153,11 @@ def run(options: argparse.Namespace) -> int:
     if options.plants is not None and (not 1 <= options.plants <= 8192 or AIRFRAMES not in [one.name for one in protocols]):
         raise UsageError(f"--plants: found {options.plants}, wanted 1 to 8192, with --protocol {AIRFRAMES}")
     _eval_airframes.require_options(options, [one.name for one in protocols])
+    alone = [f"--protocol {one.name}" for one in protocols if one.name in (CORNERS, REAL, AIRFRAMES)]
+    if options.insert and (options.simulator or alone):
+        found = "--simulator" if options.simulator else alone[0]
+        raise UsageError(f"--insert: found with {found}, wanted our simulator and another protocol")
+    options.inserts = _inserts(options.insert)
     loaded = {model: checkpoint.load(model) for model in options.models}
     names = [one.manifest.contract.airframe for one in loaded.values()]
     drawn = [one.name == AIRFRAMES for one in protocols]
@@ -191,6 +205,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _inserts(given: list[str]) -> dict[str, list[InsertFunction]]:
+    """The functions by their step. Raises UsageError."""
+    from spike_ctrl.sim.pipeline import require_step
+
+    found: dict[str, list[InsertFunction]] = {}
+    for text in given:
+        step, _, name = text.partition("=")
+        require_step(step, "--insert", UsageError)
+        found.setdefault(step, []).append(NamedObject(name).function(f"--insert {step}", UsageError))
+    return found
+
+
 def _fly(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Figures:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl.evaluation import tracking
@@ -207,17 +233,18 @@ def _fly(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, pol
     if protocol.name == AIRFRAMES:
         return _eval_airframes.fly_sets(flown, vehicle, options)
     plants = randomised(vehicle) if protocol.unknown else Randomisation()
+    about: dict[str, Any] = {"randomisation": plants, "inserts": options.inserts}
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
         tracked = {
-            label: tracking.track(controller, path, vehicle, randomisation=plants, gust=protocol.gust)
+            label: tracking.track(controller, path, vehicle, gust=protocol.gust, **about)
             for label, controller in flown.items()
         }
         seconds = path.lead + tracking.ROUNDS * path.period
         print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, {seconds:g} s, span +-{path.size:g} m{kind}")
         print(tracking.tracking_table(protocol.name, tracked, protocol.sudden))
         return {label: one.to_dict(protocol.sudden) for label, one in tracked.items()}
-    found = {label: evaluate(controller, vehicle, randomisation=plants) for label, controller in flown.items()}
+    found = {label: evaluate(controller, vehicle, **about) for label, controller in flown.items()}
     first = next(iter(found.values()))
     print(f"airframe {vehicle.name}, {first.starts} starts{kind}\n{evaluation_table(found)}")
     if policies:
@@ -225,13 +252,13 @@ def _fly(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, pol
         print(f"spike rates of {options.models[0]}: {rates}")
     figures = {label: one.to_dict() for label, one in found.items()}
     if options.seeds:
-        sets = _fly_start_sets(flown, vehicle, plants, options.seeds)
+        sets = _fly_start_sets(flown, vehicle, about, options.seeds)
         for label, those in sets.items():
             figures[label]["start_sets"] = [one.to_dict() for one in those]
     return figures
 
 
-def _fly_start_sets(flown: Controllers, vehicle: Airframe, plants: Randomisation, count: int) -> dict[str, list[Evaluation]]:
+def _fly_start_sets(flown: Controllers, vehicle: Airframe, about: dict[str, Any], count: int) -> dict[str, list[Evaluation]]:
     """Fly all controllers from other sets of starts, and print the table of mean and deviation."""
     from spike_ctrl.evaluation.benchmark import evaluate, start_set_seeds
     from spike_ctrl.evaluation.evaluation_result import spread_table
@@ -240,7 +267,7 @@ def _fly_start_sets(flown: Controllers, vehicle: Airframe, plants: Randomisation
     begun = time.monotonic()
     for number, seed in enumerate(start_set_seeds(count), 1):
         for label, controller in flown.items():
-            found[label].append(evaluate(controller, vehicle, seed=seed, randomisation=plants))
+            found[label].append(evaluate(controller, vehicle, seed=seed, **about))
         left = (time.monotonic() - begun) / number * (count - number)
         show_progress(f"{number}/{count} start sets, {time_left(left)} left")
     end_progress()

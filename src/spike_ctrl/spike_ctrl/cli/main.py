@@ -27,6 +27,7 @@ REFUSALS = (
     ("spike_ctrl.policy.checkpoint", "CheckpointError"),
     ("spike_ctrl.recordings", "BagError"),
     ("spike_ctrl.report", "ReportError"),
+    ("spike_ctrl.sim.pipeline", "InsertError"),
 )
 HELP = """\
 usage: spike-ctrl VERB ...

@@ -21,6 +21,7 @@ from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, Evaluation, 
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.pipeline import Inserts, require_no_reward
 from spike_ctrl.sim.randomisation import Randomisation
 from spike_ctrl.sim.reward import END, START, squared_errors
 
@@ -52,6 +53,7 @@ def evaluate(
     starts: int = STARTS,
     randomisation: Randomisation = Randomisation(),
     ranges: AirframeRanges | None = None,
+    inserts: Inserts | None = None,
 ) -> Evaluation:
     """Fly `starts` episodes of the position task, 5 s at most each, and score them in all four columns.
 
@@ -60,16 +62,18 @@ def evaluate(
     airframe: an `Airframe`, its name or the path of its file; None: that of the checkpoint or of the guide, else
     crazyflie. The seed is that of the published figures. randomisation: of the plants, see `randomised`.
     ranges: whole airframes are drawn from them, see `airframe_sampler`; their carrier is the airframe.
+    inserts: physics of your own, see `Environment.insert`; none at the step reward, which the score does not count.
 
     Raises CheckpointError for a file that cannot be flown, AirframeError for an airframe, TypeError for what cannot fly,
-    ValueError for actions of another shape.
+    ValueError for actions of another shape, InsertError for what cannot be inserted.
 
     >>> evaluate("crazyflie", starts=64).columns["1.5m_start"]["survival"]
     1.0
     """
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
+    require_no_reward(inserts, "evaluate")
     task = Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS, randomisation=randomisation, airframes=ranges)
-    environment = Environment(craft, starts, task)
+    environment = Environment(craft, starts, task, inserts=inserts)
     observation, _ = environment.reset(seed=seed)
     controller.begin(starts)
     inside = {name: np.ones(starts, bool) for name in BOXES}

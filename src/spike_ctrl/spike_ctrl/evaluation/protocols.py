@@ -30,7 +30,12 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Gust:
-    """A force to the east that rises and falls as (1 - cos) / 2, the discrete gust of MIL-F-8785C, on a hover."""
+    """A force to the east that rises and falls as (1 - cos) / 2, the discrete gust of MIL-F-8785C, on a hover.
+
+    >>> from spike_ctrl import Trajectory, track
+    >>> track("crazyflie", Trajectory("hover"), gust=Gust(share=0.1)).worst < 0.15  # m
+    True
+    """
 
     share: float = within(0.2, 0.0, 10.0)  # of the weight, at its height
     duration: float = within(1.0, 0.01, 60.0)  # s

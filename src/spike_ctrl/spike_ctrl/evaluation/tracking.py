@@ -25,6 +25,7 @@ from spike_ctrl.evaluation.protocols import Gust
 from spike_ctrl.sim import dynamics
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
+from spike_ctrl.sim.pipeline import Inserts, listed, require_no_reward
 from spike_ctrl.sim.randomisation import Randomisation, Start
 
 VEHICLES = 64
@@ -73,18 +74,20 @@ def track(
     randomisation: Randomisation = Randomisation(),
     preview: float = PREVIEW,
     gust: Gust | None = None,
+    inserts: Inserts | None = None,
 ) -> Tracking:
     """Fly `rounds` periods from a hover at the trajectory's centre; a gust comes after its lead.
 
-    flown and airframe are those of `evaluate`. preview: seconds ahead that the controller is told the velocity. Raises what
-    `evaluate` raises.
+    flown, airframe and inserts are those of `evaluate`. preview: seconds ahead that the controller is told the velocity.
+    Raises what `evaluate` raises.
 
     >>> round(track("crazyflie", Trajectory("figure8")).rmse, 2)  # m
     0.03
     """
     controller, craft = controllers.controller(flown, airframe if airframe is None else airframes.load(airframe))
     steps = int(RATE_HZ * (trajectory.lead + rounds * trajectory.period))
-    environment, observation = hovering(craft, VEHICLES, steps, randomisation)
+    require_no_reward(inserts, "track")
+    environment, observation = hovering(craft, VEHICLES, steps, randomisation, inserts=inserts)
     return summary(errors(controller, environment, observation, trajectory, preview, gust).distance)
 
 
@@ -96,14 +99,18 @@ def hovering(
     ranges: AirframeRanges | None = None,
     seed: int = EVALUATION_SEED,
     simulator: Callable[[Airframe, int, Task], Environment] = Environment,
+    inserts: Inserts | None = None,
 ) -> tuple[Environment, np.ndarray]:
     """Vehicles that hover on their set-points, for a flight of `steps` steps; and the first observation.
 
     ranges: whole airframes are drawn from them; the airframe is their carrier. simulator: makes the vehicles.
+    inserts: physics of your own, see `Environment.insert`.
     """
     start = Start(at_target=1.0, rotors_low=airframe.hover, rotors_high=airframe.hover)
     task = Task(box=BOX, episode_steps=steps + 1, start=start, randomisation=randomisation, airframes=ranges)
     environment = simulator(airframe, vehicles, task)
+    for step, function in listed(inserts):
+        environment.insert(step, function)
     return environment, environment.reset(seed=seed)[0]
 
 

@@ -70,6 +70,7 @@ class Learner:
         self.generator = torch.Generator().manual_seed(seed)
         self.actor: Any = actors.make(recipe.network, airframe, self.generator)
         self.average = AveragedNetwork(self.actor, recipe.schedule.averaging)
+        recipe.task.inserts()  # a wrong name is refused before anything flies
         self.method = _method(recipe, airframe, vehicles, seed, self.actor, self.generator)
         self.explorer = self.method if isinstance(self.method, Exploring) else None
         self.slopes = slope_schedule.from_config(recipe.network.slope)
@@ -231,7 +232,7 @@ class Learner:
         return ModulePolicy(network, self.recipe.network.inputs, 4, self.voltage)
 
     def validate(self) -> Evaluation:
-        """The averaged policy on starts of its own, never those of the frozen evaluation, with the plants it trains for."""
+        """The averaged policy on starts of its own, never those of the frozen evaluation, with the physics it trains for."""
         return evaluate(
             PolicyController(self.averaged_policy()),
             self.airframe,
@@ -239,6 +240,7 @@ class Learner:
             starts=VALIDATION_STARTS,
             randomisation=self.recipe.task.randomisation,
             ranges=self.recipe.task.airframes,
+            inserts=self.recipe.task.inserted_physics(),
         )
 
     def start_from(self, weights: Mapping[str, np.ndarray]) -> None:

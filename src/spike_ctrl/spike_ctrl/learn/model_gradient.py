@@ -101,6 +101,7 @@ class ModelGradient:
                 raise ValueError(f"model_gradient.{name}: found {getattr(s, name)}, wanted a multiple of {unit}")
         if terms := recipe.task.terms:
             raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none for model_gradient, whose costs are fixed")
+        recipe.task.require_no_inserts("model_gradient, which differentiates kernels that call no Python")
         self._fused = self.fuses and isinstance(actor, SpikingNetwork)
         if self._fused and actor.neuron.detach_reset:
             raise ValueError("network.detach_reset: found true, wanted false for model_gradient")

@@ -63,9 +63,11 @@ class OffPolicy:
     def learn_from(self, recorded: SequenceBuffer, blind: bool) -> None:
         """Draw from recorded flight too: all windows until there are some of our own flight, then half of them, as Ball et
         al. (2023) do. blind: the critics are not to know rotor speeds and disturbance, because the recordings do not.
-        Raises ValueError where the recipe has reward terms of its own, which recomputed rewards lack."""
+        Raises ValueError where the recipe has reward terms or an inserted reward, which recomputed rewards lack."""
         if blind and (terms := self.recipe.task.terms):
             raise ValueError(f"task.terms: found {', '.join(terms)}, wanted none: the rewards of flights are recomputed")
+        if blind and "reward" in self.recipe.task.insert:
+            raise ValueError("task.insert: found reward, wanted none at this step: the rewards of flights are recomputed")
         self.recorded, self.blind = recorded, blind
 
     def receive(self, rows: Rows) -> None:

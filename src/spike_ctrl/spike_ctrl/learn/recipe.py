@@ -26,6 +26,7 @@ from spike_ctrl.learn.recipe_blocks import (
     TermSettings,
 )
 from spike_ctrl.sim import airframe_sampler
+from spike_ctrl.sim.pipeline import require_step
 from spike_ctrl.sim.reward import TERMS, Coefficients
 from spike_ctrl.sim.sensor_errors import SensorSettings
 from spike_ctrl.snn import slope_schedule
@@ -46,7 +47,7 @@ SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for rewa
 NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
 NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
-NEW |= {"airframes": None, "voltage": False, "hover_trim": False, "shadow": 0.0, "spin": 0.0, "spin_at": 8.0}
+NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, "shadow": 0.0, "spin": 0.0, "spin_at": 8.0}
 NEW |= {"sensors": {key: value for key, value in dataclasses.asdict(SensorSettings()).items() if key not in NEW}}
 
 STANDARD = {"td3bc": "td3bc", "ppo": "ppo", "distillation": "learned_teacher", "model_gradient": "default"}
@@ -356,19 +357,34 @@ def _terms(value, source: str, key: str) -> dict[str, TermSettings]:
     return {name: _parse(TermSettings, term, source, f"{key}.{name}.") for name, term in value.items()}
 
 
-def _code(value, source: str, key: str) -> NamedObject | None:
-    """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else."""
+def _inserts(value, source: str, key: str) -> dict[str, tuple[NamedObject, ...]]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
+    found: dict[str, tuple] = {}
+    for step, functions in value.items():
+        require_step(step, f"{source}: {key}", RecipeError)
+        several = functions if isinstance(functions, list) else [functions]
+        place, wanted = f"{key}.{step}", "module:name, {function: module:name, ...} with its arguments, or a list of them"
+        named = tuple(_code(one, source, place, "function") or _code(one, source, place) for one in several)
+        if not all(named):
+            raise RecipeError(f"{source}: {place}: found {functions!r}, wanted {wanted}")
+        found[step] = named
+    return found
+
+
+def _code(value, source: str, key: str, kind: str = "class") -> NamedObject | None:
+    """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else. kind: class or function."""
     if named_object.is_name(value):
         return NamedObject(value)
-    if not isinstance(value, dict) or "class" not in value:
+    if not isinstance(value, dict) or kind not in value:
         return None
-    if not named_object.is_name(value["class"]):
-        raise RecipeError(f"{source}: {key}.class: found {value['class']!r}, wanted module:Name")
-    arguments = {name: item for name, item in value.items() if name != "class"}
+    if not named_object.is_name(value[kind]):
+        raise RecipeError(f"{source}: {key}.{kind}: found {value[kind]!r}, wanted module:Name")
+    arguments = {name: item for name, item in value.items() if name != kind}
     for name in arguments:
         if not str(name).isidentifier():
-            raise RecipeError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value['class']}")
-    return NamedObject(value["class"], arguments)
+            raise RecipeError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value[kind]}")
+    return NamedObject(value[kind], arguments)
 
 
 _SPECIAL = {
@@ -377,6 +393,7 @@ _SPECIAL = {
     "guide": _guide,
     "task.reward": _reward,
     "task.terms": _terms,
+    "task.insert": _inserts,
     "task.airframes": lambda value, source, key: airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError),
 }
 """Keys whose values may be of several kinds, or name code, and what reads them."""

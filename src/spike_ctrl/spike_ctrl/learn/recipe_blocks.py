@@ -14,6 +14,7 @@ from spike_ctrl.sim import floored_reward
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.sim.pipeline import InsertFunction
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import CURRICULUM_STEPS, Coefficients, curriculum
 from spike_ctrl.sim.reward_terms import RewardTerm
@@ -37,6 +38,7 @@ class TaskSettings:
 
     reward: "start", "end" or "curriculum" of the paper's weights, or weights of your own. terms: costs of your own.
     airframes: whole airframes are drawn, see `AirframeRanges`; their arms and battery are those of the run's airframe.
+    insert: physics of your own by the name of their step, see `Environment.insert`.
     """
 
     box: float = within(0.6, 0.1, 100.0)
@@ -46,6 +48,7 @@ class TaskSettings:
     randomisation: Randomisation = Randomisation()
     terms: dict[str, TermSettings] = field(default_factory=dict)
     airframes: AirframeRanges | None = None
+    insert: dict[str, tuple[NamedObject, ...]] = field(default_factory=dict)
 
     def stage(self, progress: float) -> float:
         """Progress of the reward curriculum at this progress of the training."""
@@ -72,6 +75,23 @@ class TaskSettings:
             RewardTerm(name, named_object.find(term.function, f"task.terms.{name}.function", RecipeError), term.weight)
             for name, term in self.terms.items()
         )
+
+    def inserts(self) -> dict[str, tuple[InsertFunction, ...]]:
+        """The functions that are inserted, by their step. Raises RecipeError."""
+        return {
+            step: tuple(code.function(f"task.insert.{step}", RecipeError) for code in several)
+            for step, several in self.insert.items()
+        }
+
+    def inserted_physics(self) -> dict[str, tuple[InsertFunction, ...]]:
+        """`inserts` without those of the reward, for flights that are scored by a fixed one."""
+        return {step: several for step, several in self.inserts().items() if step != "reward"}
+
+    def require_no_inserts(self, who: str) -> None:
+        """Raise RecipeError where something is inserted. who: what flies without it."""
+        if self.insert:
+            found = ", ".join(f"{step}: {', '.join(map(str, several))}" for step, several in self.insert.items())
+            raise RecipeError(f"task.insert: found {found}, wanted none for {who}")
 
 
 @dataclass(frozen=True)

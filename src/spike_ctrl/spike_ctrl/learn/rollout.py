@@ -21,7 +21,7 @@ def training_environment(recipe: Recipe, airframe: Airframe, vehicles: int) -> E
     task = Task(
         box=t.box, episode_steps=t.episode_steps, start=t.start, randomisation=t.randomisation, airframes=t.airframes
     )
-    return Environment(airframe, vehicles, task, terms=t.reward_terms())
+    return Environment(airframe, vehicles, task, terms=t.reward_terms(), inserts=t.inserts())
 
 
 class VehicleStates(NamedTuple):
@@ -55,7 +55,8 @@ class Rollout:
     def see(self) -> VehicleStates:
         environment = self.environment
         task = environment.task
-        plant = None if task.randomisation.exact and task.airframes is None else environment.plant
+        known = task.randomisation.exact and task.airframes is None and not environment.inserted
+        plant = None if known else environment.plant
         return VehicleStates(self._flags, self._observation, environment.rotor_speed, environment.disturbance, plant)
 
     def fly(

@@ -23,6 +23,7 @@ from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import DELAY, ENDED, EPISODE
 from spike_ctrl.sim.observation import NOISE
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
+from spike_ctrl.sim.pipeline import InsertFunction, Inserts, Pipeline, listed
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation, Start
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 from spike_ctrl.sim.reward import START, TERMS, Coefficients
@@ -72,6 +73,12 @@ def require_short_delays(airframe: Airframe, differ: Randomisation) -> None:
         raise ValueError(f"dead_time, randomisation.dead_time, randomisation.delay: {found} in total")
 
 
+def _read_only(copy: Floats) -> Floats:
+    """The array, in which nobody can try in vain to change the vehicles."""
+    copy.flags.writeable = False
+    return copy
+
+
 def _statistics(episode: Floats) -> dict[str, Floats]:
     """Return, summed costs and length of the episodes that ended; 0 where one goes on."""
     named = dict(zip(STATISTICS, episode, strict=True))
@@ -85,7 +92,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
     error (3, m), rotation matrix (9, row-major), velocity (3, m/s), body rates (3, rad/s, FLU), in the set-point's frame.
     Equal seeds give equal runs: every start is a function of (seed, vehicle, episode). `info` holds return, length and
     summed costs of the episodes that ended under "flight", with the mask "_flight". terms: costs of your own beside those of
-    the reward that `coefficients` weigh.
+    the reward that `coefficients` weigh. inserts: physics of your own, see `insert`.
 
     >>> from spike_ctrl.airframe import Airframe
     >>> environment = Environment(Airframe.load("crazyflie"), vehicles=64)
@@ -104,6 +111,7 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         task: Task = Task(),
         coefficients: Coefficients = START,
         terms: Sequence[RewardTerm] = (),
+        inserts: Inserts | None = None,
     ) -> None:
         if vehicles < 1:
             raise ValueError(f"vehicles: found {vehicles}, wanted at least 1")
@@ -143,6 +151,25 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         self._earlier = self._hovering()
         self._voltage: Floats | None = None
         self._voltage_noise = np.random.default_rng(0)
+        self._pipeline: Pipeline | None = None
+        for step, function in listed(inserts):
+            self.insert(step, function)
+
+    def insert(self, step: str, function: InsertFunction) -> None:
+        """Call a function of yours at a named step of every control step, after those that are inserted there already.
+
+        step: reset, state, actuation, wind, dynamics, reward, sensors or observation, see `pipeline.CHANGES`. function:
+        takes a `StepView` of all vehicles, gives None or what changes. Raises InsertError, which is a ValueError, here for
+        what cannot be inserted, and in `step` and `reset` for what the function gives.
+        """
+        if self._pipeline is None:
+            self._pipeline = Pipeline(self.buffer, self.num_envs, self.airframe, RATE_HZ)
+        self._pipeline.insert(step, function, self._seed)
+
+    @property
+    def inserted(self) -> bool:
+        """Whether something is inserted."""
+        return self._pipeline is not None
 
     @property
     def coefficients(self) -> Coefficients:
@@ -178,6 +205,12 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         if self._terms:
             self._terms.reset(who)
         self._voltage = None
+        if pipeline := self._pipeline:
+            if seed is not None:
+                pipeline.seed(self._seed)
+            pipeline.begin(who)
+            pipeline.start(observation, self._rules[2], self._extension)
+            return self._seen(pipeline, observation, who), {}
         return self._sensed(observation, who), {}
 
     def step(self, actions: Floats) -> Stepped:
@@ -196,10 +229,19 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         ends = np.empty((2, self.num_envs), np.bool_)
         episode = np.zeros((len(STATISTICS), self.num_envs), np.float32)
         results = (observation.ravel(), reward, ends, episode)
-        begun = self.read(ENDED) > 0 if self._terms or self._errors or self.task.airframes else ends[0]
+        pipeline = self._pipeline
+        begun = self.read(ENDED) > 0 if self._terms or self._errors or self.task.airframes or pipeline else ends[0]
+        if pipeline:
+            actions = pipeline.before(actions, begun)
+        split = pipeline and pipeline.has("dynamics")
         finished = self._kernel(
-            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw, results
+            self.buffer, actions, *self._plant, self._weights, self._rules, self._seed, self._draw,
+            None if split else results,
         )  # fmt: skip
+        if pipeline and split:
+            pipeline.run("dynamics")
+            rules = self._weights, self._rules, self._seed, self._draw
+            finished = episode_kernels.finish(self.buffer, *rules, results, self._extension)
         self._exchange(begun)
         terminated, truncated = ends
         flight = _statistics(episode) if finished else {}
@@ -210,9 +252,17 @@ class Environment(VectorEnv[Floats, Floats, Any]):
                 ended = terminated | truncated
                 flight["r"] -= np.where(ended, self._terms.charged(), 0)
                 flight |= {name: np.where(ended, cost, 0) for name, cost in sums.items()}
+        if pipeline:
+            reward = pipeline.rewarded(reward, flight)
+            pipeline.begin(begun)
+            pipeline.start(observation, self._rules[2], self._extension)
         info = {"flight": flight, "_flight": terminated | truncated} if finished else {}
         self._voltage = None
-        return self._sensed(observation, begun), reward, terminated, truncated, info
+        if pipeline is None:
+            return self._sensed(observation, begun), reward, terminated, truncated, info
+        observation = self._seen(pipeline, observation, begun)
+        pipeline.after()
+        return observation, reward, terminated, truncated, info
 
     def _exchange(self, begun: Flags) -> None:
         """Vehicles (N,) whose episode has just begun become those that are drawn for it."""
@@ -235,6 +285,11 @@ class Environment(VectorEnv[Floats, Floats, Any]):
         late: Floats = given[MAX_DELAY - self.read(DELAY).astype(int), np.arange(self.num_envs)]
         self._earlier = np.where((self.read(ENDED) > 0)[:, None], self._hovering(), given[1:])
         return late
+
+    def _seen(self, pipeline: Pipeline, observation: Floats, begun: Flags) -> Floats:
+        """`_sensed`, with what is inserted before and after it."""
+        observation = self._sensed(pipeline.run("sensors", observation), begun)
+        return pipeline.run("observation", observation)
 
     def _sensed(self, observation: Floats, begun: Flags) -> Floats:
         """What the sensors make of the true observation; begun (N,): where an episode has just begun."""
@@ -276,18 +331,32 @@ class Environment(VectorEnv[Floats, Floats, Any]):
 
     @property
     def rotor_speed(self) -> Floats:
-        """Normalised rotor speeds (N, 4); privileged."""
-        return self.read(dynamics.ROTOR_ROWS)
+        """Normalised rotor speeds (N, 4), a read-only copy; privileged."""
+        return _read_only(self.read(dynamics.ROTOR_ROWS))
 
     @property
     def disturbance(self) -> Floats:
-        """Force (N, world) and torque (N m, body) on each vehicle, (N, 6); privileged."""
-        return self.read(dynamics.DISTURBANCE_ROWS)
+        """Force (N, world) and torque (N m, body) on each vehicle, (N, 6); privileged.
+
+        A read-only copy. Set all of it, and it lasts until the vehicle's next episode: `environment.disturbance = forces`.
+        A force that changes is inserted, `environment.insert("wind", gust)`, and is seen here after the step.
+        """
+        acted = self._pipeline.acted if self._pipeline else None
+        return _read_only(self.read(dynamics.DISTURBANCE_ROWS) if acted is None else acted)
+
+    @disturbance.setter
+    def disturbance(self, values: Floats) -> None:
+        found = np.asarray(values, np.float32)
+        if found.shape != (self.num_envs, 6) or not np.isfinite(found).all():
+            raise ValueError(f"disturbance: found shape {found.shape}, wanted ({self.num_envs}, 6) finite numbers")
+        dynamics.write(self.buffer, dynamics.DISTURBANCE_ROWS, found)
+        if self._pipeline:
+            self._pipeline.acted = None
 
     @property
     def plant(self) -> Floats:
-        """True parameters (N, PLANT_SIZE) in the order of `dynamics.nominal_plant`; privileged."""
-        return self.read(dynamics.PLANT_ROWS)
+        """True parameters (N, PLANT_SIZE) in the order of `dynamics.nominal_plant`, a read-only copy; privileged."""
+        return _read_only(self.read(dynamics.PLANT_ROWS))
 
 
 class SingleEnvironment(gymnasium.Env[Floats, Floats]):
@@ -305,8 +374,10 @@ class SingleEnvironment(gymnasium.Env[Floats, Floats]):
         task: Task = Task(),
         coefficients: Coefficients = START,
         terms: Sequence[RewardTerm] = (),
+        inserts: Inserts | None = None,
     ) -> None:
-        self.batch = Environment(airframe, 1, task, coefficients, terms)
+        self.batch = Environment(airframe, 1, task, coefficients, terms, inserts)
+        self.insert = self.batch.insert
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
         self.render_mode = None

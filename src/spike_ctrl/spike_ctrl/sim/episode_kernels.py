@@ -196,10 +196,10 @@ def step_motors(
     rules: Scalars,
     seed: int,
     draws: Draws,
-    results: Results,
+    results: Results | None,
     extension: Scalars | None,
 ) -> int:
-    """One control step of `motors` actions; returns how many episodes ended."""
+    """One control step of `motors` actions; returns how many episodes ended. results: None only moves the vehicles."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
     finished = 0
     for block in range(buffer.size // (ROWS * LANES)):
@@ -214,7 +214,8 @@ def step_motors(
                 delay_lane(buffer, base + lane, np.float32(1.0) / dt)
         for lane in range(_LANES):
             rk4_lane(buffer, base + lane, dt, reach, extension)
-        finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
+        if results is not None:
+            finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
     return finished
 
 
@@ -230,10 +231,10 @@ def step_rates(
     rules: Scalars,
     seed: int,
     draws: Draws,
-    results: Results,
+    results: Results | None,
     extension: Scalars | None,
 ) -> int:
-    """One control step of `rates` actions, in force after `late` substeps of `dt`; returns how many episodes ended."""
+    """One control step of `rates` actions, in force after `late` substeps of `dt`; as `step_motors`."""
     reach, w = unpack_arms(arms), (weights[0], weights[1], weights[2], weights[3], weights[4])
     c, spin = rate_loop.unpack(loop), (arms[8], arms[9], arms[10], arms[11])
     finished = 0
@@ -251,6 +252,26 @@ def step_rates(
                     rate_loop.rate_lane(buffer, base + lane, c, spin)
                 for lane in range(_LANES):
                     rk4_lane(buffer, base + lane, dt, reach, extension)
+        if results is not None:
+            finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
+    return finished
+
+
+@kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+def finish(
+    buffer: Floats,
+    weights: Floats,
+    rules: Scalars,
+    seed: int,
+    draws: Draws,
+    results: Results,
+    extension: Scalars | None,
+) -> int:
+    """The rest of a control step whose vehicles have been moved; returns how many episodes ended."""
+    w, finished = (weights[0], weights[1], weights[2], weights[3], weights[4]), 0
+    for block in range(buffer.size // (ROWS * LANES)):
+        base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
+        used = np.uint64(min(LANES, len(results[1]) - block * LANES))
         finished += _finish_block(buffer, base, first, used, w, rules, seed, draws, results, extension)
     return finished
 

@@ -12,6 +12,7 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl._files import ranges
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.sim.environment import Environment, SingleEnvironment, Task
+from spike_ctrl.sim.pipeline import Inserts
 from spike_ctrl.sim.randomisation import Randomisation, Start
 from spike_ctrl.sim.reward import START, Coefficients
 from spike_ctrl.sim.reward_terms import RewardTerm
@@ -32,6 +33,7 @@ def make_env(
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
     terms: Sequence[RewardTerm] = ...,
+    inserts: Inserts | None = ...,
 ) -> SingleEnvironment: ...
 
 
@@ -46,6 +48,7 @@ def make_env(
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
     terms: Sequence[RewardTerm] = ...,
+    inserts: Inserts | None = ...,
 ) -> Environment: ...
 
 
@@ -60,6 +63,7 @@ def make_env(
     randomisation: Randomisation | Mapping[str, Any] = ...,
     reward: Coefficients | Mapping[str, Any] = ...,
     terms: Sequence[RewardTerm] = ...,
+    inserts: Inserts | None = ...,
 ) -> Environment: ...
 
 
@@ -73,6 +77,7 @@ def make_env(
     randomisation: Randomisation | Mapping[str, Any] = Randomisation(),
     reward: Coefficients | Mapping[str, Any] = START,
     terms: Sequence[RewardTerm] = (),
+    inserts: Inserts | None = None,
 ) -> Environment | SingleEnvironment:
     """The position task: fly to the set-point from a random start and stay there, without leaving the box.
 
@@ -82,8 +87,8 @@ def make_env(
     defaults, by name: `reward={"position": 2}`, `randomisation={"mass": 0.2}`.
 
     A step earns survive - position |p|^2 - velocity |v|^2 - attitude |q|^2 - action |u - hover|^2, less weight times cost of
-    each of the terms of your own. Raises AirframeError for
-    an airframe, ValueError for a number out of range or an unknown name.
+    each of the terms of your own. inserts: physics of your own by the name of their step, `{"wind": gust}`: see
+    `Environment.insert`. Raises AirframeError for an airframe, ValueError for a number out of range or an unknown name.
 
     >>> make_env("crazyflie", vehicles=64).reset(seed=0)[0].shape
     (64, 18)
@@ -98,8 +103,8 @@ def make_env(
     )
     weights = _changed(START, reward, "reward")
     if vehicles is None:
-        return SingleEnvironment(craft, task, weights, terms)
-    return Environment(craft, vehicles, task, weights, terms)
+        return SingleEnvironment(craft, task, weights, terms, inserts)
+    return Environment(craft, vehicles, task, weights, terms, inserts)
 
 
 def position(**options: Any) -> SingleEnvironment:
