@@ -41,6 +41,16 @@ def is_name(text: object) -> bool:
     return all(part.isidentifier() for part in text.replace(":", ".").split("."))
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of such a name."""
+    return {"type": "string", "pattern": r"^[^\W\d][\w.]*:[^\W\d][\w.]*$"}
+
+
+def schemas() -> list[dict[str, Any]]:
+    """The JSON Schemas of code in a file: its name, or a mapping with its name as `class` and its arguments."""
+    return [schema(), {"type": "object", "properties": {"class": schema()}, "required": ["class"]}]
+
+
 def find(name: str, key: str, error: type[Exception]) -> Callable[..., Any]:
     """The class or function of that name, from the current folder or `sys.path`.
 

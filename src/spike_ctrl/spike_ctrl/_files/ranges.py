@@ -23,7 +23,7 @@ def setting(default: Any = dataclasses.MISSING, description: str = "", **limits:
     return dataclasses.field(**made, metadata={"description": description} | given)
 
 
-def within(default: float, low: float, high: float, unit: str | None = None, description: str = "") -> Any:
+def within(default: float, low: float, high: float, description: str = "", unit: str | None = None) -> Any:
     """A number with the inclusive bounds `low` and `high`: see `setting`."""
     return setting(default, description, low=low, high=high, unit=unit)
 
