@@ -82,7 +82,7 @@ def read(hint: Any, about: Mapping[str, Any], item: object, source: str, key: st
     try:  # YAML 1.1 reads 1e-3 as text
         return msgspec.convert(item, _bounded(hint, about), strict=not (hint is float and isinstance(item, str)))
     except msgspec.ValidationError:
-        raise error(f"{source}: {key}: found {item!r}, wanted {wanted(hint, about, item)}") from None
+        raise error(f"{source}: {key}: found {item!r}, wanted {wanted(hint, about, item)}".removeprefix(": ")) from None
 
 
 def wanted(hint: Any, about: Mapping[str, Any], item: object) -> str:
