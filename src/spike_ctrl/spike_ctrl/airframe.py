@@ -198,6 +198,11 @@ def from_dict(data: object, source: str = "airframe") -> Airframe:
     return airframe
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of an airframe's file."""
+    return settings.schema(Airframe)
+
+
 def to_dict(airframe: Airframe) -> dict[str, Any]:
     """The airframe as a mapping with units, as `from_dict` takes it; no digit is lost."""
 

@@ -1,0 +1,41 @@
+"""Write the JSON Schema of a kind of file, by which an editor completes and checks it.
+
+An editor with a YAML language server finds it by a line in the file:
+# yaml-language-server: $schema=recipe.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from spike_ctrl import plug_ins
+from spike_ctrl._files import output_paths, settings
+
+GROUP = "tools"
+EXAMPLES = """
+spike-ctrl schema recipe -o recipe.json
+spike-ctrl schema airframe
+"""
+KINDS = {"airframe": "spike_ctrl.airframe", "recipe": "spike_ctrl.learn.recipe"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    kinds = sorted({*KINDS, *plug_ins.entries("schemas")})
+    parser.add_argument("kind", metavar="KIND", help=f"one of {', '.join(kinds)}")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it (default: standard output)")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.kind in KINDS:
+        schema = importlib.import_module(KINDS[options.kind]).schema
+    else:
+        schema = plug_ins.load("schemas", options.kind, "KIND")
+    text = settings.text(options.kind, schema())
+    if options.output is None:
+        print(text, end="")
+    else:
+        output_paths.require_file("--output", options.output)
+        options.output.write_text(text, encoding="utf-8")
+    return 0
