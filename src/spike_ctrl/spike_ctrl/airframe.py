@@ -69,11 +69,7 @@ class RateLoop:
     gyro_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0, "Cutoff of the low-pass filter of the rates.")
     derivative_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0, "Cutoff of the low-pass filter of their derivative.")
     delay: float = _quantity("s", 1, 0.0, 0.01, "Delay of the loop, at most one control step.")
-    airmode: str = setting(
-        "disabled",
-        "Whether the mixer adds thrust for torques in roll and pitch: roll_pitch, or disabled, as PX4 out of the box.",
-        choices=AIRMODES,
-    )
+    airmode: str = setting("disabled", "roll_pitch: the mixer adds thrust for torques in roll, pitch.", choices=AIRMODES)
 
 
 @dataclass(frozen=True)
@@ -114,11 +110,7 @@ class Airframe:
     linear_drag: float = _quantity("N s/m", 1, 0.0, 100.0, "Drag over velocity, the same in all directions.")
     angular_drag: float = _quantity("N m s/rad", 1, 0.0, 10.0, "Drag torque over body rate.")
     max_rates: tuple[float, ...] = _quantity("rad/s", 3, 0.1, 100.0, "Largest body rates that an action commands.")
-    action_layout: str = setting(
-        "motors",
-        "What an action commands: motors, four rotor speeds; rates, collective thrust and body rates, with a rate_loop.",
-        choices=ACTION_LAYOUTS,
-    )
+    action_layout: str = setting("motors", "Four rotor speeds, or thrust and body rates.", choices=ACTION_LAYOUTS)
     rate_loop: RateLoop | None = setting(None, "PX4's body-rate controller; needed with action_layout rates.")
     body_drag: tuple[float, ...] = _quantity("N s/m", 3, 0.0, 100.0, "Force -d v along each body axis.", (0.0, 0.0, 0.0))
     velocity_moment: tuple[float, ...] = _quantity(

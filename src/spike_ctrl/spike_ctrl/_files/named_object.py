@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+SCHEMA = {"type": "string", "pattern": r"^[^\W\d][\w.]*:[^\W\d][\w.]*$"}
+SCHEMAS: tuple[dict[str, Any], ...] = (SCHEMA, {"type": "object", "properties": {"class": SCHEMA}, "required": ["class"]})
+"""JSON Schemas of code in a file: by its name, or a mapping of its name as `class` and its arguments."""
+
 
 @dataclass(frozen=True)
 class NamedObject:
@@ -39,16 +43,6 @@ def is_name(text: object) -> bool:
     if not isinstance(text, str) or text.count(":") != 1:
         return False
     return all(part.isidentifier() for part in text.replace(":", ".").split("."))
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of such a name."""
-    return {"type": "string", "pattern": r"^[^\W\d][\w.]*:[^\W\d][\w.]*$"}
-
-
-def schemas() -> list[dict[str, Any]]:
-    """The JSON Schemas of code in a file: its name, or a mapping with its name as `class` and its arguments."""
-    return [schema(), {"type": "object", "properties": {"class": schema()}, "required": ["class"]}]
 
 
 def find(name: str, key: str, error: type[Exception]) -> Callable[..., Any]:

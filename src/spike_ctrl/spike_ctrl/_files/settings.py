@@ -15,7 +15,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from spike_ctrl._files import ranges
@@ -108,6 +108,11 @@ def schema(kind: type) -> dict[str, Any]:
         "required": [name for name, field in known.items() if _required(field)],
         "additionalProperties": False,
     }
+
+
+def any_of(*kinds: type | dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """For `schema` of `ranges.setting`: a value is of one of these dataclasses or fits one of these JSON Schemas."""
+    return lambda: {"anyOf": [kind if isinstance(kind, dict) else schema(kind) for kind in kinds]}
 
 
 def text(title: str, about: Mapping[str, Any]) -> str:

@@ -96,6 +96,11 @@ def _guide(value: Any, source: str, key: str) -> Gains | NamedObject | LearnedGu
     return settings.convert(kind, value, source, RecipeError, f"{key}.")
 
 
+_ALGORITHM = settings.any_of({"enum": list(ALGORITHMS)}, *named_object.SCHEMAS)
+_NETWORK = settings.any_of(NetworkSettings, *named_object.SCHEMAS)
+_GUIDE = settings.any_of(Gains, LearnedGuide, *named_object.SCHEMAS, {"type": "string", "pattern": r"\.safetensors$"})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that a training run needs beside airframe, number of vehicles and seed."""
@@ -103,29 +108,14 @@ class Recipe:
     name: str = setting(description="Name of the recipe.")
     layout: str = setting("any", "Layout of actions that it was made for.", choices=("any", *ACTION_LAYOUTS))
     algorithm: str | NamedObject = setting(
-        "td3bc",
-        "How the policy learns, or code of your own by name.",
-        read=_algorithm,
-        schema=lambda: {"anyOf": [{"enum": list(ALGORITHMS)}, *named_object.schemas()]},
+        "td3bc", "How the policy learns, or code of your own by name.", read=_algorithm, schema=_ALGORITHM
     )
     task: TaskSettings = setting(TaskSettings(), "The task.")
     network: NetworkSettings = setting(
-        NetworkSettings(),
-        "The network, or a module of your own by name.",
-        read=_network,
-        schema=lambda: {"anyOf": [settings.schema(NetworkSettings), *named_object.schemas()]},
+        NetworkSettings(), "The network, or a module of your own by name.", read=_network, schema=_NETWORK
     )
     guide: Gains | NamedObject | LearnedGuide | str = setting(
-        Gains(),
-        "Gains of the guide, code of your own by name, the path of a checkpoint, or a recipe that trains it first.",
-        read=_guide,
-        schema=lambda: {
-            "anyOf": [
-                *(settings.schema(kind) for kind in (Gains, LearnedGuide)),
-                *named_object.schemas(),
-                {"type": "string", "pattern": r"\.safetensors$"},
-            ]
-        },
+        Gains(), "Gains, code of your own by name, a checkpoint, or a recipe that trains it.", read=_guide, schema=_GUIDE
     )
     jump_start: JumpStartSettings = setting(JumpStartSettings(), "The guide's share of the episodes.")
     schedule: ScheduleSettings = setting(ScheduleSettings(), "How long the training takes.")

@@ -37,9 +37,7 @@ def _function(value: object, source: str, key: str) -> str:
 class TermSettings:
     """A reward term of your own."""
 
-    function: str = setting(
-        description="Its function as module:name, see `RewardTerm`.", read=_function, schema=named_object.schema
-    )
+    function: str = setting(description="Its module:name.", read=_function, schema=settings.any_of(named_object.SCHEMA))
     weight: float = setting(description="Its weight.", low=-1e6, high=1e6)
 
 
@@ -63,6 +61,17 @@ def _terms(value: object, source: str, key: str) -> dict[str, TermSettings]:
     }
 
 
+def _airframes(value: object, source: str, key: str) -> AirframeRanges:
+    return airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError)
+
+
+_REWARD = settings.any_of({"enum": list(STAGES)}, Coefficients)
+
+
+def _terms_schema() -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": settings.schema(TermSettings)}
+
+
 @dataclass(frozen=True)
 class TaskSettings:
     """Training episodes. The evaluation has its own, frozen ones."""
@@ -71,23 +80,15 @@ class TaskSettings:
     episode_steps: int = within(500, 10, 100_000, "Longest episode.", "steps")
     reward: str | Coefficients = setting(
         "curriculum",
-        "The paper's weights at the start or end of its curriculum or along it, or weights of your own.",
+        "Weights: of the paper's curriculum, its start or end, or your own.",
         read=_reward,
-        schema=lambda: {"anyOf": [{"enum": list(STAGES)}, settings.schema(Coefficients)]},
+        schema=_REWARD,
     )
     start: Start = setting(Start(), "How an episode starts.")
     randomisation: Randomisation = setting(Randomisation(), "What differs from the airframe in each episode.")
-    terms: dict[str, TermSettings] = setting(
-        dict,
-        "Costs of your own, by name.",
-        read=_terms,
-        schema=lambda: {"type": "object", "additionalProperties": settings.schema(TermSettings)},
-    )
+    terms: dict[str, TermSettings] = setting(dict, "Costs of your own, by name.", read=_terms, schema=_terms_schema)
     airframes: AirframeRanges | None = setting(
-        None,
-        "Ranges from which whole airframes are drawn; arms and battery are those of the run's airframe.",
-        read=lambda value, source, key: airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError),
-        schema=lambda: settings.schema(AirframeRanges),
+        None, "Ranges of whole airframes; arms and battery are those of the run's airframe.", read=_airframes
     )
 
     def stage(self, progress: float) -> float:
@@ -132,12 +133,7 @@ class NetworkSettings:
     """The spiking network. With `code` it is a module of your own; then only voltage and slope count."""
 
     hidden: tuple[int, ...] = setting(
-        (256, 128),
-        "Widths of the hidden layers.",
-        low=1,
-        high=4096,
-        length=(1, None),
-        wanted="a list of whole numbers from 1 to 4096",
+        (256, 128), "Hidden widths.", low=1, high=4096, length=(1, None), wanted="a list of whole numbers from 1 to 4096"
     )
     reset: str = setting("soft", "What a spike does to the membrane, see `Neuron`.", choices=("soft", "hard"))
     detach_reset: bool = setting(False, "Whether no gradient flows through the reset.")

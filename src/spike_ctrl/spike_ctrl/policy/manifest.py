@@ -56,11 +56,7 @@ class Contract:
     action: str = setting(description="Layout of the action, motors or rates.")
     rate_hz: float = setting(description="Control steps per second.", low=sys.float_info.min, wanted="more than 0")
     sizes: tuple[int, ...] = setting(
-        description="Inputs, hidden widths, outputs.",
-        low=1,
-        high=2**16,
-        length=(2, None),
-        wanted="inputs, hidden widths, outputs, each at least 1",
+        description="Of its layers.", low=1, high=2**16, length=(2, None), wanted="inputs, hidden widths, outputs"
     )
     neuron: Neuron | None = setting(PAPER, "The kind of its neurons.", read=_neuron)
     network: str = setting("", "The module that a graph was.")
