@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spike_ctrl import launching
+from spike_ctrl._files.ranges import span
 from spike_ctrl.flight.faults import Fault, Rung
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,12 +72,10 @@ def _default(value) -> str:
 
 
 def _range(about) -> str:
-    low, high, choices = about["low"], about["high"], about["choices"]
-    if choices is not None:
-        return ", ".join(f"`{choice}`" for choice in choices)
-    if low is None and high is None:
-        return ""
-    return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+    if "choices" in about:
+        return ", ".join(f"`{choice}`" for choice in about["choices"])
+    low, high = about.get("low"), about.get("high")
+    return "" if low is None and high is None else span(low, high)
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_a_model_for_another_vehicle_ends_the_launch_with_one_line(hangar):
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("rate:=500.0", "parameter 'rate': found 500.0, wanted 50.0 to 125.0"),
+        ("rate:=500.0", "parameter 'rate': found 500.0, wanted 50 to 125"),
         ("cage:=1,2,3", "cage: found '1,2,3', wanted x,y,z,x,y,z or absolute:x,y,z,x,y,z in m"),
         ("trajectory:=spiral", "trajectory: found 'spiral', wanted KIND"),
         ("trajectory:=step:4", "trajectory step: found a jump of 4.00 m, wanted at most 3.60"),

@@ -44,13 +44,13 @@ def test_defaults_and_given_values_arrive_with_their_types(node_with):
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ("vehicle:=3", "unknown parameter 'vehicle'; did you mean 'vehicles'? valid: layout, rate, realtime, vehicles"),
+        ("vehicle:=3", "unknown parameter 'vehicle'; did you mean 'vehicles'?"),
         ("vehicles:=11", "parameter 'vehicles': found 11, wanted 1 to 10"),
-        ("vehicles:=many", "parameter 'vehicles': found 'many', wanted int"),
-        ("rate:=-1.0", "parameter 'rate': found -1.0, wanted at least 0.0"),
+        ("vehicles:=many", "parameter 'vehicles': found 'many', wanted a whole number"),
+        ("rate:=-1.0", "parameter 'rate': found -1.0, wanted at least 0"),
         ("rate:=.nan", "parameter 'rate': found nan, wanted a finite number"),
-        ("layout:=wings", "parameter 'layout': found 'wings', wanted one of: motors, rates"),
-        ("realtime:=1", "parameter 'realtime': found 1, wanted bool"),
+        ("layout:=wings", "parameter 'layout': found 'wings', wanted one of motors, rates"),
+        ("realtime:=1", "parameter 'realtime': found 1, wanted true or false"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(node_with, given, wanted):
@@ -73,7 +73,7 @@ def test_changes_in_flight_are_checked_and_read_only_ones_refused(node_with):
     assert node.set_parameters([Parameter("layout", value="rates")])[0].successful
     refused = node.set_parameters([Parameter("layout", value="wings"), Parameter("vehicles", value=5)])
     assert [result.successful for result in refused] == [False, False]
-    assert refused[0].reason == "parameter 'layout': found 'wings', wanted one of: motors, rates"
+    assert refused[0].reason == "parameter 'layout': found 'wings', wanted one of motors, rates"
 
 
 def test_the_clock_of_a_node_cannot_be_exchanged_in_flight(node_with):

@@ -49,7 +49,7 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
         ("messages.md", "| `SILENT` | 4 |  |"),
         ("fault_codes.md", "| 40 | `GUIDE_SILENT` | the guide does not answer and could not take over | HOLD | 17 |"),
         ("fault_codes.md", "| 63 | `BATTERY_LOW` | the battery is too low to engage | told; bars an engagement | 35 |"),
-        ("parameters.md", "| `rate` | float | `1.0` | at least 0.0 | Speed against that of the flight; "
+        ("parameters.md", "| `rate` | float | `1.0` | at least 0 | Speed against that of the flight; "
          "0: as fast as the policy answers. |"),
         ("parameters.md", "| `vehicle` | `none` | `none`, `embedded` | embedded: also start a simulated vehicle that speaks "
                           "MAVLink as PX4 does. |"),

@@ -79,8 +79,8 @@ def test_a_signal_ends_it_in_order(toy, number):
     [
         (["-p", "end:=finished"], 0, None),
         (["-p", "end:=failure"], 1, "error: tick 7: no answer from guide_policy for 5 s"),
-        (["-p", "ent:=never"], 2, "error: unknown parameter 'ent'; did you mean 'end'? valid: end"),
-        (["-p", "end:=maybe"], 2, "error: parameter 'end': found 'maybe', wanted one of: never, finished, failure"),
+        (["-p", "ent:=never"], 2, "error: unknown parameter 'ent'; did you mean 'end'?"),
+        (["-p", "end:=maybe"], 2, "error: parameter 'end': found 'maybe', wanted one of never, finished, failure"),
         (["--params-file", "ghost.yaml"], 2, "error: failed to initialize rcl: Couldn't parse params file"),
     ],
 )

@@ -104,7 +104,7 @@ def test_an_airframe_is_found_by_path_too(tmp_path):
         ({"inertia": [1, 1, 1]}, "car: inertia: found '[1, 1, 1]', wanted 3 numbers and the unit 'kg m^2'"),
         ({"inertia": "0.025 0.025 0 kg m^2"}, "car: inertia: found 0 kg m^2, wanted 1e-08 to 100"),
         ({"lag_up": "5 s"}, "car: lag_up: found 5 s, wanted 0.001 to 2"),
-        ({"name": 7}, "car: name: found 7, wanted a string"),
+        ({"name": 7}, "car: name: found 7, wanted text"),
         ({"action_layout": "wings"}, "car: action_layout: found 'wings', wanted one of motors, rates"),
         ({"rate_loop": None}, "car: rate_loop: missing, wanted because action_layout is 'rates'"),
         ({"rate_loop": 3}, "car: rate_loop: found int, wanted a mapping of keys to values"),

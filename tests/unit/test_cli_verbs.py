@@ -17,7 +17,7 @@ VERBS = {
     "train": ("benchmark", "eval", "experiment", "retrain", "train"),
     "fly": ("adapt", "ask", "certify", "demo", "fly", "gazebo", "preflight", "px4", "truth", "vehicle"),
     "recordings": ("fidelity", "film", "identify", "import", "refly", "repair", "replay", "report"),
-    "tools": ("bench", "export", "inspect", "launch", "watch"),
+    "tools": ("bench", "export", "inspect", "launch", "schema", "watch"),
 }
 POINT = "spike_ctrl.verbs"
 PLUG_INS = Path(__file__).parents[2] / "plug_ins"

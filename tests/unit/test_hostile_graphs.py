@@ -214,8 +214,8 @@ def test_arrays_that_do_not_fit_the_graph_are_refused_by_name(gru, change, words
     [
         (lambda m: m["contract"].update(sizes=[18, 32, 4]), r"contract\.sizes: found \[18, 32, 4\], wanted inputs, outputs"),
         (lambda m: m["contract"].update(sizes=[17, 4]), "self_test.observation: found"),
-        (lambda m: m["contract"].update(neuron={"reset": "soft"}), r"contract\.neuron: unknown field"),
-        (lambda m: m["contract"].update(network=3), r"contract\.network: found 3, wanted str"),
+        (lambda m: m["contract"].update(neuron={"reset": "soft"}), r"unknown key 'contract\.neuron'"),
+        (lambda m: m["contract"].update(network=3), r"contract\.network: found 3, wanted text"),
     ],
 )
 def test_a_contract_that_does_not_fit_the_graph_is_refused_by_name(gru, change, words):

@@ -116,7 +116,7 @@ def test_a_recipe_with_weights_and_terms_survives_being_written_down():
         ({"reward": "middle"}, "task.reward: found 'middle', wanted one of start, end, curriculum or weights of survive,"),
         ({"reward": {"positon": 1}}, "unknown key 'task.reward.positon'; did you mean 'position'?"),
         ({"reward": {"position": -1}}, "task.reward.position: found -1, wanted 0 to 1e+06"),
-        ({"terms": {"smooth": {"weight": 1}}}, "task.terms.smooth.function: found None, wanted module:name of a function"),
+        ({"terms": {"smooth": {"weight": 1}}}, "key 'task.terms.smooth.function' is missing"),
         ({"terms": {"smooth": {"function": "a:b"}}}, "key 'task.terms.smooth.weight' is missing"),
         ({"terms": {"position": {"function": "a:b", "weight": 1}}}, "task.terms: found a term 'position', wanted a word"),
         ({"terms": []}, "task.terms: found list, wanted a mapping of names to terms"),

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from spike_ctrl._files import yaml_file
+from spike_ctrl._files import settings, yaml_file
+from spike_ctrl._files.ranges import setting
 from spike_ctrl.px4 import frames
 from spike_ctrl_identify.csv_table import CsvTable
 from spike_ctrl_identify.logged_flight import AVERAGE_GRAVITY, LogError, Series
@@ -62,8 +63,46 @@ KINDS = {
 
 In the frame NED the body of a quaternion or an attitude is FRD, in ENU it is FLU."""
 MAPS = Path(__file__).parent / "maps"
-ENTRY = {"columns", "unit", "frame", "order", "signs", "optional"}
-TOP = {"name", "airframe", "recognised_by", "time", "quantities"}
+ORDERS = {"motors": ROTORS, "quaternion": tuple("xyzw"), "reference_quaternion": tuple("xyzw")}
+
+
+def _entry(name: str, kind: Kind) -> Any:
+    """The dataclass of what a map says of this quantity; None: nothing."""
+    each, order = {"length": (kind.size, kind.size)}, ORDERS.get(name)
+    columns = setting(description="Its columns.", wanted=f"{kind.size} different names of columns", **each)
+    signs = setting((1,) * kind.size, "Their signs.", choices=(1, -1), wanted=f"{kind.size} of 1 and -1", **each)
+    parts: list[tuple[str, Any, Any]] = [("columns", tuple[str, ...], columns), ("signs", tuple[int, ...], signs)]
+    parts += [("optional", bool, setting(False, "Whether a log may lack it."))]
+    if kind.units != NO_UNIT:
+        parts += [("unit", str, setting(description="Unit of the columns.", choices=tuple(kind.units)))]
+    if kind.frames != NO_FRAME:
+        parts += [("frame", str, setting(description="Frame of the columns.", choices=kind.frames))]
+    if order:
+        wanted = f"{', '.join(order)} in the order of the columns"
+        parts += [("order", tuple[str, ...], setting(description="What they are.", choices=order, wanted=wanted, **each))]
+    return make_dataclass(name, parts, kw_only=True, frozen=True) | None
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """The column of the time."""
+
+    column: str = setting(description="Its name.")
+    unit: str = setting(description="Its unit.", choices=tuple(TIME))
+
+
+Quantities = make_dataclass("Quantities", [(n, _entry(n, k), setting(None)) for n, k in KINDS.items()])
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """How to read a CSV log, as its file says it."""
+
+    name: str = setting(description="Name of the map.")
+    time: TimeColumn = setting(description="The column of the time.")
+    quantities: Quantities = setting(description="Columns of each quantity.")  # type: ignore[valid-type]
+    airframe: str = setting("", "Airframe whose motors are logged.")
+    recognised_by: tuple[str, ...] = setting((), "Columns that only such a log has.")
 
 
 @dataclass(frozen=True)
@@ -137,61 +176,27 @@ def text(name: str) -> str:
     return yaml_file.find(name, "map", LogError, MAPS).read_text(encoding="utf-8")
 
 
-def parse(data: object, source: str) -> ColumnMap:
+def parse(data: Any, source: str) -> ColumnMap:
     """A map from the contents of its YAML. source: what an error begins with. Raises LogError."""
-    top = _mapping(data, source, TOP, ("name", "time", "quantities"))
-    time = _mapping(top["time"], f"{source}: time", {"column", "unit"}, ("column", "unit"))
-    _choice(time["unit"], f"{source}: time: unit", TIME)
-    entries = _mapping(top["quantities"], f"{source}: quantities", set(KINDS), ())
-    return ColumnMap(
-        name=str(top["name"]),
-        airframe=str(top.get("airframe", "")),
-        recognised_by=tuple(map(str, top.get("recognised_by", ()))),
-        time=str(time["column"]),
-        time_unit=time["unit"],
-        quantities=tuple(_entry(name, entry, f"{source}: {name}") for name, entry in entries.items()),
-    )
+    found = settings.convert(MapFile, data, source, LogError)
+    entries = {name: getattr(found.quantities, name) for name in data["quantities"]}
+    quantities = tuple(_mapped(name, entry, f"{source}: quantities.{name}") for name, entry in entries.items())
+    return ColumnMap(found.name, found.airframe, found.recognised_by, found.time.column, found.time.unit, quantities)
 
 
-def _entry(name: str, data: object, source: str) -> MappedColumns:
-    kind = KINDS[name]
-    entry = _mapping(data, source, ENTRY, ("columns",))
-    columns, signs = entry["columns"], entry.get("signs", [1] * kind.size)
-    if not isinstance(columns, list) or len(columns) != kind.size or len(set(map(str, columns))) != kind.size:
-        raise LogError(f"{source}: columns: found {columns}, wanted {kind.size} different names of columns")
-    if not isinstance(signs, list) or len(signs) != kind.size or any(sign not in (1, -1) for sign in signs):
-        raise LogError(f"{source}: signs: found {signs}, wanted {kind.size} of 1 and -1")
-    for key, choices in (("unit", kind.units), ("frame", kind.frames)):
-        if tuple(choices) != ("",) or key in entry:
-            _choice(entry.get(key), f"{source}: {key}", choices)
-    orders = {"motors": ROTORS, "quaternion": tuple("xyzw"), "reference_quaternion": tuple("xyzw")}.get(name, ())
-    order = tuple(entry.get("order", ()))
-    if sorted(order) != sorted(orders):
-        wanted = f"{', '.join(orders)} in the order of the columns" if orders else "no such key"
-        raise LogError(f"{source}: order: found {', '.join(map(str, order)) or 'none'}, wanted {wanted}")
-    optional = entry.get("optional", False)
-    if not isinstance(optional, bool):
-        raise LogError(f"{source}: optional: found {optional!r}, wanted true or false")
-    unit, frame = entry.get("unit", ""), entry.get("frame", "")
-    return MappedColumns(name, tuple(map(str, columns)), unit, frame, order, tuple(map(float, signs)), optional)
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a map's file."""
+    return settings.schema(MapFile)
 
 
-def _mapping(data: object, source: str, allowed: set[str], needed: Sequence[str]) -> dict:
-    if not isinstance(data, dict):
-        raise LogError(f"{source}: found {data!r}, wanted keys {', '.join(sorted(allowed))}")
-    for key in data:
-        if key not in allowed:
-            near = difflib.get_close_matches(str(key), sorted(allowed), 1)
-            raise LogError(f"{source}: found the key '{key}', wanted {near[0] if near else ', '.join(sorted(allowed))}")
-    for key in needed:
-        if key not in data:
-            raise LogError(f"{source}: found no key '{key}', wanted it")
-    return data
-
-
-def _choice(value: object, source: str, choices) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise LogError(f"{source}: found {value!r}, wanted one of {', '.join(choices)}")
+def _mapped(name: str, entry: Any, source: str) -> MappedColumns:
+    order = getattr(entry, "order", ())
+    for key, found in (("columns", entry.columns), ("order", order)):
+        if len(set(found)) != len(found):
+            wanted = next(known.metadata["wanted"] for known in fields(entry) if known.name == key)
+            raise LogError(f"{source}.{key}: found {list(found)}, wanted {wanted}")
+    unit, frame = getattr(entry, "unit", ""), getattr(entry, "frame", "")
+    return MappedColumns(name, entry.columns, unit, frame, order, tuple(map(float, entry.signs)), entry.optional)
 
 
 def _missing(tables: Sequence[CsvTable], entry: MappedColumns, name: str) -> LogError:

@@ -292,15 +292,17 @@ def test_what_cannot_be_a_flight_is_refused_in_one_line(text, words, tmp_path, c
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("unit: deg/s", "unit: furlong"), "rates: unit: found 'furlong', wanted one of rad/s, deg/s, mrad/s"),
-        (("frame: FLU}", "frame: NED}"), "rates: frame: found 'NED', wanted one of FLU, FRD"),
-        (("unit: ms", "unit: hours"), "time: unit: found 'hours', wanted one of s, ms, us, ns"),
-        (("gyro.x, gyro.y", "gyro.x"), "rates: columns: found ['gyro.x', 'gyro.z'], wanted 3 different names of columns"),
-        (("  rates:", "  ratse:"), "quantities: found the key 'ratse', wanted rates"),
-        (("back-right, back-left", "back-left"), "motors: order: found front-right, back-left, front-left, wanted"),
-        (("[1, -1, 1]", "[1, 2, 1]"), "attitude: signs: found [1, 2, 1], wanted 3 of 1 and -1"),
-        (("order: [x, y, z, w]", "order: [x, y, z]"), "quaternion: order: found x, y, z, wanted x, y, z, w in the order"),
-        (("name: cfclient", "nam: cfclient"), "found the key 'nam', wanted name"),
+        (("unit: deg/s", "unit: furlong"), "quantities.rates.unit: found 'furlong', wanted one of rad/s, deg/s, mrad/s"),
+        (("frame: FLU}", "frame: NED}"), "quantities.rates.frame: found 'NED', wanted one of FLU, FRD"),
+        (("unit: ms", "unit: hours"), "time.unit: found 'hours', wanted one of s, ms, us, ns"),
+        (("gyro.x, gyro.y", "gyro.x"), "rates.columns: found ['gyro.x', 'gyro.z'], wanted 3 different names of columns"),
+        (("  rates:", "  ratse:"), "unknown key 'quantities.ratse'; did you mean 'rates'?"),
+        (("back-right, back-left", "back-left"),
+         "motors.order: found ['front-right', 'back-left', 'front-left'], wanted front-right, back-right"),
+        (("[1, -1, 1]", "[1, 2, 1]"), "quantities.attitude.signs: found [1, 2, 1], wanted 3 of 1 and -1"),
+        (("order: [x, y, z, w]", "order: [x, y, z]"),
+         "quantities.quaternion.order: found ['x', 'y', 'z'], wanted x, y, z, w in the order"),
+        (("name: cfclient", "nam: cfclient"), "unknown key 'nam'; did you mean 'name'?"),
     ],
 )  # fmt: skip
 def test_a_map_that_is_wrong_is_refused_by_the_name_of_its_key(change, words, tmp_path, capsys):

@@ -7,69 +7,82 @@ is a normalised rotor-speed set-point; a rotor at normalised speed r gives the t
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from spike_ctrl._files import yaml_file
+from spike_ctrl._files import settings, yaml_file
+from spike_ctrl._files.ranges import setting
 
 GRAVITY = 9.81
 ACTION_LAYOUTS = ("motors", "rates")
 AIRMODES = ("disabled", "roll_pitch")  # PX4's MC_AIRMODE 0 and 1
 MAX_DEAD_TIME = 0.04  # s
 OPTIONAL_TERMS = ("body_drag", "velocity_moment", "trim_moment", "dead_time", "battery")
-_Part = TypeVar("_Part", "Airframe", "RateLoop", "BatteryModel")
 
 
 class AirframeError(ValueError):
     """An airframe file that cannot be used; the message names file, key, found and wanted."""
 
 
-def _quantity(unit: str, count: int, low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
-    return dataclasses.field(default=default, metadata={"unit": unit, "count": count, "low": low, "high": high})
+def _quantity(unit: str, count: int, low: float, high: float, description: str, default: Any = dataclasses.MISSING) -> Any:
+    """A setting that is written with its unit, as "0.027 kg" or "1 2 3 m"; bounds are those of each number."""
+
+    def read(value: object, source: str, key: str) -> float | tuple[float, ...]:
+        shape = "a number" if count == 1 else f"{count} numbers"
+        words = str(value).split()
+        try:
+            numbers = tuple(float(word) for word in words[:count])
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count or len(words) == count:
+            raise AirframeError(f"{source}: {key}: found '{value}', wanted {shape} and the unit '{unit}'")
+        if (found := " ".join(words[count:])) != unit:
+            raise AirframeError(f"{source}: {key}: found unit '{found}', wanted '{unit}'")
+        for number in numbers:
+            if not low <= number <= high:
+                raise AirframeError(f"{source}: {key}: found {number:g} {unit}, wanted {low:g} to {high:g}")
+        return numbers[0] if count == 1 else numbers
+
+    def schema() -> dict[str, Any]:
+        numbers = r"([-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s+)" + f"{{{count}}}"
+        return {"type": "string", "pattern": rf"^\s*{numbers}{re.escape(unit)}\s*$".replace("\\ ", r"\s+")}
+
+    return setting(default, description, unit=unit, low=low, high=high, read=read, schema=schema)
 
 
 @dataclass(frozen=True)
 class RateLoop:
-    """PX4's body-rate controller: gains on normalised torque per rad/s, filters and delay (rows roll, pitch, yaw).
+    """PX4's body-rate controller; rows roll, pitch, yaw."""
 
-    airmode: whether the mixer adds thrust for torques in roll and pitch ("roll_pitch"), or never does ("disabled", as PX4
-    out of the box): then no thrust is no torque.
-    """
-
-    proportional: tuple[float, ...] = _quantity("1", 3, 0.0, 100.0)
-    integral: tuple[float, ...] = _quantity("1/s", 3, 0.0, 100.0)
-    derivative: tuple[float, ...] = _quantity("s", 3, 0.0, 1.0)
-    integral_limit: tuple[float, ...] = _quantity("1", 3, 0.0, 1.0)
-    gyro_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
-    derivative_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0)
-    delay: float = _quantity("s", 1, 0.0, 0.01)  # at most one control step
-    airmode: str = "disabled"
+    proportional: tuple[float, ...] = _quantity("1", 3, 0.0, 100.0, "Gain on normalised torque per rad/s.")
+    integral: tuple[float, ...] = _quantity("1/s", 3, 0.0, 100.0, "Gain on the integral of the error.")
+    derivative: tuple[float, ...] = _quantity("s", 3, 0.0, 1.0, "Gain on the angular acceleration.")
+    integral_limit: tuple[float, ...] = _quantity("1", 3, 0.0, 1.0, "Largest normalised torque of the integral.")
+    gyro_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0, "Cutoff of the low-pass filter of the rates.")
+    derivative_cutoff: float = _quantity("Hz", 1, 1.0, 1000.0, "Cutoff of the low-pass filter of their derivative.")
+    delay: float = _quantity("s", 1, 0.0, 0.01, "Delay of the loop, at most one control step.")
+    airmode: str = setting("disabled", "roll_pitch: the mixer adds thrust for torques in roll, pitch.", choices=AIRMODES)
 
 
 @dataclass(frozen=True)
 class BatteryModel:
-    """What the battery does to the rotors; a load of 1 is that of four rotors at normalised speed 1.
+    """What the battery does to the rotors; a load of 1 is that of four rotors at normalised speed 1."""
 
-    full, empty: open-circuit voltage at charge 1 and 0. nominal: voltage at which a command u is the rotor's set-point; at V
-    it is u (V / nominal)^exponent. sag: fall of the voltage at load 1, which comes with the time constant sag_time.
-    endurance: time from charge 1 to 0 at load 1.
-    """
-
-    full: float = _quantity("V", 1, 0.1, 1000.0)
-    empty: float = _quantity("V", 1, 0.1, 1000.0)
-    nominal: float = _quantity("V", 1, 0.1, 1000.0)
-    sag: float = _quantity("V", 1, 0.0, 1000.0)
-    sag_time: float = _quantity("s", 1, 0.0, 100.0)
-    endurance: float = _quantity("s", 1, 1.0, 1e5)
-    exponent: float = _quantity("1", 1, 0.0, 3.0)
+    full: float = _quantity("V", 1, 0.1, 1000.0, "Open-circuit voltage at charge 1.")
+    empty: float = _quantity("V", 1, 0.1, 1000.0, "Open-circuit voltage at charge 0.")
+    nominal: float = _quantity("V", 1, 0.1, 1000.0, "Voltage at which a command u is the rotor's set-point.")
+    sag: float = _quantity("V", 1, 0.0, 1000.0, "Fall of the voltage at load 1.")
+    sag_time: float = _quantity("s", 1, 0.0, 100.0, "Time constant with which the voltage falls.")
+    endurance: float = _quantity("s", 1, 1.0, 1e5, "Time from charge 1 to 0 at load 1.")
+    exponent: float = _quantity("1", 1, 0.0, 3.0, "At voltage V the set-point is u (V / nominal)^exponent.")
 
     def factor(self, voltage: Any) -> Any:
         """A rotor's set-point over its command at a voltage (V), number or array."""
@@ -80,37 +93,32 @@ class BatteryModel:
 class Airframe:
     """Physical parameters of one quadrotor. Immutable; `hover` and `thrust_to_weight` are computed, never given.
 
-    mass kg; inertia (3) kg m^2, about the body's axes; rotor_x, rotor_y (4) m; rotor_spin (4) 1 or -1; thrust_curve (3) N;
-    torque_per_thrust m; lag_up, lag_down s; linear_drag N s/m; angular_drag N m s/rad; max_rates (3) rad/s.
-    action_layout: "motors", four rotor speeds, or "rates", collective thrust and body rates, which needs a rate_loop.
-    The rest is 0 unless given: body_drag (3) N s/m, force -d v along each body axis; velocity_moment (kx, ky) N s, torque
-    (kx v_y, -ky v_x, 0) of the velocity in the body; trim_moment (3) N m, a steady torque; dead_time s, from a command of
-    `motors` to the rotors' set-points.
-
     >>> round(Airframe.load("crazyflie").thrust_to_weight, 2)
     1.97
     """
 
-    name: str
-    mass: float = _quantity("kg", 1, 1e-3, 100.0)
-    inertia: tuple[float, ...] = _quantity("kg m^2", 3, 1e-8, 100.0)
-    rotor_x: tuple[float, ...] = _quantity("m", 4, -10.0, 10.0)
-    rotor_y: tuple[float, ...] = _quantity("m", 4, -10.0, 10.0)
-    rotor_spin: tuple[float, ...] = _quantity("1", 4, -1.0, 1.0)
-    thrust_curve: tuple[float, ...] = _quantity("N", 3, -1e3, 1e4)
-    torque_per_thrust: float = _quantity("m", 1, 0.0, 1.0)
-    lag_up: float = _quantity("s", 1, 1e-3, 2.0)
-    lag_down: float = _quantity("s", 1, 1e-3, 2.0)
-    linear_drag: float = _quantity("N s/m", 1, 0.0, 100.0)
-    angular_drag: float = _quantity("N m s/rad", 1, 0.0, 10.0)
-    max_rates: tuple[float, ...] = _quantity("rad/s", 3, 0.1, 100.0)
-    action_layout: str = "motors"
-    rate_loop: RateLoop | None = None
-    body_drag: tuple[float, ...] = _quantity("N s/m", 3, 0.0, 100.0, (0.0, 0.0, 0.0))
-    velocity_moment: tuple[float, ...] = _quantity("N s", 2, -10.0, 10.0, (0.0, 0.0))
-    trim_moment: tuple[float, ...] = _quantity("N m", 3, -100.0, 100.0, (0.0, 0.0, 0.0))
-    dead_time: float = _quantity("s", 1, 0.0, MAX_DEAD_TIME, 0.0)
-    battery: BatteryModel | None = None
+    name: str = setting(description="Name of the airframe.")
+    mass: float = _quantity("kg", 1, 1e-3, 100.0, "Mass of the vehicle with its battery.")
+    inertia: tuple[float, ...] = _quantity("kg m^2", 3, 1e-8, 100.0, "Moments of inertia about the body's x, y, z.")
+    rotor_x: tuple[float, ...] = _quantity("m", 4, -10.0, 10.0, "Forward position of each rotor.")
+    rotor_y: tuple[float, ...] = _quantity("m", 4, -10.0, 10.0, "Position of each rotor to the left.")
+    rotor_spin: tuple[float, ...] = _quantity("1", 4, -1.0, 1.0, "Sense of each rotor's reaction torque about z, 1 or -1.")
+    thrust_curve: tuple[float, ...] = _quantity("N", 3, -1e3, 1e4, "c0, c1, c2 of a rotor's thrust c0 + c1 r + c2 r^2.")
+    torque_per_thrust: float = _quantity("m", 1, 0.0, 1.0, "Reaction torque of a rotor over its thrust.")
+    lag_up: float = _quantity("s", 1, 1e-3, 2.0, "Time constant of a rotor that speeds up.")
+    lag_down: float = _quantity("s", 1, 1e-3, 2.0, "Time constant of a rotor that slows down.")
+    linear_drag: float = _quantity("N s/m", 1, 0.0, 100.0, "Drag over velocity, the same in all directions.")
+    angular_drag: float = _quantity("N m s/rad", 1, 0.0, 10.0, "Drag torque over body rate.")
+    max_rates: tuple[float, ...] = _quantity("rad/s", 3, 0.1, 100.0, "Largest body rates that an action commands.")
+    action_layout: str = setting("motors", "Four rotor speeds, or thrust and body rates.", choices=ACTION_LAYOUTS)
+    rate_loop: RateLoop | None = setting(None, "PX4's body-rate controller; needed with action_layout rates.")
+    body_drag: tuple[float, ...] = _quantity("N s/m", 3, 0.0, 100.0, "Force -d v along each body axis.", (0.0, 0.0, 0.0))
+    velocity_moment: tuple[float, ...] = _quantity(
+        "N s", 2, -10.0, 10.0, "kx, ky of the torque (kx v_y, -ky v_x, 0) of the velocity in the body.", (0.0, 0.0)
+    )
+    trim_moment: tuple[float, ...] = _quantity("N m", 3, -100.0, 100.0, "A steady torque.", (0.0, 0.0, 0.0))
+    dead_time: float = _quantity("s", 1, 0.0, MAX_DEAD_TIME, "From a command of motors to the rotors' set-points.", 0.0)
+    battery: BatteryModel | None = setting(None, "The battery; without one its voltage has no effect.")
 
     @classmethod
     def load(cls, source: str | Path) -> Airframe:
@@ -177,9 +185,14 @@ def load(source: str | Path | Airframe) -> Airframe:
 
 def from_dict(data: object, source: str = "airframe") -> Airframe:
     """Build and validate an Airframe from a mapping as YAML gives it. `source` is named in errors."""
-    airframe = _parse(Airframe, data, source, "")
+    airframe = settings.convert(Airframe, data, source, AirframeError)
     _validate(airframe, source)
     return airframe
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of an airframe's file."""
+    return settings.schema(Airframe)
 
 
 def to_dict(airframe: Airframe) -> dict[str, Any]:
@@ -191,7 +204,7 @@ def to_dict(airframe: Airframe) -> dict[str, Any]:
     def value_of(field: dataclasses.Field[Any], value: Any) -> Any:
         if isinstance(value, RateLoop | BatteryModel):
             return plain(value)
-        if "unit" not in field.metadata:
+        if not isinstance(value, float | tuple):
             return value
         numbers = value if isinstance(value, tuple) else (value,)
         return " ".join([*(repr(float(number)) for number in numbers), field.metadata["unit"]])
@@ -225,56 +238,6 @@ def altered(craft: Airframe, mass: float = 1.0, thrust: float = 1.0, lag: float 
     return other
 
 
-def _parse(kind: type[_Part], data: object, source: str, prefix: str) -> _Part:
-    if not isinstance(data, dict):
-        where = f"{source}: {prefix}".rstrip(":. ")
-        raise AirframeError(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
-    known = {field.name: field for field in fields(kind)}
-    for key in data:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
-            raise AirframeError(f"{source}: unknown key '{prefix}{key}'{hint}")
-    values: dict[str, Any] = {}
-    for name, field in known.items():
-        key = prefix + name
-        if name not in data:
-            if field.default is dataclasses.MISSING:
-                raise AirframeError(f"{source}: key '{key}' is missing")
-            continue
-        if name == "rate_loop":
-            values[name] = _parse(RateLoop, data[name], source, "rate_loop.")
-        elif name == "battery":
-            values[name] = _parse(BatteryModel, data[name], source, "battery.")
-        elif "unit" in field.metadata:
-            values[name] = _parse_quantity(data[name], field.metadata, source, key)
-        elif isinstance(data[name], str):
-            values[name] = data[name]
-        else:
-            raise AirframeError(f"{source}: {key}: found {data[name]!r}, wanted a string")
-    return kind(**values)
-
-
-def _parse_quantity(value: object, wanted: Mapping[str, Any], source: str, key: str) -> float | tuple[float, ...]:
-    count, unit = wanted["count"], wanted["unit"]
-    shape = "a number" if count == 1 else f"{count} numbers"
-    words = str(value).split()
-    try:
-        numbers = tuple(float(word) for word in words[:count])
-        found_unit = " ".join(words[count:])
-        well_formed = len(numbers) == count and bool(found_unit)
-    except ValueError:
-        well_formed = False
-    if not well_formed:
-        raise AirframeError(f"{source}: {key}: found '{value}', wanted {shape} and the unit '{unit}'")
-    if found_unit != unit:
-        raise AirframeError(f"{source}: {key}: found unit '{found_unit}', wanted '{unit}'")
-    for number in numbers:
-        if not wanted["low"] <= number <= wanted["high"]:
-            raise AirframeError(f"{source}: {key}: found {number:g} {unit}, wanted {wanted['low']:g} to {wanted['high']:g}")
-    return numbers[0] if count == 1 else numbers
-
-
 def _validate(airframe: Airframe, source: str) -> None:
     for problem in _problems(airframe):
         raise AirframeError(f"{source}: {problem}")
@@ -282,8 +245,6 @@ def _validate(airframe: Airframe, source: str) -> None:
 
 def _problems(craft: Airframe) -> Iterator[str]:
     """What no single value shows; each check may count on those before it."""
-    if craft.action_layout not in ACTION_LAYOUTS:
-        yield f"action_layout: found '{craft.action_layout}', wanted one of {', '.join(ACTION_LAYOUTS)}"
     if craft.action_layout == "rates" and craft.rate_loop is None:
         yield "rate_loop: missing, wanted because action_layout is 'rates'"
     if craft.action_layout == "rates" and craft.dead_time:
@@ -294,8 +255,6 @@ def _problems(craft: Airframe) -> Iterator[str]:
         yield f"battery: found full {battery.full:g} V and empty {battery.empty:g} V, wanted full above empty"
     if battery and 2 * battery.sag >= battery.empty:
         yield f"battery.sag: found {battery.sag:g} V, wanted less than half of battery.empty, {battery.empty:g} V"
-    if craft.rate_loop is not None and craft.rate_loop.airmode not in AIRMODES:
-        yield f"rate_loop.airmode: found '{craft.rate_loop.airmode}', wanted one of {', '.join(AIRMODES)}"
     quadrants = [(x > 0, y > 0) for x, y in zip(craft.rotor_x, craft.rotor_y, strict=True)]
     if quadrants != [(True, False), (False, False), (False, True), (True, True)]:
         yield "rotor_x, rotor_y: wanted the order front-right, back-right, back-left, front-left in FLU"

@@ -20,6 +20,7 @@ POINTS = {
     "importers": "a kind of log for spike-ctrl import",
     "autopilot_links": "a way of commands to an autopilot",
     "launch_arguments": "arguments and nodes of a launch file, named FILE.NAME",
+    "schemas": "the JSON Schema of a kind of file, for spike-ctrl schema",
     "controllers": "a controller to compare with in spike-ctrl eval and benchmark",
     "simulators": "a simulator of others for spike-ctrl eval",
 }
@@ -29,7 +30,7 @@ SHIPPED = {
     "spike_ctrl_benchmark": ("verbs: benchmark", "controllers: pid mellinger raptor", "simulators: crazyflow rotorpy l2f"),
     "spike_ctrl_crazyflie": ("verbs: fly refly",),
     "spike_ctrl_export": ("verbs: export", "exporters: c checkpoint crazyflie nir onnx"),
-    "spike_ctrl_identify": ("verbs: identify fidelity import retrain", "importers: csv ulog"),
+    "spike_ctrl_identify": ("verbs: identify fidelity import retrain", "importers: csv ulog", "schemas: map"),
     "spike_ctrl_sitl": (
         "verbs: px4 gazebo truth",
         "verb_options: --px4-hil --px4-environment --rate --home --patience",

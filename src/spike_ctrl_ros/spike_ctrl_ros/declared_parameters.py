@@ -9,49 +9,36 @@ values = declare(node, Parameters)      # an instance with the values that the n
 """
 
 import dataclasses
-import difflib
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from spike_ctrl._files import settings
+from spike_ctrl._files.ranges import setting
 
+Parameters = TypeVar("Parameters")
 # Parameters that ROS itself may set on any node at its start.
 RESERVED = ("use_sim_time", "start_type_description_service", "qos_overrides")
-
-
-Declared = TypeVar("Declared", bound="DataclassInstance")
 
 
 class NodeParameterError(ValueError):
     """A parameter is unknown, has the wrong type or is out of range; one line that names it."""
 
 
-def parameter(
-    default: Any,
-    description: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[Any, ...] | None = None,
-    read_only: bool = True,
-) -> Any:
-    """A field of a dataclass of parameters. Its type is that of the default; the description gives the unit."""
-    kept = {"description": description, "low": low, "high": high, "choices": choices, "read_only": read_only}
-    return dataclasses.field(default=default, metadata=kept)
+def parameter(default: Any, description: str, *, read_only: bool = True, **limits: Any) -> Any:
+    """A field of a dataclass of parameters, of the type of its default. limits: low, high and choices of `setting`."""
+    return setting(default, description, read_only=read_only, **limits)
 
 
-def declare(node: Node, parameters: type[Declared]) -> Declared:
+def declare(node: Node, parameters: type[Parameters]) -> Parameters:
     """Declare the fields of a dataclass as parameters of the node. Gives an instance with their values.
 
     Raises NodeParameterError for a value that does not fit, and for a given parameter that is unknown.
     """
-    fields = {field.name: field for field in dataclasses.fields(parameters)}
+    fields = _fields(parameters)
     given = node._parameter_overrides  # rclpy has no public way to read parameters that are not declared
     ours = [name for name in given if name in fields or name.partition(".")[0] not in RESERVED]
     values = checked(parameters, {name: given[name].value for name in ours})
@@ -62,47 +49,33 @@ def declare(node: Node, parameters: type[Declared]) -> Declared:
     return values
 
 
-def checked(parameters: type[Declared], given: Mapping[str, Any]) -> Declared:
+def checked(parameters: type[Parameters], given: Mapping[str, object]) -> Parameters:
     """An instance of the dataclass with the given values, else its defaults. Raises NodeParameterError as `declare` does.
 
     Launch files use it to refuse, before any node runs, what a node would refuse.
     """
-    fields = {field.name: field for field in dataclasses.fields(parameters)}
+    fields = _fields(parameters)
     for name in given:
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise NodeParameterError(f"unknown parameter '{name}'; {hint}valid: {', '.join(sorted(fields))}")
-    return parameters(**{name: _checked(field, given.get(name, field.default)) for name, field in fields.items()})
+            raise NodeParameterError(f"unknown parameter '{name}'; {settings.nearest(name, sorted(fields))}")
+    return parameters(**{name: _checked(fields[name], value) for name, value in given.items()})
 
 
-def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
+def _fields(parameters: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(parameters)}
+
+
+def _checked(field: dataclasses.Field[Any], value: object) -> Any:
     """The value, cast to the type of the field. Raises NodeParameterError."""
-    kind: Any = type(field.default)
-    low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise NodeParameterError(f"parameter '{field.name}': found {value!r}, wanted {kind.__name__}")
-    if choices is not None and value not in choices:
-        raise NodeParameterError(f"parameter '{field.name}': found {value!r}, wanted one of: {', '.join(map(str, choices))}")
-    if kind is float and not math.isfinite(value):
-        raise NodeParameterError(f"parameter '{field.name}': found {value}, wanted a finite number")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise NodeParameterError(f"parameter '{field.name}': found {value}, wanted {_range(low, high)}")
-    return value
-
-
-def _range(low: float | None, high: float | None) -> str:
-    return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+    return settings.read(type(field.default), field.metadata, value, "", f"parameter '{field.name}'", NodeParameterError)
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     about = field.metadata
     descriptor = ParameterDescriptor(description=about["description"], read_only=about["read_only"])
-    if about["choices"] is not None:
+    if "choices" in about:
         descriptor.additional_constraints = f"one of: {', '.join(map(str, about['choices']))}"
-    low, high = about["low"], about["high"]
+    low, high = about.get("low"), about.get("high")
     if low is not None or high is not None:
         if type(field.default) is int:
             whole = IntegerRange(from_value=-(2**63) if low is None else low, to_value=2**63 - 1 if high is None else high)

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+SCHEMA = {"type": "string", "pattern": r"^[^\W\d][\w.]*:[^\W\d][\w.]*$"}
+SCHEMAS: tuple[dict[str, Any], ...] = (SCHEMA, {"type": "object", "properties": {"class": SCHEMA}, "required": ["class"]})
+"""JSON Schemas of code in a file: by its name, or a mapping of its name as `class` and its arguments."""
+
 
 @dataclass(frozen=True)
 class NamedObject:

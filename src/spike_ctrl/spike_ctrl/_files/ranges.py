@@ -1,17 +1,31 @@
-"""Bounded settings: a number in a dataclass with its default and the range that a recipe must respect."""
+"""Settings: fields of a dataclass, each declared once with default, bounds, unit and a sentence. `settings` reads files."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from spike_ctrl._files.errors import UsageError
 
 
-def within(default: float, low: float, high: float) -> Any:
-    """A dataclass field with the inclusive bounds `low` and `high` in its metadata."""
-    return field(default=default, metadata={"low": low, "high": high})
+def setting(default: Any = dataclasses.MISSING, description: str = "", **limits: Any) -> Any:
+    """A field of a dataclass whose metadata holds the description and the limits that are given and not None.
+
+    default: a function, such as dict, is called for each new one. low, high: inclusive bounds of a number, or of each in a
+    tuple. unit. choices: allowed values. length: least and most items of a tuple. wanted: what errors say, where type and
+    bounds are not enough. read: function of value, source and key that takes the place of the check; schema: function that
+    gives its JSON Schema. unwritten: no key of a file sets it.
+    """
+    made: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return dataclasses.field(**made, metadata={"description": description} | given)
+
+
+def within(default: float, low: float, high: float, description: str = "", unit: str | None = None) -> Any:
+    """A number with the inclusive bounds `low` and `high`: see `setting`."""
+    return setting(default, description, low=low, high=high, unit=unit)
 
 
 def check(settings: Any, source: str, error: type[Exception]) -> None:
@@ -23,7 +37,7 @@ def check(settings: Any, source: str, error: type[Exception]) -> None:
         value = getattr(settings, known.name)
         if is_dataclass(value):
             check(value, f"{source}: {known.name}", error)
-        elif "low" in known.metadata:
+        elif {"low", "high"} <= known.metadata.keys():
             low, high = known.metadata["low"], known.metadata["high"]
             if not low <= value <= high:  # NaN is in no range
                 raise error(f"{source}: {known.name}: found {value}, wanted {low:g} to {high:g}")
@@ -37,8 +51,16 @@ def require(values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]
     for name, (low, high) in bounds.items():
         if name in values and not low <= values[name] <= high:
             shown = f"{prefix}{name.replace('_', '-') if prefix else name}"
-            raise UsageError(f"{shown}: found {_words(values[name])}, wanted {_words(low)} to {_words(high)}")
+            raise UsageError(f"{shown}: found {words(values[name])}, wanted {span(low, high)}")
 
 
-def _words(value: float) -> str:
+def span(low: float | None, high: float | None) -> str:
+    """Inclusive bounds in words; None: open."""
+    if low is None:
+        return "a finite number" if high is None else f"at most {words(high)}"
+    return f"at least {words(low)}" if high is None else f"{words(low)} to {words(high)}"
+
+
+def words(value: float) -> str:
+    """A number as messages show it."""
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -36,18 +36,20 @@ Array = NDArray[Any]
 class Gains:
     """Tuning of the guide. Frequencies in rad/s; damping ratios without unit."""
 
-    position_frequency: float = within(2.4, 0.01, 1000.0)
-    position_damping: float = within(0.9, 0.0, 10.0)
-    max_error: float = within(1.0, 0.01, 100.0)  # m, of position
-    max_tilt: float = within(math.radians(60), 0.1, 1.5)  # rad
-    tilt_frequency: float = within(9.8, 0.01, 1000.0)
-    tilt_damping: float = within(0.85, 0.01, 10.0)
-    yaw_frequency: float = within(4.0, 0.01, 1000.0)
-    yaw_damping: float = within(1.0, 0.01, 10.0)
-    integral: float = within(0.8, 0.0, 100.0)  # 1/s, of the position error; only where the true parameters are not given
-    max_integral: float = within(6.0, 0.0, 100.0)  # m/s^2: half a vehicle's weight and more
-    lead_cap: float = within(1.5, 1.0, 100.0)  # largest factor by which the motor lag is shortened ...
-    min_lag: float = within(0.02, 1e-3, 1.0)  # ... and the lag (s) below which it is not
+    position_frequency: float = within(2.4, 0.01, 1000.0, "Natural frequency of the position loop.", "rad/s")
+    position_damping: float = within(0.9, 0.0, 10.0, "Damping ratio of the position loop.")
+    max_error: float = within(1.0, 0.01, 100.0, "Largest position error that the guide acts on.", "m")
+    max_tilt: float = within(math.radians(60), 0.1, 1.5, "Largest tilt that the guide commands.", "rad")
+    tilt_frequency: float = within(9.8, 0.01, 1000.0, "Natural frequency of the tilt loop.", "rad/s")
+    tilt_damping: float = within(0.85, 0.01, 10.0, "Damping ratio of the tilt loop.")
+    yaw_frequency: float = within(4.0, 0.01, 1000.0, "Natural frequency of the yaw loop.", "rad/s")
+    yaw_damping: float = within(1.0, 0.01, 10.0, "Damping ratio of the yaw loop.")
+    integral: float = within(
+        0.8, 0.0, 100.0, "Gain on the integral of the position error, where the true parameters are not given.", "1/s"
+    )
+    max_integral: float = within(6.0, 0.0, 100.0, "Largest integral: half a vehicle's weight and more.", "m/s^2")
+    lead_cap: float = within(1.5, 1.0, 100.0, "Largest factor by which the lead shortens the motor lag.")
+    min_lag: float = within(0.02, 1e-3, 1.0, "Motor lag below which the lead does not shorten it.", "s")
 
 
 class GeometricGuide:

@@ -18,10 +18,10 @@ from spike_ctrl._files.ranges import within
 class Moving:
     """How set-points move. They stay where they are in a share `still` of the episodes."""
 
-    still: float = within(1.0, 0.0, 1.0)
-    speed: float = within(1.2, 0.01, 20.0)  # m/s, at most, on each axis
-    acceleration: float = within(2.0, 0.01, 50.0)  # m/s^2, likewise
-    frequency: float = within(2.5, 0.1, 20.0)  # rad/s, likewise
+    still: float = within(1.0, 0.0, 1.0, "Share of the episodes whose set-point stays where it is.")
+    speed: float = within(1.2, 0.01, 20.0, "Largest speed of the set-point on each axis.", "m/s")
+    acceleration: float = within(2.0, 0.01, 50.0, "Largest acceleration of the set-point on each axis.", "m/s^2")
+    frequency: float = within(2.5, 0.1, 20.0, "Largest frequency of the set-point on each axis.", "rad/s")
 
 
 class Courses:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from spike_ctrl._files import named_object, ranges, yaml_file
+from spike_ctrl._files import named_object, ranges, settings, yaml_file
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl._files.ranges import within
+from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.airframe import ACTION_LAYOUTS, Airframe
 from spike_ctrl.control.geometric_guide import Gains
 from spike_ctrl.learn.algorithm_settings import DistillationSettings, ModelGradientSettings, PPOSettings, TD3BCSettings
@@ -23,13 +22,9 @@ from spike_ctrl.learn.recipe_blocks import (
     ReplaySettings,
     ScheduleSettings,
     TaskSettings,
-    TermSettings,
+    code_of,
 )
-from spike_ctrl.sim import airframe_sampler
-from spike_ctrl.sim.pipeline import require_step
-from spike_ctrl.sim.reward import TERMS, Coefficients
 from spike_ctrl.sim.sensor_errors import SensorSettings
-from spike_ctrl.snn import slope_schedule
 
 # Blocks of a recipe that belong to one algorithm only.
 ALGORITHMS = {
@@ -44,7 +39,7 @@ BLOCKS = {key for blocks in ALGORITHMS.values() for key in blocks}
 SHIFT = {"reward_scale", "reward_shift", "crash_reward"}  # of `td3bc`, for reward: shifted
 
 # Values that no recipe of version 0.1 has and that change nothing: recipes are written without them, as before.
-NEW = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
+NEW: dict[str, Any] = {"code": None, "terms": {}, "noise_left": 1.0, "noise_time": 0.0, "noise_spread": False}
 NEW |= {"bc_own": 1.0, "bc_unit": "one", "q_unit": "mean", "sizes": False, "root": 1.0, "deviation_end": 0.0}
 NEW |= {"body_drag": 0.0, "velocity_moment": 0.0, "dead_time": 0.0, "charge_low": 1.0, "charge_high": 1.0, "moment_z": 1.0}
 NEW |= {"insert": {}, "airframes": None, "voltage": False, "hover_trim": False, "shadow": 0.0, "spin": 0.0, "spin_at": 8.0}
@@ -57,28 +52,65 @@ FIRST = {"motors": "default", "rates": "rates"}
 """The recipe to begin with, by an airframe's layout of actions."""
 
 
+def _algorithm(value: Any, source: str, key: str) -> str | NamedObject:
+    if code := code_of(value, source, key):
+        return code
+    if not isinstance(value, str) or value not in ALGORITHMS:
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(ALGORITHMS)} or module:Name")
+    return value
+
+
+def _network(value: Any, source: str, key: str) -> NetworkSettings:
+    code = code_of(value, source, key)
+    if code is None:
+        return settings.convert(NetworkSettings, value, source, RecipeError, f"{key}.")
+    arguments = dict(code.arguments)
+    ours = {"slope": {"kind": "fixed"}} | {name: arguments.pop(name) for name in ("slope", "voltage") if name in arguments}
+    network = settings.convert(NetworkSettings, ours, source, RecipeError, f"{key}.")
+    return dataclasses.replace(network, code=NamedObject(code.name, arguments))
+
+
+def _guide(value: Any, source: str, key: str) -> Gains | NamedObject | LearnedGuide | str:
+    if isinstance(value, str) and value.endswith(".safetensors"):
+        return value
+    if code := code_of(value, source, key):
+        return code
+    if not isinstance(value, dict):
+        wanted = "gains, module:Name, a path to a .safetensors file, or a recipe that trains it"
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted {wanted}")
+    kind: type[LearnedGuide | Gains] = LearnedGuide if "recipe" in value else Gains
+    return settings.convert(kind, value, source, RecipeError, f"{key}.")
+
+
+_ALGORITHM = settings.any_of({"enum": list(ALGORITHMS)}, *named_object.SCHEMAS)
+_NETWORK = settings.any_of(NetworkSettings, *named_object.SCHEMAS)
+_GUIDE = settings.any_of(Gains, LearnedGuide, *named_object.SCHEMAS, {"type": "string", "pattern": r"\.safetensors$"})
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training run needs beside airframe, number of vehicles and seed.
+    """Everything that a training run needs beside airframe, number of vehicles and seed."""
 
-    layout: of the actions that it was made for; any: it does not say. algorithm and guide may be code of your own by
-    name; a guide may also be the path of a checkpoint, or a policy that another recipe trains first.
-    """
-
-    name: str
-    layout: str = field(default="any", metadata={"choices": ("any", *ACTION_LAYOUTS)})
-    algorithm: str | NamedObject = "td3bc"
-    task: TaskSettings = TaskSettings()
-    network: NetworkSettings = NetworkSettings()
-    guide: Gains | NamedObject | LearnedGuide | str = Gains()
-    jump_start: JumpStartSettings = JumpStartSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    replay: ReplaySettings = ReplaySettings()
-    td3bc: TD3BCSettings = TD3BCSettings()
-    ppo: PPOSettings = PPOSettings()
-    distillation: DistillationSettings = DistillationSettings()
-    critic_width: int = within(256, 8, 4096)
-    model_gradient: ModelGradientSettings = ModelGradientSettings()
+    name: str = setting(description="Name of the recipe.")
+    layout: str = setting("any", "Layout of actions that it was made for.", choices=("any", *ACTION_LAYOUTS))
+    algorithm: str | NamedObject = setting(
+        "td3bc", "How the policy learns, or code of your own by name.", read=_algorithm, schema=_ALGORITHM
+    )
+    task: TaskSettings = setting(TaskSettings(), "The task.")
+    network: NetworkSettings = setting(
+        NetworkSettings(), "The network, or a module of your own by name.", read=_network, schema=_NETWORK
+    )
+    guide: Gains | NamedObject | LearnedGuide | str = setting(
+        Gains(), "Gains, code of your own by name, a checkpoint, or a recipe that trains it.", read=_guide, schema=_GUIDE
+    )
+    jump_start: JumpStartSettings = setting(JumpStartSettings(), "The guide's share of the episodes.")
+    schedule: ScheduleSettings = setting(ScheduleSettings(), "How long the training takes.")
+    replay: ReplaySettings = setting(ReplaySettings(), "The replay buffer of td3bc.")
+    td3bc: TD3BCSettings = setting(TD3BCSettings(), "Settings of td3bc.")
+    ppo: PPOSettings = setting(PPOSettings(), "Settings of ppo.")
+    distillation: DistillationSettings = setting(DistillationSettings(), "Settings of distillation.")
+    critic_width: int = within(256, 8, 4096, "Width of the critic's hidden layers.")
+    model_gradient: ModelGradientSettings = setting(ModelGradientSettings(), "Settings of model_gradient.")
 
     def with_steps(self, steps: int) -> Recipe:
         """The same recipe for another number of environment steps; 0 keeps its own. All schedules stretch with it, and a
@@ -118,7 +150,7 @@ def sensors(name: str) -> SensorSettings:
     return found
 
 
-def resumed(folder: Path) -> tuple[Recipe, dict]:
+def resumed(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     """Recipe and particulars (airframe, vehicles, seed, environment_steps) of the run in a folder."""
     for name in ("run.json", "recipe.yaml", "state.safetensors"):
         if not (folder / name).exists():
@@ -138,17 +170,13 @@ def load(path: Path) -> Recipe:
     return from_dict(yaml_file.read(Path(path), "recipe", RecipeError), f"recipe {path}")
 
 
-def from_dict(data: object, source: str = "recipe") -> Recipe:
+def from_dict(data: Any, source: str = "recipe") -> Recipe:
     """Build and validate a Recipe from nested mappings; missing keys take their defaults, or the values of its `base`.
 
     base: the name or path of another recipe, whose blocks these keys change.
     """
     data = _with_reward(_upon_base(data, source, ()))
-    recipe = _parse(Recipe, data, source, "")
-    try:
-        slope_schedule.from_config(recipe.network.slope)
-    except ValueError as error:
-        raise RecipeError(f"{source}: network.{error}") from None
+    recipe = settings.convert(Recipe, data, source, RecipeError)
     for key in sorted(_foreign(recipe) & set(data)):
         users = " and ".join(name for name, blocks in ALGORITHMS.items() if key in blocks)
         raise RecipeError(f"{source}: {key}: found in a recipe for {recipe.algorithm}, wanted only for {users}")
@@ -158,24 +186,29 @@ def from_dict(data: object, source: str = "recipe") -> Recipe:
     if recipe.network.voltage and recipe.task.airframes:
         found = "found true beside task.airframes, whose batteries are not theirs"
         raise RecipeError(f"{source}: network.voltage: {found}, wanted one of them")
-    replay, settings = recipe.replay, recipe.td3bc
-    if settings.reward != "shifted" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
+    replay, td3bc = recipe.replay, recipe.td3bc
+    if td3bc.reward != "shifted" and (typed := sorted(SHIFT & set(data.get("td3bc", {})))):
         raise RecipeError(
-            f"{source}: td3bc.{typed[0]}: found beside reward: {settings.reward}, wanted only beside reward: shifted"
+            f"{source}: td3bc.{typed[0]}: found beside reward: {td3bc.reward}, wanted only beside reward: shifted"
         )
     if recipe.schedule.hover_trim and (recipe.network.code or recipe.network.voltage):
         found = f"found with network {recipe.network.code.name}" if recipe.network.code else "found with network.voltage"
         raise RecipeError(f"{source}: schedule.hover_trim: {found}, wanted only with a spiking network that sees 18 numbers")
-    if settings.q_full < settings.q_from:
-        raise RecipeError(f"{source}: td3bc.q_full: found {settings.q_full}, wanted at least q_from, {settings.q_from}")
-    if settings.burn_in >= replay.window:
-        raise RecipeError(
-            f"{source}: td3bc.burn_in: found {settings.burn_in}, wanted less than replay.window, {replay.window}"
-        )
+    if td3bc.q_full < td3bc.q_from:
+        raise RecipeError(f"{source}: td3bc.q_full: found {td3bc.q_full}, wanted at least q_from, {td3bc.q_from}")
+    if td3bc.burn_in >= replay.window:
+        raise RecipeError(f"{source}: td3bc.burn_in: found {td3bc.burn_in}, wanted less than replay.window, {replay.window}")
     return recipe
 
 
-def to_dict(recipe: Recipe) -> dict:
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe's file."""
+    about = settings.schema(Recipe)
+    about["properties"]["base"] = {"type": "string", "description": "Name or path of the recipe whose keys these change."}
+    return about | {"required": [], "anyOf": [{"required": ["name"]}, {"required": ["base"]}]}
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested mappings of plain values, as `from_dict` takes it: without what belongs to other algorithms, and
     without a layout that it does not name.
     """
@@ -193,7 +226,7 @@ def _foreign(recipe: Recipe) -> set[str]:
     return BLOCKS - set(ALGORITHMS[recipe.algorithm])
 
 
-def _upon_base(data, source: str, above: tuple[str, ...]):
+def _upon_base(data: Any, source: str, above: tuple[str, ...]) -> Any:
     """The mappings laid over those of the recipe that they name as their base."""
     if not isinstance(data, dict) or "base" not in data:
         return data
@@ -219,25 +252,25 @@ def _upon_base(data, source: str, above: tuple[str, ...]):
     return _laid_over(below, rest) if isinstance(below, dict) else rest
 
 
-def _laid_over(below: dict, above: dict) -> dict:
+def _laid_over(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:
     """Key by key, and block by block. A block that names code or a recipe is of another kind, and stands alone."""
 
-    def replaces(key, value) -> bool:
+    def replaces(key: object, value: object) -> bool:
         return not isinstance(value, dict) or not isinstance(below.get(key), dict) or bool({"class", "recipe"} & set(value))
 
     both = {key: value if replaces(key, value) else _laid_over(below[key], value) for key, value in above.items()}
     return below | both
 
 
-def _with_reward(data):
+def _with_reward(data: Any) -> Any:
     """The same, where it shifts the reward without saying so, as recipes did before there was a floor, with these words."""
-    settings = data.get("td3bc") if isinstance(data, dict) else None
-    if not isinstance(settings, dict) or "reward" in settings or not SHIFT & set(settings):
+    td3bc = data.get("td3bc") if isinstance(data, dict) else None
+    if not isinstance(td3bc, dict) or "reward" in td3bc or not SHIFT & set(td3bc):
         return data
-    return data | {"td3bc": {"reward": "shifted"} | settings}
+    return data | {"td3bc": {"reward": "shifted"} | td3bc}
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, NamedObject):
         return {"class": value.name, **_plain(value.arguments)} if value.arguments else value.name
     if isinstance(value, NetworkSettings) and value.code:
@@ -253,147 +286,3 @@ def _plain(value):
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
-
-
-def _parse(kind, data, source: str, prefix: str):
-    if not isinstance(data, dict):
-        raise RecipeError(
-            f"{source}: {prefix.rstrip('.') or 'file'}: found {type(data).__name__}, wanted a mapping of keys to values"
-        )
-    known = {f.name: f for f in dataclasses.fields(kind) if f.name != "code"}
-    types = typing.get_type_hints(kind)
-    for key in data:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-            raise RecipeError(f"{source}: unknown key '{prefix}{key}'; {hint}")
-    values = {key: _value(types[key], known[key].metadata, value, source, prefix + key) for key, value in data.items()}
-    missing = [
-        f.name for f in known.values() if f.name not in values and f.default is f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise RecipeError(f"{source}: key '{prefix}{missing[0]}' is missing")
-    return kind(**values)
-
-
-def _value(kind, limits, value, source: str, key: str):
-    if key in _SPECIAL:
-        return _SPECIAL[key](value, source, key)
-    if dataclasses.is_dataclass(kind):
-        return _parse(kind, value, source, key + ".")
-    found = f"{source}: {key}: found {value!r}, wanted"
-    if kind is float and type(value) is int:
-        value = float(value)
-    if kind is float and isinstance(value, str):
-        # YAML 1.1 reads 1e-3 as text.
-        try:
-            value = float(value)
-        except ValueError:
-            raise RecipeError(f"{found} a number") from None
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list) or not value or not all(type(item) is int and 1 <= item <= 4096 for item in value):
-            raise RecipeError(f"{found} a list of whole numbers from 1 to 4096")
-        return tuple(value)
-    if type(value) is not kind:
-        words = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping"}
-        raise RecipeError(f"{found} {words[kind]}")
-    if "choices" in limits and value not in limits["choices"]:
-        raise RecipeError(f"{found} one of {', '.join(limits['choices'])}")
-    low, high = limits.get("low", -1e12), limits.get("high", 1e12)
-    if kind in (int, float) and not low <= value <= high:
-        raise RecipeError(f"{found} {low:g} to {high:g}")
-    return value
-
-
-def _algorithm(value, source: str, key: str) -> str | NamedObject:
-    if code := _code(value, source, key):
-        return code
-    if value not in ALGORITHMS:
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(ALGORITHMS)} or module:Name")
-    return value
-
-
-def _network(value, source: str, key: str) -> NetworkSettings:
-    code = _code(value, source, key)
-    if code is None:
-        return _parse(NetworkSettings, value, source, key + ".")
-    arguments = dict(code.arguments)
-    slope = _value(dict, {}, arguments.pop("slope", {"kind": "fixed"}), source, f"{key}.slope")
-    voltage = _value(bool, {}, arguments.pop("voltage", False), source, f"{key}.voltage")
-    return NetworkSettings(slope=slope, code=NamedObject(code.name, arguments), voltage=voltage)
-
-
-def _guide(value, source: str, key: str) -> Gains | NamedObject | LearnedGuide | str:
-    if isinstance(value, str) and value.endswith(".safetensors"):
-        return value
-    if code := _code(value, source, key):
-        return code
-    if not isinstance(value, dict):
-        wanted = "gains, module:Name, a path to a .safetensors file, or a recipe that trains it"
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted {wanted}")
-    if "recipe" in value:
-        return _parse(LearnedGuide, value, source, key + ".")
-    return _parse(Gains, value, source, key + ".")
-
-
-def _reward(value, source: str, key: str) -> str | Coefficients:
-    if isinstance(value, dict):
-        return _parse(Coefficients, value, source, key + ".")
-    if value not in (stages := ("start", "end", "curriculum")):
-        wanted = ", ".join(f.name for f in dataclasses.fields(Coefficients))
-        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(stages)} or weights of {wanted}")
-    return value
-
-
-def _terms(value, source: str, key: str) -> dict[str, TermSettings]:
-    if not isinstance(value, dict):
-        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of names to terms")
-    for name, term in value.items():
-        if not str(name).isidentifier() or name in (*TERMS, "survive"):
-            raise RecipeError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
-        if isinstance(term, dict) and not named_object.is_name(term.get("function")):
-            found = term.get("function")
-            raise RecipeError(f"{source}: {key}.{name}.function: found {found!r}, wanted module:name of a function")
-    return {name: _parse(TermSettings, term, source, f"{key}.{name}.") for name, term in value.items()}
-
-
-def _inserts(value, source: str, key: str) -> dict[str, tuple[NamedObject, ...]]:
-    if not isinstance(value, dict):
-        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
-    found: dict[str, tuple] = {}
-    for step, functions in value.items():
-        require_step(step, f"{source}: {key}", RecipeError)
-        several = functions if isinstance(functions, list) else [functions]
-        place, wanted = f"{key}.{step}", "module:name, {function: module:name, ...} with its arguments, or a list of them"
-        named = tuple(_code(one, source, place, "function") or _code(one, source, place) for one in several)
-        if not all(named):
-            raise RecipeError(f"{source}: {place}: found {functions!r}, wanted {wanted}")
-        found[step] = named
-    return found
-
-
-def _code(value, source: str, key: str, kind: str = "class") -> NamedObject | None:
-    """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else. kind: class or function."""
-    if named_object.is_name(value):
-        return NamedObject(value)
-    if not isinstance(value, dict) or kind not in value:
-        return None
-    if not named_object.is_name(value[kind]):
-        raise RecipeError(f"{source}: {key}.{kind}: found {value[kind]!r}, wanted module:Name")
-    arguments = {name: item for name, item in value.items() if name != kind}
-    for name in arguments:
-        if not str(name).isidentifier():
-            raise RecipeError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value[kind]}")
-    return NamedObject(value[kind], arguments)
-
-
-_SPECIAL = {
-    "algorithm": _algorithm,
-    "network": _network,
-    "guide": _guide,
-    "task.reward": _reward,
-    "task.terms": _terms,
-    "task.insert": _inserts,
-    "task.airframes": lambda value, source, key: airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError),
-}
-"""Keys whose values may be of several kinds, or name code, and what reads them."""

@@ -3,52 +3,136 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
-from spike_ctrl._files import named_object
+from spike_ctrl._files import named_object, settings
 from spike_ctrl._files.named_object import NamedObject
-from spike_ctrl._files.ranges import require, within
-from spike_ctrl.sim import floored_reward
+from spike_ctrl._files.ranges import require, setting, within
+from spike_ctrl.sim import airframe_sampler, floored_reward
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.floored_reward import FlooredReward
 from spike_ctrl.sim.observation import SIZE as OBSERVATION_SIZE
-from spike_ctrl.sim.pipeline import InsertFunction
+from spike_ctrl.sim.pipeline import CHANGES, InsertFunction, require_step
 from spike_ctrl.sim.randomisation import Randomisation, Start
-from spike_ctrl.sim.reward import CURRICULUM_STEPS, Coefficients, curriculum
+from spike_ctrl.sim.reward import CURRICULUM_STEPS, TERMS, Coefficients, curriculum
 from spike_ctrl.sim.reward_terms import RewardTerm
+from spike_ctrl.snn import slope_schedule
+
+STAGES = ("start", "end", "curriculum")
 
 
 class RecipeError(ValueError):
     """A recipe that cannot be used; one line that names file, key, found and wanted."""
 
 
+def _function(value: object, source: str, key: str) -> str:
+    if not named_object.is_name(value):
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted module:name of a function")
+    return str(value)
+
+
 @dataclass(frozen=True)
 class TermSettings:
-    """A reward term of your own: the name of its function, see `RewardTerm`, and its weight."""
+    """A reward term of your own."""
 
-    function: str
-    weight: float = field(metadata={"low": -1e6, "high": 1e6})
+    function: str = setting(description="Its module:name.", read=_function, schema=settings.any_of(named_object.SCHEMA))
+    weight: float = setting(description="Its weight.", low=-1e6, high=1e6)
+
+
+def _reward(value: object, source: str, key: str) -> str | Coefficients:
+    if isinstance(value, dict):
+        return settings.convert(Coefficients, value, source, RecipeError, f"{key}.")
+    if value not in STAGES:
+        wanted = ", ".join(known.name for known in fields(Coefficients))
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted one of {', '.join(STAGES)} or weights of {wanted}")
+    return str(value)
+
+
+def _terms(value: object, source: str, key: str) -> dict[str, TermSettings]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of names to terms")
+    for name in value:
+        if not str(name).isidentifier() or name in (*TERMS, "survive"):
+            raise RecipeError(f"{source}: {key}: found a term {name!r}, wanted a word that no term of the paper has")
+    return {
+        name: settings.convert(TermSettings, term, source, RecipeError, f"{key}.{name}.") for name, term in value.items()
+    }
+
+
+def _airframes(value: object, source: str, key: str) -> AirframeRanges:
+    return airframe_sampler.from_dict(value, f"{source}: {key}", RecipeError)
+
+
+def code_of(value: object, source: str, key: str, kind: str = "class") -> NamedObject | None:
+    """What `module:Name` or `{class: module:Name, ...}` stand for, None for anything else. kind: class or function."""
+    if named_object.is_name(value):
+        return NamedObject(str(value))
+    if not isinstance(value, dict) or kind not in value:
+        return None
+    if not named_object.is_name(value[kind]):
+        raise RecipeError(f"{source}: {key}.{kind}: found {value[kind]!r}, wanted module:Name")
+    arguments = {name: item for name, item in value.items() if name != kind}
+    for name in arguments:
+        if not str(name).isidentifier():
+            raise RecipeError(f"{source}: {key}: found an argument {name!r}, wanted the name of one of {value[kind]}")
+    return NamedObject(value[kind], arguments)
+
+
+def _inserts(value: object, source: str, key: str) -> dict[str, tuple[NamedObject, ...]]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{source}: {key}: found {type(value).__name__}, wanted a mapping of steps to functions")
+    found: dict[str, tuple[NamedObject, ...]] = {}
+    for step, functions in value.items():
+        require_step(step, f"{source}: {key}", RecipeError)
+        several = functions if isinstance(functions, list) else [functions]
+        place, wanted = f"{key}.{step}", "module:name, {function: module:name, ...} with its arguments, or a list of them"
+        named = [code_of(one, source, place, "function") or code_of(one, source, place) for one in several]
+        if None in named:
+            raise RecipeError(f"{source}: {place}: found {functions!r}, wanted {wanted}")
+        found[step] = tuple(one for one in named if one is not None)
+    return found
+
+
+def _inserts_schema() -> dict[str, Any]:
+    one = {"anyOf": [*named_object.SCHEMAS, {"type": "object", "required": ["function"]}]}
+    several = {"anyOf": [one, {"type": "array", "items": one}]}
+    return {"type": "object", "properties": dict.fromkeys(CHANGES, several), "additionalProperties": False}
+
+
+_REWARD = settings.any_of({"enum": list(STAGES)}, Coefficients)
+
+
+def _terms_schema() -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": settings.schema(TermSettings)}
 
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Training episodes. The evaluation has its own, frozen ones.
+    """Training episodes. The evaluation has its own, frozen ones."""
 
-    reward: "start", "end" or "curriculum" of the paper's weights, or weights of your own. terms: costs of your own.
-    airframes: whole airframes are drawn, see `AirframeRanges`; their arms and battery are those of the run's airframe.
-    insert: physics of your own by the name of their step, see `Environment.insert`.
-    """
-
-    box: float = within(0.6, 0.1, 100.0)
-    episode_steps: int = within(500, 10, 100_000)
-    reward: str | Coefficients = "curriculum"
-    start: Start = Start()
-    randomisation: Randomisation = Randomisation()
-    terms: dict[str, TermSettings] = field(default_factory=dict)
-    airframes: AirframeRanges | None = None
-    insert: dict[str, tuple[NamedObject, ...]] = field(default_factory=dict)
+    box: float = within(0.6, 0.1, 100.0, "Largest distance from the set-point on each axis; outside is a crash.", "m")
+    episode_steps: int = within(500, 10, 100_000, "Longest episode.", "steps")
+    reward: str | Coefficients = setting(
+        "curriculum",
+        "Weights: of the paper's curriculum, its start or end, or your own.",
+        read=_reward,
+        schema=_REWARD,
+    )
+    start: Start = setting(Start(), "How an episode starts.")
+    randomisation: Randomisation = setting(Randomisation(), "What differs from the airframe in each episode.")
+    terms: dict[str, TermSettings] = setting(dict, "Costs of your own, by name.", read=_terms, schema=_terms_schema)
+    airframes: AirframeRanges | None = setting(
+        None, "Ranges of whole airframes; arms and battery are those of the run's airframe.", read=_airframes
+    )
+    insert: dict[str, tuple[NamedObject, ...]] = setting(
+        dict,
+        "Physics of your own by the name of their step, see `Environment.insert`.",
+        read=_inserts,
+        schema=_inserts_schema,
+    )
 
     def stage(self, progress: float) -> float:
         """Progress of the reward curriculum at this progress of the training."""
@@ -94,21 +178,31 @@ class TaskSettings:
             raise RecipeError(f"task.insert: found {found}, wanted none for {who}")
 
 
+def _slope(value: object, source: str, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{source}: {key}: found {value!r}, wanted a mapping")
+    try:
+        slope_schedule.from_config(value)
+    except ValueError as error:
+        raise RecipeError(f"{source}: {key.removesuffix('slope')}{error}") from None
+    return value
+
+
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Hidden widths, neurons (see `Neuron`) and surrogate slope of the spiking network.
+    """The spiking network. With `code` it is a module of your own; then only voltage and slope count."""
 
-    voltage: its observation ends with the battery's voltage, see `policy.voltage_input`. With `code` the network is a module
-    of your own; then only voltage and slope count, the slope where the module has one.
-    """
-
-    hidden: tuple[int, ...] = (256, 128)
-    reset: str = field(default="soft", metadata={"choices": ("soft", "hard")})
-    detach_reset: bool = False
-    recurrent: bool = False
-    voltage: bool = False
-    slope: dict = field(default_factory=lambda: {"kind": "adaptive"})
-    code: NamedObject | None = None
+    hidden: tuple[int, ...] = setting(
+        (256, 128), "Hidden widths.", low=1, high=4096, length=(1, None), wanted="a list of whole numbers from 1 to 4096"
+    )
+    reset: str = setting("soft", "What a spike does to the membrane, see `Neuron`.", choices=("soft", "hard"))
+    detach_reset: bool = setting(False, "Whether no gradient flows through the reset.")
+    recurrent: bool = setting(False, "Whether the last hidden layer receives its own spikes of the step before.")
+    voltage: bool = setting(False, "Whether the observation ends with the battery's voltage, see `policy.voltage_input`.")
+    slope: dict[str, Any] = setting(
+        lambda: {"kind": "adaptive"}, "Schedule of the surrogate slope.", read=_slope, schema=slope_schedule.schema
+    )
+    code: NamedObject | None = setting(None, unwritten=True)
 
     @property
     def inputs(self) -> int:
@@ -118,29 +212,27 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class LearnedGuide:
-    """A guide that another recipe trains first, for so many environment steps of so many vehicles at once."""
+    """A guide that another recipe trains first."""
 
-    recipe: str
-    steps: int = within(5_000_000, 1000, 10_000_000_000)
-    vehicles: int = within(256, 1, 8192)
+    recipe: str = setting(description="Name or path of that recipe.")
+    steps: int = within(5_000_000, 1000, 10_000_000_000, "Environment steps of its training.", "steps")
+    vehicles: int = within(256, 1, 8192, "Vehicles that fly at once.")
 
 
 @dataclass(frozen=True)
 class JumpStartSettings:
-    """The guide's share: `horizon` steps at the start of an episode, falling to `rest` at the share `until` of training.
+    """How much of an episode the guide flies, and how the policy explores."""
 
-    noise: deviation of the policy's actions; at the end of the training the share `noise_left` of it. noise_time (s): how
-    long it lasts, as a correlation time; 0 is white noise. noise_spread: each episode draws its share of the noise.
-    """
-
-    horizon: int = within(500, 0, 100_000)
-    rest: int = within(50, 0, 100_000)
-    until: float = within(1.0, 0.0, 1.0)
-    spread: bool = False
-    noise: float = within(0.1, 0.0, 2.0)
-    noise_left: float = within(1.0, 0.0, 1.0)
-    noise_time: float = within(0.0, 0.0, 100.0)
-    noise_spread: bool = False
+    horizon: int = within(
+        500, 0, 100_000, "Steps at the start of an episode that the guide flies, at the start of the training.", "steps"
+    )
+    rest: int = within(50, 0, 100_000, "The same from the share `until` of the training on.", "steps")
+    until: float = within(1.0, 0.0, 1.0, "Share of the training at which the guide has its rest.")
+    spread: bool = setting(False, "Whether each episode draws its share of these steps.")
+    noise: float = within(0.1, 0.0, 2.0, "Deviation of the noise on the policy's actions.")
+    noise_left: float = within(1.0, 0.0, 1.0, "Share of that deviation at the end of the training.")
+    noise_time: float = within(0.0, 0.0, 100.0, "Correlation time of the noise; 0: white.", "s")
+    noise_spread: bool = setting(False, "Whether each episode draws its share of the noise.")
 
     def memory(self, rate_hz: float = 100.0) -> float:
         """Correlation of the noise from one step to the next."""
@@ -149,12 +241,12 @@ class JumpStartSettings:
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """Buffer (vehicle-steps), windows (steps) and their number per update of critics and actor."""
+    """The replay buffer, and what each update draws from it."""
 
-    capacity: int = within(2_000_000, 4096, 100_000_000)
-    window: int = within(100, 2, 1000)
-    critic_batch: int = within(64, 1, 4096)
-    actor_batch: int = within(64, 1, 4096)
+    capacity: int = within(2_000_000, 4096, 100_000_000, "Vehicle-steps in the buffer.", "steps")
+    window: int = within(100, 2, 1000, "Length of a window.", "steps")
+    critic_batch: int = within(64, 1, 4096, "Windows per update of the critics.")
+    actor_batch: int = within(64, 1, 4096, "Windows per update of the actor.")
 
 
 RUN_LIMITS = {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}
@@ -162,18 +254,15 @@ RUN_LIMITS = {"vehicles": (1, 8192), "seed": (0, 2**32 - 1)}
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """An iteration is `iteration_steps` vehicle-steps; the rest says what happens in each, and what decays over the run.
+    """How long the training takes, and what changes over it."""
 
-    hover_trim: at the end the policy is shifted by how far it hovers beside the set-point, see `evaluation.hover_trim`.
-    """
-
-    steps: int = within(5_000_000, 1000, 10_000_000_000)
-    iteration_steps: int = within(4096, 16, 1_000_000)
-    learning_rate: float = within(1e-3, 1e-7, 1.0)
-    learning_rate_end: float = within(1e-3, 1e-7, 1.0)
-    averaging: float = within(0.005, 1e-5, 1.0)
-    evaluations: int = within(20, 1, 1000)
-    hover_trim: bool = False
+    steps: int = within(5_000_000, 1000, 10_000_000_000, "Vehicle-steps of the training.", "steps")
+    iteration_steps: int = within(4096, 16, 1_000_000, "Vehicle-steps of an iteration.", "steps")
+    learning_rate: float = within(1e-3, 1e-7, 1.0, "Learning rate at the start.")
+    learning_rate_end: float = within(1e-3, 1e-7, 1.0, "Learning rate at the end.")
+    averaging: float = within(0.005, 1e-5, 1.0, "Rate at which the averaged weights follow.")
+    evaluations: int = within(20, 1, 1000, "Evaluations during the training.")
+    hover_trim: bool = setting(False, "Whether the policy is shifted at the end by how far it hovers beside the set-point.")
 
 
 def require_run(vehicles: int, steps: int, seed: int, prefix: str = "") -> None:

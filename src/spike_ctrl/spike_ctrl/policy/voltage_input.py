@@ -6,12 +6,14 @@ state: `complete` puts it in its place.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spike_ctrl._files.ranges import setting
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.policy.policy_protocol import Policy
 
@@ -25,10 +27,10 @@ class VoltageError(ValueError):
 
 @dataclass(frozen=True)
 class VoltageInput:
-    """middle, span: V; a policy sees the voltage V as (V - middle) / span."""
+    """A policy sees the voltage V as (V - middle) / span."""
 
-    middle: float
-    span: float
+    middle: float = setting(description="Voltage that it sees as 0.", unit="V")
+    span: float = setting(description="Unit that it sees.", unit="V", low=sys.float_info.min, wanted="more than 0")
 
     def seen(self, voltage: Any) -> NDArray[np.float32]:
         """What the policy sees, float32, of voltages (V) of any shape."""

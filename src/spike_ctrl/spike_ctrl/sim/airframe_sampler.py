@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files import settings
 from spike_ctrl._files.arrays import Floats
-from spike_ctrl._files.ranges import within
+from spike_ctrl._files.ranges import setting, within
 from spike_ctrl.airframe import GRAVITY, MAX_DEAD_TIME, Airframe, AirframeError
 from spike_ctrl.sim import dynamics, loop_sampler
 from spike_ctrl.sim.randomisation import MAX_DELAY, Randomisation
@@ -34,8 +35,9 @@ FASTEST = 1.25  # highest normalised rotor speed: a full battery turns rotors fa
 ROUNDING = 1e-3  # by how much a figure of a described airframe may be beyond a range
 
 
-def _from(low: float, high: float, least: float, most: float) -> Any:
-    return dataclasses.field(default=(low, high), metadata={"low": least, "high": most})
+def _from(low: float, high: float, least: float, most: float, description: str, unit: str | None = None) -> Any:
+    wanted = f"two numbers, low and high, from {least:g} to {most:g}"
+    return setting((low, high), description, low=least, high=most, unit=unit, wanted=wanted)
 
 
 @dataclass(frozen=True)
@@ -46,33 +48,43 @@ class AirframeRanges:
     `charge` count with the layout `motors` alone, the loop's and what follows them with `rates` alone.
     """
 
-    mass: tuple[float, float] = _from(0.02, 5.0, 1e-3, 100.0)  # kg
-    thrust_to_weight: tuple[float, float] = _from(1.5, 5.0, 1.1, 20.0)
-    reach: tuple[float, float] = _from(0.10, 0.22, 0.01, 1.0)  # m / kg^(1/3)
-    slenderness: tuple[float, float] = _from(0.1, 0.6, 0.01, 1.0)
-    pitch_over_roll: tuple[float, float] = _from(0.65, 1.5, 0.1, 10.0)  # J_y / J_x
-    yaw_reach: tuple[float, float] = _from(0.03, 0.2, 1e-3, 1.0)
-    lag: tuple[float, float] = _from(0.01, 0.15, 1e-3, 1.0)  # s, of rotors that speed up
-    lag_down: tuple[float, float] = _from(1.0, 2.0, 0.5, 10.0)  # over that; their lag is at most `lag`'s upper end
-    loop_gain: tuple[float, float] = _from(0.6, 3.0, 0.01, 10.0)
-    loop_damping: tuple[float, float] = _from(0.25, 1.0, 0.0, 10.0)
-    loop_integral: tuple[float, float] = _from(0.5, 4.0, 0.01, 100.0)  # 1/s
-    told_thrust: tuple[float, float] = _from(0.75, 1.3, 0.1, 10.0)  # of the weight, where the autopilot expects a hover
+    mass: tuple[float, float] = _from(0.02, 5.0, 1e-3, 100.0, "Mass.", "kg")
+    thrust_to_weight: tuple[float, float] = _from(1.5, 5.0, 1.1, 20.0, "Thrust at full speed over the weight.")
+    reach: tuple[float, float] = _from(
+        0.10, 0.22, 0.01, 1.0, "Distance of a rotor from the centre over mass^(1/3).", "m/kg^(1/3)"
+    )
+    slenderness: tuple[float, float] = _from(0.1, 0.6, 0.01, 1.0, "J_x over mass times that distance squared.")
+    pitch_over_roll: tuple[float, float] = _from(0.65, 1.5, 0.1, 10.0, "J_y over J_x.")
+    yaw_reach: tuple[float, float] = _from(0.03, 0.2, 1e-3, 1.0, "Torque per thrust over that distance.")
+    lag: tuple[float, float] = _from(0.01, 0.15, 1e-3, 1.0, "Time constant of rotors that speed up.", "s")
+    lag_down: tuple[float, float] = _from(
+        1.0, 2.0, 0.5, 10.0, "Time constant of rotors that slow down over that; at most lag's upper end."
+    )
+    loop_gain: tuple[float, float] = _from(0.6, 3.0, 0.01, 10.0, "Gain of the rate loop, see `loop_sampler`.")
+    loop_damping: tuple[float, float] = _from(0.25, 1.0, 0.0, 10.0, "Damping of the rate loop, see `loop_sampler`.")
+    loop_integral: tuple[float, float] = _from(0.5, 4.0, 0.01, 100.0, "Integral gain over the gain.", "1/s")
+    told_thrust: tuple[float, float] = _from(
+        0.75, 1.3, 0.1, 10.0, "Thrust over the weight where the autopilot expects a hover."
+    )
 
-    yaw_inertia: tuple[float, float] = _from(0.9, 2.0, 0.1, 3.0)  # J_z over the mean of the others
-    linear_thrust: tuple[float, float] = _from(-0.12, 0.4, -0.15, 1.0)  # share of the rest of the thrust
-    idle_thrust: tuple[float, float] = _from(0.0, 0.33, 0.0, 0.5)  # of the weight, at command 0
-    drag: tuple[float, float] = _from(0.05, 0.6, 0.0, 10.0)  # 1/s
-    vertical_drag: tuple[float, float] = _from(0.3, 1.0, 0.0, 10.0)  # over that
-    drag_height: tuple[float, float] = _from(0.0, 0.8, 0.0, 10.0)  # lever of the drag over l: see `velocity_moment`
-    angular_drag: tuple[float, float] = _from(0.0, 7.0, 0.0, 100.0)  # 1/s, of J_x
-    dead_time: tuple[float, float] = _from(0.0, 0.02, 0.0, MAX_DEAD_TIME)  # s
-    charge: tuple[float, float] = _from(0.3, 1.0, 0.0, 1.0)
-    loop_filters: tuple[float, float] = _from(0.6, 2.0, 0.1, 2.1)  # shares of a new value over those of 40 and 20 Hz
-    late: tuple[float, float] = _from(0.0, 4.0, 0.0, MAX_DELAY)  # whole control steps before the rate loop's own delay
+    yaw_inertia: tuple[float, float] = _from(0.9, 2.0, 0.1, 3.0, "J_z over the mean of J_x and J_y.")
+    linear_thrust: tuple[float, float] = _from(-0.12, 0.4, -0.15, 1.0, "Linear share of the thrust above idle.")
+    idle_thrust: tuple[float, float] = _from(0.0, 0.33, 0.0, 0.5, "Thrust at command 0 over the weight.")
+    drag: tuple[float, float] = _from(0.05, 0.6, 0.0, 10.0, "Drag across the body over the mass.", "1/s")
+    vertical_drag: tuple[float, float] = _from(0.3, 1.0, 0.0, 10.0, "Drag along the body over that.")
+    drag_height: tuple[float, float] = _from(0.0, 0.8, 0.0, 10.0, "Lever of the drag over the distance of a rotor.")
+    angular_drag: tuple[float, float] = _from(0.0, 7.0, 0.0, 100.0, "Drag torque over J_x and the rate.", "1/s")
+    dead_time: tuple[float, float] = _from(0.0, 0.02, 0.0, MAX_DEAD_TIME, "Dead time of commands.", "s")
+    charge: tuple[float, float] = _from(0.3, 1.0, 0.0, 1.0, "Charge of the battery.")
+    loop_filters: tuple[float, float] = _from(
+        0.6, 2.0, 0.1, 2.1, "Share of a new value in the loop's filters over those of 40 and 20 Hz."
+    )
+    late: tuple[float, float] = _from(0.0, 4.0, 0.0, MAX_DELAY, "Control steps before the rate loop's own delay.", "steps")
 
-    force: float = within(0.05, 0.0, 1.0)  # of the weight
-    trim: float = within(0.04, 0.0, 1.0)  # torque about x and y, of weight times l; about z of weight times yaw_reach l
+    force: float = within(0.05, 0.0, 1.0, "Largest steady force on each axis over the weight.")
+    trim: float = within(
+        0.04, 0.0, 1.0, "Largest steady torque over weight and distance of a rotor; about z times yaw_reach."
+    )
 
 
 LOGARITHMIC = ("mass", "thrust_to_weight", "reach", "slenderness", "pitch_over_roll", "yaw_reach", "lag", "lag_down")
@@ -305,34 +317,12 @@ def require_within(airframe: Airframe, ranges: AirframeRanges = AirframeRanges()
         raise AirframeError(f"airframe {airframe.name}: {problems[0]}")
 
 
-def check(ranges: AirframeRanges, source: str, error: type[Exception]) -> None:
-    """Raise `error` for a range that is upside down or beyond what is possible."""
-    for known in fields(ranges):
-        value, limits = getattr(ranges, known.name), known.metadata
-        low, high = value if isinstance(value, tuple) else (value, value)
-        if not limits["low"] <= low <= high <= limits["high"]:
-            wanted = f"{limits['low']:g} to {limits['high']:g}" + (", the lower first" if isinstance(value, tuple) else "")
-            raise error(f"{source}: {known.name}: found {value}, wanted {wanted}")
-
-
 def from_dict(data: object, source: str, error: type[Exception]) -> AirframeRanges:
     """The ranges that a mapping gives, the others as they are by default. Raises `error`."""
-    if not isinstance(data, dict):
-        raise error(f"{source}: found {type(data).__name__}, wanted a mapping of ranges")
-    names = {known.name for known in fields(AirframeRanges)}
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in names:
-            raise error(f"{source}: unknown key '{name}'; known keys: {', '.join(sorted(names))}")
-        single = not isinstance(getattr(AirframeRanges, name), tuple)
-        numbers = [value] if single else value
-        if not isinstance(numbers, list) or len(numbers) != (1 if single else 2) or not all(map(_number, numbers)):
-            raise error(f"{source}: {name}: found {value!r}, wanted {'a number' if single else 'two numbers, low and high'}")
-        values[name] = float(value) if single else (float(value[0]), float(value[1]))
-    ranges = AirframeRanges(**values)
-    check(ranges, source, error)
+    ranges = settings.convert(AirframeRanges, data, source, error)
+    for known in fields(ranges):
+        value = getattr(ranges, known.name)
+        if isinstance(value, tuple) and value[0] > value[1]:
+            limits = f"{known.metadata['low']:g} to {known.metadata['high']:g}"
+            raise error(f"{source}: {known.name}: found {value}, wanted {limits}, the lower first")
     return ranges
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -47,14 +47,14 @@ MAX_DELAY = 4  # control steps
 class Start:
     """The paper's start: a share `at_target` level and at rest on the set-point, else uniform within these bounds."""
 
-    at_target: float = within(0.1, 0.0, 1.0)
-    position: float = within(0.5, 0.0, 100.0)  # m, each axis
-    tilt: float = within(math.pi / 2, 0.0, math.pi)  # rad
-    velocity: float = within(1.0, 0.0, 100.0)  # m/s, each axis
-    rates: float = within(1.0, 0.0, 100.0)  # rad/s, each axis
-    rotors_low: float = within(0.0, 0.0, 1.0)  # normalised speed
-    rotors_high: float = within(1.0, 0.0, 1.0)
-    yaw: float = within(0.0, 0.0, math.pi)  # rad, to both sides, before the tilt
+    at_target: float = within(0.1, 0.0, 1.0, "Share of the episodes that start level and at rest on the set-point.")
+    position: float = within(0.5, 0.0, 100.0, "Largest distance from the set-point on each axis.", "m")
+    tilt: float = within(math.pi / 2, 0.0, math.pi, "Largest tilt.", "rad")
+    velocity: float = within(1.0, 0.0, 100.0, "Largest velocity on each axis.", "m/s")
+    rates: float = within(1.0, 0.0, 100.0, "Largest body rate about each axis.", "rad/s")
+    rotors_low: float = within(0.0, 0.0, 1.0, "Lowest normalised rotor speed.")
+    rotors_high: float = within(1.0, 0.0, 1.0, "Highest normalised rotor speed.")
+    yaw: float = within(0.0, 0.0, math.pi, "Largest yaw to both sides, before the tilt.", "rad")
 
     def array(self) -> Floats:
         return np.array(astuple(self), np.float32)
@@ -68,23 +68,23 @@ class Randomisation:
     are errors that last, biases and delays.
     """
 
-    mass: float = within(0.0, 0.0, 0.9)
-    inertia: float = within(0.0, 0.0, 0.9)
-    thrust: float = within(0.0, 0.0, 0.9)
-    torque: float = within(0.0, 0.0, 0.9)
-    lag: float = within(0.0, 0.0, 0.9)
-    force: float = within(0.0, 0.0, 100.0)  # N, each axis in [-x, x], world
-    moment: float = within(0.0, 0.0, 100.0)  # N m, each axis in [-x, x], body
-    delay: int = within(0, 0, MAX_DELAY)  # control steps, 0 to x
-    gains: float = within(0.0, 0.0, 0.9)  # of the rate loop: P, I and D each
-    filters: float = within(0.0, 0.0, 0.9)  # of the rate loop: the share of a new value in its filters
-    noise: float = within(0.0, 0.0, 100.0)
-    body_drag: float = within(0.0, 0.0, 0.9)
-    velocity_moment: float = within(0.0, 0.0, 0.9)
-    dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME)  # s, 0 to x more than the airframe's
-    charge_low: float = within(1.0, 0.0, 1.0)  # of the battery at the start
-    charge_high: float = within(1.0, 0.0, 1.0)
-    moment_z: float = within(1.0, 0.0, 1.0)  # share of `moment` about z, where a quadrotor has little authority
+    mass: float = within(0.0, 0.0, 0.9, "Mass: factor 1 - x to 1 + x.")
+    inertia: float = within(0.0, 0.0, 0.9, "Moments of inertia: factors 1 - x to 1 + x.")
+    thrust: float = within(0.0, 0.0, 0.9, "Thrust of all rotors: factor 1 - x to 1 + x.")
+    torque: float = within(0.0, 0.0, 0.9, "Reaction torque of all rotors: factor 1 - x to 1 + x.")
+    lag: float = within(0.0, 0.0, 0.9, "Rotors' time constants: factor 1 - x to 1 + x.")
+    force: float = within(0.0, 0.0, 100.0, "Steady force on each axis of the world, -x to x.", "N")
+    moment: float = within(0.0, 0.0, 100.0, "Steady torque about each body axis, -x to x.", "N m")
+    delay: int = within(0, 0, MAX_DELAY, "Whole control steps by which commands are late, 0 to x.", "steps")
+    gains: float = within(0.0, 0.0, 0.9, "P, I and D gains of the rate loop: factors 1 - x to 1 + x each.")
+    filters: float = within(0.0, 0.0, 0.9, "Share of a new value in the rate loop's filters: factor 1 - x to 1 + x.")
+    noise: float = within(0.0, 0.0, 100.0, "Factor on the standard deviations of the observation's white noise.")
+    body_drag: float = within(0.0, 0.0, 0.9, "Drag along each body axis: factors 1 - x to 1 + x.")
+    velocity_moment: float = within(0.0, 0.0, 0.9, "Torque of the velocity: factors 1 - x to 1 + x.")
+    dead_time: float = within(0.0, 0.0, MAX_DEAD_TIME, "Dead time beyond the airframe's, 0 to x.", "s")
+    charge_low: float = within(1.0, 0.0, 1.0, "Lowest charge of the battery at the start.")
+    charge_high: float = within(1.0, 0.0, 1.0, "Highest charge of the battery at the start.")
+    moment_z: float = within(1.0, 0.0, 1.0, "Share of `moment` about z, where a quadrotor has little authority.")
     sensors: SensorSettings = SensorSettings()
 
     def array(self) -> Floats:

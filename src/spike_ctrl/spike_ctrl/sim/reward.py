@@ -22,11 +22,11 @@ TERMS = ("position", "velocity", "attitude", "action")
 class Coefficients:
     """Weights of the reward's terms; by default those at the start of the paper's curriculum."""
 
-    survive: float = within(1.0, 0.0, 1e6)
-    position: float = within(1.0, 0.0, 1e6)
-    velocity: float = within(0.01, 0.0, 1e6)
-    attitude: float = within(0.25, 0.0, 1e6)
-    action: float = within(0.14, 0.0, 1e6)
+    survive: float = within(1.0, 0.0, 1e6, "Earned per step in the air.")
+    position: float = within(1.0, 0.0, 1e6, "Cost of the squared distance from the set-point.", "1/m^2")
+    velocity: float = within(0.01, 0.0, 1e6, "Cost of the squared velocity.", "s^2/m^2")
+    attitude: float = within(0.25, 0.0, 1e6, "Cost of the squared angle of the attitude error.", "1/rad^2")
+    action: float = within(0.14, 0.0, 1e6, "Cost of the squared difference of the commands from the hover's.")
 
     def array(self) -> Floats:
         return np.array(astuple(self), np.float32)

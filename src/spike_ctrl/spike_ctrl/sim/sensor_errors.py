@@ -21,30 +21,24 @@ ERRORS = 12  # position 3, velocity 3, attitude 3, body rates 3
 
 @dataclass(frozen=True)
 class SensorSettings:
-    """Standard deviations and times. All 0: the true state, at once.
+    """Standard deviations and times of the errors. All 0: the true state, at once."""
 
-    position (m), velocity (m/s), attitude (rad, a small turn about the body's axes) are correlated over their `_time` (s);
-    `vertical` is the share of it that height and climb have. gyro, gyro_yaw (rad/s): white, about x and y, and about z.
-    Biases are drawn for each episode. delay (s): each episode's samples are 0 to so much late; jitter (s): each sample 0 to
-    so much more. voltage (V): white, of the battery's.
-    """
-
-    position: float = within(0.0, 0.0, 10.0)
-    position_time: float = within(0.3, 0.0, 100.0)
-    velocity: float = within(0.0, 0.0, 10.0)
-    velocity_time: float = within(0.4, 0.0, 100.0)
-    vertical: float = within(1.0, 0.0, 10.0)
-    attitude: float = within(0.0, 0.0, 0.5)
-    attitude_time: float = within(0.8, 0.0, 100.0)
-    gyro: float = within(0.0, 0.0, 10.0)
-    gyro_yaw: float = within(0.0, 0.0, 10.0)
-    position_bias: float = within(0.0, 0.0, 10.0)
-    velocity_bias: float = within(0.0, 0.0, 10.0)
-    attitude_bias: float = within(0.0, 0.0, 0.5)
-    gyro_bias: float = within(0.0, 0.0, 10.0)
-    delay: float = within(0.0, 0.0, 0.04)
-    jitter: float = within(0.0, 0.0, 0.04)
-    voltage: float = within(0.0, 0.0, 10.0)
+    position: float = within(0.0, 0.0, 10.0, "Deviation of the position.", "m")
+    position_time: float = within(0.3, 0.0, 100.0, "Correlation time of the position error.", "s")
+    velocity: float = within(0.0, 0.0, 10.0, "Deviation of the velocity.", "m/s")
+    velocity_time: float = within(0.4, 0.0, 100.0, "Correlation time of the velocity error.", "s")
+    vertical: float = within(1.0, 0.0, 10.0, "Share of these deviations that height and climb have.")
+    attitude: float = within(0.0, 0.0, 0.5, "Deviation of the attitude: a small turn about the body's axes.", "rad")
+    attitude_time: float = within(0.8, 0.0, 100.0, "Correlation time of the attitude error.", "s")
+    gyro: float = within(0.0, 0.0, 10.0, "Deviation of the white noise of the rates about x and y.", "rad/s")
+    gyro_yaw: float = within(0.0, 0.0, 10.0, "Deviation of the white noise of the rate about z.", "rad/s")
+    position_bias: float = within(0.0, 0.0, 10.0, "Deviation of each episode's bias of the position.", "m")
+    velocity_bias: float = within(0.0, 0.0, 10.0, "Deviation of each episode's bias of the velocity.", "m/s")
+    attitude_bias: float = within(0.0, 0.0, 0.5, "Deviation of each episode's bias of the attitude.", "rad")
+    gyro_bias: float = within(0.0, 0.0, 10.0, "Deviation of each episode's bias of the rates.", "rad/s")
+    delay: float = within(0.0, 0.0, 0.04, "Each episode's samples are late by 0 to x.", "s")
+    jitter: float = within(0.0, 0.0, 0.04, "Each sample is late by 0 to x more.", "s")
+    voltage: float = within(0.0, 0.0, 10.0, "Deviation of the white noise of the battery's voltage.", "V")
 
     @property
     def exact(self) -> bool:

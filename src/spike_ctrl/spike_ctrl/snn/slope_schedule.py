@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spike_ctrl._files import settings
+
 WINDOW = 10
 
 
@@ -138,19 +140,29 @@ KINDS: dict[str, type] = {"fixed": Fixed, "interval": Interval, "adaptive": Adap
 
 def from_config(config: Mapping[str, Any]) -> Schedule:
     """Make a schedule from `{"kind": "adaptive", "k_max": 50}`. Raises ValueError naming key, found and wanted."""
-    settings = dict(config)
-    kind = settings.pop("kind", None)
-    if kind not in KINDS:
+    given = dict(config)
+    kind = given.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"slope.kind: found {kind!r}, wanted one of {', '.join(KINDS)}")
     known = [field.name for field in dataclasses.fields(KINDS[kind])]
-    for key, value in settings.items():
+    for key, value in given.items():
         if key not in known:
             raise ValueError(f"slope.{key}: no such key for {kind}, wanted one of {', '.join(known)}")
         numbers = value if key == "times" else [value]
         if not isinstance(numbers, list | tuple) or not all(map(_is_number, numbers)):
             raise ValueError(f"slope.{key}: found {value!r}, wanted {'a list of numbers' if key == 'times' else 'a number'}")
-    schedule: Schedule = KINDS[kind](**settings)
+    schedule: Schedule = KINDS[kind](**given)
     return schedule
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of what `from_config` takes."""
+
+    def of(name: str, kind: type) -> dict[str, Any]:
+        about = settings.schema(kind)
+        return about | {"properties": {"kind": {"const": name}, **about["properties"]}, "required": ["kind"]}
+
+    return {"anyOf": [of(name, kind) for name, kind in KINDS.items()]}
 
 
 def _is_number(value: Any) -> bool:

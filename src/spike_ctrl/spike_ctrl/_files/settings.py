@@ -1,0 +1,181 @@
+"""Settings from a file: nested mappings become dataclasses of `ranges.setting` fields, or one line says what is wrong.
+
+msgspec checks each value against its type and bounds, and writes the JSON Schema by which an editor completes and checks a
+file. It is imported at the first use, for who makes settings without a file needs none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import json
+import math
+import sys
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from spike_ctrl._files import ranges
+
+Settings = TypeVar("Settings")
+WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a mapping"}
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def convert(
+    kind: type[Settings],
+    data: object,
+    source: str,
+    error: type[Exception],
+    prefix: str = "",
+    without: Collection[str] = (),
+    needed: Collection[str] = (),
+) -> Settings:
+    """The dataclass that a mapping gives; keys that it lacks take their defaults. Raises `error` in one line.
+
+    source: what an error begins with, such as the file. prefix: path of `data` in it, as "task.". without: fields that are
+    no keys here. needed: fields that must be given in spite of their defaults.
+    """
+    known = {name: field for name, field in _fields(kind).items() if name not in without}
+    needed = [name for name, field in known.items() if name in needed or _required(field)]
+    found = require_keys(data, known, source, error, prefix, needed)
+    hints = _hints(typing.cast(Any, kind))
+    values = {key: read(hints[key], known[key].metadata, item, source, prefix + key, error) for key, item in found.items()}
+    return kind(**values)
+
+
+def require_keys(
+    data: object, known: Iterable[str], source: str, error: type[Exception], prefix: str = "", needed: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The data, a mapping that has all needed keys and no unknown one. Raises `error` for any other."""
+    if not isinstance(data, dict):
+        where = f"{source}: {prefix}".rstrip(":. ")
+        raise error(f"{where}: found {type(data).__name__}, wanted a mapping of keys to values")
+    known = list(known)
+    for key in data:
+        if key not in known:
+            raise error(f"{source}: unknown key '{prefix}{key}'; {nearest(key, known)}")
+    for key in needed:
+        if key not in data:
+            raise error(f"{source}: key '{prefix}{key}' is missing")
+    return data
+
+
+def nearest(key: object, known: Iterable[str]) -> str:
+    """What was meant by an unknown key, in words."""
+    near = difflib.get_close_matches(str(key), known := list(known), 1)
+    return f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+
+
+def read(hint: Any, about: Mapping[str, Any], item: object, source: str, key: str, error: type[Exception]) -> Any:
+    """A value of this type within the limits of its field's metadata `about`. Raises `error`, which calls it `key`."""
+    import msgspec
+
+    if reader := about.get("read"):
+        return reader(item, source, key)
+    hint = _not_none(hint)
+    if dataclasses.is_dataclass(hint):
+        return convert(typing.cast(type, hint), item, source, error, f"{key}.")
+    try:  # YAML 1.1 reads 1e-3 as text
+        return msgspec.convert(item, _bounded(hint, about), strict=not (hint is float and isinstance(item, str)))
+    except msgspec.ValidationError:
+        raise error(f"{source}: {key}: found {item!r}, wanted {wanted(hint, about, item)}".removeprefix(": ")) from None
+
+
+def wanted(hint: Any, about: Mapping[str, Any], item: object) -> str:
+    """In words, what a field takes instead of this value."""
+    if "wanted" in about:
+        return str(about["wanted"])
+    if "choices" in about:
+        return f"one of {', '.join(map(str, about['choices']))}"
+    number = _number(item) if hint is float else item if hint is int and type(item) is int else None
+    if number is None:
+        return WORDS[hint]
+    low, high = about.get("low"), about.get("high")
+    return "a finite number" if None in (low, high) and not math.isfinite(number) else ranges.span(low, high)
+
+
+def schema(kind: type) -> dict[str, Any]:
+    """The JSON Schema of the mappings that `convert` takes."""
+    hints, known = _hints(kind), _fields(kind)
+    return {
+        "type": "object",
+        "description": " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split()),
+        "properties": {name: _property(hints[name], field) for name, field in known.items()},
+        "required": [name for name, field in known.items() if _required(field)],
+        "additionalProperties": False,
+    }
+
+
+def any_of(*kinds: type | dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """For `schema` of `ranges.setting`: a value is of one of these dataclasses or fits one of these JSON Schemas."""
+    return lambda: {"anyOf": [kind if isinstance(kind, dict) else schema(kind) for kind in kinds]}
+
+
+def text(title: str, about: Mapping[str, Any]) -> str:
+    """A JSON Schema as the text of its file."""
+    return json.dumps({"$schema": DIALECT, "title": title, **about}, indent=1) + "\n"
+
+
+def _property(hint: Any, field: dataclasses.Field[Any]) -> dict[str, Any]:
+    import msgspec
+
+    about, hint = field.metadata, _not_none(hint)
+    limits = [about["unit"]] if "unit" in about else []
+    limits += [ranges.span(about["low"], about["high"])] if {"low", "high"} <= about.keys() else []
+    words = f"{about.get('description', '')} {', '.join(limits).join('()') if limits else ''}".strip()
+    told = {"description": words} if words else {}
+    if "schema" in about:
+        return {**told, **about["schema"]()}
+    if dataclasses.is_dataclass(hint):
+        return schema(typing.cast(type, hint)) | told
+    given = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    default = {} if given in (dataclasses.MISSING, None) else {"default": msgspec.to_builtins(given)}
+    return told | msgspec.json.schema(_bounded(hint, about)) | default
+
+
+def _bounded(hint: Any, about: Mapping[str, Any]) -> Any:
+    """The type with its limits, as msgspec takes it."""
+    from msgspec import Meta
+
+    if typing.get_origin(hint) is tuple:
+        items = typing.get_args(hint)
+        least, most = about.get("length", (0, None) if items[-1] is Ellipsis else (len(items), len(items)))
+        return Annotated[tuple[_bounded(items[0], about), ...], Meta(min_length=least, max_length=most)]  # type: ignore[misc]
+    if "choices" in about:
+        return Literal[tuple(about["choices"])]
+    most = sys.float_info.max if hint is float else None  # infinity is no number, nor is NaN
+    limits = {"ge": about.get("low", most and -most), "le": about.get("high", most)}
+    return Annotated[hint, Meta(**limits)] if limits != {"ge": None, "le": None} else hint
+
+
+def _number(item: object) -> float | None:
+    try:
+        return None if isinstance(item, bool) else float(item)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    except OverflowError:
+        return math.inf
+
+
+def _fields(kind: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(kind) if not field.metadata.get("unwritten")}
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _not_none(hint: Any) -> Any:
+    """The type itself where it is optional."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else ()
+    others = [part for part in parts if part is not type(None)]
+    return others[0] if len(others) == 1 else hint
