@@ -20,6 +20,8 @@ from spike_ctrl.control.trajectory import TrajectoryError
 from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.auto_mission import NOT_HEARD
 from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.event import EventKind, answering
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
@@ -109,15 +111,15 @@ class Supervisor(Node):
         self.watch.audited(message, time.monotonic())
 
     def on_request(self, request: Request, answer: Trigger.Response) -> Trigger.Response:
-        events = self.step(requests=(request,)).events
-        refusals = [event.text for event in events if event.text.startswith("refused")]
-        answer.success, answer.message = not refusals, "; ".join(refusals or [event.text for event in events])
+        events = answering(self.step(requests=(request,)).events, request)
+        answer.success = not any(event.kind is EventKind.REFUSED for event in events)
+        answer.message = "; ".join(map(sentence, events))
         return answer
 
     def on_target(self, request: SetTarget.Request, answer: SetTarget.Response) -> SetTarget.Response:
         try:
             events = self.step(target=flight_messages.target(request, self.settings.envelope)).events
-            refusals = [event.text for event in events if event.text.startswith("set-point refused")]
+            refusals = [sentence(event) for event in events if event.kind is EventKind.TARGET_REFUSED]
         except TrajectoryError as error:
             refusals = [str(error)]
         answer.success, answer.message = not refusals, "; ".join(refusals)

@@ -7,8 +7,10 @@ import time
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
 
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_ros import qos
@@ -60,13 +62,14 @@ class SupervisorOutputs:
 
     def _tell(self, event: Event) -> None:
         """Log an event. A refusal that is repeated is logged once: the automatic flight asks until it is granted."""
-        if event.text == self.refusal:
-            return
-        refused = event.text.startswith("refused")
-        self.refusal = event.text if refused else self.refusal
+        words, refused = sentence(event), event.kind is EventKind.REFUSED
+        if refused:
+            if words == self.refusal:
+                return
+            self.refusal = words
         if event.severity == "error":  # rclpy wants each call in a line of its own
-            self._log.error(event.text)
+            self._log.error(words)
         elif event.severity == "warning" and not (refused and self.waits):
-            self._log.warning(event.text)
+            self._log.warning(words)
         else:
-            self._log.info(event.text)
+            self._log.info(words)

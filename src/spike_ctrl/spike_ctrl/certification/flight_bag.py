@@ -16,6 +16,7 @@ from spike_ctrl.certification.flight_core import GUIDE, FlightCore
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.bridge import BridgedState
 from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.event_words import reason, told
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl.recordings import message_definitions
 from spike_ctrl.recordings.writer import BagWriter
@@ -70,12 +71,12 @@ class FlightBag:
             point = output.set_point
             fields = {"position": np.array(point.position), "velocity": np.array(point.velocity), "yaw": float(point.yaw)}
             self._write("/set_point", "SetPoint", now, source=SOURCE, **fields)
-        self._events += [f"{event.severity}: {event.text}" for event in output.events]
+        self._events += [told(event) for event in output.events]
         if output.events or output.rung is not self._told[1] or now - self._told[0] >= STATUS_PERIOD:
             self._told = now, output.rung
             ladder = core.state.ladder
             self._write(
-                "/supervisor/status", "SupervisorStatus", now, rung=int(output.rung), reason=ladder.reason,
+                "/supervisor/status", "SupervisorStatus", now, rung=int(output.rung), reason=reason(ladder.because),
                 wanted=ladder.wanted, latched=ladder.latched.fault.number if ladder.latched else 0, text=output.status or "",
                 events=list(self._events),
             )  # fmt: skip

@@ -27,10 +27,12 @@ from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.force_consistency import ForceCheck
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import hold
@@ -117,7 +119,8 @@ class FlightCore:
         start = hold(scenario.start, math.pi / 2)
         self.memory = bridge.BridgeMemory(target=start.course, last_airborne=0.0)
         self.passed = bridge.PassedCommand(source=1, heard=0.0)
-        ladder = Ladder(Rung.GUIDE, 0.0, "begins in the air", confirmed=True, came_from=Mode.OFFBOARD, armed=True)
+        begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
+        ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
         self.state = SupervisorState(ladder=ladder, target=start, home=(0.0, 0.0, 0.0), stepped=0.0)
         self.status: Autopilot | None = None
         self.force = ForceCheck()
@@ -159,9 +162,9 @@ class FlightCore:
 
     def _engage(self) -> None:
         """The policy flies from now on, as if it had agreed with the guide before: strong noise would let it wait here."""
-        ladder = self.state.ladder._replace(
-            rung=Rung.SNN, since=self.clock.now, reason="engaged", approved=Identity(self.who.name, 0)
-        )
+        now = self.clock.now
+        engaged = Event(now, EventKind.PLACED, detail="engaged")
+        ladder = self.state.ladder._replace(rung=Rung.SNN, since=now, because=engaged, approved=Identity(self.who.name, 0))
         self.state = self.state._replace(ladder=ladder)
 
     def _over(self) -> bool:
@@ -331,7 +334,7 @@ class FlightCore:
         self.events += output.events
         rung = self.state.ladder.rung
         if not self.moves or rung is not self.moves[-1][1]:
-            self.moves.append((now, rung, self.state.ladder.reason))
+            self.moves.append((now, rung, reason(self.state.ladder.because)))
         self._publish(output, "sample" in news)
 
     def _publish(self, output: SupervisorOutput, with_point: bool) -> None:

@@ -6,9 +6,10 @@ import math
 
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.answer_checks import Identity
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import named
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.ladder_state import Event
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.supervisor_state import SupervisorState
 
@@ -42,8 +43,7 @@ def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings
             return state, None, (), events
         return state._replace(accepted=identity), identity, (), events
     state = state._replace(accepted=None, candidate_monitor=Monitor())
-    detail = f"{identity.checkpoint_id} (epoch {identity.epoch}), {rung.name} flies"
-    return state, None, (Finding(Fault.SWAP_REFUSED, detail),), events
+    return state, None, (Finding(Fault.SWAP_REFUSED, f"{named(identity)}, {rung.name} flies"),), events
 
 
 def _judge(state: SupervisorState, now: float) -> tuple[SupervisorState, tuple[Event, ...]]:
@@ -57,7 +57,7 @@ def _judge(state: SupervisorState, now: float) -> tuple[SupervisorState, tuple[E
         state = state._replace(trial=trial)
     if verdict is None:
         return state, ()
-    return state, (Event(now, "ok" if verdict.kept else "warning", verdict.text),)
+    return state, (Event(now, EventKind.KEPT if verdict.kept else EventKind.ROLLED_BACK, verdict),)
 
 
 def _on_its_way(state: SupervisorState) -> bool:
@@ -69,11 +69,11 @@ def _on_its_way(state: SupervisorState) -> bool:
 def _bring_back(state: SupervisorState, now: float) -> Swap:
     """Ask for the parent until it answers."""
     parent = state.trial.parent
-    trial, failure = state.trial.returned(now, state.monitor.identity)
+    trial, failed = state.trial.returned(now, state.monitor.identity)
     state = state._replace(trial=trial, candidate_monitor=Monitor())
     if trial.returning is not None:
         return state._replace(accepted=parent), parent, (), ()
-    if not failure:
+    if not failed:
         state = state._replace(ladder=state.ladder._replace(approved=parent))
-    events = (Event(now, "error", failure),) if failure else ()
+    events = (Event(now, EventKind.NOT_BROUGHT_BACK, parent),) if failed else ()
     return state._replace(accepted=None), None, (), events

@@ -16,6 +16,7 @@ from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.event import Cause, Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
@@ -25,21 +26,13 @@ from spike_ctrl.flight.state_checks import Sample
 MODES = {Rung.SNN: Mode.OFFBOARD, Rung.GUIDE: Mode.OFFBOARD, Rung.HOLD: Mode.HOLD, Rung.LAND: Mode.LAND}
 
 
-class Event(NamedTuple):
-    """Something that happened at `time` (s). severity: ok, warning or error."""
-
-    time: float
-    severity: str
-    text: str
-
-
 @quickly_replaced
 class Ladder(NamedTuple):
     """Where a flight is on the ladder. Times in s on the monotonic clock."""
 
     rung: Rung = Rung.SILENT
     since: float = 0.0  # start of this rung, or of the recovery on it
-    reason: str = "passive: never engaged"
+    because: Event = Event(0.0, EventKind.NEVER_ENGAGED)  # what led to this rung
     wanted: bool = False  # the operator wants the policy to fly
     wanted_since: float = 0.0
     confirmed: bool = False  # the autopilot is in the mode of this rung
@@ -148,9 +141,9 @@ class Facts(NamedTuple):
         return Rung.HOLD if self.airborne and not self.near_ground else Rung.LAND
 
     @property
-    def blocking(self) -> list[str]:
-        """The faults that bar an engagement, in words."""
-        return [str(finding) for finding in self.found if finding.fault.blocks]
+    def blocking(self) -> list[Finding]:
+        """The faults that bar an engagement."""
+        return [finding for finding in self.found if finding.fault.blocks]
 
 
 class Move(NamedTuple):
@@ -177,19 +170,21 @@ class LadderChanges(TypedDict, total=False):
 def change_rung(
     ladder: Ladder,
     rung: Rung,
-    reason: str,
+    kind: EventKind,
+    cause: Cause,
     facts: Facts,
-    severity: str = "ok",
     target: Target | None = None,
     changes: LadderChanges | None = None,
+    detail: str = "",
 ) -> Move:
-    """To another rung, for a reason that is reported with this severity. A wish, a take-off and a recovery end there."""
+    """To another rung, for this cause. A wish, a take-off and a recovery end there."""
+    event = Event(facts.now, kind, cause, rung, ladder.rung, detail=detail)
     mode = facts.autopilot.mode if facts.autopilot is not None else None
     pending = (*ladder.asked_for, MODES[ladder.rung]) if ladder.rung in MODES and not ladder.confirmed else ()
     after = ladder._replace(
         rung=rung,
         since=facts.now,
-        reason=reason,
+        because=event,
         confirmed=rung in MODES and mode is MODES[rung],
         came_from=mode,
         asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
@@ -202,7 +197,7 @@ def change_rung(
     )
     if changes:
         after = after._replace(**changes)
-    return Move(after, target, None, (Event(facts.now, severity, f"{ladder.rung.name} -> {rung.name}: {reason}"),))
+    return Move(after, target, None, (event,))
 
 
 def hold_here(sample: Sample) -> Target:

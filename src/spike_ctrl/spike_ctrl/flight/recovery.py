@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
-from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
+from spike_ctrl.flight.ladder_state import Facts, Ladder, LadderLimits, Move, change_rung
 from spike_ctrl.flight.setpoint import STOPPING_TIME, hold
 from spike_ctrl.flight.state_checks import Sample
 
@@ -28,7 +29,7 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
     if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING and not _nears_a_wall(facts.sample, facts):
         x, y, _ = facts.cage.clamp(_coasting(facts.sample))
     target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
-    event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
+    event = Event(facts.now, EventKind.RECOVERS, why)
     ladder = moved.ladder._replace(
         recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
     )
@@ -53,14 +54,15 @@ def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
         return None
     if ladder.guide_suspect and facts.tumbling:
         finding = Finding(Fault.NOT_RECOVERED, "under the guide the vehicle began to tumble")
-        return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
+        down, why = facts.hold_or_land, EventKind.STEPPED_DOWN
+        return change_rung(ladder, down, why, finding, facts, changes={"latched": finding})
     if facts.now - ladder.since > limits.recover_timeout:
         finding = Finding(Fault.NOT_RECOVERED, f"from {ladder.recovering.fault.name} within {limits.recover_timeout} s")
-        return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error")
+        return change_rung(ladder, facts.hold_or_land, EventKind.STEPPED_DOWN, finding, facts)
     if not facts.settled:
         return Move(ladder._replace(settled_since=None))
     if ladder.settled_since is None:
         return Move(ladder._replace(settled_since=facts.now))
     if facts.now - ladder.settled_since < limits.settle_time:
         return None
-    return change_rung(ladder, facts.hold_or_land, f"the guide recovered from {ladder.recovering.fault.name}", facts)
+    return change_rung(ladder, facts.hold_or_land, EventKind.RECOVERED, ladder.recovering, facts)

@@ -18,7 +18,7 @@ from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
 from spike_ctrl.flight.envelope import CRASH_HEIGHT
-from spike_ctrl.flight.estimate_quality import VELOCITY_DOUBTED, Doubt
+from spike_ctrl.flight.estimate_quality import Doubt, Objection, Sign
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
@@ -165,9 +165,10 @@ def _check_flight(
     sample, airborne = state.sample, inputs.airborne
     if sample is None:
         return state.motion, found
-    doubted = state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time
-    if doubted and not _is_held_for_it(state):
-        found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
+    since, objection = state.doubt
+    lasting = since is not None and inputs.now - since > settings.estimate.time
+    if objection is not None and lasting and not _is_held_for_it(state, objection):
+        found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
     under_way = flies and not ladder.taking_off
@@ -179,11 +180,11 @@ def _check_flight(
     return check, found + check.found
 
 
-def _is_held_for_it(state: SupervisorState) -> bool:
-    """Whether the autopilot holds already because the state contradicts itself: that force and velocity do is no news."""
+def _is_held_for_it(state: SupervisorState, objection: Objection) -> bool:
+    """Whether the autopilot holds already because the state contradicts itself: a false velocity is no new fault then."""
     latched = state.ladder.latched
     held = state.ladder.rung is Rung.HOLD and latched is not None and latched.fault is Fault.STATE_INCONSISTENT
-    return held and state.doubt.detail.startswith(VELOCITY_DOUBTED)
+    return held and objection.sign is Sign.VELOCITY
 
 
 def _check_own_pace(

@@ -13,10 +13,11 @@ from spike_ctrl.flight.command_choice import Command, SentCommand
 from spike_ctrl.flight.commanded_spin import CommandedSpin
 from spike_ctrl.flight.commanded_turn import CommandedTurn
 from spike_ctrl.flight.estimate_quality import Doubt
+from spike_ctrl.flight.event import Event
 from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request

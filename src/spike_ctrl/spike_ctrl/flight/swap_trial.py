@@ -12,6 +12,8 @@ because the set-point is always on its way or another than the policy flies, is 
 
 from __future__ import annotations
 
+import math
+from enum import Enum, auto
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
@@ -23,11 +25,34 @@ WORSE, WORSE_SHARE, AWAY = 0.02, 0.25, 0.4  # m; share; m. Judged in a hover, eq
 RETURNING = 1.0  # s, by which the parent must have taken over again
 
 
-class TrialVerdict(NamedTuple):
-    """kept: the child; otherwise the parent is to take over. text: why."""
+class TrialEnd(Enum):
+    """How a trial ends. In all cases but the first the parent is to take over."""
 
-    kept: bool
-    text: str
+    KEPT = auto()
+    LOST_COMMAND = auto()
+    WENT_AWAY = auto()
+    WORSE = auto()
+    NOT_JUDGED = auto()
+
+
+class TrialVerdict(NamedTuple):
+    """How the trial of a child ended. Distances in m from the set-point: with it, and with its parent before.
+
+    others: m that children before it have lost. latest: s within which it had to be judged.
+    """
+
+    end: TrialEnd
+    child: Identity
+    parent: Identity
+    distance: float = math.nan
+    before: float = math.nan
+    others: float = 0.0
+    latest: float = LATEST
+
+    @property
+    def kept(self) -> bool:
+        """Whether the child goes on; otherwise its parent is to take over."""
+        return self.end is TrialEnd.KEPT
 
 
 @quickly_replaced
@@ -71,34 +96,31 @@ class SwapTrial(NamedTuple):
         """The verdict, once there is one. flies: whether the child commands the vehicle."""
         if self.child is None or self.parent is None or self.returning is not None:
             return self, None
-        name = f"{self.child.checkpoint_id} (epoch {self.child.epoch})"
-        back = f"{name} rolled back to {self.parent.checkpoint_id} (epoch {self.parent.epoch})"
+        who = self.child, self.parent
         if not flies:
-            return self._rolled_back(now, f"{back}: it lost command")
+            return self._rolled_back(now, TrialVerdict(TrialEnd.LOST_COMMAND, *who))
         if self.distance is not None and self.distance > self.before + AWAY:
-            return self._rolled_back(now, f"{back}: {self.distance:.2f} m off, {self.before:.2f} m before")
+            return self._rolled_back(now, TrialVerdict(TrialEnd.WENT_AWAY, *who, self.distance, self.before))
         if self.time >= JUDGED:
             mean = self.total / self.time
             lost = max(self.lost + mean - self.before, 0.0)
-            told = f"{mean:.2f} m off, {self.before:.2f} m before"
             if not lost <= max(WORSE, WORSE_SHARE * self.before):
-                others = f", {self.lost:.2f} m were lost by others" if self.lost >= 0.01 else ""
-                return self._rolled_back(now, f"{back}: {told}{others}")
-            return self._replace(child=None, parent=None, lost=lost), TrialVerdict(True, f"{name} kept: {told}")
+                return self._rolled_back(now, TrialVerdict(TrialEnd.WORSE, *who, mean, self.before, self.lost))
+            kept = TrialVerdict(TrialEnd.KEPT, *who, mean, self.before)
+            return self._replace(child=None, parent=None, lost=lost), kept
         if now - self.since > LATEST:
-            return self._rolled_back(now, f"{back}: it could not be judged within {LATEST:g} s")
+            return self._rolled_back(now, TrialVerdict(TrialEnd.NOT_JUDGED, *who))
         return self, None
 
-    def returned(self, now: float, flying: Identity | None) -> tuple[SwapTrial, str]:
-        """Once the parent has taken over again, or has not in time; then also words."""
+    def returned(self, now: float, flying: Identity | None) -> tuple[SwapTrial, bool]:
+        """Once the parent has taken over again, or has not in time: then True."""
         if self.returning is None or self.parent is None:
-            return self, ""
+            return self, False
         over = self._replace(child=None, parent=None, returning=None)
         if flying == self.parent:
-            return over, ""
+            return over, False
         late = now - self.returning > RETURNING
-        return (over, f"{self.parent.checkpoint_id} has not taken over again") if late else (self, "")
+        return (over if late else self), late
 
-    def _rolled_back(self, now: float, text: str) -> tuple[SwapTrial, TrialVerdict]:
-        barred = self.barred if self.child is None else self.barred | {self.child}
-        return self._replace(returning=now, barred=barred), TrialVerdict(False, text)
+    def _rolled_back(self, now: float, verdict: TrialVerdict) -> tuple[SwapTrial, TrialVerdict]:
+        return self._replace(returning=now, barred=self.barred | {verdict.child}), verdict

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.granted_setpoint import at_rest, grant, too_fast
-from spike_ctrl.flight.ladder_state import Event, hold_here
+from spike_ctrl.flight.ladder_state import hold_here
 from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold, not_finite, set_point_at, too_far
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
@@ -30,11 +31,11 @@ def choose_target(
         if bad is not None:
             found = (Finding(Fault.SET_POINT_NOT_FINITE, bad),)
         elif free and (why := _refusal(state, inputs.target, now, settings)) is not None:
-            events = (Event(now, "warning", f"set-point refused: {why}"),)
+            events = (_refused(now, Obstacle(Bar.UNREACHABLE, detail=why)),)
         elif free:
             state = state._replace(target=Target(inputs.target, since=now))
         else:
-            events = (Event(now, "warning", f"set-point refused: {ladder.rung.name}, {ladder.reason}"),)
+            events = (_refused(now, Obstacle(Bar.NOT_FREE), ladder.rung, ladder.because),)
     if inputs.stream is not None and free and state.target is not None:
         target, faults = follow_stream(state.target, inputs.stream, now)
         if not faults and (why := _refusal(state, inputs.stream, now, settings)) is not None:
@@ -68,6 +69,10 @@ def grant_set_point(
     on_path = isinstance(state.target.course, Trajectory)
     point = grant(before, wanted, now - begun, cage, settings.braking, limits, on_path)
     return state._replace(granted=point, granted_at=now), found
+
+
+def _refused(now: float, obstacle: Obstacle, rung: Rung | None = None, since: Event | None = None) -> Event:
+    return Event(now, EventKind.TARGET_REFUSED, rung=rung, obstacles=(obstacle,), since=since)
 
 
 def _refusal(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: FlightSettings) -> str | None:

@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import recognised
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
@@ -66,10 +68,11 @@ def ladder(log: FlightLog, begun: int) -> Chart:
 
 
 def events(said: Sequence[FlightEvent], begun: int) -> Table:
-    """Messages of the supervisor. A repeated message is one row, with its count. begun: time of 0 s, ns."""
-    rows: dict[str, list] = {}
+    """Messages of the supervisor. What is repeated is one row; a request refused again as well. begun: ns."""
+    rows: dict[object, list] = {}
     for event in said:
-        key = event.text.partition(":")[0] if event.text.startswith("refused") else event.text
+        says = recognised(event.text)
+        key = says if says.kind is EventKind.REFUSED else event.text
         rows.setdefault(key, [(event.received - begun) * 1e-9, event.severity, event.text, 0])[3] += 1
     shown = list(rows.values())[:EVENTS]
     lines = [(f"{seconds:.2f}", severity, text, f"{count}") for seconds, severity, text, count in shown]
