@@ -26,11 +26,7 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
-READY = {
-    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
-    "SYS_FAILURE_EN": 1, **parameter_rules.BRAKES,
-}  # fmt: skip
+READY = parameter_rules.SIMULATED | {"COM_OF_LOSS_T": 0.2, "SYS_FAILURE_EN": 1}
 GUIDE, POLICY = Identity("guide", 0), Identity("model.safetensors", 0)
 OFFSET = 100.0  # s, of the companion's clock
 TICK = 0.004  # s

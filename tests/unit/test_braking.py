@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from spike_ctrl import airframe
-from spike_ctrl.certification.flight_core import PARAMETERS
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.granted_setpoint import ACCELERATION, TURN, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.px4 import parameter_rules, px4_parameters
 from spike_ctrl.simulated_px4 import braking_measurement
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
+PARAMETERS = parameter_rules.simulated(CRAFT)
 LOW, HIGH = (-3.0, -3.0, 0.0), (3.0, 3.0, 3.0)
 CAGE = Cage().laid((0.0, 0.0, 0.0))
 PLANTS = [(1.0, 1.0, 1.0), (1.2, 0.9, 1.2), (0.9, 1.2, 0.8)]

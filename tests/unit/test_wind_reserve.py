@@ -14,16 +14,17 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import campaign, flight_outcome
-from spike_ctrl.certification.flight_core import PARAMETERS
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Aim
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import CALM, DRIFT, Wind, follow
+from spike_ctrl.px4 import parameter_rules
 from spike_ctrl.simulated_px4 import braking_measurement
 
 CRAFT = airframe.load("sih_quadx")
+PARAMETERS = parameter_rules.simulated(CRAFT)
 PLANTS = [(1.0, 1.0, 1.0), (1.2, 0.9, 1.2), (0.9, 1.2, 0.8)]
 
 

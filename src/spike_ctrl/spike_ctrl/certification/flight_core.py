@@ -48,12 +48,6 @@ from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
-# As the preflight wants them, for a vehicle that takes rates, without a remote control in the default cage.
-PARAMETERS = {
-    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
-    **parameter_rules.BRAKES,
-}  # fmt: skip
 STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.02, 0.01, 0.05, 0.02  # s
 RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
@@ -103,9 +97,8 @@ class FlightCore:
         self.dice = np.random.default_rng((scenario.seed, 1))
         self._jitter = iter(())
         craft = airframes.altered(who.airframe, *scenario.factors)
-        loss_time = {"COM_OF_LOSS_T": parameter_rules.LOSS_TIME[who.airframe.action_layout]}
-        told = PARAMETERS | loss_time | px4_parameters.hover_changes(who.airframe)  # as the preflight wants it
-        self.vehicle = Vehicle(craft, scenario.seed, told, scenario.noise)
+        parameters = parameter_rules.simulated(who.airframe) | px4_parameters.hover_changes(who.airframe)
+        self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
         self.vehicle.begin_in_the_air(scenario.start)
         self.clock = VirtualClock()
         faults = {
