@@ -6,6 +6,7 @@ import pytest
 
 from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
@@ -23,7 +24,7 @@ class Log:
 def test_a_refusal_is_a_warning_to_an_operator_and_news_to_a_flight_that_waits_and_is_said_once(waits, severity):
     log, text = Log(), "refused to take off: estimator: not told yet"
     node = SimpleNamespace(get_logger=lambda: log, create_publisher=lambda *_: SimpleNamespace(publish=lambda _: None))
-    outputs = SupervisorOutputs(node, "rates")
+    outputs = SupervisorOutputs(node, FlightSettings())
     outputs.waits = waits
     not_told = Obstacle(Bar.UNMET, detail="estimator: not told yet")
     silent = Finding(Fault.POLICY_SILENT, "no answer")

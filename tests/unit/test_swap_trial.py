@@ -8,10 +8,10 @@ from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.swap_trial import LATEST, SwapTrial, TrialEnd
+from spike_ctrl.flight.swap_trial import SwapTrial, TrialEnd, TrialLimits
 
 PARENT, CHILD = Identity("parent", 0), Identity("child", 1)
-STEP = 0.01
+STEP, LIMITS = 0.01, TrialLimits()
 
 
 def flown(distance, seconds=10.0, before=0.2, flies=lambda t: True):
@@ -19,12 +19,12 @@ def flown(distance, seconds=10.0, before=0.2, flies=lambda t: True):
     trial, now = SwapTrial(), 100.0
     for _ in range(500):
         now += STEP
-        trial, _ = trial.watched(now, before).judged(now, True)
+        trial, _ = trial.watched(now, before, LIMITS).judged(now, True, LIMITS)
     trial, begin = trial.begun(now, CHILD, PARENT), now
     while now - begin < seconds:
         now += STEP
-        trial = trial.watched(now, distance(now - begin))
-        trial, verdict = trial.judged(now, flies(now - begin))
+        trial = trial.watched(now, distance(now - begin), LIMITS)
+        trial, verdict = trial.judged(now, flies(now - begin), LIMITS)
         if verdict is not None:
             return verdict, now - begin, trial
     return None, now - begin, trial
@@ -45,14 +45,14 @@ def test_a_child_is_kept_where_the_vehicle_is_no_farther_off_than_before(before,
 def test_what_children_have_lost_counts_against_the_next_ones_until_one_wins_it_back():
     trial, now, before, told = SwapTrial(), 100.0, 0.1, []
     for number, after in enumerate((0.12, 0.13, 0.09, 0.11), start=1):
-        trial, _ = trial.watched(now, before).judged(now, True)
+        trial, _ = trial.watched(now, before, LIMITS).judged(now, True, LIMITS)
         trial, verdict = trial._replace(distance=before).begun(now, Identity("child", number), PARENT), None
         while verdict is None:
             now += STEP
-            trial = trial.watched(now, after)
-            trial, verdict = trial.judged(now, True)
+            trial = trial.watched(now, after, LIMITS)
+            trial, verdict = trial.judged(now, True, LIMITS)
         told.append(verdict)
-        trial = trial if verdict.kept else trial.returned(now, PARENT)[0]
+        trial = trial if verdict.kept else trial.returned(now, PARENT, LIMITS)[0]
         before = after if verdict.kept else before
     assert [verdict.kept for verdict in told] == [True, False, True, True]
     assert (told[1].distance, told[1].before, told[1].others) == pytest.approx((0.13, 0.12, 0.02))
@@ -77,7 +77,7 @@ def test_set_points_on_their_way_do_not_count_and_one_that_is_never_judged_is_ro
     verdict, time, _ = flown(lambda t: None if t < 4 else 0.1)
     assert verdict.kept and 5.9 < time < 6.2
     verdict, time, _ = flown(lambda t: None, seconds=30)
-    assert verdict.end is TrialEnd.NOT_JUDGED and time == pytest.approx(LATEST, abs=0.02)
+    assert verdict.end is TrialEnd.NOT_JUDGED and time == pytest.approx(LIMITS.latest, abs=0.02)
 
 
 def test_a_distance_that_is_no_number_does_not_keep_a_child():
@@ -86,11 +86,11 @@ def test_a_distance_that_is_no_number_does_not_keep_a_child():
 
 def test_the_parent_is_asked_back_until_it_answers_and_not_for_ever():
     _, _, trial = flown(lambda t: 0.3)
-    again, failed = trial.returned(trial.returning + 0.02, CHILD)
+    again, failed = trial.returned(trial.returning + 0.02, CHILD, LIMITS)
     assert again.returning is not None and not failed
-    again, failed = again.returned(trial.returning + 0.03, PARENT)
+    again, failed = again.returned(trial.returning + 0.03, PARENT, LIMITS)
     assert again.returning is None and not failed and again.barred == {CHILD}
-    again, failed = trial.returned(trial.returning + 2, CHILD)
+    again, failed = trial.returned(trial.returning + 2, CHILD, LIMITS)
     assert again.returning is None and failed
 
 

@@ -73,7 +73,7 @@ class Supervisor(Node):
         self.state, self.tally = SupervisorState(), Tally()
         self.requests, self.target, self.autopilot, self.status_sent = [], None, None, 0
         self.point, self.stepped, self.ending, self.finished = None, time.monotonic(), False, False
-        self.outputs = SupervisorOutputs(self, self.settings.layout)
+        self.outputs = SupervisorOutputs(self, self.settings)
         for topic, name in ANSWERS.items():
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, name), qos.STREAM)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)

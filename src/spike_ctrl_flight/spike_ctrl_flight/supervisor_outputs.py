@@ -6,11 +6,14 @@ import time
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
+from std_msgs.msg import String
 
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.settings_table import as_json
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_ros import qos
@@ -18,13 +21,13 @@ from spike_ctrl_ros.convert import fill
 
 
 class SupervisorOutputs:
-    """Publishers of command, request, acceptance, set-point and status.
+    """Publishers of command, request, acceptance, set-point and status; and once, for the bag, of the settings.
 
     refusal: the last refused request, in words. waits: the automatic flight waits; a refusal is no warning then.
     """
 
-    def __init__(self, node: Node, layout: str):
-        self.layout, self.refusal, self._accepted, self._log = layout, "", None, node.get_logger()
+    def __init__(self, node: Node, settings: FlightSettings):
+        self.layout, self.refusal, self._accepted, self._log = settings.layout, "", None, node.get_logger()
         self.waits = False
         self._waiting = ""  # the last status on SILENT, without figures
         self.source = secrets.randbits(63) + 1  # identifies this supervisor; 0 is for nodes that know of none
@@ -33,6 +36,8 @@ class SupervisorOutputs:
         self._acceptance_out = node.create_publisher(Acceptance, "policy/acceptance", qos.STATUS)
         self._set_point_out = node.create_publisher(SetPoint, "set_point", qos.STREAM)
         self._status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
+        self._settings_out = node.create_publisher(String, "supervisor/settings", qos.CHECKPOINTS)
+        self._settings_out.publish(String(data=as_json(settings)))
 
     def publish_set_point(self, output: SupervisorOutput) -> None:
         if output.set_point is not None:

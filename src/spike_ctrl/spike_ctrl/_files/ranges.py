@@ -9,9 +9,9 @@ from typing import Any
 from spike_ctrl._files.errors import UsageError
 
 
-def within(default: float, low: float, high: float):
-    """A dataclass field with the inclusive bounds `low` and `high` in its metadata."""
-    return field(default=default, metadata={"low": low, "high": high})
+def within(default: float, low: float, high: float, unit: str = "", about: str = ""):
+    """A dataclass field with the inclusive bounds `low` and `high`, its unit and what it is about in its metadata."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit, "about": about})
 
 
 def check(settings, source: str, error: type[Exception]) -> None:

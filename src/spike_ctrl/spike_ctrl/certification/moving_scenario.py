@@ -19,7 +19,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError,
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import too_fast
+from spike_ctrl.flight.granted_setpoint import SetPointLimits, too_fast
 from spike_ctrl.flight.wind_estimate import Wind
 
 ENGAGED = 1.0  # s: by then the policy flies
@@ -151,7 +151,7 @@ def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np
         try:
             path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5), lead=lead)
             path.within_reach(*envelope.trajectory_limits, envelope.reach)
-            if too_fast(path, windy, Braking()) is None:
+            if too_fast(path, windy, Braking(), SetPointLimits()) is None:
                 return path
         except TrajectoryError:
             pass

@@ -80,7 +80,7 @@ def take_guide(
             monitor, behaviour = observe_answer(state.guide_monitor, answer, sample, limits)
             state = state._replace(guide=record_answer(state.guide, answer, limits), guide_monitor=monitor)
             if inputs.airborne:
-                found += check_guide(monitor, behaviour, sample)
+                found += check_guide(monitor, behaviour, sample, limits.behaviour)
     return state, found
 
 

@@ -8,7 +8,6 @@ from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import MODES, Facts, Ladder, LadderLimits, Move, change_rung
 
 OWN_FLIGHT = (Mode.HOLD, Mode.RETURN)  # the autopilot flies by itself, and no lost stream of commands would end that
-AT_ONCE = 0.009  # s: with every state
 
 
 def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
@@ -53,7 +52,7 @@ def follow_mode(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | No
 def mode_request(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Ask | None:
     """What the autopilot must be asked for now, at most every `ask_again` seconds, to take over sooner."""
     pause = limits.ask_to_take_over if ladder.rung in (Rung.HOLD, Rung.LAND) else limits.ask_again
-    pause = AT_ONCE if ladder.urgent else pause
+    pause = limits.ask_urgently if ladder.urgent else pause
     if ladder.rung is Rung.SILENT or facts.autopilot is None or facts.now - ladder.asked_at < pause:
         return None
     if ladder.rung in (Rung.HOLD, Rung.LAND):

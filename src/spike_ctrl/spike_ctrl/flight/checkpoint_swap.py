@@ -12,6 +12,7 @@ from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.supervisor_state import SupervisorState
+from spike_ctrl.flight.swap_trial import TrialLimits
 
 Swap = tuple[SupervisorState, Identity | None, tuple[Finding, ...], tuple[Event, ...]]
 
@@ -22,8 +23,8 @@ def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings
     Once its first answer has come it is the approved one, and its trial begins. On other rungs than SNN the swap is refused.
     """
     if state.trial.returning is not None:
-        return _bring_back(state, now)
-    state, events = _judge(state, now)
+        return _bring_back(state, now, settings.trial)
+    state, events = _judge(state, now, settings.trial)
     if state.trial.returning is not None:
         return state._replace(accepted=state.trial.parent), state.trial.parent, (), events
     rung, identity = state.ladder.rung, state.candidate_monitor.identity
@@ -46,13 +47,13 @@ def swap_checkpoint(state: SupervisorState, now: float, settings: FlightSettings
     return state, None, (Finding(Fault.SWAP_REFUSED, f"{named(identity)}, {rung.name} flies"),), events
 
 
-def _judge(state: SupervisorState, now: float) -> tuple[SupervisorState, tuple[Event, ...]]:
+def _judge(state: SupervisorState, now: float, limits: TrialLimits) -> tuple[SupervisorState, tuple[Event, ...]]:
     """What the vehicle's distance from the set-point says of the checkpoint that has taken over."""
     flies, trial = state.ladder.rung is Rung.SNN, state.trial
     if flies and state.sample is not None and state.granted is not None and state.sample.received != trial.seen:
         distance = math.dist(state.sample.position, state.granted.position)
-        trial = trial.watched(state.sample.received, None if _on_its_way(state) else distance)
-    trial, verdict = trial.judged(now, flies)
+        trial = trial.watched(state.sample.received, None if _on_its_way(state) else distance, limits)
+    trial, verdict = trial.judged(now, flies, limits)
     if trial is not state.trial:
         state = state._replace(trial=trial)
     if verdict is None:
@@ -66,10 +67,10 @@ def _on_its_way(state: SupervisorState) -> bool:
     return moves and state.target is not None and not isinstance(state.target.course, Trajectory)
 
 
-def _bring_back(state: SupervisorState, now: float) -> Swap:
+def _bring_back(state: SupervisorState, now: float, limits: TrialLimits) -> Swap:
     """Ask for the parent until it answers."""
     parent = state.trial.parent
-    trial, failed = state.trial.returned(now, state.monitor.identity)
+    trial, failed = state.trial.returned(now, state.monitor.identity, limits)
     state = state._replace(trial=trial, candidate_monitor=Monitor())
     if trial.returning is not None:
         return state._replace(accepted=parent), parent, (), ()

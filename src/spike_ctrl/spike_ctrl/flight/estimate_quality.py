@@ -50,12 +50,12 @@ class EstimateQuality(NamedTuple):
 
 @dataclass(frozen=True)
 class EstimateLimits:
-    """Up to where a state may be flown on. time: s beyond a limit, after which the autopilot must land."""
+    """Up to where a state may be flown on."""
 
-    horizontal: float = within(0.6, 0.01, 100.0)  # m, standard deviation
-    vertical: float = within(1.0, 0.01, 100.0)  # m, standard deviation
-    innovation: float = within(1.0, 0.1, 100.0)  # of what the estimator accepts
-    time: float = within(0.5, 0.0, 10.0)
+    horizontal: float = within(0.6, 0.01, 100.0, "m", "Largest standard deviation of the horizontal position.")
+    vertical: float = within(1.0, 0.01, 100.0, "m", "Largest standard deviation of the height.")
+    innovation: float = within(1.0, 0.1, 100.0, "", "Largest innovation, as a share of what the estimator accepts.")
+    time: float = within(0.5, 0.0, 10.0, "s", "Beyond a limit for longer, the autopilot must land.")
 
 
 class Sign(Enum):

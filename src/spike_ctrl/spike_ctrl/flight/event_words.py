@@ -139,7 +139,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 _CHANGE = re.compile(rf"(\w+ -> )?({'|'.join(Rung.__members__)}): ")
 _CHECKPOINT = r"(?P<checkpoint>.+) \(epoch \d+\) "
-_PATTERNS = {kind: _pattern(words) for kind, words in SENTENCES.items() if words[0] != "{"} | {
+_PATTERNS = {kind: _pattern(words) for kind, words in SENTENCES.items() if not words.startswith("{")} | {
     EventKind.KEPT: re.compile(_CHECKPOINT + "kept: .*", re.DOTALL),
     EventKind.ROLLED_BACK: re.compile(_CHECKPOINT + "rolled back to .*", re.DOTALL),
     EventKind.NOT_BROUGHT_BACK: re.compile("(?P<checkpoint>.+) has not taken over again"),

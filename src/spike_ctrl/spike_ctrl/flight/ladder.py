@@ -59,7 +59,7 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
             finding = Finding(Fault.NOT_RECOVERED, f"the guide itself upset the vehicle: {worst}")
             down, why = facts.hold_or_land, EventKind.STEPPED_DOWN
             return change_rung(ladder, down, why, finding, facts, changes={"latched": finding})
-        return begin_recovery(moved, [finding for _, finding in demanding], facts, guided or not facts.tumbling)
+        return begin_recovery(moved, [finding for _, finding in demanding], facts, guided or not facts.tumbling, limits)
     return moved
 
 

@@ -69,23 +69,26 @@ class Ladder(NamedTuple):
 
 @dataclass(frozen=True)
 class LadderLimits:
-    """Times in s, lengths in m, speeds in m/s."""
+    """Times, heights and speeds of take-off, engagement, recovery and of a change of the autopilot's mode."""
 
-    stream_lead: float = within(0.5, 0.1, 10.0)  # commands are sent for so long before OFFBOARD is asked for
-    ask_again: float = within(0.5, 0.05, 10.0)
-    ask_to_take_over: float = within(0.2, 0.05, 10.0)  # for HOLD and LAND: a request may be lost, and until then others fly
-    deaf: float = within(0.12, 0.01, 2.0)  # an autopilot that flies no motor command has not heard the request by then
-    mode_timeout: float = within(2.5, 0.1, 30.0)  # a heartbeat, once a second, may be late
-    arm_timeout: float = within(10.0, 0.5, 120.0)
-    spool_up: float = within(1.0, 0.0, 10.0)  # COM_SPOOLUP_TIME
-    take_off_height: float = within(1.0, 0.5, 50.0)
-    climb_speed: float = within(0.5, 0.05, 5.0)
-    take_off_timeout: float = within(15.0, 1.0, 120.0)  # after arming
-    reached: float = within(0.1, 0.02, 5.0)  # largest distance from the take-off height at which it counts as reached
-    engage_timeout: float = within(10.0, 0.5, 600.0)
-    settle_time: float = within(0.5, 0.0, 30.0)
-    recover_timeout: float = within(5.0, 0.5, 60.0)
-    proven: float = within(0.4, 0.0, 10.0)  # after so long on GUIDE, leaving the envelope is the guide's own doing
+    stream_lead: float = within(0.5, 0.1, 10.0, "s", "Commands are sent for so long before OFFBOARD is asked for.")
+    ask_again: float = within(0.5, 0.05, 10.0, "s", "Pause between two equal requests to the autopilot.")
+    ask_to_take_over: float = within(0.2, 0.05, 10.0, "s", "The same for HOLD and LAND: a request may be lost.")
+    ask_urgently: float = within(0.009, 0.001, 1.0, "s", "The same where it flies no motor command: with every state.")
+    deaf: float = within(0.12, 0.01, 2.0, "s", "By then an autopilot that flies no motor command has heard the request.")
+    mode_timeout: float = within(2.5, 0.1, 30.0, "s", "By then the autopilot tells its new mode; a heartbeat may be late.")
+    arm_timeout: float = within(10.0, 0.5, 120.0, "s", "By then it has armed.")
+    spool_up: float = within(1.0, 0.0, 10.0, "s", "Time of the rotors to come up to speed, COM_SPOOLUP_TIME.")
+    take_off_height: float = within(1.0, 0.5, 50.0, "m", "Height of a take-off.")
+    climb_speed: float = within(0.5, 0.05, 5.0, "m/s", "Speed of a take-off.")
+    take_off_timeout: float = within(15.0, 1.0, 120.0, "s", "By then after arming the take-off has ended.")
+    reached: float = within(0.1, 0.02, 5.0, "m", "Largest distance from the take-off height at which it counts as reached.")
+    engage_timeout: float = within(10.0, 0.5, 600.0, "s", "After this the wish to engage is dropped.")
+    settle_time: float = within(0.5, 0.0, 30.0, "s", "For so long a vehicle is at rest before its recovery is over.")
+    recover_timeout: float = within(5.0, 0.5, 60.0, "s", "By then the guide has recovered the vehicle.")
+    proven: float = within(0.4, 0.0, 10.0, "s", "After this on GUIDE, leaving the envelope is the guide's own doing.")
+    guide_brakes: float = within(0.4, 0.0, 10.0, "s", "After this on GUIDE, the guide has slowed the vehicle down.")
+    falling: float = within(0.5, 0.0, 50.0, "m/s", "A vehicle that sinks faster recovers above where it coasts.")
 
 
 class Facts(NamedTuple):

@@ -6,15 +6,12 @@ from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
 from spike_ctrl.flight.ladder_state import Facts, Ladder, LadderLimits, Move, change_rung
-from spike_ctrl.flight.setpoint import STOPPING_TIME, hold
+from spike_ctrl.flight.setpoint import hold
 from spike_ctrl.flight.state_checks import Sample
 
-FALLING = 0.5  # m/s
 
-
-def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_suspect: bool) -> Move:
+def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_suspect: bool, limits: LadderLimits) -> Move:
     """The recovery begins on GUIDE, where one of the demanding faults asks for it.
 
     The target is the vehicle's position; near a wall it is the centre of the cage, and in a fall the place above where it
@@ -26,9 +23,13 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
     x, y, z = facts.cage.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
-    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING and not _nears_a_wall(facts.sample, facts):
-        x, y, _ = facts.cage.clamp(_coasting(facts.sample))
-    target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
+    if (
+        why.fault is Fault.CAGE_NEAR
+        and facts.sample.velocity[2] < -limits.falling
+        and not _nears_a_wall(facts.sample, facts)
+    ):
+        x, y, _ = facts.cage.clamp(_coasting(facts.sample, facts.cage.stopping_time))
+    target = hold((x, y, max(z, facts.cage.ground + facts.cage.recovery_height)), yaw(facts.sample.quaternion))
     event = Event(facts.now, EventKind.RECOVERS, why)
     ladder = moved.ladder._replace(
         recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
@@ -42,10 +43,10 @@ def _nears_a_wall(sample: Sample, facts: Facts) -> bool:
     return facts.braking.beyond((x, y, z), (u, v, 0.0), facts.cage.low, facts.cage.high) > 0
 
 
-def _coasting(sample: Sample) -> Vector:
-    """Where (m) a controller would leave the vehicle without leaning it."""
+def _coasting(sample: Sample, time: float) -> Vector:
+    """Where (m) a controller would leave the vehicle without leaning it: its way of so much time (s)."""
     (x, y, z), (u, v, _) = sample.position, sample.velocity
-    return x + STOPPING_TIME * u, y + STOPPING_TIME * v, z
+    return x + time * u, y + time * v, z
 
 
 def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:

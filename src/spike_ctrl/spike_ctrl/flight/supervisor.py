@@ -17,7 +17,6 @@ from spike_ctrl.flight.autopilot import check_autopilot
 from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
-from spike_ctrl.flight.envelope import CRASH_HEIGHT
 from spike_ctrl.flight.estimate_quality import Doubt, Objection, Sign
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
@@ -45,7 +44,6 @@ from spike_ctrl.flight.wind_estimate import CALM
 STRAYED = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_CLOSING, Fault.CAGE_LEFT)  # the policy flew the vehicle there
 # After these the policy does not command until the autopilot has taken over.
 UNTRUSTED = (*STRAYED, Fault.DISAGREEMENT, Fault.OFF_SET_POINT, Fault.STATE_INCONSISTENT)
-GUIDE_BRAKES = 0.4  # s on GUIDE, by which it slows the vehicle down
 
 
 def step(
@@ -146,7 +144,7 @@ def _accept(
         consistency=consistency if airborne else consistency._replace(crept=ZERO),
         turn=turn,
         spin=spin,
-        wind=wind_estimate.follow(state.wind, state.sample, sample) if airborne else CALM,
+        wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample),
         guide=await_answer(state.guide, sample),
@@ -172,7 +170,7 @@ def _check_flight(
     ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
     under_way = flies and not ladder.taking_off
-    guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > GUIDE_BRAKES
+    guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > settings.ladder.guide_brakes
     followed = point if flies and ladder.recovering is None else None
     ground = state.ground if under_way else None
     motion = JudgedMotion(sample, airborne, cage if caged else None, airborne and under_way, guided, followed, ground)
@@ -213,7 +211,7 @@ def _facts(
         target=state.target,
         found=found,
         strayed=bool(found) and any(finding.fault in STRAYED for finding in found),
-        near_ground=_is_near_ground(state),
+        near_ground=_is_near_ground(state, settings.envelope.crash_height),
         unmet=inputs.unmet,
         envelope=settings.envelope,
         cage=cage,
@@ -223,9 +221,9 @@ def _facts(
     )
 
 
-def _is_near_ground(state: SupervisorState) -> bool:
+def _is_near_ground(state: SupervisorState, lowest: float) -> bool:
     """Lower than any vehicle that flies. Where the autopilot flies already, the ground may have become lower: False."""
     ground = state.ground
     if state.ladder.rung > Rung.GUIDE or state.sample is None or ground is None:
         return False
-    return state.sample.position[2] - ground < CRASH_HEIGHT
+    return state.sample.position[2] - ground < lowest

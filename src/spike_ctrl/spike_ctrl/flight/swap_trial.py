@@ -1,28 +1,40 @@
 """The trial of a checkpoint that has taken over in flight: the distance from the set-point says whether it is kept.
 
-    trial = trial.watched(now, distance)          # for each state while a policy flies; None: the set-point is on its way
-    trial = trial.begun(now, child, parent)       # the child has taken over
-    trial, verdict = trial.judged(now, flies)     # at each step
+    trial = trial.watched(now, distance, limits)       # for each state; distance None: the set-point is on its way
+    trial = trial.begun(now, child, parent)            # the child has taken over
+    trial, verdict = trial.judged(now, flies, limits)  # at each step
 
-The child is worse where the mean distance in JUDGED seconds, SETTLES after it took over, exceeds that of its parent in the
-seconds before by WORSE and by the share WORSE_SHARE; at once where it moves the vehicle away by AWAY. What children that
-were kept have lost counts against the next ones: a hundred that are a little worse are not kept. One that cannot be judged,
-because the set-point is always on its way or another than the policy flies, is rolled back, too. Pure.
+The child is worse where its mean distance, once it has settled, exceeds that of its parent before by `worse` and by the
+share `worse_share`; at once where it moves the vehicle away. What children that were kept have lost counts against the next
+ones: a hundred that are a little worse are not kept. One that cannot be judged, because the set-point is always on its way
+or another than the policy flies, is rolled back, too. Pure.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
+from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.answer_checks import Identity
 
-MEMORY = 1.5  # s, over which the distance is averaged
-SETTLES, JUDGED, LATEST = 1.5, 2.0, 15.0  # s after the swap
-WORSE, WORSE_SHARE, AWAY = 0.02, 0.25, 0.4  # m; share; m. Judged in a hover, equal policies differ by .01 m at most
-RETURNING = 1.0  # s, by which the parent must have taken over again
+
+@dataclass(frozen=True)
+class TrialLimits:
+    """How a checkpoint that has taken over is judged. In a hover, equal policies differ by .01 m at most."""
+
+    memory: float = within(1.5, 0.1, 100.0, "s", "Time over which the distance is averaged.")
+    step: float = within(0.1, 0.001, 10.0, "s", "After a longer pause of states so much counts of it.")
+    settles: float = within(1.5, 0.0, 100.0, "s", "After the swap, before it is judged.")
+    judged: float = within(2.0, 0.1, 100.0, "s", "Time in which it is judged.")
+    latest: float = within(15.0, 0.1, 1000.0, "s", "By then after the swap it must have been judged.")
+    worse: float = within(0.02, 0.0, 10.0, "m", "Its distance may exceed the parent's by this,")
+    worse_share: float = within(0.25, 0.0, 10.0, "", "or by this share of the parent's.")
+    away: float = within(0.4, 0.01, 100.0, "m", "Farther off than the parent by more, it is rolled back at once.")
+    returning: float = within(1.0, 0.1, 100.0, "s", "By then the parent must have taken over again.")
 
 
 class TrialEnd(Enum):
@@ -47,7 +59,7 @@ class TrialVerdict(NamedTuple):
     distance: float = math.nan
     before: float = math.nan
     others: float = 0.0
-    latest: float = LATEST
+    latest: float = math.nan
 
     @property
     def kept(self) -> bool:
@@ -75,14 +87,15 @@ class SwapTrial(NamedTuple):
     returning: float | None = None
     barred: frozenset[Identity] = frozenset()
 
-    def watched(self, now: float, distance: float | None) -> SwapTrial:
+    def watched(self, now: float, distance: float | None, limits: TrialLimits) -> SwapTrial:
         """After a state at that distance (m) from the set-point."""
-        step = min(now - self.seen, 0.1) if self.seen is not None else 0.0
+        step = min(now - self.seen, limits.step) if self.seen is not None else 0.0
         if distance is None:
             return self._replace(seen=now)
-        mean = distance if self.distance is None else self.distance + min(step / MEMORY, 1.0) * (distance - self.distance)
+        known, share = distance if self.distance is None else self.distance, min(step / limits.memory, 1.0)
+        mean = known + share * (distance - known)
         trial = self._replace(seen=now, distance=mean)
-        if self.child is None or now - self.since < SETTLES:
+        if self.child is None or now - self.since < limits.settles:
             return trial
         return trial._replace(total=self.total + step * distance, time=self.time + step)
 
@@ -92,34 +105,34 @@ class SwapTrial(NamedTuple):
             return self._replace(child=None, parent=None)
         return self._replace(child=child, parent=parent, since=now, before=self.distance, total=0.0, time=0.0)
 
-    def judged(self, now: float, flies: bool) -> tuple[SwapTrial, TrialVerdict | None]:
+    def judged(self, now: float, flies: bool, limits: TrialLimits) -> tuple[SwapTrial, TrialVerdict | None]:
         """The verdict, once there is one. flies: whether the child commands the vehicle."""
         if self.child is None or self.parent is None or self.returning is not None:
             return self, None
         who = self.child, self.parent
         if not flies:
             return self._rolled_back(now, TrialVerdict(TrialEnd.LOST_COMMAND, *who))
-        if self.distance is not None and self.distance > self.before + AWAY:
+        if self.distance is not None and self.distance > self.before + limits.away:
             return self._rolled_back(now, TrialVerdict(TrialEnd.WENT_AWAY, *who, self.distance, self.before))
-        if self.time >= JUDGED:
+        if self.time >= limits.judged:
             mean = self.total / self.time
             lost = max(self.lost + mean - self.before, 0.0)
-            if not lost <= max(WORSE, WORSE_SHARE * self.before):
+            if not lost <= max(limits.worse, limits.worse_share * self.before):
                 return self._rolled_back(now, TrialVerdict(TrialEnd.WORSE, *who, mean, self.before, self.lost))
             kept = TrialVerdict(TrialEnd.KEPT, *who, mean, self.before)
             return self._replace(child=None, parent=None, lost=lost), kept
-        if now - self.since > LATEST:
-            return self._rolled_back(now, TrialVerdict(TrialEnd.NOT_JUDGED, *who))
+        if now - self.since > limits.latest:
+            return self._rolled_back(now, TrialVerdict(TrialEnd.NOT_JUDGED, *who, latest=limits.latest))
         return self, None
 
-    def returned(self, now: float, flying: Identity | None) -> tuple[SwapTrial, bool]:
+    def returned(self, now: float, flying: Identity | None, limits: TrialLimits) -> tuple[SwapTrial, bool]:
         """Once the parent has taken over again, or has not in time: then True."""
         if self.returning is None or self.parent is None:
             return self, False
         over = self._replace(child=None, parent=None, returning=None)
         if flying == self.parent:
             return over, False
-        late = now - self.returning > RETURNING
+        late = now - self.returning > limits.returning
         return (over if late else self), late
 
     def _rolled_back(self, now: float, verdict: TrialVerdict) -> tuple[SwapTrial, TrialVerdict]:

@@ -41,9 +41,17 @@ def choose_target(
         if not faults and (why := _refusal(state, inputs.stream, now, settings)) is not None:
             target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, why),)
         state, found = state._replace(target=target), found + faults
-    if state.target is not None and state.sample is not None and (stopped := check_stream(state.target, now)):
+    if (
+        state.target is not None
+        and state.sample is not None
+        and (stopped := check_stream(state.target, now, settings.set_point.stream_timeout))
+    ):
         granted = state.granted
-        target = hold_here(state.sample) if granted is None else hold(at_rest(granted, settings.acceleration), granted.yaw)
+        target = (
+            hold_here(state.sample)
+            if granted is None
+            else hold(at_rest(granted, settings.set_point.acceleration), granted.yaw)
+        )
         state, found = state._replace(target=target), found + stopped
     return state, found, events
 
@@ -65,9 +73,9 @@ def grant_set_point(
     before, begun = state.granted, state.granted_at
     if before is None:
         before, begun = SetPoint(cage.clamp(state.sample.position), yaw=yaw(state.sample.quaternion)), now
-    limits = settings.envelope.trajectory_limits[1], settings.acceleration
+    speed = settings.envelope.trajectory_limits[1]
     on_path = isinstance(state.target.course, Trajectory)
-    point = grant(before, wanted, now - begun, cage, settings.braking, limits, on_path)
+    point = grant(before, wanted, now - begun, cage, settings.braking, speed, settings.set_point, on_path)
     return state._replace(granted=point, granted_at=now), found
 
 
@@ -82,4 +90,4 @@ def _refusal(state: SupervisorState, course: SetPoint | Trajectory, now: float, 
     cage = state.cage(settings)
     if (far := too_far(course, state.sample.position, now, cage, settings.envelope.reach)) is not None:
         return far
-    return too_fast(course, cage, settings.braking) if isinstance(course, Trajectory) else None
+    return too_fast(course, cage, settings.braking, settings.set_point) if isinstance(course, Trajectory) else None
