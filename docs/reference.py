@@ -210,7 +210,7 @@ def _then(fault: Fault) -> str:
 def settings_page() -> str:
     lines = ["# Settings of a flight\n", NOTE]
     lines.append(
-        "The numbers by which a flight finds its faults, with their defaults; one outside its range is refused. Some follow\n"
+        "The numbers by which a flight finds its faults, with their defaults; one out of its range is refused. Some follow\n"
         "from the vehicle and from node parameters ([parameters](parameters.md)). A bag holds those of its flight, in\n"
         f"`{settings_table.TOPIC}`. [Fault codes](fault_codes.md) says what follows a fault.\n"
     )
