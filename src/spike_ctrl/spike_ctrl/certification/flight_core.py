@@ -7,12 +7,14 @@ and ROS 2's messages are left out, for speed; other tests fly those. The vehicle
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification.answer_tampering import AnswerTampering
 from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
@@ -22,7 +24,7 @@ from spike_ctrl.certification.plant_tampering import PlantTampering
 from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
@@ -35,7 +37,7 @@ from spike_ctrl.flight.force_consistency import ForceCheck
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.setpoint import hold
+from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.command_telling import Commanded
@@ -56,6 +58,7 @@ ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
 ASKED = {Ask.OFFBOARD: PX4Mode.OFFBOARD, Ask.HOLD: PX4Mode.AUTO_LOITER, Ask.LAND: PX4Mode.AUTO_LAND}
 GUIDE = Identity("guide", 0)
+ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
 RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
 
 
@@ -95,7 +98,7 @@ class FlightCore:
     ) -> None:
         self.scenario, self.who, self.settings, self.record = scenario, who, settings, record
         self.dice = np.random.default_rng((scenario.seed, 1))
-        self._jitter = iter(())
+        self._jitter: Iterator[float] = iter(())
         craft = airframes.altered(who.airframe, *scenario.factors)
         parameters = parameter_rules.simulated(who.airframe) | px4_parameters.hover_changes(who.airframe)
         self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
@@ -109,12 +112,12 @@ class FlightCore:
         self.link, self.processes = LinkTampering(scenario.faults), ProcessTampering(scenario.faults)
         self.operator = OperatorTampering(scenario.faults)
         self.plant = PlantTampering(scenario, self.vehicle.plant)
-        start = hold(scenario.start, math.pi / 2)
-        self.memory = bridge.BridgeMemory(target=start.course, last_airborne=0.0)
+        start = SetPoint(scenario.start, yaw=math.pi / 2)
+        self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
         self.passed = bridge.PassedCommand(source=1, heard=0.0)
         begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
         ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
-        self.state = SupervisorState(ladder=ladder, target=start, home=(0.0, 0.0, 0.0), stepped=0.0)
+        self.state = SupervisorState(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0), stepped=0.0)
         self.status: Autopilot | None = None
         self.force = ForceCheck()
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
@@ -122,10 +125,10 @@ class FlightCore:
         self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
         self.guide_state = who.guide.initial_state(1)
-        self.waiting: dict[str, tuple | None] = {"policy": None, "guide": None}  # states for whoever sleeps
+        self.waiting: dict[str, ShownState | None] = {"policy": None, "guide": None}  # states for whoever sleeps
         self.asleep: dict[str, Any] = {}  # messages for a supervisor that sleeps, by topic
         self.requests: list[Request] = []
-        self.target = None
+        self.target: SetPoint | Trajectory | None = None
         self.events: list[Event] = []
         self.steps: list[FlownStep] = []
         self.moves: list[tuple[float, Rung, str]] = []  # time, rung and reason of every change
@@ -202,7 +205,8 @@ class FlightCore:
         velocity, *others = quality.innovations
         if (innovation := self.force.innovation(velocity, now, limits)) == velocity:
             return sample
-        return sample._replace(quality=quality._replace(innovations=(innovation, *others)))
+        across, height, heading = others
+        return sample._replace(quality=quality._replace(innovations=(innovation, across, height, heading)))
 
     def _bridge_state(self, sample: Sample) -> None:
         now = self.clock.now
@@ -224,15 +228,15 @@ class FlightCore:
         if self.processes.wakes("bridge", now) > now or self.link.cut(now):
             return
         vehicle = self.vehicle
-        working = vehicle.battery.working
+        charge, voltage = vehicle.battery.charge, vehicle.battery.voltage
         self.status = Autopilot(
             now, now, MODES.get(vehicle.commander.mode, Mode.OTHER), vehicle.commander.armed, vehicle.land_detector.landed,
-            vehicle.battery.charge if working else math.nan, vehicle.battery.voltage if working else math.nan,
+            math.nan if charge is None else charge, math.nan if voltage is None else voltage,
         )  # fmt: skip
 
     # --- guide and policy -------------------------------------------------------------------------------------------
 
-    def _show(self, at: float, state: tuple) -> None:
+    def _show(self, at: float, state: ShownState) -> None:
         """Show a state to guide and policy. One that sleeps sees only the newest when it wakes.
 
         Where both are well, their answers reach the supervisor together: two steps of it would be twice the work.
@@ -249,34 +253,38 @@ class FlightCore:
 
     def _answer_waiting(self, name: str) -> None:
         state, self.waiting[name] = self.waiting[name], None
-        self._answer((name,), state)
+        if state is not None:
+            self._answer((name,), state)
 
-    def _answer(self, names: tuple[str, ...], state: tuple) -> None:
+    def _answer(self, names: tuple[str, ...], state: ShownState) -> None:
         now, late = self.clock.now, self.processes.extra(self.clock.now)
         found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
         if "policy" in names and (shadow := self.pilot.candidate) is not None:
-            numbers, who = tuple(float(a) for a in shadow.action[0]), Identity(shadow.flown.name, shadow.flown.epoch)
-            found["candidate"] = Answer(state[0], now, numbers, self.settings.layout, who, shadow.spike_rate)
+            (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
+            found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
         if late and (policy := found.pop("policy", None)) is not None:
             self._deliver(now + late, {"policy": policy})
         if found:
             self._deliver(now + self.between(POLICY_TIME if "policy" in found else GUIDE_TIME), found)
 
-    def _compute(self, name: str, state: tuple) -> Answer | None:
+    def _compute(self, name: str, state: ShownState) -> Answer | None:
         tick, seen, first, guided = state
         now = self.clock.now
+        rates: tuple[float, ...]
         if name == "guide":
             memory = self.who.guide.initial_state(1) if first else self.guide_state
             action, after = self.who.guide.act(seen[None], memory)
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
-            more = {"now": now, "voltage": self.vehicle.battery.voltage, "commanded": self.commanded}
-            found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, **more)
+            found = self.pilot.step(
+                tick, np.array([first]), seen[None], lockstep=False,
+                now=now, voltage=self.vehicle.battery.voltage, commanded=self.commanded,
+            )  # fmt: skip
             self.pilot.fly_shadows()
-            if not found.commands:
-                return None
             flown = self.pilot.flown
+            if not found.commands or found.action is None or flown is None:
+                return None
             action, who = found.action, Identity(flown.name, flown.epoch)
             rates = flown.policy.spike_rates(self.pilot.state)
         numbers = tuple(action[0].tolist())
@@ -289,10 +297,10 @@ class FlightCore:
 
     # --- supervisor -------------------------------------------------------------------------------------------------
 
-    def _deliver(self, at: float, news: dict) -> None:
+    def _deliver(self, at: float, news: dict[str, Any]) -> None:
         self.clock.at(at, self._step_when_awake, news)
 
-    def _step_when_awake(self, news: dict) -> None:
+    def _step_when_awake(self, news: dict[str, Any]) -> None:
         now = self.clock.now
         awake = self.processes.wakes("supervisor", now)
         if awake > now:  # depth 1: when it wakes, the newest message of a topic is there; older ones are gone
@@ -384,15 +392,15 @@ class FlightCore:
 
     # --- the operator -----------------------------------------------------------------------------------------------
 
-    def _aim(self, course, at: float, until: float) -> None:
+    def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
         self.target = course
 
     def _stream(self, course: SetPoint, at: float, until: float) -> None:
         now = self.clock.now
         if now + STREAM_PERIOD < until:
             self.clock.at(now + STREAM_PERIOD, self._stream, course, at, until)
-        place = tuple(p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
-        self.stream(course._replace(position=place))
+        x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
+        self.stream(course._replace(position=(x, y, z)))
 
     def stream(self, point: SetPoint) -> None:
         """One set-point of a stream reaches the supervisor."""
