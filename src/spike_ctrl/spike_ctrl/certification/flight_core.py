@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl._files.arrays import Floats
@@ -85,7 +84,7 @@ class FlownStep(NamedTuple):
 class FlightRecord(Protocol):
     """Takes what passes between the parts, as a bag does."""
 
-    def state(self, now: float, bridged: bridge.BridgedState, seen: NDArray[Any] | None, guided: bool) -> None: ...
+    def state(self, now: float, bridged: bridge.BridgedState, seen: Floats | None, guided: bool) -> None: ...
     def answer(self, now: float, answer: Answer) -> None: ...
     def output(self, core: FlightCore, output: SupervisorOutput) -> None: ...
 
@@ -202,10 +201,9 @@ class FlightCore:
             self.force = self.force.felt(self.vehicle.estimator.acceleration, now)
         limits, quality = self.settings.force, sample.quality
         self.force = self.force.seen(sample, limits)
-        velocity, *others = quality.innovations
+        velocity, across, height, heading = quality.innovations
         if (innovation := self.force.innovation(velocity, now, limits)) == velocity:
             return sample
-        across, height, heading = others
         return sample._replace(quality=quality._replace(innovations=(innovation, across, height, heading)))
 
     def _bridge_state(self, sample: Sample) -> None:
@@ -220,7 +218,7 @@ class FlightCore:
             self._show(now + self.between(MESSAGE), (sample.tick, seen, on_ground, guided))
         if self.record is not None:
             self.record.state(now, bridged, seen, guided)
-        self._deliver(now + self.between(MESSAGE), {"sample": sample})
+        self.clock.at(now + self.between(MESSAGE), self._step_when_awake, {"sample": sample})
 
     def _send_status(self) -> None:
         now = self.clock.now
@@ -263,9 +261,10 @@ class FlightCore:
             (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
             found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
         if late and (policy := found.pop("policy", None)) is not None:
-            self._deliver(now + late, {"policy": policy})
+            self.clock.at(now + late, self._step_when_awake, {"policy": policy})
         if found:
-            self._deliver(now + self.between(POLICY_TIME if "policy" in found else GUIDE_TIME), found)
+            taken = self.between(POLICY_TIME if "policy" in found else GUIDE_TIME)
+            self.clock.at(now + taken, self._step_when_awake, found)
 
     def _compute(self, name: str, state: ShownState) -> Answer | None:
         tick, seen, first, guided = state
@@ -277,10 +276,8 @@ class FlightCore:
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
-            found = self.pilot.step(
-                tick, np.array([first]), seen[None], lockstep=False,
-                now=now, voltage=self.vehicle.battery.voltage, commanded=self.commanded,
-            )  # fmt: skip
+            begins, heard, voltage = np.array([first]), self.commanded, self.vehicle.battery.voltage
+            found = self.pilot.step(tick, begins, seen[None], lockstep=False, now=now, voltage=voltage, commanded=heard)
             self.pilot.fly_shadows()
             flown = self.pilot.flown
             if not found.commands or found.action is None or flown is None:
@@ -296,9 +293,6 @@ class FlightCore:
         return answer
 
     # --- supervisor -------------------------------------------------------------------------------------------------
-
-    def _deliver(self, at: float, news: dict[str, Any]) -> None:
-        self.clock.at(at, self._step_when_awake, news)
 
     def _step_when_awake(self, news: dict[str, Any]) -> None:
         now = self.clock.now
@@ -327,9 +321,8 @@ class FlightCore:
         now = self.clock.now
         for name in RECEIVED & news.keys():
             news[name] = news[name]._replace(received=now)
-        requests, target = tuple(self.requests), self.target
+        requests, target, self.target = tuple(self.requests), self.target, None
         self.requests.clear()
-        self.target = None
         inputs = SupervisorInputs(now, autopilot=self.status, requests=requests, target=target, unmet=(), **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
         self.events += output.events

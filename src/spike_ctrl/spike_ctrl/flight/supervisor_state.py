@@ -74,8 +74,8 @@ class SupervisorOutput(NamedTuple):
 class SupervisorState(NamedTuple):
     """What the supervisor remembers.
 
-    early_policy, early_guide, early_candidate: answers that came before the state that they answer. counts: how often each
-    fault was found, by name. seen: when (s) it was last found.
+    early: answers that came before the state that they answer, by the names of their inputs. counts: how often each fault
+    was found, by name. seen: when (s) it was last found.
     """
 
     ladder: Ladder = Ladder()
@@ -85,9 +85,7 @@ class SupervisorState(NamedTuple):
     policy: AnswerSource = AnswerSource()
     guide: AnswerSource = AnswerSource()
     candidate: AnswerSource = AnswerSource()
-    early_policy: Answer | None = None
-    early_guide: Answer | None = None
-    early_candidate: Answer | None = None
+    early: Mapping[str, Answer] = {}
     monitor: Monitor = Monitor()
     guide_monitor: Monitor = Monitor()
     candidate_monitor: Monitor = Monitor()

@@ -13,7 +13,18 @@ from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 
-def choose_target(
+def follow_target(
+    state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+    """The state with its target and the set-point granted, which moves on with the states that it is flown by."""
+    state, found, refused = _choose_target(state, inputs, settings)
+    if inputs.sample is None and state.granted is not None:
+        return state, found, refused
+    state, clamped = grant_set_point(state, inputs.now, settings)
+    return state, found + clamped, refused
+
+
+def _choose_target(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
 ) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
     """The state with its target, the faults of set-points, and the refusals.
