@@ -5,17 +5,23 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from spike_ctrl import airframe
+from spike_ctrl.certification.flight_bag import FlightBag
 from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.answer_checks import AnswerLimits, CourseLimits
 from spike_ctrl.flight.autopilot import AutopilotLimits
+from spike_ctrl.flight.bridge import BridgedState
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.flight_settings import FlightSettings, FlightSettingsError, settings_for
 from spike_ctrl.flight.geofence import Cage, CageError
-from spike_ctrl.flight.state_checks import StateLimits
+from spike_ctrl.flight.state_checks import Sample, StateLimits
+from spike_ctrl.flight.supervisor import step
+from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
+from spike_ctrl.recordings.flight_log import read_log
 
 # Numbers of flight/ that stand at the top of a module and are no setting: they decide about no fault.
 OTHER_NUMBERS = {
@@ -102,6 +108,18 @@ def test_a_bag_holds_all_numbers_that_a_flight_was_flown_with_as_json():
     assert all(found[one.path] == one.value for one in settings_table.table(settings))
     assert (found["layout"], found["cage.high"], found["cage.relative"]) == ("motors", [1.0, 1.0, 2.0], False)
     assert found["answers.course.height_off"] == 0.4 and found["farewell"] == 0.05
+
+
+def test_the_bag_of_a_certified_flight_holds_its_settings(tmp_path):
+    settings = settings_for(airframe.load("sih_quadx"), 100.0)
+    core = SimpleNamespace(clock=SimpleNamespace(now=1.0), settings=settings, state=SupervisorState())
+    sample = Sample(1, 1.0, 1.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    bag = FlightBag(tmp_path / "bag", "none", b"")
+    bag.state(1.0, BridgedState(sample, None, False), None, False)
+    for _ in range(2):
+        bag.output(core, step(core.state, SupervisorInputs(1.0), settings)[1])
+    bag.close()
+    assert read_log(tmp_path / "bag").settings == json.loads(settings_table.as_json(settings))
 
 
 def test_no_module_of_the_flight_has_a_limit_of_its_own():
