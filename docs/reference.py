@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md, docs/messages.md and docs/fault_codes.md from what the sources declare.
+"""Writes docs/parameters.md, messages.md, fault_codes.md and flight_settings.md from what the sources declare.
 
 python docs/reference.py            # write them (make reference)
 python docs/reference.py --check    # exit code 1 where a page is not what it would write
@@ -7,6 +7,7 @@ python docs/reference.py --check    # exit code 1 where a page is not what it wo
 import ast
 import dataclasses
 import importlib
+import itertools
 import re
 import sys
 from importlib.util import find_spec
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from spike_ctrl import launching
 from spike_ctrl._files.ranges import span
+from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.faults import Fault, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILES = ("sim_train", "flight", "replay")
@@ -200,6 +203,22 @@ def _then(fault: Fault) -> str:
     return f"{fault.rung.name}, then {Rung.HOLD.name}" if fault.settles else fault.rung.name
 
 
+# --- settings of a flight --------------------------------------------------------------------------------------------
+
+
+def settings_page() -> str:
+    lines = ["# Settings of a flight\n", NOTE]
+    lines.append(
+        "The numbers by which a flight finds its faults, with their defaults; one out of its range is refused. Some follow\n"
+        "from the vehicle and from node parameters ([parameters](parameters.md)). A bag holds those of its flight, in\n"
+        f"`{settings_table.TOPIC}`. [Fault codes](fault_codes.md) says what follows a fault.\n"
+    )
+    for group, members in itertools.groupby(settings_table.table(FlightSettings()), lambda one: one.group):
+        rows = [(f"`{m.path}`", f"{m.value:.4g}", m.unit, f"{m.low:.4g} to {m.high:.4g}", m.about) for m in members]
+        lines += [f"## {group or 'flight'}\n", *_table(("setting", "default", "unit", "range", "meaning"), rows)]
+    return "\n".join(lines)
+
+
 # --- pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -214,7 +233,8 @@ def _first_paragraph(text: str) -> str:
     return words[0].upper() + words[1:]
 
 
-PAGES = {"parameters.md": parameters_page, "messages.md": messages_page, "fault_codes.md": faults_page}
+PAGES = {"parameters.md": parameters_page, "messages.md": messages_page, "fault_codes.md": faults_page,
+         "flight_settings.md": settings_page}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

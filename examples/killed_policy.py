@@ -19,6 +19,7 @@ from spike_ctrl.certification.flight_core import FlightCore
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Aim, Scenario
 from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight.event_words import told
 from spike_ctrl.policy import checkpoint
 
 START = (0.0, 0.0, 1.2)  # m
@@ -47,7 +48,7 @@ def main(folder: Path, model: Path) -> None:
     core.fly()
     bag.close()
     for event in core.events:
-        print(f"{event.time:6.2f} s  {event.severity}: {event.text}")
+        print(f"{event.time:6.2f} s  {told(event)}")
 
 
 if __name__ == "__main__":

@@ -81,12 +81,6 @@ ARGUMENTS = [
 SHARED = "airframe rate cage height deviation height_deviation innovation velocity_mismatch assume remote_control"
 BRIDGE = f"{SHARED} connection system signing_key link px4"
 SUPERVISOR = f"{SHARED} model auto trajectory setpoint size period duration record"
-# Parameters as the preflight wants them, for a vehicle that takes rates, without a remote control in the default cage.
-EMBEDDED = {
-    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 6.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
-    "MPC_ACC_UP_MAX": 8.0, "MPC_ACC_DOWN_MAX": 8.0, "MPC_JERK_AUTO": 30.0,
-}  # fmt: skip
 # How the embedded vehicle differs from its airframe: options of `spike-ctrl vehicle`.
 EMBEDDED_OPTIONS = [
     # name, type, default, description
@@ -240,7 +234,7 @@ def generate_launch_description():
             return []
         connection.require_port(values["connection"], "vehicle:=embedded")
         place = values["connection"].removeprefix("udpin:")
-        parameters = EMBEDDED | {"COM_OF_LOSS_T": parameter_rules.LOSS_TIME[airframe.load(values["airframe"]).action_layout]}
+        parameters = parameter_rules.simulated(airframe.load(values["airframe"]))
         words = [word for name, value in parameters.items() for word in ("--set", f"{name}={value}")]
         where = ["--connection", place, "--local", "127.0.0.1:0", "--station", "none", "--airframe", values["airframe"]]
         options = [word for n, *_ in EMBEDDED_OPTIONS if values[n] and n != "wind" for word in (f"--{n}", values[n])]

@@ -28,6 +28,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import attitude, bridge
 from spike_ctrl.flight.autopilot import Mode
 from spike_ctrl.flight.commanded_turn import TurnLimits
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.flight.request import Request
@@ -86,7 +87,9 @@ class StackOnPX4(VirtualStack):
             self._tick()
             if until is not None and until():
                 return self
-        assert until is None, f"not within {seconds} s; {self.rung.name}: {self.events[-6:]}, {self.unmet}"
+        assert until is None, (
+            f"not within {seconds} s; {self.rung.name}: {[sentence(event) for event in self.events[-6:]]}, {self.unmet}"
+        )
         return self
 
     def take_off(self):
@@ -138,8 +141,8 @@ class StackOnPX4(VirtualStack):
             self.log.append((self.now, samples[-1], self.truth, self.rung, self.mode))
         else:
             self._step()
-        for text in self.events[self.told_events :]:
-            print(f"{self.now:.2f} {text}", flush=True)
+        for event in self.events[self.told_events :]:
+            print(f"{self.now:.2f} {sentence(event)}", flush=True)
         self.told_events = len(self.events)
 
     def _state(self, sample):

@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
+from spike_ctrl.flight.faults import Fault, Finding, Rung
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.request import Request
 from spike_ctrl_flight.supervisor_outputs import SupervisorOutputs
 
 
@@ -21,10 +24,13 @@ class Log:
 def test_a_refusal_is_a_warning_to_an_operator_and_news_to_a_flight_that_waits_and_is_said_once(waits, severity):
     log, text = Log(), "refused to take off: estimator: not told yet"
     node = SimpleNamespace(get_logger=lambda: log, create_publisher=lambda *_: SimpleNamespace(publish=lambda _: None))
-    outputs = SupervisorOutputs(node, "rates")
+    outputs = SupervisorOutputs(node, FlightSettings())
     outputs.waits = waits
-    events = (Event(0.0, "warning", text), Event(0.0, "warning", "POLICY_SILENT"))
+    not_told = Obstacle(Bar.UNMET, detail="estimator: not told yet")
+    silent = Finding(Fault.POLICY_SILENT, "no answer")
+    refused = Event(0.0, EventKind.REFUSED, Request.TAKE_OFF, Rung.SILENT, obstacles=(not_told,))
+    events = (refused, Event(0.0, EventKind.FAULT, silent))
     quiet = {"command": None, "ask": None, "accept": None, "status": None, "rung": Rung.SILENT}
     for _ in range(2):
         outputs.publish(SimpleNamespace(**quiet, events=events), Ladder(), 0)
-    assert log.said == [(severity, text), ("warning", "POLICY_SILENT"), ("warning", "POLICY_SILENT")]
+    assert log.said == [(severity, text), ("warning", str(silent)), ("warning", str(silent))]

@@ -4,11 +4,14 @@ import copy
 import math
 
 import pytest
+from told_events import ToldEvents
 
 from spike_ctrl._files import resources
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.request import Request
@@ -30,7 +33,7 @@ MADE_UP = FlightSettings(
 )
 
 
-class _Flight:
+class _Flight(ToldEvents):
     """One control period per `fly` step: a state, 2 ms later the guide's answer, 4 ms later the policy's.
 
     sample, policy, guide: functions that change what arrives, or return None to drop it. autopilot_obeys: whether it takes
@@ -66,9 +69,6 @@ class _Flight:
     def commanders(self, since=0.0):
         return [command.commander for now, command in self.commands if now >= since]
 
-    def told(self, words):
-        return any(words in event.text for event in self.events)
-
     def count(self, fault):
         return self.state.counts.get(fault.name, 0)
 
@@ -103,7 +103,7 @@ class _Flight:
             self._period()
             if until is not None and until():
                 return self
-        assert until is None, f"not within {seconds} s; {self.rung.name}: {[event.text for event in self.events[-5:]]}"
+        assert until is None, f"not within {seconds} s; {self.rung.name}: {[sentence(event) for event in self.events[-5:]]}"
         return self
 
     def _period(self):
@@ -170,7 +170,7 @@ class _Flight:
 
     def stays(self, rung, seconds=0.5):
         self.fly(seconds)
-        assert self.rung is rung, [event.text for event in self.events]
+        assert self.rung is rung, [sentence(event) for event in self.events]
 
     def needs_the_operator(self):
         """It stays on GUIDE until the operator asks, and then returns to SNN through shadow mode."""
@@ -183,7 +183,7 @@ class _Flight:
     def take_off(self):
         self.fly(0.5)
         self.ask(Request.TAKE_OFF)
-        return self.fly(10, until=lambda: self.told("took off"))
+        return self.fly(10, until=lambda: self.told(EventKind.TOOK_OFF))
 
     def engage(self):
         """The policy flies in the air. Earlier outputs and events are cleared."""

@@ -7,12 +7,15 @@ link: `lost(packet)` says whether a packet to the autopilot is lost.
 import math
 
 import numpy as np
+from told_events import ToldEvents
 
 from spike_ctrl import airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.flight import attitude, bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Mode
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import settings_for
 from spike_ctrl.flight.request import Request
@@ -23,17 +26,13 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.sim import observation
 from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 
-READY = {
-    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
-    "SYS_FAILURE_EN": 1, **parameter_rules.BRAKES,
-}  # fmt: skip
+READY = parameter_rules.SIMULATED | {"COM_OF_LOSS_T": 0.2, "SYS_FAILURE_EN": 1}
 GUIDE, POLICY = Identity("guide", 0), Identity("model.safetensors", 0)
 OFFSET = 100.0  # s, of the companion's clock
 TICK = 0.004  # s
 
 
-class VirtualStack:
+class VirtualStack(ToldEvents):
     """One vehicle on the ground with its stack, passive. settings: keyword arguments of `settings_for`."""
 
     def __init__(self, parameters=None, vehicle=None, **settings):
@@ -65,9 +64,6 @@ class VirtualStack:
         status = self.companion.status()
         return status and status.mode
 
-    def told(self, words):
-        return any(words in text for text in self.events)
-
     def fly(self, seconds, until=None):
         """Fly for so long, or until the condition holds; fails where it does not come to hold."""
         end = self.vehicle.now + seconds
@@ -75,14 +71,16 @@ class VirtualStack:
             self._tick()
             if until is not None and until():
                 return self
-        assert until is None, f"not within {seconds} s; {self.rung.name}: {self.events[-6:]}, {self.unmet}"
+        assert until is None, (
+            f"not within {seconds} s; {self.rung.name}: {[sentence(event) for event in self.events[-6:]]}, {self.unmet}"
+        )
         return self
 
     def take_off(self):
         """In the air with the policy engaged."""
         self.fly(20, until=lambda: self.unmet == ())
         self.requests.append(Request.TAKE_OFF)
-        self.fly(20, until=lambda: self.told("took off"))
+        self.fly(20, until=lambda: self.told(EventKind.TOOK_OFF))
         self.requests.append(Request.ENGAGE)
         return self.fly(5, until=lambda: self.rung is Rung.SNN)
 
@@ -135,7 +133,7 @@ class VirtualStack:
             self.now, autopilot=self.companion.status(), requests=requests, target=target, unmet=self.unmet, **news
         )
         self.state, output = supervisor.step(self.state, inputs, self.settings)
-        self.events += [event.text for event in output.events]
+        self.events += output.events
         if output.set_point is not None:
             self.memory = self.memory._replace(target=output.set_point)
         if output.ask is not None:
@@ -146,7 +144,7 @@ class VirtualStack:
                 self.passed, command.tick, command.action, "rates", rests, self.now, self.settings
             )
             if found:
-                self.events.append(str(found[0]))
+                self.events.append(Event(self.now, EventKind.FAULT, found[0]))
                 return
             self._send(self.companion.link.rates(*link.thrust_and_rates(command.action, self.craft), self.now))
         if not self.modes or self.modes[-1][1] is not self.mode:

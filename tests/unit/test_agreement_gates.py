@@ -63,13 +63,14 @@ def sample(observation):
 def granted_ways(goals):
     """target of a flight: from the third second on each set-point moves to its goal (m) as it is granted."""
     settings = settings_for(SIH, 100.0, "absolute:-9,-9,-9,9,9,9")
-    cage, limits = settings.cage.laid((0.0, 0.0, -9.0)), (settings.envelope.trajectory_limits[1], settings.acceleration)
+    cage, speed = settings.cage.laid((0.0, 0.0, -9.0)), settings.envelope.trajectory_limits[1]
+    limits = settings.braking, speed, settings.set_point
     points = [ORIGIN] * len(goals)
 
     def move(step):
         if step >= 300:
             aims = (SetPoint(tuple(goal.tolist())) for goal in goals)
-            points[:] = [grant(p, aim, 0.01, cage, settings.braking, limits) for p, aim in zip(points, aims, strict=True)]
+            points[:] = [grant(p, aim, 0.01, cage, *limits) for p, aim in zip(points, aims, strict=True)]
         return points
 
     return move

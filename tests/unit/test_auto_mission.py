@@ -5,6 +5,8 @@ import pytest
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.auto_mission import NOT_HEARD, Mission, MissionPhase, MissionPlan, advance
 from spike_ctrl.flight.autopilot import Ask, Mode
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
@@ -17,7 +19,10 @@ def rehearse(flight, plan=PLAN, until=None, seconds=60):
     auto = getattr(flight, "auto", Mission())
     for _ in range(round(seconds / 0.01)):
         flight.fly()
-        airborne, refusals = flight.armed and not flight.landed, [e.text for e in flight.events if "refused" in e.text]
+        airborne, refusals = (
+            flight.armed and not flight.landed,
+            [sentence(e) for e in flight.events if e.kind is EventKind.REFUSED],
+        )
         refusal = refusals[-1] if refusals else ""
         missing = "" if flight.state.monitor.answers > 0 else "the policy does not answer"
         auto, requests, target = advance(auto, flight.state.ladder, airborne, missing, flight.now, plan, refusal)
@@ -63,7 +68,7 @@ def test_it_takes_off_only_once_the_policy_answers(Flight):
 
 def test_a_vehicle_that_compiles_is_waited_for_and_named_where_it_never_comes():
     def step(auto, missing, now):
-        return advance(auto, Ladder(Rung.SILENT, 0.0, ""), False, missing, now, PLAN)[0]
+        return advance(auto, Ladder(Rung.SILENT, 0.0), False, missing, now, PLAN)[0]
 
     auto = step(step(Mission(), NOT_HEARD, 0.0), NOT_HEARD, 299.0)
     assert auto.phase is MissionPhase.WAIT
@@ -99,10 +104,10 @@ def test_a_policy_that_fails_is_not_engaged_again_and_the_flight_ends_landed(Fli
     flight.policy = flight.nothing
     rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.LAND)
     flight.policy = lambda answer: answer
-    engagements = len([1 for event in flight.events if "engage" in event.text])
+    engagements = sum(event.cause is Request.ENGAGE for event in flight.events)
     auto = rehearse(flight)
     assert not flight.armed and not auto.succeeded and auto.failure.count("POLICY_SILENT") == 1
-    assert len([1 for event in flight.events if "engage" in event.text]) == engagements
+    assert sum(event.cause is Request.ENGAGE for event in flight.events) == engagements
 
 
 def test_a_policy_that_disagrees_in_shadow_is_not_flown(Flight):
@@ -118,7 +123,7 @@ def test_an_engagement_that_is_refused_for_now_is_asked_for_again(Flight):
     flight = Flight()
     rehearse(flight, until=lambda: flight.auto.phase is MissionPhase.TAKE_OFF and flight.position[2] > 0.5)
     flight.unmet = ("estimator: found 1 resets in ten seconds, wanted none",)
-    rehearse(flight, until=lambda: flight.told("refused to engage"))
+    rehearse(flight, until=lambda: flight.told(EventKind.REFUSED))
     rehearse(flight, until=lambda: flight.now > flight.auto.since + 8)
     assert flight.rung is Rung.GUIDE and flight.auto.phase is MissionPhase.ENGAGE
     flight.unmet = ()
@@ -160,7 +165,9 @@ def test_a_policy_that_fails_in_the_step_in_which_it_is_to_land_has_failed():
     assert auto.phase is MissionPhase.LAND and requests == ()
     auto, requests, _ = advance(auto, Ladder(Rung.GUIDE, latched=silent), True, True, 5.01, PLAN)
     assert requests == (Request.LAND,)
-    auto, _, _ = advance(auto, Ladder(reason="landed and disarmed", latched=silent), False, True, 9.0, PLAN)
+    auto, _, _ = advance(
+        auto, Ladder(because=Event(9.0, EventKind.LANDED_AND_DISARMED), latched=silent), False, True, 9.0, PLAN
+    )
     assert auto.phase is MissionPhase.DONE and not auto.succeeded
     assert auto.failure == f"land: SILENT, landed and disarmed: {silent}"
 

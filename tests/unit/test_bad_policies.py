@@ -16,6 +16,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
@@ -72,7 +73,7 @@ class Rehearsal:
         )
         self.mode = {Ask.OFFBOARD: Mode.OFFBOARD, Ask.HOLD: Mode.HOLD, Ask.LAND: Mode.LAND}.get(output.ask, self.mode)
         self.rungs.append(output.rung)
-        self.reasons += [event.text for event in output.events if "->" in event.text]
+        self.reasons += [sentence(event) for event in output.events if event.before is not None]
         self.point = output.set_point
         if output.command is not None:
             self.command = output.command.action

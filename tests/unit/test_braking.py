@@ -13,16 +13,17 @@ import pytest
 from braking_measurement import stopping_distances
 
 from spike_ctrl import airframe
-from spike_ctrl.certification.flight_core import PARAMETERS
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import ACCELERATION, TURN, at_rest, grant, too_fast
+from spike_ctrl.flight.granted_setpoint import SetPointLimits, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import px4_parameters
+from spike_ctrl.px4 import parameter_rules, px4_parameters
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
+LIMITS = SetPointLimits()
+PARAMETERS = parameter_rules.simulated(CRAFT)
 LOW, HIGH = (-3.0, -3.0, 0.0), (3.0, 3.0, 3.0)
 CAGE = Cage().laid((0.0, 0.0, 0.0))
 PLANTS = [(1.0, 1.0, 1.0), (1.2, 0.9, 1.2), (0.9, 1.2, 0.8)]
@@ -76,7 +77,7 @@ def test_at_the_wall_no_speed_towards_it_is_granted_and_any_away_from_it():
 def test_a_granted_set_point_reaches_the_wanted_one_and_braking_from_its_speed_ends_inside():
     point, wanted, times = SetPoint((-2.0, 0.0, 1.0)), SetPoint((2.5, 1.0, 2.0), yaw=0.4), 0
     while point != wanted:
-        after = grant(point, wanted, 0.01, CAGE, BRAKING, (4.0, ACCELERATION))
+        after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0, LIMITS)
         moving = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
         assert BRAKING.beyond(point.position, moving, *CAGE.stopping_box) <= 1e-6 and math.hypot(*moving) <= 4.0 + 1e-6
         point, times = after, times + 1
@@ -86,7 +87,7 @@ def test_a_granted_set_point_reaches_the_wanted_one_and_braking_from_its_speed_e
 def test_a_trajectory_is_caught_up_with_and_then_followed_exactly():
     path, point = Trajectory("circle", size=1.0, period=6.0), SetPoint((1.0, -1.0, 1.5))
     for n in range(1, 800):
-        point = grant(point, path.at(n * 0.01), 0.01, CAGE, BRAKING, (4.0, ACCELERATION), on_path=True)
+        point = grant(point, path.at(n * 0.01), 0.01, CAGE, BRAKING, 4.0, LIMITS, on_path=True)
     assert point == path.at(7.99)
 
 
@@ -96,35 +97,35 @@ def test_whatever_the_wanted_set_point_does_the_granted_one_moves_as_a_vehicle_c
         if n % 50 == 0:  # each half second another place and another velocity
             place, speed = dice.uniform(*CAGE.box), dice.uniform(-3, 3, 3)
             wanted = SetPoint(tuple(place.tolist()), tuple(speed.tolist()), float(dice.uniform(-3, 3)))
-        after = grant(point, wanted, 0.01, CAGE, BRAKING, (4.0, ACCELERATION))
+        after = grant(point, wanted, 0.01, CAGE, BRAKING, 4.0, LIMITS)
         moved = tuple((b - a) / 0.01 for a, b in zip(point.position, after.position, strict=True))
         assert moved == pytest.approx(after.velocity, abs=0.11) and math.hypot(*after.velocity) <= 4.0
-        assert abs(math.remainder(after.yaw - point.yaw, 2 * math.pi)) <= TURN * 0.01 + 1e-9
+        assert abs(math.remainder(after.yaw - point.yaw, 2 * math.pi)) <= LIMITS.turn * 0.01 + 1e-9
         assert math.dist(CAGE.clamp(after.position), after.position) < 0.01
         assert BRAKING.beyond(point.position, after.velocity, *CAGE.stopping_box) <= 1e-6
         # It gains speed no faster than it may; towards a wall it may have to lose some faster.
-        assert math.hypot(*after.velocity) - math.hypot(*point.velocity) <= ACCELERATION * 0.01 + 1e-9
+        assert math.hypot(*after.velocity) - math.hypot(*point.velocity) <= LIMITS.acceleration * 0.01 + 1e-9
         point = after
 
 
 def test_a_set_point_that_moves_comes_to_rest_no_nearer_than_it_can():
     point = SetPoint((0.0, 0.0, 1.5), (1.2, 0.0, 0.0))
-    rest = at_rest(point, ACCELERATION)
+    rest = at_rest(point, LIMITS.acceleration)
     while point.position != rest:
-        point = grant(point, SetPoint(rest), 0.01, CAGE, BRAKING, (4.0, ACCELERATION))
+        point = grant(point, SetPoint(rest), 0.01, CAGE, BRAKING, 4.0, LIMITS)
         assert point.position[0] <= rest[0] + 1e-9
     assert point.velocity == (0.0, 0.0, 0.0)
 
 
 def test_a_trajectory_that_the_autopilot_could_not_brake_is_refused_by_place_and_speed():
-    assert too_fast(Trajectory("circle"), CAGE, BRAKING) is None
-    assert too_fast(Trajectory("figure8", (0.0, 0.0, 1.0)), CAGE, BRAKING) is None
+    assert too_fast(Trajectory("circle"), CAGE, BRAKING, LIMITS) is None
+    assert too_fast(Trajectory("figure8", (0.0, 0.0, 1.0)), CAGE, BRAKING, LIMITS) is None
     # one of the flights with a false alarm: it passes the wall at 1.98 m/s
     near = Trajectory("square", (-0.41, -0.14, 2.15), size=1.02, period=4.0)
-    words = too_fast(near, CAGE, BRAKING)
+    words = too_fast(near, CAGE, BRAKING, LIMITS)
     assert words.startswith("at (") and "m/s, wanted at most" in words and "make it smaller, slower" in words
     # slow enough later, but too fast while it grows: 2.3 m within 2 s
-    assert "it flies at" in too_fast(Trajectory("circle", (0.0, 0.0, 1.5), size=2.3, period=60.0), CAGE, BRAKING)
+    assert "it flies at" in too_fast(Trajectory("circle", (0.0, 0.0, 1.5), size=2.3, period=60.0), CAGE, BRAKING, LIMITS)
 
 
 def test_a_vehicle_that_could_not_be_stopped_inside_is_named_before_it_leaves():

@@ -112,7 +112,7 @@ def test_all_commands_of_a_flight_pass_the_bridge(Flight):
 
 def test_of_two_supervisors_the_bridge_obeys_the_first():
     def obeyed(source, publishers, now, passed=PassedCommand(source=5, heard=10.0)):
-        return obeys_supervisor(passed, source, lambda: publishers, now)
+        return obeys_supervisor(passed, source, lambda: publishers, now, SETTINGS)
 
     assert obeyed(5, 2, 10.01)
     assert not obeyed(6, 2, 10.01) and not obeyed(6, 1, 10.9)

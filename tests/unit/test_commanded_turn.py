@@ -74,7 +74,7 @@ def test_it_is_silent_then_whoever_it_is_that_turns_the_vehicle(flight, turning)
     flight.fly(1.0)
     assert flight.rung is (Rung.SILENT if turning else Rung.SNN)
     if turning:  # a pilot, perhaps, of whom the next heartbeat will tell: nothing is asked of the autopilot
-        assert flight.told("COMMANDS_NOT_FLOWN (the vehicle does not turn as it is commanded): turned by 0.1")
+        assert flight.told(Fault.COMMANDS_NOT_FLOWN) and flight.said("turned by 0.1")
         assert flight.asks == [] and flight.commands[-1][0] < flight.now - 0.6
 
 

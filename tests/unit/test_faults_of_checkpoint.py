@@ -9,6 +9,7 @@ import pytest
 
 from spike_ctrl.flight.answer_checks import Identity
 from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.request import Request
 
@@ -18,14 +19,14 @@ SNN, GUIDE, HOLD, LAND, SILENT = Rung
 def test_rows_22_to_26_a_refused_checkpoint_is_reported_and_the_last_good_one_flies_on(flight):
     flight.reports = (Finding(Fault.CHECKPOINT_REFUSED, "new.safetensors: sha256: found 12, wanted 34"),)
     flight.stays(SNN)
-    assert flight.told("new.safetensors: sha256")
+    assert flight.said("new.safetensors: sha256")
 
 
 @pytest.mark.parametrize("change", [{"layout": "motors"}, {"identity": Identity("other.safetensors", 3)}])
 def test_row_24_a_layout_or_checkpoint_that_was_not_approved_does_not_command(flight, change):
     flight.policy = lambda a: a._replace(**change)
     flight.fly()
-    assert flight.rung is GUIDE and flight.commanders() == [CommandedBy.GUIDE] and flight.told("WRONG_IDENTITY")
+    assert flight.rung is GUIDE and flight.commanders() == [CommandedBy.GUIDE] and flight.told(Fault.WRONG_IDENTITY)
 
 
 def swap(flight):
@@ -64,7 +65,7 @@ def test_row_27_a_new_checkpoint_is_refused_while_the_guide_flies(flight):
     flight.ask(Request.GUIDE)
     accepted = swap(flight)
     flight.fly(3)
-    assert accepted == [] and flight.told("SWAP_REFUSED") and flight.told("GUIDE flies")
+    assert accepted == [] and flight.told(Fault.SWAP_REFUSED) and flight.said("GUIDE flies")
 
 
 def test_row_27_a_checkpoint_that_flies_worse_than_the_one_before_is_rolled_back_by_name(flight):
@@ -83,8 +84,8 @@ def test_row_27_a_checkpoint_that_flies_worse_than_the_one_before_is_rolled_back
     flight.sample = away
     limits = replace(flight.settings.consistency, position=5.0)
     flight.settings = replace(flight.settings, consistency=limits)
-    flight.fly(6, until=lambda: flight.told("new.safetensors (epoch 4) rolled back to hover.safetensors (epoch 3)"))
+    flight.fly(6, until=lambda: flight.told(EventKind.ROLLED_BACK))
     flight.fly(1)
     assert flight.rung is SNN and flight.state.ladder.approved == back
     flight.fly(3)  # the child, which still answers in shadow, does not come back
-    assert flight.state.ladder.approved == back and flight.told("m off, 0.00 m before")
+    assert flight.state.ladder.approved == back and flight.said("m off, 0.00 m before")

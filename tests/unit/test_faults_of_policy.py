@@ -12,6 +12,7 @@ import pytest
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.request import Request
 
@@ -26,7 +27,7 @@ def test_row_07_an_action_that_is_not_finite_never_leaves_and_the_guide_commands
     flight.policy = lambda a: a._replace(action=(0.0, value, 0.0, 0.0))
     flight.fly()
     assert [(c.tick, c.commander) for _, c in flight.commands] == [(tick, CommandedBy.GUIDE)]
-    assert flight.told(f"action[1] is {value}") and flight.state.monitor.answers == 0  # the shadow begins anew
+    assert flight.said(f"action[1] is {value}") and flight.state.monitor.answers == 0  # the shadow begins anew
     flight.policy = lambda a: a
     flight.needs_the_operator()
 
@@ -42,7 +43,7 @@ def test_row_10_an_action_that_sits_at_its_limits_leads_to_the_guide(flight):
     flight.policy = flight.guide = lambda a: a._replace(action=(1.0, -1.0, 0.1 * math.sin(a.tick), 0.0))
     begin = flight.now
     flight.fly(2, until=lambda: flight.rung is GUIDE)
-    assert flight.told("ACTION_SATURATED") and 0.5 < flight.now - begin < 0.7
+    assert flight.told(Fault.ACTION_SATURATED) and 0.5 < flight.now - begin < 0.7
 
 
 def test_row_10_no_command_in_the_air_leaves_the_mixer_without_thrust_for_torques(flight):
@@ -62,13 +63,13 @@ def test_row_11_a_command_changes_no_faster_than_the_slew_limit(flight):
 def test_row_11_actions_that_turn_back_every_tick_lead_to_the_guide(flight):
     flight.policy = lambda a: a._replace(action=(0.7 * (-1) ** a.tick, *a.action[1:]))
     flight.fly(2, until=lambda: flight.rung is GUIDE)
-    assert flight.told("OSCILLATION") and flight.told("actions turn back")
+    assert flight.told(Fault.OSCILLATION) and flight.said("actions turn back")
 
 
 def test_row_11_a_vehicle_that_shakes_leads_to_the_guide(flight):
     flight.sample = lambda s: s._replace(rates=(10.0 * (-1) ** (s.tick // 5), 0.0, 0.0))
     flight.fly(2, until=lambda: flight.rung is GUIDE)
-    assert flight.told("body rates are 8.")
+    assert flight.said("body rates are 8.")
 
 
 @pytest.mark.parametrize(
@@ -81,13 +82,13 @@ def test_row_11_a_vehicle_that_shakes_leads_to_the_guide(flight):
 )
 def test_row_12_outside_the_envelope_the_guide_recovers_and_the_autopilot_holds(flight, change, words):
     flight.sample = lambda s: s._replace(**change(s))
-    flight.fly(0.1, until=lambda: flight.told(words))
+    flight.fly(0.1, until=lambda: flight.said(words))
     assert flight.rung is GUIDE
     flight.fly(0.5)
     assert flight.rung is GUIDE  # not at rest yet
     flight.sample = lambda s: s
     flight.fly(1, until=lambda: flight.mode is Mode.HOLD)
-    assert flight.told("GUIDE -> HOLD: the guide recovered from ENVELOPE")
+    assert flight.told(EventKind.RECOVERED)
     flight.fly(3)
     assert flight.rung is HOLD
 
@@ -101,7 +102,7 @@ def test_row_12_in_a_wind_in_which_no_vehicle_hovers_level_the_guide_recovers(fl
     flight.fly(0.1, until=lambda: flight.rung is GUIDE)
     flight.sample = leaning
     flight.fly(1, until=lambda: flight.rung is HOLD)
-    assert flight.told("GUIDE -> HOLD: the guide recovered from ENVELOPE")
+    assert flight.told(EventKind.RECOVERED)
 
 
 def test_row_12_far_from_the_set_point_the_guide_holds_where_the_vehicle_is(flight):
@@ -111,13 +112,13 @@ def test_row_12_far_from_the_set_point_the_guide_holds_where_the_vehicle_is(flig
     flight.sample = lambda s: s._replace(position=(s.position[0] + next(drifting), *s.position[1:]))
     flight.fly(1, until=lambda: flight.rung is GUIDE)
     where = flight.state.sample.position
-    assert where[0] > 2 and flight.told("error is 4.0") and math.dist(flight.last.set_point.position, where) < 0.05
+    assert where[0] > 2 and flight.said("error is 4.0") and math.dist(flight.last.set_point.position, where) < 0.05
 
 
 def test_row_12_a_guide_that_does_not_recover_ends_in_hold(flight):
     flight.sample = lambda s: s._replace(velocity=(s.velocity[0], 6.0, 0.0))
     flight.fly(6, until=lambda: flight.rung is HOLD)
-    assert flight.told("NOT_RECOVERED")
+    assert flight.told(Fault.NOT_RECOVERED)
 
 
 @pytest.mark.parametrize(("fault", "guide"), [("NOT_RECOVERED", lambda a: a), ("GUIDE_SILENT", lambda a: None)])
@@ -127,7 +128,7 @@ def test_row_12_a_vehicle_on_the_ground_does_not_hold_but_lands_and_its_rotors_s
     flight.fly(1)
     flight.guide = guide
     flight.fly(6, until=lambda: flight.rung is LAND)
-    assert flight.told(f"GUIDE -> LAND: {fault}") and Ask.HOLD not in flight.asks
+    assert flight.told(Fault[fault], GUIDE, LAND) and Ask.HOLD not in flight.asks
 
 
 def test_row_12_a_vehicle_that_the_autopilot_holds_below_the_take_off_does_not_land(Flight):
@@ -146,11 +147,11 @@ def test_row_12_a_fall_is_stopped_while_there_is_room_above_the_ground(flight):
     fall = lambda: setattr(flight, "position", [*flight.position[:2], flight.position[2] - 0.015])  # noqa: E731
     flight._move, move = lambda: (fall(), flight.velocity.__setitem__(2, -1.5)), flight._move
     flight.fly(1, until=lambda: flight.rung is GUIDE)
-    assert flight.told("ENVELOPE") and flight.told("m and falls at 1.50 m/s, wanted at least 0.49 m")
+    assert flight.told(Fault.ENVELOPE) and flight.said("m and falls at 1.50 m/s, wanted at least 0.49 m")
     assert flight.position[2] == pytest.approx(0.49, abs=0.02)
     flight._move, flight.velocity = move, [0.0, 0.0, 0.0]
     flight.fly(5, until=lambda: flight.mode is Mode.HOLD)
-    assert flight.told("the guide recovered from ENVELOPE")
+    assert flight.told(EventKind.RECOVERED)
 
 
 def test_row_12_the_ground_is_where_the_vehicle_stood_and_moves_with_the_estimator(Flight):
@@ -168,7 +169,7 @@ def test_row_12_the_ground_is_where_the_vehicle_stood_and_moves_with_the_estimat
     assert flight.last.set_point.position[2] == pytest.approx(0.9, abs=1e-2)
     flight._move = lambda: (flight.position.__setitem__(2, flight.position[2] - 0.01), flight.velocity.__setitem__(2, -1.0))
     flight.fly(3, until=lambda: flight.rung is GUIDE)
-    assert flight.told("ENVELOPE") and flight.position[2] == pytest.approx(0.4 + 0.34, abs=0.02)
+    assert flight.told(Fault.ENVELOPE) and flight.position[2] == pytest.approx(0.4 + 0.34, abs=0.02)
     assert flight.last.set_point.position[2] == pytest.approx(0.4 + 0.8, abs=0.01)  # so high it recovers
 
 
@@ -177,7 +178,7 @@ def test_row_12_a_guide_that_leaves_the_envelope_itself_is_given_up(flight):
     flight.fly(0.5)
     flight.sample = lambda s: s._replace(rates=(13.0, *s.rates[1:]))
     flight.fly(0.02, until=lambda: flight.rung is HOLD)
-    assert flight.told("GUIDE -> HOLD: NOT_RECOVERED") and flight.told("the guide itself upset the vehicle: ENVELOPE")
+    assert flight.told(Fault.NOT_RECOVERED, GUIDE, HOLD) and flight.said("the guide itself upset the vehicle: ENVELOPE")
 
 
 def test_row_12_a_guide_that_has_just_taken_over_may_recover_from_what_comes_then(flight):
@@ -185,22 +186,22 @@ def test_row_12_a_guide_that_has_just_taken_over_may_recover_from_what_comes_the
     flight.fly(0.2)
     flight.sample = lambda s: s._replace(rates=(13.0, *s.rates[1:]))
     flight.fly(0.5)
-    assert flight.rung is GUIDE and flight.told("GUIDE recovers from ENVELOPE")
+    assert flight.rung is GUIDE and flight.told(EventKind.RECOVERS)
     flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
     flight.fly(0.02, until=lambda: flight.rung is HOLD)
-    assert flight.told("GUIDE -> HOLD: NOT_RECOVERED") and flight.told("under the guide the vehicle began to tumble")
+    assert flight.told(Fault.NOT_RECOVERED, GUIDE, HOLD) and flight.said("under the guide the vehicle began to tumble")
 
 
 def test_row_12_after_a_fault_of_the_policy_the_guide_may_recover_from_any_attitude(flight):
     flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
     flight.fly(0.5)
-    assert flight.rung is GUIDE and not flight.told("NOT_RECOVERED")
+    assert flight.rung is GUIDE and not flight.told(Fault.NOT_RECOVERED)
 
 
 def test_row_12_a_policy_that_always_answers_the_same_leads_to_the_guide(flight):
     flight.policy = lambda a: a._replace(action=(0.1, 0.2, 0.0, 0.0))
     flight.fly(1, until=lambda: flight.rung is GUIDE)
-    assert flight.told("26 equal actions")
+    assert flight.said("26 equal actions")
 
 
 def test_row_12_a_guide_under_which_a_steady_vehicle_begins_to_tumble_is_given_up_at_once(flight):
@@ -208,20 +209,20 @@ def test_row_12_a_guide_under_which_a_steady_vehicle_begins_to_tumble_is_given_u
     flight.fly(0.3, until=lambda: flight.rung is GUIDE)
     flight.sample = lambda s: s._replace(rates=(16.0, *s.rates[1:]))
     flight.fly(0.02, until=lambda: flight.rung is HOLD)
-    assert flight.told("under the guide the vehicle began to tumble")
+    assert flight.said("under the guide the vehicle began to tumble")
 
 
 def test_row_12_a_policy_with_all_actions_at_their_limits_is_replaced_within_a_tenth_of_a_second(flight):
     full = lambda a: a._replace(action=(1.0, -1.0, 1.0, 1.0))  # noqa: E731
     flight.policy = flight.guide = full  # a guide that agrees: on the way to a new set-point it need not
     flight.fly(0.1, until=lambda: flight.rung is GUIDE)
-    assert flight.told("ACTION_SATURATED") and flight.told("all four numbers in 9 answers in a row")
+    assert flight.told(Fault.ACTION_SATURATED) and flight.said("all four numbers in 9 answers in a row")
 
 
 def test_rows_12_and_17_where_policy_and_guide_contradict_each_other_the_autopilot_holds_within_five_ticks(flight):
     flight.policy = lambda a: a._replace(action=(a.action[0], -0.95, *a.action[2:]))
     flight.fly(0.08, until=lambda: flight.rung is HOLD)  # nobody knows which of the two is wrong
-    assert flight.told("DISAGREEMENT") and flight.told("over 4 answers")
+    assert flight.told(Fault.DISAGREEMENT) and flight.said("over 4 answers")
 
 
 def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
@@ -230,7 +231,7 @@ def test_row_12_a_policy_that_flies_the_other_way_is_never_engaged(Flight):
     flight.take_off()
     flight.ask(Request.ENGAGE)
     flight.fly(12, until=lambda: not flight.state.ladder.wanted)
-    assert flight.rung is GUIDE and flight.told("engagement dropped: DISAGREEMENT")
+    assert flight.rung is GUIDE and flight.told(EventKind.DROPPED)
     assert CommandedBy.POLICY not in flight.commanders()
 
 
@@ -256,7 +257,7 @@ def test_row_13_a_layer_that_spikes_too_seldom_or_too_often_leads_to_the_guide(f
     flight.fly(0.2)
     assert flight.rung is SNN
     flight.fly(0.1, until=lambda: flight.rung is GUIDE)
-    assert flight.told(f"layer {layer} spikes at {rates[layer]:.3f}")
+    assert flight.said(f"layer {layer} spikes at {rates[layer]:.3f}")
 
 
 @pytest.mark.parametrize("row", [14, 15, 16])
@@ -265,7 +266,7 @@ def test_rows_14_to_16_without_the_policys_answers_the_guide_commands_within_thr
     flight.policy = flight.nothing
     flight.fly(0.2)
     first = next(now for now, c in flight.commands if c.commander is CommandedBy.GUIDE)
-    assert flight.rung is GUIDE and flight.told("POLICY_SILENT") and row in Fault.POLICY_SILENT.rows
+    assert flight.rung is GUIDE and flight.told(Fault.POLICY_SILENT) and row in Fault.POLICY_SILENT.rows
     assert first - last <= 3 * PERIOD + 0.002
 
 
@@ -330,14 +331,14 @@ def state_after(flight, answer):
 def test_row_15_an_answer_to_a_state_that_does_not_exist_is_refused_with_the_next_one(flight):
     flight.policy = lambda answer: answer._replace(tick=answer.tick + 1000)
     flight.fly(0.05)
-    assert flight.count(Fault.ANSWER_STALE) == 4 and flight.told("answers tick 1")
+    assert flight.count(Fault.ANSWER_STALE) == 4 and flight.said("answers tick 1")
     assert flight.rung is GUIDE
 
 
 def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_holds(flight):
     flight.guide, flight.autopilot_obeys = flight.nothing, False
     flight.fly(0.1)
-    assert flight.rung is HOLD and flight.told("GUIDE_SILENT (the guide does not answer and could not take over)")
+    assert flight.rung is HOLD and flight.told(Fault.GUIDE_SILENT)
     assert flight.commanders(flight.now - 0.04)[-3:] == [CommandedBy.POLICY] * 3  # the heartbeat lasts
     flight.autopilot_obeys = True
     flight.fly(0.6, until=lambda: flight.mode is Mode.HOLD)
@@ -349,7 +350,7 @@ def test_row_17_without_the_guide_the_policy_flies_on_only_until_the_autopilot_h
 def test_row_17_a_guide_that_answers_nan_counts_as_silent(flight):
     flight.guide = lambda a: a._replace(action=(NAN, 0.0, 0.0, 0.0))
     flight.fly()
-    assert flight.rung is HOLD and flight.told("GUIDE_SILENT") and flight.told("action[0] is nan")
+    assert flight.rung is HOLD and flight.told(Fault.GUIDE_SILENT) and flight.said("action[0] is nan")
 
 
 @pytest.mark.parametrize("rung", [SNN, GUIDE])
@@ -367,7 +368,7 @@ def test_row_17_a_guide_whose_answers_let_the_vehicle_fall_counts_as_silent(flig
     flight.guide = lambda a: a._replace(action=action)
     flight.policy = lambda a: a._replace(action=(action[0], *a.action[1:]))  # the two do not contradict each other
     flight.fly(seconds, until=lambda: flight.rung is HOLD)
-    assert flight.told("GUIDE_SILENT") and flight.told(words)
+    assert flight.told(Fault.GUIDE_SILENT) and flight.said(words)
 
 
 def test_row_17_without_guide_nothing_is_engaged(Flight):
@@ -375,20 +376,20 @@ def test_row_17_without_guide_nothing_is_engaged(Flight):
     flight.guide = flight.nothing
     flight.fly(0.5)
     flight.ask(Request.TAKE_OFF)
-    assert flight.rung is SILENT and flight.told("refused to take off: GUIDE_SILENT")
+    assert flight.rung is SILENT and flight.refused(Request.TAKE_OFF, Fault.GUIDE_SILENT)
 
 
 @pytest.mark.parametrize("fault", [Fault.LEARNER_LOST, Fault.RECORDER_LOST, Fault.SAVE_FAILED, Fault.MEMORY_GROWS])
 def test_rows_18_21_28_29_31_faults_beside_the_control_path_are_reported_and_change_nothing(flight, fault):
     flight.reports = (Finding(fault, "said a node"),)
     flight.stays(SNN)
-    assert flight.told(f"{fault.name} (") and len(flight.commands) == 50
+    assert flight.told(fault) and len(flight.commands) == 50
 
 
 def test_row_20_a_lost_link_ends_in_silence_and_a_link_that_returns_engages_nothing(flight):
     flight.heard, flight.sample = False, flight.nothing
     flight.fly(0.7)
-    assert flight.rung is SILENT and flight.told("LINK_LOST (the autopilot is not heard): link: heard 0.5")
+    assert flight.rung is SILENT and flight.told(Fault.LINK_LOST) and flight.said("link: heard 0.5")
     flight.heard, flight.sample = True, lambda s: s
     flight.forget()
     flight.fly(5)

@@ -18,6 +18,7 @@ from spike_ctrl.flight.answer_checks import (
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy, CommandSources, SentCommand, choose_command
 from spike_ctrl.flight.deadlines import check_deadlines
+from spike_ctrl.flight.event import Bar, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import for_adaptation, settings_for
 from spike_ctrl.flight.ladder_state import Ladder
@@ -46,7 +47,7 @@ def test_a_fault_while_the_engagement_is_pending_ends_it_for_good(pending):
     pending.fly()
     pending.reports = ()
     pending.stays(GUIDE, 3)
-    assert pending.told("GUIDE: engagement dropped: SECOND_PUBLISHER")
+    assert pending.told(EventKind.DROPPED)
 
 
 def test_while_the_battery_is_low_a_pending_engagement_does_not_happen(pending):
@@ -64,7 +65,7 @@ def test_a_policy_that_differs_steadily_as_in_wind_is_engaged_only_where_it_will
     flight.fly(0.5)
     flight.ask(Request.ENGAGE)
     flight.fly(3)
-    assert flight.rung is (SNN if adapts else GUIDE) and flight.told("is not steady") is adapts
+    assert flight.rung is (SNN if adapts else GUIDE) and flight.said("is not steady") is adapts
 
 
 def test_another_checkpoint_in_shadow_begins_its_warm_up_anew(flight):
@@ -88,7 +89,7 @@ def test_the_stack_yields_to_a_pilot_who_goes_back_to_the_mode_before(Flight):
     assert flight.state.ladder.came_from is Mode.HOLD
     flight.mode = Mode.HOLD
     flight.fly()
-    assert flight.rung is SILENT and flight.told("TAKEN_OVER")
+    assert flight.rung is SILENT and flight.told(Fault.TAKEN_OVER)
 
 
 def hold_and_land_at_once(flight):
@@ -105,13 +106,13 @@ def test_the_mode_of_a_request_of_ones_own_is_no_pilot(flight):
     hold_and_land_at_once(flight)
     flight.mode = Mode.HOLD  # it takes the first one first
     flight.fly(0.05)
-    assert flight.rung is LAND and not flight.told("TAKEN_OVER")
+    assert flight.rung is LAND and not flight.told(Fault.TAKEN_OVER)
     flight.mode = Mode.LAND
     flight.fly(0.05)
     assert flight.rung is LAND and flight.state.ladder.confirmed
     flight.mode = Mode.HOLD  # and now it is a pilot
     flight.fly(0.05)
-    assert flight.rung is SILENT and flight.told("TAKEN_OVER")
+    assert flight.rung is SILENT and flight.told(Fault.TAKEN_OVER)
 
 
 def test_a_landing_that_got_lost_is_asked_for_until_it_is_confirmed(flight):
@@ -122,7 +123,7 @@ def test_a_landing_that_got_lost_is_asked_for_until_it_is_confirmed(flight):
     flight.autopilot_obeys = True
     flight.fly(1.0, until=lambda: flight.mode is Mode.LAND)
     flight.fly(5.0, until=lambda: flight.rung is SILENT)
-    assert flight.told("landed")
+    assert flight.told(EventKind.LANDED_AND_DISARMED)
 
 
 def test_a_landing_from_hold_is_asked_for_until_it_is_confirmed(flight):
@@ -139,7 +140,7 @@ def test_a_pilot_who_takes_over_while_a_request_is_under_way_is_left_alone(fligh
     hold_and_land_at_once(flight)
     flight.mode = Mode.OTHER
     flight.fly(0.05)
-    assert flight.rung is SILENT and flight.told("TAKEN_OVER")
+    assert flight.rung is SILENT and flight.told(Fault.TAKEN_OVER)
 
 
 def test_an_engagement_is_refused_while_the_guide_recovers_and_it_takes_its_time(flight):
@@ -149,7 +150,7 @@ def test_an_engagement_is_refused_while_the_guide_recovers_and_it_takes_its_time
     rest = flight.now
     flight.fly(0.1)
     flight.ask(Request.ENGAGE)
-    assert flight.rung is GUIDE and flight.told("refused to engage: the guide recovers from ENVELOPE")
+    assert flight.rung is GUIDE and flight.refused(Request.ENGAGE, Bar.RECOVERING)
     flight.fly(2, until=lambda: flight.rung is HOLD)
     assert flight.now - rest >= flight.settings.ladder.settle_time
 
@@ -160,7 +161,7 @@ def test_a_fault_that_asks_for_hold_on_the_ground_lands(Flight):
     flight.fly(5, until=lambda: flight.armed)
     flight.guide = flight.nothing
     flight.fly(0.1)
-    assert flight.told("GUIDE -> LAND: GUIDE_SILENT") and Ask.HOLD not in flight.asks
+    assert flight.told(Fault.GUIDE_SILENT, GUIDE, LAND) and Ask.HOLD not in flight.asks
 
 
 @pytest.mark.parametrize("request_", [Request.LAND, Request.SHUT_DOWN])
@@ -181,7 +182,7 @@ def test_a_high_take_off_gets_more_time(Flight):
     flight = Flight(settings)
     flight.fly(0.5)
     flight.ask(Request.TAKE_OFF)
-    flight.fly(40, until=lambda: flight.told("took off to 11.9"))
+    flight.fly(40, until=lambda: flight.said("took off to 11.9"))
 
 
 def test_a_landing_that_was_asked_for_while_a_pilot_flies_sends_no_command(Flight):

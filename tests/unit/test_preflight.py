@@ -14,6 +14,7 @@ from spike_ctrl.policy.checkpoint import Contract
 from spike_ctrl.px4 import parameter_rules, preflight, px4_parameters
 from spike_ctrl.px4.parameter_rules import Wanted
 from spike_ctrl.px4.preflight import Clock, EstimatorHealth
+from spike_ctrl.simulated_px4 import simulated_parameters
 
 SETTINGS, WANTED, CRAFT = FlightSettings(), Wanted(), airframe.load("sih_quadx")
 GOOD = {
@@ -273,6 +274,16 @@ def test_a_fence_that_px4_moves_with_its_home_into_the_cage_is_warned_of():
     )
     assert audit(GOOD | {"GF_MAX_VER_DIST": 5.5}) == []
     assert parameter_rules.to_set(DEFAULT, SETTINGS, CRAFT, WANTED)["GF_MAX_VER_DIST"] == 6
+
+
+@pytest.mark.parametrize("name", ["sih_quadx", "crazyflie"])
+def test_a_simulated_vehicle_is_set_up_as_the_preflight_wants_it(name):
+    """Both `vehicle:=embedded` and certified flights; the fence allows for PX4's wandering home."""
+    craft = airframe.load(name)
+    settings, wanted = settings_for(craft, 100.0), Wanted(remote_control=False)
+    found = simulated_parameters.DEFAULTS | parameter_rules.simulated(craft)
+    unmet = names(parameter_rules.audit_parameters(found, settings, craft, wanted))
+    assert unmet - set(px4_parameters.thrust_model(craft)) == set()  # of motor commands its own thrust model is not read
 
 
 def test_the_vehicle_must_be_able_to_climb_inside_the_cage():

@@ -20,9 +20,9 @@ from spike_ctrl.certification.flight_outcome import outcome
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.faults import Fault, Rung
-from spike_ctrl.flight.granted_setpoint import ACCELERATION
+from spike_ctrl.flight.granted_setpoint import SetPointLimits
 from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_with_guide
-from spike_ctrl.flight.policy_monitor import FALL_ANSWERS, Monitor, check_guide, observe_answer
+from spike_ctrl.flight.policy_monitor import Monitor, check_guide, observe_answer
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.policy import checkpoint
 
@@ -54,9 +54,9 @@ def test_a_guide_that_swings_the_vehicle_over_is_not_declared_dead(who):
     for tilt, dead in ((75, False), (5, True)):
         half = math.radians(tilt) / 2
         swung, monitor = STATE._replace(quaternion=(math.sin(half), 0.0, 0.0, math.cos(half))), Monitor()
-        for _ in range(FALL_ANSWERS + 3):
+        for _ in range(settings.behaviour.fall_answers + 3):
             monitor, behaviour = observe_answer(monitor, answer, swung, settings)
-        assert bool(check_guide(monitor, behaviour, swung)) is dead
+        assert bool(check_guide(monitor, behaviour, swung, settings.behaviour)) is dead
 
 
 def test_a_policy_frozen_with_a_dither_is_found_as_fast_as_one_that_is_frozen_to_the_bit(who):
@@ -110,7 +110,7 @@ def test_a_frozen_guide_is_found_by_its_motion_also_with_a_dither_and_a_hover_is
             action = tuple(float(a) for a in dice.normal(0.1, 1e-3, 4))
             state = STATE._replace(velocity=(0.01 * n * speed, 0.0, 0.0))
             monitor, behaviour = observe_answer(monitor, Answer(n, 0.0, action, "rates", GUIDE), state, limits)
-            found += check_guide(monitor, behaviour, state)
+            found += check_guide(monitor, behaviour, state, limits.behaviour)
         assert bool(found) is dead
 
 
@@ -138,7 +138,7 @@ def test_a_stream_that_keeps_jumping_moves_the_set_point_as_a_vehicle_can(who):
         core.clock.at(1.0 + 0.05 * n, lambda: points.append(core.state.granted))
     core.fly()
     jumps = [math.dist(a.velocity, b.velocity) for a, b in itertools.pairwise(points)]
-    assert max(jumps) < 0.05 * ACCELERATION + 0.05 and max(math.hypot(*p.velocity) for p in points) > 0.3
+    assert max(jumps) < 0.05 * SetPointLimits().acceleration + 0.05 and max(math.hypot(*p.velocity) for p in points) > 0.3
     assert core.state.ladder.rung is Rung.SNN
 
 

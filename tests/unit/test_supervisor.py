@@ -11,7 +11,8 @@ from spike_ctrl import airframe
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.autopilot import Ask, Mode
 from spike_ctrl.flight.command_choice import CommandedBy
-from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.event import Bar, EventKind
+from spike_ctrl.flight.faults import Fault, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, settings_for
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.request import Request
@@ -22,7 +23,7 @@ SNN, GUIDE, HOLD, LAND, SILENT = Rung
 def test_a_take_off_streams_idle_asks_for_offboard_then_arms_spools_up_and_climbs(Flight):
     flight = Flight().fly(0.5)
     flight.ask(Request.TAKE_OFF)
-    flight.fly(10, until=lambda: flight.told("took off"))
+    flight.fly(10, until=lambda: flight.told(EventKind.TOOK_OFF))
     assert flight.asks == [Ask.OFFBOARD, Ask.ARM]
     offboard = next(now for now, output in flight.outputs if output.ask is Ask.OFFBOARD)
     streamed = [c for now, c in flight.commands if now < offboard]
@@ -41,7 +42,7 @@ def test_the_policy_flies_after_it_agreed_in_shadow_and_the_operator_asked(Fligh
     assert flight.rung is GUIDE  # it agrees by now, and nobody asked
     flight.ask(Request.ENGAGE)
     flight.fly(0.05)
-    assert flight.rung is SNN and flight.told("differs from the guide by 0.050")
+    assert flight.rung is SNN and flight.said("differs from the guide by 0.050")
     assert flight.commanders(flight.now - 0.035) == [CommandedBy.POLICY] * 3
 
 
@@ -83,7 +84,7 @@ def test_hand_back_is_the_autopilots_hold_and_the_policy_can_be_engaged_again_fr
 def test_a_landing_is_the_autopilots_and_ends_disarmed_and_passive(flight):
     flight.ask(Request.LAND)
     flight.fly(5, until=lambda: flight.rung is SILENT)
-    assert not flight.armed and flight.told("landed and disarmed")
+    assert not flight.armed and flight.told(EventKind.LANDED_AND_DISARMED)
     flight.fly(1)
     assert flight.commands == []
 
@@ -107,36 +108,36 @@ def test_after_a_fault_the_trajectory_ends_and_set_points_are_refused_until_the_
     flight.give(target=SetPoint((1.0, 1.0, 1.0)))
     flight.stream = SetPoint((1.0, 1.0, 1.0))
     flight.fly(0.2)
-    assert flight.last.set_point == held and flight.told("set-point refused: GUIDE, POLICY_SILENT")
+    assert flight.last.set_point == held and flight.told(EventKind.TARGET_REFUSED)
 
 
 @pytest.mark.parametrize(
-    ("request_", "words"),
+    ("request_", "bar"),
     [
-        (Request.ENGAGE, "the vehicle is not in the air: take off first"),
-        (Request.GUIDE, "the vehicle is not in the air: take off first"),
-        (Request.DISENGAGE, "nothing is engaged: passive: never engaged"),
-        (Request.LAND, "the vehicle is not in the air"),
+        (Request.ENGAGE, Bar.TAKE_OFF_FIRST),
+        (Request.GUIDE, Bar.TAKE_OFF_FIRST),
+        (Request.DISENGAGE, Bar.NOT_ENGAGED),
+        (Request.LAND, Bar.NOT_IN_THE_AIR),
     ],
 )
-def test_on_the_ground_only_a_take_off_is_possible(Flight, request_, words):
+def test_on_the_ground_only_a_take_off_is_possible(Flight, request_, bar):
     flight = Flight().fly(0.5)
     flight.ask(request_)
     flight.fly(1)
-    assert flight.rung is SILENT and flight.commands == [] and flight.told(f"refused to {request_.value}: {words}")
+    assert flight.rung is SILENT and flight.commands == [] and flight.refused(request_, bar)
 
 
 @pytest.mark.parametrize("request_", [Request.TAKE_OFF, Request.ENGAGE])
 def test_a_request_for_what_flies_already_is_refused_with_that_reason(flight, request_):
     flight.ask(request_)
-    assert flight.rung is SNN and flight.told("SNN flies already")
+    assert flight.rung is SNN and flight.refused(request_, Bar.FLIES_ALREADY)
 
 
 @pytest.mark.parametrize("request_", Request)
 def test_a_request_while_the_autopilot_is_not_known_is_refused_or_leads_down(flight, request_):
     output = flight.give(autopilot=None, requests=(request_,))
     assert output.rung is SILENT and output.command is None
-    assert request_ is not Request.GUIDE or flight.told("refused to guide: the autopilot has not been heard")
+    assert request_ is not Request.GUIDE or flight.refused(request_, Bar.NOT_HEARD)
 
 
 def test_an_autopilot_that_does_not_arm_is_given_up(Flight):
@@ -145,7 +146,7 @@ def test_an_autopilot_that_does_not_arm_is_given_up(Flight):
     flight.fly(1, until=lambda: flight.mode is Mode.OFFBOARD)
     flight.autopilot_obeys = False
     flight.fly(12, until=lambda: flight.rung is SILENT)
-    assert flight.told("did not arm") and flight.asks.count(Ask.ARM) > 10 and flight.commands[-1][1].action[0] == -1.0
+    assert flight.told(EventKind.NOT_ARMED) and flight.asks.count(Ask.ARM) > 10 and flight.commands[-1][1].action[0] == -1.0
 
 
 def test_an_autopilot_that_refuses_offboard_is_given_up(Flight):
@@ -153,14 +154,14 @@ def test_an_autopilot_that_refuses_offboard_is_given_up(Flight):
     flight.ask(Request.TAKE_OFF)
     flight.autopilot_obeys = False
     flight.fly(4, until=lambda: flight.rung is SILENT)
-    assert flight.told("MODE_NOT_TAKEN") and flight.mode is Mode.HOLD and Ask.ARM not in flight.asks
+    assert flight.told(Fault.MODE_NOT_TAKEN) and flight.mode is Mode.HOLD and Ask.ARM not in flight.asks
 
 
 def test_a_vehicle_that_does_not_climb_is_landed(Flight):
     flight = Flight().fly(0.5)
     flight._move = lambda: None
     flight.ask(Request.TAKE_OFF)
-    flight.fly(20, until=lambda: flight.told("TAKE_OFF_FAILED"))
+    flight.fly(20, until=lambda: flight.told(Fault.TAKE_OFF_FAILED))
     assert flight.rung is LAND
 
 
@@ -170,7 +171,7 @@ def test_a_fault_before_arming_drops_the_take_off(Flight):
     flight.fly(0.2)
     flight.guide = flight.nothing
     flight.fly(1)
-    assert flight.rung is SILENT and flight.told("engagement dropped: GUIDE_SILENT") and flight.asks == []
+    assert flight.rung is SILENT and flight.told(EventKind.DROPPED) and flight.asks == []
 
 
 def test_a_pilot_who_changes_the_mode_while_offboard_is_asked_for_is_not_overruled(Flight):
@@ -218,7 +219,7 @@ def test_the_cage_lies_around_where_the_vehicle_stood(Flight):
     flight = Flight()
     flight.position = [4.0, -9.0, -0.53]
     flight.engage()
-    assert not flight.told("CAGE_LEFT") and flight.state.cage(flight.settings).centre[:2] == pytest.approx(
+    assert not flight.told(Fault.CAGE_LEFT) and flight.state.cage(flight.settings).centre[:2] == pytest.approx(
         (4.0, -9.0), abs=1e-3
     )
     flight.give(target=SetPoint((4.0, -6.1, 1.0)))  # .1 m inside the wall
@@ -232,7 +233,7 @@ def test_a_cage_may_be_absolute(Flight):
     flight.position = [4.0, 0.0, 0.0]
     flight.fly(0.5)
     flight.ask(Request.TAKE_OFF)
-    assert flight.told("refused to take off: CAGE_LEFT")
+    assert flight.refused(Request.TAKE_OFF, Fault.CAGE_LEFT)
 
 
 def test_the_text_of_a_cage_says_whether_it_is_absolute():

@@ -107,9 +107,9 @@ def stories(from_the_air=True):
 
 @PROPERTY
 @given(stories())
-def test_only_the_operator_leads_up_and_only_step_by_step(Flight, _engaged, told):
+def test_only_the_operator_leads_up_and_only_step_by_step(Flight, engaged, told):
     in_the_air, story = told
-    flight = tell(copy.deepcopy(_engaged) if in_the_air else Flight(), story)
+    flight = tell(copy.deepcopy(engaged) if in_the_air else Flight(), story)
     rung, engage, up = (SNN if in_the_air else SILENT), False, False
     for _, inputs, output, _ in flight.log:
         asked = inputs.get("requests", ())
@@ -128,9 +128,9 @@ def test_only_the_operator_leads_up_and_only_step_by_step(Flight, _engaged, told
 
 @PROPERTY
 @given(stories())
-def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight, _engaged, told):
+def test_nothing_but_a_validated_fresh_command_ever_leaves_and_only_once(Flight, engaged, told):
     in_the_air, story = told
-    flight = tell(copy.deepcopy(_engaged) if in_the_air else Flight(), story)
+    flight = tell(copy.deepcopy(engaged) if in_the_air else Flight(), story)
     given_, last, rests = {}, -1, 0
     s = flight.settings
     for now, inputs, output, state in flight.log:
@@ -167,9 +167,9 @@ def test_a_passive_stack_never_commands_nor_asks_for_anything(Flight, story):
 
 @PROPERTY
 @given(stories())
-def test_it_arms_only_where_the_operator_asked_to_take_off(Flight, _engaged, told):
+def test_it_arms_only_where_the_operator_asked_to_take_off(Flight, engaged, told):
     in_the_air, story = told
-    flight = tell(copy.deepcopy(_engaged) if in_the_air else Flight(), story)
+    flight = tell(copy.deepcopy(engaged) if in_the_air else Flight(), story)
     asked = False
     for _, inputs, output, _ in flight.log:
         asked = asked or Request.TAKE_OFF in inputs.get("requests", ())
@@ -182,8 +182,8 @@ TRIPLE = st.tuples(ANY, ANY, ANY)
 
 @PROPERTY
 @given(st.lists(st.tuples(TRIPLE, st.tuples(ANY, ANY, ANY, ANY), ANY, st.integers(-5, 5), TRIPLE), max_size=30))
-def test_no_number_makes_it_raise_and_no_bad_number_leaves_it(_engaged, numbers):
-    flight = copy.deepcopy(_engaged)
+def test_no_number_makes_it_raise_and_no_bad_number_leaves_it(engaged, numbers):
+    flight = copy.deepcopy(engaged)
     for triple, four, one, offset, ages in numbers:
         flight.now += 0.003
         tick = flight.tick + offset
@@ -203,5 +203,5 @@ def test_no_number_makes_it_raise_and_no_bad_number_leaves_it(_engaged, numbers)
 def test_the_first_step_of_all_needs_nothing():
     state, output = step(SupervisorState(), SupervisorInputs(5.0), FlightSettings())
     assert output.rung is SILENT and output.command is None and output.ask is None
-    assert [event.text.split()[0] for event in output.events] == ["STATE_LOST", "LINK_LOST"]
+    assert [event.finding.fault for event in output.events] == [Fault.STATE_LOST, Fault.LINK_LOST]
     assert state.stepped == 5.0

@@ -15,15 +15,17 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import campaign, flight_outcome
-from spike_ctrl.certification.flight_core import PARAMETERS
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.moving_scenario import Aim
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.wind_estimate import CALM, DRIFT, Wind, follow
+from spike_ctrl.flight.wind_estimate import CALM, Wind, WindLimits, follow
+from spike_ctrl.px4 import parameter_rules
 
 CRAFT = airframe.load("sih_quadx")
+DRIFT, LIMITS = Cage().wind_drift, WindLimits()
+PARAMETERS = parameter_rules.simulated(CRAFT)
 PLANTS = [(1.0, 1.0, 1.0), (1.2, 0.9, 1.2), (0.9, 1.2, 0.8)]
 
 
@@ -39,7 +41,7 @@ def flown(wind, pushes, noise=0.0, seconds=4.0):
         seen = velocity + noise * dice.standard_normal(2)
         now = 0.01 * n
         sample = Sample(n, now, now, (0.0, 0.0, 1.0), (x, y, z, w), (float(seen[0]), float(seen[1]), 0.0), (0.0, 0.0, 0.0))
-        found, last = follow(found, last, sample), sample
+        found, last = follow(found, last, sample, LIMITS), sample
         velocity = velocity + 0.01 * (push + wind)
     return found
 
@@ -60,9 +62,9 @@ def test_it_is_found_soon_and_noise_averages_out():
 def test_on_its_side_and_across_a_reset_a_vehicle_tells_nothing():
     before = Sample(0, 0.0, 0.0, (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     after = before._replace(stamp=0.01, velocity=(1.0, 0.0, 0.0))
-    assert follow(CALM, before, after).east > 0
-    assert follow(CALM, before, after._replace(quaternion=(math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)))) == CALM
-    assert follow(CALM, before, after._replace(reset_counter=1)) == CALM
+    assert follow(CALM, before, after, LIMITS).east > 0
+    assert follow(CALM, before, after._replace(quaternion=(math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5))), LIMITS) == CALM
+    assert follow(CALM, before, after._replace(reset_counter=1), LIMITS) == CALM
 
 
 def test_only_the_lee_is_left_out_and_a_small_cage_stays_one():

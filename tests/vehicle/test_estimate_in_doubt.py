@@ -8,7 +8,7 @@ from virtual_stack import VirtualStack
 
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.autopilot import Mode
-from spike_ctrl.flight.faults import Rung
+from spike_ctrl.flight.faults import Fault, Rung
 
 GPS, OFF = mavlink.FAILURE_UNIT_SENSOR_GPS, mavlink.FAILURE_TYPE_OFF
 
@@ -55,7 +55,7 @@ def test_satellites_lost_in_the_air_lead_to_a_landing_by_the_autopilot_within_a_
     limit = stack.settings.estimate.horizontal
     left = stack.fly(3, until=lambda: told_deviation(stack) > limit).now
     stack.fly(1.0, until=lambda: stack.mode is Mode.LAND)
-    assert stack.rung is Rung.LAND and stack.told("SNN -> LAND: ESTIMATE_DOUBTFUL") and stack.now - left < 1.0
+    assert stack.rung is Rung.LAND and stack.told(Fault.ESTIMATE_DOUBTFUL, Rung.SNN, Rung.LAND) and stack.now - left < 1.0
     stack.fly(40, until=lambda: stack.rung is Rung.SILENT)
     assert stack.vehicle.plant.hardest_touchdown < 1.0 and not stack.vehicle.commander.armed
 

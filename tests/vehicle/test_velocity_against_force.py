@@ -15,12 +15,11 @@ from spike_ctrl import airframe
 from spike_ctrl._files import resources
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.certification import campaign, flight_outcome
-from spike_ctrl.certification.flight_core import PARAMETERS
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.flight.flight_settings import FlightSettingsError, settings_for
 from spike_ctrl.flight.force_consistency import ForceCheck, ForceLimits
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.px4 import dialect
+from spike_ctrl.px4 import dialect, parameter_rules
 from spike_ctrl.px4.companion import Companion
 from spike_ctrl.px4.dialect import messages
 from spike_ctrl.px4.link import Link
@@ -32,7 +31,7 @@ from spike_ctrl.simulated_px4.vehicle import ONBOARD, Vehicle
 LEVEL, AT_REST = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, GRAVITY)
 ON_ITS_SIDE = (math.sin(math.pi / 4), 0.0, 0.0, math.cos(math.pi / 4))  # rolled by 90 degrees, its up points to the south
 
-LIMITS = ForceLimits()
+LIMITS, CRAFT = ForceLimits(), airframe.load("sih_quadx")
 
 
 def states(*velocities, quaternion=LEVEL, force=AT_REST, reset=0, limits=LIMITS):
@@ -91,7 +90,7 @@ def test_both_messages_of_the_accelerometer_are_read():
 
 @pytest.mark.parametrize("limit", [0.8, 8.0])
 def test_over_the_link_a_sound_estimate_agrees_and_one_that_jumps_in_velocity_beyond_the_limit_is_in_doubt(limit):
-    vehicle = Vehicle(airframe.load("sih_quadx"), 3, PARAMETERS, noise=2.0)
+    vehicle = Vehicle(CRAFT, 3, parameter_rules.simulated(CRAFT), noise=2.0)
     companion, told = Companion(Link(), 100.0, force=ForceLimits(limit)), []
     vehicle.begin_in_the_air((0.0, 0.0, 20.0))
     hover = vehicle.plant.airframe.hover

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import recognised
 from spike_ctrl.recordings.flight_log import FlightLog, NamedAt, ToldEstimates
 from spike_ctrl.report import thinned
 from spike_ctrl.report.colours import COLOURS
@@ -27,7 +28,7 @@ ROWS = (
 )
 LEGEND = ("force_x", "force_y", "force_z", "trim_x", "trim_y", "trim_z")  # the others have a row of their own
 GAP = 1.0  # s between two estimates; longer, nothing was estimated between them
-DECIDED = re.compile(r"(?P<name>.+) \(epoch \d+\) (?P<verdict>kept|rolled back)\b")
+DECIDED = {EventKind.KEPT: "kept", EventKind.ROLLED_BACK: "rolled back"}
 KINDS = {"offered": "#6b7280", "takes over": COLOURS[0], "kept": COLOURS[2], "rolled back": COLOURS[4]}
 HEIGHT = 150  # pixels of a row
 
@@ -104,8 +105,9 @@ def _happenings(log: FlightLog) -> dict[str, list[tuple[int, str]]]:
         (one.received, _short(one.name)) for one in log.commanding if one.name in offered and first[one.name] is one
     ]
     for event in log.events:
-        if decided := DECIDED.match(event.text):
-            found[decided["verdict"]].append((event.received, _short(decided["name"])))
+        says = recognised(event.text)
+        if says.kind in DECIDED:
+            found[DECIDED[says.kind]].append((event.received, _short(says.checkpoint)))
     return found
 
 

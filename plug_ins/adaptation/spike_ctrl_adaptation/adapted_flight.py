@@ -22,9 +22,9 @@ from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.control.incremental_guide import IncrementalGuide
 from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.ladder_state import Event
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.rehearsal import rehearse
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
@@ -104,7 +104,7 @@ class AdaptedFlight(FlightCore):
         self.learns, self.transitions = learns, TransitionMemory()
         self.adapter = Adapter(who.airframe)
         self.files = {who.name: data}
-        self.told: list[Event] = []
+        self.told: list[tuple[float, str]] = []  # s, and what the adapter did
         self.swaps: list[float] = []  # s, when another policy answered for the first time
         self.clock.at(LOOK, self._look)
 
@@ -169,7 +169,7 @@ class AdaptedFlight(FlightCore):
         self.pilot.warm(Flown(name, policy, len(self.files), self.settings.state.period))
 
     def _note(self, text: str) -> None:
-        self.told.append(Event(self.clock.now, "ok", text))
+        self.told.append((self.clock.now, text))
 
 
 class GuidedFlight(FlightCore):
@@ -276,6 +276,6 @@ def measure(change: str, flying: str, core: FlightCore, policy: FlightCore) -> C
 
 def _swaps(core: FlightCore) -> tuple[list[float], list[float], int]:
     """When policies took over, when they were kept, and how many were rolled back."""
-    kept = [event.time for event in core.events if " kept: " in event.text]
-    back = sum(" rolled back to " in event.text for event in core.events)
+    kept = [event.time for event in core.events if event.kind is EventKind.KEPT]
+    back = sum(event.kind is EventKind.ROLLED_BACK for event in core.events)
     return list(getattr(core, "swaps", [])), kept, back

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spike_ctrl.certification.flight_core import Competitors, FlightCore
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl_adaptation.adapted_flight import AdaptedFlight, GuidedFlight, draw, led_by
@@ -55,16 +57,17 @@ def fly(flying: str, seed: int, noise: float, who: Competitors, settings: Flight
         rows = (time >= begin) & (time < begin + SPAN)
         return float(distance[rows].mean()) if rows.any() else math.inf
 
-    texts = [event for event in core.events if " kept: " in event.text or " rolled back to " in event.text]
-    told = sorted((*getattr(core, "told", []), *texts), key=lambda event: event.time)
+    kinds = [event.kind for event in core.events]
+    verdicts = [(e.time, sentence(e)) for e in core.events if e.kind in (EventKind.KEPT, EventKind.ROLLED_BACK)]
+    told = sorted((*getattr(core, "told", []), *verdicts), key=lambda one: one[0])
     wanted = Rung.GUIDE if isinstance(core, GuidedFlight) else Rung.SNN
     return WhirlFlight(
         flying,
         seed,
         float(distance[(time >= -3) & (time < 0)].mean()),
         tuple(mean(begin) for begin in np.arange(0.0, LASTS, SPAN)),
-        sum(" kept: " in event.text for event in core.events),
-        sum(" rolled back to " in event.text for event in core.events),
+        kinds.count(EventKind.KEPT),
+        kinds.count(EventKind.ROLLED_BACK),
         next((why for when, rung, why in core.moves if rung is not wanted and when > 1.0), ""),
-        tuple(f"{event.time - at:.1f} s: {event.text}" for event in told),
+        tuple(f"{when - at:.1f} s: {words}" for when, words in told),
     )

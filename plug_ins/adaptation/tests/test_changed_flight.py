@@ -8,9 +8,9 @@ import pytest
 
 from spike_ctrl import airframe
 from spike_ctrl.certification.flight_core import FlownStep
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.ladder_state import Event
 from spike_ctrl_adaptation.adapted_flight import CHANGES, LASTS, SEVERE, draw, measure
 
 AT, CRAFT = 6.0, airframe.load("sih_quadx")
@@ -30,7 +30,7 @@ def flown(pushed=lambda t: 0.0, kept=(), until=AT + LASTS, off=0.0):
     return SimpleNamespace(
         steps=steps,
         scenario=SCENARIO,
-        events=[Event(AT + t, "ok", "child (epoch 1) kept: 0.01 m off, 0.09 m before") for t in kept],
+        events=[Event(AT + t, EventKind.KEPT) for t in kept],
         swaps=[AT + t - 3.5 for t in kept],
         settings=SimpleNamespace(cage=Cage((-5.0, -5.0, -5.0), (5.0, 5.0, 5.0))),
         moves=[(0.0, Rung.SNN, "")],

@@ -22,6 +22,7 @@ from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateQuality
+from spike_ctrl.flight.event_words import reason, told
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.state_checks import Sample
@@ -107,12 +108,12 @@ def supervisor_status(ladder: Ladder, output: SupervisorOutput, stamp: int) -> S
         SupervisorStatus(),
         stamp=stamp,
         rung=int(output.rung),
-        reason=ladder.reason,
+        reason=reason(ladder.because),
         wanted=ladder.wanted,
         checkpoint_id=ladder.approved.checkpoint_id if ladder.approved is not None else "",
         latched=ladder.latched.fault.number if ladder.latched is not None else 0,
         text=output.status or "",
-        events=[f"{event.severity}: {event.text}" for event in output.events],
+        events=[told(event) for event in output.events],
     )
 
 

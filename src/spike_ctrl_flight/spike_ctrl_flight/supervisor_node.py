@@ -22,6 +22,8 @@ from spike_ctrl.flight import supervisor
 from spike_ctrl.flight.auto_mission import NOT_HEARD
 from spike_ctrl.flight.autopilot import Autopilot
 from spike_ctrl.flight.command_choice import CommandedBy
+from spike_ctrl.flight.event import EventKind, answering
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings, for_adaptation
 from spike_ctrl.flight.flight_statistics import Tally
@@ -78,7 +80,7 @@ class Supervisor(ProcessNode):
         self.autopilot: Autopilot | None = None
         self.point: Point | None = None
         self.status_sent, self.stepped, self.ending = 0, time.monotonic(), False
-        self.outputs = SupervisorOutputs(self, self.settings.layout)
+        self.outputs = SupervisorOutputs(self, self.settings)
         for topic, name in ANSWERS.items():
             self.create_subscription(VehicleAction, topic, partial(self.on_answer, name), qos.STREAM)
         self.create_subscription(FlightState, "flight_state", self.on_state, qos.STREAM)
@@ -116,15 +118,15 @@ class Supervisor(ProcessNode):
         self.watch.audited(message, time.monotonic())
 
     def on_request(self, request: Request, answer: Trigger.Response) -> Trigger.Response:
-        events = self.step(requests=(request,)).events
-        refusals = [event.text for event in events if event.text.startswith("refused")]
-        answer.success, answer.message = not refusals, "; ".join(refusals or [event.text for event in events])
+        events = answering(self.step(requests=(request,)).events, request)
+        answer.success = not any(event.kind is EventKind.REFUSED for event in events)
+        answer.message = "; ".join(map(sentence, events))
         return answer
 
     def on_target(self, request: SetTarget.Request, answer: SetTarget.Response) -> SetTarget.Response:
         try:
             events = self.step(target=flight_messages.target(request, self.settings.envelope)).events
-            refusals = [event.text for event in events if event.text.startswith("set-point refused")]
+            refusals = [sentence(event) for event in events if event.kind is EventKind.TARGET_REFUSED]
         except TrajectoryError as error:
             refusals = [str(error)]
         answer.success, answer.message = not refusals, "; ".join(refusals)

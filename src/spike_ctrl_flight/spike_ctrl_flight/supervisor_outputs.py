@@ -6,10 +6,15 @@ import time
 
 from rclpy.node import Node
 from spike_ctrl_msgs.msg import Acceptance, AutopilotRequest, FlightCommand, SetPoint, SupervisorStatus
+from std_msgs.msg import String
 
 from spike_ctrl.flight.answer_checks import Identity
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import sentence
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.flight_settings import FlightSettings
+from spike_ctrl.flight.ladder_state import Ladder
+from spike_ctrl.flight.settings_table import as_json
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl_flight import flight_messages
 from spike_ctrl_ros import qos
@@ -17,13 +22,13 @@ from spike_ctrl_ros.convert import fill
 
 
 class SupervisorOutputs:
-    """Publishers of command, request, acceptance, set-point and status.
+    """Publishers of command, request, acceptance, set-point and status; and once, for the bag, of the settings.
 
     refusal: the last refused request, in words. waits: the automatic flight waits; a refusal is no warning then.
     """
 
-    def __init__(self, node: Node, layout: str):
-        self.layout, self.refusal, self._log = layout, "", node.get_logger()
+    def __init__(self, node: Node, settings: FlightSettings):
+        self.layout, self.refusal, self._log = settings.layout, "", node.get_logger()
         self._accepted: Identity | None = None
         self.waits = False
         self._waiting = ""  # the last status on SILENT, without figures
@@ -33,6 +38,8 @@ class SupervisorOutputs:
         self._acceptance_out = node.create_publisher(Acceptance, "policy/acceptance", qos.STATUS)
         self._set_point_out = node.create_publisher(SetPoint, "set_point", qos.STREAM)
         self._status_out = node.create_publisher(SupervisorStatus, "supervisor/status", qos.STATUS)
+        self._settings_out = node.create_publisher(String, "supervisor/settings", qos.CHECKPOINTS)
+        self._settings_out.publish(String(data=as_json(settings)))
 
     def publish_set_point(self, output: SupervisorOutput) -> None:
         if output.set_point is not None:
@@ -62,13 +69,14 @@ class SupervisorOutputs:
 
     def _tell(self, event: Event) -> None:
         """Log an event. A refusal that is repeated is logged once: the automatic flight asks until it is granted."""
-        if event.text == self.refusal:
-            return
-        refused = event.text.startswith("refused")
-        self.refusal = event.text if refused else self.refusal
+        words, refused = sentence(event), event.kind is EventKind.REFUSED
+        if refused:
+            if words == self.refusal:
+                return
+            self.refusal = words
         if event.severity == "error":  # rclpy wants each call in a line of its own
-            self._log.error(event.text)
+            self._log.error(words)
         elif event.severity == "warning" and not (refused and self.waits):
-            self._log.warning(event.text)
+            self._log.warning(words)
         else:
-            self._log.info(event.text)
+            self._log.info(words)

@@ -169,7 +169,7 @@ class VehicleBridge(ProcessNode):
                 self.connection.send(self.companion.ask(ask, now))
 
     def obeys(self, source: int, now: float) -> bool:
-        return bridge.obeys_supervisor(self.passed, source, lambda: self.count_publishers("command"), now)
+        return bridge.obeys_supervisor(self.passed, source, lambda: self.count_publishers("command"), now, self.settings)
 
     def refuse(self, what: str) -> None:
         self.refused += 1

@@ -49,8 +49,8 @@ KNOWN = {
     "/diagnostics": (DiagnosticArray, qos.STATUS),
 }
 FLIGHT = (
-    "command", "supervisor/status", "flight_state", "autopilot", "autopilot_request", "set_point", "preflight",
-    "candidate/action", "policy/acceptance", "battery",
+    "command", "supervisor/status", "supervisor/settings", "flight_state", "autopilot", "autopilot_request", "set_point",
+    "preflight", "candidate/action", "policy/acceptance", "battery",
 )  # fmt: skip
 PERIOD = 1.0  # s between flushes and diagnostics
 MEGABYTE = 1_000_000

@@ -15,7 +15,8 @@ class AnswerTampering:
     """One fault of a controller. It remembers the action with which it began."""
 
     def __init__(self, fault: InjectedFault):
-        self.fault, self.first = fault, None
+        self.fault = fault
+        self.first: Action | None = None
         self.dice = np.random.default_rng(fault.seed)
         self.before: deque[Action] = deque(maxlen=max(round(fault.size), 1) + 1)
 
@@ -26,14 +27,14 @@ class AnswerTampering:
             return action
         if self.first is None:
             self.first = action
-        return _action(self._changed(action))
+        return _action(self._changed(action, self.first))
 
-    def _changed(self, action: Action) -> list[float]:
+    def _changed(self, action: Action, first: Action) -> list[float]:
         kind, size, axis = self.fault.kind, self.fault.size, self.fault.axis
         if kind == "frozen":
-            return list(self.first)
+            return list(first)
         if kind == "frozen_with_dither":
-            return [a + float(n) for a, n in zip(self.first, self.dice.normal(0, size, 4), strict=True)]
+            return [a + float(n) for a, n in zip(first, self.dice.normal(0, size, 4), strict=True)]
         if kind == "flipped":
             return [action[0], -action[1], -action[2], -action[3]]
         if kind == "one_axis_flipped":

@@ -18,7 +18,7 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl._files import json_lines, ray_cluster
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification import flight_outcome, moving_scenario
-from spike_ctrl.certification.flight_core import Competitors, FlightCore
+from spike_ctrl.certification.flight_core import Competitors, FlightCore, FlightRecord
 from spike_ctrl.certification.flight_outcome import FlightOutcome
 from spike_ctrl.certification.moving_scenario import Scenario
 from spike_ctrl.control.geometric_guide import GeometricGuide
@@ -82,7 +82,9 @@ def scenario_of(seed: int, who: Competitors, settings: FlightSettings, family: s
     return moving_scenario.draw(seed, settings.cage, settings.envelope, family, moving_scenario.spread(who.airframe))
 
 
-def refly(seed: int, model: Path, record=None, family: str | None = None) -> tuple[FlightOutcome, FlightCore]:
+def refly(
+    seed: int, model: Path, record: FlightRecord | None = None, family: str | None = None
+) -> tuple[FlightOutcome, FlightCore]:
     """The flight of a seed again, exactly. record: as of FlightCore. family: as of Campaign."""
     who, settings = competitors(model)
     core = FlightCore(scenario_of(seed, who, settings, family), who, settings, record)

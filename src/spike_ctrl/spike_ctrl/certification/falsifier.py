@@ -95,7 +95,7 @@ def search(
 
     def fitness(numbers: np.ndarray) -> float:
         nonlocal worst, flown
-        outcome = fly(scenario(place, kind, numbers, off=off))
+        outcome = fly(scenario(place, kind, numbers.tolist(), off=off))
         flown += 1
         left = robustness(outcome)
         if worst is None or left < worst.robustness:

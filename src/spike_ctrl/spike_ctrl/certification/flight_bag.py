@@ -13,16 +13,18 @@ from rosbags.interfaces import Nodetype
 
 from spike_ctrl._files import resources
 from spike_ctrl.certification.flight_core import GUIDE, FlightCore
+from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.answer_checks import Answer
 from spike_ctrl.flight.bridge import BridgedState
 from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.event_words import reason, told
 from spike_ctrl.flight.supervisor_state import SupervisorOutput
 from spike_ctrl.recordings import message_definitions
 from spike_ctrl.recordings.writer import BagWriter
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.sim.episode_flags import GUIDE as GUIDED
 
-PACKAGE = "spike_ctrl_msgs/msg/"
+PACKAGE, STRING = "spike_ctrl_msgs/msg/", "std_msgs/msg/String"
 KINDS = ("VehicleState", "VehicleAction", "FlightState", "SetPoint", "SupervisorStatus", "FlightCommand", "Checkpoint")
 COMMANDERS = {CommandedBy.POLICY: 0, CommandedBy.GUIDE: 1, CommandedBy.REST: 2}
 SOURCE = 1
@@ -64,18 +66,20 @@ class FlightBag:
     def output(self, core: FlightCore, output: SupervisorOutput) -> None:
         """What the supervisor publishes after a step."""
         now = core.clock.now
+        if self._told[1] is None:
+            self._write(f"/{settings_table.TOPIC}", STRING, now, data=settings_table.as_json(core.settings))
         if output.command is not None:
             self._command(now, output.command, core.settings.layout)
         if output.set_point is not None and output.command is not None:
             point = output.set_point
             fields = {"position": np.array(point.position), "velocity": np.array(point.velocity), "yaw": float(point.yaw)}
             self._write("/set_point", "SetPoint", now, source=SOURCE, **fields)
-        self._events += [f"{event.severity}: {event.text}" for event in output.events]
+        self._events += [told(event) for event in output.events]
         if output.events or output.rung is not self._told[1] or now - self._told[0] >= STATUS_PERIOD:
             self._told = now, output.rung
             ladder = core.state.ladder
             self._write(
-                "/supervisor/status", "SupervisorStatus", now, rung=int(output.rung), reason=ladder.reason,
+                "/supervisor/status", "SupervisorStatus", now, rung=int(output.rung), reason=reason(ladder.because),
                 wanted=ladder.wanted, latched=ladder.latched.fault.number if ladder.latched else 0, text=output.status or "",
                 events=list(self._events),
             )  # fmt: skip
@@ -93,7 +97,7 @@ class FlightBag:
         )  # fmt: skip
 
     def _write(self, topic: str, kind: str, now: float, **fields: Any) -> None:
-        name = PACKAGE + kind
+        name = kind if kind == STRING else PACKAGE + kind
         values = {field: self._empty(about, now) for field, about in self.store.fielddefs[name][1]} | fields
         self.writer.add_topic(topic, name)
         self.writer.write(topic, round(now * 1e9), bytes(self.store.serialize_cdr(self.store.types[name](**values), name)))

@@ -7,12 +7,13 @@ and ROS 2's messages are left out, for speed; other tests fly those. The vehicle
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spike_ctrl import airframe as airframes
+from spike_ctrl._files.arrays import Floats
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.certification.answer_tampering import AnswerTampering
 from spike_ctrl.certification.link_tampering import LinkTampering, ProcessTampering
@@ -22,18 +23,20 @@ from spike_ctrl.certification.plant_tampering import PlantTampering
 from spike_ctrl.certification.state_tampering import StateTampering
 from spike_ctrl.certification.virtual_clock import VirtualClock
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight import bridge, supervisor
 from spike_ctrl.flight.answer_checks import Answer, Identity
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.command_choice import Command, CommandedBy
+from spike_ctrl.flight.event import Event, EventKind
+from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.force_consistency import ForceCheck
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.observed_state import observed
 from spike_ctrl.flight.request import Request
-from spike_ctrl.flight.setpoint import hold
+from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
 from spike_ctrl.policy.command_telling import Commanded
@@ -46,12 +49,6 @@ from spike_ctrl.simulated_px4 import offboard_setpoints
 from spike_ctrl.simulated_px4.plant import TICK
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
-# As the preflight wants them, for a vehicle that takes rates, without a remote control in the default cage.
-PARAMETERS = {
-    "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4, "COM_LOW_BAT_ACT": 2, "COM_RCL_EXCEPT": 4, "GF_ACTION": 5,
-    "GF_MAX_HOR_DIST": 6.0, "GF_MAX_VER_DIST": 5.0, "NAV_DLL_ACT": 3, "EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1,
-    **parameter_rules.BRAKES,
-}  # fmt: skip
 STATUS_PERIOD, SUPERVISOR_PERIOD, STREAM_PERIOD, IMU_PERIOD = 0.02, 0.01, 0.05, 0.02  # s
 RADIO, MESSAGE = (2e-4, 8e-4), (1e-4, 5e-4)  # s that a packet and a message take, least and most
 GUIDE_TIME, POLICY_TIME = (5e-4, 2e-3), (1e-3, 3e-3)  # s until they have answered
@@ -60,6 +57,7 @@ ENGAGE = 0.8  # s, when the policy takes over: its warm-up is over by then
 AT_REST, RESTS = 0.3, 1.0  # m/s, s: a vehicle that is held ends its flight
 ASKED = {Ask.OFFBOARD: PX4Mode.OFFBOARD, Ask.HOLD: PX4Mode.AUTO_LOITER, Ask.LAND: PX4Mode.AUTO_LAND}
 GUIDE = Identity("guide", 0)
+ShownState = tuple[int, Floats, bool, bool]  # tick, observation, whether it begins an episode, whether the guide flies
 RECEIVED = {"sample", "guide", "policy", "candidate"}  # messages that know when they were received
 
 
@@ -86,7 +84,7 @@ class FlownStep(NamedTuple):
 class FlightRecord(Protocol):
     """Takes what passes between the parts, as a bag does."""
 
-    def state(self, now: float, bridged: bridge.BridgedState, seen: NDArray[Any] | None, guided: bool) -> None: ...
+    def state(self, now: float, bridged: bridge.BridgedState, seen: Floats | None, guided: bool) -> None: ...
     def answer(self, now: float, answer: Answer) -> None: ...
     def output(self, core: FlightCore, output: SupervisorOutput) -> None: ...
 
@@ -99,11 +97,10 @@ class FlightCore:
     ) -> None:
         self.scenario, self.who, self.settings, self.record = scenario, who, settings, record
         self.dice = np.random.default_rng((scenario.seed, 1))
-        self._jitter = iter(())
+        self._jitter: Iterator[float] = iter(())
         craft = airframes.altered(who.airframe, *scenario.factors)
-        loss_time = {"COM_OF_LOSS_T": parameter_rules.LOSS_TIME[who.airframe.action_layout]}
-        told = PARAMETERS | loss_time | px4_parameters.hover_changes(who.airframe)  # as the preflight wants it
-        self.vehicle = Vehicle(craft, scenario.seed, told, scenario.noise)
+        parameters = parameter_rules.simulated(who.airframe) | px4_parameters.hover_changes(who.airframe)
+        self.vehicle = Vehicle(craft, scenario.seed, parameters, scenario.noise)
         self.vehicle.begin_in_the_air(scenario.start)
         self.clock = VirtualClock()
         faults = {
@@ -114,11 +111,12 @@ class FlightCore:
         self.link, self.processes = LinkTampering(scenario.faults), ProcessTampering(scenario.faults)
         self.operator = OperatorTampering(scenario.faults)
         self.plant = PlantTampering(scenario, self.vehicle.plant)
-        start = hold(scenario.start, math.pi / 2)
-        self.memory = bridge.BridgeMemory(target=start.course, last_airborne=0.0)
+        start = SetPoint(scenario.start, yaw=math.pi / 2)
+        self.memory = bridge.BridgeMemory(target=start, last_airborne=0.0)
         self.passed = bridge.PassedCommand(source=1, heard=0.0)
-        ladder = Ladder(Rung.GUIDE, 0.0, "begins in the air", confirmed=True, came_from=Mode.OFFBOARD, armed=True)
-        self.state = SupervisorState(ladder=ladder, target=start, home=(0.0, 0.0, 0.0), stepped=0.0)
+        begun = Event(0.0, EventKind.PLACED, detail="begins in the air")
+        ladder = Ladder(Rung.GUIDE, 0.0, begun, confirmed=True, came_from=Mode.OFFBOARD, armed=True)
+        self.state = SupervisorState(ladder=ladder, target=Target(start), home=(0.0, 0.0, 0.0), stepped=0.0)
         self.status: Autopilot | None = None
         self.force = ForceCheck()
         self.pilot = Pilot(WARM_UP, MAX_AGE, SKIP, judged=True)
@@ -126,10 +124,10 @@ class FlightCore:
         self.accepted: Identity | None = None  # the checkpoint that may take over
         self.pilot.flown = Flown(who.name, who.policy, 0, settings.state.period)
         self.guide_state = who.guide.initial_state(1)
-        self.waiting: dict[str, tuple | None] = {"policy": None, "guide": None}  # states for whoever sleeps
+        self.waiting: dict[str, ShownState | None] = {"policy": None, "guide": None}  # states for whoever sleeps
         self.asleep: dict[str, Any] = {}  # messages for a supervisor that sleeps, by topic
         self.requests: list[Request] = []
-        self.target = None
+        self.target: SetPoint | Trajectory | None = None
         self.events: list[Event] = []
         self.steps: list[FlownStep] = []
         self.moves: list[tuple[float, Rung, str]] = []  # time, rung and reason of every change
@@ -159,9 +157,9 @@ class FlightCore:
 
     def _engage(self) -> None:
         """The policy flies from now on, as if it had agreed with the guide before: strong noise would let it wait here."""
-        ladder = self.state.ladder._replace(
-            rung=Rung.SNN, since=self.clock.now, reason="engaged", approved=Identity(self.who.name, 0)
-        )
+        now = self.clock.now
+        engaged = Event(now, EventKind.PLACED, detail="engaged")
+        ladder = self.state.ladder._replace(rung=Rung.SNN, since=now, because=engaged, approved=Identity(self.who.name, 0))
         self.state = self.state._replace(ladder=ladder)
 
     def _over(self) -> bool:
@@ -203,10 +201,10 @@ class FlightCore:
             self.force = self.force.felt(self.vehicle.estimator.acceleration, now)
         limits, quality = self.settings.force, sample.quality
         self.force = self.force.seen(sample, limits)
-        velocity, *others = quality.innovations
+        velocity, across, height, heading = quality.innovations
         if (innovation := self.force.innovation(velocity, now, limits)) == velocity:
             return sample
-        return sample._replace(quality=quality._replace(innovations=(innovation, *others)))
+        return sample._replace(quality=quality._replace(innovations=(innovation, across, height, heading)))
 
     def _bridge_state(self, sample: Sample) -> None:
         now = self.clock.now
@@ -220,7 +218,7 @@ class FlightCore:
             self._show(now + self.between(MESSAGE), (sample.tick, seen, on_ground, guided))
         if self.record is not None:
             self.record.state(now, bridged, seen, guided)
-        self._deliver(now + self.between(MESSAGE), {"sample": sample})
+        self.clock.at(now + self.between(MESSAGE), self._step_when_awake, {"sample": sample})
 
     def _send_status(self) -> None:
         now = self.clock.now
@@ -228,15 +226,15 @@ class FlightCore:
         if self.processes.wakes("bridge", now) > now or self.link.cut(now):
             return
         vehicle = self.vehicle
-        working = vehicle.battery.working
+        charge, voltage = vehicle.battery.charge, vehicle.battery.voltage
         self.status = Autopilot(
             now, now, MODES.get(vehicle.commander.mode, Mode.OTHER), vehicle.commander.armed, vehicle.land_detector.landed,
-            vehicle.battery.charge if working else math.nan, vehicle.battery.voltage if working else math.nan,
+            math.nan if charge is None else charge, math.nan if voltage is None else voltage,
         )  # fmt: skip
 
     # --- guide and policy -------------------------------------------------------------------------------------------
 
-    def _show(self, at: float, state: tuple) -> None:
+    def _show(self, at: float, state: ShownState) -> None:
         """Show a state to guide and policy. One that sleeps sees only the newest when it wakes.
 
         Where both are well, their answers reach the supervisor together: two steps of it would be twice the work.
@@ -253,34 +251,37 @@ class FlightCore:
 
     def _answer_waiting(self, name: str) -> None:
         state, self.waiting[name] = self.waiting[name], None
-        self._answer((name,), state)
+        if state is not None:
+            self._answer((name,), state)
 
-    def _answer(self, names: tuple[str, ...], state: tuple) -> None:
+    def _answer(self, names: tuple[str, ...], state: ShownState) -> None:
         now, late = self.clock.now, self.processes.extra(self.clock.now)
         found = {name: answer for name in names if (answer := self._compute(name, state)) is not None}
         if "policy" in names and (shadow := self.pilot.candidate) is not None:
-            numbers, who = tuple(float(a) for a in shadow.action[0]), Identity(shadow.flown.name, shadow.flown.epoch)
-            found["candidate"] = Answer(state[0], now, numbers, self.settings.layout, who, shadow.spike_rate)
+            (a, b, c, d), who = shadow.action[0].tolist(), Identity(shadow.flown.name, shadow.flown.epoch)
+            found["candidate"] = Answer(state[0], now, (a, b, c, d), self.settings.layout, who, shadow.spike_rate)
         if late and (policy := found.pop("policy", None)) is not None:
-            self._deliver(now + late, {"policy": policy})
+            self.clock.at(now + late, self._step_when_awake, {"policy": policy})
         if found:
-            self._deliver(now + self.between(POLICY_TIME if "policy" in found else GUIDE_TIME), found)
+            taken = self.between(POLICY_TIME if "policy" in found else GUIDE_TIME)
+            self.clock.at(now + taken, self._step_when_awake, found)
 
-    def _compute(self, name: str, state: tuple) -> Answer | None:
+    def _compute(self, name: str, state: ShownState) -> Answer | None:
         tick, seen, first, guided = state
         now = self.clock.now
+        rates: tuple[float, ...]
         if name == "guide":
             memory = self.who.guide.initial_state(1) if first else self.guide_state
             action, after = self.who.guide.act(seen[None], memory)
             self.guide_state = after if guided else memory
             rates, who = (), GUIDE
         else:
-            more = {"now": now, "voltage": self.vehicle.battery.voltage, "commanded": self.commanded}
-            found = self.pilot.step(tick, np.array([first]), seen[None], lockstep=False, **more)
+            begins, heard, voltage = np.array([first]), self.commanded, self.vehicle.battery.voltage
+            found = self.pilot.step(tick, begins, seen[None], lockstep=False, now=now, voltage=voltage, commanded=heard)
             self.pilot.fly_shadows()
-            if not found.commands:
-                return None
             flown = self.pilot.flown
+            if not found.commands or found.action is None or flown is None:
+                return None
             action, who = found.action, Identity(flown.name, flown.epoch)
             rates = flown.policy.spike_rates(self.pilot.state)
         numbers = tuple(action[0].tolist())
@@ -293,10 +294,7 @@ class FlightCore:
 
     # --- supervisor -------------------------------------------------------------------------------------------------
 
-    def _deliver(self, at: float, news: dict) -> None:
-        self.clock.at(at, self._step_when_awake, news)
-
-    def _step_when_awake(self, news: dict) -> None:
+    def _step_when_awake(self, news: dict[str, Any]) -> None:
         now = self.clock.now
         awake = self.processes.wakes("supervisor", now)
         if awake > now:  # depth 1: when it wakes, the newest message of a topic is there; older ones are gone
@@ -323,15 +321,14 @@ class FlightCore:
         now = self.clock.now
         for name in RECEIVED & news.keys():
             news[name] = news[name]._replace(received=now)
-        requests, target = tuple(self.requests), self.target
+        requests, target, self.target = tuple(self.requests), self.target, None
         self.requests.clear()
-        self.target = None
         inputs = SupervisorInputs(now, autopilot=self.status, requests=requests, target=target, unmet=(), **news)
         self.state, output = supervisor.step(self.state, inputs, self.settings)
         self.events += output.events
         rung = self.state.ladder.rung
         if not self.moves or rung is not self.moves[-1][1]:
-            self.moves.append((now, rung, self.state.ladder.reason))
+            self.moves.append((now, rung, reason(self.state.ladder.because)))
         self._publish(output, "sample" in news)
 
     def _publish(self, output: SupervisorOutput, with_point: bool) -> None:
@@ -388,15 +385,15 @@ class FlightCore:
 
     # --- the operator -----------------------------------------------------------------------------------------------
 
-    def _aim(self, course, at: float, until: float) -> None:
+    def _aim(self, course: SetPoint | Trajectory, at: float, until: float) -> None:
         self.target = course
 
     def _stream(self, course: SetPoint, at: float, until: float) -> None:
         now = self.clock.now
         if now + STREAM_PERIOD < until:
             self.clock.at(now + STREAM_PERIOD, self._stream, course, at, until)
-        place = tuple(p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
-        self.stream(course._replace(position=place))
+        x, y, z = (p + v * (now - at) for p, v in zip(course.position, course.velocity, strict=True))
+        self.stream(course._replace(position=(x, y, z)))
 
     def stream(self, point: SetPoint) -> None:
         """One set-point of a stream reaches the supervisor."""

@@ -19,7 +19,7 @@ from spike_ctrl.control.trajectory import SetPoint, Trajectory, TrajectoryError,
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.granted_setpoint import too_fast
+from spike_ctrl.flight.granted_setpoint import SetPointLimits, too_fast
 from spike_ctrl.flight.wind_estimate import Wind
 
 ENGAGED = 1.0  # s: by then the policy flies
@@ -84,13 +84,13 @@ def draw(
     family = family or FAMILIES[seed % len(FAMILIES)]
     laid = cage.laid((0.0, 0.0, 0.0))
     low, high = laid.box
-    factors = tuple(float(f) for f in dice.uniform(1 - off, 1 + off, 3))
+    mass, thrust, lag = dice.uniform(1 - off, 1 + off, 3).tolist()
     blowing = dice.standard_normal(3) * (1.0, 1.0, 0.3)
-    wind = tuple(float(w) for w in blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND))
-    start = tuple(float(p) for p in dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5))
-    start = (start[0], start[1], float(dice.uniform(low[2] + 0.3, high[2])))
+    east, north, up = (blowing / np.linalg.norm(blowing) * dice.uniform(0, WIND)).tolist()
+    x, y, _ = dice.uniform(np.array(low) * 0.5, np.array(high) * 0.5).tolist()
+    start = (x, y, float(dice.uniform(low[2] + 0.3, high[2])))
     motion = str(dice.choice(MOTIONS))
-    windy = laid.in_wind(Wind(UNSURE * wind[0], UNSURE * wind[1]))
+    windy = laid.in_wind(Wind(UNSURE * east, UNSURE * north))
     aims = _aims(motion, start, laid, windy, envelope, dice)
     moves = dice.choice([aim.at for aim in aims[:2]])
     at = float(moves + dice.uniform(0.0, 3.0 if motion in ("figure", "stream") else 1.2))
@@ -101,7 +101,8 @@ def draw(
     )
     duration = at + AFTER if faults else ENGAGED + HEALTHY
     noise, latency = float(dice.uniform(0.5, NOISE)), float(dice.uniform(0, LATENCY))
-    return Scenario(seed, family, factors, latency, noise, wind, start, motion, aims, faults, duration)
+    plant, wind = (mass, thrust, lag), (east, north, up)
+    return Scenario(seed, family, plant, latency, noise, wind, start, motion, aims, faults, duration)
 
 
 def _aims(
@@ -151,7 +152,7 @@ def _figure(start: Vector, cage: Cage, windy: Cage, envelope: Envelope, dice: np
         try:
             path = Trajectory(kind, centre, math.pi / 2, size=size, period=max(period, 0.5), lead=lead)
             path.within_reach(*envelope.trajectory_limits, envelope.reach)
-            if too_fast(path, windy, Braking()) is None:
+            if too_fast(path, windy, Braking(), SetPointLimits()) is None:
                 return path
         except TrajectoryError:
             pass

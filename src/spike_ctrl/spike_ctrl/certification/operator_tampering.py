@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.certification.virtual_clock import VirtualClock
-from spike_ctrl.control.trajectory import SetPoint
+from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.request import Request
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.simulated_px4.vehicle import Vehicle
@@ -33,9 +33,13 @@ class Operated(Protocol):
     clock: VirtualClock
     vehicle: Vehicle
     requests: list[Request]
-    target: object
-    request_mode: Callable[[PX4Mode], None]
-    stream: Callable[[SetPoint], None]
+    target: SetPoint | Trajectory | None
+
+    def request_mode(self, mode: PX4Mode) -> None:
+        """The autopilot is asked for a mode."""
+
+    def stream(self, point: SetPoint) -> None:
+        """One set-point of a stream."""
 
 
 class OperatorTampering:
@@ -68,11 +72,11 @@ class OperatorTampering:
             return
         flight.clock.at(now + PERIOD, self._stream, fault, flight, begin)
         x, y, z = fault.direction
-        place = tuple(p + d * fault.size * (now - fault.at) for p, d in zip(begin, fault.direction, strict=True))
+        a, b, c = (p + d * fault.size * (now - fault.at) for p, d in zip(begin, fault.direction, strict=True))
         velocity = (x * fault.size, y * fault.size, z * fault.size)
         if fault.kind == "stream_not_finite":
-            place = (math.nan, *place[1:])
-        flight.stream(SetPoint(place, velocity, math.pi / 2))
+            a = math.nan
+        flight.stream(SetPoint((a, b, c), velocity, math.pi / 2))
 
 
 def _beyond(vehicle: Vehicle, fault: InjectedFault, length: float) -> tuple[float, float, float]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from spike_ctrl._files.arrays import Sums
 from spike_ctrl.certification.injected_fault import InjectedFault
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import Quaternion, normalised
@@ -21,16 +23,22 @@ class StateTampering:
     """One fault of the state. It remembers the state with which it began."""
 
     def __init__(self, fault: InjectedFault):
-        self.fault, self.first = fault, None
+        self.fault = fault
+        self._first: Sample | None = None
         self.dice = np.random.default_rng(fault.seed)
 
     def __call__(self, sample: Sample, now: float) -> Sample:
         """The state that the bridge gets at `now` (s)."""
         if not self.fault.acts(now):
             return sample
-        if self.first is None:
-            self.first = sample
+        self._first = self._first or sample
         return _KINDS[self.fault.kind](self, sample, now - self.fault.at)
+
+    @property
+    def first(self) -> Sample:
+        """The state with which the fault began."""
+        assert self._first is not None
+        return self._first
 
     def dither(self, vector: Vector) -> Vector:
         """The vector with noise of the fault's size."""
@@ -98,7 +106,8 @@ def _rates_flipped(t: StateTampering, s: Sample, since: float) -> Sample:
 
 def _not_finite(t: StateTampering, s: Sample, since: float) -> Sample:
     name = FIELDS[t.fault.axis]
-    return s._replace(**{name: (math.nan, *getattr(s, name)[1:])})
+    changes: dict[str, Any] = {name: (math.nan, *getattr(s, name)[1:])}
+    return s._replace(**changes)
 
 
 def _frozen(t: StateTampering, s: Sample, since: float) -> Sample:
@@ -106,7 +115,9 @@ def _frozen(t: StateTampering, s: Sample, since: float) -> Sample:
 
 
 def _noisy(t: StateTampering, s: Sample, since: float) -> Sample:
-    noisy = {name: _plus(getattr(s, name), t.dice.normal(0, t.fault.size * by, 3)) for name, by in _NOISE.items()}
+    noisy: dict[str, Any] = {
+        name: _plus(getattr(s, name), t.dice.normal(0, t.fault.size * by, 3)) for name, by in _NOISE.items()
+    }
     return s._replace(**noisy)
 
 
@@ -135,7 +146,7 @@ _KINDS: dict[str, Callable[[StateTampering, Sample, float], Sample]] = {
 }
 
 
-def _plus(vector: Vector, by) -> Vector:
+def _plus(vector: Vector, by: Sequence[float] | Sums) -> Vector:
     return vector[0] + float(by[0]), vector[1] + float(by[1]), vector[2] + float(by[2])
 
 

@@ -176,6 +176,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     from spike_ctrl import report
     from spike_ctrl.certification import campaign as campaigns
     from spike_ctrl.certification.flight_bag import FlightBag
+    from spike_ctrl.flight.event_words import told
     from spike_ctrl.policy import checkpoint
 
     bag = folder / f"seed-{options.replay}"
@@ -185,7 +186,7 @@ def _replay(options: argparse.Namespace, folder: Path) -> int:
     record.close()
     print(f"seed {outcome.seed}: {outcome.motion}; {outcome.faults or 'no fault'}")
     for event in core.events:
-        print(f"{event.time:7.2f} s  {event.severity}: {event.text}")
+        print(f"{event.time:7.2f} s  {told(event)}")
     print(f"{outcome.outside:.2f} m outside the cage, touchdown {outcome.hit:.2f} m/s, after {outcome.seconds:.1f} s")
     target = folder / f"seed-{options.replay}.html"
     with threadpool_limits(1):

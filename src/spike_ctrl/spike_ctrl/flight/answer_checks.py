@@ -56,35 +56,65 @@ class AnswerSource(NamedTuple):
 
 
 @dataclass(frozen=True)
+class BehaviourLimits:
+    """When answers let the vehicle fall, or are stuck.
+
+    Asked for a fall, a guide may be right as long as it swings a tilted vehicle over. It does not look at the body rates
+    and may hardly act in a calm hover, so it is held against the velocity alone.
+    """
+
+    fall_action: float = within(
+        -0.9, -1.0, 0.0, "A guide that asks for a lower collective action lets the vehicle fall.", ""
+    )
+    fall_answers: int = within(10, 1, 1000, "Such answers in a row from which the guide counts as silent.", "")
+    level: float = within(0.5, 0.0, 3.2, "Such answers count at a smaller tilt only.", "rad")
+    equal: float = within(0.01, 0.0, 1.0, "Actions that differ by less count as equal.", "")
+    moved: float = within(0.1, 0.0, 100.0, "By this a state must change for equal actions to be a fault.", "m/s, rad/s")
+    moved_far: float = within(0.5, 0.0, 100.0, "The same of the velocity for equal actions of the guide.", "m/s")
+
+
+@dataclass(frozen=True)
+class CourseLimits:
+    """When a policy that flies keeps off its set-point, and where a larger difference from the guide is allowed."""
+
+    recent: int = within(4, 1, 1000, "Answers over which a difference in flight is averaged.", "")
+    away: float = within(1.0, 0.01, 100.0, "From this way to the set-point on the largest difference is allowed.", "m")
+    braking_time: float = within(0.6, 0.0, 10.0, "A speed adds the distance of this time to that way.", "s")
+    mean_answers: int = within(150, 1, 100_000, "Answers over which the distance from the set-point is averaged.", "")
+    far: float = within(1.0, 0.01, 100.0, "Largest mean distance from the set-point.", "m")
+    # Healthy flights stay within .25 m; a vehicle that has too little thrust does not.
+    height_off: float = within(0.4, 0.01, 100.0, "Largest mean difference of its height.", "m")
+
+
+@dataclass(frozen=True)
 class AnswerLimits:
     """When an answer is late, extreme, oscillating or stuck. Sizes are in units of the action, -1 to 1."""
 
-    late: float = within(0.01, 0.001, 0.1)  # s from a state's receipt: an answer after that counts as a miss
-    silent: float = within(
-        0.025, 0.002, 0.2
-    )  # s: without an answer by then the policy is silent; nobody flies by a later one
-    guide_silent: float = within(0.08, 0.002, 1.0)  # s: then the guide is lost; it need not land for a short pause of it
-    misses: int = within(20, 1, 99)  # of the last 100 answers
-    saturation: float = within(0.98, 0.5, 1.0)  # size from which an action sits at its limit
-    saturated: int = within(60, 1, 99)  # of the last 100 answers: those with at least two of four numbers at their limit
-    full: int = within(8, 1, 99)  # answers in a row with all four at their limit; layout `rates` only
-    slew: float = within(1.0, 0.01, 2.0)  # largest change from one command to the next
-    reversal: float = within(0.8, 0.01, 2.0)  # mean size, per answer, of changes that reverse the one before
-    shaking: float = within(8.0, 0.5, 100.0)  # rad/s, root mean square of the body rates
-    memory: int = within(50, 2, 1000)  # answers that these two means reach back
-    stuck: int = within(25, 2, 1000)  # equal answers to changing states
-    spike_low: float = within(1e-3, 0.0, 1.0)  # share of neurons
-    spike_high: float = within(0.6, 0.0, 1.0)
-    spike_ticks: int = within(25, 1, 1000)  # answers in a row with a spike rate outside that band
-    warm_up: int = within(50, 0, 10_000)  # answers in shadow before the policy is compared with the guide
-    agree: int = within(50, 1, 10_000)  # compared answers before the policy may fly
-    disagreement: float = within(0.25, 0.001, 2.0)  # in shadow: mean difference from the guide's action
-    # Of a successor, the steady part of that difference that is allowed beside it: the guide in shadow does not know what
-    # has changed about the vehicle, and a policy that was tuned for it does.
-    trim: float = within(0.0, 0.0, 1.0)
-    contradiction: float = within(0.8, 0.001, 2.0)  # in flight: the same over the last four answers
-    contradiction_away: float = within(1.0, 0.001, 2.0)  # and 1 m from the set-point or more
-    contradiction_first: float = within(1.0, 0.001, 2.0)  # the same there of an action's first number
+    late: float = within(0.01, 0.001, 0.1, "An answer that comes later after its state counts as a miss.", "s")
+    silent: float = within(0.025, 0.002, 0.2, "Without an answer for longer the policy is silent.", "s")
+    guide_silent: float = within(0.08, 0.002, 1.0, "The same of the guide, which need not land for a short pause.", "s")
+    misses: int = within(20, 1, 99, "Most misses of the last 100 answers.", "")
+    saturation: float = within(0.98, 0.5, 1.0, "From this size on an action sits at its limit.", "")
+    saturated: int = within(60, 1, 99, "Most of the last 100 answers with two or more of four numbers at their limits.", "")
+    full: int = within(8, 1, 99, "Most answers in a row with all four at their limits; layout rates only.", "")
+    slew: float = within(1.0, 0.01, 2.0, "Largest change of an action from one command to the next.", "")
+    reversal: float = within(0.8, 0.01, 2.0, "Largest mean size, per answer, of changes that reverse the one before.", "")
+    shaking: float = within(8.0, 0.5, 100.0, "Largest root mean square of the body rates.", "rad/s")
+    memory: int = within(50, 2, 1000, "Answers that these two means reach back.", "")
+    stuck: int = within(25, 2, 1000, "Most equal answers to changing states.", "")
+    spike_low: float = within(1e-3, 0.0, 1.0, "Least share of neurons of a layer that spike.", "")
+    spike_high: float = within(0.6, 0.0, 1.0, "Largest share of neurons of a layer that spike.", "")
+    spike_ticks: int = within(25, 1, 1000, "Answers in a row outside that band from which it is a fault.", "")
+    warm_up: int = within(50, 0, 10_000, "Answers in shadow before the policy is compared with the guide.", "")
+    agree: int = within(50, 1, 10_000, "Compared answers before the policy may fly.", "")
+    disagreement: float = within(0.25, 0.001, 2.0, "In shadow: largest mean difference from the guide's action.", "")
+    # The guide in shadow does not know what has changed about the vehicle, and a policy that was tuned for it does.
+    trim: float = within(0.0, 0.0, 1.0, "Of a successor, the steady difference that is allowed beside it.", "")
+    contradiction: float = within(0.8, 0.001, 2.0, "In flight: largest difference from the guide over the last answers.", "")
+    contradiction_away: float = within(1.0, 0.001, 2.0, "The same far from the set-point.", "")
+    contradiction_first: float = within(1.0, 0.001, 2.0, "The same there of an action's first number.", "")
+    behaviour: BehaviourLimits = BehaviourLimits()
+    course: CourseLimits = CourseLimits()
 
 
 def received_at(states: tuple[tuple[int, float], ...], tick: int) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight.answer_checks import Answer, check_answer, record_answer
 from spike_ctrl.flight.deadlines import check_deadlines
@@ -11,35 +13,41 @@ from spike_ctrl.flight.guide_disagreement import check_disagreement, compare_wit
 from spike_ctrl.flight.policy_monitor import Monitor, check_guide, observe_answer
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
+ANSWERS = ("policy", "guide", "candidate")
+
 
 def keep_early_answers(state: SupervisorState, inputs: SupervisorInputs) -> tuple[SupervisorState, SupervisorInputs]:
     """An answer that comes before its state waits for it. The bridge sends each state to guide and policy first."""
+    changes: dict[str, Any]
     if inputs.sample is not None:
-        if state.early_policy is None and state.early_guide is None and state.early_candidate is None:
+        if not state.early:
             return state, inputs
-        inputs = inputs._replace(
-            policy=inputs.policy if inputs.policy is not None else state.early_policy,
-            guide=inputs.guide if inputs.guide is not None else state.early_guide,
-            candidate=inputs.candidate if inputs.candidate is not None else state.early_candidate,
-        )
-        return state._replace(early_policy=None, early_guide=None, early_candidate=None), inputs
-
-    if inputs.policy is None and inputs.guide is None and inputs.candidate is None:
+        changes = {name: answer for name, answer in state.early.items() if getattr(inputs, name) is None}
+        return state._replace(early={}), inputs._replace(**changes)
+    if state.sample is None:
         return state, inputs
-
-    def early(answer: Answer | None) -> bool:
-        return answer is not None and state.sample is not None and answer.tick > state.sample.tick
-
-    if early(inputs.policy):
-        state, inputs = state._replace(early_policy=inputs.policy), inputs._replace(policy=None)
-    if early(inputs.guide):
-        state, inputs = state._replace(early_guide=inputs.guide), inputs._replace(guide=None)
-    if early(inputs.candidate):
-        state, inputs = state._replace(early_candidate=inputs.candidate), inputs._replace(candidate=None)
-    return state, inputs
+    given = {name: answer for name in ANSWERS if (answer := getattr(inputs, name)) is not None}
+    early = {name: answer for name, answer in given.items() if answer.tick > state.sample.tick}
+    if not early:
+        return state, inputs
+    changes = dict.fromkeys(early)
+    return state._replace(early={**state.early, **early}), inputs._replace(**changes)
 
 
-def take_policy(
+def take_answers(
+    state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Finding, ...]]:
+    """The answers that came; the faults of the policy; those of the guide, and of the policy held against it."""
+    state, of_policy = _take_policy(state, inputs, settings)
+    before = state.guide.latest
+    state, of_guide = _take_guide(state, inputs, settings)
+    state = _take_candidate(state, inputs, settings)
+    state, compared = _compare_answers(state, inputs, before, settings)
+    late = check_deadlines(state.guide, inputs.now, settings.answers, Fault.GUIDE_SILENT)
+    return state, of_policy, of_guide + compared + late
+
+
+def _take_policy(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
 ) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """The policy's answer, and the faults of its behaviour and of its deadlines.
@@ -66,7 +74,7 @@ def take_policy(
     return state, found + late
 
 
-def take_guide(
+def _take_guide(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
 ) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """The guide's answer and its faults. A guide without a usable answer counts as silent."""
@@ -80,11 +88,11 @@ def take_guide(
             monitor, behaviour = observe_answer(state.guide_monitor, answer, sample, limits)
             state = state._replace(guide=record_answer(state.guide, answer, limits), guide_monitor=monitor)
             if inputs.airborne:
-                found += check_guide(monitor, behaviour, sample)
+                found += check_guide(monitor, behaviour, sample, limits.behaviour)
     return state, found
 
 
-def take_candidate(state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings) -> SupervisorState:
+def _take_candidate(state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings) -> SupervisorState:
     """The answer of the checkpoint in shadow. A fault of its behaviour lets its time in shadow begin anew."""
     if inputs.candidate is None or state.sample is None:
         return state
@@ -96,7 +104,7 @@ def take_candidate(state: SupervisorState, inputs: SupervisorInputs, settings: F
     return state._replace(candidate=source, candidate_monitor=Monitor() if bad else monitor)
 
 
-def compare_answers(
+def _compare_answers(
     state: SupervisorState, inputs: SupervisorInputs, guide_before: Answer | None, settings: FlightSettings
 ) -> tuple[SupervisorState, tuple[Finding, ...]]:
     """Compare policy and candidate with the guide, where both have answered the same state and one of the answers is new.

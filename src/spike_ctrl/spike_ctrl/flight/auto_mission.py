@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from spike_ctrl._files.ranges import within
 from spike_ctrl.control.trajectory import Trajectory
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import reason
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.request import Request
@@ -148,9 +150,10 @@ def _give_up(mission: Mission, ladder: Ladder, now: float) -> MissionStep:
 
 def _describe_end(mission: Mission, ladder: Ladder) -> str:
     """Phase, rung, reason, and the fault where the reason does not name it."""
-    named = ladder.latched is None or str(ladder.latched) in ladder.reason
-    fault = "" if named else f": {ladder.latched}"
-    return f"{mission.phase.value}: {ladder.rung.name}, {ladder.reason}{fault}"
+    because = ladder.because
+    named = because.finding == ladder.latched and because.kind is not EventKind.RECOVERED
+    fault = "" if named or ladder.latched is None else f": {ladder.latched}"
+    return f"{mission.phase.value}: {ladder.rung.name}, {reason(because)}{fault}"
 
 
 def _ask(mission: Mission, request: Request, now: float, plan: MissionPlan) -> MissionStep:

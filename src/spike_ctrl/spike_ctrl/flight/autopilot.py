@@ -60,11 +60,11 @@ class Autopilot(NamedTuple):
 class AutopilotLimits:
     """When the link, the mode or the battery is a fault."""
 
-    link_age: float = within(0.5, 0.05, 10.0)  # s without any packet
-    mode_age: float = within(2.5, 0.1, 10.0)  # s without news of the mode; a heartbeat comes once a second
-    battery_low: float = within(0.3, 0.0, 1.0)  # share: no engagement below
-    battery_critical: float = within(0.15, 0.0, 1.0)  # share: land below
-    voltage_low: float = within(2.5, 0.1, 100.0)  # V: a lower voltage is implausible
+    link_age: float = within(0.5, 0.05, 10.0, "Longest time without any packet.", "s")
+    mode_age: float = within(2.5, 0.1, 10.0, "Longest time without news of the mode; a heartbeat comes once a second.", "s")
+    battery_low: float = within(0.3, 0.0, 1.0, "Below this share of the charge nothing is engaged.", "")
+    battery_critical: float = within(0.15, 0.0, 1.0, "Below this share of the charge the vehicle lands.", "")
+    voltage_low: float = within(2.5, 0.1, 100.0, "A lower voltage is implausible.", "V")
 
 
 def check_autopilot(

@@ -16,11 +16,6 @@ from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import Airframe
 from spike_ctrl.control.trajectory import Vector
 
-# 1/s, of the vehicle on which the way was measured; and the time (s) that one without drag needs more, level and upright.
-DRAG, SLIPPING, SLIPPING_UPRIGHT = 1.0, 0.27, 0.12
-# A fall is slowed by so much (m/s^2) for each unit of thrust/weight beyond LEAST: one that is a tenth too weak as well.
-CATCHING, LEAST, SLOWEST = 12.0, 1.15, 0.5
-
 
 @dataclass(frozen=True)
 class Braking:
@@ -31,25 +26,36 @@ class Braking:
     down are one pair of numbers.
     """
 
-    gap: float = within(0.25, 0.0, 10.0)  # s: without commands it flies the old rates until its loss time is over
-    time: float = within(0.85, 0.0, 10.0)  # s: as if it braked so much later
-    deceleration: float = within(3.5, 0.1, 50.0)  # m/s^2
-    vertical_time: float = within(0.28, 0.0, 10.0)  # s
-    vertical_deceleration: float = within(10.0, 0.1, 50.0)  # m/s^2
+    gap: float = within(0.25, 0.0, 10.0, "Without commands it flies the old rates until its loss time is over.", "s")
+    time: float = within(0.85, 0.0, 10.0, "As if it braked so much later.", "s")
+    deceleration: float = within(3.5, 0.1, 50.0, "By this it brakes to the side.", "m/s^2")
+    vertical_time: float = within(0.28, 0.0, 10.0, "The same time, up and down.", "s")
+    vertical_deceleration: float = within(10.0, 0.1, 50.0, "By this it brakes up and down.", "m/s^2")
+    nearing: float = within(0.1, 0.0, 10.0, "The guide takes over where it would stop so far outside the cage.", "m")
+    closing: float = within(
+        0.2, 0.0, 10.0, "The autopilot is asked to hold where it would, and the guide had its time.", "m"
+    )
+    drag: float = within(1.0, 0.01, 100.0, "Of the vehicle on which the way was measured.", "1/s")
+    slipping: float = within(0.27, 0.0, 10.0, "A vehicle without drag brakes so much later to the side.", "s")
+    slipping_upright: float = within(0.12, 0.0, 10.0, "The same, up and down.", "s")
+    catching: float = within(12.0, 0.1, 100.0, "A fall is slowed by so much for each unit of thrust/weight.", "m/s^2")
+    least: float = within(
+        1.15, 1.0, 10.0, "Thrust/weight beyond which it is slowed, of a plant that is a tenth too weak.", ""
+    )
+    slowest: float = within(0.5, 0.1, 50.0, "By this a fall is slowed at least.", "m/s^2")
 
     @classmethod
     def of(cls, craft: Airframe) -> Braking:
         """That of an airframe: one that has less drag than the simulated vehicle stops later, a weak one falls farther."""
         drag = craft.linear_drag + min(craft.body_drag[:2])
-        slips = max(1 - drag / craft.mass / DRAG, 0.0)
         known = cls()
+        slips = max(1 - drag / craft.mass / known.drag, 0.0)
+        caught = known.catching * (craft.thrust_to_weight - known.least)
         return replace(
             known,
-            time=known.time + SLIPPING * slips,
-            vertical_time=known.vertical_time + SLIPPING_UPRIGHT * slips,
-            vertical_deceleration=min(
-                known.vertical_deceleration, max(CATCHING * (craft.thrust_to_weight - LEAST), SLOWEST)
-            ),
+            time=known.time + known.slipping * slips,
+            vertical_time=known.vertical_time + known.slipping_upright * slips,
+            vertical_deceleration=min(known.vertical_deceleration, max(caught, known.slowest)),
         )
 
     def end(self, position: Vector, velocity: Vector, asked: bool = False) -> Vector:

@@ -5,7 +5,7 @@ states, tells which of them guide and policy may fly on, and passes one supervis
 
     memory, bridged = bridge_state(memory, sample, status, settings)
     passed = passed.with_state(bridged.accepted)
-    if obeys_supervisor(passed, source, publishers, now):
+    if obeys_supervisor(passed, source, publishers, now, settings):
         passed, found = admit_command(passed, tick, action, layout, rests, now, settings)
 """
 
@@ -23,9 +23,6 @@ from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
 from spike_ctrl.flight.state_checks import Sample, StateTrack, check_state, home_after
-
-LANDED_TIME = 1.0  # s: an armed vehicle is landed for so long before guide and policy start a new episode
-SUCCESSION_TIME = 1.0  # s without a command, before the bridge obeys another supervisor
 
 
 @quickly_replaced
@@ -69,7 +66,7 @@ def bridge_state(
         target, _ = set_point_at(shifted(Target(target), found.shift), 0.0, settings.cage.laid(home))
     if found.accepted is not None and status is not None and not armed:
         home = found.accepted.position
-    on_ground = not airborne and sample.received - last_airborne > LANDED_TIME
+    on_ground = not airborne and sample.received - last_airborne > settings.bridge.landed_time
     return BridgeMemory(sample.tick, found.track, last_airborne, target, home), BridgedState(
         sample, found.accepted, on_ground
     )
@@ -94,16 +91,19 @@ class PassedCommand(NamedTuple):
 
     def guide_flies(self, now: float, settings: FlightSettings) -> bool:
         """Whether the guide flies at `now` (s). After a pause of commands it does not: somebody else has taken over."""
-        return self.guided and now - self.heard <= 3 * settings.state.period
+        return self.guided and now - self.heard <= settings.bridge.guided_periods * settings.state.period
 
 
-def obeys_supervisor(passed: PassedCommand, source: int, publishers: Callable[[], int], now: float) -> bool:
+def obeys_supervisor(
+    passed: PassedCommand, source: int, publishers: Callable[[], int], now: float, settings: FlightSettings
+) -> bool:
     """Whether the bridge obeys this supervisor: the one that it obeyed before, or the only one after that fell silent.
 
     publishers: counts the publishers of commands in the graph; asked only where needed, because it takes a while. Two
     supervisors are an accident: the second one, and one that guesses the source, command nothing.
     """
-    return source == passed.source or (now - passed.heard > SUCCESSION_TIME and publishers() == 1)
+    silent = now - passed.heard > settings.bridge.succession_time
+    return source == passed.source or (silent and publishers() == 1)
 
 
 def admit_command(

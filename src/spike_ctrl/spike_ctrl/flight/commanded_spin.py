@@ -21,7 +21,6 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.flight.attitude import rotate_back
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.state_consistency import PAUSE
 
 Pair = tuple[float, float]
 Motors = tuple[float, float, float, float]
@@ -65,11 +64,12 @@ class SpinLimits:
     """turned: by whose motors; None where actions command rates."""
 
     turned: Turned | None = None
-    apart: float = within(1.7, 0.1, 1000.0)  # rad/s, of roll and pitch
-    share: float = within(0.3, 0.0, 1.0)  # of the change of rates that was commanded, which is allowed beside it
-    memory: float = within(0.1, 0.01, 10.0)  # s
-    learns: float = within(0.3, 0.01, 10.0)  # s, until a steady torque is known
-    late: float = within(0.01, 0.0, 1.0)  # s, of the link, beside the one state for which a command waits
+    apart: float = within(1.7, 0.1, 1000.0, "Largest gain of rates otherwise than commanded, of roll and pitch.", "rad/s")
+    share: float = within(0.3, 0.0, 1.0, "Share of the commanded change of rates that is allowed beside it.", "")
+    memory: float = within(0.1, 0.01, 10.0, "Time in which a gain is forgotten.", "s")
+    learns: float = within(0.3, 0.01, 10.0, "Time in which a steady torque is learnt.", "s")
+    late: float = within(0.01, 0.0, 1.0, "Of the link, beside the one state for which a command waits.", "s")
+    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
 class CommandedSpin(NamedTuple):
@@ -100,7 +100,7 @@ def follow(
         return (track if track.stamp is None else CommandedSpin()), ()
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
-    if not 0 < dt <= PAUSE or track.waiting is None or track.speeds is None:
+    if not 0 < dt <= limits.pause or track.waiting is None or track.speeds is None:
         return CommandedSpin(sample.stamp, (roll, pitch), motors, _speeds(motors)), ()
     kept, learnt = math.exp(-dt / limits.memory), -math.expm1(-dt / limits.learns)
     speeds = turned.after(track.speeds, track.waiting, dt, limits.late)

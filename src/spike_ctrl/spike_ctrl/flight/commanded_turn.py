@@ -21,9 +21,6 @@ from typing import NamedTuple
 from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.state_consistency import PAUSE
-
-FULL = 0.98  # of an action: from here on it is at its limit
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,14 @@ class TurnLimits:
     """fastest: rad/s that an action of 1 commands about each axis; None where actions command no rates."""
 
     fastest: tuple[float, ...] | None = None
-    apart: float = within(0.15, 0.01, 100.0)  # rad, of roll and pitch
-    share: float = within(0.25, 0.0, 1.0)  # of the turn that was commanded, which is allowed beside it
-    memory: float = within(0.3, PAUSE, 10.0)  # s
-    lag: float = within(0.1, 0.001, 1.0)  # s, from a command to the rates: link and rate loop
+    apart: float = within(0.15, 0.01, 100.0, "Largest turn otherwise than commanded, of roll and pitch.", "rad")
+    share: float = within(0.25, 0.0, 1.0, "Share of the commanded turn that is allowed beside it.", "")
+    memory: float = within(0.3, 0.15, 10.0, "Time in which a turn is forgotten.", "s")
+    lag: float = within(0.1, 0.001, 1.0, "From a command to the rates: link and rate loop.", "s")
+    full: float = within(
+        0.98, 0.5, 1.0, "From this size of an action on it is at its limit, and the turn is not judged.", ""
+    )
+    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
 class CommandedTurn(NamedTuple):
@@ -58,12 +59,12 @@ def follow(
         return (track if track.stamp is None else CommandedTurn()), ()
     roll, pitch = sample.rates[:2]
     dt = 0.0 if track.stamp is None else sample.stamp - track.stamp
-    if not 0 < dt <= PAUSE:
+    if not 0 < dt <= limits.pause:
         return CommandedTurn(sample.stamp, (roll, pitch)), ()
     (a, b), (x, y), gained, kept = track.expected, track.apart, 1 - math.exp(-dt / limits.lag), 1 - dt / limits.memory
     p, q = action[1] * limits.fastest[0], action[2] * limits.fastest[1]
     a, b = a + gained * (p - a), b + gained * (q - b)
-    judged = dt if max(abs(action[1]), abs(action[2])) < FULL else 0.0
+    judged = dt if max(abs(action[1]), abs(action[2])) < limits.full else 0.0
     x, y = x * kept + judged * (roll - a), y * kept + judged * (pitch - b)
     track = CommandedTurn(sample.stamp, (a, b), (x, y), track.commanded * kept + dt * math.hypot(p, q))
     if track.beyond(limits.share) <= limits.apart:

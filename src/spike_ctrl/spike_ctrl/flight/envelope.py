@@ -12,36 +12,40 @@ from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 
-CRASH_HEIGHT = 0.15  # m above the ground: no vehicle that flies is lower
-CATCH_TIME = 0.12  # s, after which the guide or the autopilot has taken over a falling vehicle
-CATCH_SHARE = 0.7  # of the thrust beyond the weight, by which it then slows the fall
-
 
 @dataclass(frozen=True)
 class Envelope:
     """Limits of a flight under control. Beyond them the guide recovers; then the autopilot holds."""
 
-    tilt: float = within(math.radians(50), 0.1, math.pi)  # rad
-    rate: float = within(12.0, 0.5, 100.0)  # rad/s
-    speed: float = within(5.0, 0.1, 50.0)  # m/s
-    error: float = within(4.0, 0.1, 100.0)  # m from the set-point
-    catching: float = within(7.0, 0.1, 50.0)  # m/s^2, by which a fall is slowed at least
+    tilt: float = within(math.radians(50), 0.1, math.pi, "Largest tilt.", "rad")
+    rate: float = within(12.0, 0.5, 100.0, "Largest body rate.", "rad/s")
+    speed: float = within(5.0, 0.1, 50.0, "Largest speed.", "m/s")
+    error: float = within(4.0, 0.1, 100.0, "Largest distance from the set-point.", "m")
+    catching: float = within(7.0, 0.1, 50.0, "By this a fall is slowed at least.", "m/s^2")
+    catch_share: float = within(0.7, 0.01, 1.0, "The share of the thrust beyond the weight by which it is slowed.", "")
+    catch_time: float = within(0.12, 0.0, 10.0, "After this, guide or autopilot have taken over a falling vehicle.", "s")
+    crash_height: float = within(0.15, 0.0, 10.0, "No vehicle that flies is lower above the ground.", "m")
+    tumbling: float = within(1.3, 1.0, 10.0, "Beyond this factor of tilt or rate no sound guide flies, it tumbles.", "")
+    settled_tilt: float = within(3.0, 1.0, 100.0, "A recovery is over below the largest tilt by this divisor.", "")
+    settled_motion: float = within(5.0, 1.0, 100.0, "The same of body rate and speed.", "")
+    trajectory: float = within(0.8, 0.1, 1.0, "Share of tilt and speed that a trajectory may ask for.", "")
+    reachable: float = within(0.9, 0.1, 1.0, "Share of the error: the vehicle's largest distance from a new set-point.", "")
 
     @classmethod
     def of(cls, thrust_to_weight: float) -> Envelope:
         """That of a vehicle: a weak one slows its fall less than others do."""
         usual = cls()
-        return replace(usual, catching=min(usual.catching, CATCH_SHARE * (thrust_to_weight - 1) * GRAVITY))
+        return replace(usual, catching=min(usual.catching, usual.catch_share * (thrust_to_weight - 1) * GRAVITY))
 
     @property
     def trajectory_limits(self) -> tuple[float, float]:
         """Tilt (rad) and speed (m/s) that a trajectory may ask for. The rest is left for corrections."""
-        return 0.8 * self.tilt, 0.8 * self.speed
+        return self.trajectory * self.tilt, self.trajectory * self.speed
 
     @property
     def reach(self) -> float:
         """Largest distance (m) of the vehicle from a new set-point."""
-        return 0.9 * self.error
+        return self.reachable * self.error
 
     def check(self, sample: Sample, target: SetPoint | None, ground: float | None = None) -> tuple[Finding, ...]:
         """The limit that an airborne vehicle exceeds most.
@@ -69,23 +73,23 @@ class Envelope:
 
     def is_tumbling(self, sample: Sample) -> bool:
         """Whether tilt or body rate is farther out than a sound guide ever flies, whose tilt ends at 60 degrees."""
-        return self.is_upset(sample, 1.3)
+        return self.is_upset(sample, self.tumbling)
 
     def is_settled(self, sample: Sample) -> bool:
-        """Whether a recovery is over: body rate and speed below a fifth of the envelope, tilt below a third.
+        """Whether a recovery is over: body rate, speed and tilt are small.
 
         In wind no vehicle hovers level, so the tilt has more room.
         """
         return (
-            tilt(sample.quaternion) < self.tilt / 3
-            and math.hypot(*sample.rates) < self.rate / 5
-            and math.hypot(*sample.velocity) < self.speed / 5
+            tilt(sample.quaternion) < self.tilt / self.settled_tilt
+            and math.hypot(*sample.rates) < self.rate / self.settled_motion
+            and math.hypot(*sample.velocity) < self.speed / self.settled_motion
         )
 
     def _check_fall(self, sample: Sample, ground: float) -> tuple[Finding, ...]:
         """Whether the vehicle is too low to be caught above the ground, which lies at this height (m)."""
         height, sinking = sample.position[2] - ground, max(-sample.velocity[2], 0.0)
-        wanted = CRASH_HEIGHT + CATCH_TIME * sinking + sinking**2 / (2 * self.catching)
+        wanted = self.crash_height + self.catch_time * sinking + sinking**2 / (2 * self.catching)
         if height >= wanted:
             return ()
         detail = f"height is {height:.2f} m and falls at {sinking:.2f} m/s, wanted at least {wanted:.2f} m"

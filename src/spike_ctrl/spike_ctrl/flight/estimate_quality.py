@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
@@ -28,7 +29,6 @@ NEEDED = {
 GOOD_FLAGS = sum(NEEDED)
 UNKNOWN_FLAGS = -1
 INNOVATIONS = ("velocity", "horizontal position", "height", "heading")
-VELOCITY_DOUBTED = f"innovation of {INNOVATIONS[0]}"
 UNKNOWN_INNOVATIONS = (math.nan, math.nan, math.nan, math.nan)
 
 
@@ -50,36 +50,54 @@ class EstimateQuality(NamedTuple):
 
 @dataclass(frozen=True)
 class EstimateLimits:
-    """Up to where a state may be flown on. time: s beyond a limit, after which the autopilot must land."""
+    """Up to where a state may be flown on."""
 
-    horizontal: float = within(0.6, 0.01, 100.0)  # m, standard deviation
-    vertical: float = within(1.0, 0.01, 100.0)  # m, standard deviation
-    innovation: float = within(1.0, 0.1, 100.0)  # of what the estimator accepts
-    time: float = within(0.5, 0.0, 10.0)
+    horizontal: float = within(0.6, 0.01, 100.0, "Largest standard deviation of the horizontal position.", "m")
+    vertical: float = within(1.0, 0.01, 100.0, "Largest standard deviation of the height.", "m")
+    innovation: float = within(1.0, 0.1, 100.0, "Largest innovation, as a share of what the estimator accepts.", "")
+    time: float = within(0.5, 0.0, 10.0, "Beyond a limit for longer, the autopilot must land.", "s")
 
 
-def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = False) -> str | None:
-    """What speaks against an estimate, in words; None where nothing does, or the estimator does not tell.
+class Sign(Enum):
+    """What speaks against an estimate. VELOCITY: its innovation, also where the specific force contradicts it."""
+
+    FAILED = auto()
+    DEVIATION = auto()
+    FLAGS = auto()
+    VELOCITY = auto()
+    INNOVATION = auto()
+
+
+class Objection(NamedTuple):
+    """What speaks against an estimate. detail: found and wanted, in words."""
+
+    sign: Sign
+    detail: str
+
+
+def doubt(quality: EstimateQuality, limits: EstimateLimits, standing: bool = False) -> Objection | None:
+    """What speaks against an estimate; None where nothing does, or the estimator does not tell.
 
     standing: of a vehicle on the ground, which PX4 knows to stand still, and whose innovations are not looked at.
     """
     if quality.failed:
-        return "quality: the estimator says that its estimate has failed"
+        return Objection(Sign.FAILED, "quality: the estimator says that its estimate has failed")
     for name, found, limit in (
         ("horizontal position", quality.horizontal, limits.horizontal),
         ("height", quality.vertical, limits.vertical),
     ):
         if found > limit or math.isinf(found):
-            return f"{name}: found a deviation of {found:.2f} m, wanted at most {limit:g} m"
+            return Objection(Sign.DEVIATION, f"{name}: found a deviation of {found:.2f} m, wanted at most {limit:g} m")
     if quality.flags != UNKNOWN_FLAGS:
         if quality.flags & GOOD_FLAGS != GOOD_FLAGS:
             missing = [name for flag, name in NEEDED.items() if not quality.flags & flag]
-            return f"flags: found {quality.flags}, without {', '.join(missing)}"
+            return Objection(Sign.FLAGS, f"flags: found {quality.flags}, without {', '.join(missing)}")
         if quality.flags & CONSTANT_POSITION and not standing:
-            return f"flags: found {quality.flags}: it takes the vehicle for standing"
+            return Objection(Sign.FLAGS, f"flags: found {quality.flags}: it takes the vehicle for standing")
     for name, ratio in zip(INNOVATIONS, quality.innovations, strict=True):
         if ratio > limits.innovation and not standing:
-            return f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
+            detail = f"innovation of {name}: found {ratio:.2f} of what it accepts, wanted at most {limits.innovation:g}"
+            return Objection(Sign.VELOCITY if name == INNOVATIONS[0] else Sign.INNOVATION, detail)
     return None
 
 
@@ -87,11 +105,11 @@ class Doubt(NamedTuple):
     """Since when (s) the estimate has been in doubt without a break, and why; None: it is not."""
 
     since: float | None = None
-    detail: str = ""
+    objection: Objection | None = None
 
     def seen(self, quality: EstimateQuality, now: float, limits: EstimateLimits) -> Doubt:
         """After a state with this quality, received at `now` (s)."""
-        detail = doubt(quality, limits)
-        if detail is None:
+        objection = doubt(quality, limits)
+        if objection is None:
             return Doubt()
-        return Doubt(now if self.since is None else self.since, detail)
+        return Doubt(now if self.since is None else self.since, objection)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.ladder_state import Event
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 STATUS_PERIOD = 1.0  # s
@@ -23,7 +23,7 @@ def report_faults(
     for finding in found:
         name = finding.fault.name
         if now - seen.get(name, -math.inf) > REPEAT_TIME:
-            events.append(Event(now, finding.fault.severity, str(finding)))
+            events.append(Event(now, EventKind.FAULT, finding))
         counts[name], seen[name] = counts.get(name, 0) + 1, now
     return state._replace(counts=counts, seen=seen), tuple(events)
 
@@ -33,7 +33,7 @@ def report_start_in_the_air(state: SupervisorState, inputs: SupervisorInputs) ->
     if state.autopilot is not None or inputs.autopilot is None or not inputs.autopilot.airborne:
         return ()
     finding = Finding(Fault.STARTED_IN_THE_AIR, f"found mode {inputs.autopilot.mode.value}")
-    return (Event(inputs.now, "warning", str(finding)),)
+    return (Event(inputs.now, EventKind.STARTED_IN_THE_AIR, finding),)
 
 
 def report_status(

@@ -16,21 +16,15 @@ from spike_ctrl.flight.envelope import Envelope
 from spike_ctrl.flight.estimate_quality import EstimateLimits
 from spike_ctrl.flight.force_consistency import ForceLimits
 from spike_ctrl.flight.geofence import Cage, CageError
-from spike_ctrl.flight.granted_setpoint import ACCELERATION, acceleration
+from spike_ctrl.flight.granted_setpoint import SetPointLimits
 from spike_ctrl.flight.ladder_state import LadderLimits
 from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.state_consistency import ConsistencyLimits
+from spike_ctrl.flight.swap_trial import TrialLimits
+from spike_ctrl.flight.wind_estimate import WindLimits
 from spike_ctrl.sim.action_mapping import LEAST_COLLECTIVE
 
 LAYOUTS = ("rates", "motors")
-# Share of the full thrust while the rotors spool up. PX4 takes a vehicle on the ground for flying from MPC_MANTHR_MIN plus
-# 0.01 on, which is 0.09.
-SPOOL_UP_THRUST = 0.08
-# See AnswerLimits.contradiction_first, which is the collective action in `rates`: until guide and policy have learnt the
-# weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ by up to 1.01 in it, and by less in rates.
-COLLECTIVE_AWAY = 1.2
-ADAPTED_TRIM = 1.0  # see AnswerLimits.trim: 4 m/s^2 of wind differ by .96
-FAREWELL = 0.05  # s: old motor commands turn a vehicle over until the loss time is over, and one command may be lost
 ABSOLUTE = "absolute:"  # before the corners of a cage that does not lie around home
 
 
@@ -39,34 +33,69 @@ class FlightSettingsError(ValueError):
 
 
 @dataclass(frozen=True)
-class FlightSettings:
-    """Settings that bridge, supervisor and preflight share.
+class BridgeLimits:
+    """When the bridge begins a new episode, and whom it obeys."""
 
-    layout: of the actions. hover: the collective action that carries the weight. spooling: the collective action while the
-    rotors come up to speed after arming. farewell: for how long (s) the last command in the air is repeated. acceleration:
-    of granted set-points (m/s^2). stall: longest time (s) between two steps of the supervisor. stalls: most control periods
-    without a step in the last 100.
-    """
+    landed_time: float = within(1.0, 0.0, 60.0, "An armed vehicle is landed for so long before a new episode begins.", "s")
+    succession_time: float = within(1.0, 0.1, 60.0, "Without a command for so long it may obey another supervisor.", "s")
+    guided_periods: float = within(3, 1, 100, "Control periods after its last command for which the guide flies.", "")
+
+
+@dataclass(frozen=True)
+class RehearsalLimits:
+    """The rehearsal in simulation of a policy before it may fly in shadow."""
+
+    seconds: float = within(4.0, 0.1, 60.0, "Its time.", "s")
+    start_position: float = within(0.5, 0.0, 10.0, "Largest distance at its start, per axis.", "m")
+    start_tilt: float = within(0.3, 0.0, 3.0, "Largest tilt at its start.", "rad")
+    start_speed: float = within(0.5, 0.0, 10.0, "Largest speed at its start, per axis.", "m/s")
+    end_distance: float = within(0.5, 0.01, 10.0, "Largest distance from the set-point at its end.", "m")
+
+
+@dataclass(frozen=True)
+class VehicleShares:
+    """How settings follow from a vehicle, its action layout and its rate of control (`settings_for`)."""
+
+    # PX4 takes a vehicle on the ground for flying from MPC_MANTHR_MIN plus 0.01 on, which is 0.09.
+    spool_up_thrust: float = within(0.08, 0.0, 1.0, "Share of the full thrust while the rotors spool up.", "")
+    # Until guide and policy have learnt the weight of a vehicle that is a fifth too heavy and too weak, healthy ones differ
+    # by up to 1.01 in it, and by less in rates.
+    collective_away: float = within(1.2, 0.001, 2.0, "Of layout rates: answers.contradiction_first.", "")
+    adapted_trim: float = within(1.0, 0.0, 1.0, "With adaptation: answers.trim. 4 m/s^2 of wind differ by .96.", "")
+    # Old motor commands turn a vehicle over until the loss time is over, and one command may be lost.
+    motor_farewell: float = within(0.05, 0.0, 1.0, "Of layout motors: farewell.", "s")
+    silent_periods: float = within(2.5, 1.0, 3.0, "Control periods of answers.silent.", "")
+    take_off_spare: float = within(10.0, 0.0, 100.0, "The take-off's timeout beyond the time of the climb.", "s")
+
+
+@dataclass(frozen=True)
+class FlightSettings:
+    """Settings that bridge, supervisor and preflight share. layout: of the actions."""
 
     layout: str = "rates"
-    hover: float = within(0.0, -1.0, 1.0)
-    spooling: float = within(-0.84, -1.0, 0.0)
+    hover: float = within(0.0, -1.0, 1.0, "The collective action that carries the weight.", "")
+    spooling: float = within(-0.84, -1.0, 0.0, "The collective action while the rotors come up to speed after arming.", "")
+    farewell: float = within(0.0, 0.0, 1.0, "For so long the last command in the air is repeated.", "s")
+    stall: float = within(0.1, 0.01, 0.2, "Longest time between two steps of the supervisor.", "s")
+    stalls: int = within(20, 1, 99, "Most of the last 100 control periods without a step.", "")
     state: StateLimits = StateLimits()
     estimate: EstimateLimits = EstimateLimits()
     force: ForceLimits = ForceLimits()
     answers: AnswerLimits = AnswerLimits()
     cage: Cage = Cage()
     braking: Braking = Braking()
-    farewell: float = within(0.0, 0.0, 1.0)
-    acceleration: float = within(ACCELERATION, 0.01, 20.0)
+    set_point: SetPointLimits = SetPointLimits()
     consistency: ConsistencyLimits = ConsistencyLimits()
     turn: TurnLimits = TurnLimits()
     spin: SpinLimits = SpinLimits()
     envelope: Envelope = Envelope()
     autopilot: AutopilotLimits = AutopilotLimits()
     ladder: LadderLimits = LadderLimits()
-    stall: float = within(0.1, 0.01, 0.2)
-    stalls: int = within(20, 1, 99)
+    wind: WindLimits = WindLimits()
+    trial: TrialLimits = TrialLimits()
+    bridge: BridgeLimits = BridgeLimits()
+    rehearsal: RehearsalLimits = RehearsalLimits()
+    vehicle: VehicleShares = VehicleShares()
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -113,14 +142,15 @@ def settings_for(
     take-off (m). estimate: how sure the autopilot's estimator must be. force: how well its velocity must fit the
     accelerometer. Raises FlightSettingsError.
     """
-    period, climb = 1 / rate_hz, height / LadderLimits().climb_speed
+    period, vehicle, ladder = 1 / rate_hz, VehicleShares(), LadderLimits()
+    climbed = height / ladder.climb_speed + vehicle.take_off_spare
     default, least = StateLimits(), 2 * period
-    rates = airframe.action_layout == "rates"
+    rates, answers = airframe.action_layout == "rates", AnswerLimits()
     try:
         return FlightSettings(
             layout=airframe.action_layout,
             hover=0.0 if rates else 2 * airframe.hover - 1,
-            spooling=min(SPOOL_UP_THRUST / airframe.hover, 1.0) - 1 if rates else 2 * SPOOL_UP_THRUST - 1,
+            spooling=min(vehicle.spool_up_thrust / airframe.hover, 1.0) - 1 if rates else 2 * vehicle.spool_up_thrust - 1,
             state=replace(
                 default,
                 period=period,
@@ -132,16 +162,19 @@ def settings_for(
             estimate=estimate,
             force=force,
             answers=replace(
-                AnswerLimits(), late=period, silent=2.5 * period, contradiction_first=COLLECTIVE_AWAY if rates else 1.0
+                answers,
+                late=period,
+                silent=vehicle.silent_periods * period,
+                contradiction_first=vehicle.collective_away if rates else answers.contradiction_first,
             ),
             cage=_cage(cage),
             braking=Braking.of(airframe),
-            acceleration=acceleration(airframe.thrust_to_weight),
+            set_point=SetPointLimits.of(airframe.thrust_to_weight),
             turn=TurnLimits(fastest=airframe.max_rates if rates else None),
             envelope=Envelope.of(airframe.thrust_to_weight),
-            farewell=0.0 if rates else FAREWELL,
+            farewell=0.0 if rates else vehicle.motor_farewell,
             spin=SpinLimits(None if rates else Turned(airframe)),
-            ladder=LadderLimits(take_off_height=height, take_off_timeout=max(15.0, climb + 10.0)),
+            ladder=replace(ladder, take_off_height=height, take_off_timeout=max(ladder.take_off_timeout, climbed)),
         )
     except CageError as error:
         raise FlightSettingsError(str(error)) from None
@@ -149,7 +182,7 @@ def settings_for(
 
 def for_adaptation(settings: FlightSettings) -> FlightSettings:
     """The settings of a flight whose policy is tuned for what has become of the vehicle, which the guide does not know."""
-    return replace(settings, answers=replace(settings.answers, trim=ADAPTED_TRIM))
+    return replace(settings, answers=replace(settings.answers, trim=settings.vehicle.adapted_trim))
 
 
 def _cage(text: str) -> Cage:

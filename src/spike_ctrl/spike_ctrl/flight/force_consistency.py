@@ -22,16 +22,16 @@ from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import rotate
 from spike_ctrl.flight.state_checks import Sample
 
-PAUSE, OLD = 0.15, 0.1  # s: after a longer pause of states, or by an older force, nothing is known
-
 
 @dataclass(frozen=True)
 class ForceLimits:
-    """The sum from which a velocity contradicts the force, how long (s) a difference is remembered, and a doubt told."""
+    """When a velocity contradicts the force."""
 
-    velocity: float = within(0.8, 0.01, 100.0)  # m/s
-    memory: float = within(0.2, 0.02, 10.0)  # s
-    told: float = within(1.0, 0.0, 60.0)  # s
+    velocity: float = within(0.8, 0.01, 100.0, "Largest change of velocity otherwise than the force says.", "m/s")
+    memory: float = within(0.2, 0.02, 10.0, "Time in which it is forgotten.", "s")
+    told: float = within(1.0, 0.0, 60.0, "For so long the doubt is told.", "s")
+    old: float = within(0.1, 0.01, 10.0, "Largest age of a force.", "s")
+    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
 @quickly_replaced
@@ -56,8 +56,14 @@ class ForceCheck(NamedTuple):
         """After a state."""
         last, force = self.last, self.force
         dt = 0.0 if last is None else sample.stamp - last.stamp
-        fresh = sample.received - self.measured <= OLD
-        if last is None or force is None or not fresh or not 0 < dt <= PAUSE or sample.reset_counter != last.reset_counter:
+        fresh = sample.received - self.measured <= limits.old
+        if (
+            last is None
+            or force is None
+            or not fresh
+            or not 0 < dt <= limits.pause
+            or sample.reset_counter != last.reset_counter
+        ):
             return self._replace(last=sample, sped=(0.0, 0.0, 0.0))
         x, y, z = rotate(last.quaternion, force)
         kept = max(1 - dt / limits.memory, 0.0)

@@ -12,13 +12,7 @@ from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
-from spike_ctrl.flight.wind_estimate import DRIFT, Wind
-
-SET_POINT_HEIGHT = 0.5  # m above the ground: the lowest set-point
-# m: where the autopilot would stop so far outside, the guide takes over; the way that is reckoned with is an upper bound.
-NEARING = 0.1
-CLOSING = 0.2  # m: and so far outside, it is asked to hold at once
-RECOVERY_HEIGHT = 0.8  # m above the ground: the lowest point at which a recovery ends
+from spike_ctrl.flight.wind_estimate import Wind
 
 
 class CageError(ValueError):
@@ -37,9 +31,15 @@ class Cage:
 
     low: Vector = (-3.0, -3.0, -0.5)
     high: Vector = (3.0, 3.0, 3.0)
-    margin: float = within(0.5, 0.0, 20.0)
+    margin: float = within(0.5, 0.0, 20.0, "Distance of set-points from the walls; at half of it the guide takes over.", "m")
     ground: float = -math.inf
     relative: bool = True
+    set_point_height: float = within(0.5, 0.0, 20.0, "Height of the lowest set-point above the ground.", "m")
+    recovery_height: float = within(0.8, 0.0, 20.0, "Height of the lowest end of a recovery above the ground.", "m")
+    stopping_time: float = within(0.6, 0.01, 10.0, "A controller follows a velocity by the distance of this time.", "s")
+    wind_drift: float = within(0.7, 0.0, 10.0, "The wind (m/s^2) carries a vehicle that begins to hold by this.", "s^2")
+    wind_share: float = within(0.4, 0.0, 0.49, "Most of the room within the margins that is left out for the wind.", "")
+    doubt_share: float = within(0.9, 0.0, 0.99, "Most of it that is left out where the position is in doubt.", "")
 
     def __post_init__(self) -> None:
         ranges.check(self, "cage", CageError)
@@ -81,7 +81,7 @@ class Cage:
 
         Through the margin the wind may carry a vehicle that the autopilot begins to hold. What it needs beyond is left out.
         """
-        if max(abs(wind.east), abs(wind.north)) * DRIFT <= self.margin:
+        if max(abs(wind.east), abs(wind.north)) * self.wind_drift <= self.margin:
             return self
         return _in_wind(self, round(wind.east, 1), round(wind.north, 1))
 
@@ -100,14 +100,14 @@ class Cage:
     def box(self) -> tuple[Vector, Vector]:
         """Corners (m) of the box in which set-points may lie."""
         m, (low, high) = self.margin, (self.low, self.high)
-        lowest = max(low[2], self.ground + SET_POINT_HEIGHT)
+        lowest = max(low[2], self.ground + self.set_point_height)
         return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
 
     @cached_property
     def stopping_box(self) -> tuple[Vector, Vector]:
         """Corners (m) of the box in which braking from a granted speed ends: half of the margin is for what differs."""
         m, (low, high) = self.margin / 2, (self.low, self.high)
-        lowest = max(low[2], self.ground + SET_POINT_HEIGHT / 2)
+        lowest = max(low[2], self.ground + self.set_point_height / 2)
         return (low[0] + m, low[1] + m, lowest), (high[0] - m, high[1] - m, high[2] - m)
 
     @property
@@ -121,12 +121,13 @@ class Cage:
         (x, y, z), ((a, b, c), (d, e, f)) = position, self.box
         return min(max(x, a), d), min(max(y, b), e), min(max(z, c), f)
 
-    def limit_velocity(self, position: Vector, velocity: Vector, time: float) -> Vector:
+    def limit_velocity(self, position: Vector, velocity: Vector) -> Vector:
         """The velocity (m/s) of a set-point at `position`, limited towards the walls.
 
-        Within `time` (s) it leads no nearer to a wall than half of the margin.
+        Within `stopping_time` it leads no nearer to a wall than half of the margin.
         """
-        (x, y, z), (u, v, w), ((a, b, c), (d, e, f)), half = position, velocity, self.box, self.margin / 2
+        (x, y, z), (u, v, w), ((a, b, c), (d, e, f)) = position, velocity, self.box
+        half, time = self.margin / 2, self.stopping_time
         return (
             min(max(u, -((x - a + half) / time)), (d - x + half) / time),
             min(max(v, -((y - b + half) / time)), (e - y + half) / time),
@@ -149,21 +150,21 @@ class Cage:
         """Whether the autopilot could still stop the vehicle inside. guided: the guide has had its time to brake."""
         low = self.low_above_ground
         beyond = braking.beyond(sample.position, sample.velocity, low, self.high)
-        if beyond <= NEARING:
+        if beyond <= braking.nearing:
             return ()
         speed = math.hypot(*sample.velocity)
-        detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted at most {NEARING} m"
+        detail = f"at {speed:.2f} m/s the autopilot stops {beyond:.2f} m outside, wanted at most {braking.nearing} m"
         # A fall is braked by all the thrust there is, which the guide gives and the autopilot would have to learn.
         sideways = braking.beyond(sample.position, sample.velocity, (*low[:2], -math.inf), self.high, asked=True)
-        return (Finding(Fault.CAGE_CLOSING if guided and sideways > CLOSING else Fault.CAGE_NEAR, detail),)
+        return (Finding(Fault.CAGE_CLOSING if guided and sideways > braking.closing else Fault.CAGE_NEAR, detail),)
 
 
 @lru_cache(maxsize=32)  # the wind changes slowly
 def _in_wind(cage: Cage, east: float, north: float) -> Cage:
     low, high = list(cage.low), list(cage.high)
     for axis, wind in enumerate((east, north)):
-        most = 0.4 * (high[axis] - low[axis] - 2 * cage.margin)
-        left_out = min(max(DRIFT * abs(wind) - cage.margin, 0.0), most)
+        most = cage.wind_share * (high[axis] - low[axis] - 2 * cage.margin)
+        left_out = min(max(cage.wind_drift * abs(wind) - cage.margin, 0.0), most)
         if wind > 0:
             high[axis] -= left_out
         else:
@@ -177,7 +178,7 @@ def _in_doubt(cage: Cage, crept: Vector) -> Cage:
     if crept[2] > 0:
         low[2] = max(low[2], lowest[2])
     for axis, moved in enumerate(crept):
-        most = 0.9 * min(high[axis] - low[axis] - 2 * cage.margin, highest[axis] - lowest[axis])
+        most = cage.doubt_share * min(high[axis] - low[axis] - 2 * cage.margin, highest[axis] - lowest[axis])
         left_out = min(max(abs(moved) - cage.margin / 2, 0.0), most)
         if moved > 0:
             low[axis] += left_out

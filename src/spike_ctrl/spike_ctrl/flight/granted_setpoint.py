@@ -9,43 +9,56 @@ followed exactly.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
+from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.control.trajectory import SetPoint, Trajectory, Vector
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.geofence import Cage
 
-SHARE, PATH_SHARE = 0.5, 0.72  # of the largest speed, to a set-point and on a trajectory: a vehicle does not follow exactly
-ACCELERATION = 2.0  # m/s^2, most: a vehicle with little thrust has less (`acceleration`)
-SPARE = 0.2  # of the thrust beyond the weight: the rest is for plants that differ, for wind, and to catch up
-TURN = 0.5  # rad/s
-CLOSING = 4.0  # 1/s: what is left of a way is closed at so much of it per second
-ARRIVED = 1e-3  # m
-CAUGHT_UP, BESIDE, STEEPEST = 0.03, 0.25, 9.0  # m, m/s, m/s^2: within these a trajectory counts as caught up with
-LONGEST = 0.1  # s: after a longer pause it goes on as after so long
-LOOKS = 100  # at so many points of its lead, and of its two periods, the speed of a trajectory is looked at
 
+@dataclass(frozen=True)
+class SetPointLimits:
+    """How a granted set-point moves. A vehicle does not follow exactly, so part of the largest speed is left for that."""
 
-def acceleration(thrust_to_weight: float) -> float:
-    """The acceleration (m/s^2) of the set-points of a vehicle: with its rotors at their limits it could not be steered."""
-    return min(ACCELERATION, SPARE * (thrust_to_weight - 1) * GRAVITY)
+    speed_share: float = within(0.5, 0.01, 1.0, "Share of the speed that can be braked, on the way to a set-point.", "")
+    path_share: float = within(0.72, 0.01, 1.0, "The same on a trajectory.", "")
+    acceleration: float = within(2.0, 0.01, 20.0, "Largest acceleration.", "m/s^2")
+    # The rest is for plants that differ, for wind, and to catch up: with its rotors at their limits it could not be steered.
+    spare: float = within(0.2, 0.01, 1.0, "Largest share of the thrust beyond the weight for it.", "")
+    turn: float = within(0.5, 0.01, 10.0, "Largest yaw rate.", "rad/s")
+    closing: float = within(4.0, 0.1, 100.0, "Proportional gain on the remaining distance.", "1/s")
+    arrived: float = within(1e-3, 1e-6, 1.0, "Within this distance it has arrived.", "m")
+    caught_up: float = within(0.03, 1e-6, 10.0, "Largest distance from a trajectory that counts as caught up with.", "m")
+    beside: float = within(0.25, 1e-6, 10.0, "Largest difference from its velocity,", "m/s")
+    steepest: float = within(9.0, 0.1, 100.0, "and this much more for each second of the step.", "m/s^2")
+    longest: float = within(0.1, 0.001, 10.0, "After a longer pause it goes on as after so long.", "s")
+    looks: int = within(100, 2, 10_000, "Points of a trajectory at which its speed is looked at before it is granted.", "")
+    stream_timeout: float = within(0.2, 0.01, 10.0, "Without a set-point for longer, a stream has stopped.", "s")
+
+    @classmethod
+    def of(cls, thrust_to_weight: float) -> SetPointLimits:
+        """Those of a vehicle: one with little thrust has a smaller acceleration."""
+        usual = cls()
+        return replace(usual, acceleration=min(usual.acceleration, usual.spare * (thrust_to_weight - 1) * GRAVITY))
 
 
 def grant(
-    before: SetPoint, wanted: SetPoint, dt: float, cage: Cage, braking: Braking, limits: tuple[float, float],
+    before: SetPoint, wanted: SetPoint, dt: float, cage: Cage, braking: Braking, most: float, limits: SetPointLimits,
     on_path: bool = False,
 ) -> SetPoint:  # fmt: skip
-    """The set-point `dt` s after `before`, in the cage as it lies. limits: of its speed (m/s) and acceleration (m/s^2).
+    """The set-point `dt` s after `before`, in the cage as it lies. most: largest speed (m/s).
 
     on_path: the wanted set-point is on a trajectory that was granted.
     """
     if wanted == before:
         return wanted
-    dt = min(max(dt, 0.0), LONGEST)
-    if (yaw := _turned(before.yaw, wanted.yaw, TURN * dt)) != wanted.yaw:
+    dt = min(max(dt, 0.0), limits.longest)
+    if (yaw := _turned(before.yaw, wanted.yaw, limits.turn * dt)) != wanted.yaw:
         wanted = wanted._replace(yaw=yaw)
     low, high = cage.stopping_box
-    most, gain = limits
+    gain = limits.acceleration
 
     def slowed(place: Vector, velocity: Vector, share: float) -> Vector:
         fast = math.hypot(*velocity)
@@ -55,14 +68,18 @@ def grant(
         granted = min(share * braking.speed(place, (x / fast, y / fast, z / fast), low, high), most)
         return velocity if granted >= fast else (x * granted / fast, y * granted / fast, z * granted / fast)
 
-    if on_path and _caught_up(before, wanted, dt) and slowed(wanted.position, wanted.velocity, 1.0) is wanted.velocity:
+    if (
+        on_path
+        and _caught_up(before, wanted, dt, limits)
+        and slowed(wanted.position, wanted.velocity, 1.0) is wanted.velocity
+    ):
         return wanted
     (a, b, c), (x, y, z), (u, v, w) = wanted.position, before.position, wanted.velocity
     far = math.dist(wanted.position, before.position)
-    if far <= ARRIVED and math.dist(wanted.velocity, before.velocity) <= gain * dt:
+    if far <= limits.arrived and math.dist(wanted.velocity, before.velocity) <= gain * dt:
         return wanted
-    closing = min(CLOSING, math.sqrt(gain / max(far, ARRIVED)))
-    share = PATH_SHARE if on_path and any(wanted.velocity) else SHARE  # a step is no path to follow
+    closing = min(limits.closing, math.sqrt(gain / max(far, limits.arrived)))
+    share = limits.path_share if on_path and any(wanted.velocity) else limits.speed_share  # a step is no path to follow
     aim = slowed(before.position, (u + closing * (a - x), v + closing * (b - y), w + closing * (c - z)), share)
     u, v, w = slowed(before.position, _towards(before.velocity, aim, gain * dt), share)
     u, v, w = _coming_to_rest((u, v, w), before.position, *cage.box, gain)
@@ -76,20 +93,21 @@ def at_rest(point: SetPoint, gain: float) -> Vector:
     return x + time * u, y + time * v, z + time * w
 
 
-def too_fast(path: Trajectory, cage: Cage, braking: Braking) -> str | None:
+def too_fast(path: Trajectory, cage: Cage, braking: Braking, limits: SetPointLimits) -> str | None:
     """Why a trajectory is not granted, in words: somewhere it is faster than could be braked before the wall or the ground.
 
     Where it lies outside the cage, it is clamped, and not looked at.
     """
     low, high = cage.stopping_box
-    growing = [path.lead * look / LOOKS for look in range(LOOKS)]
-    for time in (*growing, *(path.lead + 2 * path.period * look / LOOKS for look in range(LOOKS))):
+    looks = limits.looks
+    growing = [path.lead * look / looks for look in range(looks)]
+    for time in (*growing, *(path.lead + 2 * path.period * look / looks for look in range(looks))):
         point = path.at(time)
         fast = math.hypot(*point.velocity)
         if fast < 1e-9 or cage.clamp(point.position) != point.position:
             continue
         u, v, w = point.velocity
-        granted = PATH_SHARE * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
+        granted = limits.path_share * braking.speed(point.position, (u / fast, v / fast, w / fast), low, high)
         if fast > granted:
             where = ", ".join(f"{p:.2f}" for p in point.position)
             found = f"at ({where}) m it flies at {fast:.2f} m/s, wanted at most {granted:.2f} before the wall"
@@ -97,12 +115,12 @@ def too_fast(path: Trajectory, cage: Cage, braking: Braking) -> str | None:
     return None
 
 
-def _caught_up(before: SetPoint, wanted: SetPoint, dt: float) -> bool:
+def _caught_up(before: SetPoint, wanted: SetPoint, dt: float, limits: SetPointLimits) -> bool:
     """Whether the step to the wanted set-point is one that a set-point on a trajectory makes."""
-    near = CAUGHT_UP + math.hypot(*before.velocity) * dt
+    near = limits.caught_up + math.hypot(*before.velocity) * dt
     if math.dist(wanted.position, before.position) > near:
         return False
-    return math.dist(wanted.velocity, before.velocity) <= BESIDE + STEEPEST * dt
+    return math.dist(wanted.velocity, before.velocity) <= limits.beside + limits.steepest * dt
 
 
 def _coming_to_rest(velocity: Vector, place: Vector, low: Vector, high: Vector, gain: float) -> Vector:

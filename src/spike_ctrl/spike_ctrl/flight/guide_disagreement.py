@@ -14,13 +14,6 @@ from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.state_checks import Sample
 
-RECENT = 4  # answers over which a disagreement in flight is averaged
-# Far from the set-point a difference in gain is a larger difference in action: from AWAY (m) on the largest is allowed.
-AWAY = 1.0
-AWAY_ANSWERS, FAR = 150, 1.0  # a policy whose mean distance (m) over so many answers is larger does not fly where it should
-HEIGHT_OFF = 0.4  # m: the same of its height; healthy flights stay within .25; a vehicle that has too little thrust does not
-BRAKING_TIME = 0.6  # s: a speed adds the distance of so many seconds to the way
-
 
 def compare_with_guide(
     monitor: Monitor, policy: Answer, guide: Answer, sample: Sample, point: SetPoint, limits: AnswerLimits
@@ -35,10 +28,11 @@ def compare_with_guide(
         return e + share * (a - e), f + share * (b - f), g + share * (c - g), h + share * (d - h)
 
     # How far the vehicle is from its set-point, which itself moves as a vehicle can (granted_setpoint.py).
+    course = limits.course
     distance = math.dist(sample.position, point.position)
-    way = distance + BRAKING_TIME * math.dist(sample.velocity, point.velocity)
-    away = monitor.away + (distance - monitor.away) / AWAY_ANSWERS
-    below = monitor.below + (point.position[2] - sample.position[2] - monitor.below) / AWAY_ANSWERS
+    way = distance + course.braking_time * math.dist(sample.velocity, point.velocity)
+    away = monitor.away + (distance - monitor.away) / course.mean_answers
+    below = monitor.below + (point.position[2] - sample.position[2] - monitor.below) / course.mean_answers
     compared, difference = monitor.compared, monitor.difference
     if monitor.answers > limits.warm_up:
         share = max(1.0 / (compared + 1), 1.0 / limits.agree)
@@ -49,7 +43,7 @@ def compare_with_guide(
         x, y, z, w = (min(max(steady, -limits.trim), limits.trim) for steady in monitor.bias)
         e, f, g, h = signed
         a, b, c, d = abs(e - x), abs(f - y), abs(g - z), abs(h - w)
-    recent = mean(monitor.recent, 1.0 / RECENT)
+    recent = mean(monitor.recent, 1.0 / course.recent)
     return monitor._replace(way=way, away=away, below=below, recent=recent, compared=compared, difference=difference)
 
 
@@ -63,16 +57,18 @@ def _follow_bias(monitor: Monitor, signed: Action, share: float) -> Monitor:
 
 def check_disagreement(monitor: Monitor, limits: AnswerLimits) -> tuple[Finding, ...]:
     """Whether a policy that flies has just acted quite otherwise than the guide would."""
-    if monitor.away > FAR:
-        return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {FAR:g} m"),)
-    if abs(monitor.below) > HEIGHT_OFF:
+    course = limits.course
+    if monitor.away > course.far:
+        return (Finding(Fault.OFF_SET_POINT, f"{monitor.away:.2f} m off on average, wanted at most {course.far:g} m"),)
+    if abs(monitor.below) > course.height_off:
         where = "too low" if monitor.below > 0 else "too high"
-        detail = f"{abs(monitor.below):.2f} m {where} on average, wanted at most {HEIGHT_OFF:g} m"
+        detail = f"{abs(monitor.below):.2f} m {where} on average, wanted at most {course.height_off:g} m"
         return (Finding(Fault.OFF_SET_POINT, detail),)
-    near, away = limits.contradiction, min(monitor.way / AWAY, 1.0)
+    near, away = limits.contradiction, min(monitor.way / course.away, 1.0)
+    # Far from the set-point a difference in gain is a larger difference in action.
     first, *others = monitor.recent
     for apart, far in ((first, limits.contradiction_first), (max(others), limits.contradiction_away)):
         if apart > (allowed := near + away * (far - near)):
-            detail = f"differs by {apart:.2f} over {RECENT} answers, wanted at most {allowed:.2f}"
+            detail = f"differs by {apart:.2f} over {course.recent} answers, wanted at most {allowed:.2f}"
             return (Finding(Fault.DISAGREEMENT, detail),)
     return ()

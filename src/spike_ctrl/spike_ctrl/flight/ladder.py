@@ -8,9 +8,10 @@ Until it confirms such a mode, commands keep the vehicle in the air; from then o
 from __future__ import annotations
 
 from spike_ctrl.flight.autopilot_modes import follow_mode, mode_request
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.hand_over import hand_over
-from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung, hold_here
+from spike_ctrl.flight.ladder_state import Facts, Ladder, LadderLimits, Move, change_rung, hold_here
 from spike_ctrl.flight.operator_requests import obey
 from spike_ctrl.flight.recovery import begin_recovery, recover
 from spike_ctrl.flight.request import Request
@@ -39,28 +40,26 @@ def step_down(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None
     if ladder.rung is Rung.SILENT or not demanding:
         return None
     rung, worst = max(demanding, key=lambda pair: pair[0])
-    reason = str(worst)
     rung = facts.hold_or_land if rung is Rung.HOLD else rung
     entering = ladder.rung is Rung.GUIDE and not ladder.confirmed
     grounded = ladder.rung is Rung.GUIDE and not ladder.armed
     if (entering or grounded) and rung is not Rung.SILENT:
-        dropped = f"engagement dropped: {reason}"
-        return change_rung(ladder, Rung.SILENT, dropped, facts, "warning", changes={"latched": worst})
+        return change_rung(ladder, Rung.SILENT, EventKind.DROPPED, worst, facts, changes={"latched": worst})
     if rung > ladder.rung:
         target = hold_here(facts.sample) if ladder.rung is Rung.SNN and facts.sample is not None else None
-        severity = worst.fault.severity
-        moved = change_rung(ladder, rung, reason, facts, severity, target=target, changes={"latched": worst})
+        moved = change_rung(ladder, rung, EventKind.STEPPED_DOWN, worst, facts, target, {"latched": worst})
     elif ladder.wanted and ladder.rung is not Rung.SNN:
-        event = Event(facts.now, "warning", f"{ladder.rung.name}: engagement dropped: {reason}")
+        event = Event(facts.now, EventKind.DROPPED, worst, ladder.rung)
         moved = Move(ladder._replace(wanted=False, latched=worst), None, None, (event,))
     else:
         moved = Move(ladder)
     if moved.ladder.rung is Rung.GUIDE and moved.ladder.recovering is None and facts.airborne:
         guided = ladder.rung is Rung.GUIDE and facts.now - ladder.since > limits.proven
         if guided and facts.upset:  # it took over a vehicle that lay well: whoever upsets that one cannot recover it
-            finding = Finding(Fault.NOT_RECOVERED, f"the guide itself upset the vehicle: {reason}")
-            return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
-        return begin_recovery(moved, [finding for _, finding in demanding], facts, guided or not facts.tumbling)
+            finding = Finding(Fault.NOT_RECOVERED, f"the guide itself upset the vehicle: {worst}")
+            down, why = facts.hold_or_land, EventKind.STEPPED_DOWN
+            return change_rung(ladder, down, why, finding, facts, changes={"latched": finding})
+        return begin_recovery(moved, [finding for _, finding in demanding], facts, guided or not facts.tumbling, limits)
     return moved
 
 

@@ -16,6 +16,7 @@ from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.flight.autopilot import Ask, Autopilot, Mode
 from spike_ctrl.flight.braking import Braking
 from spike_ctrl.flight.envelope import Envelope
+from spike_ctrl.flight.event import Cause, Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.policy_monitor import Monitor
@@ -25,21 +26,13 @@ from spike_ctrl.flight.state_checks import Sample
 MODES = {Rung.SNN: Mode.OFFBOARD, Rung.GUIDE: Mode.OFFBOARD, Rung.HOLD: Mode.HOLD, Rung.LAND: Mode.LAND}
 
 
-class Event(NamedTuple):
-    """Something that happened at `time` (s). severity: ok, warning or error."""
-
-    time: float
-    severity: str
-    text: str
-
-
 @quickly_replaced
 class Ladder(NamedTuple):
     """Where a flight is on the ladder. Times in s on the monotonic clock."""
 
     rung: Rung = Rung.SILENT
     since: float = 0.0  # start of this rung, or of the recovery on it
-    reason: str = "passive: never engaged"
+    because: Event = Event(0.0, EventKind.NEVER_ENGAGED)  # what led to this rung
     wanted: bool = False  # the operator wants the policy to fly
     wanted_since: float = 0.0
     confirmed: bool = False  # the autopilot is in the mode of this rung
@@ -76,23 +69,26 @@ class Ladder(NamedTuple):
 
 @dataclass(frozen=True)
 class LadderLimits:
-    """Times in s, lengths in m, speeds in m/s."""
+    """Times, heights and speeds of take-off, engagement, recovery and of a change of the autopilot's mode."""
 
-    stream_lead: float = within(0.5, 0.1, 10.0)  # commands are sent for so long before OFFBOARD is asked for
-    ask_again: float = within(0.5, 0.05, 10.0)
-    ask_to_take_over: float = within(0.2, 0.05, 10.0)  # for HOLD and LAND: a request may be lost, and until then others fly
-    deaf: float = within(0.12, 0.01, 2.0)  # an autopilot that flies no motor command has not heard the request by then
-    mode_timeout: float = within(2.5, 0.1, 30.0)  # a heartbeat, once a second, may be late
-    arm_timeout: float = within(10.0, 0.5, 120.0)
-    spool_up: float = within(1.0, 0.0, 10.0)  # COM_SPOOLUP_TIME
-    take_off_height: float = within(1.0, 0.5, 50.0)
-    climb_speed: float = within(0.5, 0.05, 5.0)
-    take_off_timeout: float = within(15.0, 1.0, 120.0)  # after arming
-    reached: float = within(0.1, 0.02, 5.0)  # largest distance from the take-off height at which it counts as reached
-    engage_timeout: float = within(10.0, 0.5, 600.0)
-    settle_time: float = within(0.5, 0.0, 30.0)
-    recover_timeout: float = within(5.0, 0.5, 60.0)
-    proven: float = within(0.4, 0.0, 10.0)  # after so long on GUIDE, leaving the envelope is the guide's own doing
+    stream_lead: float = within(0.5, 0.1, 10.0, "Commands are sent for so long before OFFBOARD is asked for.", "s")
+    ask_again: float = within(0.5, 0.05, 10.0, "Pause between two equal requests to the autopilot.", "s")
+    ask_to_take_over: float = within(0.2, 0.05, 10.0, "The same for HOLD and LAND: a request may be lost.", "s")
+    ask_urgently: float = within(0.009, 0.001, 1.0, "The same where it flies no motor command: with every state.", "s")
+    deaf: float = within(0.12, 0.01, 2.0, "By then an autopilot that flies no motor command has heard the request.", "s")
+    mode_timeout: float = within(2.5, 0.1, 30.0, "By then the autopilot tells its new mode; a heartbeat may be late.", "s")
+    arm_timeout: float = within(10.0, 0.5, 120.0, "By then it has armed.", "s")
+    spool_up: float = within(1.0, 0.0, 10.0, "Time of the rotors to come up to speed, COM_SPOOLUP_TIME.", "s")
+    take_off_height: float = within(1.0, 0.5, 50.0, "Height of a take-off.", "m")
+    climb_speed: float = within(0.5, 0.05, 5.0, "Speed of a take-off.", "m/s")
+    take_off_timeout: float = within(15.0, 1.0, 120.0, "By then after arming the take-off has ended.", "s")
+    reached: float = within(0.1, 0.02, 5.0, "Largest distance from the take-off height at which it counts as reached.", "m")
+    engage_timeout: float = within(10.0, 0.5, 600.0, "After this the wish to engage is dropped.", "s")
+    settle_time: float = within(0.5, 0.0, 30.0, "For so long a vehicle is at rest before its recovery is over.", "s")
+    recover_timeout: float = within(5.0, 0.5, 60.0, "By then the guide has recovered the vehicle.", "s")
+    proven: float = within(0.4, 0.0, 10.0, "After this on GUIDE, leaving the envelope is the guide's own doing.", "s")
+    guide_brakes: float = within(0.4, 0.0, 10.0, "After this on GUIDE, the guide has slowed the vehicle down.", "s")
+    falling: float = within(0.5, 0.0, 50.0, "A vehicle that sinks faster recovers above where it coasts.", "m/s")
 
 
 class Facts(NamedTuple):
@@ -148,9 +144,9 @@ class Facts(NamedTuple):
         return Rung.HOLD if self.airborne and not self.near_ground else Rung.LAND
 
     @property
-    def blocking(self) -> list[str]:
-        """The faults that bar an engagement, in words."""
-        return [str(finding) for finding in self.found if finding.fault.blocks]
+    def blocking(self) -> list[Finding]:
+        """The faults that bar an engagement."""
+        return [finding for finding in self.found if finding.fault.blocks]
 
 
 class Move(NamedTuple):
@@ -177,19 +173,21 @@ class LadderChanges(TypedDict, total=False):
 def change_rung(
     ladder: Ladder,
     rung: Rung,
-    reason: str,
+    kind: EventKind,
+    cause: Cause,
     facts: Facts,
-    severity: str = "ok",
     target: Target | None = None,
     changes: LadderChanges | None = None,
+    detail: str = "",
 ) -> Move:
-    """To another rung, for a reason that is reported with this severity. A wish, a take-off and a recovery end there."""
+    """To another rung, for this cause. A wish, a take-off and a recovery end there."""
+    event = Event(facts.now, kind, cause, rung, ladder.rung, detail=detail)
     mode = facts.autopilot.mode if facts.autopilot is not None else None
     pending = (*ladder.asked_for, MODES[ladder.rung]) if ladder.rung in MODES and not ladder.confirmed else ()
     after = ladder._replace(
         rung=rung,
         since=facts.now,
-        reason=reason,
+        because=event,
         confirmed=rung in MODES and mode is MODES[rung],
         came_from=mode,
         asked_for=pending if ladder.asked_at > -math.inf or ladder.asked_for else (),
@@ -202,7 +200,7 @@ def change_rung(
     )
     if changes:
         after = after._replace(**changes)
-    return Move(after, target, None, (Event(facts.now, severity, f"{ladder.rung.name} -> {rung.name}: {reason}"),))
+    return Move(after, target, None, (event,))
 
 
 def hold_here(sample: Sample) -> Target:

@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 from spike_ctrl.flight.autopilot import Mode
+from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, Move, change_rung, hold_here
+from spike_ctrl.flight.ladder_state import Facts, Ladder, Move, change_rung, hold_here
 from spike_ctrl.flight.request import Request
 
 
 def obey(ladder: Ladder, request: Request, facts: Facts) -> Move:
     """The ladder after a request. A refused request changes nothing, and its event gives all reasons."""
-    if reasons := _refusal(ladder, request, facts):
-        event = Event(facts.now, "warning", f"refused to {request.value}: {'; '.join(reasons)}")
-        return Move(ladder, None, None, (event,))
+    if obstacles := tuple(_obstacles(ladder, request, facts)):
+        refused = Event(facts.now, EventKind.REFUSED, request, ladder.rung, obstacles=obstacles, since=ladder.because)
+        return Move(ladder, None, None, (refused,))
     if request in (Request.TAKE_OFF, Request.GUIDE, Request.ENGAGE):
         return _engage(ladder, request, facts)
-    reason = f"the operator asked to {request.value}"
+    asked = EventKind.ASKED
     if request is Request.SHUT_DOWN:
         ladder = ladder._replace(shutting_down=True)
         if not ladder.commanding and not (ladder.rung is Rung.HOLD and facts.airborne):
-            return Move(ladder, None, None, (Event(facts.now, "ok", f"{ladder.rung.name}: {reason}"),))
+            return Move(ladder, None, None, (Event(facts.now, asked, request, ladder.rung),))
     pilot_flies = facts.autopilot is not None and facts.autopilot.mode is Mode.OTHER
     landing = request is not Request.DISENGAGE and facts.airborne and not pilot_flies
     if ladder.rung is Rung.GUIDE and not (ladder.confirmed and ladder.armed) and not landing:
-        return change_rung(ladder, Rung.SILENT, reason, facts)  # the autopilot still flies, or nobody flies yet
+        return change_rung(ladder, Rung.SILENT, asked, request, facts)  # the autopilot still flies, or nobody flies yet
     down = facts.hold_or_land if request is Request.DISENGAGE else Rung.LAND
-    return change_rung(ladder, down, reason, facts)
+    return change_rung(ladder, down, asked, request, facts)
 
 
 def _engage(ladder: Ladder, request: Request, facts: Facts) -> Move:
     """To GUIDE. On GUIDE already, only the operator's wish changes."""
-    reason = f"the operator asked to {request.value}"
     wanted = request is Request.ENGAGE
     if ladder.rung is Rung.GUIDE:
         ladder = ladder._replace(wanted=wanted, wanted_since=facts.now, latched=None)
-        return Move(ladder, None, None, (Event(facts.now, "ok", f"GUIDE: {reason}"),))
+        return Move(ladder, None, None, (Event(facts.now, EventKind.ASKED, request, Rung.GUIDE),))
     target = None if ladder.rung is Rung.SNN or facts.sample is None else hold_here(facts.sample)
     return change_rung(
         ladder,
         Rung.GUIDE,
-        reason,
+        EventKind.ASKED,
+        request,
         facts,
         target=target,
         changes={
@@ -53,40 +54,40 @@ def _engage(ladder: Ladder, request: Request, facts: Facts) -> Move:
     )
 
 
-def _refusal(ladder: Ladder, request: Request, facts: Facts) -> list[str]:
-    """All reasons against a request, in words; none where it is granted."""
+def _obstacles(ladder: Ladder, request: Request, facts: Facts) -> list[Obstacle]:
+    """All that bars a request; nothing where it is granted."""
     if request is Request.SHUT_DOWN:
         return []
     if ladder.shutting_down:
-        return ["the stack is shutting down"]
+        return [Obstacle(Bar.SHUTTING_DOWN)]
     if request is Request.DISENGAGE:
-        return [] if ladder.rung <= Rung.GUIDE else [f"nothing is engaged: {ladder.reason}"]
+        return [] if ladder.rung <= Rung.GUIDE else [Obstacle(Bar.NOT_ENGAGED)]
     if request is Request.LAND:
         if ladder.rung is Rung.LAND:
-            return ["it lands already"]
-        return [] if facts.airborne or ladder.rung <= Rung.HOLD else ["the vehicle is not in the air"]
+            return [Obstacle(Bar.LANDS_ALREADY)]
+        return [] if facts.airborne or ladder.rung <= Rung.HOLD else [Obstacle(Bar.NOT_IN_THE_AIR)]
     if request is Request.GUIDE and ladder.rung <= Rung.GUIDE and not ladder.taking_off:
         # The operator takes SNN, or the wish for it, back: only a lost autopilot is against it.
-        return [] if facts.autopilot is not None else ["the autopilot has not been heard"]
-    against = list(facts.blocking)
+        return [] if facts.autopilot is not None else [Obstacle(Bar.NOT_HEARD)]
+    against = [Obstacle(Bar.FAULT, finding) for finding in facts.blocking]
     if facts.unmet is None:
-        against.append("the preflight has not run")
+        against.append(Obstacle(Bar.NO_PREFLIGHT))
     else:
-        against.extend(facts.unmet)
+        against.extend(Obstacle(Bar.UNMET, detail=unmet) for unmet in facts.unmet)
     if facts.sample is None or facts.autopilot is None:
-        return against or ["neither state nor autopilot has been seen"]
+        return against or [Obstacle(Bar.NOTHING_SEEN)]
     if request is Request.TAKE_OFF:
         if ladder.rung is not Rung.SILENT:
-            against.append(f"{ladder.rung.name} flies already")
+            against.append(Obstacle(Bar.FLIES_ALREADY))
         if facts.autopilot.airborne:
-            against.append("the vehicle is in the air")
+            against.append(Obstacle(Bar.IN_THE_AIR))
         return against
     if not facts.airborne:
-        against.append("the vehicle is not in the air: take off first")
+        against.append(Obstacle(Bar.TAKE_OFF_FIRST))
     if ladder.taking_off:
-        against.append("the take-off is not finished")
+        against.append(Obstacle(Bar.TAKING_OFF))
     if ladder.recovering is not None:
-        against.append(f"the guide recovers from {ladder.recovering.fault.name}")
+        against.append(Obstacle(Bar.RECOVERING, ladder.recovering))
     if request is Request.ENGAGE and ladder.rung is Rung.SNN:
-        against.append("SNN flies already")
+        against.append(Obstacle(Bar.FLIES_ALREADY))
     return against

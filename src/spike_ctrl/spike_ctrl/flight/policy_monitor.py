@@ -11,17 +11,11 @@ import math
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
-from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, Identity
+from spike_ctrl.flight.answer_checks import WINDOW, WINDOW_MASK, Action, Answer, AnswerLimits, BehaviourLimits, Identity
 from spike_ctrl.flight.attitude import tilt
 from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 
-# A guide that asks for less than this collective action in so many answers in a row lets the vehicle fall. It asks for it
-# rightly as long as it swings a vehicle over that is tilted by more than LEVEL (rad).
-FALL_ACTION, FALL_ANSWERS, LEVEL = -0.9, 10, 0.5
-STUCK = 0.01  # of an action: what differs by less counts as equal
-MOVED = 0.1  # m/s and rad/s, by which a state must have changed for an equal action to be a fault
-MOVED_FAR = 0.5  # m/s: the same for the guide, which does not look at the rates and may hardly act in a calm hover
 NO_ACTION: Action = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -38,7 +32,7 @@ class Monitor(NamedTuple):
     saturated: int = 0  # one bit per answer
     full: int = 0  # answers in a row with all four numbers at their limits
     equal: int = 0  # answers in a row that are equal bit by bit
-    still: int = 0  # answers in a row that are equal within STUCK to the first of them
+    still: int = 0  # answers in a row that are equal to the first of them
     stuck_at: Action | None = None  # that first one
     stuck_in: Sample | None = None  # the state that it answered
     falls: int = 0  # answers in a row that let the vehicle fall
@@ -49,7 +43,7 @@ class Monitor(NamedTuple):
     varied: Action = NO_ACTION  # mean size of the difference beyond that mean
     recent: Action = NO_ACTION  # the size over the last four answers, without the steady part that is allowed
     way: float = 0.0  # m to the set-point, with the braking distance
-    away: float = 0.0  # m, mean distance from the set-point over some AWAY_ANSWERS
+    away: float = 0.0  # m, mean distance from the set-point over some answers
     below: float = 0.0  # m, mean height of the set-point above the vehicle over as many
 
     def agrees(self, limits: AnswerLimits) -> bool:
@@ -104,7 +98,9 @@ def observe_answer(
     square = x * x + y * y + z * z
     at_limit = (abs(a) >= size) + (abs(b) >= size) + (abs(c) >= size) + (abs(d) >= size)
     collective = a if answer.layout == "rates" else max(action)
-    still, first, stuck_in = _stuck(monitor, action, sample)
+    behaviour = limits.behaviour
+    still, first, stuck_in = _stuck(monitor, action, sample, behaviour.equal)
+    falls = collective < behaviour.fall_action and tilt(sample.quaternion) < behaviour.level
     monitor = monitor._replace(
         answers=monitor.answers + 1,
         action=action,
@@ -117,31 +113,33 @@ def observe_answer(
         still=still,
         stuck_at=first,
         stuck_in=stuck_in,
-        falls=monitor.falls + 1 if collective < FALL_ACTION and tilt(sample.quaternion) < LEVEL else 0,
+        falls=monitor.falls + 1 if falls else 0,
         spikes=_count_spike_rates(monitor.spikes, answer.spike_rate, limits),
     )
     return monitor, _check_behaviour(monitor, answer, sample, limits)
 
 
-def check_guide(monitor: Monitor, behaviour: tuple[Finding, ...], sample: Sample) -> tuple[Finding, ...]:
+def check_guide(
+    monitor: Monitor, behaviour: tuple[Finding, ...], sample: Sample, limits: BehaviourLimits
+) -> tuple[Finding, ...]:
     """Whether the guide's answers in the air are useless: they let the vehicle fall, or do not react to its motion.
 
     behaviour: the faults that `observe_answer` found. An oscillation among them is not held against the guide: it may be
     the policy that shakes the vehicle.
     """
-    if monitor.falls >= FALL_ANSWERS:
+    if monitor.falls >= limits.fall_answers:
         return (Finding(Fault.GUIDE_SILENT, f"the guide asks for a fall in {monitor.falls} answers in a row"),)
     stuck = [finding for finding in behaviour if finding.fault is Fault.ACTION_STUCK]
-    if not stuck or not (monitor.equal or _has_sped(monitor.stuck_in, sample)):
+    if not stuck or not (monitor.equal or _has_sped(monitor.stuck_in, sample, limits)):
         return ()
     return (Finding(Fault.GUIDE_SILENT, f"the guide: {stuck[0].detail}"),)
 
 
-def _stuck(monitor: Monitor, action: Action, sample: Sample) -> tuple[int, Action, Sample | None]:
+def _stuck(monitor: Monitor, action: Action, sample: Sample, near: float) -> tuple[int, Action, Sample | None]:
     """How long the action has stayed where it is, and where. Noise of the rates alone changes that of a healthy policy."""
     if (first := monitor.stuck_at) is not None:
         (a, b, c, d), (e, f, g, h) = action, first
-        if abs(a - e) <= STUCK and abs(b - f) <= STUCK and abs(c - g) <= STUCK and abs(d - h) <= STUCK:
+        if abs(a - e) <= near and abs(b - f) <= near and abs(c - g) <= near and abs(d - h) <= near:
             return monitor.still + 1, first, monitor.stuck_in
     return 0, action, sample
 
@@ -167,7 +165,9 @@ def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: A
         found.append(Finding(Fault.OSCILLATION, detail))
     if (rms := math.sqrt(monitor.rates)) > limits.shaking:
         found.append(Finding(Fault.OSCILLATION, f"body rates are {rms:.1f} rad/s rms, wanted at most {limits.shaking}"))
-    if monitor.equal >= limits.stuck or (monitor.still >= limits.stuck and _has_moved(monitor.stuck_in, sample)):
+    if monitor.equal >= limits.stuck or (
+        monitor.still >= limits.stuck and _has_moved(monitor.stuck_in, sample, limits.behaviour)
+    ):
         found.append(Finding(Fault.ACTION_STUCK, f"{monitor.still + 1} equal actions, wanted at most {limits.stuck}"))
     for layer, count in enumerate(monitor.spikes):
         if count >= limits.spike_ticks:
@@ -176,13 +176,13 @@ def _check_behaviour(monitor: Monitor, answer: Answer, sample: Sample, limits: A
     return tuple(found)
 
 
-def _has_moved(before: Sample | None, now: Sample) -> bool:
+def _has_moved(before: Sample | None, now: Sample, limits: BehaviourLimits) -> bool:
     """Whether velocity or body rates have changed enough for any controller to answer otherwise."""
     if before is None:
         return False
-    return math.dist(before.velocity, now.velocity) > MOVED or math.dist(before.rates, now.rates) > MOVED
+    return math.dist(before.velocity, now.velocity) > limits.moved or math.dist(before.rates, now.rates) > limits.moved
 
 
-def _has_sped(before: Sample | None, now: Sample) -> bool:
+def _has_sped(before: Sample | None, now: Sample, limits: BehaviourLimits) -> bool:
     """Whether the velocity has changed so much that no guide would answer as before."""
-    return before is not None and math.dist(before.velocity, now.velocity) > MOVED_FAR
+    return before is not None and math.dist(before.velocity, now.velocity) > limits.moved_far

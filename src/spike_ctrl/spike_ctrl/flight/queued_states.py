@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from spike_ctrl.flight.state_checks import StateLimits
 from spike_ctrl.flight.vehicle_clock import VehicleClock
 
-DRIFT = 0.25  # s/s between the two clocks, as in StateLimits
+LIMITS = StateLimits()
 LONGEST = 1.0  # s of a pause in which drift counts
 STOOD = 100  # states in a row whose delay does not fall: no queue is emptied, the sender's clock stood still or was set
 
@@ -32,8 +33,8 @@ class QueueWatch(NamedTuple):
             return self, 0.0
         if self.stamp is None or stamp < self.stamp or self.stood >= STOOD:
             return QueueWatch(VehicleClock(stamp - at), stamp, at), 0.0
-        drift = DRIFT * min(max(at - self.at, 0.0), LONGEST)
+        drift = LIMITS.drift * min(max(at - self.at, 0.0), LONGEST)
         found = self.clock.delay(stamp, at)
-        clock, delay = self.clock.followed(stamp, at, found, drift, LONGEST), max(found, 0.0)
+        clock, delay = self.clock.followed(stamp, at, found, drift, LONGEST, LIMITS.lead_memory), max(found, 0.0)
         stood = self.stood + 1 if delay > drift and delay >= self.before - drift else 0
         return QueueWatch(clock, stamp, at, delay, stood), delay

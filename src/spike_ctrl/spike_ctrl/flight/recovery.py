@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from spike_ctrl.control.trajectory import Vector
 from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.geofence import RECOVERY_HEIGHT
-from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
-from spike_ctrl.flight.setpoint import STOPPING_TIME, hold
+from spike_ctrl.flight.ladder_state import Facts, Ladder, LadderLimits, Move, change_rung
+from spike_ctrl.flight.setpoint import hold
 from spike_ctrl.flight.state_checks import Sample
 
-FALLING = 0.5  # m/s
 
-
-def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_suspect: bool) -> Move:
+def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_suspect: bool, limits: LadderLimits) -> Move:
     """The recovery begins on GUIDE, where one of the demanding faults asks for it.
 
     The target is the vehicle's position; near a wall it is the centre of the cage, and in a fall the place above where it
@@ -25,10 +23,14 @@ def begin_recovery(moved: Move, demanding: list[Finding], facts: Facts, guide_su
         return moved
     why = next((finding for finding in settling if finding.fault is Fault.CAGE_NEAR), settling[0])
     x, y, z = facts.cage.centre if why.fault is Fault.CAGE_NEAR else facts.sample.position
-    if why.fault is Fault.CAGE_NEAR and facts.sample.velocity[2] < -FALLING and not _nears_a_wall(facts.sample, facts):
-        x, y, _ = facts.cage.clamp(_coasting(facts.sample))
-    target = hold((x, y, max(z, facts.cage.ground + RECOVERY_HEIGHT)), yaw(facts.sample.quaternion))
-    event = Event(facts.now, "warning", f"GUIDE recovers from {why}")
+    if (
+        why.fault is Fault.CAGE_NEAR
+        and facts.sample.velocity[2] < -limits.falling
+        and not _nears_a_wall(facts.sample, facts)
+    ):
+        x, y, _ = facts.cage.clamp(_coasting(facts.sample, facts.cage.stopping_time))
+    target = hold((x, y, max(z, facts.cage.ground + facts.cage.recovery_height)), yaw(facts.sample.quaternion))
+    event = Event(facts.now, EventKind.RECOVERS, why)
     ladder = moved.ladder._replace(
         recovering=why, latched=why, wanted=False, taking_off=False, since=facts.now, guide_suspect=guide_suspect
     )
@@ -41,10 +43,10 @@ def _nears_a_wall(sample: Sample, facts: Facts) -> bool:
     return facts.braking.beyond((x, y, z), (u, v, 0.0), facts.cage.low, facts.cage.high) > 0
 
 
-def _coasting(sample: Sample) -> Vector:
-    """Where (m) a controller would leave the vehicle without leaning it."""
+def _coasting(sample: Sample, time: float) -> Vector:
+    """Where (m) a controller would leave the vehicle without leaning it: its way of so much time (s)."""
     (x, y, z), (u, v, _) = sample.position, sample.velocity
-    return x + STOPPING_TIME * u, y + STOPPING_TIME * v, z
+    return x + time * u, y + time * v, z
 
 
 def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
@@ -53,14 +55,15 @@ def recover(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
         return None
     if ladder.guide_suspect and facts.tumbling:
         finding = Finding(Fault.NOT_RECOVERED, "under the guide the vehicle began to tumble")
-        return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error", changes={"latched": finding})
+        down, why = facts.hold_or_land, EventKind.STEPPED_DOWN
+        return change_rung(ladder, down, why, finding, facts, changes={"latched": finding})
     if facts.now - ladder.since > limits.recover_timeout:
         finding = Finding(Fault.NOT_RECOVERED, f"from {ladder.recovering.fault.name} within {limits.recover_timeout} s")
-        return change_rung(ladder, facts.hold_or_land, str(finding), facts, "error")
+        return change_rung(ladder, facts.hold_or_land, EventKind.STEPPED_DOWN, finding, facts)
     if not facts.settled:
         return Move(ladder._replace(settled_since=None))
     if ladder.settled_since is None:
         return Move(ladder._replace(settled_since=facts.now))
     if facts.now - ladder.settled_since < limits.settle_time:
         return None
-    return change_rung(ladder, facts.hold_or_land, f"the guide recovered from {ladder.recovering.fault.name}", facts)
+    return change_rung(ladder, facts.hold_or_land, EventKind.RECOVERED, ladder.recovering, facts)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spike_ctrl._files.arrays import Scalars
 from spike_ctrl._files.kernel import FASTMATH, kernel
 from spike_ctrl.airframe import Airframe
+from spike_ctrl.flight.flight_settings import RehearsalLimits
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.policy.voltage_input import complete
 from spike_ctrl.sim import action_mapping, dynamics, observation, rate_loop
@@ -38,9 +39,8 @@ from spike_ctrl.sim.dynamics import (
 )
 from spike_ctrl.sim.rate_loop import SUBSTEPS
 
-VEHICLES, SEED, SECONDS = LANES, 0, 4.0
-START_POSITION, START_TILT, START_SPEED = 0.5, 0.3, 0.5  # largest at the start: m per axis, rad, m/s per axis
-END_DISTANCE = 0.5  # m from the set-point, largest at the end
+VEHICLES, SEED = LANES, 0
+LIMITS = RehearsalLimits()
 
 Floats = NDArray[np.float32]
 
@@ -74,7 +74,7 @@ def rehearse(
     rest: Callable[[], object] = lambda: None,
     change: PlantChange = PlantChange(),
 ) -> str | None:
-    """Fly VEHICLES of the airframe for SECONDS to the set-point. Why the policy must not fly, in words, or None.
+    """Fly VEHICLES of the airframe to the set-point. Why the policy must not fly, in words, or None.
 
     rest: called after each step, so that a thread may let others run.
     change: how the plant that flies differs from the airframe.
@@ -87,10 +87,10 @@ def rehearse(
 
 def refusal(last: Floats) -> str | None:
     """Why a policy that flew to these last observations of `fly` must not fly, in words, or None."""
-    arrived = np.linalg.norm(last[:, :3], axis=1) <= END_DISTANCE  # False for NaN
+    arrived = np.linalg.norm(last[:, :3], axis=1) <= LIMITS.end_distance  # False for NaN
     if not arrived.all():
         lost = int((~arrived).sum())
-        far = f"more than {END_DISTANCE} m from the set-point after {SECONDS:g} s"
+        far = f"more than {LIMITS.end_distance} m from the set-point after {LIMITS.seconds:g} s"
         return f"in simulation {lost} of {VEHICLES} vehicles are {far}"
     return None
 
@@ -105,7 +105,7 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange 
     late = min(rate_loop.delay_substeps(airframe, dt), SUBSTEPS) if rates else 0
     plant = (np.float32(dt), dynamics.geometry(airframe), loop, rates, dynamics.extension(airframe, dt))
     state = policy.initial_state(VEHICLES)
-    for _ in range(round(SECONDS * rate_hz)):
+    for _ in range(round(LIMITS.seconds * rate_hz)):
         yield (seen := _observe(buffer))
         voltage = dynamics.read(buffer, VOLTAGE, VEHICLES) if airframe.battery else None
         action, state = policy.step(complete(policy, seen, voltage), state)
@@ -124,8 +124,10 @@ def fly(policy: Policy, airframe: Airframe, rate_hz: float, change: PlantChange 
 def _start(buffer: Floats, airframe: Airframe) -> None:
     """Vehicles near the set-point with the rotors at hover; poses and velocities from SEED."""
     dice = np.random.default_rng(SEED)
-    positions, velocities = (dice.uniform(-size, size, (VEHICLES, 3)) for size in (START_POSITION, START_SPEED))
-    half, heading = dice.uniform(0, START_TILT / 2, VEHICLES), dice.uniform(-np.pi, np.pi, VEHICLES)
+    positions, velocities = (
+        dice.uniform(-size, size, (VEHICLES, 3)) for size in (LIMITS.start_position, LIMITS.start_speed)
+    )
+    half, heading = dice.uniform(0, LIMITS.start_tilt / 2, VEHICLES), dice.uniform(-np.pi, np.pi, VEHICLES)
     zero = np.zeros(VEHICLES)
     quaternions = np.stack([np.sin(half) * np.cos(heading), np.sin(half) * np.sin(heading), zero, np.cos(half)], axis=1)
     for row, values in ((POSITION, positions), (QUATERNION, quaternions), (VELOCITY, velocities)):

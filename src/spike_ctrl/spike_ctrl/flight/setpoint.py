@@ -14,9 +14,6 @@ from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import OriginShift
 
-STREAM_TIMEOUT = 0.2  # s
-STOPPING_TIME = 0.6  # s: a controller follows a velocity by about the distance of so many seconds
-
 
 class Target(NamedTuple):
     """What the vehicle follows: a set-point or a trajectory. moved: how far the estimator has moved its origin since."""
@@ -45,9 +42,9 @@ def follow_stream(target: Target, point: SetPoint, now: float) -> tuple[Target, 
     return Target(point, streamed=now), ()
 
 
-def check_stream(target: Target, now: float) -> tuple[Finding, ...]:
-    """Whether the stream of set-points has stopped."""
-    if target.streamed is None or now - target.streamed <= STREAM_TIMEOUT:
+def check_stream(target: Target, now: float, timeout: float) -> tuple[Finding, ...]:
+    """Whether the stream of set-points has stopped: for longer than `timeout` (s)."""
+    if target.streamed is None or now - target.streamed <= timeout:
         return ()
     return (Finding(Fault.SET_POINT_STOPPED, f"the last one came {now - target.streamed:.2f} s ago"),)
 
@@ -71,7 +68,7 @@ def set_point_at(target: Target, now: float, cage: Cage) -> tuple[SetPoint, tupl
     if math.dist(inside, position) < 1e-6:
         if not any(point.velocity):
             return SetPoint(position, point.velocity, yaw), ()
-        velocity = cage.limit_velocity(position, point.velocity, STOPPING_TIME)
+        velocity = cage.limit_velocity(position, point.velocity)
         if velocity == tuple(point.velocity):
             return SetPoint(position, velocity, yaw), ()
         speed, allowed = math.hypot(*point.velocity), math.hypot(*velocity)

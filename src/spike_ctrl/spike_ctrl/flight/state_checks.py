@@ -83,27 +83,28 @@ class StateCheck(NamedTuple):
 class StateLimits:
     """Limits of a state. The ages of its streams and the age of the state itself have separate limits."""
 
-    period: float = within(0.01, 0.001, 0.1)  # s, control period
-    position_age: float = within(0.1, 0.002, 2.0)  # s
-    attitude_age: float = within(0.05, 0.002, 1.0)  # s
-    rates_age: float = within(0.02, 0.002, 1.0)  # s
-    # s without a state: the policy's limit. The guide has no newer one, so that little is gained by an earlier one: a single
-    # state that was 58 ms old on a loaded machine ended a good flight.
-    state_age: float = within(0.08, 0.002, 1.0)
-    guide_age: float = within(0.1, 0.002, 2.0)  # s, the guide's limit for a state and for each of its streams
-    delay: float = within(0.1, 0.002, 1.0)  # s of transport
-    stood: int = within(100, 2, 1000)  # delayed states in a row, from which the vehicle's clock must have stood still
-    late_states: int = within(20, 1, 100)  # in the last 100 control periods
-    # The guide's limit. One that commands motors closes the loop of the attitude over the link: it bears no more of them.
-    guide_late_states: int = within(100, 1, 100)
-    future: float = within(0.05, 0.001, 1.0)  # s that a stamp may run ahead of the offset of the clocks
-    drift: float = within(0.25, 0.0, 0.5)  # s/s between the two clocks: a slow simulation falls behind the computer's clock
-    quaternion_norm: float = within(1e-2, 1e-6, 0.1)  # largest difference of the norm from 1
-    max_speed: float = within(15.0, 0.1, 100.0)  # m/s
-    max_rate: float = within(35.0, 1.0, 200.0)  # rad/s
-    jump: float = within(0.5, 0.01, 10.0)  # m and rad beyond what the limits of speed and rate allow
-    frozen: int = within(20, 2, 1000)  # states in which a field repeats itself
-    repeats: int = within(8, 2, 1000)  # the same of the state as a whole
+    period: float = within(0.01, 0.001, 0.1, "Control period.", "s")
+    position_age: float = within(0.1, 0.002, 2.0, "Oldest position for the policy.", "s")
+    attitude_age: float = within(0.05, 0.002, 1.0, "Oldest attitude for the policy.", "s")
+    rates_age: float = within(0.02, 0.002, 1.0, "Oldest body rates for the policy.", "s")
+    # The guide has no newer state than the policy, so that little is gained by an earlier limit: a single state that was
+    # 58 ms old on a loaded machine ended a good flight.
+    state_age: float = within(0.08, 0.002, 1.0, "Without a state for longer the guide takes over.", "s")
+    guide_age: float = within(0.1, 0.002, 2.0, "The guide's limit for a state and for each of its streams.", "s")
+    delay: float = within(0.1, 0.002, 1.0, "Longest transport of a state.", "s")
+    stood: int = within(100, 2, 1000, "Delayed states in a row, from which the vehicle's clock must have stood still.", "")
+    late_states: int = within(20, 1, 100, "Most of the last 100 control periods without a state.", "")
+    # A guide that commands motors closes the loop of the attitude over the link: it bears no more of them than a policy.
+    guide_late_states: int = within(100, 1, 100, "The guide's limit of them.", "")
+    future: float = within(0.05, 0.001, 1.0, "By this a stamp may run ahead of the offset of the clocks.", "s")
+    drift: float = within(0.25, 0.0, 0.5, "Between the two clocks: a slow simulation falls behind.", "s/s")
+    lead_memory: float = within(0.99, 0.0, 0.9999, "Share of a grown delay that is remembered one state later.", "")
+    quaternion_norm: float = within(1e-2, 1e-6, 0.1, "Largest difference of the norm from 1.", "")
+    max_speed: float = within(15.0, 0.1, 100.0, "A larger speed is impossible.", "m/s")
+    max_rate: float = within(35.0, 1.0, 200.0, "A larger body rate is impossible.", "rad/s")
+    jump: float = within(0.5, 0.01, 10.0, "Largest jump beyond what the limits of speed and rate allow.", "m, rad")
+    frozen: int = within(20, 2, 1000, "States in which a field repeats itself bit by bit.", "")
+    repeats: int = within(8, 2, 1000, "The same of the state as a whole.", "")
 
 
 WINDOW = 100  # control periods in which late states are counted
@@ -152,7 +153,7 @@ def check_state(sample: Sample, track: StateTrack, limits: StateLimits, airborne
     shift = track.shift
     if last is not None and origin_moved:
         shift = _sum(track.shift, origin_shift(last, sample, sample.stamp - last.stamp))
-    clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay)
+    clock = track.clock.followed(sample.stamp, sample.received, delay, drift, limits.delay, limits.lead_memory)
     accepted_at = track.accepted_at
     frozen, stopped = _frozen(unchanged, others_changed, limits), _check_streams(sample, limits)
     if frozen is not None or max(sample.ages) > limits.guide_age:

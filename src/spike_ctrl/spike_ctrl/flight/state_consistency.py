@@ -27,25 +27,25 @@ from spike_ctrl.flight.faults import Fault, Finding
 from spike_ctrl.flight.state_checks import Sample
 
 ZERO: Vector = (0.0, 0.0, 0.0)
-PAUSE = 0.15  # s: after a longer one nothing is known of what happened in it
 
 
 @dataclass(frozen=True)
 class ConsistencyLimits:
-    """Sums from which a state contradicts itself, and how long (s) a difference is remembered."""
+    """Sums from which a state contradicts itself, and how long a difference is remembered."""
 
-    position: float = within(0.4, 0.01, 100.0)  # m
-    position_memory: float = within(1.0, 0.1, 10.0)  # s
-    drift: float = within(0.7, 0.01, 100.0)  # m, of the position, too
-    drift_deviations: float = within(1.5, 0.0, 100.0)  # added to it, of the deviation that the estimator tells
-    drift_memory: float = within(4.0, 0.1, 100.0)  # s
-    creep: float = within(1.5, 0.01, 100.0)  # m, of the position over the longest memory; deviations are added as well
-    creep_memory: float = within(20.0, 0.1, 1000.0)  # s
-    attitude: float = within(0.15, 0.01, 100.0)  # rad
-    attitude_memory: float = within(2.0, 0.1, 10.0)  # s
-    settling: float = within(5.0, 0.0, 60.0)  # s after a reset of the estimator, in which it may be taken back
-    reset: float = within(1.0, 0.0, 100.0)  # m, most of a reset's position that may be taken back
-    reset_attitude: float = within(0.5, 0.0, 3.2)  # rad, the same of its attitude
+    position: float = within(0.4, 0.01, 100.0, "Largest move otherwise than the velocity says.", "m")
+    position_memory: float = within(1.0, 0.1, 10.0, "Time in which it is forgotten.", "s")
+    drift: float = within(0.7, 0.01, 100.0, "Largest move of a slower drift.", "m")
+    drift_deviations: float = within(1.5, 0.0, 100.0, "Of the deviation that the estimator tells, added to it.", "")
+    drift_memory: float = within(4.0, 0.1, 100.0, "Time in which that drift is forgotten.", "s")
+    creep: float = within(1.5, 0.01, 100.0, "Largest move of the slowest drift; deviations are added as well.", "m")
+    creep_memory: float = within(20.0, 0.1, 1000.0, "Time in which that one is forgotten.", "s")
+    attitude: float = within(0.15, 0.01, 100.0, "Largest turn otherwise than the rates say.", "rad")
+    attitude_memory: float = within(2.0, 0.1, 10.0, "Time in which it is forgotten.", "s")
+    settling: float = within(5.0, 0.0, 60.0, "After a reset of the estimator, in which it may be taken back.", "s")
+    reset: float = within(1.0, 0.0, 100.0, "Most of a reset's position that may be taken back.", "m")
+    reset_attitude: float = within(0.5, 0.0, 3.2, "Most of its attitude that may be taken back.", "rad")
+    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
 class ResetMove(NamedTuple):
@@ -71,7 +71,7 @@ def follow(track: Consistency, sample: Sample, limits: ConsistencyLimits) -> tup
     """After an accepted state, and whether the states contradict themselves."""
     last = track.last
     dt = 0.0 if last is None else sample.stamp - last.stamp
-    if last is None or not 0 < dt <= PAUSE:
+    if last is None or not 0 < dt <= limits.pause:
         return Consistency(sample), ()
     (x, y, z), (a, b, c), (u, v, w), (d, e, f) = sample.position, last.position, sample.velocity, last.velocity
     moved = (x - a - dt * (u + d) / 2, y - b - dt * (v + e) / 2, z - c - dt * (w + f) / 2)

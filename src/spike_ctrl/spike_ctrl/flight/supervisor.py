@@ -9,22 +9,18 @@ flies, and command_choice.py gives the command; this file passes each of them wh
 
 from __future__ import annotations
 
-from spike_ctrl.control.trajectory import SetPoint
 from spike_ctrl.flight import commanded_spin, commanded_turn, ladder, wind_estimate
 from spike_ctrl.flight.answer_checks import AnswerSource, await_answer
-from spike_ctrl.flight.answer_intake import compare_answers, keep_early_answers, take_candidate, take_guide, take_policy
+from spike_ctrl.flight.answer_intake import keep_early_answers, take_answers
 from spike_ctrl.flight.autopilot import check_autopilot
 from spike_ctrl.flight.checkpoint_swap import swap_checkpoint
 from spike_ctrl.flight.command_choice import CommandSources, SentCommand, choose_command
-from spike_ctrl.flight.deadlines import check_deadlines
-from spike_ctrl.flight.envelope import CRASH_HEIGHT
-from spike_ctrl.flight.estimate_quality import VELOCITY_DOUBTED, Doubt
+from spike_ctrl.flight.estimate_quality import Doubt, Objection, Sign
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_reports import report_faults, report_start_in_the_air, report_status
 from spike_ctrl.flight.flight_settings import FlightSettings
-from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.ladder_state import Facts
-from spike_ctrl.flight.motion_check import JudgedMotion, MotionCheck
+from spike_ctrl.flight.ladder_state import Facts, Move
+from spike_ctrl.flight.motion_check import JudgedMotion
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
 from spike_ctrl.flight.setpoint import Target, set_point_at, shifted
@@ -39,61 +35,61 @@ from spike_ctrl.flight.state_checks import (
 )
 from spike_ctrl.flight.state_consistency import ZERO, follow
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorOutput, SupervisorState
-from spike_ctrl.flight.target_choice import choose_target, grant_set_point
+from spike_ctrl.flight.target_choice import follow_target, grant_set_point
 from spike_ctrl.flight.wind_estimate import CALM
 
 STRAYED = (Fault.ENVELOPE, Fault.CAGE_NEAR, Fault.CAGE_CLOSING, Fault.CAGE_LEFT)  # the policy flew the vehicle there
 # After these the policy does not command until the autopilot has taken over.
 UNTRUSTED = (*STRAYED, Fault.DISAGREEMENT, Fault.OFF_SET_POINT, Fault.STATE_INCONSISTENT)
-GUIDE_BRAKES = 0.4  # s on GUIDE, by which it slows the vehicle down
 
 
 def step(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
 ) -> tuple[SupervisorState, SupervisorOutput]:
-    """One step of the supervisor. It raises nothing, whatever the inputs hold."""
+    """One step: state, answers, set-point, flight, ladder, command, reports. It raises nothing, whatever the inputs hold."""
     if state.stepped is None:
         state = state._replace(ladder=state.ladder._replace(since=inputs.now))
     before = state.ladder.rung
     state, inputs = keep_early_answers(state, inputs)
-    state, found = _take_state(state, inputs, settings)
-    state, policy_found = take_policy(state, inputs, settings)
-    guide_before = state.guide.latest
-    state, guide_found = take_guide(state, inputs, settings)
-    state = take_candidate(state, inputs, settings)
-    state, compared = compare_answers(state, inputs, guide_before, settings)
-    found += guide_found + compared + check_deadlines(state.guide, inputs.now, settings.answers, Fault.GUIDE_SILENT)
-    state, target_found, refused = choose_target(state, inputs, settings)
-    stalls, stalled = _check_own_pace(state, inputs, settings)
-    clamped: tuple[Finding, ...] = ()
-    if inputs.sample is not None or state.granted is None:  # it moves on with the states that it is flown by
-        state, clamped = grant_set_point(state, inputs.now, settings)
-    point = state.granted
+    state, of_state = _take_state(state, inputs, settings)
+    state, of_policy, of_guide = take_answers(state, inputs, settings)
+    state, of_target, refused = follow_target(state, inputs, settings)
+    state, of_pace = _check_own_pace(state, inputs, settings)
+    state, of_flight = _check_flight(state, inputs, settings)
     # Of faults that demand the same rung, the first is the reason. A supervisor that stalled heard nothing, so its own
     # stall comes first.
-    cage = settings.cage.laid(state.home)
-    motion, flight_found = _check_flight(state, inputs, point, cage, settings)
-    found = stalled + found + target_found + clamped + flight_found
-    flying = before is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
-    facts = _facts(state, inputs, found + policy_found if flying else found, cage, settings)
-    moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
-    after = moved.ladder
-    if (found or policy_found) and _bars_policy(found, policy_found):
-        after = after._replace(may_bridge=False)
-    if after is not state.ladder or stalls != state.stalls:
-        state = state._replace(ladder=after, stalls=stalls)
-    if moved.target is not None:
-        state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
-        point = state.granted
-    state, accept, swap_found, swapped = swap_checkpoint(state, inputs.now, settings)
-    sources = CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
+    found = of_pace + of_state + of_guide + of_target + of_flight
+    state, moved = _move(state, inputs, found, of_policy, settings)
+    state, accept, of_swap, swapped = swap_checkpoint(state, inputs.now, settings)
+    after, sources = state.ladder, CommandSources(state.sample, state.policy, state.guide, inputs.autopilot)
     sent, command, slewed = choose_command(state.sent, sources, after, before, inputs.now, settings)
-    state, news = report_faults(state, found + policy_found + swap_found + slewed, inputs.now)
+    state, news = report_faults(state, found + of_policy + of_swap + slewed, inputs.now)
     state, status = report_status(state, inputs, settings)
     events = report_start_in_the_air(state, inputs) + news + refused + moved.events + swapped
+    state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now)
     finished = after.shutting_down and not after.commanding
-    state = state._replace(sent=sent, autopilot=inputs.autopilot or state.autopilot, stepped=inputs.now, motion=motion)
-    return state, SupervisorOutput(after.rung, command, moved.ask, point, accept, events, status, finished)
+    return state, SupervisorOutput(after.rung, command, moved.ask, state.granted, accept, events, status, finished)
+
+
+def _move(
+    state: SupervisorState,
+    inputs: SupervisorInputs,
+    found: tuple[Finding, ...],
+    of_policy: tuple[Finding, ...],
+    settings: FlightSettings,
+) -> tuple[SupervisorState, Move]:
+    """The ladder moves. Faults of a policy that neither flies nor is wanted do not count."""
+    flying = state.ladder.rung is Rung.SNN or state.ladder.wanted or Request.ENGAGE in inputs.requests
+    facts = _facts(state, inputs, found + of_policy if flying else found, settings)
+    moved = ladder.move(state.ladder, inputs.requests, facts, settings.ladder)
+    after = moved.ladder
+    if (found or of_policy) and _bars_policy(found, of_policy):
+        after = after._replace(may_bridge=False)
+    if after is not state.ladder:
+        state = state._replace(ladder=after)
+    if moved.target is not None:
+        state, _ = grant_set_point(state._replace(target=moved.target, granted=None), inputs.now, settings)
+    return state, moved
 
 
 def _bars_policy(found: tuple[Finding, ...], policy_found: tuple[Finding, ...]) -> bool:
@@ -146,7 +142,7 @@ def _accept(
         consistency=consistency if airborne else consistency._replace(crept=ZERO),
         turn=turn,
         spin=spin,
-        wind=wind_estimate.follow(state.wind, state.sample, sample) if airborne else CALM,
+        wind=wind_estimate.follow(state.wind, state.sample, sample, settings.wind) if airborne else CALM,
         doubt=state.doubt.seen(sample.quality, sample.received, settings.estimate) if airborne else Doubt(),
         policy=await_answer(state.policy, sample),
         guide=await_answer(state.guide, sample),
@@ -157,54 +153,55 @@ def _accept(
 
 
 def _check_flight(
-    state: SupervisorState, inputs: SupervisorInputs, point: SetPoint | None, cage: Cage, settings: FlightSettings
-) -> tuple[MotionCheck, tuple[Finding, ...]]:
-    """Faults that nodes report, and those of autopilot, geofence and envelope. cage: as it lies over home."""
+    state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
+    """Faults that nodes report, and those of autopilot, geofence and envelope."""
     dropped = 0 if state.autopilot is None else state.autopilot.dropped
     found = inputs.reports + check_autopilot(inputs.autopilot, dropped, inputs.now, settings.autopilot)
     sample, airborne = state.sample, inputs.airborne
     if sample is None:
-        return state.motion, found
-    doubted = state.doubt.since is not None and inputs.now - state.doubt.since > settings.estimate.time
-    if doubted and not _is_held_for_it(state):
-        found += (Finding(Fault.ESTIMATE_DOUBTFUL, state.doubt.detail),)
+        return state, found
+    since, objection = state.doubt
+    lasting = since is not None and inputs.now - since > settings.estimate.time
+    if objection is not None and lasting and not _is_held_for_it(state, objection):
+        found += (Finding(Fault.ESTIMATE_DOUBTFUL, objection.detail),)
     ladder, flies = state.ladder, state.ladder.rung <= Rung.GUIDE
     caged = state.home is not None or airborne or not settings.cage.relative
     under_way = flies and not ladder.taking_off
-    guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > GUIDE_BRAKES
-    followed = point if flies and ladder.recovering is None else None
+    guided = ladder.rung is Rung.GUIDE and inputs.now - ladder.since > settings.ladder.guide_brakes
+    followed = state.granted if flies and ladder.recovering is None else None
     ground = state.ground if under_way else None
-    motion = JudgedMotion(sample, airborne, cage if caged else None, airborne and under_way, guided, followed, ground)
+    cage = settings.cage.laid(state.home) if caged else None
+    motion = JudgedMotion(sample, airborne, cage, airborne and under_way, guided, followed, ground)
     check = state.motion.after(motion, settings)
-    return check, found + check.found
+    return state._replace(motion=check), found + check.found
 
 
-def _is_held_for_it(state: SupervisorState) -> bool:
-    """Whether the autopilot holds already because the state contradicts itself: that force and velocity do is no news."""
+def _is_held_for_it(state: SupervisorState, objection: Objection) -> bool:
+    """Whether the autopilot holds already because the state contradicts itself: a false velocity is no new fault then."""
     latched = state.ladder.latched
     held = state.ladder.rung is Rung.HOLD and latched is not None and latched.fault is Fault.STATE_INCONSISTENT
-    return held and state.doubt.detail.startswith(VELOCITY_DOUBTED)
+    return held and objection.sign is Sign.VELOCITY
 
 
 def _check_own_pace(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
-) -> tuple[int, tuple[Finding, ...]]:
-    """The control periods that were missed, and whether the supervisor itself is called often enough."""
+) -> tuple[SupervisorState, tuple[Finding, ...]]:
+    """Whether the supervisor itself is called often enough."""
     if state.stepped is None:
-        return state.stalls, ()
+        return state, ()
     pause = inputs.now - state.stepped
     stalls = push_missed(state.stalls, missed_periods(pause, settings.state.period))
+    state = state if stalls == state.stalls else state._replace(stalls=stalls)
     if pause > settings.stall:
         detail = f"not called for {1e3 * pause:.0f} ms, wanted {1e3 * settings.stall:.0f} ms"
-        return stalls, (Finding(Fault.STARVED, detail),)
+        return state, (Finding(Fault.STARVED, detail),)
     if (missed := stalls.bit_count()) > settings.stalls:
-        return stalls, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
-    return stalls, ()
+        return state, (Finding(Fault.STARVED, f"{missed} control periods missed, wanted at most {settings.stalls}"),)
+    return state, ()
 
 
-def _facts(
-    state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], cage: Cage, settings: FlightSettings
-) -> Facts:
+def _facts(state: SupervisorState, inputs: SupervisorInputs, found: tuple[Finding, ...], settings: FlightSettings) -> Facts:
     return Facts(
         now=inputs.now,
         autopilot=inputs.autopilot,
@@ -212,19 +209,19 @@ def _facts(
         target=state.target,
         found=found,
         strayed=bool(found) and any(finding.fault in STRAYED for finding in found),
-        near_ground=_is_near_ground(state),
+        near_ground=_is_near_ground(state, settings.envelope.crash_height),
         unmet=inputs.unmet,
         envelope=settings.envelope,
-        cage=cage,
+        cage=settings.cage.laid(state.home),
         braking=settings.braking,
         monitor=state.monitor,
         limits=settings.answers,
     )
 
 
-def _is_near_ground(state: SupervisorState) -> bool:
+def _is_near_ground(state: SupervisorState, lowest: float) -> bool:
     """Lower than any vehicle that flies. Where the autopilot flies already, the ground may have become lower: False."""
     ground = state.ground
     if state.ladder.rung > Rung.GUIDE or state.sample is None or ground is None:
         return False
-    return state.sample.position[2] - ground < CRASH_HEIGHT
+    return state.sample.position[2] - ground < lowest

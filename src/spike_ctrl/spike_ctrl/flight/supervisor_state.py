@@ -13,10 +13,11 @@ from spike_ctrl.flight.command_choice import Command, SentCommand
 from spike_ctrl.flight.commanded_spin import CommandedSpin
 from spike_ctrl.flight.commanded_turn import CommandedTurn
 from spike_ctrl.flight.estimate_quality import Doubt
+from spike_ctrl.flight.event import Event
 from spike_ctrl.flight.faults import Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.geofence import Cage
-from spike_ctrl.flight.ladder_state import Event, Ladder
+from spike_ctrl.flight.ladder_state import Ladder
 from spike_ctrl.flight.motion_check import MotionCheck
 from spike_ctrl.flight.policy_monitor import Monitor
 from spike_ctrl.flight.request import Request
@@ -73,8 +74,8 @@ class SupervisorOutput(NamedTuple):
 class SupervisorState(NamedTuple):
     """What the supervisor remembers.
 
-    early_policy, early_guide, early_candidate: answers that came before the state that they answer. counts: how often each
-    fault was found, by name. seen: when (s) it was last found.
+    early: answers that came before the state that they answer, by the names of their inputs. counts: how often each fault
+    was found, by name. seen: when (s) it was last found.
     """
 
     ladder: Ladder = Ladder()
@@ -84,9 +85,7 @@ class SupervisorState(NamedTuple):
     policy: AnswerSource = AnswerSource()
     guide: AnswerSource = AnswerSource()
     candidate: AnswerSource = AnswerSource()
-    early_policy: Answer | None = None
-    early_guide: Answer | None = None
-    early_candidate: Answer | None = None
+    early: Mapping[str, Answer] = {}
     monitor: Monitor = Monitor()
     guide_monitor: Monitor = Monitor()
     candidate_monitor: Monitor = Monitor()

@@ -1,33 +1,70 @@
 """The trial of a checkpoint that has taken over in flight: the distance from the set-point says whether it is kept.
 
-    trial = trial.watched(now, distance)          # for each state while a policy flies; None: the set-point is on its way
-    trial = trial.begun(now, child, parent)       # the child has taken over
-    trial, verdict = trial.judged(now, flies)     # at each step
+    trial = trial.watched(now, distance, limits)       # for each state; distance None: the set-point is on its way
+    trial = trial.begun(now, child, parent)            # the child has taken over
+    trial, verdict = trial.judged(now, flies, limits)  # at each step
 
-The child is worse where the mean distance in JUDGED seconds, SETTLES after it took over, exceeds that of its parent in the
-seconds before by WORSE and by the share WORSE_SHARE; at once where it moves the vehicle away by AWAY. What children that
-were kept have lost counts against the next ones: a hundred that are a little worse are not kept. One that cannot be judged,
-because the set-point is always on its way or another than the policy flies, is rolled back, too. Pure.
+The child is worse where its mean distance, once it has settled, exceeds that of its parent before by `worse` and by the
+share `worse_share`; at once where it moves the vehicle away. What children that were kept have lost counts against the next
+ones: a hundred that are a little worse are not kept. One that cannot be judged, because the set-point is always on its way
+or another than the policy flies, is rolled back, too. Pure.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import NamedTuple
 
 from spike_ctrl._files.named_tuples import quickly_replaced
+from spike_ctrl._files.ranges import within
 from spike_ctrl.flight.answer_checks import Identity
 
-MEMORY = 1.5  # s, over which the distance is averaged
-SETTLES, JUDGED, LATEST = 1.5, 2.0, 15.0  # s after the swap
-WORSE, WORSE_SHARE, AWAY = 0.02, 0.25, 0.4  # m; share; m. Judged in a hover, equal policies differ by .01 m at most
-RETURNING = 1.0  # s, by which the parent must have taken over again
+
+@dataclass(frozen=True)
+class TrialLimits:
+    """How a checkpoint that has taken over is judged. In a hover, equal policies differ by .01 m at most."""
+
+    memory: float = within(1.5, 0.1, 100.0, "Time over which the distance is averaged.", "s")
+    step: float = within(0.1, 0.001, 10.0, "After a longer pause of states so much counts of it.", "s")
+    settles: float = within(1.5, 0.0, 100.0, "After the swap, before it is judged.", "s")
+    judged: float = within(2.0, 0.1, 100.0, "Time in which it is judged.", "s")
+    latest: float = within(15.0, 0.1, 1000.0, "By then after the swap it must have been judged.", "s")
+    worse: float = within(0.02, 0.0, 10.0, "Its distance may exceed the parent's by this,", "m")
+    worse_share: float = within(0.25, 0.0, 10.0, "or by this share of the parent's.", "")
+    away: float = within(0.4, 0.01, 100.0, "Farther off than the parent by more, it is rolled back at once.", "m")
+    returning: float = within(1.0, 0.1, 100.0, "By then the parent must have taken over again.", "s")
+
+
+class TrialEnd(Enum):
+    """How a trial ends. In all cases but the first the parent is to take over."""
+
+    KEPT = auto()
+    LOST_COMMAND = auto()
+    WENT_AWAY = auto()
+    WORSE = auto()
+    NOT_JUDGED = auto()
 
 
 class TrialVerdict(NamedTuple):
-    """kept: the child; otherwise the parent is to take over. text: why."""
+    """How the trial of a child ended. Distances in m from the set-point: with it, and with its parent before.
 
-    kept: bool
-    text: str
+    others: m that children before it have lost. latest: s within which it had to be judged.
+    """
+
+    end: TrialEnd
+    child: Identity
+    parent: Identity
+    distance: float = math.nan
+    before: float = math.nan
+    others: float = 0.0
+    latest: float = math.nan
+
+    @property
+    def kept(self) -> bool:
+        """Whether the child goes on; otherwise its parent is to take over."""
+        return self.end is TrialEnd.KEPT
 
 
 @quickly_replaced
@@ -50,14 +87,15 @@ class SwapTrial(NamedTuple):
     returning: float | None = None
     barred: frozenset[Identity] = frozenset()
 
-    def watched(self, now: float, distance: float | None) -> SwapTrial:
+    def watched(self, now: float, distance: float | None, limits: TrialLimits) -> SwapTrial:
         """After a state at that distance (m) from the set-point."""
-        step = min(now - self.seen, 0.1) if self.seen is not None else 0.0
+        step = min(now - self.seen, limits.step) if self.seen is not None else 0.0
         if distance is None:
             return self._replace(seen=now)
-        mean = distance if self.distance is None else self.distance + min(step / MEMORY, 1.0) * (distance - self.distance)
+        known, share = distance if self.distance is None else self.distance, min(step / limits.memory, 1.0)
+        mean = known + share * (distance - known)
         trial = self._replace(seen=now, distance=mean)
-        if self.child is None or now - self.since < SETTLES:
+        if self.child is None or now - self.since < limits.settles:
             return trial
         return trial._replace(total=self.total + step * distance, time=self.time + step)
 
@@ -67,38 +105,35 @@ class SwapTrial(NamedTuple):
             return self._replace(child=None, parent=None)
         return self._replace(child=child, parent=parent, since=now, before=self.distance, total=0.0, time=0.0)
 
-    def judged(self, now: float, flies: bool) -> tuple[SwapTrial, TrialVerdict | None]:
+    def judged(self, now: float, flies: bool, limits: TrialLimits) -> tuple[SwapTrial, TrialVerdict | None]:
         """The verdict, once there is one. flies: whether the child commands the vehicle."""
         if self.child is None or self.parent is None or self.returning is not None:
             return self, None
-        name = f"{self.child.checkpoint_id} (epoch {self.child.epoch})"
-        back = f"{name} rolled back to {self.parent.checkpoint_id} (epoch {self.parent.epoch})"
+        who = self.child, self.parent
         if not flies:
-            return self._rolled_back(now, f"{back}: it lost command")
-        if self.distance is not None and self.distance > self.before + AWAY:
-            return self._rolled_back(now, f"{back}: {self.distance:.2f} m off, {self.before:.2f} m before")
-        if self.time >= JUDGED:
+            return self._rolled_back(now, TrialVerdict(TrialEnd.LOST_COMMAND, *who))
+        if self.distance is not None and self.distance > self.before + limits.away:
+            return self._rolled_back(now, TrialVerdict(TrialEnd.WENT_AWAY, *who, self.distance, self.before))
+        if self.time >= limits.judged:
             mean = self.total / self.time
             lost = max(self.lost + mean - self.before, 0.0)
-            told = f"{mean:.2f} m off, {self.before:.2f} m before"
-            if not lost <= max(WORSE, WORSE_SHARE * self.before):
-                others = f", {self.lost:.2f} m were lost by others" if self.lost >= 0.01 else ""
-                return self._rolled_back(now, f"{back}: {told}{others}")
-            return self._replace(child=None, parent=None, lost=lost), TrialVerdict(True, f"{name} kept: {told}")
-        if now - self.since > LATEST:
-            return self._rolled_back(now, f"{back}: it could not be judged within {LATEST:g} s")
+            if not lost <= max(limits.worse, limits.worse_share * self.before):
+                return self._rolled_back(now, TrialVerdict(TrialEnd.WORSE, *who, mean, self.before, self.lost))
+            kept = TrialVerdict(TrialEnd.KEPT, *who, mean, self.before)
+            return self._replace(child=None, parent=None, lost=lost), kept
+        if now - self.since > limits.latest:
+            return self._rolled_back(now, TrialVerdict(TrialEnd.NOT_JUDGED, *who, latest=limits.latest))
         return self, None
 
-    def returned(self, now: float, flying: Identity | None) -> tuple[SwapTrial, str]:
-        """Once the parent has taken over again, or has not in time; then also words."""
+    def returned(self, now: float, flying: Identity | None, limits: TrialLimits) -> tuple[SwapTrial, bool]:
+        """Once the parent has taken over again, or has not in time: then True."""
         if self.returning is None or self.parent is None:
-            return self, ""
+            return self, False
         over = self._replace(child=None, parent=None, returning=None)
         if flying == self.parent:
-            return over, ""
-        late = now - self.returning > RETURNING
-        return (over, f"{self.parent.checkpoint_id} has not taken over again") if late else (self, "")
+            return over, False
+        late = now - self.returning > limits.returning
+        return (over if late else self), late
 
-    def _rolled_back(self, now: float, text: str) -> tuple[SwapTrial, TrialVerdict]:
-        barred = self.barred if self.child is None else self.barred | {self.child}
-        return self._replace(returning=now, barred=barred), TrialVerdict(False, text)
+    def _rolled_back(self, now: float, verdict: TrialVerdict) -> tuple[SwapTrial, TrialVerdict]:
+        return self._replace(returning=now, barred=self.barred | {verdict.child}), verdict

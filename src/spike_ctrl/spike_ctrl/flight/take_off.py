@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.event import Event, EventKind
 from spike_ctrl.flight.faults import Fault, Finding, Rung
-from spike_ctrl.flight.ladder_state import Event, Facts, Ladder, LadderLimits, Move, change_rung
+from spike_ctrl.flight.ladder_state import Facts, Ladder, LadderLimits, Move, change_rung
 from spike_ctrl.flight.setpoint import Target
 from spike_ctrl.flight.state_checks import Sample
 
@@ -21,10 +22,10 @@ def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
             return Move(ladder._replace(armed_since=facts.now - spooled))
         if facts.now - ladder.since <= limits.arm_timeout:
             return None
-        return change_rung(ladder, Rung.SILENT, "the autopilot did not arm", facts, "error")
+        return change_rung(ladder, Rung.SILENT, EventKind.NOT_ARMED, None, facts)
     if facts.now - ladder.armed_since > limits.take_off_timeout:
         finding = Finding(Fault.TAKE_OFF_FAILED, f"found {facts.sample.position[2]:.2f} m after {limits.take_off_timeout} s")
-        return change_rung(ladder, Rung.LAND, str(finding), facts, "error", changes={"latched": finding})
+        return change_rung(ladder, Rung.LAND, EventKind.STEPPED_DOWN, finding, facts, changes={"latched": finding})
     path = facts.target.course if facts.target is not None else None
     if facts.target is None or not isinstance(path, Trajectory) or path.kind != "climb":
         spooling = spooling_up(ladder, facts.now, limits)
@@ -33,7 +34,7 @@ def take_off(ladder: Ladder, facts: Facts, limits: LadderLimits) -> Move | None:
     top = path.centre[2] + path.size + facts.target.moved.position[2]
     if not facts.airborne or abs(height - top) > limits.reached:
         return None
-    event = Event(facts.now, "ok", f"GUIDE: took off to {height:.2f} m; the policy flies in shadow")
+    event = Event(facts.now, EventKind.TOOK_OFF, rung=Rung.GUIDE, height=height)
     return Move(ladder._replace(taking_off=False), None, None, (event,))
 
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
 from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.flight.event import Bar, Event, EventKind, Obstacle
 from spike_ctrl.flight.faults import Fault, Finding, Rung
 from spike_ctrl.flight.flight_settings import FlightSettings
 from spike_ctrl.flight.granted_setpoint import at_rest, grant, too_fast
-from spike_ctrl.flight.ladder_state import Event, hold_here
+from spike_ctrl.flight.ladder_state import hold_here
 from spike_ctrl.flight.setpoint import Target, check_stream, follow_stream, hold, not_finite, set_point_at, too_far
 from spike_ctrl.flight.supervisor_state import SupervisorInputs, SupervisorState
 
 
-def choose_target(
+def follow_target(
+    state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
+) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
+    """The state with its target and the set-point granted, which moves on with the states that it is flown by."""
+    state, found, refused = _choose_target(state, inputs, settings)
+    if inputs.sample is None and state.granted is not None:
+        return state, found, refused
+    state, clamped = grant_set_point(state, inputs.now, settings)
+    return state, found + clamped, refused
+
+
+def _choose_target(
     state: SupervisorState, inputs: SupervisorInputs, settings: FlightSettings
 ) -> tuple[SupervisorState, tuple[Finding, ...], tuple[Event, ...]]:
     """The state with its target, the faults of set-points, and the refusals.
@@ -30,19 +42,27 @@ def choose_target(
         if bad is not None:
             found = (Finding(Fault.SET_POINT_NOT_FINITE, bad),)
         elif free and (why := _refusal(state, inputs.target, now, settings)) is not None:
-            events = (Event(now, "warning", f"set-point refused: {why}"),)
+            events = (_refused(now, Obstacle(Bar.UNREACHABLE, detail=why)),)
         elif free:
             state = state._replace(target=Target(inputs.target, since=now))
         else:
-            events = (Event(now, "warning", f"set-point refused: {ladder.rung.name}, {ladder.reason}"),)
+            events = (_refused(now, Obstacle(Bar.NOT_FREE), ladder.rung, ladder.because),)
     if inputs.stream is not None and free and state.target is not None:
         target, faults = follow_stream(state.target, inputs.stream, now)
         if not faults and (why := _refusal(state, inputs.stream, now, settings)) is not None:
             target, faults = state.target, (Finding(Fault.SET_POINT_OUTSIDE, why),)
         state, found = state._replace(target=target), found + faults
-    if state.target is not None and state.sample is not None and (stopped := check_stream(state.target, now)):
+    if (
+        state.target is not None
+        and state.sample is not None
+        and (stopped := check_stream(state.target, now, settings.set_point.stream_timeout))
+    ):
         granted = state.granted
-        target = hold_here(state.sample) if granted is None else hold(at_rest(granted, settings.acceleration), granted.yaw)
+        target = (
+            hold_here(state.sample)
+            if granted is None
+            else hold(at_rest(granted, settings.set_point.acceleration), granted.yaw)
+        )
         state, found = state._replace(target=target), found + stopped
     return state, found, events
 
@@ -64,10 +84,14 @@ def grant_set_point(
     before, begun = state.granted, state.granted_at
     if before is None:
         before, begun = SetPoint(cage.clamp(state.sample.position), yaw=yaw(state.sample.quaternion)), now
-    limits = settings.envelope.trajectory_limits[1], settings.acceleration
+    speed = settings.envelope.trajectory_limits[1]
     on_path = isinstance(state.target.course, Trajectory)
-    point = grant(before, wanted, now - begun, cage, settings.braking, limits, on_path)
+    point = grant(before, wanted, now - begun, cage, settings.braking, speed, settings.set_point, on_path)
     return state._replace(granted=point, granted_at=now), found
+
+
+def _refused(now: float, obstacle: Obstacle, rung: Rung | None = None, since: Event | None = None) -> Event:
+    return Event(now, EventKind.TARGET_REFUSED, rung=rung, obstacles=(obstacle,), since=since)
 
 
 def _refusal(state: SupervisorState, course: SetPoint | Trajectory, now: float, settings: FlightSettings) -> str | None:
@@ -77,4 +101,4 @@ def _refusal(state: SupervisorState, course: SetPoint | Trajectory, now: float, 
     cage = state.cage(settings)
     if (far := too_far(course, state.sample.position, now, cage, settings.envelope.reach)) is not None:
         return far
-    return too_fast(course, cage, settings.braking) if isinstance(course, Trajectory) else None
+    return too_fast(course, cage, settings.braking, settings.set_point) if isinstance(course, Trajectory) else None

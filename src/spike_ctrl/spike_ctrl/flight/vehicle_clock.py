@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# A delay that grew within about a second may also end at once, and is then no clock jump. This is the share of the decay
-# that is still remembered one state later.
-DECAY_MEMORY = 0.99
-
 
 class VehicleClock(NamedTuple):
     """What is known of the vehicle's clock.
@@ -27,11 +23,15 @@ class VehicleClock(NamedTuple):
         """How much later (s) a state came than the least delayed one. Negative where its stamp is ahead of that."""
         return 0.0 if self.lead is None else self.lead - (stamp - received)
 
-    def followed(self, stamp: float, received: float, delay: float, drift: float, most: float) -> VehicleClock:
+    def followed(
+        self, stamp: float, received: float, delay: float, drift: float, most: float, memory: float
+    ) -> VehicleClock:
         """The clock after an accepted state with this `delay`. drift: how far (s) the clocks may have drifted apart since
         the state before.
 
-        The lead shrinks by at most `drift` per state. most: upper bound (s) of the remembered decay.
+        The lead shrinks by at most `drift` per state. most: upper bound (s) of the remembered decay. A delay that
+        grew within about a second may also end at once, and is then no clock jump. memory: the share of the decay that is
+        still remembered one state later.
         """
-        decay = min(max(DECAY_MEMORY * self.decay + min(delay, drift), 0.0), most)
+        decay = min(max(memory * self.decay + min(delay, drift), 0.0), most)
         return VehicleClock(stamp - received + max(delay - drift, 0.0), decay)

@@ -1,28 +1,34 @@
 """The wind as a horizontal acceleration, from what a vehicle does beyond where its rotors push it. Pure.
 
 Rotors push along the body's z axis. They carry the weight, so they push sideways by g times the tangent of the tilt,
-whatever mass and thrust are. What the velocity changes beyond that is wind, and drag against it. It is averaged over
-MEMORY.
+whatever mass and thrust are. What the velocity changes beyond that is wind, and drag against it. It is averaged.
 
 The autopilot begins to hold with empty integrals: it levels the vehicle, and the wind carries it on. Our vehicle is carried
-by up to DRIFT times the wind, and already rests a little to the lee of its set-point. By so much less of the cage is granted
-on that side (`Cage.in_wind`).
+by up to `Cage.wind_drift` times the wind, and already rests a little to the lee of its set-point. By so much less of the
+cage is granted on that side (`Cage.in_wind`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from spike_ctrl._files.ranges import within
 from spike_ctrl.airframe import GRAVITY
 from spike_ctrl.flight.state_checks import Sample
 
-MEMORY = 2.0  # s
-DRIFT = 0.7  # s^2
-PAUSE, UPRIGHT = 0.15, 0.3  # s; least vertical share of the body's z axis with which a vehicle tells something
+
+@dataclass(frozen=True)
+class WindLimits:
+    """How the wind is averaged."""
+
+    memory: float = within(2.0, 0.1, 100.0, "Time over which it is averaged.", "s")
+    upright: float = within(0.3, 0.01, 1.0, "Least vertical share of the body's z axis for it to be told.", "")
+    pause: float = within(0.15, 0.01, 10.0, "After a longer pause of states nothing is known of what happened in it.", "s")
 
 
 class Wind(NamedTuple):
-    """m/s^2, towards east and north. known: s, for how long it has been averaged, at most MEMORY."""
+    """m/s^2, towards east and north. known: s, for how long it has been averaged, at most the memory."""
 
     east: float = 0.0
     north: float = 0.0
@@ -32,18 +38,18 @@ class Wind(NamedTuple):
 CALM = Wind()
 
 
-def follow(wind: Wind, last: Sample | None, sample: Sample) -> Wind:
+def follow(wind: Wind, last: Sample | None, sample: Sample, limits: WindLimits) -> Wind:
     """The wind after a state."""
     dt = 0.0 if last is None else sample.stamp - last.stamp
-    if last is None or sample.reset_counter != last.reset_counter or not 0 < dt <= PAUSE:
+    if last is None or sample.reset_counter != last.reset_counter or not 0 < dt <= limits.pause:
         return wind
     x, y, z, w = sample.quaternion
     up = 1 - 2 * (x * x + y * y)
-    if up < UPRIGHT:
+    if up < limits.upright:
         return wind
     (u, v, c), (d, e, f) = sample.velocity, last.velocity
     lift = (GRAVITY + (c - f) / dt) / up
     east, north = (u - d) / dt - 2 * (x * z + w * y) * lift, (v - e) / dt - 2 * (y * z - w * x) * lift
-    known = min(wind.known + dt, MEMORY)
+    known = min(wind.known + dt, limits.memory)
     share = dt / known
     return Wind(wind.east + share * (east - wind.east), wind.north + share * (north - wind.north), known)

@@ -132,8 +132,8 @@ def audit_quality(estimator: EstimatorHealth | None, limits: EstimateLimits, air
     if estimator is None:
         return []
     quality, unmet = estimator.quality, []
-    if (detail := doubt(quality, limits, standing=not airborne)) is not None:
-        unmet.append(Unmet(f"estimator: {detail}", "wait until it has converged, or check satellites and sensors"))
+    if (objection := doubt(quality, limits, standing=not airborne)) is not None:
+        unmet.append(Unmet(f"estimator: {objection.detail}", "wait until it has converged, or check satellites and sensors"))
     if math.isnan(quality.horizontal) or math.isnan(quality.vertical):
         fix = "without it nothing tells in the air that the estimate drifts; check the estimator"
         unmet.append(Unmet("estimator: deviation of the position: not told in ODOMETRY, wanted", fix))

@@ -6,15 +6,18 @@ log.rung_at(log.received)          # the rung of the ladder at each state, (T,)
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spike_ctrl._files.printable import printable
+from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
 
@@ -22,6 +25,7 @@ TOPICS = {
     "flight_state": f"{TYPES}FlightState",
     "set_point": f"{TYPES}SetPoint",
     "supervisor/status": f"{TYPES}SupervisorStatus",
+    settings_table.TOPIC: "std_msgs/msg/String",
     "command": f"{TYPES}FlightCommand",
     "policy/checkpoint": f"{TYPES}Checkpoint",
     "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
@@ -67,6 +71,7 @@ class FlightLog:
     events: the messages in these reports, oldest first.
     command_tick, command_received (C,): the state that each command answers, and when the command came.
     estimates: of an adapter. offers: the policies that were offered. commanding: who commanded from when on.
+    settings: of the flight, by their paths (docs/flight_settings.md); empty in a bag that has none.
     """
 
     tick: np.ndarray
@@ -82,6 +87,7 @@ class FlightLog:
     estimates: ToldEstimates
     offers: tuple[NamedAt, ...]
     commanding: tuple[NamedAt, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def rung_at(self, received: np.ndarray) -> np.ndarray:
         """The rung in force at the times `received` (ns), same shape. It is SILENT before the first report."""
@@ -120,6 +126,7 @@ def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
         estimates=_estimates(found["diagnostics"]),
         offers=tuple(NamedAt(when, printable(message.name)) for when, message in found["policy/checkpoint"]),
         commanding=_commanding(found["command"]),
+        settings=_settings(found[settings_table.TOPIC]),
     )
 
 
@@ -133,6 +140,15 @@ def _estimates(diagnostics: Timed) -> ToldEstimates:
     names = dict.fromkeys(name for _, values in told for name in values)
     columns = {name: np.array([_number(values.get(name, "")) for _, values in told]) for name in names}
     return ToldEstimates(np.array([when for when, _ in told], np.int64), columns)
+
+
+def _settings(found: list) -> dict[str, Any]:
+    """The settings of a flight, of its first supervisor. What is no JSON of ours says nothing."""
+    try:
+        settings = json.loads(found[0][1].data)
+    except (IndexError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _number(text: str) -> float:

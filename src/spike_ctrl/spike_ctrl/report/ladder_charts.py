@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 
+from spike_ctrl.flight.event import EventKind
+from spike_ctrl.flight.event_words import recognised
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
@@ -66,10 +68,11 @@ def ladder(log: FlightLog, begun: int) -> Chart:
 
 
 def events(said: Sequence[FlightEvent], begun: int) -> Table:
-    """Messages of the supervisor. A repeated message is one row, with its count. begun: time of 0 s, ns."""
-    rows: dict[str, tuple[float, str, str, int]] = {}
+    """Messages of the supervisor. What is repeated is one row; a request refused again as well. begun: time of 0 s, ns."""
+    rows: dict[object, tuple[float, str, str, int]] = {}
     for event in said:
-        key = event.text.partition(":")[0] if event.text.startswith("refused") else event.text
+        says = recognised(event.text)
+        key = says if says.kind is EventKind.REFUSED else event.text
         seconds, severity, text, count = rows.get(key, ((event.received - begun) * 1e-9, event.severity, event.text, 0))
         rows[key] = seconds, severity, text, count + 1
     shown = list(rows.values())[:EVENTS]
