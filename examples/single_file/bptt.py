@@ -48,18 +48,17 @@ class Spike(torch.autograd.Function):
         return gradient / (1 + SLOPE * x.abs()).square()
 
 
-class LIF(nn.Module):
+class LIF(nn.Linear):
     """A layer of neurons: U <- beta U + W x + b - s theta, s <- 1 where U > theta. beta and theta are learned, too."""
 
     def __init__(self, inputs, neurons):
-        super().__init__()
-        self.input = nn.Linear(inputs, neurons)
+        super().__init__(inputs, neurons)
         self.beta, self.theta = nn.Parameter(torch.rand(neurons)), nn.Parameter(torch.rand(neurons).clamp(min=0.05))
 
     def forward(self, x, state):
         """Input [B, inputs] and (membrane, spike) of the step before, [B, neurons] each, to those of this step."""
         membrane, spike = state
-        membrane = torch.addcmul(self.input(x), self.beta, membrane)
+        membrane = torch.addcmul(super().forward(x), self.beta, membrane)
         membrane = torch.addcmul(membrane, spike, self.theta, value=-1)
         return membrane, Spike.apply(membrane - self.theta)
 
