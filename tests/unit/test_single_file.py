@@ -130,12 +130,12 @@ def test_the_differentiable_vehicle_flies_as_the_environment_does():
     state = torch.from_numpy(np.concatenate([observation, environment.rotor_speed], 1))
     random = np.random.default_rng(0)
     assert pytest.approx(environment.airframe.hover, abs=1e-6) == bptt.HOVER
-    for _ in range(50):
+    for _ in range(20):
         action = 0.32 + 0.05 * random.standard_normal((64, 4), np.float32)
         observation, *_ = environment.step(action)
         state = bptt.move(state, torch.from_numpy(action) / 2 + 0.5)
     deviation = np.abs(state[:, :18].numpy() - observation).reshape(64, -1).max(0)
-    assert deviation[:3].max() < 0.01 and deviation[3:12].max() < 0.1 and deviation[12:15].max() < 0.1  # m, 1, m/s
+    assert deviation[:3].max() < 2e-3 and deviation[3:12].max() < 0.1 and deviation[12:15].max() < 0.05  # m, 1, m/s
     np.testing.assert_allclose(state[:, 18:], environment.rotor_speed, atol=1e-5)
 
 
