@@ -4,7 +4,7 @@ A simulator written in torch flies the spiking network. The cost of the flight i
 of the network, and Adam follows the gradient. The trained network is then flown in the environment of spike_ctrl, which
 training asks only where flights begin. Recipe `default` is the same method; there a kernel does what autograd does here.
 
-python examples/single_file/bptt.py                     # two to four minutes on one core
+python examples/single_file/bptt.py                     # a few minutes on one core
 python examples/single_file/bptt.py --seed 1
 python examples/single_file/bptt.py --steps 200000      # a first look
 """

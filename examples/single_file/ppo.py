@@ -5,7 +5,7 @@ were better than expected, and three passes over the flight make those likelier 
 goes back through all 64 steps of the neurons. A critic learns beside the network; it also sees the rotor speeds. There is no
 guide and no label. Recipe `ppo` is the same method; there kernels do what torch does here.
 
-python examples/single_file/ppo.py                      # about four minutes on one core
+python examples/single_file/ppo.py                      # a few minutes on one core
 python examples/single_file/ppo.py --seed 1
 python examples/single_file/ppo.py --steps 500000       # a first look
 """

@@ -5,7 +5,7 @@ al. 2023). All that was flown is kept. Critics learn from it what flights are wo
 well of, while it stays near the actions that were flown (TD3+BC, Fujimoto and Gu 2021). Only the guide and the critics see
 the speeds of the rotors. Recipe `td3bc` is the same method; there kernels do what torch does here.
 
-python examples/single_file/td3bc.py                    # about four minutes on one core
+python examples/single_file/td3bc.py                    # a few minutes on one core
 python examples/single_file/td3bc.py --seed 1
 python examples/single_file/td3bc.py --steps 60000      # a first look
 """
