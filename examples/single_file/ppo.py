@@ -23,7 +23,7 @@ from torch import nn
 
 import spike_ctrl
 
-STEPS = 3_000_000  # flown by all vehicles together
+STEPS = 4_500_000  # flown by all vehicles together
 VEHICLES, TICKS = 256, 64  # of an iteration
 EPOCHS, SEQUENCES = 3, 64  # passes over the flight; vehicles of a minibatch
 BOX = 1.5  # m: who leaves it has crashed

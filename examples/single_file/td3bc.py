@@ -25,7 +25,7 @@ from torch.nn.functional import layer_norm
 import spike_ctrl
 
 STEPS = 450_000  # flown by all vehicles together
-VEHICLES, TICKS = 256, 8  # of an iteration, which is so many updates:
+VEHICLES, TICKS = 256, 4  # of an iteration, which is so many updates:
 CRITIC_UPDATES, ACTOR_UPDATES = 6, 8
 WINDOW, BATCH, BURN_IN = 50, 64, 10  # steps and number of the windows of an update; steps until the membranes have settled
 BOX, SLOPE = 1.5, 5.0  # m: who leaves the box has crashed; k of the surrogate derivative
