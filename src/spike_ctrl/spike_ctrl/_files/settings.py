@@ -93,7 +93,7 @@ def wanted(hint: Any, about: Mapping[str, Any], item: object) -> str:
         return f"one of {', '.join(map(str, about['choices']))}"
     number = _number(item) if hint is float else item if hint is int and type(item) is int else None
     if number is None:
-        return WORDS[hint]
+        return WORDS[typing.get_origin(hint) or hint]
     low, high = about.get("low"), about.get("high")
     return "a finite number" if None in (low, high) and not math.isfinite(number) else ranges.span(low, high)
 
