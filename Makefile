@@ -27,7 +27,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup_flight clean sim_train flight_demo lint test test_flight certify faults bench soak docs notebooks reference lock
+.PHONY: help setup setup_flight clean sim_train flight_demo lint test test_alone test_flight certify faults bench soak docs notebooks reference lock
 
 help: ## list the targets
 	@echo "make TARGET; the first that needs it makes .venv. ARGS=\"...\" reaches the program behind the target."
@@ -75,6 +75,9 @@ test: setup $(DONE)/test ## all tests but the flights; ARGS="-k lif" for some of
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not flight and not alone" \
 	  tests/launch tests/colcon tests/packaging tests/unit tests/vehicle $(ARGS)
 	$(VENV)/bin/python -m pytest -m alone tests/launch $(ARGS) || [ $$? = 5 ]
+
+test_alone: setup $(DONE)/test ## the core, or PLUG_IN=export, built and tested in an environment without the other plug-ins
+	$(VENV)/bin/python tests/packaging/alone.py $(or $(PLUG_IN),core) $(ARGS)
 
 test_flight: setup $(DONE)/test ## the fault table in the air, in real time; ARGS="-m seeds" for several seeds
 	$(VENV)/bin/python -m pytest tests/flight $(or $(ARGS),-m "not seeds")

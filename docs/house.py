@@ -14,7 +14,8 @@ ABREAST = 5  # plug-ins in a row
 WIDTH, BOX, FLOOR, HIGH = 980, 140, 64, 34
 STYLE = """
     .page { fill: #ffffff; stroke: #d9dde3 } .box { fill: #f5f7fa; stroke: #8a94a3 }
-    .flight { fill: #eaf2fd; stroke: #2369bd } .plug { fill: none; stroke: #8a94a3; stroke-dasharray: 5 4 } .link { fill: none; stroke: #8a94a3; stroke-opacity: .55 }
+    .flight { fill: #eaf2fd; stroke: #2369bd }
+    .plug { fill: none; stroke: #8a94a3; stroke-dasharray: 5 4 } .link { fill: none; stroke: #8a94a3; stroke-opacity: .55 }
     .name { font-size: 14px; fill: #1f2430; text-anchor: middle } .note { font-size: 12.5px; fill: #5b6472 }
     @media (prefers-color-scheme: dark) {
       .page { fill: #0d1117; stroke: #30363d } .box { fill: #161b22; stroke: #6e7681 }

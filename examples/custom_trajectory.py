@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import spike_ctrl
-from spike_ctrl.evaluation.tracking import table
+from spike_ctrl.evaluation.tracking import tracking_table
 
 
 def helix(path: spike_ctrl.Trajectory, time: float) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -23,7 +23,7 @@ def main() -> None:
     trajectory = spike_ctrl.Trajectory(helix, size=0.8, period=6.0)
     print(f"{trajectory.name}: up to {trajectory.fastest:.1f} m/s, tilt {math.degrees(trajectory.tilt):.0f} degrees")
     flown = {"crazyflie": "crazyflie", "geometric guide": spike_ctrl.GeometricGuide("crazyflie")}
-    print(table(trajectory.name, {name: spike_ctrl.track(one, trajectory) for name, one in flown.items()}))
+    print(tracking_table(trajectory.name, {name: spike_ctrl.track(one, trajectory) for name, one in flown.items()}))
 
 
 if __name__ == "__main__":

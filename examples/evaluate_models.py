@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spike_ctrl
-from spike_ctrl.evaluation.evaluation_result import table
+from spike_ctrl.evaluation.evaluation_result import evaluation_table
 
 CRAZYFLIE = spike_ctrl.Airframe.load("crazyflie")
 
@@ -43,7 +43,9 @@ def main() -> None:
         "geometric guide": spike_ctrl.GeometricGuide(CRAZYFLIE),
         "ten lines of numpy": cascade,
     }
-    print(table({name: spike_ctrl.evaluate(one, CRAZYFLIE, starts=options.starts) for name, one in flown.items()}))
+    print(
+        evaluation_table({name: spike_ctrl.evaluate(one, CRAZYFLIE, starts=options.starts) for name, one in flown.items()})
+    )
 
 
 if __name__ == "__main__":

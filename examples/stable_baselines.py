@@ -21,7 +21,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
 import spike_ctrl
-from spike_ctrl.evaluation.evaluation_result import table
+from spike_ctrl.evaluation.evaluation_result import evaluation_table
 from spike_ctrl.sim.floored_reward import derive
 from spike_ctrl.sim.reward import Coefficients
 
@@ -94,7 +94,7 @@ def main() -> None:
     print(f"{options.steps} steps, {time.process_time() - before:.0f} s of CPU")
     flown = {"PPO of Stable-Baselines3": model, "crazyflie": "crazyflie", "crazyflie_td3bc": "crazyflie_td3bc"}
     guide = spike_ctrl.GeometricGuide("crazyflie")
-    print(table({name: spike_ctrl.evaluate(one) for name, one in (flown | {"geometric guide": guide}).items()}))
+    print(evaluation_table({name: spike_ctrl.evaluate(one) for name, one in (flown | {"geometric guide": guide}).items()}))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_in_real_time_it_is_dropped_counted_and_told_and_the_right_answer_still_
 
 
 def test_the_backend_of_a_real_vehicle_drops_counts_and_tells_it_and_goes_on(start, capfd):
-    from spike_ctrl_sitl.px4_backend_node import Px4Backend
+    Px4Backend = pytest.importorskip("spike_ctrl_sitl.px4_backend_node").Px4Backend
 
     backend = start(Px4Backend, connection="udpin:127.0.0.1:0")
     backend.on_answer("guide/action", malformed(0))

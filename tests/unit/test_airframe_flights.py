@@ -10,9 +10,8 @@ from spike_ctrl import airframe as airframes
 from spike_ctrl.cli.main import main
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import airframe_flights
-from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
+from spike_ctrl.evaluation.compensation import BatteryCompensated, HoverTold
 from spike_ctrl.evaluation.controllers import FunctionController, GuideController, PolicyController
-from spike_ctrl.evaluation.hover_told import HoverTold
 from spike_ctrl.policy import checkpoint
 
 CARRIER, BEHIND_AUTOPILOTS = airframes.load("any_quad"), airframes.load("any_rates")
@@ -20,24 +19,26 @@ CARRIER, BEHIND_AUTOPILOTS = airframes.load("any_quad"), airframes.load("any_rat
 
 def test_a_guide_that_knows_each_quadrotor_hovers_where_one_with_the_nominal_plant_is_lost():
     guide = GeometricGuide(CARRIER)
-    told = airframe_flights.fly(BatteryCompensated(GuideController(guide)), CARRIER, airframes=64)
-    untold = airframe_flights.fly(GuideController(guide, privileged=False), CARRIER, airframes=64)
+    told = airframe_flights.fly_airframes(BatteryCompensated(GuideController(guide)), CARRIER, airframes=64)
+    untold = airframe_flights.fly_airframes(GuideController(guide, privileged=False), CARRIER, airframes=64)
     assert told.recovered > 0.9 and told.hover_median < 0.01 and told.strayed == 0.0
     assert untold.recovered < told.recovered and untold.hover_median > 0.03 and untold.strayed > 0.1
 
 
 def test_behind_autopilots_too_a_guide_that_knows_each_quadrotor_hovers_where_one_with_the_nominal_plant_is_off():
     guide = GeometricGuide(BEHIND_AUTOPILOTS)
-    told = airframe_flights.fly(HoverTold(GuideController(guide)), BEHIND_AUTOPILOTS, airframes=64)
-    unaware = airframe_flights.fly(GuideController(guide), BEHIND_AUTOPILOTS, airframes=64)  # of the throttle of the hover
+    told = airframe_flights.fly_airframes(HoverTold(GuideController(guide)), BEHIND_AUTOPILOTS, airframes=64)
+    unaware = airframe_flights.fly_airframes(
+        GuideController(guide), BEHIND_AUTOPILOTS, airframes=64
+    )  # of the throttle of the hover
     assert told.recovered > 0.9 and told.hover_median < 0.01 and unaware.hover_median > 0.1
     with pytest.raises(ValueError, match="wanted an airframe with the layout 'rates'"):
-        airframe_flights.fly(HoverTold(GuideController(GeometricGuide(CARRIER))), CARRIER, airframes=2)
+        airframe_flights.fly_airframes(HoverTold(GuideController(GeometricGuide(CARRIER))), CARRIER, airframes=2)
 
 
 def test_a_policy_trained_behind_many_autopilots_flies_new_ones_better_than_one_trained_behind_its_own():
     many, one = (
-        airframe_flights.fly(
+        airframe_flights.fly_airframes(
             PolicyController(checkpoint.load(f"models/{name}.safetensors").policy), BEHIND_AUTOPILOTS, airframes=96
         )
         for name in ("any_rates", "sih_quadx")
@@ -48,13 +49,13 @@ def test_a_policy_trained_behind_many_autopilots_flies_new_ones_better_than_one_
 
 def test_rotors_that_never_turn_save_nobody_and_leave_no_figures():
     shares = []
-    found = airframe_flights.fly(
+    found = airframe_flights.fly_airframes(
         FunctionController(lambda observation: -np.ones((len(observation), 4))), CARRIER, airframes=8, shown=shares.append
     )
     assert (found.survival, found.recovered, found.strayed) == (0.0, 0.0, 1.0)
     assert found.to_dict()["hover_median"] is None and math.isnan(found.figure8)
     assert shares == sorted(shares) and shares[-1] == 1.0
-    lines = airframe_flights.table({"off": [found, found]}).splitlines()
+    lines = airframe_flights.airframe_table({"off": [found, found]}).splitlines()
     assert len(lines) == 3 and lines[1].split() == ["off", "0.000", "0.000", "-", "-", "-", "1.000", "-", "-", "-"]
 
 

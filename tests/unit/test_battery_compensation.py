@@ -8,7 +8,7 @@ import pytest
 from spike_ctrl import airframe
 from spike_ctrl.airframe import BatteryModel
 from spike_ctrl.evaluation import tracking
-from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
+from spike_ctrl.evaluation.compensation import BatteryCompensated
 from spike_ctrl.evaluation.controllers import FunctionController
 from spike_ctrl.sim.randomisation import Randomisation
 

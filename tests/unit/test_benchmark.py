@@ -20,7 +20,7 @@ from spike_ctrl.evaluation.benchmark import (
     start_set_seeds,
 )
 from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController, PolicyController
-from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, HEADLINE, Evaluation, spread_table, table
+from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, HEADLINE, Evaluation, evaluation_table, spread_table
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.randomisation import Randomisation
@@ -112,7 +112,7 @@ def test_a_policy_that_does_nothing_or_too_much_crashes(action):
         assert found.columns[name]["return_mean"] < 150
     assert found.columns["0.6m_start"]["length_mean"] < found.columns["1.5m_start"]["length_mean"]
     assert np.isnan(found.hover_error_m["median"])
-    assert "none survived" in table({"stone": found})
+    assert "none survived" in evaluation_table({"stone": found})
 
 
 def test_an_evaluation_without_survivors_is_valid_json():
@@ -182,7 +182,7 @@ def test_a_guide_without_privileges_flies_worse_on_other_plants():
 
 def test_the_table_names_every_controller_and_column():
     found = evaluate(guide(), AIRFRAME, seed=SEED, starts=8)
-    text = table({"spiking policy": found, "guide": found})
+    text = evaluation_table({"spiking policy": found, "guide": found})
     assert len(text.splitlines()) == 3
     for word in ("1.5m start", "1.5m end", "0.6m start", "0.6m end", "hover, p95 cm", "|du|", "spiking policy", "guide"):
         assert word in text

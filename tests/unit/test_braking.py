@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import pytest
+from braking_measurement import stopping_distances
 
 from spike_ctrl import airframe
 from spike_ctrl.control.trajectory import SetPoint, Trajectory
@@ -19,7 +20,6 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.granted_setpoint import SetPointLimits, at_rest, grant, too_fast
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.px4 import parameter_rules, px4_parameters
-from spike_ctrl.simulated_px4 import braking_measurement
 
 CRAFT, BRAKING = airframe.load("sih_quadx"), Braking()
 LIMITS = SetPointLimits()
@@ -33,7 +33,7 @@ PLANTS = [(1.0, 1.0, 1.0), (1.2, 0.9, 1.2), (0.9, 1.2, 0.8)]
 @pytest.mark.parametrize("factors", PLANTS, ids=str)
 def test_the_simulated_autopilot_stops_within_the_way_that_is_reckoned_with(factors, lost):
     plant = airframe.altered(CRAFT, *factors)
-    for speed, way in braking_measurement.measure(plant, (1.0, 0.0, 0.0), PARAMETERS, lost).items():
+    for speed, way in stopping_distances(plant, (1.0, 0.0, 0.0), PARAMETERS, lost).items():
         assert way <= BRAKING.end((0.0, 0.0, 0.0), (speed, 0.0, 0.0), asked=not lost)[0] + 0.1, speed
 
 
@@ -41,7 +41,7 @@ def test_the_simulated_autopilot_stops_within_the_way_that_is_reckoned_with(fact
 @pytest.mark.parametrize("up", [1.0, -1.0], ids=["up", "down"])
 def test_the_vehicle_as_described_stops_within_it_upwards_and_downwards_too(up, lost):
     # One with another weight also sinks or climbs by .4 m until the autopilot has learned its hover thrust.
-    for speed, way in braking_measurement.measure(CRAFT, (0.0, 0.0, up), PARAMETERS, lost).items():
+    for speed, way in stopping_distances(CRAFT, (0.0, 0.0, up), PARAMETERS, lost).items():
         assert way <= BRAKING.end((0.0, 0.0, 0.0), (0.0, 0.0, speed), asked=not lost)[2] + 0.05, speed
 
 
@@ -51,7 +51,7 @@ def test_other_airframes_stop_within_the_way_that_is_reckoned_with_for_them(name
     braking, told = Braking.of(craft), PARAMETERS | px4_parameters.hover_changes(craft)
     for lost in (True, False):
         for direction in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)):
-            for speed, way in braking_measurement.measure(craft, direction, told, lost, (0.5, 1.0, 2.0, 3.0)).items():
+            for speed, way in stopping_distances(craft, direction, told, lost, (0.5, 1.0, 2.0, 3.0)).items():
                 end = braking.end((0.0, 0.0, 0.0), tuple(speed * d for d in direction), asked=not lost)
                 # crazyflie_real begins with a full battery, whose thrust is more than the nominal one, and climbs .1 m
                 assert way <= math.hypot(*end) + (0.15 if name == "crazyflie_real" else 0.1), (direction, lost, speed)

@@ -21,9 +21,6 @@ from spike_ctrl.policy.command_telling import Commanded
 from spike_ctrl.policy.pilot import Flown, Pilot
 from spike_ctrl.recordings import replay
 from spike_ctrl.recordings.reader import read
-from spike_ctrl_adaptation import fine_tuning
-from spike_ctrl_adaptation.plant_estimate import unchanged
-from spike_ctrl_export import for_airframe
 
 MODELS = resources.folder("models")
 CRAZYFLIE = airframe.load("crazyflie")
@@ -32,7 +29,9 @@ CRAZYFLIE = airframe.load("crazyflie")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "mine.safetensors"
-    for_airframe.write(path, checkpoint.load(MODELS / "any_quad.safetensors"), CRAZYFLIE, {})
+    pytest.importorskip("spike_ctrl_export.for_airframe").write(
+        path, checkpoint.load(MODELS / "any_quad.safetensors"), CRAZYFLIE, {}
+    )
     return path
 
 
@@ -165,7 +164,8 @@ def test_a_checkpoint_says_so_in_its_manifest_and_every_step_of_it_knows(exporte
 
 def test_a_child_that_is_tuned_in_flight_learns_its_plant_as_its_parent_does(exported):
     parent, data = checkpoint.load(exported), checkpoint.read(exported)
-    known = unchanged(CRAZYFLIE)
+    fine_tuning = pytest.importorskip("spike_ctrl_adaptation.fine_tuning")
+    known = pytest.importorskip("spike_ctrl_adaptation.plant_estimate").unchanged(CRAZYFLIE)
     known = known._replace(covariance=0.01 * known.covariance)
     child = fine_tuning.child_of(parent, data, CRAZYFLIE, known, 0.0, 1, "child", dict(parent.weights))
     assert checkpoint.loads(child.data).manifest.learns_plant

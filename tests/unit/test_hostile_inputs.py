@@ -1,18 +1,15 @@
 """Inputs that others write: whatever they hold, nothing raises but one clear error, nothing is obeyed, nothing grows.
 
 - MAVLink: datagrams cost little time, parameter names are bounded, texts hold nothing that a terminal obeys
-- status messages: the dashboard draws any of them
 - metrics and manifests: a report and a load, or one error that names the file
 - a signing key that others may read or change is refused
 """
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from spike_ctrl._files import resources
 from spike_ctrl._files.printable import printable
@@ -25,8 +22,6 @@ from spike_ctrl.px4.link import Link
 from spike_ctrl.px4.packet import Reader, Writer
 from spike_ctrl.px4.signing import SigningError, read_key
 from spike_ctrl.report import ReportError, run_section, told_run
-from spike_ctrl_view.live_view import render
-from spike_ctrl_view.seen_graph import SeenGraph
 
 CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07"
 quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -92,23 +87,6 @@ def test_an_error_with_a_name_from_a_file_does_not_clear_the_screen(tmp_path, ca
     assert command_line.main(["train", "td3bc", "--airframe", str(path), "--run", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
     assert "x1b[2J" in said and "\x1b" not in said and "\x07" not in said
-
-
-@quickly
-@given(st.integers(0, 255), st.integers(0, 255), st.text(max_size=9), st.text(max_size=9), st.lists(st.floats(), max_size=6))
-def test_the_dashboard_draws_any_status(rung, reason, words, layout, numbers):
-    status = SimpleNamespace(rung=rung, reason=words, checkpoint_id=words, latched=reason, wanted=reason % 2 > 0)
-    policy = SimpleNamespace(
-        reason=reason, checkpoint_id=words, epoch=0, detail=words, inference_time=0.0, state_age=0.0, spike_rate=(0.5,)
-    )  # fmt: skip
-    seen = SeenGraph(
-        1.0, (words,), supervisor=status, policy=policy, actions={"policy/action": tuple(numbers)}, layout=layout,
-        events=((0.0, words, words),),
-    )  # fmt: skip
-    with open("/dev/null", "w") as nowhere:
-        console = Console(width=100, record=True, file=nowhere)
-        console.print(render(seen))
-    assert "\x1b" not in console.export_text(styles=False)
 
 
 @quickly

@@ -37,7 +37,7 @@ def test_the_vehicles_of_a_corner_are_what_it_says():
 def test_the_shipped_policy_flies_all_of_them():
     """Limits: hover RMSE .10 m, figure-eight RMSE .25 m and 95 % of it within .15 m, a step of 2 m settles within 3 s."""
     policy = checkpoint.load(resources.folder("models") / "sih_quadx.safetensors").policy
-    for corner, flown in off_nominal.fly(PolicyController(policy), SIH).items():
+    for corner, flown in off_nominal.fly_corners(PolicyController(policy), SIH).items():
         assert flown["hover"].rmse <= 0.10, corner
         assert flown["figure8"].rmse <= 0.25 and flown["figure8"].passed, corner
         assert flown["step"].settling <= 3.0, corner
@@ -45,6 +45,8 @@ def test_the_shipped_policy_flies_all_of_them():
 
 def test_the_table_has_a_line_for_each_corner():
     one = Tracking(0.01, 0.02, 0.03, 0.0, 1.5)
-    text = off_nominal.table("somebody", {corner: dict.fromkeys(("hover", "step", "figure8"), one) for corner in CORNERS})
+    text = off_nominal.corner_table(
+        "somebody", {corner: dict.fromkeys(("hover", "step", "figure8"), one) for corner in CORNERS}
+    )
     assert len(text.splitlines()) == 18
     assert text.splitlines()[1].split()[-4:] == ["2.0", "1.50", "2.0", "0.0%"]

@@ -264,7 +264,7 @@ def test_a_recorded_flight_is_replayed_bit_by_bit_and_reported_without_spikes(gr
     assert replay.replay(recording, choice.policies, traces=True).spikes is None
     lines = replay.summary(recording, choice, compared, np.empty(0))
     assert f"equal bit by bit: {300 * vehicles} of {300 * vehicles} actions with a known state" in lines
-    assert "SPIKE_RATE" not in {fault.name for fault, *_ in guard_replay.table(guard_replay.judge(recording, 100.0))}
+    assert "SPIKE_RATE" not in {fault.name for fault, *_ in guard_replay.fault_rows(guard_replay.judge(recording, 100.0))}
     page = tmp_path / "report.html"
     report.write(page, [bag], static=True)
     assert "nets:GRU: no spikes are known of it" in page.read_text()

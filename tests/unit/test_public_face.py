@@ -117,7 +117,7 @@ def test_the_example_of_the_package_holds():
 
 def test_the_examples_of_the_page_about_the_library_run_in_order():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     namespace: dict = {}
     for block in blocks:
         exec(block, namespace)

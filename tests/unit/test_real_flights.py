@@ -69,7 +69,9 @@ def test_a_vehicle_that_follows_a_third_of_a_second_late_has_that_lag_and_no_oth
 
 def test_the_table_of_three_controllers_fits_eighty_columns():
     flights = {name: real_flights.RealFlight(0.99, 0.051, 0.043, 0.2, 0.02, math.inf) for name in real_flights.references()}
-    lines = real_flights.table({"models/crazyflie.safetensors": flights, "PID": flights, "RAPTOR": flights}).splitlines()
+    lines = real_flights.reference_table(
+        {"models/crazyflie.safetensors": flights, "PID": flights, "RAPTOR": flights}
+    ).splitlines()
     assert max(map(len, lines)) <= 80 and sum("circle fast" in line for line in lines) == 3
 
 

@@ -19,7 +19,6 @@ from spike_ctrl.recordings import BagError, recorded_transitions
 from spike_ctrl.sim.environment import Environment, Task
 from spike_ctrl.sim.episode_flags import FIRST, TERMINATED, TRUNCATED
 from spike_ctrl.sim.reward import START
-from spike_ctrl_identify.flight_windows import of_observation
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"
 CRAZYFLIE, SIH = airframe.load("crazyflie"), airframe.load("sih_quadx")
@@ -48,6 +47,7 @@ def flown(craft, ticks=200, seed=0):
         states.append(observation[0])
         actions.append(action[0])
         rewards.append(paid[0])
+    of_observation = pytest.importorskip("spike_ctrl_identify.flight_windows").of_observation
     return of_observation(np.array(states)), np.array(actions), np.array(rewards)
 
 

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.report import ReportError
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.static_charts import png
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"

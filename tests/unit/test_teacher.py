@@ -12,7 +12,6 @@ from spike_ctrl.learn.recipe import RecipeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import CheckpointError
 from spike_ctrl.sim.environment import Environment, Task
-from spike_ctrl_benchmark.baselines import RaptorController
 
 AIRFRAME, VEHICLES = airframe.load("crazyflie"), 8
 SMOOTH = {"class": "examples.teacher:SmoothGuide", "share": 0.25}
@@ -76,15 +75,6 @@ def test_a_checkpoint_teaches_what_its_policy_does():
         action, state = guide.act(tick[0], state, *tick[1:])
         wanted, other = policy.step(tick[0], other)
         np.testing.assert_array_equal(action, wanted)
-
-
-def test_raptor_teaches_what_it_does_in_the_evaluation():
-    guide, controller = make(RAPTOR), RaptorController()
-    state = guide.initial_state(VEHICLES)
-    controller.begin(VEHICLES)
-    for tick in seen():
-        action, state = guide.act(tick[0], state, *tick[1:])
-        np.testing.assert_array_equal(action, controller.act(tick[0], None))
 
 
 def test_a_recipe_with_a_teacher_survives_being_written_down():

@@ -6,10 +6,8 @@ import pytest
 
 from spike_ctrl._files.text_table import folded, text_table
 from spike_ctrl.cli import main
-from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation, spread_table, table
+from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation, evaluation_table, spread_table
 from spike_ctrl.launching.screen import prefix
-from spike_ctrl_studies import study_runner
-from spike_ctrl_studies.study_folder import markdown_table, table_cells
 
 COLUMN = {"return_mean": 455.3, "return_std": 5.0, "survival": 0.984, "length_mean": 1.0}
 FOUND = Evaluation(dict.fromkeys(COLUMNS, COLUMN), {"median": 0.029, "p95": 0.034}, 0.014, 1024)
@@ -20,9 +18,11 @@ def shown(text):
     return sorted(re.findall(r"\S+", text))
 
 
-@pytest.mark.parametrize(("kind", "width"), [(table, 80), (table, 60), (table, 40), (spread_table, 80), (spread_table, 60)])
+@pytest.mark.parametrize(
+    ("kind", "width"), [*((evaluation_table, w) for w in (80, 60, 40)), *((spread_table, w) for w in (80, 60))]
+)
 def test_the_table_of_an_evaluation_folds_at_the_terminals_width_and_loses_no_figure(kind, width, monkeypatch):
-    flown = {name: FOUND if kind is table else [FOUND, FOUND] for name in NAMES}
+    flown = {name: FOUND if kind is evaluation_table else [FOUND, FOUND] for name in NAMES}
     monkeypatch.delenv("COLUMNS", raising=False)
     whole = kind(flown)
     assert len(whole.splitlines()) == 3 and max(map(len, whole.splitlines())) > 80  # no terminal: one line each
@@ -35,7 +35,7 @@ def test_the_table_of_an_evaluation_folds_at_the_terminals_width_and_loses_no_fi
 
 def test_the_evaluation_at_the_end_of_a_training_fits_beside_the_name_of_its_node(monkeypatch):
     monkeypatch.setenv("COLUMNS", str(80 - len(prefix("learner"))))
-    lines = table({"spiking policy": FOUND}).splitlines()
+    lines = evaluation_table({"spiking policy": FOUND}).splitlines()
     assert max(map(len, lines)) <= 70 and sum("spiking policy" in line for line in lines) == 2
 
 
@@ -60,11 +60,3 @@ def test_the_help_of_a_verb_fits_the_terminal(verb, width, monkeypatch, capsys):
     commands = [line.partition(" # ")[0].split() for line in re.sub(r" \\\n *", " ", text).splitlines()]
     for line in found.EXAMPLES.strip().splitlines():  # what is copied is still the whole command
         assert line.partition(" # ")[0].split() in commands
-
-
-def test_the_table_of_a_study_is_printed_without_marks_of_markdown(tmp_path, monkeypatch):
-    rows = [{"unit": "a|b", "return": "455.3 +- 1.5"}, {"unit": "c", "return": "1.0"}]
-    assert [table_cells(line) for line in markdown_table(rows).splitlines()][2] == ["a|b", "455.3 +- 1.5"]
-    (tmp_path / "report.md").write_text(f"# Title\n\n- **agrees**: so\n\n## Table\n\n{markdown_table(rows)}\n## Figures\n")
-    told = study_runner.summary(type("Folder", (), {"path": tmp_path}))
-    assert told.splitlines()[-3:] == ["unit        return", "a|b   455.3 +- 1.5", "c              1.0"]

@@ -14,7 +14,7 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.evaluation import protocols, tracking
 from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.evaluation.protocols import FOLLOWED, NAMES, Gust, ProtocolError
-from spike_ctrl.evaluation.tracking import Tracking, table, track
+from spike_ctrl.evaluation.tracking import Tracking, track, tracking_table
 
 CRAZYFLIE = airframe.load("crazyflie")
 
@@ -48,14 +48,20 @@ def test_the_guide_follows_a_figure_eight_and_the_preview_is_what_lets_it():
 
 
 def test_the_table_is_in_centimetres():
-    text = table("circle", {"somebody": Tracking(0.012, 0.02, 0.3, 0.05)})
+    text = tracking_table("circle", {"somebody": Tracking(0.012, 0.02, 0.3, 0.05)})
     assert text.splitlines()[1].split() == ["somebody", "1.2", "2.0", "30.0", "5.0%", "passes"]
 
 
 def test_the_table_says_who_passes_the_line_and_of_a_step_when_who_settles():
     below, above = Tracking(0.01, 0.02, 0.2, 0.05, 1.25), Tracking(0.01, 0.02, 0.2, 0.051, math.inf)
-    assert [row.split()[-1] for row in table("circle", {"a": below, "b": above}).splitlines()[1:]] == ["passes", "fails"]
-    assert [row.split()[-1] for row in table("step", {"a": below, "b": above}, True).splitlines()[1:]] == ["1.25", "never"]
+    assert [row.split()[-1] for row in tracking_table("circle", {"a": below, "b": above}).splitlines()[1:]] == [
+        "passes",
+        "fails",
+    ]
+    assert [row.split()[-1] for row in tracking_table("step", {"a": below, "b": above}, True).splitlines()[1:]] == [
+        "1.25",
+        "never",
+    ]
     assert above.to_dict(sudden=True)["settling_s"] is None and above.to_dict(sudden=False)["passed"] is False
 
 

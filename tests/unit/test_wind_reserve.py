@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+from braking_measurement import stopping_distances
 
 from spike_ctrl import airframe
 from spike_ctrl._files import resources
@@ -21,7 +22,6 @@ from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.state_checks import Sample
 from spike_ctrl.flight.wind_estimate import CALM, Wind, WindLimits, follow
 from spike_ctrl.px4 import parameter_rules
-from spike_ctrl.simulated_px4 import braking_measurement
 
 CRAFT = airframe.load("sih_quadx")
 DRIFT, LIMITS = Cage().wind_drift, WindLimits()
@@ -82,7 +82,7 @@ def test_only_the_lee_is_left_out_and_a_small_cage_stays_one():
 def test_the_wind_carries_the_simulated_autopilot_no_farther_than_is_reckoned_with(factors, lost):
     plant = airframe.altered(CRAFT, *factors)
     for wind in (1.0, 2.0):
-        way = braking_measurement.measure(plant, (1.0, 0.0, 0.0), PARAMETERS, lost, speeds=(0.0,), wind=wind)[0.0]
+        way = stopping_distances(plant, (1.0, 0.0, 0.0), PARAMETERS, lost, speeds=(0.0,), wind=wind)[0.0]
         assert way <= DRIFT * wind + 0.15
 
 

@@ -13,7 +13,7 @@ from spike_ctrl.flight.event import EventKind
 from spike_ctrl.flight.event_words import recognised
 from spike_ctrl.recordings.flight_log import FlightLog, NamedAt, ToldEstimates
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, curve, styled
 from spike_ctrl.report.page import Chart
 

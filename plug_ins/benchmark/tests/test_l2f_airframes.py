@@ -116,7 +116,7 @@ def test_a_controller_flies_raptors_airframes_in_l2f_without_a_battery(stand_in)
     environment.step(np.ones((3, 4)))
     assert (environment.voltage == np.float32(l2f_quads.CARRIER.battery.nominal)).all()
     fall = FunctionController(lambda observation: -np.ones((len(observation), 4)))
-    found = airframe_flights.fly(
+    found = airframe_flights.fly_airframes(
         fall, l2f_quads.CARRIER, ranges=l2f_quads.TASK.airframes, airframes=2, simulator=simulator
     )  # fmt: skip
     assert (found.survival, found.strayed) == (0.0, 1.0)

@@ -90,14 +90,14 @@ def _evaluate(found, policy, words: str) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
-    from spike_ctrl.evaluation.evaluation_result import table
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table
 
     contract = found.manifest.contract
     vehicle = airframe.load(contract.airframe)
     print("evaluating on 1024 starts ...", flush=True)
     policies = {"numpy": found.policy, f"C, {words}": policy}
     flown = {name: evaluate(PolicyController(flies), vehicle) for name, flies in policies.items()}
-    print(table(flown))
+    print(evaluation_table(flown))
     numpy, native = (result.headline for result in flown.values())
     print(f"return of the exported policy: {100 * native / numpy:.1f} % of the checkpoint's")
     return 0

@@ -20,7 +20,7 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     from spike_ctrl._files import provenance
     from spike_ctrl.evaluation.benchmark import evaluate
     from spike_ctrl.evaluation.controllers import PolicyController
-    from spike_ctrl.evaluation.evaluation_result import table
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table
     from spike_ctrl.learn import recipe as recipes
     from spike_ctrl.policy import checkpoint
     from spike_ctrl_export import for_airframe
@@ -37,7 +37,7 @@ def write(options: argparse.Namespace, found: Checkpoint) -> int:
     for_airframe.require_drawable(found, craft, carrier, ranges)
     print(f"evaluating on 1024 starts of {craft.name} ...", flush=True)
     flown = evaluate(PolicyController(found.policy), craft)
-    print(table({options.model.stem: flown}))
+    print(evaluation_table({options.model.stem: flown}))
     evaluation = {"frozen": flown.to_dict()}
     for_airframe.write(options.output, found, craft, {"command": provenance.command(), "evaluation": evaluation})
     made = checkpoint.load(options.output)

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from scipy.spatial.transform import Rotation
 
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import styled
 from spike_ctrl.report.page import Chart, Section, Table
 from spike_ctrl.sim.environment import RATE_HZ

@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
         def see(pose: Pose) -> None:
             nonlocal rows
             if last and pose.time > last[0].time:
-                rows += log.row(pose.time, motion(last[0], pose))
+                moved = motion(last[0], pose)
+                rows += log.row(pose.time, moved.pose.position, moved.pose.quaternion, moved.velocity, moved.rates)
             last[:] = [pose]
 
         world.follow(options.model, see)

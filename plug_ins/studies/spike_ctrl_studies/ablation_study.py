@@ -15,8 +15,8 @@ import numpy as np
 
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl_studies import paper, training_run
+from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from spike_ctrl import airframe
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.report.figures import Figure, Panel
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl_studies import training_run
+from spike_ctrl_studies.figures import Figure, Panel
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     ExperimentError,

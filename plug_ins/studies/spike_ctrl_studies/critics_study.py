@@ -24,11 +24,11 @@ from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY
 from spike_ctrl.learn.rollout import Rollout, training_environment
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl.sim.environment import Environment
 from spike_ctrl.sim.episode_flags import FIRST
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import training_run
+from spike_ctrl_studies.figures import Figure, Level, Panel
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,

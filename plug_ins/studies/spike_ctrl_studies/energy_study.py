@@ -26,10 +26,10 @@ from spike_ctrl.evaluation.energy import (
 )
 from spike_ctrl.evaluation.evaluation_result import Evaluation
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl.sim.environment import Environment
 from spike_ctrl_studies import paper, training_run
 from spike_ctrl_studies.dense_baseline import DensePolicy, imitate
+from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,

@@ -52,8 +52,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from spike_ctrl import airframe
     from spike_ctrl.learn import recipe as recipes
-    from spike_ctrl.report.figures import MissingPackage
     from spike_ctrl_studies import study_runner
+    from spike_ctrl_studies.figures import MissingPackage
     from spike_ctrl_studies.study import ExperimentError, StudyOptions
 
     _require_bags(options)

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from spike_ctrl import airframe
-from spike_ctrl.report.figures import Figure, Line, Panel
 from spike_ctrl.sim.action_mapping import at_hover
 from spike_ctrl.snn.network import SpikingNetwork
 from spike_ctrl_studies import guide_flights, paper
+from spike_ctrl_studies.figures import Figure, Line, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,

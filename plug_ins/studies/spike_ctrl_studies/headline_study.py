@@ -9,8 +9,8 @@ from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import GuideController
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
-from spike_ctrl.report.figures import Bars, Figure, Level, Line, Panel
 from spike_ctrl_studies import paper, training_run
+from spike_ctrl_studies.figures import Bars, Figure, Level, Line, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,

@@ -13,8 +13,8 @@ import numpy as np
 from spike_ctrl.evaluation.evaluation_result import COLUMNS, Evaluation
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.learn import teacher
-from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl_studies import paper, training_run
+from spike_ctrl_studies.figures import Figure, Level, Panel
 from spike_ctrl_studies.headline_study import evaluate_guide, mean_line
 from spike_ctrl_studies.study import (
     AGREES,

@@ -26,8 +26,8 @@ from spike_ctrl.learn.run import Run
 from spike_ctrl.learn.start_training import learn
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import recorded_transitions
-from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl_studies import training_run
+from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.study import (
     AGREES,
     DIFFERS,
@@ -143,7 +143,7 @@ def measure(settings: dict[str, Any], context: UnitContext) -> UnitResult:
 
 def _flights(controller: PolicyController, craft: Airframe, vehicles: int) -> Lines:
     hover = real_flights.follow(controller, craft, real_flights.SPREAD, vehicles, AT_ONCE)
-    flown = real_flights.fly(controller, craft, vehicles=vehicles) if hover.survival >= FOLLOWS else {}
+    flown = real_flights.fly_references(controller, craft, vehicles=vehicles) if hover.survival >= FOLLOWS else {}
     return [{"reference": name} | flight.to_dict() for name, flight in ({AT_HOVER: hover} | flown).items()]
 
 

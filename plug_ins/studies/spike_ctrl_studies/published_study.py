@@ -11,8 +11,8 @@ import numpy as np
 
 from spike_ctrl.evaluation.evaluation_result import COLUMNS
 from spike_ctrl.learn.recipe import Recipe
-from spike_ctrl.report.figures import Figure, Level, Panel
 from spike_ctrl_studies import paper, training_run
+from spike_ctrl_studies.figures import Figure, Level, Panel
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,

@@ -19,11 +19,11 @@ from spike_ctrl.evaluation.benchmark import evaluate
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.learn import recipe as recipes
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
-from spike_ctrl.report.figures import Bars, Figure, Panel
 from spike_ctrl.snn import slope_schedule
 from spike_ctrl.snn.neuron import PAPER
 from spike_ctrl_studies import paper, training_run
 from spike_ctrl_studies.cloning import CloningSettings, clone
+from spike_ctrl_studies.figures import Bars, Figure, Panel
 from spike_ctrl_studies.headline_study import mean_line
 from spike_ctrl_studies.study import (
     AGREES,

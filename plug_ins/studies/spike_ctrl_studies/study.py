@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spike_ctrl.report.figures import Figure
 from spike_ctrl_studies import SUMMARIES
+from spike_ctrl_studies.figures import Figure
 
 Lines = list[dict[str, Any]]
 AGREES, DIFFERS, OPEN = "agrees", "differs", "open"

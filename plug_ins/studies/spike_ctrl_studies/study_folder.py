@@ -21,7 +21,7 @@ from typing import Any
 
 from spike_ctrl import airframe
 from spike_ctrl._files import atomic_file
-from spike_ctrl.report import figures
+from spike_ctrl_studies import figures
 from spike_ctrl_studies.study import (
     DIFFERS,
     OPEN,

@@ -1,9 +1,9 @@
 """What an experiment shows: time left, table, verdicts, figures and page."""
 
-from spike_ctrl.report.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
 from spike_ctrl_studies import study, study_runner, worker_pool
+from spike_ctrl_studies.figures import Bars, Figure, Level, Line, Panel, page, require, save_png
 from spike_ctrl_studies.study import AGREES, DIFFERS, OPEN, Report, StudyFinding, StudyOptions, Unit, UnitResult
-from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text
+from spike_ctrl_studies.study_folder import Folder, markdown_table, report_text, table_cells
 
 
 def test_time_left_is_the_rest_of_the_work_at_the_pace_so_far():
@@ -95,3 +95,11 @@ def test_the_page_needs_no_network_and_shows_names_as_text():
     assert not [line for line in text.splitlines() if "<script" in line and "src=" in line.split("</script>")[0][:200]]
     assert text.count("plotly.js v") == 1 and text.count("Plotly.newPlot(") >= 2
     assert "NaN" not in text.split("Plotly.newPlot(")[-1]
+
+
+def test_the_table_of_a_study_is_printed_without_marks_of_markdown(tmp_path, monkeypatch):
+    rows = [{"unit": "a|b", "return": "455.3 +- 1.5"}, {"unit": "c", "return": "1.0"}]
+    assert [table_cells(line) for line in markdown_table(rows).splitlines()][2] == ["a|b", "455.3 +- 1.5"]
+    (tmp_path / "report.md").write_text(f"# Title\n\n- **agrees**: so\n\n## Table\n\n{markdown_table(rows)}\n## Figures\n")
+    told = study_runner.summary(type("Folder", (), {"path": tmp_path}))
+    assert told.splitlines()[-3:] == ["unit        return", "a|b   455.3 +- 1.5", "c              1.0"]

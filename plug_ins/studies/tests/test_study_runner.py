@@ -13,8 +13,8 @@ import pytest
 from fake_ray import FakeRay
 
 from spike_ctrl.cli import main
-from spike_ctrl.report.figures import MissingPackage
 from spike_ctrl_studies import SUMMARIES, study, study_folder, study_runner, worker_pool
+from spike_ctrl_studies.figures import MissingPackage
 from spike_ctrl_studies.study import ExperimentError, StudyOptions, Unit
 
 ORIGIN = {"command": "spike-ctrl experiment toy", "commit": "0123abcd"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spike_ctrl._files import atomic_file
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 
 PIXELS_PER_INCH = 100
 SHADES, GREYS = (1.0, 0.75, 0.5, 0.3, 0.12), 14  # of each colour of a report on white; from black to white

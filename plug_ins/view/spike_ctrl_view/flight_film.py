@@ -13,7 +13,7 @@ from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, read_log
 from spike_ctrl.recordings.reader import read
 from spike_ctrl.report import ReportError
-from spike_ctrl.report.figures import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.report.ladder_charts import RUNG_COLOURS
 from spike_ctrl_view import film_canvas
 

@@ -15,7 +15,7 @@ from spike_ctrl import airframe
 from spike_ctrl.evaluation import controllers
 from spike_ctrl.evaluation.controllers import PolicyController
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report.figures import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 from spike_ctrl_view import film_canvas
 

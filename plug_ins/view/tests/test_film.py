@@ -12,7 +12,7 @@ from recorded import fly
 from spike_ctrl._files import resources
 from spike_ctrl.cli import main
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl_view import film_canvas, flight_film, training_film
 
 MODEL = resources.folder("models") / "crazyflie.safetensors"

@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from spike_ctrl.flight.faults import Fault, Rung
@@ -142,3 +144,20 @@ def test_the_page_shows_the_same_as_the_terminal_and_text_from_outside_as_text()
     assert '<span class="now" style="background: #d9722e">GUIDE</span>' in drawn["Flight"]
     assert "25 %, 2:30 left" in drawn["Training"] and "width: 25.0%" in drawn["Training"]
     assert "<td>+0.50</td><td>-0.25</td>" in drawn["Policy"] and "0.100 m" in drawn["Error"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 255), st.integers(0, 255), st.text(max_size=9), st.text(max_size=9), st.lists(st.floats(), max_size=6))
+def test_the_dashboard_draws_any_status(rung, reason, words, layout, numbers):
+    status = SimpleNamespace(rung=rung, reason=words, checkpoint_id=words, latched=reason, wanted=reason % 2 > 0)
+    policy = SimpleNamespace(
+        reason=reason, checkpoint_id=words, epoch=0, detail=words, inference_time=0.0, state_age=0.0, spike_rate=(0.5,)
+    )  # fmt: skip
+    seen = SeenGraph(
+        1.0, (words,), supervisor=status, policy=policy, actions={"policy/action": tuple(numbers)}, layout=layout,
+        events=((0.0, words, words),),
+    )  # fmt: skip
+    with open("/dev/null", "w") as nowhere:
+        console = Console(width=100, record=True, file=nowhere)
+        console.print(render(seen))
+    assert "\x1b" not in console.export_text(styles=False)

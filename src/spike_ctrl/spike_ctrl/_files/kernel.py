@@ -7,7 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 
-Parameters, Result = ParamSpec("Parameters"), TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 Function = Callable[Parameters, Result]
 
 # Of the simulator's kernels: rounding may differ from strict IEEE order, NaN and infinity stay what they are.

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -68,7 +68,7 @@ def sources(package: Path) -> list[Path]:
     return sorted(found)
 
 
-def _imported(text: bytes, package: Path):
+def _imported(text: bytes, package: Path) -> Iterator[Path]:
     """Files that the imports in a source may mean: `from a.b import c` is c in a/b.py, or a/b/c.py."""
     name = package.name.encode()
     for module, names, alone in re.findall(IMPORT % (name, name), text, re.MULTILINE):

@@ -9,12 +9,12 @@ from typing import Any
 from spike_ctrl._files.errors import UsageError
 
 
-def within(default: float, low: float, high: float, unit: str = "", about: str = ""):
+def within(default: float, low: float, high: float, unit: str = "", about: str = "") -> Any:
     """A dataclass field with the inclusive bounds `low` and `high`, its unit and what it is about in its metadata."""
     return field(default=default, metadata={"low": low, "high": high, "unit": unit, "about": about})
 
 
-def check(settings, source: str, error: type[Exception]) -> None:
+def check(settings: Any, source: str, error: type[Exception]) -> None:
     """Raise `error` for the first number outside its bounds, in a dataclass with `within` fields and in those nested in it.
 
     source: what the message begins with, such as the file.

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 GAP = 2  # spaces between columns
 SHORTEST = 16  # characters that a name keeps, however narrow the terminal
@@ -42,8 +42,8 @@ def folded(text: str, indent: int, width: float | None = None) -> str:
     wide = output_width() if width is None else width
     if len(text) <= wide:
         return text
-    room = {"width": max(int(wide), indent + SHORTEST), "break_on_hyphens": False}
-    return "\n".join(textwrap.wrap(text, subsequent_indent=" " * indent, **room))
+    width = max(int(wide), indent + SHORTEST)
+    return "\n".join(textwrap.wrap(text, width, subsequent_indent=" " * indent, break_on_hyphens=False))
 
 
 def output_width() -> float:
@@ -57,7 +57,7 @@ def output_width() -> float:
         return math.inf
 
 
-def _aligned(cells: Sequence[Sequence[str]], to_side) -> list[str]:
+def _aligned(cells: Sequence[Sequence[str]], to_side: Callable[[str, int], str]) -> list[str]:
     """Cells of equal width, with the gap before the figures and between names."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     gap = " " * GAP

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,7 +64,7 @@ def leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[st
 class _StrictLoader(yaml.SafeLoader):
     """The safe loader, which by itself would accept a key twice and keep the second value."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key in (str(key.value) for key, _ in node.value):
             if key in seen:

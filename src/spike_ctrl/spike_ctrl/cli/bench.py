@@ -12,6 +12,7 @@ import json
 import os
 import platform
 from pathlib import Path
+from types import ModuleType
 
 from spike_ctrl._files import output_paths, resources
 from spike_ctrl._files.errors import UsageError
@@ -73,8 +74,9 @@ def measure(parts: list[str]) -> int:
     return 0
 
 
-def _module(file: Path):
+def _module(file: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location(file.stem, file)
+    assert specification is not None and specification.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module

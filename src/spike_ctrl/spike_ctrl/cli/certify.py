@@ -14,12 +14,16 @@ import os
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spike_ctrl._files import output_paths, ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.text_table import text_table
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli._terminal import end_progress, show_progress
+
+if TYPE_CHECKING:
+    from spike_ctrl.certification.campaign import Campaign
 
 GROUP = "fly"
 EXAMPLES = """
@@ -76,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     return _tell(campaign, options)
 
 
-def _fly(campaign, options) -> None:
+def _fly(campaign: Campaign, options: argparse.Namespace) -> None:
     """All missing flights, with progress."""
     missing, begin, shown = len(campaign.missing(options.flights)), time.monotonic(), -SHOW_PERIOD
     done, seconds, cpu = 0, 0.0, 0.0
@@ -95,7 +99,7 @@ def _fly(campaign, options) -> None:
     end_progress()
 
 
-def _tell(campaign, options) -> int:
+def _tell(campaign: Campaign, options: argparse.Namespace) -> int:
     """The table on the terminal, the page and the JSON."""
     from spike_ctrl import __version__
     from spike_ctrl._files import provenance
@@ -131,7 +135,7 @@ def _tell(campaign, options) -> int:
     return 1 if any(row.exits or row.hits or row.alarms for row in rows if row.family != "unseen") else 0
 
 
-def _falsify(options, folder: Path) -> int:
+def _falsify(options: argparse.Namespace, folder: Path) -> int:
     """Search for the worst flight of each kind of fault."""
     from spike_ctrl.certification import campaign, falsifier, flight_outcome, moving_scenario
     from spike_ctrl.certification.injected_fault import KINDS
@@ -163,7 +167,7 @@ def _show_search(name: str, flights: int, flown: int, left: float) -> None:
         show_progress(f"{name}: {flown}/{flights} flights; {left:.2f} m or m/s left to the limit")
 
 
-def _replay(options, folder: Path) -> int:
+def _replay(options: argparse.Namespace, folder: Path) -> int:
     """One flight again: what happened, its bag, and a report on it."""
     import webbrowser
 

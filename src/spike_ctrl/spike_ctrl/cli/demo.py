@@ -14,10 +14,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 
+if TYPE_CHECKING:
+    from spike_ctrl.flight.path_error import FlownLeg
+
+Number = TypeVar("Number", int, float)
 GROUP = "fly"
 EXAMPLES = """
 spike-ctrl demo                                         # the whole ROS graph in real time, 80 s
@@ -118,8 +123,8 @@ def _fly_plants(given: dict[str, str]) -> int:
     if unknown := set(given) - set(known):
         raise UsageError(f"argument: found '{unknown.pop()}:=' with --plants, wanted among {', '.join(known)}")
     known |= given
-    noise = {"noise": _number("noise", float, known["noise"]), "seed": _number("seed", int, known["seed"])}
-    ranges.require(noise, udp_server.RANGES)
+    noise, seed = _number("noise", float, known["noise"]), _number("seed", int, known["seed"])
+    ranges.require({"noise": noise, "seed": seed}, udp_server.RANGES)
     craft = airframe.load(known["airframe"])
     expect = {"airframe_hash": craft.hash, "action": craft.action_layout}
     policy = checkpoint.load(known["model"], expect=expect).policy
@@ -128,7 +133,7 @@ def _fly_plants(given: dict[str, str]) -> int:
     head = "".join(f"{kind:>{WIDTHS[kind]}}" for kind in KINDS)
     print(f"{'mass':>4}{'thrust':>8}{'lag':>5}{'late':>7}{head}", flush=True)
     good = True
-    for one in plant_sweep.fly(policy, craft, paths, KINDS, DURATION, **noise):
+    for one in plant_sweep.fly_plants(policy, craft, paths, KINDS, DURATION, noise, seed):
         good &= one.good
         cells = "".join(f"{_cell(leg):>{WIDTHS[leg.name]}}" for leg in one.legs)
         numbers = "".join(f"{factor:>{width}.1f}" for factor, width in zip(one.factors, (4, 8, 5), strict=True))
@@ -136,14 +141,14 @@ def _fly_plants(given: dict[str, str]) -> int:
     return 0 if good else 1
 
 
-def _number(name: str, kind: type, text: str):
+def _number(name: str, kind: type[Number], text: str) -> Number:
     try:
         return kind(text)
     except ValueError:
         raise UsageError(f"the value of {name}: found '{text}', wanted {kind.__name__}") from None
 
 
-def _cell(leg) -> str:
+def _cell(leg: FlownLeg) -> str:
     if leg.name == "step":
         return f"{leg.settle:.2f} s"
     mark = {True: "pass", False: "FAIL", None: ""}[leg.passed]

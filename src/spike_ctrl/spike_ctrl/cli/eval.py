@@ -15,14 +15,24 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spike_ctrl import plug_ins
 from spike_ctrl._files import output_paths
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl._files.time_left import time_left
 from spike_ctrl.cli import _eval_airframes
-from spike_ctrl.cli._eval_airframes import CARRIERS, DRAWN_BY, L2F
+from spike_ctrl.cli._eval_airframes import CARRIERS, DRAWN_BY, L2F, Controllers, Figures
 from spike_ctrl.cli._terminal import end_progress, shares, show_progress
+
+if TYPE_CHECKING:
+    from spike_ctrl.airframe import Airframe
+    from spike_ctrl.evaluation.controllers import PolicyController
+    from spike_ctrl.evaluation.evaluation_result import Evaluation
+    from spike_ctrl.evaluation.protocols import Protocol
+    from spike_ctrl.sim.randomisation import Randomisation
+
+Policies: TypeAlias = "dict[Path, PolicyController]"
 
 GROUP = "train"
 EXAMPLES = """
@@ -135,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--plants: found {options.plants}, wanted 1 to 8192, with --protocol {AIRFRAMES}")
     _eval_airframes.require_options(options, [one.name for one in protocols])
     loaded = {model: checkpoint.load(model) for model in options.models}
-    names = [found.manifest.contract.airframe for found in loaded.values()]
+    names = [one.manifest.contract.airframe for one in loaded.values()]
     drawn = [one.name == AIRFRAMES for one in protocols]
     layout = next(iter(loaded.values())).manifest.contract.action if loaded else "motors"
     own = CARRIERS[layout] if all(drawn) else names[0] if names else "crazyflie"
@@ -143,14 +153,14 @@ def run(options: argparse.Namespace) -> int:
     policies = {}
     real = [one.name == REAL for one in protocols]
     foreign = all(real) or all(drawn)  # there the plants are never the one that a policy was made for
-    for model, found in loaded.items():
+    for model, one in loaded.items():
         if foreign:
-            vehicle.require_layout(found.manifest.contract.action)
+            vehicle.require_layout(one.manifest.contract.action)
         else:
-            require_airframe(found, vehicle, str(model))
-        if elsewhere and found.manifest.contract.voltage:
+            require_airframe(one, vehicle, str(model))
+        if elsewhere and one.manifest.contract.voltage:
             raise UsageError(f"--simulator: found {model}, which sees the battery's voltage, wanted one that does not")
-        policies[model] = PolicyController(found.policy)
+        policies[model] = PolicyController(one.policy)
     if any(real) and vehicle.battery is None:
         raise UsageError(
             f"--protocol {REAL}: found airframe {vehicle.name} without a battery, wanted one that was identified"
@@ -165,29 +175,27 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--compensate-battery: found {found}, wanted an airframe with a battery in our simulator")
         vehicle.require_layout("motors")
     if elsewhere:
-        figures = {}
-        controllers = _controllers_elsewhere(options, vehicle, policies)
+        controllers, seed = _controllers_elsewhere(options, vehicle, policies), options.seed
+        seed = EVALUATION_SEED if seed is None else seed
+        there: Figures = {}
         for name in elsewhere:
-            fly = plug_ins.load("simulators", name, "--simulator")
-            figures |= fly(controllers, vehicle, EVALUATION_SEED if options.seed is None else options.seed)
-        figures = {"simulators": figures, "seed": EVALUATION_SEED if options.seed is None else options.seed}
-        if options.json:
-            output_paths.write_json("--json", options.json, figures | {"airframe": vehicle.name})
-        return 0
-    figures = {one.name: _fly(one, options, vehicle, policies) for one in protocols}
-    if options.json:
+            there |= plug_ins.load("simulators", name, "--simulator")(controllers, vehicle, seed)
+        written: dict[str, Any] = {"simulators": there, "seed": seed}
+    else:
+        written = {protocol.name: _fly(protocol, options, vehicle, policies) for protocol in protocols}
         if not options.protocol:
-            label, first = next(iter(figures["frozen"].items()))
-            figures = first | {"model": label}
-        output_paths.write_json("--json", options.json, figures | {"airframe": vehicle.name})
+            label, first = next(iter(written["frozen"].items()))
+            written = first | {"model": label}
+    if options.json:
+        output_paths.write_json("--json", options.json, written | {"airframe": vehicle.name})
     return 0
 
 
-def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
+def _fly(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Figures:
     """Fly all controllers through one protocol, print its table, and give the figures of each."""
     from spike_ctrl.evaluation import tracking
     from spike_ctrl.evaluation.benchmark import evaluate, randomised
-    from spike_ctrl.evaluation.evaluation_result import table
+    from spike_ctrl.evaluation.evaluation_result import evaluation_table
     from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL
     from spike_ctrl.sim.randomisation import Randomisation
 
@@ -197,19 +205,21 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     if protocol.name == REAL:
         return _fly_references(flown, vehicle)
     if protocol.name == AIRFRAMES:
-        return _eval_airframes.fly(flown, vehicle, options)
+        return _eval_airframes.fly_sets(flown, vehicle, options)
     plants = randomised(vehicle) if protocol.unknown else Randomisation()
     kind = ", randomised plants" if protocol.unknown else ""
     if (path := protocol.trajectory) is not None:
-        about = {"randomisation": plants, "gust": protocol.gust}
-        found = {label: tracking.track(controller, path, vehicle, **about) for label, controller in flown.items()}
+        tracked = {
+            label: tracking.track(controller, path, vehicle, randomisation=plants, gust=protocol.gust)
+            for label, controller in flown.items()
+        }
         seconds = path.lead + tracking.ROUNDS * path.period
         print(f"airframe {vehicle.name}, {tracking.VEHICLES} vehicles, {seconds:g} s, span +-{path.size:g} m{kind}")
-        print(tracking.table(protocol.name, found, protocol.sudden))
-        return {label: one.to_dict(protocol.sudden) for label, one in found.items()}
+        print(tracking.tracking_table(protocol.name, tracked, protocol.sudden))
+        return {label: one.to_dict(protocol.sudden) for label, one in tracked.items()}
     found = {label: evaluate(controller, vehicle, randomisation=plants) for label, controller in flown.items()}
     first = next(iter(found.values()))
-    print(f"airframe {vehicle.name}, {first.starts} starts{kind}\n{table(found)}")
+    print(f"airframe {vehicle.name}, {first.starts} starts{kind}\n{evaluation_table(found)}")
     if policies:
         rates = " ".join(f"{rate:.2f}" for rate in first.spike_rates) or "no spikes"
         print(f"spike rates of {options.models[0]}: {rates}")
@@ -221,12 +231,13 @@ def _fly(protocol, options, vehicle, policies) -> dict[str, dict]:
     return figures
 
 
-def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
+def _fly_start_sets(flown: Controllers, vehicle: Airframe, plants: Randomisation, count: int) -> dict[str, list[Evaluation]]:
     """Fly all controllers from other sets of starts, and print the table of mean and deviation."""
     from spike_ctrl.evaluation.benchmark import evaluate, start_set_seeds
     from spike_ctrl.evaluation.evaluation_result import spread_table
 
-    found, begun = {label: [] for label in flown}, time.monotonic()
+    found: dict[str, list[Evaluation]] = {label: [] for label in flown}
+    begun = time.monotonic()
     for number, seed in enumerate(start_set_seeds(count), 1):
         for label, controller in flown.items():
             found[label].append(evaluate(controller, vehicle, seed=seed, randomisation=plants))
@@ -237,13 +248,13 @@ def _fly_start_sets(flown, vehicle, plants, count: int) -> dict[str, list]:
     return found
 
 
-def _fly_corners(flown, vehicle) -> dict[str, dict]:
+def _fly_corners(flown: Controllers, vehicle: Airframe) -> Figures:
     from spike_ctrl.evaluation import off_nominal
 
     figures = {}
     for label, controller in flown.items():
-        found = off_nominal.fly(controller, vehicle)
-        print(off_nominal.table(label, found))
+        found = off_nominal.fly_corners(controller, vehicle)
+        print(off_nominal.corner_table(label, found))
         figures[label] = {
             str(corner): {kind: one.to_dict(sudden=kind == "step") for kind, one in flights.items()}
             for corner, flights in found.items()
@@ -251,45 +262,47 @@ def _fly_corners(flown, vehicle) -> dict[str, dict]:
     return figures
 
 
-def _fly_references(flown, vehicle) -> dict[str, dict]:
+def _fly_references(flown: Controllers, vehicle: Airframe) -> Figures:
     from spike_ctrl.evaluation import real_flights, trim_step
 
-    begun, found = time.monotonic(), {}
+    begun = time.monotonic()
+    found: dict[str, dict[str, real_flights.RealFlight]] = {}
     for label, controller in flown.items():
-        found[label] = real_flights.fly(controller, vehicle, shown=shares(label, len(found), len(flown), begun))
+        found[label] = real_flights.fly_references(controller, vehicle, shown=shares(label, len(found), len(flown), begun))
     about = f"{real_flights.VEHICLES} plants, batteries from full to empty, {real_flights.SECONDS:g} s"
     print(f"\nairframe {vehicle.name}, {about}")
-    print(real_flights.table(found))
+    print(real_flights.reference_table(found))
     spread = dataclasses.replace(real_flights.SPREAD, moment=0.0)
     torque = trim_step.STEP * vehicle.inertia[0]
-    answers = {label: trim_step.answer(controller, vehicle, torque, spread) for label, controller in flown.items()}
-    print(trim_step.table(answers))
-    flights = {label: {name: one.to_dict() for name, one in those.items()} for label, those in found.items()}
-    return {label: those | {"trim step": answers[label].to_dict()} for label, those in flights.items()}
+    answers = {label: trim_step.answer_trim_step(controller, vehicle, torque, spread) for label, controller in flown.items()}
+    print(trim_step.trim_table(answers))
+    return {
+        label: {name: one.to_dict() for name, one in those.items()} | {"trim step": answers[label].to_dict()}
+        for label, those in found.items()
+    }
 
 
-def _controllers_elsewhere(options, vehicle, policies) -> dict:
+def _controllers_elsewhere(options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
     """What flies in the simulators of others: nobody there knows a plant."""
     from spike_ctrl.control.geometric_guide import GeometricGuide
     from spike_ctrl.control.incremental_guide import IncrementalGuide
     from spike_ctrl.evaluation.controllers import GuideController
 
-    flown = {str(model): policy for model, policy in policies.items()}
+    flown: Controllers = {str(model): policy for model, policy in policies.items()}
     if options.guide:
         flown["guide, nominal, integral"] = GuideController(GeometricGuide(vehicle), privileged=False)
         flown["guide, nominal, INDI"] = GuideController(IncrementalGuide(vehicle), privileged=False)
     return flown | _baselines(options, vehicle)
 
 
-def _controllers(protocol, options, vehicle, policies) -> dict:
+def _controllers(protocol: Protocol, options: argparse.Namespace, vehicle: Airframe, policies: Policies) -> Controllers:
     from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
     from spike_ctrl.control.incremental_guide import IncrementalGuide
-    from spike_ctrl.evaluation.battery_compensation import BatteryCompensated
+    from spike_ctrl.evaluation.compensation import BatteryCompensated, HoverTold
     from spike_ctrl.evaluation.controllers import GuideController, GuideFirstController
-    from spike_ctrl.evaluation.hover_told import HoverTold
     from spike_ctrl.evaluation.protocols import AIRFRAMES, CORNERS, REAL, STARTS
 
-    flown = {}
+    flown: Controllers = {}
     for model, policy in policies.items():
         flown[str(model)] = policy
         if options.guide and protocol.name in STARTS:
@@ -311,7 +324,7 @@ def _controllers(protocol, options, vehicle, policies) -> dict:
     return {f"{label}, duty by voltage": BatteryCompensated(controller) for label, controller in flown.items()}
 
 
-def _baselines(options, vehicle) -> dict:
+def _baselines(options: argparse.Namespace, vehicle: Airframe) -> Controllers:
     """Controllers that nobody trained here, which see the observation alone. Raises UsageError for a missing one."""
     labels = {"pid": "PID, Crazyflie firmware", "mellinger": "Mellinger, Crazyflie firmware", "raptor": "RAPTOR"}
     asked = {name: label for name, label in labels.items() if getattr(options, name)}

@@ -40,4 +40,4 @@ def run(options: argparse.Namespace) -> int:
     elif not path.is_file():
         raise UsageError(f"launch file {path}: no such file")
     os.environ[provenance.VARIABLE] = provenance.command()
-    return launching.run(path, options.arguments, show_args=options.show_args)
+    return int(launching.run(path, options.arguments, show_args=options.show_args))

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says. Gives the verb's exit code, 2 for what is refused, 130 after Ctrl-C."""
     interrupted: list[int] = []
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: object) -> None:
         interrupted.append(number)
         raise KeyboardInterrupt
 
@@ -83,7 +83,8 @@ def find(name: str) -> ModuleType:
     if name in _own():
         return importlib.import_module(f"spike_ctrl.cli.{name}")
     if name in plug_ins.names("verbs"):
-        return plug_ins.load("verbs", name, f"verb '{name}'")
+        added: ModuleType = plug_ins.load("verbs", name, f"verb '{name}'")
+        return added
     known = sorted({*_own(), *plug_ins.names("verbs")})
     hint = _meant(name, known) or f", wanted one of {', '.join(known)}"
     raise UsageError(f"unknown verb '{name}'{hint}")
@@ -122,9 +123,10 @@ def _run(arguments: list[str]) -> int:
             reader.error(line)
         reader.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(wrong, known)}")
     for _, more in _options(name):
-        if (code := more.run(options)) is not None:
-            return code
-    return verb.run(options)
+        if (done := more.run(options)) is not None:
+            return int(done)
+    code: int = verb.run(options)
+    return code
 
 
 def _options(verb: str) -> Iterator[tuple[str, ModuleType]]:
@@ -164,7 +166,13 @@ def _folded_help(paragraph: str) -> str:
         return folded(" ".join(lines), 0, width)
     if lines[0] == "examples:":
         return "\n".join(_folded_command(line, width) for line in lines)
-    return "\n".join(folded(line, len(re.match(r" *\S+ {2,}|", line)[0]), width) for line in lines)
+    return "\n".join(folded(line, _column(line), width) for line in lines)
+
+
+def _column(line: str) -> int:
+    """Where the words begin in a line of a table of words and their meanings, else 0."""
+    found = re.match(r" *\S+ {2,}", line)
+    return found.end() if found else 0
 
 
 def _folded_command(line: str, width: float) -> str:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
+
+if TYPE_CHECKING:
+    from spike_ctrl.px4.parameter_rules import Unmet
 
 GROUP = "fly"
 EXAMPLES = """
@@ -81,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"listening at {options.connection} for up to {options.seconds:g} s", flush=True)
     begun, talk = time.monotonic(), (connection, companion, time.monotonic)
 
-    def unmet_at(now: float):
+    def unmet_at(now: float) -> list[Unmet]:
         heard = companion.heard_of(now)
         companion.want(parameter_rules.parameter_names(limits, craft, wanted, heard.version))
         return preflight.audit(heard, limits, craft, wanted)

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"guard, vehicle 0: {sum(bool(v.findings) for v in judged)} of {len(judged)} ticks with a finding")
         figures["guard"] = [
             {"fault": fault.name, "meaning": fault.meaning, "ticks": count, "first": tick, "detail": detail}
-            for fault, count, tick, detail in guard_replay.table(judged)
+            for fault, count, tick, detail in guard_replay.fault_rows(judged)
         ]
         for row in figures["guard"]:
             print("  {fault}: {ticks} ticks, first {first}: {detail}".format(**row))

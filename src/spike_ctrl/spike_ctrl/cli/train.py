@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spike_ctrl._files import output_paths, provenance, ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import end_progress, show_progress, stop_signals
+
+if TYPE_CHECKING:
+    from spike_ctrl.learn.run import Run
 
 GROUP = "train"
 EXAMPLES = """
@@ -88,7 +93,7 @@ def _begin_and_train(options: argparse.Namespace) -> int:
 
     named = {name: getattr(options, name) for name in NAMED}
     given = {name: value for name, value in named.items() if value is not None}
-    about = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
+    about: dict[str, Any] = {"clock": time.monotonic, "command": provenance.command(), "commit": provenance.commit()}
     try:
         if options.from_bag:
             begun = _run_from_bags(options.from_bag, options.online, given, about)
@@ -105,7 +110,7 @@ def _begin_and_train(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
 
 
-def _train(run, offline_steps: int) -> int:
+def _train(run: Run, offline_steps: int) -> int:
     """Learn from recordings for the offline steps, then fly to the end of the recipe, evaluate and save. Raises RunError."""
     from spike_ctrl.evaluation.benchmark import comparison
     from spike_ctrl.learn.start_training import learn
@@ -125,7 +130,7 @@ def _train(run, offline_steps: int) -> int:
     return 0
 
 
-def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
+def _run_from_bags(bags: list[Path], online: int, given: dict[str, Any], about: dict[str, Any]) -> Run:
     """A run whose method has what the bags recorded, and at its end `online` steps to fly. Raises as `_new_run` does."""
     from spike_ctrl import airframe as airframes
     from spike_ctrl.learn import recipe as recipes
@@ -138,17 +143,21 @@ def _run_from_bags(bags: list[Path], online: int, given: dict, about: dict):
     ranges.require({"online": online}, {"online": (0, 10**9)}, "--")
     vehicle = airframes.load(given.get("airframe", "crazyflie"))
     plan.require_fit(vehicle)
-    found = recorded_transitions.gather_for(plan, bags, vehicle)
-    held = recorded_transitions.buffer(found, plan.replay.window, plan.td3bc.history)
-    for line in found.words:
+    recorded = recorded_transitions.gather_for(plan, bags, vehicle)
+    held = recorded_transitions.buffer(recorded, plan.replay.window, plan.td3bc.history)
+    for line in recorded.words:
         print(line)
     steps = given.get("steps") or plan.schedule.steps
     run = _new_run(**given | {"steps": steps + online}, bags=bags, about=about)
-    run.learner.method.learn_from(held, found.blind)
+    method: Any = run.learner.method
+    method.learn_from(held, recorded.blind)
     return run
 
 
-def _new_run(*, recipe="default", airframe="crazyflie", vehicles=256, seed=0, steps=0, run=None, bags=(), about):
+def _new_run(
+    *, about: dict[str, Any], recipe: str = "default", airframe: str = "crazyflie", vehicles: int = 256, seed: int = 0,
+    steps: int = 0, run: Path | None = None, bags: Sequence[Path] = (),
+) -> Run:  # fmt: skip
     """The run that these arguments ask for. Raises UsageError, and ValueError from those who read the files."""
     from spike_ctrl.learn import start_training
     from spike_ctrl.learn.run import folder_for

@@ -6,10 +6,14 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spike_ctrl._files import ranges
 from spike_ctrl._files.errors import UsageError
 from spike_ctrl.cli._terminal import stop_signals
+
+if TYPE_CHECKING:
+    from spike_ctrl.airframe import Airframe
 
 GROUP = "fly"
 EXAMPLES = """
@@ -22,7 +26,7 @@ spike-ctrl vehicle --airframe crazyflie_real --sensors real --noise 0   # an est
 spike-ctrl vehicle --set SIH_WIND_N=3.0                                # wind from north, m/s, as in PX4's simulation
 spike-ctrl vehicle --connection 192.168.1.20:14540 --local 0.0.0.0:14580 --station none
 """
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "connection": None, "local": None, "station": None, "latency": 0.0, "set": [], "signing_key": None, "priority": 0,
     "truth": None, "sensors": "",
 }  # fmt: skip
@@ -82,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     return _serve(options, craft, described)
 
 
-def _serve(options, craft, described) -> int:
+def _serve(options: argparse.Namespace, craft: Airframe, described: Airframe) -> int:
     """Fly until a signal. described: the vehicle that the autopilot takes it for."""
     from spike_ctrl.flight import realtime_scheduling
     from spike_ctrl.learn import recipe

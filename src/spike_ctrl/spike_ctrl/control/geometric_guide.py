@@ -102,15 +102,14 @@ class GeometricGuide:
         measured: the disturbance was found in flight, so the plant is not known, and a vehicle may be weaker than it says.
         """
         n = len(observation)
-        told = disturbance is not None
         action, next_state = np.empty((n, 4), np.float32), state.copy()
         _act(
             np.ascontiguousarray(observation, np.float32),
             _NO_ROTORS if rotor_speed is None else rotor_speed,
-            disturbance if told else _NO_DISTURBANCE,
+            _NO_DISTURBANCE if disturbance is None else disturbance,
             self._nominal if plant is None else plant,
-            rotor_speed is not None, told and not measured, self._gains, self._mixer, self._dt, next_state, action,
-            self._rates, self._limits,
+            rotor_speed is not None, disturbance is not None and not measured, self._gains, self._mixer, self._dt,
+            next_state, action, self._rates, self._limits,
         )  # fmt: skip
         return action, next_state
 

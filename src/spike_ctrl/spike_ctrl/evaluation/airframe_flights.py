@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ def seeds(count: int) -> range:
     return range(EVALUATION_SEED, EVALUATION_SEED + count)
 
 
-def fly(
+def fly_airframes(
     controller: Controller,
     carrier: Airframe,
     *,
@@ -87,7 +87,8 @@ def fly(
     environment = simulator(carrier, airframes, task)
     observation, _ = environment.reset(seed=seed)
     controller.begin(airframes)
-    farthest, late, change, before = (np.zeros(airframes) for _ in range(4))
+    farthest, late, change = (np.zeros(airframes) for _ in range(3))
+    before = environment.read(COMMAND_ROWS)
     for step in range(EPISODE_STEPS):
         observation, *_ = environment.step(controller.act(observation, environment))
         true, command = environment.true_observation, environment.read(COMMAND_ROWS)
@@ -157,7 +158,7 @@ COLUMNS = {
 """Of the table: heading, factor, digits."""
 
 
-def table(flown: dict[str, Sequence[AirframeFlights]]) -> str:
+def airframe_table(flown: Mapping[str, Sequence[AirframeFlights]]) -> str:
     """One line for each controller: means over its sets of airframes, and below them the deviations between two or more."""
     rows = [["", *(heading for heading, _, _ in COLUMNS.values())]]
     for label, sets in flown.items():

@@ -17,7 +17,7 @@ from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.control.geometric_guide import GeometricGuide
 from spike_ctrl.evaluation import controllers
 from spike_ctrl.evaluation.controllers import GuideController
-from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, Evaluation, table
+from spike_ctrl.evaluation.evaluation_result import BOXES, COLUMNS, Evaluation, evaluation_table
 from spike_ctrl.sim.airframe_sampler import AirframeRanges
 from spike_ctrl.sim.dynamics import COMMAND_ROWS
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
@@ -125,7 +125,7 @@ def comparison(evaluation: Evaluation, airframe: Airframe) -> str:
     """The evaluation as a table beside the guide's, flown on the same starts, and the paper's number."""
     guide = evaluate(GuideController(GeometricGuide(airframe)), airframe, starts=evaluation.starts)
     paper = f"paper's TD3BC+JSRL: {PAPER_RETURN} on its own curriculum reward, box .6 m, guide-flown warm-up counted"
-    return f"{table({'spiking policy': evaluation, 'guide (lead cap 1.5)': guide})}\n{folded(paper, 2)}\n"
+    return f"{evaluation_table({'spiking policy': evaluation, 'guide (lead cap 1.5)': guide})}\n{folded(paper, 2)}\n"
 
 
 def start_set_seeds(count: int) -> range:

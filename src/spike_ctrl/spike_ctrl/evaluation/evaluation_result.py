@@ -89,7 +89,7 @@ def spread_table(evaluations: dict[str, list[Evaluation]]) -> str:
     return text_table(rows)
 
 
-def table(evaluations: dict[str, Evaluation]) -> str:
+def evaluation_table(evaluations: dict[str, Evaluation]) -> str:
     """Mean return and survival of each controller in each column; hover error and change of u in the last second."""
     rows = [["return (survival)", *HEADS, "hover, p95 cm", "|du|"]]
     for name, found in evaluations.items():

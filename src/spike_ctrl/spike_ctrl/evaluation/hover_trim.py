@@ -40,8 +40,7 @@ def hover_offset(policy: Policy, airframe: Airframe, vehicles: int = VEHICLES, s
         observation, *_ = environment.step(action)
         if step >= REST * RATE_HZ:
             seen.append(observation[:, SEEN])
-    found: NDArray[Any] = np.mean(seen, axis=(0, 1), dtype=np.float64).astype(np.float32)
-    return found
+    return np.asarray(np.mean(seen, axis=(0, 1), dtype=np.float64), np.float32)
 
 
 def trimmed(weights: Mapping[str, NDArray[Any]], neuron: Neuron, airframe: Airframe) -> dict[str, NDArray[Any]]:

@@ -47,12 +47,13 @@ class Corner(NamedTuple):
         return ", ".join(words) or "as it should be"
 
 
-CORNERS = (Corner(), *(Corner(*off, late) for late in (0, LATE) for off in product((1 - OFF, 1 + OFF), repeat=3)))
+_BOTH = 1 - OFF, 1 + OFF
+CORNERS = (Corner(), *(Corner(*off, late) for late in (0, LATE) for off in product(_BOTH, _BOTH, _BOTH)))
 
 
-def fly(controller: Controller, airframe: Airframe) -> dict[Corner, dict[str, Tracking]]:
+def fly_corners(controller: Controller, airframe: Airframe) -> dict[Corner, dict[str, Tracking]]:
     """The three flights on each plant; a step has settled within PASS_ERROR."""
-    found = {corner: {} for corner in CORNERS}
+    found: dict[Corner, dict[str, Tracking]] = {corner: {} for corner in CORNERS}
     for kind, (trajectory, seconds) in FLIGHTS.items():
         steps, differ = int(RATE_HZ * (trajectory.lead + seconds)), Randomisation(delay=LATE, noise=1.0)
         environment, observation = hovering(airframe, EACH * len(CORNERS), steps, differ)
@@ -73,7 +74,7 @@ def set_plants(environment: Environment) -> None:
     dynamics.write(environment.buffer, DELAY, late[:, 0])
 
 
-def table(name: str, found: dict[Corner, dict[str, Tracking]]) -> str:
+def corner_table(name: str, found: dict[Corner, dict[str, Tracking]]) -> str:
     """One line per corner."""
     rows = [[name, "hover RMSE cm", "2 m step, s", "figure8 RMSE cm", "> 15 cm"]]
     for corner, flown in found.items():

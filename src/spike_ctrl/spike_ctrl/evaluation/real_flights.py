@@ -78,7 +78,7 @@ def references() -> dict[str, Trajectory]:
     return found
 
 
-def fly(
+def fly_references(
     controller: Controller,
     airframe: Airframe,
     spread: Randomisation = SPREAD,
@@ -93,7 +93,7 @@ def fly(
     return found
 
 
-def table(flown: dict[str, dict[str, RealFlight]]) -> str:
+def reference_table(flown: dict[str, dict[str, RealFlight]]) -> str:
     """For each controller survival, RMSE, RMSE without the lag (cm), and |change of u| on each reference."""
     return "\n".join(_of_controller(label, found) for label, found in flown.items())
 

@@ -183,7 +183,7 @@ def _settling(distances: np.ndarray, settled: float = SETTLED) -> np.ndarray:
     return np.where(after < len(outside), after / RATE_HZ, np.inf)
 
 
-def table(name: str, results: dict[str, Tracking], sudden: bool = False) -> str:
+def tracking_table(name: str, results: dict[str, Tracking], sudden: bool = False) -> str:
     """One line per controller, centimetres. sudden: a step or a gust, where the time to settle counts."""
     rows = [[name, "mean cm", "RMSE cm", "worst cm", "> 15 cm", "settles s" if sudden else "5 % line"]]
     for label, t in results.items():

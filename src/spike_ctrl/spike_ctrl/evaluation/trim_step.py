@@ -40,7 +40,9 @@ class TrimAnswer(NamedTuple):
         return {"peak_m": self.peak, "half_s": self.half if math.isfinite(self.half) else None, "left_m": self.left}
 
 
-def answer(controller: Controller, airframe: Airframe, torque: float, spread: Randomisation = Randomisation()) -> TrimAnswer:
+def answer_trim_step(
+    controller: Controller, airframe: Airframe, torque: float, spread: Randomisation = Randomisation()
+) -> TrimAnswer:
     """Fly 64 vehicles in a hover; then a torque (N m) acts, about axes in the body's x-y plane all around.
 
     A vehicle's error counts in the direction into which the torque pushes it, so that noise cancels over the vehicles.
@@ -67,7 +69,7 @@ def answer(controller: Controller, airframe: Airframe, torque: float, spread: Ra
     return TrimAnswer(float(after.max()), float((above[-1] + 1) / RATE_HZ) if ended else math.inf, left)
 
 
-def table(found: dict[str, TrimAnswer]) -> str:
+def trim_table(found: dict[str, TrimAnswer]) -> str:
     """One line per controller."""
     rows = [[f"a torque of {STEP:g} rad/s^2", "peak cm", "halved after s", "left cm"]]
     for label, one in found.items():

@@ -22,7 +22,7 @@ class Braking:
     """The way to rest at speed v: v * (gap + time) + v^2 / (2 * deceleration), without the gap where it is asked to hold.
 
     It bounds what was measured on the simulated autopilot with COM_OF_LOSS_T 0.2 s, which brakes as PX4 does
-    (simulated_px4/braking_measurement.py, to the side for plants up to a fifth off), and on PX4 v1.17 (docs/px4.md). Up and
+    (tests/oracles/braking_measurement.py, to the side for plants up to a fifth off), and on PX4 v1.17 (docs/px4.md). Up and
     down are one pair of numbers.
     """
 

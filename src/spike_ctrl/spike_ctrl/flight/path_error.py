@@ -23,10 +23,17 @@ Floats = NDArray[np.float64]
 class RecordedFlight(Protocol):
     """A recorded flight, as recordings.flight_log.FlightLog holds it. received: ns; stamp: s; all others: m, ENU."""
 
-    received: NDArray[np.int64]
-    stamp: Floats
-    position: Floats
-    set_point: Floats
+    @property
+    def received(self) -> NDArray[np.int64]: ...
+
+    @property
+    def stamp(self) -> Floats: ...
+
+    @property
+    def position(self) -> Floats: ...
+
+    @property
+    def set_point(self) -> Floats: ...
 
     def rung_at(self, received: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rung of the ladder at these times (ns)."""

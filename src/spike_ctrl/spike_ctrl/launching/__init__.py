@@ -6,6 +6,7 @@ launching.run(resources.find("launch", "sim_train.launch.py"), ["vehicles:=64"])
 """
 
 import importlib
+from typing import Any
 
 from spike_ctrl.launching.installed import become
 from spike_ctrl.launching.substitutions import LaunchError
@@ -13,7 +14,7 @@ from spike_ctrl.launching.substitutions import LaunchError
 __all__ = ["LaunchError", "arguments", "become", "run"]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """`arguments` or `run`, imported now: who becomes a node, as `spike-ctrl ask`, does not wait for the runner."""
     if name in ("arguments", "run"):
         return getattr(importlib.import_module("spike_ctrl.launching.runner"), name)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import NoReturn
 
 from spike_ctrl.launching import actions, node_parameters, substitutions
 
@@ -46,7 +47,7 @@ MODULES = {  # module: names in it
 def installed() -> Iterator[None]:
     """Inside this block our modules can be imported; afterwards `sys.modules` is as it was before."""
     modules = {name: _Module(name, names) for name, names in MODULES.items()}
-    modules["launch.events"].Shutdown = actions.ShutdownEvent
+    setattr(modules["launch.events"], "Shutdown", actions.ShutdownEvent)  # noqa: B010  # a module declares no such name
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
         if parent:
@@ -72,7 +73,7 @@ class _Module(ModuleType):
         for each in names:
             setattr(self, each, next(getattr(module, each) for module in OURS if hasattr(module, each)))
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
         raise substitutions.LaunchError(f"{self.__name__}.{name} {substitutions.UNSUPPORTED}")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from spike_ctrl.launching.substitutions import LaunchError, Substitution, text
+from spike_ctrl.launching.substitutions import Context, LaunchError, Substitution, text
 
 
 class ParameterValue:
     """A parameter with an explicit type. Without one, the text of a substitution is read as YAML."""
 
-    def __init__(self, value, *, value_type=None):
+    def __init__(self, value: Any, *, value_type: Any = None) -> None:
         self.value, self.value_type = value, value_type
 
-    def evaluate(self, context):
+    def evaluate(self, context: Context) -> Any:
         """The value, with its type. Raises LaunchError if it has another type."""
         name = self.value.describe() if isinstance(self.value, Substitution) else "parameter"
         return _typed(context, self, name)
 
 
-def parameters(context, found, where: str) -> dict:
+def parameters(context: Context, found: Mapping[Any, Any], where: str) -> dict[str, Any]:
     """The values of a node's parameters, with the types that ROS gives them.
 
     found: values by name; dictionaries may be nested. where: names the node in errors. Raises LaunchError.
@@ -34,7 +36,7 @@ def parameters(context, found, where: str) -> dict:
     }
 
 
-def _parameter(context, value, where: str):
+def _parameter(context: Context, value: Any, where: str) -> Any:
     if isinstance(value, ParameterValue):
         return _typed(context, value, where)
     if isinstance(value, Substitution):
@@ -53,7 +55,7 @@ def _parameter(context, value, where: str):
     return value
 
 
-def _read(found: str, where: str):
+def _read(found: str, where: str) -> Any:
     """Text read as YAML; empty text stays empty text."""
     try:
         value = yaml.safe_load(found)
@@ -62,7 +64,7 @@ def _read(found: str, where: str):
     return "" if value is None else value if isinstance(value, bool | int | float | str | list) else found
 
 
-def _typed(context, parameter: ParameterValue, where: str):
+def _typed(context: Context, parameter: ParameterValue, where: str) -> Any:
     kind, value = parameter.value_type, parameter.value
     if kind is None:
         return _parameter(context, value, where)

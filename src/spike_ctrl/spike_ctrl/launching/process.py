@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
+from typing import IO, cast
 
 from spike_ctrl.launching.screen import LineSplitter, Screen
 
@@ -43,12 +44,13 @@ class Process:
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.set_blocking(self.popen.stdout.fileno(), False)
+        self._output = cast(IO[bytes], self.popen.stdout)
+        os.set_blocking(self.fileno(), False)
         self._steps: list[tuple[float, signal.Signals]] = []
 
     def fileno(self) -> int:
         """The file descriptor of its output, for a selector."""
-        return self.popen.stdout.fileno()
+        return self._output.fileno()
 
     def read(self) -> bool:
         """Show what the process has written since the last call. False at the end of its output."""
@@ -95,6 +97,6 @@ class Process:
             self.lines.feed(data)
         self.lines.end()
         self.kill()
-        self.popen.stdout.close()
+        self._output.close()
         code = self.popen.wait()
         return code if code >= 0 else 128 - code

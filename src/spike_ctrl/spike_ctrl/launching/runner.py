@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +24,7 @@ from spike_ctrl.launching import actions, launch_modules, node_parameters
 from spike_ctrl.launching.installed import environment, executable
 from spike_ctrl.launching.process import Process, ProcessCommand
 from spike_ctrl.launching.screen import Screen, prefix
-from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, text
+from spike_ctrl.launching.substitutions import UNSUPPORTED, LaunchError, Substitution, text
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDED_BY_REQUEST = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -56,7 +58,7 @@ def run(launch_file: Path, arguments: list[str], *, show_args: bool = False) -> 
         return 2
 
 
-def arguments(launch_file: Path) -> list:
+def arguments(launch_file: Path) -> list[actions.DeclareLaunchArgument]:
     """The arguments that a launch file declares, as DeclareLaunchArgument. Raises LaunchError."""
     with nullcontext() if _ros_has_launch() else launch_modules.installed():
         return _load(launch_file).get_launch_arguments()
@@ -91,7 +93,7 @@ class ExitCodes:
     """
 
     def __init__(self) -> None:
-        self.code, self._last = 0, None
+        self.code, self._last = 0, -1  # of the one that ended last before a shutdown
 
     def add(self, code: int, stopping: bool) -> None:
         """A process has ended. code: negative for a signal. stopping: whether the launch was stopping by then."""
@@ -103,18 +105,21 @@ class ExitCodes:
             self._last = code
 
 
-def _load(launch_file: Path):
+def _load(launch_file: Path) -> actions.LaunchDescription:
     if not launch_file.is_file():
         raise LaunchError(f"{launch_file}: no such launch file")
     spec = importlib.util.spec_from_file_location("launch_file", launch_file)
+    if spec is None or spec.loader is None:
+        raise LaunchError(f"{launch_file}: found another kind of file, wanted a launch file in Python, NAME.launch.py")
     module = importlib.util.module_from_spec(spec)
     with _named_errors(launch_file):
         spec.loader.exec_module(module)
-        return module.generate_launch_description()
+        found: actions.LaunchDescription = module.generate_launch_description()
+        return found
 
 
 @contextmanager
-def _named_errors(launch_file: Path):
+def _named_errors(launch_file: Path) -> Iterator[None]:
     """Turns every exception of a launch file into a LaunchError of one line that names the place."""
     try:
         yield
@@ -128,7 +133,7 @@ def _named_errors(launch_file: Path):
         raise LaunchError(f"{place}: {type(error).__name__}: {error}") from error
 
 
-def _parse(arguments: list[str], declared) -> dict[str, str]:
+def _parse(arguments: list[str], declared: list[actions.DeclareLaunchArgument]) -> dict[str, str]:
     names = {argument.name: argument for argument in declared}
     found = {}
     for argument in arguments:
@@ -148,7 +153,7 @@ def _parse(arguments: list[str], declared) -> dict[str, str]:
     return found
 
 
-def _table(declared) -> str:
+def _table(declared: list[actions.DeclareLaunchArgument]) -> str:
     lines = []
     for argument in declared:
         default = argument.default_value
@@ -158,8 +163,8 @@ def _table(declared) -> str:
     return "\n".join(["Arguments, as NAME:=VALUE", *lines] if lines else ["No arguments."])
 
 
-def _shown(substitution) -> str:
-    return substitution.text if hasattr(substitution, "text") else substitution.describe()
+def _shown(substitution: Substitution) -> str:
+    return str(substitution.text) if hasattr(substitution, "text") else substitution.describe()
 
 
 class LaunchContext:
@@ -215,7 +220,7 @@ class LaunchContext:
 
     # From start to end.
 
-    def run(self, launch_description) -> int:
+    def run(self, launch_description: actions.LaunchDescription) -> int:
         """Visit the actions, then start the processes. If an action raises LaunchError, no process has been started."""
         handled = {number: signal.signal(number, self._on_signal) for number in STOP}
         try:
@@ -232,7 +237,7 @@ class LaunchContext:
             for number, handler in handled.items():
                 signal.signal(number, handler)
 
-    def _on_signal(self, number: int, frame) -> None:
+    def _on_signal(self, number: int, frame: object) -> None:
         self._signals.append(number)
 
     def _step(self) -> None:
@@ -315,13 +320,13 @@ class LaunchContext:
     ) -> ProcessCommand:
         added = {text(self, key): text(self, value) for key, value in dict(process.additional_env).items()}
         timeouts = (process.sigterm_timeout, process.sigkill_timeout)
-        seconds = [_seconds(text(self, timeout), f"{name}, time-out") for timeout in timeouts]
+        sigterm, sigkill = (_seconds(text(self, timeout), f"{name}, time-out") for timeout in timeouts)
         unique, room = self._unique(name), {}
         if math.isfinite(width := output_width()):  # its tables fit beside its name
             room = {"COLUMNS": str(max(int(width) - len(prefix(unique)), 1))}
-        return ProcessCommand(unique, arguments, self.environment | room | added, *seconds, held)
+        return ProcessCommand(unique, arguments, self.environment | room | added, sigterm, sigkill, held)
 
-    def _parameter_files(self, found, where: str) -> list[Path]:
+    def _parameter_files(self, found: Sequence[Any], where: str) -> list[Path]:
         """One file per entry: the file that it names, or a new one with its values."""
         files = []
         for entry in found:

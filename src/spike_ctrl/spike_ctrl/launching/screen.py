@@ -1,5 +1,7 @@
 """Shows the output of one or several processes: lines, and one progress line that stays at the bottom of a terminal."""
 
+from __future__ import annotations
+
 import functools
 import importlib.util
 import os
@@ -7,7 +9,11 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
 
 LIVE_PERIOD = 10.0  # s between two progress lines of a process, if the stream is not a terminal
 COLOURS = (36, 32, 33, 35, 34, 31)
@@ -28,7 +34,7 @@ class Screen:
         self.terminal = redrawn and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self.colour = self.terminal and "NO_COLOR" not in os.environ
         self._colours: dict[str, int] = {}
-        self._drawn = None  # rich's Live, while a progress line stands
+        self._drawn: Live | None = None  # while a progress line stands
         self._whose = ""  # the process of that line
         self._printed: dict[str, float] = {}
 
@@ -63,19 +69,20 @@ class Screen:
         from rich.console import Console
         from rich.live import Live
 
-        if self._drawn is None:
+        if (drawn := self._drawn) is None:
             console = Console(file=self.stream, no_color=not self.colour, highlight=False)
             errors = sys.stderr.isatty()  # a warning goes above the line, too; one that is sent to a file stays there
-            self._drawn = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=errors)
-            self._drawn.start()
+            drawn = self._drawn = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=errors)
+            drawn.start()
             console.show_cursor()  # so that a program that is killed leaves one
-        self._whose, width = name, self._drawn.console.width
-        self._drawn.update(progress_picture(self._prefixed(name, ""), text, width), refresh=True)
+        self._whose, width = name, drawn.console.width
+        drawn.update(progress_picture(self._prefixed(name, ""), text, width), refresh=True)
 
     def _above(self, text: str) -> None:
         from rich.text import Text
 
-        self._drawn.console.print(Text(text), soft_wrap=True)
+        if self._drawn:
+            self._drawn.console.print(Text(text), soft_wrap=True)
 
     def _prefixed(self, name: str, text: str) -> str:
         if not self.colour or not name:
@@ -87,18 +94,18 @@ class Screen:
         self.stream.write(f"{text}\n")
         self.stream.flush()
 
-    def _try(self, show: Callable, *what: str) -> None:
+    def _try(self, show: Callable[..., None], *what: str) -> None:
         with suppress(OSError):  # the terminal is closed: the processes must still be stopped in order
             show(*what)
 
 
-def progress_picture(before: str, text: str, width: int):
+def progress_picture(before: str, text: str, width: int) -> RenderableType:
     """A progress line as a rich renderable of at most `width` columns, with a bar where they are more than LINE and BAR."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    words = {"no_wrap": True, "overflow": "crop"}
+    words: dict[str, Any] = {"no_wrap": True, "overflow": "crop"}
     name, found = Text.from_ansi(before, end="", **words), SHARE.match(text)
     room = min(width - LINE - len(name), BAR[1])
     if found is None or room < BAR[0]:

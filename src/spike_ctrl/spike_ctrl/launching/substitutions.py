@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from spike_ctrl._files import resources
 
@@ -19,10 +21,27 @@ class LaunchError(Exception):
     """A launch file or its arguments are wrong. The message is one line that says what to do."""
 
 
+class Context(Protocol):
+    """What substitutions and actions read of a launch and change, see runner.LaunchContext."""
+
+    directory: Path
+    launch_configurations: dict[str, str]
+    environment: dict[str, str]
+    handlers: list[Any]
+
+    def prefixes(self) -> list[Path]: ...
+
+    def log(self, message: str) -> None: ...
+
+    def shutdown(self, reason: str) -> None: ...
+
+    def start(self, process: Any) -> None: ...
+
+
 class Substitution:
     """A value that becomes text when the launch file runs."""
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         """The text. Raises LaunchError if there is none."""
         raise LaunchError(f"{type(self).__name__} has no text")
 
@@ -31,13 +50,17 @@ class Substitution:
         return type(self).__name__
 
 
+Words: TypeAlias = "str | os.PathLike[str] | Substitution | Sequence[Words]"
+"""Text, a substitution, or a sequence of both, which is joined."""
+
+
 class TextSubstitution(Substitution):
     """Fixed text."""
 
-    def __init__(self, *, text: str):
+    def __init__(self, *, text: str) -> None:
         self.text = text
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         return self.text
 
     def describe(self) -> str:
@@ -47,10 +70,10 @@ class TextSubstitution(Substitution):
 class LaunchConfiguration(Substitution):
     """The value of a launch argument, or `default` if that argument is not declared."""
 
-    def __init__(self, variable_name: str, *, default=None):
+    def __init__(self, variable_name: str, *, default: Words | None = None) -> None:
         self.variable_name, self.default = variable_name, default
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         if self.variable_name in context.launch_configurations:
             return context.launch_configurations[self.variable_name]
         if self.default is None:
@@ -64,10 +87,10 @@ class LaunchConfiguration(Substitution):
 class EnvironmentVariable(Substitution):
     """The value of an environment variable, or `default_value` if it is not set."""
 
-    def __init__(self, name, *, default_value=None):
+    def __init__(self, name: Words, *, default_value: Words | None = None) -> None:
         self.name, self.default_value = name, default_value
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         name = text(context, self.name)
         if name in context.environment:
             return context.environment[name]
@@ -82,20 +105,20 @@ class EnvironmentVariable(Substitution):
 class PathJoinSubstitution(Substitution):
     """Parts of a path, joined by "/"."""
 
-    def __init__(self, substitutions):
+    def __init__(self, substitutions: Sequence[Words]) -> None:
         self.substitutions = substitutions
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         return os.path.join(*(text(context, part) for part in self.substitutions))
 
 
 class PythonExpression(Substitution):
     """The value of a Python expression, as text. The expression may use the module math."""
 
-    def __init__(self, expression):
+    def __init__(self, expression: Words) -> None:
         self.expression = expression
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         expression = text(context, self.expression)
         try:
             return str(eval(expression, {"math": math, **vars(math)}))
@@ -106,17 +129,17 @@ class PythonExpression(Substitution):
 class ThisLaunchFileDir(Substitution):
     """The folder of the launch file."""
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         return str(context.directory)
 
 
 class FindPackageShare(Substitution):
     """The share folder of a package. That of spike_ctrl holds `launch`, `config` and `models`."""
 
-    def __init__(self, package):
+    def __init__(self, package: Words) -> None:
         self.package = package
 
-    def perform(self, context) -> str:
+    def perform(self, context: Context) -> str:
         package = text(context, self.package)
         if package == "spike_ctrl":
             return str(resources.folder("config").parent)
@@ -127,8 +150,8 @@ class FindPackageShare(Substitution):
         raise LaunchError(f"package '{package}' has no share folder; searched {', '.join(map(str, places))}")
 
 
-def text(context, value) -> str:
-    """The text of a value: text, a substitution, or a sequence of both, which is joined. Raises LaunchError."""
+def text(context: Context, value: Words) -> str:
+    """The text of a value. Raises LaunchError."""
     if isinstance(value, str | os.PathLike):
         return os.fspath(value)
     if isinstance(value, Substitution):
@@ -141,10 +164,10 @@ def text(context, value) -> str:
 class IfCondition:
     """Holds if its expression is true or 1."""
 
-    def __init__(self, predicate_expression):
+    def __init__(self, predicate_expression: Words) -> None:
         self.predicate_expression = predicate_expression
 
-    def evaluate(self, context) -> bool:
+    def evaluate(self, context: Context) -> bool:
         """Whether the condition holds. Raises LaunchError for anything but true, false, 1 or 0."""
         found = text(context, self.predicate_expression).strip().lower()
         if found not in ("true", "false", "1", "0"):
@@ -155,5 +178,5 @@ class IfCondition:
 class UnlessCondition(IfCondition):
     """Holds if its expression is false or 0."""
 
-    def evaluate(self, context) -> bool:
+    def evaluate(self, context: Context) -> bool:
         return not super().evaluate(context)

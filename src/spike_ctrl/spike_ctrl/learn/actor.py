@@ -154,7 +154,7 @@ def project_(actor: nn.Module) -> None:
 def descend_(optimiser: torch.optim.Optimizer, loss: torch.Tensor, *modules: nn.Module, clip: float = 1.0) -> None:
     """One step down the gradient of a loss, whose norm is kept to `clip` in each of the modules; they keep their ranges."""
     optimiser.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     for module in modules:  # each by itself: one may not outshout the other
         nn.utils.clip_grad_norm_(module.parameters(), clip)
     optimiser.step()

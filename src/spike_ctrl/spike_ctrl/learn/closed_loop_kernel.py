@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.learn import tile_network
-from spike_ctrl.learn.objective import add_errors, add_gradient, command_gradient, restrain_lane
-from spike_ctrl.learn.tile_network import OUTPUTS
+from spike_ctrl.learn.objective import Objective, add_errors, add_gradient, command_gradient, restrain_lane
+from spike_ctrl.learn.tile_network import OUTPUTS, NetworkArrays
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.block_step import (
     BLOCKWISE,
@@ -98,7 +99,7 @@ def tape(steps: int, hidden: Sequence[int], vehicles: int, layout: str = "motors
     if vehicles % LANES or not 0 < vehicles <= WORD:
         raise ValueError(f"vehicles: found {vehicles}, wanted a multiple of {LANES}, at most {WORD}")
     *column, length = tile_network.columns(tuple(hidden))
-    shapes = (
+    shapes: tuple[tuple[int, ...], ...] = (
         (steps * SUBSTEPS_OF[layout] + 1, vehicles // LANES, SIZES[layout] * LANES),
         (steps, inputs, vehicles),
         (steps + 1, vehicles, length),
@@ -106,11 +107,11 @@ def tape(steps: int, hidden: Sequence[int], vehicles: int, layout: str = "motors
         (steps + MAX_DELAY, 4, vehicles),
         (steps, 4, vehicles),
     )
-    return Tape(*(np.zeros(shape, np.float32) for shape in shapes), np.array(column))
+    return Tape._make([*(np.zeros(shape, np.float32) for shape in shapes), np.array(column)])
 
 
 @kernel(**BLOCKWISE)
-def _see(buffer, block, noise, observation):
+def _see(buffer: Floats, block: int, noise: Floats, observation: Floats) -> None:
     base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
     for lane in range(_LANES):
         o = observe_lane(buffer, base + lane)
@@ -119,7 +120,9 @@ def _see(buffer, block, noise, observation):
 
 
 @kernel(**BLOCKWISE)
-def _see_late(buffer, block, noise, observation, turn, age, recent):
+def _see_late(
+    buffer: Floats, block: int, noise: Floats, observation: Floats, turn: Floats, age: Floats, recent: Floats
+) -> None:
     """`_see` with late samples and errors of the attitude; recent [MAX_AGE + 1, 18, B] ends with the newest, set here."""
     base = np.uint64(block * ROWS * LANES)
     for lane in range(LANES):
@@ -140,7 +143,7 @@ def _see_late(buffer, block, noise, observation, turn, age, recent):
 
 
 @kernel(**BLOCKWISE)
-def _see_voltage(buffer, block, noise, observation, volts):
+def _see_voltage(buffer: Floats, block: int, noise: Floats, observation: Floats, volts: Scalars) -> None:
     """The voltage as it is measured, last in the observation: at once, since it is no part of the state's estimate."""
     base, first = np.uint64(block * ROWS * LANES), np.uint64(block * LANES)
     for lane in range(_LANES):
@@ -149,21 +152,21 @@ def _see_voltage(buffer, block, noise, observation, volts):
 
 
 @kernel(**BLOCKWISE)
-def _see_voltage_back(adjoint, block, by_input, volts):
+def _see_voltage_back(adjoint: Floats, block: int, by_input: Floats, volts: Scalars) -> None:
     at = np.uint64(block * ADJOINT_ROWS * LANES)
     for lane in range(_LANES):
         adjoint[at + AT[BATTERY + 1] + lane] += volts[1] * by_input[OBSERVATION_SIZE, block * LANES + lane]
 
 
 @inlined
-def _sample(age):
+def _sample(age: Number) -> tuple[int, int, Number]:
     """Which two of the recent observations a sample of this age lies between, and the share of the older one."""
     whole = min(int(age), MAX_AGE)
     return MAX_AGE - whole, max(MAX_AGE - whole - 1, 0), age - np.float32(whole)
 
 
 @kernel(**BLOCKWISE)
-def _look_back(by_input, turn, age, by_recent):
+def _look_back(by_input: Floats, turn: Floats, age: Floats, by_recent: Floats) -> None:
     """Take the gradient with respect to what was seen to the recent observations [MAX_AGE + 1, 18, B], and the newest's."""
     for b in range(by_input.shape[1]):
         at, before, part = _sample(age[b])
@@ -180,9 +183,10 @@ def _look_back(by_input, turn, age, by_recent):
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def fly(
-    buffer, arms, extension, dt, rest, loop, late, policy, tape, noise, sensor_noise, delay, course, sight=None,
-    volts=NO_VOLTS,
-):  # fmt: skip
+    buffer: Floats, arms: Floats, extension: Scalars | None, dt: Number, rest: Number, loop: Floats | None, late: int,
+    policy: NetworkArrays, tape: Tape, noise: Floats, sensor_noise: Floats, delay: Floats, course: Floats,
+    sight: Sight | None = None, volts: Scalars = NO_VOLTS,
+) -> Sums:  # fmt: skip
     """Fly a segment from the buffer's states and the tape's first entries; the buffer is left at its end.
 
     buffer: vehicles of `dynamics`, in the frame of their set-points, whose yaw is 0. dt: s, of a substep. rest: u of
@@ -232,7 +236,7 @@ def fly(
 
 
 @inlined
-def _follow(buffer, block, course):
+def _follow(buffer: Floats, block: int, course: Floats) -> None:
     """Move the vehicles into the frame of the set-point where it is now."""
     base = np.uint64(block * ROWS * LANES)
     for i in range(3):
@@ -241,7 +245,7 @@ def _follow(buffer, block, course):
 
 
 @inlined
-def _command(output, bias, noise, command, gain):
+def _command(output: Floats, bias: Floats, noise: Floats, command: Floats, gain: Floats) -> None:
     """u of the action clip(tanh z + noise), and du/dz."""
     for i in range(4):
         for b in range(len(output)):
@@ -254,9 +258,10 @@ def _command(output, bias, noise, command, gain):
 
 @kernel(cache=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
 def pull(
-    buffer, arms, extension, dt, rest, loop, late, policy, tape, delay, course, objective, slope, gradient, sight=None,
-    volts=NO_VOLTS,
-):  # fmt: skip
+    buffer: Floats, arms: Floats, extension: Scalars | None, dt: Number, rest: Number, loop: Floats | None, late: int,
+    policy: NetworkArrays, tape: Tape, delay: Floats, course: Floats, objective: Objective, slope: np.float32,
+    gradient: NetworkArrays, sight: Sight | None = None, volts: Scalars = NO_VOLTS,
+) -> None:  # fmt: skip
     """Add to `gradient` the derivative of the segment's cost; the buffer's plants are those that flew, its state is lost.
 
     The cost of step t is on the state it led to and on its command u_t. slope: k of the surrogate derivative.
@@ -322,7 +327,7 @@ def pull(
 
 
 @kernel(**BLOCKWISE)
-def _see_back(buffer, block, adjoint, by_input, objective):
+def _see_back(buffer: Floats, block: int, adjoint: Floats, by_input: Floats, objective: Objective) -> None:
     """Take the gradient with respect to the observation back to the state that was observed, and restrain the sum."""
     base, at = np.uint64(block * ROWS * LANES), np.uint64(block * ADJOINT_ROWS * LANES)
     for i in range(OBSERVATION_SIZE):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -41,6 +42,9 @@ class Ensemble(nn.Module):
     Each hidden layer is normalised (Ba et al. 2016), which keeps values of unseen inputs bounded; velocities and body
     rates of a quadrotor's observation are brought to order 1. All randomness comes from the generator.
     """
+
+    scale: torch.Tensor
+    __call__: Callable[..., torch.Tensor]
 
     def __init__(
         self,
@@ -89,7 +93,9 @@ class TwinCritic(Ensemble):
     def __init__(self, width: int, generator: torch.Generator, seen: CriticInputs = CriticInputs()):
         super().__init__(2, width, generator, seen, with_action=True)
 
-    def forward(self, privileged: torch.Tensor, action: torch.Tensor, members: int = 2) -> torch.Tensor:
+    def forward(  # type: ignore[override]  # it joins the two
+        self, privileged: torch.Tensor, action: torch.Tensor, members: int = 2
+    ) -> torch.Tensor:
         """Values [members, ...] of the first `members` critics."""
         return super().forward(torch.cat([privileged, action], -1), members)
 

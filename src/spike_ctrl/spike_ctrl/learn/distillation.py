@@ -71,7 +71,7 @@ class Distillation:
             after = actors.unroll(self.actor, observation, self.hidden, slope, begins)[1]
         found: list[tuple[float, float]] = []
         for _ in range(s.epochs):
-            for rows in torch.randperm(self.vehicles, generator=self.generator).split(s.sequences):
+            for rows in torch.split(torch.randperm(self.vehicles, generator=self.generator), s.sequences):
                 state = each(lambda part, rows=rows: part[rows], self.hidden)
                 action, _, rates = actors.unroll(
                     self.actor, observation[:, rows].contiguous(), state, slope, begins[:, rows]

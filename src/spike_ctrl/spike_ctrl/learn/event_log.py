@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -26,8 +27,9 @@ class EventLog:
     def __init__(self, folder: Path, recipe: Mapping[str, object], **about: str | int):
         self._writer = SummaryWriter(str(folder), flush_secs=10)
         known = {name: value if isinstance(value, str | int | float) else str(value) for name, value in leaves(recipe)}
-        for summary in hparams(known | about, dict.fromkeys(HEADLINES, 0.0)):
-            self._writer.file_writer.add_summary(summary)
+        files: Any = self._writer.file_writer
+        for summary in hparams(known | about, dict.fromkeys(HEADLINES, 0.0)):  # type: ignore[no-untyped-call]  # torch's
+            files.add_summary(summary)
 
     def add(self, metrics: Mapping[str, float], steps: int) -> None:
         for name, value in metrics.items():

@@ -33,7 +33,8 @@ from spike_ctrl.learn.module_policy import ModulePolicy
 from spike_ctrl.learn.off_policy import OffPolicy
 from spike_ctrl.learn.onnx_graph import graph_of
 from spike_ctrl.learn.ppo import PPO
-from spike_ctrl.learn.recipe import Recipe, RecipeError
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe_blocks import RecipeError
 from spike_ctrl.learn.replay_buffer import Rows, finite
 from spike_ctrl.policy import voltage_input
 from spike_ctrl.policy.checkpoint import Contract
@@ -78,7 +79,7 @@ class Learner:
         self._guide: deque[float] = deque(maxlen=self.ticks_per_iteration)
         self._returns, self._lengths = np.zeros(vehicles), np.zeros(vehicles)
         self._episodes: deque[tuple[float, float, bool]] = deque(maxlen=RECENT_EPISODES)
-        self._step_worth = getattr(self.method, "step_worth", None)
+        self._step_worth: Callable[[np.ndarray], np.ndarray] | None = getattr(self.method, "step_worth", None)
         if self._step_worth is None and isinstance(recipe.algorithm, NamedObject):
             self._step_worth = np.asarray  # a method that says nothing learns from the reward as it is
         self._early_end = EarlyEndWatch(vehicles) if self._step_worth else None
@@ -125,8 +126,8 @@ class Learner:
             )
         self.dropped_rows += dropped
         self.method.receive(stored)
-        if self._early_end:
-            self._watch(self._early_end, stored)
+        if self._early_end and self._step_worth:
+            self._watch(self._early_end, self._step_worth(stored.reward), stored.flags)
         first = (rows.flags & FIRST) > 0  # also after a restart that cut an episode off
         self._returns[first] = self._lengths[first] = 0.0
         self.environment_steps += self.vehicles
@@ -139,8 +140,8 @@ class Learner:
         self._returns = np.where(ended, 0.0, self._returns + stored.reward)
         self._lengths = np.where(ended, 0.0, self._lengths + 1)
 
-    def _watch(self, watch: EarlyEndWatch, rows: Rows) -> None:
-        watch.receive(self._step_worth(rows.reward), rows.flags)
+    def _watch(self, watch: EarlyEndWatch, worth: np.ndarray, flags: np.ndarray) -> None:
+        watch.receive(worth, flags)
         if watch.worth is None:
             return
         self._early_end = EarlyEndWatch(self.vehicles)  # later in a curriculum it may pay
@@ -302,7 +303,8 @@ def _method(recipe: Recipe, *given: Any) -> Algorithm:
             method = recipe.algorithm.make("algorithm", RecipeError, recipe, *given)
         named_object.require(method, algorithm.METHODS, "algorithm", recipe.algorithm.name, RecipeError)
         return method  # type: ignore[no-any-return]
-    return METHODS[recipe.algorithm](recipe, *given)
+    own: Algorithm = METHODS[recipe.algorithm](recipe, *given)
+    return own
 
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -34,9 +34,10 @@ from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn import closed_loop_kernel, module_gradient
 from spike_ctrl.learn.algorithm_settings import TILE
 from spike_ctrl.learn.averaged_policy import AveragedNetwork
-from spike_ctrl.learn.closed_loop_kernel import Sight
+from spike_ctrl.learn.closed_loop_kernel import Sight, Tape
 from spike_ctrl.learn.moving_setpoints import Courses
 from spike_ctrl.learn.objective import Objective
+from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import Rows
 from spike_ctrl.learn.shadow_start import PLANT, SHADOW, after_shadow, held
 from spike_ctrl.learn.tile_network import NetworkArrays
@@ -84,13 +85,16 @@ class VehicleTile:
         return {name: getattr(self, name) for name in self.ARRAYS} | moving | memory
 
 
+Job = tuple[VehicleTile, np.ndarray, np.ndarray, Sight | None]  # noise of actions and observations, and how it is seen
+
+
 class ModelGradient:
     """Learns by flying a model of the airframe; the flight it receives only says where to start."""
 
     fuses = True  # a spiking network is flown by its own kernel
     beyond: Callable[[torch.Tensor], torch.Tensor] | None = None  # of `module_gradient.fly`
 
-    def __init__(self, recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator):
+    def __init__(self, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, actor: Any, generator: torch.Generator):
         s = recipe.model_gradient
         for name, unit in (("vehicles", TILE), ("pool", s.vehicles)):
             if getattr(s, name) % unit:
@@ -177,7 +181,7 @@ class ModelGradient:
             noise = s.noise * self.random.standard_normal((s.segment, 4, self.size), dtype=np.float32)
             unseen = self._sensor_noise()
             jobs.append((tile, noise, unseen, self._sight(tile, unseen)))
-        errors = self._fly_fused(jobs, objective, k) if self._fused else self._fly_module(*jobs[0], objective, k)
+        errors = self._fly_fused(jobs, objective, k) if self._fused else self._fly_module(jobs[0], objective, k)
         self.updates += 1
         norm = torch.nn.utils.clip_grad_norm_(self.actor.parameters(), s.gradient_clip).item()
         finite = math.isfinite(norm)
@@ -189,17 +193,19 @@ class ModelGradient:
         cost = float(errors @ np.array(weights)) / (s.segment * s.vehicles)
         return {"actor_loss": cost, "gradient_norm": norm, "skipped_updates": float(not finite)}
 
-    def _fly_fused(self, jobs: list[tuple], objective: Objective, k: float) -> np.ndarray:
+    def _fly_fused(self, jobs: list[Job], objective: Objective, k: float) -> np.ndarray:
         """Fly a segment with each tile, on threads of their own, and set the gradients; returns the summed errors."""
-        jobs = [(*job, tape, gradient) for job, tape, gradient in zip(jobs, self._tapes, self._gradients, strict=True)]
-        errors = sum(self._threads.map(lambda job: self._segment(*job, objective, np.float32(k)), jobs))
+        errors = sum(self._threads.map(
+            lambda job, tape, gradient: self._segment(job, tape, gradient, objective, np.float32(k)),
+            jobs, self._tapes, self._gradients,
+        ), np.zeros(5))  # fmt: skip
         for parameter, *parts in zip(self.actor.parameters(), *map(_flat, self._gradients), strict=True):
             torch.sum(torch.from_numpy(np.stack(parts)), 0, out=parameter.grad)
         return errors
 
-    def _fly_module(self, tile: VehicleTile, noise, unseen, sight, objective: Objective, k: float) -> np.ndarray:
+    def _fly_module(self, job: Job, objective: Objective, k: float) -> np.ndarray:
         """`_fly_fused` for a module that torch differentiates."""
-        steps = self.settings.segment
+        (tile, noise, unseen, sight), steps = job, self.settings.segment
         unseen[:, 12:15] -= tile.courses.velocity(steps, 1 / RATE_HZ, PREVIEW)
         delay = self._delay(tile)
         course = tile.courses.displacement(steps, 1 / RATE_HZ)
@@ -210,7 +216,7 @@ class ModelGradient:
             tile.memory, tile.buffer, self._motion, self._rest, tile.command, flight, objective, self.beyond,
         )  # fmt: skip
         self.optimiser.zero_grad(set_to_none=False)
-        flown.cost.backward()
+        torch.autograd.backward(flown.cost)
         if sight is not None:
             tile.seen[:] = sight.recent[-MAX_AGE:]
         tile.memory, tile.command[:] = flown.state, flown.command
@@ -222,10 +228,9 @@ class ModelGradient:
         """One step of the actor on the model."""
         return actors.step(self.actor, observation, state, k)
 
-    def _segment(
-        self, tile: VehicleTile, noise, unseen, sight, tape, gradient: NetworkArrays, objective: Objective, k
-    ) -> np.ndarray:
+    def _segment(self, job: Job, tape: Tape, gradient: NetworkArrays, objective: Objective, k: np.float32) -> np.ndarray:
         """Fly one segment with one tile and write the gradient of its cost; returns the summed errors."""
+        tile, noise, unseen, sight = job
         tape.begin(tile.membrane, tile.spike, tile.command)
         for array in _flat(gradient):
             array[:] = 0
@@ -246,7 +251,9 @@ class ModelGradient:
 
     def _delay(self, tile: VehicleTile) -> np.ndarray:
         """Control steps from a command to its effect (N,), whole ones and those of the dead time."""
-        return dynamics.read(tile.buffer, DELAY, self.size) + RATE_HZ * dynamics.read(tile.buffer, DEAD_TIME, self.size)
+        late, dead_time = (dynamics.read(tile.buffer, row, self.size) for row in (DELAY, DEAD_TIME))
+        delay: np.ndarray = late + RATE_HZ * dead_time
+        return delay
 
     def _sensor_noise(self) -> np.ndarray:
         shape = (self.settings.segment, OBSERVATION_SIZE, self.size)
@@ -270,7 +277,8 @@ class ModelGradient:
     def _ended(self, tile: VehicleTile) -> np.ndarray:
         position = dynamics.read(tile.buffer, slice(0, 3), self.size)
         inside = (np.abs(position) <= self.settings.box).all(1)  # a NaN is outside
-        return ~inside | (tile.flown >= self.settings.episode_segments)
+        ended: np.ndarray = ~inside | (tile.flown >= self.settings.episode_segments)
+        return ended
 
     def _restart(self, tile: VehicleTile, who: np.ndarray, index: int) -> None:
         """Start new episodes in some vehicles of a tile: plants of their own, states among those received."""
@@ -280,7 +288,7 @@ class ModelGradient:
             for n in np.flatnonzero(who):
                 vehicle = index * self.size + int(n)
                 drawn = airframe_sampler.draw_vehicle(ranges, self.airframe, self.seed, vehicle, int(numbers[n]))
-                airframe_sampler.put(tile.buffer, n, drawn, self.airframe)
+                airframe_sampler.put(tile.buffer, int(n), drawn, self.airframe)
         known = min(self.received, STARTS)
         state = dynamics.read(tile.buffer, STATE_ROWS, self.size)
         state[who] = self.starts[self.random.integers(0, known, int(who.sum()))]
@@ -329,7 +337,8 @@ class ModelGradient:
         reward = {"position": s.position * r.position} | {n: getattr(r, n) for n in ("velocity", "attitude", "action")}
         reward["upright"] = math.cos(s.lean_at)
         ours = {name: getattr(s, name) for name in Objective._fields if name not in reward}
-        return Objective(**{name: np.float32(value) for name, value in (reward | ours).items()})
+        weights: dict[str, Any] = {name: np.float32(value) for name, value in (reward | ours).items()}
+        return Objective(**weights)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         return {}
@@ -337,7 +346,7 @@ class ModelGradient:
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor_optimiser": self.optimiser}
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain values beside modules and optimisers from which `restore` goes on."""
         arrays = {"starts": self.starts}
         for index, tile in enumerate(self.tiles):
@@ -345,7 +354,7 @@ class ModelGradient:
         counters = {"received": self.received, "updates": self.updates}
         return arrays, counters | {"random": self.random.bit_generator.state}
 
-    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         mine, _ = self.state()
         for name, array in mine.items():
             dynamics.restore(array, arrays[name]) if name.endswith(".buffer") else np.copyto(array, arrays[name])
@@ -370,11 +379,12 @@ def cosine(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
-def _views(network: SpikingNetwork, view) -> NetworkArrays:
-    layers = network.layers
-    hidden = (tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta"))
-    hard = network.neuron.reset is Reset.HARD
-    return NetworkArrays(*hidden, view(network.output.weight), view(network.output.bias), hard)
+def _views(network: SpikingNetwork, view: Callable[[torch.Tensor], np.ndarray]) -> NetworkArrays:
+    layers, hard = network.layers, network.neuron.reset is Reset.HARD
+    weights, biases, betas, thetas = (
+        tuple(view(getattr(layer, name)) for layer in layers) for name in ("weight", "bias", "beta", "theta")
+    )
+    return NetworkArrays(weights, biases, betas, thetas, view(network.output.weight), view(network.output.bias), hard)
 
 
 def _flat(policy: NetworkArrays) -> list[np.ndarray]:

@@ -78,7 +78,9 @@ def fly(
             seen = _late(past[-MAX_AGE - 1 :], flight.sight.turn[t], flight.sight.age[t])
         if flight.volts is not None:
             middle, gain = flight.volts
-            seen = torch.cat([seen, (flown[:, -1:] - middle) * gain], 1)  # the battery's voltage is the last of a state
+            seen = torch.cat(
+                [seen, (flown[:, -1:] - float(middle)) * float(gain)], 1
+            )  # the battery's voltage is the last of a state
         action, state = step(seen + seen_noise[t], state)
         if action.shape != (batch, 4):
             raise ValueError(f"action: found shape {tuple(action.shape)}, wanted ({batch}, 4)")
@@ -88,8 +90,9 @@ def fly(
         total = total + cost
     if beyond is not None:
         total = total + beyond(seen).sum()
-    for t, newest in enumerate(past[MAX_AGE:]):
-        flight.sight.recent[MAX_AGE + t] = newest.detach().numpy().T
+    if flight.sight is not None:
+        for t, newest in enumerate(past[MAX_AGE:]):
+            flight.sight.recent[MAX_AGE + t] = newest.detach().numpy().T
     vehicles.put(flown)
     buffer[:] = vehicles.buffer
     last = np.stack([u.detach().numpy().T for u in commands[-MAX_DELAY:]])
@@ -139,7 +142,7 @@ class _Step(torch.autograd.Function):
         ctx.in_force, ctx.kept = vehicles.advance(in_force)
         dynamics.rows(buffer)[:, :3] -= course.reshape(3, -1, LANES).swapaxes(0, 1)
         ctx.after = vehicles.state()
-        cost = _judge(buffer, course, vehicles.motion.tick, *ctx.commands, rest, objective, sums)
+        cost = _judge(buffer, course, vehicles.motion.tick, ctx.commands[0], ctx.commands[1], rest, objective, sums)
         return ctx.after.clone(), vehicles.observation(), torch.tensor(cost, dtype=torch.float32)
 
     @staticmethod
@@ -152,8 +155,8 @@ class _Step(torch.autograd.Function):
         adjoint, judged = vehicles.adjoint(by_after), np.zeros(vehicles.buffer.size // ROWS * ADJOINT_ROWS, np.float32)
         vehicles.observe_back(by_seen, adjoint)
         _restrain(adjoint, ctx.objective)
-        by_u, by_before = (np.empty_like(u) for u in ctx.commands)
-        _judge_back(vehicles.buffer, ctx.course, tick, *ctx.commands, ctx.rest, ctx.objective, judged, by_u, by_before)
+        (u, before), (by_u, by_before) = ctx.commands, (np.empty_like(u) for u in ctx.commands)
+        _judge_back(vehicles.buffer, ctx.course, tick, u, before, ctx.rest, ctx.objective, judged, by_u, by_before)
         adjoint += by_cost.item() * judged
         by_in_force = vehicles.retreat(ctx.in_force, ctx.kept, adjoint)
         by_commands = by_cost * torch.from_numpy(by_u.T), by_cost * torch.from_numpy(by_before.T)

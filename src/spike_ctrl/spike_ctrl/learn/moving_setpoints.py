@@ -46,14 +46,17 @@ class Courses:
         """Velocity (steps, 3, N) at 0, dt, 2 dt ... seconds from now, each `ahead` seconds later."""
         speed, frequency, phase = self.swing
         times = self.time + ahead + dt * np.arange(steps, dtype=np.float32)[:, None, None]
-        return speed * np.cos(frequency * times + phase)
+        velocity: np.ndarray = speed * np.cos(frequency * times + phase)
+        return velocity
 
     def travelled(self, steps: int, dt: float, age: np.ndarray) -> np.ndarray:
         """How far (m) each has come (steps, 3, N) in the last age (steps, N) steps, at 0, dt, 2 dt ... seconds from now."""
         speed, frequency, phase = self.swing
         times = self.time + dt * np.arange(steps, dtype=np.float32)[:, None, None]
         then = np.maximum(times - dt * age[:, None], 0)  # before the flight it stood still
-        return speed / np.maximum(frequency, 1e-6) * (np.sin(frequency * times + phase) - np.sin(frequency * then + phase))
+        swung = np.sin(frequency * times + phase) - np.sin(frequency * then + phase)
+        travelled: np.ndarray = speed / np.maximum(frequency, 1e-6) * swung
+        return travelled
 
     def displacement(self, steps: int, dt: float) -> np.ndarray:
         """By how much (m) each moves in each of the next steps (steps, 3, N), exactly."""

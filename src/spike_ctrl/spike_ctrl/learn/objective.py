@@ -57,7 +57,8 @@ def _squared_errors(
     u = (command[0, b], command[1, b], command[2, b], command[3, b])
     o = observe_lane(buffer, lane)
     v = (o[12] - course[0, b] / tick, o[13] - course[1, b] / tick, o[14] - course[2, b] / tick)
-    return costs((*o[:12], *v, *o[15:]), u, rest)
+    found: Scalars = costs((*o[:12], *v, *o[15:]), u, rest)
+    return found
 
 
 @kernel(**BLOCKWISE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -11,10 +13,10 @@ from spike_ctrl.learn.averaged_policy import AveragedNetwork
 from spike_ctrl.learn.critics import AdvantageCritic, CriticInputs, TwinCritic
 from spike_ctrl.learn.recipe import Recipe
 from spike_ctrl.learn.replay_buffer import HISTORY, QUADROTOR, Rows, SequenceBuffer, Sequences, Widths
-from spike_ctrl.learn.td3bc import TD3BC
+from spike_ctrl.learn.td3bc import TD3BC, Critic
 from spike_ctrl.sim.floored_reward import FlooredReward
 
-CRITICS = {"twin": TwinCritic, "advantage": AdvantageCritic}
+CRITICS: dict[str, type[Critic]] = {"twin": TwinCritic, "advantage": AdvantageCritic}
 
 
 class OffPolicy:
@@ -125,11 +127,11 @@ class OffPolicy:
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor_optimiser": self.algorithm.actor_optimiser, "critic_optimiser": self.algorithm.critic_optimiser}
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain values beside modules and optimisers from which `restore` goes on."""
         return self.buffer.arrays(), {"count": self.buffer.count, "sampler": self.sampler.bit_generator.state}
 
-    def restore(self, arrays: dict[str, np.ndarray], info: dict) -> None:
+    def restore(self, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> None:
         self.buffer.restore(arrays, info["count"])
         self.sampler.bit_generator.state = info["sampler"]
 

@@ -100,7 +100,7 @@ class _Step(nn.Module):
 
 
 class _Called(nn.Module):
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: Any):
         super().__init__()
         self.module = module
 
@@ -108,7 +108,7 @@ class _Called(nn.Module):
         return self.module.step(observation, state)
 
 
-def _initial_state(module: nn.Module) -> Any:
+def _initial_state(module: Any) -> Any:
     """Of one vehicle, once it is known that every vehicle has the same."""
     one, many = module.initial_state(1), module.initial_state(7)
     for part, parts in zip(leaves(one), leaves(many), strict=True):
@@ -144,14 +144,14 @@ def _export(module: nn.Module, first: Any, inputs: int) -> bytes:
     given = (torch.zeros(3, inputs), *(part.expand(3, *part.shape[1:]).clone() for part in parts), *weights.values())
     free = ({0: batch}, tuple({0: batch} if index < len(parts) else {} for index in range(len(given) - 1)))
     states = [f"{STATE}{index}" for index in range(len(parts))]
-    names = {
-        "input_names": [OBSERVATION, *states, *weights],
-        "output_names": [ACTION, *(f"{NEXT_STATE}{index}" for index in range(len(parts)))],
-    }
+    names = [OBSERVATION, *states, *weights], [ACTION, *(f"{NEXT_STATE}{index}" for index in range(len(parts)))]
+    program: Any
     try:
         with torch.no_grad(), _silence():
             traced = torch.export.export(_Step(module, first), given, dynamic_shapes=free, strict=False)
-            program = torch.onnx.export(traced, dynamo=True, opset_version=OPSET, verbose=False, **names)
+            program = torch.onnx.export(
+                traced, dynamo=True, opset_version=OPSET, verbose=False, input_names=names[0], output_names=names[1]
+            )
     except Exception as error:  # the exporter raises what it finds, from many packages
         raise OnnxGraphError(module, f"step cannot be written as ONNX: {_reason(error)}") from error
     model = program.model_proto
@@ -196,7 +196,7 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
 
 
-def _compare(module: nn.Module, policy: OnnxPolicy) -> None:
+def _compare(module: Any, policy: OnnxPolicy) -> None:
     """Fly module and graph side by side from the module's states; raises OnnxGraphError where they differ."""
     dice, rows, apart, worst = np.random.default_rng(SEED), 0, 0, 0.0
     for batch in BATCHES:

@@ -53,7 +53,8 @@ class PPO:
         with torch.no_grad():
             sample = mean + self.noise[0].exp() * torch.randn(mean.shape, generator=self.generator)
             self.samples.append((sample, self._log_probability(mean, sample)))
-        return sample.numpy()
+        noisy: np.ndarray = sample.numpy()
+        return noisy
 
     def receive(self, rows: Rows) -> None:
         """Keep the tick; the action that belongs to it was explored before."""
@@ -83,7 +84,7 @@ class PPO:
             mean, spread = advantage[flown > 0].mean(), advantage[flown > 0].std() + 1e-6
         found: list[tuple[float, ...]] = []
         for _ in range(self.settings.epochs):
-            for rows in torch.randperm(self.vehicles, generator=self.generator).split(self.settings.sequences):
+            for rows in torch.split(torch.randperm(self.vehicles, generator=self.generator), self.settings.sequences):
                 state = each(lambda part, rows=rows: part[rows], self.hidden)
                 action, _ = self._unroll(seen[:-1, rows], first[:-1, rows], state, slope)
                 ratio = (self._log_probability(action, sample[:-1, rows]) - before[:-1, rows]).exp()
@@ -108,7 +109,8 @@ class PPO:
 
     def _log_probability(self, mean: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """Of samples [..., 4] under a Gaussian around the mean, but for a constant."""
-        return -(0.5 * ((sample - mean) / self.noise[0].exp()).square() + self.noise[0]).sum(-1)
+        found: torch.Tensor = -(0.5 * ((sample - mean) / self.noise[0].exp()).square() + self.noise[0]).sum(-1)
+        return found
 
     # --- resuming ---
 

@@ -190,7 +190,7 @@ class SequenceBuffer:
             age=age,
         )
 
-    def _histories(self, tick, vehicle, age, length) -> np.ndarray:
+    def _histories(self, tick: np.ndarray, vehicle: np.ndarray, age: np.ndarray, length: int) -> np.ndarray:
         """The last actions before each state, zero before the episode: (length + 1, B, actions times history)."""
         if not self.history:
             return np.empty((length + 1, len(tick), 0), np.float32)

@@ -70,7 +70,7 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
     Values may be text, as on a command line. None, "" and steps of 0 stand for those of the run.
     """
 
-    def refuse(name: str, wanted: object):
+    def refuse(name: str, wanted: object) -> None:
         raise EarlierError(
             f"run {folder}: {name}: found {given[name]}, wanted {wanted} as when it was started; leave it out to resume"
         )
@@ -84,8 +84,8 @@ def check(folder: Path, earlier: Earlier, given: Mapping[str, object]) -> None:
     for name in ("vehicles", "seed"):
         if named(name) not in ("", str(getattr(earlier, name))):
             refuse(name, getattr(earlier, name))
-    if named("airframe") and (found := airframes.load(named("airframe"))).hash != earlier.airframe.hash:
-        refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {found.hash})")
+    if named("airframe") and (craft := airframes.load(named("airframe"))).hash != earlier.airframe.hash:
+        refuse("airframe", f"{earlier.airframe.name} ({earlier.airframe.hash}, not {craft.hash})")
     if named("recipe"):
         found = dataclasses.replace(recipes.find(named("recipe")), layout=earlier.recipe.layout)  # older runs name none
         if found.with_steps(steps) != earlier.recipe:

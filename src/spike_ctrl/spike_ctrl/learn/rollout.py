@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Rollout:
         return rows, _episodes(info, terminated)
 
 
-def _episodes(info: dict, terminated: np.ndarray) -> EndedEpisodes:
+def _episodes(info: dict[str, Any], terminated: np.ndarray) -> EndedEpisodes:
     if not info:
         return EndedEpisodes(np.empty(0), np.empty(0), np.empty(0, bool))
     ended = info["_flight"]

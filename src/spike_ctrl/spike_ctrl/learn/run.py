@@ -17,7 +17,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import yaml
 
 from spike_ctrl import airframe as airframes
@@ -61,14 +63,16 @@ class Run:
         self._highest = -math.inf
         self._started, self._earlier = clock(), 0.0
         self.begin()
-        about = {"airframe": learner.airframe.name, "vehicles": learner.vehicles, "seed": learner.seed}
-        self._events = EventLog(folder, recipes.to_dict(learner.recipe), **about)
+        plan, craft = recipes.to_dict(learner.recipe), learner.airframe.name
+        self._events = EventLog(folder, plan, airframe=craft, vehicles=learner.vehicles, seed=learner.seed)
 
     @classmethod
     def start(
-        cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, bags: Sequence[Path] = (), **kwargs
-    ) -> Run:
-        """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed.
+        cls, folder: Path, recipe: Recipe, airframe: Airframe, vehicles: int, seed: int, bags: Sequence[Path] = (),
+        **about: Any,
+    ) -> Run:  # fmt: skip
+        """A new run in a new folder. bags: what it learns from beside its own flight; such a run cannot be resumed. about:
+        clock, command and commit, see `Run`.
 
         Raises EarlierError where it exists already, RunError, RecipeError.
         """
@@ -80,7 +84,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipes.to_dict(recipe), sort_keys=False))
             (folder / "airframe.yaml").write_text(yaml.safe_dump(airframes.to_dict(airframe), sort_keys=False))
-            run = cls(folder, learner, **kwargs)
+            run = cls(folder, learner, **about)
             run.bags = tuple(bags)
             _write_about(run)
         except OSError as error:
@@ -88,7 +92,7 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, folder: Path, given: Mapping[str, object] | None = None, **kwargs) -> Run:
+    def resume(cls, folder: Path, given: Mapping[str, object] | None = None, **about: Any) -> Run:
         """The run in a folder, with counters, buffer, optimisers and random state as they were saved.
 
         given: what the user named of recipe, airframe, vehicles, seed, steps and run. Raises EarlierError where one of
@@ -104,7 +108,7 @@ class Run:
             raise RunError(f"run {folder}: state.safetensors: {error}; wanted the state of this recipe") from None
         if learner.finished:
             raise RunError(f"run {folder}: is finished; its policy is {folder / 'policy.safetensors'}")
-        run = cls(folder, learner, **kwargs)
+        run = cls(folder, learner, **about)
         run.best, run._earlier = _kept(run.policy_path), info["seconds"]
         run._highest = run.best.score if run.best else -math.inf
         return run
@@ -169,7 +173,9 @@ class Run:
             raise RunError(f"{path.parent}: cannot be written ({error.strerror}); what was saved can be resumed") from None
         self.save_policy({"stage": {"steps": steps, "share": share}}, path=path)
 
-    def save_policy(self, evaluation: dict, weights=None, path: Path | None = None) -> None:
+    def save_policy(
+        self, evaluation: dict[str, Any], weights: Mapping[str, np.ndarray] | None = None, path: Path | None = None
+    ) -> None:
         learner = self.learner
         checkpoint.save(
             path or self.policy_path,
@@ -278,7 +284,7 @@ def _write_about(run: Run) -> None:
     _write_json(run.folder / "run.json", about | ({"bags": [str(bag) for bag in run.bags]} if run.bags else {}))
 
 
-def _write_json(path: Path, data: dict) -> None:
+def _write_json(path: Path, data: Mapping[str, object]) -> None:
     temporary = path.with_suffix(".json.tmp")
     try:
         temporary.write_text(json.dumps(data, indent=2) + "\n")

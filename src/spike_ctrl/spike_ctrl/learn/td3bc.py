@@ -14,11 +14,10 @@ and carry no loss, unless the window begins with the episode, where the zero sta
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from spike_ctrl.learn import actor as actors
 from spike_ctrl.learn.actor import average_
@@ -52,7 +51,7 @@ class TD3BC:
 
     def __init__(
         self,
-        actor: nn.Module,
+        actor: Any,
         critic: Critic,
         settings: TD3BCSettings,
         learning_rate: float,
@@ -191,10 +190,15 @@ def in_deviations(error: torch.Tensor, label: torch.Tensor, weight: torch.Tensor
     centred = label - (weight[..., None] * label).sum((0, 1)) / total
     covariance = torch.einsum("lb,lbi,lbj->ij", weight, centred, centred) / total
     floor = (1e-6 * covariance.trace() + 1e-12) * torch.eye(label.shape[-1], dtype=label.dtype)  # labels that never change
-    return torch.linalg.solve_triangular(torch.linalg.cholesky(covariance + floor), error[..., None], upper=False)[..., 0]
+    root = torch.linalg.cholesky(covariance + floor)
+    found: torch.Tensor = torch.linalg.solve_triangular(root, error[..., None], upper=False)[..., 0]
+    return found
 
 
-def lambda_returns(reward, terminated, next_value, following, gamma: float, td_lambda: float) -> torch.Tensor:
+def lambda_returns(
+    reward: torch.Tensor, terminated: torch.Tensor, next_value: torch.Tensor, following: torch.Tensor, gamma: float,
+    td_lambda: float,
+) -> torch.Tensor:  # fmt: skip
     """Returns [L, B] mixed from bootstrapped values: lambda 0 is the one-step target.
 
     `following` [L, B] is 1 where the return of the next step may be used; elsewhere the value alone bootstraps.

@@ -11,8 +11,8 @@ from spike_ctrl.airframe import Airframe
 from spike_ctrl.control import guide_protocol
 from spike_ctrl.control.geometric_guide import Gains, GeometricGuide
 from spike_ctrl.control.guide_protocol import Guide
-from spike_ctrl.learn.recipe import Recipe, RecipeError
-from spike_ctrl.learn.recipe_blocks import LearnedGuide
+from spike_ctrl.learn.recipe import Recipe
+from spike_ctrl.learn.recipe_blocks import LearnedGuide, RecipeError
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.sim.observation import LAYOUT

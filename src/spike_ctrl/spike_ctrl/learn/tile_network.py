@@ -7,10 +7,12 @@ where the factors are numbers; where they are spikes, a sum of the rows of those
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from spike_ctrl._files.arrays import Floats, Number
 from spike_ctrl._files.kernel import FASTMATH, inlined, kernel
 from spike_ctrl.snn.membrane import adjoint, fires, remainder, subtracted
 from spike_ctrl.snn.row_products import LANES, PANEL, WORD, add_marked, combine, marks
@@ -21,6 +23,7 @@ _adjoint, _derivative = inlined(adjoint), inlined(derivative)
 _ZERO, _ONE, _NEVER = np.float32(0), np.float32(1), np.float32(1e30)
 OUTPUTS = LANES  # numbers in a row of the network's outputs, of which 4 count
 OPTIONS = {"cache": True, "fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
+Words: TypeAlias = npt.NDArray[np.uint64]
 
 
 class NetworkArrays(NamedTuple):
@@ -56,12 +59,12 @@ def columns(sizes: tuple[int, ...]) -> np.ndarray:
 
 
 @inlined
-def _filled(size, unit):
+def _filled(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
 @kernel(**OPTIONS)
-def tables(policy, inputs):
+def tables(policy: NetworkArrays, inputs: int) -> NetworkRows:
     """The parameters as tables, for observations of so many numbers."""
     layers = len(policy.bias)
     start = np.zeros(layers + 1, np.int64)
@@ -87,7 +90,7 @@ def tables(policy, inputs):
 
 
 @kernel(**OPTIONS)
-def no_gradient(network):
+def no_gradient(network: NetworkRows) -> NetworkRows:
     """Zeros of the shapes of `network`, but for its readout's, which is kept by outputs: [4, P]."""
     weights = [np.zeros_like(table) for table in network.weights]
     size = len(network.bias)
@@ -96,7 +99,7 @@ def no_gradient(network):
 
 
 @kernel(**OPTIONS)
-def backward_tables(policy, inputs):
+def backward_tables(policy: NetworkArrays, inputs: int) -> list[Floats]:
     """For each layer its weights by what it hears, [columns / PANEL, P, PANEL]; last those of the readout, [1, 4, P]."""
     found, heard, first = [], inputs, _filled(inputs, PANEL)
     for layer in range(len(policy.bias)):
@@ -117,7 +120,7 @@ def backward_tables(policy, inputs):
 
 
 @kernel(**OPTIONS)
-def add_gradient(found, gradient, inputs):
+def add_gradient(found: NetworkRows, gradient: NetworkArrays, inputs: int) -> None:
     """Add the gradients in tables, as `no_gradient` makes them, to those of a network."""
     heard, rows = inputs, inputs
     for layer in range(len(gradient.bias)):
@@ -134,7 +137,10 @@ def add_gradient(found, gradient, inputs):
 
 
 @kernel(**OPTIONS)
-def step(network, hard, observation, before, spike, after, current, output):
+def step(
+    network: NetworkRows, hard: bool, observation: Floats, before: Floats, spike: Floats, after: Floats, current: Floats,
+    output: Floats,
+) -> None:  # fmt: skip
     """A step of all layers and of the readout, without its bias.
 
     observation [in, B]. before, after [B, P]: the membranes. spike [B, P]: those of the step before, replaced by this one's.
@@ -168,7 +174,10 @@ def step(network, hard, observation, before, spike, after, current, output):
 
 
 @kernel(**OPTIONS)
-def _fire(current, before, spike, after, bias, beta, theta, hard, first, width):
+def _fire(
+    current: Floats, before: Floats, spike: Floats, after: Floats, bias: Floats, beta: Floats, theta: Floats, hard: bool,
+    first: int, width: int,
+) -> None:  # fmt: skip
     """A step of the layer of `width` neurons that begins at `first`, with the arithmetic of `snn.membrane`."""
     here, offset = slice(first, first + width), np.uint64(first)
     bias, beta, theta = bias[here].copy(), beta[here].copy(), theta[here].copy()
@@ -182,7 +191,7 @@ def _fire(current, before, spike, after, bias, beta, theta, hard, first, width):
 
 
 @kernel(**OPTIONS)
-def spikes(membrane, theta, spike, by_neuron):
+def spikes(membrane: Floats, theta: Floats, spike: Floats, by_neuron: Words) -> None:
     """Set spike [B, P] from the membranes [B, P], and bit b of by_neuron [P] where the neuron spikes in vehicle b."""
     by_neuron[:] = np.uint64(0)
     for b in range(len(membrane)):
@@ -194,7 +203,7 @@ def spikes(membrane, theta, spike, by_neuron):
 
 
 @kernel(**OPTIONS)
-def mark(spike, by_neuron):
+def mark(spike: Floats, by_neuron: Words) -> None:
     """Set bit b of by_neuron [P] where the neuron's spike [B, P] in vehicle b is 1."""
     by_neuron[:] = np.uint64(0)
     for b in range(len(spike)):
@@ -205,9 +214,10 @@ def mark(spike, by_neuron):
 
 @kernel(**OPTIONS)
 def step_back(
-    network, backward, hard, slope, observation, before, spiked, marked_before, after, spike, marked, by_output, incoming,
-    later, found, by_observation,
-):  # fmt: skip
+    network: NetworkRows, backward: list[Floats], hard: bool, slope: Number, observation: Floats, before: Floats,
+    spiked: Floats, marked_before: Words, after: Floats, spike: Floats, marked: Words, by_output: Floats, incoming: Floats,
+    later: Floats, found: NetworkRows, by_observation: Floats,
+) -> None:  # fmt: skip
     """A step backwards, from the gradient by_output [4, B] to by_observation [B, in, filled up to PANEL].
 
     spiked, spike [B, P], and by neuron marked_before, marked [P]: the spikes before and after the step. later [B, P]: the
@@ -222,7 +232,7 @@ def step_back(
     table = (backward[layers], 0, end - last, PANEL)
     combine((incoming, last, length), (by_output, 0, 1, vehicles), 4, table, vehicles, end - last, True)
     for layer in range(layers - 1, -1, -1):
-        first, weights, table = start[layer], found.weights[layer], backward[layer]
+        first, weights, panels = start[layer], found.weights[layer], backward[layer]
         width = start[layer + 1] - first
         panel, lower = width * PANEL, start[layer - 1] if layer > 0 else 0
         rows = first - lower if layer > 0 else len(observation)
@@ -230,15 +240,15 @@ def step_back(
         _unfire(network, hard, slope, before, spiked, after, spike, incoming, later, found, first, width)
         factors = (later, first, length, 1)
         if layer > 0:
-            combine((incoming, lower, length), factors, width, (table, 0, PANEL, panel), vehicles, heard, False)
+            combine((incoming, lower, length), factors, width, (panels, 0, PANEL, panel), vehicles, heard, False)
             for i in range(rows):
                 add_marked(weights, i * width, marked[lower + i], (later, first, length), width)
         else:
-            combine((by_observation, 0, heard), factors, width, (table, 0, PANEL, panel), vehicles, heard, False)
+            combine((by_observation, 0, heard), factors, width, (panels, 0, PANEL, panel), vehicles, heard, False)
             seen = (observation, 0, vehicles, 1)
             combine((weights, 0, width), seen, vehicles, (later, first, length, PANEL), rows, width, True)
         if len(weights) > rows:
-            own = (table, heard // PANEL * panel, PANEL, panel)
+            own = (panels, heard // PANEL * panel, PANEL, panel)
             combine((incoming, first, length), factors, width, own, vehicles, width, False)
             for i in range(width):
                 add_marked(weights, (rows + i) * width, marked_before[first + i], (later, first, length), width)
@@ -247,7 +257,10 @@ def step_back(
 
 
 @kernel(**OPTIONS)
-def _unfire(network, hard, slope, before, spiked, after, spike, incoming, later, found, first, width):
+def _unfire(
+    network: NetworkRows, hard: bool, slope: Number, before: Floats, spiked: Floats, after: Floats, spike: Floats,
+    incoming: Floats, later: Floats, found: NetworkRows, first: int, width: int,
+) -> None:  # fmt: skip
     """A layer's step backwards: with G_t = `incoming` the gradient of s_t, `later` goes from dU_{t+1} to dU_t,
 
     with ds_t = G_t + (ds_t of the next step's reset):  dU_t = surrogate'(U_t - theta) ds_t + (dU_t of the next step's leak)

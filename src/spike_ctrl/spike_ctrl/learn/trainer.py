@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from spike_ctrl.control.guide_protocol import Guide
 from spike_ctrl.learn import recipe as recipes
@@ -86,7 +87,8 @@ def _guide(run: Run, show: Callable[[str], None], stopped: Callable[[], bool]) -
 
 def _teacher_run(run: Run, guide: LearnedGuide, folder: Path) -> Run:
     """The run that trains the teacher of a run, at its beginning or where it was left."""
-    learner, about = run.learner, {"clock": run.clock, "command": run.command, "commit": run.commit}
+    learner = run.learner
+    about: dict[str, Any] = {"clock": run.clock, "command": run.command, "commit": run.commit}
     if (folder / "state.safetensors").exists():
         return Run.resume(folder, **about)
     plan = recipes.find(guide.recipe).with_steps(guide.steps)

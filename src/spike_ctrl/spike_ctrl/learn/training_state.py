@@ -15,7 +15,7 @@ import safetensors.numpy
 from spike_ctrl.policy.checkpoint import CheckpointError, replace, sum_of
 
 
-def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
+def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
     """Write a resumable training state, atomically: named arrays of any size, and info as JSON."""
     path = Path(path)
     try:
@@ -27,7 +27,7 @@ def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], info: Mappin
     replace(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary, metadata=about))
 
 
-def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and info that `save` wrote. Raises CheckpointError if the file is damaged or something else."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

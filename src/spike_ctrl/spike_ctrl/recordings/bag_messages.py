@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mcap.records import Schema
 from rosbags.highlevel import AnyReader
@@ -13,9 +14,10 @@ from spike_ctrl.recordings import BagError, segment
 from spike_ctrl.recordings.repair import is_mcap, whole_records
 
 TYPES = "spike_ctrl_msgs/msg/"
+Timed = list[tuple[int, Any]]  # messages with the time of their receipt, ns
 
 
-def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
+def messages(path: Path, notes: list[str]) -> Iterator[tuple[str, str, int, Callable[[], Any]]]:
     """Iterate over the messages of a bag: (topic, type, received, decode), in order of receipt within each file.
 
     received: when the recorder received the message, ns since 1970. decode: a function that gives the decoded message.
@@ -41,7 +43,8 @@ def messages(path: Path, notes: list[str]) -> Iterator[tuple]:
             raise BagError(f"{path}: not a bag that can be read: {error}") from None
         if not any(map(is_mcap, files)):
             raise BagError(f"{path}: found no MCAP file, wanted one or a bag's folder") from None
-    stores, count, lost = {}, 0, 0
+    stores: dict[str, Callable[[bytes], object]] = {}
+    count = lost = 0
     for file in files:
         used = 0
         for records, end in whole_records(file):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,16 +14,16 @@ from spike_ctrl.recordings.bag_messages import messages
 TOPIC, KIND = "origin", "std_msgs/msg/String"
 
 
-def parse(text: str, path: Path) -> dict:
+def parse(text: str, path: Path) -> dict[str, Any]:
     """The origin from the text of its message. Raises BagError."""
     try:
-        found = yaml.safe_load(text)
+        found: dict[str, Any] = yaml.safe_load(text)
         return found | {"source": str(found["source"]), "sha256": str(found["sha256"])}
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise BagError(f"{path}: {TOPIC}: found {error}, wanted what `spike-ctrl import` writes") from None
 
 
-def read_origin(path: Path) -> dict | None:
+def read_origin(path: Path) -> dict[str, Any] | None:
     """The origin of the flight in a bag; None if it was not imported. Raises BagError."""
     for topic, kind, _, message in messages(path, []):  # an import writes its origin first
         return parse(message().data, path) if topic.rpartition("/")[2] == TOPIC and kind == KIND else None
@@ -42,6 +43,6 @@ def require_separate(flights: Sequence[tuple[str, str]]) -> None:
         seen[sha256] = name
 
 
-def require_separate_origins(origins: Sequence[tuple[Path, dict | None]]) -> None:
+def require_separate_origins(origins: Sequence[tuple[Path, dict[str, Any] | None]]) -> None:
     """Raises BagError where two bags, by path and origin, were imported from the same bytes."""
     require_separate([(str(path), origin["sha256"]) for path, origin in origins if origin is not None])

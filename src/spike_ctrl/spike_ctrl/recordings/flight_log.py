@@ -19,7 +19,7 @@ import numpy as np
 from spike_ctrl._files.printable import printable
 from spike_ctrl.flight import settings_table
 from spike_ctrl.flight.faults import Rung
-from spike_ctrl.recordings.bag_messages import TYPES, messages
+from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
 
 TOPICS = {
     "flight_state": f"{TYPES}FlightState",
@@ -101,9 +101,9 @@ class FlightLog:
         return np.array([(received - sent[tick]) * 1e-9 for tick, received in pairs if tick in sent])
 
 
-def read_log(path: str | os.PathLike) -> FlightLog | None:
+def read_log(path: str | os.PathLike[str]) -> FlightLog | None:
     """Read the log of the flight in a bag. None if the bag holds no states or no reports. Raises BagError."""
-    found: dict[str, list] = {name: [] for name in TOPICS}
+    found: dict[str, Timed] = {name: [] for name in TOPICS}
     for topic, kind, received, message in messages(Path(path), []):
         name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
         if name is not None and kind == TOPICS[name]:
@@ -111,13 +111,13 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
     states, status = found["flight_state"], found["supervisor/status"]
     if not states or not status:
         return None
-    received = np.array([when for when, _ in states], np.int64)
+    times = np.array([when for when, _ in states], np.int64)
     return FlightLog(
         tick=np.array([message.tick for _, message in states], np.int64),
-        received=received,
+        received=times,
         stamp=np.array([m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for _, m in states]),
         position=np.array([message.position for _, message in states]),
-        set_point=_in_force(found["set_point"], received),
+        set_point=_in_force(found["set_point"], times),
         rung=np.array([message.rung for _, message in status], np.int64),
         rung_received=np.array([when for when, _ in status], np.int64),
         events=tuple(FlightEvent(when, *_event(text)) for when, message in status for text in message.events),
@@ -130,7 +130,7 @@ def read_log(path: str | os.PathLike) -> FlightLog | None:
     )
 
 
-def _estimates(diagnostics: list) -> ToldEstimates:
+def _estimates(diagnostics: Timed) -> ToldEstimates:
     told = [
         (when, {pair.key: pair.value for pair in status.values})
         for when, message in diagnostics
@@ -142,7 +142,7 @@ def _estimates(diagnostics: list) -> ToldEstimates:
     return ToldEstimates(np.array([when for when, _ in told], np.int64), columns)
 
 
-def _settings(found: list) -> dict[str, Any]:
+def _settings(found: list[tuple[int, Any]]) -> dict[str, Any]:
     """The settings of a flight, of its first supervisor. What is no JSON of ours says nothing."""
     try:
         settings = json.loads(found[0][1].data)
@@ -158,7 +158,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _commanding(commands: list) -> tuple[NamedAt, ...]:
+def _commanding(commands: Timed) -> tuple[NamedAt, ...]:
     """The changes of who commands."""
     found: list[NamedAt] = []
     for when, message in commands:
@@ -168,7 +168,7 @@ def _commanding(commands: list) -> tuple[NamedAt, ...]:
     return tuple(found)
 
 
-def _in_force(set_points: list, received: np.ndarray) -> np.ndarray:
+def _in_force(set_points: Timed, received: np.ndarray) -> np.ndarray:
     """Position (T, 3) of the newest set-point at each time in `received`; NaN before the first one."""
     times = np.array([when for when, _ in set_points], np.int64)
     positions = np.array([[np.nan] * 3, *(message.position for _, message in set_points)])

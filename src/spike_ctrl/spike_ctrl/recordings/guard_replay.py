@@ -78,10 +78,8 @@ def judge(
             source = record_answer(source, answer, answer_limits)
             monitor, behaviour = observe_answer(monitor, answer, accepted or sample, answer_limits)
             findings += behaviour
-            if by_guide[row] is not None:
-                monitor = guide_disagreement.compare_with_guide(
-                    monitor, answer, by_guide[row], sample, ORIGIN, answer_limits
-                )
+            if (by_its_side := by_guide[row]) is not None:
+                monitor = guide_disagreement.compare_with_guide(monitor, answer, by_its_side, sample, ORIGIN, answer_limits)
                 findings += guide_disagreement.check_disagreement(monitor, answer_limits)
         found.append(GuardVerdict(int(states.tick[row]), findings, _rung(findings)))
     return found
@@ -90,16 +88,17 @@ def judge(
 def in_real_time(recording: Recording, rate_hz: float) -> bool:
     """Whether the median time between two states is the control period, within a factor of 2."""
     steps = np.diff(recording.states.received) * 1e-9 * rate_hz
-    return len(steps) > 0 and 0.5 < np.median(steps) < 2.0
+    return len(steps) > 0 and 0.5 < float(np.median(steps)) < 2.0
 
 
-def table(verdicts: Sequence[GuardVerdict]) -> list[tuple[Fault, int, int, str]]:
+def fault_rows(verdicts: Sequence[GuardVerdict]) -> list[tuple[Fault, int, int, str]]:
     """One row per fault: the fault, the number of ticks that have it, the first of them, and the detail given there."""
-    rows: dict[Fault, list] = {}
+    rows: dict[Fault, tuple[int, int, str]] = {}
     for verdict in verdicts:
         for fault in {finding.fault for finding in verdict.findings}:
             detail = next(f.detail for f in verdict.findings if f.fault is fault)
-            rows.setdefault(fault, [0, verdict.tick, detail])[0] += 1
+            count, first, detail = rows.get(fault, (0, verdict.tick, detail))
+            rows[fault] = count + 1, first, detail
     return [(fault, *row) for fault, row in sorted(rows.items(), key=lambda item: item[0].number)]
 
 
@@ -131,7 +130,8 @@ def quaternions(rotation: np.ndarray) -> np.ndarray:
         np.copysign(z, r[:, 1, 0] - r[:, 0, 1]),
     )
     determinant = np.einsum("ti,ti->t", r[:, 0], np.cross(r[:, 1], r[:, 2]))
-    return np.stack([*signed, w], axis=1) * determinant[:, None]
+    turned: np.ndarray = np.stack([*signed, w], axis=1) * determinant[:, None]
+    return turned
 
 
 def _answers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
@@ -40,7 +41,7 @@ def add(store: Typestore, kind: str, prefixes: Iterable[str | Path]) -> None:
     store.register(found)
 
 
-def _parts(field) -> Iterator[str]:
+def _parts(field: Any) -> Iterator[str]:
     """The message types that the description of a field refers to."""
     kind, about = field
     if kind is Nodetype.NAME:

@@ -15,7 +15,7 @@ import numpy as np
 from spike_ctrl._files.printable import printable
 from spike_ctrl.flight.measured_voltage import MeasuredVoltages
 from spike_ctrl.recordings import BagError, bag_origin
-from spike_ctrl.recordings.bag_messages import TYPES, messages
+from spike_ctrl.recordings.bag_messages import TYPES, Timed, messages
 from spike_ctrl.recordings.recording import (
     Actions,
     Applied,
@@ -47,7 +47,7 @@ TOPICS = {  # name, relative to the namespace of the states: type
 }
 
 
-def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Recording:
+def read(path: str | os.PathLike[str], topics: Collection[str] = tuple(TOPICS)) -> Recording:
     """Read the flight in a bag.
 
     path: the bag's folder, or one of its files. topics: the ones among TOPICS to read. Raises BagError if the bag cannot be
@@ -55,12 +55,13 @@ def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Re
     """
     path = Path(path)
     notes: list[str] = []
-    found: dict[str, list] = {name: [] for name in TOPICS}
-    namespace, others = None, {}
+    found: dict[str, Timed] = {name: [] for name in TOPICS}
+    namespace: str | None = None
+    others: dict[str, str] = {}
     for topic, kind, received, message in messages(path, notes):
         others[topic] = kind
         name = next((n for n in TOPICS if topic.endswith(f"/{n}") or topic == n), None)
-        if name not in topics or kind != TOPICS[name]:
+        if name is None or name not in topics or kind != TOPICS[name]:
             continue
         space = topic[: -len(name)]
         namespace = space if namespace is None else namespace
@@ -69,15 +70,15 @@ def read(path: str | os.PathLike, topics: Collection[str] = tuple(TOPICS)) -> Re
             continue
         found[name].append((received, message()))
     if not found["state"]:
-        topics = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(others.items())) or "no message"
-        raise BagError(f"{path}: found {topics}; wanted a topic state ({TYPES}VehicleState)")
+        there = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(others.items())) or "no message"
+        raise BagError(f"{path}: found {there}; wanted a topic state ({TYPES}VehicleState)")
     try:
         return _recording(path, {name: found[name] for name in topics}, list(dict.fromkeys(notes)))
     except AttributeError as error:
         raise BagError(f"{path}: the bag's message types are of another version: {error}") from None
 
 
-def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recording:
+def _recording(path: Path, found: dict[str, Timed], notes: list[str]) -> Recording:
     states = _states(path, found["state"], notes)
     if found.get("battery") and states.flags.shape[1] == 1:
         states = states._replace(voltage=_told_voltages(found["battery"], found["state"], states))
@@ -105,7 +106,7 @@ def _recording(path: Path, found: dict[str, list], notes: list[str]) -> Recordin
     )
 
 
-def _states(path: Path, found: list, notes: list[str]) -> States:
+def _states(path: Path, found: Timed, notes: list[str]) -> States:
     """The states of the first flight. A repeated state counts once. A tick that goes back begins another flight."""
     kept, last = [], -1
     vehicles = found[0][1].vehicles
@@ -132,7 +133,7 @@ def _states(path: Path, found: list, notes: list[str]) -> States:
     )
 
 
-def _told_voltages(batteries: list, found: list, states: States) -> np.ndarray:
+def _told_voltages(batteries: Timed, found: Timed, states: States) -> np.ndarray:
     """The voltage (T,) that a policy is told at each state, NaN where there is none."""
     stamps = {message.tick: _nanoseconds(message) for _, message in reversed(found)}
     waiting = sorted((_nanoseconds(message), float(message.voltage)) for _, message in batteries)
@@ -150,7 +151,7 @@ def _nanoseconds(message: Any) -> int:
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
-def _actions(found: list | None, states: States, topic: str, notes: list[str]) -> Actions | None:
+def _actions(found: Timed | None, states: States, topic: str, notes: list[str]) -> Actions | None:
     if not found:
         return None
     ticks, vehicles = len(states.tick), states.flags.shape[1]
@@ -169,33 +170,34 @@ def _actions(found: list | None, states: States, topic: str, notes: list[str]) -
     return Actions(tick, epoch, received, name, action, layout)
 
 
-def _layout(found: list, topic: str, notes: list[str]) -> str | None:
+def _layout(found: Timed, topic: str, notes: list[str]) -> str | None:
     """The action layout of all messages. None, and a note, if they differ."""
     layouts = sorted({message.layout for _, message in found})
     if len(layouts) > 1:
         notes.append(f"{topic}: left out, found layouts {', '.join(layouts)}, wanted one")
         return None
-    return layouts[0]
+    return str(layouts[0])
 
 
 def _rows_by_tick(states: States) -> dict[int, int]:
     return {int(tick): row for row, tick in enumerate(states.tick)}
 
 
-def _status(found: list | None) -> PolicyReports | None:
+def _status(found: Timed | None) -> PolicyReports | None:
     if not found:
         return None
     layers = max(len(message.spike_rate) for _, message in found)
     rates = np.full((len(found), layers), np.nan)
     for row, (_, message) in enumerate(found):
         rates[row, : len(message.spike_rate)] = message.spike_rate
-    columns = zip(*((m.tick, m.reason, m.inference_time, m.state_age) for _, m in found), strict=True)
+    told = zip(*((m.tick, m.reason, m.inference_time, m.state_age) for _, m in found), strict=True)
+    tick, reason, inference_time, state_age = map(np.array, told)
     candidate = [m.candidate_epoch if getattr(m, "candidate_id", "") else -1 for _, m in found]
     previous = np.array([getattr(m, "previous_tick", 0) for _, m in found], np.int64)
-    return PolicyReports(*map(np.array, columns), rates, np.array(candidate), previous)
+    return PolicyReports(tick, reason, inference_time, state_age, rates, np.array(candidate), previous)
 
 
-def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:
+def _checkpoints(found: Timed, notes: list[str]) -> dict[int, Embedded]:
     """Checkpoints by epoch. A replay chooses by epoch, so an epoch with two different files is left out."""
     kept: dict[int, Embedded] = {}
     for _, message in found:
@@ -207,7 +209,7 @@ def _checkpoints(found: list, notes: list[str]) -> dict[int, Embedded]:
     return {epoch: one for epoch, one in kept.items() if one.data}
 
 
-def _applied(found: list | None, states: States) -> Applied | None:
+def _applied(found: Timed | None, states: States) -> Applied | None:
     if not found:
         return None
     ticks, vehicles = states.flags.shape
@@ -225,7 +227,7 @@ def _applied(found: list | None, states: States) -> Applied | None:
     return Applied(flags=flags, **arrays)
 
 
-def _commands(found: list | None, states: States, notes: list[str]) -> Commands | None:
+def _commands(found: Timed | None, states: States, notes: list[str]) -> Commands | None:
     if not found or states.flags.shape[1] != 1:
         return None
     if (layout := _layout(found, "command", notes)) is None:
@@ -239,7 +241,7 @@ def _commands(found: list | None, states: States, notes: list[str]) -> Commands 
     return Commands(action, commander, layout)
 
 
-def _poses(found: list | None, states: States) -> Poses | None:
+def _poses(found: Timed | None, states: States) -> Poses | None:
     if not found or states.flags.shape[1] != 1:
         return None
     sizes = {"position": 3, "quaternion": 4, "velocity": 3, "rates": 3}
@@ -254,7 +256,7 @@ def _poses(found: list | None, states: States) -> Poses | None:
     return Poses(stamp, **arrays)
 
 
-def _sensed(found: dict[str, list], states: States) -> Sensed | None:
+def _sensed(found: dict[str, Timed], states: States) -> Sensed | None:
     if states.flags.shape[1] != 1 or not any(found.get(name) for name in ("set_point", "battery", "imu")):
         return None
     set_point = _newest(found.get("set_point"), states, 3, lambda message: message.position)
@@ -263,7 +265,7 @@ def _sensed(found: dict[str, list], states: States) -> Sensed | None:
     return Sensed(set_point, voltage, force)
 
 
-def _newest(found: list | None, states: States, size: int, value: Callable[[Any], Any]) -> np.ndarray:
+def _newest(found: Timed | None, states: States, size: int, value: Callable[[Any], Any]) -> np.ndarray:
     """Values (T, size) of the newest message at each state; NaN before the first."""
     times = np.array([when for when, _ in found or ()], np.int64)
     values = np.array([[np.nan] * size, *(value(message) for _, message in found or ())])

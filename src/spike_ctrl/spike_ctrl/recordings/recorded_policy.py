@@ -78,15 +78,14 @@ class RecordedPolicy:
             self.pilot.warm(Flown("", successor, self._shadows[tick]))
             self._shadow_sure = True
         self._sure = self._sure | first
-        voltage = None if states.voltage is None else states.voltage[row]
-        given = {"lockstep": True, "voltage": voltage}
+        seen, voltage = states.observation[row], None if states.voltage is None else states.voltage[row]
         if commanded is None:
-            found = self.pilot.step(tick, first, states.observation[row], **given)
+            found = self.pilot.step(tick, first, seen, lockstep=True, voltage=voltage)
             return FollowedStep(found.action, self._sure)
         before = copy.copy(self.pilot)
-        found = self.pilot.step(tick, first, states.observation[row], commanded=commanded, **given)
+        found = self.pilot.step(tick, first, seen, lockstep=True, voltage=voltage, commanded=commanded)
         if not self._is_answer(row, found.action):
-            late = before.step(tick, first, states.observation[row], **given)
+            late = before.step(tick, first, seen, lockstep=True, voltage=voltage)
             if self._is_answer(row, late.action):
                 self.pilot, found = before, late
         return FollowedStep(found.action, self._sure)
@@ -114,7 +113,7 @@ class RecordedPolicy:
 
         On none of them where no choice leads to that answer.
         """
-        wanted = self.recording.policy.action[end].view(np.uint32)
+        wanted = self.recording.answers.action[end].view(np.uint32)
         choices = itertools.product((False, True), repeat=end - begin)
         return next((choice for choice in choices if self._leads_to(wanted, begin, choice)), (False,) * (end - begin))
 

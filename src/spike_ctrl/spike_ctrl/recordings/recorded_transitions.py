@@ -20,7 +20,7 @@ from spike_ctrl.learn.replay_buffer import HISTORY, Rows, SequenceBuffer, finite
 from spike_ctrl.policy import checkpoint
 from spike_ctrl.recordings import BagError, bag_origin
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.recordings.recording import GUIDE_FLEW, OTHER_FLEW, POLICY_FLEW, Recording
+from spike_ctrl.recordings.recording import GUIDE_FLEW, OTHER_FLEW, POLICY_FLEW, Applied, Recording
 from spike_ctrl.sim import action_mapping
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE
 from spike_ctrl.sim.reward import Coefficients, reward
@@ -52,7 +52,7 @@ def gather(bags: Sequence[Path], airframe: Airframe, coefficients: Coefficients,
         bag_origin.require_separate_origins(origins)
         require_airframe(recording, airframe)
         if recording.applied is not None:
-            rows, kind = _transitions(recording), "steps of simulated flight"
+            rows, kind = _transitions(recording, recording.applied), "steps of simulated flight"
         else:
             rows, kind = _flight(recording, airframe, coefficients, label), "steps of flight, their reward recomputed"
             blind = True
@@ -108,9 +108,9 @@ def require_airframe(recording: Recording, airframe: Airframe) -> None:
             )
 
 
-def _transitions(recording: Recording) -> Rows:
+def _transitions(recording: Recording, applied: Applied) -> Rows:
     """The steps of all vehicles of a simulation, one vehicle after the other."""
-    applied, states = recording.applied, recording.states
+    states = recording.states
     known = np.isfinite(applied.action).all(2)
     if not known.any():
         raise BagError(f"{recording.path}: transition: found no action for a recorded state, wanted at least one")
@@ -166,8 +166,8 @@ def throttle(action: np.ndarray, airframe: Airframe) -> np.ndarray:
     With the layout `rates` all four are the collective: the differences that the rate loop adds are unknown.
     """
     if airframe.action_layout == "motors":
-        return action_mapping.command(action)
-    thrust = np.vectorize(action_mapping.thrust, otypes=[np.float32])(action[:, :1], np.float64(airframe.hover))
+        return np.asarray(action_mapping.command(action))
+    thrust: np.ndarray = np.vectorize(action_mapping.thrust, otypes=[np.float32])(action[:, :1], np.float64(airframe.hover))
     return np.repeat(thrust, 4, axis=1)
 
 

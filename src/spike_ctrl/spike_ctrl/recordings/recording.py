@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from spike_ctrl.recordings import BagError
 
 POLICY_FLEW, GUIDE_FLEW, SUPERVISOR_FLEW, OTHER_FLEW = range(4)  # of FlightCommand
 
@@ -135,14 +137,21 @@ class Recording:
     poses: Poses | None = None
     reference: Poses | None = None
     sensed: Sensed | None = None
-    origin: dict | None = None
+    origin: dict[str, Any] | None = None
     checkpoints: dict[int, Embedded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def vehicles(self) -> int:
         """Number of vehicles, N."""
-        return self.states.flags.shape[1]
+        return int(self.states.flags.shape[1])
+
+    @property
+    def answers(self) -> Actions:
+        """The policy's answers. Raises BagError where there are none."""
+        if self.policy is None:
+            raise BagError(f"{self.path}: found no policy/action, wanted the policy's answers")
+        return self.policy
 
 
 def latencies(recording: Recording) -> np.ndarray:
@@ -150,4 +159,5 @@ def latencies(recording: Recording) -> np.ndarray:
     if recording.policy is None:
         return np.empty(0)
     answered = recording.policy.tick >= 0
-    return (recording.policy.received[answered] - recording.states.received[answered]) * 1e-9
+    seconds: np.ndarray = (recording.policy.received[answered] - recording.states.received[answered]) * 1e-9
+    return seconds

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from mcap.exceptions import EndOfFile
 from mcap.records import Channel, DataEnd, Footer, Message, Schema
@@ -41,7 +42,7 @@ class Repaired:
     whole: bool
 
 
-def repair(path: str | os.PathLike) -> list[Repaired]:
+def repair(path: str | os.PathLike[str]) -> list[Repaired]:
     """Make a bag (its folder, or one MCAP file) readable again. An undamaged bag stays as it is.
 
     Raises BagError if no message can be read; then nothing has been changed.
@@ -62,7 +63,7 @@ def repair(path: str | os.PathLike) -> list[Repaired]:
     return found
 
 
-def describe(file: Path) -> dict:
+def describe(file: Path) -> dict[str, Any]:
     """The metadata of a bag that consists of this file alone."""
     with Reader(file) as reader:
         topics = [
@@ -172,7 +173,9 @@ def is_mcap(file: Path) -> bool:
 
 def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Message]], int]]:
     """For each complete record of a file: its messages (a chunk has many, an index none) and the offset after it."""
-    schemas, channels, size = {}, {}, file.stat().st_size
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, Channel] = {}
+    size = file.stat().st_size
     with open(file, "rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             return
@@ -186,8 +189,8 @@ def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Mess
                 records = list(_records(head + stream.read(length)))
                 schemas |= {record.id: record for record in records if isinstance(record, Schema)}
                 channels |= {record.id: record for record in records if isinstance(record, Channel)}
-                found = [(channels[m.channel_id], m) for m in records if isinstance(m, Message)]
-                found = [(schemas[channel.schema_id], channel, message) for channel, message in found]
+                mine = [(channels[m.channel_id], m) for m in records if isinstance(m, Message)]
+                found = [(schemas[channel.schema_id], channel, message) for channel, message in mine]
             except Exception:  # the length of the record is plausible, its contents are not: nothing after it can be read
                 return
             yield found, end
@@ -195,7 +198,7 @@ def whole_records(file: Path) -> Iterator[tuple[list[tuple[Schema, Channel, Mess
                 return
 
 
-def _records(data: bytes) -> Iterator:
+def _records(data: bytes) -> Iterator[object]:
     """The records in the bytes of one record, which may be a chunk of many."""
     try:
         yield from StreamReader(BytesIO(data), skip_magic=True, validate_crcs=True).records
@@ -208,6 +211,6 @@ def _hash(kind: str, definition: str) -> str:
     store = get_typestore(Stores.EMPTY)
     try:
         store.register(get_types_from_msg(definition, kind))
-        return store.hash_rihs01(kind)
+        return str(store.hash_rihs01(kind))
     except Exception:  # other tools may write definitions in another language, or none
         return ""

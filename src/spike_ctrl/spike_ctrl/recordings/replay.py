@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,9 +132,9 @@ def _replayed(recording: Recording, policies: Policy | Mapping[int, Policy], tra
     follower = RecordedPolicy(recording, policies, told)
     stepped, doubtful = told_steps(recording), doubtful_rows(recording)
     one = next(iter(policies.values())) if isinstance(policies, Mapping) else policies
-    traces = traces and isinstance(one, SpikingPolicy)
-    if traces:
-        spikes, membranes = (np.full((ticks, len(one.theta)), np.nan, np.float32) for _ in range(2))
+    kept: tuple[np.ndarray, ...] = ()
+    if traces and isinstance(one, SpikingPolicy):
+        kept = tuple(np.full((ticks, len(one.theta)), np.nan, np.float32) for _ in range(2))
     for row in range(ticks):
         if row in doubtful:
             stepped[row : doubtful[row]] = follower.inferred(row, doubtful[row])
@@ -143,16 +143,16 @@ def _replayed(recording: Recording, policies: Policy | Mapping[int, Policy], tra
         found = follower.step(row)
         if found.action is not None:
             action[row], known[row] = found
-        state = follower.pilot.state
-        if traces and state is not None and same_state(follower.pilot.flown.policy, one):
-            spikes[row], membranes[row] = state.spike[:, 0], state.membrane[:, 0]
-    return Replay(action, known, stepped, *((spikes, membranes) if traces else ()))
+        state, flown = follower.pilot.state, follower.pilot.flown
+        if kept and state is not None and flown is not None and same_state(flown.policy, one):
+            kept[0][row], kept[1][row] = state.spike[:, 0], state.membrane[:, 0]
+    return Replay(action, known, stepped, *kept)
 
 
 def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
     """Compare recomputed and recorded actions wherever there are both. rate_hz: control steps per second."""
-    recorded = recording.policy.action
-    both = (recording.policy.tick >= 0)[:, None] & np.isfinite(found.action).all(2)
+    recorded = recording.answers.action
+    both = (recording.answers.tick >= 0)[:, None] & np.isfinite(found.action).all(2)
     equal = (recorded.view(np.uint32) == found.action.view(np.uint32)).all(2)
     known = both & found.known
     first = None
@@ -161,17 +161,18 @@ def compare(recording: Recording, found: Replay, rate_hz: float) -> Comparison:
         axis = int(np.flatnonzero(recorded[row, vehicle] != found.action[row, vehicle])[0])
         one, other = float(recorded[row, vehicle, axis]), float(found.action[row, vehicle, axis])
         first = Difference(int(recording.states.tick[row]), int(vehicle), axis, one, other)
-    counts = {"compared": int(both.sum()), "equal": int((both & equal).sum())}
-    counts |= {"known": int(known.sum()), "known_equal": int((known & equal).sum()), "first": first}
-    counts["unseen"] = int((~found.stepped).sum())
+    compared, equals, knows, knows_equal, unseen = (
+        int(count.sum()) for count in (both, both & equal, known, known & equal, ~found.stepped)
+    )
+    counted = Comparison(compared, equals, knows, knows_equal, first, unseen)
     if not both.any():
-        return Comparison(**counts)
+        return counted
     error = np.where(both[:, :, None], np.abs(found.action - recorded), np.nan).astype(float)
     each = error[both]
     step = max(1, round(rate_hz))
     over_time = np.array([_rms(error[at : at + step].reshape(-1, 4)) for at in range(0, len(error), step)])
-    return Comparison(
-        **counts,
+    return replace(
+        counted,
         rms=tuple(_rms(each)),
         p95=tuple(np.percentile(each, 95, axis=0)),
         largest=tuple(each.max(axis=0)),
@@ -241,20 +242,20 @@ def chosen(
             names = sorted(set(recording.policy.name[answered].tolist()))
             same = [Path(n).name for n in names] == [Path(name).name]
             why = f"by its name; the bag says {', '.join(names)}"
-        contract = model.manifest.contract
         policy = step(model)
-        policies = dict.fromkeys(epochs, policy) if same else policy
-        return Choice(policies, contract, same, f"{name}, {'the same' if same else 'another one'} {why}")
-    policies, contract = {}, None
+        words = f"{name}, {'the same' if same else 'another one'} {why}"
+        return Choice(dict.fromkeys(epochs, policy) if same else policy, model.manifest.contract, same, words)
+    policies: dict[int, Policy] = {}
+    contract = None
     for epoch in (epoch for epoch in epochs if epoch in recording.checkpoints):
         found = recording.checkpoints[epoch]
         loaded = checkpoint.loads(found.data, name=f"{recording.path}: {found.name}")
         _check(recording, loaded, found.name)
         contract = loaded.manifest.contract
         policies[epoch] = step(loaded)
-    if not policies:
+    if contract is None:
         raise BagError(f"{recording.path}: no policy/checkpoint in it, wanted one, or a model; {usable(recording)}")
-    names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in map(recording.checkpoints.get, policies)]
+    names = [f"{found.name} (sha256 {found.sha256[:12]})" for found in (recording.checkpoints[epoch] for epoch in policies)]
     shown = ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
     return Choice(policies, contract, True, f"{len(policies)} of {len(epochs)} as recorded: {shown}")
 
@@ -309,7 +310,7 @@ def _check(recording: Recording, model: Checkpoint, name: str) -> None:
     contract = model.manifest.contract
     seen = voltage_input.LAYOUT if contract.voltage and recording.states.voltage is not None else LAYOUT
     for field_, found, wanted in (
-        ("action", contract.action, recording.policy.layout),
+        ("action", contract.action, recording.answers.layout),
         ("observation", contract.observation, seen),
     ):
         if found != wanted:
@@ -321,7 +322,8 @@ def _rms(error: np.ndarray) -> np.ndarray:
     """Root mean square of the finite values of each column; NaN if there are none."""
     count = np.isfinite(error).sum(0)
     total = np.nansum(error**2, axis=0)
-    return np.sqrt(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
+    found: np.ndarray = np.sqrt(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
+    return found
 
 
 # --- for the user -------------------------------------------------------------------------------------------------------
@@ -329,7 +331,7 @@ def _rms(error: np.ndarray) -> np.ndarray:
 
 def summary(recording: Recording, choice: Choice, found: Comparison, returns_: np.ndarray) -> list[str]:
     """The result as lines for the user."""
-    axes = AXES[recording.policy.layout]
+    axes = AXES[recording.answers.layout]
     lines = [usable(recording), f"checkpoint: {choice.words}"]
     if found.unseen:
         how = "by its answers" if doubtful_rows(recording) else "as it reports"
@@ -364,7 +366,7 @@ def _state(choice: Choice) -> str:
     return "state" if choice.contract.neuron is None else "spiking state"
 
 
-def figures(found: Comparison, returns_: np.ndarray) -> dict:
+def figures(found: Comparison, returns_: np.ndarray) -> dict[str, Any]:
     """The result as a mapping for JSON."""
     first = None if found.first is None else vars(found.first)
     counts = {name: getattr(found, name) for name in ("compared", "equal", "known", "known_equal", "unseen")}

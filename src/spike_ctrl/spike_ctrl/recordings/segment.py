@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,7 +39,7 @@ def _order(path: Path) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else -1, path.name)
 
 
-def finish(bag: Path, written: Path, target: Path) -> dict:
+def finish(bag: Path, written: Path, target: Path) -> dict[str, Any]:
     """Move a closed segment from its folder to `target`. Gives its metadata, with the new file name."""
     about = read_metadata(written.parent)
     about["relative_file_paths"] = [target.name]
@@ -49,26 +50,27 @@ def finish(bag: Path, written: Path, target: Path) -> dict:
     return about
 
 
-def read_metadata(bag: Path) -> dict:
+def read_metadata(bag: Path) -> dict[str, Any]:
     """The contents of a bag's metadata.yaml. Raises BagError if the file is missing or is not the metadata of a bag."""
     path = bag / "metadata.yaml"
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
+        about: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
+        return about
     except OSError as error:
         raise BagError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise BagError(f"{path}: not the metadata of a rosbag2 bag: {error}") from None
 
 
-def write_metadata(bag: Path, segments: list[dict]) -> None:
+def write_metadata(bag: Path, segments: list[dict[str, Any]]) -> None:
     """Write a bag's metadata.yaml from the metadata of its segments. A kill leaves the old file or the new one."""
     data = yaml.safe_dump({KEY: merged(segments)}, sort_keys=False).encode()
     atomic_file.replace(bag / "metadata.yaml", lambda temporary: atomic_file.write(temporary, data))
 
 
-def merged(segments: list[dict]) -> dict:
+def merged(segments: list[dict[str, Any]]) -> dict[str, Any]:
     """Merge the metadata of several segments. Segments without a message do not affect start and duration."""
-    topics: dict[str, dict] = {}
+    topics: dict[str, dict[str, Any]] = {}
     for segment in segments:
         for topic in segment["topics_with_message_count"]:
             about = topic["topic_metadata"]

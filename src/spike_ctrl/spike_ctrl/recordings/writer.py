@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin
@@ -23,13 +24,13 @@ class BagWriter:
     BagError, for example when the disk is full. After an error only `abandon` may be called.
     """
 
-    def __init__(self, path: str | os.PathLike, store: Typestore, *, max_bytes: int = 2**30):
+    def __init__(self, path: str | os.PathLike[str], store: Typestore, *, max_bytes: int = 2**30):
         self.path, self.store, self.max_bytes = Path(os.path.abspath(path)), store, max_bytes
         self.messages = self.bytes = 0
         self.topics: dict[str, tuple[str, Sequence[Qos]]] = {}
         self._connections: dict[str, Connection] = {}
-        self._done: list[dict] = []
-        self._writer: SegmentWriter | None = None
+        self._done: list[dict[str, Any]] = []
+        self._writer: SegmentWriter = None  # of the open segment; None where there is none
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,15 +16,16 @@ from spike_ctrl._files import resources
 from spike_ctrl.evaluation.energy import spiking_energy_pj
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.policy import checkpoint
+from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.pilot import Reason
 from spike_ctrl.recordings import BagError, guard_replay, replay
 from spike_ctrl.recordings.flight_log import FlightLog, read_log
 from spike_ctrl.recordings.reader import read
-from spike_ctrl.recordings.recording import Recording, latencies
+from spike_ctrl.recordings.recording import PolicyReports, Recording, latencies
 from spike_ctrl.report import ladder_charts, thinned
-from spike_ctrl.report.figures import COLOURS
-from spike_ctrl.report.flight_charts import Band, ChartedFlight, banded, charts, curve, hover_verdict, styled
-from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
+from spike_ctrl.report.colours import COLOURS
+from spike_ctrl.report.flight_charts import Band, ChartedFlight, Neurons, banded, charts, curve, hover_verdict, styled
+from spike_ctrl.report.page import Chart, FigureTile, Part, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.episode_flags import FIRST, GUIDE, TERMINATED
 
 VEHICLE = 0
@@ -34,7 +37,8 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
     """The section on the bag at `path`. models: policies to replay if it holds none. Raises BagError, CheckpointError."""
     recording, log = read(path), read_log(path)
     notes = list(recording.notes)
-    choice, compared, found = None, None, None
+    choice: replay.Choice | None = None
+    compared = found = None
     try:
         choice, compared, _ = _judged(recording, models)
         found = replay.replay(recording, choice.policies, traces=True)
@@ -42,7 +46,7 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
         notes.append(f"not replayed: {error}")
     rate = choice.contract.rate_hz if choice else RATE_HZ
     flight = _flight(recording, rate, choice, found, log)
-    parts: list = [_tiles(recording, compared if choice and choice.same else None, flight)]
+    parts: list[Part] = [_tiles(recording, compared if choice and choice.same else None, flight)]
     parts.append(Table(("", ""), _about(recording, rate, choice, compared, flight, log)))
     if log is not None:
         parts.append(ladder_charts.ladder(log, int(log.received[0])))
@@ -56,10 +60,10 @@ def section(path: Path, models: Sequence[Path] = ()) -> Section:
         parts.append(_disagreement(recording, compared))
     if recording.origin is not None:
         parts += _imported(recording, flight)
-    elif faults := _faults(recording, rate, found, flight):
+    elif faults := _faults(recording, rate, flight):
         parts.append(faults)
     if recording.status is not None:
-        parts += _status(recording, flight)
+        parts += _status(recording, recording.status, flight)
     late = {"action of the policy": latencies(recording)} | ({"command": log.latencies()} if log is not None else {})
     if late := {name: seconds for name, seconds in late.items() if len(seconds)}:
         parts.append(ladder_charts.latency(late))
@@ -90,45 +94,47 @@ def _shipped(recording: Recording) -> list[Path]:
 
 
 def _flight(
-    recording: Recording, rate_hz: float, choice, found: replay.Replay | None, log: FlightLog | None
+    recording: Recording, rate_hz: float, choice: replay.Choice | None, found: replay.Replay | None, log: FlightLog | None
 ) -> ChartedFlight:
     states = recording.states
     seconds = (states.tick - states.tick[0]) / rate_hz
     first = (states.flags[:, VEHICLE] & FIRST) > 0
-    starts = [float(seconds[0]), *seconds[first][seconds[first] > seconds[0]].tolist()]
-    world = {"bands": _guided(states.flags[:, VEHICLE], seconds)}
+    acted, layout = np.full((len(seconds), 4), np.nan, np.float32), "motors"
+    if recording.policy is not None:
+        acted, layout = recording.policy.action[:, VEHICLE], recording.policy.layout
+    flight = ChartedFlight(
+        f"vehicle {VEHICLE}", seconds, states.observation[:, VEHICLE], acted, layout,
+        guide=None if recording.guide is None else recording.guide.action[:, VEHICLE],
+        neurons=_neurons(choice, found),
+        starts=[float(seconds[0]), *seconds[first][seconds[first] > seconds[0]].tolist()],
+        bands=_guided(states.flags[:, VEHICLE], seconds),
+    )  # fmt: skip
     if log is not None:
         begun, row = int(log.received[0]), np.clip(np.searchsorted(log.tick, states.tick), 0, len(log.tick) - 1)
-        seconds = (states.received - begun) * 1e-9
-        flown = ladder_charts.bands(log, begun)
-        world = {"bands": flown, "position": log.position[row], "set_point": log.set_point[row]}
-        world["counts"] = log.rung_at(states.received) == Rung.SNN
-        starts = [0.0, *(band.begin for band in flown if band.name == Rung.SNN.name)]
-    acted = None if recording.policy is None else (recording.policy.action[:, VEHICLE], recording.policy.layout)
+        bands = ladder_charts.bands(log, begun)
+        flight = replace(
+            flight, seconds=(states.received - begun) * 1e-9, bands=bands, position=log.position[row],
+            set_point=log.set_point[row], counts=log.rung_at(states.received) == Rung.SNN,
+            starts=[0.0, *(band.begin for band in bands if band.name == Rung.SNN.name)],
+        )  # fmt: skip
     if recording.origin is not None and recording.poses is not None:
         pose = recording.poses if recording.reference is None else recording.reference
-        world |= {"position": pose.position, "flown_by": OTHERS, "counts": ~first}
-        world["set_point"] = None if recording.sensed is None else recording.sensed.set_point
-        starts = [0.0]
+        wanted = None if recording.sensed is None else recording.sensed.set_point
+        flight = replace(
+            flight, position=pose.position, set_point=wanted, flown_by=OTHERS, counts=~first, starts=[0.0]
+        )  # fmt: skip
         if recording.commands is not None:
-            acted = recording.commands.action, recording.commands.layout
-    policy = choice.policies if choice else None
-    if isinstance(policy, dict):
-        policy = next(iter(policy.values()))
-    traces = (None, None, None, ())
-    if found is not None and found.spikes is not None:
-        traces = found.spikes, found.membrane, policy.theta, policy.sizes[1:-1]
-    nothing = np.full((len(seconds), 4), np.nan, np.float32)
-    return ChartedFlight(
-        f"vehicle {VEHICLE}",
-        seconds,
-        states.observation[:, VEHICLE],
-        *((nothing, "motors") if acted is None else acted),
-        None if recording.guide is None else recording.guide.action[:, VEHICLE],
-        *traces,
-        starts=starts,
-        **world,
-    )
+            flight = replace(flight, action=recording.commands.action, layout=recording.commands.layout)
+    return flight
+
+
+def _neurons(choice: replay.Choice | None, found: replay.Replay | None) -> Neurons | None:
+    if choice is None or found is None or found.spikes is None or found.membrane is None:
+        return None
+    policy = next(iter(choice.policies.values())) if isinstance(choice.policies, Mapping) else choice.policies
+    if not isinstance(policy, SpikingPolicy):
+        return None
+    return Neurons(found.spikes, found.membrane, policy.theta, policy.sizes[1:-1])
 
 
 def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
@@ -138,7 +144,7 @@ def _guided(flags: np.ndarray, seconds: np.ndarray) -> list[Band]:
     return [Band(float(seconds[i]), float(seconds[j]), "guide", 1) for i, j in zip(begins, ends, strict=True)]
 
 
-def _tiles(recording: Recording, compared, flight: ChartedFlight) -> Tiles:
+def _tiles(recording: Recording, compared: replay.Comparison | None, flight: ChartedFlight) -> Tiles:
     """The key figures."""
     errors, error = flight.error[flight.settled], hover_verdict([flight])
     duration = flight.seconds[-1] - flight.seconds[0]
@@ -158,7 +164,7 @@ def _tiles(recording: Recording, compared, flight: ChartedFlight) -> Tiles:
     return Tiles(shown)
 
 
-def _replayed(compared) -> FigureTile:
+def _replayed(compared: replay.Comparison) -> FigureTile:
     """Where no spiking state is known, as of a flight that begins in the air, equal actions are neither good nor bad."""
     name = "replayed bit by bit"
     if not compared.known:
@@ -169,9 +175,10 @@ def _replayed(compared) -> FigureTile:
 
 
 def _about(
-    recording: Recording, rate_hz: float, choice, compared, flight: ChartedFlight, log: FlightLog | None
-) -> list[tuple]:
-    rows: list[tuple] = [
+    recording: Recording, rate_hz: float, choice: replay.Choice | None, compared: replay.Comparison | None,
+    flight: ChartedFlight, log: FlightLog | None,
+) -> list[tuple[str, object]]:  # fmt: skip
+    rows: list[tuple[str, object]] = [
         ("bag", str(recording.path)),
         ("flight", f"{len(recording.states.tick) / rate_hz:.1f} s, {_vehicles(recording)}"),
         ("recorded", replay.usable(recording).removeprefix("usable: ")),
@@ -187,23 +194,23 @@ def _about(
         rows.append(("episodes", f"{begun} started, {crashed} ended in a crash"))
     if choice is not None:
         rows.append(("checkpoint", choice.words))
-    if compared is not None and choice.same:
+    if compared is not None and choice is not None and choice.same:
         told = _replayed(compared)
         beginning = "" if compared.known else "; the spiking state at the first one is unknown"
         rows.append(("replay", Verdict(f"{told.value} actions equal bit by bit{beginning}", told.good)))
-    if flight.spikes is not None and choice is not None:
-        rates = np.add.reduceat(np.nan_to_num(flight.spikes).mean(0), np.cumsum([0, *flight.hidden])[:-1]) / flight.hidden
-        energy = spiking_energy_pj(choice.contract.sizes, 1 - rates, choice.contract.neuron.recurrent) / 1e3
-        rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, by the paper's formula"))
-    elif choice is not None and choice.contract.neuron is None:
+    if choice is not None and (neuron := choice.contract.neuron) is None:
         rows.append(("network", f"{choice.contract.words}: no spikes are known of it"))
-    returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else ()
+    elif choice is not None and neuron is not None and (n := flight.neurons) is not None:
+        rates = np.add.reduceat(np.nan_to_num(n.spikes).mean(0), n.edges[:-1]) / n.hidden
+        energy = spiking_energy_pj(choice.contract.sizes, (1 - rates).tolist(), neuron.recurrent) / 1e3
+        rows.append(("energy of a step", f"{energy:.1f} nJ on spiking hardware, by the paper's formula"))
+    returns = replay.returns(recording, replay.hover(choice.contract)) if choice is not None else np.empty(0)
     if len(returns):
         rows.append(("return as flown", f"{returns.mean():.1f} over {len(returns)} whole episodes"))
     return rows
 
 
-def _origin(origin: dict) -> list[tuple]:
+def _origin(origin: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Where an imported flight comes from, and what was wrong with its log."""
     late = origin["gyro_delay"]
     known = late["seconds"] == late["seconds"]
@@ -220,14 +227,14 @@ def _vehicles(recording: Recording) -> str:
     return "one vehicle" if recording.vehicles == 1 else f"{recording.vehicles} vehicles; shown: vehicle {VEHICLE}"
 
 
-def _faults(recording: Recording, rate_hz: float, found: replay.Replay | None, flight: ChartedFlight) -> Chart | None:
+def _faults(recording: Recording, rate_hz: float, flight: ChartedFlight) -> Chart | None:
     """The faults that the guard finds in the recorded flight, over time. None if there are none."""
-    edges, rates = np.cumsum([0, *flight.hidden])[:-1], None
-    if found is not None and found.spikes is not None:
-        rates = np.add.reduceat(np.nan_to_num(found.spikes), edges, axis=1) / np.asarray(flight.hidden)
+    rates = None
+    if (n := flight.neurons) is not None:
+        rates = np.add.reduceat(np.nan_to_num(n.spikes), n.edges[:-1], axis=1) / np.asarray(n.hidden)
     judged = guard_replay.judge(recording, rate_hz, vehicle=VEHICLE, spike_rates=rates)
     sheet, rows = go.Figure(), 0
-    for fault, count, _, _ in guard_replay.table(judged):
+    for fault, count, _, _ in guard_replay.fault_rows(judged):
         there = [any(finding.fault is fault for finding in v.findings) for v in judged]
         seconds, rows = flight.seconds[there], rows + 1
         colour = {"ok": COLOURS[0], "warning": COLOURS[1], "error": COLOURS[4]}[fault.severity]
@@ -271,20 +278,20 @@ def _imported(recording: Recording, flight: ChartedFlight) -> list[Chart]:
 
 def _disagreement(recording: Recording, compared: replay.Comparison) -> Chart:
     sheet, seconds = go.Figure(), np.arange(len(compared.over_time))
-    for number, axis in enumerate(replay.AXES[recording.policy.layout]):
+    for number, axis in enumerate(replay.AXES[recording.answers.layout]):
         sheet.add_trace(curve(seconds, compared.over_time[:, number], axis, number))
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="rms difference", rangemode="tozero")
     return Chart("Disagreement", styled(sheet), "Between replayed and recorded actions of all vehicles, for each second.")
 
 
-def _status(recording: Recording, flight: ChartedFlight) -> list[Chart]:
-    status, found = recording.status, []
+def _status(recording: Recording, status: PolicyReports, flight: ChartedFlight) -> list[Chart]:
+    found = []
     x = np.interp(status.tick, recording.states.tick, flight.seconds)
     rates = go.Figure()
     for layer, values in enumerate(status.spike_rate.T):
         rates.add_trace(curve(x, values, f"layer {layer}", layer, showlegend=True))
-    if rates.data and flight.spikes is None:
+    if rates.data and flight.neurons is None:
         rates.update_xaxes(title_text="time (s)")
         rates.update_yaxes(title_text="share of neurons", rangemode="tozero")
         found.append(Chart("Reported spike rates", styled(rates), "Reported by the policy node once a second."))

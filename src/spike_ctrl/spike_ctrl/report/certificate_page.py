@@ -14,7 +14,7 @@ from spike_ctrl.certification.safety_statistics import FamilyRow
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS, LEVEL_COLOUR
+from spike_ctrl.report.colours import COLOURS, LEVEL_COLOUR
 from spike_ctrl.report.flight_charts import styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 

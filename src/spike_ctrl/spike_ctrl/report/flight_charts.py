@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from spike_ctrl.control.trajectory import PASS_ERROR, PASS_SHARE
 from spike_ctrl.recordings.replay import AXES
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.page import Chart, Verdict
 
 SETTLING = 2.0  # s after a start that do not count for the error
@@ -35,14 +36,28 @@ class Band(NamedTuple):
     colour: int
 
 
+class Neurons(NamedTuple):
+    """What neurons did in at most T steps: spikes, membrane (steps, neurons), theta (neurons,); hidden: layers' widths."""
+
+    spikes: np.ndarray
+    membrane: np.ndarray
+    theta: np.ndarray
+    hidden: Sequence[int]
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Where each layer begins, and the end of the last."""
+        return np.cumsum([0, *self.hidden])
+
+
 @dataclass(frozen=True)
 class ChartedFlight:
     """One vehicle over T steps, in the set-point's frame. All values are NaN after a crash.
 
     seconds (T,). observation (T, 18). action (T, 4). layout: "motors" or "rates". guide (T, 4): its actions, if known.
-    spikes, membrane (at most T, neurons), theta (neurons,), hidden: widths of the layers; if the neurons are known.
-    starts: seconds at which an episode starts or the policy takes over. bands: who flies when. counts (T,): the samples
-    that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known. flown_by: who acted.
+    neurons: if they are known. starts: seconds at which an episode starts or the policy takes over. bands: who flies when.
+    counts (T,): the samples that the policy flew; None: all. position, set_point (T, 3): m, in the world, if known.
+    flown_by: who acted.
     """
 
     name: str
@@ -51,10 +66,7 @@ class ChartedFlight:
     action: np.ndarray
     layout: str
     guide: np.ndarray | None = None
-    spikes: np.ndarray | None = None
-    membrane: np.ndarray | None = None
-    theta: np.ndarray | None = None
-    hidden: Sequence[int] = ()
+    neurons: Neurons | None = None
     starts: Sequence[float] = (0.0,)
     bands: Sequence[Band] = ()
     counts: np.ndarray | None = None
@@ -65,21 +77,22 @@ class ChartedFlight:
     @property
     def error(self) -> np.ndarray:
         """Distance from the set-point, m, (T,)."""
-        return np.linalg.norm(self.observation[:, :3], axis=1)
+        distance: np.ndarray = np.linalg.norm(self.observation[:, :3], axis=1)
+        return distance
 
     @property
     def settled(self) -> np.ndarray:
         """Which samples count for the error, (T,): flown by the policy, at least SETTLING after the start of the episode."""
         starts = np.asarray(self.starts)
         last = starts[np.maximum(np.searchsorted(starts, self.seconds, side="right") - 1, 0)]
-        late = self.seconds - last >= SETTLING
+        late: np.ndarray = self.seconds - last >= SETTLING
         return late if self.counts is None else late & self.counts
 
-    def window(self, steps: int) -> slice:
-        """A slice of `steps` steps of the neurons that begins 1 s before the policy takes over."""
+    def window(self, steps: int, known: int) -> slice:
+        """A slice of `steps` of the `known` steps of the neurons that begins 1 s before the policy takes over."""
         mine = [band.begin for band in self.bands if band.colour == 0]
         begin = int(np.searchsorted(self.seconds, mine[0] - 1.0)) if mine else 0
-        return slice(max(min(begin, len(self.spikes) - steps), 0), begin + steps)
+        return slice(max(min(begin, known - steps), 0), begin + steps)
 
 
 def hover_verdict(flights: Sequence[ChartedFlight]) -> Verdict:
@@ -101,15 +114,16 @@ def attitude(observation: np.ndarray) -> np.ndarray:
     """Roll, pitch and yaw (T, 3) in degrees, of body FLU in the set-point's frame, from observations (T, 18)."""
     r = observation[:, 3:12]
     roll, yaw = np.arctan2(r[:, 7], r[:, 8]), np.arctan2(r[:, 3], r[:, 0])
-    return np.degrees(np.stack([roll, -np.arcsin(np.clip(r[:, 6], -1, 1)), yaw], axis=1))
+    angles: np.ndarray = np.degrees(np.stack([roll, -np.arcsin(np.clip(r[:, 6], -1, 1)), yaw], axis=1))
+    return angles
 
 
 def charts(flights: Sequence[ChartedFlight]) -> list[Chart]:
     """Charts of some flights: trajectories and errors of all, everything else of the first."""
     first = flights[0]
     found = [_trajectory(flights), _error(flights), _attitude(first), _actions(first)]
-    if first.spikes is not None and len(first.spikes):
-        found += [_raster(first), _rates(first), _membranes(first)]
+    if first.neurons is not None and len(first.neurons.spikes):
+        found += [part(first, first.neurons) for part in (_raster, _rates, _membranes)]
     return found
 
 
@@ -151,7 +165,7 @@ def _trajectory(flights: Sequence[ChartedFlight]) -> Chart:
     return Chart("Trajectory", sheet, words)
 
 
-def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict:
+def whole_scene(sheet: go.Figure, titles: Sequence[str]) -> dict[str, Any]:
     """A scene that shows all three-dimensional lines of a figure, with the same scale (m) on its three axes.
 
     No axis is shorter than half of the longest. Otherwise a vertical climb would be a thin line longer than the view.
@@ -215,25 +229,25 @@ def _actions(flight: ChartedFlight) -> Chart:
     return Chart(f"Actions of {both}", banded(styled(sheet, 460), flight.bands), text, wide=True)
 
 
-def _raster(flight: ChartedFlight) -> Chart:
-    shown = flight.window(WINDOW)
-    spikes = np.nan_to_num(flight.spikes[shown]).T.astype(np.uint8)
+def _raster(flight: ChartedFlight, neurons: Neurons) -> Chart:
+    shown = flight.window(WINDOW, len(neurons.spikes))
+    spikes = np.nan_to_num(neurons.spikes[shown]).T.astype(np.uint8)
     colours = [[0.0, "#ffffff"], [1.0, COLOURS[0]]]
     sheet = go.Figure(
         go.Heatmap(z=spikes, x=flight.seconds[shown], zmin=0, zmax=1, colorscale=colours, showscale=False, name="spikes")
     )
-    for edge in np.cumsum(flight.hidden)[:-1]:
+    for edge in neurons.edges[1:-1]:
         sheet.add_hline(float(edge) - 0.5, line={"color": "#d9722e", "width": 1})
     sheet.update_xaxes(title_text="time (s)")
     sheet.update_yaxes(title_text="neuron")
-    words = " and ".join(map(str, flight.hidden))
+    words = " and ".join(map(str, neurons.hidden))
     return Chart("Spikes", styled(sheet, 420), f"{flight.name}; layers of {words} neurons, the first below.", wide=True)
 
 
-def _rates(flight: ChartedFlight) -> Chart:
-    sheet, at, edges = go.Figure(), thinned(len(flight.spikes)), np.cumsum([0, *flight.hidden])
-    for layer, (low, high) in enumerate(pairwise(edges)):
-        rate = np.nan_to_num(flight.spikes[:, low:high]).mean(1)
+def _rates(flight: ChartedFlight, neurons: Neurons) -> Chart:
+    sheet, at = go.Figure(), thinned(len(neurons.spikes))
+    for layer, (low, high) in enumerate(pairwise(neurons.edges)):
+        rate = np.nan_to_num(neurons.spikes[:, low:high]).mean(1)
         smooth = np.convolve(np.pad(rate, 5, mode="edge"), np.ones(11) / 11, mode="valid")
         sheet.add_trace(curve(flight.seconds[at], smooth[at], f"layer {layer}, mean {rate.mean():.2f}", layer))
     sheet.update_xaxes(title_text="time (s)")
@@ -241,19 +255,18 @@ def _rates(flight: ChartedFlight) -> Chart:
     return Chart("Spike rates", styled(sheet), "Mean over each layer and eleven steps.")
 
 
-def _membranes(flight: ChartedFlight) -> Chart:
-    shown = flight.window(WINDOW // 2)
-    sheet = make_subplots(rows=len(flight.hidden), cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    edges = np.cumsum([0, *flight.hidden])
-    for layer, (low, high) in enumerate(pairwise(edges)):
-        rates = np.nan_to_num(flight.spikes[shown, low:high]).mean(0)
+def _membranes(flight: ChartedFlight, neurons: Neurons) -> Chart:
+    shown = flight.window(WINDOW // 2, len(neurons.spikes))
+    sheet = make_subplots(rows=len(neurons.hidden), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for layer, (low, high) in enumerate(pairwise(neurons.edges)):
+        rates = np.nan_to_num(neurons.spikes[shown, low:high]).mean(0)
         for number, neuron in enumerate(low + _lively(rates)):
-            u = np.clip(flight.membrane[shown, neuron] / flight.theta[neuron], *TRACE_RANGE)
+            u = np.clip(neurons.membrane[shown, neuron] / neurons.theta[neuron], *TRACE_RANGE)
             line = curve(flight.seconds[shown], u, f"layer {layer}, neuron {neuron - low}", number + layer * TRACES)
             sheet.add_trace(line, row=layer + 1, col=1)
         sheet.add_hline(1.0, line={"dash": "dash", "color": "#6b7280"}, row=layer + 1, col=1)
         sheet.update_yaxes(title_text=f"layer {layer}", range=TRACE_RANGE, row=layer + 1)
-    sheet.update_xaxes(title_text="time (s)", row=len(flight.hidden))
+    sheet.update_xaxes(title_text="time (s)", row=len(neurons.hidden))
     text = (
         f"In units of the threshold, of some neurons that spike now and then. Above 1 a neuron spikes. Cut off at "
         f"+-{TRACE_RANGE[1]:.0f}."
@@ -297,7 +310,7 @@ def _broken(flight: ChartedFlight, at: np.ndarray, values: np.ndarray) -> np.nda
     return found
 
 
-def curve(x, y, name: str, number: int, **options) -> go.Scatter:
+def curve(x: ArrayLike, y: ArrayLike, name: str, number: int, **options: Any) -> go.Scatter:
     """A line over x in the colour `number`. options: further arguments of plotly's Scatter."""
     look = {"color": COLOURS[number % len(COLOURS)], "width": 1.5}
     return go.Scatter(x=x, y=y, name=name, mode="lines", line=look, **options)

@@ -13,7 +13,7 @@ from spike_ctrl.flight.event_words import recognised
 from spike_ctrl.flight.faults import Rung
 from spike_ctrl.recordings.flight_log import FlightEvent, FlightLog
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS
+from spike_ctrl.report.colours import COLOURS
 from spike_ctrl.report.flight_charts import Band, styled
 from spike_ctrl.report.page import Chart, Table
 
@@ -69,11 +69,12 @@ def ladder(log: FlightLog, begun: int) -> Chart:
 
 def events(said: Sequence[FlightEvent], begun: int) -> Table:
     """Messages of the supervisor. What is repeated is one row; a request refused again as well. begun: ns."""
-    rows: dict[object, list] = {}
+    rows: dict[object, tuple[float, str, str, int]] = {}
     for event in said:
         says = recognised(event.text)
         key = says if says.kind is EventKind.REFUSED else event.text
-        rows.setdefault(key, [(event.received - begun) * 1e-9, event.severity, event.text, 0])[3] += 1
+        seconds, severity, text, count = rows.get(key, ((event.received - begun) * 1e-9, event.severity, event.text, 0))
+        rows[key] = seconds, severity, text, count + 1
     shown = list(rows.values())[:EVENTS]
     lines = [(f"{seconds:.2f}", severity, text, f"{count}") for seconds, severity, text, count in shown]
     left = len(rows) - len(shown)

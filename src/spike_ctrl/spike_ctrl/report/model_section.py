@@ -19,8 +19,8 @@ from spike_ctrl.policy import checkpoint
 from spike_ctrl.policy.checkpoint import Checkpoint
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
 from spike_ctrl.policy.voltage_input import complete_of
-from spike_ctrl.report.figures import COLOURS
-from spike_ctrl.report.flight_charts import ChartedFlight, charts, hover_verdict, styled
+from spike_ctrl.report.colours import COLOURS
+from spike_ctrl.report.flight_charts import ChartedFlight, Neurons, charts, hover_verdict, styled
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 from spike_ctrl.sim.environment import RATE_HZ, Environment, Task
 
@@ -92,7 +92,7 @@ def _spike_tiles(found: FlownModel) -> list[FigureTile]:
     if found.cost is None:
         return [FigureTile("spike rates", NO_SPIKES)]
     rates = ", ".join(f"{1 - share:.2f}" for share in found.cost.layer_sparsity)
-    return [FigureTile("spike rates", rates), FigureTile("energy of a step", f"{_energy_nj(found):.0f} nJ")]
+    return [FigureTile("spike rates", rates), FigureTile("energy of a step", f"{_energy_nj(found, found.cost):.0f} nJ")]
 
 
 def side_by_side(models: Sequence[FlownModel]) -> Section:
@@ -102,7 +102,7 @@ def side_by_side(models: Sequence[FlownModel]) -> Section:
             m.name, m.evaluation.headline, m.evaluation.score, m.evaluation.columns["1.5m_start"]["survival"],
             100 * m.evaluation.hover_error_m["median"], m.evaluation.action_change, _brief(hover_verdict(m.flights)),
             _weights(m),
-            *((NO_SPIKES, NO_SPIKES) if m.cost is None else (_energy_nj(m), _arithmetic(m))),
+            *((NO_SPIKES, NO_SPIKES) if m.cost is None else (_energy_nj(m, m.cost), _arithmetic(m.cost))),
         )
         for m in models
     ]  # fmt: skip
@@ -142,11 +142,11 @@ def _brief(verdict: Verdict) -> Verdict:
 def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlight]:
     environment = Environment(vehicle, FLIGHTS, Task(box=max(BOXES.values()), episode_steps=EPISODE_STEPS))
     policy, guide = loaded.policy, GeometricGuide(vehicle)
-    spiking = isinstance(policy, SpikingPolicy)
+    spiking = policy if isinstance(policy, SpikingPolicy) else None
     observation, _ = environment.reset(seed=SEED)
     state, guide_state = policy.initial_state(FLIGHTS), guide.initial_state(FLIGHTS)
     flying = np.ones(FLIGHTS, bool)
-    rows = {name: [] for name in ("observation", "action", "guide", "spikes", "membrane")}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in ("observation", "action", "guide", "spikes", "membrane")}
     for _ in range(EPISODE_STEPS):
         by_guide, guide_state = guide.act(observation, guide_state, environment.rotor_speed, environment.disturbance)
         action, state = policy.step(complete_of(policy, observation, environment), state)
@@ -159,21 +159,18 @@ def _flights(loaded: Checkpoint, vehicle: airframe.Airframe) -> list[ChartedFlig
         flying &= ~terminated
     seen = {name: np.array(values) for name, values in rows.items()}
     seconds = np.arange(EPISODE_STEPS) / RATE_HZ
+    neurons = Neurons(seen["spikes"], seen["membrane"], spiking.theta, spiking.sizes[1:-1]) if spiking else None
+    observation, actions, guided = seen["observation"], seen["action"], seen["guide"]
     return [
         ChartedFlight(
-            f"start {n + 1}",
-            seconds,
-            *(seen[name][:, n] for name in ("observation", "action")),
-            vehicle.action_layout,
-            seen["guide"][:, n],
-            *((seen["spikes"], seen["membrane"], policy.theta) if n == 0 and spiking else (None, None, None)),
-            policy.sizes[1:-1] if spiking else (),
+            f"start {n + 1}", seconds, observation[:, n], actions[:, n], vehicle.action_layout, guided[:, n],
+            None if n else neurons,
         )
         for n in range(FLIGHTS)
-    ]
+    ]  # fmt: skip
 
 
-def _about(found: FlownModel) -> list[tuple]:
+def _about(found: FlownModel) -> list[tuple[str, object]]:
     manifest = found.loaded.manifest
     contract = manifest.contract
     return [
@@ -188,7 +185,7 @@ def _about(found: FlownModel) -> list[tuple]:
     ]
 
 
-def _evaluation(found: FlownModel) -> list[tuple]:
+def _evaluation(found: FlownModel) -> list[tuple[object, ...]]:
     columns = [found.evaluation.columns[column] for column in COLUMNS]
     rows = [
         (label, *(column[name] for column in columns))
@@ -198,7 +195,7 @@ def _evaluation(found: FlownModel) -> list[tuple]:
     return [*rows, ("hover error, median and p95 (m)", hover["median"], hover["p95"], "", "")]
 
 
-def _costs(found: FlownModel) -> list[tuple]:
+def _costs(found: FlownModel) -> list[tuple[str, object]]:
     if (cost := found.cost) is None:
         about = [("ONNX graph (bytes)", len(found.loaded.graph)), ("energy", NO_SPIKES)]
         return [("multiply-accumulates (MAC) at most, of the weights", _weights(found)), *about]
@@ -209,8 +206,8 @@ def _costs(found: FlownModel) -> list[tuple]:
         ("sparsity of the layers", ", ".join(f"{share:.3f}" for share in cost.layer_sparsity)),
         ("footprint (bytes)", cost.footprint),
         ("energy, spiking hardware, by the paper's formula (nJ)",
-         _energy_nj(found)),
-        ("energy, arithmetic at 45 nm (nJ)", _arithmetic(found)),
+         _energy_nj(found, cost)),
+        ("energy, arithmetic at 45 nm (nJ)", _arithmetic(cost)),
     ]  # fmt: skip
 
 
@@ -218,10 +215,11 @@ def _weights(found: FlownModel) -> int:
     return sum(weight.size for weight in found.loaded.weights.values())
 
 
-def _energy_nj(found: FlownModel) -> float:
-    policy = found.loaded.policy
-    return spiking_energy_pj(policy.sizes, found.cost.layer_sparsity, policy.neuron.recurrent) / 1e3
+def _energy_nj(found: FlownModel, cost: Cost) -> float:
+    contract = found.loaded.manifest.contract
+    recurrent = contract.neuron is not None and contract.neuron.recurrent
+    return spiking_energy_pj(contract.sizes, cost.layer_sparsity, recurrent) / 1e3
 
 
-def _arithmetic(found: FlownModel) -> float:
-    return arithmetic_energy_pj(found.cost.macs, found.cost.acs) / 1e3
+def _arithmetic(cost: Cost) -> float:
+    return arithmetic_energy_pj(cost.macs, cost.acs) / 1e3

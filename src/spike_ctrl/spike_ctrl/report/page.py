@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
+from typing import Any, TypeAlias
 
 STYLE = """
 :root { color-scheme: light; --ink: #1f2430; --soft: #5b6472; --line: #e3e6ea; --blue: #2369bd }
@@ -82,7 +83,7 @@ class Chart:
     """A plotly figure with its title and caption. wide: the chart takes the whole width of the page."""
 
     title: str
-    figure: object
+    figure: Any
     caption: str = ""
     wide: bool = False
 
@@ -119,12 +120,15 @@ class Tiles:
     tiles: Sequence[FigureTile]
 
 
+Part: TypeAlias = Table | Chart | Tiles | str
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of the page with its own heading. notes: warnings below the heading."""
 
     title: str
-    parts: Sequence[Table | Chart | Tiles | str] = ()
+    parts: Sequence[Part] = ()
     notes: Sequence[str] = field(default=())
 
 

@@ -42,7 +42,7 @@ def section(run: ToldRun) -> Section:
     return Section(f"Run {run.name}", [Tiles(shown), Table(("", ""), about), *charts])
 
 
-def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[dict]) -> Chart | None:
+def _chart(title: str, unit: str, names: Mapping[str, str], lines: Sequence[Mapping[str, float]]) -> Chart | None:
     sheet = go.Figure()
     for number, (name, label) in enumerate(names.items()):
         points = [(steps(line), line[name]) for line in lines if name in line and "environment_steps" in line]

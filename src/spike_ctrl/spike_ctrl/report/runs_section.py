@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from spike_ctrl.report import thinned
-from spike_ctrl.report.flight_charts import COLOURS, curve, logarithmic_axis, styled
+from spike_ctrl.report.colours import COLOURS
+from spike_ctrl.report.flight_charts import curve, logarithmic_axis, styled
 from spike_ctrl.report.page import Chart, Section, Table
 from spike_ctrl.report.told_run import ToldRun
 
@@ -21,6 +22,7 @@ DIFFERENCES = 2  # settings that the name of a group tells
 RATIOS = ("_loss", "steps_per_second")  # metrics whose seeds differ by factors: their interval is that of the logarithm
 SHARES = ("validation_survival",)  # metrics from 0 to 1
 STEPS, SECONDS = "environment steps", "wall time (s)"
+Curves = Sequence[tuple[Sequence[float], Sequence[float]]]  # x and y of each
 # Title of a chart: name in metrics.jsonl, what it is drawn over, labels of its axes.
 CURVES: Mapping[str, tuple[str, str, str, str]] = {
     "Return of the policy alone": ("validation_return", "steps", STEPS, "return; 500: a perfect hover"),
@@ -76,7 +78,7 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, t.ppf((1 + CONFIDENCE) / 2, count - 1) * values.std(0, ddof=1) / math.sqrt(count)
 
 
-def common(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[np.ndarray, np.ndarray]:
+def common(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
     """x (P,) of the points that lie where all curves have begun and none has ended, and their values there (N, P).
 
     Between their points curves are straight. P is 0 where they share nothing.
@@ -109,7 +111,11 @@ def _chart(title: str, name: str, over: str, x: str, y: str, groups: Mapping[str
 
 
 def _traces(
-    label: str, curves: Sequence, number: int, positive: bool, limits: tuple[float, float] | None
+    label: str,
+    curves: Sequence[tuple[Sequence[float], Sequence[float]]],
+    number: int,
+    positive: bool,
+    limits: tuple[float, float] | None,
 ) -> list[go.Scatter]:
     """The mean of curves and, where there are several, its interval and themselves. positive: of their logarithms."""
     places, values = common(curves)

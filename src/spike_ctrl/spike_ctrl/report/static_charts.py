@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,12 @@ KNOWN = ("scatter", "scatter3d", "bar", "histogram", "heatmap")
 DASHES = {"dash": "--", "dot": ":", "dashdot": "-."}
 
 
-def image(figure, title: str, wide: bool = False) -> str:
+def image(figure: Any, title: str, wide: bool = False) -> str:
     """The figure as an <img> element with the PNG inside. Raises ReportError for a trace that cannot be drawn."""
     return f'<img alt="{escape(title)}" src="data:image/png;base64,{base64.b64encode(png(figure, wide)).decode()}">'
 
 
-def png(figure, wide: bool = False) -> bytes:
+def png(figure: Any, wide: bool = False) -> bytes:
     """The figure as PNG with a palette of COLOURS colours. Raises ReportError for a trace that cannot be drawn."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -51,11 +52,11 @@ def png(figure, wide: bool = False) -> bytes:
             axis.axvspan(shape.x0, shape.x1, color=shape.fillcolor or LEVEL, alpha=shape.opacity or 0.2, linewidth=0)
         else:
             axis.axhline(shape.y0, color=shape.line.color or LEVEL, linestyle=dash, linewidth=1)
-    handles: dict = {}
+    handles: dict[str, Any] = {}
     for axis in axes.values():
         handles |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if len(handles) > 1:
-        sheet.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+        sheet.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     drawn, small = io.BytesIO(), io.BytesIO()
     sheet.savefig(drawn, format="png")
     # The usual median cut spends its colours on greys: thin lines of different colours become alike.
@@ -64,7 +65,7 @@ def png(figure, wide: bool = False) -> bytes:
     return small.getvalue()
 
 
-def _axes(figure, sheet) -> dict:
+def _axes(figure: Any, sheet: Any) -> dict[str, Any]:
     """matplotlib axes by the name of plotly's y axis; "scene" in three dimensions. Places follow plotly's domains."""
     if any(trace.type == "scatter3d" for trace in figure.data):
         axis = sheet.add_subplot(projection="3d")
@@ -94,16 +95,16 @@ def _axes(figure, sheet) -> dict:
     return found
 
 
-def _layout(figure, side: str, name: str):
+def _layout(figure: Any, side: str, name: str) -> Any:
     return figure.layout[f"{side}axis{name[1:]}"]
 
 
-def _low(figure, side: str, name: str) -> float:
+def _low(figure: Any, side: str, name: str) -> float:
     domain = _layout(figure, side, name).domain
     return round(domain[0], 3) if domain else 0.0
 
 
-def _label(axis, horizontal, vertical) -> None:
+def _label(axis: Any, horizontal: Any, vertical: Any) -> None:
     axis.set_xlabel(horizontal.title.text or "", fontsize=8)
     axis.set_ylabel(vertical.title.text or "", fontsize=8)
     axis.tick_params(labelsize=7, which="both")
@@ -117,7 +118,7 @@ def _label(axis, horizontal, vertical) -> None:
             getattr(axis, f"set_{which}lim")(*(10.0**end if setting.type == "log" else end for end in setting.range))
 
 
-def _trace(trace, axis) -> None:
+def _trace(trace: Any, axis: Any) -> None:
     label = trace.name if trace.showlegend is not False and trace.name else "_"
     if trace.type == "scatter" and trace.fill == "toself":
         axis.fill(_numbers(trace.x), _numbers(trace.y), color=trace.fillcolor, alpha=trace.opacity or 0.2, linewidth=0)
@@ -145,7 +146,7 @@ def _trace(trace, axis) -> None:
         _heat(trace, axis)
 
 
-def _heat(trace, axis) -> None:
+def _heat(trace: Any, axis: Any) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     z, x = np.asarray(trace.z, float), np.asarray(trace.x, float)
@@ -156,7 +157,7 @@ def _heat(trace, axis) -> None:
     axis.grid(False)
 
 
-def _bars(trace, axis, label: str) -> None:
+def _bars(trace: Any, axis: Any, label: str) -> None:
     """Draw a group of bars beside those that are drawn already."""
     drawn = len(axis.containers)
     width = 0.2
@@ -165,6 +166,6 @@ def _bars(trace, axis, label: str) -> None:
     axis.set_xticks(np.arange(len(trace.x)) + drawn * width / 2, trace.x)
 
 
-def _numbers(values) -> np.ndarray:
+def _numbers(values: Any) -> np.ndarray:
     found = np.asarray(values)
     return found if found.dtype.kind in "US" else found.astype(float)

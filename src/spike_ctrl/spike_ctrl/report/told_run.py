@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from spike_ctrl._files import json_lines, yaml_file
 from spike_ctrl._files.json_lines import BrokenLine
@@ -125,7 +126,7 @@ def _numbers(line: object) -> dict[str, float]:
     return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
-def _json(file: Path) -> dict:
+def _json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

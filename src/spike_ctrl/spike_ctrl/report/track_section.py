@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from spike_ctrl.control.trajectory import PASS_ERROR
 from spike_ctrl.flight.path_error import FlownLeg, FlownTrack
 from spike_ctrl.report import thinned
-from spike_ctrl.report.figures import COLOURS, GRID_COLOUR, LEVEL_COLOUR
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR
 from spike_ctrl.report.flight_charts import curve, styled, whole_scene
 from spike_ctrl.report.page import Chart, FigureTile, Section, Table, Tiles, Verdict
 
@@ -50,8 +50,9 @@ def save_png(track: FlownTrack, legs: Sequence[FlownLeg], duration: float, path:
     for number, leg in enumerate(legs):
         for sheet_axes in (error, place):
             sheet_axes.axvline(number * duration, color=LEVEL_COLOUR, linewidth=0.8)
-        place_of_name = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        error.annotate(leg.name, (number * duration, 1), (4, -11), **place_of_name)
+        error.annotate(
+            leg.name, (number * duration, 1), (4, -11), xycoords=("data", "axes fraction"), textcoords="offset points"
+        )
     for one in axes.values():
         one.grid(color=GRID_COLOUR, linewidth=0.8)
         one.set_axisbelow(True)

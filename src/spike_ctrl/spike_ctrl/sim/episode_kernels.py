@@ -114,7 +114,7 @@ def _start_lane(
 
 
 @inlined
-def _copy_observation(buffer: Floats, lane: Number, observation: Floats, vehicle: int) -> None:
+def _copy_observation(buffer: Floats, lane: Number, observation: Floats, vehicle: Number) -> None:
     # Flat and unsigned, which is seven times as fast as observation[vehicle, i].
     for i in range(_SIZE):
         observation[vehicle * _SIZE + i] = buffer[lane + AT[OBSERVATION] + i * _LANES]
@@ -261,12 +261,12 @@ def step_rates(
 @kernel(cache=True, nogil=True)
 def step_extended_motors(constants: Floats, *given: Any) -> int:
     """`step_motors` of an extended airframe, whose extension comes first, as an array."""
-    finished: int = step_motors(*given, unpack_constants(constants))
+    finished: int = step_motors(*given, unpack_constants(constants))  # type: ignore[call-arg]  # all but its last
     return finished
 
 
 @kernel(cache=True, nogil=True)
 def step_extended_rates(constants: Floats, *given: Any) -> int:
     """`step_rates` of an extended airframe, whose extension comes first, as an array."""
-    finished: int = step_rates(*given, unpack_constants(constants))
+    finished: int = step_rates(*given, unpack_constants(constants))  # type: ignore[call-arg]  # all but its last
     return finished

@@ -89,8 +89,8 @@ def _costs_batch(observation: Floats, command: Floats, hover: Number, out: Float
 def squared_errors(observation: Floats, command: Floats, hover: float) -> Floats:
     """The four squared errors (N, 4) in the order of TERMS, from observations (N, 18) and commands u (N, 4) in [0, 1]."""
     out = np.empty((len(observation), 4), np.float32)
-    as32 = [np.ascontiguousarray(array, np.float32) for array in (observation, command)]
-    _costs_batch(*as32, np.float32(hover), out)
+    o, u = (np.ascontiguousarray(array, np.float32) for array in (observation, command))
+    _costs_batch(o, u, np.float32(hover), out)
     return out
 
 

@@ -13,7 +13,7 @@ CELLS, EMPTY, FULL = 4, 3.5, 4.05  # number, V per cell
 class Battery:
     """working: where False, neither charge nor voltage is known."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.working = True
         self._charge = 1.0
         self._measured: tuple[float, float] | None = None

@@ -20,11 +20,12 @@ NOTHING, HOLD, RETURN, LAND, TERMINATE, DISARM = range(6)
 _MODES = {HOLD: PX4Mode.AUTO_LOITER, RETURN: PX4Mode.AUTO_RTL, LAND: PX4Mode.AUTO_LAND}
 _WORDS = ("nothing", "hold", "return", "land", "terminate", "disarm")
 # Actions by value of the parameters. For a lost offboard signal 0 to 2 choose a stick mode in PX4; there are no sticks here.
-_OFFBOARD_LOSS = {0: RETURN, 1: RETURN, 2: RETURN, 3: RETURN, 4: LAND, 5: HOLD, 6: TERMINATE, 7: DISARM}
-_DATA_LINK_LOSS = {0: NOTHING, 1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
-_REMOTE_CONTROL_LOSS = {1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+_OFFBOARD_LOSS: dict[float, int] = {0: RETURN, 1: RETURN, 2: RETURN, 3: RETURN, 4: LAND, 5: HOLD, 6: TERMINATE, 7: DISARM}
+_DATA_LINK_LOSS: dict[float, int] = {0: NOTHING, 1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+_REMOTE_CONTROL_LOSS: dict[float, int] = {1: HOLD, 2: RETURN, 3: LAND, 5: TERMINATE, 6: DISARM}
+_LOW_BATTERY: dict[float, int] = {2: LAND, 3: RETURN}
 RCL_EXCEPT_OFFBOARD = 4
-_FENCE = {0: NOTHING, 1: NOTHING, 2: HOLD, 3: RETURN, 4: TERMINATE, 5: LAND}
+_FENCE: dict[float, int] = {0: NOTHING, 1: NOTHING, 2: HOLD, 3: RETURN, 4: TERMINATE, 5: LAND}
 
 
 class CommanderInputs(NamedTuple):
@@ -80,7 +81,7 @@ class Commander:
     def request_mode(self, mode: PX4Mode | int, seen: CommanderInputs) -> CommandResult:
         """A mode that was asked for, and the answer."""
         if mode in STICK_MODES:
-            self._say(CRITICAL, f"{mode.name} refused: no manual control")
+            self._say(CRITICAL, f"{PX4Mode(mode).name} refused: no manual control")
             return CommandResult.TEMPORARILY_REJECTED
         if mode not in (*OWN_MODES, PX4Mode.OFFBOARD):
             return CommandResult.DENIED
@@ -144,13 +145,13 @@ class Commander:
         self.took_off |= not seen.landed
         if not seen.landed:
             self._landed_since = None
-        elif self._landed_since is None:
-            self._landed_since = now
+            return
+        since = self._landed_since = now if self._landed_since is None else self._landed_since
         p = self.parameters
-        if self.armed and seen.landed:
+        if self.armed:
             if not self.took_off and now - self._armed_since >= p["COM_DISARM_PRFLT"] > 0:
                 self._disarm("by auto preflight disarming")
-            elif self.took_off and now - self._landed_since >= p["COM_DISARM_LAND"] > 0:
+            elif self.took_off and now - since >= p["COM_DISARM_LAND"] > 0:
                 self._disarm("by landing")
 
     def _watch_station(self, age: float) -> None:
@@ -173,11 +174,13 @@ class Commander:
             return  # all is well: a tick asks 250 times a second
         self._fault("offboard signal lost", unheard, _OFFBOARD_LOSS.get(p["COM_OBL_RC_ACT"], RETURN))
         self._fault("ground station lost", self.station_lost, _DATA_LINK_LOSS.get(p["NAV_DLL_ACT"], RETURN))
-        lost = seen.remote_control_lost and not (self.mode == PX4Mode.OFFBOARD and p["COM_RCL_EXCEPT"] & RCL_EXCEPT_OFFBOARD)
+        lost = seen.remote_control_lost and not (
+            self.mode == PX4Mode.OFFBOARD and int(p["COM_RCL_EXCEPT"]) & RCL_EXCEPT_OFFBOARD
+        )
         self._fault("manual control lost", lost, _REMOTE_CONTROL_LOSS.get(p["NAV_RCL_ACT"], RETURN))
         act = p["COM_LOW_BAT_ACT"]
         self._fault("battery low", low, NOTHING)
-        self._fault("battery critical", critical, {2: LAND, 3: RETURN}.get(act, NOTHING))
+        self._fault("battery critical", critical, _LOW_BATTERY.get(act, NOTHING))
         self._fault("battery at emergency level", empty, LAND if act in (2, 3) else NOTHING)
         self._fault("geofence breached", beyond, _FENCE.get(p["GF_ACTION"], HOLD))
         termination = NOTHING if p["CBRK_FLIGHTTERM"] == BREAKER_TERMINATION else TERMINATE
@@ -230,7 +233,7 @@ class LandDetector:
     LOW_THRUST, LEAST = 0.3, 0.09  # of hover; of all
     OFFBOARD_TIME, LANDING_TIME, AIRBORNE_TIME = 3.0, 1.0, 0.1  # s
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.landed = True
         self._since: float | None = None
 

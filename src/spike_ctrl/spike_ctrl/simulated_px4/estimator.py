@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Estimator:
         self.acceleration: Vector = (0.0, 0.0, GRAVITY)  # m/s^2, specific force in FLU with noise
         self.gyro_noise: Vector = (0.0, 0.0, 0.0)  # rad/s, of the next sample
         self._generator = generator
-        self._draws = iter(())
+        self._draws: Iterator[Array] = iter(())
         self._error = np.zeros((3, 3))  # of position (m), velocity (m/s) and tilt (rad)
         self._jump = (0.0, 0.0, 0.0)
         self._last_velocity: Vector | None = None
@@ -85,11 +86,15 @@ class Estimator:
         position, quaternion, velocity, self.acceleration, self.gyro_noise = _advance(
             truth.position, truth.quaternion, truth.velocity, before, draw, self._error, self._jump, level, tuned
         )
-        return self._as_trained(truth) if self._errors else StateEstimate(position, quaternion, velocity, truth.gyro)
+        return (
+            self._as_trained(truth, self._errors)
+            if self._errors
+            else StateEstimate(position, quaternion, velocity, truth.gyro)
+        )
 
-    def _as_trained(self, truth: PlantState) -> StateEstimate:
+    def _as_trained(self, truth: PlantState, errors: SensorErrors) -> StateEstimate:
         """The estimate with the errors of `sensors`, of an earlier tick where they are late."""
-        (error,), (age,) = self._errors.advance(1, self._generator)
+        (error,), (age,) = errors.advance(1, self._generator)
         error = error[:, 0].tolist()
         self._truths.append(truth)
         seen = self._truths[max(-len(self._truths), -1 - round(float(age[0])))]
@@ -140,13 +145,14 @@ class Estimator:
         self.reset_counter = (self.reset_counter + 1) % 256
 
 
-def _plus(a, b) -> Vector:
+def _plus(a: Sequence[float], b: Sequence[float]) -> Vector:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
-def _turned(quaternion: Quaternion, angle) -> Quaternion:
+def _turned(quaternion: Quaternion, angle: Sequence[float]) -> Quaternion:
     """The attitude after a small turn (rad, body)."""
-    return tuple((Rotation.from_quat(quaternion) * Rotation.from_rotvec(angle)).as_quat().tolist())
+    x, y, z, w = (Rotation.from_quat(quaternion) * Rotation.from_rotvec(angle)).as_quat().tolist()
+    return x, y, z, w
 
 
 @kernel(cache=True, error_model="numpy")

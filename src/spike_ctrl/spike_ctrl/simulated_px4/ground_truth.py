@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.simulated_px4.vehicle import Vehicle
 
 COLUMNS = ("time", "x", "y", "z", "qx", "qy", "qz", "qw", "vx", "vy", "vz", "p", "q", "r")
@@ -48,17 +49,14 @@ class Log:
     def see(self, vehicle: Vehicle) -> None:
         """Write the vehicle's true state."""
         true = vehicle.truth
-        self._write(vehicle.now, true.position, true.quaternion, true.velocity, true.rates)
+        self.row(vehicle.now, true.position, true.quaternion, true.velocity, true.rates)
 
-    def row(self, now: float, motion) -> bool:
-        """Write a gazebo.running_world.WorldMotion. False where the last row is younger than INTERVAL."""
-        return self._write(now, motion.pose.position, motion.pose.quaternion, motion.velocity, motion.rates)
-
-    def _write(self, now: float, *values) -> bool:
+    def row(self, now: float, position: Vector, quaternion: Quaternion, velocity: Vector, rates: Vector) -> bool:
+        """Write one state. False where the last row is younger than INTERVAL."""
         if now - self._seen < INTERVAL:
             return False
         self._seen = now
-        numbers = (now, *(number for value in values for number in value))
+        numbers = (now, *position, *quaternion, *velocity, *rates)
         self._file.write(",".join(f"{number:.5f}" for number in numbers) + "\n")
         return True
 

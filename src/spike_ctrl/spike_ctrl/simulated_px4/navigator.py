@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spike_ctrl.px4 import frames
+from spike_ctrl.flight.attitude import yaw
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.simulated_px4.cascade import CascadeTarget, StateEstimate
@@ -23,7 +23,7 @@ class Navigator:
     home: where the vehicle was last armed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.home: Vector = (0.0, 0.0, 0.0)
         self._hold: Vector = (0.0, 0.0, 0.0)
         self._yaw = 0.0
@@ -35,7 +35,7 @@ class Navigator:
     def begin(self, mode: PX4Mode, estimate: StateEstimate, parameters: AutopilotParameters, now: float) -> None:
         """A mode begins at this estimate."""
         self._hold, self._since = estimate.position, now
-        self._yaw = frames.yaw_of(estimate.quaternion)
+        self._yaw = yaw(estimate.quaternion)
         self._leg = "land" if mode == PX4Mode.AUTO_LAND else ""
         stops = mode in (PX4Mode.AUTO_LOITER, PX4Mode.AUTO_LAND)
         *level, climb = estimate.velocity if stops else (0.0, 0.0, 0.0)

@@ -27,7 +27,8 @@ def of_attitude_target(m: messages.MAVLink_set_attitude_target_message) -> Setpo
         norm = math.hypot(*q)
         if not (math.isfinite(thrust) and math.isfinite(norm) and norm > 0.5):
             return None
-        return thrust, tuple(value / norm for value in q)
+        x, y, z, w = (value / norm for value in q)
+        return thrust, (x, y, z, w)
     if mask & (dialect.ROLL_RATE_IGNORE | dialect.PITCH_RATE_IGNORE):
         return None
     yaw_rate = 0.0 if mask & dialect.YAW_RATE_IGNORE else m.body_yaw_rate

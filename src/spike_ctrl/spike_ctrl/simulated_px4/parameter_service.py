@@ -17,7 +17,7 @@ class ParameterService:
         self.parameters = parameters
         self._listing: dict[str, int] = {}  # by port, the next one to tell
 
-    def read(self, m) -> messages.MAVLink_message | None:
+    def read(self, m: messages.MAVLink_param_request_read_message) -> messages.MAVLink_message | None:
         """The answer to PARAM_REQUEST_READ; None where there is no such parameter."""
         index = m.param_index
         if index < 0:
@@ -37,7 +37,7 @@ class ParameterService:
         self._listing = {port: at for port, at in self._listing.items() if at < len(NAMES)}
         return found
 
-    def set(self, m) -> tuple[messages.MAVLink_message | None, str]:
+    def set(self, m: messages.MAVLink_param_set_message) -> tuple[messages.MAVLink_message | None, str]:
         """The answer to PARAM_SET, None where there is no such parameter; and a complaint, empty where it was set."""
         value, complaint = dialect.parameter_from_wire(m.param_value, m.param_type), ""
         try:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from spike_ctrl._files.arrays import Floats, Number, Scalars, Sums
 from spike_ctrl._files.kernel import FASTMATH, spliced
 from spike_ctrl.airframe import Airframe
-from spike_ctrl.px4.frames import Quaternion, Vector, yaw_of
+from spike_ctrl.flight.attitude import yaw as yaw_of
+from spike_ctrl.px4.frames import Quaternion, Vector
 from spike_ctrl.sim import action_mapping, dynamics, rate_loop
 from spike_ctrl.sim.dynamics import (
     AT,
@@ -81,7 +83,7 @@ class Plant:
         rates: Vector,
         running: bool,
         noise: Vector = (0.0, 0.0, 0.0),
-        airmode: int | None = None,
+        airmode: float | None = None,
         motors: Sequence[float] | None = None,
     ) -> None:
         """One tick. thrust: 0..1. rates: rad/s, FLU. running: where False, the motors are off.
@@ -136,7 +138,10 @@ class Plant:
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _advance(buffer, dt, arms, loop, extension, limits, earlier, speed, rates, running, noise, direct, motors):
+def _advance(
+    buffer: Floats, dt: Number, arms: Floats, loop: Floats, extension: Any, limits: Sums, earlier: Floats, speed: float,
+    rates: Vector, running: bool, noise: Vector, direct: bool, motors: Scalars,
+) -> Number:  # fmt: skip
     """One tick of the vehicle in lane 0; returns the speed (m/s) at which it meets the ground, 0 where it does not.
 
     speed: command of each rotor. limits: that of the hover, and the highest rates.
@@ -174,13 +179,13 @@ def _advance(buffer, dt, arms, loop, extension, limits, earlier, speed, rates, r
 
 
 @njit(inline="always")
-def attitude_of(buffer):
+def attitude_of(buffer: Floats) -> Scalars:
     """Quaternion of the vehicle in lane 0."""
     return buffer[AT[QUATERNION]], buffer[AT[QUATERNION + 1]], buffer[AT[QUATERNION + 2]], buffer[AT[QUATERNION + 3]]
 
 
 @njit(inline="always")
-def stand(buffer, attitude):
+def stand(buffer: Floats, attitude: Scalars) -> Number:
     """Put the vehicle in lane 0 at rest on the ground where it has reached it, with its attitude before this step.
 
     Returns the speed (m/s) at which it met the ground, 0 where it did not.

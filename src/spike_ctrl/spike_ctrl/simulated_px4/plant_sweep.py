@@ -12,6 +12,7 @@ from spike_ctrl.control.trajectory import Trajectory
 from spike_ctrl.flight import path_error
 from spike_ctrl.flight.geofence import Cage
 from spike_ctrl.flight.path_error import FlownLeg
+from spike_ctrl.policy.policy_protocol import Policy
 from spike_ctrl.simulated_px4 import virtual_flight
 
 LATENCY = 0.02  # s, with which all plants are flown too
@@ -33,14 +34,20 @@ class SweptPlant(NamedTuple):
         return self.inside and (self.factors != DESCRIBED or all(leg.passed is not False for leg in self.legs))
 
 
-def fly(
-    policy, craft: Airframe, paths: Sequence[Trajectory], kinds: Sequence[str], duration: float, **noise
+def fly_plants(
+    policy: Policy,
+    craft: Airframe,
+    paths: Sequence[Trajectory],
+    kinds: Sequence[str],
+    duration: float,
+    noise: float,
+    seed: int,
 ) -> Iterator[SweptPlant]:
-    """Each plant in turn. kinds: of the paths; duration: s of each; noise: `noise` and `seed` of `virtual_flight.fly`."""
+    """Each plant in turn. kinds: of the paths; duration: s of each; noise, seed: as in `virtual_flight.fly`."""
     cage = Cage()
     corners = [DESCRIBED, *itertools.product((1 - OFF, 1 + OFF), repeat=3)]
     for latency, factors in itertools.product((0.0, LATENCY), corners):
         plant = airframes.altered(craft, *factors)
-        flown = virtual_flight.fly(policy, craft, plant, paths, duration, latency=latency, **noise)
+        flown = virtual_flight.fly(policy, craft, plant, paths, duration, latency=latency, noise=noise, seed=seed)
         inside = not any(cage.check(position) for position in flown.true)
         yield SweptPlant(factors, latency, path_error.legs(flown, kinds, duration), inside)

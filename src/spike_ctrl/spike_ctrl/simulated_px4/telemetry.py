@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from spike_ctrl.flight.estimate_quality import EstimateQuality
@@ -44,7 +45,7 @@ class Snapshot(NamedTuple):
     takes_motors: bool  # it is commanded by the motors, which PX4 never is over MAVLink
 
 
-def _heartbeat(s: Snapshot):
+def _heartbeat(s: Snapshot) -> messages.MAVLink_message:
     base = messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED | messages.MAV_MODE_FLAG_SAFETY_ARMED * s.armed
     status = messages.MAV_STATE_ACTIVE if s.armed else messages.MAV_STATE_STANDBY
     status = messages.MAV_STATE_CRITICAL if s.failsafe else status
@@ -53,11 +54,11 @@ def _heartbeat(s: Snapshot):
     return messages.MAVLink_heartbeat_message(kind, messages.MAV_AUTOPILOT_PX4, base, s.mode, status, 3)
 
 
-def _current_mode(s: Snapshot):
+def _current_mode(s: Snapshot) -> messages.MAVLink_message:
     return messages.MAVLink_current_mode_message(0, s.mode, s.intended)
 
 
-def _sys_status(s: Snapshot):
+def _sys_status(s: Snapshot) -> messages.MAVLink_message:
     sensors = (
         messages.MAV_SYS_STATUS_SENSOR_3D_GYRO | messages.MAV_SYS_STATUS_SENSOR_3D_ACCEL
         | messages.MAV_SYS_STATUS_SENSOR_GPS | messages.MAV_SYS_STATUS_SENSOR_BATTERY
@@ -70,7 +71,7 @@ def _sys_status(s: Snapshot):
     return messages.MAVLink_sys_status_message(present, present, health, 200, voltage, -1, charge, 0, 0, 0, 0, 0, 0)
 
 
-def _battery_status(s: Snapshot):
+def _battery_status(s: Snapshot) -> messages.MAVLink_message:
     cells = [0xFFFF] * 10
     if s.voltage is not None:
         cells[0] = round(1e3 * s.voltage)
@@ -78,27 +79,27 @@ def _battery_status(s: Snapshot):
     return messages.MAVLink_battery_status_message(0, 0, 0, 0x7FFF, cells, -1, -1, -1, charge)
 
 
-def _extended_sys_state(s: Snapshot):
+def _extended_sys_state(s: Snapshot) -> messages.MAVLink_message:
     return messages.MAVLink_extended_sys_state_message(0, s.landed)
 
 
-def _attitude(s: Snapshot):
+def _attitude(s: Snapshot) -> messages.MAVLink_message:
     w, x, y, z = frames.ned_frd_from_enu_flu(s.estimate.quaternion)
     angles = frames.roll_pitch_yaw((x, y, z, w))
     return messages.MAVLink_attitude_message(_milliseconds(s), *angles, *frames.frd_from_flu(s.estimate.rates))
 
 
-def _attitude_quaternion(s: Snapshot):
+def _attitude_quaternion(s: Snapshot) -> messages.MAVLink_message:
     q = frames.ned_frd_from_enu_flu(s.estimate.quaternion)
     return messages.MAVLink_attitude_quaternion_message(_milliseconds(s), *q, *frames.frd_from_flu(s.estimate.rates))
 
 
-def _local_position(s: Snapshot):
+def _local_position(s: Snapshot) -> messages.MAVLink_message:
     position, velocity = frames.ned_from_enu(s.estimate.position), frames.ned_from_enu(s.estimate.velocity)
     return messages.MAVLink_local_position_ned_message(_milliseconds(s), *position, *velocity)
 
 
-def _odometry(s: Snapshot):
+def _odometry(s: Snapshot) -> messages.MAVLink_message:
     e, covariance, unknown = s.estimate, [0.0] * 21, [UNKNOWN] * 21
     x, y, z = POSITION_VARIANCES
     covariance[x] = covariance[y] = s.quality.horizontal**2 / 2
@@ -110,7 +111,7 @@ def _odometry(s: Snapshot):
     )  # fmt: skip
 
 
-def _estimator_status(s: Snapshot):
+def _estimator_status(s: Snapshot) -> messages.MAVLink_message:
     q = s.quality
     velocity, position, height, heading = q.innovations
     return messages.MAVLink_estimator_status_message(
@@ -118,25 +119,25 @@ def _estimator_status(s: Snapshot):
     )
 
 
-def _highres_imu(s: Snapshot):
+def _highres_imu(s: Snapshot) -> messages.MAVLink_message:
     return messages.MAVLink_highres_imu_message(
         _microseconds(s), *frames.frd_from_flu(s.acceleration), *frames.frd_from_flu(s.gyro),
         0, 0, 0, 0, 0, 0, 0, 0b111111,
     )  # fmt: skip
 
 
-def _attitude_target(s: Snapshot):
+def _attitude_target(s: Snapshot) -> messages.MAVLink_message:
     rates = frames.frd_from_flu(s.command.rates)
     level = (1.0, 0.0, 0.0, 0.0)
     return messages.MAVLink_attitude_target_message(_milliseconds(s), dialect.RATES_MASK, level, *rates, s.command.thrust)
 
 
-def _servo_output_raw(s: Snapshot):
+def _servo_output_raw(s: Snapshot) -> messages.MAVLink_message:
     pulses = [round(1000 + 1000 * s.truth.commands[motor]) for motor in MOTOR_ORDER]
     return messages.MAVLink_servo_output_raw_message(_microseconds(s) % 2**32, 0, *pulses, 0, 0, 0, 0)
 
 
-def _hil_state(s: Snapshot):
+def _hil_state(s: Snapshot) -> messages.MAVLink_message:
     """The true state. PX4 leaves its time at 0."""
     t = s.truth
     latitude = HOME_LATITUDE + math.degrees(t.position[1] / EARTH_RADIUS)
@@ -148,14 +149,14 @@ def _hil_state(s: Snapshot):
     )  # fmt: skip
 
 
-def _autopilot_version(s: Snapshot):
+def _autopilot_version(s: Snapshot) -> messages.MAVLink_message:
     custom = list(dialect.TAKES_MOTORS) if s.takes_motors else [0] * 8
     return messages.MAVLink_autopilot_version_message(
         messages.MAV_PROTOCOL_CAPABILITY_MAVLINK2, VERSION, 0, 0, 0, custom, [0] * 8, [0] * 8, 0, 0, 0
     )
 
 
-def parameter_message(parameters: AutopilotParameters, index: int):
+def parameter_message(parameters: AutopilotParameters, index: int) -> messages.MAVLink_message:
     """PARAM_VALUE of the parameter with that place in NAMES."""
     name = NAMES[index]
     value, kind = dialect.parameter_to_wire(parameters[name])
@@ -165,7 +166,7 @@ def parameter_message(parameters: AutopilotParameters, index: int):
 class TelemetryStream(NamedTuple):
     """How a message is made, its default rates (Hz) on the two links, and its highest rate (Hz)."""
 
-    make: object
+    make: Callable[[Snapshot], messages.MAVLink_message]
     onboard: float
     station: float
     most: float = 250.0

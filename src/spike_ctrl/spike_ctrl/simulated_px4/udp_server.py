@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from spike_ctrl.simulated_px4.plant import TICK
-from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Vehicle
+from spike_ctrl.simulated_px4.vehicle import ONBOARD, STATION, Packets, Vehicle
 
 MAX_LAG = 0.1  # s of the clock: after a longer stall the vehicle's time does not catch up
 LARGEST_DATAGRAM = 65535
@@ -120,7 +120,7 @@ def _state(vehicle: Vehicle) -> str:
     return f"{'armed' if vehicle.commander.armed else 'disarmed'}, {vehicle.commander.mode.name}"
 
 
-def _send(ports: dict[str, Port], packets) -> None:
+def _send(ports: dict[str, Port], packets: Packets) -> None:
     for name, data in packets:
         if name in ports:
             try:
@@ -129,7 +129,7 @@ def _send(ports: dict[str, Port], packets) -> None:
                 pass  # the other end does not listen yet, or the buffer is full: UDP may lose packets
 
 
-def _datagrams(found: socket.socket):
+def _datagrams(found: socket.socket) -> Iterator[bytes]:
     while True:
         try:
             yield found.recv(LARGEST_DATAGRAM)

@@ -27,6 +27,7 @@ from spike_ctrl.simulated_px4.parameter_service import ParameterService
 from spike_ctrl.simulated_px4.plant import TICK, Plant, PlantState
 from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
 from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
+from spike_ctrl.simulated_px4.vehicle_commands import Answers
 
 ONBOARD, STATION = "onboard", "station"  # the ports of the companion and of the ground station
 WARM_UP = 2.0  # s, until the estimate is good enough to arm
@@ -86,10 +87,10 @@ class Vehicle:
         self._setpoint_at = self._station_at = self.armed_at = -math.inf
         self._ticks = 0
         self._arrived: list[tuple[float, str, Received]] = []
-        self._answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in this tick
-        self.late_answers: list[tuple[str, messages.MAVLink_message]] = []  # sent in the next tick
+        self._answers: Answers = []  # sent in this tick
+        self.late_answers: Answers = []  # sent in the next tick
         self._parameter_service = ParameterService(self.parameters)
-        self._status_told: dict[str, tuple] = {}  # by port: the last CURRENT_MODE and its time
+        self._status_told: dict[str, tuple[object, float]] = {}  # by port: the last CURRENT_MODE and its time
         self._truth = self.plant.state
         self._estimate = self.estimator.advance(self._truth, False, self.parameters)
 
@@ -146,9 +147,10 @@ class Vehicle:
         if self._arrived:
             self._take_arrived()
         self.commander.update(self._seen(), self.now)
-        command, motors = self._control(), None
+        command = self._control()
+        motors = command.motors if isinstance(command, MotorCommand) else None
         if isinstance(command, MotorCommand):
-            command, motors = RateCommand(command.thrust, (0.0, 0.0, 0.0)), command.motors
+            command = RateCommand(command.thrust, (0.0, 0.0, 0.0))
         self._command, running, (thrust, rates) = command, self.commander.running, command
         if self._wind != (wind := (self.parameters["SIH_WIND_N"], self.parameters["SIH_WIND_E"])):
             self._wind = wind
@@ -251,9 +253,9 @@ class Vehicle:
 
     def snapshot(self) -> Snapshot:
         """What telemetry tells of the vehicle now."""
-        c, gyro = self.commander, zip(self._truth.rates, self.estimator.gyro_noise, strict=True)
+        c, (p, q, r), (a, b, d) = self.commander, self._truth.rates, self.estimator.gyro_noise
         return Snapshot(
-            self.now, self._truth, self._estimate, tuple(rate + noise for rate, noise in gyro), self.estimator.acceleration,
+            self.now, self._truth, self._estimate, (p + a, q + b, r + d), self.estimator.acceleration,
             self.estimator.reset_counter, self.estimator.quality, self._command, c.mode, c.intended, c.armed, c.failsafe,
             c.terminated, self._landed(), c.against_arming(self._seen()) is None, self.battery.voltage, self.battery.charge,
             self.parameters["COM_RC_IN_MODE"] == 0 and self.radio_works, self._takes_motors,
@@ -268,7 +270,7 @@ class Vehicle:
 
     # --- what is received -------------------------------------------------------------------------------------------
 
-    def _for_us(self, m) -> bool:
+    def _for_us(self, m: messages.MAVLink_message) -> bool:
         """Whether a message is for this vehicle. PX4 does not answer others."""
         return m.target_system in (0, self.system) and m.target_component in (0, dialect.COMPONENT)
 
@@ -305,7 +307,7 @@ class Vehicle:
         result = act(self, port, m) if act else CommandResult.UNSUPPORTED
         self._acknowledge(port, received, result, self._answers)
 
-    def _acknowledge(self, port: str, received: Received, result: CommandResult, queue: list) -> None:
+    def _acknowledge(self, port: str, received: Received, result: CommandResult, queue: Answers) -> None:
         command, to = received.message.command, (received.system, received.component)
         queue.append((port, messages.MAVLink_command_ack_message(command, result, 0, 0, *to)))
 
@@ -327,7 +329,7 @@ class Vehicle:
             self._answers.append((port, answer))
 
 
-_HANDLERS: dict[int, Callable] = {
+_HANDLERS: dict[int, Callable[[Vehicle, str, Received], None]] = {
     messages.MAVLINK_MSG_ID_SET_ATTITUDE_TARGET: Vehicle._set_attitude_target,
     messages.MAVLINK_MSG_ID_SET_POSITION_TARGET_LOCAL_NED: Vehicle._set_position_target,
     messages.MAVLINK_MSG_ID_SET_ACTUATOR_CONTROL_TARGET: Vehicle._set_actuator_target,

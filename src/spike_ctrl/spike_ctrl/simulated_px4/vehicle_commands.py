@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeAlias
 
 from spike_ctrl.px4 import dialect
 from spike_ctrl.px4.dialect import CommandResult, PX4Mode, messages
-from spike_ctrl.simulated_px4.telemetry import STREAMS
+from spike_ctrl.simulated_px4.battery import Battery
+from spike_ctrl.simulated_px4.cascade import StateEstimate
+from spike_ctrl.simulated_px4.commander import Commander, CommanderInputs
+from spike_ctrl.simulated_px4.estimator import Estimator
+from spike_ctrl.simulated_px4.navigator import Navigator
+from spike_ctrl.simulated_px4.plant import Plant
+from spike_ctrl.simulated_px4.simulated_parameters import AutopilotParameters
+from spike_ctrl.simulated_px4.telemetry import STREAMS, Schedule, Snapshot
 
-if TYPE_CHECKING:
-    from spike_ctrl.simulated_px4.vehicle import Vehicle
-
+Answers = list[tuple[str, messages.MAVLink_message]]  # by port
+Command: TypeAlias = messages.MAVLink_command_long_message
 JUMP = (1.0, -0.5, 0.2)  # m, jump of the estimate when the GPS is made wrong
 _MODE_COMMANDS = {
     messages.MAV_CMD_NAV_RETURN_TO_LAUNCH: PX4Mode.AUTO_RTL,
@@ -20,7 +26,31 @@ _MODE_COMMANDS = {
 }
 
 
-def set_mode(vehicle: Vehicle, m) -> CommandResult:
+class CommandedVehicle(Protocol):
+    """What commands read and change, see `Vehicle`."""
+
+    now: float
+    armed_at: float
+    radio_works: bool
+    late_answers: Answers
+    parameters: AutopilotParameters
+    plant: Plant
+    estimator: Estimator
+    battery: Battery
+    commander: Commander
+    navigator: Navigator
+    schedules: dict[str, Schedule]
+
+    @property
+    def estimate(self) -> StateEstimate: ...
+
+    @property
+    def seen(self) -> CommanderInputs: ...
+
+    def snapshot(self) -> Snapshot: ...
+
+
+def set_mode(vehicle: CommandedVehicle, m: Command) -> CommandResult:
     """DO_SET_MODE."""
     if not int(m.param1 if math.isfinite(m.param1) else 0) & messages.MAV_MODE_FLAG_CUSTOM_MODE_ENABLED:
         return CommandResult.DENIED
@@ -30,11 +60,11 @@ def set_mode(vehicle: Vehicle, m) -> CommandResult:
     return vehicle.commander.request_mode(mode, vehicle.seen)
 
 
-def _mode_command(vehicle: Vehicle, port: str, m) -> CommandResult:
+def _mode_command(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     return vehicle.commander.request_mode(_MODE_COMMANDS[m.command], vehicle.seen)
 
 
-def _arm_disarm(vehicle: Vehicle, port: str, m) -> CommandResult:
+def _arm_disarm(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     if m.param1 == 0:
         return vehicle.commander.disarm(vehicle.seen, force=m.param2 == dialect.FORCE)
     if m.param1 != 1:
@@ -45,14 +75,14 @@ def _arm_disarm(vehicle: Vehicle, port: str, m) -> CommandResult:
     return result
 
 
-def _set_message_interval(vehicle: Vehicle, port: str, m) -> CommandResult:
+def _set_message_interval(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     if not (math.isfinite(m.param1) and math.isfinite(m.param2)):
         return CommandResult.FAILED
     known = vehicle.schedules[port].set_interval(round(m.param1), m.param2 * 1e-6)
     return CommandResult.ACCEPTED if known else CommandResult.FAILED
 
 
-def _request_message(vehicle: Vehicle, port: str, m) -> CommandResult:
+def _request_message(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     stream = STREAMS.get(round(m.param1)) if math.isfinite(m.param1) else None
     if stream is None:
         return CommandResult.UNSUPPORTED
@@ -60,7 +90,7 @@ def _request_message(vehicle: Vehicle, port: str, m) -> CommandResult:
     return CommandResult.ACCEPTED
 
 
-def _inject_failure(vehicle: Vehicle, port: str, m) -> CommandResult:
+def _inject_failure(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     """Switch battery gauge, remote control or GPS off and on; a wrong GPS makes the estimate jump."""
     if vehicle.parameters["SYS_FAILURE_EN"] != 1:
         return CommandResult.DENIED
@@ -80,7 +110,7 @@ def _inject_failure(vehicle: Vehicle, port: str, m) -> CommandResult:
     return CommandResult.ACCEPTED
 
 
-def _restart(vehicle: Vehicle, port: str, m) -> CommandResult:
+def _restart(vehicle: CommandedVehicle, port: str, m: Command) -> CommandResult:
     """Reboot and shutdown end PX4's process, whose next start stands level. Here the vehicle stands level at once."""
     if m.param1 not in (1, 2):
         return CommandResult.UNSUPPORTED
@@ -90,7 +120,7 @@ def _restart(vehicle: Vehicle, port: str, m) -> CommandResult:
     return CommandResult.ACCEPTED
 
 
-COMMANDS: dict[int, Callable[[Vehicle, str, messages.MAVLink_message], CommandResult]] = {
+COMMANDS: dict[int, Callable[[CommandedVehicle, str, Command], CommandResult]] = {
     messages.MAV_CMD_COMPONENT_ARM_DISARM: _arm_disarm,
     messages.MAV_CMD_SET_MESSAGE_INTERVAL: _set_message_interval,
     messages.MAV_CMD_REQUEST_MESSAGE: _request_message,

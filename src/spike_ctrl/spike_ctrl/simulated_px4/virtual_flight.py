@@ -52,7 +52,7 @@ def fly(
     vehicle = Vehicle(plant, seed, SIH_NOISE | told, noise, latency)
     companion = Companion(Link(), rate_hz)
     state, height, rows = policy.initial_state(), paths[0].centre[2], []
-    asked: list[None] = []
+    asked = 0  # requests to the autopilot
     begin, end = READY + CLIMB, READY + CLIMB + duration * len(paths)
 
     def send(packet: bytes) -> None:
@@ -65,10 +65,12 @@ def fly(
         now = vehicle.now
         for packet in companion.due(now):
             send(packet)
-        if len(asked) == 0 and now >= READY - 0.5:
-            asked.append(send(companion.link.set_mode(dialect.PX4Mode.OFFBOARD, now)))
-        elif len(asked) == 1 and now >= READY:
-            asked.append(send(companion.link.arm(now)))
+        if asked == 0 and now >= READY - 0.5:
+            asked = 1
+            send(companion.link.set_mode(dialect.PX4Mode.OFFBOARD, now))
+        elif asked == 1 and now >= READY:
+            asked = 2
+            send(companion.link.arm(now))
         for sample in samples:
             flying = now - begin
             leg = min(max(int(flying / duration), 0), len(paths) - 1)

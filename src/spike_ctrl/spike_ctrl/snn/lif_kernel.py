@@ -53,12 +53,14 @@ class _Step(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_after: torch.Tensor, by_fired: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        membrane, _, beta, _ = ctx.before
+        membrane, spike, beta, theta = ctx.before
         by_current, by_membrane, by_spike = (np.empty_like(membrane) for _ in range(3))
         by_beta, by_theta = np.zeros_like(beta), np.zeros_like(beta)
         slope = membrane.dtype.type(ctx.slope)
-        given = _array(by_after), _array(by_fired)
-        _backward(*given, *ctx.before, ctx.after, slope, ctx.hard, by_current, by_membrane, by_spike, by_beta, by_theta)
+        _backward(
+            _array(by_after), _array(by_fired), membrane, spike, beta, theta, ctx.after, slope, ctx.hard,
+            by_current, by_membrane, by_spike, by_beta, by_theta,
+        )  # fmt: skip
         parts = (torch.from_numpy(part) for part in (by_current, by_membrane, by_spike, by_beta, by_theta))
         of_current, of_membrane, of_spike, of_beta, of_theta = parts
         return of_current, of_membrane, None if ctx.detach_reset else of_spike, of_beta, of_theta, None, None, None

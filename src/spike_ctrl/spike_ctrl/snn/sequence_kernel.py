@@ -97,9 +97,9 @@ class _Sequence(torch.autograd.Function):
         after = [torch.empty_like(membrane, memory_format=torch.contiguous_format) for membrane in membranes]
         fired = [torch.empty_like(membrane) for membrane in after]
         counts = observation.new_zeros(len(weights))
-        _forward(
+        _forward(  # type: ignore[call-arg]  # a star fills as many as there are
             _array(observation), _array(first),
-            *map(_arrays, ([w.t() for w in weights], biases, betas, thetas, membranes, spikes, tape)),
+            *map(_arrays, ([w.t() for w in weights], biases, betas, thetas, membranes, spikes, tape)),  # type: ignore[arg-type]
             _array(weight.t()), _array(bias), _array(output), _arrays(after), _arrays(fired), _array(counts), options[1],
         )  # fmt: skip
         ctx.save_for_backward(observation, first, weight, *parts, *(tape if keep else ()))
@@ -132,8 +132,8 @@ class _Sequence(torch.autograd.Function):
                 u = tape[layer][part]
                 add_outer(_array(u.flatten(0, 1)), _array(thetas[layer]), _array(later), _array(by_weight[layer + 1]))
                 later = torch.mm(later, weights[layer + 1])
-                _backward(
-                    *map(_array, (restarts[part], later.view_as(u), u, membranes[layer][part], spikes[layer][part])),
+                _backward(  # type: ignore[call-arg]  # as above
+                    *map(_array, (restarts[part], later.view_as(u), u, membranes[layer][part], spikes[layer][part])),  # type: ignore[arg-type]
                     *(_array(after[part]) for after in grad_after[layer::layers]),
                     *map(_array, (betas[layer], thetas[layer], *by_neuron[layer::layers])),
                     *(_array(by[part]) for by in by_state[layer::layers]), slope, hard, detach_reset,

@@ -16,7 +16,7 @@ Marks: TypeAlias = npt.NDArray[np.uint8]
 
 
 @kernel(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")
-def add_rows(total: Table, table: Table, index: Rows, factor: Table, count: int) -> None:
+def add_rows(total: Table, table: Table, index: Rows, factor: Table, count: Number) -> None:
     """total [H] += sum_{i < count} factor[i] table[index[i]], four rows in each pass over total."""
     width, i = np.uint64(len(total)), np.uint64(0)
     while i + np.uint64(4) <= count:

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from spike_ctrl.report.figures import COLOURS, Figure, Line, Panel, save_png
+from spike_ctrl.report.colours import COLOURS
+from spike_ctrl_studies.figures import Figure, Line, Panel, save_png
 
 
 def drawn(path, number):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ctrl._files.arrays import Floats
+from spike_ctrl._files.arrays import Sums
 from spike_ctrl.airframe import GRAVITY, Airframe
 from spike_ctrl.evaluation.benchmark import EPISODE_STEPS, EVALUATION_SEED
 from spike_ctrl.policy.numpy_runtime import SpikingPolicy
@@ -28,12 +28,12 @@ AIRFRAMES, WINDOW, PERIOD, RIDGE = 4096, 20, 20, 0.03
 class StateReadout(NamedTuple):
     """R^2 (T,) of each property, from the state and from what was seen, at `seconds` (T,) after the start."""
 
-    seconds: Floats
-    state: dict[str, Floats]
-    seen: dict[str, Floats]
+    seconds: Sums
+    state: dict[str, Sums]
+    seen: dict[str, Sums]
 
 
-def read(
+def read_state(
     policy: SpikingPolicy,
     carrier: Airframe,
     *,
@@ -49,7 +49,7 @@ def read(
     drawn = [properties(airframe_sampler.draw_vehicle(ranges, carrier, seed, n, 1)) for n in range(airframes)]
     wanted, names = np.log([list(one.values()) for one in drawn]), tuple(drawn[0])
     state, seconds = policy.initial_state(airframes), []
-    found: list[tuple[Floats, Floats]] = []
+    found: list[tuple[Sums, Sums]] = []
     felt, seen = np.zeros((airframes, 2 * len(policy.theta))), np.zeros((airframes, policy.inputs))
     for step in range(1, EPISODE_STEPS + 1):
         observation = complete_of(policy, observation, environment)
@@ -86,12 +86,12 @@ def properties(vehicle: DrawnVehicle) -> dict[str, float]:
     return found | {"told_thrust": told, "late": late}
 
 
-def explained(features: Floats, wanted: Floats) -> Floats:
+def explained(features: Sums, wanted: Sums) -> Sums:
     """R^2 (P,) of ridge regression from features (N, F) to wanted (N, P): fitted on every second row."""
     fit, tried = features[::2], features[1::2]
     mean, scale = fit.mean(0), fit.std(0) + 1e-6
     x, y = (fit - mean) / scale, wanted[::2] - wanted[::2].mean(0)
     weight = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y)
     left = wanted[1::2] - wanted[::2].mean(0) - ((tried - mean) / scale).clip(-10, 10) @ weight
-    r2: Floats = 1 - (left**2).sum(0) / ((wanted[1::2] - wanted[1::2].mean(0)) ** 2).sum(0)
+    r2: Sums = 1 - (left**2).sum(0) / ((wanted[1::2] - wanted[1::2].mean(0)) ** 2).sum(0)
     return r2

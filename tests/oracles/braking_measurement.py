@@ -1,6 +1,6 @@
 """How far the simulated autopilot needs to stop: asked to hold, and after the commands have stopped. In virtual time.
 
-    distances = measure(airframe, (1.0, 0.0, 0.0), lost=True)      # of speeds 0.5 to 4 m/s in that direction
+    distances = stopping_distances(airframe, (1.0, 0.0, 0.0), lost=True)      # of speeds 0.5 to 4 m/s in that direction
 
 The flight limits (flight/braking.py) must bound these; a test holds that.
 """
@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from spike_ctrl.airframe import GRAVITY, Airframe
-from spike_ctrl.px4 import frames, px4_parameters
+from spike_ctrl.flight.attitude import yaw
+from spike_ctrl.px4 import px4_parameters
 from spike_ctrl.px4.dialect import PX4Mode
 from spike_ctrl.px4.frames import Vector
 from spike_ctrl.sim import dynamics
@@ -23,7 +24,7 @@ SPEEDS = (0.5, 1.0, 2.0, 3.0, 4.0)  # m/s
 HEIGHT, LONGEST = 20.0, 10.0  # m, s
 
 
-def measure(
+def stopping_distances(
     craft: Airframe,
     direction: Vector,
     parameters: Mapping[str, int | float],
@@ -53,7 +54,7 @@ def _way(
     drag = craft.linear_drag / craft.mass
     lift = (drag * x, drag * y, GRAVITY + drag * z)  # m/s^2
     needed = math.hypot(*lift)
-    attitude = facing((lift[0] / needed, lift[1] / needed, lift[2] / needed), frames.yaw_of(vehicle.truth.quaternion))
+    attitude = facing((lift[0] / needed, lift[1] / needed, lift[2] / needed), yaw(vehicle.truth.quaternion))
     dynamics.write(vehicle.plant.buffer, slice(dynamics.QUATERNION, dynamics.VELOCITY), [attitude])
     force = [wind * craft.mass * d for d in direction]
     dynamics.write(vehicle.plant.buffer, dynamics.DISTURBANCE_ROWS, [[*force, 0.0, 0.0, 0.0]])

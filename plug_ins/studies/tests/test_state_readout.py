@@ -5,11 +5,10 @@ import pytest
 
 from spike_ctrl import airframe as airframes
 from spike_ctrl.cli.main import main
-from spike_ctrl.evaluation import state_readout
-from spike_ctrl.evaluation.state_readout import StateReadout, explained, properties
 from spike_ctrl.policy import checkpoint
-from spike_ctrl.report import figures, readout_chart
 from spike_ctrl.sim.airframe_sampler import DrawnVehicle
+from spike_ctrl_studies import figures, readout_chart, state_readout
+from spike_ctrl_studies.state_readout import StateReadout, explained, properties
 
 RANDOM = np.random.default_rng(4)
 
@@ -34,7 +33,7 @@ def test_behind_an_autopilot_it_is_the_throttle_of_the_hover_and_the_time_to_an_
     told = properties(DrawnVehicle(craft, np.zeros(3), 1.0, late=2, hover=craft.hover))
     assert told["told_thrust"] == pytest.approx(1.0)  # where it is told the truth
     assert told["late"] > 0.02 + craft.rate_loop.delay + craft.lag_up  # two control steps, and a filter too
-    found = state_readout.read(
+    found = state_readout.read_state(
         checkpoint.load("models/any_rates.safetensors").policy, airframes.load("any_rates"), airframes=32
     )
     assert set(found.state) == set(told) == set(found.seen) and readout_chart.figure(found)
@@ -42,7 +41,7 @@ def test_behind_an_autopilot_it_is_the_throttle_of_the_hover_and_the_time_to_an_
 
 def test_a_state_is_read_every_fifth_of_a_second_and_drawn(tmp_path):
     policy = checkpoint.load("models/crazyflie_robust.safetensors").policy
-    found = state_readout.read(policy, airframes.load("any_quad"), airframes=32)
+    found = state_readout.read_state(policy, airframes.load("any_quad"), airframes=32)
     assert found.seconds[0] == 0.2 and found.seconds[-1] == 5.0 and np.isfinite(found.state["mass"]).all()
     figures.save_png(readout_chart.figure(found), tmp_path / "found.png")
     assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from html import escape
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-COLOURS = ("#2369bd", "#d9722e", "#2f9467", "#8a5cb5", "#c0392b", "#1796a6", "#a08020", "#6b7280")
-PAPER_COLOUR, LEVEL_COLOUR, GRID_COLOUR = "#1f2430", "#6b7280", "#e3e6ea"
+from spike_ctrl.report.colours import COLOURS, GRID_COLOUR, LEVEL_COLOUR, PAPER_COLOUR
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+
 PANEL_INCHES = (5.4, 3.9)
 MANY, IN_A_ROW = 6, 4  # a legend with more entries would cover the curves, so one for all panels stands below them
 STYLE = """
@@ -125,7 +131,8 @@ def save_png(figure: Figure, path: Path) -> None:
     every = sheet.subplots(rows, columns, squeeze=False).ravel()
     for unused in every[len(figure.panels) :]:
         unused.set_axis_off()
-    names, below = [], {}
+    names: list[Annotation] = []
+    below: dict[str, Artist] = {}
     for panel, axes in zip(figure.panels, every, strict=False):
         axes.set_title(panel.title, fontsize=10, loc="left")
         axes.set_xlabel(panel.x_label)
@@ -163,23 +170,26 @@ def save_png(figure: Figure, path: Path) -> None:
             axes.set_ylim(bottom=panel.low)
         handles, labels = axes.get_legend_handles_labels()
         if len(handles) > MANY:
-            below |= dict(zip(labels, handles, strict=True))
+            below |= dict(zip(map(str, labels), handles, strict=True))
         elif handles:
-            place = {}
+            place: dict[str, Any] = {}
             if _bars(panel):  # the legend would cover their numbers
                 place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(handles)}
             axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **place)
     if below:
-        sheet.legend(below.values(), below, loc="outside lower center", ncols=IN_A_ROW, fontsize=8, frameon=False)
+        sheet.legend(
+            list(below.values()), list(below), loc="outside lower center", ncols=IN_A_ROW, fontsize=8, frameon=False
+        )
     sheet.draw_without_rendering()  # places are known only after this
     for name in names:
         _clear(name)
     sheet.savefig(path)
 
 
-def _clear(name) -> None:
+def _clear(name: Annotation) -> None:
     """Move the name of a level to a place without curve or legend: at the right below its line, if that is free."""
-    axes, (_, y) = name.axes, name.xy
+    axes: Any = name.axes
+    _, y = name.xy
     curves = [line for line in axes.lines if not line.get_label().startswith("_")]
     paths = [line.get_transform().transform_path(line.get_path()) for line in curves]
     legend = axes.get_legend()
@@ -193,7 +203,7 @@ def _clear(name) -> None:
             return
 
 
-def _plot_line(axes, line: Line) -> None:
+def _plot_line(axes: Axes, line: Line) -> None:
     colour = _colour(line)
     if len(line.low):
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
@@ -213,14 +223,16 @@ def _plot_line(axes, line: Line) -> None:
     )
 
 
-def _plot_bars(axes, panel: Panel) -> None:
+def _plot_bars(axes: Axes, panel: Panel) -> None:
     groups = _bars(panel)
     width = 0.55 if panel.stacked else 0.8 / max(len(groups), 1)
     for index, bars in enumerate(groups):
         shift = 0.0 if panel.stacked else width * (index + 0.5) - 0.4
         at = [i + shift for i in range(len(bars.values))]
         colour = PAPER_COLOUR if bars.paper else COLOURS[bars.colour % len(COLOURS)]
-        look = {"facecolor": "none", "edgecolor": colour, "linestyle": "--"} if bars.paper else {"color": colour}
+        look: dict[str, Any] = (
+            {"facecolor": "none", "edgecolor": colour, "linestyle": "--"} if bars.paper else {"color": colour}
+        )
         axes.bar(at, bars.values, width * 0.9, label=bars.name, linewidth=1.2, **look)
         if len(bars.deviations):
             axes.errorbar(at, bars.values, bars.deviations, fmt="none", ecolor=PAPER_COLOUR, elinewidth=1, capsize=2.5)
@@ -247,11 +259,12 @@ def page(title: str, figures: Sequence[Figure], text: str = "") -> str:
     return f'<!doctype html>\n<html lang="en">{head}<body>\n{body}\n</body></html>\n'
 
 
-def _interactive(figure: Figure):
+def _interactive(figure: Figure) -> Any:
     from plotly.subplots import make_subplots
 
     titles = [panel.title for panel in figure.panels]
     rows, columns = _grid(figure)
+    used: list[list[dict[str, str] | None]]
     used = [[{} if row * columns + column < len(titles) else None for column in range(columns)] for row in range(rows)]
     sheet = make_subplots(rows=rows, cols=columns, specs=used, subplot_titles=titles, horizontal_spacing=0.09)
     shown: set[str] = set()
@@ -278,7 +291,7 @@ def _interactive(figure: Figure):
     return sheet
 
 
-def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict]:
+def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict[str, Any]]:
     if isinstance(mark, Level):
         xs = [x for line in panel.marks if isinstance(line, Line) for x in line.x] or [0, max(len(panel.categories) - 1, 1)]
         look = {"color": LEVEL_COLOUR, "dash": "dot"}
@@ -286,19 +299,30 @@ def _traces(mark: Line | Level | Bars, panel: Panel) -> list[dict]:
         return [{"type": "scatter", "name": mark.name, "x": ends, "y": [mark.y] * 2, "mode": "lines", "line": look}]
     if isinstance(mark, Bars):
         colour = PAPER_COLOUR if mark.paper else COLOURS[mark.colour % len(COLOURS)]
-        trace = {"type": "bar", "name": mark.name, "x": list(range(len(mark.values))), "y": _plain(mark.values)}
+        trace: dict[str, Any] = {"type": "bar", "name": mark.name, "y": _plain(mark.values)}
+        trace["x"] = list(range(len(mark.values)))
         trace["marker"] = {"color": "rgba(0,0,0,0)" if mark.paper else colour, "line": {"color": colour, "width": 1.5}}
         if len(mark.deviations):
             trace["error_y"] = {"type": "data", "array": _plain(mark.deviations), "thickness": 1}
         return [trace]
-    colour, traces = _colour(mark), []
+    colour, traces = _colour(mark), list[dict[str, Any]]()
     if len(mark.low):
         outline = {"x": [*mark.x, *reversed(list(mark.x))], "y": _plain([*mark.high, *reversed(list(mark.low))])}
-        look = {"fill": "toself", "fillcolor": colour, "opacity": 0.16, "line": {"width": 0}, "hoverinfo": "skip"}
-        traces.append({"type": "scatter", "name": mark.name, "mode": "lines", "showlegend": False, **outline, **look})
+        shade: dict[str, Any] = {"fill": "toself", "opacity": 0.16, "line": {"width": 0}, "hoverinfo": "skip"}
+        traces.append(
+            {
+                "type": "scatter",
+                "name": mark.name,
+                "mode": "lines",
+                "showlegend": False,
+                "fillcolor": colour,
+                **outline,
+                **shade,
+            }
+        )
     dash = {"-": "solid", "--": "dash", "-.": "dashdot"}[_dashes(mark)]
     style = {"color": colour, "width": 1 if mark.faint else 2, "dash": dash}
-    line = {"type": "scatter", "name": mark.name, "x": _plain(mark.x), "y": _plain(mark.y), "line": style}
+    line: dict[str, Any] = {"type": "scatter", "name": mark.name, "x": _plain(mark.x), "y": _plain(mark.y), "line": style}
     line["mode"] = "markers" if not mark.joined else "lines+markers" if mark.marks or mark.paper else "lines"
     line["marker"] = {"symbol": "diamond-open" if mark.paper else "circle", "size": 7}
     if mark.faint:

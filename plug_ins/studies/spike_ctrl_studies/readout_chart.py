@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spike_ctrl.evaluation.state_readout import StateReadout
-from spike_ctrl.report.figures import Figure, Line, Panel
+from spike_ctrl_studies.figures import Figure, Line, Panel
+from spike_ctrl_studies.state_readout import StateReadout
 
 WORDS = {
     "mass": "mass",

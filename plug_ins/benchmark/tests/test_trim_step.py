@@ -17,10 +17,10 @@ def craft():
 
 
 def test_a_guide_that_knows_the_torque_is_hardly_moved(craft):
-    found = trim_step.answer(GuideController(GeometricGuide(craft)), craft, TORQUE)
+    found = trim_step.answer_trim_step(GuideController(GeometricGuide(craft)), craft, TORQUE)
     assert found.peak < 0.02 and found.left < 0.005
 
 
 def test_a_controller_with_an_integral_makes_up_for_it_and_the_error_has_the_direction_of_the_push(craft):
-    found = trim_step.answer(GuideController(FirmwarePid(craft), privileged=False), craft, TORQUE)
+    found = trim_step.answer_trim_step(GuideController(FirmwarePid(craft), privileged=False), craft, TORQUE)
     assert 0.002 < found.peak and found.half < 10 and found.left < found.peak / 2
