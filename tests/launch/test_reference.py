@@ -41,10 +41,10 @@ def test_a_page_that_is_not_up_to_date_is_named(reference, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("page", "line"),
     [
-        ("messages.md", "| `command` | [FlightCommand](#flightcommand) | supervisor | vehicle_bridge, adapter, snn_policy | "
+        ("messages.md", "| `command` | [FlightCommand](#flightcommand) | supervisor | vehicle_bridge, snn_policy, adapter | "
          "best effort, 1 |"),
         ("messages.md", "| `preflight` | [Preflight](#preflight) | vehicle_bridge | supervisor | reliable, 10 |"),
-        ("messages.md", "| `transition` | [Transition](#transition) | px4_backend, simulator | learner | reliable, 512 |"),
+        ("messages.md", "| `transition` | [Transition](#transition) | simulator, px4_backend | learner | reliable, 512 |"),
         ("messages.md", "| `quaternion` | `float64[4]` | x, y, z, w: body to odom |"),
         ("messages.md", "| `SILENT` | 4 |  |"),
         ("fault_codes.md", "| 40 | `GUIDE_SILENT` | the guide does not answer and could not take over | HOLD | 17 |"),

@@ -142,7 +142,7 @@ def _estimates(diagnostics: Timed) -> ToldEstimates:
     return ToldEstimates(np.array([when for when, _ in told], np.int64), columns)
 
 
-def _settings(found: list[Any]) -> dict[str, Any]:
+def _settings(found: list[tuple[int, Any]]) -> dict[str, Any]:
     """The settings of a flight, of its first supervisor. What is no JSON of ours says nothing."""
     try:
         settings = json.loads(found[0][1].data)
